@@ -1,0 +1,1 @@
+"""Packed booleans: which node is on for which example."""

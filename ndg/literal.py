@@ -1,0 +1,28 @@
+"""A literal: a node together with a truth value, such as "unit 3 of fc1 is off"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Literal:
+    """The statement that `node` is on (`value` True) or off. `~a` is its negation.
+
+    `code` numbers all literals of a node space, `2 * node + value`, so that the negation of a code is `code ^ 1`.
+    """
+
+    node: int
+    value: bool = True
+
+    @property
+    def code(self) -> int:
+        return 2 * self.node + self.value
+
+    @classmethod
+    def of(cls, code: int) -> Literal:
+        """The literal that has this code."""
+        return cls(int(code) >> 1, bool(code & 1))
+
+    def __invert__(self) -> Literal:
+        return Literal(self.node, not self.value)

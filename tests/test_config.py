@@ -1,0 +1,112 @@
+"""Configs against their schema: what is written is what is read, and mistakes are named."""
+
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ndg import config
+from ndg.errors import ConfigError
+
+experiments = st.builds(
+    config.Experiment,
+    name=st.text("abc_-", min_size=1, max_size=8),
+    seed=st.integers(0, 2**31),
+    model=st.one_of(
+        st.builds(config.MLP, widths=st.lists(st.integers(1, 512), max_size=3), dropout=st.floats(0, 0.9)),
+        st.builds(config.CNN, latent=st.integers(1, 64)),
+        st.builds(config.ViT, depth=st.integers(1, 12)),
+    ),
+    train=st.builds(config.Train, epochs=st.integers(1, 99), learning_rate=st.floats(1e-6, 1)),
+    criterion=st.builds(config.Criterion, alpha=st.lists(st.floats(1.01, 1e5), min_size=1, max_size=4)),
+)
+
+
+@given(experiments)
+@settings(max_examples=25, deadline=None)
+def test_loading_what_was_dumped_gives_the_same_experiment(tmp_path_factory, experiment):
+    path = tmp_path_factory.mktemp("config") / "c.yaml"
+    path.write_text(experiment.to_yaml())
+    again = config.load(path)
+    assert again == experiment
+    assert again.digest == experiment.digest
+
+
+@pytest.mark.parametrize("name", config.configs())
+def test_every_config_that_ships_resolves(name):
+    experiment = config.load(config.find(name))
+    assert experiment.name == name
+    assert config.load(experiment.to_dict()) == experiment
+
+
+def test_digests_are_stable_across_processes():
+    code = "from ndg import config; e = config.load({}); print(e.digest, e.training_digest)"
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("0", "1")
+    }
+    assert len(outputs) == 1
+    assert outputs.pop().split() == [config.Experiment().digest, config.Experiment().training_digest]
+
+
+def test_the_training_digest_ignores_what_comes_after_training_and_where_things_lie():
+    one = config.load({})
+    for other in (["seed=3"], ["criterion.alpha=50"], ["store.uri=x.db"], ["data.dir=/elsewhere"], ["name=other"]):
+        assert config.load({}, other).training_digest == one.training_digest
+    for other in (["data.seed=3"], ["model.latent=16"], ["train.epochs=7"]):
+        assert config.load({}, other).training_digest != one.training_digest
+    assert config.load({}, ["criterion.alpha=50"]).digest != one.digest == config.load({}, ["name=other"]).digest
+
+
+def test_dotted_overrides_reach_every_level_and_a_scalar_becomes_a_list_of_one():
+    experiment = config.load({"model": {"name": "cnn"}}, ["criterion.alpha=50", "seed=4", "model.channels=[8,16]"])
+    assert experiment.criterion.alpha == [50.0]
+    assert (experiment.seed, experiment.model.channels) == (4, [8, 16])
+    assert config.load({}, ["trial.interventions=Q"]).trial.interventions == ["Q"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("criterion.alhpa=3", r"no key 'criterion.alhpa' in a config; nearest: criterion.alpha"),
+        ("alpha=3", r"no key 'alpha' in a config; nearest: criterion.alpha"),
+        ("modle.name=mlp", r"no key 'modle' in a config; nearest: model"),
+        ("model.patch=2", r"no key 'model.patch' in a config"),
+        ("train.epochs=many", r"train.epochs: Value 'many' of type 'str' could not be converted"),
+        ("train=4", r"train must hold keys \(epochs, .*\); got 4"),
+        ("model.name=mpl", r"model.name must be a known model; got 'mpl'; nearest: mlp"),
+        ("criterion.alpha=0.5", r"criterion.alpha must be above 1.*got \[0.5\]"),
+        ("data.test=1.5", r"fractions above 0 that leave examples"),
+        ("trial.splits=[tset]", r"trial.splits must name splits; got 'tset'; nearest: test"),
+        ("train.epochs", r"an override is written key=value"),
+    ],
+)
+def test_a_mistake_is_named_with_the_nearest_key(override, message):
+    with pytest.raises(ConfigError, match=message):
+        config.load({}, [override])
+
+
+def test_a_file_that_is_not_a_config_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"no config file .*none\.yaml"):
+        config.load(tmp_path / "none.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [1, 2")
+    with pytest.raises(ConfigError, match=r"broken.yaml cannot be read as YAML"):
+        config.load(broken)
+    broken.write_text("- 1\n- 2\n")
+    with pytest.raises(ConfigError, match="keys and values at the top"):
+        config.load(broken)
+    with pytest.raises(ConfigError, match=r"none of that name ships; nearest: digits_mlp"):
+        config.find("digits_mpl")
+
+
+def test_an_experiment_is_frozen():
+    experiment = config.Experiment()
+    with pytest.raises(FrozenInstanceError):
+        experiment.seed = 1  # type: ignore[misc]
+    assert replace(experiment, seed=1).seed == 1
