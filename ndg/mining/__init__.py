@@ -1,0 +1,1 @@
+"""Counts of pairs of nodes, and the approximate implications that follow from them."""

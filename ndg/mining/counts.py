@@ -1,0 +1,79 @@
+"""How often two nodes are on together. Only that cell is counted; the other three follow from the margins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64, UInt64
+
+from ndg.bits.matrix import BitMatrix
+from ndg.errors import ShapeError
+
+
+@dataclass(frozen=True, eq=False)
+class Contingency:
+    """Counts over `examples` examples for a tile of pairs; `both[i, j]` of them have row node i and column node j on.
+
+    `rows` and `columns` count the examples on which each row node and each column node is on.
+    """
+
+    both: Int64[np.ndarray, "row column"]
+    rows: Int64[np.ndarray, " row"]
+    columns: Int64[np.ndarray, " column"]
+    examples: int
+
+    def cell(self, first: bool, second: bool) -> Int64[np.ndarray, "row column"]:
+        """Examples on which the row node has the value `first` and the column node the value `second`."""
+        row, column = self.rows[:, None], self.columns[None, :]
+        match bool(first), bool(second):
+            case True, True:
+                return self.both
+            case True, False:
+                return row - self.both
+            case False, True:
+                return column - self.both
+            case _:
+                return self.examples - row - column + self.both
+
+    def __add__(self, other: Contingency) -> Contingency:
+        """Counts over both sets of examples, which must be of the same nodes."""
+        if self.both.shape != other.both.shape:
+            raise ShapeError(
+                f"counts add up only over the same nodes: expected {self.both.shape}, got {other.both.shape}; "
+                "extract both sets of examples with the same layers"
+            )
+        return Contingency(
+            self.both + other.both,
+            self.rows + other.rows,
+            self.columns + other.columns,
+            self.examples + other.examples,
+        )
+
+
+def count(bits: BitMatrix, rows: slice = slice(None), columns: slice = slice(None)) -> Contingency:
+    """Counts of the pairs of the nodes `rows` with the nodes `columns`, by default of all with all."""
+    on = bits.on()
+    return _count(bits.words, on, bits.examples, rows, columns)
+
+
+def tiles(bits: BitMatrix, edge: int = 512) -> Iterator[tuple[int, int, Contingency]]:
+    """Counts of all pairs with row before column or in the same tile, as tiles of `edge` nodes a side, each with the
+    numbers of its first row and column."""
+    on = bits.on()
+    for top in range(0, len(bits.nodes), edge):
+        for left in range(top, len(bits.nodes), edge):
+            rows, columns = slice(top, top + edge), slice(left, left + edge)
+            yield top, left, _count(bits.words, on, bits.examples, rows, columns)
+
+
+def _count(
+    words: UInt64[np.ndarray, "node word"], on: Int64[np.ndarray, " node"], examples: int, rows: slice, columns: slice
+) -> Contingency:
+    from ndg.mining.kernel import count_tile
+
+    row_on, column_on = on[rows], on[columns]
+    both = np.zeros((len(row_on), len(column_on)), np.int64)
+    count_tile(np.ascontiguousarray(words[rows]), np.ascontiguousarray(words[columns]), both)
+    return Contingency(both, row_on, column_on, examples)

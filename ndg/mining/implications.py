@@ -1,0 +1,70 @@
+"""Approximate logical implications between literals, as mined from one set of examples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int32, Int64
+
+from ndg.errors import GraphError
+from ndg.literal import Literal
+from ndg.nodes import NodeSpace
+
+
+@dataclass(frozen=True, eq=False)
+class Implications:
+    """Every implication that holds, sorted by antecedent and consequent (literal codes, `2 * node + value`).
+
+    An implication and its contrapositive share their exceptions, and both are present. `on` counts the examples on
+    which a node is on; `with_label[c, i]` those on which class c is predicted and node i is on. `constants` are the
+    literals that nearly always hold; they take part in no implication.
+    """
+
+    nodes: NodeSpace
+    antecedents: Int32[np.ndarray, " edge"]
+    consequents: Int32[np.ndarray, " edge"]
+    exceptions: Int64[np.ndarray, " edge"]
+    on: Int64[np.ndarray, " node"]
+    with_label: Int64[np.ndarray, "label node"]
+    examples: int
+    constants: tuple[Literal, ...]
+    criterion: dict[str, Any]
+    thresholds: Float64[np.ndarray, " neuron"]
+    binarizer: str
+    bits_digest: str
+
+    def __post_init__(self) -> None:
+        if not len(self.antecedents) == len(self.consequents) == len(self.exceptions):
+            raise GraphError("an implication has one antecedent, one consequent and one count of exceptions")
+        if len(self.antecedents) and not (
+            min(self.antecedents.min(), self.consequents.min()) >= 0
+            and max(self.antecedents.max(), self.consequents.max()) < 2 * len(self.nodes)
+        ):
+            raise GraphError(f"literals of {len(self.nodes)} nodes have codes 0 to {2 * len(self.nodes) - 1}")
+        forward = self._keys(self.antecedents, self.consequents)
+        mirrored = self._keys(self.consequents ^ 1, self.antecedents ^ 1)
+        if (np.diff(forward) <= 0).any():
+            raise GraphError("implications are sorted by antecedent and consequent, each once")
+        order = np.argsort(mirrored)
+        if not (np.array_equal(mirrored[order], forward) and np.array_equal(self.exceptions[order], self.exceptions)):
+            raise GraphError("an implication stands with its contrapositive, which has the same exceptions")
+        for array in (self.antecedents, self.consequents, self.exceptions, self.on, self.with_label, self.thresholds):
+            array.flags.writeable = False
+
+    def _keys(self, antecedents: np.ndarray, consequents: np.ndarray) -> Int64[np.ndarray, " edge"]:
+        return antecedents.astype(np.int64) * (2 * len(self.nodes)) + consequents
+
+    def __len__(self) -> int:
+        return len(self.antecedents)
+
+    @property
+    def holds(self) -> Int64[np.ndarray, " literal"]:
+        """Examples on which each literal holds, by literal code."""
+        return np.stack([self.examples - self.on, self.on], axis=1).reshape(-1)
+
+    @property
+    def support(self) -> Int64[np.ndarray, " edge"]:
+        """Examples on which antecedent and consequent both hold."""
+        return self.holds[self.antecedents] - self.exceptions
