@@ -1,0 +1,156 @@
+"""Forward passes whose results depend on the example and on nothing else.
+
+Float kernels differ in the last bit between batch shapes and thread counts. So every forward pass runs on a batch of
+one fixed size, cut at multiples of that size in the example index, the last one padded, on a fixed number of threads.
+A user's batch size, a shard or a worker only regroups those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ndg.errors import DataError, LayerError, ShapeError
+
+COMPUTE_BATCH = 256
+
+Inputs = Tensor | dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Examples `start` to `start + count - 1`; `inputs` has a fixed number of rows, those past `count` are padding."""
+
+    start: int
+    count: int
+    inputs: Inputs
+    labels: Tensor | None
+
+
+def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH) -> Iterator[Batch]:
+    """The examples of a loader in batches of exactly `size` rows, the last one padded by repeating its last example.
+
+    The loader gives `(inputs, labels)`, inputs alone, or dictionaries of tensors in which `labels` is the true class.
+    """
+    held: list[tuple[dict[str, Tensor], int]] = []
+    waiting = start = 0
+    for columns in chain(map(_columns, loader), [None]):
+        if columns is not None:
+            rows = len(next(iter(columns.values())))
+            held.append((columns, rows))
+            waiting += rows
+        while waiting >= size or (columns is None and waiting):
+            if len(held) > 1:
+                held = [(_join([part for part, _ in held]), waiting)]
+            whole = held[0][0]
+            count = min(size, waiting)
+            yield _batch({key: column[:count] for key, column in whole.items()}, start, count, size)
+            start, waiting = start + count, waiting - count
+            held = [({key: column[count:] for key, column in whole.items()}, waiting)] if waiting else []
+
+
+def forward(model: nn.Module, inputs: Inputs) -> Tensor:
+    """Logits `[example, class]` of a network, on the network's device.
+
+    Reads a tensor, the `logits` of a Hugging Face output or dictionary, or the first element of a tuple.
+    """
+    device = device_of(model)
+    if isinstance(inputs, dict):
+        output = model(**{key: column.to(device) for key, column in inputs.items()})
+    else:
+        output = model(inputs.to(device))
+    if isinstance(output, Mapping):
+        output = output.get("logits")
+    elif isinstance(output, tuple):
+        output = output[0]
+    elif not isinstance(output, Tensor):
+        output = getattr(output, "logits", None)
+    if not isinstance(output, Tensor) or output.ndim != 2:
+        came = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ShapeError(
+            f"a network returns logits of shape (example, class), or an output with such `.logits`; got {came}; "
+            "wrap the network in a module that returns its logits"
+        )
+    return output
+
+
+@contextmanager
+def fixed(model: nn.Module, threads: int = 1, grad: bool = False) -> Iterator[nn.Module]:
+    """The network in evaluation mode, on a fixed number of threads, with or without gradients; all restored after."""
+    modes = {module: module.training for module in model.modules()}
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        model.eval()
+        with torch.set_grad_enabled(grad):
+            yield model
+    finally:
+        torch.set_num_threads(before)
+        for module, training in modes.items():
+            module.training = training
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the parameters of a network lie; the CPU when it has none."""
+    first = next(chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def check_finite(values: Tensor, where: str, first_example: int) -> None:
+    """Raise LayerError naming layer, unit and example when a value `[example, unit, ...]` is not a number."""
+    broken = torch.isnan(values)
+    if broken.any():
+        example, unit = (int(i) for i in broken.nonzero()[0][:2])
+        raise LayerError(
+            f"activations must be numbers; unit {unit} of {where!r} is NaN at example {first_example + example}; "
+            "check the checkpoint and the inputs (a diverged training gives NaN weights)"
+        )
+
+
+def _columns(batch: Any) -> dict[str, Tensor]:
+    if isinstance(batch, Mapping):
+        columns = dict(batch)
+    elif isinstance(batch, (tuple, list)) and len(batch) == 2:
+        inputs, labels = batch
+        columns = {**inputs, "labels": labels} if isinstance(inputs, Mapping) else {"": inputs, "labels": labels}
+    elif isinstance(batch, (tuple, list)) and len(batch) == 1:
+        columns = {"": batch[0]}
+    else:
+        columns = {"": batch}
+    if not columns or not all(isinstance(column, Tensor) and column.ndim for column in columns.values()):
+        raise DataError(
+            "a loader gives (inputs, labels), inputs, or dictionaries of tensors whose first axis is the example; "
+            f"got {type(batch).__name__}"
+        )
+    lengths = {key or "inputs": len(column) for key, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ShapeError(f"the tensors of one batch have one row per example; got {lengths}")
+    return columns
+
+
+def _join(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    try:
+        return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+    except (KeyError, RuntimeError) as error:
+        shapes = [{key or "inputs": tuple(column.shape[1:]) for key, column in part.items()} for part in parts]
+        raise ShapeError(
+            f"all batches of a loader have the same tensors and the same shape per example; got {shapes}; "
+            "pad to one length in the collate function"
+        ) from error
+
+
+def _batch(columns: dict[str, Tensor], start: int, count: int, size: int) -> Batch:
+    labels = columns.pop("labels", None)
+    if count < size:
+        columns = {
+            key: torch.cat([column, column[-1:].expand(size - count, *column.shape[1:])])
+            for key, column in columns.items()
+        }
+    inputs: Inputs = columns[""] if set(columns) == {""} else columns
+    return Batch(start, count, inputs, labels)
