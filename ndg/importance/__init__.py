@@ -1,0 +1,1 @@
+"""How much each unit matters for the logits."""

@@ -1,0 +1,172 @@
+"""Importance of units, as a value that tables, pictures and the run log read. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from ndg.errors import LayerError, ShapeError, nearest
+from ndg.nodes import LayerUnits, NodeSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = 20
+"""Units of each layer that a notebook shows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """One number per unit of each layer: the mean over `examples` examples of what `method` measures, in `measure`.
+
+    `values` maps a layer to the scores of its units, `whole` to the score of the layer taken as one unit. `target` is a
+    class, "all logits" or "predicted class". `baseline` is what a neutral state was taken to be. `facts` says what the
+    method alone can say, in plain JSON types: passes of the network and, for conductance, how complete the scores are.
+    """
+
+    method: str
+    values: Mapping[str, Float64[np.ndarray, " _"]]
+    whole: Mapping[str, float]
+    target: int | str
+    baseline: str
+    examples: int
+    measure: str = "logits"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if set(self.values) != set(self.whole):
+            raise ShapeError(f"values and whole name the same layers; got {list(self.values)} and {list(self.whole)}")
+        for layer, values in self.values.items():
+            if values.ndim != 1 or not len(values):
+                raise ShapeError(f"a layer has one score per unit; got an array of shape {values.shape} for {layer!r}")
+            if not np.isfinite(values).all():
+                unit = int(np.flatnonzero(~np.isfinite(values))[0])
+                raise LayerError(
+                    f"scores must be finite; {self.method} of unit {unit} of layer {layer!r} is {values[unit]}; "
+                    "look for NaN or infinity in the network's weights, activations and inputs"
+                )
+            values.flags.writeable = False
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(self.values)
+
+    @property
+    def nodes(self) -> NodeSpace:
+        """The scored units as nodes, without labels."""
+        return NodeSpace(0, tuple(LayerUnits(layer, len(values)) for layer, values in self.values.items()))
+
+    def __getitem__(self, layer: str) -> Float64[np.ndarray, " unit"]:
+        if layer not in self.values:
+            raise LayerError(f"layer {layer!r} was not scored; {nearest(layer, self.values)}")
+        return self.values[layer]
+
+    def rank(self, layer: str) -> Int64[np.ndarray, " unit"]:
+        """Place of each unit within its layer, 1 for the largest absolute score; equal scores share a place."""
+        size = np.abs(self[layer])
+        return 1 + len(size) - np.searchsorted(np.sort(size), size, side="right").astype(np.int64)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per unit: layer, unit, node (its name in a graph), score, rank within the layer."""
+        import pandas as pd
+
+        nodes = self.nodes
+        return pd.DataFrame(
+            {
+                "layer": [nodes.layer(node) for node in range(len(nodes))],
+                "unit": [nodes.unit(node) for node in range(len(nodes))],
+                "node": list(nodes.nodes()),
+                "score": np.concatenate([self[layer] for layer in self.layers]),
+                "rank": np.concatenate([self.rank(layer) for layer in self.layers]),
+            }
+        )
+
+    def by_node(self, space: NodeSpace) -> dict[int, float]:
+        """Score of each node of `space` that was scored, by its index there.
+
+        Layers of which the other side knows nothing are left out. Raises ShapeError when no layer is shared, or when a
+        shared layer has another number of units.
+        """
+        units = {layer.name: layer.units for layer in space.layers}
+        shared = [layer for layer in self.layers if layer in units]
+        if not shared:
+            raise ShapeError(
+                f"scores are put on the nodes of the same layers; scored: {', '.join(self.layers)}; the nodes have: "
+                f"{', '.join(units) or 'no layers'}; score the layers that were extracted"
+            )
+        scores: dict[int, float] = {}
+        for layer in shared:
+            if len(self[layer]) != units[layer]:
+                raise ShapeError(
+                    f"layer {layer!r} has {units[layer]} nodes but {len(self[layer])} scored units; "
+                    "score the network that the nodes were extracted from"
+                )
+            where = space.slice(layer)
+            scores.update(zip(range(where.start, where.stop), self[layer].tolist(), strict=True))
+        return scores
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, with every score; inverse of `from_dict`."""
+        return {
+            "method": self.method,
+            "measure": self.measure,
+            "target": self.target,
+            "baseline": self.baseline,
+            "examples": self.examples,
+            "layers": [
+                {"layer": layer, "whole": float(self.whole[layer]), "values": self[layer].tolist()}
+                for layer in self.layers
+            ],
+            "facts": dict(self.facts),
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Scores:
+        rows = document["layers"]
+        return cls(
+            method=document["method"],
+            values={row["layer"]: np.array(row["values"], dtype=np.float64) for row in rows},
+            whole={row["layer"]: float(row["whole"]) for row in rows},
+            target=document["target"],
+            baseline=document["baseline"],
+            examples=document["examples"],
+            measure=document["measure"],
+            facts=dict(document["facts"]),
+        )
+
+    def _repr_html_(self) -> str:
+        facts = "".join(f"; {name.replace('_', ' ')} {_spell(value)}" for name, value in self.facts.items())
+        caption = (
+            f"{self.method} in {self.measure}, mean over {self.examples} examples, target {self.target}, "
+            f"baseline {self.baseline}{facts}"
+        )
+        rows = "".join(self._html_rows(layer) for layer in self.layers)
+        return (
+            f"<table><caption>{escape(caption)}</caption>"
+            f"<thead><tr><th>node</th><th>score</th><th>rank</th></tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+    def _html_rows(self, layer: str) -> str:
+        values, ranks = self[layer], self.rank(layer)
+        names = list(NodeSpace(0, (LayerUnits(layer, len(values)),)).nodes())
+        best = np.argsort(ranks, kind="stable")[:SHOWN]
+        rows = [
+            f"<tr><td>{escape(names[unit])}</td><td>{values[unit]:.4g}</td><td>{ranks[unit]}</td></tr>" for unit in best
+        ]
+        if len(values) > len(best):
+            rows.append(f'<tr><td colspan="3">and {len(values) - len(best)} more of {escape(layer)}</td></tr>')
+        return "".join(rows)
+
+
+def _spell(value: Any) -> str:
+    """A fact in words: numbers to three digits, rows one after the other."""
+    if isinstance(value, list):
+        return ", ".join(map(_spell, value))
+    if isinstance(value, Mapping):
+        return " ".join(_spell(part) if name == "layer" else f"{name} {_spell(part)}" for name, part in value.items())
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
