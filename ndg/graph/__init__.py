@@ -1,0 +1,1 @@
+"""The graph of implications between literals: closure, classes, reduction, figures, files."""

@@ -1,0 +1,117 @@
+"""Strongly connected components of an implication graph, and the directed acyclic graph that they form.
+
+Literals that imply each other, directly or through others, are one component. An arc between two components stands for
+all implications from a member of the one to a member of the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Int64, Integer
+
+from ndg.errors import GraphError
+
+Codes = Integer[np.ndarray, " edge"]
+
+
+@dataclass(frozen=True, eq=False)
+class Condensation:
+    """Components in a topological order: arcs go from a lower to a higher number.
+
+    The numbers ascend by `level` (arcs on the longest path that ends at the component), then by smallest literal code,
+    so they depend on the graph alone. A contradictory component holds some literal and its negation. Arcs are distinct
+    and sorted by tail and head.
+    """
+
+    component: Int64[np.ndarray, " literal"]
+    level: Int64[np.ndarray, " component"]
+    contradictory: Bool[np.ndarray, " component"]
+    tails: Int64[np.ndarray, " arc"]
+    heads: Int64[np.ndarray, " arc"]
+
+    def __len__(self) -> int:
+        return len(self.level)
+
+    @cached_property
+    def members(self) -> tuple[tuple[int, ...], ...]:
+        """Literal codes of each component, ascending."""
+        order = np.argsort(self.component, kind="stable")
+        ends = np.cumsum(self.sizes)
+        return tuple(tuple(part.tolist()) for part in np.split(order, ends[:-1])) if len(self) else ()
+
+    @cached_property
+    def sizes(self) -> Int64[np.ndarray, " component"]:
+        """Literals in each component."""
+        return np.bincount(self.component, minlength=len(self)).astype(np.int64)
+
+    @cached_property
+    def degrees(self) -> Int64[np.ndarray, " component"]:
+        """Arcs into and out of each component."""
+        return np.bincount(np.concatenate([self.tails, self.heads]), minlength=len(self)).astype(np.int64)
+
+
+def condense(literals: int, antecedents: Codes, consequents: Codes, *, bridge: bool = False) -> Condensation:
+    """The components of the graph with an edge from each antecedent to its consequent, over codes below `literals`.
+
+    Contradictory components have arcs only if `bridge`: what follows through a contradiction says nothing.
+    """
+    count, labels = connected(literals, antecedents, consequents, "strong")
+    codes = np.arange(literals)
+    contradictory = np.zeros(count, np.bool_)
+    contradictory[labels[labels == labels[codes ^ 1]]] = True
+
+    tails, heads = labels[antecedents], labels[consequents]
+    crossing = tails != heads
+    if not bridge:
+        crossing &= ~(contradictory[tails] | contradictory[heads])
+    keys = np.unique(tails[crossing] * count + heads[crossing])
+    tails, heads = keys // max(count, 1), keys % max(count, 1)
+
+    level = levels(count, tails, heads)
+    first = np.full(count, literals, np.int64)
+    np.minimum.at(first, labels, codes)
+    order = np.lexsort((first, level))
+    rank = np.empty(count, np.int64)
+    rank[order] = np.arange(count)
+    tails, heads = rank[tails], rank[heads]
+    arcs = np.lexsort((heads, tails))
+    return Condensation(rank[labels], level[order], contradictory[order], tails[arcs], heads[arcs])
+
+
+def connected(nodes: int, tails: Codes, heads: Codes, connection: str) -> tuple[int, Int64[np.ndarray, " node"]]:
+    """How many `strong` or `weak` components there are, and the component of each node."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not nodes:
+        return 0, np.zeros(0, np.int64)
+    graph = csr_array((np.ones(len(tails), np.int32), (tails, heads)), shape=(nodes, nodes))
+    count, labels = connected_components(graph, directed=True, connection=connection)
+    return int(count), labels.astype(np.int64)
+
+
+def levels(nodes: int, tails: Codes, heads: Codes) -> Int64[np.ndarray, " node"]:
+    """Edges on the longest path that ends at each node of an acyclic graph (Kahn 1962, a whole level at a time)."""
+    order = np.argsort(tails, kind="stable")
+    targets = heads[order]
+    starts = np.searchsorted(tails[order], np.arange(nodes + 1))
+    waiting = np.bincount(heads, minlength=nodes)
+    level = np.full(nodes, -1, np.int64)
+    frontier = np.flatnonzero(waiting == 0)
+    depth = 0
+    while len(frontier):
+        level[frontier] = depth
+        lengths = starts[frontier + 1] - starts[frontier]
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        reached, times = np.unique(targets[np.repeat(starts[frontier], lengths) + within], return_counts=True)
+        waiting[reached] -= times
+        frontier = reached[waiting[reached] == 0]
+        depth += 1
+    if (level < 0).any():
+        raise GraphError(
+            f"levels exist in acyclic graphs only; {int((level < 0).sum())} nodes lie on or behind a cycle"
+        )
+    return level

@@ -1,0 +1,143 @@
+"""How the implications of one set of examples hold on another.
+
+Precision on the mined examples is high by construction of the criterion; only held-out figures carry information.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from ndg.bits.matrix import BitMatrix
+from ndg.errors import ShapeError
+from ndg.graph.edges import EdgeCounts, ends, mined
+from ndg.intervals import wilson
+from ndg.mining.implications import Implications
+from ndg.progress import bar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WORDS_AT_ONCE = 1 << 21  # 16 MiB of packed words for each side of a chunk of pairs
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Means over implications, on `examples` held-out examples beside those mined.
+
+    `precision` and `mined_precision` are over the `judged` implications whose antecedent occurs in the held-out
+    examples, `recall` and `mined_recall` over the `recalled` ones whose consequent occurs; null where there is none.
+    """
+
+    implications: int
+    examples: int
+    judged: int
+    precision: float | None
+    mined_precision: float | None
+    recalled: int
+    recall: float | None
+    mined_recall: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def count_edges(implications: Implications, bits: BitMatrix, any_thresholds: bool = False) -> EdgeCounts:
+    """The counts of each implication on `bits`; both members of a pair are read off one and-popcount.
+
+    Raises ShapeError when `bits` has other nodes, or other thresholds unless `any_thresholds`.
+    """
+    nodes = implications.nodes
+    if bits.nodes != nodes:
+        raise ShapeError(
+            f"a graph is evaluated on bits of its own nodes: expected {nodes}, got {bits.nodes}; "
+            "extract the same layers of a network of the same shape"
+        )
+    if not any_thresholds and not np.array_equal(bits.thresholds, implications.thresholds, equal_nan=True):
+        raise ShapeError(
+            "a graph is evaluated on bits binarised as the mined ones were; extract them with like=graph, "
+            "or pass any_thresholds=True for the bits of another network"
+        )
+    first, second = implications.antecedents >> 1, implications.consequents >> 1
+    keys = np.minimum(first, second).astype(np.int64) * len(nodes) + np.maximum(first, second)
+    pairs, which = np.unique(keys, return_inverse=True)
+    both = _together(bits, pairs // max(len(nodes), 1), pairs % max(len(nodes), 1))[which]
+
+    on, n = bits.on(), bits.examples
+    holds = np.stack([n - on, on], axis=1).reshape(-1)
+    antecedent, consequent = holds[implications.antecedents], holds[implications.consequents]
+    first_on = np.where(implications.consequents & 1, both, on[first] - both)
+    support = np.where(implications.antecedents & 1, first_on, consequent - first_on)
+    return EdgeCounts(antecedent, consequent, antecedent - support, n)
+
+
+def _together(
+    bits: BitMatrix, rows: Int64[np.ndarray, " pair"], columns: Int64[np.ndarray, " pair"]
+) -> Int64[np.ndarray, " pair"]:
+    """Examples on which both nodes of each pair are on, a bounded number of pairs at a time."""
+    counts = np.zeros(len(rows), np.int64)
+    step = max(WORDS_AT_ONCE // max(bits.words.shape[1], 1), 1)
+    for start in bar(range(0, len(rows), step), "evaluating", unit="chunk"):
+        part = slice(start, start + step)
+        common = bits.words[rows[part]] & bits.words[columns[part]]
+        counts[part] = np.bitwise_count(common).sum(axis=1, dtype=np.int64)
+    return counts
+
+
+def frame(implications: Implications, bits: BitMatrix, any_thresholds: bool = False) -> pd.DataFrame:
+    """One row per implication: precision and recall on `bits` with 95 % Wilson intervals, and on the mined examples.
+
+    Precision and its interval are null where no example of `bits` has the antecedent, recall where none has the
+    consequent.
+    """
+    import pandas as pd
+
+    held, own = count_edges(implications, bits, any_thresholds), mined(implications)
+    precision = _interval(held.support, held.antecedent)
+    recall = _interval(held.support, held.consequent)
+    return pd.DataFrame(
+        {
+            **ends(implications),
+            "precision": held.precision,
+            "precision_low": precision[0],
+            "precision_high": precision[1],
+            "recall": held.recall,
+            "recall_low": recall[0],
+            "recall_high": recall[1],
+            "n_antecedent": held.antecedent,
+            "n_consequent": held.consequent,
+            "exceptions": held.exceptions,
+            "mined_precision": own.precision,
+            "mined_recall": own.recall,
+        }
+    )
+
+
+def _interval(
+    successes: Int64[np.ndarray, " edge"], trials: Int64[np.ndarray, " edge"]
+) -> tuple[Float64[np.ndarray, " edge"], Float64[np.ndarray, " edge"]]:
+    low, high = wilson(successes, trials)
+    return np.where(trials > 0, low, np.nan), np.where(trials > 0, high, np.nan)
+
+
+def summary(implications: Implications, bits: BitMatrix, any_thresholds: bool = False) -> HeldOut:
+    """Mean precision and recall of the implications on `bits`, each with how many implications it is over."""
+    held, own = count_edges(implications, bits, any_thresholds), mined(implications)
+    judged, recalled = held.antecedent > 0, held.consequent > 0
+    return HeldOut(
+        implications=len(implications),
+        examples=bits.examples,
+        judged=int(judged.sum()),
+        precision=_mean(held.precision, judged),
+        mined_precision=_mean(own.precision, judged),
+        recalled=int(recalled.sum()),
+        recall=_mean(held.recall, recalled),
+        mined_recall=_mean(own.recall, recalled),
+    )
+
+
+def _mean(values: Float64[np.ndarray, " edge"], where: Bool[np.ndarray, " edge"]) -> float | None:
+    return float(values[where].mean()) if where.any() else None

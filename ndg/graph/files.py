@@ -1,0 +1,151 @@
+"""A graph as a JSON file.
+
+Schema 1: `format` ("ndg"), `schema` (1), `digest`, `nodes` {labels, layers: [[name, units]]}, `examples`, `criterion`,
+`binarizer`, `bits_digest`, `thresholds` (null for NaN), `constants` (texts), `on` per node, `with_label` per label and
+node, `antecedents`, `consequents`, `exceptions` per implication (literal codes: 2 node + value), `provenance`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from ndg.errors import GraphError, OutputError
+from ndg.mining.implications import Implications
+from ndg.nodes import NodeSpace
+
+FORMAT, SCHEMA = "ndg", 1
+
+
+def digest(implications: Implications) -> str:
+    """Sixteen hexadecimal digits of everything in the implications, the same on every machine."""
+    facts = [
+        implications.nodes.to_dict(),
+        implications.examples,
+        [literal.code for literal in implications.constants],
+        implications.criterion,
+        implications.binarizer,
+        implications.bits_digest,
+    ]
+    state = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    arrays = (implications.antecedents, implications.consequents, implications.exceptions, implications.on)
+    for array in (*arrays, implications.with_label):
+        state.update(np.ascontiguousarray(array, dtype="<i8").data)
+    thresholds = np.where(np.isnan(implications.thresholds), np.nan, implications.thresholds)
+    state.update(np.ascontiguousarray(thresholds, dtype="<f8").data)
+    return state.hexdigest()[:16]
+
+
+def save(path: str | os.PathLike[str], implications: Implications, provenance: dict[str, Any]) -> Path:
+    """The path of the file written; it is there whole or not at all."""
+    document = {
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "digest": digest(implications),
+        "nodes": implications.nodes.to_dict(),
+        "examples": implications.examples,
+        "criterion": implications.criterion,
+        "binarizer": implications.binarizer,
+        "bits_digest": implications.bits_digest,
+        "constants": [implications.nodes.text(literal) for literal in implications.constants],
+        "thresholds": [None if math.isnan(t) else _number(t) for t in implications.thresholds.tolist()],
+        "on": implications.on.tolist(),
+        "with_label": implications.with_label.tolist(),
+        "antecedents": implications.antecedents.tolist(),
+        "consequents": implications.consequents.tolist(),
+        "exceptions": implications.exceptions.tolist(),
+        "provenance": provenance,
+    }
+    try:
+        text = json.dumps(document, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise GraphError(
+            f"criterion and provenance of a graph are plain JSON (finite numbers, text, lists, dicts): {error}"
+        ) from error
+    return write_text(path, text + "\n")
+
+
+def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any]]:
+    """The implications and the provenance in a file that `save` wrote.
+
+    Raises GraphError when the file is missing, damaged, of another kind or of another schema.
+    """
+    path = Path(path)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise GraphError(f"no graph can be read at {path}: {error.strerror}; NDG.save writes one") from error
+    except (ValueError, RecursionError) as error:
+        raise GraphError(
+            f"{path} is damaged: a graph is one JSON document, and this is not ({error}); mine it again"
+        ) from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise GraphError(f'{path} is no graph: expected "format": "{FORMAT}" at the top; NDG.save writes such files')
+    if document.get("schema") != SCHEMA:
+        raise GraphError(
+            f"this version of ndg reads graphs of schema {SCHEMA}; {path} has schema {document.get('schema')!r}; "
+            "mine it again, or use the version of ndg that wrote it"
+        )
+    try:
+        implications = _implications(document)
+        provenance, stated = dict(document["provenance"]), document["digest"]
+    except KeyError as error:
+        raise GraphError(f"{path} is damaged: it has no {error}; mine it again") from error
+    except (TypeError, ValueError, OverflowError, AttributeError, IndexError) as error:
+        raise GraphError(f"{path} is damaged: {error}; mine it again") from error
+    found = digest(implications)
+    if found != stated:
+        raise GraphError(f"{path} is damaged: its digest says {stated}, its content {found}; mine it again")
+    return implications, provenance
+
+
+def _implications(document: dict[str, Any]) -> Implications:
+    nodes = NodeSpace.from_dict(document["nodes"])
+    thresholds = [math.nan if value is None else float(value) for value in document["thresholds"]]
+    return Implications(
+        nodes=nodes,
+        antecedents=np.array(document["antecedents"], dtype=np.int32),
+        consequents=np.array(document["consequents"], dtype=np.int32),
+        exceptions=np.array(document["exceptions"], dtype=np.int64),
+        on=np.array(document["on"], dtype=np.int64),
+        with_label=np.array(document["with_label"], dtype=np.int64).reshape(nodes.labels, len(nodes)),
+        examples=int(document["examples"]),
+        constants=tuple(nodes.literal(text) for text in document["constants"]),
+        criterion=dict(document["criterion"]),
+        thresholds=np.array(thresholds, dtype=np.float64),
+        binarizer=str(document["binarizer"]),
+        bits_digest=str(document["bits_digest"]),
+    )
+
+
+def _number(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """The path, with `text` in it; a reader never sees half of it. Missing folders are made."""
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}; choose a folder that can be written to"
+        ) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,191 @@
+"""The figures of Table 2 of Hu & Tian 2022, on the paper's graph and on the condensed one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from html import escape
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ndg.bits.matrix import BitMatrix
+from ndg.graph.agreement import ClassAgreement, agreements
+from ndg.graph.closure import off_bits, reach
+from ndg.graph.condensation import Codes, Condensation, condense, connected
+from ndg.graph.edges import mutual
+from ndg.literal import Literal
+from ndg.mining.implications import Implications
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CYCLE_LIMIT = 1000
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of one graph; on the paper's graph a node is a literal, on the condensed one a class of literals.
+
+    `neurons` counts units of the network, whether constant or not. `nodes` leaves out constants and counts both values
+    of the others, labels too. `isolated` nodes have no edge in this graph. `equivalent` counts literals: on the paper's
+    graph those that imply another and are implied by it, on the condensed graph those in a class of two or more.
+    `constant` counts neurons and labels. `mean_degree` is edges in and out per node. `height` is the number of edges on
+    the longest path; null when there are cycles. `cycles` counts elementary cycles, and stops at 1,000.
+    `contradictions` are nodes from which some node follows both on and off. `components` are weakly connected, isolated
+    nodes included.
+    """
+
+    neurons: int
+    nodes: int
+    edges: int
+    isolated: int
+    equivalent: int
+    constant: int
+    mean_degree: float
+    height: int | None
+    cycles: int
+    contradictions: int
+    components: int
+
+
+@dataclass(frozen=True)
+class GraphStats:
+    """Figures of the paper's graph and of the condensed graph, and what condensing glosses over.
+
+    The paper's graph has an edge for every implication but those of directly equivalent pairs. As approximate
+    implication is not transitive, it may have cycles: `cyclic_components` strongly connected components of two or more
+    literals, which the condensation takes for one class. `equivalent_pairs` counts pairs of literals that imply each
+    other directly. `classes` gives the worst agreement within each class. `contradictory` counts components that hold a
+    literal and its negation; they have no edges in the condensed graph.
+    """
+
+    paper: Figures
+    condensed: Figures
+    equivalent_pairs: int
+    cyclic_components: int
+    contradictory: int
+    classes: tuple[ClassAgreement, ...]
+
+    @property
+    def worst_agreement(self) -> float | None:
+        """The smallest agreement of two members of one class, a rate; null without classes."""
+        return min((one.worst for one in self.classes), default=None)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per figure, with its value on the paper's graph and on the condensed one."""
+        import pandas as pd
+
+        rows = zip(asdict(self.paper).values(), asdict(self.condensed).values(), strict=True)
+        names = [field.name for field in fields(Figures)]
+        return pd.DataFrame(list(rows), index=names, columns=["paper", "condensed"], dtype=object)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for a record; of the classes their number, the largest and the worst agreement."""
+        return {
+            "paper": asdict(self.paper),
+            "condensed": asdict(self.condensed),
+            "equivalent_pairs": self.equivalent_pairs,
+            "cycles_counted_up_to": CYCLE_LIMIT,
+            "cyclic_components": self.cyclic_components,
+            "contradictory": self.contradictory,
+            "classes": len(self.classes),
+            "largest_class": max((len(one.members) for one in self.classes), default=0),
+            "worst_agreement": self.worst_agreement,
+            "worst_agreement_exact": all(one.exact for one in self.classes),
+        }
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for (name, paper), condensed in zip(asdict(self.paper).items(), asdict(self.condensed).values(), strict=True):
+            sign = "≥ " if name == "cycles" and paper >= CYCLE_LIMIT else ""
+            cells = f"<td>{sign}{_shown(paper)}</td><td>{_shown(condensed)}</td>"
+            rows.append(f"<tr><th>{escape(name.replace('_', ' '))}</th>{cells}</tr>")
+        return f"<table><tr><th></th><th>paper's graph</th><th>condensed</th></tr>{''.join(rows)}</table>"
+
+
+def _shown(value: float | int | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+
+
+def statistics(
+    implications: Implications,
+    condensation: Condensation,
+    classes: tuple[tuple[Literal, ...], ...],
+    bits: BitMatrix | None = None,
+) -> GraphStats:
+    """All figures of a graph; the agreement within classes is counted on `bits` where given."""
+    literals, both_ways = 2 * len(implications.nodes), mutual(implications)
+    tails, heads = implications.antecedents[~both_ways], implications.consequents[~both_ways]
+    paper = condense(literals, tails, heads, bridge=True)
+    cyclic = int((paper.sizes > 1).sum())
+    joined = implications.antecedents[both_ways] != implications.consequents[both_ways]
+    return GraphStats(
+        paper=_figures(
+            implications,
+            literals,
+            (tails, heads),
+            int(np.unique(implications.antecedents[both_ways][joined]).size),
+            None if cyclic else paper,
+            _cycles(paper, tails, heads) if cyclic else 0,
+            int(_contradicting(paper, len(implications.nodes)) @ paper.sizes),
+        ),
+        condensed=_figures(
+            implications,
+            len(condensation),
+            (condensation.tails, condensation.heads),
+            sum(map(len, classes)),
+            condensation,
+            0,
+            int(_contradicting(condensation, len(implications.nodes)).sum()),
+        ),
+        equivalent_pairs=int(joined.sum()) // 2,
+        cyclic_components=cyclic,
+        contradictory=int(condensation.contradictory.sum()),
+        classes=agreements(implications, classes, bits),
+    )
+
+
+def _figures(
+    implications: Implications,
+    size: int,
+    edges: tuple[Codes, Codes],
+    equivalent: int,
+    acyclic: Condensation | None,
+    cycles: int,
+    contradictions: int,
+) -> Figures:
+    tails, heads = edges
+    constant = 2 * len(implications.constants)
+    linked = int(np.count_nonzero(np.bincount(np.concatenate([tails, heads]), minlength=size)))
+    nodes = size - constant
+    return Figures(
+        neurons=implications.nodes.neurons,
+        nodes=nodes,
+        edges=len(tails),
+        isolated=nodes - linked,
+        equivalent=equivalent,
+        constant=len(implications.constants),
+        mean_degree=2 * len(tails) / nodes if nodes else 0.0,
+        height=None if acyclic is None else int(acyclic.level.max(initial=0)),
+        cycles=cycles,
+        contradictions=contradictions,
+        components=connected(size, tails, heads, "weak")[0] - constant,
+    )
+
+
+def _contradicting(condensation: Condensation, nodes: int) -> np.ndarray:
+    """Whether each component reaches some node both on and off."""
+    off = off_bits(nodes)
+    return np.array([bool(below & (below >> 1) & off) for below in reach(condensation).below], dtype=np.int64)
+
+
+def _cycles(condensation: Condensation, tails: Codes, heads: Codes) -> int:
+    """Elementary cycles (Johnson 1975), at most CYCLE_LIMIT."""
+    import networkx as nx
+
+    inside = condensation.component[tails] == condensation.component[heads]
+    graph = nx.DiGraph(list(zip(tails[inside].tolist(), heads[inside].tolist(), strict=True)))
+    return sum(1 for _ in islice(nx.simple_cycles(graph), CYCLE_LIMIT))

@@ -1,0 +1,120 @@
+"""Saving and loading give the same graph; damaged files are refused in words; nothing is half-written."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ndg.errors import GraphError, OutputError
+from ndg.graph.files import write_text
+from ndg.graph.ndg import NDG
+from ndg.mining.miner import find
+from tests.references.graph_cases import drawn, graphs, mined, pack
+
+
+@given(st.one_of(graphs(), mined().map(lambda case: case[0])))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_load_of_save_is_the_same_graph(tmp_path, graph):
+    loaded = NDG.load(graph.save(tmp_path / "graph.json"))
+    assert loaded == graph
+    assert loaded.digest == graph.digest
+    for name, value in vars(graph.implications).items():
+        found = getattr(loaded.implications, name)
+        if isinstance(value, np.ndarray):
+            assert found.dtype == value.dtype
+            assert np.array_equal(found, value, equal_nan=value.dtype == np.float64)
+        else:
+            assert found == value
+
+
+def test_thresholds_come_back_to_the_last_bit_and_nan_is_null(tmp_path):
+    thresholds = np.array([0.1, np.nan, -np.inf, 1e-300])
+    values = np.random.default_rng(0).random((60, 5)) < 0.5
+    graph = NDG(find(pack(values, 1, thresholds), alpha=2), {"run": "digits", "accuracy": None})
+    path = graph.save(tmp_path / "new" / "graph.json")
+    document = json.loads(path.read_text())
+    assert document["thresholds"] == [0.1, None, "-inf", 1e-300]
+    assert (document["format"], document["schema"]) == ("ndg", 1)
+    assert np.array_equal(NDG.load(path).thresholds, thresholds, equal_nan=True)
+    assert NDG.load(path).provenance == {"run": "digits", "accuracy": None}
+    assert [found.name for found in path.parent.iterdir()] == ["graph.json"]
+
+
+def test_the_digest_tells_graphs_apart_and_not_their_provenance():
+    graph = drawn()
+    assert NDG(graph.implications, {"run": 1}).digest == graph.digest
+    assert graph.filter(min_precision=0.6).digest != graph.digest
+    assert graph != "a graph"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("on"), r"damaged: it has no 'on'"),
+        (lambda d: d.update(schema=2), r"reads graphs of schema 1; .* has schema 2; mine it again, or use the version"),
+        (lambda d: d.update(format="dot"), r'is no graph: expected "format": "ndg"'),
+        (lambda d: d["exceptions"].__setitem__(0, d["exceptions"][0] + 1), r"damaged: an implication stands with its"),
+        (lambda d: d["on"].__setitem__(0, d["on"][0] + 1), r"damaged: its digest says \w{16}, its content \w{16}"),
+        (lambda d: d["antecedents"].pop(), "is damaged: "),
+        (lambda d: d["with_label"].pop(), r"damaged: cannot reshape"),
+        (lambda d: d["antecedents"].__setitem__(0, 10**12), r"damaged: .*out of bounds"),
+        (lambda d: d.update(nodes=[1, 2]), r"damaged: "),
+        (lambda d: d.update(constants=["c:1"]), r"damaged: no layer 'c'"),
+        (lambda d: d.update(thresholds=["high"]), r"damaged: could not convert"),
+    ],
+)
+def test_a_file_that_is_no_whole_graph_is_refused(tmp_path, change, message):
+    path = drawn().save(tmp_path / "graph.json")
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    with pytest.raises(GraphError, match=message):
+        NDG.load(path)
+
+
+def test_files_cut_short_missing_or_of_another_kind_are_refused(tmp_path):
+    path = drawn().save(tmp_path / "graph.json")
+    text = path.read_text()
+    for cut in (0, 1, len(text) // 2, len(text) - 3):
+        path.write_text(text[:cut])
+        with pytest.raises(GraphError, match=r"graph.json is damaged: a graph is one JSON document"):
+            NDG.load(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(GraphError, match="is damaged"):
+        NDG.load(path)
+    path.write_text("[1]")
+    with pytest.raises(GraphError, match="is no graph"):
+        NDG.load(path)
+    with pytest.raises(GraphError, match=r"no graph can be read at .*none.json: No such file"):
+        NDG.load(tmp_path / "none.json")
+
+
+def test_what_is_not_plain_json_is_refused_and_the_old_file_stays(tmp_path):
+    graph = drawn()
+    path = graph.save(tmp_path / "graph.json")
+    before = path.read_bytes()
+    for bad in (object(), float("nan")):
+        with pytest.raises(GraphError, match="provenance of a graph are plain JSON"):
+            NDG(graph.implications, {"bad": bad}).save(path)
+    assert path.read_bytes() == before
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = write_text(tmp_path / "text", "old")
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ndg.graph.files.os.fsync", full)
+    with pytest.raises(OutputError, match=r"cannot be written: No space left on device; choose a folder"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_a_file_cannot_be_written_to(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        drawn().save(tmp_path / "file" / "graph.json")
