@@ -7,6 +7,7 @@ two values of one node, off comes first): `label:3`, `~latent:7`. So a key chang
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,13 +32,19 @@ def keys(implications: Implications, condensation: Condensation) -> dict[int, st
     }
 
 
-def to_networkx(implications: Implications, condensation: Condensation, facts: dict[str, Any]) -> nx.DiGraph:
+def to_networkx(
+    implications: Implications,
+    condensation: Condensation,
+    facts: dict[str, Any],
+    scores: Mapping[str, Mapping[int, float]] | None = None,
+) -> nx.DiGraph:
     """The condensed graph, acyclic and frozen; `facts` become attributes of the graph.
 
     Node attributes: members (texts), layer, unit, value and prior (rate on the mined examples) of the literal in the
     key, label, contradictory, size. Edge attributes: antecedent and consequent of the strongest implication from one
     class to the other (highest precision), and its exceptions, support, precision, recall, lift; null where undefined.
-    Contradictory classes have no edges; isolated literals are nodes, constants are not.
+    Contradictory classes have no edges; isolated literals are nodes, constants are not. Each method of `scores` is a
+    node attribute: the score of the member's node that has the largest absolute one; labels have none.
     """
     import networkx as nx
 
@@ -57,6 +64,7 @@ def to_networkx(implications: Implications, condensation: Condensation, facts: d
             label=nodes.is_label(node),
             contradictory=bool(condensation.contradictory[number]),
             size=len(members),
+            **_scored({code >> 1 for code in members}, scores or {}),
         )
     best, counts = strongest(implications, condensation), mined(implications)
     columns = {
@@ -94,6 +102,12 @@ def to_json(graph: nx.DiGraph) -> str:
     import networkx as nx
 
     return json.dumps(nx.node_link_data(graph, edges="edges"), allow_nan=False, indent=1, ensure_ascii=False) + "\n"
+
+
+def _scored(members: set[int], scores: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
+    """The score of the most important member, by each method that has one."""
+    found = {method: [values[node] for node in sorted(members) if node in values] for method, values in scores.items()}
+    return {method: max(values, key=abs) for method, values in found.items() if values}
 
 
 def _plain(value: float | int) -> float | int | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
@@ -28,6 +28,18 @@ from ndg.nodes import NodeSpace
 if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
+
+
+@runtime_checkable
+class Scored(Protocol):
+    """One number per node by some method, such as `ndg.Scores`."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def measure(self) -> str: ...
+    def by_node(self, space: NodeSpace, /) -> dict[int, float]: ...
+
 
 Literals = Iterable[Literal | str] | Literal | str
 
@@ -153,11 +165,31 @@ class NDG:
         number = self.condensation.component[self.literal(literal).code]
         return self.nodes.text(Literal.of(self.condensation.members[number][0]))
 
+    def with_scores(self, scores: Scored | Iterable[Scored]) -> NDG:
+        """The same graph with the scores of its neurons on the nodes, by method; `to_networkx` and pictures show them.
+
+        GraphError for units that the graph does not have.
+        """
+        kept = dict(self.provenance.get("scores", {}))
+        for one in [scores] if isinstance(scores, Scored) else scores:
+            values = {self.nodes.name(node): value for node, value in sorted(one.by_node(self.nodes).items())}
+            kept[one.method] = {"measure": one.measure, "values": values}
+        return NDG(self.implications, self.provenance | {"scores": kept})
+
+    @property
+    def scores(self) -> dict[str, dict[int, float]]:
+        """The scores on the nodes, by method and node."""
+        index = {name: node for node, name in enumerate(self.nodes.nodes())}
+        return {
+            method: {index[name]: value for name, value in scored["values"].items() if name in index}
+            for method, scored in self.provenance.get("scores", {}).items()
+        }
+
     def to_networkx(self) -> nx.DiGraph:
         """The condensed graph as a new, frozen, acyclic networkx.DiGraph with one node per class.
 
         A node's key is the text of the class's literal with the smallest node index, such as `label:3` or `~latent:7`.
-        Attributes are those of `ndg.graph.export.to_networkx`; of the graph: constants, criterion, examples, binarizer,
+        Attributes are those of `ndg.graph.export.to_networkx`, and one for each method of `scores`; of the graph: constants, criterion, examples, binarizer,
         digest.
         """
         facts = {
@@ -167,7 +199,7 @@ class NDG:
             "binarizer": self.binarizer,
             "digest": self.digest,
         }
-        return export.to_networkx(self.implications, self.condensation, facts)
+        return export.to_networkx(self.implications, self.condensation, facts, self.scores)
 
     def reduction(self) -> tuple[tuple[str, str], ...]:
         """The edges of `to_networkx` that no longer path replaces: its transitive reduction."""

@@ -98,3 +98,25 @@ def test_figures_without_a_value_are_null_in_json_and_absent_in_graphml():
     back = nx.parse_graphml(graph.to_graphml())
     assert "precision" not in back.edges["b:0", "a:0"]
     assert back.edges["~a:0", "~b:0"]["precision"] == 1
+
+
+def test_scores_lie_on_the_nodes_of_their_units_and_travel_with_the_graph(tmp_path):
+    graph = drawn()
+    units = [node for node in range(len(graph.nodes)) if not graph.nodes.is_label(node)]
+
+    class Scores:
+        method, measure = "gndi", "logits"
+
+        def by_node(self, space):
+            return {node: -float(node) for node in units}
+
+    scored = graph.with_scores(Scores())
+    assert scored == graph
+    assert graph.scores == {}
+    again = NDG.load(scored.save(tmp_path / "g.json"))
+    assert again.scores == {"gndi": {node: -float(node) for node in units}}
+    assert again.subgraph([]).scores == {"gndi": {}}
+    for _, attributes in again.to_networkx().nodes.items():
+        members = [graph.literal(text).node for text in attributes["members"]]
+        scores = [-float(node) for node in members if node in units]
+        assert attributes.get("gndi") == (min(scores) if scores else None)
