@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parent.parent
@@ -20,3 +21,29 @@ def _modules() -> list[str]:
 hook = install_import_hook(_modules(), "beartype.beartype")
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+@pytest.fixture(scope="session")
+def ray_session():
+    """One Ray session of two CPUs for all tests that ask for it; executors find it running and leave it so."""
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="error",
+        object_store_memory=256 << 20,
+    )
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def mongo_uri(tmp_path_factory):
+    """The URI of a MongoDB-protocol server that runs while the tests do, without a database name."""
+    from tests.mongo_server import mongo_server
+
+    with mongo_server(tmp_path_factory.mktemp("mongo")) as uri:
+        yield uri

@@ -1,0 +1,214 @@
+"""Begin a run, or go on with one that was cut short."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ndg.config import Experiment
+from ndg.errors import OutputError, RunNotFoundError
+from ndg.runs.plain import iso, now, plain
+from ndg.runs.provenance import masked, versions, whereabouts
+from ndg.runs.record import BEAT, COMPLETED, FAILED, INTERRUPTED, RUNNING, RunRecord, read_all, span
+from ndg.runs.run import Run
+from ndg.runs.store import FILE, Store, connect
+
+ATTEMPT = ("started", "host", "pid", "device", "commit", "dirty", "command")
+
+
+def start(
+    store: Store | str | Path | None,
+    kind: str,
+    experiment: Experiment,
+    folder_root: str | Path,
+    parent: str | None = None,
+    *,
+    device: str | None = None,
+    tags: Iterable[str] = (),
+    beat: float = BEAT,
+) -> Run:
+    """A new run, as a context: its folder is `folder_root/<id>` and its document is in `store`.
+
+    Without a store the document goes to `folder_root/ndg.db`. Entering raises OutputError when no folder can be made.
+    """
+    root = Path(folder_root).expanduser().absolute()
+
+    def begin(run: Run) -> None:
+        while True:
+            moment = datetime.now(UTC)
+            id = new_id(moment, experiment.name, kind)
+            if (folder := _make(root, id)) is None:
+                continue
+            document = _document(id, kind, experiment, folder, moment, parent, device, tags)
+            try:
+                if run.open(document, new=True):
+                    return
+            except BaseException:
+                if not run.record:
+                    _remove(folder)
+                raise
+            _remove(folder)  # another root holds a run of this name in the same store
+
+    return Run(_store(store, root), root, begin, beat)
+
+
+def resume(
+    store: Store | str | Path | None,
+    experiment: Experiment,
+    folder_root: str | Path,
+    *,
+    device: str | None = None,
+    beat: float = BEAT,
+) -> Run:
+    """The unfinished train run of this training and seed under `folder_root`, reopened, as a context.
+
+    It is looked for where its checkpoints are: in the records of the root; of several, the one with most epochs.
+    Metrics go on; what the cut attempt wrote as results and artefacts moves into its entry of `attempts`.
+    Raises RunNotFoundError when there is none, or while the run is still alive.
+    """
+    root = Path(folder_root).expanduser().absolute()
+    found = unfinished(root, experiment)
+
+    def begin(run: Run) -> None:
+        run.open(_reopened(found, root, device), new=False)
+
+    return Run(_store(store, root), root, begin, beat)
+
+
+def unfinished(root: Path, experiment: Experiment) -> RunRecord:
+    """The record that `resume` would reopen. Raises RunNotFoundError."""
+    training = f"training digest {experiment.training_digest}, seed {experiment.seed}"
+    what = f"train run of {experiment.name!r} ({training}) in {root}"
+    mine = [
+        record
+        for record in read_all(root)
+        if record["kind"] == "train"
+        and record["training_digest"] == experiment.training_digest
+        and record["seeds"]["seed"] == experiment.seed
+    ]
+    if not mine:
+        raise RunNotFoundError(f"there is no {what}; start one without --resume")
+    completed = [record["started"] for record in mine if record["status"] == COMPLETED]
+    last = max(completed, default="")
+    cut = [
+        record
+        for record in mine
+        if record["started"] > last and (record["status"] in (FAILED, INTERRUPTED) or record.dead())
+    ]
+    if cut:
+        return max(cut, key=lambda record: (len(record["metrics"]), record["started"]))
+    alive = [record for record in mine if record["status"] == RUNNING]
+    if alive and alive[-1]["started"] > last:
+        raise RunNotFoundError(
+            f"a run that is still alive cannot be resumed; {alive[-1].id} (process {alive[-1].get('pid')} on "
+            f"{alive[-1].get('host')}) gave a sign {span(alive[-1].silence())} ago; wait for it, or start another "
+            "without --resume"
+        )
+    finished = next(record for record in mine if record["started"] == last)
+    raise RunNotFoundError(f"there is no unfinished {what}; {finished.id} is complete; start another without --resume")
+
+
+def new_id(moment: datetime, name: str, kind: str) -> str:
+    """Readable, sorted by time (UTC, to the second), and different for runs of the same second."""
+    slug = re.sub(r"[^\w.+-]+", "_", name, flags=re.ASCII).strip("._-")[:60] or "run"
+    return f"{moment:%Y%m%d-%H%M%S}-{slug}-{kind}-{secrets.token_hex(2)}"
+
+
+def _document(
+    id: str,
+    kind: str,
+    experiment: Experiment,
+    folder: Path,
+    moment: datetime,
+    parent: str | None,
+    device: str | None,
+    tags: Iterable[str],
+) -> RunRecord:
+    started = iso(moment)
+    where = whereabouts(device)
+    config, lost = plain(experiment.to_dict(), "config")
+    fields: dict[str, Any] = {
+        "_id": id,
+        "format": 1,
+        "kind": kind,
+        "name": experiment.name,
+        "parent": parent,
+        "status": RUNNING,
+        "error": None,
+        "started": started,
+        "ended": None,
+        "heartbeat": started,
+        "config": masked(config),
+        "digest": experiment.digest,
+        "training_digest": experiment.training_digest,
+        "seeds": {"seed": experiment.seed, "data": experiment.data.seed, "trial": experiment.trial.seed},
+        "versions": versions(),
+        **where,
+        "folder": str(folder.resolve()),
+        "attempts": [{"started": started} | {key: where[key] for key in ATTEMPT if key in where}],
+        "metrics": [],
+        "results": {},
+        "artefacts": [],
+        "nonfinite": lost,
+        "tags": [str(tag) for tag in tags],
+        "notes": "",
+    }
+    return RunRecord(fields)
+
+
+def _reopened(old: RunRecord, root: Path, device: str | None) -> RunRecord:
+    """`old` as a running document of this process, with a new entry in `attempts`."""
+    started, where = now(), whereabouts(device)
+    attempts = [dict(attempt) for attempt in old["attempts"]]
+    cut = {"status": old["status"], "ended": old["ended"] or old["heartbeat"], "epochs": len(old["metrics"])}
+    attempts[-1] = {**cut, **attempts[-1]}
+    for field in ("results", "artefacts"):
+        if old[field]:
+            attempts[-1][field] = old[field]
+    attempts.append({"started": started} | {key: where[key] for key in ATTEMPT if key in where})
+    return RunRecord(
+        {
+            **old,
+            **where,
+            "status": RUNNING,
+            "error": None,
+            "ended": None,
+            "heartbeat": started,
+            "versions": versions(),
+            "folder": str((root / old.id).resolve()),
+            "attempts": attempts,
+            "results": {},
+            "artefacts": [],
+            "nonfinite": [path for path in old["nonfinite"] if not path.startswith("results.")],
+        }
+    )
+
+
+def _make(root: Path, id: str) -> Path | None:
+    """The new folder, or None when one of that name is there."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        (root / id).mkdir()
+    except OSError as error:
+        if isinstance(error, FileExistsError) and root.is_dir():
+            return None
+        raise OutputError(
+            f"each run makes a folder of its own in {root}, and none can be made there: {error.strerror or error}; "
+            "make it writable, or choose another place for runs"
+        ) from error
+    return root / id
+
+
+def _remove(folder: Path) -> None:
+    with suppress(OSError):
+        (folder / "record.json").unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _store(store: Store | str | Path | None, root: Path) -> Store:
+    return store if isinstance(store, Store) else connect(root / FILE if store is None else store)

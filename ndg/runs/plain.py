@@ -1,0 +1,116 @@
+"""What a run document may hold: null, booleans, 64-bit integers, finite floats, text, lists and dictionaries.
+
+Everything else is turned into these or refused. JSON and the embedded file know no NaN, so a number that is not finite
+becomes null and its dotted path is kept beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from os import PathLike, fspath
+from typing import Any
+
+from ndg.errors import StoreError
+
+LIMIT = 12_000_000  # bytes of BSON; a server refuses 16 MiB, and a document grows after it is checked
+NUMBERS = 1_000_000  # that many in an array take 12 MB
+
+
+def plain(value: Any, path: str = "") -> tuple[Any, list[str]]:
+    """`value` in plain types, and the dotted paths below `path` whose number was not finite (they hold null).
+
+    Raises StoreError for a value that has no plain form, and for a key that no query could name.
+    """
+    lost: list[str] = []
+    return _plain(value, path, lost), lost
+
+
+def size(value: Any) -> int:
+    """Bytes that plain `value` takes in BSON (bsonspec.org 1.1), the way a MongoDB server counts."""
+    if value is None:
+        return 0
+    if isinstance(value, bool):
+        return 1
+    if isinstance(value, int):
+        return 4 if -(2**31) <= value < 2**31 else 8
+    if isinstance(value, float):
+        return 8
+    if isinstance(value, str):
+        return 5 + len(value.encode())
+    if isinstance(value, list):
+        return 5 + sum(2 + len(str(i)) + size(item) for i, item in enumerate(value))
+    return 5 + sum(2 + len(key.encode()) + size(item) for key, item in value.items())
+
+
+def too_large(what: str, has: str) -> StoreError:
+    return StoreError(
+        f"a run document holds at most {LIMIT / 1e6:.0f} MB, and {what} {has}; write the array to a file in run.folder "
+        "and log it with run.artefact(path)"
+    )
+
+
+def check_key(key: Any, path: str) -> str:
+    """`key` as text that a dotted path can name."""
+    text = str(key.value if isinstance(key, Enum) else key)
+    if not text or "." in text or text.startswith("$") or "\0" in text:
+        raise StoreError(
+            f"a key of a run document has letters, no dot and no leading $, so that a query can name it; got {text!r}"
+            f"{f' in {path}' if path else ''}; rename it, or write the table to a file with run.artefact(path)"
+        )
+    return text
+
+
+def now() -> str:
+    """This moment, UTC, ISO 8601 to the millisecond: text that sorts as time does."""
+    return iso(datetime.now(UTC))
+
+
+def iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _plain(value: Any, path: str, lost: list[str]) -> Any:
+    if isinstance(value, Enum):
+        return _plain(value.value, path, lost)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise StoreError(f"{path or 'an integer'} must fit in 64 bits; got {value}; store it as text")
+        return int(value)
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(value)
+        lost.append(path)
+        return None
+    if isinstance(value, Mapping):
+        return {(name := check_key(key, path)): _plain(item, _join(path, name), lost) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, _join(path, i), lost) for i, item in enumerate(value)]
+    if isinstance(value, set | frozenset):
+        return [_plain(item, _join(path, i), lost) for i, item in enumerate(sorted(value, key=repr))]
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value), path, lost)
+    if isinstance(value, PathLike):
+        return str(fspath(value))
+    if isinstance(value, datetime):
+        return iso(value)
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, torch tensors
+        if math.prod(getattr(value, "shape", ())) > NUMBERS:
+            shape = "x".join(map(str, value.shape))
+            raise too_large(path or "an array", f"has {shape} numbers")
+        return _plain(value.tolist(), path, lost)
+    raise StoreError(
+        f"a run document holds numbers, text, lists and dictionaries; got a {type(value).__name__}"
+        f"{f' at {path}' if path else ''}; turn it into these, or write it to a file and log it with run.artefact(path)"
+    )
+
+
+def _join(path: str, key: object) -> str:
+    return f"{path}.{key}" if path else str(key)

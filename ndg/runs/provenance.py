@@ -1,0 +1,90 @@
+"""Where a run came from: package versions, commit, machine, command; and secrets kept out of all of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "numpy", "numba", "networkx", "ray", "transformers")
+
+_PASSWORD = re.compile(r"(?<=://)([^\s:@/]*):\S*@")
+_SECRET = re.compile(r"((?:password|secret|token)\w*[=:])[^&,\s'\"]+", re.IGNORECASE)
+
+
+def mask(text: str) -> str:
+    """`text` with the passwords of URIs, and of options such as `tlsCertificateKeyFilePassword=`, as `***`."""
+    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
+
+
+def masked(value: Any) -> Any:
+    """The same for every text inside plain `value`."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, list):
+        return [masked(item) for item in value]
+    if isinstance(value, dict):
+        return {key: masked(item) for key, item in value.items()}
+    return value
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python, of this package and of what it computes with, read without importing them."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    import ndg
+
+    found: dict[str, str | None] = {"python": platform.python_version(), "ndg": ndg.__version__}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def commit(folder: Path | None = None) -> tuple[str | None, bool | None]:
+    """Commit of the checkout that this package runs from, and whether it has changes; (None, None) outside one."""
+    folder = Path(__file__).resolve().parent.parent if folder is None else folder
+    # An installed copy inside somebody's checkout (its .venv) is not that checkout's code: it must be tracked.
+    if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return None, None
+    head = _git(folder, "rev-parse", "HEAD")
+    if head is None:
+        return None, None
+    changes = _git(folder, "status", "--porcelain")
+    return head.strip(), None if changes is None else bool(changes.strip())
+
+
+def whereabouts(device: str | None) -> dict[str, Any]:
+    """Machine, process, device, commit and command line of this process, as fields of a run document."""
+    sha, dirty = commit()
+    return {
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "device": device,
+        "commit": sha,
+        "dirty": dirty,
+        "command": mask(shlex.join(sys.argv)),
+    }
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout

@@ -1,0 +1,167 @@
+"""The query language of the run log: the part of MongoDB's on which every store agrees.
+
+    {"results.trial.q.test.aligned": {"$gt": 0.9}, "tags": "paper", "$or": [{"kind": "train"}, {"kind": "align"}]}
+
+Fields are dotted paths. A plain value matches an equal one, and a list (tags) that holds it; null matches null and what
+is absent. `$exists` asks for a value, so null counts as absent. `$gt $gte $lt $lte` compare numbers with numbers and
+text with text, `$regex` reads text. The embedded file's engine compares across types, tells `$ne` on lists and null
+apart from MongoDB, and lacks `$not`; so a query is rewritten here into forms that mean the same everywhere, or refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ndg.errors import StoreError, UserError, nearest
+from ndg.runs.plain import plain
+
+FIELD = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$regex", "$options", "$all")
+LOGICAL = ("$and", "$or", "$nor")
+
+_PATH = re.compile(r"[\w :~/#@+-]+(\.[\w :~/#@+-]+)*", re.ASCII)
+
+Sort = str | Iterable[str | tuple[str, int]] | None
+
+
+def portable(where: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`where`, checked and written so that all stores answer it alike.
+
+    Raises UserError for an operator outside the language (naming the nearest), a bad path or a value of the wrong kind.
+    """
+    parts: list[dict[str, Any]] = []
+    for key, asked in _mapping(where or {}, "a query").items():
+        if key in LOGICAL:
+            if not isinstance(asked, list | tuple) or not asked:
+                raise UserError(f"{key} takes a list of one or more queries; got {asked!r}")
+            parts.append({key: [portable(query) for query in asked]})
+        elif key.startswith("$"):
+            raise UserError(f"a query has no {key!r} at the top; {nearest(key, LOGICAL)}; fields are dotted paths")
+        else:
+            parts.append(_field(check_path(key), asked))
+    return _all(parts)
+
+
+def ordering(sort: Sort) -> list[tuple[str, int]]:
+    """Pairs of path and direction from `"-started"`, `["name", "-started"]` or `[("name", 1), ("started", -1)]`."""
+    pairs: list[tuple[str, int]] = []
+    for key in [sort] if isinstance(sort, str) else sort or []:
+        match key:
+            case str():
+                pairs.append((check_path(key.removeprefix("-")), -1 if key.startswith("-") else 1))
+            case (path, 1 | -1 as direction):
+                pairs.append((check_path(path), direction))
+            case _:
+                raise UserError(f"a sort key is a path with 1 (upwards) or -1 (downwards), or '-path'; got {key!r}")
+    return pairs
+
+
+def check_path(path: str) -> str:
+    if not isinstance(path, str) or not _PATH.fullmatch(path):
+        raise UserError(f"a field is a dotted path such as results.trial.q.test.aligned; got {path!r}")
+    return path
+
+
+def _field(path: str, asked: Any) -> dict[str, Any]:
+    if isinstance(asked, re.Pattern):
+        asked = {"$regex": asked}
+    if not isinstance(asked, Mapping):
+        return _one_of(path, [_scalar(path, asked)])
+    operators = _mapping(asked, path)
+    for operator in operators:
+        if operator not in FIELD:
+            hint = nearest(operator, FIELD) if operator.startswith("$") else "name a field inside it with a dot"
+            raise UserError(f"{path} cannot be asked by {operator!r}; {hint}")
+    if "$options" in operators and "$regex" not in operators:
+        raise UserError(f"$options belongs to a $regex; {path} has none")
+    return _all([part for name, value in operators.items() for part in _rewrite(path, name, value, operators)])
+
+
+def _rewrite(path: str, operator: str, value: Any, together: Mapping[str, Any]) -> list[dict[str, Any]]:
+    match operator:
+        case "$eq":
+            return [_one_of(path, [_scalar(path, value)])]
+        case "$ne":
+            return [_none_of(path, [_scalar(path, value)])]
+        case "$in":
+            return [_one_of(path, _scalars(path, operator, value))]
+        case "$nin":
+            return [_none_of(path, _scalars(path, operator, value))]
+        case "$all":
+            return [_one_of(path, [item]) for item in _scalars(path, operator, value)]
+        case "$exists":
+            return [_none_of(path, [None]) if value else _one_of(path, [None])]
+        case "$gt" | "$gte" | "$lt" | "$lte":
+            value = _scalar(path, value)
+            if value is None or isinstance(value, bool):
+                raise UserError(f"{operator} compares numbers or text; {path} was asked with {value!r}")
+            return [{path: {operator: value, "$type": "string" if isinstance(value, str) else "number"}}]
+        case "$regex":
+            return [{path: {"$regex": _pattern(path, value, together), "$type": "string"}}]
+    return []  # $options, read with its $regex
+
+
+def _one_of(path: str, values: list[Any]) -> dict[str, Any]:
+    some = [value for value in values if value is not None]
+    parts: list[dict[str, Any]] = [{path: {"$in": some}}] if some else []
+    if len(some) < len(values):
+        # neosqlite takes `{path: null}` inside `$and` for "absent", and finds the null of `$in` inside dictionaries.
+        parts += [{path: {"$exists": False}}, {path: {"$type": "null"}}]
+    return parts[0] if len(parts) == 1 else {"$or": parts}
+
+
+def _none_of(path: str, values: list[Any]) -> dict[str, Any]:
+    some = [value for value in values if value is not None]
+    parts: list[dict[str, Any]] = [{path: {"$nin": some}}] if some else []
+    parts += [{"$nor": [_one_of(path, [None])]}] if len(some) < len(values) else []
+    return _all(parts)
+
+
+def _all(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    return parts[0] if len(parts) == 1 else {"$and": parts} if parts else {}
+
+
+def _pattern(path: str, value: Any, together: Mapping[str, Any]) -> str:
+    """The text of a regular expression, its options written inside: `(?i)cnn`."""
+    options = str(together.get("$options", ""))
+    if isinstance(value, re.Pattern):
+        flags = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
+        options += "".join(letter for letter, flag in flags.items() if value.flags & flag)
+        value = value.pattern
+    if not isinstance(value, str) or set(options) - set("imsx"):
+        raise UserError(f"$regex takes a text, with $options among i, m, s, x; {path} was asked with {value!r}")
+    pattern = f"(?{''.join(sorted(set(options)))}){value}" if options else value
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise UserError(f"{value!r} is not a regular expression: {error}") from error
+    return pattern
+
+
+def _scalar(path: str, value: Any) -> Any:
+    try:
+        value, lost = plain(value, path)
+    except StoreError as error:
+        raise UserError(f"{path} is compared with a value that no run document holds: {value!r}") from error
+    if lost or isinstance(value, list | dict):
+        raise UserError(
+            f"{path} is compared with one number, text, boolean or null; got {value!r}; use $in for several"
+        )
+    return value
+
+
+def _scalars(path: str, operator: str, value: Any) -> list[Any]:
+    if not isinstance(value, list | tuple | set | frozenset) or not value:
+        raise UserError(f"{operator} takes a list of one or more values; {path} was asked with {value!r}")
+    return [_scalar(path, item) for item in value]
+
+
+def _mapping(value: Any, what: str) -> Mapping[str, Any]:
+    if (
+        not isinstance(value, Mapping)
+        or not all(isinstance(key, str) for key in value)
+        or (not value and what != "a query")
+    ):
+        raise UserError(f"{what} is asked by a dictionary of fields or operators; got {value!r}")
+    return value

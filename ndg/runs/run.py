@@ -1,0 +1,235 @@
+"""A run while it is on: what it writes, when, and what becomes of it when something breaks.
+
+    with ndg.runs.start(store, "train", experiment, "runs") as run:
+        run.metric({"epoch": 1, "loss": 0.4})
+        run.result("train", {"validation_accuracy": 0.98})
+        run.artefact(run.folder / "model.safetensors")
+
+Everything goes to `record.json` first, then to the store. A store that does not answer costs one warning: the run goes
+on in the embedded file of its root. An interrupt leaves it INTERRUPTED, any other exception FAILED.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ndg.errors import OutputError, StoreError
+from ndg.progress import log
+from ndg.runs import record
+from ndg.runs.plain import LIMIT, check_key, now, plain, size, too_large
+from ndg.runs.provenance import mask
+from ndg.runs.record import COMPLETED, FAILED, INTERRUPTED, RunRecord
+from ndg.runs.store import FILE, Store, connect
+
+MUTABLE = ("tags", "notes")  # others may change these while a run is on
+
+
+class Run:
+    """The context of one run. Made by `start` and `resume`; `begin` opens a new or an old document on entry."""
+
+    def __init__(self, store: Store, root: Path, begin: Callable[[Run], None], beat: float = record.BEAT) -> None:
+        self.root = root
+        self._store: Store | None = store
+        self._primary = store
+        self._begin = begin
+        self._beat = beat
+        self._lock = threading.RLock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._stages: set[str] = set()
+        self._pending: set[str] = set()  # fields that the store has not been told of
+        self._record = RunRecord()
+
+    @property
+    def id(self) -> str:
+        return self._record.id
+
+    @property
+    def folder(self) -> Path:
+        return self._record.folder
+
+    @property
+    def record(self) -> RunRecord:
+        """A copy of the document as it stands."""
+        with self._lock:
+            return copy.deepcopy(self._record)
+
+    def metric(self, row: Mapping[str, Any]) -> None:
+        """Add a row of figures. A row of an `epoch` that is there already replaces it and all later ones."""
+        with self._lock:
+            rows = self._record["metrics"]
+            epoch = row.get("epoch")
+            keep = next((i for i, old in enumerate(rows) if epoch is not None and old.get("epoch") == epoch), len(rows))
+            new, lost = plain(dict(row), f"metrics.{keep}")
+            stale = tuple(f"metrics.{i}." for i in range(keep, len(rows)))
+            nonfinite = [path for path in self._record["nonfinite"] if not path.startswith(stale)] + lost
+            self._write(metrics=[*rows[:keep], new], nonfinite=nonfinite)
+
+    def result(self, stage: str, figures: Mapping[str, Any]) -> None:
+        """Write the figures of `stage`, a dotted path such as `trial.q.test`. Each stage is written once."""
+        with self._lock:
+            parts = [check_key(part, f"the stage {stage!r}") for part in stage.split(".")]
+            for written in sorted(self._stages):
+                if f"{stage}.".startswith(f"{written}.") or f"{written}.".startswith(f"{stage}."):
+                    raise StoreError(
+                        f"each stage of a run is written once; {written!r} is there and {stage!r} would change it; "
+                        "give this result another name, or start another run"
+                    )
+            new, lost = plain(dict(figures), f"results.{stage}")
+            results = copy.deepcopy(self._record["results"])
+            home = results
+            for part in parts[:-1]:
+                home = home.setdefault(part, {})
+            home[parts[-1]] = new
+            self._write(results=results, nonfinite=self._record["nonfinite"] + lost)
+            self._stages.add(stage)
+
+    def artefact(self, path: str | Path, name: str | None = None) -> dict[str, Any]:
+        """Log a file with its size and SHA-256, in place of one of that name. Raises OutputError if there is none."""
+        path = Path(path).resolve()
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            length = path.stat().st_size
+        except OSError as error:
+            raise OutputError(
+                f"an artefact is a file that has been written; {path} cannot be read: {error.strerror}"
+            ) from error
+        folder = self.folder.resolve()
+        relative = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+        entry = {"name": name or relative, "path": relative, "bytes": length, "sha256": digest}
+        with self._lock:
+            others = [old for old in self._record["artefacts"] if old["name"] != entry["name"]]
+            self._write(artefacts=[*others, entry])
+        return entry
+
+    def __enter__(self) -> Run:
+        try:
+            self._begin(self)
+        except BaseException as error:
+            if self._record:  # an interrupt while the store is slow to answer
+                self.__exit__(type(error), error, None)
+            raise
+        self._thread = threading.Thread(target=self._keep_beating, name=f"heartbeat {self.id}", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if error is None:
+            status, reason = COMPLETED, None
+        elif isinstance(error, KeyboardInterrupt | SystemExit):  # a handler of SIGTERM raises the latter
+            status, reason = INTERRUPTED, None
+        else:
+            status, reason = FAILED, mask(f"{type(error).__name__}: {error}")[:500]
+        with self._lock:
+            try:
+                try:
+                    self._end(status, reason)
+                except KeyboardInterrupt:  # a second, impatient one
+                    self._end(status, reason)
+                    raise
+            except OutputError as failure:
+                if error is None:
+                    raise
+                log.warning("%s", failure)
+            finally:
+                if status != INTERRUPTED:
+                    self._bring_home()
+                for store in (self._store, self._primary):
+                    if store is not None:
+                        store.close()
+        if self._thread is not None:
+            self._thread.join(timeout=1.0)
+
+    def open(self, document: RunRecord, new: bool) -> bool:
+        """Take `document` as this run's and write all of it; False, with nothing changed, when a new id is taken."""
+        record.write(document, document.folder)
+        self._record = document
+        try:
+            if not new:
+                self._primary.replace(document)
+            elif not self._primary.insert(document):
+                self._record = RunRecord()
+                return False
+        except StoreError as error:
+            self._fall_back(error)
+        return True
+
+    def _end(self, status: str, reason: str | None) -> None:
+        ended, attempts = now(), copy.deepcopy(self._record["attempts"])
+        attempts[-1] |= {"ended": ended, "status": status, "error": reason, "epochs": len(self._record["metrics"])}
+        self._write(status=status, error=reason, ended=ended, attempts=attempts)
+
+    def _write(self, **fields: Any) -> None:
+        """Change top-level fields in the record, then in the store; a document that grows too large is refused."""
+        changed = self._record | fields | {"heartbeat": now()}
+        if (length := size(dict(changed))) > LIMIT:
+            largest = max(fields, key=lambda name: size(fields[name]))
+            raise too_large(largest, f"would make it {length / 1e6:.1f}")
+        self._record = RunRecord(changed)
+        self._pending |= {*fields, "heartbeat"}
+        try:
+            record.write(self._record, self.folder)
+        except OutputError:  # a full disk must not keep the end of a run from a store elsewhere
+            self._to_store()
+            raise
+        self._to_store()
+
+    def _to_store(self) -> None:
+        if self._store is None:
+            return
+        try:
+            if not self._store.update(self.id, {"$set": {name: self._record[name] for name in self._pending}}):
+                self._store.replace(self._record)  # somebody removed the document or the file
+            edits = self._edits(self._store)
+        except StoreError as error:
+            self._fall_back(error)
+            return
+        self._pending.clear()
+        if any(self._record[name] != value for name, value in edits.items()):
+            self._record |= edits
+            record.write(self._record, self.folder)
+
+    def _edits(self, store: Store) -> dict[str, Any]:
+        """Tags and notes as the store has them."""
+        theirs = store.find({"_id": self.id}, fields=dict.fromkeys(MUTABLE, 1))
+        return {name: theirs[0][name] for name in MUTABLE if theirs and name in theirs[0]}
+
+    def _fall_back(self, error: StoreError) -> None:
+        """Go on in the embedded file of the root, or in record.json alone, and say so once."""
+        spare = connect(self.root / FILE)
+        where = f"{spare.name} and {self.folder / record.RECORD}"
+        if self._store is None or self._store.path == spare.path:
+            self._store, where = None, str(self.folder / record.RECORD)
+        else:
+            try:
+                spare.replace(self._record)
+                self._store = spare
+            except StoreError:
+                self._store, where = None, str(self.folder / record.RECORD)
+        log.warning("%s. Run %s goes on and is written to %s", error, self.id, where)
+
+    def _bring_home(self) -> None:
+        """A store that was lost and answers again at the end receives the whole document."""
+        if self._store is self._primary:
+            return
+        with suppress(StoreError):
+            self._primary.replace(self._record | self._edits(self._primary))
+            log.info("the run log %s answers again: run %s is written there as well", self._primary.name, self.id)
+
+    def _keep_beating(self) -> None:
+        while not self._stop.wait(self._beat):
+            with self._lock:
+                if not self._stop.is_set():
+                    with suppress(OutputError):
+                        self._write()

@@ -1,0 +1,193 @@
+"""Runs as people read them: rows for a list of runs, and one run as text or HTML. Nothing here reads or writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+from ndg.runs.record import RunRecord, moment, span
+
+VALIDATION = "results.train.validation_accuracy"
+TEST = "results.train.test_accuracy"
+ALIGNED = "results.trial.q.test.aligned"
+
+HEADINGS = ("id", "kind", "name", "status", "age", "validation", "test", "aligned")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run in a list. Accuracies and `aligned` (of the Q trial on test) are fractions in [0, 1], or None."""
+
+    id: str
+    kind: str
+    name: str
+    status: str
+    age: str
+    validation: float | None
+    test: float | None
+    aligned: float | None
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as text under `HEADINGS`; an en dash where there is no figure."""
+        return tuple(value if isinstance(value, str) else _number(value) for value in astuple(self))
+
+
+def rows(records: Iterable[RunRecord], now: datetime | None = None) -> list[Row]:
+    """A row for each record. An align run shows the accuracies of its train run when that is among the records."""
+    now, records = now or datetime.now(UTC), list(records)
+    known = {record.id: record for record in records}
+    return [_row(record, known.get(record.get("parent") or "", record), now) for record in records]
+
+
+def table(records: Iterable[RunRecord], now: datetime | None = None) -> str:
+    """The same as an aligned text, with headings; a line that says so when there are none."""
+    lines = [row.cells() for row in rows(records, now)]
+    return "\n".join(_columns([HEADINGS, *lines])) if lines else "no runs"
+
+
+def text(record: RunRecord, now: datetime | None = None) -> str:
+    """All that is known about one run, to be read from top to bottom."""
+    blocks = [f"{record.id}\n{_indent(_facts(record, now))}"]
+    for title, lines in _sections(record):
+        blocks.append(f"{title}\n{_indent(lines)}")
+    return "\n\n".join(blocks)
+
+
+def html(record: RunRecord, now: datetime | None = None) -> str:
+    """The same for a notebook."""
+    parts = [f"<b>{escape(record.id)}</b>", _html_lines(_facts(record, now))]
+    for title, lines in _sections(record):
+        parts.append(
+            f"<details{' open' if title == 'results' else ''}><summary>{title}</summary>{_html_lines(lines)}</details>"
+        )
+    return "".join(parts)
+
+
+def html_table(records: Iterable[RunRecord], now: datetime | None = None) -> str:
+    """The list of runs for a notebook."""
+    head = "".join(f"<th>{heading}</th>" for heading in HEADINGS)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row.cells()) + "</tr>" for row in rows(records, now)
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted path and value of every leaf; a list is a leaf, and so is an empty dictionary."""
+    for key, item in value.items():
+        path = f"{prefix}.{key}" if prefix else str(key)
+        if isinstance(item, dict) and item:
+            yield from flatten(item, path)
+        else:
+            yield path, item
+
+
+def _row(record: RunRecord, trained: RunRecord, now: datetime) -> Row:
+    age = span(max(0.0, (now - moment(record["started"])).total_seconds()))
+    return Row(
+        id=record.id,
+        kind=record["kind"],
+        name=record["name"],
+        status=record.state(now),
+        age=age,
+        validation=_fraction(trained.figure(VALIDATION)),
+        test=_fraction(trained.figure(TEST)),
+        aligned=_fraction(record.figure(ALIGNED)),
+    )
+
+
+def _facts(record: RunRecord, now: datetime | None) -> list[str]:
+    ended = record.get("ended")
+    lasted = sum(
+        (moment(attempt.get("ended") or record["heartbeat"]) - moment(attempt["started"])).total_seconds()
+        for attempt in record.get("attempts", [])
+    )
+    commit = record.get("commit")
+    pairs = [
+        ("kind", record["kind"]),
+        ("name", record["name"]),
+        ("status", record.state(now)),
+        ("error", record.get("error")),
+        ("parent", record.get("parent")),
+        ("started", record["started"]),
+        ("ended", ended and f"{ended} (worked {span(lasted)})"),
+        ("attempts", len(record["attempts"]) if len(record.get("attempts", [])) > 1 else None),
+        ("tags", ", ".join(record.get("tags", []))),
+        ("notes", record.get("notes")),
+        ("folder", record.get("folder")),
+        ("command", record.get("command")),
+        ("host", f"{record.get('host')}, {record.get('device') or 'device not said'}"),
+        ("commit", commit and commit + (" with changes" if record.get("dirty") else "")),
+        ("digest", f"{record['digest']}, of the training {record['training_digest']}"),
+        ("seeds", ", ".join(f"{name} {seed}" for name, seed in record["seeds"].items())),
+        ("versions", ", ".join(f"{name} {number}" for name, number in record["versions"].items() if number)),
+    ]
+    return _columns([(name, str(value)) for name, value in pairs if value])
+
+
+def _sections(record: RunRecord) -> Iterator[tuple[str, list[str]]]:
+    if record.get("results"):
+        yield "results", _columns([(path, _value(value)) for path, value in flatten(record["results"])])
+    if record.get("metrics"):
+        yield f"metrics ({len(record['metrics'])} rows)", _metrics(record["metrics"])
+    if record.get("artefacts"):
+        yield (
+            "artefacts",
+            _columns(
+                [(a["name"], _bytes(a["bytes"]), f"sha256 {a['sha256'][:16]}…", a["path"]) for a in record["artefacts"]]
+            ),
+        )
+    if record.get("nonfinite"):
+        yield "not finite, stored as null", list(record["nonfinite"])
+    yield "config", _columns([(path, _value(value)) for path, value in flatten(record.get("config", {}))])
+
+
+def _metrics(metrics: Sequence[dict[str, Any]], ends: int = 5) -> list[str]:
+    """The rows as a table, the middle of a long one left out."""
+    names = list(dict.fromkeys(name for row in metrics for name in row))
+    lines = _columns([tuple(names), *(tuple(_value(row.get(name)) for name in names) for row in metrics)])
+    if len(metrics) <= 2 * ends + 1:
+        return lines
+    return [*lines[: ends + 1], f"… {len(metrics) - 2 * ends} more …", *lines[-ends:]]
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))] if lines else []
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def _fraction(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        shown = ", ".join(_value(item) for item in value[:20])
+        return f"[{shown}{f', … {len(value) - 20} more' if len(value) > 20 else ''}]"
+    return str(value)
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"
+
+
+def _indent(lines: Iterable[str]) -> str:
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _html_lines(lines: Iterable[str]) -> str:
+    return f"<pre>{escape(chr(10).join(lines))}</pre>"

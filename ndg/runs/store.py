@@ -1,0 +1,195 @@
+"""Where run documents lie: an embedded file, or a MongoDB server. One face, one error.
+
+Nothing is opened before the first operation, and reading makes no file. Whatever a driver says becomes a StoreError.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ndg.errors import ConfigError, StoreError, nearest
+from ndg.runs.provenance import mask
+from ndg.runs.query import Sort, ordering, portable
+
+DEFAULT: Final = "runs/ndg.db"
+FILE: Final = "ndg.db"
+BUSY = 30.0  # seconds that a writer waits for another process to finish writing to the same file
+
+# Milliseconds; an option of the same name in the URI wins. Without them an absent server stops a run for 30 s or more.
+TIMEOUTS = {"serverSelectionTimeoutMS": 3_000, "connectTimeoutMS": 3_000, "socketTimeoutMS": 10_000}
+
+
+@dataclass(frozen=True)
+class Link:
+    """An open connection: a collection with PyMongo's methods, how to write to it at once, and how to close it."""
+
+    collection: Any
+    close: Callable[[], None]
+    transaction: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
+class Store:
+    """Run documents by `_id`. Safe to share between threads; a failed or interrupted operation drops the connection."""
+
+    def __init__(self, name: str, connect: Callable[[], Link], path: Path | None, remedy: str) -> None:
+        self.name = name
+        self.path = path
+        self._connect = connect
+        self._remedy = remedy
+        self._lock = threading.RLock()
+        self._link: Link | None = None
+        self._finalizer: Callable[[], Any] = lambda: None
+
+    def insert(self, document: dict[str, Any]) -> bool:
+        """Whether `document` was new: False when its `_id` is taken, and then nothing is written."""
+        try:
+            self._do(lambda collection: collection.insert_one(document), write=True)
+        except StoreError as error:
+            if type(error.__cause__).__name__ in ("DuplicateKeyError", "IntegrityError"):
+                return False
+            raise
+        return True
+
+    def update(self, id: str, change: Mapping[str, Any]) -> bool:
+        """Whether there is a document `id`, now with MongoDB's `change`: `$set` of whole fields, `$addToSet`, `$pull`.
+
+        neosqlite turns what `$push` adds into text and a top-level boolean into 0 or 1; neither is used here.
+        """
+        done = self._do(lambda collection: collection.update_one({"_id": id}, dict(change)), write=True)
+        return done is not None and done.matched_count > 0
+
+    def replace(self, document: dict[str, Any]) -> None:
+        """Put `document` there, in place of one with its `_id` if there is one."""
+        self._do(lambda collection: collection.replace_one({"_id": document["_id"]}, document, upsert=True), write=True)
+
+    def find(
+        self,
+        where: Mapping[str, Any] | None = None,
+        sort: Sort = None,
+        limit: int | None = None,
+        fields: Mapping[str, int] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Documents that answer `where` (see `ndg.runs.query`); `fields` keeps or drops top-level fields by 1 or 0."""
+        query, order = portable(where), ordering(sort)
+
+        def read(collection: Any) -> list[dict[str, Any]]:
+            cursor = collection.find(query, dict(fields) if fields else None)
+            if order:
+                cursor = cursor.sort(order)
+            return list(cursor.limit(limit) if limit else cursor)
+
+        return self._do(read) or []
+
+    def close(self) -> None:
+        with self._lock:
+            self._link = None
+            with suppress(Exception):  # it may be broken already, which is why it is closed
+                self._finalizer()
+
+    def _do(self, work: Callable[[Any], Any], write: bool = False) -> Any:
+        with self._lock:
+            if self.path is not None and not self.path.exists():
+                self.close()  # SQLite would go on with a file that was deleted under it
+                if not write:
+                    return None
+            try:
+                if self._link is None:
+                    self._link = self._connect()
+                    self._finalizer = weakref.finalize(self, self._link.close)
+                with self._link.transaction() if write else nullcontext():
+                    return work(self._link.collection)
+            except Exception as error:
+                self.close()
+                raise StoreError(f"the run log {self.name} failed: {_reason(error)}; {self._remedy}") from error
+            except BaseException:  # an interrupt may come in the middle of a transaction
+                self.close()
+                raise
+
+
+def embedded(uri: str) -> Store:
+    """A store in one SQLite file, read and written by neosqlite. Several processes of one machine may write at once."""
+    given = Path(uri).expanduser()
+    if given.is_dir() or uri.endswith("/"):
+        given = given / FILE
+    path = given.resolve()
+
+    def connect() -> Link:
+        import neosqlite
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = neosqlite.Connection(str(path), timeout=BUSY, check_same_thread=False)
+
+        @contextmanager
+        def transaction() -> Any:
+            with connection.start_session() as session, session.start_transaction():
+                yield
+
+        def close() -> None:
+            if connection.db.in_transaction:
+                connection.db.rollback()
+            connection.close()
+
+        try:
+            return Link(connection["runs"], close, transaction)
+        except BaseException:
+            close()
+            raise
+
+    remedy = "check that it is a file of this toolkit in a folder that can be written, or name another with store.uri"
+    return Store(str(given), connect, path, remedy)
+
+
+def server(uri: str) -> Store:
+    """A store on a MongoDB server: the collection `runs` of the URI's database, or of `ndg`.
+
+    Raises ConfigError for a URI that no server could have; one that does not answer is known at the first operation.
+    """
+    name = mask(uri)
+    given = uri.partition("?")[2].lower()
+    options: dict[str, Any] = {key: ms for key, ms in TIMEOUTS.items() if f"{key.lower()}=" not in given}
+
+    def connect() -> Link:
+        from pymongo import MongoClient
+
+        client: MongoClient[dict[str, Any]] = MongoClient(uri, appname="ndg", connect=False, **options)
+        return Link(client.get_default_database("ndg")["runs"], client.close)
+
+    if not uri.startswith("mongodb+srv://"):  # that one asks a name server, so it may fail without being wrong
+        from pymongo.errors import ConfigurationError
+
+        try:
+            connect().close()
+        except (ConfigurationError, ValueError) as error:
+            raise ConfigError(f"store.uri {name} is not a MongoDB URI: {_reason(error)}") from error
+    return Store(
+        name, connect, None, "check that the server runs and that the URI is right, or name a file with store.uri"
+    )
+
+
+STORES: dict[str, Callable[[str], Store]] = {"file": embedded, "mongodb": server}
+
+
+def connect(uri: str | Path) -> Store:
+    """The store of a `mongodb://` URI or of a file path, not yet opened."""
+    text = str(uri)
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return STORES["file"](text)
+    kind = scheme.partition("+")[0]
+    if kind not in STORES:
+        raise ConfigError(
+            f"store.uri is a file path or mongodb://...; got {mask(text)}; {nearest(scheme, ('mongodb', 'file'))}"
+        )
+    return STORES[kind](rest if kind == "file" else text)
+
+
+def _reason(error: BaseException) -> str:
+    text = mask(str(error)).strip().splitlines()
+    first = text[0] if text else type(error).__name__
+    return first if len(first) <= 200 else first[:199] + "…"
