@@ -1,1 +1,74 @@
+"""Neuron dependency graphs and causal abstraction.
+
+Which neurons depend on which, which ones matter, and is that picture causally true? What this module exports is the
+public interface; everything is loaded at first use, so that importing it is silent and quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+_HOME = {
+    "BitMatrix": "ndg.bits.matrix",
+    "NodeSpace": "ndg.nodes",
+    "LayerUnits": "ndg.nodes",
+    "Literal": "ndg.literal",
+    "NDG": "ndg.graph.ndg",
+    "Closure": "ndg.graph.closure",
+    "extract": "ndg.extract",
+    "mine": "ndg.graph.build",
+    "trial": "ndg.abstraction.trial",
+    "trials": "ndg.abstraction.trial",
+    "score": "ndg.importance.score",
+    "Scores": "ndg.importance.scores",
+    "render": "ndg.report.render",
+    "train": "ndg.training",
+    "load_model": "ndg.training",
+    "load_config": "ndg.config",
+}
+_MODULES = ("config", "data", "errors", "executors", "models", "runs", "seeds")
+_RENAMED = {"load_config": "load"}
+
+__all__ = ["__version__", *sorted(_HOME), *_MODULES]
+
+if TYPE_CHECKING:
+    from ndg import config as config
+    from ndg import data as data
+    from ndg import errors as errors
+    from ndg import executors as executors
+    from ndg import models as models
+    from ndg import runs as runs
+    from ndg import seeds as seeds
+    from ndg.abstraction.trial import trial as trial
+    from ndg.abstraction.trial import trials as trials
+    from ndg.bits.matrix import BitMatrix as BitMatrix
+    from ndg.config import load as load_config
+    from ndg.extract import extract as extract
+    from ndg.graph.build import mine as mine
+    from ndg.graph.closure import Closure as Closure
+    from ndg.graph.ndg import NDG as NDG
+    from ndg.importance.score import score as score
+    from ndg.importance.scores import Scores as Scores
+    from ndg.literal import Literal as Literal
+    from ndg.nodes import LayerUnits as LayerUnits
+    from ndg.nodes import NodeSpace as NodeSpace
+    from ndg.report.render import render as render
+    from ndg.training import load_model as load_model
+    from ndg.training import train as train
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), _RENAMED.get(name, name))
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return import_module(f"ndg.{name}")
+    raise AttributeError(f"module 'ndg' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

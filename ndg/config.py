@@ -35,6 +35,7 @@ class MLP:
     widths: list[int] = field(default_factory=lambda: [128])
     latent: int = 32
     dropout: float = 0.0
+    latent_noise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class CNN:
     width: int = 128
     latent: int = 32
     dropout: float = 0.0
+    latent_noise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class ViT:
     mlp: int = 128
     latent: int = 32
     dropout: float = 0.0
+    latent_noise: float = 0.0
 
 
 MODELS: dict[str, type] = {"mlp": MLP, "cnn": CNN, "vit": ViT}
@@ -80,7 +83,7 @@ class Train:
     warmup: float = 0.1
     clip: float = 1.0
     label_smoothing: float = 0.0
-    shift: int = 0
+    shift: float = 0.0
     noise: float = 0.0
     patience: int = 20
     threads: int = 1

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from ndg.errors import ConfigError, DataError, WorkerError, nearest
 from ndg.progress import bar, log
@@ -33,6 +34,9 @@ START_SECONDS = 5.0
 JOIN_SECONDS = 2.0
 """The same in a Ray session that runs already."""
 
+REACH_SECONDS = 10.0
+"""Patience with an address before it counts as out of reach."""
+
 GAIN = 0.75
 """Gain of one more CPU in Ray; 1.5 times for two was measured."""
 
@@ -40,6 +44,7 @@ STORE_BYTES = 256 << 20
 """Least size of the object store of a Ray session that is started here."""
 
 
+@runtime_checkable
 class Executor(Protocol):
     """What adds up the results of tasks. `session` keeps workers alive for several totals."""
 
@@ -87,6 +92,7 @@ class Serial:
 class Ray:
     """Tasks in Ray workers: of the session that this process has, of the cluster at `address`, or of one started here.
 
+    Without an `address`, that in the environment variable RAY_ADDRESS is taken; a session at hand goes before both.
     `shared` is sent once and unpacked once in each worker. At most two tasks per CPU are under way. `timeout` is in
     seconds without any finished task. `cpus` are those of a session started here, by default all that this process may
     use; `task_cpus` and `task_gpus` are what one task takes. A session that was started here ends with the `with` (or
@@ -96,7 +102,7 @@ class Ray:
     address: str | None = None
     timeout: float = TIMEOUT
     cpus: int | None = None
-    task_cpus: float = 1.0
+    task_cpus: int = 1
     task_gpus: float = 0.0
     store_bytes: int = STORE_BYTES
 
@@ -124,12 +130,11 @@ class Ray:
         with _no_usage_statistics():
             import ray
 
-            started = not ray.is_initialized()
-            if started:
-                self._start(store_bytes)
-            elif self.address:
-                log.warning("this process is connected to Ray already; the address %s is not used", self.address)
+        started = not ray.is_initialized()
         try:
+            if started:
+                with _no_usage_statistics():
+                    self._start(store_bytes)
             yield
         finally:
             if started:
@@ -140,7 +145,7 @@ class Ray:
 
         address = self.address or os.environ.get("RAY_ADDRESS")
         settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-        if address is None:
+        if address in (None, "", "local"):
             settings |= {
                 "address": "local",
                 "include_dashboard": False,
@@ -151,6 +156,7 @@ class Ray:
             settings["address"] = address
         terminate = signal.getsignal(signal.SIGTERM)
         try:
+            _reach(settings["address"])
             ray.init(**settings)
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             where = f"be reached at {address!r}" if address else "start on this machine"
@@ -196,11 +202,16 @@ class Ray:
     def _late(self, running: int) -> WorkerError:
         import ray
 
-        whole, free = ray.cluster_resources().get("CPU", 0), ray.available_resources().get("CPU", 0)
+        needs = {"CPU": self.task_cpus, "GPU": self.task_gpus}
+        whole, free = ray.cluster_resources(), ray.available_resources()
+        told = ", ".join(
+            f"each needs {need:g} {kind}, the cluster has {whole.get(kind, 0):g} and {free.get(kind, 0):g} free"
+            for kind, need in needs.items()
+            if need
+        )
         return WorkerError(
-            f"no Ray worker finished a task in {self.timeout:g} s: {running} tasks wait or run, each needs "
-            f"{self.task_cpus:g} CPU, the cluster has {whole:g} and {free:g} free; raise the time-out, free the "
-            "cluster, or use the executor 'serial'"
+            f"no Ray worker finished a task in {self.timeout:g} s: {running} tasks wait or run, {told}; raise the "
+            "time-out, free the cluster, or use the executor 'serial'"
         )
 
 
@@ -209,7 +220,7 @@ def serial() -> Serial:
     return Serial()
 
 
-def ray(address: str | None = None, timeout: float = TIMEOUT, cpus: int | None = None, task_cpus: float = 1.0) -> Ray:
+def ray(address: str | None = None, timeout: float = TIMEOUT, cpus: int | None = None, task_cpus: int = 1) -> Ray:
     """The executor that runs tasks in Ray workers; nothing starts before its first use."""
     return Ray(address, timeout, cpus, task_cpus)
 
@@ -232,7 +243,7 @@ def choose(
     address: str | None = None,
     timeout: float = TIMEOUT,
     cpus: int | None = None,
-    task_cpus: float = 1.0,
+    task_cpus: int = 1,
 ) -> tuple[Executor, str]:
     """The executor of that name and a sentence that says why it is that one.
 
@@ -252,7 +263,7 @@ def choose(
         return parallel, f"ray: an address was given, {address}"
     if cost is None or cost.tasks is None:
         return serial(), "serial: the number of batches is not known before they are read"
-    count = max(int((cpus or available_cpus()) / task_cpus), 1)
+    count = max((cpus or available_cpus()) // task_cpus, 1)
     alone = cost.tasks * cost.seconds
     start = JOIN_SECONDS if _connected() else START_SECONDS
     shared = start + alone / max(1.0, GAIN * count)
@@ -292,6 +303,13 @@ def _in_worker(held: list[Any], task: Any) -> Any:
     return work(shared, task)
 
 
+def _reach(address: str) -> None:
+    """Raise OSError unless something listens at `host:port`; Ray itself tries for more than ten minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
+
+
 def _pickle(work: Callable[..., Any], shared: Any) -> bytes:
     with _no_usage_statistics():
         from ray import cloudpickle
@@ -314,7 +332,7 @@ def _result(reference: Any, number: int) -> Any:
         return ray.get(reference)
     except RayTaskError as error:
         if isinstance(error.cause, Exception) and not isinstance(error.cause, RayError):
-            error.cause.add_note(f"in a Ray worker, at task {number}:\n{error.traceback_str}")
+            error.cause.add_note(f"raised in a Ray worker, at task {number}:\n{error}")
             raise error.cause from None
         raise _lost(error, number) from error
     except RayError as error:

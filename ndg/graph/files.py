@@ -2,7 +2,8 @@
 
 Schema 1: `format` ("ndg"), `schema` (1), `digest`, `nodes` {labels, layers: [[name, units]]}, `examples`, `criterion`,
 `binarizer`, `bits_digest`, `thresholds` (null for NaN), `constants` (texts), `on` per node, `with_label` per label and
-node, `antecedents`, `consequents`, `exceptions` per implication (literal codes: 2 node + value), `provenance`.
+node, `antecedents`, `consequents`, `exceptions` per implication (literal codes: 2 node + value), `provenance`,
+`scores` {method: {measure, values: {node: number}}}.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def digest(implications: Implications) -> str:
     return state.hexdigest()[:16]
 
 
-def save(path: str | os.PathLike[str], implications: Implications, provenance: dict[str, Any]) -> Path:
+def save(
+    path: str | os.PathLike[str], implications: Implications, provenance: dict[str, Any], scored: dict[str, Any]
+) -> Path:
     """The path of the file written; it is there whole or not at all."""
     document = {
         "format": FORMAT,
@@ -63,18 +66,19 @@ def save(path: str | os.PathLike[str], implications: Implications, provenance: d
         "consequents": implications.consequents.tolist(),
         "exceptions": implications.exceptions.tolist(),
         "provenance": provenance,
+        "scores": scored,
     }
     try:
         text = json.dumps(document, allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise GraphError(
-            f"criterion and provenance of a graph are plain JSON (finite numbers, text, lists, dicts): {error}"
+            f"criterion, provenance and scores of a graph are plain JSON (finite numbers, text, lists, dicts): {error}"
         ) from error
     return write_text(path, text + "\n")
 
 
-def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any]]:
-    """The implications and the provenance in a file that `save` wrote.
+def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any], dict[str, Any]]:
+    """The implications, the provenance and the scores in a file that `save` wrote.
 
     Raises GraphError when the file is missing, damaged, of another kind or of another schema.
     """
@@ -96,7 +100,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any]]:
         )
     try:
         implications = _implications(document)
-        provenance, stated = dict(document["provenance"]), document["digest"]
+        provenance, scored, stated = dict(document["provenance"]), dict(document["scores"]), document["digest"]
     except KeyError as error:
         raise GraphError(f"{path} is damaged: it has no {error}; mine it again") from error
     except (TypeError, ValueError, OverflowError, AttributeError, IndexError) as error:
@@ -104,7 +108,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any]]:
     found = digest(implications)
     if found != stated:
         raise GraphError(f"{path} is damaged: its digest says {stated}, its content {found}; mine it again")
-    return implications, provenance
+    return implications, provenance, scored
 
 
 def _implications(document: dict[str, Any]) -> Implications:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -52,11 +52,13 @@ class NDG:
     class; the classes form a directed acyclic graph. A class that holds a literal and its negation is contradictory: it
     is listed, and nothing enters or passes through it. The paper keeps pairwise equivalences only; `stats` tells both.
 
-    Equal graphs have equal implications over the same nodes; `provenance` (plain JSON) is carried along.
+    Equal graphs have equal implications over the same nodes; `provenance` (plain JSON) and what `with_scores` wrote,
+    `scored`, are carried along.
     """
 
     implications: Implications
     provenance: dict[str, Any] = field(default_factory=dict)
+    scored: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "provenance", dict(self.provenance))
@@ -170,11 +172,11 @@ class NDG:
 
         GraphError for units that the graph does not have.
         """
-        kept = dict(self.provenance.get("scores", {}))
+        kept = dict(self.scored)
         for one in [scores] if isinstance(scores, Scored) else scores:
             values = {self.nodes.name(node): value for node, value in sorted(one.by_node(self.nodes).items())}
             kept[one.method] = {"measure": one.measure, "values": values}
-        return NDG(self.implications, self.provenance | {"scores": kept})
+        return replace(self, scored=kept)
 
     @property
     def scores(self) -> dict[str, dict[int, float]]:
@@ -182,15 +184,15 @@ class NDG:
         index = {name: node for node, name in enumerate(self.nodes.nodes())}
         return {
             method: {index[name]: value for name, value in scored["values"].items() if name in index}
-            for method, scored in self.provenance.get("scores", {}).items()
+            for method, scored in self.scored.items()
         }
 
     def to_networkx(self) -> nx.DiGraph:
         """The condensed graph as a new, frozen, acyclic networkx.DiGraph with one node per class.
 
         A node's key is the text of the class's literal with the smallest node index, such as `label:3` or `~latent:7`.
-        Attributes are those of `ndg.graph.export.to_networkx`, and one for each method of `scores`; of the graph: constants, criterion, examples, binarizer,
-        digest.
+        Attributes are those of `ndg.graph.export.to_networkx`, and one for each method of `scores`; of the graph:
+        constants, criterion, examples, binarizer, digest.
         """
         facts = {
             "constants": [self.nodes.text(literal) for literal in self.constants],
@@ -261,7 +263,8 @@ class NDG:
         return self._derived(edges.restrict(self.implications, layers, labels), {"subgraph": layers, "labels": labels})
 
     def _derived(self, implications: Implications, step: dict[str, Any]) -> NDG:
-        return NDG(implications, self.provenance | {"filters": [*self.provenance.get("filters", []), step]})
+        steps = [*self.provenance.get("filters", []), step]
+        return NDG(implications, self.provenance | {"filters": steps}, self.scored)
 
     def rules(self, limit: int | None = None, reduced: bool = True) -> str:
         """The graph in words, one line each: constants, equivalences, then rules, the surest first.
@@ -280,7 +283,7 @@ class NDG:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """The path of the JSON file written (schema in `ndg.graph.files`), whole or not at all."""
-        return files.save(path, self.implications, self.provenance)
+        return files.save(path, self.implications, self.provenance, self.scored)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> NDG:
@@ -310,8 +313,8 @@ class NDG:
     def __hash__(self) -> int:
         return hash(self.digest)
 
-    def __reduce__(self) -> tuple[type[NDG], tuple[Implications, dict[str, Any]]]:
-        return NDG, (self.implications, self.provenance)
+    def __reduce__(self) -> tuple[type[NDG], tuple[Implications, dict[str, Any], dict[str, Any]]]:
+        return NDG, (self.implications, self.provenance, self.scored)
 
     def __repr__(self) -> str:
         return (
