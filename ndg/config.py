@@ -206,7 +206,7 @@ def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = ()) -> 
         if not override.partition("=")[0] or "=" not in override:
             raise ConfigError(f"an override is written key=value, as in criterion.alpha=50; got {override!r}")
     try:
-        document = OmegaConf.create(source) if isinstance(source, dict) else OmegaConf.load(source)
+        document: Any = OmegaConf.create(source) if isinstance(source, dict) else OmegaConf.load(source)
         if OmegaConf.is_dict(document):
             document = OmegaConf.merge(document, OmegaConf.from_dotlist(list(overrides)))
         plain = OmegaConf.to_container(document, resolve=True)

@@ -96,7 +96,7 @@ def test_what_is_not_plain_json_is_refused_and_the_old_file_stays(tmp_path):
     path = graph.save(tmp_path / "graph.json")
     before = path.read_bytes()
     for bad in (object(), float("nan")):
-        with pytest.raises(GraphError, match="provenance of a graph are plain JSON"):
+        with pytest.raises(GraphError, match="provenance and scores of a graph are plain JSON"):
             NDG(graph.implications, {"bad": bad}).save(path)
     assert path.read_bytes() == before
 

@@ -1,0 +1,36 @@
+"""Precision of the mined implications on each split (the first row of Table 3 of Hu & Tian 2022).
+
+    python -m analysis.edge_precision [--store URI] [--where JSON]
+
+Precision on train is bounded from below by the criterion itself; what the held-out splits say is news.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from analysis.log import main
+from ndg.report.tables import Column, Table
+from ndg.runs.record import RunRecord
+
+
+def table(records: list[RunRecord]) -> Table:
+    """One row per graph and split."""
+    columns = {
+        "name": Column("network", left=True),
+        "split": Column("split", left=True),
+        "examples": Column("examples"),
+        "judged": Column("implications", "judged"),
+        "precision": Column("precision", "mean", digits=4),
+        "recall": Column("recall", "mean", digits=4),
+    }
+    rows = [
+        {"name": record["name"], "split": split, **record.figure(f"results.edges.{split}")}
+        for record in records
+        for split in ("train", "validation", "test")
+    ]
+    return Table.of("edge precision", columns, rows, note="judged: implications whose antecedent occurs in the split.")
+
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__.splitlines()[0], table))

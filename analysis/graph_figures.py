@@ -1,0 +1,33 @@
+"""Table 2 of Hu & Tian 2022: the figures of each graph, with those of its condensation beside them.
+
+    python -m analysis.graph_figures [--store URI] [--where JSON]
+"""
+
+from __future__ import annotations
+
+import sys
+
+from analysis.log import main
+from ndg.report.tables import Column, Table
+from ndg.runs.record import RunRecord
+
+FIGURES = ("neurons", "nodes", "edges", "isolated", "equivalent", "constant", "mean_degree", "height", "cycles",
+           "contradictions", "components")  # fmt: skip
+
+
+def table(records: list[RunRecord]) -> Table:
+    """Two rows per graph: the paper's, with pairwise equivalence, and the condensed one."""
+    columns = {"name": Column("network", left=True), "criterion": Column("criterion", left=True)}
+    columns |= {"graph": Column("graph", left=True)}
+    columns |= {name: Column(name.replace("_", " "), digits=2) for name in FIGURES}
+    rows = []
+    for record in records:
+        rule = dict(record.figure("results.graph.criterion"))
+        spelt = " ".join([str(rule.pop("name")), *(f"{key} {value:g}" for key, value in rule.items())])
+        for kind in ("paper", "condensed"):
+            rows.append({"name": record["name"], "criterion": spelt, "graph": kind, **record.figure(f"results.graph.{kind}")})
+    return Table.of("graph figures", columns, rows, note="paper: literals as nodes, equivalent pairs taken out of the edges.")
+
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__.splitlines()[0], table))

@@ -1,0 +1,35 @@
+"""What the scripts of this folder share: which runs of the log a table is about."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+
+from ndg import runs
+from ndg.errors import NDGError, RunNotFoundError
+from ndg.locations import Locations
+from ndg.report.tables import Table
+from ndg.runs.record import RunRecord
+
+
+def main(title: str, table: Callable[[list[RunRecord]], Table]) -> int:
+    """Print a table of the newest completed align run of each config and criterion in the log."""
+    parser = argparse.ArgumentParser(description=title)
+    parser.add_argument("--runs", metavar="DIR", help="folder of the runs (else NDG_RUNS, else runs)")
+    parser.add_argument("--store", metavar="URI", help="run log (else NDG_STORE, else RUNS/ndg.db)")
+    parser.add_argument("--where", metavar="JSON", default="{}", help="a MongoDB query that narrows the runs")
+    asked = parser.parse_args()
+    where = Locations.choose(runs=asked.runs, store=asked.store)
+    try:
+        with runs.open(where.store, local=where.runs) as log:
+            found = log.find({"$and": [{"kind": "align", "status": "COMPLETED"}, json.loads(asked.where)]}, metrics=False)
+        newest = {json.dumps([run["name"], run["config"]["criterion"]]): run for run in reversed(found)}
+        if not newest:
+            raise RunNotFoundError(f"no completed align run in {where.store}; `make demo` makes three")
+        print(table(list(newest.values())))
+    except NDGError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0

@@ -1,0 +1,7 @@
+"""`python -m ndg`."""
+
+import sys
+
+from ndg.cli import main
+
+sys.exit(main())

@@ -1,0 +1,192 @@
+"""The command line. Results go to stdout, progress and messages to stderr; nothing heavy is imported before it is needed.
+
+Exit codes: 0 done, 1 a failure, 2 a mistake in what was asked, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ndg import __version__, commands
+from ndg.errors import NDGError
+from ndg.locations import Locations
+from ndg.progress import log
+
+EXECUTORS = ("auto", "serial", "ray")
+DEVICES = ("auto", "cpu", "cuda")
+FORMATS = ("pdf", "svg", "png", "dot", "graphml", "json")
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    program: str = "ndg",
+    data: str | None = None,
+    runs: str | None = None,
+    store: str | None = None,
+) -> int:
+    """The exit code of a command. `data`, `runs` and `store` are where things lie unless options say otherwise.
+
+    A `program` other than ndg is a script for the one command that `arguments` begin with.
+    """
+    asked = _parse(_parser(program), sys.argv[1:] if arguments is None else list(arguments))
+    _speak(asked)
+    where = Locations.choose(asked.data or data, asked.runs or runs, asked.store or store)
+    try:
+        with _ended_politely():
+            return asked.act(asked, where)
+    except NDGError as error:
+        return _stop(program, str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _stop(program, "interrupted", 130)
+    except BrokenPipeError:  # a pager was closed; Python would complain again when it flushes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Neuron dependency graphs: mine them, put them on trial, score, log and draw.",
+        epilog="example: ndg train digits_mlp && ndg align digits_mlp && ndg runs",
+    )
+    parser.add_argument("--version", action="version", version=f"ndg {__version__}")
+    kinds = parser.add_subparsers(metavar="COMMAND", required=True)
+    common = _common()
+
+    def command(name: str, help: str, example: str) -> argparse.ArgumentParser:
+        prog = program if program != "ndg" else f"ndg {name}"
+        one = kinds.add_parser(
+            name,
+            prog=prog,
+            parents=[common],
+            help=help,
+            description=f"{help[0].upper()}{help[1:]}.",
+            epilog=f"example: {prog} {example}".rstrip(),
+        )
+        one.set_defaults(act=getattr(commands, name))
+        return one
+
+    train = command("train", "train the networks of configs and log the runs", "digits_mlp train.epochs=5 --seed 1")
+    train.add_argument(
+        "what",
+        nargs="*",
+        metavar="CONFIG|KEY=VALUE",
+        help="configs, by path or by name (none: every one whose data are at hand), and overrides",
+    )
+    train.add_argument("--seed", type=int, metavar="N", help="seed of initialisation, order and augmentation")
+    train.add_argument("--resume", action="store_true", help="go on with the unfinished run of this config and seed")
+    _outputs(train)
+
+    align = command("align", "mine, try, score, log and draw trained networks", "digits_mlp criterion.alpha=50")
+    align.add_argument(
+        "what",
+        nargs="*",
+        metavar="CONFIG|RUN|KEY=VALUE",
+        help="configs (the best completed run of each) and run ids (none: the best run of every config), and overrides",
+    )
+    align.add_argument(
+        "--executor", choices=EXECUTORS, default="auto", help="who runs interventions; auto: Ray where it ends sooner"
+    )
+    align.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster that is running")
+    _outputs(align)
+
+    query = """'{"results.trial.q.test.aligned": {"$gt": 0.9}}'"""
+    runs = command("runs", "list the runs in the log, newest first", f"--where {query}")
+    runs.add_argument("--where", metavar="JSON", help="a MongoDB query")
+    runs.add_argument("--limit", type=int, default=20, metavar="N", help="at most N runs (default 20)")
+    runs.add_argument("--json", action="store_true", help="whole documents")
+
+    show = command("show", "show one run", "last")
+    show.add_argument("run", metavar="RUN", nargs="?", default="last", help="a run id, part of one, or last")
+    show.add_argument("--json", action="store_true", help="the whole document")
+
+    render = command("render", "draw or export the graph of a run", "last --pdf ndg.pdf --target 3")
+    render.add_argument("run", metavar="RUN", nargs="?", default="last", help="an align run: id, part of one, or last")
+    for kind in FORMATS:
+        render.add_argument(f"--{kind}", nargs="?", const="", metavar="FILE", help=f"write {kind} (else to the run's folder)")
+    render.add_argument("--target", metavar="CLASS", help="only what implies this class, or a literal, and what it implies")
+    render.add_argument("--max-nodes", type=int, metavar="N", help="draw at most N nodes (else report.max_nodes)")
+
+    command("configs", "list the configs that ship", "")
+    command("doctor", "check versions, device, Ray, Graphviz, run log and data", "")
+    return parser
+
+
+def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """The parsed options; configs and overrides may stand before, between and after them."""
+    asked, rest = parser.parse_known_args(arguments)
+    if rest and (not hasattr(asked, "what") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        asked.what += rest
+    return asked
+
+
+def _common() -> argparse.ArgumentParser:
+    parent = argparse.ArgumentParser(add_help=False)
+    group = parent.add_argument_group("common")
+    group.add_argument("--version", action="version", version=f"ndg {__version__}")
+    group.add_argument("-q", "--quiet", action="store_true", help="results and errors only")
+    group.add_argument("-v", "--verbose", action="store_true", help="more messages")
+    group.add_argument("--data", metavar="DIR", help="folder of the data sets (else NDG_DATA)")
+    group.add_argument("--runs", metavar="DIR", help="folder of the runs (else NDG_RUNS, else runs)")
+    group.add_argument("--store", metavar="URI", help="run log: mongodb://... or a file (else NDG_STORE, else RUNS/ndg.db)")
+    return parent
+
+
+def _outputs(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", choices=DEVICES, default="auto", help="where the network runs")
+    command.add_argument("--print-config", action="store_true", help="print the resolved config and stop")
+    command.add_argument("--dry-run", action="store_true", help="say what would be done, write nothing")
+    command.add_argument("--json", action="store_true", help="results as JSON")
+
+
+def _speak(asked: argparse.Namespace) -> None:
+    """Messages to stderr: warnings only, information, or everything."""
+    level = logging.WARNING if asked.quiet else logging.DEBUG if asked.verbose else logging.INFO
+    log.setLevel(level)
+    log.propagate = False
+    for old in list(log.handlers):
+        log.removeHandler(old)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Plain())
+    log.addHandler(handler)
+
+
+class _Plain(logging.Formatter):
+    """The message alone; what is more than information says so."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        return prefix + record.getMessage()
+
+
+@contextmanager
+def _ended_politely() -> Iterator[None]:
+    """While it lasts, SIGTERM ends the program as an exit does, so that a run is marked INTERRUPTED."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(program: str, message: str, code: int) -> int:
+    print(f"{program}: {message}", file=sys.stderr)
+    return code

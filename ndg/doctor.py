@@ -1,0 +1,123 @@
+"""What works on this machine, checked by doing it once; what does not, with the remedy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ndg.errors import NDGError
+from ndg.locations import Locations
+
+PACKAGES = ("torch", "transformers", "numpy", "numba", "networkx", "ray", "pymongo", "neosqlite", "pandas", "graphviz",
+            "pygraphviz", "omegaconf", "safetensors", "scikit-learn")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. A `remedy` means that it does not work."""
+
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def examine(where: Locations) -> list[Finding]:
+    """Everything that was looked at, in the order of a run: packages, device, kernel, Ray, pictures, log, data."""
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("device", _device),
+        ("counting kernel", _kernel),
+        ("Ray", _ray),
+        ("Graphviz", _graphviz),
+        ("runs folder", lambda: _writable(where.runs)),
+        ("run log", lambda: _store(where.store)),
+    ]
+    findings = [_package(name) for name in PACKAGES]
+    for what, check in checks:
+        try:
+            findings.append(Finding(what, check()))
+        except (NDGError, ImportError, OSError, RuntimeError) as error:
+            findings.append(Finding(what, "does not work", str(error).strip() or type(error).__name__))
+    return [*findings, *_data(where)]
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, version(name))
+    except PackageNotFoundError:
+        return Finding(name, "not installed", "pip install -r requirements.lock (or `make`) installs every package")
+
+
+def _device() -> str:
+    import torch
+
+    cpu = f"cpu, {torch.get_num_threads()} threads"
+    return f"{cpu}; cuda, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else f"{cpu}; no cuda"
+
+
+def _kernel() -> str:
+    import numpy as np
+
+    from ndg.bits.matrix import BitMatrix
+    from ndg.mining.counts import count
+    from ndg.nodes import NodeSpace
+
+    values = np.random.default_rng(0).random((1000, 9)) < 0.5
+    both = count(BitMatrix.from_bool(values, NodeSpace(9))).both
+    if (both != values.T.astype(np.int64) @ values).any():
+        raise RuntimeError("the compiled kernel miscounts on this machine; delete __pycache__ folders and report this")
+    return "counts as the plain product does"
+
+
+def _ray() -> str:
+    from ndg.executors import ray
+
+    if ray(cpus=1, timeout=60).total(_double, 1, [20, 1], "check Ray") != 42:
+        raise RuntimeError("Ray added up 40 and 2 wrongly; reinstall ray")
+    return f"starts and answers ({version('ray')})"
+
+
+def _double(shared: int, task: int) -> int:
+    return 2 * task * shared
+
+
+def _graphviz() -> str:
+    import tempfile
+
+    from ndg.report.engine import layout
+
+    with tempfile.TemporaryDirectory() as folder:
+        layout('digraph { "label:0" -> "latent:1" }', Path(folder) / "check.pdf", timeout=30)
+    dot = shutil.which("dot")
+    return f"draws with {dot}" if dot else "draws with the engine inside pygraphviz (no `dot` on the PATH)"
+
+
+def _writable(folder: Path) -> str:
+    above = next(path for path in [folder, *folder.absolute().parents] if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise OSError(f"{folder} cannot be written; choose another with --runs, NDG_RUNS or global_params.py")
+    return f"{folder} ({'there' if folder.exists() else 'made at the first run'})"
+
+
+def _store(uri: str) -> str:
+    from ndg import runs
+
+    if "://" not in uri and not Path(uri).exists():
+        return f"{uri} (made at the first run)"
+    with runs.open(uri) as log:
+        count = len(log.find({}))
+    return f"{log.uri}, {count} runs"
+
+
+def _data(where: Locations) -> list[Finding]:
+    from ndg import config, data
+
+    findings = []
+    for name, path in config.configs().items():
+        experiment = where.place(config.load(path))
+        reason = data.absent(experiment.data)
+        findings.append(Finding(f"data of {name}", f"not at hand: {reason}" if reason else f"{experiment.data.name}, at hand"))
+    return findings

@@ -1,0 +1,38 @@
+"""Where things lie: data sets, runs, and the run log."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ndg.config import Experiment
+
+STORE_FILE = "ndg.db"
+
+
+@dataclass(frozen=True)
+class Locations:
+    """Folders of data sets (None: only bundled data) and of runs, and the URI or file of the run log."""
+
+    data: Path | None
+    runs: Path
+    store: str
+
+    @classmethod
+    def choose(cls, data: str | None = None, runs: str | None = None, store: str | None = None) -> Locations:
+        """What is given, else what the environment says (NDG_DATA, NDG_RUNS, NDG_STORE), else the defaults."""
+        data = data or os.environ.get("NDG_DATA")
+        folder = Path(runs or os.environ.get("NDG_RUNS") or "runs")
+        uri = store or os.environ.get("NDG_STORE") or str(folder / STORE_FILE)
+        return cls(Path(data) if data else None, folder, uri)
+
+    def store_of(self, experiment: Experiment) -> str:
+        """The run log of an experiment: its own `store.uri`, else the common one."""
+        return experiment.store.uri or self.store
+
+    def place(self, experiment: Experiment) -> Experiment:
+        """The experiment with its data folder filled in where it names none."""
+        if experiment.data.dir or not self.data:
+            return experiment
+        return replace(experiment, data=replace(experiment.data, dir=str(self.data)))

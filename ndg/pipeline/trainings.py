@@ -1,0 +1,106 @@
+"""A training run, from an experiment to a completed run document."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+from ndg import data, models, runs, training
+from ndg.config import Experiment, Store
+from ndg.data.examples import Splits
+from ndg.errors import DataError
+from ndg.locations import Locations
+from ndg.runs.record import RunRecord
+from ndg.runs.run import Run
+
+CONFIG = "config.yaml"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training would do. `seconds` is an estimate for all epochs from a few steps timed here."""
+
+    experiment: Experiment
+    examples: dict[str, int]
+    parameters: int
+    steps: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "experiment": self.experiment.name}
+
+
+def at_hand(experiments: list[Experiment], where: Locations) -> tuple[list[Experiment], dict[str, str]]:
+    """The experiments whose data can be read here, and for the others the reason why not, by name."""
+    missing = {e.name: reason for e in experiments if (reason := data.absent(where.place(e).data))}
+    return [e for e in experiments if e.name not in missing], missing
+
+
+def plan(experiment: Experiment, where: Locations) -> Plan:
+    """What `run` would do. Reads the data and times a few steps; writes nothing."""
+    splits = data.load(where.place(experiment).data)
+    network = models.build(experiment.model, splits.shape, splits.classes, experiment.seed)
+    steps = -(-len(splits.train) // experiment.train.batch_size) * experiment.train.epochs
+    return Plan(
+        experiment=experiment,
+        examples=splits.sizes(),
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        steps=steps,
+        seconds=steps * _step_seconds(network, experiment, splits),
+    )
+
+
+def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume: bool = False) -> RunRecord:
+    """The document of a finished training. With `resume` the newest unfinished run of the same config and seed goes on.
+
+    Raises DataError before anything is written when the data are not at hand.
+    """
+    splits = data.load(where.place(experiment).data)
+    store = where.store_of(experiment)
+    if resume:
+        context = runs.resume(store, experiment, where.runs, device=device)
+    else:
+        context = runs.start(store, "train", experiment, where.runs, device=device)
+    with context as one:
+        save_config(experiment, one)
+        one.result("data", {"source": splits.source, "classes": splits.classes, "examples": splits.sizes()})
+        result = training.train(experiment, splits, one.folder, device=device, resume=resume, on_epoch=one.metric)
+        one.artefact(result.checkpoint)
+        one.artefact(one.folder / training.METRICS)
+        figures = ("validation_accuracy", "test_accuracy", "best_epoch", "epochs", "seconds")
+        one.result("train", {key: getattr(result, key) for key in figures})
+    return one.record
+
+
+def save_config(experiment: Experiment, one: Run) -> None:
+    """Write the resolved config into the run's folder, without a run log whose password would be read there."""
+    uri = experiment.store.uri
+    if uri and runs.mask(uri) != uri:
+        experiment = replace(experiment, store=Store())
+    (one.folder / CONFIG).write_text(experiment.to_yaml(), encoding="utf-8")
+    one.artefact(one.folder / CONFIG)
+
+
+def device(name: str) -> str:
+    """`auto` as the device that is there."""
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _step_seconds(network: torch.nn.Module, experiment: Experiment, splits: Splits, steps: int = 5) -> float:
+    """Median seconds of a forward and backward pass over one batch, after a first one that is not counted."""
+    batch = splits.train[: experiment.train.batch_size]
+    if not len(batch):
+        raise DataError("a training needs examples; the train split is empty; lower data.validation or data.test")
+    times = []
+    with torch.random.fork_rng(devices=[]):
+        for _ in range(steps + 1):
+            started = time.perf_counter()
+            output = network(batch.inputs)
+            torch.nn.functional.cross_entropy(getattr(output, "logits", output), batch.labels).backward()
+            times.append(time.perf_counter() - started)
+    return sorted(times[1:])[steps // 2]

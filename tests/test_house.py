@@ -1,0 +1,124 @@
+"""The order of the house: imports go downward only, and importing is silent and quick to start."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+LAYERS = [  # each may import from itself (the arms of `nets` too) and from those before it; `|` parts arms that must not meet
+    "errors literal nodes config seeds intervals progress locations",
+    "bits mining",
+    "graph | data models activations | executors",
+    "extract training abstraction importance",
+    "runs",
+    "report pipeline commands doctor cli __main__",
+]
+HEAVY = ["torch", "ray", "pymongo", "neosqlite", "numba", "pandas", "networkx", "matplotlib", "transformers", "sklearn"]
+NO_TORCH = ["bits", "mining", "graph", "runs", "report", "config", "nodes", "literal", "seeds", "errors", "intervals"]
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else module
+
+
+def place() -> dict[str, tuple[int, int]]:
+    """Layer and arm of every room."""
+    return {
+        name: (depth, arm)
+        for depth, layer in enumerate(LAYERS)
+        for arm, part in enumerate(layer.split("|"))
+        for name in part.split()
+    }
+
+
+def imports(source: str, package: str) -> set[str]:
+    """Modules of this package that a source imports, at the top or inside functions, as `ndg.room`."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            if node.module == package:
+                found |= {f"{package}.{alias.name}" for alias in node.names}
+            elif node.module.startswith(package + "."):
+                found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith(package + ".")}
+    return found
+
+
+def broken(importer: str, imported: str) -> str:
+    """What is wrong with one import, and what to do instead; empty when it goes downward."""
+    order = place()
+    here, there = order[importer], order[imported]
+    if importer == imported or there[0] < here[0] or there == here:
+        return ""
+    if there[0] == here[0]:
+        return f"{importer} and {imported} are arms that do not know each other: let them meet as a BitMatrix, one layer up"
+    return f"{importer} (layer {here[0]}) imports {imported} (layer {there[0]}): pass the value down as an argument instead"
+
+
+def sources():
+    for path in sorted((ROOT / "ndg").rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        if module != "ndg.__init__":
+            yield module.removesuffix(".__init__"), path.read_text()
+
+
+def test_imports_go_downward_only():
+    order = place()
+    wrong = []
+    for module, source in sources():
+        assert room(module) in order, f"{module} has no layer: give it one in tests/test_house.py"
+        for imported in imports(source, "ndg"):
+            if imported not in ("ndg.__version__",):
+                wrong += filter(None, [broken(room(module), room(imported))])
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_test_of_the_order_can_fail():
+    assert "pass the value down" in broken("graph", "report")
+    assert "arms that do not know each other" in broken("graph", "activations")
+    assert not broken("abstraction", "graph")
+    assert imports("def f():\n    from ndg.report import x", "ndg") == {"ndg.report"}
+
+
+def test_the_package_reads_neither_configs_nor_global_params():
+    for module, source in sources():
+        names = {alias.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import) for alias in node.names}
+        assert not names & {"global_params", "configs"}, module
+        assert "import_module" not in source or module == "ndg", module
+
+
+def loaded(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint('\\n'.join({{name.partition('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not done.stderr
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("code", ["import ndg", "import ndg.cli", "import ndg; ndg.runs; ndg.config; ndg.errors"])
+def test_importing_is_silent(code, tmp_path):
+    before = {path for path in ROOT.iterdir()}
+    assert not loaded(code) & set(HEAVY)
+    assert {path for path in ROOT.iterdir()} == before
+
+
+def test_the_logic_needs_no_torch():
+    rooms = [f"ndg.{name}" for name in NO_TORCH]
+    code = "import importlib, pkgutil\n"
+    code += f"for room in {rooms}:\n    m = importlib.import_module(room)\n"
+    code += "    for sub in pkgutil.walk_packages(getattr(m, '__path__', []), room + '.'): importlib.import_module(sub.name)"
+    assert not loaded(code) & {"torch", "ray", "transformers"}
+
+
+def test_everything_that_is_exported_can_be_had():
+    import ndg
+
+    for name in ndg.__all__:
+        assert getattr(ndg, name) is not None
+    assert set(ndg.__all__) == set(dir(ndg))
+    with pytest.raises(AttributeError, match="no attribute 'mien'"):
+        _ = ndg.mien
