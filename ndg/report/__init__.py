@@ -1,0 +1,1 @@
+"""Faces of results: tables, pictures and the offline report. Nothing here imports torch."""

@@ -1,0 +1,281 @@
+"""A drawing as DOT, the language of Graphviz.
+
+Columns run from left to right and are fixed here; Graphviz orders classes within a column and routes the edges. For
+more edges than it can route there is a second layout, in which it only draws: positions given, edges straight.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from html import escape
+from itertools import pairwise
+from typing import Any
+
+from ndg.errors import ConfigError, nearest
+from ndg.report.drawing import PRECISIONS, Drawing, Edge, Node
+from ndg.report.engine import FONT
+from ndg.report.straight import positions
+from ndg.report.words import MIDDLE, NEGATION
+
+INK, SMALL, MUTED, PAPER = "#1c2430", "#3f4955", "#5d6773", "#ffffff"
+LABEL_ON, LABEL_OFF, LABEL_OFF_INK = "#1f5a8a", "#dfe8f1", "#3b5f80"
+SHADE = ("#ffffff", "#f6a04d")
+"""Fill of a node with score 0 and with the largest score."""
+STROKES = (
+    ("#1c2430", 1.7, "solid", "━━━▸", "always"),
+    ("#4a5563", 1.1, "solid", "───▸", f"at least {PRECISIONS[1]:.0%}"),
+    ("#7c8794", 1.0, "dashed", "╌╌╌▸", f"at least {PRECISIONS[2]:.0%}"),
+    ("#8f99a3", 1.0, "dotted", "┄┄┄▸", f"below {PRECISIONS[2]:.0%}"),
+)
+"""Colour, width in points, style, sample and meaning of edges by precision, the surest first."""
+ENGINES = {"curved": "dot", "straight": "nop2"}
+"""The engine of Graphviz that carries out each layout."""
+PITCH = 0.33
+"""Inches from one row of a column to the next."""
+CROWDED = 150
+"""Edges above which they are drawn closer together and translucent."""
+ROUTED = 500
+"""Edges above which they are drawn straight: routed ones fill a page of 2 m x 1 m, and 6,700 took more than 100 s."""
+
+
+def layout_of(drawing: Drawing) -> str:
+    """The layout that a drawing takes when none is asked for: "curved" while edges can be routed, else "straight"."""
+    return "curved" if len(drawing.edges) <= ROUTED else "straight"
+
+
+def source(drawing: Drawing, layout: str = "curved", dpi: int | None = None) -> str:
+    """DOT text of a drawing in a layout of ENGINES; it names the engine, so that `dot -Tpdf` draws it as well."""
+    import graphviz
+
+    if layout not in ENGINES:
+        raise ConfigError(f"a layout is {' or '.join(ENGINES)}; got {layout!r}; {nearest(layout, ENGINES)}")
+
+    crowded = len(drawing.edges) > CROWDED
+    rows = max(Counter((node.band, node.column) for node in drawing.nodes).values(), default=0)
+    page = graphviz.Digraph(
+        "ndg",
+        graph_attr={
+            "rankdir": "LR",
+            "ranksep": f"{min(0.7 + 0.035 * rows, 3.5):.2f}",
+            "nodesep": "0.03" if crowded else "0.07",
+            "outputorder": "edgesfirst",
+            "fontname": FONT,
+            "fontsize": "10",
+            "fontcolor": INK,
+            "bgcolor": PAPER,
+            "pad": "0.3",
+            "label": f"<{_head(drawing)}>",
+            "labelloc": "t",
+            "labeljust": "l",
+            "tooltip": " ",
+            "layout": ENGINES[layout],
+            "splines": "line" if layout == "straight" else "true",
+            **({"dpi": str(dpi)} if dpi else {}),
+            **({"mclimit": "0.3", "nslimit": "1"} if crowded else {}),
+        },
+        node_attr={
+            "shape": "box",
+            "fontname": FONT,
+            "fontsize": "10",
+            "height": "0.26",
+            "width": "0.7",
+            "margin": "0.09,0.035",
+        },
+        edge_attr={"arrowsize": "0.55"},
+    )
+    ports = {}
+    if layout == "straight":
+        places, captions = positions(drawing)
+        for i, (x, y) in enumerate(captions):
+            _caption(page, f"column {i}", drawing.bands[i].caption, pos=f"{x:.1f},{y:.1f}")
+        for node in drawing.nodes:
+            x, y = places[node.key]
+            _node(page, node, drawing.measures, pos=f"{x:.1f},{y:.1f}")
+        for edge in drawing.edges:
+            ahead = places[edge.head][0] > places[edge.tail][0]
+            ports[edge] = {"tailport": "e", "headport": "w"} if ahead else {"tailport": "w", "headport": "e"}
+    else:
+        _columns(page, drawing, rows)
+    veil = "" if not crowded else "70" if layout == "straight" else "a0"
+    for edge in drawing.edges:
+        _edge(page, edge, veil, **ports.get(edge, {}))
+    return page.source
+
+
+def _columns(page: Any, drawing: Drawing, rows: int) -> None:
+    """Each band under its caption.
+
+    The captions and the invisible points between them are a path of their own that holds the columns in their order.
+    Declared last, it is set above all else: Graphviz lays out what is not connected side by side, in order.
+    """
+    spine: list[tuple[str, str]] = []
+    for i, band in enumerate(drawing.bands):
+        members = [node for node in drawing.nodes if node.band == i]
+        spread = min(0.85 * rows * PITCH / len(members), 2.2) if band.side == MIDDLE and len(members) > 1 else 0.0
+        taller = {"height": f"{spread:.2f}"} if spread > 2 * PITCH else {}
+        for column in range(1 + max(node.column for node in members)):
+            spine.append((f"column {i} {column}", "" if column else band.caption))
+            with page.subgraph() as same:
+                same.attr(rank="same")
+                for node in members:
+                    if node.column == column:
+                        _node(same, node, drawing.measures, **taller)
+                same.node(spine[-1][0])
+    for name, caption in spine:
+        if caption:
+            _caption(page, name, caption)
+        else:
+            page.node(name, label="", style="invis", width="0", height="0", fixedsize="true")
+    for (left, _), (right, _) in pairwise(spine):
+        page.edge(left, right, style="invis", weight="100")
+
+
+def _caption(page: Any, name: str, caption: str, **attributes: str) -> None:
+    page.node(name, label=f"<<B>{_text(caption)}</B>>", shape="plaintext", fontcolor=MUTED, tooltip=" ", **attributes)
+
+
+def _node(page: Any, node: Node, measures: tuple[str, ...], **attributes: str) -> None:
+    off = node.value is False
+    if node.label:
+        fill, ink, line = (LABEL_OFF, LABEL_OFF_INK, LABEL_OFF_INK) if off else (LABEL_ON, PAPER, LABEL_ON)
+    else:
+        fill, ink, line = _blend(node.shade), INK, MUTED
+    page.node(
+        _id(node.key),
+        label=f"<{_label(node, ink)}>",
+        fillcolor=fill,
+        color=INK if node.target else line,
+        style="rounded,filled,dashed" if off else "rounded,filled",
+        penwidth="2.6" if node.target else "0.9",
+        peripheries="2" if len(node.lines) + node.more > 1 else "1",
+        tooltip=_plain(_about(node, measures)),
+        **attributes,
+    )
+
+
+def _id(key: str) -> str:
+    """A node's identifier: its key with `/` for the colon, which DOT would read as a port."""
+    return key.replace(":", "/")
+
+
+def _label(node: Node, ink: str) -> str:
+    lines = [_text(line) for line in node.lines]
+    if node.label:
+        lines[0] = f"<B>{lines[0]}</B>"
+    if node.more:
+        lines.append(f"<I>… and {node.more:,} more</I>")
+    text = f'<FONT COLOR="{ink}">{"<BR/>".join(lines)}</FONT>'
+    if not any(score is not None for score in node.scores):
+        return text
+    small = ink if node.label else SMALL
+    return f'{text} <FONT POINT-SIZE="7.5" COLOR="{small}"> {" · ".join(map(_short, node.scores))}</FONT>'
+
+
+def _edge(page: Any, edge: Edge, veil: str, **attributes: str) -> None:
+    """One edge; `veil` is the opacity of its colour, in two hexadecimal digits."""
+    color, width, style, _, _ = STROKES[edge.strength]
+    page.edge(
+        _id(edge.tail),
+        _id(edge.head),
+        color=color + veil,
+        penwidth=str(width),
+        style=style,
+        edgetooltip=_plain(
+            f"{edge.antecedent} → {edge.consequent}: precision {_rate(edge.precision)}, recall {_rate(edge.recall)}, "
+            f"support {edge.support:,}, exceptions {edge.exceptions:,}"
+        ),
+        **attributes,
+    )
+
+
+def _about(node: Node, measures: tuple[str, ...]) -> str:
+    members = " ≡ ".join(node.lines) + (f" … and {node.more:,} more" if node.more else "")
+    scores = "".join(
+        f", {name} {score:.4g}" for name, score in zip(measures, node.scores, strict=True) if score is not None
+    )
+    return f"{members}: holds on {node.prior:.1%} of the examples{scores}"
+
+
+def _head(drawing: Drawing) -> str:
+    """Title, key, what was left out and where the graph came from, as one HTML-like table above the picture."""
+    rows = [
+        f'<FONT POINT-SIZE="15"><B>{_text(drawing.title)}</B></FONT>',
+        f'<FONT COLOR="{MUTED}">{_text(drawing.subtitle)}</FONT>',
+        *_key(drawing),
+        f'<FONT POINT-SIZE="8.5">{_lines(drawing.left_out, 125)}</FONT>',
+        f'<FONT POINT-SIZE="7" COLOR="{MUTED}">{_lines(drawing.provenance, 150)}</FONT>',
+        " ",
+    ]
+    return _table("".join(f'<TR><TD ALIGN="LEFT" BALIGN="LEFT">{row}</TD></TR>' for row in rows), spacing=0)
+
+
+def _key(drawing: Drawing) -> list[str]:
+    """Samples of every kind of node and edge that the picture has, in rows."""
+    rows = []
+    labels = {node.value for node in drawing.nodes if node.label}
+    neurons = {node.value for node in drawing.nodes if not node.label}
+    samples = [
+        (bool(labels - {False}), "<B>class predicted</B>", (LABEL_ON, PAPER, LABEL_ON), False),
+        (False in labels, f"<B>{NEGATION} class not predicted</B>", (LABEL_OFF, LABEL_OFF_INK, LABEL_OFF_INK), True),
+        (bool(neurons - {False}), "neuron on", (PAPER, INK, MUTED), False),
+        (False in neurons, f"{NEGATION} neuron off", (PAPER, INK, MUTED), True),
+    ]
+    cells = [_swatch(text, *colors, dashed) for present, text, colors, dashed in samples if present]
+    if any(len(node.lines) + node.more > 1 for node in drawing.nodes):
+        cells.append("<TD>double frame: literals that imply each other</TD>")
+    if cells:
+        rows.append(_table(f"<TR>{''.join(cells)}</TR>", spacing=4))
+    strengths = sorted({edge.strength for edge in drawing.edges})
+    if strengths:
+        strokes = "   ".join(
+            f'<FONT COLOR="{STROKES[i][0]}">{STROKES[i][3]}</FONT> {_text(STROKES[i][4])}' for i in strengths
+        )
+        rows.append(f"p → q: when p holds, q holds too.   {strokes}   (a correlation, not a cause)")
+    if any(node.shade for node in drawing.nodes):
+        largest = max(abs(node.scores[0] or 0.0) for node in drawing.nodes)
+        steps = "".join(f'<FONT COLOR="{_blend((i + 0.5) / 8)}">██</FONT>' for i in range(8))
+        names = _text(" · ".join(drawing.measures))
+        rows.append(f"small numbers: {names}   shade: the first, from 0 {steps} to ±{_short(largest)}")
+    return rows
+
+
+def _swatch(text: str, fill: str, ink: str, line: str, dashed: bool) -> str:
+    style = "ROUNDED,DASHED" if dashed else "ROUNDED"
+    return f'<TD BORDER="1" COLOR="{line}" STYLE="{style}" BGCOLOR="{fill}"><FONT COLOR="{ink}"> {text} </FONT></TD>'
+
+
+def _table(rows: str, spacing: int) -> str:
+    return f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="{spacing}" CELLPADDING="3">{rows}</TABLE>'
+
+
+def _lines(text: str, width: int) -> str:
+    return "<BR/>".join(map(_text, textwrap.wrap(text, width))) or " "
+
+
+def _blend(shade: float) -> str:
+    """The fill of a node whose score is this fraction of the largest."""
+    low, high = ([int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in SHADE)
+    return "#" + "".join(f"{round(a + (b - a) * shade):02x}" for a, b in zip(low, high, strict=True))
+
+
+def _short(score: float | None) -> str:
+    if score is None:
+        return "–"
+    return f"{score:.2g}" if abs(score) < 100 else f"{score:,.0f}"
+
+
+def _rate(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4f}"
+
+
+def _text(text: str) -> str:
+    """Text for an HTML-like label: escaped, without characters that XML forbids."""
+    return escape("".join(c if c.isprintable() else " " for c in text))
+
+
+def _plain(text: str) -> str:
+    """Text for an ordinary attribute."""
+    import graphviz
+
+    return graphviz.escape("".join(c if c.isprintable() else " " for c in text))

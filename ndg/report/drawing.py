@@ -1,0 +1,282 @@
+"""What a picture of a graph shows, computed before anything is drawn.
+
+A `Drawing` is plain and frozen: tests read it, and `ndg.report.dot` only renders it. The graph is read, never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ndg.errors import ConfigError, GraphError
+from ndg.graph.ndg import NDG
+from ndg.importance.scores import Scores
+from ndg.literal import Literal
+from ndg.nodes import LABEL
+from ndg.report import selection, words
+from ndg.report.selection import Selection
+from ndg.report.words import AFTER, BEFORE, MIDDLE, Names
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+PRECISIONS = (1.0, 0.99, 0.95)
+"""Lower ends of the classes of precision in which edges are drawn; what lies below the last is one more class."""
+MEMBERS = 6
+"""Members of an equivalence class that a node lists."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One class of equivalent literals, known by `key` in `NDG.to_networkx()`.
+
+    `lines` are the members shown, labels first, `more` counts the others. `value` is that of the labels in a class that
+    has any, else of the neurons, and None when both values occur. There is one
+    of `scores` for each of the drawing's measures: that of the member with the largest absolute score; `shade` is the
+    absolute value of the first over the largest in the picture. `column` counts from left to right within the band.
+    """
+
+    key: str
+    lines: tuple[str, ...]
+    more: int
+    label: bool
+    value: bool | None
+    band: int
+    column: int
+    prior: float
+    scores: tuple[float | None, ...] = ()
+    shade: float = 0.0
+    target: bool = False
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The strongest implication between two classes; `strength` is the place of its precision in PRECISIONS.
+
+    Precision and recall are None where the antecedent or the consequent never holds.
+    """
+
+    tail: str
+    head: str
+    antecedent: str
+    consequent: str
+    precision: float | None
+    recall: float | None
+    support: int
+    exceptions: int
+    strength: int
+
+
+@dataclass(frozen=True)
+class Band:
+    """Columns that stand together: the classes of one layer on one side of the middle."""
+
+    layer: str
+    side: int
+    caption: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture before it is drawn: what it shows, what it leaves out and by which rule, and where it came from."""
+
+    title: str
+    subtitle: str
+    bands: tuple[Band, ...]
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    selection: Selection
+    left_out: str
+    measures: tuple[str, ...]
+    provenance: str
+
+
+def draw(
+    graph: NDG,
+    *,
+    scores: Scores | Sequence[Scores] | Mapping[int, float] | None = None,
+    target: int | str | Literal | None = None,
+    max_nodes: int = 300,
+    class_names: Sequence[str] | None = None,
+    title: str | None = None,
+) -> Drawing:
+    """The drawing of an NDG: an overview, or what implies and follows from `target`.
+
+    `target` is a class number (that class is predicted) or any literal, as in "~latent:3". `scores` are `Scores`,
+    several of them, or numbers by node index, else those that the graph carries; all are shown, the first as a shade.
+    `class_names` are written beside the class numbers. `title` replaces the picture's own.
+
+    The middle of the picture is the labels (or the target). Left of it stands what implies them and what has nothing to
+    do with them, right of it what they imply; on either side the layers follow each other in the network's order.
+
+    Raises GraphError for a target that is not in the graph, ConfigError for `max_nodes` below 1, ShapeError for class
+    names that are not one per class.
+    """
+    if max_nodes < 1:
+        raise ConfigError(f"max_nodes must be at least 1; got {max_nodes}")
+    names = Names(graph.nodes, class_names)
+    dag = graph.to_networkx()
+    home = None if target is None else home_of(graph, dag, target)
+    chosen = selection.overview(dag, max_nodes) if home is None else selection.around(dag, home, max_nodes)
+    aim = None if home is None else names(home)
+
+    middle = {key for key in chosen.nodes if (dag.nodes[key]["label"] if home is None else key == home)}
+    place = _places(graph, dag, chosen, middle)
+    order = sorted(set(place.values()))
+    layers = _layers(graph)
+    columns = _columns(chosen, place)
+    measured = _measured(graph, scores)
+    nodes = [
+        replace(
+            _node(key, dag.nodes[key], names),
+            band=order.index(place[key]),
+            column=columns[key],
+            scores=tuple(_strongest(graph, dag.nodes[key]["members"], values) for values in measured.values()),
+            target=key == home,
+        )
+        for key in chosen.nodes
+    ]
+    return Drawing(
+        title=title or words.title(aim),
+        subtitle=words.subtitle(graph, dag),
+        bands=tuple(Band(layers[i], side, words.caption(layers[i], side, aim, bool(middle))) for side, i in order),
+        nodes=_shaded(nodes),
+        edges=tuple(_edge(tail, head, dag.edges[tail, head]) for tail, head in chosen.edges),
+        selection=chosen,
+        left_out=words.left_out(graph, dag, chosen, names, aim, max_nodes),
+        measures=tuple(measured),
+        provenance=words.provenance(graph),
+    )
+
+
+def home_of(graph: NDG, dag: nx.DiGraph, target: int | str | Literal) -> str:
+    """The class of a target."""
+    if isinstance(target, str) and target.isdecimal():
+        target = int(target)
+    if isinstance(target, str):
+        literal = graph.literal(target.strip().replace(words.NEGATION, "~"))
+    elif isinstance(target, Literal):
+        literal = graph.literal(target)
+    else:
+        if not 0 <= target < graph.nodes.labels:
+            raise GraphError(f"a target class is one of 0 to {graph.nodes.labels - 1}; got {target}")
+        literal = Literal(graph.nodes.index(f"{LABEL}:{target}"))
+    home = graph.key(literal)
+    if home not in dag:
+        raise GraphError(
+            f"a target takes part in the graph; {graph.nodes.text(literal)} is constant over the {graph.examples:,} "
+            "mined examples and was taken out; choose another target, or mine more examples"
+        )
+    return home
+
+
+def _layers(graph: NDG) -> list[str]:
+    """Layers in the order of columns on a side: labels stand outermost, so first and last."""
+    return [LABEL, *(layer.name for layer in graph.nodes.layers), LABEL]
+
+
+def _places(graph: NDG, dag: nx.DiGraph, chosen: Selection, middle: set[str]) -> dict[str, tuple[int, int]]:
+    """Side and layer of each class. Right of the middle stands what the middle implies and what does not imply it."""
+    heads: dict[str, list[str]] = {key: [] for key in chosen.nodes}
+    tails: dict[str, list[str]] = {key: [] for key in chosen.nodes}
+    for tail, head in chosen.edges:
+        heads[tail].append(head)
+        tails[head].append(tail)
+    after = _reached(middle, heads) - _reached(middle, tails)
+    layer = {name: index for index, name in enumerate(_layers(graph)[:-1])}
+
+    def place(key: str) -> tuple[int, int]:
+        name = dag.nodes[key]["layer"]
+        if key in middle:
+            return MIDDLE, layer[name]
+        if key in after:
+            return AFTER, len(layer) if name == LABEL else layer[name]
+        return BEFORE, layer[name]
+
+    return {key: place(key) for key in chosen.nodes}
+
+
+def _reached(starts: Iterable[str], neighbours: Mapping[str, Sequence[str]]) -> set[str]:
+    found, waiting = set(starts), list(starts)
+    while waiting:
+        for other in neighbours[waiting.pop()]:
+            if other not in found:
+                found.add(other)
+                waiting.append(other)
+    return found
+
+
+def _columns(chosen: Selection, place: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+    """Longest path of drawn edges within a band: to a class from the left, or from it to the right end."""
+    within = [(tail, head) for tail, head in chosen.edges if place[tail] == place[head]]
+    depth, height = _longest(chosen.nodes, within), _longest(chosen.nodes, [(b, a) for a, b in within])
+    widest: dict[tuple[int, int], int] = {}
+    for key in chosen.nodes:
+        widest[place[key]] = max(widest.get(place[key], 0), height[key])
+    return {key: widest[place[key]] - height[key] if place[key][0] == BEFORE else depth[key] for key in chosen.nodes}
+
+
+def _longest(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """Edges on the longest path that ends at each node of an acyclic graph."""
+    heads: dict[str, list[str]] = {key: [] for key in nodes}
+    waiting = dict.fromkeys(nodes, 0)
+    for tail, head in edges:
+        heads[tail].append(head)
+        waiting[head] += 1
+    longest = dict.fromkeys(nodes, 0)
+    ready = [key for key in nodes if not waiting[key]]
+    while ready:
+        key = ready.pop()
+        for head in heads[key]:
+            longest[head] = max(longest[head], longest[key] + 1)
+            waiting[head] -= 1
+            if not waiting[head]:
+                ready.append(head)
+    return longest
+
+
+def _node(key: str, facts: Mapping[str, Any], names: Names) -> Node:
+    labels = [member for member in facts["members"] if member.removeprefix("~").startswith(f"{LABEL}:")]
+    members = labels + [member for member in facts["members"] if member not in labels]
+    values = {not member.startswith("~") for member in labels or members}
+    return Node(
+        key=key,
+        lines=tuple(map(names, members[:MEMBERS])),
+        more=max(len(members) - MEMBERS, 0),
+        label=facts["label"],
+        value=values.pop() if len(values) == 1 else None,
+        band=0,
+        column=0,
+        prior=facts["prior"],
+    )
+
+
+def _edge(tail: str, head: str, facts: Mapping[str, Any]) -> Edge:
+    kept = ("antecedent", "consequent", "precision", "recall", "support", "exceptions")
+    precision = facts["precision"]
+    strength = next((i for i, low in enumerate(PRECISIONS) if (precision or 0.0) >= low), len(PRECISIONS))
+    return Edge(tail, head, **{name: facts[name] for name in kept}, strength=strength)
+
+
+def _measured(
+    graph: NDG, scores: Scores | Sequence[Scores] | Mapping[int, float] | None
+) -> dict[str, Mapping[int, float]]:
+    """What each kind of number on the nodes is, and the numbers by node index."""
+    if isinstance(scores, Mapping):
+        return {"score": scores}
+    if scores is not None:
+        graph = replace(graph, scored={}).with_scores(scores)
+    return {f"{method} ({graph.scored[method]['measure']})": values for method, values in graph.scores.items()}
+
+
+def _strongest(graph: NDG, members: Iterable[str], values: Mapping[int, float]) -> float | None:
+    """The score with the largest absolute value among the neurons of a class."""
+    found = [values[node] for node in (graph.nodes.literal(member).node for member in members) if node in values]
+    return max(found, key=abs) if found else None
+
+
+def _shaded(nodes: Sequence[Node]) -> tuple[Node, ...]:
+    sizes = [abs(node.scores[0] or 0.0) if node.scores else 0.0 for node in nodes]
+    largest = max(sizes, default=0.0) or 1.0
+    return tuple(replace(node, shade=size / largest) for node, size in zip(nodes, sizes, strict=True))

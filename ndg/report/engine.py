@@ -1,0 +1,140 @@
+"""Layout and drawing of DOT source by Graphviz, in a child process with a time limit.
+
+`dot` on the PATH is taken when it is there and works, else the library inside the pygraphviz wheel. The child finds no
+fonts but the DejaVu family that ships with matplotlib: a machine without fonts draws what any other draws, and text in
+a PDF stays text.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from ndg.errors import RenderError
+from ndg.report.output import write_whole
+
+FORMATS = ("pdf", "svg", "png")
+FONT = "DejaVu Sans,Verdana,sans-serif"
+
+_TOO_SLOW = (
+    "layout by {engine} must end within {timeout:g} s; {size} took longer; draw fewer nodes (max_nodes=, config "
+    "report.max_nodes), one class (target=), straight edges (layout='straight'), or allow more time (timeout=, config "
+    "report.timeout)"
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A way to run Graphviz: its `name` for people, and the command before the arguments of a layout."""
+
+    name: str
+    command: tuple[str, ...]
+
+    def arguments(self, engine: str, form: str, source: Path, target: Path) -> list[str]:
+        """The command that lays out `source` and draws it to `target`."""
+        if self.name == "pygraphviz":
+            return [*self.command, engine, form, str(source), str(target)]
+        return [*self.command, f"-K{engine}", f"-T{form}", "-o", str(target), str(source)]
+
+
+def programs() -> tuple[Program, ...]:
+    """The ways to run Graphviz on this machine, the first to be tried first; none when nothing is installed."""
+    found = []
+    path = shutil.which("dot")
+    if path:
+        found.append(Program("dot", (path,)))
+    if importlib.util.find_spec("pygraphviz"):
+        # -P: the folder of child.py, which holds html.py, must not come before the standard library
+        found.append(Program("pygraphviz", (sys.executable, "-P", str(Path(__file__).with_name("child.py")))))
+    return tuple(found)
+
+
+def layout(source: str, path: str | os.PathLike[str], *, engine: str = "dot", timeout: float | int = 60.0) -> Path:
+    """The path, which the picture of DOT `source` was written to, whole or not at all; its suffix is one of FORMATS."""
+    path = Path(path)
+    return write_whole(path, picture(source, path.suffix.removeprefix("."), engine=engine, timeout=timeout))
+
+
+def picture(
+    source: str, form: str, *, engine: str = "dot", timeout: float | int = 60.0, size: str = "the graph"
+) -> bytes:
+    """The picture of DOT `source` in one of FORMATS, laid out by an `engine` of Graphviz ("dot", "nop2", ...).
+
+    `timeout` is in seconds, of all attempts together; `size` says in an error how large the graph is.
+
+    Raises RenderError when no Graphviz is installed, when the layout takes too long, or when every attempt fails.
+    """
+    candidates = programs()
+    if not candidates:
+        raise RenderError(
+            "a picture needs Graphviz: `dot` on the PATH or the pygraphviz wheel; found neither; "
+            "pip install pygraphviz, or conda install graphviz, or write .dot and draw it elsewhere"
+        )
+    failures = []
+    deadline = time.monotonic() + timeout
+    with tempfile.TemporaryDirectory(prefix="ndg-draw-") as name:
+        folder = Path(name)
+        (folder / "graph.dot").write_text(source, encoding="utf-8")
+        environment = {**os.environ, "FONTCONFIG_FILE": str(font_config(folder))}
+        environment.pop("FONTCONFIG_PATH", None)
+        for program in candidates:
+            target = folder / f"picture.{form}"
+            arguments = program.arguments(engine, form, folder / "graph.dot", target)
+            try:
+                done = subprocess.run(
+                    arguments,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    timeout=max(deadline - time.monotonic(), 0.0),
+                    check=False,
+                )
+            except subprocess.TimeoutExpired as error:
+                raise RenderError(_TOO_SLOW.format(engine=engine, timeout=timeout, size=size)) from error
+            except OSError as error:
+                failures.append(f"{program.name}: {error}")
+                continue
+            if done.returncode == 0 and target.is_file() and target.stat().st_size:
+                return target.read_bytes()
+            failures.append(f"{program.name} (exit {done.returncode}): {_last_line(done.stderr)}")
+    raise RenderError(
+        f"Graphviz must draw {size} as {form}; every engine failed: {'; '.join(failures)}; "
+        "write .dot to look at the source, or run `ndg doctor`"
+    )
+
+
+def font_config(folder: Path) -> Path:
+    """A fontconfig file in `folder` that knows the fonts of matplotlib and keeps its cache in `folder`."""
+    fonts = escape(str(_matplotlib_fonts()))
+    path = folder / "fonts.conf"
+    path.write_text(
+        '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">\n'
+        f"<fontconfig><dir>{fonts}</dir><cachedir>{escape(str(folder / 'cache'))}</cachedir></fontconfig>\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def _matplotlib_fonts() -> Path:
+    """Where DejaVu lies, without the cost of importing matplotlib where its data stand in the usual place."""
+    spec = importlib.util.find_spec("matplotlib")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        folder = Path(place, "mpl-data", "fonts", "ttf")
+        if (folder / "DejaVuSans.ttf").is_file():
+            return folder
+    import matplotlib
+
+    return Path(matplotlib.get_data_path(), "fonts", "ttf")
+
+
+def _last_line(stderr: bytes) -> str:
+    lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if "Fontconfig warning" not in line]
+    return lines[-1].strip() if lines else "no message"

@@ -1,0 +1,182 @@
+"""The report of a run: one HTML file that asks nothing of the network, a script or another file.
+
+It is written from plain values: the run document, the held-out figures of the implications, pictures as SVG text, and
+the config. What a run has not computed is left out of the report.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ndg.report import sections, summary
+from ndg.report.output import write_whole
+from ndg.report.tables import Table
+from ndg.report.words import flat
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in a report: SVG text, as `ndg.report.render.svg` gives it, under a caption."""
+
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report is written from.
+
+    `record` is the document of an align run. `edges` are rows of `NDG.evaluate` on the examples of `split`, as
+    dictionaries. The first of `pictures` is shown, the others can be opened. `rules` is the graph in words, `config`
+    the resolved config as YAML.
+    """
+
+    title: str
+    record: Mapping[str, Any]
+    pictures: Sequence[Picture] = ()
+    edges: Sequence[Mapping[str, Any]] = ()
+    split: str = "test"
+    rules: str = ""
+    config: str = ""
+
+
+def write(path: str | os.PathLike[str], report: Report) -> Path:
+    """The path of the HTML file written. Raises OutputError where it cannot be written."""
+    return write_whole(path, page(report))
+
+
+def page(report: Report) -> str:
+    """The report as the text of an HTML file."""
+    record = report.record
+    parts = {
+        "summary": ("In words", _words(report)),
+        "picture": ("The picture", _pictures(report.pictures)),
+        "trial": ("On trial", _tables(sections.trials(record))),
+        "precision": (
+            "Train against held out",
+            _tables(
+                [
+                    sections.precision(record),
+                    sections.kinds(report.edges, report.split),
+                    sections.weakest(report.edges, report.split),
+                ]
+            ),
+        ),
+        "figures": ("The graph", _tables([sections.figures(record), sections.accuracy(record)])),
+        "rules": ("The graph in sentences", _folded("the surest rules", report.rules)),
+        "scores": ("Importance of neurons", _tables(sections.scores(record))),
+        "config": ("Config", _folded("the resolved config; saved to a file, it runs again", report.config)),
+    }
+    parts = {name: part for name, part in parts.items() if part[1]}
+    links = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, (title, _) in parts.items())
+    body = "".join(
+        f'<section id="{name}"><h2>{escape(title)}</h2>{content}</section>' for name, (title, content) in parts.items()
+    )
+    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f"<title>{escape(report.title)}</title><style>{style}</style></head><body>"
+        f"<header><p class=kicker>{_kicker(record)}</p><h1>{escape(report.title)}</h1>{_facts(record)}"
+        f"<nav>{links}</nav></header><main>{body}</main>{_footer(record)}</body></html>\n"
+    )
+
+
+def _kicker(record: Mapping[str, Any]) -> str:
+    shown = (record.get("name"), record.get("_id"), str(record.get("started") or "")[:10], record.get("status"))
+    return escape(" · ".join(str(item) for item in shown if item))
+
+
+def _facts(record: Mapping[str, Any]) -> str:
+    items = "".join(
+        f"<li><span>{escape(name)}</span><b>{escape(value)}</b><span>{escape(remark)}</span></li>"
+        for name, value, remark in summary.headline(record)
+    )
+    return f"<ul class=facts>{items}</ul>" if items else ""
+
+
+def _words(report: Report) -> str:
+    says = "".join(f"<p class=verdict>{escape(sentence)}</p>" for sentence in summary.says(report.record))
+    limits = "".join(f"<li>{escape(sentence)}</li>" for sentence in summary.LIMITS)
+    return (
+        f"<p>{escape(summary.WHAT)}</p>"
+        + (f"<h3>What this one says</h3>{says}" if says else "")
+        + f"<h3>What it does not say</h3><ul>{limits}</ul>"
+    )
+
+
+def _pictures(pictures: Sequence[Picture]) -> str:
+    shown = []
+    for i, picture in enumerate(pictures):
+        figure = _picture(picture, i)
+        shown.append(figure if i == 0 else f"<details><summary>{escape(picture.caption)}</summary>{figure}</details>")
+    return "".join(shown)
+
+
+def _picture(picture: Picture, place: int) -> str:
+    """A picture that fits the page, and at its natural size in a scrolling frame when its box is ticked."""
+    svg, width = inline(picture.svg, f"p{place}-")
+    return (
+        f'<figure style="--natural:{width:.0f}pt"><figcaption>{escape(picture.caption)}</figcaption>'
+        f'<input class=zoom type=checkbox id="zoom{place}">'
+        f'<label for="zoom{place}">natural size, scroll to explore</label>'
+        f'<div class=picture role=img aria-label="{escape(picture.caption)}">{svg}</div></figure>'
+    )
+
+
+def inline(svg: str, prefix: str) -> tuple[str, float]:
+    """SVG text as an element inside HTML, and its natural width in points.
+
+    The XML prologue and comments go, ids get a prefix so that two pictures on one page have none in common, and the
+    size is left to the page.
+    """
+    text = re.sub(r"<!--.*?-->", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}', text)
+    head, rest = text.split(">", 1)
+    found = re.search(r'\bwidth="([\d.]+)pt"', head)
+    width = float(found.group(1)) if found else 800.0
+    head = re.sub(r'\s(?:width|height)="[^"]*"', "", head)
+    return f'{head} style="max-width:{width:.0f}pt">{rest.strip()}', width
+
+
+def _tables(tables: Sequence[Table | None]) -> str:
+    return "".join(table.html() for table in sections.present(tables))
+
+
+def _folded(title: str, text: str) -> str:
+    return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>" if text.strip() else ""
+
+
+def _footer(record: Mapping[str, Any]) -> str:
+    """Where the run came from: id, digests, commit, seeds, versions, machine, command."""
+    commit = record.get("commit")
+    facts = {
+        "run": record.get("_id"),
+        "of training run": record.get("parent"),
+        "config digest": record.get("digest"),
+        "graph": sections.results(record, "graph").get("digest"),
+        "seeds": _pairs(record.get("seeds")),
+        "commit": None if commit is None else str(commit) + (" with changes" if record.get("dirty") else ""),
+        "versions": _pairs(record.get("versions")),
+        "machine": " · ".join(str(record[key]) for key in ("host", "device") if record.get(key)),
+        "command": record.get("command"),
+        "time": " to ".join(str(record[key]) for key in ("started", "ended") if record.get(key)),
+        "data": sections.results(record, "data").get("source"),
+    }
+    rows = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>"
+        for name, value in facts.items()
+        if value not in (None, "")
+    )
+    return f"<footer><dl>{rows}</dl></footer>"
+
+
+def _pairs(facts: Mapping[str, Any] | None) -> str:
+    return ", ".join(f"{key} {value}" for key, value in flat(facts or {}).items() if value is not None)

@@ -1,0 +1,132 @@
+"""A graph as a file: a picture (PDF, SVG, PNG), the source of one (DOT), or the graph itself (GraphML, JSON)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ndg.errors import ConfigError, nearest
+from ndg.graph import export
+from ndg.graph.ndg import NDG
+from ndg.importance.scores import Scores
+from ndg.literal import Literal
+from ndg.report import dot, engine, selection
+from ndg.report.drawing import Drawing, draw, home_of
+from ndg.report.output import write_whole
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+PNG_DPI = 110
+
+
+@dataclass(frozen=True)
+class Look:
+    """What to draw of a graph and how; see `draw` and `render`."""
+
+    scores: Scores | Sequence[Scores] | Mapping[int, float] | None = None
+    target: int | str | Literal | None = None
+    max_nodes: int = 300
+    class_names: Sequence[str] | None = None
+    title: str | None = None
+    layout: str | None = None
+    timeout: float | int = 60.0
+
+    def drawing(self, graph: NDG) -> Drawing:
+        return draw(
+            graph,
+            scores=self.scores,
+            target=self.target,
+            max_nodes=self.max_nodes,
+            class_names=self.class_names,
+            title=self.title,
+        )
+
+
+def render(
+    graph: NDG,
+    path: str | os.PathLike[str],
+    *,
+    scores: Scores | Sequence[Scores] | Mapping[int, float] | None = None,
+    target: int | str | Literal | None = None,
+    max_nodes: int = 300,
+    class_names: Sequence[str] | None = None,
+    title: str | None = None,
+    layout: str | None = None,
+    timeout: float | int = 60.0,
+) -> Path:
+    """The path written: the graph in the format of its suffix, one of REPORTS.
+
+    A picture shows the transitive reduction, one of each mirrored pair of implications, over at most `max_nodes`
+    classes of equivalent literals, and says what it left out. With `target` (a class number, or a literal as in
+    "~latent:3") it shows what implies the target and what the target implies. `scores`, else those that the graph
+    carries, are written on the nodes. `layout` is "curved" or "straight"; without one, it depends on the number of
+    edges. `timeout` bounds the layout, in seconds.
+
+    GraphML and JSON hold all classes and all implications between them, or those of the target.
+
+    Raises ConfigError for a suffix or layout that is not known, GraphError for a target that is not in the graph,
+    RenderError when the layout fails or takes too long, OutputError when the file cannot be written.
+    """
+    path = Path(path)
+    form = path.suffix.lower().removeprefix(".")
+    if form not in REPORTS:
+        raise ConfigError(
+            f"a file name ends in one of {', '.join('.' + name for name in REPORTS)}; got {path.name!r}; "
+            f"{nearest(form, REPORTS)}"
+        )
+    look = Look(scores, target, max_nodes, class_names, title, layout, timeout)
+    return write_whole(path, REPORTS[form](graph, look))
+
+
+def svg(graph: NDG, look: Look | None = None) -> str:
+    """The picture as SVG text."""
+    return _picture("svg", graph, look or Look()).decode("utf-8")
+
+
+def _picture(form: str, graph: NDG, look: Look) -> bytes:
+    drawing = look.drawing(graph)
+    layout = look.layout or dot.layout_of(drawing)
+    return engine.picture(
+        dot.source(drawing, layout, dpi=PNG_DPI if form == "png" else None),
+        form,
+        engine=dot.ENGINES[layout],
+        timeout=look.timeout,
+        size=f"{len(drawing.nodes):,} nodes and {len(drawing.edges):,} edges",
+    )
+
+
+def _dot(graph: NDG, look: Look) -> str:
+    drawing = look.drawing(graph)
+    return dot.source(drawing, look.layout or dot.layout_of(drawing))
+
+
+def _graphml(graph: NDG, look: Look) -> str:
+    return export.to_graphml(_whole(graph, look))
+
+
+def _json(graph: NDG, look: Look) -> str:
+    return export.to_json(_whole(graph, look))
+
+
+def _whole(graph: NDG, look: Look) -> nx.DiGraph:
+    """The condensed graph, or the part of it around the target."""
+    if look.scores is not None and not isinstance(look.scores, Mapping):
+        graph = graph.with_scores(look.scores)
+    dag = graph.to_networkx()
+    if look.target is None:
+        return dag
+    return dag.subgraph(selection.around(dag, home_of(graph, dag, look.target), len(dag)).nodes)
+
+
+REPORTS: dict[str, Callable[[NDG, Look], bytes | str]] = {
+    "pdf": lambda graph, look: _picture("pdf", graph, look),
+    "svg": lambda graph, look: _picture("svg", graph, look),
+    "png": lambda graph, look: _picture("png", graph, look),
+    "dot": _dot,
+    "graphml": _graphml,
+    "json": _json,
+}

@@ -1,0 +1,272 @@
+"""The tables of a report, read from a run document. A stage that the run has not written gives no table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from ndg.nodes import LABEL
+from ndg.report.tables import Column, Interval, Table
+
+Document = Mapping[str, Any]
+
+CONTROLS = {
+    "graph": "the graph's choice",
+    "prototype_surest": "class prototype, surest neurons",
+    "prototype_random": "class prototype, random neurons",
+    "random": "random booleans",
+    "binarise": "binarising alone",
+}
+"""What is written into the layer, by the name of a control."""
+TRIAL_NOTE = (
+    "Rates are over the n examples that the untouched network classifies correctly. Aligned: the prediction becomes "
+    "the class that was drawn for the example; changed: it becomes another one; unchanged: it stays; contradictory: "
+    "the graph asked for a neuron both on and off, and it was left alone. Neurons set: how many were written, on "
+    "average; really changed: how many of these had the other value before. The controls write as many neurons as the "
+    "graph names, example by example."
+)
+WORST, TOP = 12, 15
+"""Rows of the tables of the least sure implications and of the most important neurons."""
+
+
+def results(record: Document, path: str) -> Mapping[str, Any]:
+    """The results of a stage by dotted path; nothing where the run has not written it."""
+    value: Any = record.get("results") or {}
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def rate(figures: Document, name: str) -> Interval | float | None:
+    """A rate with its interval, where the run has one."""
+    value, low, high = (figures.get(key) for key in (name, f"{name}_low", f"{name}_high"))
+    return value if value is None or low is None or high is None else Interval(value, low, high)
+
+
+def trials(record: Document) -> list[Table]:
+    """For each split, held-out ones first, what every intervention and every control of the same size did."""
+    stages = results(record, "trial").values()
+    splits = dict.fromkeys(split for stage in stages for split in stage)
+    notes = [TRIAL_NOTE, *[""] * len(splits)]
+    return [
+        _trial(split, [stage[split] for stage in stages if split in stage], note)
+        for split, note in zip(reversed(splits), notes, strict=False)
+    ]
+
+
+def _trial(split: str, found: Sequence[Document], note: str) -> Table:
+    columns = {
+        "intervention": Column("", left=True),
+        "control": Column("written into the layer", left=True),
+        "aligned": Column("aligned", "95 %"),
+        "changed": Column("changed"),
+        "unchanged": Column("unchanged"),
+        "contradictory": Column("contradictory"),
+        "neurons_set": Column("neurons set", digits=1),
+        "neurons_changed": Column("really changed", digits=1),
+        "n": Column("n"),
+    }
+    rows: list[dict[str, Any]] = []
+    strong = set()
+    for figures in found:
+        strong.add(len(rows))
+        everything = {"graph": figures, **figures.get("controls", {})}
+        for name, words in CONTROLS.items():
+            if name in everything:
+                row = {**everything[name], "aligned": rate(everything[name], "aligned"), "control": words}
+                rows.append(row | {"intervention": figures.get("intervention", "") if name == "graph" else ""})
+    return Table.of(
+        f"Interventions on {split}",
+        columns,
+        rows,
+        strong=frozenset(strong),
+        note=note,
+    )
+
+
+def figures(record: Document) -> Table | None:
+    """The figures of the graph, as the paper counts them and condensed."""
+    graph = results(record, "graph")
+    if not graph.get("paper"):
+        return None
+    condensed = graph.get("condensed") or {}
+    rows = tuple((name.replace("_", " "), value, condensed.get(name)) for name, value in graph["paper"].items())
+    extra = [
+        (graph.get("equivalent_pairs"), "pairs of literals that imply each other directly"),
+        (graph.get("cyclic_components"), "cyclic components before condensing"),
+        (graph.get("contradictory"), "contradictory components"),
+    ]
+    told = ", ".join(f"{value:,} {what}" for value, what in extra if value is not None)
+    worst = graph.get("worst_agreement")
+    return Table(
+        "The graph in figures",
+        (Column("", left=True), Column("paper's graph", digits=2), Column("condensed", digits=2)),
+        rows,
+        note=(f"Besides: {told}. " if told else "")
+        + ("" if worst is None else f"Two members of one class agree on at least {worst:.2%} of the examples. ")
+        + "The paper's graph joins literals pair by pair and may have cycles; condensed, every class of literals that "
+        "imply each other is one node.",
+    )
+
+
+def precision(record: Document) -> Table | None:
+    """Mean precision and recall of the implications, on every split."""
+    stages = results(record, "edges")
+    if not stages:
+        return None
+    columns = {
+        "split": Column("examples of", left=True),
+        "examples": Column("n"),
+        "judged": Column("implications", "judged"),
+        "precision": Column("precision", "mean", digits=4),
+        "mined_precision": Column("the same when mined", "mean", digits=4),
+        "recall": Column("recall", "mean", digits=4),
+    }
+    return Table.of(
+        "How the implications hold on examples they were not mined from",
+        columns,
+        [{"split": split, **stage} for split, stage in stages.items()],
+        note="Precision on the mined examples is high because the criterion asks for it; only the other rows carry "
+        "information. Implications are judged where an example has the antecedent. They share examples, so the mean "
+        "has no interval of its own; single implications have theirs below.",
+    )
+
+
+def kinds(edges: Sequence[Document], split: str) -> Table | None:
+    """Held-out precision by what the implications join."""
+    if not edges:
+        return None
+    groups: dict[str, list[Document]] = {}
+    for edge in edges:
+        groups.setdefault(f"{_layer(edge['antecedent'])} → {_layer(edge['consequent'])}", []).append(edge)
+    columns = {
+        "kind": Column("from → to", left=True),
+        "count": Column("implications"),
+        "judged": Column("judged"),
+        "mined": Column("precision when mined", "mean", digits=4),
+        "held": Column(f"precision on {split}", "mean", digits=4),
+        "lower": Column("clearly lower"),
+    }
+    rows = []
+    for kind, members in groups.items():
+        judged = [edge for edge in members if _known(edge["precision"])]
+        rows.append(
+            {
+                "kind": kind,
+                "count": len(members),
+                "judged": len(judged),
+                "mined": fmean(edge["mined_precision"] for edge in judged) if judged else None,
+                "held": fmean(edge["precision"] for edge in judged) if judged else None,
+                "lower": sum(edge["precision_high"] < edge["mined_precision"] for edge in judged),
+            }
+        )
+    return Table.of(
+        f"Implications by what they join, on {split}",
+        columns,
+        rows,
+        note="Clearly lower: the whole 95 % interval of the held-out precision lies below the precision when mined.",
+    )
+
+
+def weakest(edges: Sequence[Document], split: str) -> Table | None:
+    """The implications that hold least on held-out examples, with intervals."""
+    judged = [edge for edge in edges if _known(edge["precision"])]
+    if not judged:
+        return None
+    columns = {
+        "antecedent": Column("when", left=True),
+        "consequent": Column("then", left=True),
+        "mined_precision": Column("precision when mined", digits=4),
+        "precision": Column(f"precision on {split}", "95 %", digits=4),
+        "n_antecedent": Column("n", "with the antecedent"),
+        "exceptions": Column("exceptions"),
+    }
+    judged = sorted(judged, key=lambda edge: (edge["precision"], -edge["n_antecedent"]))[:WORST]
+    rows = [
+        {
+            **edge,
+            "antecedent": _shown(edge["antecedent"]),
+            "consequent": _shown(edge["consequent"]),
+            "precision": Interval(edge["precision"], edge["precision_low"], edge["precision_high"]),
+            "n_antecedent": int(edge["n_antecedent"]),
+            "exceptions": int(edge["exceptions"]),
+        }
+        for edge in judged
+    ]
+    return Table.of(f"The {len(rows)} implications that hold least on {split}", columns, rows)
+
+
+def scores(record: Document) -> list[Table]:
+    """For each layer the units of largest absolute score by the first method, with all methods beside each other."""
+    methods = {name: stage for name, stage in results(record, "scores").items() if stage.get("layers")}
+    by_layer: dict[str, dict[str, list[float]]] = {}
+    for name, stage in methods.items():
+        for row in stage["layers"]:
+            by_layer.setdefault(row["layer"], {})[name] = row["values"]
+    return [_scores(layer, values, methods) for layer, values in by_layer.items()]
+
+
+def _scores(layer: str, values: Mapping[str, Sequence[float]], methods: Mapping[str, Document]) -> Table:
+    columns = {"node": Column("neuron", left=True)}
+    ranks = {}
+    for name, found in values.items():
+        columns[name] = Column(name, str(methods[name].get("measure", "")), digits=4)
+        columns[f"{name} rank"] = Column("rank")
+        order = sorted(range(len(found)), key=lambda unit, found=found: -abs(found[unit]))  # type: ignore[misc]
+        ranks[name] = {unit: place for place, unit in enumerate(order, 1)}
+    first = next(iter(values))
+    rows = []
+    for unit in sorted(ranks[first], key=ranks[first].__getitem__)[:TOP]:
+        row: dict[str, Any] = {"node": f"{layer}:{unit}"}
+        for name, found in values.items():
+            row |= {name: found[unit], f"{name} rank": ranks[name][unit]}
+        rows.append(row)
+    told = "; ".join(
+        f"{name}: mean over {stage.get('examples', 0):,} examples of {stage.get('split', 'the data')}, "
+        f"target {stage.get('target')}, baseline {stage.get('baseline')}"
+        for name, stage in methods.items()
+        if name in values
+    )
+    return Table.of(
+        f"Importance of the units of {layer}: the {len(rows)} largest of {len(values[first])}",
+        columns,
+        rows,
+        note=f"{told}. Ranks are by absolute value.",
+    )
+
+
+def accuracy(record: Document) -> Table | None:
+    """Accuracy of the untouched network on every split."""
+    stages = results(record, "accuracy")
+    if not stages:
+        return None
+    columns = {
+        "split": Column("examples of", left=True),
+        "rate": Column("accuracy", "95 %", digits=4),
+        "correct": Column("correct"),
+        "n": Column("n"),
+    }
+    rows = [
+        {**stage, "split": split, "rate": Interval(stage["rate"], stage["low"], stage["high"])}
+        for split, stage in stages.items()
+    ]
+    return Table.of("The network, untouched", columns, rows)
+
+
+def present(tables: Iterable[Table | None]) -> list[Table]:
+    """Those tables that there are and that have rows."""
+    return [table for table in tables if table is not None and table.rows]
+
+
+def _known(value: Any) -> bool:
+    return value is not None and value == value
+
+
+def _layer(literal: str) -> str:
+    layer = literal.removeprefix("~").rpartition(":")[0]
+    return "class" if layer == LABEL else layer
+
+
+def _shown(literal: str) -> str:
+    return literal.replace("~", "¬", 1)

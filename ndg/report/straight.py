@@ -1,0 +1,64 @@
+"""Positions for pictures with more edges than Graphviz can route: columns as in every picture, edges as straight lines.
+
+Within a column, classes are ordered by where their neighbours stand (barycentre sweeps, Sugiyama et al. 1981).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from statistics import fmean
+
+from ndg.report.drawing import Drawing, Node
+
+SWEEPS = 12
+LINE, PADDING, CHARACTER = 13.0, 11.0, 6.2
+"""Points for a line of text, around the text of a node, and for a character."""
+STRETCH = 4.0
+"""How much farther apart than they need be the classes of a short column may stand, to meet a tall one."""
+
+
+def positions(drawing: Drawing) -> tuple[dict[str, tuple[float, float]], list[tuple[float, float]]]:
+    """Centres of the classes and of the captions of the bands, in points, x to the right and y upwards."""
+    columns: dict[tuple[int, int], list[Node]] = defaultdict(list)
+    for node in drawing.nodes:
+        columns[node.band, node.column].append(node)
+    ordered = [columns[place] for place in sorted(columns)]
+    _untangle(ordered, drawing)
+    tallest = max((sum(map(_height, column)) for column in ordered), default=0.0)
+    gap = 110 + 0.09 * tallest
+    found, captions, x = {}, [], 0.0
+    for column in ordered:
+        width = max(CHARACTER * max(map(len, node.lines)) for node in column)
+        needed = sum(map(_height, column))
+        stretch = max(1.0, min(STRETCH, 0.9 * tallest / needed))
+        x += width / 2
+        y = stretch * needed / 2
+        if column[0].column == 0:
+            captions.append((x, tallest / 2 + 2 * LINE))
+        for node in column:
+            found[node.key] = (x, y - stretch * _height(node) / 2)
+            y -= stretch * _height(node)
+        x += width / 2 + gap
+    return found, captions
+
+
+def _untangle(columns: list[list[Node]], drawing: Drawing) -> None:
+    """Sort each column by the mean place of its neighbours, back and forth."""
+    neighbours: dict[str, list[str]] = defaultdict(list)
+    for edge in drawing.edges:
+        neighbours[edge.tail].append(edge.head)
+        neighbours[edge.head].append(edge.tail)
+    place = {node.key: (i + 0.5) / len(column) for column in columns for i, node in enumerate(column)}
+    for sweep in range(SWEEPS):
+        for column in columns if sweep % 2 == 0 else reversed(columns):
+            _settle(column, place, neighbours)
+
+
+def _settle(column: list[Node], place: dict[str, float], neighbours: dict[str, list[str]]) -> None:
+    middle = {node.key: fmean(place[key] for key in neighbours[node.key] or [node.key]) for node in column}
+    column.sort(key=lambda node: middle[node.key])
+    place |= {node.key: (i + 0.5) / len(column) for i, node in enumerate(column)}
+
+
+def _height(node: Node) -> float:
+    return LINE * (len(node.lines) + bool(node.more)) + PADDING

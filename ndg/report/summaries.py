@@ -1,0 +1,125 @@
+"""The tables that the commands print: plans, trainings, alignments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ndg.report.tables import Column, Interval, Table
+from ndg.runs.record import RunRecord
+
+CONTROLS = ("binarise", "random", "prototype_random", "prototype_surest")
+
+
+def plans(planned: Sequence[Any]) -> Table:
+    """What trainings would do; the seconds are estimates from a few timed steps."""
+    columns = {
+        "name": Column("config", left=True),
+        "train": Column("train", "examples"),
+        "validation": Column("validation"),
+        "test": Column("test"),
+        "parameters": Column("parameters"),
+        "epochs": Column("epochs", "at most"),
+        "seconds": Column("estimate", "s", digits=0),
+    }
+    rows = [
+        {
+            "name": plan.experiment.name,
+            **plan.examples,
+            "parameters": plan.parameters,
+            "epochs": plan.experiment.train.epochs,
+            "seconds": plan.seconds,
+        }
+        for plan in planned
+    ]
+    total = sum(plan.seconds for plan in planned)
+    return Table.of("to train", columns, rows, note=f"About {total:.0f} s in all, less where training stops early.")
+
+
+def trained(records: Sequence[RunRecord]) -> Table:
+    """What trainings reached. Validation chose the epoch; test was looked at once."""
+    columns = {
+        "run": Column("run", left=True),
+        "seed": Column("seed"),
+        "epochs": Column("epochs"),
+        "best_epoch": Column("best"),
+        "validation_accuracy": Column("validation", "accuracy", digits=4),
+        "test_accuracy": Column("test", "accuracy", digits=4),
+        "seconds": Column("time", "s", digits=1),
+    }
+    rows = [{"run": record.id, "seed": record["seeds"]["seed"], **record["results"]["train"]} for record in records]
+    return Table.of("trained", columns, rows)
+
+
+def alignment_plans(planned: Sequence[Any]) -> Table:
+    """What alignments would do."""
+    columns = {
+        "name": Column("config", left=True),
+        "run": Column("trained run", left=True),
+        "examples": Column("examples"),
+        "forwards": Column("forward passes", "batches"),
+        "nodes": Column("nodes"),
+        "pairs": Column("pairs"),
+        "bytes": Column("packed", "bytes"),
+        "seconds": Column("estimate", "s", digits=1),
+    }
+    return Table.of("to align", columns, [plan.to_dict() for plan in planned])
+
+
+def aligned(records: Sequence[RunRecord]) -> Table:
+    """One row per network and intervention: the rates on test, each beside its controls."""
+    columns = {
+        "name": Column("network", left=True),
+        "accuracy": Column("accuracy", "test"),
+        "implications": Column("implications"),
+        "precision": Column("edge precision", "test"),
+        "intervention": Column("intervention", left=True),
+        "aligned": Column("aligned", "test, 95 %"),
+        "random": Column("random"),
+        "prototype_random": Column("prototype", "any"),
+        "prototype_surest": Column("prototype", "surest"),
+        "binarise": Column("binarise"),
+        "set": Column("set", "neurons", digits=1),
+        "changed": Column("changed", digits=1),
+        "n": Column("n"),
+    }
+    return Table.of("alignment", columns, [row for record in records for row in _aligned(record)], note=NOTE)
+
+
+NOTE = (
+    "aligned: share of the correctly classified test examples whose prediction becomes the drawn alternative after the "
+    "graph's literals are written into the layer. random and prototype write as many neurons: random booleans, or the "
+    "alternative class's majority booleans on any or on its surest neurons. binarise writes the layer's own booleans and "
+    "should align nothing. Where aligned is not above the prototype, the graph's choice is no better than the class mean."
+)
+
+
+def _aligned(record: RunRecord) -> list[dict[str, Any]]:
+    results = record["results"]
+    rows: list[dict[str, Any]] = []
+    for trial in results["trial"].values():
+        figures = trial.get("test") or next(iter(trial.values()))
+        controls = figures["controls"]
+        first = not rows
+        interval = _interval(figures)
+        rows.append(
+            {
+                "name": record["name"] if first else "",
+                "accuracy": results["accuracy"]["test"]["rate"] if first else None,
+                "implications": results["graph"]["implications"] if first else None,
+                "precision": results["edges"]["test"]["precision"] if first else None,
+                "intervention": figures["intervention"],
+                "aligned": interval,
+                **{name: controls[name]["aligned"] for name in CONTROLS},
+                "set": figures["neurons_set"],
+                "changed": figures["neurons_changed"],
+                "n": figures["n"],
+            }
+        )
+    return rows
+
+
+def _interval(figures: dict[str, Any]) -> Interval | None:
+    if figures["aligned"] is None:
+        return None
+    return Interval(figures["aligned"], figures["aligned_low"], figures["aligned_high"])

@@ -1,0 +1,142 @@
+"""What a run found, in words that a careful reader could sign: each claim beside what it has to be compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ndg.report.sections import results
+from ndg.report.words import criterion
+
+Document = Mapping[str, Any]
+
+WHAT = (
+    "A neuron dependency graph (NDG) turns every neuron into a boolean, on or off for each example, and keeps the "
+    "implications that hold with almost no exception: when neuron 3 is on, class 7 is predicted. Its nodes are "
+    "literals (a neuron on or off, a class predicted or not), its edges are those implications, and every edge p → q "
+    "comes with its contrapositive ¬q → ¬p (Hu & Tian, ICML 2022)."
+)
+LIMITS = (
+    "An implication is a correlation in the data, not a cause: two neurons that follow the same feature imply each "
+    "other although neither drives the other.",
+    "Precision on the mined examples is high by construction. Judge the graph by the held-out figures.",
+    "An alignment rate means nothing without the size of the intervention. Writing many neurons to the class's usual "
+    "values moves most networks; the prototype controls write as many neurons without looking at the graph's edges.",
+    "The graph speaks about booleans of the chosen layer, on these data. What a neuron does within “on”, and what "
+    "happens on other data, it does not say.",
+)
+
+
+def says(record: Document) -> list[str]:
+    """What this graph says: its size, how it holds on held-out examples, and how its interventions fared."""
+    return [sentence for sentence in (_size(record), _holds(record), *_trials(record)) if sentence]
+
+
+def headline(record: Document) -> list[tuple[str, str, str]]:
+    """A few figures as name, value and remark."""
+    found = []
+    accuracy = results(record, "accuracy.test")
+    if accuracy:
+        found.append(("accuracy", f"{accuracy['rate']:.1%}", f"{accuracy['n']:,} test examples"))
+    graph = results(record, "graph")
+    if graph:
+        found.append(("implications", f"{graph['implications']:,}", f"mined from {graph['examples']:,} examples"))
+    edges = results(record, "edges.test")
+    if edges.get("precision") is not None:
+        found.append(("held-out precision", f"{edges['precision']:.4f}", "mean over implications, test"))
+    for trial in results(record, "trial").values():
+        figures = trial.get("test")
+        if not figures or figures["aligned"] is None:
+            continue
+        name, against = f"{figures['intervention']} aligned", _best(figures)
+        if not figures["neurons_set"]:
+            found.append((name, "–", "the graph names no neuron"))
+        elif against is None:
+            found.append((name, f"{figures['aligned']:.1%}", ""))
+        else:
+            found.append((name, f"{figures['aligned']:.1%}", f"class prototype of the same size: {against:.1%}"))
+    return found
+
+
+def _size(record: Document) -> str:
+    graph = results(record, "graph")
+    if not graph:
+        return ""
+    layers = " and ".join(f"{units:,} units of {layer}" for layer, units in graph["layers"].items())
+    condensed = graph.get("condensed") or {}
+    parts = [
+        f"Over {graph['examples']:,} examples, {graph['implications']:,} implications hold among "
+        f"{results(record, 'data').get('classes', 'the')} classes and {layers} ({criterion(graph['criterion'])})."
+    ]
+    if condensed.get("equivalent"):
+        parts.append(f"{condensed['equivalent']:,} literals have an equivalent: they say the same as another.")
+    if condensed.get("constant"):
+        parts.append(f"{condensed['constant']:,} nodes never change (or almost never) and are taken out.")
+    if graph.get("contradictory"):
+        parts.append(
+            f"{graph['contradictory']:,} components contradict themselves and are left out of all conclusions."
+        )
+    return " ".join(parts)
+
+
+def _holds(record: Document) -> str:
+    edges = results(record, "edges.test")
+    if edges.get("precision") is None:
+        return ""
+    return (
+        f"On {edges['examples']:,} test examples the implications hold with mean precision {edges['precision']:.4f}, "
+        f"against {edges['mined_precision']:.4f} on the examples they were mined from."
+    )
+
+
+def _trials(record: Document) -> list[str]:
+    """One sentence for each intervention on the last split tried, with its controls and a verdict."""
+    told = []
+    for trial in results(record, "trial").values():
+        split, figures = list(trial.items())[-1]
+        if figures["aligned"] is None or not figures["neurons_set"]:
+            told.append(figures.get("words", ""))
+            continue
+        controls = figures["controls"]
+        beside = ", ".join(
+            f"{words} {controls[name]['aligned']:.1%}"
+            for name, words in (
+                ("random", "random booleans"),
+                ("prototype_random", "the class prototype on random neurons"),
+                ("prototype_surest", "on its surest neurons"),
+            )
+            if controls.get(name, {}).get("aligned") is not None
+        )
+        units = f" of {figures['units']:,}" if figures.get("units") else ""
+        interval = f"[{figures['aligned_low']:.1%}, {figures['aligned_high']:.1%}]"
+        told.append(
+            f"{figures['intervention']}, on {split}: writing the {figures['neurons_set']:.1f}{units} neurons that the "
+            f"graph names ({figures['neurons_changed']:.1f} of them had the other value) turned "
+            f"{figures['aligned']:.1%} {interval} of {figures['n']:,} correct predictions into the class that was "
+            f"drawn. As many neurons set otherwise: {beside}. {verdict(figures)}"
+        )
+    return told
+
+
+def verdict(figures: Document) -> str:
+    """Whether the graph's choice beats the class prototype of the same size: by the paired 95 % interval where the run
+    has one, else by whether the two intervals overlap."""
+    low, high = figures.get("selectivity_low"), figures.get("selectivity_high")
+    if low is None or high is None:
+        return "The run has no interval of the difference to the prototype, so nothing is concluded from it."
+    value = figures["selectivity"]
+    difference = f"difference {100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
+    if low > 0:
+        return f"The graph's choice is better than the better prototype of the same size: {difference}."
+    if high < 0:
+        return f"The graph's choice is worse than the better prototype of the same size: {difference}."
+    return f"The graph's choice is not better than the class prototype of the same size: {difference}."
+
+
+def _best(figures: Document) -> float | None:
+    rates = [
+        control["aligned"]
+        for name, control in figures.get("controls", {}).items()
+        if name.startswith("prototype") and control.get("aligned") is not None
+    ]
+    return max(rates, default=None)

@@ -1,0 +1,172 @@
+"""Tables as frozen rows with units, written as aligned plain text or as HTML.
+
+What is in a table is decided once, where it is made; both writers only set it. Cells hold None (not known: a dash),
+text, booleans, counts, numbers, or an `Interval`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from ndg.errors import ShapeError
+
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with the lower and upper end of its interval, all in the unit of its column."""
+
+    value: float
+    low: float
+    high: float
+
+
+Cell = str | bool | int | float | Interval | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """Title and unit of a column. `digits` are those behind the point of numbers; counts take none.
+
+    `left` sets the cells flush left, as text wants it.
+    """
+
+    title: str
+    unit: str = ""
+    digits: int = 3
+    left: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """`rows` of one cell per column. `strong` names the rows to be set in bold, by position."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    strong: frozenset[int] = frozenset()
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ShapeError(f"a row has one cell per column: expected {len(self.columns)}, got {len(row)}: {row}")
+
+    @classmethod
+    def of(cls, title: str, columns: Mapping[str, Column], rows: Sequence[Mapping[str, Any]], **facts: Any) -> Table:
+        """A table of dictionaries; a key that a row lacks is a cell not known."""
+        return cls(
+            title, tuple(columns.values()), tuple(tuple(row.get(key) for key in columns) for row in rows), **facts
+        )
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, *, color: bool = False, width: int | None = None) -> str:
+        """The table as aligned lines; plain, unless `color` is asked for and the environment has no NO_COLOR.
+
+        Columns wider than needed never occur; a `width` only wraps the note.
+        """
+        bold = color and not os.environ.get("NO_COLOR")
+        heads = [column.title + (f" ({column.unit})" if column.unit else "") for column in self.columns]
+        cells = [
+            [format_cell(cell, column) for cell, column in zip(row, self.columns, strict=True)] for row in self.rows
+        ]
+        widths = [max(map(_width, [head, *(row[i] for row in cells)])) for i, head in enumerate(heads)]
+
+        def line(values: Sequence[str]) -> str:
+            parts = []
+            for value, space, column in zip(values, widths, self.columns, strict=True):
+                gap = " " * (space - _width(value))
+                parts.append(value + gap if column.left else gap + value)
+            return "  ".join(parts).rstrip()
+
+        lines = [_ansi(self.title, "1", bold)] if self.title else []
+        lines += [_ansi(line(heads), "2", bold), "  ".join("─" * space for space in widths)]
+        lines += [_ansi(line(row), "1", bold and i in self.strong) for i, row in enumerate(cells)]
+        if self.note:
+            import textwrap
+
+            total = sum(widths) + 2 * (len(widths) - 1)
+            lines += textwrap.wrap(self.note, max(width or total, 40))
+        return "\n".join(lines)
+
+    def html(self) -> str:
+        """The table as one HTML `figure`, escaped, without any style of its own."""
+        heads = "".join(
+            f"<th{_side(column)}>{escape(column.title)}{_small(column.unit)}</th>" for column in self.columns
+        )
+        body = []
+        for i, row in enumerate(self.rows):
+            cells = "".join(
+                f"<td{_side(column)}>{_html_cell(cell, column)}</td>"
+                for cell, column in zip(row, self.columns, strict=True)
+            )
+            body.append(f"<tr{' class=strong' if i in self.strong else ''}>{cells}</tr>")
+        caption = f"<figcaption>{escape(self.title)}</figcaption>" if self.title else ""
+        note = f"<p class=note>{escape(self.note)}</p>" if self.note else ""
+        inner = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+        return f"<figure class=table>{caption}<div class=scroll>{inner}</div>{note}</figure>"
+
+
+def format_cell(cell: Cell, column: Column) -> str:
+    """A cell as plain text: thousands with commas, the column's digits, a dash for what is not known."""
+    if cell is None:
+        return DASH
+    if isinstance(cell, str):
+        return _one_line(cell)
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, Interval):
+        return f"{_number(cell.value, column.digits)} {_ends(cell, column)}"
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    return _number(float(cell), column.digits, tiny=True)
+
+
+def _number(value: float, digits: int, tiny: bool = False) -> str:
+    """A number with so many digits; a `tiny` one that they would show as zero, by its power of ten."""
+    if not math.isfinite(value):
+        return DASH
+    if tiny and value and abs(value) < 0.5 * 10.0**-digits:
+        return f"{value:.1e}"
+    return f"{value:,.{digits}f}"
+
+
+def _ends(cell: Interval, column: Column) -> str:
+    return f"[{_number(cell.low, column.digits)}, {_number(cell.high, column.digits)}]"
+
+
+def _html_cell(cell: Cell, column: Column) -> str:
+    if isinstance(cell, Interval):
+        return f"{_number(cell.value, column.digits)} <small>{_ends(cell, column)}</small>"
+    return escape(format_cell(cell, column))
+
+
+def _side(column: Column) -> str:
+    return " class=left" if column.left else ""
+
+
+def _small(unit: str) -> str:
+    return f" <small>{escape(unit)}</small>" if unit else ""
+
+
+def _ansi(text: str, code: str, on: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if on else text
+
+
+def _one_line(text: str) -> str:
+    """Text without line breaks and control characters, which would break a row or reach a terminal."""
+    return "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -1,0 +1,156 @@
+"""The sentences of a picture: its title, the captions of its columns, what was left out, where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ndg.errors import ShapeError
+from ndg.graph.ndg import NDG
+from ndg.nodes import LABEL, NodeSpace
+from ndg.report.selection import MIRROR_RULE, OVERVIEW_RULE, TARGET_RULE, Selection
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+NEGATION = "¬"
+LONG = 14
+"""Characters of a layer's name above which nodes show only as many of its last parts as tell it from the others."""
+LISTED = 6
+"""Literals that a sentence lists before it counts the rest."""
+BEFORE, MIDDLE, AFTER = 0, 1, 2
+"""Sides of the middle of a picture."""
+
+
+class Names:
+    """How literals are written in a picture: `¬` for a negation, short layers, class names beside class numbers."""
+
+    def __init__(self, nodes: NodeSpace, class_names: Sequence[str] | None = None) -> None:
+        if class_names is not None and len(class_names) != nodes.labels:
+            raise ShapeError(f"one name per class: expected {nodes.labels}, got {len(class_names)}")
+        self.classes = {f"{LABEL}:{i}": str(name) for i, name in enumerate(class_names or ()) if str(name) != str(i)}
+        self.layers = short_layers([layer.name for layer in nodes.layers])
+
+    def __call__(self, literal: str) -> str:
+        """A written literal, such as "~encoder.fc1:7", as the picture shows it."""
+        name = literal.removeprefix("~")
+        layer, _, unit = name.rpartition(":")
+        shown = f"{self.layers.get(layer, layer)}:{unit}"
+        if name in self.classes:
+            shown += f" {self.classes[name]}"
+        return NEGATION * literal.startswith("~") + shown
+
+    def all(self, literals: Sequence[str]) -> str:
+        """The first few literals, and how many more there are."""
+        shown = ", ".join(map(self, literals[:LISTED]))
+        more = len(literals) - LISTED
+        return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def short_layers(layers: Sequence[str]) -> dict[str, str]:
+    """A short name for each layer: itself, or its last parts as far as they tell it from all others."""
+    short = {}
+    for layer in layers:
+        parts = layer.split(".")
+        tails = [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
+        alone = [
+            tail for tail in tails if not any(o != layer and (o == tail or o.endswith("." + tail)) for o in layers)
+        ]
+        short[layer] = layer if len(layer) <= LONG or not alone else alone[0]
+    return short
+
+
+def title(aim: str | None) -> str:
+    return f"What implies {aim}, and what {aim} implies" if aim else "Neuron dependency graph"
+
+
+def subtitle(graph: NDG, dag: nx.DiGraph) -> str:
+    """How the graph was mined and how large it is."""
+    size = f"{len(graph.implications):,} implications"
+    joined = f"{_noun(dag)} by {dag.number_of_edges():,} edges" if _grouped(dag) else _noun(dag)
+    return f"{graph.examples:,} examples · {criterion(graph.criterion)} · {size}, which join {len(dag):,} {joined}"
+
+
+def criterion(facts: Mapping[str, Any]) -> str:
+    """A criterion by its name and parameters, as in "paper criterion, alpha 20"."""
+    parameters = [
+        f"{key} {value:g}" if isinstance(value, int | float) else f"{key} {value}"
+        for key, value in facts.items()
+        if key != "name"
+    ]
+    return ", ".join([f"{facts.get('name', 'unnamed')} criterion", *parameters])
+
+
+def caption(layer: str, side: int, aim: str | None, labels: bool) -> str:
+    """What stands above one column; `labels` says whether the picture has a middle of labels."""
+    if side == MIDDLE:
+        return "target" if aim else "predicted class"
+    if not aim and not labels:
+        return layer
+    if side == BEFORE:
+        return f"{layer} · implies {aim}" if aim else f"{layer} · antecedents"
+    return f"{layer} · implied by {aim}" if aim else f"{layer} · implied by a class"
+
+
+def left_out(graph: NDG, dag: nx.DiGraph, chosen: Selection, names: Names, aim: str | None, max_nodes: int) -> str:
+    """What the picture shows and what it does not, each with its number and its rule."""
+    noun = _noun(dag)
+    parts = []
+    if chosen.mirrored:
+        parts.append(f"{chosen.mirrored:,} mirror images ({MIRROR_RULE})")
+    if chosen.implied:
+        parts.append(f"{chosen.implied:,} implications that follow from a path of drawn or mirrored ones")
+    if chosen.outside and aim:
+        parts.append(f"{chosen.outside:,} implications outside of what is drawn")
+    if chosen.unrelated:
+        parts.append(f"{chosen.unrelated:,} {noun} that neither imply {aim} nor follow from it")
+    if chosen.isolated:
+        labels = [key for key in chosen.isolated if key.startswith(f"{LABEL}:")]
+        parts.append(
+            f"{len(chosen.isolated):,} literals in no implication"
+            + (f", among them {names.all(labels)}" if labels else "")
+        )
+    if graph.constants:
+        parts.append(f"constants: {names.all([graph.nodes.text(literal) for literal in graph.constants])}")
+    if graph.contradictory:
+        members = [graph.nodes.text(literal) for component in graph.contradictory for literal in component]
+        count = len(graph.contradictory)
+        parts.append(
+            f"{count:,} contradictory component{'s' * (count > 1)}, in which a literal and its negation imply each "
+            f"other: {names.all(members)}"
+        )
+    if chosen.beyond:
+        rule = TARGET_RULE if aim else OVERVIEW_RULE
+        parts.append(f"{chosen.beyond:,} {noun} beyond the {max_nodes:,} that a picture may hold ({rule})")
+    shown = (
+        f"Shown: {len(chosen.nodes):,} of {len(dag):,} {noun} and {len(chosen.edges):,} of {dag.number_of_edges():,} "
+        f"{'edges' if _grouped(dag) else 'implications'}."
+    )
+    return f"{shown} Left out: {'; '.join(parts)}." if parts else f"{shown} Nothing is left out."
+
+
+def provenance(graph: NDG) -> str:
+    """Where the graph came from, in one line."""
+    facts = {"graph": graph.digest, **flat(graph.provenance)}
+    return " · ".join(f"{key} {str(value)[:60]}" for key, value in facts.items() if value not in (None, ""))
+
+
+def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested facts by dotted key; lists are joined."""
+    leaves: dict[str, Any] = {}
+    for key, value in facts.items():
+        if isinstance(value, Mapping):
+            leaves |= flat(value, f"{prefix}{key}.")
+        elif isinstance(value, Iterable) and not isinstance(value, str):
+            leaves[f"{prefix}{key}"] = ", ".join(map(str, value))
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def _grouped(dag: nx.DiGraph) -> bool:
+    return any(size > 1 for _, size in dag.nodes(data="size"))
+
+
+def _noun(dag: nx.DiGraph) -> str:
+    return "classes of equivalent literals" if _grouped(dag) else "literals"
