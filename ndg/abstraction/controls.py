@@ -1,0 +1,87 @@
+"""What an alignment rate is compared with: the same number of neurons, chosen or set without the graph's edges.
+
+- `binarise`: the layer's booleans with none set;
+- `random`: a uniform subset of the same size, set to uniform booleans;
+- `prototype_random`: a uniform subset of the same size, set to the majority booleans of the alternative class;
+- `prototype_surest`: the same, on the neurons whose majority boolean is most probable given that class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from ndg import seeds
+from ndg.graph.ndg import NDG
+from ndg.nodes import LABEL
+
+GRAPH = "graph"
+BINARISE = "binarise"
+RANDOM = "random"
+PROTOTYPES = ("prototype_random", "prototype_surest")
+CONTROLS = (BINARISE, RANDOM, *PROTOTYPES)
+
+Indices = Int64[np.ndarray, " example"]
+Bits = Bool[np.ndarray, "example unit"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prototypes:
+    """Majority boolean of each unit among the fitting examples predicted as a class (off at a tie), and the units'
+    places by how probable that boolean is, 0 the surest; equally sure units by index."""
+
+    values: Bool[np.ndarray, "label unit"]
+    place: Int64[np.ndarray, "label unit"]
+
+    @classmethod
+    def of(cls, graph: NDG, layer: str) -> Prototypes:
+        """The prototypes of all classes on one layer, from the counts that the graph was mined from."""
+        counts = graph.implications
+        on = counts.with_label[:, graph.nodes.slice(layer)]
+        size = counts.on[graph.nodes.slice(LABEL)][:, None]
+        return cls(2 * on > size, _places(-np.maximum(on, size - on)))
+
+
+def alternatives(seed: int, examples: Indices, true: Indices, labels: int) -> Indices:
+    """For each example a class other than its true one, uniformly, from the example's own draw."""
+    draw = seeds.words(seed, "alternatives", examples=examples, draws=1)[:, 0]
+    other = (draw % np.uint64(labels - 1)).astype(np.int64)
+    return other + (other >= true)
+
+
+def subsets(seed: int, purpose: str, examples: Indices, sizes: Indices, units: int) -> Bits:
+    """For each example a uniform subset of that many of the units: those with its smallest draws."""
+    return _places(seeds.words(seed, purpose, examples=examples, draws=units)) < sizes[:, None]
+
+
+def booleans(seed: int, purpose: str, examples: Indices, units: int) -> Bits:
+    """For each example and unit a fair boolean: the highest bit of its draw."""
+    return (seeds.words(seed, purpose, examples=examples, draws=units) >> np.uint64(63)).astype(np.bool_)
+
+
+def controls(
+    prototypes: Prototypes, seed: int, examples: Indices, alternative: Indices, sizes: Indices
+) -> dict[str, tuple[Bits, Bits]]:
+    """Per control and example the units that are set and their values, as many as `sizes` says."""
+    units = prototypes.values.shape[1]
+    majority = prototypes.values[alternative]
+    nothing = np.zeros((len(examples), units), np.bool_)
+    return {
+        BINARISE: (nothing, nothing),
+        RANDOM: (
+            subsets(seed, "random neurons", examples, sizes, units),
+            booleans(seed, "random booleans", examples, units),
+        ),
+        PROTOTYPES[0]: (subsets(seed, "prototype neurons", examples, sizes, units), majority),
+        PROTOTYPES[1]: (prototypes.place[alternative] < sizes[:, None], majority),
+    }
+
+
+def _places(keys: np.ndarray) -> Int64[np.ndarray, "row unit"]:
+    """Rank of each entry within its row, 0 the smallest, equal ones by position."""
+    order = np.argsort(keys, axis=1, kind="stable")
+    places = np.empty(keys.shape, np.int64)
+    np.put_along_axis(places, order, np.arange(keys.shape[1])[None, :], axis=1)
+    return places

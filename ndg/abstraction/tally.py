@@ -1,0 +1,138 @@
+"""Integer counts of what a network did under an intervention. They add up over batches, workers and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from ndg.errors import ShapeError
+from ndg.intervals import Z95, wilson
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts over `examples`; all others are over those that the unmodified network predicts correctly.
+
+    The prediction under the intervention is the alternative class (`aligned`), the true class (`unchanged`) or another
+    (`changed`); these three add up to `correct`. `contradictory` (a pair left D) and `no_ancestors` (nothing implies
+    the alternative class, so that Q is its closure alone) overlay them. `neurons_set` and `neurons_changed` are sums
+    over examples: neurons named, and those among them whose boolean was different before. `kept` examples are also
+    correct after binarising alone. `graph_only` are aligned by the graph's choice and not here, `control_only` here and
+    not by the graph's choice.
+    """
+
+    examples: int = 0
+    correct: int = 0
+    aligned: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    contradictory: int = 0
+    no_ancestors: int = 0
+    neurons_set: int = 0
+    neurons_changed: int = 0
+    kept: int = 0
+    kept_aligned: int = 0
+    graph_only: int = 0
+    control_only: int = 0
+
+    def __post_init__(self) -> None:
+        if self.aligned + self.changed + self.unchanged != self.correct:
+            raise ShapeError(
+                "aligned, changed and unchanged examples are together the originally correct ones: expected "
+                f"{self.correct}, got {self.aligned} + {self.changed} + {self.unchanged}"
+            )
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(getattr(self, name) + getattr(other, name) for name in FIELDS))
+
+    def rate(self, outcome: str) -> float | None:
+        """Fraction of the originally correct examples with that count; None when there is no such example."""
+        return getattr(self, outcome) / self.correct if self.correct else None
+
+    def interval(self, outcome: str) -> tuple[float, float]:
+        """The 95 % Wilson interval of `rate`; [0, 1] when there is no example."""
+        low, high = wilson(getattr(self, outcome), self.correct)
+        return float(low), float(high)
+
+    @property
+    def kept_rate(self) -> float | None:
+        """Fraction aligned of the examples that are correct before and after binarising alone."""
+        return self.kept_aligned / self.kept if self.kept else None
+
+    @property
+    def advantage(self) -> tuple[float, float, float] | None:
+        """Aligned rate of the graph's choice minus this one's, with its 95 % interval for paired rates.
+
+        The interval is that of Agresti & Min (2005): half an example is added to each of the four cells.
+        """
+        if not self.correct:
+            return None
+        n, more, less = self.correct + 2, self.graph_only + 0.5, self.control_only + 0.5
+        middle = (more - less) / n
+        half = Z95 * float(np.sqrt((more + less) / n - middle**2) / np.sqrt(n))
+        return (self.graph_only - self.control_only) / self.correct, max(middle - half, -1.0), min(middle + half, 1.0)
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+FIELDS = tuple(field.name for field in fields(Tally))
+
+Flags = Bool[np.ndarray, " example"]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What happened to each example of a batch under one intervention or control; a tally of any subset of it."""
+
+    correct: Flags
+    aligned: Flags
+    unchanged: Flags
+    contradictory: Flags
+    no_ancestors: Flags
+    neurons_set: Int64[np.ndarray, " example"]
+    neurons_changed: Int64[np.ndarray, " example"]
+    kept: Flags
+    graph_aligned: Flags
+
+    def tally(self, among: Flags) -> Tally:
+        """Counts over the examples where `among` is set."""
+        valid = among & self.correct
+        aligned, unchanged = valid & self.aligned, valid & self.unchanged
+        counted = {
+            "examples": among,
+            "correct": valid,
+            "aligned": aligned,
+            "changed": valid & ~aligned & ~unchanged,
+            "unchanged": unchanged,
+            "contradictory": valid & self.contradictory,
+            "no_ancestors": valid & self.no_ancestors,
+            "neurons_set": self.neurons_set[valid],
+            "neurons_changed": self.neurons_changed[valid],
+            "kept": valid & self.kept,
+            "kept_aligned": aligned & self.kept,
+            "graph_only": valid & self.graph_aligned & ~self.aligned,
+            "control_only": aligned & ~self.graph_aligned,
+        }
+        return Tally(**{name: int(values.sum()) for name, values in counted.items()})
+
+
+@dataclass(frozen=True)
+class Tallies:
+    """Tallies by name; adding adds those of the same name."""
+
+    by_name: Mapping[Any, Tally]
+
+    def __add__(self, other: Tallies) -> Tallies:
+        total = dict(self.by_name)
+        for name, tally in other.by_name.items():
+            total[name] = total.get(name, Tally()) + tally
+        return Tallies(total)
+
+    def __getitem__(self, name: Any) -> Tally:
+        """The tally of that name; an empty one where nothing was counted."""
+        return self.by_name.get(name, Tally())
