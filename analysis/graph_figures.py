@@ -1,6 +1,6 @@
 """Table 2 of Hu & Tian 2022: the figures of each graph, with those of its condensation beside them.
 
-    python -m analysis.graph_figures [--store URI] [--where JSON]
+python -m analysis.graph_figures [--store URI] [--where JSON]
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ def table(records: list[RunRecord]) -> Table:
         rule = dict(record.figure("results.graph.criterion"))
         spelt = " ".join([str(rule.pop("name")), *(f"{key} {value:g}" for key, value in rule.items())])
         for kind in ("paper", "condensed"):
-            rows.append({"name": record["name"], "criterion": spelt, "graph": kind, **record.figure(f"results.graph.{kind}")})
-    return Table.of("graph figures", columns, rows, note="paper: literals as nodes, equivalent pairs taken out of the edges.")
+            figures = record.figure(f"results.graph.{kind}")
+            rows.append({"name": record["name"], "criterion": spelt, "graph": kind, **figures})
+    note = "paper: literals as nodes, equivalent pairs taken out of the edges."
+    return Table.of("graph figures", columns, rows, note=note)
 
 
 if __name__ == "__main__":

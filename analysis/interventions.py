@@ -1,6 +1,6 @@
 """The interventions of Hu & Tian 2022, each beside its controls, on every split that was tried.
 
-    python -m analysis.interventions [--store URI] [--where JSON]
+python -m analysis.interventions [--store URI] [--where JSON]
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ def main(title: str, table: Callable[[list[RunRecord]], Table]) -> int:
     where = Locations.choose(runs=asked.runs, store=asked.store)
     try:
         with runs.open(where.store, local=where.runs) as log:
-            found = log.find({"$and": [{"kind": "align", "status": "COMPLETED"}, json.loads(asked.where)]}, metrics=False)
+            complete = {"kind": "align", "status": "COMPLETED"}
+            found = log.find({"$and": [complete, json.loads(asked.where)]}, metrics=False)
         newest = {json.dumps([run["name"], run["config"]["criterion"]]): run for run in reversed(found)}
         if not newest:
             raise RunNotFoundError(f"no completed align run in {where.store}; `make demo` makes three")

@@ -1,1 +1,1 @@
-"""Measurements side by side with peers, in one run: ratios and medians, a table for people, `--json FILE` for machines."""
+"""Measurements side by side with peers, in one run: ratios and medians; `--json FILE` writes them for machines."""

@@ -1,6 +1,6 @@
 """Counting all pairs and judging them, against a dense float product and against the loops of 2022.
 
-    python -m benchmarks.mining [--json FILE]
+python -m benchmarks.mining [--json FILE]
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def outer_products(values: np.ndarray, alpha: float) -> int:
 def main() -> None:
     rng = np.random.default_rng(0)
     values = rng.random((EXAMPLES, NODES)) < rng.uniform(0.2, 0.8, NODES)
-    values[:, 1::7] = values[:, 0:-1:7] | (rng.random((EXAMPLES, 1)) < 0.01)  # planted, so that there is something to find
+    values[:, 1::7] = values[:, 0:-1:7] | (rng.random((EXAMPLES, 1)) < 0.01)  # planted
     neurons = BitMatrix.from_bool(values, _neurons(NODES))
     floats = torch.from_numpy(values).float()
     ours = len(find(neurons, alpha=20))
@@ -65,9 +65,7 @@ def main() -> None:
     seconds = median_seconds({"ours": lambda: find(neurons, alpha=20), "torch": lambda: dense(floats, 20.0)}, rounds=5)
 
     few, some = values[:500, :128], BitMatrix.from_bool(values[:500, :128], _neurons(128))
-    small = median_seconds(
-        {"ours": lambda: find(some, alpha=20), "2022": lambda: outer_products(few, 20.0)}, rounds=3
-    )
+    small = median_seconds({"ours": lambda: find(some, alpha=20), "2022": lambda: outer_products(few, 20.0)}, rounds=3)
     report(
         "mining",
         {

@@ -1,6 +1,6 @@
 """Conductance of several layers in one pass, against one captum call per layer; G-NDI of all their units beside it.
 
-    python -m benchmarks.scores [--json FILE]
+python -m benchmarks.scores [--json FILE]
 """
 
 from __future__ import annotations

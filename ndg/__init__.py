@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ndg.abstraction.trial import trial as trial
     from ndg.abstraction.trial import trials as trials
     from ndg.bits.matrix import BitMatrix as BitMatrix
-    from ndg.config import load as load_config
+    from ndg.config import load as load_config  # noqa: F401
     from ndg.extract import extract as extract
     from ndg.graph.build import mine as mine
     from ndg.graph.closure import Closure as Closure

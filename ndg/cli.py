@@ -1,4 +1,4 @@
-"""The command line. Results go to stdout, progress and messages to stderr; nothing heavy is imported before it is needed.
+"""The command line. Results go to stdout, messages to stderr; nothing heavy is imported before it is needed.
 
 Exit codes: 0 done, 1 a failure, 2 a mistake in what was asked, 130 interrupted.
 """
@@ -112,8 +112,12 @@ def _parser(program: str) -> argparse.ArgumentParser:
     render = command("render", "draw or export the graph of a run", "last --pdf ndg.pdf --target 3")
     render.add_argument("run", metavar="RUN", nargs="?", default="last", help="an align run: id, part of one, or last")
     for kind in FORMATS:
-        render.add_argument(f"--{kind}", nargs="?", const="", metavar="FILE", help=f"write {kind} (else to the run's folder)")
-    render.add_argument("--target", metavar="CLASS", help="only what implies this class, or a literal, and what it implies")
+        render.add_argument(
+            f"--{kind}", nargs="?", const="", metavar="FILE", help=f"write {kind} (else to the run's folder)"
+        )
+    render.add_argument(
+        "--target", metavar="CLASS", help="only what implies this class, or a literal, and what it implies"
+    )
     render.add_argument("--max-nodes", type=int, metavar="N", help="draw at most N nodes (else report.max_nodes)")
 
     command("configs", "list the configs that ship", "")
@@ -139,7 +143,9 @@ def _common() -> argparse.ArgumentParser:
     group.add_argument("-v", "--verbose", action="store_true", help="more messages")
     group.add_argument("--data", metavar="DIR", help="folder of the data sets (else NDG_DATA)")
     group.add_argument("--runs", metavar="DIR", help="folder of the runs (else NDG_RUNS, else runs)")
-    group.add_argument("--store", metavar="URI", help="run log: mongodb://... or a file (else NDG_STORE, else RUNS/ndg.db)")
+    group.add_argument(
+        "--store", metavar="URI", help="run log: mongodb://... or a file (else NDG_STORE, else RUNS/ndg.db)"
+    )
     return parent
 
 

@@ -81,7 +81,9 @@ def runs(asked: Namespace, where: Locations) -> int:
     try:
         query = json.loads(asked.where) if asked.where else {}
     except json.JSONDecodeError as error:
-        raise UserError(f"--where takes a MongoDB query as JSON, in single quotes; got {asked.where!r} ({error})") from error
+        raise UserError(
+            f"--where takes a MongoDB query as JSON, in single quotes; got {asked.where!r} ({error})"
+        ) from error
     with runs.open(where.store, local=where.runs) as book:
         found = book.find(query, limit=asked.limit, metrics=asked.json)
     return _print(asked, show.table(found), found)

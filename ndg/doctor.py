@@ -119,5 +119,7 @@ def _data(where: Locations) -> list[Finding]:
     for name, path in config.configs().items():
         experiment = where.place(config.load(path))
         reason = data.absent(experiment.data)
-        findings.append(Finding(f"data of {name}", f"not at hand: {reason}" if reason else f"{experiment.data.name}, at hand"))
+        findings.append(
+            Finding(f"data of {name}", f"not at hand: {reason}" if reason else f"{experiment.data.name}, at hand")
+        )
     return findings

@@ -96,7 +96,7 @@ def run(
         one.result("accuracy", {name: _accuracy(part) for name, part in bits.items()})
         graph = _mine(bits["train"], experiment, target, one)
         _evaluate(graph, bits, one)
-        found = _try(model, graph, splits, experiment, one, executor, address)
+        _try(model, graph, splits, experiment, one, executor, address)
         scores = _score(model, graph, splits, experiment, one)
         graph = graph.with_scores(scores)
         one.artefact(graph.save(one.folder / pictures.GRAPH))
@@ -188,11 +188,12 @@ def _try(
     one: Run,
     executor: str,
     address: str | None,
-) -> dict[str, dict[str, TrialResult]]:
-    """The interventions on each asked split, by split and intervention."""
+) -> None:
+    """Log every intervention on each asked split, with its controls."""
     import pandas as pd
 
-    settings, found = experiment.trial, {}
+    settings = experiment.trial
+    found: dict[str, dict[str, TrialResult]] = {}
     by = executors.ray(address) if executor == "ray" else executor
     with by.session() if isinstance(by, executors.Ray) else nullcontext():
         for split in dict.fromkeys(settings.splits):
@@ -214,7 +215,6 @@ def _try(
     frame = pd.concat([result.frame() for results in found.values() for result in results.values()])
     frame.to_csv(one.folder / TRIALS, index=False)
     one.artefact(one.folder / TRIALS)
-    return found
 
 
 def _score(model: nn.Module, graph: NDG, splits: Splits, experiment: Experiment, one: Run) -> list[Scores]:

@@ -31,7 +31,8 @@ def find(names: Sequence[str], overrides: Sequence[str], where: Locations) -> li
         found = [target for name in config.configs() for target in _of_config(name, overrides, where, required=False)]
         if not found:
             raise RunNotFoundError(
-                f"no completed training of a shipped config in {where.store}; train one first, as in `ndg train digits_mlp`"
+                f"{where.store} has no completed training of a shipped config; "
+                "train one first, as in `ndg train digits_mlp`"
             )
         return found
     return [target for name in names for target in _of(name, overrides, where)]
@@ -72,7 +73,8 @@ def _spread(experiment: Experiment, record: RunRecord, why: str) -> list[Target]
     if experiment.training_digest != record["training_digest"]:
         raise ConfigError(
             f"run {record.id} was trained by other settings than these overrides give (digest "
-            f"{record['training_digest']} against {experiment.training_digest}); change data, model or train only when training"
+            f"{record['training_digest']} against {experiment.training_digest}); "
+            "change data, model or train only when training"
         )
     alphas = experiment.criterion.alpha if experiment.criterion.name == "paper" else experiment.criterion.alpha[:1]
     return [

@@ -89,8 +89,9 @@ def aligned(records: Sequence[RunRecord]) -> Table:
 NOTE = (
     "aligned: share of the correctly classified test examples whose prediction becomes the drawn alternative after the "
     "graph's literals are written into the layer. random and prototype write as many neurons: random booleans, or the "
-    "alternative class's majority booleans on any or on its surest neurons. binarise writes the layer's own booleans and "
-    "should align nothing. Where aligned is not above the prototype, the graph's choice is no better than the class mean."
+    "alternative class's majority booleans, on any neurons or on its surest. binarise writes the layer's own booleans "
+    "and should align nothing. Where aligned is not above the prototype, the graph's choice is no better than the "
+    "class's usual state."
 )
 
 

@@ -102,13 +102,13 @@ def compare(graph: NDG, labels: int, seed: int, draws: int) -> dict[str, int]:
 
 @pytest.mark.parametrize(("labels", "edges"), [(2, 4), (2, 9), (3, 0), (3, 6), (3, 11), (5, 8), (5, 16)])
 def test_every_count_equals_the_transcription(labels, edges):
-    for seed in range(4):
+    for seed in range(3):
         compare(random_graph(labels, edges, 10 * edges + seed), labels, seed, draws=seed)
 
 
 def test_the_random_cases_reach_every_count():
     total: dict[str, int] = {}
-    for seed in range(12):
+    for seed in range(6):
         for count, value in compare(random_graph(3, 7, seed), 3, seed, draws=1).items():
             total[count] = total.get(count, 0) + value
     assert all(total[count] for count in slow.COUNTS), total

@@ -51,11 +51,16 @@ def test_a_fixed_network_is_left_as_it_was():
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
     model[0].eval()
     threads = torch.get_num_threads()
-    with pytest.raises(RuntimeError, match="on purpose"), fixed(model, threads=1):
-        assert not model.training
-        assert not torch.is_grad_enabled()
-        assert torch.get_num_threads() == 1
-        raise RuntimeError("on purpose")
+    seen = []
+
+    def inside():
+        with fixed(model, threads=1):
+            seen.append((model.training, torch.is_grad_enabled(), torch.get_num_threads()))
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        inside()
+    assert seen == [(False, False, 1)]
     assert (model.training, model[0].training, model[1].training) == (True, False, True)
     assert torch.get_num_threads() == threads
     assert torch.is_grad_enabled()

@@ -1,0 +1,295 @@
+"""The commands, end to end on real data: from a config to a PDF, in both kinds of run log."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ndg import config, runs
+from ndg.cli import main
+from ndg.graph.ndg import NDG
+
+ROOT = Path(__file__).parent.parent
+QUICK = ["train.epochs=6", "train.schedule=constant", "importance.steps=5"]
+
+
+@pytest.fixture(scope="module", params=["file", "mongodb"])
+def home(request, tmp_path_factory, mongo_uri):
+    """Options for a folder of runs with one trained network, logged in an embedded file or on a server."""
+    folder = tmp_path_factory.mktemp("runs")
+    uri = str(folder / "ndg.db") if request.param == "file" else f"{mongo_uri}/commands"
+    options = ["-q", "--runs", str(folder), "--store", uri]
+    assert main(["train", "digits_mlp", *QUICK, *options]) == 0
+    return folder, uri, options
+
+
+@pytest.fixture(scope="module")
+def aligned(home):
+    """The same with the network aligned once, with the document of that run."""
+    folder, uri, options = home
+    assert main(["align", "digits_mlp", *QUICK, *options, "--executor", "serial"]) == 0
+    with runs.open(uri) as log:
+        return folder, uri, options, log.get("last", kind="align")
+
+
+def test_a_training_is_a_completed_run_with_its_files(home):
+    folder, uri, _ = home
+    with runs.open(uri) as log:
+        (record,) = log.find({"kind": "train"})
+    assert record["status"] == "COMPLETED"
+    assert [row["epoch"] for row in record["metrics"]] == list(range(1, len(record["metrics"]) + 1))
+    assert record.figure("results.train.test_accuracy") > 0.8
+    assert record["digest"] == config.load(record["config"]).digest
+    names = {artefact["name"] for artefact in record["artefacts"]}
+    assert {"config.yaml", "model.safetensors", "metrics.csv"} <= names
+    assert all((folder / record.id / name).is_file() for name in names)
+    assert config.load(folder / record.id / "config.yaml").digest == record["digest"]
+
+
+def test_an_alignment_leaves_graph_tables_picture_and_report(aligned):
+    folder, _, _, record = aligned
+    assert record["status"] == "COMPLETED"
+    place = folder / record.id
+    for name in (
+        "ndg.json",
+        "edges.csv",
+        "trials.csv",
+        "scores.csv",
+        "ndg.pdf",
+        "ndg.svg",
+        "report.html",
+        "record.json",
+    ):
+        assert (place / name).stat().st_size > 100, name
+    assert (place / "ndg.pdf").read_bytes().startswith(b"%PDF")
+    graph = NDG.load(place / "ndg.json")
+    assert graph.digest == record.figure("results.graph.digest")
+    assert len(graph) == record.figure("results.graph.implications") > 0
+    assert set(graph.scores) == {"gndi", "conductance"}
+    report = (place / "report.html").read_text()
+    assert record.id in report
+    assert "<svg" in report
+    assert "http://" not in report.replace("http://www.w3.org/", "")
+
+
+def test_results_lie_where_queries_look_for_them(aligned):
+    _, uri, _, record = aligned
+    for stage in ("q", "g1", "g2"):
+        for split in ("train", "test"):
+            figures = record.figure(f"results.trial.{stage}.{split}")
+            assert figures["aligned_low"] <= figures["aligned"] <= figures["aligned_high"]
+            counts = figures["counts"]["graph"]
+            assert counts["aligned"] + counts["changed"] + counts["unchanged"] == counts["correct"] == figures["n"]
+            assert set(figures["controls"]) == {"binarise", "random", "prototype_random", "prototype_surest"}
+    with runs.open(uri) as log:
+        assert [r.id for r in log.find({"results.trial.q.test.aligned": {"$gte": 0}, "config.data.name": "digits"})]
+        assert log.find({"results.trial.q.test.aligned": {"$gt": 1}}) == []
+        frame = log.frame(where={"kind": "align"})
+    assert frame.loc[record.id, "results.trial.q.test.aligned"] == record.figure("results.trial.q.test.aligned")
+
+
+def test_aligning_again_gives_the_same_figures_and_so_does_ray(aligned, capsys):
+    _, _, options, record = aligned
+    again = []
+    for executor in ("serial", "ray"):
+        assert main(["align", record["parent"], *QUICK[2:], *options, "--executor", executor, "--json"]) == 0
+        again += json.loads(capsys.readouterr().out)
+    for other in again:
+        assert other["parent"] == record["parent"]
+        for stage, trial in record["results"]["trial"].items():
+            for split, figures in trial.items():
+                assert other["results"]["trial"][stage][split]["counts"] == figures["counts"]
+        assert other["results"]["graph"]["digest"] == record["results"]["graph"]["digest"]
+    assert again[1]["results"]["trial"]["q"]["test"]["executor"] == "ray"
+
+
+def test_several_alphas_are_as_many_runs(home, capsys):
+    _, _, options = home
+    command = ["align", "digits_mlp", *QUICK, "criterion.alpha=[5,50]", "trial.splits=test", "trial.interventions=Q"]
+    assert main([*command, *options, "--executor", "serial", "--json"]) == 0
+    five, fifty = json.loads(capsys.readouterr().out)
+    assert (five["config"]["criterion"]["alpha"], fifty["config"]["criterion"]["alpha"]) == ([5.0], [50.0])
+    assert five["results"]["graph"]["implications"] > fifty["results"]["graph"]["implications"]
+
+
+def test_results_go_to_stdout_and_messages_to_stderr(aligned, capsys):
+    _, _, options, record = aligned
+    loud = [option for option in options if option != "-q"]
+    assert main(["align", "digits_mlp", *QUICK, *loud, "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert "to align" in out
+    assert record["parent"] in err
+    assert "best of the completed runs" in err
+    assert main(["runs", *options]) == 0
+    out, err = capsys.readouterr()
+    assert record.id in out
+    assert not err
+    assert main(["runs", *options, "--where", '{"results.trial.q.test.aligned": {"$gt": 1}}']) == 0
+    assert "no runs" in capsys.readouterr().out
+    assert main(["show", record.id, *options]) == 0
+    assert "results" in capsys.readouterr().out
+    assert main(["show", "last", *options, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["_id"]
+
+
+def test_a_graph_is_drawn_and_exported_again_from_its_run(aligned, tmp_path, capsys):
+    _, _, options, record = aligned
+    kinds = {"pdf": b"%PDF", "svg": b"<?xml", "dot": b"digraph", "graphml": b"<?xml", "json": b"{"}
+    wanted = [word for kind in kinds for word in (f"--{kind}", str(tmp_path / f"graph.{kind}"))]
+    assert main(["render", record.id, *options, *wanted]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / f"graph.{kind}") for kind in kinds]
+    for kind, beginning in kinds.items():
+        assert (tmp_path / f"graph.{kind}").read_bytes().lstrip().startswith(beginning), kind
+    assert main(["render", record.id, *options, "--svg", str(tmp_path / "three.svg"), "--target", "3"]) == 0
+    assert "label:3" in (tmp_path / "three.svg").read_text()
+    assert main(["render", record.id, *options, "--svg", str(tmp_path / "x.svg"), "--target", "33"]) == 2
+    assert not (tmp_path / "x.svg").exists()
+
+
+def test_a_dry_run_and_a_printed_config_write_nothing(tmp_path, capsys):
+    options = ["--runs", str(tmp_path / "none")]
+    assert main(["train", "digits_mlp", "train.epochs=3", *options, "--dry-run"]) == 0
+    assert "digits_mlp" in capsys.readouterr().out
+    assert main(["train", "digits_mlp", "train.epochs=3", *options, "--print-config"]) == 0
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(capsys.readouterr().out)
+    assert config.load(printed) == config.load(config.find("digits_mlp"), ["train.epochs=3"])
+    assert list(tmp_path.iterdir()) == [printed]
+
+
+MISTAKES = [
+    (["train", "digits_mlp", "criterion.alhpa=3"], "no key 'criterion.alhpa' in a config; nearest: criterion.alpha"),
+    (["train", "digits_mlp", "train.epochs=many"], "train.epochs"),
+    (["train", "digits_mpl"], "none of that name ships; nearest: digits_mlp"),
+    (["train", "digits_mlp", "data.name=digitz"], "known data set; got 'digitz'; nearest: digits"),
+    (["train", "digits_mlp", "data.name=arrays"], "data set 'arrays' needs a folder with"),
+    (["train", "digits_mlp", "data.test=0.001"], "the test split must hold examples"),
+    (["train", "digits_mlp", "--resume"], "there is no train run of 'digits_mlp'"),
+    (["align", "digits_mlp"], "has no completed train run of digits_mlp"),
+    (["align"], "train one first, as in `ndg train digits_mlp`"),
+    (["align", "no-such-run"], "is named 'no-such-run'"),
+    (["show", "no-such-run"], "is named 'no-such-run'"),
+    (["runs", "--where", "{"], "--where takes a MongoDB query as JSON"),
+    (["runs", "--store", "mongdb://x"], "mongodb://"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES])
+def test_a_mistake_exits_with_2_says_what_to_do_and_writes_nothing(words, message, tmp_path, capsys):
+    assert main([*words, "-q", "--runs", str(tmp_path / "runs")]) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert err.count("\n") == 1
+    assert not out
+    assert not list(tmp_path.glob("runs/*/"))
+
+
+def test_a_layer_that_does_not_exist_is_answered_with_the_nearest(home, capsys):
+    folder, _, options = home
+    before = set(folder.iterdir())
+    assert main(["align", "digits_mlp", *QUICK, *options, "extract.layers=latnet"]) == 2
+    assert "no layer 'latnet' in MLP; nearest: latent" in capsys.readouterr().err
+    for new in set(folder.iterdir()) - before:
+        assert json.loads((new / "record.json").read_text())["status"] == "FAILED"
+
+
+def test_a_truncated_checkpoint_is_refused(home, tmp_path, capsys):
+    folder, _, options = home
+    with runs.open(options[-1]) as log:
+        record = log.find({"kind": "train"})[-1]
+    path = folder / record.id / "model.safetensors"
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(whole[: len(whole) // 2])
+        assert main(["align", record.id, *options]) == 2
+        assert "model.safetensors" in capsys.readouterr().err
+    finally:
+        path.write_bytes(whole)
+
+
+def test_a_store_that_cannot_be_reached_costs_a_warning(tmp_path, capsys):
+    dead = "mongodb://127.0.0.1:9/ndg?serverSelectionTimeoutMS=300"
+    options = ["--runs", str(tmp_path), "--store", dead]
+    assert main(["train", "digits_mlp", "train.epochs=1", *options]) == 0
+    assert capsys.readouterr().err.count("warning:") == 1
+    with runs.open(tmp_path / "ndg.db") as log:
+        assert log.get("last")["status"] == "COMPLETED"
+
+
+def test_an_output_folder_that_cannot_be_written_is_a_failure(tmp_path, capsys):
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    assert main(["train", "digits_mlp", "train.epochs=1", "--runs", str(tmp_path / "runs")]) == 1
+    assert "choose another place for runs" in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_an_interrupted_run_that_can_be_resumed(tmp_path, capsys):
+    slow = ["digits_mlp", "train.epochs=400", "train.patience=400"]
+    command = [sys.executable, "train_models.py", *slow, "--runs", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*/metrics.csv")) and time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    (folder,) = [path for path in tmp_path.iterdir() if path.is_dir()]
+    record = json.loads((folder / "record.json").read_text())
+    assert record["status"] == "INTERRUPTED"
+    from ndg.training import load_model
+
+    load_model(folder)
+    assert main(["align", record["_id"], "-q", "--runs", str(tmp_path)]) == 2
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_the_scripts_are_the_commands(tmp_path):
+    for script in ("train_models.py", "align.py"):
+        done = subprocess.run([sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert f"usage: {script}" in done.stdout
+        assert f"example: {script}" in done.stdout
+    done = subprocess.run(
+        [sys.executable, "train_models.py", "digits_mlp", "nonsense=1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"NDG_RUNS": str(tmp_path / "runs")},
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("train_models.py: no key 'nonsense' in a config")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["", "train", "align", "runs", "show", "render", "configs", "doctor"])
+def test_every_help_ends_with_an_example(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([*command.split(), "--help"])
+    assert capsys.readouterr().out.strip().splitlines()[-1].startswith("example: ndg")
+
+
+def test_the_version_and_the_configs(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out.startswith("ndg ")
+    assert main(["configs"]) == 0
+    assert {"digits_mlp", "digits_cnn", "digits_vit"} <= set(capsys.readouterr().out.split())
+
+
+def test_the_doctor_examines_everything_and_says_what_is_wrong(tmp_path, capsys):
+    assert main(["doctor", "--runs", str(tmp_path / "runs")]) == 0
+    out = capsys.readouterr().out
+    for what in ("torch", "device", "Ray", "Graphviz", "run log", "data of digits_mlp"):
+        assert what in out
+    assert "!!" not in out
+    dead = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=300"
+    assert main(["doctor", "--runs", str(tmp_path), "--store", dead]) == 1
+    assert "!!" in capsys.readouterr().out
