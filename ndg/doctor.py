@@ -75,7 +75,7 @@ def _kernel() -> str:
 def _ray() -> str:
     from ndg.executors import ray
 
-    if ray(cpus=1, timeout=60).total(_double, 1, [20, 1], "check Ray") != 42:
+    if ray(cpus=1, timeout=60.0).total(_double, 1, [20, 1], "check Ray") != 42:
         raise RuntimeError("Ray added up 40 and 2 wrongly; reinstall ray")
     return f"starts and answers ({version('ray')})"
 
@@ -90,7 +90,7 @@ def _graphviz() -> str:
     from ndg.report.engine import layout
 
     with tempfile.TemporaryDirectory() as folder:
-        layout('digraph { "label:0" -> "latent:1" }', Path(folder) / "check.pdf", timeout=30)
+        layout('digraph { "label:0" -> "latent:1" }', Path(folder) / "check.pdf", timeout=30.0)
     dot = shutil.which("dot")
     return f"draws with {dot}" if dot else "draws with the engine inside pygraphviz (no `dot` on the PATH)"
 

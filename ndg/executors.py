@@ -294,10 +294,11 @@ def _in_worker(held: list[Any], task: Any) -> Any:
         _unpacked.clear()
         try:
             _unpacked[key] = cloudpickle.loads(package)
-        except ImportError as error:
+        except Exception as error:  # unpacking runs the code of any module
             raise WorkerError(
-                f"a Ray worker must be able to import the network's code; it cannot: {error}; install that module "
-                "where Ray runs, define the network in the script itself, or use the executor 'serial'"
+                f"a Ray worker must be able to import the network's code; it cannot: {type(error).__name__}: {error}; "
+                "put it in a module that is installed where Ray runs and does no work when imported, define it in the "
+                "script itself, or use the executor 'serial'"
             ) from error
     work, shared = _unpacked[key]
     return work(shared, task)

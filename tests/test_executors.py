@@ -139,7 +139,7 @@ def test_code_that_workers_cannot_import_is_named(ray_session, tmp_path, monkeyp
     spec.loader.exec_module(module)
     monkeypatch.setitem(sys.modules, "ndg_test_hidden", module)
     with pytest.raises(
-        WorkerError, match=r"must be able to import the network's code; it cannot: No module named 'ndg_te"
+        WorkerError, match=r"must be able to import the network's code; it cannot: ModuleNotFoundError: No module"
     ):
         Ray(timeout=TIMEOUT).total(module.work, None, [1], "hidden")
 

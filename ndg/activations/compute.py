@@ -147,7 +147,9 @@ def _join(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 def _batch(columns: dict[str, Tensor], start: int, count: int, size: int) -> Batch:
     labels = columns.pop("labels", None)
-    if count < size:
+    if count == size:  # a view may lie anywhere in memory, which kernels can tell; a copy begins at an aligned address
+        columns = {key: column.clone() for key, column in columns.items()}
+    else:
         columns = {
             key: torch.cat([column, column[-1:].expand(size - count, *column.shape[1:])])
             for key, column in columns.items()

@@ -94,7 +94,8 @@ def to_graphml(graph: nx.DiGraph) -> str:
     copy = nx.DiGraph(**_flat(graph.graph))
     copy.add_nodes_from((key, _flat(attributes)) for key, attributes in graph.nodes.items())
     copy.add_edges_from((*ends, _flat(attributes)) for ends, attributes in graph.edges.items())
-    return "\n".join(nx.generate_graphml(copy)) + "\n"
+    head = '<?xml version="1.0" encoding="utf-8"?>'
+    return "\n".join([head, *nx.generate_graphml(copy)]) + "\n"
 
 
 def to_json(graph: nx.DiGraph) -> str:

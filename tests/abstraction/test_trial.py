@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from ndg import seeds
+from ndg import executors, seeds
 from ndg.abstraction.trial import trial, trials
 from ndg.activations.compute import compute_batches
 from ndg.data.examples import Examples
@@ -215,6 +215,15 @@ def test_ray_gives_the_same_integers_and_leaves_a_running_session_alone(ray_sess
     assert tallies(found) == tallies(expected)
     assert {result.executor for result in found.values()} == {"ray"}
     assert ray_session.is_initialized()
+
+
+def test_auto_takes_ray_where_it_is_quicker_and_counts_the_timed_batch_once(ray_session, model, graph, monkeypatch):
+    monkeypatch.setattr(executors, "JOIN_SECONDS", -1e6)
+    expected = trials(model, graph, loader(), seed=SEED, executor="serial", batch=8)
+    found = trials(model, graph, loader(), seed=SEED, batch=8, timeout=120.0)
+    assert {result.executor for result in found.values()} == {"ray"}
+    assert all(result.reason.startswith("ray: 7 batches of") for result in found.values())
+    assert tallies(found) == tallies(expected)
 
 
 def test_an_error_in_a_ray_worker_is_the_error_that_serial_raises(ray_session, model, graph):

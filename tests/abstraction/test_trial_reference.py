@@ -108,7 +108,7 @@ def test_every_count_equals_the_transcription(labels, edges):
 
 def test_the_random_cases_reach_every_count():
     total: dict[str, int] = {}
-    for seed in range(6):
+    for seed in range(12):
         for count, value in compare(random_graph(3, 7, seed), 3, seed, draws=1).items():
             total[count] = total.get(count, 0) + value
     assert all(total[count] for count in slow.COUNTS), total
