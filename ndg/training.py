@@ -2,9 +2,9 @@
 
     result = train(experiment, data.load(experiment.data), Path("runs/mine"))
 
-The folder gets `model.safetensors` (the best epoch so far), `resume.safetensors` (the last epoch: weights, optimiser and
-history) and `metrics.csv`. Everything random in an epoch comes from the seed and the epoch's number, so a training that
-was stopped and resumed equals one that was not, to the last bit on a CPU.
+The folder gets `model.safetensors` (the best epoch so far), `resume.safetensors` (the last epoch: weights, optimiser
+and history) and `metrics.csv`. Everything random in an epoch comes from the seed and the epoch's number, so a training
+that was stopped and resumed equals one that was not, to the last bit on a CPU.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ndg import config, models, progress, seeds
+from ndg.activations.compute import compute_batches, fixed, forward
 from ndg.config import Experiment
 from ndg.data.augment import augment
 from ndg.data.examples import Examples, Splits
@@ -65,8 +66,8 @@ def train(
     """The result of a whole training; the test split is looked at once, at the end, with the best checkpoint.
 
     The best epoch has the highest validation accuracy, ties by the lower validation loss; after `train.patience` epochs
-    without a better one training stops. `on_epoch` gets each row once its epoch is safely on disk. With `resume` training
-    goes on after the last epoch in `folder`, or starts if there is none.
+    without a better one training stops. `on_epoch` gets each row once its epoch is safely on disk. With `resume`
+    training goes on after the last epoch in `folder`, or starts if there is none.
 
     Raises CheckpointError if `folder` holds another training (any, without `resume`), OutputError if it cannot be
     written, and FailureError when a loss is not finite; the last good checkpoint stays.
@@ -81,6 +82,7 @@ def train(
         raise CheckpointError(f"{folder} already holds a training; resume it or train in another folder")
 
     settings = experiment.train
+    portable = replace(experiment, store=config.Store())  # the store's address may hold a password
     with _own_threads_and_randomness(settings.threads, place):
         network = models.build(experiment.model, splits.shape, splits.classes, experiment.seed).to(place)
         optimizer = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay, fused=True)
@@ -92,7 +94,7 @@ def train(
                     raise FailureError(_not_finite(row, history, folder))
                 history.append(row)
                 if _best(history) == len(history):
-                    about = {"experiment": experiment.to_dict(), "epoch": row["epoch"]}
+                    about = {"experiment": asdict(portable), "epoch": row["epoch"]}
                     checkpoint.save(folder / MODEL, network, experiment.model, splits.shape, splits.classes, about)
                 _save(state, network, optimizer, experiment, history)
                 checkpoint.replace(folder / METRICS, _csv(history))
@@ -116,7 +118,7 @@ def train(
 
 
 def load_model(folder: Path) -> tuple[nn.Module, Experiment]:
-    """The best network of a run folder, on the CPU in evaluation mode, and the experiment it was trained by."""
+    """The best network of a run folder, on the CPU in evaluation mode, and its experiment (without a store)."""
     path = folder / MODEL
     network, about = checkpoint.load(path)
     if "experiment" not in about:
@@ -126,17 +128,15 @@ def load_model(folder: Path) -> tuple[nn.Module, Experiment]:
     return network, config.load(about["experiment"])
 
 
-def evaluate(network: nn.Module, examples: Examples, batch_size: int = 256) -> tuple[float, float]:
-    """Mean cross entropy (nats) and accuracy, with the network in evaluation mode; its mode is put back."""
-    training, place = network.training, next(network.parameters()).device
+def evaluate(network: nn.Module, examples: Examples) -> tuple[float, float]:
+    """Mean cross entropy (nats) and accuracy of a network in evaluation mode, in fixed compute batches."""
     loss, correct = 0.0, 0
-    network.eval()
-    with torch.no_grad():
-        for inputs, labels in examples.loader(batch_size):
-            logits = _logits(network, inputs.to(place)).cpu()
-            loss += F.cross_entropy(logits, labels, reduction="sum").item()
-            correct += int((logits.argmax(1) == labels).sum())
-    network.train(training)
+    with fixed(network, torch.get_num_threads()):
+        for batch in compute_batches(examples.loader()):
+            assert batch.labels is not None
+            logits = forward(network, batch.inputs)[: batch.count].cpu()
+            loss += F.cross_entropy(logits, batch.labels, reduction="sum").item()
+            correct += int((logits.argmax(1) == batch.labels).sum())
     return loss / len(examples), correct / len(examples)
 
 
@@ -162,7 +162,7 @@ def _epoch(
         rate = settings.learning_rate * schedule(settings, (number - 1) * steps + step, settings.epochs * steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        logits = _logits(network, inputs)
+        logits = forward(network, inputs)
         loss = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
         optimizer.zero_grad()
         loss.backward()
@@ -215,7 +215,8 @@ def _restore(path: Path, network: nn.Module, optimizer: Any, experiment: Experim
             f"{path} belongs to another training: expected {_words(expected)}, got {_words(got)}; "
             "resume with the config and seed it was started with, or train in another folder"
         )
-    weights, slots = {}, {}
+    weights: dict[str, Tensor] = {}
+    slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         kind, _, rest = name.partition("/")
         if kind == "model":
@@ -251,11 +252,6 @@ def _not_finite(row: Row, history: list[Row], folder: Path) -> str:
         f"losses must be finite; {which} is {row[which]} in epoch {row['epoch']} (learning rate "
         f"{row['learning_rate']:.3g}); {kept}; lower train.learning_rate or train.clip"
     )
-
-
-def _logits(network: nn.Module, inputs: Tensor) -> Tensor:
-    output = network(inputs)
-    return getattr(output, "logits", output)
 
 
 def _device(name: str) -> torch.device:
@@ -299,8 +295,10 @@ def _bar(epochs: int, done: int, label: str) -> Iterator[Callable[[Row], None]]:
         return
     from tqdm import tqdm
 
-    form = {"total": epochs, "initial": done, "unit": "epoch", "dynamic_ncols": True, "leave": False}
-    with tqdm(desc=f"train {label}", file=sys.stderr, **form) as bar:
+    title = f"train {label}"
+    with tqdm(
+        desc=title, total=epochs, initial=done, unit="epoch", file=sys.stderr, dynamic_ncols=True, leave=False
+    ) as bar:
 
         def show(row: Row) -> None:
             bar.set_postfix_str(f"loss {row['loss']:.4f}, validation accuracy {row['validation_accuracy']:.4f}")

@@ -158,7 +158,7 @@ def _mine(bits: BitMatrix, experiment: Experiment, target: Target, one: Run) -> 
             "digest": graph.digest,
             "criterion": graph.criterion,
             "binarizer": graph.binarizer,
-            "layers": {layer.name: layer.units for layer in graph.nodes.layers},
+            "layers": [{"layer": layer.name, "units": layer.units} for layer in graph.nodes.layers],
             "examples": graph.examples,
             "implications": len(graph),
             "paper": asdict(figures.paper),

@@ -62,7 +62,7 @@ def _size(record: Document) -> str:
     graph = results(record, "graph")
     if not graph:
         return ""
-    layers = " and ".join(f"{units:,} units of {layer}" for layer, units in graph["layers"].items())
+    layers = " and ".join(f"{layer['units']:,} units of {layer['layer']}" for layer in graph["layers"])
     condensed = graph.get("condensed") or {}
     parts = [
         f"Over {graph['examples']:,} examples, {graph['implications']:,} implications hold among "

@@ -84,7 +84,7 @@ def record(planted, planted_bits):
             "graph": {
                 "digest": planted.digest,
                 "criterion": planted.criterion,
-                "layers": {"first": 11, "second": 3},
+                "layers": [{"layer": "first", "units": 11}, {"layer": "second", "units": 3}],
                 "examples": planted.examples,
                 "implications": len(planted),
                 "paper": asdict(figures.paper),

@@ -1,0 +1,46 @@
+"""Images of one's own: `inputs.npy` and `labels.npy` in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ndg.data.examples import Pool
+from ndg.errors import DataError
+
+FILES = ("inputs.npy", "labels.npy")
+
+
+def read(folder: Path | None) -> Pool:
+    """The images [example, channel, height, width] or [example, height, width] of a folder, and their classes from 0.
+
+    Pixels are in [0, 1], or bytes, which are divided by 255. Raises DataError that names the file and the rule.
+    """
+    assert folder is not None
+    inputs, labels = (_array(folder / name) for name in FILES)
+    if inputs.dtype == np.uint8:
+        inputs = inputs.astype(np.float32) / 255
+    if inputs.ndim == 3:
+        inputs = inputs[:, None]
+    wrong = None
+    if inputs.ndim != 4 or labels.ndim != 1 or len(inputs) != len(labels):
+        wrong = f"one label per image of 2 or 3 axes; got shapes {inputs.shape} and {labels.shape}"
+    elif not np.issubdtype(labels.dtype, np.integer) or (labels.size and labels.min() < 0):
+        wrong = f"labels that are whole numbers from 0; got {labels.dtype}"
+    elif not np.issubdtype(inputs.dtype, np.floating) or not ((inputs >= 0) & (inputs <= 1)).all():
+        wrong = f"pixels as bytes or as numbers in [0, 1]; got {inputs.dtype} from {inputs.min()} to {inputs.max()}"
+    if wrong:
+        raise DataError(f"{folder} must hold {wrong}; write {' and '.join(FILES)} again with numpy.save")
+    names = tuple(str(label) for label in range(int(labels.max(initial=-1)) + 1))
+    return Pool(np.ascontiguousarray(inputs, np.float32), labels.astype(np.int64), names, str(folder))
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it is an archive of arrays")
+        return array
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} must be a whole array written by numpy.save; {error}; write it again") from error

@@ -1,0 +1,111 @@
+"""Weights on disk: one safetensors file with a description of its network, written whole or not at all.
+
+checkpoint.save("run/model.safetensors", network, config.model, splits.shape, splits.classes)
+network, about = checkpoint.load("run/model.safetensors")
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from ndg import config, models
+from ndg.errors import CheckpointError, OutputError
+
+_KEY = "ndg"
+
+
+def save(
+    path: Path, network: nn.Module, model: Any, shape: tuple[int, int, int], classes: int, about: dict[str, Any]
+) -> None:
+    """Write the weights of a network built from the config `model`, with what `load` needs and `about` beside them."""
+    description = {"model": asdict(model), "shape": list(shape), "classes": classes, **about}
+    write(path, network.state_dict(), description)
+
+
+def load(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The network of a file, on the CPU and in evaluation mode, and the description stored with it.
+
+    Raises CheckpointError for a missing, truncated or foreign file and for weights that do not fit the description.
+    """
+    tensors, about = read(path)
+    try:
+        settings = config.MODELS[about["model"]["name"]](**about["model"])
+        shape, classes = about["shape"], int(about["classes"])
+        network = models.build(settings, (shape[0], shape[1], shape[2]), classes, seed=0)
+    except (KeyError, TypeError, IndexError) as error:
+        raise CheckpointError(
+            f"{path} must describe its network (model, shape, classes); {type(error).__name__}: {error}; "
+            "give a checkpoint that this version of ndg wrote"
+        ) from error
+    fill(network, tensors, path)
+    return network, about
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Put weights into a network; CheckpointError names the first of another name or shape, and nothing is changed."""
+    expected = network.state_dict()
+    for name in [*expected, *tensors]:
+        want, got = _shape(expected.get(name)), _shape(tensors.get(name))
+        if want != got:
+            raise CheckpointError(
+                f"{path} holds the weights of another network: expected {name} of shape {want}, got {got}; "
+                "use the config (and the number of classes) that it was trained with"
+            )
+    network.load_state_dict(dict(tensors))
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
+    """Replace the file by these tensors and this description, in one step."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    replace(path, to_bytes(plain, {_KEY: json.dumps(about, allow_nan=False)}))
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the description of a file that `write` wrote; CheckpointError for any other file."""
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}; train first, or name the folder of a run that has one")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+            about = json.loads((file.metadata() or {})[_KEY])
+    except KeyError as error:
+        raise CheckpointError(
+            f"{path} must describe its network; it has no description, so another program wrote it; "
+            "give a checkpoint written by ndg"
+        ) from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} must be a whole safetensors file; it is truncated or damaged ({error}); "
+            "copy it again or train again"
+        ) from error
+    return tensors, about
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Replace a file in one step: whoever reads it, and whenever we are stopped, it is the old or the new one whole."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}; free space or choose a writable folder"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "none" if tensor is None else str(tuple(tensor.shape))

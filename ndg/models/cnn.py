@@ -1,0 +1,50 @@
+"""The network of the MNIST experiments of Hu & Tian 2022, for images of any size.
+
+Two 3 x 3 convolutions without padding, a 2 x 2 pool, a dense layer, sigmoid latents, and a decoder of two dense layers:
+on 28 x 28 pixels the pooled maps have the paper's 9,216 values, on 8 x 8 they have 256.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ndg.config import CNN
+from ndg.errors import ShapeError
+from ndg.models.mlp import dense, latent_input
+
+
+class ConvNet(nn.Module):
+    """encoder -> latent (sigmoid) -> decoder, on images."""
+
+    latent_layer = "latent"
+
+    def __init__(self, config: CNN, shape: tuple[int, int, int], classes: int) -> None:
+        super().__init__()
+        channels, height, width = shape
+        lost = 2 * len(config.channels)
+        if min(height, width) < lost + 2:
+            raise ShapeError(
+                f"{len(config.channels)} unpadded 3 x 3 convolutions and a pool need images of at least "
+                f"{lost + 2} x {lost + 2} pixels; got {height} x {width}; give model.channels fewer entries"
+            )
+        encoder: list[tuple[str, nn.Module]] = []
+        for number, wide in enumerate(config.channels, start=1):
+            encoder += [(f"conv{number}", nn.Conv2d(channels, wide, 3)), (f"act{number}", nn.ReLU())]
+            channels = wide
+        pooled = channels * ((height - lost) // 2) * ((width - lost) // 2)
+        encoder += [
+            ("pool", nn.MaxPool2d(2)),
+            ("flatten", nn.Flatten()),
+            *dense([pooled, config.width], config.dropout),
+        ]
+        encoder += latent_input(config.width, config.latent, config.latent_noise)
+        self.encoder = nn.Sequential(OrderedDict(encoder))
+        self.latent = nn.Sigmoid()
+        decoder = [*dense([config.latent, config.width, config.width]), ("out", nn.Linear(config.width, classes))]
+        self.decoder = nn.Sequential(OrderedDict(decoder))
+
+    def forward(self, inputs: Float[Tensor, "example channel height width"]) -> Float[Tensor, "example label"]:
+        return self.decoder(self.latent(self.encoder(inputs)))

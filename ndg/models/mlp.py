@@ -1,0 +1,66 @@
+"""A dense network with sigmoid latents in its middle."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ndg.config import MLP
+
+
+class DenseNet(nn.Module):
+    """encoder -> latent (sigmoid) -> decoder, on flattened inputs."""
+
+    latent_layer = "latent"
+
+    def __init__(self, config: MLP, shape: tuple[int, int, int], classes: int) -> None:
+        super().__init__()
+        inputs = shape[0] * shape[1] * shape[2]
+        encoder = [("flatten", nn.Flatten()), *dense([inputs, *config.widths], config.dropout)]
+        encoder += latent_input([inputs, *config.widths][-1], config.latent, config.latent_noise)
+        self.encoder = nn.Sequential(OrderedDict(encoder))
+        self.latent = nn.Sigmoid()
+        widths = [config.latent, *reversed(config.widths)]
+        self.decoder = nn.Sequential(OrderedDict([*dense(widths), ("out", nn.Linear(widths[-1], classes))]))
+
+    def forward(self, inputs: Float[Tensor, "example channel height width"]) -> Float[Tensor, "example label"]:
+        return self.decoder(self.latent(self.encoder(inputs)))
+
+
+class Noise(nn.Module):
+    """Gaussian noise of standard deviation `std`, in training only.
+
+    Before a sigmoid it rewards inputs far from 0, so that latents come close to 0 or 1 and lose little when they are
+    turned into booleans (Salakhutdinov & Hinton 2009, "Semantic hashing").
+    """
+
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        self.std = std
+
+    def forward(self, inputs: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        return inputs + self.std * torch.randn_like(inputs) if self.training else inputs
+
+    def extra_repr(self) -> str:
+        return f"std={self.std}"
+
+
+def latent_input(width: int, latent: int, noise: float) -> list[tuple[str, nn.Module]]:
+    """The dense layer in front of the sigmoid latents, named `pre`, and its noise if any."""
+    modules: list[tuple[str, nn.Module]] = [("pre", nn.Linear(width, latent))]
+    return [*modules, ("noise", Noise(noise))] if noise else modules
+
+
+def dense(widths: Sequence[int], dropout: float = 0.0) -> list[tuple[str, nn.Module]]:
+    """Named modules `fc1 relu1 fc2 relu2 ...` that lead through these widths."""
+    modules: list[tuple[str, nn.Module]] = []
+    for number, (narrow, wide) in enumerate(pairwise(widths), start=1):
+        modules += [(f"fc{number}", nn.Linear(narrow, wide)), (f"relu{number}", nn.ReLU())]
+        if dropout:
+            modules.append((f"dropout{number}", nn.Dropout(dropout)))
+    return modules
