@@ -70,7 +70,8 @@ def align(asked: Namespace, where: Locations) -> int:
     ]
     status = _print(asked, summaries.aligned(records), records)
     for record in records if not asked.json else []:
-        print("\n".join(str(_near(record.folder / name)) for name in ("ndg.pdf", "report.html")))
+        for name in ("ndg.pdf", "report.html"):
+            print(f"{record['name']:12} {_near(record.folder / name)}")
     return status
 
 
@@ -148,7 +149,7 @@ def _print(asked: Namespace, text: Any, document: Any) -> int:
         json.dump(document, sys.stdout, indent=2, allow_nan=False)
         print()
     else:
-        print(text)
+        print(text.text(width=120) if hasattr(text, "columns") else text)
     return 0
 
 

@@ -301,7 +301,7 @@ def _bar(epochs: int, done: int, label: str) -> Iterator[Callable[[Row], None]]:
     ) as bar:
 
         def show(row: Row) -> None:
-            bar.set_postfix_str(f"loss {row['loss']:.4f}, validation accuracy {row['validation_accuracy']:.4f}")
             bar.update()
+            bar.set_postfix_str(f"loss {row['loss']:.4f}, validation accuracy {row['validation_accuracy']:.4f}")
 
         yield show

@@ -30,19 +30,19 @@ def build(config: ViT, shape: tuple[int, int, int], classes: int) -> nn.Module:
         )
     if config.width % config.heads:
         raise ShapeError(f"model.heads must divide model.width; got {config.heads} heads and width {config.width}")
-    settings: dict[str, Any] = dict(
-        hidden_size=config.width,
-        num_hidden_layers=config.depth,
-        num_attention_heads=config.heads,
-        intermediate_size=config.mlp,
-        hidden_dropout_prob=config.dropout,
-        initializer_range=config.width
-        ** -0.5,  # the default, 0.02, is for widths of many hundreds and learns slowly here
-        image_size=(height, width),
-        patch_size=config.patch,
-        num_channels=channels,
-        num_labels=classes,
-    )
+    settings: dict[str, Any] = {
+        "hidden_size": config.width,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.mlp,
+        "hidden_dropout_prob": config.dropout,
+        # the package's 0.02 is meant for widths of many hundreds, and small networks learn slowly from it
+        "initializer_range": config.width**-0.5,
+        "image_size": (height, width),
+        "patch_size": config.patch,
+        "num_channels": channels,
+        "num_labels": classes,
+    }
     network: Any = ViTForImageClassification(ViTConfig(**settings))
     head = [
         *latent_input(config.width, config.latent, config.latent_noise),

@@ -67,31 +67,33 @@ def alignment_plans(planned: Sequence[Any]) -> Table:
 
 
 def aligned(records: Sequence[RunRecord]) -> Table:
-    """One row per network and intervention: the rates on test, each beside its controls."""
+    """One row per network and intervention: the rates on test (or the only split tried), each beside its controls."""
     columns = {
         "name": Column("network", left=True),
-        "accuracy": Column("accuracy", "test"),
+        "accuracy": Column("accuracy"),
         "implications": Column("implications"),
-        "precision": Column("edge precision", "test"),
-        "intervention": Column("intervention", left=True),
-        "aligned": Column("aligned", "test, 95 %"),
+        "precision": Column("precision"),
+        "intervention": Column("trial", left=True),
+        "aligned": Column("aligned [95 %]"),
+        "prototype_surest": Column("surest"),
+        "prototype_random": Column("prototype"),
         "random": Column("random"),
-        "prototype_random": Column("prototype", "any"),
-        "prototype_surest": Column("prototype", "surest"),
-        "binarise": Column("binarise"),
-        "set": Column("set", "neurons", digits=1),
+        "binarise": Column("binarised"),
+        "set": Column("set", digits=1),
         "changed": Column("changed", digits=1),
         "n": Column("n"),
     }
-    return Table.of("alignment", columns, [row for record in records for row in _aligned(record)], note=NOTE)
+    rows = [row for record in records for row in _aligned(record)]
+    splits = dict.fromkeys(row["split"] for row in rows)
+    return Table.of(f"on the {' and '.join(splits)} split", columns, rows, note=NOTE)
 
 
 NOTE = (
-    "aligned: share of the correctly classified test examples whose prediction becomes the drawn alternative after the "
-    "graph's literals are written into the layer. random and prototype write as many neurons: random booleans, or the "
-    "alternative class's majority booleans, on any neurons or on its surest. binarise writes the layer's own booleans "
-    "and should align nothing. Where aligned is not above the prototype, the graph's choice is no better than the "
-    "class's usual state."
+    "precision: mean precision of the implications on examples they were not mined from. aligned: share of the n correctly "
+    "classified examples whose prediction becomes the drawn alternative class when the neurons that the graph names are "
+    "set (so many, of which so many really changed). Beside it, as many neurons set without the graph's edges: the "
+    "class prototype on its surest or on any neurons, random booleans; binarised sets none. Where aligned is not above "
+    "the prototype, the graph's choice is no better than the class's usual state."
 )
 
 
@@ -106,10 +108,11 @@ def _aligned(record: RunRecord) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": record["name"] if first else "",
-                "accuracy": results["accuracy"]["test"]["rate"] if first else None,
-                "implications": results["graph"]["implications"] if first else None,
-                "precision": results["edges"]["test"]["precision"] if first else None,
+                "accuracy": results["accuracy"]["test"]["rate"] if first else "",
+                "implications": results["graph"]["implications"] if first else "",
+                "precision": results["edges"]["test"]["precision"] if first else "",
                 "intervention": figures["intervention"],
+                "split": figures["split"],
                 "aligned": interval,
                 **{name: controls[name]["aligned"] for name in CONTROLS},
                 "set": figures["neurons_set"],

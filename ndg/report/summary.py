@@ -127,10 +127,23 @@ def verdict(figures: Document) -> str:
     value = figures["selectivity"]
     difference = f"difference {100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
     if low > 0:
-        return f"The graph's choice is better than the better prototype of the same size: {difference}."
+        return (
+            f"The graph's choice is better than the better prototype of the same size: {difference}.{_larger(figures)}"
+        )
     if high < 0:
         return f"The graph's choice is worse than the better prototype of the same size: {difference}."
     return f"The graph's choice is not better than the class prototype of the same size: {difference}."
+
+
+def _larger(figures: Document) -> str:
+    """A caution where the graph's choice changes more booleans than the prototype that it is compared with."""
+    other = figures.get("controls", {}).get(figures.get("selectivity_control"), {}).get("neurons_changed")
+    if other is None or figures["neurons_changed"] <= 1.1 * other:
+        return ""
+    return (
+        f" It sets as many neurons, but it really changes {figures['neurons_changed']:.1f} of them where the prototype "
+        f"changes {other:.1f}: part of the difference may be size."
+    )
 
 
 def _best(figures: Document) -> float | None:
