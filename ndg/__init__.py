@@ -18,7 +18,7 @@ _HOME = {
     "Literal": "ndg.literal",
     "NDG": "ndg.graph.ndg",
     "Closure": "ndg.graph.closure",
-    "extract": "ndg.extract",
+    "extract": "ndg.extraction",
     "mine": "ndg.graph.build",
     "trial": "ndg.abstraction.trial",
     "trials": "ndg.abstraction.trial",
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ndg.abstraction.trial import trials as trials
     from ndg.bits.matrix import BitMatrix as BitMatrix
     from ndg.config import load as load_config  # noqa: F401
-    from ndg.extract import extract as extract
+    from ndg.extraction import extract as extract
     from ndg.graph.build import mine as mine
     from ndg.graph.closure import Closure as Closure
     from ndg.graph.ndg import NDG as NDG

@@ -14,7 +14,7 @@ LAYERS = [
     "errors literal nodes config seeds intervals progress locations",
     "bits mining",
     "graph | data models activations | executors",
-    "extract training abstraction importance",
+    "extraction training abstraction importance",
     "runs",
     "report pipeline commands doctor cli __main__",
 ]
@@ -127,3 +127,17 @@ def test_everything_that_is_exported_can_be_had():
     assert set(ndg.__all__) == set(dir(ndg))
     with pytest.raises(AttributeError, match="no attribute 'mien'"):
         _ = ndg.mien
+
+
+def test_no_export_is_hidden_by_a_module_of_its_name():
+    import ndg
+
+    functions = set(ndg._HOME)
+    assert not functions & {path.stem for path in (ROOT / "ndg").iterdir()}, (
+        "importing that module would replace the export"
+    )
+    code = "import ndg, pkgutil, importlib\n"
+    code += "for m in pkgutil.walk_packages(ndg.__path__, 'ndg.'):\n"
+    code += "    if m.name not in ('ndg.__main__', 'ndg.report.child'): importlib.import_module(m.name)\n"
+    code += f"for name in {sorted(functions)}: assert callable(getattr(ndg, name)), name"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

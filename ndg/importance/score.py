@@ -11,7 +11,7 @@ from torch import nn
 from ndg.activations.compute import COMPUTE_BATCH, fixed
 from ndg.activations.trace import find_layer
 from ndg.errors import ConfigError, LayerError, nearest
-from ndg.extract import latent_layer
+from ndg.extraction import latent_layer
 from ndg.importance.conductance import conductance
 from ndg.importance.gndi import gndi
 from ndg.importance.scores import Scores

@@ -15,7 +15,7 @@ from ndg.activations.compute import compute_batches, fixed, forward
 from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment
 from ndg.data.examples import SPLITS, Splits
-from ndg.extract import extract, latent_layer
+from ndg.extraction import extract, latent_layer
 from ndg.graph.build import mine
 from ndg.graph.ndg import NDG
 from ndg.importance.score import score
@@ -258,7 +258,7 @@ def _report(
         title=f"What {experiment.name} says about itself",
         record={**one.record, "status": None},
         pictures=[Picture(look.drawing(graph).left_out, drawn)],
-        edges=graph.evaluate(bits).to_dict("records"),
+        edges=[{str(key): value for key, value in row.items()} for row in graph.evaluate(bits).to_dict("records")],
         rules=graph.rules(limit=40),
         config=experiment.to_yaml(),
     )

@@ -68,6 +68,9 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
         save_config(experiment, one)
         one.result("data", {"source": splits.source, "classes": splits.classes, "examples": splits.sizes()})
         result = training.train(experiment, splits, one.folder, device=device, resume=resume, on_epoch=one.metric)
+        if [row["epoch"] for row in one.record["metrics"]] != [row["epoch"] for row in result.history]:
+            for row in result.history:  # a crash between an epoch's files and its row in the log lost one
+                one.metric(row)
         one.artefact(result.checkpoint)
         one.artefact(one.folder / training.METRICS)
         figures = ("validation_accuracy", "test_accuracy", "best_epoch", "epochs", "seconds")

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ndg.errors import DataError, LayerError, ShapeError
-from ndg.extract import extract
+from ndg.extraction import extract
 from ndg.nodes import LayerUnits, NodeSpace
 
 N = 300

@@ -1,0 +1,113 @@
+"""Checkpoints are whole or refused, and give back the network that was saved."""
+
+import os
+
+import pytest
+import safetensors.torch
+import torch
+
+from ndg import models
+from ndg.activations.compute import forward
+from ndg.config import CNN, MLP, ViT
+from ndg.errors import CheckpointError, OutputError
+from ndg.models import checkpoint
+
+SHAPE = (1, 8, 8)
+SMALL = {
+    "mlp": MLP(widths=[20], latent=6),
+    "cnn": CNN(channels=[3, 4], width=12, latent=6),
+    "vit": ViT(width=8, depth=1, heads=2, mlp=8, latent=6),
+}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """An MLP of four classes in a file."""
+    path = tmp_path / "model.safetensors"
+    network = models.build(SMALL["mlp"], SHAPE, 4, seed=3)
+    checkpoint.save(path, network, SMALL["mlp"], SHAPE, 4, {"epoch": 2})
+    return path
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_loaded_network_computes_what_the_saved_one_did(name, tmp_path):
+    network = models.build(SMALL[name], SHAPE, 4, seed=3)
+    checkpoint.save(tmp_path / "model.safetensors", network, SMALL[name], SHAPE, 4, {"epoch": 2})
+    loaded, about = checkpoint.load(tmp_path / "model.safetensors")
+    inputs = torch.rand(5, *SHAPE)
+    with torch.no_grad():
+        assert torch.equal(forward(network, inputs), forward(loaded, inputs))
+    assert loaded.latent_layer == network.latent_layer
+    assert not loaded.training
+    assert about["epoch"] == 2
+
+
+def test_a_missing_file_says_what_to_do(tmp_path):
+    with pytest.raises(CheckpointError, match=r"there is no checkpoint .*x\.safetensors; train first"):
+        checkpoint.load(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, -1])
+def test_a_truncated_file_is_refused(saved, keep):
+    saved.write_bytes(saved.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match="must be a whole safetensors file; it is truncated or damaged"):
+        checkpoint.load(saved)
+
+
+def test_a_file_of_another_program_is_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    safetensors.torch.save_file({"weight": torch.zeros(2)}, path)
+    with pytest.raises(CheckpointError, match="has no description, so another program wrote it"):
+        checkpoint.load(path)
+    for about in ({}, {"model": {"name": "mlp", "colour": 3}, "shape": [1, 8, 8], "classes": 4}):
+        checkpoint.write(path, {}, about)
+        with pytest.raises(CheckpointError, match=r"must describe its network \(model, shape, classes\)"):
+            checkpoint.load(path)
+
+
+def test_weights_of_another_network_are_refused_and_change_nothing(saved):
+    tensors, _ = checkpoint.read(saved)
+    wider = models.build(MLP(widths=[21], latent=6), SHAPE, 4, seed=0)
+    before = {name: tensor.clone() for name, tensor in wider.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"another network: expected encoder\.fc1\.weight of shape \(21, 64\)"):
+        checkpoint.fill(wider, tensors, saved)
+    assert all(torch.equal(before[name], tensor) for name, tensor in wider.state_dict().items())
+    with pytest.raises(CheckpointError, match=r"expected encoder\.conv1\.weight of shape .*, got none"):
+        checkpoint.fill(models.build(SMALL["cnn"], SHAPE, 4, seed=0), tensors, saved)
+    deeper = models.build(MLP(widths=[20, 20], latent=6), SHAPE, 4, seed=0)
+    with pytest.raises(CheckpointError, match=r"of another network"):
+        checkpoint.fill(models.build(SMALL["mlp"], SHAPE, 4, seed=0), deeper.state_dict(), saved)
+
+
+def test_another_number_of_classes_is_refused(saved):
+    tensors, about = checkpoint.read(saved)
+    ten = models.build(SMALL["mlp"], SHAPE, 10, seed=0)
+    message = r"expected decoder\.out\.weight of shape \(10, 20\), got \(4, 20\); use the config"
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.fill(ten, tensors, saved)
+    checkpoint.write(saved, tensors, {**about, "classes": 10})
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.load(saved)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
+@pytest.mark.parametrize("where", ["fsync", "replace"])
+def test_whatever_stops_a_write_the_old_file_stays_whole_and_nothing_else_is_left(saved, monkeypatch, stop, where):
+    before = saved.read_bytes()
+
+    def stopped(*arguments):
+        raise stop
+
+    monkeypatch.setattr(os, where, stopped)
+    with pytest.raises((KeyboardInterrupt, OutputError)) as raised:
+        checkpoint.replace(saved, b"new")
+    if isinstance(stop, OSError):
+        assert "cannot be written: No space left on device; free space or choose" in str(raised.value)
+    monkeypatch.undo()
+    assert saved.read_bytes() == before
+    assert os.listdir(saved.parent) == [saved.name]
+
+
+def test_a_folder_that_is_not_there_is_an_output_error(tmp_path):
+    with pytest.raises(OutputError, match=r"cannot be written: No such file or directory"):
+        checkpoint.replace(tmp_path / "no" / "file", b"")
