@@ -90,10 +90,10 @@ def aligned(records: Sequence[RunRecord]) -> Table:
 
 NOTE = (
     "precision: mean precision of the implications on examples they were not mined from. aligned: share of the n "
-    "correctly classified examples whose prediction becomes the drawn alternative class when the neurons that the graph "
-    "names are set (so many, of which so many really changed). Beside it, as many neurons set without the graph's edges: "
-    "the class prototype on its surest or on any neurons, random booleans; binarised sets none. Where aligned is not above "
-    "the prototype, the graph's choice is no better than the class's usual state."
+    "correctly classified examples whose prediction becomes the drawn alternative class when the neurons that the "
+    "graph names are set (so many, of which so many really changed). Beside it, as many neurons set without the "
+    "graph's edges: the class prototype on its surest or on any neurons, random booleans; binarised sets none. "
+    "Where aligned is not above the prototype, the graph's choice is no better than the class's usual state."
 )
 
 
