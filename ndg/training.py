@@ -83,7 +83,7 @@ def train(
 
     settings = experiment.train
     portable = replace(experiment, store=config.Store())  # the store's address may hold a password
-    with _own_threads_and_randomness(settings.threads, place):
+    with own_threads_and_randomness(settings.threads, place):
         network = models.build(experiment.model, splits.shape, splits.classes, experiment.seed).to(place)
         optimizer = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay, fused=True)
         history = _restore(state, network, optimizer, experiment) if state.exists() else []
@@ -275,7 +275,7 @@ def _reseed(seed: int, place: torch.device) -> None:
 
 
 @contextmanager
-def _own_threads_and_randomness(threads: int, place: torch.device) -> Iterator[None]:
+def own_threads_and_randomness(threads: int, place: torch.device) -> Iterator[None]:
     """A fixed number of threads, since float results depend on it; the caller's threads and generators come back."""
     before = torch.get_num_threads()
     devices = [torch.cuda.current_device() if place.index is None else place.index] if place.type == "cuda" else []

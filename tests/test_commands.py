@@ -139,6 +139,18 @@ def test_results_go_to_stdout_and_messages_to_stderr(aligned, capsys):
     assert json.loads(capsys.readouterr().out)["_id"]
 
 
+@pytest.mark.parametrize("script", ["graph_figures", "edge_precision", "interventions"])
+def test_the_papers_tables_are_printed_from_the_run_log(script, aligned, tmp_path):
+    _, uri, _, record = aligned
+    command = [sys.executable, "-m", f"analysis.{script}", "--store", uri]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert record["name"] in done.stdout
+    assert len(done.stdout.splitlines()) > 4
+    nothing = subprocess.run([*command[:3], "--runs", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert nothing.returncode == 2
+    assert "no completed align run" in nothing.stderr
+
+
 def test_a_graph_is_drawn_and_exported_again_from_its_run(aligned, tmp_path, capsys):
     _, _, options, record = aligned
     kinds = {"pdf": b"%PDF", "svg": b"<?xml", "dot": b"digraph", "graphml": b"<?xml", "json": b"{"}
@@ -162,6 +174,17 @@ def test_a_dry_run_and_a_printed_config_write_nothing(tmp_path, capsys):
     printed.write_text(capsys.readouterr().out)
     assert config.load(printed) == config.load(config.find("digits_mlp"), ["train.epochs=3"])
     assert list(tmp_path.iterdir()) == [printed]
+
+
+def test_without_a_config_every_one_at_hand_is_trained_and_aligned(tmp_path, capsys):
+    options = ["--runs", str(tmp_path)]
+    assert main(["train", "train.epochs=1", *options, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [record["name"] for record in json.loads(out)] == list(config.configs())
+    assert "estimate" in err.partition("train digits")[0]
+    quick = ["train.epochs=1", "trial.interventions=Q", "importance.methods=[]", "--executor", "serial"]
+    assert main(["align", *quick, *options, "--json", "-q"]) == 0
+    assert [record["name"] for record in json.loads(capsys.readouterr().out)] == list(config.configs())
 
 
 MISTAKES = [
