@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ndg import config, models, progress, seeds
+from ndg import atomic, config, models, progress, seeds
 from ndg.activations.compute import compute_batches, fixed, forward
 from ndg.config import Experiment
 from ndg.data.augment import augment
@@ -97,7 +97,7 @@ def train(
                     about = {"experiment": asdict(portable), "epoch": row["epoch"]}
                     checkpoint.save(folder / MODEL, network, experiment.model, splits.shape, splits.classes, about)
                 _save(state, network, optimizer, experiment, history)
-                checkpoint.replace(folder / METRICS, _csv(history))
+                atomic.write(folder / METRICS, _csv(history), parents=False)
                 show(row)
                 if on_epoch is not None:
                     on_epoch(row)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ndg import config, data, models, training
+from ndg import atomic, config, data, models, training
 from ndg.config import CNN, MLP, Data, Experiment, Store, Train, ViT
 from ndg.errors import CheckpointError, ConfigError, FailureError, OutputError
 from ndg.models import checkpoint
@@ -87,15 +87,15 @@ def test_a_training_resumed_after_ctrl_c_equals_an_uninterrupted_one_to_the_last
 def test_ctrl_c_at_any_write_leaves_a_folder_that_resumes_to_the_same_bits(write, splits, tmp_path, monkeypatch):
     one = experiment(epochs=3)
     whole = training.train(one, splits, tmp_path / "whole")
-    real, seen = checkpoint.replace, []
+    real, seen = atomic.write, []
 
-    def stopped(path, content):
+    def stopped(path, content, **settings):
         seen.append(path)
         if len(seen) == write:
             raise KeyboardInterrupt
-        real(path, content)
+        return real(path, content, **settings)
 
-    monkeypatch.setattr(checkpoint, "replace", stopped)
+    monkeypatch.setattr(atomic, "write", stopped)
     try:
         training.train(one, splits, tmp_path / "parts")
     except KeyboardInterrupt:

@@ -12,14 +12,13 @@ import hashlib
 import json
 import math
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
-from ndg.errors import GraphError, OutputError
+from ndg import atomic
+from ndg.errors import GraphError
 from ndg.mining.implications import Implications
 from ndg.nodes import NodeSpace
 
@@ -74,7 +73,7 @@ def save(
         raise GraphError(
             f"criterion, provenance and scores of a graph are plain JSON (finite numbers, text, lists, dicts): {error}"
         ) from error
-    return write_text(path, text + "\n")
+    return atomic.write(path, text + "\n")
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any], dict[str, Any]]:
@@ -132,24 +131,3 @@ def _implications(document: dict[str, Any]) -> Implications:
 
 def _number(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """The path, with `text` in it; a reader never sees half of it. Missing folders are made."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}; choose a folder that can be written to"
-        ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-    return path

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float64
 
+from ndg import atomic
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import GraphError
 from ndg.graph import edges, evaluate, export, files
@@ -300,7 +301,7 @@ class NDG:
 
     def _exported(self, text: str, path: str | os.PathLike[str] | None) -> str:
         if path is not None:
-            files.write_text(path, text)
+            atomic.write(path, text)
         return text
 
     def __len__(self) -> int:

@@ -7,7 +7,6 @@ network, about = checkpoint.load("run/model.safetensors")
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from ndg import config, models
-from ndg.errors import CheckpointError, OutputError
+from ndg import atomic, config, models
+from ndg.errors import CheckpointError
 
 _KEY = "ndg"
 
@@ -66,7 +65,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
 def write(path: Path, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
     """Replace the file by these tensors and this description, in one step."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    replace(path, to_bytes(plain, {_KEY: json.dumps(about, allow_nan=False)}))
+    atomic.write(path, to_bytes(plain, {_KEY: json.dumps(about, allow_nan=False)}), parents=False)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -88,23 +87,6 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             "copy it again or train again"
         ) from error
     return tensors, about
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Replace a file in one step: whoever reads it, and whenever we are stopped, it is the old or the new one whole."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}; free space or choose a writable folder"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _shape(tensor: Tensor | None) -> str:

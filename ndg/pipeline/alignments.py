@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from ndg import data, executors, runs, training
+from ndg import atomic, data, executors, runs, training
 from ndg.abstraction.trial import TrialResult, trials
 from ndg.activations.compute import compute_batches, fixed, forward
 from ndg.bits.matrix import BitMatrix
@@ -28,7 +28,6 @@ from ndg.pipeline.trainings import save_config
 from ndg.progress import log
 from ndg.report.html import Picture, Report
 from ndg.report.html import write as write_report
-from ndg.report.output import write_whole
 from ndg.report.render import REPORTS, Look
 from ndg.runs.record import RunRecord
 from ndg.runs.run import Run
@@ -252,7 +251,7 @@ def _report(
     limits = experiment.report
     look = Look(scores or None, None, limits.max_nodes, splits.class_names, experiment.name, None, limits.timeout)
     for kind in ("pdf", "svg"):
-        one.artefact(write_whole(one.folder / f"{pictures.NAME}.{kind}", REPORTS[kind](graph, look)))
+        one.artefact(atomic.write(one.folder / f"{pictures.NAME}.{kind}", REPORTS[kind](graph, look)))
     drawn = (one.folder / f"{pictures.NAME}.svg").read_text(encoding="utf-8")
     content = Report(
         title=f"What {experiment.name} says about itself",

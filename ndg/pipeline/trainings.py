@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ndg import data, models, runs, training
+from ndg import atomic, data, models, runs, training
 from ndg.config import Experiment, Store
 from ndg.data.augment import augment
 from ndg.data.examples import Splits
@@ -83,8 +83,7 @@ def save_config(experiment: Experiment, one: Run) -> None:
     uri = experiment.store.uri
     if uri and runs.mask(uri) != uri:
         experiment = replace(experiment, store=Store())
-    (one.folder / CONFIG).write_text(experiment.to_yaml(), encoding="utf-8")
-    one.artefact(one.folder / CONFIG)
+    one.artefact(atomic.write(one.folder / CONFIG, experiment.to_yaml()))
 
 
 def device(name: str) -> str:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from ndg import atomic
 from ndg.errors import RenderError
-from ndg.report.output import write_whole
 
 FORMATS = ("pdf", "svg", "png")
 FONT = "DejaVu Sans,Verdana,sans-serif"
@@ -60,7 +60,7 @@ def programs() -> tuple[Program, ...]:
 def layout(source: str, path: str | os.PathLike[str], *, engine: str = "dot", timeout: float | int = 60.0) -> Path:
     """The path, which the picture of DOT `source` was written to, whole or not at all; its suffix is one of FORMATS."""
     path = Path(path)
-    return write_whole(path, picture(source, path.suffix.removeprefix("."), engine=engine, timeout=timeout))
+    return atomic.write(path, picture(source, path.suffix.removeprefix("."), engine=engine, timeout=timeout))
 
 
 def picture(

@@ -14,8 +14,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ndg import atomic
 from ndg.report import sections, summary
-from ndg.report.output import write_whole
 from ndg.report.tables import Table
 from ndg.report.words import flat
 
@@ -48,7 +48,7 @@ class Report:
 
 def write(path: str | os.PathLike[str], report: Report) -> Path:
     """The path of the HTML file written. Raises OutputError where it cannot be written."""
-    return write_whole(path, page(report))
+    return atomic.write(path, page(report))
 
 
 def page(report: Report) -> str:

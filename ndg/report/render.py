@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ndg import atomic
 from ndg.errors import ConfigError, nearest
 from ndg.graph import export
 from ndg.graph.ndg import NDG
@@ -15,7 +16,6 @@ from ndg.importance.scores import Scores
 from ndg.literal import Literal
 from ndg.report import dot, engine, selection
 from ndg.report.drawing import Drawing, draw, home_of
-from ndg.report.output import write_whole
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -79,7 +79,7 @@ def render(
             f"{nearest(form, REPORTS)}"
         )
     look = Look(scores, target, max_nodes, class_names, title, layout, timeout)
-    return write_whole(path, REPORTS[form](graph, look))
+    return atomic.write(path, REPORTS[form](graph, look))
 
 
 def svg(graph: NDG, look: Look | None = None) -> str:

@@ -21,12 +21,12 @@ from __future__ import annotations
 import json
 import os
 import platform
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ndg.errors import OutputError, RunNotFoundError
+from ndg import atomic
+from ndg.errors import RunNotFoundError
 
 RECORD = "record.json"
 RUNNING, COMPLETED, FAILED, INTERRUPTED = "RUNNING", "COMPLETED", "FAILED", "INTERRUPTED"
@@ -128,23 +128,9 @@ def span(seconds: float) -> str:
 
 def write(document: dict[str, Any], folder: Path) -> None:
     """Put `document` into `folder/record.json`, whole or not at all. Raises OutputError."""
-    target, part = folder / RECORD, folder / f".{RECORD}.{os.getpid()}"
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1, ensure_ascii=False, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    except BaseException as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        raise OutputError(
-            f"a run writes its record into its folder, and {target} cannot be written: {error.strerror or error}; "
-            "free the disk, make the folder writable, or choose another place for runs"
-        ) from error
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    remedy = "free the disk, make the folder writable, or choose another place for runs"
+    atomic.write(folder / RECORD, f"{text}\n", parents=False, remedy=remedy)
 
 
 def read(folder: Path) -> RunRecord | None:

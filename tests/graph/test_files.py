@@ -7,8 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ndg.errors import GraphError, OutputError
-from ndg.graph.files import write_text
+from ndg.errors import GraphError
 from ndg.graph.ndg import NDG
 from ndg.mining.miner import find
 from tests.references.graph_cases import drawn, graphs, mined, pack
@@ -99,22 +98,3 @@ def test_what_is_not_plain_json_is_refused_and_the_old_file_stays(tmp_path):
         with pytest.raises(GraphError, match="provenance and scores of a graph are plain JSON"):
             NDG(graph.implications, {"bad": bad}).save(path)
     assert path.read_bytes() == before
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
-    path = write_text(tmp_path / "text", "old")
-
-    def full(_descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("ndg.graph.files.os.fsync", full)
-    with pytest.raises(OutputError, match=r"cannot be written: No space left on device; choose a folder"):
-        write_text(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_folder_that_is_a_file_cannot_be_written_to(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
-        drawn().save(tmp_path / "file" / "graph.json")

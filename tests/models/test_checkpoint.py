@@ -1,7 +1,5 @@
 """Checkpoints are whole or refused, and give back the network that was saved."""
 
-import os
-
 import pytest
 import safetensors.torch
 import torch
@@ -9,7 +7,7 @@ import torch
 from ndg import models
 from ndg.activations.compute import forward
 from ndg.config import CNN, MLP, ViT
-from ndg.errors import CheckpointError, OutputError
+from ndg.errors import CheckpointError
 from ndg.models import checkpoint
 
 SHAPE = (1, 8, 8)
@@ -88,26 +86,3 @@ def test_another_number_of_classes_is_refused(saved):
     checkpoint.write(saved, tensors, {**about, "classes": 10})
     with pytest.raises(CheckpointError, match=message):
         checkpoint.load(saved)
-
-
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
-@pytest.mark.parametrize("where", ["fsync", "replace"])
-def test_whatever_stops_a_write_the_old_file_stays_whole_and_nothing_else_is_left(saved, monkeypatch, stop, where):
-    before = saved.read_bytes()
-
-    def stopped(*arguments):
-        raise stop
-
-    monkeypatch.setattr(os, where, stopped)
-    with pytest.raises((KeyboardInterrupt, OutputError)) as raised:
-        checkpoint.replace(saved, b"new")
-    if isinstance(stop, OSError):
-        assert "cannot be written: No space left on device; free space or choose" in str(raised.value)
-    monkeypatch.undo()
-    assert saved.read_bytes() == before
-    assert os.listdir(saved.parent) == [saved.name]
-
-
-def test_a_folder_that_is_not_there_is_an_output_error(tmp_path):
-    with pytest.raises(OutputError, match=r"cannot be written: No such file or directory"):
-        checkpoint.replace(tmp_path / "no" / "file", b"")
