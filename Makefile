@@ -35,13 +35,14 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
+	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.mining
 	$(BIN)/python -m benchmarks.scores
 
 # What an environment made from pyproject.toml holds. torch is written without a local version, so that both its
 # CPU build and its default build satisfy the lock.
 lock:
-	$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; /^(nvidia-|triton|cuda-)/d' > requirements.lock
+	$(BIN)/python -m pip freeze --all --exclude-editable | sed -E 's/^(torch==[0-9.]+)\+.*/\1/; /^(pip==|nvidia-|triton|cuda-)/d' > requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -23,9 +23,13 @@ def main(title: str, table: Callable[[list[RunRecord]], Table]) -> int:
     asked = parser.parse_args()
     where = Locations.choose(runs=asked.runs, store=asked.store)
     try:
+        narrowed = json.loads(asked.where)
+    except json.JSONDecodeError as error:
+        parser.error(f"--where takes a MongoDB query as JSON, in single quotes; got {asked.where!r} ({error})")
+    try:
         with runs.open(where.store, local=where.runs) as log:
             complete = {"kind": "align", "status": "COMPLETED"}
-            found = log.find({"$and": [complete, json.loads(asked.where)]}, metrics=False)
+            found = log.find({"$and": [complete, narrowed]}, metrics=False)
         newest = {json.dumps([run["name"], run["config"]["criterion"]]): run for run in reversed(found)}
         if not newest:
             raise RunNotFoundError(f"no completed align run in {where.store}; `make demo` makes three")

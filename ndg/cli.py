@@ -19,6 +19,7 @@ from ndg import __version__, commands
 from ndg.errors import NDGError
 from ndg.locations import Locations
 from ndg.progress import log
+from ndg.runs.provenance import mask
 
 EXECUTORS = ("auto", "serial", "ray")
 DEVICES = ("auto", "cpu", "cuda")
@@ -39,7 +40,7 @@ def main(
     """
     asked = _parse(_parser(program), sys.argv[1:] if arguments is None else list(arguments))
     _speak(asked)
-    where = Locations.choose(asked.data or data, asked.runs or runs, asked.store or store)
+    where = Locations.choose(asked.data or data, asked.runs or runs, store, asked.store)
     try:
         with _ended_politely():
             return asked.act(asked, where)
@@ -169,11 +170,11 @@ def _speak(asked: argparse.Namespace) -> None:
 
 
 class _Plain(logging.Formatter):
-    """The message alone; what is more than information says so."""
+    """The message alone, without passwords; what is more than information says so."""
 
     def format(self, record: logging.LogRecord) -> str:
         prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        return prefix + record.getMessage()
+        return prefix + mask(record.getMessage())
 
 
 @contextmanager
@@ -194,5 +195,5 @@ def _ended_politely() -> Iterator[None]:
 
 
 def _stop(program: str, message: str, code: int) -> int:
-    print(f"{program}: {message}", file=sys.stderr)
+    print(f"{program}: {mask(message)}", file=sys.stderr)
     return code

@@ -39,12 +39,17 @@ def train(asked: Namespace, where: Locations) -> int:
     if plans:
         log.info("%s", summaries.plans(plans))
     device = trainings.device(asked.device)
-    records = []
-    for experiment in experiments:
-        log.info("train %s, seed %d, on %s", experiment.name, experiment.seed, device)
-        records.append(trainings.run(experiment, where, device=device, resume=asked.resume))
-        log.info("  %s", records[-1].folder)
-    return _print(asked, summaries.trained(records), records)
+    records: list[Any] = []
+    try:
+        for experiment in experiments:
+            log.info("train %s, seed %d, on %s", experiment.name, experiment.seed, device)
+            log.debug("  training digest %s, run log %s", experiment.training_digest, where.store_of(experiment))
+            records.append(trainings.run(experiment, where, device=device, resume=asked.resume))
+            log.info("  %s", records[-1].folder)
+    finally:  # what is done is told, also when a later one fails
+        if records:
+            _print(asked, summaries.trained(records), records)
+    return 0
 
 
 def align(asked: Namespace, where: Locations) -> int:
@@ -64,21 +69,27 @@ def align(asked: Namespace, where: Locations) -> int:
         plans = [alignments.plan(target, where) for target in found]
         return _print(asked, summaries.alignment_plans(plans), [plan.to_dict() for plan in plans])
     device = trainings.device(asked.device)
-    records = [
-        alignments.run(target, where, device=device, executor=asked.executor, address=asked.ray_address)
-        for target in found
-    ]
-    status = _print(asked, summaries.aligned(records), records)
-    for record in records if not asked.json else []:
-        for name in ("ndg.pdf", "report.html"):
-            print(f"{record['name']:12} {_near(record.folder / name)}")
-    return status
+    records: list[Any] = []
+    try:
+        for target in found:
+            log.debug("align %s by digest %s", target.run.id, target.experiment.digest)
+            done = alignments.run(target, where, device=device, executor=asked.executor, address=asked.ray_address)
+            records.append(done)
+    finally:  # what is done is told, also when a later one fails
+        if records:
+            _print(asked, summaries.aligned(records), records)
+        for record in records if not asked.json else []:
+            for name in ("ndg.pdf", "report.html"):
+                print(f"{record['name']:12} {_near(record.folder / name)}")
+    return 0
 
 
 def runs(asked: Namespace, where: Locations) -> int:
     from ndg import runs
     from ndg.runs import show
 
+    if asked.limit < 1:
+        raise UserError(f"--limit is at least 1; got {asked.limit}")
     try:
         query = json.loads(asked.where) if asked.where else {}
     except json.JSONDecodeError as error:
@@ -105,7 +116,8 @@ def render(asked: Namespace, where: Locations) -> int:
     from ndg.report.render import REPORTS
 
     with runs.open(where.store, local=where.runs) as book:
-        record = book.get(asked.run, kind="align")
+        complete = book.find({"kind": "align", "status": "COMPLETED"}, limit=1) if asked.run == "last" else []
+        record = complete[0] if complete else book.get(asked.run, kind="align")
     wanted = {kind: getattr(asked, kind) for kind in REPORTS if getattr(asked, kind) is not None}
     for kind, path in (wanted or {"pdf": ""}).items():
         print(_near(pictures.draw(record, kind, path, target=asked.target, max_nodes=asked.max_nodes)))

@@ -116,10 +116,14 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Trial:
-    """Interventions on trial, on which splits, with which seed for alternatives and controls."""
+    """Interventions on trial, on which splits, with which seed for alternatives and controls.
+
+    `layer` is the one that is intervened on; null where only one is extracted.
+    """
 
     interventions: list[str] = field(default_factory=lambda: ["Q", "G.1", "G.2"])
     splits: list[str] = field(default_factory=lambda: ["train", "test"])
+    layer: str | None = None
     seed: int = 0
 
 
@@ -279,7 +283,7 @@ def _elsewhere(key: str, schema: Any, prefix: str) -> str:
 
 
 def _check(experiment: Experiment) -> None:
-    data, train, extract = experiment.data, experiment.train, experiment.extract
+    data, train, extract, trial = experiment.data, experiment.train, experiment.extract, experiment.trial
     rules = [
         (min(data.validation, data.test) > 0 and data.validation + data.test < 1, "data.validation, data.test",
          "fractions above 0 that leave examples to train on", (data.validation, data.test)),
@@ -293,6 +297,13 @@ def _check(experiment: Experiment) -> None:
         (extract.compute_batch >= 1, "extract.compute_batch", "at least 1", extract.compute_batch),
         (extract.threads >= 1, "extract.threads", "at least 1", extract.threads),
         (0 < extract.quantile < 1, "extract.quantile", "inside (0, 1)", extract.quantile),
+        (train.weight_decay >= 0, "train.weight_decay", "at least 0", train.weight_decay),
+        (train.clip > 0, "train.clip", "above 0", train.clip),
+        (0 <= train.label_smoothing < 1, "train.label_smoothing", "inside [0, 1)", train.label_smoothing),
+        (train.shift >= 0, "train.shift", "at least 0 pixels", train.shift),
+        (train.noise >= 0, "train.noise", "at least 0", train.noise),
+        (len(trial.splits) > 0, "trial.splits", "at least one split", trial.splits),
+        (len(trial.interventions) > 0, "trial.interventions", "at least one", trial.interventions),
         (len(experiment.criterion.alpha) > 0 and all(a > 1 for a in experiment.criterion.alpha), "criterion.alpha",
          "above 1, or independent nodes would imply each other", experiment.criterion.alpha),
         (0.5 < experiment.criterion.confidence <= 1, "criterion.confidence", "inside (0.5, 1]",
@@ -305,6 +316,15 @@ def _check(experiment: Experiment) -> None:
     for holds, key, rule, got in rules:
         if not holds:
             raise ConfigError(f"{key} must be {rule}; got {got}")
+    for name, size in vars(experiment.model).items():
+        sizes = size if isinstance(size, list) else [size]
+        if name in ("dropout", "latent_noise"):
+            holds, rule = size >= 0 and (size < 1 or name == "latent_noise"), "inside [0, 1)"
+            rule = rule if name == "dropout" else "at least 0"
+        else:
+            holds, rule = all(isinstance(one, str) or one >= 1 for one in sizes), "at least 1"
+        if not holds:
+            raise ConfigError(f"model.{name} must be {rule}; got {size}")
     splits = ("train", "validation", "test")
     for key, given in (("trial.splits", experiment.trial.splits), ("importance.split", [experiment.importance.split])):
         for split in given:

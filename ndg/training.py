@@ -72,7 +72,7 @@ def train(
     Raises CheckpointError if `folder` holds another training (any, without `resume`), OutputError if it cannot be
     written, and FailureError when a loss is not finite; the last good checkpoint stays.
     """
-    place = _device(device)
+    place = device_of(device)
     state = folder / STATE
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -254,7 +254,8 @@ def _not_finite(row: Row, history: list[Row], folder: Path) -> str:
     )
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """The device of that name; ConfigError when there is none."""
     try:
         place = torch.device(name)
     except RuntimeError:

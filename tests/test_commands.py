@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ndg import config, runs
@@ -161,8 +162,10 @@ def test_a_graph_is_drawn_and_exported_again_from_its_run(aligned, tmp_path, cap
         assert (tmp_path / f"graph.{kind}").read_bytes().lstrip().startswith(beginning), kind
     assert main(["render", record.id, *options, "--svg", str(tmp_path / "three.svg"), "--target", "3"]) == 0
     assert "label:3" in (tmp_path / "three.svg").read_text()
-    assert main(["render", record.id, *options, "--svg", str(tmp_path / "x.svg"), "--target", "33"]) == 2
-    assert not (tmp_path / "x.svg").exists()
+    for wrong in (["--svg", str(tmp_path / "x.svg"), "--target", "33"], ["--pdf", str(tmp_path / "x.svg")]):
+        assert main(["render", record.id, *options, *wrong]) == 2
+        assert not (tmp_path / "x.svg").exists()
+    assert main(["render", record.id, *options, "--pdf", "--max-nodes", "0"]) == 2
 
 
 def test_a_dry_run_and_a_printed_config_write_nothing(tmp_path, capsys):
@@ -194,6 +197,13 @@ MISTAKES = [
     (["train", "digits_mlp", "data.name=digitz"], "known data set; got 'digitz'; nearest: digits"),
     (["train", "digits_mlp", "data.name=arrays"], "data set 'arrays' needs a folder with"),
     (["train", "digits_mlp", "data.test=0.001"], "the test split must hold examples"),
+    (["train", "digits_mlp", "model.dropout=3"], "model.dropout must be inside [0, 1); got 3.0"),
+    (["train", "digits_mlp", "model.widths=[0]"], "model.widths must be at least 1; got [0]"),
+    (["train", "digits_vit", "model.patch=0"], "model.patch must be at least 1; got 0"),
+    (["train", "digits_mlp", "train.noise=-1"], "train.noise must be at least 0; got -1.0"),
+    (["train", "digits_mlp", "train.weight_decay=-1"], "train.weight_decay must be at least 0"),
+    (["align", "digits_mlp", "trial.splits=[]"], "trial.splits must be at least one split"),
+    (["runs", "--limit", "-3"], "--limit is at least 1; got -3"),
     (["train", "digits_mlp", "--resume"], "there is no train run of 'digits_mlp'"),
     (["align", "digits_mlp"], "has no completed train run of digits_mlp"),
     (["align"], "train one first, as in `ndg train digits_mlp`"),
@@ -212,6 +222,65 @@ def test_a_mistake_exits_with_2_says_what_to_do_and_writes_nothing(words, messag
     assert err.count("\n") == 1
     assert not out
     assert not list(tmp_path.glob("runs/*/"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("criterion.name=papr", "known criterion; got 'papr'; nearest: paper"),
+        ("extract.binarizer=medain", "known binarizer; got 'medain'; nearest: median"),
+        ("trial.interventions=R", "got 'R'; there is: Q, G.1, G.2"),
+        ("importance.methods=gdni", "known method of importance; got 'gdni'; nearest: gndi"),
+        ("extract.layers=[latent,decoder.fc1]", "set trial.layer to one of them"),
+    ],
+)
+def test_a_name_that_nothing_answers_to_is_refused_before_anything_is_written(home, override, message, capsys):
+    folder, _, options = home
+    before = set(folder.iterdir())
+    assert main(["align", "digits_mlp", *QUICK, *options, override]) == 2
+    assert message in capsys.readouterr().err
+    assert set(folder.iterdir()) == before
+
+
+def test_of_several_layers_one_is_put_on_trial(home, capsys):
+    _, _, options = home
+    layers = ["extract.layers=[latent,decoder.relu1]", "trial.layer=latent", "trial.splits=test"]
+    assert main(["align", "digits_mlp", *QUICK, *options, *layers, "--executor", "serial", "--json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    assert [layer["layer"] for layer in record["results"]["graph"]["layers"]] == ["latent", "decoder.relu1"]
+    assert record["results"]["trial"]["q"]["test"]["layer"] == "latent"
+
+
+def test_a_seed_that_is_asked_for_is_the_seed_that_is_aligned(home, capsys):
+    _, _, options = home
+    assert main(["align", "digits_mlp", *QUICK, *options, "seed=7"]) == 2
+    assert "has no completed train run of digits_mlp" in capsys.readouterr().err
+
+
+def test_a_network_is_not_aligned_on_other_data_than_it_was_trained_on(tmp_path, capsys):
+    rng, options = np.random.default_rng(0), ["-q", "--runs", str(tmp_path / "runs")]
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "inputs.npy", rng.random((90, 1, 4, 4), dtype=np.float32))
+        np.save(tmp_path / name / "labels.npy", np.arange(90) % 3)
+    settings = ["digits_mlp", "data.name=arrays", "train.epochs=1"]
+    assert main(["train", *settings, f"data.dir={tmp_path / 'a'}", *options]) == 0
+    assert main(["align", *settings, f"data.dir={tmp_path / 'b'}", *options]) == 2
+    assert "was trained on other data than" in capsys.readouterr().err
+    assert main(["align", *settings, f"data.dir={tmp_path / 'a'}", *options, "importance.methods=[]"]) == 0
+
+
+def test_a_password_is_in_no_file_and_no_message(tmp_path, capsys):
+    uri = "mongodb://bob:S3cr3tPw@127.0.0.1:9/ndg?serverSelectionTimeoutMS=200"
+    quick = ["digits_mlp", "train.epochs=1", "importance.methods=[]", "trial.interventions=Q", f"store.uri={uri}"]
+    options = ["--runs", str(tmp_path)]
+    assert main(["align", *quick, *options]) == 2
+    assert main(["train", *quick, *options]) == 0
+    assert main(["align", *quick, *options, "--executor", "serial"]) == 0
+    out, err = capsys.readouterr()
+    assert "S3cr3tPw" not in out + err
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or b"S3cr3tPw" not in path.read_bytes(), path
 
 
 def test_a_layer_that_does_not_exist_is_answered_with_the_nearest(home, capsys):

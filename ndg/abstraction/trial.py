@@ -85,7 +85,7 @@ def trials(
         seed=seed,
         threads=threads,
     )
-    batches = map(_own, compute_batches(loader, batch))
+    batches = compute_batches(loader, batch)
     count = _batches(loader, batch)
     chosen, reason, start = _choose(executor, study, batches, count, ray_address, timeout)
     left = count if count is None or start is None else count - 1
@@ -145,13 +145,6 @@ def _choose(
     if isinstance(chosen, executors.Ray) and place.type == "cuda" and not chosen.task_gpus:
         chosen = replace(chosen, task_gpus=TASK_GPUS)
     return chosen, reason, start
-
-
-def _own(batch: Batch) -> Batch:
-    """The batch in memory of its own: a view would be sent with all the rows that it is a view of."""
-    inputs, labels = batch.inputs, batch.labels
-    own = {key: column.clone() for key, column in inputs.items()} if isinstance(inputs, dict) else inputs.clone()
-    return replace(batch, inputs=own, labels=None if labels is None else labels.clone())
 
 
 def _batches(loader: Iterable[Any], size: int) -> int | None:

@@ -147,6 +147,7 @@ def _join(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 def _batch(columns: dict[str, Tensor], start: int, count: int, size: int) -> Batch:
     labels = columns.pop("labels", None)
+    labels = None if labels is None else labels.clone()
     if count == size:  # a view may lie anywhere in memory, which kernels can tell; a copy begins at an aligned address
         columns = {key: column.clone() for key, column in columns.items()}
     else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,6 +77,21 @@ class Splits:
         if name not in SPLITS:
             raise DataError(f"a split is one of {', '.join(SPLITS)}; got {name!r}; {nearest(name, SPLITS)}")
         return getattr(self, name)
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits of all inputs and labels and of how they are divided."""
+        state = hashlib.sha256(repr(self.class_names).encode())
+        for name in SPLITS:
+            part = self[name]
+            for tensor in (part.inputs, part.labels, part.indices):
+                state.update(f"{name} {tuple(tensor.shape)}".encode())
+                state.update(tensor.contiguous().numpy().data)
+        return state.hexdigest()[:16]
+
+    def facts(self) -> dict[str, Any]:
+        """What the run log says about the data."""
+        return {"source": self.source, "classes": self.classes, "examples": self.sizes(), "digest": self.digest}
 
     def sizes(self) -> dict[str, int]:
         """Number of examples in each split."""

@@ -49,8 +49,7 @@ def score(
     Raises ConfigError for an unknown method, baseline or target; LayerError for a layer that does not exist, is not
     used exactly once, has no units, or from which no gradient path leads to the logits; DataError without examples.
     """
-    if method not in IMPORTANCE:
-        raise ConfigError(f"method must be a known method of importance; got {method!r}; {nearest(method, IMPORTANCE)}")
+    measure = known(method)
     settings = Settings(target, baseline, steps, batch, threads)
     paths = (layers,) if isinstance(layers, str) else tuple(layers) if layers is not None else (latent_layer(model),)
     if not paths or len(set(paths)) < len(paths):
@@ -58,4 +57,11 @@ def score(
     for path in paths:
         find_layer(model, path)
     with torch.inference_mode(False), fixed(model, threads, grad=True):
-        return IMPORTANCE[method](model, loader, paths, settings)
+        return measure(model, loader, paths, settings)
+
+
+def known(method: str) -> Method:
+    """The method of that name; ConfigError names the nearest."""
+    if method not in IMPORTANCE:
+        raise ConfigError(f"method must be a known method of importance; got {method!r}; {nearest(method, IMPORTANCE)}")
+    return IMPORTANCE[method]

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import nn
 
 from ndg import atomic, data, executors, runs, training
+from ndg.abstraction.controls import CONTROLS
+from ndg.abstraction.definitions import definition
 from ndg.abstraction.trial import TrialResult, trials
-from ndg.activations.compute import compute_batches, fixed, forward
+from ndg.activations.binarize import choose
+from ndg.activations.compute import compute_batches, device_of, fixed, forward
 from ndg.bits.matrix import BitMatrix
-from ndg.config import Experiment
+from ndg.config import Experiment, Store
 from ndg.data.examples import SPLITS, Splits
+from ndg.errors import ConfigError
 from ndg.extraction import extract, latent_layer
 from ndg.graph.build import mine
 from ndg.graph.ndg import NDG
-from ndg.importance.score import score
+from ndg.importance.score import known, score
 from ndg.importance.scores import Scores
 from ndg.intervals import wilson
 from ndg.locations import Locations
+from ndg.mining.criteria import criterion
 from ndg.pipeline import pictures
 from ndg.pipeline.targets import Target
-from ndg.pipeline.trainings import save_config
+from ndg.pipeline.trainings import CONFIG, same_data
 from ndg.progress import log
 from ndg.report.html import Picture, Report
 from ndg.report.html import write as write_report
@@ -33,7 +38,6 @@ from ndg.runs.record import RunRecord
 from ndg.runs.run import Run
 
 EDGES, TRIALS, SCORES, HTML = "edges.csv", "trials.csv", "scores.csv", "report.html"
-CONTROLS = 5  # passes of a trial beside the unmodified one: the graph's, and those of its controls
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def plan(target: Target, where: Locations) -> Plan:
     bits = _extract(model, splits.train[: settings.compute_batch].loader(), experiment)
     batches = {name: -(-size // settings.compute_batch) for name, size in splits.sizes().items()}
     tried = sum(batches[name] for name in experiment.trial.splits)
-    forwards = sum(batches.values()) + tried * (1 + CONTROLS * len(experiment.trial.interventions))
+    forwards = sum(batches.values()) + tried * (1 + (1 + len(CONTROLS)) * len(experiment.trial.interventions))
     nodes, examples = len(bits.nodes), sum(splits.sizes().values())
     return Plan(
         name=experiment.name,
@@ -84,13 +88,14 @@ def run(
     target: Target, where: Locations, *, device: str = "cpu", executor: str = "auto", address: str | None = None
 ) -> RunRecord:
     """The document of a finished alignment; its folder holds the graph, the tables, the picture and the report."""
-    experiment = target.experiment
+    store = where.store_of(target.experiment)
+    experiment = replace(target.experiment, store=Store())  # it may hold a password
+    _check(experiment)
     model, splits = _network(target, where)
     model.to(device)
-    store = where.store_of(experiment)
     with runs.start(store, "align", experiment, where.runs, parent=target.run.id, device=device) as one:
-        save_config(experiment, one)
-        one.result("data", {"source": splits.source, "classes": splits.classes, "examples": splits.sizes()})
+        one.artefact(atomic.write(one.folder / CONFIG, experiment.to_yaml()))
+        one.result("data", splits.facts())
         bits = _bits(model, splits, experiment)
         one.result("accuracy", {name: _accuracy(part) for name, part in bits.items()})
         graph = _mine(bits["train"], experiment, target, one)
@@ -105,7 +110,25 @@ def run(
 
 def _network(target: Target, where: Locations) -> tuple[nn.Module, Splits]:
     model, _ = training.load_model(where.runs / target.run.id if not target.run.folder.is_dir() else target.run.folder)
-    return model, data.load(where.place(target.experiment).data)
+    splits = data.load(where.place(target.experiment).data)
+    same_data(target.run, splits)
+    return model, splits
+
+
+def _check(experiment: Experiment) -> None:
+    """Raise ConfigError for a name that no registry knows, before anything is written."""
+    criterion(experiment.criterion.name)
+    choose(experiment.extract.binarizer, nn.Identity())
+    for name in experiment.trial.interventions:
+        definition(name)
+    for name in experiment.importance.methods:
+        known(name)
+    layers = experiment.extract.layers
+    if len(layers) > 1 and experiment.trial.layer not in layers:
+        raise ConfigError(
+            f"a trial intervenes on one layer; extract.layers are {', '.join(layers)} and trial.layer is "
+            f"{experiment.trial.layer}; set trial.layer to one of them"
+        )
 
 
 def _extract(model: nn.Module, loader: Any, experiment: Experiment, like: BitMatrix | None = None) -> BitMatrix:
@@ -175,8 +198,7 @@ def _mine(bits: BitMatrix, experiment: Experiment, target: Target, one: Run) -> 
 def _evaluate(graph: NDG, bits: dict[str, BitMatrix], one: Run) -> None:
     """Precision and recall of the implications on every split, and per edge on test."""
     one.result("edges", {name: graph.held_out(part).to_dict() for name, part in bits.items()})
-    graph.evaluate(bits["test"]).to_csv(one.folder / EDGES, index=False)
-    one.artefact(one.folder / EDGES)
+    one.artefact(atomic.write(one.folder / EDGES, graph.evaluate(bits["test"]).to_csv(index=False)))
 
 
 def _try(
@@ -203,6 +225,8 @@ def _try(
                 settings.interventions,
                 executor=by,
                 ray_address=address,
+                layer=settings.layer,
+                device=None if device_of(model).type == "cpu" else str(device_of(model)),
                 seed=settings.seed,
                 split=split,
                 batch=experiment.extract.compute_batch,
@@ -212,8 +236,7 @@ def _try(
                 one.result(f"trial.{result.key}.{split}", result.to_dict())
             log.info("  trial on %s, %s", split, result.reason)
     frame = pd.concat([result.frame() for results in found.values() for result in results.values()])
-    frame.to_csv(one.folder / TRIALS, index=False)
-    one.artefact(one.folder / TRIALS)
+    one.artefact(atomic.write(one.folder / TRIALS, frame.to_csv(index=False)))
 
 
 def _score(model: nn.Module, graph: NDG, splits: Splits, experiment: Experiment, one: Run) -> list[Scores]:
@@ -239,8 +262,7 @@ def _score(model: nn.Module, graph: NDG, splits: Splits, experiment: Experiment,
         one.result(f"scores.{scores.method}", scores.to_dict() | {"split": settings.split})
     if found:
         frames = [scores.frame().assign(method=scores.method, measure=scores.measure) for scores in found]
-        pd.concat(frames).to_csv(one.folder / SCORES, index=False)
-        one.artefact(one.folder / SCORES)
+        one.artefact(atomic.write(one.folder / SCORES, pd.concat(frames).to_csv(index=False)))
     return found
 
 

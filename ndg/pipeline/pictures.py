@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ndg.errors import RunNotFoundError
+from ndg.errors import ConfigError, RunNotFoundError
 from ndg.graph.ndg import NDG
 from ndg.importance.scores import Scores
 from ndg.report.render import render
@@ -42,11 +42,16 @@ def draw(
     report = record["config"]["report"]
     name = NAME if target is None else f"{NAME}-{target.replace(':', '-').replace('~', 'not-')}"
     place = Path(path) if path else record.folder / f"{name}{'.condensed' if kind == 'json' else ''}.{kind}"
+    place = place if place.suffix else place.with_suffix(f".{kind}")
+    if place.suffix.lower() != f".{kind}":
+        raise ConfigError(
+            f"--{kind} writes a file that ends in .{kind}; got {place.name!r}; rename it, or use its option"
+        )
     return render(
         graph_of(record),
-        place if place.suffix else place.with_suffix(f".{kind}"),
+        place,
         scores=scores_of(record),
         target=int(target) if target is not None and target.isdecimal() else target,
-        max_nodes=max_nodes or report["max_nodes"],
+        max_nodes=report["max_nodes"] if max_nodes is None else max_nodes,
         timeout=report["timeout"],
     )

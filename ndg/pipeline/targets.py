@@ -59,7 +59,8 @@ def _of_config(name: str, overrides: Sequence[str], where: Locations, *, require
     experiment = config.load(config.find(name), overrides)
     with runs.open(where.store_of(experiment), local=where.runs) as log:
         try:
-            record = log.best(experiment.training_digest, name=" ".join([name, *overrides]))
+            seed = experiment.seed if any(word.startswith("seed=") for word in overrides) else None
+            record = log.best(experiment.training_digest, name=" ".join([name, *overrides]), seed=seed)
         except RunNotFoundError:
             if required:
                 raise

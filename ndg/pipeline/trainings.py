@@ -12,9 +12,9 @@ from ndg import atomic, data, models, runs, training
 from ndg.config import Experiment, Store
 from ndg.data.augment import augment
 from ndg.data.examples import Splits
+from ndg.errors import DataError
 from ndg.locations import Locations
 from ndg.runs.record import RunRecord
-from ndg.runs.run import Run
 
 CONFIG = "config.yaml"
 
@@ -59,14 +59,15 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
     Raises DataError before anything is written when the data are not at hand.
     """
     splits = data.load(where.place(experiment).data)
-    store = where.store_of(experiment)
+    store, experiment = where.store_of(experiment), replace(experiment, store=Store())  # it may hold a password
     if resume:
+        same_data(runs.unfinished(where.runs, experiment), splits)
         context = runs.resume(store, experiment, where.runs, device=device)
     else:
         context = runs.start(store, "train", experiment, where.runs, device=device)
     with context as one:
-        save_config(experiment, one)
-        one.result("data", {"source": splits.source, "classes": splits.classes, "examples": splits.sizes()})
+        one.artefact(atomic.write(one.folder / CONFIG, experiment.to_yaml()))
+        one.result("data", splits.facts())
         result = training.train(experiment, splits, one.folder, device=device, resume=resume, on_epoch=one.metric)
         if [row["epoch"] for row in one.record["metrics"]] != [row["epoch"] for row in result.history]:
             for row in result.history:  # a crash between an epoch's files and its row in the log lost one
@@ -78,18 +79,20 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
     return one.record
 
 
-def save_config(experiment: Experiment, one: Run) -> None:
-    """Write the resolved config into the run's folder, without a run log whose password would be read there."""
-    uri = experiment.store.uri
-    if uri and runs.mask(uri) != uri:
-        experiment = replace(experiment, store=Store())
-    one.artefact(atomic.write(one.folder / CONFIG, experiment.to_yaml()))
+def same_data(record: RunRecord, splits: Splits) -> None:
+    """Raise DataError when a run saw other data, or another division of them, than these."""
+    seen, found = record.figure("results.data.digest"), splits.digest
+    if seen not in (None, found):
+        raise DataError(
+            f"run {record.id} was trained on other data than {splits.source} is now (digest {seen} against {found}): "
+            "its train examples may be among these test examples; point data.dir at the same files, or train again"
+        )
 
 
 def device(name: str) -> str:
-    """`auto` as the device that is there."""
+    """`auto` as the device that is there; ConfigError when cuda is asked for and is not there."""
     if name != "auto":
-        return name
+        return str(training.device_of(name))
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

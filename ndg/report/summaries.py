@@ -81,19 +81,30 @@ def aligned(records: Sequence[RunRecord]) -> Table:
         "binarise": Column("binarised"),
         "set": Column("set", digits=1),
         "changed": Column("changed", digits=1),
+        "surest_changed": Column("surest's", digits=1),
         "n": Column("n"),
     }
     rows = [row for record in records for row in _aligned(record)]
     splits = dict.fromkeys(row["split"] for row in rows)
-    return Table.of(f"on the {' and '.join(splits)} split", columns, rows, note=NOTE)
+    note = " ".join([NOTE, *filter(None, map(_unimplied, records))])
+    return Table.of(f"on the {' and '.join(splits)} split", columns, rows, note=note)
+
+
+def _unimplied(record: RunRecord) -> str:
+    """That Q is G.2 for the classes that no literal implies, with their number."""
+    found = record.figure("results.trial.q") or {}
+    count = max((len(figures["no_ancestors"]) for figures in found.values()), default=0)
+    classes = record.figure("results.data.classes")
+    return f"{record['name']}: no literal implies {count} of {classes} classes; for these Q is G.2." if count else ""
 
 
 NOTE = (
     "precision: mean precision of the implications on examples they were not mined from. aligned: share of the n "
     "correctly classified examples whose prediction becomes the drawn alternative class when the neurons that the "
-    "graph names are set (so many, of which so many really changed). Beside it, as many neurons set without the "
-    "graph's edges: the class prototype on its surest or on any neurons, random booleans; binarised sets none. "
-    "Where aligned is not above the prototype, the graph's choice is no better than the class's usual state."
+    "graph names are set (set: how many; changed: how many had the other value). Beside it, as many neurons set "
+    "without the graph's edges: the class prototype on its surest neurons (surest's: how many of these changed) "
+    "or on any, random booleans; binarised sets none. Where aligned is not above the prototype, the graph's "
+    "choice is no better than the class's usual state."
 )
 
 
@@ -117,6 +128,7 @@ def _aligned(record: RunRecord) -> list[dict[str, Any]]:
                 **{name: controls[name]["aligned"] for name in CONTROLS},
                 "set": figures["neurons_set"],
                 "changed": figures["neurons_changed"],
+                "surest_changed": controls["prototype_surest"]["neurons_changed"],
                 "n": figures["n"],
             }
         )

@@ -113,14 +113,24 @@ def _trials(record: Document) -> list[str]:
             f"{figures['intervention']}, on {split}: writing the {figures['neurons_set']:.1f}{units} neurons that the "
             f"graph names ({figures['neurons_changed']:.1f} of them had the other value) turned "
             f"{figures['aligned']:.1%} {interval} of {figures['n']:,} correct predictions into the class that was "
-            f"drawn. As many neurons set otherwise: {beside}. {verdict(figures)}"
+            f"drawn. As many neurons set otherwise: {beside}. {verdict(figures)}{_unimplied(record, figures)}"
         )
     return told
 
 
+def _unimplied(record: Document, figures: Document) -> str:
+    """That Q is G.2 for the classes that no literal implies."""
+    count = len(figures.get("no_ancestors", ()))
+    if figures["intervention"] != "Q" or not count:
+        return ""
+    return (
+        f" No literal implies {count} of the {results(record, 'data').get('classes', '')} classes; for these Q is G.2."
+    )
+
+
 def verdict(figures: Document) -> str:
-    """Whether the graph's choice beats the class prototype of the same size: by the paired 95 % interval where the run
-    has one, else by whether the two intervals overlap."""
+    """Whether the graph's choice beats the class prototype of the same size, by the paired 95 % interval; nothing is
+    concluded where the run has none."""
     low, high = figures.get("selectivity_low"), figures.get("selectivity_high")
     if low is None or high is None:
         return "The run has no interval of the difference to the prototype, so nothing is concluded from it."

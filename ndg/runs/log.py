@@ -80,12 +80,16 @@ class Log:
         hint = self._hint(lambda record: record.id.startswith(run) or record.id.endswith(run))
         raise RunNotFoundError(f"no run in {self.uri} is named {run!r}; {nearest(run, self._ids(of_kind))}{hint}")
 
-    def best(self, training_digest: str, metric: str = show.VALIDATION, name: str | None = None) -> RunRecord:
-        """The completed train run of that training with the highest `metric`, a dotted path; of equals, the newest.
+    def best(
+        self, training_digest: str, metric: str = show.VALIDATION, name: str | None = None, seed: int | None = None
+    ) -> RunRecord:
+        """The completed train run of that training (and seed) with the highest `metric`, a dotted path; of equals, the
+        newest.
 
         Raises RunNotFoundError, saying how to train one; `name` is the config that the message names.
         """
-        mine = {"kind": "train", "training_digest": training_digest}
+        mine: dict[str, Any] = {"kind": "train", "training_digest": training_digest}
+        mine |= {} if seed is None else {"seeds.seed": seed}
         complete = {**mine, "status": COMPLETED, metric: {"$exists": True}}
         found = self.find(complete, [(metric, -1), ("started", -1)], limit=1)
         if found:

@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "numpy", "numba", "networkx", "ray", "transformers")
+PACKAGES = (
+    *("torch", "numpy", "numba", "networkx", "ray", "transformers", "scikit-learn", "scipy", "pandas", "safetensors"),
+    *("omegaconf", "pymongo", "neosqlite", "graphviz", "pygraphviz"),
+)
 
 _PASSWORD = re.compile(r"(?<=://)([^\s:@/]*):\S*@")
 _SECRET = re.compile(r"((?:password|secret|token)\w*[=:])[^&,\s'\"]+", re.IGNORECASE)
