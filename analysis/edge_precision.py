@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 
 from analysis.log import main
+from ndg.report.summaries import criterion
 from ndg.report.tables import Column, Table
 from ndg.runs.record import RunRecord
 
@@ -18,6 +19,7 @@ def table(records: list[RunRecord]) -> Table:
     """One row per graph and split."""
     columns = {
         "name": Column("network", left=True),
+        "rule": Column("criterion", left=True),
         "split": Column("split", left=True),
         "examples": Column("examples"),
         "judged": Column("implications", "judged"),
@@ -25,7 +27,7 @@ def table(records: list[RunRecord]) -> Table:
         "recall": Column("recall", "mean", digits=4),
     }
     rows = [
-        {"name": record["name"], "split": split, **record.figure(f"results.edges.{split}")}
+        {"name": record["name"], "rule": criterion(record), "split": split, **record.figure(f"results.edges.{split}")}
         for record in records
         for split in ("train", "validation", "test")
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from analysis.log import main
+from ndg.report.summaries import criterion
 from ndg.report.tables import Column, Table
 from ndg.runs.record import RunRecord
 
@@ -22,11 +23,9 @@ def table(records: list[RunRecord]) -> Table:
     columns |= {name: Column(name.replace("_", " "), digits=2) for name in FIGURES}
     rows = []
     for record in records:
-        rule = dict(record.figure("results.graph.criterion"))
-        spelt = " ".join([str(rule.pop("name")), *(f"{key} {value:g}" for key, value in rule.items())])
         for kind in ("paper", "condensed"):
             figures = record.figure(f"results.graph.{kind}")
-            rows.append({"name": record["name"], "criterion": spelt, "graph": kind, **figures})
+            rows.append({"name": record["name"], "criterion": criterion(record), "graph": kind, **figures})
     note = "paper: literals as nodes, equivalent pairs taken out of the edges."
     return Table.of("graph figures", columns, rows, note=note)
 

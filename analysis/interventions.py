@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from analysis.log import main
+from ndg.report.summaries import criterion
 from ndg.report.tables import Column, Interval, Table
 from ndg.runs.record import RunRecord
 
@@ -16,6 +17,7 @@ def table(records: list[RunRecord]) -> Table:
     """One row per graph, intervention, split and control."""
     columns = {
         "name": Column("network", left=True),
+        "rule": Column("criterion", left=True),
         "intervention": Column("intervention", left=True),
         "split": Column("split", left=True),
         "control": Column("choice", left=True),
@@ -33,7 +35,8 @@ def table(records: list[RunRecord]) -> Table:
                 strong.add(len(rows))
                 for control, row in {"graph": figures, **figures["controls"]}.items():
                     ends = Interval(row["aligned"], row["aligned_low"], row["aligned_high"]) if row["n"] else None
-                    names = {"name": record["name"], "intervention": figures["intervention"], "split": split}
+                    names = {"name": record["name"], "rule": criterion(record)}
+                    names |= {"intervention": figures["intervention"], "split": split}
                     rows.append({**row, **names, "control": control, "aligned": ends})
     return Table.of("interventions", columns, rows, strong=frozenset(strong))
 

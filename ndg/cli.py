@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a failure, 2 a mistake in what was asked, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import signal
@@ -38,6 +39,11 @@ def main(
 
     A `program` other than ndg is a script for the one command that `arguments` begin with.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a terminal that cannot show a sign gets a question mark, not an error
+            stream.reconfigure(errors="replace")
     asked = _parse(_parser(program), sys.argv[1:] if arguments is None else list(arguments))
     _speak(asked)
     where = Locations.choose(asked.data or data, asked.runs or runs, store, asked.store)

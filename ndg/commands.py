@@ -80,7 +80,8 @@ def align(asked: Namespace, where: Locations) -> int:
             _print(asked, summaries.aligned(records), records)
         for record in records if not asked.json else []:
             for name in ("ndg.pdf", "report.html"):
-                print(f"{record['name']:12} {_near(record.folder / name)}")
+                if (record.folder / name).is_file():
+                    print(f"{record['name']:12} {_near(record.folder / name)}")
     return 0
 
 

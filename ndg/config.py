@@ -222,7 +222,7 @@ def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = ()) -> 
         raise ConfigError(f"{where} must hold keys and values at the top; got a {type(plain).__name__}")
     model = plain.get("model") or {}
     name = model.get("name", MLP.name) if isinstance(model, dict) else model
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise ConfigError(f"model.name must be a known model; got {name!r}; {nearest(str(name), MODELS)}")
     schema_of = Experiment(model=MODELS[name]())
     _match(plain, schema_of, "")
@@ -287,6 +287,7 @@ def _check(experiment: Experiment) -> None:
     rules = [
         (min(data.validation, data.test) > 0 and data.validation + data.test < 1, "data.validation, data.test",
          "fractions above 0 that leave examples to train on", (data.validation, data.test)),
+        (0 <= experiment.seed < 2**63, "seed", "at least 0 and below 2**63", experiment.seed),
         (train.epochs >= 1, "train.epochs", "at least 1", train.epochs),
         (train.batch_size >= 1, "train.batch_size", "at least 1", train.batch_size),
         (train.learning_rate > 0, "train.learning_rate", "above 0", train.learning_rate),

@@ -11,10 +11,18 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from ndg.activations.binarize import AUTO, BINARIZERS, Reservoir, as_tensor, binarize, choose
-from ndg.activations.compute import COMPUTE_BATCH, Batch, check_finite, compute_batches, fixed, forward
+from ndg.activations.compute import (
+    COMPUTE_BATCH,
+    Batch,
+    check_finite,
+    compute_batches,
+    fixed,
+    forward,
+    true_labels,
+)
 from ndg.activations.trace import Trace, find_layer, per_unit
 from ndg.bits.matrix import BitMatrix, BitMatrixBuilder
-from ndg.errors import DataError, LayerError, ShapeError
+from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.nodes import LayerUnits, NodeSpace
 from ndg.progress import bar
 
@@ -55,6 +63,8 @@ def extract(
     Raises LayerError for an unknown layer, an output of another shape, or NaN (naming layer and unit); DataError
     without examples.
     """
+    if not 0 < quantile < 1:
+        raise ConfigError(f"a quantile lies inside (0, 1); got {quantile}")
     if like is not None:
         if layers is not None:
             raise ShapeError("layers come from `like`; give layers or like, not both")
@@ -156,7 +166,7 @@ def _fill(
         if one.labels is None:
             known = False
         else:
-            correct += int((predicted.cpu() == one.labels.cpu()).sum())
+            correct += int((predicted.cpu() == true_labels(one.labels, one.count, nodes.labels)).sum())
     if not builder.examples:
         raise DataError("at least one example is needed; the loader gave none; check the split")
     return builder.finish(thresholds, binarizer=name, correct=correct if known else None)

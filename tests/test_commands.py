@@ -237,8 +237,9 @@ def test_a_mistake_exits_with_2_says_what_to_do_and_writes_nothing(words, messag
 def test_a_name_that_nothing_answers_to_is_refused_before_anything_is_written(home, override, message, capsys):
     folder, _, options = home
     before = set(folder.iterdir())
-    assert main(["align", "digits_mlp", *QUICK, *options, override]) == 2
-    assert message in capsys.readouterr().err
+    for dry in ([], ["--dry-run"]):
+        assert main(["align", "digits_mlp", *QUICK, *options, override, *dry]) == 2
+        assert message in capsys.readouterr().err
     assert set(folder.iterdir()) == before
 
 
@@ -292,6 +293,33 @@ def test_a_layer_that_does_not_exist_is_answered_with_the_nearest(home, capsys):
     assert "nearest: latent" in err
     for new in set(folder.iterdir()) - before:
         assert json.loads((new / "record.json").read_text())["status"] == "FAILED"
+
+
+def test_a_checkpoint_of_another_run_is_refused(home, capsys):
+    folder, uri, options = home
+    assert main(["train", "digits_mlp", *QUICK, "seed=9", *options]) == 0
+    with runs.open(uri) as log:
+        other, first = log.find({"kind": "train"})[0], log.find({"kind": "train"})[-1]
+    path = folder / first.id / "model.safetensors"
+    whole = path.read_bytes()
+    try:
+        path.write_bytes((folder / other.id / "model.safetensors").read_bytes())
+        assert main(["align", first.id, *options]) == 2
+        assert f"is not the network that run {first.id} logged: its sha256 differs" in capsys.readouterr().err
+    finally:
+        path.write_bytes(whole)
+
+
+def test_a_picture_that_takes_too_long_costs_the_picture_and_no_figure(home, capsys):
+    folder, _, options = home
+    loud = [option for option in options if option != "-q"]
+    quick = ["report.timeout=0.0001", "trial.interventions=Q", "importance.methods=[]", "--executor", "serial"]
+    assert main(["align", "digits_mlp", *QUICK[:2], *loud, *quick, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert "warning: no picture: layout by dot must end within 0.0001 s" in err
+    (record,) = json.loads(out)
+    assert (folder / record["_id"] / "report.html").is_file()
+    assert not (folder / record["_id"] / "ndg.pdf").exists()
 
 
 def test_a_truncated_checkpoint_is_refused(home, tmp_path, capsys):

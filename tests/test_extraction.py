@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from ndg.errors import DataError, LayerError, ShapeError
+from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.extraction import extract
 from ndg.nodes import LayerUnits, NodeSpace
 
@@ -110,3 +110,16 @@ def test_bad_requests_are_refused(net, data):
 def test_labels_are_optional(net, data):
     assert extract(net, [data[0]], layers=["1"]).correct is None
     assert np.array_equal(extract(net, [data[0]], layers=["1"]).words, extract(net, [data], layers=["1"]).words)
+
+
+@pytest.mark.parametrize("spoil", [lambda y: y[:, None], lambda y: y + 3, lambda y: y.float() + 0.7, lambda y: y - 1])
+def test_labels_that_are_not_one_class_per_example_are_refused(net, data, spoil):
+    with pytest.raises(DataError, match=r"true labels are one class from 0 to 4 per example; got torch"):
+        extract(net, [(data[0], spoil(data[1]))], layers=["1"])
+
+
+def test_a_batch_or_a_quantile_out_of_range_is_refused(net, data):
+    with pytest.raises(ConfigError, match="at least 1 example; got 0"):
+        extract(net, [data], layers=["1"], batch=0)
+    with pytest.raises(ConfigError, match=r"inside \(0, 1\); got 2"):
+        extract(net, [data], layers=["1"], quantile=2.0)

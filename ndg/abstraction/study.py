@@ -15,7 +15,7 @@ from ndg.abstraction.intervention import Intervention
 from ndg.abstraction.replay import Replay
 from ndg.abstraction.tally import Outcome, Tallies, Tally
 from ndg.activations.binarize import as_tensor, binarize
-from ndg.activations.compute import Batch, Inputs, check_finite, fixed, forward
+from ndg.activations.compute import Batch, Inputs, check_finite, fixed, forward, true_labels
 from ndg.activations.trace import Trace, per_unit
 from ndg.errors import DataError, ShapeError
 
@@ -123,10 +123,4 @@ def _rows(inputs: Inputs) -> int:
 def _true(study: Study, batch: Batch) -> Indices:
     if batch.labels is None:
         raise DataError("a trial needs the true labels; the loader gives inputs alone; give (inputs, labels)")
-    true = batch.labels.cpu().numpy().astype(np.int64)
-    if true.shape != (batch.count,) or true.min() < 0 or true.max() >= study.labels:
-        raise DataError(
-            f"true labels are one class from 0 to {study.labels - 1} per example; got shape {true.shape} with values "
-            f"{true.min()} to {true.max()}; check the data's classes against the network's"
-        )
-    return true
+    return true_labels(batch.labels, batch.count, study.labels).numpy().astype(np.int64)

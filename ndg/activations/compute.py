@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ndg.errors import DataError, LayerError, ShapeError
+from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 
 COMPUTE_BATCH = 256
 
@@ -38,6 +38,8 @@ def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH) -> Iterato
 
     The loader gives `(inputs, labels)`, inputs alone, or dictionaries of tensors in which `labels` is the true class.
     """
+    if size < 1:
+        raise ConfigError(f"a compute batch has at least 1 example; got {size}")
     held: list[tuple[dict[str, Tensor], int]] = []
     waiting = start = 0
     for columns in chain(map(_columns, loader), [None]):
@@ -111,6 +113,20 @@ def check_finite(values: Tensor, where: str, first_example: int) -> None:
             f"activations must be numbers; unit {unit} of {where!r} is NaN at example {first_example + example}; "
             "check the checkpoint and the inputs (a diverged training gives NaN weights)"
         )
+
+
+def true_labels(labels: Tensor, count: int, classes: int) -> Tensor:
+    """True classes on the CPU: one whole number from 0 to `classes - 1` for each of `count` examples, or DataError."""
+    true = labels.cpu()
+    whole = not (true.is_floating_point() or true.is_complex() or true.dtype == torch.bool)
+    if not whole or true.shape != (count,) or true.min() < 0 or true.max() >= classes:
+        came = f"{true.dtype} of shape {tuple(true.shape)}"
+        ends = f" with values {true.min().item()} to {true.max().item()}" if true.numel() and whole else ""
+        raise DataError(
+            f"true labels are one class from 0 to {classes - 1} per example; got {came}{ends}; "
+            "check the data's classes against the network's"
+        )
+    return true
 
 
 def _columns(batch: Any) -> dict[str, Tensor]:

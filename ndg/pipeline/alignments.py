@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,7 @@ from ndg.activations.compute import compute_batches, device_of, fixed, forward
 from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment, Store
 from ndg.data.examples import SPLITS, Splits
-from ndg.errors import ConfigError
+from ndg.errors import CheckpointError, ConfigError, RenderError
 from ndg.extraction import extract, latent_layer
 from ndg.graph.build import mine
 from ndg.graph.ndg import NDG
@@ -60,6 +61,7 @@ class Plan:
 def plan(target: Target, where: Locations) -> Plan:
     """What `run` would do. Reads data and network and runs one compute batch; writes nothing."""
     experiment = target.experiment
+    _check(experiment)
     model, splits = _network(target, where)
     settings = experiment.extract
     first = next(compute_batches(splits.train.loader(), settings.compute_batch))
@@ -109,7 +111,15 @@ def run(
 
 
 def _network(target: Target, where: Locations) -> tuple[nn.Module, Splits]:
-    model, _ = training.load_model(where.runs / target.run.id if not target.run.folder.is_dir() else target.run.folder)
+    folder = target.run.folder if target.run.folder.is_dir() else where.runs / target.run.id
+    model, _ = training.load_model(folder)
+    logged = {entry["path"]: entry["sha256"] for entry in target.run["artefacts"]}.get(training.MODEL)
+    with (folder / training.MODEL).open("rb") as file:
+        if logged not in (None, hashlib.file_digest(file, "sha256").hexdigest()):
+            raise CheckpointError(
+                f"{folder / training.MODEL} is not the network that run {target.run.id} logged: its sha256 differs; "
+                "put the logged file back, or train again"
+            )
     splits = data.load(where.place(target.experiment).data)
     same_data(target.run, splits)
     return model, splits
@@ -272,13 +282,18 @@ def _report(
     """The picture as PDF and SVG, and the report that holds everything on one page. `bits` are those of test."""
     limits = experiment.report
     look = Look(scores or None, None, limits.max_nodes, splits.class_names, experiment.name, None, limits.timeout)
-    for kind in ("pdf", "svg"):
-        one.artefact(atomic.write(one.folder / f"{pictures.NAME}.{kind}", REPORTS[kind](graph, look)))
-    drawn = (one.folder / f"{pictures.NAME}.svg").read_text(encoding="utf-8")
+    drawn: list[Picture] = []
+    try:
+        for kind in ("pdf", "svg"):
+            one.artefact(atomic.write(one.folder / f"{pictures.NAME}.{kind}", REPORTS[kind](graph, look)))
+        svg = (one.folder / f"{pictures.NAME}.svg").read_text(encoding="utf-8")
+        drawn = [Picture(look.drawing(graph).left_out, svg)]
+    except RenderError as error:  # a picture can be drawn again from the run, the figures cost more
+        log.warning("no picture: %s; `ndg render %s` draws it later", error, one.id)
     content = Report(
         title=f"What {experiment.name} says about itself",
         record={**one.record, "status": None},
-        pictures=[Picture(look.drawing(graph).left_out, drawn)],
+        pictures=drawn,
         edges=[{str(key): value for key, value in row.items()} for row in graph.evaluate(bits).to_dict("records")],
         rules=graph.rules(limit=40),
         config=experiment.to_yaml(),

@@ -8,7 +8,7 @@ from typing import Any
 from ndg.report.tables import Column, Interval, Table
 from ndg.runs.record import RunRecord
 
-CONTROLS = ("binarise", "random", "prototype_random", "prototype_surest")
+CONTROLS = ("random", "prototype_random", "prototype_surest")
 
 
 def plans(planned: Sequence[Any]) -> Table:
@@ -70,18 +70,20 @@ def aligned(records: Sequence[RunRecord]) -> Table:
     """One row per network and intervention: the rates on test (or the only split tried), each beside its controls."""
     columns = {
         "name": Column("network", left=True),
+        "rule": Column("criterion", left=True),
         "accuracy": Column("accuracy"),
         "implications": Column("implications"),
         "precision": Column("precision"),
         "intervention": Column("trial", left=True),
         "aligned": Column("aligned [95 %]"),
-        "prototype_surest": Column("surest"),
-        "prototype_random": Column("prototype"),
+        "prototype_surest": Column("prototype"),
+        "better": Column("better", left=True),
+        "prototype_random": Column("any"),
         "random": Column("random"),
-        "binarise": Column("binarised"),
+        "kept": Column("kept"),
         "set": Column("set", digits=1),
         "changed": Column("changed", digits=1),
-        "surest_changed": Column("surest's", digits=1),
+        "surest_changed": Column("prototype's", digits=1),
         "n": Column("n"),
     }
     rows = [row for record in records for row in _aligned(record)]
@@ -101,31 +103,52 @@ def _unimplied(record: RunRecord) -> str:
 NOTE = (
     "precision: mean precision of the implications on examples they were not mined from. aligned: share of the n "
     "correctly classified examples whose prediction becomes the drawn alternative class when the neurons that the "
-    "graph names are set (set: how many; changed: how many had the other value). Beside it, as many neurons set "
-    "without the graph's edges: the class prototype on its surest neurons (surest's: how many of these changed) "
-    "or on any, random booleans; binarised sets none. Where aligned is not above the prototype, the graph's "
-    "choice is no better than the class's usual state."
+    "graph names are set (set: how many; changed: how many had the other value). prototype: as many neurons set "
+    "to the alternative class's majority booleans without the graph's edges, on its surest neurons (prototype's: "
+    "how many changed) or on any. better: whether the 95 % interval of the difference to the better prototype "
+    "lies above 0; larger: the graph changes over 1.1 times as many. random: as many random booleans. kept: still "
+    "correct when the layer is binarised and nothing is set."
 )
+
+
+def criterion(record: RunRecord) -> str:
+    """The criterion of an align run, as in `paper 20`."""
+    rule = dict(record.figure("results.graph.criterion") or {})
+    return " ".join([str(rule.pop("name", "")), *(f"{value:.8g}" for value in rule.values())])
+
+
+def _better(figures: dict[str, Any]) -> str:
+    """Whether the graph's choice beats the better prototype by the paired interval, and whether it is larger."""
+    if not figures["neurons_set"] or figures["selectivity_low"] is None:
+        return "–"
+    if figures["selectivity_low"] <= 0:
+        return "no"
+    other = figures["controls"][figures["selectivity_control"]]["neurons_changed"]
+    return "yes, larger" if figures["neurons_changed"] > 1.1 * other else "yes"
 
 
 def _aligned(record: RunRecord) -> list[dict[str, Any]]:
     results = record["results"]
     rows: list[dict[str, Any]] = []
     for trial in results["trial"].values():
-        figures = trial.get("test") or next(iter(trial.values()))
+        split = "test" if "test" in trial else next(iter(trial))
+        figures = trial[split]
         controls = figures["controls"]
         first = not rows
         interval = _interval(figures)
         rows.append(
             {
                 "name": record["name"] if first else "",
-                "accuracy": results["accuracy"]["test"]["rate"] if first else "",
+                "rule": criterion(record) if first else "",
+                "accuracy": results["accuracy"][split]["rate"] if first else "",
                 "implications": results["graph"]["implications"] if first else "",
-                "precision": results["edges"]["test"]["precision"] if first else "",
+                "precision": results["edges"][split]["precision"] if first else "",
                 "intervention": figures["intervention"],
                 "split": figures["split"],
-                "aligned": interval,
-                **{name: controls[name]["aligned"] for name in CONTROLS},
+                "aligned": interval if figures["neurons_set"] else None,
+                **{name: controls[name]["aligned"] if figures["neurons_set"] else None for name in CONTROLS},
+                "better": _better(figures),
+                "kept": controls["binarise"]["unchanged"],
                 "set": figures["neurons_set"],
                 "changed": figures["neurons_changed"],
                 "surest_changed": controls["prototype_surest"]["neurons_changed"],

@@ -93,7 +93,8 @@ def _trials(record: Document) -> list[str]:
     """One sentence for each intervention on the last split tried, with its controls and a verdict."""
     told = []
     for trial in results(record, "trial").values():
-        split, figures = list(trial.items())[-1]
+        split = next((name for name in ("test", "validation") if name in trial), next(iter(trial)))
+        figures = trial[split]
         if figures["aligned"] is None or not figures["neurons_set"]:
             told.append(figures.get("words", ""))
             continue

@@ -12,6 +12,7 @@ from ndg.runs.record import RunRecord, moment, span
 
 VALIDATION = "results.train.validation_accuracy"
 TEST = "results.train.test_accuracy"
+OWN = "results.accuracy.{}.rate"  # what an align run measured itself
 ALIGNED = "results.trial.q.test.aligned"
 
 HEADINGS = ("id", "kind", "name", "status", "age", "validation", "test", "aligned")
@@ -85,6 +86,11 @@ def flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield path, item
 
 
+def _first(*values: Any) -> Any:
+    """The first value that is known."""
+    return next((value for value in values if value is not None), None)
+
+
 def _row(record: RunRecord, trained: RunRecord, now: datetime) -> Row:
     age = span(max(0.0, (now - moment(record["started"])).total_seconds()))
     return Row(
@@ -93,8 +99,8 @@ def _row(record: RunRecord, trained: RunRecord, now: datetime) -> Row:
         name=record["name"],
         status=record.state(now),
         age=age,
-        validation=_fraction(trained.figure(VALIDATION)),
-        test=_fraction(trained.figure(TEST)),
+        validation=_fraction(_first(trained.figure(VALIDATION), record.figure(OWN.format("validation")))),
+        test=_fraction(_first(trained.figure(TEST), record.figure(OWN.format("test")))),
         aligned=_fraction(record.figure(ALIGNED)),
     )
 

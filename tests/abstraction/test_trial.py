@@ -382,7 +382,9 @@ def test_examples_and_labels_are_needed(model, graph, executor):
         trial(model, graph, [], executor=executor)
     with pytest.raises(DataError, match="needs the true labels; the loader gives inputs alone"):
         trial(model, graph, [inputs], executor=executor)
-    with pytest.raises(DataError, match=r"one class from 0 to 2 per example; got shape \(60,\) with values 1 to 3"):
+    with pytest.raises(
+        DataError, match=r"one class from 0 to 2 per example; got torch.int64 of shape \(60,\) with values 1 to 3"
+    ):
         trial(model, graph, [(inputs, true + 1)], executor=executor)
 
 
