@@ -67,7 +67,7 @@ def consequences(graph: NDG, label: Literal) -> frozenset[Literal]:
 def causes(graph: NDG, label: Literal) -> frozenset[Literal]:
     """The forward closure of a label and all its ancestors: that of the label alone when it has none.
 
-    The label itself belongs to the set, as in the 2022 experiments; often no neuron alone implies a class.
+    The label itself belongs to the set: often no literal implies a class, and Q would set nothing.
     """
     return graph.closure({label} | graph.ancestors(label)).literals
 
