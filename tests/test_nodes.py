@@ -10,12 +10,16 @@ from ndg.nodes import LayerUnits, NodeSpace
 
 names = st.lists(st.from_regex(r"[a-z][a-z0-9]{0,4}(\.[a-z0-9]{1,4}){0,2}", fullmatch=True), max_size=4, unique=True)
 spaces = st.builds(
-    lambda labels, layers, units: NodeSpace(
-        labels, tuple(LayerUnits(n, u) for n, u in zip(layers, units, strict=False) if n != "label")
+    lambda labels, layers, units, readings, concepts: NodeSpace(
+        labels,
+        tuple(LayerUnits(*x) for x in zip(layers, units, readings, strict=False) if x[0] not in ("label", "concept")),
+        tuple(concepts),
     ),
     st.integers(0, 5),
     names,
     st.lists(st.integers(1, 7), min_size=4, max_size=4),
+    st.lists(st.sampled_from(["unit", "max", "every"]), min_size=4, max_size=4),
+    st.lists(st.text(min_size=1, max_size=6) | st.sampled_from(["~a", "a:1", "3", "label:0"]), max_size=4, unique=True),
 )
 
 
@@ -27,12 +31,37 @@ def test_every_node_goes_to_its_name_and_back(space):
         assert where.start + space.unit(node) == node < where.stop
         for value in (True, False):
             assert space.literal(space.text(Literal(node, value))) == Literal(node, value)
-    assert len(set(space.nodes())) == len(space) == space.labels + space.neurons
+    assert len(set(space.nodes())) == len(space) == space.labels + space.neurons + len(space.concepts)
+    in_groups = [(name, node) for name, where in space.groups for node in range(where.start, where.stop)]
+    assert in_groups == [(space.layer(node), node) for node in range(len(space))]
+    assert [space.is_concept(node) for node in range(len(space))] == [n == "concept" for n, _ in in_groups]
+    assert space.without_concepts == NodeSpace(space.labels, space.layers)
 
 
 @given(spaces)
 def test_a_node_space_survives_its_document(space):
     assert NodeSpace.from_dict(space.to_dict()) == space
+
+
+def test_a_document_of_the_first_version_is_still_read_and_still_written():
+    document = {"labels": 2, "layers": [["a.b", 3], ["c", 1]]}
+    space = NodeSpace.from_dict(document)
+    assert space == NodeSpace(2, (LayerUnits("a.b", 3, "unit"), LayerUnits("c", 1)))
+    assert space.to_dict() == document
+    pooled = NodeSpace(2, (LayerUnits("a.b", 3, "max"),), ("has wings",))
+    assert pooled.to_dict() == {"labels": 2, "layers": [["a.b", 3, "max"]], "concepts": ["has wings"]}
+
+
+def test_concepts_come_last_and_are_called_by_name():
+    space = NodeSpace(2, (LayerUnits("a.b", 1),), ("has wings", "beak: long"))
+    assert list(space.nodes()) == ["label:0", "label:1", "a.b:0", "concept:has wings", "concept:beak: long"]
+    assert space.slice("concept") == slice(3, 5)
+    assert (space.neurons, space.layer(4), space.unit(4)) == (1, "concept", 1)
+    assert space.literal("~concept:beak: long") == Literal(4, False)
+    assert space.groups == (("label", slice(0, 2)), ("a.b", slice(2, 3)), ("concept", slice(3, 5)))
+    assert space.without_concepts.slice("concept") == slice(3, 3)
+    with pytest.raises(GraphError, match="no concept 'has wing' in this graph; nearest: has wings"):
+        space.index("concept:has wing")
 
 
 def test_labels_come_first_and_layers_in_order():
@@ -58,5 +87,9 @@ def test_a_wrong_name_is_answered_with_the_nearest_or_the_range():
 def test_two_layers_of_one_name_are_refused():
     with pytest.raises(ShapeError, match="different names"):
         NodeSpace(2, (LayerUnits("a", 3), LayerUnits("a", 3)))
-    with pytest.raises(ShapeError, match="none of them 'label'"):
-        NodeSpace(2, (LayerUnits("label", 3),))
+    for taken in ("label", "concept"):
+        with pytest.raises(ShapeError, match="none of them 'label' or 'concept'"):
+            NodeSpace(2, (LayerUnits(taken, 3),))
+    for wrong in (("a", "a"), ("a", "")):
+        with pytest.raises(ShapeError, match=r"concepts of one node space have different names, none of them empty"):
+            NodeSpace(2, (), wrong)

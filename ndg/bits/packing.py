@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
+
 import numpy as np
-from jaxtyping import Bool, UInt64
+from jaxtyping import Bool, Float, Float32, Float64, Shaped, UInt64
+
+LINE = 8  # words of a cache line
+AT_ONCE = 1 << 18  # bytes copied at once of values that do not lie row by row
+WORTH_THREADS = 1 << 22  # bytes below which starting threads costs more than it saves
 
 
 def tail_mask(examples: int) -> np.uint64:
@@ -12,20 +19,97 @@ def tail_mask(examples: int) -> np.uint64:
     return np.uint64((1 << used) - 1 if used else 0xFFFFFFFFFFFFFFFF)
 
 
-def pack(values: Bool[np.ndarray, "example node"], words: UInt64[np.ndarray, "node word"], start: int) -> None:
-    """Set the bits of examples `start`, `start + 1`, ... in `words`, whose bits there are zero."""
-    count = len(values)
-    if not count:
-        return
-    shift, first = start % 64, start // 64
-    padded = np.zeros((-(-(shift + count) // 64) * 64, values.shape[1]), np.bool_)
-    padded[shift : shift + count] = values
-    packed = np.packbits(padded, axis=0, bitorder="little")
-    packed = np.ascontiguousarray(packed.T).view("<u8").astype(np.uint64, copy=False)
-    words[:, first : first + packed.shape[1]] |= packed
+def zeros(nodes: int, words: int) -> UInt64[np.ndarray, "node word"]:
+    """Words of zero bits; every row starts a cache line and fills whole ones, with zeros that the shape leaves out."""
+    stride = -(-words // LINE) * LINE
+    flat = np.zeros(nodes * stride + LINE, np.uint64)
+    skip = -flat.ctypes.data % (8 * LINE) // 8
+    return flat[skip : skip + nodes * stride].reshape(nodes, stride)[:, :words]
+
+
+def pack(
+    values: Bool[np.ndarray, "example node"],
+    words: UInt64[np.ndarray, "node word"],
+    start: int,
+    threads: int | None = None,
+) -> None:
+    """Set the bits of examples `start`, `start + 1`, ... in `words`; earlier bits stay, later ones of their words go.
+
+    `threads` is by default that of numba, for batches that are worth it; the bits are the same with any.
+    """
+    from ndg.bits import kernel
+
+    for first, part in _parts(values):
+        at, raw = start + first, part.view(np.uint8)
+        _run(partial(kernel.pack, raw, words, at), raw, at, threads)
+
+
+def pack_above(
+    values: Float[np.ndarray, "example unit"],
+    thresholds: Float64[np.ndarray, " unit"],
+    words: UInt64[np.ndarray, "unit word"],
+    start: int,
+    threads: int | None = None,
+) -> None:
+    """As `pack` of `values > thresholds`, compared as if in float64, without making those booleans."""
+    from ndg.bits import kernel
+
+    single, cut = values.dtype == np.float32, cuts(thresholds)
+    for first, part in _parts(values, 0 if single else AT_ONCE):
+        at = start + first
+        if single:
+            _run(partial(kernel.above, part, cut, words, at), part, at, threads)
+        else:
+            pack(part.astype(np.float64, copy=False) > thresholds, words, at, threads)
+
+
+def cuts(thresholds: Float64[np.ndarray, " unit"]) -> Float32[np.ndarray, " unit"]:
+    """The largest float32 at most each threshold: a float32 is above the one exactly when it is above the other."""
+    with np.errstate(over="ignore", under="ignore"):
+        cut = thresholds.astype(np.float32)
+        return np.where(cut > thresholds, np.nextafter(cut, np.float32(-np.inf)), cut)
+
+
+def place(source: UInt64[np.ndarray, "node word"], words: UInt64[np.ndarray, "node wider"], start: int) -> None:
+    """Set the bits from `start` on to those of `source`, row by row; as in `pack`, earlier bits stay."""
+    from ndg.bits import kernel
+
+    kernel.place(source, words, start)
 
 
 def unpack(words: UInt64[np.ndarray, "node word"], examples: int) -> Bool[np.ndarray, "node example"]:
     """The booleans of the first `examples` examples, one row per node."""
     raw = np.ascontiguousarray(words).astype("<u8", copy=False).view(np.uint8)
-    return np.unpackbits(raw, axis=1, count=examples, bitorder="little").astype(np.bool_)
+    return np.unpackbits(raw, axis=1, count=examples, bitorder="little").view(np.bool_)
+
+
+def _parts(values: Shaped[np.ndarray, "example node"], most: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+    """`values` row after row in memory, in parts where that takes a copy or where `most` bytes are asked for."""
+    if not values.flags.c_contiguous:
+        most = AT_ONCE
+    step = max(most // max(values.shape[1] * values.itemsize, 1) // 64 * 64, 64) if most else max(len(values), 1)
+    for first in range(0, len(values), step):
+        yield first, np.ascontiguousarray(values[first : first + step])
+
+
+def _run(
+    work: Callable[[int, int], None], values: Shaped[np.ndarray, "example node"], start: int, threads: int | None
+) -> None:
+    """Do all tasks of packing `values`, in ranges over threads where there is enough to do."""
+    from ndg.bits.kernel import GROUP, STRIPE
+
+    examples, nodes = values.shape
+    tasks = -(-(start % 64 + examples) // (64 * GROUP)) * -(-nodes // STRIPE)
+    if threads is None:
+        import numba
+
+        threads = numba.get_num_threads() if values.nbytes >= WORTH_THREADS else 1
+    threads = max(min(threads, tasks), 1)
+    if threads == 1:
+        work(0, tasks)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    ends = [tasks * part // threads for part in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, ends[:-1], ends[1:]))

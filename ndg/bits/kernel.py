@@ -1,0 +1,157 @@
+"""Booleans and activations, as they come, into 64-bit words: one pass, no transposed copy.
+
+A task is a stripe of nodes over up to eight words, that is 512 examples: its words are built in the first-level cache,
+byte by byte from eight examples at a time, and then stored, one cache line per node. A task writes words that no other
+task touches, so ranges of tasks run on threads. One explicit signature each, so that the compiled code is found on disk
+by the next process.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numba import types
+
+STRIPE = 512  # nodes
+GROUP = 8  # words
+
+BOOLEANS = types.Array(types.uint8, 2, "C", readonly=True)
+ACTIVATIONS = types.Array(types.float32, 2, "C", readonly=True)
+CUTS = types.Array(types.float32, 1, "C", readonly=True)
+WORDS = types.Array(types.uint64, 2, "A")
+READ = types.Array(types.uint64, 2, "A", readonly=True)
+BYTES = types.Array(types.uint8, 2, "C")
+TILE = types.Array(types.uint64, 2, "C")
+
+
+@numba.njit(types.void(BYTES, TILE, types.int64, types.int64), cache=True, nogil=True, boundscheck=False)
+def _join(octets, tile, word, wide):
+    """Eight bytes of each node, the first in the lowest bits, as its word."""
+    into = tile[word, :wide]
+    b0, b1, b2, b3 = octets[0, :wide], octets[1, :wide], octets[2, :wide], octets[3, :wide]
+    b4, b5, b6, b7 = octets[4, :wide], octets[5, :wide], octets[6, :wide], octets[7, :wide]
+    for u in range(wide):
+        low = np.uint32(b0[u]) | np.uint32(b1[u]) << 8 | np.uint32(b2[u]) << 16 | np.uint32(b3[u]) << 24
+        high = np.uint32(b4[u]) | np.uint32(b5[u]) << 8 | np.uint32(b6[u]) << 16 | np.uint32(b7[u]) << 24
+        into[u] = np.uint64(low) | np.uint64(high) << 32
+
+
+@numba.njit(
+    types.void(TILE, WORDS, types.int64, types.int64, types.int64, types.int64, types.int64),
+    cache=True,
+    nogil=True,
+    boundscheck=False,
+)
+def _store(tile, words, node, wide, word, count, kept):
+    """The words of a task to their place, after the lowest `kept` bits of the first."""
+    mask = (np.uint64(1) << np.uint64(kept)) - np.uint64(1)
+    for u in range(wide):
+        words[node + u, word] = words[node + u, word] & mask | tile[0, u]
+        for w in range(1, count):
+            words[node + u, word + w] = tile[w, u]
+
+
+@numba.njit(
+    types.void(BOOLEANS, WORDS, types.int64, types.int64, types.int64), cache=True, nogil=True, boundscheck=False
+)
+def pack(values, words, start, first, last):
+    """Tasks `first` to `last` of setting the bits of examples `start`, `start + 1`, ... in `words`."""
+    count, nodes = values.shape
+    shift, origin = start % 64, start // 64
+    blocks, stripes = (shift + count + 63) // 64, (nodes + STRIPE - 1) // STRIPE
+    octets, tile = np.empty((8, STRIPE), np.uint8), np.empty((GROUP, STRIPE), np.uint64)
+    for task in range(first, last):
+        left, top = task % stripes * STRIPE, task // stripes * GROUP
+        wide, high = min(STRIPE, nodes - left), min(GROUP, blocks - top)
+        for block in range(high):
+            for eighth in range(8):
+                row = (top + block) * 64 + eighth * 8 - shift
+                into = octets[eighth, :wide]
+                if row >= 0 and row + 8 <= count:
+                    x0, x1 = values[row, left : left + wide], values[row + 1, left : left + wide]
+                    x2, x3 = values[row + 2, left : left + wide], values[row + 3, left : left + wide]
+                    x4, x5 = values[row + 4, left : left + wide], values[row + 5, left : left + wide]
+                    x6, x7 = values[row + 6, left : left + wide], values[row + 7, left : left + wide]
+                    for u in range(wide):
+                        into[u] = (
+                            np.uint8(x0[u] != 0)
+                            | np.uint8(x1[u] != 0) << 1
+                            | np.uint8(x2[u] != 0) << 2
+                            | np.uint8(x3[u] != 0) << 3
+                            | np.uint8(x4[u] != 0) << 4
+                            | np.uint8(x5[u] != 0) << 5
+                            | np.uint8(x6[u] != 0) << 6
+                            | np.uint8(x7[u] != 0) << 7
+                        )
+                else:
+                    into[:] = 0
+                    for bit in range(max(0, -row), min(8, count - row)):
+                        x = values[row + bit, left : left + wide]
+                        for u in range(wide):
+                            into[u] |= np.uint8(x[u] != 0) << bit
+            _join(octets, tile, block, wide)
+        _store(tile, words, left, wide, origin + top, high, shift if top == 0 else 0)
+
+
+@numba.njit(
+    types.void(ACTIVATIONS, CUTS, WORDS, types.int64, types.int64, types.int64),
+    cache=True,
+    nogil=True,
+    boundscheck=False,
+)
+def above(values, cuts, words, start, first, last):
+    """Tasks `first` to `last` of setting the bits of examples `start`, ... where a value is above its node's cut."""
+    count, nodes = values.shape
+    shift, origin = start % 64, start // 64
+    blocks, stripes = (shift + count + 63) // 64, (nodes + STRIPE - 1) // STRIPE
+    octets, tile = np.empty((8, STRIPE), np.uint8), np.empty((GROUP, STRIPE), np.uint64)
+    for task in range(first, last):
+        left, top = task % stripes * STRIPE, task // stripes * GROUP
+        wide, high = min(STRIPE, nodes - left), min(GROUP, blocks - top)
+        cut = cuts[left : left + wide]
+        for block in range(high):
+            for eighth in range(8):
+                row = (top + block) * 64 + eighth * 8 - shift
+                into = octets[eighth, :wide]
+                if row >= 0 and row + 8 <= count:
+                    x0, x1 = values[row, left : left + wide], values[row + 1, left : left + wide]
+                    x2, x3 = values[row + 2, left : left + wide], values[row + 3, left : left + wide]
+                    x4, x5 = values[row + 4, left : left + wide], values[row + 5, left : left + wide]
+                    x6, x7 = values[row + 6, left : left + wide], values[row + 7, left : left + wide]
+                    for u in range(wide):
+                        into[u] = (
+                            np.uint8(x0[u] > cut[u])
+                            | np.uint8(x1[u] > cut[u]) << 1
+                            | np.uint8(x2[u] > cut[u]) << 2
+                            | np.uint8(x3[u] > cut[u]) << 3
+                            | np.uint8(x4[u] > cut[u]) << 4
+                            | np.uint8(x5[u] > cut[u]) << 5
+                            | np.uint8(x6[u] > cut[u]) << 6
+                            | np.uint8(x7[u] > cut[u]) << 7
+                        )
+                else:
+                    into[:] = 0
+                    for bit in range(max(0, -row), min(8, count - row)):
+                        x = values[row + bit, left : left + wide]
+                        for u in range(wide):
+                            into[u] |= np.uint8(x[u] > cut[u]) << bit
+            _join(octets, tile, block, wide)
+        _store(tile, words, left, wide, origin + top, high, shift if top == 0 else 0)
+
+
+@numba.njit(types.void(READ, WORDS, types.int64), cache=True, nogil=True, boundscheck=False)
+def place(source, words, start):
+    """Set the bits from `start` on to those of `source`, row by row; those before `start` stay."""
+    rows, count = source.shape
+    shift, origin, end = np.uint64(start % 64), start // 64, words.shape[1]
+    mask, rest = (np.uint64(1) << shift) - np.uint64(1), np.uint64(64) - shift
+    for i in range(rows):
+        if shift == 0:
+            for w in range(count):
+                words[i, origin + w] = source[i, w]
+        elif count:
+            words[i, origin] = words[i, origin] & mask | source[i, 0] << shift
+            for w in range(1, count):
+                words[i, origin + w] = source[i, w - 1] >> rest | source[i, w] << shift
+            if origin + count < end:
+                words[i, origin + count] = source[i, count - 1] >> rest
