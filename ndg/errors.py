@@ -2,7 +2,7 @@
 
     NDGError
       UserError (exit 2)      ConfigError  DataError  LayerError  ShapeError  BitsError  GraphError
-                              CheckpointError  RunNotFoundError  MissingPackageError
+                              CheckpointError  RunNotFoundError  MissingPackageError  BudgetError
       FailureError (exit 1)   StoreError  RenderError  OutputError  WorkerError
 
 A message states the rule, what was expected, what came, and the next step.
@@ -60,6 +60,10 @@ class RunNotFoundError(UserError):
 
 class MissingPackageError(UserError):
     """An optional package is needed for what was asked."""
+
+
+class BudgetError(UserError):
+    """More implications hold than were asked to be kept."""
 
 
 class FailureError(NDGError, RuntimeError):

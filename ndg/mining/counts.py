@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64, UInt64
+from jaxtyping import Int64
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import ShapeError
@@ -54,26 +53,6 @@ class Contingency:
 
 def count(bits: BitMatrix, rows: slice = slice(None), columns: slice = slice(None)) -> Contingency:
     """Counts of the pairs of the nodes `rows` with the nodes `columns`, by default of all with all."""
-    on = bits.on()
-    return _count(bits.words, on, bits.examples, rows, columns)
+    from ndg.mining.counters import Packed
 
-
-def tiles(bits: BitMatrix, edge: int = 512) -> Iterator[tuple[int, int, Contingency]]:
-    """Counts of all pairs with row before column or in the same tile, as tiles of `edge` nodes a side, each with the
-    numbers of its first row and column."""
-    on = bits.on()
-    for top in range(0, len(bits.nodes), edge):
-        for left in range(top, len(bits.nodes), edge):
-            rows, columns = slice(top, top + edge), slice(left, left + edge)
-            yield top, left, _count(bits.words, on, bits.examples, rows, columns)
-
-
-def _count(
-    words: UInt64[np.ndarray, "node word"], on: Int64[np.ndarray, " node"], examples: int, rows: slice, columns: slice
-) -> Contingency:
-    from ndg.mining.kernel import count_tile
-
-    row_on, column_on = on[rows], on[columns]
-    both = np.zeros((len(row_on), len(column_on)), np.int64)
-    count_tile(np.ascontiguousarray(words[rows]), np.ascontiguousarray(words[columns]), both)
-    return Contingency(both, row_on, column_on, examples)
+    return Packed.of([bits]).count(rows, columns)

@@ -19,7 +19,8 @@ class Implications:
 
     An implication and its contrapositive share their exceptions, and both are present. `on` counts the examples on
     which a node is on; `with_label[c, i]` those on which class c is predicted and node i is on. `constants` are the
-    literals that nearly always hold; they take part in no implication.
+    literals that nearly always hold; they take part in no implication. `tests` is the number of pairs of an implication
+    and its contrapositive that were judged.
     """
 
     nodes: NodeSpace
@@ -34,6 +35,7 @@ class Implications:
     thresholds: Float64[np.ndarray, " neuron"]
     binarizer: str
     bits_digest: str
+    tests: int = 0
 
     def __post_init__(self) -> None:
         if not len(self.antecedents) == len(self.consequents) == len(self.exceptions):

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import ShapeError
-from ndg.mining.counts import count, tiles
+from ndg.mining.counts import count
 from ndg.nodes import NodeSpace
 from tests.references import mining as slow
 
@@ -54,13 +54,17 @@ def test_counts_of_other_nodes_do_not_add_up():
 
 @pytest.mark.parametrize("examples", [1, 63, 64, 65, 1000])
 @pytest.mark.parametrize("nodes", [1, 3, 4, 5, 8, 33])
-def test_tiles_of_every_size_cover_the_upper_triangle_once(examples, nodes):
+def test_counts_of_every_part_of_the_pairs_agree(examples, nodes):
     values = np.random.default_rng(0).random((examples, nodes)) < 0.4
     expected = values.T.astype(np.int64) @ values
-    for edge in (1, 3, 4, 7, 64):
-        seen = np.zeros((nodes, nodes), int)
-        for top, left, counts in tiles(packed(values), edge):
-            rows, columns = counts.both.shape
-            seen[top : top + rows, left : left + columns] += 1
-            assert (counts.both == expected[top : top + rows, left : left + columns]).all()
-        assert (np.triu(seen) == np.triu(np.ones_like(seen))).all()
+    for rows in (slice(0, nodes), slice(0, 1), slice(nodes // 2, nodes)):
+        for columns in (slice(0, nodes), slice(nodes // 3, nodes)):
+            assert (count(packed(values), rows, columns).both == expected[rows, columns]).all()
+
+
+@pytest.mark.parametrize("shape", [(130, 300, 1), (70, 520, 33), (5, 3, 66_000)])
+def test_sides_that_fill_several_strips_panels_and_depths(shape):
+    height, width, examples = shape
+    values = np.random.default_rng(1).random((examples, height + width)) < 0.5
+    both = count(packed(values), slice(0, height), slice(height, height + width)).both
+    assert (both == values[:, :height].T.astype(np.int64) @ values[:, height:]).all()

@@ -92,18 +92,6 @@ def test_every_implication_stands_with_its_contrapositive_and_the_counts_are_tho
         assert support == both.sum()
 
 
-def test_tiles_do_not_change_what_is_found(monkeypatch):
-    from ndg.mining import counts, miner
-
-    values = np.random.default_rng(1).random((300, 40)) < 0.3
-    values[:, 20] = values[:, 3]
-    whole = as_dict(find(packed(values, 5), alpha=1.5))
-    for edge in (1, 3, 7, 16):
-        monkeypatch.setattr(miner, "tiles", lambda bits, edge=edge: counts.tiles(bits, edge))
-        assert as_dict(find(packed(values, 5), alpha=1.5)) == whole
-    assert whole
-
-
 def test_in_a_binary_task_one_label_is_not_the_other():
     values = np.zeros((100, 3), bool)
     values[:50, 0], values[50:, 1] = True, True

@@ -1,7 +1,12 @@
 """When an approximate implication holds. A new criterion is one file and one line here.
 
 A criterion judges the pair {p -> q, ~q -> ~p} once: both implications enter, or neither. It sees the number of
-exceptions n(p and ~q), the margins n(p) and n(~q), and the number of examples n.
+exceptions n(p and ~q), the margins n(p) and n(~q), and the number of examples n. The support of the pair is the smaller
+margin.
+
+A criterion may have more than its two methods: a property `sieve`, a cheap necessary condition; `stricter()`, the next
+one to propose where too much holds; and `fit(pairs) -> Criterion`, for one that must see all candidate pairs before it
+judges any.
 """
 
 from __future__ import annotations
@@ -14,9 +19,26 @@ from jaxtyping import Bool, Int64
 
 from ndg.errors import ConfigError, nearest
 from ndg.mining.criteria.confidence import Confidence
+from ndg.mining.criteria.fisher import Fisher
+from ndg.mining.criteria.given import Given
 from ndg.mining.criteria.paper import Paper
+from ndg.mining.criteria.ratio import Ratio
+from ndg.mining.criteria.sieve import Sieve, sieve_of
+from ndg.mining.criteria.wilson import Wilson
 
-Counts = Int64[np.ndarray, "*pair"]
+__all__ = [
+    "CRITERIA",
+    "Confidence",
+    "Criterion",
+    "Fisher",
+    "Given",
+    "Paper",
+    "Ratio",
+    "Sieve",
+    "Wilson",
+    "criterion",
+    "sieve_of",
+]
 
 
 @runtime_checkable
@@ -24,7 +46,11 @@ class Criterion(Protocol):
     """A predicate on counts; `to_dict` gives its name and parameters for the record."""
 
     def holds(
-        self, exceptions: Counts, antecedent: Counts, negation: Counts, examples: int
+        self,
+        exceptions: Int64[np.ndarray, "*pair"],
+        antecedent: Int64[np.ndarray, "*#pair"],
+        negation: Int64[np.ndarray, "*#pair"],
+        examples: int,
     ) -> Bool[np.ndarray, "*pair"]:
         """Whether p -> q and its contrapositive hold, given n(p and ~q), n(p), n(~q) and n."""
 
@@ -33,14 +59,32 @@ class Criterion(Protocol):
 
 CRITERIA: dict[str, Callable[..., Criterion]] = {
     "paper": lambda alpha=20.0, **_: Paper(float(alpha)),
+    "ratio": lambda alpha=20.0, **_: Ratio(float(alpha)),
     "confidence": lambda confidence=0.95, support=10, **_: Confidence(float(confidence), int(support)),
+    "wilson": lambda bound=0.95, **_: Wilson(float(bound)),
+    "fisher": lambda q=0.05, confidence=0.95, support=10, threshold=None, tests=0, rejections=0, **_: Fisher(
+        float(q), float(confidence), int(support), threshold, int(tests), int(rejections)
+    ),
 }
 
 
-def criterion(name: str | Criterion, **parameters: Any) -> Criterion:
-    """The criterion of that name with the parameters that it reads; a criterion passes through."""
-    if not isinstance(name, str):
+def criterion(name: str | Criterion | Callable[..., Any], **parameters: Any) -> Criterion:
+    """The criterion of that name with the parameters that it reads.
+
+    A criterion passes through; any other callable judges the counts itself, as `Given` says.
+    """
+    if isinstance(name, str):
+        if name not in CRITERIA:
+            raise ConfigError(
+                f"criterion.name must be a known criterion; got {name!r}; {nearest(name, CRITERIA)}; "
+                "from Python any callable will do"
+            )
+        return CRITERIA[name](**parameters)
+    if isinstance(name, Criterion):
         return name
-    if name not in CRITERIA:
-        raise ConfigError(f"criterion.name must be a known criterion; got {name!r}; {nearest(name, CRITERIA)}")
-    return CRITERIA[name](**parameters)
+    if callable(name):
+        return Given(name)
+    raise ConfigError(
+        "a criterion is a name, an object with holds and to_dict, or a callable (exceptions, antecedent, negation, "
+        f"examples) -> booleans; got {name!r} of {type(name).__name__}"
+    )

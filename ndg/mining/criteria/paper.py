@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from ndg.errors import ConfigError
+from ndg.mining.criteria.sieve import Sieve
+
+
+def allowance(
+    antecedent: Int64[np.ndarray, "*#pair"], negation: Int64[np.ndarray, "*#pair"], examples: int, alpha: float
+) -> Float64[np.ndarray, "*#pair"]:
+    """Exceptions allowed where one in `alpha` of those expected under independence is: `n(p) n(~q) / (n alpha)`.
+
+    A product of counts is rounded once and does not overflow.
+    """
+    return antecedent.astype(np.float64) * negation / (examples * alpha)
+
+
+def check_alpha(alpha: float) -> None:
+    if not 1 < alpha < inf:
+        raise ConfigError(
+            "criterion.alpha must be above 1, or independent nodes would imply each other, and finite; "
+            f"got {alpha}; 20 is usual"
+        )
 
 
 @dataclass(frozen=True)
@@ -16,16 +36,18 @@ class Paper:
     """At most one exception for every `alpha` expected under independence, where that allowance exceeds one example.
 
     The allowance is `n(p) n(~q) / (n alpha)`. It bounds the precision of p -> q on the mined examples from below by
-    `1 - P(~q) / alpha`, so high precision there carries no information; held-out precision does.
+    `1 - P(~q) / alpha`, so high precision there carries no information; held-out precision does. The rule is symmetric
+    in the margins n(p) and n(~q): an implication and its contrapositive have one allowance.
     """
 
     alpha: float = 20.0
 
     def __post_init__(self) -> None:
-        if not self.alpha > 1:
-            raise ConfigError(
-                f"criterion.alpha must be above 1, or independent nodes would imply each other; got {self.alpha}"
-            )
+        check_alpha(self.alpha)
+
+    @property
+    def sieve(self) -> Sieve:
+        return Sieve(product=1 / self.alpha, floor=1.0)
 
     def holds(
         self,
@@ -34,8 +56,12 @@ class Paper:
         negation: Int64[np.ndarray, "*#pair"],
         examples: int,
     ) -> Bool[np.ndarray, "*pair"]:
-        allowance = (antecedent * negation) / (examples * self.alpha)
-        return (exceptions <= allowance) & (allowance > 1)
+        allowed = allowance(antecedent, negation, examples, self.alpha)
+        return (exceptions <= allowed) & (allowed > 1)
+
+    def stricter(self) -> Paper:
+        """The next one to try where too much holds."""
+        return Paper(self.alpha * 1.25)
 
     def to_dict(self) -> dict[str, Any]:
         return {"name": "paper", "alpha": float(self.alpha)}

@@ -1,0 +1,48 @@
+"""A criterion made of any function of the counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from ndg.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Given:
+    """What `function(exceptions, antecedent, negation, examples)` says of each pair, as one boolean per pair.
+
+    The margins broadcast against the exceptions. The function judges the pair {p -> q, ~q -> ~p} once. It runs on
+    finished counts, never inside compiled code, and no sieve spares it a pair.
+    """
+
+    function: Callable[..., Any]
+
+    def holds(
+        self,
+        exceptions: Int64[np.ndarray, "*pair"],
+        antecedent: Int64[np.ndarray, "*#pair"],
+        negation: Int64[np.ndarray, "*#pair"],
+        examples: int,
+    ) -> Bool[np.ndarray, "*pair"]:
+        answer = np.asarray(self.function(exceptions, antecedent, negation, examples))
+        if answer.dtype != bool or answer.shape != exceptions.shape:
+            raise ConfigError(
+                f"a criterion gives one boolean per pair: {self.name} must return booleans of shape "
+                f"{exceptions.shape}; got {answer.dtype} of shape {answer.shape}; compare whole arrays and join with &"
+            )
+        return answer
+
+    @property
+    def name(self) -> str:
+        """Where the function is defined."""
+        function = self.function
+        named = function if hasattr(function, "__qualname__") else type(function)
+        return f"{named.__module__}.{named.__qualname__}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": "callable", "function": self.name}

@@ -1,0 +1,118 @@
+"""Counts of pairs by matrix products of zeros and ones, for accelerators.
+
+Tiles of packed bits are unpacked on the device to int8 and multiplied with int32 sums (`torch._int_mm`), or, where a
+device has no such product, to float32, whose sums are whole numbers and exact up to 2**24 examples at a time. Both give
+the same integers as counting bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from ndg.bits.matrix import BitMatrix
+from ndg.errors import ConfigError
+from ndg.mining.counters import Packed, Survivors, Words, margins
+from ndg.mining.counts import Contingency
+from ndg.mining.criteria.sieve import SLACK, Sieve
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WORDS_AT_ONCE = 1024  # 65,536 examples of 4,096 nodes unpack to 256 MiB
+MULTIPLE = 32  # integer products want sides of whole blocks
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """Counts on a torch device, over the examples of all `shards`, whose counts add."""
+
+    shards: tuple[Words, ...]
+    on: Int64[np.ndarray, " node"]
+    examples: int
+    device: str
+    edge: int = 4096
+
+    @classmethod
+    def of(cls, shards: Sequence[BitMatrix], device: str) -> Dense:
+        import torch
+
+        kind = torch.device(device).type
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise ConfigError(f"--device {device} needs a GPU that torch can use; got none; use --device cpu")
+        packed = Packed.of(shards)
+        return cls(packed.shards, packed.on, packed.examples, device, 4096 if kind != "cpu" else 1024)
+
+    def count(self, rows: slice, columns: slice) -> Contingency:
+        both = self._both(rows, columns).cpu().numpy()
+        return Contingency(both, self.on[rows], self.on[columns], self.examples)
+
+    def survivors(self, rows: slice, columns: slice, varies: Bool[np.ndarray, " node"], sieve: Sieve) -> Survivors:
+        import torch
+
+        first, second = (
+            torch.from_numpy(margins(self.on[part], varies[part], self.examples)).to(self.device)
+            for part in (rows, columns)
+        )
+        both = self._both(rows, columns)
+        together = both.double()
+        inside = torch.ones_like(both, dtype=torch.bool).triu(rows.start - columns.start + 1)
+        found = []
+        for kind in range(4):
+            p, q = kind >> 1, kind & 1
+            exceptions = together if q == 0 else first[1][:, None] - together
+            if p == 0:
+                exceptions = second[1 - q][None, :] - exceptions
+            passes = inside & _passes(exceptions, first[p][:, None], second[1 - q][None, :], sieve, self.examples)
+            i, j = passes.nonzero(as_tuple=True)
+            found.append((i, j, torch.full_like(i, kind), both[i, j]))
+        up, across, kinds, counts = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
+        order = np.lexsort((kinds, across, up))
+        first_nodes, second_nodes = rows.start + up[order], columns.start + across[order]
+        return Survivors(
+            first_nodes.astype(np.int32), second_nodes.astype(np.int32), kinds[order].astype(np.int32), counts[order]
+        )
+
+    def _both(self, rows: slice, columns: slice) -> Tensor:
+        import torch
+
+        height, width = len(self.on[rows]), len(self.on[columns])
+        both = torch.zeros(height, width, dtype=torch.int64, device=self.device)
+        for words in self.shards:
+            for start in range(0, words.shape[1], WORDS_AT_ONCE):
+                part = slice(start, start + WORDS_AT_ONCE)
+                first = self._unpack(words[rows, part])
+                second = first if rows == columns else self._unpack(words[columns, part])
+                both += _product(first, second)[:height, :width]
+        return both
+
+    def _unpack(self, words: np.ndarray) -> Tensor:
+        """Zeros and ones `[node, example]` as int8, the nodes padded to whole blocks."""
+        import torch
+
+        raw = np.zeros((-(-len(words) // MULTIPLE) * MULTIPLE, words.shape[1]), "<u8")
+        raw[: len(words)] = words
+        packed = torch.from_numpy(raw.view(np.uint8)).to(self.device)
+        shifts = torch.arange(8, dtype=torch.uint8, device=self.device)
+        return (packed[:, :, None] >> shifts & 1).to(torch.int8).flatten(1)
+
+
+def _product(first: Tensor, second: Tensor) -> Any:
+    import torch
+
+    if first.device.type in ("cpu", "cuda"):
+        return torch._int_mm(first, second.T)
+    return (first.float() @ second.float().T).long()
+
+
+def _passes(exceptions: Tensor, antecedent: Tensor, negation: Tensor, sieve: Sieve, examples: int) -> Tensor:
+    import torch
+
+    allowed = antecedent * negation * (sieve.product / examples) * (1 + SLACK)
+    margin = torch.minimum(antecedent, negation)
+    within = exceptions <= margin * (sieve.margin * (1 + SLACK)) + SLACK
+    return (exceptions <= allowed) & (allowed >= sieve.floor) & within & (margin >= sieve.support)

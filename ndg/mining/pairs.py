@@ -1,0 +1,100 @@
+"""Which pairs of nodes are candidates for an implication."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from ndg.errors import ConfigError, nearest
+from ndg.literal import Literal
+from ndg.nodes import CONCEPT, LABEL, NodeSpace
+
+CONSTANT = 1e-4
+"""A node is constant when its rate of being on is below this or above one minus this (Hu & Tian 2022)."""
+
+PAIRS = ("all", "between", "within")
+
+Pairs = str | Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The pairs of nodes that are judged: both vary, and their groups (labels, layers, concepts) may be joined.
+
+    Two labels imply each other's negation trivially, and two concepts say nothing of the network. Of such pairs only
+    equivalences are kept (`observed` tells their groups), and they do not count as tests.
+    """
+
+    varies: Bool[np.ndarray, " node"]
+    group: Int64[np.ndarray, " node"]
+    allowed: Bool[np.ndarray, "group group"]
+    observed: Bool[np.ndarray, " group"]
+
+    @property
+    def tests(self) -> int:
+        """Number of implication pairs {p -> q, ~q -> ~p} among them; four for each pair of nodes."""
+        size = np.bincount(self.group[self.varies], minlength=len(self.observed)).astype(object)
+        within = sum(int(s * (s - 1) // 2) for s in size[self.allowed.diagonal() & ~self.observed])
+        between = sum(int(size[a] * size[b]) for a, b in zip(*np.nonzero(np.triu(self.allowed, 1)), strict=True))
+        return 4 * (within + between)
+
+    def mask(self, rows: slice, columns: slice) -> Bool[np.ndarray, "row column"]:
+        """The tests of one tile: candidates with the row's node before the column's, pairs of labels left out."""
+        g, h = self.group[rows], self.group[columns]
+        mask = self.varies[rows, None] & self.varies[None, columns] & self.allowed[g[:, None], h[None, :]]
+        mask &= ~(self.observed[g][:, None] & (g[:, None] == h[None, :]))
+        first, second = np.arange(rows.start, rows.start + len(g)), np.arange(columns.start, columns.start + len(h))
+        return mask & (first[:, None] < second[None, :])
+
+    def tiles(self, edge: int) -> Iterator[tuple[slice, slice]]:
+        """Rows and columns of the tiles, `edge` nodes a side, that hold a candidate, each pair of nodes in one tile."""
+        size = len(self.group)
+        parts = [slice(start, min(start + edge, size)) for start in range(0, size, edge)]
+        present = [np.unique(self.group[part][self.varies[part]]) for part in parts]
+        for i, rows in enumerate(parts):
+            for j in range(i, len(parts)):
+                if self.allowed[np.ix_(present[i], present[j])].any():
+                    yield rows, parts[j]
+
+
+def candidates(nodes: NodeSpace, on: Int64[np.ndarray, " node"], examples: int, pairs: Pairs = "all") -> Candidates:
+    """The candidates among nodes that are on for so many of the examples.
+
+    `pairs` is `all`, `between` (different layers), `within` (one layer), or pairs of layer names, `label` and `concept`
+    among them: `[("encoder", "decoder"), ("label", "decoder")]`.
+    """
+    names = [name for name, _ in nodes.groups]
+    group = np.zeros(len(nodes), np.int64)
+    for number, (_, where) in enumerate(nodes.groups):
+        group[where] = number
+    same = np.eye(len(names), dtype=np.bool_)
+    if isinstance(pairs, str):
+        if pairs not in PAIRS:
+            raise ConfigError(
+                f"mining.pairs is {', '.join(PAIRS)} or pairs of layers; got {pairs!r}; {nearest(pairs, PAIRS)}"
+            )
+        allowed = {"all": np.ones_like(same), "between": ~same, "within": same}[pairs]
+    else:
+        allowed = np.zeros_like(same)
+        for pair in pairs:
+            if isinstance(pair, str) or len(pair) != 2:
+                raise ConfigError(f"a pair of layers has two names, such as ('encoder', 'label'); got {pair!r}")
+            for name in pair:
+                if name not in names:
+                    raise ConfigError(f"mining.pairs names layers of the network; got {name!r}; {nearest(name, names)}")
+            first, second = map(names.index, pair)
+            allowed[first, second] = allowed[second, first] = True
+    return Candidates(
+        varies=(on >= CONSTANT * examples) & (on <= (1 - CONSTANT) * examples),
+        group=group,
+        allowed=allowed,
+        observed=np.array([name in (LABEL, CONCEPT) for name in names], dtype=np.bool_),
+    )
+
+
+def constants(varies: Bool[np.ndarray, " node"], on: Int64[np.ndarray, " node"], examples: int) -> tuple[Literal, ...]:
+    """The literals that (nearly) always hold."""
+    return tuple(Literal(int(node), bool(2 * on[node] > examples)) for node in np.flatnonzero(~varies))

@@ -1,0 +1,122 @@
+"""Significance among very many tests: false discovery rate by Benjamini & Hochberg 1995.
+
+With m tests, the rule rejects every p-value up to the largest p with p <= R(p) q / m, where R(p) counts the p-values up
+to p. It keeps the expected share of false rejections at or below q for independent tests and many dependent ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from ndg.errors import ConfigError
+from ndg.mining.implications import Implications
+
+BINS = 17
+OCTAVES = 40
+
+
+class Window(Protocol):
+    """P-values counted by the integers that their bit patterns are: `below` a window, and in `bins` of 2^shift in it.
+
+    `tests` counts all of them, above the window too.
+    """
+
+    tests: int
+
+    @property
+    def below(self) -> int: ...
+
+    @property
+    def bins(self) -> Int64[np.ndarray, " bin"]: ...
+
+
+def step_up(look: Callable[[int, int, int], Window], q: float) -> tuple[float, int, int]:
+    """Threshold, number of tests and number of rejections of Benjamini & Hochberg at level `q`, exactly.
+
+    `look(low, high, shift)` counts all p-values afresh, seen through a window from the bit pattern `low` to `high`. The
+    first look, 40 octaves below q in some 80,000 bins, decides every bin but those that the line R q / m crosses; only
+    these are looked into again, the highest first. No p-value is kept. Those up to the threshold are rejected; it is 0
+    where none is.
+    """
+    lowest, highest = _pattern(q * 2.0**-OCTAVES), _pattern(q) + 4  # q tests / tests may round above q
+    tests = 0
+
+    def search(low: int, high: int) -> tuple[float, int] | None:
+        nonlocal tests
+        shift = max(0, (high - low).bit_length() - BINS)
+        seen = look(low, high, shift)
+        tests = seen.tests
+        full = np.flatnonzero(seen.bins)
+        first = low + (full << shift)
+        last = np.minimum(first + (1 << shift) - 1, high)
+        rank = seen.below + np.cumsum(seen.bins)[full]
+        if low == lowest and seen.below:  # elsewhere the bins of the look before hold what lies below
+            first, last, rank = np.r_[0, first], np.r_[low - 1, last], np.r_[seen.below, rank]
+        bound = rank * q / max(tests, 1)
+        least, largest = first.view(np.float64), last.view(np.float64)
+        for i in np.flatnonzero(least <= bound)[::-1]:
+            if largest[i] <= bound[i]:
+                return float(largest[i]), int(rank[i])
+            found = search(int(first[i]), int(last[i]))
+            if found:
+                return found
+        return None
+
+    threshold, rejections = search(lowest, highest) or (0.0, 0)
+    return threshold, tests, rejections
+
+
+def _pattern(value: float) -> int:
+    return int(np.float64(value).view(np.int64))
+
+
+def q_values(p_values: Float64[np.ndarray, " found"], tests: int) -> Float64[np.ndarray, " found"]:
+    """Upper bounds of the Benjamini-Hochberg q-values of some of `tests` tests, in [0, 1].
+
+    The q-value of a test is the least level at which the rule rejects it: the minimum of p m / R(p) over all p-values
+    at or above its own. Here every test counts in m, but R counts only the p-values given, the others being unknown. So
+    the value is never too small; it is exact when every test is given.
+    """
+    if tests < len(p_values):
+        raise ConfigError(f"{len(p_values):,} p-values come from at least as many tests; got {tests:,}")
+    ordered = np.sort(p_values)
+    rank = np.searchsorted(ordered, ordered, side="right")
+    least = np.minimum.accumulate((ordered * tests / rank)[::-1])[::-1]
+    return np.minimum(least[np.searchsorted(ordered, p_values)], 1.0)
+
+
+def edge_significance(
+    implications: Implications,
+) -> tuple[Float64[np.ndarray, " edge"], Float64[np.ndarray, " edge"]]:
+    """P-value and q-value of every implication, those of its contrapositive too.
+
+    The p-value is the chance of so few exceptions if antecedent and consequent were independent, the q-value an upper
+    bound as `q_values` gives, and at most the level of the `fisher` criterion where that found the edges. The q-value
+    is NaN for edges between two labels or two concepts, which were not tests, and where the number of tests is unknown.
+    """
+    from ndg.mining.hypergeometric import lower_tail
+
+    nodes, antecedents, consequents = implications.nodes, implications.antecedents, implications.consequents
+    holds = implications.holds
+    p = lower_tail(implications.exceptions, holds[antecedents], holds[consequents ^ 1], implications.examples)
+    group = np.zeros(len(nodes), np.int64)
+    group[: nodes.labels] = 1
+    group[len(nodes) - len(nodes.concepts) :] = 2
+    one, other = group[antecedents >> 1], group[consequents >> 1]
+    tested = (one == 0) | (one != other)
+    once = tested & (antecedents >> 1 < consequents >> 1)  # of an implication and its contrapositive, one
+    q = np.full(len(p), np.nan)
+    if not implications.tests:
+        return p, q
+    ranked = q_values(p[once], implications.tests)
+    if implications.criterion.get("name") == "fisher":
+        ranked = np.minimum(ranked, implications.criterion["q"])
+    keys = antecedents.astype(np.int64) * (2 * len(nodes)) + consequents
+    mirrored = (consequents ^ 1).astype(np.int64) * (2 * len(nodes)) + (antecedents ^ 1)
+    q[once] = ranked
+    q[np.searchsorted(keys, mirrored[once])] = ranked
+    return p, q

@@ -1,0 +1,81 @@
+"""A Ray cluster of two nodes on this machine, one of which is killed while it counts; run by test_cluster.py.
+
+Prints the implications found in one process, those found on the cluster, and how many tasks were begun and not ended.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import ray
+from ray.cluster_utils import Cluster
+
+from ndg import executors
+from ndg.bits.matrix import BitMatrix
+from ndg.mining import counters, miner
+from ndg.nodes import LayerUnits, NodeSpace
+
+MARKS = Path(sys.argv[1])
+
+
+def slowly(mining, tiles):
+    """The work of a worker, with a mark at its begin and at its end; on the doomed node it lasts until the end."""
+    node = ray.get_runtime_context().get_node_id()
+    mark = MARKS / f"{node}-{os.getpid()}-{tiles[0]}"
+    mark.with_suffix(".begun").touch()
+    time.sleep(10 if node == (MARKS / "doomed").read_text() else 0.1)
+    found = miner.alone(mining, tiles)
+    mark.with_suffix(".ended").touch()
+    return found
+
+
+def unfinished(node):
+    """Marks of the tasks that this node began and did not end."""
+    begun, ended = ({path.stem for path in MARKS.glob(f"{node}*.{what}")} for what in ("begun", "ended"))
+    return begun - ended
+
+
+def facts(implications):
+    columns = (implications.antecedents, implications.consequents, implications.exceptions)
+    return [column.tolist() for column in columns]
+
+
+def main():
+    values = np.random.default_rng(0).random((640, 240)) < 0.4
+    values[:, ::2] |= values[:, 1::2]
+    bits = BitMatrix.from_bool(values, NodeSpace(0, (LayerUnits("x", 240),)))
+    miner.TASKS = 12
+    counters.EDGE = 24
+    alone = facts(miner.find(bits, alpha=2))
+
+    store = {"object_store_memory": 100 << 20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **store})
+    try:
+        doomed = cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
+        (MARKS / "doomed").write_text(doomed.node_id)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
+        executor = executors.ray(timeout=120.0)
+
+        def total(work, shared, tasks, label, **how):
+            def until_one_node_is_lost():
+                for number, task in enumerate(tasks):
+                    if number == 4:
+                        while not unfinished(doomed.node_id):
+                            time.sleep(0.02)
+                        cluster.remove_node(doomed, allow_graceful=False)
+                    yield task
+
+            return executor.total(slowly, shared, until_one_node_is_lost(), label, **how)
+
+        together = facts(miner.find(bits, alpha=2, total=total))
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    print(json.dumps({"alone": alone, "together": together, "lost": len(unfinished(doomed.node_id))}))
+
+
+if __name__ == "__main__":
+    main()

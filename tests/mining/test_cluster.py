@@ -1,0 +1,43 @@
+"""Tiles counted by the workers of Ray: the same implications, also when a node is lost on the way."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from ndg import executors
+from ndg.bits.matrix import BitMatrix
+from ndg.discovery import mine, sweep
+from ndg.nodes import LayerUnits, NodeSpace
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_workers_find_the_same(ray_session, monkeypatch):
+    monkeypatch.setattr("ndg.mining.counters.EDGE", 16)
+    values = np.random.default_rng(0).random((300, 70)) < 0.4
+    values[:, ::2] |= values[:, 1::2]
+    bits = BitMatrix.from_bool(values, NodeSpace(3, (LayerUnits("x", 67),)))
+    alone = sweep(bits, [1.2, 3], executor="serial")
+    together = sweep(bits, [1.2, 3], executor=executors.ray(timeout=120.0))
+    assert alone == together
+    assert len(alone[0]) > len(alone[1]) > 10
+    assert mine(bits, alpha=1.2, executor="ray") == alone[0]
+
+
+def test_a_lost_node_costs_time_and_nothing_else(tmp_path):
+    script = Path(__file__).parent / "lost_node.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["lost"] > 0, "the node was killed while it counted nothing, so nothing was proved"
+    assert told["together"] == told["alone"]
+    assert len(told["alone"][0]) > 100
