@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from ndg.errors import OutputError
@@ -12,10 +14,29 @@ from ndg.errors import OutputError
 REMEDY = "free space, or choose a folder that can be written to"
 
 
-def write(path: str | os.PathLike[str], content: bytes | str, *, parents: bool = True, remedy: str = REMEDY) -> Path:
+def write(
+    path: str | os.PathLike[str],
+    content: bytes | str | Iterable[bytes | str],
+    *,
+    parents: bool = True,
+    remedy: str = REMEDY,
+) -> Path:
     """The path, with the content in it and on the disk; whoever reads it finds the old file or the new one whole.
 
-    `parents` makes missing folders. Raises OutputError, which ends in `remedy`, where it cannot be written.
+    Content in parts is written as it comes. `parents` makes missing folders. Raises OutputError, which ends in
+    `remedy`, where it cannot be written.
+    """
+    with writing(path, parents=parents, remedy=remedy) as file:
+        for part in [content] if isinstance(content, bytes | str) else content:
+            file.write(part if isinstance(part, bytes) else part.encode("utf-8"))
+    return Path(path)
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str], *, parents: bool = True, remedy: str = REMEDY) -> Iterator[BinaryIO]:
+    """A file to write to, which becomes `path` when the block ends, and is gone when it does not end well.
+
+    Raises OutputError as `write` does, also for an OSError within the block.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
@@ -23,7 +44,7 @@ def write(path: str | os.PathLike[str], content: bytes | str, *, parents: bool =
         if parents:
             path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
-            file.write(content if isinstance(content, bytes) else content.encode("utf-8"))
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -32,4 +53,3 @@ def write(path: str | os.PathLike[str], content: bytes | str, *, parents: bool =
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-    return path

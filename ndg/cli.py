@@ -24,7 +24,7 @@ from ndg.runs.provenance import mask
 
 EXECUTORS = ("auto", "serial", "ray")
 DEVICES = ("auto", "cpu", "cuda")
-FORMATS = ("pdf", "svg", "png", "dot", "graphml", "json")
+FORMATS = ("pdf", "svg", "png", "dot", "graphml", "gexf", "json", "csv", "parquet")
 
 
 def main(

@@ -39,3 +39,36 @@ def test_a_folder_that_is_not_there_or_is_a_file_is_an_output_error(tmp_path):
     with pytest.raises(OutputError, match="cannot be written"):
         atomic.write(tmp_path / "file" / "x", "")
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_disk_that_fills_halfway_through_the_parts_leaves_the_old_file(tmp_path):
+    path = atomic.write(tmp_path / "file", "old")
+
+    def parts():
+        yield "new" * 10**6
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match=r"file cannot be written: No space left on device; free space"):
+        atomic.write(path, parts())
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+    assert atomic.write(path, (f"{number}\n" for number in range(3))).read_text() == "0\n1\n2\n"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), ValueError("no number")])
+def test_a_block_that_does_not_end_well_leaves_the_old_file_and_its_error(tmp_path, stop):
+    path = atomic.write(tmp_path / "file", "old")
+
+    def stopped():
+        with atomic.writing(path) as file:
+            file.write(b"new")
+            raise stop
+
+    with pytest.raises(type(stop)):
+        stopped()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+    with atomic.writing(path) as file:
+        file.write(b"new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"

@@ -6,6 +6,7 @@ through others. The worst pair tells how much that costs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,9 @@ from ndg.graph.edges import mined, mutual
 from ndg.literal import Literal
 from ndg.mining.implications import Implications
 
-ROWS_AT_ONCE = 256
+ROWS_AT_ONCE, WORDS_AT_ONCE = 256, 64
+WAYS = 1 << 24  # members times known pairs of a class up to which the ways between all members are found
+THROUGH = 8
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class ClassAgreement:
     """A class of equivalent literals: `direct` of its `pairs` pairs imply each other without a third.
 
     `worst` is the smallest share of examples, over all pairs, on which both have the same truth value. If not `exact`
-    it is a lower bound: of some pair the counts are not known from the implications.
+    it is a lower bound: of some pair the counts are not known from the implications. NaN without any examples.
     """
 
     members: tuple[Literal, ...]
@@ -62,35 +65,50 @@ def agreements(
     counts, both_ways = mined(implications), mutual(implications)
     differ = np.maximum(2 * counts.exceptions + counts.consequent - counts.antecedent, 0)
 
-    found = []
+    found: list[ClassAgreement] = []
+    known: dict[tuple[int, ...], tuple[int, bool]] = {}  # by nodes: a class and its mirror image agree alike
     ends = np.searchsorted(member[tails[inside]], np.arange(len(classes) + 1))
     for number, literals in enumerate(classes):
         edges = inside[ends[number] : ends[number + 1]]
-        direct = int(both_ways[edges].sum()) // 2
-        if bits is not None:
-            most, exact, examples = _most_counted(bits, literals), True, bits.examples
-        else:
-            most, exact = _most_bounded(len(literals), place[tails[edges]], place[heads[edges]], differ[edges])
-            examples = implications.examples
-        found.append(ClassAgreement(literals, direct, 1 - min(most, examples) / max(examples, 1), exact))
+        of = tuple(literal.node for literal in literals)
+        if of not in known and bits is not None:
+            known[of] = _most_counted(bits, literals), True
+        elif of not in known:
+            known[of] = _most_bounded(len(literals), place[tails[edges]], place[heads[edges]], differ[edges])
+        most, exact = known[of]
+        examples = implications.examples if bits is None else bits.examples
+        worst = 1 - min(most, examples) / examples if examples else math.nan
+        found.append(ClassAgreement(literals, int(both_ways[edges].sum()) // 2, worst, exact and examples > 0))
     return tuple(found)
 
 
 def _most_counted(bits: BitMatrix, literals: tuple[Literal, ...]) -> int:
-    """The most examples on which two of the literals differ."""
-    rows = bits.words[[literal.node for literal in literals]]
+    """The most examples on which two of the literals differ, counted for a tile of pairs at a time."""
+    from ndg.graph.pairs import add_unlike
+
+    rows = np.array([literal.node for literal in literals])
     values = np.array([literal.value for literal in literals])
     most = 0
-    for i in range(len(literals) - 1):
-        unlike = np.bitwise_count(rows[i + 1 :] ^ rows[i]).sum(axis=1, dtype=np.int64)
-        most = max(most, int(np.where(values[i + 1 :] == values[i], unlike, bits.examples - unlike).max()))
+    for top in range(0, len(rows), ROWS_AT_ONCE):
+        for left in range(0, top + 1, ROWS_AT_ONCE):
+            above, beside = slice(top, top + ROWS_AT_ONCE), slice(left, left + ROWS_AT_ONCE)
+            unlike = np.zeros((len(rows[above]), len(rows[beside])), np.int64)
+            for start in range(0, bits.words.shape[1], WORDS_AT_ONCE):
+                part = bits.words[:, start : start + WORDS_AT_ONCE]
+                add_unlike(np.ascontiguousarray(part[rows[above]]), np.ascontiguousarray(part[rows[beside]]), unlike)
+            same = values[above, None] == values[None, beside]
+            most = max(most, int(np.where(same, unlike, bits.examples - unlike).max()))
     return most
 
 
 def _most_bounded(
     size: int, tails: Int64[np.ndarray, " edge"], heads: Int64[np.ndarray, " edge"], differ: Int64[np.ndarray, " edge"]
 ) -> tuple[int, bool]:
-    """The most examples on which two of `size` literals can differ, and whether the implications give every pair."""
+    """The most examples on which two of `size` literals can differ, and whether the implications give every pair.
+
+    All pairs of a large class would take hours: there the ways through the literal of most implications, or through
+    another of those tried, bound them all.
+    """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import dijkstra
 
@@ -102,6 +120,11 @@ def _most_bounded(
         return int(differ[known].max()), True
     lengths: Float64[np.ndarray, " edge"] = differ[known].astype(np.float64)
     graph = csr_array((lengths, (low[known], high[known])), shape=(size, size))
+    if size * len(known) > WAYS:
+        degree = np.bincount(np.concatenate([low[known], high[known]]), minlength=size)
+        through = np.argsort(-degree, kind="stable")[:THROUGH]
+        farthest = np.sort(dijkstra(graph, directed=False, indices=through), axis=1)[:, -2:]
+        return int(farthest.sum(axis=1).min()), False
     most = 0.0
     for start in range(0, size, ROWS_AT_ONCE):
         sources = np.arange(start, min(start + ROWS_AT_ONCE, size))

@@ -1,107 +1,132 @@
-"""What follows from what: reachability as one integer of bits per component, and the closure of a set of literals.
-
-Bit l of such an integer is the literal with code l, so that a union of sets is one `|` and the nodes that are both on
-and off are the even bits of `x & (x >> 1)`.
-"""
+"""What follows from what: the transitive reduction, and the closure of a set of literals along it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import compress
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from ndg.graph.condensation import Condensation
+from ndg.graph.condensation import Condensation, starts_of
 from ndg.literal import Literal
 
+BLOCK_BYTES = 16 << 20  # of bits of reachability at a time
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Closure:
-    """The literals that follow from some literals, themselves included, and the nodes that come out both on and off."""
+    """The literals that follow from some literals, themselves included, marked by code; sets are made when asked for.
 
-    literals: frozenset[Literal]
-    contradictions: frozenset[int]
+    Two closures over as many nodes are equal when they hold the same literals.
+    """
 
-    def __iter__(self) -> Iterator[Literal]:
-        return iter(self.literals)
+    marked: Bool[np.ndarray, " literal"]
 
-    def __len__(self) -> int:
-        return len(self.literals)
+    @cached_property
+    def literals(self) -> frozenset[Literal]:
+        return literals_of(self.marked)
 
-    def __contains__(self, literal: object) -> bool:
-        return literal in self.literals
+    @cached_property
+    def contradictions(self) -> frozenset[int]:
+        """The nodes that come out both on and off."""
+        return frozenset(np.flatnonzero(self.marked.reshape(-1, 2).all(axis=1)).tolist())
 
     @property
     def consistent(self) -> frozenset[Literal]:
         """The literals of the nodes that come out with one value only."""
         return frozenset(literal for literal in self.literals if literal.node not in self.contradictions)
 
+    def __iter__(self) -> Iterator[Literal]:
+        return iter(self.literals)
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self.marked))
+
+    def __contains__(self, literal: object) -> bool:
+        return isinstance(literal, Literal) and literal.code < len(self.marked) and bool(self.marked[literal.code])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Closure) and np.array_equal(self.marked, other.marked)
+
+    def __hash__(self) -> int:
+        return hash(self.marked.tobytes())
+
 
 @dataclass(frozen=True, eq=False)
 class Reachability:
-    """For each component the literals that it reaches, its members included, as bits; and which arcs are essential.
+    """The transitive reduction of a condensation, and the components from which some node follows both on and off.
 
     An arc is essential when no other path joins its ends: the essential arcs are the transitive reduction, which is
-    unique for an acyclic graph (Aho, Garey & Ullman 1972).
+    unique for an acyclic graph (Aho, Garey & Ullman 1972). Since the graph is skew-symmetric, x and ~x both follow from
+    c iff ~c follows from c.
     """
 
-    below: tuple[int, ...]
+    condensation: Condensation
     essential: Bool[np.ndarray, " arc"]
+    contradicting: Bool[np.ndarray, " component"]
+
+    @cached_property
+    def _reduced(self) -> tuple[Int64[np.ndarray, " start"], Int64[np.ndarray, " arc"]]:
+        tails, heads = self.condensation.tails[self.essential], self.condensation.heads[self.essential]
+        return starts_of(len(self.condensation), tails), heads
+
+    def below(self, codes: Int64[np.ndarray, " code"]) -> Bool[np.ndarray, " literal"]:
+        """The literals that follow from those with these codes, they included.
+
+        Nothing follows from a literal of a contradictory component but itself.
+        """
+        from ndg.graph.walks import follow
+
+        numbers = self.condensation.component[codes]
+        seen = np.zeros(len(self.condensation), np.bool_)
+        seen[numbers[~self.condensation.contradictory[numbers]]] = True
+        follow(*self._reduced, seen)
+        found = seen[self.condensation.component]
+        found[codes] = True
+        return found
 
 
-def reach(condensation: Condensation) -> Reachability:
-    """The reachability of all components, from the last in topological order to the first.
+def reach(condensation: Condensation, block_bytes: int = BLOCK_BYTES) -> Reachability:
+    """The reachability of all components.
 
-    Successors are visited in topological order: one that an earlier successor reaches is reached by a longer path, so
-    the arc to it is not essential and brings nothing new. Memory is at most one bit per literal and component.
+    What each component reaches is a row of bits, taken from the rows of its successors. Memory is bounded: components
+    are reached a block at a time, in topological order, so that the arcs into earlier blocks are known to be essential
+    or not, and those into later blocks do not matter.
     """
-    starts = np.searchsorted(condensation.tails, np.arange(len(condensation) + 1)).tolist()
-    heads = condensation.heads.tolist()
-    essential = bytearray(len(heads))
-    below = [0] * len(condensation)
-    members = condensation.members
-    for number in range(len(condensation) - 1, -1, -1):
-        covered = 0
-        for arc in range(starts[number], starts[number + 1]):
-            head = heads[arc]
-            if not (covered >> members[head][0]) & 1:
-                covered |= below[head]
-                essential[arc] = 1
-        below[number] = covered | bits_of(members[number])
-    return Reachability(tuple(below), np.frombuffer(essential, np.bool_))
+    from ndg.graph.walks import reach_block
+
+    count = len(condensation)
+    essential, contradicting = np.zeros(len(condensation.heads), np.bool_), np.zeros(count, np.bool_)
+    words = max(min(-(-count // 64), block_bytes // (8 * max(count, 1))), 1)
+    below = np.empty((count, words), np.uint64)
+    for low in range(0, count, 64 * words):
+        high = min(low + 64 * words, count)
+        reach_block(
+            condensation.starts,
+            condensation.heads,
+            condensation.mirror,
+            low,
+            high,
+            below,
+            essential,
+            contradicting,
+        )
+    return Reachability(condensation, essential, contradicting)
 
 
-def bits_of(codes: Iterable[int]) -> int:
-    """The set of these literal codes as bits of one integer."""
-    bits = 0
-    for code in codes:
-        bits |= 1 << code
-    return bits
+def literals_of(mask: Bool[np.ndarray, " literal"]) -> frozenset[Literal]:
+    """The literals whose codes are marked."""
+    return frozenset(compress(_literals(len(mask)), mask.tolist()))
 
 
-def codes_of(bits: int) -> Int64[np.ndarray, " code"]:
-    """The literal codes of a set, ascending; inverse of `bits_of`."""
-    raw = np.frombuffer(bits.to_bytes(-(-bits.bit_length() // 8), "little"), np.uint8)
-    return np.flatnonzero(np.unpackbits(raw, bitorder="little")).astype(np.int64)
+@lru_cache(maxsize=2)
+def _literals(count: int) -> tuple[Literal, ...]:
+    return tuple(map(Literal.of, range(count)))
 
 
-def literals_of(bits: int) -> frozenset[Literal]:
-    """The literals of a set."""
-    return frozenset(map(Literal.of, codes_of(bits).tolist()))
-
-
-def both_values(bits: int, nodes: int) -> int:
-    """The nodes of a set that are in it both on and off; node i is bit 2 i."""
-    return bits & (bits >> 1) & off_bits(nodes)
-
-
-def negate(bits: int, nodes: int) -> int:
-    """The negations of all literals of a set."""
-    off = off_bits(nodes)
-    return ((bits & off) << 1) | ((bits >> 1) & off)
-
-
-def off_bits(nodes: int) -> int:
-    """The literals of all nodes that are off: the even codes."""
-    return ((1 << (2 * nodes)) - 1) // 3
+def negated(mask: Bool[np.ndarray, " literal"]) -> Bool[np.ndarray, " literal"]:
+    """The negations of the literals marked."""
+    return mask.reshape(-1, 2)[:, ::-1].reshape(-1)

@@ -36,6 +36,18 @@ class Condensation:
         return len(self.level)
 
     @cached_property
+    def starts(self) -> Int64[np.ndarray, " start"]:
+        """Where the arcs of each component begin, and where the last end."""
+        return starts_of(len(self), self.tails)
+
+    @cached_property
+    def mirror(self) -> Int64[np.ndarray, " component"]:
+        """The component of the negations of each component's members; a contradictory one is its own."""
+        mirror = np.empty(len(self), np.int64)
+        mirror[self.component] = self.component[np.arange(len(self.component)) ^ 1]
+        return mirror
+
+    @cached_property
     def members(self) -> tuple[tuple[int, ...], ...]:
         """Literal codes of each component, ascending."""
         order = np.argsort(self.component, kind="stable")
@@ -67,8 +79,7 @@ def condense(literals: int, antecedents: Codes, consequents: Codes, *, bridge: b
     crossing = tails != heads
     if not bridge:
         crossing &= ~(contradictory[tails] | contradictory[heads])
-    keys = np.unique(tails[crossing] * count + heads[crossing])
-    tails, heads = keys // max(count, 1), keys % max(count, 1)
+    tails, heads = distinct(count, tails[crossing], heads[crossing])
 
     level = levels(count, tails, heads)
     first = np.full(count, literals, np.int64)
@@ -76,9 +87,20 @@ def condense(literals: int, antecedents: Codes, consequents: Codes, *, bridge: b
     order = np.lexsort((first, level))
     rank = np.empty(count, np.int64)
     rank[order] = np.arange(count)
-    tails, heads = rank[tails], rank[heads]
-    arcs = np.lexsort((heads, tails))
-    return Condensation(rank[labels], level[order], contradictory[order], tails[arcs], heads[arcs])
+    tails, heads = distinct(count, rank[tails], rank[heads])
+    return Condensation(rank[labels], level[order], contradictory[order], tails, heads)
+
+
+def distinct(nodes: int, tails: Codes, heads: Codes) -> tuple[Int64[np.ndarray, " arc"], Int64[np.ndarray, " arc"]]:
+    """The arcs, each once, sorted by tail and head."""
+    keys = np.sort(tails.astype(np.int64) * nodes + heads)
+    keys = keys[np.diff(keys, prepend=-1) > 0]
+    return keys // max(nodes, 1), keys % max(nodes, 1)
+
+
+def starts_of(nodes: int, tails: Codes) -> Int64[np.ndarray, " start"]:
+    """Where the arcs of each node begin in arcs sorted by tail, and where the last end."""
+    return np.concatenate([[0], np.cumsum(np.bincount(tails, minlength=nodes))]).astype(np.int64)
 
 
 def connected(nodes: int, tails: Codes, heads: Codes, connection: str) -> tuple[int, Int64[np.ndarray, " node"]]:
@@ -94,24 +116,12 @@ def connected(nodes: int, tails: Codes, heads: Codes, connection: str) -> tuple[
 
 
 def levels(nodes: int, tails: Codes, heads: Codes) -> Int64[np.ndarray, " node"]:
-    """Edges on the longest path that ends at each node of an acyclic graph (Kahn 1962, a whole level at a time)."""
-    order = np.argsort(tails, kind="stable")
-    targets = heads[order]
-    starts = np.searchsorted(tails[order], np.arange(nodes + 1))
-    waiting = np.bincount(heads, minlength=nodes)
-    level = np.full(nodes, -1, np.int64)
-    frontier = np.flatnonzero(waiting == 0)
-    depth = 0
-    while len(frontier):
-        level[frontier] = depth
-        lengths = starts[frontier + 1] - starts[frontier]
-        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        reached, times = np.unique(targets[np.repeat(starts[frontier], lengths) + within], return_counts=True)
-        waiting[reached] -= times
-        frontier = reached[waiting[reached] == 0]
-        depth += 1
-    if (level < 0).any():
-        raise GraphError(
-            f"levels exist in acyclic graphs only; {int((level < 0).sum())} nodes lie on or behind a cycle"
-        )
+    """Edges on the longest path that ends at each node of an acyclic graph."""
+    from ndg.graph.walks import longest
+
+    tails, heads = distinct(nodes, tails, heads)
+    level = np.empty(nodes, np.int64)
+    cyclic = longest(starts_of(nodes, tails), heads, level)
+    if cyclic:
+        raise GraphError(f"levels exist in acyclic graphs only; {cyclic} nodes lie on or behind a cycle")
     return level

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64, Int32, Int64
 
 from ndg.errors import GraphError
-from ndg.graph.condensation import Condensation
+from ndg.graph.condensation import Condensation, starts_of
 from ndg.literal import Literal
 from ndg.mining.implications import Implications
-from ndg.nodes import LABEL, NodeSpace
+from ndg.nodes import CONCEPT, LABEL, NodeSpace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,30 +72,38 @@ def contrapositives(implications: Implications) -> Int64[np.ndarray, " edge"]:
 
 def mutual(implications: Implications) -> Bool[np.ndarray, " edge"]:
     """Whether each implication holds in the other direction too: its ends are directly equivalent."""
-    keys = _keys(implications, implications.antecedents, implications.consequents)
-    where = _position(implications, implications.consequents, implications.antecedents)
-    mirrored = _keys(implications, implications.consequents, implications.antecedents)
-    return keys[np.minimum(where, len(keys) - 1)] == mirrored if len(keys) else np.zeros(0, np.bool_)
+    return _position(implications, implications.consequents, implications.antecedents) >= 0
 
 
-def _keys(implications: Implications, tails: np.ndarray, heads: np.ndarray) -> Int64[np.ndarray, " edge"]:
-    return tails.astype(np.int64) * (2 * len(implications.nodes)) + heads
+def _position(
+    implications: Implications, tails: Int32[np.ndarray, " edge"], heads: Int32[np.ndarray, " edge"]
+) -> Int64[np.ndarray, " edge"]:
+    """Where the implication of each head by each tail stands; -1 where there is none."""
+    from ndg.graph.walks import stand
 
-
-def _position(implications: Implications, tails: np.ndarray, heads: np.ndarray) -> Int64[np.ndarray, " edge"]:
-    keys = _keys(implications, implications.antecedents, implications.consequents)
-    return np.searchsorted(keys, _keys(implications, tails, heads)).astype(np.int64)
+    found = np.empty(len(tails), np.int64)
+    stand(
+        starts_of(2 * len(implications.nodes), implications.antecedents), implications.consequents, tails, heads, found
+    )
+    return found
 
 
 def strongest(implications: Implications, condensation: Condensation) -> Int64[np.ndarray, " arc"]:
     """For each arc between components the implication of highest precision, then highest support, then lowest codes."""
-    tails = condensation.component[implications.antecedents]
-    heads = condensation.component[implications.consequents]
-    counts = mined(implications)
-    order = np.lexsort((-counts.support, -np.nan_to_num(counts.precision, nan=-1.0), heads, tails))
-    keys = tails[order] * len(condensation) + heads[order]
-    arcs = condensation.tails * len(condensation) + condensation.heads
-    return order[np.searchsorted(keys, arcs)].astype(np.int64)
+    from ndg.graph.walks import strongest_edges
+
+    counts, best = mined(implications), np.empty(len(condensation.tails), np.int64)
+    strongest_edges(
+        condensation.starts,
+        condensation.heads,
+        condensation.component,
+        implications.antecedents,
+        implications.consequents,
+        np.nan_to_num(counts.precision, nan=-1.0),
+        counts.support,
+        best,
+    )
+    return best
 
 
 def keep(
@@ -107,7 +115,7 @@ def keep(
 ) -> Implications:
     """The implications that meet all bounds together with their contrapositives; the others leave in pairs.
 
-    `layers` keeps those with both ends in these layers or among the labels.
+    `layers` keeps those with both ends in these layers or among the labels; "concept" names the concepts.
     """
     for name, bound in (("min_precision", min_precision), ("min_recall", min_recall)):
         if bound is not None and not 0 <= bound <= 1:
@@ -139,12 +147,19 @@ def select(implications: Implications, kept: Bool[np.ndarray, " edge"]) -> Impli
 
 
 def restrict(implications: Implications, layers: Iterable[str], labels: bool = True) -> Implications:
-    """The implications among the units of these layers, and among the labels if wanted, over those nodes alone."""
+    """The implications among the units of these layers, and among the labels if wanted, over those nodes alone.
+
+    "concept" names the concepts as a layer.
+    """
     old = implications.nodes
     wanted = set(_names(layers)) - {LABEL}
     for layer in wanted:
         old.slice(layer)
-    nodes = NodeSpace(old.labels if labels else 0, tuple(layer for layer in old.layers if layer.name in wanted))
+    nodes = NodeSpace(
+        old.labels if labels else 0,
+        tuple(layer for layer in old.layers if layer.name in wanted),
+        old.concepts if CONCEPT in wanted else (),
+    )
     if not len(nodes):
         raise GraphError(f"a graph has at least one node; got layers {sorted(wanted)} and no labels")
     inside = np.zeros(len(old), np.bool_)
@@ -160,32 +175,71 @@ def restrict(implications: Implications, layers: Iterable[str], labels: bool = T
         consequents=(2 * new[kept.consequents >> 1] + (kept.consequents & 1)).astype(np.int32),
         on=kept.on[inside],
         with_label=kept.with_label[: nodes.labels, inside],
-        thresholds=kept.thresholds[inside[old.labels :]],
+        thresholds=kept.thresholds[inside[old.labels : old.labels + old.neurons]],
         constants=tuple(Literal(int(new[c.node]), c.value) for c in kept.constants if inside[c.node]),
     )
 
 
 def frame(implications: Implications) -> pd.DataFrame:
     """One row per implication, with its figures on the mined examples."""
+    return next(frames(implications, max(len(implications), 1)))
+
+
+def frames(
+    implications: Implications, rows: int, wanted: Bool[np.ndarray, " edge"] | None = None
+) -> Iterator[pd.DataFrame]:
+    """`frame`, at most `rows` implications at a time, of those `wanted`; one empty frame where there are none."""
     import pandas as pd
 
-    counts, nodes, n = mined(implications), implications.nodes, implications.examples
-    layers = np.array([nodes.layer(node) for node in range(len(nodes))], dtype=object)
-    return pd.DataFrame(
-        {
-            **ends(implications),
-            "antecedent_layer": layers[implications.antecedents >> 1],
-            "consequent_layer": layers[implications.consequents >> 1],
-            "exceptions": counts.exceptions,
-            "support": counts.support,
-            "precision": counts.precision,
-            "recall": counts.recall,
-            "lift": counts.lift,
-            "antecedent_prior": counts.antecedent / max(n, 1),
-            "consequent_prior": counts.consequent / max(n, 1),
-            "equivalent": mutual(implications),
-        }
-    )
+    counts, nodes = mined(implications), implications.nodes
+    names = [name for name, where in nodes.groups for _ in range(where.stop - where.start)]
+    texts, layers = texts_of(nodes), np.array(names, dtype=object)
+    whole = np.full(len(implications), implications.examples)
+    p_values, q_values = significance(implications)
+    figures = {
+        "exceptions": known(counts.exceptions, implications),
+        "support": known(counts.support, implications),
+        "precision": counts.precision,
+        "recall": counts.recall,
+        "lift": counts.lift,
+        "antecedent_prior": _ratio(counts.antecedent, whole),
+        "consequent_prior": _ratio(counts.consequent, whole),
+        "equivalent": mutual(implications),
+        "p_value": p_values,
+        "q_value": q_values,
+    }
+    told = np.arange(len(implications)) if wanted is None else np.flatnonzero(wanted)
+    for start in range(0, max(len(told), 1), rows):
+        part = told[start : start + rows]
+        tails, heads = implications.antecedents[part], implications.consequents[part]
+        yield pd.DataFrame(
+            {
+                "antecedent": texts[tails],
+                "consequent": texts[heads],
+                "antecedent_layer": layers[tails >> 1],
+                "consequent_layer": layers[heads >> 1],
+                **{name: column[part] for name, column in figures.items()},
+            }
+        )
+
+
+def known(counts: Int64[np.ndarray, " edge"], implications: Implications) -> np.ndarray:
+    """Counts, or NaN where there are no examples that they could have been counted on."""
+    return counts if implications.examples else np.full(len(counts), np.nan)
+
+
+def significance(
+    implications: Implications,
+) -> tuple[Float64[np.ndarray, " edge"], Float64[np.ndarray, " edge"]]:
+    """P-value and q-value of each implication; NaN where the counts or the number of tests are not known."""
+    from ndg.mining.significance import edge_significance
+
+    unknown = np.full(len(implications), np.nan)
+    if not implications.examples:
+        return unknown, unknown
+    if not implications.tests:
+        return edge_significance(replace(implications, tests=max(len(implications), 1)))[0], unknown
+    return edge_significance(implications)
 
 
 def ends(implications: Implications) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The graph as others read it: networkx, GraphML, JSON.
+"""The condensed graph as others read it, row by row, and as networkx.
 
 There is one node per class of equivalent literals. Its key is the text of the member with the smallest node index (of
 two values of one node, off comes first): `label:3`, `~latent:7`. So a key changes only when the class changes.
@@ -7,17 +7,133 @@ two values of one node, off comes first): `label:3`, `~latent:7`. So a key chang
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from ndg.graph.condensation import Condensation
-from ndg.graph.edges import mined, strongest, texts_of
+from ndg.graph.edges import known, mined, strongest, texts_of
 from ndg.mining.implications import Implications
 
 if TYPE_CHECKING:
     import networkx as nx
+
+Row = dict[str, Any]
+NODE: dict[str, type] = {
+    "members": list,
+    "layer": str,
+    "unit": int,
+    "value": bool,
+    "prior": float,
+    "label": bool,
+    "concept": bool,
+    "contradictory": bool,
+    "size": int,
+}
+EDGE: dict[str, type] = {
+    "antecedent": str,
+    "consequent": str,
+    "exceptions": int,
+    "support": int,
+    "precision": float,
+    "recall": float,
+    "lift": float,
+}
+AT_ONCE = 1 << 16  # edges
+_QUOTE = re.compile(r'(?<!\\)((?:\\\\)*)\\"')  # in a JSON text; DOT could not tell it from the end of the text
+
+
+@dataclass(frozen=True, eq=False)
+class Condensed:
+    """The condensed graph as rows of plain values, made as they are asked for; `facts` describe the graph.
+
+    Node attributes: members (texts), layer, unit, value and prior (rate on the mined examples) of the literal in the
+    key, label, concept, contradictory, size. Edge attributes: antecedent and consequent of the strongest implication
+    from one class to the other (highest precision), and its exceptions, support, precision, recall, lift; null where
+    undefined. Contradictory classes have no edges; isolated literals are nodes, constants are not. Each method of
+    `scores` is a node attribute: the score of the member's node that has the largest absolute one; labels have none.
+    With `only`, the rows are those of the classes with these keys and of the edges among them.
+    """
+
+    implications: Implications
+    condensation: Condensation
+    facts: dict[str, Any]
+    scores: Mapping[str, Mapping[int, float]]
+    only: Collection[str] | None = None
+
+    @cached_property
+    def keys(self) -> dict[int, str]:
+        """The key of each component that is wanted, by component number."""
+        found = keys(self.implications, self.condensation)
+        return found if self.only is None else {number: key for number, key in found.items() if key in self.only}
+
+    @property
+    def node_types(self) -> dict[str, type]:
+        """The attributes of nodes and what they are."""
+        return NODE | dict.fromkeys(self.scores, float)
+
+    def nodes(self) -> Iterator[tuple[str, Row]]:
+        """Key and attributes of each class."""
+        nodes, holds, n = self.implications.nodes, self.implications.holds, self.implications.examples
+        texts = texts_of(nodes)
+        for number, key in self.keys.items():
+            members = self.condensation.members[number]
+            node = members[0] >> 1
+            row: Row = {
+                "members": [texts[code] for code in members],
+                "layer": nodes.layer(node),
+                "unit": nodes.unit(node),
+                "value": bool(members[0] & 1),
+                "prior": float(holds[members[0]] / n) if n else None,
+                "label": nodes.is_label(node),
+                "concept": nodes.is_concept(node),
+                "contradictory": bool(self.condensation.contradictory[number]),
+                "size": len(members),
+            }
+            yield key, row | _scored({code >> 1 for code in members}, self.scores)
+
+    def edges(self) -> Iterator[tuple[str, str, Row]]:
+        """Keys of tail and head, and attributes, of each edge."""
+        for rows in self.edge_values():
+            for tail, head, *values in rows:
+                yield tail, head, dict(zip(EDGE, values, strict=True))
+
+    def edge_values(self) -> Iterator[list[tuple[Any, ...]]]:
+        """The same as plain tuples, some thousands at a time: the two keys, then the attributes in their order."""
+        implications, tails, heads = self.implications, self.condensation.tails, self.condensation.heads
+        best, texts = strongest(implications, self.condensation), texts_of(implications.nodes)
+        counts, named = mined(implications), self.keys
+        if self.only is not None:
+            wanted = np.zeros(len(self.condensation), np.bool_)
+            wanted[list(named)] = True
+            among = wanted[tails] & wanted[heads]
+            tails, heads, best = tails[among], heads[among], best[among]
+        for start in range(0, len(best), AT_ONCE):
+            part = best[start : start + AT_ONCE]
+            columns = [
+                map(named.__getitem__, tails[start : start + AT_ONCE].tolist()),
+                map(named.__getitem__, heads[start : start + AT_ONCE].tolist()),
+                texts[implications.antecedents[part]].tolist(),
+                texts[implications.consequents[part]].tolist(),
+                plain(known(counts.exceptions[part], implications)),
+                plain(known(counts.support[part], implications)),
+                plain(counts.precision[part]),
+                plain(counts.recall[part]),
+                plain(counts.lift[part]),
+            ]
+            yield list(zip(*columns, strict=True))
+
+    def edge_rows(self) -> Bool[np.ndarray, " edge"]:
+        """Which implications are among the literals of the classes that are wanted."""
+        wanted = np.zeros(len(self.condensation), np.bool_)
+        wanted[list(self.keys)] = True
+        inside = wanted[self.condensation.component]
+        return inside[self.implications.antecedents] & inside[self.implications.consequents]
 
 
 def keys(implications: Implications, condensation: Condensation) -> dict[int, str]:
@@ -32,77 +148,42 @@ def keys(implications: Implications, condensation: Condensation) -> dict[int, st
     }
 
 
-def to_networkx(
-    implications: Implications,
-    condensation: Condensation,
-    facts: dict[str, Any],
-    scores: Mapping[str, Mapping[int, float]] | None = None,
-) -> nx.DiGraph:
-    """The condensed graph, acyclic and frozen; `facts` become attributes of the graph.
+def to_networkx(graph: Condensed) -> nx.DiGraph:
+    """The condensed graph, acyclic and frozen; its facts are attributes of the graph."""
+    import networkx as nx
 
-    Node attributes: members (texts), layer, unit, value and prior (rate on the mined examples) of the literal in the
-    key, label, contradictory, size. Edge attributes: antecedent and consequent of the strongest implication from one
-    class to the other (highest precision), and its exceptions, support, precision, recall, lift; null where undefined.
-    Contradictory classes have no edges; isolated literals are nodes, constants are not. Each method of `scores` is a
-    node attribute: the score of the member's node that has the largest absolute one; labels have none.
+    found = nx.DiGraph(**graph.facts)
+    found.add_nodes_from(graph.nodes())
+    found.add_edges_from(graph.edges())
+    return nx.freeze(found)
+
+
+def flat(attributes: Mapping[str, Any]) -> Row:
+    """Attributes for formats that know only text, numbers and booleans.
+
+    Lists of texts are joined by spaces, or are JSON where a text has a space itself; nested values are JSON; unknown
+    values are left out.
     """
-    import networkx as nx
-
-    nodes, holds = implications.nodes, implications.holds
-    texts, named = texts_of(nodes), keys(implications, condensation)
-    graph = nx.DiGraph(**facts)
-    for number, key in named.items():
-        members = condensation.members[number]
-        node = members[0] >> 1
-        graph.add_node(
-            key,
-            members=[texts[code] for code in members],
-            layer=nodes.layer(node),
-            unit=nodes.unit(node),
-            value=bool(members[0] & 1),
-            prior=float(holds[members[0]] / max(implications.examples, 1)),
-            label=nodes.is_label(node),
-            contradictory=bool(condensation.contradictory[number]),
-            size=len(members),
-            **_scored({code >> 1 for code in members}, scores or {}),
-        )
-    best, counts = strongest(implications, condensation), mined(implications)
-    columns = {
-        "exceptions": counts.exceptions,
-        "support": counts.support,
-        "precision": counts.precision,
-        "recall": counts.recall,
-        "lift": counts.lift,
-    }
-    values = [[_plain(value) for value in column[best].tolist()] for column in columns.values()]
-    ends = zip(condensation.tails.tolist(), condensation.heads.tolist(), best.tolist(), strict=True)
-    for (tail, head, edge), row in zip(ends, zip(*values, strict=True), strict=True):
-        graph.add_edge(
-            named[tail],
-            named[head],
-            antecedent=texts[implications.antecedents[edge]],
-            consequent=texts[implications.consequents[edge]],
-            **dict(zip(columns, row, strict=True)),
-        )
-    return nx.freeze(graph)
+    row = {}
+    for name, value in attributes.items():
+        if isinstance(value, list) and all(isinstance(item, str) and _one_word(item) for item in value):
+            row[name] = " ".join(value)
+        elif isinstance(value, list | dict):
+            row[name] = _QUOTE.sub(r"\1\\u0022", json.dumps(value, ensure_ascii=False))
+        elif value is not None:
+            row[name] = value
+    return row
 
 
-def to_graphml(graph: nx.DiGraph) -> str:
-    """GraphML text; lists are joined by spaces, nested values become JSON, and unknown values are left out."""
-    import networkx as nx
-
-    copy = nx.DiGraph(**_flat(graph.graph))
-    copy.add_nodes_from((key, _flat(attributes)) for key, attributes in graph.nodes.items())
-    copy.add_edges_from((*ends, _flat(attributes)) for ends, attributes in graph.edges.items())
-    head = '<?xml version="1.0" encoding="utf-8"?>'
-    return "\n".join([head, *nx.generate_graphml(copy)]) + "\n"
+def unflat(value: str | list[str]) -> list[str]:
+    """The list of texts that `flat` wrote, or the list itself."""
+    if isinstance(value, str):
+        return [str(item) for item in json.loads(value)] if value.startswith("[") else value.split()
+    return list(value)
 
 
-def to_json(graph: nx.DiGraph) -> str:
-    """Node-link JSON: `nodes` with their key as `id`, `edges` with `source` and `target`, both with all attributes."""
-    import networkx as nx
-
-    return json.dumps(nx.node_link_data(graph, edges="edges"), allow_nan=False, indent=1, ensure_ascii=False) + "\n"
+def _one_word(text: str) -> bool:
+    return text.split() == [text] and not text.startswith("[")
 
 
 def _scored(members: set[int], scores: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
@@ -111,17 +192,7 @@ def _scored(members: set[int], scores: Mapping[str, Mapping[int, float]]) -> dic
     return {method: max(values, key=abs) for method, values in found.items() if values}
 
 
-def _plain(value: float | int) -> float | int | None:
-    return value if np.isfinite(value) else None
-
-
-def _flat(attributes: dict[str, Any]) -> dict[str, Any]:
-    flat = {}
-    for name, value in attributes.items():
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            flat[name] = " ".join(value)
-        elif isinstance(value, list | dict):
-            flat[name] = json.dumps(value, ensure_ascii=False)
-        elif value is not None:
-            flat[name] = value
-    return flat
+def plain(column: np.ndarray) -> list[float | int | bool | None]:
+    """The values of a column of numbers; null where one is not finite."""
+    values = column.tolist()
+    return values if np.isfinite(column).all() else [value if np.isfinite(value) else None for value in values]

@@ -1,9 +1,10 @@
 """A graph as a JSON file.
 
-Schema 1: `format` ("ndg"), `schema` (1), `digest`, `nodes` {labels, layers: [[name, units]]}, `examples`, `criterion`,
-`binarizer`, `bits_digest`, `thresholds` (null for NaN), `constants` (texts), `on` per node, `with_label` per label and
-node, `antecedents`, `consequents`, `exceptions` per implication (literal codes: 2 node + value), `provenance`,
-`scores` {method: {measure, values: {node: number}}}.
+Schema 2: `format` ("ndg"), `schema` (2), `digest`, `nodes` {labels, layers: [[name, units] or [name, units, reading]],
+and concepts: [name] if any}, `examples`, `tests`, `criterion`, `binarizer`, `bits_digest`, `provenance`,
+`scores` {method: {measure, values: {node: number}}}, `constants` (texts), `thresholds` (null for NaN), `on` per node,
+`with_label` per label and node, `antecedents`, `consequents`, `exceptions` per implication (literal codes:
+2 node + value). Schema 1, which can be read too, has neither tests nor readings nor concepts.
 """
 
 from __future__ import annotations
@@ -12,22 +13,25 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from ndg import atomic
 from ndg.errors import GraphError
 from ndg.mining.implications import Implications
 from ndg.nodes import NodeSpace
 
-FORMAT, SCHEMA = "ndg", 1
+FORMAT, SCHEMA, READABLE = "ndg", 2, (1, 2)
+AT_ONCE = 1 << 16  # numbers in one part of the text
 
 
 def digest(implications: Implications) -> str:
-    """Sixteen hexadecimal digits of everything in the implications, the same on every machine."""
-    facts = [
+    """Sixteen hexadecimal digits of everything in the implications, the same on every machine and in every schema."""
+    facts: list[Any] = [
         implications.nodes.to_dict(),
         implications.examples,
         [literal.code for literal in implications.constants],
@@ -35,6 +39,7 @@ def digest(implications: Implications) -> str:
         implications.binarizer,
         implications.bits_digest,
     ]
+    facts += [implications.tests] if implications.tests else []
     state = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     arrays = (implications.antecedents, implications.consequents, implications.exceptions, implications.on)
     for array in (*arrays, implications.with_label):
@@ -47,25 +52,21 @@ def digest(implications: Implications) -> str:
 def save(
     path: str | os.PathLike[str], implications: Implications, provenance: dict[str, Any], scored: dict[str, Any]
 ) -> Path:
-    """The path of the file written; it is there whole or not at all."""
+    """The path of the file written; it is there whole or not at all, and its text never in memory."""
     document = {
         "format": FORMAT,
         "schema": SCHEMA,
         "digest": digest(implications),
         "nodes": implications.nodes.to_dict(),
         "examples": implications.examples,
+        "tests": implications.tests,
         "criterion": implications.criterion,
         "binarizer": implications.binarizer,
         "bits_digest": implications.bits_digest,
-        "constants": [implications.nodes.text(literal) for literal in implications.constants],
-        "thresholds": [None if math.isnan(t) else _number(t) for t in implications.thresholds.tolist()],
-        "on": implications.on.tolist(),
-        "with_label": implications.with_label.tolist(),
-        "antecedents": implications.antecedents.tolist(),
-        "consequents": implications.consequents.tolist(),
-        "exceptions": implications.exceptions.tolist(),
         "provenance": provenance,
         "scores": scored,
+        "constants": [implications.nodes.text(literal) for literal in implications.constants],
+        "thresholds": [None if math.isnan(t) else _number(t) for t in implications.thresholds.tolist()],
     }
     try:
         text = json.dumps(document, allow_nan=False, ensure_ascii=False)
@@ -73,7 +74,31 @@ def save(
         raise GraphError(
             f"criterion, provenance and scores of a graph are plain JSON (finite numbers, text, lists, dicts): {error}"
         ) from error
-    return atomic.write(path, text + "\n")
+    return atomic.write(path, _text(text, implications))
+
+
+def _text(head: str, implications: Implications) -> Iterator[str]:
+    """The document whose first entries are in `head`, in parts."""
+    yield head.removesuffix("}")
+    yield ', "on": '
+    yield from _list(implications.on)
+    yield ', "with_label": ['
+    for label, row in enumerate(implications.with_label):
+        yield ", " if label else ""
+        yield from _list(row)
+    yield "]"
+    for name in ("antecedents", "consequents", "exceptions"):
+        yield f', "{name}": '
+        yield from _list(getattr(implications, name))
+    yield "}\n"
+
+
+def _list(numbers: Int[np.ndarray, " number"]) -> Iterator[str]:
+    yield "["
+    for start in range(0, len(numbers), AT_ONCE):
+        yield ", " if start else ""
+        yield json.dumps(numbers[start : start + AT_ONCE].tolist())[1:-1]
+    yield "]"
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any], dict[str, Any]]:
@@ -92,9 +117,10 @@ def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any], di
         ) from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise GraphError(f'{path} is no graph: expected "format": "{FORMAT}" at the top; NDG.save writes such files')
-    if document.get("schema") != SCHEMA:
+    if document.get("schema") not in READABLE:
         raise GraphError(
-            f"this version of ndg reads graphs of schema {SCHEMA}; {path} has schema {document.get('schema')!r}; "
+            f"this version of ndg reads graphs of schema {' and '.join(map(str, READABLE))}; "
+            f"{path} has schema {document.get('schema')!r}; "
             "mine it again, or use the version of ndg that wrote it"
         )
     try:
@@ -121,6 +147,7 @@ def _implications(document: dict[str, Any]) -> Implications:
         on=np.array(document["on"], dtype=np.int64),
         with_label=np.array(document["with_label"], dtype=np.int64).reshape(nodes.labels, len(nodes)),
         examples=int(document["examples"]),
+        tests=int(document["tests"]) if document["schema"] > 1 else 0,
         constants=tuple(nodes.literal(text) for text in document["constants"]),
         criterion=dict(document["criterion"]),
         thresholds=np.array(thresholds, dtype=np.float64),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from ndg import atomic
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import GraphError
-from ndg.graph import edges, evaluate, export, files
-from ndg.graph.closure import Closure, Reachability, both_values, literals_of, negate, reach
+from ndg.graph import edges, evaluate, files, reading
+from ndg.graph.closure import Closure, Reachability, literals_of, negated, reach
 from ndg.graph.condensation import Condensation, condense
 from ndg.graph.evaluate import HeldOut
+from ndg.graph.export import Condensed, keys, to_networkx
+from ndg.graph.formats import EXPORTS
 from ndg.graph.rules import header, rules
 from ndg.graph.statistics import GraphStats, statistics
 from ndg.literal import Literal
@@ -133,25 +135,20 @@ class NDG:
 
         A given literal of a contradictory class stays, and nothing is concluded from it.
         """
-        bits = 0
-        for literal in self._literals(literals):
-            bits |= self._below(literal)
-        nodes = both_values(bits, len(self.nodes))
-        return Closure(literals_of(bits), frozenset(literal.node for literal in literals_of(nodes)))
+        return Closure(self._reach.below(np.array([literal.code for literal in self._literals(literals)], np.int64)))
 
     def descendants(self, literal: Literal | str) -> frozenset[Literal]:
         """What follows from a literal, without itself."""
-        literal = self.literal(literal)
-        return literals_of(self._below(literal) & ~(1 << literal.code))
+        return literals_of(self._follow(self.literal(literal)))
 
     def ancestors(self, literal: Literal | str) -> frozenset[Literal]:
         """The literals from which a literal follows, without itself: what follows from its negation, negated."""
-        literal = ~self.literal(literal)
-        return literals_of(negate(self._below(literal) & ~(1 << literal.code), len(self.nodes)))
+        return literals_of(negated(self._follow(~self.literal(literal))))
 
-    def _below(self, literal: Literal) -> int:
-        number = self.condensation.component[literal.code]
-        return 1 << literal.code if self.condensation.contradictory[number] else self._reach.below[number]
+    def _follow(self, literal: Literal) -> Bool[np.ndarray, " literal"]:
+        found = self._reach.below(np.array([literal.code]))
+        found[literal.code] = False
+        return found
 
     def literal(self, literal: Literal | str) -> Literal:
         """The literal written so, or the literal itself; GraphError when this graph has no such node."""
@@ -188,25 +185,40 @@ class NDG:
             for method, scored in self.scored.items()
         }
 
-    def to_networkx(self) -> nx.DiGraph:
-        """The condensed graph as a new, frozen, acyclic networkx.DiGraph with one node per class.
-
-        A node's key is the text of the class's literal with the smallest node index, such as `label:3` or `~latent:7`.
-        Attributes are those of `ndg.graph.export.to_networkx`, and one for each method of `scores`; of the graph:
-        constants, criterion, examples, binarizer, digest.
-        """
+    def condensed(self, only: Collection[str] | None = None) -> Condensed:
+        """The condensed graph as rows, for writers; of the classes with the keys `only`, if given."""
         facts = {
+            "nodes": self.nodes.to_dict(),
             "constants": [self.nodes.text(literal) for literal in self.constants],
             "criterion": self.criterion,
             "examples": self.examples,
             "binarizer": self.binarizer,
             "digest": self.digest,
         }
-        return export.to_networkx(self.implications, self.condensation, facts, self.scores)
+        return Condensed(self.implications, self.condensation, facts, self.scores, only)
+
+    def to_networkx(self) -> nx.DiGraph:
+        """The condensed graph as a new, frozen, acyclic networkx.DiGraph with one node per class.
+
+        A node's key is the text of the class's literal with the smallest node index, such as `label:3` or `~latent:7`.
+        Attributes are those of `ndg.graph.export.Condensed`, and one for each method of `scores`; of the graph:
+        nodes (as in a file), constants, criterion, examples, binarizer, digest.
+        """
+        return to_networkx(self.condensed())
+
+    @classmethod
+    def from_networkx(cls, graph: nx.DiGraph, bits: BitMatrix | None = None) -> NDG:
+        """The implications of a DiGraph of literals, or of one that `to_networkx` or a file of it gave.
+
+        `ndg.graph.reading` says what is read and what is lost. Counts come from `bits` alone: without any, `examples`
+        is 0 and all figures are unknown.
+        """
+        implications, provenance = reading.read(graph, bits)
+        return cls(implications, provenance)
 
     def reduction(self) -> tuple[tuple[str, str], ...]:
         """The edges of `to_networkx` that no longer path replaces: its transitive reduction."""
-        named = export.keys(self.implications, self.condensation)
+        named = keys(self.implications, self.condensation)
         tails = self.condensation.tails[self._reach.essential].tolist()
         heads = self.condensation.heads[self._reach.essential].tolist()
         return tuple((named[tail], named[head]) for tail, head in zip(tails, heads, strict=True))
@@ -217,11 +229,12 @@ class NDG:
         With `bits` the agreement within classes is counted on them; without, it is read from the implications, which
         give a lower bound when two members are joined through others only.
         """
-        return statistics(self.implications, self.condensation, self.classes, bits)
+        return statistics(self.implications, self._reach, self.classes, bits)
 
     def edges_frame(self) -> pd.DataFrame:
         """One row per implication: antecedent, consequent, their layers and priors, exceptions, support, precision,
-        recall, lift on the mined examples, and whether the converse holds too."""
+        recall, lift on the mined examples, whether the converse holds too, p-value and q-value of so few exceptions.
+        Null where unknown."""
         return edges.frame(self.implications)
 
     def evaluate(self, bits: BitMatrix, any_thresholds: bool = False) -> pd.DataFrame:
@@ -291,18 +304,36 @@ class NDG:
         """The graph that `save` wrote; GraphError when the file is damaged or of another schema."""
         return cls(*files.load(path))
 
-    def to_graphml(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The graph of `to_networkx` as GraphML, written to `path` if given."""
-        return self._exported(export.to_graphml(self.to_networkx()), path)
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """The condensed graph as node-link JSON; `save` keeps everything.
 
-    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The graph of `to_networkx` as node-link JSON, written to `path` if given; `save` keeps everything."""
-        return self._exported(export.to_json(self.to_networkx()), path)
+        This and the formats that follow give the text or, with `path`, stream it there and give the path.
+        """
+        return self._exported("json", path)
 
-    def _exported(self, text: str, path: str | os.PathLike[str] | None) -> str:
-        if path is not None:
-            atomic.write(path, text)
-        return text
+    def to_graphml(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """The condensed graph as GraphML."""
+        return self._exported("graphml", path)
+
+    def to_gexf(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """The condensed graph as GEXF, for Gephi."""
+        return self._exported("gexf", path)
+
+    def to_dot(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """The condensed graph as DOT with all attributes; `ndg.render` draws a picture of a part of it."""
+        return self._exported("dot", path)
+
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """The table of `edges_frame` as CSV."""
+        return self._exported("csv", path)
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> Path:
+        """The path of the table of `edges_frame` as Parquet; MissingPackageError without pyarrow."""
+        return atomic.write(path, EXPORTS["parquet"](self.condensed()))
+
+    def _exported(self, form: str, path: str | os.PathLike[str] | None) -> str | Path:
+        parts = EXPORTS[form](self.condensed())
+        return "".join(map(str, parts)) if path is None else atomic.write(path, parts)
 
     def __len__(self) -> int:
         """Number of implications."""
@@ -318,8 +349,9 @@ class NDG:
         return NDG, (self.implications, self.provenance, self.scored)
 
     def __repr__(self) -> str:
+        concepts = f"{len(self.nodes.concepts)} concepts, " if self.nodes.concepts else ""
         return (
-            f"NDG({self.nodes.labels} labels, {self.nodes.neurons} neurons, {len(self)} implications, "
+            f"NDG({self.nodes.labels} labels, {self.nodes.neurons} neurons, {concepts}{len(self)} implications, "
             f"{self.examples} examples)"
         )
 

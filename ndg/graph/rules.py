@@ -12,9 +12,11 @@ from ndg.nodes import NodeSpace
 
 
 def phrase(nodes: NodeSpace, literal: Literal) -> str:
-    """A literal in words: "class 3 is predicted", "latent:7 is off"."""
+    """A literal in words: "class 3 is predicted", "latent:7 is off", "has wings" holds."""
     if nodes.is_label(literal.node):
         return f"class {nodes.unit(literal.node)} is {'' if literal.value else 'not '}predicted"
+    if nodes.is_concept(literal.node):
+        return f'"{nodes.concepts[nodes.unit(literal.node)]}" {"holds" if literal.value else "does not hold"}'
     return f"{nodes.name(literal.node)} is {'on' if literal.value else 'off'}"
 
 
@@ -52,10 +54,13 @@ def rules(
             Literal.of(int(codes[edge])) for codes in (implications.antecedents, implications.consequents)
         )
         exceptions = int(counts.exceptions[edge])
+        figures = (
+            f"precision {counts.precision[edge]:.4f}, recall {counts.recall[edge]:.4f}, "
+            f"{exceptions:,} exception{'' if exceptions == 1 else 's'} in {int(counts.antecedent[edge]):,}"
+        )
         lines.append(
             f"if {phrase(nodes, antecedent)} then {phrase(nodes, consequent)}  "
-            f"(precision {counts.precision[edge]:.4f}, recall {counts.recall[edge]:.4f}, "
-            f"{exceptions:,} exception{'' if exceptions == 1 else 's'} in {int(counts.antecedent[edge]):,})"
+            f"({figures if implications.examples else 'counts unknown'})"
         )
     if len(shown) < len(told):
         lines.append(f"and {len(told) - len(shown):,} more")
@@ -69,8 +74,11 @@ def header(implications: Implications) -> str:
     criterion = f"{implications.criterion.get('name', 'unnamed')} criterion" + "".join(
         f", {key} {value:g}" if isinstance(value, float) else f", {key} {value}" for key, value in facts.items()
     )
+    among = f"{nodes.labels:,} labels and {nodes.neurons:,} neurons"
+    if nodes.concepts:
+        among = f"{nodes.labels:,} labels, {nodes.neurons:,} neurons and {len(nodes.concepts):,} concepts"
     return (
-        f"{len(implications):,} implications among {nodes.labels:,} labels and {nodes.neurons:,} neurons "
+        f"{len(implications):,} implications among {among} "
         f"over {implications.examples:,} examples ({criterion}); each also holds as its contrapositive"
     )
 

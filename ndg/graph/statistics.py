@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from html import escape
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ndg.bits.matrix import BitMatrix
 from ndg.graph.agreement import ClassAgreement, agreements
-from ndg.graph.closure import off_bits, reach
-from ndg.graph.condensation import Codes, Condensation, condense, connected
+from ndg.graph.closure import Reachability, reach
+from ndg.graph.condensation import Codes, Condensation, condense, connected, distinct, starts_of
 from ndg.graph.edges import mutual
 from ndg.literal import Literal
 from ndg.mining.implications import Implications
@@ -69,8 +68,8 @@ class GraphStats:
 
     @property
     def worst_agreement(self) -> float | None:
-        """The smallest agreement of two members of one class, a rate; null without classes."""
-        return min((one.worst for one in self.classes), default=None)
+        """The smallest agreement of two members of one class, a rate; null without classes, or without examples."""
+        return min((one.worst for one in self.classes if one.worst == one.worst), default=None)
 
     def frame(self) -> pd.DataFrame:
         """One row per figure, with its value on the paper's graph and on the condensed one."""
@@ -112,12 +111,12 @@ def _shown(value: float | int | None) -> str:
 
 def statistics(
     implications: Implications,
-    condensation: Condensation,
+    reachability: Reachability,
     classes: tuple[tuple[Literal, ...], ...],
     bits: BitMatrix | None = None,
 ) -> GraphStats:
     """All figures of a graph; the agreement within classes is counted on `bits` where given."""
-    literals, both_ways = 2 * len(implications.nodes), mutual(implications)
+    literals, both_ways, condensation = 2 * len(implications.nodes), mutual(implications), reachability.condensation
     tails, heads = implications.antecedents[~both_ways], implications.consequents[~both_ways]
     paper = condense(literals, tails, heads, bridge=True)
     cyclic = int((paper.sizes > 1).sum())
@@ -130,7 +129,7 @@ def statistics(
             int(np.unique(implications.antecedents[both_ways][joined]).size),
             None if cyclic else paper,
             _cycles(paper, tails, heads) if cyclic else 0,
-            int(_contradicting(paper, len(implications.nodes)) @ paper.sizes),
+            int(paper.sizes[reach(paper).contradicting].sum()),
         ),
         condensed=_figures(
             implications,
@@ -139,7 +138,7 @@ def statistics(
             sum(map(len, classes)),
             condensation,
             0,
-            int(_contradicting(condensation, len(implications.nodes)).sum()),
+            int(reachability.contradicting.sum()),
         ),
         equivalent_pairs=int(joined.sum()) // 2,
         cyclic_components=cyclic,
@@ -176,16 +175,24 @@ def _figures(
     )
 
 
-def _contradicting(condensation: Condensation, nodes: int) -> np.ndarray:
-    """Whether each component reaches some node both on and off."""
-    off = off_bits(nodes)
-    return np.array([bool(below & (below >> 1) & off) for below in reach(condensation).below], dtype=np.int64)
-
-
 def _cycles(condensation: Condensation, tails: Codes, heads: Codes) -> int:
-    """Elementary cycles (Johnson 1975), at most CYCLE_LIMIT."""
-    import networkx as nx
+    """Elementary cycles, at most CYCLE_LIMIT.
+
+    A strongly connected graph has at least as many as it has edges more than nodes, and one: where that is below the
+    limit there are few edges to walk. Each cycle, but where all is one ring, passes a node of two or more edges.
+    """
+    from ndg.graph.walks import circuits
 
     inside = condensation.component[tails] == condensation.component[heads]
-    graph = nx.DiGraph(list(zip(tails[inside].tolist(), heads[inside].tolist(), strict=True)))
-    return sum(1 for _ in islice(nx.simple_cycles(graph), CYCLE_LIMIT))
+    tails, heads = tails[inside].astype(np.int64), heads[inside].astype(np.int64)
+    edges = np.bincount(condensation.component[tails], minlength=len(condensation))
+    cyclic = edges > 0
+    rings = int((edges == condensation.sizes)[cyclic].sum())
+    if (edges - condensation.sizes + 1)[cyclic].sum() >= CYCLE_LIMIT:
+        return CYCLE_LIMIT
+    degree = np.bincount(tails, minlength=len(condensation.component))
+    rank = np.empty(len(degree), np.int64)
+    rank[np.argsort(-degree, kind="stable")] = np.arange(len(degree))
+    tails, heads = distinct(len(degree), rank[tails], rank[heads])
+    found = circuits(starts_of(len(degree), tails), heads, int((degree > 1).sum()), CYCLE_LIMIT)
+    return min(rings + found, CYCLE_LIMIT)

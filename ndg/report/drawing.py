@@ -173,7 +173,7 @@ def home_of(graph: NDG, dag: nx.DiGraph, target: int | str | Literal) -> str:
 
 def _layers(graph: NDG) -> list[str]:
     """Layers in the order of columns on a side: labels stand outermost, so first and last."""
-    return [LABEL, *(layer.name for layer in graph.nodes.layers), LABEL]
+    return [LABEL, *(name for name, _ in graph.nodes.groups if name != LABEL), LABEL]
 
 
 def _places(graph: NDG, dag: nx.DiGraph, chosen: Selection, middle: set[str]) -> dict[str, tuple[int, int]]:

@@ -1,24 +1,22 @@
-"""A graph as a file: a picture (PDF, SVG, PNG), the source of one (DOT), or the graph itself (GraphML, JSON)."""
+"""A graph as a file: a picture (PDF, SVG, PNG), the source of one (DOT), the graph itself (GraphML, GEXF, JSON), or the
+table of its implications (CSV, Parquet)."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ndg import atomic
 from ndg.errors import ConfigError, nearest
-from ndg.graph import export
+from ndg.graph.formats import EXPORTS
 from ndg.graph.ndg import NDG
 from ndg.importance.scores import Scores
 from ndg.literal import Literal
-from ndg.report import dot, engine, selection
+from ndg.report import dot, engine
 from ndg.report.drawing import Drawing, draw, home_of
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 PNG_DPI = 110
 
@@ -66,7 +64,8 @@ def render(
     carries, are written on the nodes. `layout` is "curved" or "straight"; without one, it depends on the number of
     edges. `timeout` bounds the layout, in seconds.
 
-    GraphML and JSON hold all classes and all implications between them, or those of the target.
+    GraphML, GEXF and JSON hold all classes and all implications between them, CSV and Parquet all implications, or
+    those of the target; they are written part by part.
 
     Raises ConfigError for a suffix or layout that is not known, GraphError for a target that is not in the graph,
     RenderError when the layout fails or takes too long, OutputError when the file cannot be written.
@@ -104,29 +103,31 @@ def _dot(graph: NDG, look: Look) -> str:
     return dot.source(drawing, look.layout or dot.layout_of(drawing))
 
 
-def _graphml(graph: NDG, look: Look) -> str:
-    return export.to_graphml(_whole(graph, look))
-
-
-def _json(graph: NDG, look: Look) -> str:
-    return export.to_json(_whole(graph, look))
-
-
-def _whole(graph: NDG, look: Look) -> nx.DiGraph:
-    """The condensed graph, or the part of it around the target."""
+def _export(form: str, graph: NDG, look: Look) -> Iterator[bytes] | Iterator[str]:
+    """The condensed graph, or the part of it around the target, in parts as they are written."""
     if look.scores is not None and not isinstance(look.scores, Mapping):
         graph = graph.with_scores(look.scores)
-    dag = graph.to_networkx()
-    if look.target is None:
-        return dag
-    return dag.subgraph(selection.around(dag, home_of(graph, dag, look.target), len(dag)).nodes)
+    return EXPORTS[form](graph.condensed(None if look.target is None else _around(graph, look.target)))
 
 
-REPORTS: dict[str, Callable[[NDG, Look], bytes | str]] = {
+def _around(graph: NDG, target: int | str | Literal) -> set[str]:
+    """The keys of a target's class and of what implies it and follows from it."""
+    import networkx as nx
+
+    classes = nx.DiGraph()
+    classes.add_nodes_from(graph.condensed().keys.values())
+    home = home_of(graph, classes, target)
+    return {home, *map(graph.key, graph.ancestors(home) | graph.descendants(home))}
+
+
+REPORTS: dict[str, Callable[[NDG, Look], bytes | str | Iterator[bytes] | Iterator[str]]] = {
     "pdf": lambda graph, look: _picture("pdf", graph, look),
     "svg": lambda graph, look: _picture("svg", graph, look),
     "png": lambda graph, look: _picture("png", graph, look),
     "dot": _dot,
-    "graphml": _graphml,
-    "json": _json,
+    "graphml": partial(_export, "graphml"),
+    "gexf": partial(_export, "gexf"),
+    "json": partial(_export, "json"),
+    "csv": partial(_export, "csv"),
+    "parquet": partial(_export, "parquet"),
 }

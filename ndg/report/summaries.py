@@ -88,7 +88,7 @@ def aligned(records: Sequence[RunRecord]) -> Table:
     }
     rows = [row for record in records for row in _aligned(record)]
     splits = dict.fromkeys(row["split"] for row in rows)
-    note = " ".join([NOTE, *filter(None, map(_unimplied, records))])
+    note = " ".join([NOTE, *dict.fromkeys(filter(None, map(_unimplied, records)))])
     return Table.of(f"on the {' and '.join(splits)} split", columns, rows, note=note)
 
 

@@ -2,12 +2,13 @@
 
 import pickle
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndg.errors import GraphError
-from ndg.graph.closure import bits_of, both_values, codes_of, negate
+from ndg.graph.closure import negated, reach
 from ndg.literal import Literal
 from tests.references import graph as slow
 from tests.references.graph_cases import drawn, edges_of, graphs, mined
@@ -62,10 +63,18 @@ def test_ancestors_are_the_negated_descendants_of_the_negation_and_reach_the_lit
 
 
 @given(st.sets(st.integers(0, 39)))
-def test_sets_of_codes_as_bits(some):
-    assert set(codes_of(bits_of(some)).tolist()) == some
-    assert set(codes_of(negate(bits_of(some), 20)).tolist()) == {code ^ 1 for code in some}
-    assert set(codes_of(both_values(bits_of(some), 20)).tolist()) == {c for c in some if c % 2 == 0 and c + 1 in some}
+def test_negating_a_set_of_literals_negates_each(some):
+    mask = np.zeros(40, bool)
+    mask[list(some)] = True
+    assert set(np.flatnonzero(negated(mask)).tolist()) == {code ^ 1 for code in some}
+
+
+@given(st.one_of(graphs(), graphs(max_nodes=70, max_edges=150)))
+@SOME
+def test_reachability_in_blocks_of_64_components_is_that_in_one(graph):
+    whole, blocked = reach(graph.condensation), reach(graph.condensation, block_bytes=1)
+    assert np.array_equal(whole.essential, blocked.essential)
+    assert np.array_equal(whole.contradicting, blocked.contradicting)
 
 
 def test_nothing_enters_or_passes_through_a_contradictory_class():
@@ -98,3 +107,14 @@ def test_a_literal_of_another_graph_is_refused():
         drawn().closure("aa:0")
     with pytest.raises(GraphError, match=r"numbered 0 to 11; got 12"):
         drawn().closure([Literal(12)])
+
+
+def test_a_closure_is_a_set_of_literals():
+    graph = drawn()
+    closed = graph.closure("a:0")
+    assert len(closed) == len(closed.literals) == 3
+    assert graph.literal("a:1") in closed
+    assert "a:1" not in closed
+    assert Literal(99) not in closed
+    assert {closed, graph.closure(closed)} == {closed}
+    assert closed != closed.literals

@@ -1,16 +1,20 @@
 """The table of implications; filters and subgraphs keep pairs together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ndg.discovery import mine
 from ndg.errors import GraphError
-from ndg.graph.build import mine
 from ndg.graph.edges import contrapositives, strongest
+from ndg.graph.ndg import NDG
 from ndg.mining.miner import find
+from ndg.mining.significance import edge_significance
 from tests.references import graph as slow
-from tests.references.graph_cases import drawn, edges_of, graphs, mined, pack
+from tests.references.graph_cases import drawn, edges_of, graphs, mined, oddly_named, pack
 
 SOME = settings(max_examples=40, deadline=None)
 bound = st.one_of(st.none(), st.sampled_from([0.0, 0.5, 0.8, 0.95, 1.0]))
@@ -35,6 +39,38 @@ def test_the_table_holds_what_the_booleans_say(case):
         assert row.equivalent == ((q.code, p.code) in edges)
         assert row.antecedent_layer == graph.nodes.layer(p.node)
         assert row.consequent_layer == graph.nodes.layer(q.node)
+
+
+@given(mined())
+@settings(max_examples=10, deadline=None)
+def test_the_table_has_the_significance_of_each_implication_and_of_its_contrapositive(case):
+    graph = case[0]
+    frame = graph.edges_frame()
+    p_values, q_values = edge_significance(graph.implications)
+    np.testing.assert_array_equal(frame.p_value, p_values)
+    np.testing.assert_array_equal(frame.q_value, q_values)
+    where = contrapositives(graph.implications)
+    assert frame.p_value[where].tolist() == pytest.approx(frame.p_value.tolist())
+
+
+def test_figures_of_which_nothing_is_known_are_null():
+    untested = drawn().edges_frame()
+    assert untested.q_value.isna().all()
+    assert untested.p_value.notna().all()
+    unseen = NDG(replace(drawn().implications, examples=0, on=np.zeros(12, int), exceptions=np.zeros(27, int)))
+    figures = ["precision", "recall", "lift", "antecedent_prior", "consequent_prior", "p_value", "q_value"]
+    assert unseen.edges_frame()[[*figures, "exceptions", "support"]].isna().all(axis=None)
+
+
+def test_concepts_are_kept_where_they_are_named():
+    graph = oddly_named()
+    assert edges_of(graph.filter(layers=["enc.0", "b"])) == {(3, 5), (4, 2)}
+    assert len(graph.filter(layers=["enc.0", "b", "concept"])) == len(graph)
+    part = graph.subgraph(["b", "concept"], labels=False)
+    assert list(part.nodes.nodes()) == ["b:0", *(f"concept:{name}" for name in graph.nodes.concepts)]
+    assert len(part.thresholds) == part.nodes.neurons == graph.stats().paper.neurons - 2 == 1
+    assert graph.subgraph(["enc.0"]).nodes.concepts == ()
+    assert len(graph.subgraph(["enc.0"]).thresholds) == 2
 
 
 @given(mined(), bound, bound, st.one_of(st.none(), st.integers(0, 60)))
@@ -136,6 +172,19 @@ def test_mine_finds_what_the_miner_finds():
     assert edges_of(graph) == {(3, 5), (5, 3), (2, 4), (4, 2)}
     assert graph.criterion == find(bits, "confidence", confidence=0.9, support=3).criterion
     assert repr(graph) == "NDG(1 labels, 4 neurons, 4 implications, 60 examples)"
+
+
+def test_mine_hands_every_parameter_on():
+    values = np.random.default_rng(0).random((300, 9)) < 0.5
+    values[:, 5:] |= values[:, 1:5]
+    bits = pack(values, 1)
+    for name, asked in (("ratio", {"alpha": 2.0}), ("wilson", {"bound": 0.9}), ("fisher", {"q": 0.01, "support": 3})):
+        assert mine(bits, name, **asked).implications.criterion == find(bits, name, **asked).criterion
+        assert edges_of(mine(bits, name, **asked)) == edges_of(NDG(find(bits, name, **asked)))
+    between = mine(bits, "wilson", bound=0.9, pairs="between")
+    assert edges_of(between) == edges_of(NDG(find(bits, "wilson", bound=0.9, pairs="between"))) != set()
+    judged = mine(bits, lambda exceptions, antecedent, negation, examples: exceptions == 0)
+    assert edges_of(judged) == edges_of(mine(bits, "confidence", confidence=1.0, support=1)) != set()
 
 
 def test_bounds_and_layers_that_make_no_sense_are_refused():

@@ -85,7 +85,7 @@ def test_pairs_are_counted_a_chunk_at_a_time_with_the_same_result(monkeypatch):
     values[:, 6:] |= values[:, :6]
     graph = NDG(find(pack(values, 2), alpha=1.5))
     whole = graph.evaluate(pack(values, 2))
-    monkeypatch.setattr(evaluate, "WORDS_AT_ONCE", 9)
+    monkeypatch.setattr(evaluate, "BLOCK_WORDS", 9)
     assert graph.evaluate(pack(values, 2)).equals(whole)
     assert len(whole) > 10
 

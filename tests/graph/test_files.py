@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ndg.errors import GraphError
+from ndg.graph import files
 from ndg.graph.ndg import NDG
 from ndg.mining.miner import find
-from tests.references.graph_cases import drawn, graphs, mined, pack
+from tests.references.graph_cases import drawn, graphs, mined, oddly_named, pack
 
 
 @given(st.one_of(graphs(), mined().map(lambda case: case[0])))
@@ -35,10 +36,28 @@ def test_thresholds_come_back_to_the_last_bit_and_nan_is_null(tmp_path):
     path = graph.save(tmp_path / "new" / "graph.json")
     document = json.loads(path.read_text())
     assert document["thresholds"] == [0.1, None, "-inf", 1e-300]
-    assert (document["format"], document["schema"]) == ("ndg", 1)
+    assert (document["format"], document["schema"]) == ("ndg", 2)
     assert np.array_equal(NDG.load(path).thresholds, thresholds, equal_nan=True)
     assert NDG.load(path).provenance == {"run": "digits", "accuracy": None}
     assert [found.name for found in path.parent.iterdir()] == ["graph.json"]
+
+
+def test_a_file_of_schema_1_is_read(tmp_path):
+    path = drawn().save(tmp_path / "graph.json")
+    document = json.loads(path.read_text())
+    del document["tests"]
+    path.write_text(json.dumps(document | {"schema": 1}))
+    assert NDG.load(path) == drawn()
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 27])
+def test_a_file_is_written_in_parts_of_any_size(tmp_path, monkeypatch, at_once):
+    whole = oddly_named().save(tmp_path / "whole.json").read_bytes()
+    monkeypatch.setattr(files, "AT_ONCE", at_once)
+    path = oddly_named().save(tmp_path / "parts.json")
+    assert path.read_bytes() == whole
+    assert NDG.load(path) == oddly_named()
+    assert NDG.load(path).nodes.concepts == oddly_named().nodes.concepts
 
 
 def test_the_digest_tells_graphs_apart_and_not_their_provenance():
@@ -52,7 +71,10 @@ def test_the_digest_tells_graphs_apart_and_not_their_provenance():
     ("change", "message"),
     [
         (lambda d: d.pop("on"), r"damaged: it has no 'on'"),
-        (lambda d: d.update(schema=2), r"reads graphs of schema 1; .* has schema 2; mine it again, or use the version"),
+        (lambda d: d.update(schema=3), r"reads graphs of schema 1 and 2; .* has schema 3; mine it again, or use the"),
+        (lambda d: d.pop("tests"), r"damaged: it has no 'tests'"),
+        (lambda d: d.update(tests=9), r"damaged: its digest says"),
+        (lambda d: d.update(schema=[]), r"has schema \[\]"),
         (lambda d: d.update(format="dot"), r'is no graph: expected "format": "ndg"'),
         (lambda d: d["exceptions"].__setitem__(0, d["exceptions"][0] + 1), r"damaged: an implication stands with its"),
         (lambda d: d["on"].__setitem__(0, d["on"][0] + 1), r"damaged: its digest says \w{16}, its content \w{16}"),

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndg.graph.build import mine
+from ndg.discovery import mine
 from ndg.graph.ndg import NDG
-from tests.references.graph_cases import drawn, graphs, implications, mined, pack, space
+from tests.references.graph_cases import drawn, graphs, implications, mined, oddly_named, pack, space
 
 
 def test_a_mined_graph_reads_as_sentences():
@@ -46,6 +46,13 @@ def test_without_reduction_each_pair_of_rules_is_told_once(graph):
     pairs = {frozenset({(p, q), (negated(q), negated(p))}) for p, q in one_way}
     told = [line for line in graph.rules(reduced=False).split("\n") if line.startswith("if ")]
     assert len(told) == len(set(told)) == len(pairs)
+
+
+def test_concepts_are_told_by_their_names():
+    lines = oddly_named().rules(reduced=False).split("\n")
+    assert lines[0].startswith("18 implications among 1 labels, 3 neurons and 5 concepts over 50 examples")
+    assert any('"[a] b" holds' in line for line in lines)
+    assert repr(oddly_named()) == "NDG(1 labels, 3 neurons, 5 concepts, 18 implications, 50 examples)"
 
 
 def test_a_limit_says_how_many_rules_it_leaves_out():

@@ -1,13 +1,16 @@
 """The figures of Table 2 against a slow transcription of their definitions, and on a graph drawn by hand."""
 
 from dataclasses import asdict
+from itertools import islice
 
+import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndg.errors import ShapeError
+from ndg.graph import agreement
 from ndg.graph.ndg import NDG
 from ndg.graph.statistics import CYCLE_LIMIT
 from tests.references import graph as slow
@@ -30,9 +33,9 @@ SOME = settings(max_examples=40, deadline=None)
 def test_the_figures_are_what_their_definitions_count(graph):
     edges, literals, constants = edges_of(graph), 2 * len(graph.nodes), constant_nodes(graph)
     stats = graph.stats()
-    assert asdict(stats.paper) == slow.paper_figures(literals, edges, constants, graph.nodes.labels, CYCLE_LIMIT)
+    assert asdict(stats.paper) == slow.paper_figures(literals, edges, constants, graph.nodes.neurons, CYCLE_LIMIT)
     assert asdict(stats.condensed) == slow.condensed_figures(
-        literals, edges, constants, graph.nodes.labels, CYCLE_LIMIT
+        literals, edges, constants, graph.nodes.neurons, CYCLE_LIMIT
     )
     assert stats.equivalent_pairs == len({frozenset(edge) for edge in edges if edge[::-1] in edges})
     one_way = {(p, q) for p, q in edges if (q, p) not in edges}
@@ -111,6 +114,45 @@ def test_cycles_are_counted_up_to_a_limit():
     assert graph.stats().paper.cycles == CYCLE_LIMIT
     assert graph.stats().paper.height is None
     assert "<th>cycles</th><td>≥ 1,000</td><td>0</td>" in graph.stats()._repr_html_()
+
+
+def ring(size: int, chords: list[tuple[int, int]]) -> NDG:
+    edges = [(2 * p + 1, 2 * ((p + 1) % size) + 1) for p in range(size)]
+    chords = [(2 * p + 1, 2 * q + 1) for p, q in chords]
+    return NDG(implications(np.zeros((2, size), bool), space(size, 0), edges + chords))
+
+
+@given(st.integers(3, 14), st.data())
+@SOME
+def test_cycles_of_rings_with_chords_are_those_of_networkx(size, data):
+    node = st.integers(0, size - 1)
+    chords = data.draw(st.lists(st.tuples(node, node).filter(lambda ends: ends[0] != ends[1]), max_size=12))
+    graph = ring(size, chords)
+    edges = edges_of(graph)
+    found = nx.DiGraph([edge for edge in edges if edge[::-1] not in edges])
+    assert graph.stats().paper.cycles == min(sum(1 for _ in islice(nx.simple_cycles(found), CYCLE_LIMIT)), CYCLE_LIMIT)
+
+
+def test_cycles_of_a_long_ring_with_few_chords_are_counted_and_not_walked_again_and_again():
+    assert ring(5000, []).stats().paper.cycles == 2
+    shortcuts = ring(5000, [(10 * k, 10 * k + 5) for k in range(8)])
+    assert shortcuts.stats().paper.cycles == 2 * 2**8
+    assert ring(5000, [(10 * k, 10 * k + 5) for k in range(400)]).stats().paper.cycles == CYCLE_LIMIT
+
+
+def test_large_classes_are_bounded_through_some_of_their_members(monkeypatch):
+    rng = np.random.default_rng(0)
+    values = (rng.random((300, 1)) < 0.5) ^ (rng.random((300, 40)) < 0.02)
+    edges = [(2 * p + 1, 2 * q + 1) for p in range(40) for q in rng.choice(40, 4, replace=False).tolist() if p != q]
+    graph = NDG(implications(values, space(40, 0), edges + [(q, p) for p, q in edges]))
+    exact, near = graph.stats(pack(values, 0)).classes[0], graph.stats().classes[0]
+    monkeypatch.setattr(agreement, "WAYS", 0)
+    far = graph.stats().classes[0]
+    assert 0 < far.worst <= near.worst <= exact.worst
+    assert (exact.exact, near.exact, far.exact) == (True, False, False)
+    monkeypatch.setattr(agreement, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(agreement, "WORDS_AT_ONCE", 2)
+    assert graph.stats(pack(values, 0)).classes[0] == exact
 
 
 def test_figures_show_as_a_table_a_record_and_a_page():

@@ -89,7 +89,7 @@ def weak_components(nodes: set[int], edges: Edges) -> int:
     return len({frozenset(reachable(either, node)) for node in nodes})
 
 
-def paper_figures(literals: int, edges: Edges, constants: set[int], labels: int, limit: int) -> dict[str, object]:
+def paper_figures(literals: int, edges: Edges, constants: set[int], neurons: int, limit: int) -> dict[str, object]:
     """Table 2 on literals: edges that hold in both directions are taken out and counted as equivalences."""
     mutual = {(p, q) for p, q in edges if (q, p) in edges and p != q}
     left = {(p, q) for p, q in edges - mutual if p != q}
@@ -99,12 +99,12 @@ def paper_figures(literals: int, edges: Edges, constants: set[int], labels: int,
         {literal: {literal} for literal in range(literals)},
         len({p for p, _ in mutual}),
         constants,
-        literals // 2 - labels,
+        neurons,
         limit,
     )
 
 
-def condensed_figures(literals: int, edges: Edges, constants: set[int], labels: int, limit: int) -> dict[str, object]:
+def condensed_figures(literals: int, edges: Edges, constants: set[int], neurons: int, limit: int) -> dict[str, object]:
     """Table 2 on classes."""
     parts, arcs = condensed(literals, edges)
     return _figures(
@@ -113,7 +113,7 @@ def condensed_figures(literals: int, edges: Edges, constants: set[int], labels: 
         dict(enumerate(parts)),
         sum(len(part) for part in parts if len(part) > 1 and not contradictory(part)),
         constants,
-        literals // 2 - labels,
+        neurons,
         limit,
     )
 

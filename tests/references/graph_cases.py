@@ -16,11 +16,12 @@ from ndg.nodes import LayerUnits, NodeSpace
 from tests.references.graph import Edges, contrapositive
 
 
-def space(nodes: int, labels: int) -> NodeSpace:
-    """`labels` labels, then two layers that share the rest."""
-    first = (nodes - labels) // 2
-    layers = (("a", first), ("b", nodes - labels - first))
-    return NodeSpace(labels, tuple(LayerUnits(name, units) for name, units in layers if units))
+def space(nodes: int, labels: int, concepts: int = 0) -> NodeSpace:
+    """`labels` labels, then two layers that share the rest but for the `concepts` at the end."""
+    units = nodes - labels - concepts
+    layers = (("a", units // 2), ("b", units - units // 2))
+    names = tuple(f"is {number}" for number in range(concepts))
+    return NodeSpace(labels, tuple(LayerUnits(name, units) for name, units in layers if units), names)
 
 
 def pack(values: np.ndarray, labels: int, thresholds: np.ndarray | None = None) -> BitMatrix:
@@ -59,16 +60,17 @@ def constant_nodes(graph: NDG) -> set[int]:
 
 @st.composite
 def graphs(draw, max_nodes: int = 5, max_edges: int = 10) -> NDG:
-    """Any skew-symmetric graph: cycles, contradictions and constants included, with counts on random bits."""
+    """Any skew-symmetric graph: cycles, contradictions, constants and concepts included, with counts on random bits."""
     nodes = draw(st.integers(1, max_nodes))
     labels = draw(st.integers(0, nodes))
+    concepts = draw(st.integers(0, nodes - labels))
     constants = draw(st.sets(st.integers(0, nodes - 1), max_size=1))
     free = [literal for literal in range(2 * nodes) if literal // 2 not in constants]
     pair = st.tuples(st.sampled_from(free), st.sampled_from(free)).filter(lambda edge: edge[0] != edge[1])
     edges = draw(st.lists(pair, max_size=max_edges)) if free else []
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     values = rng.random((draw(st.integers(1, 70)), nodes)) < 0.5
-    return NDG(implications(values, space(nodes, labels), edges, constants))
+    return NDG(implications(values, space(nodes, labels, concepts), edges, constants))
 
 
 @st.composite
@@ -129,3 +131,14 @@ def drawn() -> NDG:
     values[:, 6] = True
     edges = [(nodes.literal(p).code, nodes.literal(q).code) for p, q in DRAWN]
     return NDG(implications(values, nodes, edges, {6}))
+
+
+ODD = ('has "wings" & <fur>', "één\nline\ttab", "~label:0", "[a] b", "", "it's \\ odd; {x}")
+
+
+def oddly_named() -> NDG:
+    """A label, three units and concepts with names of all signs, among them a class of two and a chain."""
+    nodes = NodeSpace(1, (LayerUnits("enc.0", 2), LayerUnits("b", 1)), tuple(name for name in ODD if name))
+    values = np.random.default_rng(0).random((50, len(nodes))) < 0.5
+    edges = [(3, 9), (9, 3), (11, 3), (3, 13), (13, 1), (15, 7), (6, 17), (5, 15), (3, 5)]
+    return NDG(implications(values, nodes, edges))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ndg.bits.matrix import BitMatrix
-from ndg.graph.build import mine
+from ndg.discovery import mine
 from ndg.nodes import LayerUnits, NodeSpace
 
 EXAMPLES = 3000

@@ -11,7 +11,17 @@ from ndg.errors import ConfigError, GraphError, OutputError, RenderError
 from ndg.importance.scores import Scores
 from ndg.report.render import REPORTS, Look, render, svg
 
-MAGIC = {"pdf": b"%PDF", "svg": b"<?xml", "png": b"\x89PNG", "dot": b"digraph", "graphml": b"<?xml", "json": b"{"}
+MAGIC = {
+    "gexf": b"<?xml",
+    "csv": b"antecedent",
+    "parquet": b"PAR1",
+    "pdf": b"%PDF",
+    "svg": b"<?xml",
+    "png": b"\x89PNG",
+    "dot": b"digraph",
+    "graphml": b"<?xml",
+    "json": b"{",
+}
 SCORES = Scores("gndi", {"second": np.array([1.0, -4.0, 2.0])}, {"second": 1.0}, "all logits", "zero", 10)
 
 

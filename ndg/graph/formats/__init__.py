@@ -1,0 +1,27 @@
+"""The graph in the formats of others, in parts, so that neither its text nor a second graph is ever in memory.
+
+GraphML, GEXF, DOT and JSON carry the condensed graph, with the keys and attributes of `NDG.to_networkx`; CSV and
+Parquet carry the edge table. A new format is one file and one line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ndg.graph.export import Condensed
+from ndg.graph.formats.dot import dot
+from ndg.graph.formats.gexf import gexf
+from ndg.graph.formats.graphml import graphml
+from ndg.graph.formats.node_link import node_link
+from ndg.graph.formats.table import csv, parquet
+
+Writer = Callable[[Condensed], Iterator[str] | Iterator[bytes]]
+
+EXPORTS: dict[str, Writer] = {
+    "json": node_link,
+    "graphml": graphml,
+    "gexf": gexf,
+    "dot": dot,
+    "csv": csv,
+    "parquet": parquet,
+}

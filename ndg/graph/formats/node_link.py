@@ -1,0 +1,42 @@
+"""Node-link JSON, as networkx.node_link_graph(document, edges="edges") reads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any
+
+from ndg.errors import GraphError
+from ndg.graph.export import EDGE, Condensed, Row
+
+SCHEMA = 1
+
+
+def node_link(graph: Condensed) -> Iterator[str]:
+    """`nodes` with their key as `id`, `edges` with `source` and `target`, both with all attributes, one on a line.
+
+    Schema 1: beside these `format` ("ndg-condensed"), `schema` (1), `directed`, `multigraph` and `graph`, the facts.
+    """
+    encode: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    text = cache(encode)
+    head = {"format": "ndg-condensed", "schema": SCHEMA, "directed": True, "multigraph": False, "graph": graph.facts}
+    try:
+        yield encode(head).removesuffix("}")
+        yield ',\n"nodes": ['
+        yield from _lines(encode, (attributes | {"id": key} for key, attributes in graph.nodes()))
+        yield '],\n"edges": ['
+        form = '\n{"source": %s, "target": %s' + "".join(f', "{name}": %s' for name in EDGE) + "}"
+        for number, rows in enumerate(graph.edge_values()):
+            told = [form % (*map(text, row[:4]), *("null" if v is None else v for v in row[4:])) for row in rows]
+            yield ("," if number else "") + ",".join(told)
+        yield "]}\n"
+    except ValueError as error:
+        raise GraphError(
+            f"JSON holds finite numbers; the criterion or a score has none ({error}); leave that score out"
+        ) from error
+
+
+def _lines(encode: Callable[[Any], str], rows: Iterable[Row]) -> Iterator[str]:
+    for number, row in enumerate(rows):
+        yield f"{',' if number else ''}\n{encode(row)}"

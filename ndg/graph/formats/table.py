@@ -1,0 +1,93 @@
+"""The edge table as CSV and as Parquet: one row per implication, with the columns of `NDG.edges_frame`."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ndg.errors import MissingPackageError
+from ndg.graph.edges import frames
+from ndg.graph.export import Condensed, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AT_ONCE = 1 << 16  # rows
+
+
+def csv(graph: Condensed) -> Iterator[str]:
+    """Comma-separated values in UTF-8, with a header; unknown figures are empty."""
+    text = cache(_quoted)
+    for number, frame in enumerate(_frames(graph)):
+        if not number:
+            yield ",".join(frame.columns) + "\n"
+        columns: list[Iterable[Any]] = [map(text, frame[name].tolist()) for name in frame.columns[:4]]
+        for name in frame.columns[4:]:
+            told = plain(frame[name].to_numpy())
+            columns.append(["" if value is None else value for value in told] if None in told else told)
+        form = ",".join(["%s"] * len(columns)) + "\n"
+        yield "".join([form % row for row in zip(*columns, strict=True)])
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\r\n') else text
+
+
+def parquet(graph: Condensed) -> Iterator[bytes]:
+    """Apache Parquet, texts as dictionaries, unknown figures null; the facts are JSON in its metadata, as `ndg`.
+
+    Raises MissingPackageError without pyarrow.
+    """
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet as pq
+    except ImportError:
+        raise MissingPackageError(
+            "Parquet is written by pyarrow: pip install 'ndg[parquet]'; CSV needs nothing"
+        ) from None
+
+    drain, writer = _Drain(), None
+    for frame in _frames(graph):
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        if writer is None:
+            texts = [
+                field.with_type(pa.string()) if frame[field.name].dtype.kind == "O" else field for field in table.schema
+            ]
+            schema = pa.schema(texts, {"ndg": json.dumps(graph.facts, ensure_ascii=False)})
+            writer = pq.ParquetWriter(drain, schema)
+        writer.write_table(table.cast(writer.schema))
+        yield drain.take()
+    if writer is not None:
+        writer.close()
+    yield drain.take()
+
+
+def _frames(graph: Condensed) -> Iterator[pd.DataFrame]:
+    return frames(graph.implications, AT_ONCE, None if graph.only is None else graph.edge_rows())
+
+
+class _Drain(io.RawIOBase):
+    """What was written since it was last taken."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._written = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, part) -> int:
+        self._parts.append(bytes(part))
+        self._written += len(part)
+        return len(part)
+
+    def tell(self) -> int:
+        return self._written
+
+    def take(self) -> bytes:
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken

@@ -1,0 +1,173 @@
+"""Implications from a networkx graph of literals.
+
+What is read: every node is a literal ("layer:unit", "~layer:unit") or, with the attribute `members` (a list, or the
+text that GraphML, GEXF and DOT hold), a class of equivalent ones. An edge is an implication, between the literals in
+its attributes `antecedent` and `consequent` where they are members of its ends, else between the first members that are
+not both labels or both concepts. Each is completed by its contrapositive, and the members of a class, in their order,
+by equivalences of neighbours. The attributes `nodes` and `constants` of the graph say which nodes there are and which
+are constant; without `nodes`, those of the bits, else those that are named: a layer then has as many units as its
+largest number says.
+
+What is lost of a graph that `to_networkx` gave: which members of a class imply each other directly, all implications
+between two classes but the strongest, thresholds, and counts. Classes, closure, ancestors and reduction are the same.
+No count is read from attributes: those of the strongest implications do not give the others. They are counted on bits,
+or unknown, which is said by no examples at all, so that every figure is null.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ndg.bits.matrix import BitMatrix
+from ndg.errors import GraphError
+from ndg.graph.condensation import distinct
+from ndg.graph.edges import texts_of
+from ndg.graph.evaluate import counted, together
+from ndg.graph.export import unflat
+from ndg.literal import Literal
+from ndg.mining.implications import Implications
+from ndg.nodes import CONCEPT, LABEL, LayerUnits, NodeSpace
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> tuple[Implications, dict[str, Any]]:
+    """The implications of a graph, counted on `bits` if given, and where they come from.
+
+    Raises GraphError for what is no directed graph of literals, for nodes that the bits do not have, and for an
+    implication between two labels or two concepts that is no equivalence.
+    """
+    if not graph.is_directed() or graph.is_multigraph():
+        raise GraphError(f"implications are read from a networkx.DiGraph; got a {type(graph).__name__}")
+    members = {node: _members(node, attributes) for node, attributes in graph.nodes.items()}
+    constants = unflat(graph.graph.get("constants", []))
+    nodes = bits.nodes if bits is not None else _nodes(graph, [*members.values(), constants])
+    known = {text: code for code, text in enumerate(texts_of(nodes))}
+    codes = {node: [_code(nodes, known, text) for text in texts] for node, texts in members.items()}
+
+    names = [name for name, where in nodes.groups for _ in range(where.stop - where.start)]
+    group = [1 if name == LABEL else 2 if name == CONCEPT else 0 for name in names]
+    found = [_edge(nodes, known, group, codes[tail], codes[head], row) for tail, head, row in graph.edges(data=True)]
+    for ones in codes.values():
+        for one, other in pairwise(ones):
+            found += [(one, other), (other, one)]
+    tails, heads = np.array(found, np.int64).reshape(-1, 2).T
+    tails, heads = distinct(2 * len(nodes), np.concatenate([tails, heads ^ 1]), np.concatenate([heads, tails ^ 1]))
+    of = np.array(group, np.int64)
+    alike = (of[tails >> 1] > 0) & (of[tails >> 1] == of[heads >> 1])
+    among = set(zip(tails[alike].tolist(), heads[alike].tolist(), strict=True))
+    for p, q in sorted(among):
+        if (q, p) not in among:
+            raise GraphError(
+                "of two labels, or two concepts, only equivalences are implications; got "
+                f"{nodes.text(Literal.of(p))} -> {nodes.text(Literal.of(q))} without its converse; leave it out"
+            )
+
+    antecedents, consequents = tails.astype(np.int32), heads.astype(np.int32)
+    implications = Implications(
+        nodes=nodes,
+        antecedents=antecedents,
+        consequents=consequents,
+        constants=tuple(map(nodes.literal, constants)),
+        criterion={"name": "given"},
+        **(_unknown(nodes, len(tails)) if bits is None else _counted(bits, antecedents, consequents)),
+    )
+    return implications, {"networkx": {key: value for key, value in graph.graph.items() if _is_json(value)}}
+
+
+def _unknown(nodes: NodeSpace, edges: int) -> dict[str, Any]:
+    return {
+        "exceptions": np.zeros(edges, np.int64),
+        "on": np.zeros(len(nodes), np.int64),
+        "with_label": np.zeros((nodes.labels, len(nodes)), np.int64),
+        "examples": 0,
+        "thresholds": np.full(nodes.neurons, np.nan),
+        "binarizer": "unknown",
+        "bits_digest": "",
+    }
+
+
+def _counted(bits: BitMatrix, antecedents: np.ndarray, consequents: np.ndarray) -> dict[str, Any]:
+    labels, nodes = np.arange(bits.nodes.labels), np.arange(len(bits.nodes))
+    both = together(bits, np.repeat(labels, len(nodes)), np.tile(nodes, len(labels)))
+    return {
+        "exceptions": counted(antecedents, consequents, bits).exceptions,
+        "on": bits.on(),
+        "with_label": both.reshape(len(labels), len(nodes)),
+        "examples": bits.examples,
+        "thresholds": np.array(bits.thresholds),
+        "binarizer": bits.binarizer,
+        "bits_digest": bits.digest,
+    }
+
+
+def _members(node: Any, attributes: Mapping[str, Any]) -> list[str]:
+    texts = unflat(attributes["members"]) if attributes.get("members") else [node]
+    for text in texts:
+        if not isinstance(text, str):
+            raise GraphError(f"a literal is a text as 'layer:unit' or '~layer:unit'; got {text!r}")
+    return texts
+
+
+def _nodes(graph: nx.DiGraph, texts: Iterable[list[str]]) -> NodeSpace:
+    """The nodes that the graph states, else those that are named in it."""
+    stated = graph.graph.get("nodes")
+    if stated:
+        try:
+            return NodeSpace.from_dict(json.loads(stated) if isinstance(stated, str) else stated)
+        except (KeyError, TypeError, ValueError) as error:
+            raise GraphError(
+                "the attribute 'nodes' of a graph is {'labels': 2, 'layers': [['fc1', 32]]}; "
+                f"got {stated!r} ({error})"
+            ) from error
+    sizes: dict[str, int] = {}
+    concepts: dict[str, None] = {}
+    for text in (text for some in texts for text in some):
+        name = text.removeprefix("~")
+        if name.startswith(f"{CONCEPT}:"):
+            concepts[name.removeprefix(f"{CONCEPT}:")] = None
+            continue
+        layer, _, unit = name.rpartition(":")
+        if not layer or not unit.isdecimal():
+            raise GraphError(f"a literal is a text as 'layer:unit' or '~layer:unit'; got {text!r}")
+        sizes[layer] = max(sizes.get(layer, 0), int(unit) + 1)
+    labels = sizes.pop(LABEL, 0)
+    return NodeSpace(labels, tuple(LayerUnits(name, units) for name, units in sizes.items()), tuple(concepts))
+
+
+def _code(nodes: NodeSpace, known: Mapping[str, int], text: str) -> int:
+    return known[text] if text in known else nodes.literal(text).code  # which says what is wrong, or reads "a:03"
+
+
+def _edge(
+    nodes: NodeSpace,
+    known: Mapping[str, int],
+    group: list[int],
+    tails: list[int],
+    heads: list[int],
+    attributes: Mapping[str, Any],
+) -> tuple[int, int]:
+    """The implication that an edge between two classes stands for."""
+    p, q = known.get(attributes.get("antecedent", ""), -1), known.get(attributes.get("consequent", ""), -1)
+    if p in tails and q in heads:
+        return p, q
+    ends = ((p, q) for p in tails for q in heads if not group[p >> 1] or group[p >> 1] != group[q >> 1])
+    p, q = next(ends, (tails[0], heads[0]))
+    if p == q:
+        text = nodes.text(Literal.of(p))
+        raise GraphError(f"an implication joins two literals; got {text} -> {text}")
+    return p, q
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True

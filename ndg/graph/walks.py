@@ -1,0 +1,192 @@
+"""Walks over arrays of arcs, compiled: levels, reachability, cycles, and where an arc stands.
+
+Arcs are sorted by tail and head; those of tail `t` are `heads[starts[t]:starts[t + 1]]`. Each function has one explicit
+signature, so that the compiled code is found on disk by the next process.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+
+NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
+CODES = types.Array(types.int32, 1, "C", readonly=True)
+RATES = types.Array(types.float64, 1, "C", readonly=True)
+FOUND = types.Array(types.int64, 1, "C")
+MARKS = types.Array(types.boolean, 1, "C")
+WORDS = types.Array(types.uint64, 2, "C")
+OPTIONS: Any = {"cache": True, "nogil": True, "boundscheck": False}
+
+
+@numba.njit(types.int64(NUMBERS, NUMBERS, FOUND), **OPTIONS)
+def longest(starts, heads, level):
+    """Write the number of arcs on the longest path that ends at each node (Kahn 1962); nodes on or behind a cycle, of
+    which the number comes back, get -1."""
+    nodes = len(level)
+    waiting = np.zeros(nodes, np.int64)
+    for head in heads:
+        waiting[head] += 1
+    queue = np.empty(nodes, np.int64)
+    end = 0
+    for node in range(nodes):
+        level[node] = 0
+        if waiting[node] == 0:
+            queue[end] = node
+            end += 1
+    at = 0
+    while at < end:
+        node = queue[at]
+        at += 1
+        for arc in range(starts[node], starts[node + 1]):
+            head = heads[arc]
+            level[head] = max(level[head], level[node] + 1)
+            waiting[head] -= 1
+            if waiting[head] == 0:
+                queue[end] = head
+                end += 1
+    for node in range(nodes):
+        if waiting[node] > 0:
+            level[node] = -1
+    return nodes - end
+
+
+@numba.njit(types.void(NUMBERS, NUMBERS, NUMBERS, types.int64, types.int64, WORDS, MARKS, MARKS), **OPTIONS)
+def reach_block(starts, heads, mirror, low, high, below, essential, mirrored):
+    """Which of the components `low` to `high` each component reaches, as bits of `below`.
+
+    Marks the arcs into them that no other path replaces, and the components that reach their `mirror` among them.
+    Blocks come in ascending order: an arc to an earlier block is marked already, one to a later block leads nowhere
+    here. Heads are visited in topological order, so that one that another reaches is covered when its turn comes.
+    """
+    one, last = np.uint64(1), np.uint64(63)
+    words = below.shape[1]
+    for tail in range(high - 1, -1, -1):
+        for word in range(words):
+            below[tail, word] = 0
+        for arc in range(starts[tail], starts[tail + 1]):
+            head = heads[arc]
+            if head >= high:
+                break
+            if head >= low:
+                bit = np.uint64(head - low)
+                essential[arc] = (below[tail, np.int64(bit >> np.uint64(6))] >> (bit & last)) & one == 0
+            if essential[arc]:
+                for word in range(words):
+                    below[tail, word] |= below[head, word]
+        if tail >= low:
+            bit = np.uint64(tail - low)
+            below[tail, np.int64(bit >> np.uint64(6))] |= one << (bit & last)
+        if low <= mirror[tail] < high:
+            bit = np.uint64(mirror[tail] - low)
+            mirrored[tail] = (below[tail, np.int64(bit >> np.uint64(6))] >> (bit & last)) & one == 1
+
+
+@numba.njit(types.void(NUMBERS, NUMBERS, MARKS), **OPTIONS)
+def follow(starts, heads, seen):
+    """Mark whatever the marked nodes reach; arcs go from a lower to a higher number."""
+    for tail in range(len(seen)):
+        if seen[tail]:
+            for arc in range(starts[tail], starts[tail + 1]):
+                seen[heads[arc]] = True
+
+
+@numba.njit(types.void(NUMBERS, CODES, CODES, CODES, FOUND), **OPTIONS)
+def stand(starts, heads, tails, wanted, found):
+    """Write where the arc from each of `tails` to its `wanted` head stands; -1 where there is none."""
+    for query in range(len(tails)):
+        low, high = starts[tails[query]], starts[tails[query] + 1]
+        end = high
+        while low < high:
+            middle = (low + high) >> 1
+            if heads[middle] < wanted[query]:
+                low = middle + 1
+            else:
+                high = middle
+        found[query] = low if low < end and heads[low] == wanted[query] else -1
+
+
+@numba.njit(types.void(NUMBERS, NUMBERS, NUMBERS, CODES, CODES, RATES, NUMBERS, FOUND), **OPTIONS)
+def strongest_edges(starts, heads, component, antecedents, consequents, precision, support, best):
+    """Write, for each arc between components, the first edge of highest precision, then highest support."""
+    for arc in range(len(best)):
+        best[arc] = -1
+    for edge in range(len(antecedents)):
+        tail, wanted = component[antecedents[edge]], component[consequents[edge]]
+        low, high = starts[tail], starts[tail + 1]
+        end = high
+        while low < high:
+            middle = (low + high) >> 1
+            if heads[middle] < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        if low == end or heads[low] != wanted:
+            continue
+        rival = best[low]
+        if (
+            rival < 0
+            or precision[edge] > precision[rival]
+            or (precision[edge] == precision[rival] and support[edge] > support[rival])
+        ):
+            best[low] = edge
+
+
+@numba.njit(types.int64(NUMBERS, NUMBERS, types.int64, types.int64), **OPTIONS)
+def circuits(starts, heads, roots, limit):
+    """Elementary cycles through the nodes below `roots`, at most `limit` (Johnson 1975): those whose lowest node is 0,
+    then those of which it is 1, and so on."""
+    nodes, arcs = len(starts) - 1, len(heads)
+    into = np.zeros(nodes + 1, np.int64)
+    for head in heads:
+        into[head + 1] += 1
+    for node in range(nodes):
+        into[node + 1] += into[node]
+    filled = into.copy()
+    source, number = np.empty(arcs, np.int64), np.empty(arcs, np.int64)
+    for tail in range(nodes):
+        for arc in range(starts[tail], starts[tail + 1]):
+            place = filled[heads[arc]]
+            source[place], number[place] = tail, arc
+            filled[heads[arc]] += 1
+
+    path, turn, freed = np.empty(nodes, np.int64), np.empty(nodes, np.int64), np.empty(nodes, np.int64)
+    found = 0
+    for root in range(roots):
+        blocked, closed, waits = np.zeros(nodes, np.bool_), np.zeros(nodes, np.bool_), np.zeros(arcs, np.bool_)
+        path[0], turn[0], blocked[root], depth = root, starts[root], True, 1
+        while depth:
+            node = path[depth - 1]
+            if turn[depth - 1] < starts[node + 1]:
+                head = heads[turn[depth - 1]]
+                turn[depth - 1] += 1
+                if head == root:
+                    found += 1
+                    if found >= limit:
+                        return limit
+                    closed[node] = True
+                elif head > root and not blocked[head]:
+                    path[depth], turn[depth], blocked[head], closed[head] = head, starts[head], True, False
+                    depth += 1
+                continue
+            depth -= 1
+            if not closed[node]:
+                for arc in range(starts[node], starts[node + 1]):
+                    waits[arc] = True
+                continue
+            if depth:
+                closed[path[depth - 1]] = True
+            freed[0], waiting, blocked[node] = node, 1, False
+            while waiting:
+                waiting -= 1
+                head = freed[waiting]
+                for place in range(into[head], into[head + 1]):
+                    if waits[number[place]]:
+                        waits[number[place]] = False
+                        if blocked[source[place]]:
+                            blocked[source[place]] = False
+                            freed[waiting] = source[place]
+                            waiting += 1
+    return found
