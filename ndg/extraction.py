@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import copy
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from os import PathLike
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import Float64
-from torch import Tensor, nn
+from torch import nn
 
-from ndg.activations.binarize import AUTO, BINARIZERS, Reservoir, as_tensor, binarize, choose
-from ndg.activations.compute import (
-    COMPUTE_BATCH,
-    Batch,
-    check_finite,
-    compute_batches,
-    fixed,
-    forward,
-    true_labels,
-)
-from ndg.activations.trace import Trace, find_layer, per_unit
-from ndg.bits.matrix import BitMatrix, BitMatrixBuilder
+from ndg import executors
+from ndg.activations.binarize import AUTO, BINARIZERS, choose
+from ndg.activations.capture import Capture, capture, fit, with_thresholds
+from ndg.activations.choice import Numbers, chosen, count, draw, examples_of, only
+from ndg.activations.compute import COMPUTE_BATCH, Batch, compute_batches, device_of, fixed
+from ndg.activations.reading import asked
+from ndg.activations.selection import find_layers
+from ndg.activations.sink import Sink, reopen, rest, source
+from ndg.activations.trace import find_modules
+from ndg.bits.matrix import BitMatrix, Sample
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
-from ndg.nodes import LayerUnits, NodeSpace
+from ndg.executors import TIMEOUT, Executor
+from ndg.nodes import NodeSpace
 from ndg.progress import bar
 
 FIT_EXAMPLES = 16_384
+FIT_BYTES = 1 << 30
+"""Memory for the sample that thresholds are fitted to; layers for which there is no room are read in a further pass."""
 
 
 @runtime_checkable
@@ -46,40 +51,65 @@ def extract(
     loader: Iterable[Any],
     layers: Iterable[str] | None = None,
     *,
+    channels: str = "max",
+    tokens: str = "first",
     binarizer: str = AUTO,
     quantile: float = 0.5,
     like: Binarised | None = None,
     batch: int = COMPUTE_BATCH,
     threads: int = 1,
     seed: int = 0,
+    max_examples: int | None = None,
+    file: str | PathLike[str] | None = None,
+    executor: str | Executor = "serial",
+    ray_address: str | None = None,
+    timeout: float = TIMEOUT,
 ) -> BitMatrix:
     """Which label is predicted and which neurons are on, for every example of `loader`, packed.
 
-    `layers` are module paths whose output is `[example, unit]`; without them the network's own `latent_layer` is taken.
+    `layers` are module paths, or regular expressions that match whole paths; without them the network's own
+    `latent_layer` is taken; their order is the network's. An output `[example, unit]` is read as it is. Of
+    `[example, channel, position...]`, `channels` is `max`, `mean` or `any` over the positions of a channel. Of
+    `[example, token, unit]`, `tokens` is `first`, `mean` or `every`: with `every`, each token is an example, with the
+    label that is predicted of its sequence. Three axes are those of tokens unless a one-dimensional convolution, norm
+    or pool gave them. Tokens that an `attention_mask` leaves out do not count.
+
     `binarizer` is `auto` (above 0.5 after a sigmoid, above 0 elsewhere), `positive`, `half`, `median` or `quantile`;
-    the last two need a second pass, and read at most 16,384 examples drawn by `seed`. `like` takes layers and
-    thresholds from other bits or from a graph, as held-out examples must. The network is left as it was.
+    the last two need a second pass, over at most 16,384 examples drawn by `seed`. `like` takes layers, readings and
+    thresholds from other bits or from a graph, as held-out examples must. `max_examples` draws so many of the loader's
+    examples by `seed`. With a `file` the bits lie there and not in memory, and an extraction that was interrupted goes
+    on where it stopped. `executor` is `serial`, `ray` (whose workers run on the CPU; thresholds are fitted here) or a
+    value of `ndg.executors`. The network is left as it was.
 
     Raises LayerError for an unknown layer, an output of another shape, or NaN (naming layer and unit); DataError
-    without examples.
+    without examples, or where a file was begun with other examples; BitsError for a file of another network.
     """
-    if not 0 < quantile < 1:
-        raise ConfigError(f"a quantile lies inside (0, 1); got {quantile}")
-    if like is not None:
-        if layers is not None:
-            raise ShapeError("layers come from `like`; give layers or like, not both")
-        layers = [layer.name for layer in like.nodes.layers]
-    paths = list(layers) if layers is not None else [latent_layer(model)]
-    if not paths:
-        raise LayerError("at least one layer is extracted; got none")
-    chosen = {path: choose(binarizer, find_layer(model, path)) for path in paths}
-    with fixed(model, threads):
-        if like is not None:
-            nodes, thresholds, name = like.nodes, like.thresholds, like.binarizer
-        else:
-            nodes, thresholds = _fit(model, loader, chosen, quantile, batch, seed)
-            name = _spell(chosen, quantile)
-        return _fill(model, loader, paths, nodes, thresholds, name, batch)
+    where = None if file is None else Path(file)
+    plan = _plan(model, layers, asked(channels, tokens), binarizer, quantile, like, threads)
+    if like is None or max_examples is not None:
+        _again(loader)
+    by, _ = executors.choose(
+        executor, address=ray_address, timeout=timeout, task_cpus=min(threads, executors.available_cpus())
+    )
+    numbers, sample = _choice(loader, max_examples, seed)
+    name = source(model, plan.facts | {"batch": batch, "seed": seed, "max": max_examples}) if where else ""
+    expected = len(numbers) if numbers is not None else examples_of(loader)
+    part = reopen(where, name) if where else None
+    with fixed(model, threads), Sink(plan.binarizer, where, name, expected or 0, part) as sink:
+        study = plan.study
+        if part is not None:
+            study = with_thresholds(study, part.nodes, part.thresholds)
+        elif plan.fitted:
+            study = _fit(plan, loader, numbers, quantile, batch, seed)
+        if isinstance(by, executors.Ray) and device_of(model).type != "cpu":
+            study = replace(study, model=copy.deepcopy(model).cpu())
+        batches: Iterable[Batch] = compute_batches(loader if numbers is None else only(loader, numbers), batch)
+        if part is not None:
+            batches = rest(study, batches, part)
+        work: Callable[[Any, Any], Any] = capture
+        total = None if expected is None else -(-expected // max(batch, 1))
+        by.total(work, study, batches, "extract", count=total, start=sink)
+        return sink.finish(sample)
 
 
 def latent_layer(model: nn.Module) -> str:
@@ -92,84 +122,142 @@ def latent_layer(model: nn.Module) -> str:
     return path
 
 
-def _passes(model: nn.Module, loader: Iterable[Any], paths: list[str], batch: int, label: str) -> Iterator[
-    tuple[Batch, Tensor, list[Tensor]]
-]:  # fmt: skip
-    """Each compute batch with the logits and the layers' activations of its real examples."""
-    with Trace(model, paths) as trace:
-        for one in bar(compute_batches(loader, batch), label):
-            trace.clear()
-            logits = forward(model, one.inputs)[: one.count]
-            values = [per_unit(trace[path], path)[: one.count] for path in paths]
-            for path, value in zip(paths, values, strict=True):
-                check_finite(value, path, one.start)
-            check_finite(logits, "logits", one.start)
-            yield one, logits, values
+@dataclass(frozen=True)
+class CaptureEstimate:
+    """What an extraction would do; None where the loader does not tell how many examples it has.
+
+    `examples` counts tokens where every token is one. `seconds` is the time of one compute batch, times `forwards`.
+    """
+
+    examples: int | None
+    forwards: int | None
+    nodes: int
+    pairs: int
+    bytes: int | None
+    seconds: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def estimate(
+    model: nn.Module,
+    loader: Iterable[Any],
+    layers: Iterable[str] | None = None,
+    *,
+    channels: str = "max",
+    tokens: str = "first",
+    binarizer: str = AUTO,
+    quantile: float = 0.5,
+    like: Binarised | None = None,
+    batch: int = COMPUTE_BATCH,
+    threads: int = 1,
+    max_examples: int | None = None,
+) -> CaptureEstimate:
+    """What `extract` would do with these arguments, from one compute batch that is read, run twice and timed."""
+    plan = _plan(model, layers, asked(channels, tokens), binarizer, quantile, like, threads)
+    _again(loader)
+    first = next(iter(compute_batches(loader, batch)), None)
+    if first is None:
+        raise _none()
+    for _ in range(2):  # the first run is slower than the others
+        started = time.perf_counter()
+        piece = capture(plan.study, first)
+        seconds = time.perf_counter() - started
+    nodes, examples = len(piece.bits.nodes), examples_of(loader)
+    facts = {"nodes": nodes, "pairs": nodes * (nodes - 1) // 2}
+    if examples is None:
+        return CaptureEstimate(examples=None, forwards=None, bytes=None, seconds=None, **facts)
+    examples = min(examples, max_examples or examples)
+    fitting = -(-min(examples, FIT_EXAMPLES) // batch) if plan.fitted else 0
+    forwards = -(-examples // batch) + fitting
+    rows = round(examples * piece.bits.examples / piece.examples)
+    size = 8 * nodes * -(-rows // 64)
+    return CaptureEstimate(examples=rows, forwards=forwards, bytes=size, seconds=forwards * seconds, **facts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """How each layer is read and binarised; `fitted` names the binarizer of layers whose thresholds are not known."""
+
+    study: Capture
+    fitted: dict[str, str]
+    binarizer: str
+    facts: dict[str, Any]
+
+
+def _plan(
+    model: nn.Module,
+    layers: Iterable[str] | None,
+    readings: dict[str, str],
+    binarizer: str,
+    quantile: float,
+    like: Binarised | None,
+    threads: int,
+) -> _Plan:
+    if not 0 < quantile < 1:
+        raise ConfigError(f"a quantile lies inside (0, 1); got {quantile}")
+    if like is not None:
+        if layers is not None:
+            raise ShapeError("layers come from `like`; give layers or like, not both")
+        nodes = like.nodes.without_concepts
+        paths = [layer.name for layer in nodes.layers]
+        if not paths:
+            raise LayerError("at least one layer is extracted; got none")
+        find_modules(model, paths)
+        study = with_thresholds(Capture(model, tuple(paths), readings, {}, {}, None, threads), nodes, like.thresholds)
+        facts = {"nodes": nodes.to_dict(), "thresholds": like.thresholds.tolist(), "threads": threads}
+        return _Plan(study, {}, like.binarizer, facts)
+    paths = find_layers(model, [latent_layer(model)] if layers is None else layers)
+    names = {path: choose(binarizer, module) for path, module in find_modules(model, paths).items()}
+    fitted = {path: name for path, name in names.items() if BINARIZERS[name].fit}
+    levels: dict[str, Any] = {path: BINARIZERS[name].threshold or 0.0 for path, name in names.items()}
+    spelt = _spell(names, quantile)
+    facts = {"layers": paths, "readings": readings, "binarizer": spelt, "threads": threads}
+    return _Plan(Capture(model, tuple(paths), readings, {}, levels, None, threads), fitted, spelt, facts)
+
+
+def _choice(loader: Iterable[Any], most: int | None, seed: int) -> tuple[Numbers | None, Sample | None]:
+    """The numbers of the examples that are read, and what is recorded of their choice; None when all are read."""
+    if most is None:
+        return None, None
+    examples = count(loader)
+    numbers = chosen(seed, examples, most)
+    return numbers, None if numbers is None else Sample(seed, examples)
 
 
 def _fit(
-    model: nn.Module, loader: Iterable[Any], chosen: dict[str, str], quantile: float, batch: int, seed: int
-) -> tuple[NodeSpace, Float64[np.ndarray, " neuron"]]:
-    """The nodes, from the shape of one batch, and every neuron's threshold, from a sample where it is fitted."""
-    fitted = [path for path, name in chosen.items() if BINARIZERS[name].fit]
+    plan: _Plan, loader: Iterable[Any], numbers: Numbers | None, quantile: float, batch: int, seed: int
+) -> Capture:
+    """The study with the thresholds that are fitted to a sample of the examples."""
+    examples = count(loader) if numbers is None else len(numbers)
+    if not examples:
+        raise _none()
+    if examples > FIT_EXAMPLES:
+        some = draw(seed, "reservoir", examples, FIT_EXAMPLES)
+        numbers = some if numbers is None else numbers[some]
+    left, levels = list(plan.fitted), dict(plan.study.levels)
+    while left:
+        given = loader if numbers is None else only(loader, numbers)
+        batches = bar(compute_batches(given, batch), "fit thresholds")
+        samples, left = fit(plan.study, batches, left, FIT_EXAMPLES, seed, FIT_BYTES)
+        for path, sample in samples.items():
+            rule = BINARIZERS[plan.fitted[path]].fit
+            if rule is not None:
+                levels[path] = rule(sample, quantile)
+    return replace(plan.study, levels=levels)
+
+
+def _again(loader: Iterable[Any]) -> None:
     if iter(loader) is loader:
         raise DataError(
             "the loader is read more than once, and an iterator can be read once; pass a list, a DataLoader, or any "
             "object whose iteration starts anew"
         )
-    reservoirs = {path: Reservoir(FIT_EXAMPLES, seed) for path in fitted}
-    nodes = None
-    for one, logits, values in _passes(model, loader, list(chosen), batch, "fit thresholds"):
-        if nodes is None:
-            units = [LayerUnits(path, value.shape[1]) for path, value in zip(chosen, values, strict=True)]
-            nodes = NodeSpace(logits.shape[1], tuple(units))
-        if not fitted:
-            break
-        for path, value in zip(chosen, values, strict=True):
-            if path in reservoirs:
-                reservoirs[path].add(value.float().cpu().numpy(), one.start)
-    if nodes is None:
-        raise DataError("at least one example is needed; the loader gave none; check the split")
-    thresholds = np.empty(nodes.neurons, np.float64)
-    for layer in nodes.layers:
-        rule, where = BINARIZERS[chosen[layer.name]], nodes.slice(layer.name)
-        into = slice(where.start - nodes.labels, where.stop - nodes.labels)
-        thresholds[into] = rule.threshold if rule.fit is None else rule.fit(reservoirs[layer.name].rows, quantile)
-    return nodes, thresholds
 
 
-def _fill(
-    model: nn.Module,
-    loader: Iterable[Any],
-    paths: list[str],
-    nodes: NodeSpace,
-    thresholds: Float64[np.ndarray, " neuron"],
-    name: str,
-    batch: int,
-) -> BitMatrix:
-    builder = BitMatrixBuilder(nodes)
-    above: Tensor | None = None
-    correct, known = 0, True
-    for one, logits, values in _passes(model, loader, paths, batch, "extract"):
-        shape = logits.shape[1], *(value.shape[1] for value in values)
-        if shape != (nodes.labels, *(layer.units for layer in nodes.layers)):
-            raise ShapeError(
-                f"the network has other labels or units than the nodes: expected {nodes}, got {shape[0]} labels and "
-                f"{shape[1:]} units; use the graph of this network"
-            )
-        if above is None:
-            above = as_tensor(thresholds, logits.device)
-        predicted = logits.argmax(dim=1)
-        labels = nn.functional.one_hot(predicted, nodes.labels).bool()
-        neurons = binarize(torch.cat([value.to(logits.device) for value in values], dim=1), above)
-        builder.append(torch.cat([labels, neurons], dim=1).cpu().numpy())
-        if one.labels is None:
-            known = False
-        else:
-            correct += int((predicted.cpu() == true_labels(one.labels, one.count, nodes.labels)).sum())
-    if not builder.examples:
-        raise DataError("at least one example is needed; the loader gave none; check the split")
-    return builder.finish(thresholds, binarizer=name, correct=correct if known else None)
+def _none() -> DataError:
+    return DataError("at least one example is needed; the loader gave none; check the split")
 
 
 def _spell(chosen: dict[str, str], quantile: float) -> str:

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from ndg import extraction
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
-from ndg.extraction import extract
+from ndg.extraction import estimate, extract
 from ndg.nodes import LayerUnits, NodeSpace
 
 N = 300
@@ -102,9 +103,47 @@ def test_bad_requests_are_refused(net, data):
     other = nn.Sequential(nn.Linear(16, 8), nn.Sigmoid(), nn.Linear(8, 5))
     with pytest.raises(ShapeError, match=r"got 5 labels and \(8,\) units; use the graph of this network"):
         extract(other, [data], like=bits)
-    conv = nn.Sequential(nn.Unflatten(1, (1, 4, 4)), nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 5))
-    with pytest.raises(LayerError, match=r"one value per unit.*'1' gives \(256, 2, 2, 2\)"):
-        extract(conv, [data], layers=["1"])
+    six = nn.Sequential(nn.Unflatten(1, (1, 2, 2, 2, 2)), nn.Flatten(), nn.Linear(16, 5))
+    with pytest.raises(LayerError, match=r"\(example, token, unit\); '0' gives \(256, 1, 2, 2, 2, 2\); choose another"):
+        extract(six, [data], layers=["0"])
+
+
+def test_fitted_thresholds_do_not_depend_on_how_many_layers_there_is_room_for(net, data, monkeypatch):
+    whole = extract(net, batches(data, 50), layers=["0", "1", "3"], binarizer="median")
+    monkeypatch.setattr(extraction, "FIT_BYTES", 1)
+    assert extract(net, batches(data, 50), layers=["0", "1", "3"], binarizer="median") == whole
+
+
+def test_thresholds_are_fitted_to_a_choice_of_many_examples(net, data, monkeypatch):
+    monkeypatch.setattr(extraction, "FIT_EXAMPLES", 100)
+    some = [extract(net, batches(data, size), layers=["1"], binarizer="median") for size in (1, 300)]
+    assert some[0] == some[1]
+    assert extract(net, [data], layers=["1"], binarizer="median", seed=1) != some[0]
+    assert some[0].to_bool("1").mean(axis=0) == pytest.approx(0.5, abs=0.2)
+
+
+def test_an_estimate_says_what_an_extraction_does(net, data):
+    expected = extract(net, [data], layers=["0", "1"])
+    found = estimate(net, batches(data, 64), layers=["0", "1"])
+    assert (found.examples, found.forwards, found.nodes) == (N, 2, len(expected.nodes))
+    assert (found.pairs, found.bytes) == (69 * 68 // 2, expected.words.nbytes)
+    assert found.seconds > 0
+    assert found.to_dict()["nodes"] == 69
+    assert estimate(net, [data], layers=["1"], binarizer="median").forwards == 4
+    assert estimate(net, [data], layers=["1"], max_examples=100).examples == 100
+    assert estimate(net, [data], like=expected).nodes == 69
+    with pytest.raises(DataError, match="the loader gave none"):
+        estimate(net, [], layers=["1"])
+    with pytest.raises(DataError, match="an iterator can be read once"):
+        estimate(net, iter([data]), layers=["1"])
+
+    class Unknown:
+        def __iter__(self):
+            return iter(batches(data, 64))
+
+    found = estimate(net, Unknown(), layers=["1"])
+    assert (found.examples, found.forwards, found.bytes, found.seconds) == (None, None, None, None)
+    assert found.nodes == 37
 
 
 def test_labels_are_optional(net, data):

@@ -31,10 +31,19 @@ class Binarizer:
 BINARIZERS: dict[str, Binarizer] = {
     "positive": Binarizer(threshold=0.0),  # before a ReLU or a sigmoid
     "half": Binarizer(threshold=0.5),  # after a sigmoid
-    "median": Binarizer(fit=lambda sample, _: np.quantile(sample.astype(np.float64), 0.5, axis=0)),
-    "quantile": Binarizer(fit=lambda sample, q: np.quantile(sample.astype(np.float64), q, axis=0)),
+    "median": Binarizer(fit=lambda sample, _: _quantile(sample, 0.5)),
+    "quantile": Binarizer(fit=lambda sample, q: _quantile(sample, q)),
 }
 AUTO = "auto"
+
+
+def _quantile(sample: Sample, q: float) -> Float64[np.ndarray, " unit"]:
+    """Quantiles in float64, of some units at a time: the sample may be large."""
+    parts = [
+        np.quantile(sample[:, first : first + 64].astype(np.float64), q, axis=0)
+        for first in range(0, sample.shape[1], 64)
+    ]
+    return np.concatenate(parts)
 
 
 def choose(name: str, module: nn.Module) -> str:
@@ -52,31 +61,37 @@ def binarize(
     values: Float[Tensor, "example unit"], thresholds: Float64[Tensor, " unit"]
 ) -> Bool[Tensor, "example unit"]:
     """Whether each activation is above its unit's threshold, compared in float64."""
-    return values.double() > thresholds
+    return values > thresholds  # torch compares in the wider type
 
 
 class Reservoir:
     """A uniform sample of at most `size` rows of a stream, by random keys, so that batches do not matter."""
 
     def __init__(self, size: int, seed: int) -> None:
-        self._size, self._seed = size, seed
-        self._keys = np.zeros(0, np.uint64)
+        self._size, self._seed, self._held = size, seed, 0
+        self._keys = np.zeros(size, np.uint64)
         self._rows: np.ndarray | None = None
 
     def add(self, rows: Float[np.ndarray, "example unit"], start: int) -> None:
         """Offer the rows of examples `start`, `start + 1`, ..."""
+        if self._rows is None:
+            self._rows = np.empty((self._size, rows.shape[1]), rows.dtype)  # takes memory as it fills
         index = np.arange(start, start + len(rows), dtype=np.int64)
-        keys = np.concatenate([self._keys, seeds.words(self._seed, "reservoir", examples=index, draws=1)[:, 0]])
-        rows = rows if self._rows is None else np.concatenate([self._rows, rows])
-        if len(keys) > self._size:
-            kept = np.sort(np.argpartition(keys, self._size)[: self._size])
-            keys, rows = keys[kept], rows[kept]
-        self._keys, self._rows = keys, rows
+        keys = seeds.words(self._seed, "reservoir", examples=index, draws=1)[:, 0]
+        free = slice(self._held, min(self._held + len(rows), self._size))
+        taken = free.stop - free.start
+        self._rows[free], self._keys[free], self._held = rows[:taken], keys[:taken], free.stop
+        if taken < len(rows):
+            offered = np.concatenate([self._keys, keys[taken:]])
+            stays = np.zeros(len(offered), np.bool_)
+            stays[np.argpartition(offered, self._size - 1)[: self._size]] = True
+            places, coming = np.flatnonzero(~stays[: self._size]), taken + np.flatnonzero(stays[self._size :])
+            self._rows[places], self._keys[places] = rows[coming], keys[coming]
 
     @property
     def rows(self) -> np.ndarray:
-        """The sampled rows."""
-        return np.zeros((0, 0)) if self._rows is None else self._rows
+        """The sampled rows; their order means nothing."""
+        return np.zeros((0, 0)) if self._rows is None else self._rows[: self._held]
 
 
 def as_tensor(thresholds: Float64[np.ndarray, " unit"], device: torch.device) -> Float64[Tensor, " unit"]:

@@ -20,17 +20,33 @@ from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 
 COMPUTE_BATCH = 256
 
+NUMBER = "\0number"
+"""Key of the column, in batches of chosen examples, that says which example of the loader a row is."""
+
 Inputs = Tensor | dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Examples `start` to `start + count - 1`; `inputs` has a fixed number of rows, those past `count` are padding."""
+    """Examples `start` to `start + count - 1`; `inputs` has a fixed number of rows, those past `count` are padding.
+
+    `numbers` are those of chosen examples in the loader, where not all are read.
+    """
 
     start: int
     count: int
     inputs: Inputs
     labels: Tensor | None
+    numbers: Tensor | None = None
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of the inputs, padding included."""
+        return len(next(iter(self.inputs.values())) if isinstance(self.inputs, dict) else self.inputs)
+
+    def number(self, row: int) -> int:
+        """Which example of the loader a row is."""
+        return self.start + row if self.numbers is None else int(self.numbers[row])
 
 
 def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH) -> Iterator[Batch]:
@@ -42,12 +58,12 @@ def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH) -> Iterato
         raise ConfigError(f"a compute batch has at least 1 example; got {size}")
     held: list[tuple[dict[str, Tensor], int]] = []
     waiting = start = 0
-    for columns in chain(map(_columns, loader), [None]):
-        if columns is not None:
-            rows = len(next(iter(columns.values())))
-            held.append((columns, rows))
+    for given in chain(map(columns, loader), [None]):
+        if given is not None:
+            rows = len(next(iter(given.values())))
+            held.append((given, rows))
             waiting += rows
-        while waiting >= size or (columns is None and waiting):
+        while waiting >= size or (given is None and waiting):
             if len(held) > 1:
                 held = [(_join([part for part, _ in held]), waiting)]
             whole = held[0][0]
@@ -106,13 +122,26 @@ def device_of(model: nn.Module) -> torch.device:
 
 def check_finite(values: Tensor, where: str, first_example: int) -> None:
     """Raise LayerError naming layer, unit and example when a value `[example, unit, ...]` is not a number."""
+    broken = nan(values)
+    if broken is not None:
+        raise not_a_number(where, broken[1], first_example + broken[0])
+
+
+def nan(values: Tensor) -> tuple[int, int] | None:
+    """Row and unit of the first value that is not a number, None when all are."""
+    if not torch.isnan(values.sum()):  # a sum with NaN is NaN, and allocates nothing
+        return None
     broken = torch.isnan(values)
-    if broken.any():
-        example, unit = (int(i) for i in broken.nonzero()[0][:2])
-        raise LayerError(
-            f"activations must be numbers; unit {unit} of {where!r} is NaN at example {first_example + example}; "
-            "check the checkpoint and the inputs (a diverged training gives NaN weights)"
-        )
+    row, unit, *_ = broken.nonzero()[0].tolist() if broken.any() else (-1, -1)  # infinities of both signs
+    return None if row < 0 else (row, unit)
+
+
+def not_a_number(where: str, unit: int, example: int) -> LayerError:
+    """The error of an activation that is NaN."""
+    return LayerError(
+        f"activations must be numbers; unit {unit} of {where!r} is NaN at example {example}; "
+        "check the checkpoint and the inputs (a diverged training gives NaN weights)"
+    )
 
 
 def true_labels(labels: Tensor, count: int, classes: int) -> Tensor:
@@ -129,25 +158,26 @@ def true_labels(labels: Tensor, count: int, classes: int) -> Tensor:
     return true
 
 
-def _columns(batch: Any) -> dict[str, Tensor]:
+def columns(batch: Any) -> dict[str, Tensor]:
+    """The tensors of one batch of a loader by name, `""` for bare inputs; all have one row per example."""
     if isinstance(batch, Mapping):
-        columns = dict(batch)
+        found = dict(batch)
     elif isinstance(batch, (tuple, list)) and len(batch) == 2:
         inputs, labels = batch
-        columns = {**inputs, "labels": labels} if isinstance(inputs, Mapping) else {"": inputs, "labels": labels}
+        found = {**inputs, "labels": labels} if isinstance(inputs, Mapping) else {"": inputs, "labels": labels}
     elif isinstance(batch, (tuple, list)) and len(batch) == 1:
-        columns = {"": batch[0]}
+        found = {"": batch[0]}
     else:
-        columns = {"": batch}
-    if not columns or not all(isinstance(column, Tensor) and column.ndim for column in columns.values()):
+        found = {"": batch}
+    if not found or not all(isinstance(column, Tensor) and column.ndim for column in found.values()):
         raise DataError(
             "a loader gives (inputs, labels), inputs, or dictionaries of tensors whose first axis is the example; "
             f"got {type(batch).__name__}"
         )
-    lengths = {key or "inputs": len(column) for key, column in columns.items()}
+    lengths = {key or "inputs": len(column) for key, column in found.items()}
     if len(set(lengths.values())) > 1:
         raise ShapeError(f"the tensors of one batch have one row per example; got {lengths}")
-    return columns
+    return found
 
 
 def _join(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -162,7 +192,7 @@ def _join(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _batch(columns: dict[str, Tensor], start: int, count: int, size: int) -> Batch:
-    labels = columns.pop("labels", None)
+    labels, numbers = columns.pop("labels", None), columns.pop(NUMBER, None)
     labels = None if labels is None else labels.clone()
     if count == size:  # a view may lie anywhere in memory, which kernels can tell; a copy begins at an aligned address
         columns = {key: column.clone() for key, column in columns.items()}
@@ -172,4 +202,4 @@ def _batch(columns: dict[str, Tensor], start: int, count: int, size: int) -> Bat
             for key, column in columns.items()
         }
     inputs: Inputs = columns[""] if set(columns) == {""} else columns
-    return Batch(start, count, inputs, labels)
+    return Batch(start, count, inputs, labels, numbers)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
+from weakref import ReferenceType, ref
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -13,10 +15,18 @@ from ndg.errors import LayerError, nearest
 
 def find_layer(model: nn.Module, path: str) -> nn.Module:
     """The module at a path such as `encoder.fc1`; LayerError names the nearest paths when there is none."""
+    return find_modules(model, [path])[path]
+
+
+def find_modules(model: nn.Module, paths: Iterable[str]) -> dict[str, nn.Module]:
+    """The modules at paths, as `find_layer` finds one."""
     modules = dict(model.named_modules())
-    if path not in modules or not path:
-        raise LayerError(f"no layer {path!r} in {type(model).__name__}; {nearest(path, filter(None, modules))}")
-    return modules[path]
+    found = {}
+    for path in paths:
+        if path not in modules or not path:
+            raise LayerError(f"no layer {path!r} in {type(model).__name__}; {nearest(path, filter(None, modules))}")
+        found[path] = modules[path]
+    return found
 
 
 class _Hooks:
@@ -36,14 +46,23 @@ class _Hooks:
 class Trace(_Hooks):
     """The outputs of layers in the latest forward pass: `with Trace(model, ["fc1"]) as trace: ...; trace["fc1"]`.
 
-    A module that returns a tuple is read at its first element. Raises LayerError at reading when the layer was not
-    reached, or was used more than once in that pass and so has no single output.
+    A module that returns a tuple is read at its first element. With `reduce`, what is kept of an output is
+    `reduce(path, module, output)`, called as soon as the layer has run, so that the output itself can be let go.
+    Raises LayerError at reading when the layer was not reached, or was used more than once in that pass and so has no
+    single output.
     """
 
-    def __init__(self, model: nn.Module, layers: Iterable[str]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Iterable[str],
+        reduce: Callable[[str, nn.Module, Tensor], Any] | None = None,
+    ) -> None:
         super().__init__()
-        self._modules = {path: find_layer(model, path) for path in layers}
-        self._seen: dict[str, list[Tensor]] = {}
+        self._modules = find_modules(model, layers)
+        self._reduce = reduce
+        self._seen: dict[str, Any] = {}
+        self._times: Counter[str] = Counter()
 
     def __enter__(self) -> Trace:
         for path, module in self._modules.items():
@@ -56,21 +75,72 @@ class Trace(_Hooks):
     def clear(self) -> None:
         """Forget the outputs seen so far; call it before each forward pass."""
         self._seen.clear()
+        self._times.clear()
 
-    def __getitem__(self, path: str) -> Tensor:
-        outputs = self._seen.get(path, [])
-        if len(outputs) != 1:
+    def __getitem__(self, path: str) -> Any:
+        if self._times[path] != 1:
             raise LayerError(
-                f"a traced layer is used once in a forward pass; {path!r} was used {len(outputs)} times; "
+                f"a traced layer is used once in a forward pass; {path!r} was used {self._times[path]} times; "
                 "choose a layer on the way from inputs to logits that is used once"
             )
-        return outputs[0]
+        return self._seen[path]
 
     def _record(self, path: str) -> Callable[..., None]:
         def record(module: nn.Module, arguments: Any, output: Any) -> None:
-            self._seen.setdefault(path, []).append(_tensor(output, path))
+            self._times[path] += 1
+            if self._times[path] > 1:
+                self._seen.pop(path, None)
+                return
+            value = _tensor(output, path)
+            self._seen[path] = value if self._reduce is None else self._reduce(path, module, value)
 
         return record
+
+
+class Lineage(_Hooks):
+    """While it lasts, `output in lineage` says whether a module of some types gave it, or handed on what one gave.
+
+    What hands on is a module without parts that keeps the shape: an activation, a dropout, a norm.
+    """
+
+    def __init__(self, model: nn.Module, types: tuple[type[nn.Module], ...]) -> None:
+        super().__init__()
+        self._sources = [module for module in model.modules() if isinstance(module, types)]
+        self._others: list[nn.Module] = []
+        if self._sources:
+            others = [module for module in model.modules() if not isinstance(module, types)]
+            self._others = [module for module in others if next(module.children(), None) is None]
+        self._known: dict[int, ReferenceType[Tensor]] = {}
+
+    def __enter__(self) -> Lineage:
+        for module in self._sources:
+            self._hook(module, lambda module, arguments, output: self._add(output))
+        for module in self._others:
+            self._hook(module, self._hand_on)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._release()
+        self._known.clear()
+
+    def __contains__(self, output: Tensor) -> bool:
+        known = self._known.get(id(output))
+        return known is not None and known() is output
+
+    def _add(self, output: Any) -> None:
+        first = output[0] if isinstance(output, tuple) and output else output
+        if isinstance(first, Tensor):
+            self._known[id(first)] = ref(first)
+
+    def _hand_on(self, module: nn.Module, arguments: Any, output: Any) -> None:
+        before = arguments[0] if arguments else None
+        if (
+            isinstance(before, Tensor)
+            and isinstance(output, Tensor)
+            and before in self
+            and before.shape == output.shape
+        ):
+            self._add(output)
 
 
 class Overwrite(_Hooks):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ndg.activations.trace import Overwrite, Trace, find_layer, per_unit
+from ndg.activations.trace import Lineage, Overwrite, Trace, find_layer, per_unit
 from ndg.errors import LayerError
 
 
@@ -44,6 +44,31 @@ def test_a_trace_holds_what_the_layer_gave(net):
         net(x)
         assert trace["encoder.fc1"].equal(expected)
     assert hooks(net) == 0
+
+
+def test_what_a_trace_holds_can_be_reduced_as_soon_as_the_layer_has_run(net):
+    x, order = torch.randn(5, 3), []
+
+    def reduce(path, module, output):
+        order.append((path, module))
+        return output.shape
+
+    with Trace(net, ["head", "encoder.fc1", "encoder.fc2"], reduce) as trace:
+        net(x)
+        assert (trace["head"], trace["encoder.fc1"]) == ((5, 2), (5, 4))
+        with pytest.raises(LayerError, match=r"'encoder.fc2' was used 2 times"):
+            trace["encoder.fc2"]
+    assert order == [("encoder.fc1", net.encoder["fc1"]), ("encoder.fc2", net.encoder["fc2"]), ("head", net.head)]
+
+
+def test_lineage_follows_activations_and_ends_where_the_shape_or_the_tensor_does():
+    model = nn.Sequential(nn.Conv1d(2, 3, 2), nn.Dropout(), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(12, 3))
+    with Lineage(model, (nn.Conv1d,)) as lineage, Trace(model, ["0", "1", "2", "3", "4"]) as trace:
+        model(torch.randn(2, 2, 5))
+        assert [trace[path] in lineage for path in "01234"] == [True, True, True, False, False]
+        assert trace["0"].clone() not in lineage
+    assert trace["0"] not in lineage
+    assert hooks(model) == 0
 
 
 def test_hooks_are_gone_after_an_exception(net):

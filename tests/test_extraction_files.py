@@ -1,0 +1,270 @@
+"""Extraction that is drawn, interrupted, continued, shared and bounded: always the same bits."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ndg import executors
+from ndg.bits.matrix import BitMatrix, Sample
+from ndg.errors import BitsError, ConfigError, DataError, LayerError, WorkerError
+from ndg.extraction import extract
+from tests.activations.networks import CLASSES, Words, batches, conv2d, drawn, made, sentences, vit
+
+ROOT = Path(__file__).parent.parent
+N, BATCH = 83, 8
+
+CASES = {
+    "images": (lambda: made(conv2d), lambda: drawn(N, 1, 6, 6), {"layers": ["0", "5"], "channels": "mean"}),
+    "tokens": (lambda: made(vit), lambda: drawn(N, 1, 8, 8), {"layers": [r".*activation_fn"], "tokens": "every"}),
+    "words": (lambda: made(Words), lambda: sentences(N), {"layers": ["dense", "pooled"], "tokens": "every"}),
+    "median": (lambda: made(conv2d), lambda: drawn(N, 1, 6, 6), {"layers": ["0"], "binarizer": "median"}),
+}
+
+
+def loader(inputs, size=5):
+    """Batches with true labels."""
+    labels = torch.arange(N) % CLASSES
+    if isinstance(inputs, dict):
+        return batches(inputs | {"labels": labels}, size)
+    return list(zip(inputs.split(size), labels.split(size), strict=True))
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    model, inputs, how = CASES[request.param]
+    return model(), loader(inputs()), {"batch": BATCH, **how}
+
+
+class InterruptionError(Exception):
+    pass
+
+
+def stop_at(model, forward):
+    """Raise at the forward pass of that number; the list that comes back counts them."""
+    times = []
+
+    def hook(module, arguments, kwargs):
+        times.append(1)
+        if len(times) == forward:
+            raise InterruptionError
+
+    return times, model.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+@pytest.mark.parametrize("forward", [1, 2, 5, 11])
+def test_an_interrupted_extraction_goes_on_where_it_stopped(case, forward, tmp_path):
+    model, given, how = case
+    whole = extract(model, given, **how)
+    file = tmp_path / "bits"
+    fitting = -(-N // BATCH) if how.get("binarizer") else 0
+    times, handle = stop_at(model, fitting + forward)
+    with pytest.raises(InterruptionError):
+        extract(model, given, file=file, **how)
+    handle.remove()
+    times, handle = stop_at(model, -1)
+    bits = extract(model, given, file=file, **how)
+    handle.remove()
+    assert bits == whole
+    assert bits.correct == whole.correct
+    assert bits.binarizer == whole.binarizer
+    left = -(-N // BATCH) - (forward - 1)
+    looked = (how.get("tokens") == "every") + 1 if forward > 1 else fitting
+    assert len(times) == left + looked
+    assert BitMatrix.open(file) == whole
+    assert extract(model, given, file=file, **how) == whole
+
+
+def test_a_process_that_is_killed_costs_only_what_it_had_not_committed(tmp_path):
+    script = textwrap.dedent("""
+        import os, signal, sys
+        from tests.test_extraction_files import CASES, BATCH, loader
+        from ndg.extraction import extract
+        model, inputs, how = CASES["images"]
+        model, times = model(), []
+        def hook(*_):
+            times.append(1)
+            if len(times) == 6:
+                os.kill(os.getpid(), signal.SIGKILL)
+        model.register_forward_pre_hook(hook)
+        extract(model, loader(inputs()), batch=BATCH, file=sys.argv[1], **how)
+    """)
+    file = tmp_path / "bits"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(file)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert BitMatrix.open(file).examples == 5 * BATCH
+    build, inputs, how = CASES["images"]
+    model, given = build(), loader(inputs())
+    times, handle = stop_at(model, -1)
+    bits = extract(model, given, batch=BATCH, file=file, **how)
+    handle.remove()
+    assert len(times) == -(-N // BATCH) - 5 + 1
+    assert bits == extract(model, given, batch=BATCH, **how)
+
+
+def test_a_file_of_other_examples_or_of_another_network_is_refused_and_left_as_it_was(tmp_path):
+    build, inputs, how = CASES["images"]
+    model, given, file = build(), loader(inputs()), tmp_path / "bits"
+    _, handle = stop_at(model, 4)
+    with pytest.raises(InterruptionError):
+        extract(model, given, batch=BATCH, file=file, **how)
+    handle.remove()
+    begun = BitMatrix.open(file)
+    other = loader(drawn(N, 1, 6, 6, seed=9))
+    for wrong, rows in ((other, "16 to 23"), (given[:4], "20 to 23"), (given[:2], "10 to 23"), ([], "0 to 23")):
+        with pytest.raises(
+            DataError, match=f"begun with others: its examples {rows} do not come out of this loader; pass"
+        ):
+            extract(model, wrong, batch=BATCH, file=file, **how)
+    for change in ({"channels": "max"}, {"layers": ["0"]}, {"seed": 3}, {"max_examples": 40}, {"binarizer": "half"}):
+        with pytest.raises(BitsError, match="holds bits of another network or of other data"):
+            extract(model, given, file=file, **({"batch": BATCH} | how | change))
+    with torch.no_grad():
+        model[0].weight[0, 0, 0, 0] += 1
+    with pytest.raises(BitsError, match="holds bits of another network or of other data"):
+        extract(model, given, batch=BATCH, file=file, **how)
+    assert BitMatrix.open(file) == begun
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("size", [1, 7, N])
+def test_a_choice_of_examples_is_recorded_and_does_not_depend_on_batches(case, size, tmp_path):
+    model, given, how = case
+    most = 30
+    _, inputs, _ = next(one for one in CASES.values() if one[2].items() <= how.items())
+    bits = extract(model, loader(inputs(), size), max_examples=most, seed=4, **how)
+    assert bits.sample == Sample(4, N)
+    assert extract(model, given, max_examples=most, seed=4, **how) == bits
+    assert extract(model, given, max_examples=most, seed=5, **how) != bits
+    assert extract(model, given, max_examples=N, **how).sample is None
+    file = extract(model, given, max_examples=most, seed=4, file=tmp_path / "bits", **how)
+    assert file == bits
+    assert BitMatrix.open(tmp_path / "bits").sample == Sample(4, N)
+
+
+def test_chosen_examples_are_some_of_all_in_their_order():
+    build, inputs, how = CASES["images"]
+    bits = [extract(build(), loader(inputs()), batch=1, max_examples=most, **how) for most in (30, N)]
+    some, whole = (one.to_bool() for one in bits)
+    place = 0
+    for row in some:
+        place += int(np.flatnonzero((whole[place:] == row).all(axis=1))[0]) + 1
+    assert bits[0].correct <= 30
+
+    class Stream:
+        def __iter__(self):
+            return iter(loader(inputs()))
+
+    assert extract(build(), Stream(), batch=1, max_examples=30, **how) == bits[0]
+    with pytest.raises(ConfigError, match="max_examples is at least 1; got 0"):
+        extract(build(), Stream(), max_examples=0, **how)
+    with pytest.raises(DataError, match="an iterator can be read once"):
+        extract(build(), iter(loader(inputs())), like=bits[0], max_examples=30)
+
+
+def test_not_a_number_is_named_by_its_number_in_the_loader():
+    build, inputs, how = CASES["images"]
+    spoilt = inputs()
+    spoilt[60:] = float("nan")
+    with pytest.raises(LayerError, match=r"unit 0 of '0' is NaN at example 6\d"):
+        extract(build(), loader(spoilt), max_examples=40, batch=BATCH, **how)
+
+
+@pytest.mark.parametrize("name", ["words", "median"])
+def test_ray_gives_the_same_bits(name, ray_session, tmp_path):
+    build, inputs, how = CASES[name]
+    model, given, how = build(), loader(inputs()), {"batch": BATCH, **how}
+    whole = extract(model, given, **how)
+    shared = extract(model, given, executor="ray", **how)
+    assert shared == whole
+    assert shared.correct == whole.correct
+    assert (shared.words == whole.words).all()
+    by = executors.Ray(timeout=120.0)
+    assert extract(model, given, executor=by, file=tmp_path / "bits", **how) == whole
+
+
+def test_an_error_in_a_worker_comes_back_and_the_file_can_be_continued(ray_session, tmp_path):
+    build, inputs, how = CASES["images"]
+    model, file, spoilt = build(), tmp_path / "bits", inputs()
+    spoilt[70] = float("nan")
+    with pytest.raises(LayerError, match="is NaN at example 70"):
+        extract(model, loader(spoilt), batch=BATCH, file=file, executor="ray", **how)
+    whole = extract(model, loader(inputs()), batch=BATCH, **how)
+    assert extract(model, loader(inputs()), batch=BATCH, file=file, executor="ray", **how) == whole
+    with pytest.raises(ConfigError, match="an executor is auto, serial or ray; got 'rya'"):
+        extract(model, loader(inputs()), executor="rya", **how)
+
+
+class Locked(nn.Module):
+    def __reduce__(self):
+        raise TypeError("cannot be pickled")
+
+    def forward(self, x):
+        return x.flatten(1)
+
+
+def test_a_network_that_cannot_be_sent_says_so(ray_session):
+    with pytest.raises(WorkerError, match="by pickle, which failed"):
+        extract(nn.Sequential(Locked(), nn.Linear(36, 3)), [drawn(N, 1, 6, 6)], ["0"], executor="ray")
+
+
+class Deadly(nn.Module):
+    """Kills the first process that uses it, except the one that made it."""
+
+    def __init__(self, marker: Path):
+        super().__init__()
+        self.marker, self.home = marker, os.getpid()
+
+    def forward(self, x):
+        if os.getpid() != self.home and not self.marker.exists():
+            self.marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return x
+
+
+def test_a_killed_worker_costs_time_and_no_bit(ray_session, tmp_path):
+    build, inputs, how = CASES["images"]
+    model = build()
+    whole = extract(model, loader(inputs()), batch=BATCH, **how)
+    model.add_module("deadly", Deadly(tmp_path / "marker"))
+    assert extract(model, loader(inputs()), batch=BATCH, executor="ray", **how) == whole
+    assert (tmp_path / "marker").exists()
+
+
+MEMORY = """
+    import resource
+    import torch
+    from torch import nn
+    from ndg.extraction import extract
+
+    class Loader:
+        def __init__(self, examples):
+            self.dataset = range(examples)
+        def __iter__(self):
+            for start in range(0, len(self.dataset), 256):
+                yield torch.randn(256, 4)
+
+    model = nn.Sequential(nn.Linear(4, 8192), nn.ReLU(), nn.Linear(8192, 2))
+    for examples in (512, 4096, 12288):
+        bits = extract(model, Loader(examples), ["0", "1"])
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, bits.words.nbytes)
+        del bits
+"""
+
+
+def test_memory_grows_by_the_packed_bits_and_no_more():
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", textwrap.dedent(MEMORY)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    (_, _), (peak, bits), (larger, more) = ([int(word) for word in line.split()] for line in done.stdout.splitlines())
+    assert more - bits == 8192 * (2 * 8192 + 2) // 8
+    assert larger - peak < 1.5 * (more - bits)  # as float32 they would take 32 times as much
