@@ -19,7 +19,8 @@ _HOME = {
     "NDG": "ndg.graph.ndg",
     "Closure": "ndg.graph.closure",
     "extract": "ndg.extraction",
-    "mine": "ndg.graph.build",
+    "mine": "ndg.discovery",
+    "sweep": "ndg.discovery",
     "trial": "ndg.abstraction.trial",
     "trials": "ndg.abstraction.trial",
     "score": "ndg.importance.score",
@@ -46,8 +47,9 @@ if TYPE_CHECKING:
     from ndg.abstraction.trial import trials as trials
     from ndg.bits.matrix import BitMatrix as BitMatrix
     from ndg.config import load as load_config  # noqa: F401
+    from ndg.discovery import mine as mine
+    from ndg.discovery import sweep as sweep
     from ndg.extraction import extract as extract
-    from ndg.graph.build import mine as mine
     from ndg.graph.closure import Closure as Closure
     from ndg.graph.ndg import NDG as NDG
     from ndg.importance.score import score as score

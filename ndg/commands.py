@@ -60,21 +60,20 @@ def align(asked: Namespace, where: Locations) -> int:
     if asked.print_config:
         return _print_configs([target.experiment for target in found])
 
-    from ndg.pipeline import alignments, trainings
+    from ndg.pipeline import alignments, prepared, trainings
     from ndg.report import summaries
 
     for target in found:
         log.info("%s: %s (%s)", target.experiment.name, target.run.id, target.why)
     if asked.dry_run:
-        plans = [alignments.plan(target, where) for target in found]
+        plans = [prepared.plan(target, where) for target in found]
         return _print(asked, summaries.alignment_plans(plans), [plan.to_dict() for plan in plans])
     device = trainings.device(asked.device)
     records: list[Any] = []
     try:
-        for target in found:
+        for target, made in prepared.prepare(found, where, device, asked.executor, asked.ray_address):
             log.debug("align %s by digest %s", target.run.id, target.experiment.digest)
-            done = alignments.run(target, where, device=device, executor=asked.executor, address=asked.ray_address)
-            records.append(done)
+            records.append(alignments.run(target, made))
     finally:  # what is done is told, also when a later one fails
         if records:
             _print(asked, summaries.aligned(records), records)

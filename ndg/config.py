@@ -91,13 +91,16 @@ class Train:
 
 @dataclass(frozen=True)
 class Extract:
-    """Which neurons become booleans and how. No `layers` means the model's own latent layer.
+    """Which neurons become booleans and how. `layers` are paths or regular expressions; none means the latent layer.
 
-    Forward passes run in batches of exactly `compute_batch` examples on `threads` threads, so that float results do not
-    depend on anything else.
+    `channels` of a convolution are read by `max`, `mean` or `any` over positions; `tokens` are `first`, `mean` or
+    `every`, where each token is an example. Forward passes run in batches of exactly `compute_batch` examples on
+    `threads` threads, so that float results do not depend on anything else.
     """
 
     layers: list[str] = field(default_factory=list)
+    channels: str = "max"
+    tokens: str = "first"
     binarizer: str = "auto"
     quantile: float = 0.5
     compute_batch: int = 256
@@ -106,12 +109,31 @@ class Extract:
 
 @dataclass(frozen=True)
 class Criterion:
-    """When an approximate implication holds. `paper` reads `alpha`; `confidence` reads `confidence` and `support`."""
+    """When an approximate implication holds.
+
+    `paper` and `ratio` read `alpha`, of which several are mined from one count; `confidence` reads `confidence` and
+    `support`; `wilson` reads `bound`; `fisher` reads `confidence`, `support` and `q`.
+    """
 
     name: str = "paper"
     alpha: list[float] = field(default_factory=lambda: [20.0])
     confidence: float = 0.95
     support: int = 10
+    bound: float = 0.95
+    q: float = 0.05
+
+
+@dataclass(frozen=True)
+class Mining:
+    """Which pairs are judged and how many: `pairs` is `all`, `between` (layers), `within`, or pairs of layer names.
+
+    More implications than `max_edges` are an error that proposes a stricter criterion. Of the training examples
+    `max_examples` are drawn, by the seed of the training; null takes all.
+    """
+
+    pairs: Any = "all"
+    max_edges: int = 50_000_000
+    max_examples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +184,7 @@ class Experiment:
     train: Train = field(default_factory=Train)
     extract: Extract = field(default_factory=Extract)
     criterion: Criterion = field(default_factory=Criterion)
+    mining: Mining = field(default_factory=Mining)
     trial: Trial = field(default_factory=Trial)
     importance: Importance = field(default_factory=Importance)
     report: Report = field(default_factory=Report)
@@ -310,6 +333,11 @@ def _check(experiment: Experiment) -> None:
         (0.5 < experiment.criterion.confidence <= 1, "criterion.confidence", "inside (0.5, 1]",
          experiment.criterion.confidence),
         (experiment.criterion.support >= 1, "criterion.support", "at least 1 example", experiment.criterion.support),
+        (0.5 < experiment.criterion.bound < 1, "criterion.bound", "inside (0.5, 1)", experiment.criterion.bound),
+        (0 < experiment.criterion.q < 0.5, "criterion.q", "inside (0, 0.5)", experiment.criterion.q),
+        (experiment.mining.max_edges >= 0, "mining.max_edges", "at least 0", experiment.mining.max_edges),
+        (experiment.mining.max_examples is None or experiment.mining.max_examples >= 1, "mining.max_examples",
+         "at least 1, or null", experiment.mining.max_examples),
         (experiment.importance.steps >= 1, "importance.steps", "at least 1", experiment.importance.steps),
         (experiment.report.max_nodes >= 1, "report.max_nodes", "at least 1", experiment.report.max_nodes),
         (experiment.report.timeout > 0, "report.timeout", "above 0 seconds", experiment.report.timeout),

@@ -16,7 +16,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pickle import PickleBuffer
 from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
 
 from ndg.errors import ConfigError, DataError, WorkerError, nearest
 from ndg.progress import bar, log
@@ -122,7 +125,7 @@ class Ray:
         start: R | None = None,
     ) -> R:
         package = _pickle(work, shared)
-        with self._session(max(self.store_bytes, 4 * len(package))):
+        with self._session(max(self.store_bytes, 2 * package.nbytes)):
             return _sum(bar(self._results(package, tasks), label, count), start)
 
     @contextmanager
@@ -167,11 +170,11 @@ class Ray:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, terminate)
 
-    def _results(self, package: bytes, tasks: Iterable[Any]) -> Iterator[Any]:
+    def _results(self, package: _Package, tasks: Iterable[Any]) -> Iterator[Any]:
         """Results in the order of the tasks."""
         import ray
 
-        held = ray.put((sys.path, package))
+        held = ray.put((sys.path, package.data, package.buffers))
         remote = ray.remote(_in_worker).options(num_cpus=self.task_cpus, num_gpus=self.task_gpus)
         slots = int(ray.cluster_resources().get("CPU", 0) / self.task_cpus)
         if not slots:
@@ -289,11 +292,11 @@ def _in_worker(held: list[Any], task: Any) -> Any:
 
     key = held[0].hex()
     if key not in _unpacked:
-        paths, package = ray.get(held[0])
+        paths, data, buffers = ray.get(held[0])
         sys.path += [path for path in paths if path not in sys.path and os.path.exists(path)]
         _unpacked.clear()
         try:
-            _unpacked[key] = cloudpickle.loads(package)
+            _unpacked[key] = cloudpickle.loads(data, buffers=buffers)
         except Exception as error:  # unpacking runs the code of any module
             raise WorkerError(
                 f"a Ray worker must be able to import the network's code; it cannot: {type(error).__name__}: {error}; "
@@ -311,17 +314,31 @@ def _reach(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
 
 
-def _pickle(work: Callable[..., Any], shared: Any) -> bytes:
+@dataclass(frozen=True, eq=False)
+class _Package:
+    """A pickle whose large arrays lie beside it, so that all workers of a machine read one copy (pickle protocol 5)."""
+
+    data: bytes
+    buffers: tuple[np.ndarray, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.data) + sum(buffer.nbytes for buffer in self.buffers)
+
+
+def _pickle(work: Callable[..., Any], shared: Any) -> _Package:
+    buffers: list[PickleBuffer] = []
     with _no_usage_statistics():
         from ray import cloudpickle
 
     try:
-        return cloudpickle.dumps((work, shared))
+        data = cloudpickle.dumps((work, shared), protocol=5, buffer_callback=buffers.append)
     except Exception as error:  # pickling runs the code of any object
         raise WorkerError(
             f"Ray sends the network to its workers by pickle, which failed: {_line(error)}; remove what cannot be "
             "pickled (open files, locks, connections) from the network, or use the executor 'serial'"
         ) from error
+    return _Package(data, tuple(np.frombuffer(buffer.raw(), np.uint8) for buffer in buffers))
 
 
 def _result(reference: Any, number: int) -> Any:

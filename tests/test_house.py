@@ -12,14 +12,14 @@ ROOT = Path(__file__).parent.parent
 # Each layer may import from those before it, and a room from those beside it; `|` parts arms that must not meet.
 LAYERS = [
     "errors atomic literal nodes config seeds intervals progress locations",
-    "bits mining",
+    "bits mining planted",
     "graph | data models activations | executors",
-    "extraction training abstraction importance",
+    "extraction discovery training abstraction importance",
     "runs",
     "report pipeline commands doctor cli __main__",
 ]
 HEAVY = ["torch", "ray", "pymongo", "neosqlite", "numba", "pandas", "networkx", "matplotlib", "transformers", "sklearn"]
-NO_TORCH = ["bits", "mining", "graph", "runs", "report", "config", "nodes", "literal", "seeds", "report"]
+NO_TORCH = ["bits", "mining", "planted", "graph", "runs", "report", "config", "nodes", "literal", "seeds", "report"]
 
 
 def room(module: str) -> str:

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
+import resource
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from torch import nn
 
-from ndg import atomic, data, executors, runs, training
-from ndg.abstraction.controls import CONTROLS
-from ndg.abstraction.definitions import definition
+from ndg import atomic, executors, runs
 from ndg.abstraction.trial import TrialResult, trials
-from ndg.activations.binarize import choose
-from ndg.activations.compute import compute_batches, device_of, fixed, forward
+from ndg.activations.compute import device_of
 from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment, Store
-from ndg.data.examples import SPLITS, Splits
-from ndg.errors import CheckpointError, ConfigError, RenderError
-from ndg.extraction import extract, latent_layer
-from ndg.graph.build import mine
+from ndg.data.examples import Splits
+from ndg.errors import RenderError
 from ndg.graph.ndg import NDG
-from ndg.importance.score import known, score
+from ndg.importance.score import score
 from ndg.importance.scores import Scores
 from ndg.intervals import wilson
-from ndg.locations import Locations
-from ndg.mining.criteria import criterion
 from ndg.pipeline import pictures
+from ndg.pipeline.prepared import Prepared, check
 from ndg.pipeline.targets import Target
-from ndg.pipeline.trainings import CONFIG, same_data
+from ndg.pipeline.trainings import CONFIG
 from ndg.progress import log
 from ndg.report.html import Picture, Report
 from ndg.report.html import write as write_report
@@ -41,128 +34,26 @@ from ndg.runs.run import Run
 EDGES, TRIALS, SCORES, HTML = "edges.csv", "trials.csv", "scores.csv", "report.html"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What an alignment would do; `seconds` is an estimate of its forward passes from one that was timed."""
-
-    name: str
-    run: str
-    examples: int
-    nodes: int
-    pairs: int
-    bytes: int
-    forwards: int
-    seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def plan(target: Target, where: Locations) -> Plan:
-    """What `run` would do. Reads data and network and runs one compute batch; writes nothing."""
-    experiment = target.experiment
-    _check(experiment)
-    model, splits = _network(target, where)
-    settings = experiment.extract
-    first = next(compute_batches(splits.train.loader(), settings.compute_batch))
-    with fixed(model, settings.threads):
-        started = time.perf_counter()
-        forward(model, first.inputs)
-        seconds = time.perf_counter() - started
-    bits = _extract(model, splits.train[: settings.compute_batch].loader(), experiment)
-    batches = {name: -(-size // settings.compute_batch) for name, size in splits.sizes().items()}
-    tried = sum(batches[name] for name in experiment.trial.splits)
-    forwards = sum(batches.values()) + tried * (1 + (1 + len(CONTROLS)) * len(experiment.trial.interventions))
-    nodes, examples = len(bits.nodes), sum(splits.sizes().values())
-    return Plan(
-        name=experiment.name,
-        run=target.run.id,
-        examples=examples,
-        nodes=nodes,
-        pairs=nodes * (nodes - 1) // 2,
-        bytes=sum(nodes * 8 * -(-size // 64) for size in splits.sizes().values()),
-        forwards=forwards,
-        seconds=forwards * seconds,
-    )
-
-
-def run(
-    target: Target, where: Locations, *, device: str = "cpu", executor: str = "auto", address: str | None = None
-) -> RunRecord:
+def run(target: Target, prepared: Prepared) -> RunRecord:
     """The document of a finished alignment; its folder holds the graph, the tables, the picture and the report."""
+    where = prepared.where
     store = where.store_of(target.experiment)
     experiment = replace(target.experiment, store=Store())  # it may hold a password
-    _check(experiment)
-    model, splits = _network(target, where)
-    model.to(device)
-    with runs.start(store, "align", experiment, where.runs, parent=target.run.id, device=device) as one:
+    check(experiment)
+    model, splits = prepared.network
+    with runs.start(store, "align", experiment, where.runs, parent=target.run.id, device=prepared.device) as one:
         one.artefact(atomic.write(one.folder / CONFIG, experiment.to_yaml()))
         one.result("data", splits.facts())
-        bits = _bits(model, splits, experiment)
+        bits = prepared.bits
         one.result("accuracy", {name: _accuracy(part) for name, part in bits.items()})
-        graph = _mine(bits["train"], experiment, target, one)
+        graph = _mine(prepared, experiment, target, one)
         _evaluate(graph, bits, one)
-        _try(model, graph, splits, experiment, one, executor, address)
+        _try(model, graph, splits, experiment, one, prepared.executor, prepared.address)
         scores = _score(model, graph, splits, experiment, one)
         graph = graph.with_scores(scores)
         one.artefact(graph.save(one.folder / pictures.GRAPH))
         _report(graph, scores, splits, experiment, bits["test"], one)
     return one.record
-
-
-def _network(target: Target, where: Locations) -> tuple[nn.Module, Splits]:
-    folder = target.run.folder if target.run.folder.is_dir() else where.runs / target.run.id
-    model, _ = training.load_model(folder)
-    logged = {entry["path"]: entry["sha256"] for entry in target.run["artefacts"]}.get(training.MODEL)
-    with (folder / training.MODEL).open("rb") as file:
-        if logged not in (None, hashlib.file_digest(file, "sha256").hexdigest()):
-            raise CheckpointError(
-                f"{folder / training.MODEL} is not the network that run {target.run.id} logged: its sha256 differs; "
-                "put the logged file back, or train again"
-            )
-    splits = data.load(where.place(target.experiment).data)
-    same_data(target.run, splits)
-    return model, splits
-
-
-def _check(experiment: Experiment) -> None:
-    """Raise ConfigError for a name that no registry knows, before anything is written."""
-    criterion(experiment.criterion.name)
-    choose(experiment.extract.binarizer, nn.Identity())
-    for name in experiment.trial.interventions:
-        definition(name)
-    for name in experiment.importance.methods:
-        known(name)
-    layers = experiment.extract.layers
-    if len(layers) > 1 and experiment.trial.layer not in layers:
-        raise ConfigError(
-            f"a trial intervenes on one layer; extract.layers are {', '.join(layers)} and trial.layer is "
-            f"{experiment.trial.layer}; set trial.layer to one of them"
-        )
-
-
-def _extract(model: nn.Module, loader: Any, experiment: Experiment, like: BitMatrix | None = None) -> BitMatrix:
-    settings = experiment.extract
-    return extract(
-        model,
-        loader,
-        None if like else settings.layers or [latent_layer(model)],
-        binarizer=settings.binarizer,
-        quantile=settings.quantile,
-        like=like,
-        batch=settings.compute_batch,
-        threads=settings.threads,
-        seed=experiment.seed,
-    )
-
-
-def _bits(model: nn.Module, splits: Splits, experiment: Experiment) -> dict[str, BitMatrix]:
-    """The booleans of every split; the others are binarised as train is."""
-    train = _extract(model, splits.train.loader(), experiment)
-    others = {
-        name: _extract(model, splits[name].loader(), experiment, like=train) for name in SPLITS if name != "train"
-    }
-    return {"train": train, **others}
 
 
 def _accuracy(bits: BitMatrix) -> dict[str, Any]:
@@ -172,16 +63,23 @@ def _accuracy(bits: BitMatrix) -> dict[str, Any]:
     return {"rate": rate, "low": float(low), "high": float(high), "correct": correct, "n": bits.examples}
 
 
-def _mine(bits: BitMatrix, experiment: Experiment, target: Target, one: Run) -> NDG:
-    rule = experiment.criterion
+def _mine(prepared: Prepared, experiment: Experiment, target: Target, one: Run) -> NDG:
+    bits = prepared.bits["train"]
     provenance = {"run": one.id, "trained": target.run.id, "digest": experiment.digest, "seed": experiment.seed}
-    graph = mine(
-        bits,
-        criterion=rule.name,
-        alpha=rule.alpha[0],
-        confidence=rule.confidence,
-        support=rule.support,
-        provenance=provenance,
+    graph = replace(prepared.graphs[experiment.criterion.alpha[0]], provenance=provenance)
+    one.result(
+        "mining",
+        {
+            "examples": graph.examples,
+            "sample": None if bits.sample is None else asdict(bits.sample),
+            "nodes": len(graph.nodes),
+            "tests": graph.implications.tests,
+            "implications": len(graph),
+            "bytes": bits.words.nbytes,
+            "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            "seconds": dict(prepared.seconds),
+            "alphas": list(prepared.alphas),
+        },
     )
     figures = graph.stats(bits)
     one.result(
@@ -254,7 +152,10 @@ def _score(model: nn.Module, graph: NDG, splits: Splits, experiment: Experiment,
     import pandas as pd
 
     settings = experiment.importance
-    layers = [layer.name for layer in graph.nodes.layers]
+    unscored = {"first", "every", "mean"} - {experiment.extract.channels}
+    layers = [layer.name for layer in graph.nodes.layers if layer.reading not in unscored]
+    if settings.methods and len(layers) < len(graph.nodes.layers):
+        log.warning("layers of tokens are not scored; %d of %d layers are", len(layers), len(graph.nodes.layers))
     loader = splits[settings.split].loader()
     found = [
         score(
@@ -266,7 +167,7 @@ def _score(model: nn.Module, graph: NDG, splits: Splits, experiment: Experiment,
             batch=experiment.extract.compute_batch,
             threads=experiment.extract.threads,
         )
-        for method in settings.methods
+        for method in (settings.methods if layers else [])
     ]
     for scores in found:
         one.result(f"scores.{scores.method}", scores.to_dict() | {"split": settings.split})

@@ -35,7 +35,7 @@ def draw(
     target: str | None = None,
     max_nodes: int | None = None,
 ) -> Path:
-    """The file written: the graph of a run as pdf, svg, png, dot, graphml or json, by default in the run's folder.
+    """The file written: the graph of a run in a format of REPORTS, by default in the run's folder.
 
     `target` is a class number or a literal; `max_nodes` and the time limit are otherwise those of the run's config.
     """

@@ -77,7 +77,8 @@ def _spread(experiment: Experiment, record: RunRecord, why: str) -> list[Target]
             f"{record['training_digest']} against {experiment.training_digest}); "
             "change data, model or train only when training"
         )
-    alphas = experiment.criterion.alpha if experiment.criterion.name == "paper" else experiment.criterion.alpha[:1]
+    several = experiment.criterion.name in ("paper", "ratio")
+    alphas = experiment.criterion.alpha if several else experiment.criterion.alpha[:1]
     return [
         Target(replace(experiment, criterion=replace(experiment.criterion, alpha=[alpha])), record, why)
         for alpha in alphas

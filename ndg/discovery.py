@@ -1,0 +1,118 @@
+"""Mining graphs from booleans in one call, here or on a cluster or a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from ndg import executors
+from ndg.bits.matrix import BitMatrix
+from ndg.executors import Executor
+from ndg.graph.ndg import NDG
+from ndg.mining import miner
+from ndg.mining.criteria import Criterion
+from ndg.mining.criteria import criterion as as_criterion
+from ndg.mining.miner import Rule
+from ndg.mining.pairs import Pairs
+from ndg.nodes import NodeSpace
+
+Bits = BitMatrix | Sequence[BitMatrix]
+PROBE = 512
+"""Nodes of the tile that is counted to estimate the speed."""
+
+
+def mine(
+    bits: Bits,
+    criterion: Rule = "paper",
+    alpha: float | int = 20.0,
+    confidence: float | int = 0.95,
+    support: int = 10,
+    *,
+    bound: float | int = 0.95,
+    q: float | int = 0.05,
+    pairs: Pairs = "all",
+    max_edges: int | None = None,
+    executor: str | Executor = "auto",
+    ray_address: str | None = None,
+    device: str = "cpu",
+    provenance: Mapping[str, Any] | None = None,
+) -> NDG:
+    """The graph of the implications in `bits` that hold under a criterion.
+
+    `paper` and `ratio` (Hu & Tian 2022) read `alpha`: at most one exception for every `alpha` expected under
+    independence. `confidence` and `fisher` read `confidence` and `support`, `fisher` also `q`, `wilson` reads `bound`;
+    any callable (exceptions, n(p), n(~q), n) -> booleans will do. `bits` may be several matrices over the same nodes,
+    whose counts add. `pairs` narrows the layers that are paired: `all`, `between` (different layers), `within`, or
+    pairs of layer names, `label` among them. At most `max_edges` implications (50 million) are kept. `executor` is
+    `serial` (all cores of this machine), `ray` (tiles of pairs over the workers of a cluster), or `auto`: Ray where an
+    address is given. `device` counts by integer matrix products on a GPU. The implications depend on none of the three.
+    `provenance` is plain JSON that travels with the graph.
+
+    Raises BitsError without examples, ConfigError for an unknown name or a parameter out of range, BudgetError, with a
+    criterion that would do, when more implications hold than `max_edges`.
+    """
+    rule = as_criterion(criterion, alpha=alpha, confidence=confidence, support=support, bound=bound, q=q)
+    return sweep(
+        bits,
+        [rule],
+        pairs=pairs,
+        max_edges=max_edges,
+        executor=executor,
+        ray_address=ray_address,
+        device=device,
+        provenance=provenance,
+    )[0]
+
+
+def sweep(
+    bits: Bits,
+    criteria: Sequence[Criterion] | Sequence[float | int],
+    *,
+    pairs: Pairs = "all",
+    max_edges: int | None = None,
+    executor: str | Executor = "auto",
+    ray_address: str | None = None,
+    device: str = "cpu",
+    provenance: Mapping[str, Any] | None = None,
+) -> list[NDG]:
+    """A graph for each of several criteria, from one count of all pairs; numbers are alphas of the paper's criterion.
+
+    The other arguments are those of `mine`.
+    """
+    rules = [as_criterion("paper", alpha=rule) if isinstance(rule, float | int) else rule for rule in criteria]
+    by, _ = executors.choose(executor, address=ray_address)
+    parallel = by if by.name != "serial" else None
+    with by.session():
+        found = miner.sweep(
+            bits, rules, pairs=pairs, max_edges=max_edges, device=device, total=parallel.total if parallel else None
+        )
+    return [NDG(implications, dict(provenance or {})) for implications in found]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What mining would take: pairs of nodes, bytes of packed bits, and seconds by a tile that was counted."""
+
+    pairs: int
+    bytes: int
+    seconds: float
+
+
+def estimate(nodes: NodeSpace, examples: int) -> Estimate:
+    """The cost of mining all pairs of these nodes over so many examples; counts a small tile to know the speed."""
+    words = -(-examples // 64)
+    side, depth = min(PROBE, len(nodes)), max(min(words, PROBE), 1)
+    probe = np.random.default_rng(0).integers(0, 2**64, (side, depth), dtype=np.uint64)
+    tile = BitMatrix(NodeSpace(side), probe, 64 * depth, np.zeros(0))
+    seconds = []
+    for _ in range(3):
+        started = perf_counter()
+        miner.find(tile, alpha=1e6)
+        seconds.append(perf_counter() - started)
+    pairs = len(nodes) * (len(nodes) - 1) // 2
+    rate = side * (side - 1) / 2 * depth / min(seconds)
+    return Estimate(pairs, 8 * words * len(nodes), pairs * words / rate if rate else 0.0)

@@ -1,0 +1,196 @@
+"""What an alignment needs before its first intervention: network, data, booleans, graphs; and what they would cost."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from torch import nn
+
+from ndg import data, discovery, extraction, training
+from ndg.abstraction.controls import CONTROLS
+from ndg.abstraction.definitions import definition
+from ndg.activations.binarize import choose
+from ndg.activations.selection import find_layers
+from ndg.bits.matrix import BitMatrix
+from ndg.config import Experiment
+from ndg.data.examples import SPLITS, Splits
+from ndg.errors import CheckpointError, ConfigError, DataError
+from ndg.graph.ndg import NDG
+from ndg.importance.score import known
+from ndg.locations import Locations
+from ndg.mining.criteria import criterion
+from ndg.nodes import NodeSpace
+from ndg.pipeline.targets import Target
+from ndg.pipeline.trainings import same_data
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an alignment would do; `seconds` is an estimate of its forward passes and counts from some that were timed.
+
+    `bytes` are those of the packed booleans of all splits. Memory is that, one compute batch, and the implications.
+    """
+
+    name: str
+    run: str
+    examples: int
+    nodes: int
+    pairs: int
+    bytes: int
+    forwards: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def plan(target: Target, where: Locations) -> Plan:
+    """What `run` would do. Reads data and network, runs one compute batch and counts one tile; writes nothing."""
+    experiment = target.experiment
+    check(experiment)
+    model, splits = _network(target, where)
+    settings = experiment.extract
+    captured = extraction.estimate(
+        model, splits.train.loader(), max_examples=experiment.mining.max_examples, **_reading(model, experiment)
+    )
+    if captured.examples is None or captured.forwards is None or captured.seconds is None:
+        raise DataError("a split tells how many examples it has; this one does not")  # our own loaders do
+    batches = {name: -(-size // settings.compute_batch) for name, size in splits.sizes().items()}
+    tried = sum(batches[name] for name in experiment.trial.splits)
+    held_out = sum(count for name, count in batches.items() if name != "train")
+    forwards = captured.forwards + held_out + tried * (1 + (1 + len(CONTROLS)) * len(experiment.trial.interventions))
+    asked = min(splits.sizes()["train"], experiment.mining.max_examples or splits.sizes()["train"])
+    sizes = {name: round(size * captured.examples / asked) for name, size in splits.sizes().items()}
+    sizes["train"] = captured.examples  # each token is an example where tokens are "every"
+    counting = discovery.estimate(NodeSpace(captured.nodes), captured.examples).seconds
+    return Plan(
+        name=experiment.name,
+        run=target.run.id,
+        examples=sum(sizes.values()),
+        nodes=captured.nodes,
+        pairs=captured.pairs,
+        bytes=sum(captured.nodes * 8 * -(-size // 64) for size in sizes.values()),
+        forwards=forwards,
+        seconds=forwards * captured.seconds / captured.forwards + counting,
+    )
+
+
+@dataclass(eq=False)
+class Prepared:
+    """The network, the data, the booleans and the graphs of one trained network, made once for all of its alphas."""
+
+    target: Target
+    alphas: tuple[float, ...]
+    where: Locations
+    device: str
+    executor: str
+    address: str | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def network(self) -> tuple[nn.Module, Splits]:
+        """The trained network, whose layers are as asked, and its data."""
+        model, splits = _network(self.target, self.where)
+        _reading(model, self.target.experiment)
+        return model.to(self.device), splits
+
+    @cached_property
+    def bits(self) -> dict[str, BitMatrix]:
+        """The booleans of every split; the others are binarised as train is."""
+        model, splits = self.network
+        experiment, started = self.target.experiment, time.perf_counter()
+        by: dict[str, Any] = {"executor": "ray" if self.executor == "ray" else "serial", "ray_address": self.address}
+        reading = _reading(model, experiment)
+        most = experiment.mining.max_examples
+        train = extraction.extract(
+            model, splits.train.loader(), seed=experiment.seed, max_examples=most, **reading, **by
+        )
+        same: dict[str, Any] = {"like": train, "batch": reading["batch"], "threads": reading["threads"], **by}
+        others = {name: extraction.extract(model, splits[name].loader(), **same) for name in SPLITS if name != "train"}
+        self.seconds["extract"] = time.perf_counter() - started
+        return {"train": train, **others}
+
+    @cached_property
+    def graphs(self) -> dict[float, NDG]:
+        """The graph of each alpha, from one count of all pairs."""
+        settings, bits, started = self.target.experiment, self.bits["train"], time.perf_counter()
+        rule = settings.criterion
+        parameters = {"confidence": rule.confidence, "support": rule.support, "bound": rule.bound, "q": rule.q}
+        found = discovery.sweep(
+            bits,
+            [criterion(rule.name, alpha=alpha, **parameters) for alpha in self.alphas],
+            pairs=settings.mining.pairs,
+            max_edges=settings.mining.max_edges,
+            executor="ray" if self.executor == "ray" else "serial",
+            ray_address=self.address,
+            device=self.device,
+        )
+        self.seconds["mine"] = time.perf_counter() - started
+        return dict(zip(self.alphas, found, strict=True))
+
+
+def prepare(
+    targets: Sequence[Target], where: Locations, device: str, executor: str, address: str | None
+) -> list[tuple[Target, Prepared]]:
+    """Each target with what it shares with those that differ from it in alpha only."""
+    shared: dict[str, list[Target]] = {}
+    for target in targets:
+        experiment = target.experiment
+        same = replace(experiment, criterion=replace(experiment.criterion, alpha=[20.0]))
+        shared.setdefault(f"{target.run.id} {same.digest}", []).append(target)
+    made: dict[int, Prepared] = {}
+    for group in shared.values():
+        alphas = tuple(dict.fromkeys(target.experiment.criterion.alpha[0] for target in group))
+        one = Prepared(group[0], alphas, where, device, executor, address)
+        made |= {id(target): one for target in group}
+    return [(target, made[id(target)]) for target in targets]
+
+
+def check(experiment: Experiment) -> None:
+    """Raise ConfigError for a name that no registry knows, before anything is written."""
+    criterion(experiment.criterion.name)
+    choose(experiment.extract.binarizer, nn.Identity())
+    for name in experiment.trial.interventions:
+        definition(name)
+    for name in experiment.importance.methods:
+        known(name)
+
+
+def _network(target: Target, where: Locations) -> tuple[nn.Module, Splits]:
+    folder = target.run.folder if target.run.folder.is_dir() else where.runs / target.run.id
+    model, _ = training.load_model(folder)
+    logged = {entry["path"]: entry["sha256"] for entry in target.run["artefacts"]}.get(training.MODEL)
+    with (folder / training.MODEL).open("rb") as file:
+        if logged not in (None, hashlib.file_digest(file, "sha256").hexdigest()):
+            raise CheckpointError(
+                f"{folder / training.MODEL} is not the network that run {target.run.id} logged: its sha256 differs; "
+                "put the logged file back, or train again"
+            )
+    splits = data.load(where.place(target.experiment).data)
+    same_data(target.run, splits)
+    return model, splits
+
+
+def _reading(model: nn.Module, experiment: Experiment) -> dict[str, Any]:
+    """How the layers of an experiment are read; ConfigError when there are several and none is named for the trial."""
+    settings = experiment.extract
+    layers = find_layers(model, settings.layers or [extraction.latent_layer(model)])
+    if len(layers) > 1 and experiment.trial.layer not in layers:
+        raise ConfigError(
+            f"a trial intervenes on one layer; extract.layers are {', '.join(layers)} and trial.layer is "
+            f"{experiment.trial.layer}; set trial.layer to one of them"
+        )
+    return {
+        "layers": layers,
+        "channels": settings.channels,
+        "tokens": settings.tokens,
+        "binarizer": settings.binarizer,
+        "quantile": settings.quantile,
+        "batch": settings.compute_batch,
+        "threads": settings.threads,
+    }
