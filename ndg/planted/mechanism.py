@@ -1,0 +1,221 @@
+"""Random booleans with planted implications: a 2-SAT formula drawn first, then examples that satisfy it exactly.
+
+What is true is a theorem, not an estimate. If no literal reaches its own negation, every clause that a 2-SAT formula
+entails is a path of its implication graph (Aspvall, Plass & Tarjan 1979). `Mechanism.values` gives every satisfying
+assignment a positive probability and no other any. So p -> q holds for all examples iff q can be reached from p.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from ndg import seeds
+from ndg.bits.matrix import BitMatrix
+from ndg.errors import ConfigError, DataError
+from ndg.literal import Literal
+from ndg.nodes import LayerUnits, NodeSpace
+from ndg.planted.truth import Relation, Truth
+
+POPULATION = 1 << 16
+ATTEMPTS = 100
+TRIES = 50
+LAYER = "planted"
+
+
+@dataclass(frozen=True, eq=False)
+class Mechanism:
+    """`planted` implications and their closure `follows`, by literal code; how nodes that are free come on.
+
+    Nodes are decided in `order`. One that is not yet settled comes on with its own probability, `rates`; then all that
+    follows from it is settled too. What is settled can never clash: were the negation of a consequence settled before,
+    so was, by contraposition, the node itself.
+    """
+
+    nodes: NodeSpace
+    planted: tuple[tuple[Literal, Literal], ...]
+    follows: Relation
+    rates: Float64[np.ndarray, " node"]
+    order: Int64[np.ndarray, " node"]
+    seed: int
+
+    def __post_init__(self) -> None:
+        for array in (self.follows, self.rates, self.order):
+            array.flags.writeable = False
+
+    def values(self, examples: int, noise: float | int = 0.0, seed: int = 0) -> Bool[np.ndarray, "example node"]:
+        """Examples of the mechanism, each bit flipped on its own with probability `noise`.
+
+        The draws of an example depend on the seed and its index alone: fewer examples are the first of more, and the
+        same examples lie under every noise.
+        """
+        if examples < 1 or not 0 <= noise < 0.5:
+            raise ConfigError(
+                "planted examples take at least 1 example and a noise in [0, 0.5), the chance that a bit is flipped; "
+                f"got {examples} and {noise}"
+            )
+        chance = _uniform(seed, "values", examples, len(self.nodes))
+        held = np.zeros((2 * len(self.nodes), examples), np.bool_)
+        for node in self.order.tolist():
+            free = ~(held[2 * node] | held[2 * node + 1])
+            on = chance[:, node] < self.rates[node]
+            for literal, chosen in ((2 * node, free & ~on), (2 * node + 1, free & on)):
+                held[literal] |= chosen
+                held[self.follows[literal]] |= chosen
+        values = np.ascontiguousarray(held[1::2].T)
+        return values ^ (_uniform(seed, "noise", examples, len(self.nodes)) < noise) if noise else values
+
+    def bits(self, examples: int, noise: float | int = 0.0, seed: int = 0) -> BitMatrix:
+        """The packed form of `values`, ready to be mined."""
+        return BitMatrix.from_bool(self.values(examples, noise, seed), self.nodes)
+
+    def population(self) -> Bool[np.ndarray, "example node"]:
+        """65,536 noise-free examples of a seed that belongs to the mechanism."""
+        return self.values(POPULATION, seed=seeds.integer(self.seed, "population"))
+
+    def truth(self) -> Truth:
+        """What is true by construction, and what is near it in the population."""
+        values = self.population()
+        literals = np.stack([~values, values], axis=2).reshape(POPULATION, -1).astype(np.float32)
+        both = (literals.T @ literals).astype(np.float64)  # float32 counts exactly up to 2 ** 24
+        return Truth.of(self.nodes, self.follows.copy(), both / POPULATION)
+
+
+def plant(
+    nodes: int = 40,
+    implications: int = 30,
+    *,
+    depth: int = 4,
+    equivalent: int = 3,
+    rates: tuple[float | int, float | int] = (0.3, 0.7),
+    rare: float | int = 0.02,
+    seed: int = 0,
+) -> Mechanism:
+    """A mechanism with so many planted implications between random literals of random nodes.
+
+    The longest chain of planted implications has `depth` steps. `equivalent` of the nodes are copies of another, some
+    of them negated. Nodes that are free come on with a probability drawn from `rates`. A graph is drawn again when a
+    node is on, or off, for less than a share `rare` of a noise-free population: nothing could be known of it.
+
+    Raises ConfigError for a parameter out of range, DataError where no such graph was found.
+    """
+    _check(nodes, implications, depth, equivalent, rates, rare)
+    space = NodeSpace(0, (LayerUnits(LAYER, nodes),))
+    for attempt in range(ATTEMPTS):
+        rng = seeds.generator(seed, "mechanism", attempt)
+        graph = _draw(rng, nodes, implications, depth, equivalent)
+        chosen, order = rng.uniform(*rates, nodes), rng.permutation(nodes)
+        if graph is not None:
+            own = seeds.integer(seed, "mechanism", attempt)
+            mechanism = Mechanism(space, *graph, chosen, order, own)
+            on = mechanism.population().mean(axis=0)
+            if min(on.min(), 1 - on.max()) >= rare:
+                return mechanism
+    raise DataError(
+        f"every node is on, and off, for at least {rare:g} of the examples; in {ATTEMPTS} attempts no graph was so "
+        f"with {nodes} nodes, {implications} planted implications, chains of {depth} steps and free rates in {rates}; "
+        "plant fewer implications, allow rarer nodes, or take rates nearer to 0.5"
+    )
+
+
+def _draw(
+    rng: np.random.Generator, nodes: int, implications: int, depth: int, equivalent: int
+) -> tuple[tuple[tuple[Literal, Literal], ...], Relation] | None:
+    """Planted implications and their closure, or None where the random choices lead to a dead end.
+
+    A chain of `depth` steps comes first, then pairs of random literals. Each must be new, and none may make a literal
+    imply its negation (that node would be constant), two literals imply each other, or a chain longer than `depth`.
+    """
+    base = nodes - equivalent
+    follows = np.zeros((2 * base, 2 * base), np.bool_)
+    planted: list[tuple[int, int]] = []
+    chain = 2 * rng.permutation(base)[: depth + 1] + rng.integers(2, size=depth + 1)
+    pairs = [*pairwise(chain.tolist()), *rng.integers(2 * base, size=(TRIES * implications, 2)).tolist()]
+    for p, q in pairs:
+        if len(planted) == implications:
+            break
+        if p >> 1 == q >> 1 or follows[p, q]:
+            continue
+        grown = _with(_with(follows, p, q), q ^ 1, p ^ 1)
+        codes = np.arange(2 * base)
+        if grown.diagonal().any() or grown[codes, codes ^ 1].any() or _longest(grown) > depth:
+            continue
+        follows = grown
+        planted.append((p, q))
+    if len(planted) < implications:
+        return None
+    return _copied(rng, planted, follows, nodes)
+
+
+def _with(follows: Relation, p: int, q: int) -> Relation:
+    """The transitive closure of `follows` together with p -> q."""
+    before, after = follows[:, p].copy(), follows[q].copy()
+    before[p] = after[q] = True
+    return follows | np.outer(before, after)
+
+
+def _longest(follows: Relation) -> int:
+    """Steps of the longest chain of a transitive relation without cycles."""
+    steps = np.zeros(len(follows), np.int64)
+    for literal in np.argsort(follows.sum(axis=1), kind="stable").tolist():
+        below = steps[follows[literal]]
+        steps[literal] = below.max() + 1 if len(below) else 0
+    return int(steps.max())
+
+
+def _copied(
+    rng: np.random.Generator, planted: list[tuple[int, int]], follows: Relation, nodes: int
+) -> tuple[tuple[tuple[Literal, Literal], ...], Bool[np.ndarray, "copied copied"]]:
+    """The graph with copies of some nodes, up to `nodes` of them, all under new numbers."""
+    base, number = len(follows) // 2, rng.permutation(nodes)
+    origin = np.concatenate([np.arange(base), rng.permutation(base)[: nodes - base]])
+    flipped = np.concatenate([np.zeros(base, np.int64), rng.integers(2, size=nodes - base)])
+    code = np.empty(2 * nodes, np.int64)  # of the literal that each new literal copies
+    for node in range(nodes):
+        code[2 * number[node]] = 2 * origin[node] + flipped[node]
+        code[2 * number[node] + 1] = 2 * origin[node] + 1 - flipped[node]
+    itself = np.eye(2 * base, dtype=np.bool_)
+    wide = (follows | itself)[np.ix_(code, code)]
+    np.fill_diagonal(wide, False)
+    new = {
+        int(code[2 * number[node] + value]): int(2 * number[node] + value) for node in range(base) for value in (0, 1)
+    }
+    pairs = [(new[p], new[q]) for p, q in planted]
+    for node in range(base, nodes):
+        copy = int(2 * number[node] + 1)
+        pairs += [(new[int(code[copy])], copy), (copy, new[int(code[copy])])]
+    return tuple((Literal.of(p), Literal.of(q)) for p, q in pairs), wide
+
+
+def _check(
+    nodes: int,
+    implications: int,
+    depth: int,
+    equivalent: int,
+    rates: tuple[float | int, float | int],
+    rare: float | int,
+) -> None:
+    if not (0 <= equivalent <= nodes // 2 and nodes - equivalent >= 2):
+        raise ConfigError(
+            "a mechanism has at least 2 nodes, of which at most half are copies of another; "
+            f"got {nodes} nodes and {equivalent} equivalent"
+        )
+    if not 1 <= depth <= min(implications, nodes - equivalent - 1):
+        raise ConfigError(
+            "the longest chain has at least 1 step and at most one for each planted implication, through nodes that "
+            f"are no copies; got depth {depth}, {implications} implications, {nodes - equivalent} nodes"
+        )
+    if not (0 < rates[0] <= rates[1] < 1 and 0 <= rare < 0.5):
+        raise ConfigError(
+            "rates are a lower and an upper probability inside (0, 1), and rare is a share in [0, 0.5); "
+            f"got {rates} and {rare}"
+        )
+
+
+def _uniform(seed: int, purpose: str, examples: int, draws: int) -> Float64[np.ndarray, "example draw"]:
+    """Numbers in [0, 1), `draws` for each example."""
+    index = np.arange(examples, dtype=np.int64)
+    return (seeds.words(seed, "planted", purpose, examples=index, draws=draws) >> np.uint64(11)) * 2.0**-53
