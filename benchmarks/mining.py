@@ -1,86 +1,228 @@
-"""Counting all pairs and judging them, against a dense float product and against the loops of 2022.
+"""The mining engine against what it replaces, in one process, the alternatives taking turns.
 
-python -m benchmarks.mining [--json FILE]
+    python -m benchmarks.mining [--json FILE] [--quick]
+
+Medians of several runs; `vs_mlxtend` and `vs_pyfim` where those packages are installed (`pip install ndg[bench]`).
+`--quick` leaves out the largest sizes.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numba
 import numpy as np
 import torch
 
+from benchmarks import capture, graph
+from benchmarks.memory import peak_extra
 from benchmarks.timing import median_seconds, report
 from ndg.bits.matrix import BitMatrix
+from ndg.mining.kernel import BLOCK, common
 from ndg.mining.miner import find
 from ndg.nodes import LayerUnits, NodeSpace
 
-NODES, EXAMPLES = 2048, 16384
+ALPHA = 20.0
+Figures = dict[str, tuple[float, str]]
 
 
-def dense(values: torch.Tensor, alpha: float) -> int:
-    """The implications by one float32 product of all booleans, then the same criterion on whole matrices."""
-    both = (values.T @ values).to(torch.int64)
-    on, n = both.diagonal(), len(values)
-    found = 0
-    for p in (True, False):
-        for q in (True, False):
-            n_p, n_not_q = (on if p else n - on)[:, None], (n - on if q else on)[None, :]
-            exceptions = {
-                (True, True): on[:, None] - both,
-                (True, False): both,
-                (False, True): n - on[:, None] - on[None, :] + both,
-                (False, False): on[None, :] - both,
-            }[p, q]
-            allowance = (n_p * n_not_q) / (n * alpha)
-            holds = (exceptions <= allowance) & (allowance > 1)
-            found += int(holds.sum() - holds.diagonal().sum())
+def random_bits(nodes: int, examples: int, seed: int = 0) -> BitMatrix:
+    """Random bits in which every seventh node follows from the one before it, with a few exceptions."""
+    rng = np.random.default_rng(seed)
+    words = rng.integers(0, 2**64, (nodes, examples // 64), dtype=np.uint64)
+    followers = words[1::7]
+    followers |= words[0:-1:7][: len(followers)]
+    rare = np.arange(words.shape[1]) % 97 == 0
+    followers[:, rare] = rng.integers(0, 2**64, (len(followers), int(rare.sum())), dtype=np.uint64)
+    bits = BitMatrix(NodeSpace(0, (LayerUnits("x", nodes),)), words, examples, np.full(nodes, np.nan))
+    _ = bits.digest  # hashed once for all
+    return bits
+
+
+def judged(product: Callable[[slice], torch.Tensor], on: torch.Tensor, examples: int) -> int:
+    """Implications by the paper's criterion from counts that a product gives a block of rows at a time."""
+    found, nodes = 0, len(on)
+    for start in range(0, nodes, 512):
+        rows = slice(start, min(start + 512, nodes))
+        both = product(rows).double()
+        later = torch.ones_like(both, dtype=torch.bool).triu(start + 1)
+        row, column = on[rows, None].double(), on[None, :].double()
+        off_row, off_column = examples - row, examples - column
+        for exceptions, p, not_q in (
+            (row - both, row, off_column),
+            (both, row, column),
+            (off_row - column + both, off_row, off_column),
+            (column - both, off_row, column),
+        ):
+            allowance = p * not_q / (examples * ALPHA)
+            found += 2 * int(((exceptions <= allowance) & (allowance > 1) & later).sum())
     return found
 
 
-def outer_products(values: np.ndarray, alpha: float) -> int:
-    """The 2022 method: an outer product per example, then a Python loop over pairs."""
-    nodes = values.shape[1]
+def against_products() -> Figures:
+    """Counting and judging all pairs against one product of zeros and ones and the same criterion on it."""
+    nodes, examples = 4096, 65536
+    bits = random_bits(nodes, examples)
+    ones = torch.from_numpy(np.unpackbits(bits.words.view(np.uint8), axis=1, bitorder="little"))
+    on = torch.from_numpy(bits.on())
+    floats, bytes_ = ones.float(), ones.to(torch.int8)
+    calls = {
+        "ours": lambda: len(find(bits, alpha=ALPHA)),
+        "float32": lambda: judged((floats @ floats.T).__getitem__, on, examples),
+        "int8": lambda: judged(torch._int_mm(bytes_, bytes_.T).__getitem__, on, examples),
+    }
+    counts = {name: call() for name, call in calls.items()}
+    if len(set(counts.values())) != 1:
+        raise SystemExit(f"the ways disagree on the number of implications: {counts}")
+    seconds = median_seconds(calls, rounds=3)
+    what = f"N = {nodes:,}, n = {examples:,}, {torch.get_num_threads()} threads"
+    return {
+        "pairs_rate_vs_torch_float32": (seconds["float32"] / seconds["ours"], f"times as fast, {what}"),
+        "pairs_rate_vs_torch_int8": (seconds["int8"] / seconds["ours"], f"times as fast, {what}"),
+        "seconds": (seconds["ours"], f"{counts['ours']:,} implications, {what}"),
+    }
+
+
+@numba.njit(parallel=True)
+def in_registers(rows, repeats):  # type: ignore[no-untyped-def]
+    """The innermost block on eight rows that lie in the first cache, on every thread."""
+    step, total = 8 * rows.shape[2], np.zeros(rows.shape[0], np.int64)
+    for thread in numba.prange(rows.shape[0]):
+        out, start = np.zeros(16, np.int64), rows[thread].ctypes.data
+        for _ in range(repeats):
+            common(
+                (start, start + step, start + 2 * step, start + 3 * step),
+                (start + 4 * step, start + 5 * step, start + 6 * step, start + 7 * step),
+                rows.shape[2],
+                out.ctypes.data,
+            )
+            total[thread] += out[0]
+    return total
+
+
+def against_registers() -> Figures:
+    """The share of the speed of the innermost block that the whole of mining keeps."""
+    nodes, examples, words = 4096, 65536, 256
+    threads = numba.get_num_threads()
+    bits = random_bits(nodes, examples)
+    rows = np.random.default_rng(0).integers(0, 2**64, (threads, 2 * BLOCK, words), dtype=np.uint64)
+    pair_bits = nodes * (nodes - 1) / 2 * examples
+    repeats = int(pair_bits / (threads * BLOCK * BLOCK * words * 64))
+    seconds = median_seconds({"ours": lambda: find(bits, alpha=ALPHA), "peak": lambda: in_registers(rows, repeats)}, 7)
+    peak = repeats * threads * BLOCK * BLOCK * words * 64 / seconds["peak"]
+    return {
+        "fraction_of_popcount_peak": (pair_bits / seconds["ours"] / peak, "of the block on 8 rows in the first cache"),
+        "pair_bits_per_second": (pair_bits / seconds["ours"], f"{threads} threads; {peak:.3g} in the first cache"),
+    }
+
+
+def whole_vit() -> Figures:
+    """Every MLP unit of a ViT-B/16 over 65,536 examples, bits given."""
+    nodes, examples = 36864, 65536
+    bits = random_bits(nodes, examples)
+    find(random_bits(64, 640), alpha=ALPHA)
+    seconds, found = 0.0, None
+
+    def mine() -> None:
+        nonlocal seconds, found
+        started = time.perf_counter()
+        found = find(bits, alpha=ALPHA)
+        seconds = time.perf_counter() - started
+
+    extra = peak_extra(mine)
+    edges = sum(column.nbytes for column in (found.antecedents, found.consequents, found.exceptions))
+    return {
+        "seconds_36864_by_65536": (seconds, f"{len(found):,} implications; one run"),
+        "extra_bytes_over_bits": ((extra - edges) / bits.words.nbytes, f"of {bits.words.nbytes:,} bytes of bits"),
+    }
+
+
+def against_outer_products() -> Figures:
+    """The way of 2022: an outer product per example, then a Python loop over pairs of literals; extrapolated."""
+    nodes, examples, few, rows = 768, 10_000, 400, 4
+    bits = random_bits(nodes, examples // 64 * 64)
+    values = bits.to_bool()
     both = np.zeros((nodes, nodes), np.int64)
-    for row in values:
-        both += np.outer(row, row)
+    started = time.perf_counter()
+    for row in values[:few]:
+        for first, second in ((row, row), (row, ~row), (~row, row), (~row, ~row)):
+            both += np.outer(first, second)
+    counting = (time.perf_counter() - started) / few * examples
     on, n, found = both.diagonal(), len(values), 0
-    for i in range(nodes):
+    started = time.perf_counter()
+    for i in range(rows):
         for j in range(nodes):
-            if i != j:
-                exceptions = on[i] - both[i, j]
-                allowance = on[i] * (n - on[j]) / (n * alpha)
+            for exceptions in (on[i] - both[i, j], both[i, j], n - on[i] - on[j] + both[i, j], on[j] - both[i, j]):
+                allowance = on[i] * (n - on[j]) / (n * ALPHA)
                 found += exceptions <= allowance and allowance > 1
-    return int(found)
+    judging = (time.perf_counter() - started) / rows * nodes
+    ours = median_seconds({"ours": lambda: find(bits, alpha=ALPHA)}, 7)["ours"]
+    what = f"times as fast, N = {nodes}, n = {examples:,}; extrapolated from {few} examples and {rows} rows of pairs"
+    return {"vs_outer_products": ((counting + judging) / ours, what)}
+
+
+def against_itemsets() -> Figures:
+    """Packages for frequent itemsets, asked for the counts of all pairs of literals only, no rule judged."""
+    nodes, examples = 300, 10_000
+    bits = random_bits(nodes, examples // 64 * 64)
+    values = bits.to_bool()
+    literals = np.stack([~values, values], axis=2).reshape(len(values), -1)
+    calls: dict[str, Callable[[], object]] = {"ours": lambda: find(bits, alpha=ALPHA)}
+    if importlib.util.find_spec("mlxtend"):
+        import pandas as pd
+        from mlxtend.frequent_patterns import fpgrowth
+
+        frame = pd.DataFrame(literals)
+        calls["vs_mlxtend"] = lambda: fpgrowth(frame, min_support=1e-4, max_len=2)
+    if importlib.util.find_spec("fim"):
+        import fim
+
+        transactions = [np.flatnonzero(row).tolist() for row in literals]
+        calls["vs_pyfim"] = lambda: fim.eclat(transactions, target="s", supp=-1, zmin=2, zmax=2)
+    seconds = {"ours": median_seconds({"ours": calls.pop("ours")}, 9)["ours"]}
+    for name, call in calls.items():
+        started = time.perf_counter()
+        call()
+        seconds[name] = time.perf_counter() - started
+    what = f"times as fast, N = {nodes}, n = {examples:,}, all pairs of literals; the package ran once"
+    return {name: (spent / seconds["ours"], what) for name, spent in seconds.items() if name != "ours"}
+
+
+def exponents() -> Figures:
+    """How seconds grow with nodes and with examples."""
+
+    def slope(sizes: Iterable[int], make: Callable[[int], BitMatrix]) -> float:
+        made = {str(size): make(size) for size in sizes}
+        calls = {name: (lambda bits=bits: find(bits, alpha=ALPHA)) for name, bits in made.items()}
+        seconds = median_seconds(calls, rounds=5)
+        return float(np.polyfit(np.log([float(name) for name in seconds]), np.log(list(seconds.values())), 1)[0])
+
+    return {
+        "exponent_n": (slope((2048, 4096, 8192, 16384), lambda n: random_bits(n, 16384)), "n = 16,384"),
+        "exponent_examples": (
+            slope((16384, 32768, 65536, 131072, 262144), lambda n: random_bits(4096, n)),
+            "N = 4,096",
+        ),
+    }
 
 
 def main() -> None:
-    rng = np.random.default_rng(0)
-    values = rng.random((EXAMPLES, NODES)) < rng.uniform(0.2, 0.8, NODES)
-    values[:, 1::7] = values[:, 0:-1:7] | (rng.random((EXAMPLES, 1)) < 0.01)  # planted
-    neurons = BitMatrix.from_bool(values, _neurons(NODES))
-    floats = torch.from_numpy(values).float()
-    ours = len(find(neurons, alpha=20))
-    theirs = dense(floats, 20.0)
-    if ours != theirs:
-        raise SystemExit(f"the two ways disagree: {ours} implications against {theirs}")
-    seconds = median_seconds({"ours": lambda: find(neurons, alpha=20), "torch": lambda: dense(floats, 20.0)}, rounds=5)
-
-    few, some = values[:500, :128], BitMatrix.from_bool(values[:500, :128], _neurons(128))
-    small = median_seconds({"ours": lambda: find(some, alpha=20), "2022": lambda: outer_products(few, 20.0)}, rounds=3)
-    report(
-        "mining",
-        {
-            "pairs_rate_vs_torch_float32": (
-                seconds["torch"] / seconds["ours"],
-                f"times as fast as X.T @ X and the same criterion, N = {NODES}, n = {EXAMPLES}",
-            ),
-            "seconds": (seconds["ours"], f"{ours} implications"),
-            "vs_outer_products": (small["2022"] / small["ours"], "times as fast as the loops, N = 128, n = 500"),
-        },
-    )
-
-
-def _neurons(count: int) -> NodeSpace:
-    return NodeSpace(0, (LayerUnits("x", count),))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    parser.add_argument("--quick", action="store_true", help="leave out the largest sizes")
+    asked = parser.parse_args()
+    parts = [against_products, against_registers, against_outer_products, against_itemsets]
+    parts += [capture.figures, graph.figures] if asked.quick else [exponents, whole_vit, capture.figures, graph.figures]
+    figures: Figures = {}
+    for part in parts:
+        print(f"... {part.__module__.rpartition('.')[2]} {part.__name__}", file=sys.stderr)
+        figures |= part()
+    report("mining", figures, asked.json)
 
 
 if __name__ == "__main__":

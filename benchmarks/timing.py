@@ -27,14 +27,15 @@ def median_seconds(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str
     return {name: statistics.median(times) for name, times in spent.items()}
 
 
-def report(title: str, figures: dict[str, tuple[float, str]]) -> None:
-    """Print figures (value and what it is), and write them where `--json` says."""
-    parser = argparse.ArgumentParser(description=title)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
-    asked = parser.parse_args()
+def report(title: str, figures: dict[str, tuple[float, str]], file: Path | None = None) -> None:
+    """Print figures (value and what it is), and write them to a file, by default to the one that `--json` says."""
+    if file is None:
+        parser = argparse.ArgumentParser(description=title)
+        parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+        file = parser.parse_known_args()[0].json
     print(f"{title} ({platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()})")
     for key, (value, what) in figures.items():
         print(f"  {key:34} {value:>12,.4g}  {what}")
-    if asked.json:
-        asked.json.write_text(json.dumps({key: value for key, (value, _) in figures.items()}, indent=2) + "\n")
-        print(f"written to {asked.json}", file=sys.stderr)
+    if file:
+        file.write_text(json.dumps({key: value for key, (value, _) in figures.items()}, indent=2) + "\n")
+        print(f"written to {file}", file=sys.stderr)
