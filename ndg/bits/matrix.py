@@ -21,6 +21,7 @@ from ndg.errors import BitsError, ShapeError
 from ndg.nodes import NodeSpace
 
 Words = UInt64[np.ndarray, "node word"]
+ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,16 @@ class BitMatrix:
 
     def on(self) -> Int64[np.ndarray, " node"]:
         """Examples on which each node is on."""
-        return np.bitwise_count(self.words).sum(axis=1, dtype=np.int64)
+        return self._on
+
+    @cached_property
+    def _on(self) -> Int64[np.ndarray, " node"]:
+        on = np.empty(len(self.nodes), np.int64)
+        for start in range(0, len(on), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            on[rows] = np.bitwise_count(self.words[rows]).sum(axis=1, dtype=np.int64)
+        on.flags.writeable = False
+        return on
 
     def with_concepts(self, frame: Any) -> BitMatrix:
         """These bits and, as nodes after them, the boolean columns of a DataFrame, or of a mapping of names to arrays.
