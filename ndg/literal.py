@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class Literal:
+class Literal(NamedTuple):
     """The statement that `node` is on (`value` True) or off. `~a` is its negation.
 
-    `code` numbers all literals of a node space, `2 * node + value`, so that the negation of a code is `code ^ 1`.
+    `code` numbers all literals of a node space, `2 * node + value`, so that the negation of a code is `code ^ 1`. A
+    tuple, because graphs make sets of millions of them, and tuples are hashed by C.
     """
 
     node: int
