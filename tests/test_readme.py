@@ -15,12 +15,16 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    ((?:ndg|python (?:train_models|align)\.py) .*)$", README, flags=re.MULTILINE)
 
 
-def test_the_example_runs(tmp_path, monkeypatch):
+def test_the_examples_run_one_after_the_other(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code = re.search(r"```python\n(.*?)```", README, flags=re.DOTALL).group(1)
-    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    examples = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(examples) == 2
+    names = {"__name__": "readme"}
+    for code in examples:
+        exec(compile(code, "README.md", "exec"), names)
     assert (tmp_path / "ndg.pdf").read_bytes().startswith(b"%PDF")
-    assert (tmp_path / "graph.json").is_file()
+    for name in ("graph.json", "bits.ndg", "graph.graphml", "edges.parquet"):
+        assert (tmp_path / name).stat().st_size > 100
 
 
 @pytest.mark.parametrize("line", COMMANDS)
