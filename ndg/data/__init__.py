@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ndg.config import Data
-from ndg.data import arrays, digits
+from ndg.data import arrays, cifar, digits, idx
 from ndg.data.examples import SPLITS, Batches, Examples, Pool, Splits, split
 from ndg.errors import DataError, nearest
 
@@ -16,42 +16,69 @@ __all__ = ["DATASETS", "SPLITS", "Batches", "Dataset", "Examples", "Pool", "Spli
 
 @dataclass(frozen=True)
 class Dataset:
-    """How a data set is read, and the files that must lie in `data.dir`; without files no folder is needed."""
+    """How a data set is read, and the files that must lie in one of its `places` below `data.dir`.
+
+    Without files no folder is needed. A file may also have one of the `suffixes`.
+    """
 
     read: Callable[[Path | None], Pool]
     files: tuple[str, ...] = ()
+    places: tuple[str, ...] = (".",)
+    suffixes: tuple[str, ...] = ("",)
+
+    def home(self, above: Path) -> Path:
+        """The place that lacks the fewest files, the first of equals."""
+        return min((above / place for place in self.places), key=lambda folder: len(self.missing(folder)))
+
+    def missing(self, folder: Path) -> list[str]:
+        """The files that a folder lacks."""
+        return [
+            name for name in self.files if not any((folder / (name + suffix)).is_file() for suffix in self.suffixes)
+        ]
 
 
 DATASETS: dict[str, Dataset] = {
     "digits": Dataset(digits.read),
     "arrays": Dataset(arrays.read, arrays.FILES),
+    "mnist": Dataset(idx.mnist, idx.FILES, (".", "mnist"), ("", idx.PACKED)),
+    "mnist_even": Dataset(idx.mnist_even, idx.FILES, (".", "mnist"), ("", idx.PACKED)),
+    "fashion_mnist": Dataset(idx.fashion_mnist, idx.FILES, (".", "fashion_mnist"), ("", idx.PACKED)),
+    "cifar10": Dataset(cifar.cifar10, cifar.FILES10, (".", cifar.HOME10, f"cifar10/{cifar.HOME10}", "cifar10")),
+    "cifar100": Dataset(cifar.cifar100, cifar.FILES100, (".", cifar.HOME100, f"cifar100/{cifar.HOME100}", "cifar100")),
 }
 
 
 def load(config: Data) -> Splits:
     """The train, validation and test examples of a data set; they depend on `config.seed` and on no other seed.
 
+    A published data set keeps its publisher's test set, and `config.test` is not used.
+
     Raises DataError for an unknown data set, missing or damaged files, an empty split, and a class that a split lacks.
     """
     if reason := absent(config):
         raise DataError(reason)
-    folder = None if config.dir is None else Path(config.dir)
-    return split(DATASETS[config.name].read(folder), config.validation, config.test, config.seed)
+    dataset = DATASETS[config.name]
+    folder = None if config.dir is None else dataset.home(Path(config.dir))
+    return split(dataset.read(folder), config.validation, config.test, config.seed)
 
 
 def absent(config: Data) -> str | None:
     """Why the data of a config cannot be read here, with the remedy; None when they are at hand."""
     if config.name not in DATASETS:
         return f"data.name must be a known data set; got {config.name!r}; {nearest(config.name, DATASETS)}"
-    files = DATASETS[config.name].files
-    if not files:
+    dataset = DATASETS[config.name]
+    if not dataset.files:
         return None
-    needs = f"data set {config.name!r} needs a folder with {', '.join(files)}"
+    needs = f"data set {config.name!r} needs a folder with {', '.join(dataset.files)}"
+    if packed := [suffix for suffix in dataset.suffixes if suffix]:
+        needs += f" (or each with {' or '.join(packed)})"
     remedy = "set data.dir=FOLDER to where they lie"
+    if len(dataset.places) > 1:
+        remedy += f", or to the folder above {dataset.places[1]}"
     if config.dir is None:
         return f"{needs}; data.dir is not set; {remedy}"
-    folder = Path(config.dir)
-    if not folder.is_dir():
+    if not Path(config.dir).is_dir():
         return f"{needs}; there is no folder {config.dir!r}; {remedy}"
-    missing = [name for name in files if not (folder / name).is_file()]
-    return f"{needs}; {config.dir!r} lacks {', '.join(missing)}; {remedy}" if missing else None
+    home = dataset.home(Path(config.dir))
+    missing = dataset.missing(home)
+    return f"{needs}; {str(home)!r} lacks {', '.join(missing)}; {remedy}" if missing else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64, UInt8
 from torch import Tensor
 
 from ndg import seeds
@@ -100,39 +100,66 @@ class Splits:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """A whole data set before it is divided; pixels are in [0, 1]."""
+    """A whole data set before it is divided; pixels are in [0, 1], or bytes, which `split` divides by 255.
 
-    inputs: Float32[np.ndarray, "example channel height width"]
+    `test` marks the publisher's own test set, where there is one.
+    """
+
+    inputs: Float32[np.ndarray, "example channel height width"] | UInt8[np.ndarray, "example channel height width"]
     labels: Int64[np.ndarray, " example"]
     class_names: tuple[str, ...]
     source: str
+    test: Bool[np.ndarray, " example"] | None = None
 
 
 def split(pool: Pool, validation: float, test: float, seed: int) -> Splits:
     """The splits of a pool, stratified: of each class, `test` and then `validation` of its examples, rounded.
 
-    Each class is shuffled by a generator of its own, so that the draw of a class depends on the seed and on its own
-    examples alone. Raises DataError for an empty split, and for a class that a split lacks.
+    Where the publisher set a test set apart, that is the test split, whole; `test` is not used, and `validation` is a
+    fraction of the other examples. Each class is shuffled by a generator of its own, so that the draw of a class
+    depends on the seed and on its own examples alone. Raises DataError for an empty split, and for a class that a
+    split lacks.
     """
     parts: dict[str, list[np.ndarray]] = {name: [] for name in SPLITS}
     for label in range(len(pool.class_names)):
         of_class = np.flatnonzero(pool.labels == label)
-        shuffled = seeds.generator(seed, "split", label).permutation(of_class)
-        first, second = round(test * len(of_class)), round(validation * len(of_class))
-        bounds = {"test": (0, first), "validation": (first, first + second), "train": (first + second, len(of_class))}
-        for name, (start, stop) in bounds.items():
-            parts[name].append(shuffled[start:stop])
-    counts = {name: [len(part) for part in parts[name]] for name in SPLITS}
-    for name, count in counts.items():
-        _check(name, count, pool, {"validation": validation, "test": test})
-    chosen = {name: torch.from_numpy(np.sort(np.concatenate(parts[name]))) for name in SPLITS}
-    inputs, labels = torch.from_numpy(pool.inputs), torch.from_numpy(pool.labels)
-    drawn = {name: Examples(inputs[rows], labels[rows], rows) for name, rows in chosen.items()}
-    return Splits(**drawn, class_names=pool.class_names, source=pool.source)
+        generator = seeds.generator(seed, "split", label)
+        if pool.test is None:
+            shuffled = generator.permutation(of_class)
+            tested, rest = np.split(shuffled, [round(test * len(of_class))])
+            drawn = round(validation * len(of_class))
+        else:
+            marked = pool.test[of_class]
+            tested, rest = of_class[marked], generator.permutation(of_class[~marked])
+            drawn = round(validation * len(rest))
+        for name, rows in zip(("test", "validation", "train"), (tested, rest[:drawn], rest[drawn:]), strict=True):
+            parts[name].append(rows)
+    for name in SPLITS:
+        _check(name, [len(rows) for rows in parts[name]], pool, {"validation": validation, "test": test})
+    chosen = {name: _take(pool, np.sort(np.concatenate(parts[name]))) for name in SPLITS}
+    return Splits(**chosen, class_names=pool.class_names, source=pool.source)
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first names with commas, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _take(pool: Pool, rows: Int64[np.ndarray, " chosen"]) -> Examples:
+    inputs = pool.inputs[rows]
+    if inputs.dtype == np.uint8:
+        inputs = np.divide(inputs, 255, dtype=np.float32)
+    return Examples(torch.from_numpy(inputs), torch.from_numpy(pool.labels[rows]), torch.from_numpy(rows))
 
 
 def _check(name: str, counts: list[int], pool: Pool, fractions: dict[str, float]) -> None:
-    remedy = f"raise data.{name}" if name in fractions else "lower data.validation or data.test"
+    if pool.test is None:
+        remedy = f"raise data.{name}" if name in fractions else "lower data.validation or data.test"
+    else:
+        fractions = {"validation": fractions["validation"]}
+        remedy = {"train": "lower data.validation", "validation": "raise data.validation"}.get(
+            name, "get a copy with a larger test set"
+        )
     if not sum(counts):
         raise DataError(
             f"the {name} split must hold examples of every class; it is empty: {len(pool.labels)} examples of "
@@ -140,7 +167,7 @@ def _check(name: str, counts: list[int], pool: Pool, fractions: dict[str, float]
         )
     lacking = [pool.class_names[label] for label, count in enumerate(counts) if not count]
     if lacking:
-        shown = ", ".join(map(repr, lacking[:5])) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+        shown = listed([repr(each) for each in lacking])
         total = int((pool.labels == pool.class_names.index(lacking[0])).sum())
         raise DataError(
             f"every class must occur in the {name} split; class {shown} never does ({pool.source} has {total} examples "

@@ -1,0 +1,118 @@
+"""MNIST and its kin in the idx format (LeCun, Cortes & Burges 1998): a magic number, the lengths of the axes, bytes."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from ndg.data import published
+from ndg.data.examples import Pool
+from ndg.errors import DataError
+
+FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+PACKED = ".gz"
+SIZE = (28, 28)
+CLASSES = 10
+DIGITS = tuple(str(digit) for digit in range(CLASSES))
+CLOTHES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+
+def mnist(folder: Path | None) -> Pool:
+    """The ten handwritten digits of 28 x 28 pixels, with the publisher's test set."""
+    return _read("mnist", folder, DIGITS)
+
+
+def mnist_even(folder: Path | None) -> Pool:
+    """MNIST with the label mod 2: 0 is an even digit and 1 an odd one."""
+    pool = _read("mnist", folder, ("even", "odd"), modulus=2)
+    return replace(pool, source=f"label mod 2 of {pool.source}")
+
+
+def fashion_mnist(folder: Path | None) -> Pool:
+    """The ten kinds of clothing of 28 x 28 pixels (Xiao, Rasul & Vollgraf 2017), with the publisher's test set."""
+    return _read("fashion_mnist", folder, CLOTHES)
+
+
+def read_idx(path: Path, *size: int) -> UInt8[np.ndarray, "example ..."]:
+    """The examples of an idx file of unsigned bytes, each with axes of these lengths; `.gz` files are unpacked.
+
+    Raises DataError for another magic number or size, and for fewer or more bytes than the header promises.
+    """
+    remedy = "copy the file again"
+    header = 4 + 4 * (1 + len(size))
+    magic = 0x0800 + 1 + len(size)  # 08: unsigned bytes; the last byte: number of axes
+    try:
+        with gzip.open(path) if path.suffix == PACKED else path.open("rb") as file:
+            found = np.frombuffer(file.read(header), np.uint8)
+            if len(found) < header:
+                raise DataError(f"{path} must begin with {header} bytes of idx header; got {len(found)}; {remedy}")
+            number, count, *lengths = (int(word) for word in found.view(">u4"))
+            if number != magic:
+                raise DataError(
+                    f"{path} must begin with the idx magic number {magic:#010x}; got {number:#010x}; {remedy}"
+                )
+            if tuple(lengths) != size:
+                raise DataError(
+                    f"{path} must hold images of {_times(size)} pixels; got {_times(lengths)}; "
+                    "set data.name to the data set that the file belongs to"
+                )
+            promised = count * math.prod(size)
+            content = _read_upto(file, promised + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{path} must be a whole idx file, plain or gzip as its name says; {error}; {remedy}"
+        ) from error
+    if len(content) != promised:
+        got = f"only {len(content):,}" if len(content) < promised else "more"
+        raise DataError(
+            f"{path} must hold the {promised:,} bytes that its header promises ({_times((count, *size))}); got {got}; "
+            f"{remedy}"
+        )
+    return np.frombuffer(content, np.uint8).reshape(count, *size)
+
+
+def _read(name: str, folder: Path | None, class_names: tuple[str, ...], modulus: int = CLASSES) -> Pool:
+    assert folder is not None
+    paths = [_path(folder, file) for file in FILES]
+    parts = []
+    for images_path, labels_path in (paths[:2], paths[2:]):
+        images, labels = read_idx(images_path, *SIZE), read_idx(labels_path).astype(np.int64)
+        published.check_labels(labels_path, labels, len(images), CLASSES)
+        parts.append((images[:, None], labels % modulus))
+    return published.pool(name, parts[0], parts[1], class_names, paths)
+
+
+def _read_upto(file: io.BufferedIOBase, most: int) -> bytes:
+    """At most that many bytes, in small steps: a false header must not make room for what never comes."""
+    chunks = []
+    while most > 0 and (chunk := file.read(min(most, 1 << 20))):
+        chunks.append(chunk)
+        most -= len(chunk)
+    return b"".join(chunks)
+
+
+def _path(folder: Path, name: str) -> Path:
+    packed = folder / (name + PACKED)
+    return packed if packed.is_file() else folder / name
+
+
+def _times(lengths: tuple[int, ...] | list[int]) -> str:
+    return " x ".join(f"{length:,}" for length in lengths)

@@ -1,0 +1,97 @@
+"""What copies of published data sets have in common: known sums, and the publisher's division into train and test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from ndg.data.examples import Pool, listed
+from ndg.errors import DataError
+
+MD5: dict[str, dict[str, str]] = {
+    "mnist": {
+        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+    },
+    "fashion_mnist": {
+        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+    },
+    "cifar10": {
+        "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
+        "data_batch_1": "c99cafc152244af753f735de768cd75f",
+        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+        "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+        "test_batch": "40351d587109b95175f43aff81a1287e",
+    },
+    "cifar100": {
+        "meta": "7973b15100ade9c7d40fb424638fde48",
+        "train": "16019d7e3df5f24257cddd939b257f8d",
+        "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+    },
+}
+
+
+def pool(
+    name: str,
+    train: tuple[UInt8[np.ndarray, "example channel height width"], Int64[np.ndarray, " example"]],
+    test: tuple[UInt8[np.ndarray, "other channel height width"], Int64[np.ndarray, " other"]],
+    class_names: tuple[str, ...],
+    paths: Sequence[Path],
+) -> Pool:
+    """The examples to train on and then those to test with; `source` says how many, from what, and without which class.
+
+    A class that occurs nowhere, in a copy of a part, is left out and the others are numbered from 0 in their order, so
+    that no network has an output, and no trial an aim, without examples. Raises DataError when a file of `paths` is the
+    publisher's file of another data set.
+    """
+    labels = np.concatenate([train[1], test[1]])
+    source = [name, f"{len(train[1]):,} + {len(test[1]):,} examples", origin(name, paths)]
+    present, renumbered = np.unique(labels, return_inverse=True)
+    if absent := [each for label, each in enumerate(class_names) if label not in present]:
+        source.append(f"without {listed(absent)}")
+    marked = np.arange(len(labels)) >= len(train[1])
+    names = tuple(class_names[label] for label in present)
+    return Pool(np.concatenate([train[0], test[0]]), renumbered.astype(np.int64), names, ", ".join(source), marked)
+
+
+def origin(name: str, paths: Sequence[Path]) -> str:
+    """Whether files are those that the publisher of a data set gave out, by their md5 sums; a clause for `source`."""
+    sums = {path: hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() for path in paths}
+    for path, found in sums.items():
+        owners = [each for each, known in MD5.items() if found in known.values()]
+        if owners and name not in owners:
+            raise DataError(
+                f"data set {name!r} must be read from its own files; {path} is the publisher's file of {owners[0]!r}; "
+                f"set data.name={owners[0]} or another data.dir"
+            )
+    known = MD5[name]
+    if any(path.name not in known for path in sums):
+        return "in files that have no published sum"
+    if any(known[path.name] != found for path, found in sums.items()):
+        return "not the publisher's files"
+    return "the publisher's files" if len(sums) == len(known) else "part of the publisher's files"
+
+
+def check_labels(path: Path, labels: Int64[np.ndarray, " example"], images: int, classes: int) -> None:
+    """Raise DataError unless there is one label per image, and each is a class from 0."""
+    if len(labels) != images:
+        raise DataError(
+            f"{path} must hold one label per image; got {len(labels):,} labels and {images:,} images; "
+            "copy the files of one release again"
+        )
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise DataError(
+            f"{path} must hold labels from 0 to {classes - 1}; got {labels.min()} to {labels.max()}; "
+            "set data.name to the data set that the file belongs to, or copy it again"
+        )

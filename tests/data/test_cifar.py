@@ -1,0 +1,175 @@
+"""CIFAR-10 and CIFAR-100, from batches written here as Python 2 wrote them, and from hostile ones."""
+
+import os
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+
+from ndg import data
+from ndg.config import Data
+from ndg.errors import DataError
+from tests.data import formats
+
+TRAIN, TEST = [np.tile(np.arange(10), 6), np.tile(np.arange(10), 4)], np.tile(np.arange(10), 2)
+
+
+def python3(value):
+    return pickle.dumps(value, protocol=4)
+
+
+@pytest.mark.parametrize("dump", [formats.python2, python3])
+@pytest.mark.parametrize("place", [".", "cifar-10-batches-py", "cifar10/cifar-10-batches-py", "cifar10"])
+def test_batches_become_pixels_in_0_1_with_the_publishers_test_set(tmp_path, place, dump):
+    pixels = formats.write_cifar10(tmp_path / place, TRAIN, TEST, dump)
+    splits = data.load(Data(name="cifar10", dir=str(tmp_path)))
+    assert splits.sizes() == {"train": 90, "validation": 10, "test": 20}
+    assert splits.shape == (3, 32, 32)
+    assert splits.class_names[3] == "class 3"
+    assert splits.source == "cifar10, 100 + 20 examples, not the publisher's files"
+    assert splits.test.indices.tolist() == list(range(100, 120))
+    for part in (splits.train, splits.validation, splits.test):
+        assert torch.equal(part.inputs, torch.from_numpy(pixels)[part.indices].float() / 255)
+        assert part.labels.tolist() == np.concatenate([*TRAIN, TEST])[part.indices].tolist()
+
+
+def test_cifar100_is_read_by_its_fine_labels(tmp_path):
+    formats.write_cifar100(tmp_path / "cifar-100-python", np.tile(np.arange(90), 6), np.arange(90))
+    splits = data.load(Data(name="cifar100", dir=str(tmp_path)))
+    assert splits.sizes() == {"train": 450, "validation": 90, "test": 90}
+    assert splits.class_names == tuple(f"fine {number}" for number in range(90))
+    assert splits.source.endswith("files, without fine 90, fine 91, fine 92, fine 93, fine 94 and 5 more")
+
+
+class Runs:
+    """A value whose unpickling runs a command."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("dump", [formats.python2, python3])
+@pytest.mark.parametrize("file", ["batches.meta", "data_batch_1", "test_batch"])
+def test_a_pickle_that_executes_is_refused_by_name_and_does_not_run(tmp_path, file, dump):
+    formats.write_cifar10(tmp_path, TRAIN, TEST)
+    hostile = dump({"data": Runs(f"touch {tmp_path}/ran"), "labels": []})
+    (tmp_path / file).write_bytes(hostile)
+    refused = (
+        rf"{file} must hold arrays, lists and strings only; it asks for posix\.system, which was refused and not run"
+    )
+    with pytest.raises(DataError, match=refused):
+        data.load(Data(name="cifar10", dir=str(tmp_path)))
+    assert not (tmp_path / "ran").exists()
+    pickle.loads(hostile)
+    assert (tmp_path / "ran").exists(), "this pickle would not have run anyway"
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["builtins eval", "numpy load", "numpy.core.multiarray scalar", "numpy ndarray.tofile", "copyreg _reconstructor"],
+)
+def test_nothing_but_the_making_of_arrays_is_admitted(tmp_path, names):
+    formats.write_cifar10(tmp_path, TRAIN, TEST)
+    module, name = names.split()
+    (tmp_path / "test_batch").write_bytes(f"c{module}\n{name}\n.".encode())
+    with pytest.raises(DataError, match=rf"asks for {module}\.{name}, which was refused"):
+        data.load(Data(name="cifar10", dir=str(tmp_path)))
+
+
+PIXELS = np.zeros((20, 3072), np.uint8)
+GOOD = {"data": PIXELS, "labels": TEST.tolist()}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {**GOOD, "labels": [*TEST.tolist(), 1]},
+            "test_batch must hold one label per image; got 21 labels and 20 images",
+        ),
+        ({**GOOD, "labels": (TEST + 1).tolist()}, "test_batch must hold labels from 0 to 9; got 1 to 10"),
+        ({**GOOD, "labels": (TEST - 1).tolist()}, "test_batch must hold labels from 0 to 9; got -1 to 8"),
+        ({**GOOD, "labels": [0.5] * 20}, "must hold a list of whole numbers as 'labels'; got a list of 20; copy"),
+        ({**GOOD, "labels": [2**80] * 20}, "must hold a list of whole numbers as 'labels'; got a list of 20; copy"),
+        ({"data": PIXELS}, "must hold a list of whole numbers as 'labels'; got NoneType"),
+        ({"labels": []}, r"must hold bytes of shape \(images, 3072\) as 'data'; got none"),
+        ({**GOOD, "data": PIXELS[:, 1:]}, r"bytes of shape \(images, 3072\) as 'data'; got the shape \(20, 3071\)"),
+        ({**GOOD, "data": PIXELS[0]}, r"bytes of shape.*got the shape \(3072,\)"),
+        ({**GOOD, "data": PIXELS.astype(np.int16)}, "bytes of shape.*got none"),
+        ({**GOOD, "data": [1, 2]}, "bytes of shape.*got none"),
+        ([1], "test_batch must hold a dictionary; got list"),
+        (
+            {"data": PIXELS[:0], "labels": []},
+            r"test split must hold.*is empty: 100 examples.*get a copy with a larger test",
+        ),
+        (
+            {"data": PIXELS[:9], "labels": TEST.tolist()[:9]},
+            r"occur in the test split; class 'class 9' never does.*copy",
+        ),
+    ],
+)
+def test_a_batch_that_breaks_a_rule_is_refused_by_that_rule(tmp_path, content, message):
+    formats.write_cifar10(tmp_path, TRAIN, TEST)
+    (tmp_path / "test_batch").write_bytes(formats.python2(content))
+    with pytest.raises(DataError, match=message):
+        data.load(Data(name="cifar10", dir=str(tmp_path)))
+
+
+def test_pixels_that_were_pickled_in_columns_are_the_same(tmp_path):
+    formats.write_cifar10(tmp_path, TRAIN, TEST)
+    _, pixels = formats.batch(TEST)
+    found = []
+    for order in "CF":
+        content = {"data": np.asarray(pixels, order=order), "labels": TEST.tolist()}
+        (tmp_path / "test_batch").write_bytes(formats.python2(content))
+        found.append(data.load(Data(name="cifar10", dir=str(tmp_path))).test.inputs)
+    assert torch.equal(*found)
+
+
+def test_a_damaged_batch_is_named(tmp_path):
+    formats.write_cifar10(tmp_path, TRAIN, TEST)
+    whole = (tmp_path / "data_batch_2").read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"not a pickle", whole[:-1]):
+        (tmp_path / "data_batch_2").write_bytes(content)
+        with pytest.raises(
+            DataError, match=r"data_batch_2 must be a whole python batch \(a pickle\); .*copy the file again"
+        ):
+            data.load(Data(name="cifar10", dir=str(tmp_path)))
+
+
+def test_every_truncation_and_flipped_byte_of_a_small_batch_is_read_or_refused(tmp_path):
+    formats.write_cifar10(tmp_path, TRAIN, TEST)
+    whole = formats.python2({**GOOD, "labels": TEST.tolist()})
+    head = whole.index(bytes(3072))  # what comes before the pixels
+    for position in [*range(head), len(whole) - 1]:
+        for content in (whole[:position], whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :]):
+            (tmp_path / "test_batch").write_bytes(content)
+            try:
+                splits = data.load(Data(name="cifar10", dir=str(tmp_path)))
+            except DataError:
+                continue
+            assert splits.sizes()["test"] == 20
+
+
+def test_a_small_file_that_claims_millions_of_values_makes_no_room_for_them(tmp_path):
+    formats.write_cifar10(tmp_path, TRAIN, TEST)
+    (tmp_path / "batches.meta").write_bytes(b"\x80\x02}r\xff\xff\xff\x01.")
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"batches\.meta must hold 10 names"):
+        data.load(Data(name="cifar10", dir=str(tmp_path)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 << 20
+
+
+def test_names_that_are_not_one_per_class_are_refused(tmp_path):
+    formats.write_cifar10(tmp_path, TRAIN, TEST)
+    for names, got in ((["a"] * 9, "a list of 9"), ([1] * 10, "a list of 10"), (None, "NoneType")):
+        (tmp_path / "batches.meta").write_bytes(formats.python2({"label_names": names}))
+        with pytest.raises(DataError, match=rf"batches\.meta must hold 10 names as 'label_names'; got {got}; copy"):
+            data.load(Data(name="cifar10", dir=str(tmp_path)))

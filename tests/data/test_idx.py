@@ -1,0 +1,123 @@
+"""MNIST and its kin, from files written here in the idx format."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+import torch
+
+from ndg import data
+from ndg.config import Data
+from ndg.data import idx
+from ndg.errors import DataError
+from tests.data import formats
+
+TRAIN, TEST = np.tile(np.arange(10), 20), np.tile(np.arange(10), 3)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("place", [".", "mnist"])
+def test_the_four_files_become_pixels_in_0_1_with_the_publishers_test_set(tmp_path, packed, place):
+    train, test = formats.write_idx(tmp_path / place, TRAIN, TEST, packed)
+    splits = data.load(Data(name="mnist", dir=str(tmp_path)))
+    assert splits.sizes() == {"train": 180, "validation": 20, "test": 30}
+    assert splits.shape == (1, 28, 28)
+    assert splits.class_names == tuple("0123456789")
+    pixels = torch.from_numpy(np.concatenate([train, test])[:, None]).float() / 255
+    for part in (splits.train, splits.validation, splits.test):
+        assert torch.equal(part.inputs, pixels[part.indices])
+        assert part.labels.tolist() == np.concatenate([TRAIN, TEST])[part.indices].tolist()
+    assert splits.test.indices.tolist() == list(range(200, 230))
+    said = "not the publisher's files" if packed else "in files that have no published sum"
+    assert splits.source == f"mnist, 200 + 30 examples, {said}"
+
+
+def test_mnist_even_is_the_label_mod_2(tmp_path):
+    formats.write_idx(tmp_path, TRAIN, TEST)
+    splits = data.load(Data(name="mnist_even", dir=str(tmp_path)))
+    assert splits.class_names == ("even", "odd")
+    assert splits.test.labels.tolist() == (TEST % 2).tolist()
+    assert splits.validation.labels.bincount().tolist() == [10, 10]
+    assert splits.source == "label mod 2 of mnist, 200 + 30 examples, not the publisher's files"
+
+
+def test_mnist_even_goes_by_the_publishers_labels_in_a_part_without_some_digits(tmp_path):
+    formats.write_idx(tmp_path, np.repeat([1, 4, 6], 20), np.repeat([1, 4, 6], 2))
+    splits = data.load(Data(name="mnist_even", dir=str(tmp_path)))
+    assert splits.test.labels.tolist() == [1, 1, 0, 0, 0, 0]
+
+
+def test_a_part_of_fashion_mnist_leaves_out_the_absent_classes_and_says_which(tmp_path):
+    formats.write_idx(tmp_path, np.repeat([0, 1, 2, 3, 6], 20), np.repeat([0, 1, 2, 3, 6], 2))
+    splits = data.load(Data(name="fashion_mnist", dir=str(tmp_path)))
+    assert splits.class_names == ("T-shirt/top", "Trouser", "Pullover", "Dress", "Shirt")
+    assert splits.validation.labels.tolist() == np.repeat(np.arange(5), 2).tolist()
+    assert splits.source.endswith("publisher's files, without Coat, Sandal, Sneaker, Bag, Ankle boot")
+
+
+IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+RAW = formats.idx(IMAGES)
+
+
+@pytest.mark.parametrize("name", ["plain-ubyte", "packed-ubyte.gz"])
+def test_what_was_written_is_read(tmp_path, name):
+    path = tmp_path / name
+    for array in (IMAGES, IMAGES[:0], IMAGES[:, 0, 0]):
+        raw = formats.idx(array)
+        path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
+        assert np.array_equal(idx.read_idx(path, *array.shape[1:]), array)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (RAW[:-1], r"must hold the 24 bytes that its header promises \(2 x 3 x 4\); got only 23; copy the file again"),
+        (RAW + b"\0", r"must hold the 24 bytes that its header promises \(2 x 3 x 4\); got more; copy"),
+        (RAW[:11], r"must begin with 16 bytes of idx header; got 11; copy the file again"),
+        (b"", r"must begin with 16 bytes of idx header; got 0"),
+        (formats.idx(IMAGES[0]) + bytes(9), r"the idx magic number 0x00000803; got 0x00000802; copy the file again"),
+        (b"\0\0\x0d\x03" + RAW[4:], r"the idx magic number 0x00000803; got 0x00000d03"),
+        (formats.idx(IMAGES.reshape(2, 4, 3)), r"must hold images of 3 x 4 pixels; got 4 x 3; set data\.name to"),
+        (struct.pack(">4I", 0x803, 2**32 - 1, 3, 4) + bytes(9), r"the 51,539,607,540 bytes.* got only 9"),
+    ],
+)
+def test_a_file_that_breaks_the_format_is_named_with_the_rule(tmp_path, raw, message, packed):
+    path = tmp_path / ("images-ubyte.gz" if packed else "images-ubyte")
+    path.write_bytes(gzip.compress(raw) if packed else raw)
+    with pytest.raises(DataError, match=rf"images-ubyte(\.gz)? {'.*' if message[0] == 't' else ''}{message}"):
+        idx.read_idx(path, 3, 4)
+
+
+def test_a_damaged_gzip_file_is_named(tmp_path):
+    path, whole = tmp_path / "images.gz", gzip.compress(RAW)
+    flipped = whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:]  # the sum of the content
+    for content in (whole[:-12], whole[:-2], RAW, whole[:10] + b"\xff" * 20, flipped, whole + b"more"):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"images\.gz must be a whole idx file, plain or gzip as its name says; "):
+            idx.read_idx(path, 3, 4)
+
+
+def test_labels_that_do_not_fit_the_images_or_the_classes_are_refused(tmp_path):
+    config = Data(name="mnist", dir=str(tmp_path))
+    formats.write_idx(tmp_path, TRAIN, TEST, packed=False)
+    labels = tmp_path / "t10k-labels-idx1-ubyte"
+    labels.write_bytes(formats.idx(TEST[:-1]))
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte must hold one label per image; got 29 labels and 30"):
+        data.load(config)
+    labels.write_bytes(formats.idx(TEST + 1))
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte must hold labels from 0 to 9; got 1 to 10; set"):
+        data.load(config)
+
+
+def test_missing_files_are_named_with_the_places_where_they_may_lie(tmp_path):
+    needs = r"data set 'mnist' needs a folder with train-images-idx3-ubyte, .* \(or each with \.gz\); "
+    remedy = r"set data\.dir=FOLDER to where they lie, or to the folder above mnist$"
+    with pytest.raises(DataError, match=needs + r"data\.dir is not set; " + remedy):
+        data.load(Data(name="mnist"))
+    formats.write_idx(tmp_path / "mnist", TRAIN, TEST)
+    assert data.absent(Data(name="mnist", dir=str(tmp_path))) is None
+    (tmp_path / "mnist" / "train-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(DataError, match=needs + r"'.*/mnist' lacks train-labels-idx1-ubyte; " + remedy):
+        data.load(Data(name="mnist", dir=str(tmp_path)))
