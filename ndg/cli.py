@@ -101,7 +101,10 @@ def _parser(program: str) -> argparse.ArgumentParser:
         help="configs (the best completed run of each) and run ids (none: the best run of every config), and overrides",
     )
     align.add_argument(
-        "--executor", choices=EXECUTORS, default="auto", help="who runs interventions; auto: Ray where it ends sooner"
+        "--executor",
+        choices=EXECUTORS,
+        default="auto",
+        help="who runs the network, counts pairs and intervenes; auto: Ray where it ends sooner, or has an address",
     )
     align.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster that is running")
     _outputs(align)
@@ -157,7 +160,9 @@ def _common() -> argparse.ArgumentParser:
 
 
 def _outputs(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--device", choices=DEVICES, default="auto", help="where the network runs")
+    command.add_argument(
+        "--device", choices=DEVICES, default="auto", help="where the network runs and pairs are counted"
+    )
     command.add_argument("--print-config", action="store_true", help="print the resolved config and stop")
     command.add_argument("--dry-run", action="store_true", help="say what would be done, write nothing")
     command.add_argument("--json", action="store_true", help="results as JSON")

@@ -65,10 +65,10 @@ def align(asked: Namespace, where: Locations) -> int:
 
     for target in found:
         log.info("%s: %s (%s)", target.experiment.name, target.run.id, target.why)
-    if asked.dry_run:
-        plans = [prepared.plan(target, where) for target in found]
-        return _print(asked, summaries.alignment_plans(plans), [plan.to_dict() for plan in plans])
     device = trainings.device(asked.device)
+    if asked.dry_run:
+        plans = prepared.plans(found, where)
+        return _print(asked, summaries.alignment_plans(plans), [plan.to_dict() for plan in plans])
     records: list[Any] = []
     try:
         for target, made in prepared.prepare(found, where, device, asked.executor, asked.ray_address):

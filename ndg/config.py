@@ -18,7 +18,10 @@ from ndg.errors import ConfigError, nearest
 
 @dataclass(frozen=True)
 class Data:
-    """Which examples. `seed` draws the splits, stratified by class; it is apart from the seed of a training."""
+    """Which examples. `seed` draws the splits, stratified by class; it is apart from the seed of a training.
+
+    `test` is not used where the publisher of a data set has set a test set apart: that is taken whole.
+    """
 
     name: str = "digits"
     dir: str | None = None

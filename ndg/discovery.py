@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -11,17 +10,19 @@ import numpy as np
 
 from ndg import executors
 from ndg.bits.matrix import BitMatrix
+from ndg.errors import ConfigError
 from ndg.executors import Executor
 from ndg.graph.ndg import NDG
 from ndg.mining import miner
-from ndg.mining.criteria import Criterion
+from ndg.mining.counters import Packed
+from ndg.mining.criteria import Sieve
 from ndg.mining.criteria import criterion as as_criterion
 from ndg.mining.miner import Rule
 from ndg.mining.pairs import Pairs
 from ndg.nodes import NodeSpace
 
 Bits = BitMatrix | Sequence[BitMatrix]
-PROBE = 512
+PROBE = 1024
 """Nodes of the tile that is counted to estimate the speed."""
 
 
@@ -55,6 +56,9 @@ def mine(
     Raises BitsError without examples, ConfigError for an unknown name or a parameter out of range, BudgetError, with a
     criterion that would do, when more implications hold than `max_edges`.
     """
+    for name, value in {"alpha": alpha, "confidence": confidence, "support": support, "bound": bound, "q": q}.items():
+        if isinstance(value, bool) or not isinstance(value, float | int):
+            raise ConfigError(f"{name} of a criterion is one number; got {value!r}; ndg.sweep takes several alphas")
     rule = as_criterion(criterion, alpha=alpha, confidence=confidence, support=support, bound=bound, q=q)
     return sweep(
         bits,
@@ -70,7 +74,7 @@ def mine(
 
 def sweep(
     bits: Bits,
-    criteria: Sequence[Criterion] | Sequence[float | int],
+    criteria: Sequence[Rule | float | int],
     *,
     pairs: Pairs = "all",
     max_edges: int | None = None,
@@ -81,9 +85,11 @@ def sweep(
 ) -> list[NDG]:
     """A graph for each of several criteria, from one count of all pairs; numbers are alphas of the paper's criterion.
 
-    The other arguments are those of `mine`.
+    Names stand for criteria with their usual parameters. The other arguments are those of `mine`, as are the errors.
     """
-    rules = [as_criterion("paper", alpha=rule) if isinstance(rule, float | int) else rule for rule in criteria]
+    if isinstance(criteria, str) or not isinstance(criteria, Sequence) or not criteria:
+        raise ConfigError(f"a sweep takes a list of criteria or of alphas, at least one; got {criteria!r}")
+    rules = [as_criterion("paper", alpha=r) if isinstance(r, float | int) else as_criterion(r) for r in criteria]
     by, _ = executors.choose(executor, address=ray_address)
     parallel = by if by.name != "serial" else None
     with by.session():
@@ -93,26 +99,17 @@ def sweep(
     return [NDG(implications, dict(provenance or {})) for implications in found]
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What mining would take: pairs of nodes, bytes of packed bits, and seconds by a tile that was counted."""
+def seconds_to_count(pairs: int, examples: int) -> float:
+    """Seconds that so many pairs of nodes over so many examples take on this machine, from a tile that is counted.
 
-    pairs: int
-    bytes: int
-    seconds: float
-
-
-def estimate(nodes: NodeSpace, examples: int) -> Estimate:
-    """The cost of mining all pairs of these nodes over so many examples; counts a small tile to know the speed."""
-    words = -(-examples // 64)
-    side, depth = min(PROBE, len(nodes)), max(min(words, PROBE), 1)
-    probe = np.random.default_rng(0).integers(0, 2**64, (side, depth), dtype=np.uint64)
-    tile = BitMatrix(NodeSpace(side), probe, 64 * depth, np.zeros(0))
-    seconds = []
-    for _ in range(3):
-        started = perf_counter()
-        miner.find(tile, alpha=1e6)
-        seconds.append(perf_counter() - started)
-    pairs = len(nodes) * (len(nodes) - 1) // 2
-    rate = side * (side - 1) / 2 * depth / min(seconds)
-    return Estimate(pairs, 8 * words * len(nodes), pairs * words / rate if rate else 0.0)
+    The `fisher` criterion goes through all pairs two or three times more.
+    """
+    words = max(-(-examples // 64), 1)
+    depth = min(words, PROBE)
+    probe = np.random.default_rng(0).integers(0, 2**64, (PROBE, depth), dtype=np.uint64)
+    counter = Packed.of([BitMatrix(NodeSpace(PROBE), probe, 64 * depth, np.zeros(0))])
+    whole, varies, sieve = slice(0, PROBE), np.ones(PROBE, np.bool_), Sieve(product=1e-6, floor=1.0)
+    counter.survivors(whole, whole, varies, sieve)
+    started = perf_counter()
+    counter.survivors(whole, whole, varies, sieve)
+    return (perf_counter() - started) * pairs * words / (PROBE * (PROBE - 1) / 2 * depth)

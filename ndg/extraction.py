@@ -17,7 +17,7 @@ from torch import nn
 from ndg import executors
 from ndg.activations.binarize import AUTO, BINARIZERS, choose
 from ndg.activations.capture import Capture, capture, fit, with_thresholds
-from ndg.activations.choice import Numbers, chosen, count, draw, examples_of, only
+from ndg.activations.choice import Numbers, chosen, count, draw, examples_of, only, shuffled
 from ndg.activations.compute import COMPUTE_BATCH, Batch, compute_batches, device_of, fixed
 from ndg.activations.reading import asked
 from ndg.activations.selection import find_layers
@@ -26,8 +26,9 @@ from ndg.activations.trace import find_modules
 from ndg.bits.matrix import BitMatrix, Sample
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.executors import TIMEOUT, Executor
+from ndg.mining.pairs import Pairs, pairs_of
 from ndg.nodes import NodeSpace
-from ndg.progress import bar
+from ndg.progress import bar, log
 
 FIT_EXAMPLES = 16_384
 FIT_BYTES = 1 << 30
@@ -82,11 +83,19 @@ def extract(
     value of `ndg.executors`. The network is left as it was.
 
     Raises LayerError for an unknown layer, an output of another shape, or NaN (naming layer and unit); DataError
-    without examples, or where a file was begun with other examples; BitsError for a file of another network.
+    without examples, or where the first or the last examples in a file are others than the loader's (those between are
+    trusted); BitsError for a file of another network.
     """
     where = None if file is None else Path(file)
+    if shuffled(loader):
+        if where or max_examples is not None:
+            raise DataError(
+                "examples are told by their place in the loader, with file= and with max_examples; this DataLoader "
+                "shuffles them anew each time; make it with shuffle=False"
+            )
+        log.warning("the DataLoader shuffles: rows of the bits are in its order, so concepts cannot be joined to them")
     plan = _plan(model, layers, asked(channels, tokens), binarizer, quantile, like, threads)
-    if like is None or max_examples is not None:
+    if plan.fitted or max_examples is not None:
         _again(loader)
     by, _ = executors.choose(
         executor, address=ray_address, timeout=timeout, task_cpus=min(threads, executors.available_cpus())
@@ -153,8 +162,12 @@ def estimate(
     batch: int = COMPUTE_BATCH,
     threads: int = 1,
     max_examples: int | None = None,
+    pairs: Pairs = "all",
 ) -> CaptureEstimate:
-    """What `extract` would do with these arguments, from one compute batch that is read, run twice and timed."""
+    """What `extract` would do with these arguments, from one compute batch that is read, run twice and timed.
+
+    `pairs` are the pairs of layers that will be mined.
+    """
     plan = _plan(model, layers, asked(channels, tokens), binarizer, quantile, like, threads)
     _again(loader)
     first = next(iter(compute_batches(loader, batch)), None)
@@ -165,7 +178,7 @@ def estimate(
         piece = capture(plan.study, first)
         seconds = time.perf_counter() - started
     nodes, examples = len(piece.bits.nodes), examples_of(loader)
-    facts = {"nodes": nodes, "pairs": nodes * (nodes - 1) // 2}
+    facts = {"nodes": nodes, "pairs": pairs_of(piece.bits.nodes, pairs)}
     if examples is None:
         return CaptureEstimate(examples=None, forwards=None, bytes=None, seconds=None, **facts)
     examples = min(examples, max_examples or examples)
@@ -197,11 +210,18 @@ def _plan(
 ) -> _Plan:
     if not 0 < quantile < 1:
         raise ConfigError(f"a quantile lies inside (0, 1); got {quantile}")
+    if threads < 1:
+        raise ConfigError(f"a forward pass takes at least 1 thread; got {threads}")
     if like is not None:
         if layers is not None:
             raise ShapeError("layers come from `like`; give layers or like, not both")
         nodes = like.nodes.without_concepts
         paths = [layer.name for layer in nodes.layers]
+        if np.isnan(like.thresholds).any():
+            raise ShapeError(
+                "`like` says above which activation each neuron is on; its thresholds are NaN, because it was made of "
+                "plain booleans or by NDG.from_networkx without bits; give that bits=, or extract with layers= instead"
+            )
         if not paths:
             raise LayerError("at least one layer is extracted; got none")
         find_modules(model, paths)

@@ -55,6 +55,10 @@ class NodeSpace:
                 f"concepts of one node space have different names, none of them empty; got {list(self.concepts)}; "
                 "rename one"
             )
+        if any(name.startswith("~") for name in names):
+            raise ShapeError(
+                f"a name that begins with ~ is read as a negation; got the layers {names}; rename the module"
+            )
         if self.labels < 0 or any(layer.units < 1 for layer in self.layers):
             raise ShapeError(f"a layer has at least one unit; got {self.labels} labels and {self.layers}")
 

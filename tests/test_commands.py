@@ -415,3 +415,38 @@ def test_the_doctor_examines_everything_and_says_what_is_wrong(tmp_path, capsys)
     dead = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=300"
     assert main(["doctor", "--runs", str(tmp_path), "--store", dead]) == 1
     assert "!!" in capsys.readouterr().out
+
+
+def test_a_sweep_counts_once_and_says_what_it_took(home, capsys):
+    _, _, options = home
+    what = ["digits_mlp", *QUICK, *options, "criterion.alpha=[5,20]", "mining.pairs=between", "mining.max_examples=200"]
+    what += ["trial.splits=[test]", "trial.interventions=[Q]"]
+    assert main(["align", *what, "--dry-run", "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert main(["align", *what, "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert [run["config"]["criterion"]["alpha"] for run in done] == [[5.0], [20.0]]
+    loose, strict = (run["results"]["mining"] for run in done)
+    assert loose["alphas"] == strict["alphas"] == [5.0, 20.0]
+    assert loose["seconds"] == strict["seconds"], "the second run counts nothing anew"
+    assert loose["implications"] > strict["implications"]
+    assert loose["sample"] == {"seed": 0, "of": 1259}
+    assert loose["examples"] == 200
+    assert loose["pairs"] == first["pairs"] == 10 * 32
+    assert loose["bytes"] == first["bytes"]
+    assert first["forwards"] - second["forwards"] == loose["forwards"], "the first pays for what they share"
+    assert done[0]["results"]["accuracy"]["train"]["n"] == 200
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [("mining.pairs=btween", "got 'btween'; nearest: between"), ("mining.pairs=3", "at least one; got 3"),
+     ("mining.pairs=[[label,latnt]]", "names layers of the network; got 'latnt'; nearest: latent")],
+)  # fmt: skip
+def test_a_mask_that_cannot_be_is_refused_before_anything_is_written(home, override, message, capsys):
+    folder, _, options = home
+    before = set(folder.iterdir())
+    for dry in ([], ["--dry-run"]):
+        assert main(["align", "digits_mlp", *QUICK, *options, override, *dry]) == 2
+        assert message in capsys.readouterr().err
+    assert set(folder.iterdir()) == before

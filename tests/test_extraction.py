@@ -92,7 +92,8 @@ def test_bad_requests_are_refused(net, data):
     with pytest.raises(DataError, match="the loader gave none; check the split"):
         extract(net, [], layers=["1"])
     with pytest.raises(DataError, match="an iterator can be read once"):
-        extract(net, iter([data]), layers=["1"])
+        extract(net, iter([data]), layers=["1"], binarizer="median")
+    assert extract(net, iter([data]), layers=["1"]) == extract(net, [data], layers=["1"])
     with pytest.raises(LayerError, match="at least one layer"):
         extract(net, [data], layers=[])
     with pytest.raises(LayerError, match=r"no layer '9' in Sequential; there is: 0, 1, 2, 3"):

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from ndg.bits.matrix import BitMatrix
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.extraction import extract
-from ndg.nodes import LayerUnits
+from ndg.nodes import LayerUnits, NodeSpace
 from tests.activations.networks import CLASSES, Words, batches, conv1d, conv2d, conv3d, drawn, made, sentences, vit
 from tests.references import extraction as reference
 
@@ -75,9 +76,7 @@ def test_padding_does_not_count(tokens, left):
     assert bits.examples == (sum(map(len, kept)) if tokens == "every" else N)
     assert (bits.to_bool() == expected).all()
     right = found["logits"].argmax(1) == labels.numpy()
-    assert bits.correct == sum(
-        len(of) if tokens == "every" else 1 for of, good in zip(kept, right, strict=True) if good
-    )
+    assert bits.correct == right.sum()  # of the loader's examples, also where tokens are examples
 
 
 @pytest.mark.parametrize("binarizer", ["auto", "median"])
@@ -266,3 +265,43 @@ def test_a_network_that_is_not_the_graphs_is_refused():
     ):
         extract(other, [sentences(N)], like=first, batch=BATCH)
     assert not hooks(other)
+
+
+class Grid(nn.Module):
+    """A network whose images have their channels last, as a Swin transformer's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense, self.act, self.head = nn.Linear(5, 5), nn.ReLU(), nn.Linear(180, 3)
+
+    def forward(self, x):
+        return self.head(self.act(self.dense(x)).flatten(1))
+
+
+@pytest.mark.parametrize("layer", ["dense", "act"])
+def test_units_on_the_last_of_four_axes_are_not_taken_for_channels(layer):
+    with pytest.raises(LayerError, match=rf"'{layer}' gives .*, whose units are the last axis"):
+        extract(Grid(), [torch.randn(8, 6, 6, 5)], layers=[layer])
+
+
+def test_a_dense_layer_after_a_convolution_of_one_axis_gives_tokens():
+    net = nn.Sequential(nn.Conv1d(2, 4, 3, padding=1), nn.Linear(6, 6), nn.Flatten(), nn.Linear(24, 3))
+    bits = extract(net, [torch.randn(8, 2, 6)], layers=["0", "1"])
+    assert [(layer.units, layer.reading) for layer in bits.nodes.layers] == [(4, "max"), (6, "first")]
+
+
+def test_a_shuffling_loader_is_refused_where_places_count(tmp_path):
+    data = torch.utils.data.TensorDataset(torch.randn(20, 4), torch.zeros(20, dtype=torch.long))
+    net, loader = nn.Sequential(nn.Linear(4, 3)), torch.utils.data.DataLoader(data, batch_size=5, shuffle=True)
+    for how in ({"file": tmp_path / "bits"}, {"max_examples": 7}):
+        with pytest.raises(DataError, match="shuffles them anew each time; make it with shuffle=False"):
+            extract(net, loader, layers=["0"], **how)
+    assert not (tmp_path / "bits").exists()
+    assert extract(net, loader, layers=["0"]).examples == 20
+
+
+def test_thresholds_that_are_not_known_are_no_measure():
+    net = nn.Sequential(nn.Linear(4, 3))
+    plain = BitMatrix.from_bool(torch.rand(20, 6).numpy() > 0.5, NodeSpace(3, (LayerUnits("0", 3),)))
+    with pytest.raises(ShapeError, match="its thresholds are NaN, because it was made of plain booleans"):
+        extract(net, [torch.randn(20, 4)], like=plain)

@@ -70,6 +70,12 @@ def trials(
     layer = _layer(graph, layer)
     find_layer(model, layer)
     labels, where = graph.nodes.labels, graph.nodes.slice(layer)
+    thresholds = np.array(graph.thresholds[where.start - labels : where.stop - labels])
+    if np.isnan(thresholds).any():
+        raise GraphError(
+            f"a trial sets neurons by the thresholds that the graph was mined with; those of {layer!r} are NaN; mine "
+            "the graph from extracted bits, or pass them as bits= to NDG.from_networkx"
+        )
     if labels < 2:
         raise ShapeError(f"an alternative class needs at least 2 classes; the graph has {labels}")
     named = {name: definition(name) for name in interventions}
@@ -79,7 +85,7 @@ def trials(
         model=_placed(model, device or ("cpu" if _is_ray(executor, ray_address) else None)),
         layer=layer,
         labels=labels,
-        thresholds=np.array(graph.thresholds[where.start - labels : where.stop - labels]),
+        thresholds=thresholds,
         choices={name: choices(how, graph, layer) for name, how in named.items()},
         prototypes=Prototypes.of(graph, layer),
         seed=seed,

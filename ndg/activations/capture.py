@@ -23,6 +23,7 @@ from ndg.activations.reading import (
     EVERY,
     READINGS,
     SELECTIONS,
+    UNITS_LAST,
     Function,
     Mask,
     Reading,
@@ -104,7 +105,7 @@ def capture(study: Capture, batch: Batch) -> Piece:
     correct = None
     if batch.labels is not None:
         right = predicted == true_labels(batch.labels, batch.count, nodes.labels)
-        correct = int(_repeat(right.numpy(), repeats).sum())
+        correct = int(right.sum())
     levels = np.concatenate([study.level(path, one.units) for path, one in seen.items()])
     return Piece(BitMatrix(nodes, words, rows, levels, correct=correct), batch.count)
 
@@ -153,7 +154,8 @@ class _Reader:
 
     def __init__(self, study: Capture, batch: Batch) -> None:
         self._study, self._batch = study, batch
-        self._lineage = Lineage(study.model, CHANNELS_FIRST)
+        self._lineage = Lineage(study.model, CHANNELS_FIRST, UNITS_LAST)
+        self._last = Lineage(study.model, UNITS_LAST, CHANNELS_FIRST)
         self._masks: dict[int, Mask | None] = {}
 
     def run(
@@ -161,7 +163,7 @@ class _Reader:
     ) -> tuple[Tensor, dict[str, Any]]:
         """The logits of the examples that are no padding, and what `reduce` made of each layer's output."""
         model, batch = self._study.model, self._batch
-        with fixed(model, self._study.threads), self._lineage, Trace(model, layers, reduce) as trace:
+        with fixed(model, self._study.threads), self._lineage, self._last, Trace(model, layers, reduce) as trace:
             logits = forward(model, batch.inputs)[: batch.count]
             return logits, {path: trace[path] for path in layers}
 
@@ -203,7 +205,7 @@ class _Reader:
 
     def _how(self, path: str, output: Tensor) -> tuple[str, Reading, Mask | None]:
         study, batch = self._study, self._batch
-        what = kind(path, output, batch.rows, self._lineage.__contains__)
+        what = kind(path, output, batch.rows, self._lineage.__contains__, self._last.__contains__)
         name = study.known.get(path, study.asked[what])
         if name not in READINGS[what]:
             raise LayerError(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 from ndg import seeds
 from ndg.activations.compute import NUMBER, columns
@@ -30,6 +30,12 @@ def examples_of(loader: Iterable[Any]) -> int | None:
         return given - given % batches.batch_size if batches.drop_last else given
     examples = getattr(loader, "dataset", getattr(loader, "examples", None))
     return len(examples) if isinstance(examples, Sized) else None
+
+
+def shuffled(loader: Iterable[Any]) -> bool:
+    """Whether a loader is known to give its examples in another order each time."""
+    sampler = getattr(loader, "sampler", None) if isinstance(loader, DataLoader) else None
+    return isinstance(sampler, (RandomSampler, SubsetRandomSampler, WeightedRandomSampler))
 
 
 def count(loader: Iterable[Any]) -> int:

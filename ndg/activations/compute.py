@@ -170,14 +170,19 @@ def columns(batch: Any) -> dict[str, Tensor]:
     else:
         found = {"": batch}
     if not found or not all(isinstance(column, Tensor) and column.ndim for column in found.values()):
+        came = ", ".join(f"{key or 'inputs'}: {_spelt(column)}" for key, column in found.items())
         raise DataError(
             "a loader gives (inputs, labels), inputs, or dictionaries of tensors whose first axis is the example; "
-            f"got {type(batch).__name__}"
+            f"got {type(batch).__name__} ({came}); make tensors of arrays, and batches of examples by a DataLoader"
         )
     lengths = {key or "inputs": len(column) for key, column in found.items()}
     if len(set(lengths.values())) > 1:
         raise ShapeError(f"the tensors of one batch have one row per example; got {lengths}")
     return found
+
+
+def _spelt(value: Any) -> str:
+    return "tensor without axes" if isinstance(value, Tensor) and not value.ndim else type(value).__name__
 
 
 def _join(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -105,6 +105,10 @@ CHANNELS_FIRST: tuple[type[nn.Module], ...] = (
 """Modules whose output of three axes is `[example, channel, position]`; an activation after one keeps that."""
 
 
+UNITS_LAST: tuple[type[nn.Module], ...] = (nn.Linear, nn.LayerNorm, nn.RMSNorm, nn.Embedding)
+"""Modules whose units are the last axis, however many there are; an activation after one keeps that."""
+
+
 def asked(channels: str, tokens: str) -> dict[str, str]:
     """The reading of each kind of output; ConfigError for one that is not known."""
     for what, name in (("channels", channels), ("tokens", tokens)):
@@ -114,10 +118,13 @@ def asked(channels: str, tokens: str) -> dict[str, str]:
     return {"units": UNIT, "channels": channels, "tokens": tokens}
 
 
-def kind(layer: str, output: Tensor, rows: int, channels: Callable[[Tensor], bool]) -> str:
+def kind(
+    layer: str, output: Tensor, rows: int, channels: Callable[[Tensor], bool], units: Callable[[Tensor], bool]
+) -> str:
     """`units`, `channels` or `tokens`; LayerError for an output that is none of them or not of `rows` examples.
 
-    `channels` says of an output of three axes whether the second one is the channel.
+    `channels` says of an output of three axes whether the second one is the channel, `units` of one of more axes
+    whether the last one is the unit.
     """
     shape = tuple(output.shape)
     if not output.is_floating_point():
@@ -134,6 +141,11 @@ def kind(layer: str, output: Tensor, rows: int, channels: Callable[[Tensor], boo
         raise LayerError(
             f"a layer gives at least one value for each of the {rows} examples of a compute batch; {layer!r} gives "
             f"{shape}; choose a layer whose first axis is the example"
+        )
+    if output.ndim > 3 and units(output):
+        raise LayerError(
+            f"of four or more axes the second is the channel; {layer!r} gives {shape}, whose units are the last axis; "
+            "choose a layer of (example, token, unit), or wrap it in a module that flattens its positions to tokens"
         )
     if output.ndim == 2:
         return "units"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ndg.activations.capture import Capture, Piece, capture, other_nodes
 from ndg.activations.compute import Batch
 from ndg.activations.reading import EVERY
-from ndg.bits.file import BitFile
+from ndg.bits.file import BitFile, read
 from ndg.bits.matrix import BitMatrix, BitMatrixBuilder, Sample
 from ndg.bits.packing import place, tail_mask, zeros
 from ndg.errors import DataError
@@ -69,13 +69,13 @@ class Sink:
 
 def reopen(path: Path, source: str) -> BitFile | None:
     """The file of an extraction that was interrupted or finished, None where there is none."""
-    return BitFile.resume(path, BitMatrix.open(path).nodes, source) if path.exists() else None
+    return BitFile.resume(path, read(path).nodes, source) if path.exists() else None
 
 
 def rest(study: Capture, batches: Iterable[Batch], part: BitFile) -> Iterator[Batch]:
-    """The batches after those whose examples are in the file; the last of these is run again and compared.
+    """The batches after those whose examples are in the file; of these the first and the last are run and compared.
 
-    Raises DataError when it gives other bits, or when no batch ends where the file does.
+    Raises DataError when they give other bits, or when no batch ends where the file does.
     """
     start, done = 0, part.committed
     count: Callable[[Batch], int] | None = None
@@ -85,7 +85,8 @@ def rest(study: Capture, batches: Iterable[Batch], part: BitFile) -> Iterator[Ba
             continue
         count = count or _counter(study, batch, part)
         stop = start + count(batch)
-        if stop > done or (stop == done and not _same(capture(study, batch).bits, BitMatrix.open(part.path), start)):
+        again = capture(study, batch).bits if start == 0 or stop == done else None
+        if stop > done or (again is not None and not _same(again, read(part.path), start)):
             raise _others(part.path, start, min(stop, done))
         start = stop
     if start < done:
@@ -120,10 +121,13 @@ def _unmasked(batch: Batch) -> int:
 
 
 def _same(bits: BitMatrix, whole: BitMatrix, start: int) -> bool:
-    """Whether `bits` are those of `whole` from example `start` to its end."""
-    words = whole.words[:, start // 64 :].copy()
+    """Whether `bits` are those of `whole` from example `start` on."""
+    stop = start + bits.examples
+    words = whole.words[:, start // 64 : -(-stop // 64)].copy()
     if start % 64:
         words[:, 0] &= ~tail_mask(start)
+    if stop % 64:
+        words[:, -1] &= tail_mask(stop)
     again = zeros(*words.shape)
     place(bits.words, again, start % 64)
     return np.array_equal(words, again)

@@ -100,15 +100,17 @@ class Trace(_Hooks):
 class Lineage(_Hooks):
     """While it lasts, `output in lineage` says whether a module of some types gave it, or handed on what one gave.
 
-    What hands on is a module without parts that keeps the shape: an activation, a dropout, a norm.
+    What hands on is a module without parts that keeps the shape: an activation, a dropout, a norm; none of `ends`.
     """
 
-    def __init__(self, model: nn.Module, types: tuple[type[nn.Module], ...]) -> None:
+    def __init__(
+        self, model: nn.Module, types: tuple[type[nn.Module], ...], ends: tuple[type[nn.Module], ...] = ()
+    ) -> None:
         super().__init__()
         self._sources = [module for module in model.modules() if isinstance(module, types)]
         self._others: list[nn.Module] = []
         if self._sources:
-            others = [module for module in model.modules() if not isinstance(module, types)]
+            others = [module for module in model.modules() if not isinstance(module, (*types, *ends))]
             self._others = [module for module in others if next(module.children(), None) is None]
         self._known: dict[int, ReferenceType[Tensor]] = {}
 

@@ -17,6 +17,7 @@ from ndg.bits.matrix import BitMatrix, Sample
 from ndg.bits.packing import tail_mask
 from ndg.errors import BitsError, OutputError
 from ndg.nodes import NodeSpace
+from ndg.progress import log
 
 DURABLE_EVERY = 60.0  # seconds; waiting for the disk writes every page of every row that a batch touched
 
@@ -238,8 +239,11 @@ def save(bits: BitMatrix, path: str | os.PathLike[str], source: str) -> Path:
     return path
 
 
-def read(path: str | os.PathLike[str], verify: bool = False) -> BitMatrix:
-    """The committed examples of a file, mapped; `verify` compares them with the digest stored when it was finished."""
+def read(path: str | os.PathLike[str], verify: bool = False, partial: bool = True) -> BitMatrix:
+    """The committed examples of a file, mapped; `verify` compares them with the digest stored when it was finished.
+
+    A file that is not finished gives a warning unless `partial`.
+    """
     path = Path(path)
     descriptor = disk.opened(path, os.O_RDONLY)
     try:
@@ -249,6 +253,12 @@ def read(path: str | os.PathLike[str], verify: bool = False) -> BitMatrix:
         words = disk.mapped(descriptor, header, start, "r" if facts["digest"] and not verify else "c")
     finally:
         os.close(descriptor)
+    if not (partial or facts["digest"]):
+        log.warning(
+            "%s is not finished: it holds the %d examples that were committed; extract with file= to go on",
+            path,
+            commit.examples,
+        )
     if verify and not facts["digest"]:
         raise BitsError(f"{path} has no digest to compare with, because it is not finished; call BitFile.finish")
     sample = None if facts["sample"] is None else Sample(*facts["sample"])

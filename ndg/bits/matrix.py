@@ -39,8 +39,8 @@ class BitMatrix:
     Bits past the last example are zero. `words` may be part of a larger array, also of one that lies in a file, as long
     as the words of a row follow each other. `thresholds` holds, for each neuron, the activation above which it is on; a
     second set of examples is binarised alike by passing this matrix (or its graph) as `like`. `correct` counts the
-    examples whose predicted label was the true one, where true labels were given. `sample` says how the examples were
-    chosen where they are not all.
+    examples of the loader whose predicted label was the true one, where true labels were given; where tokens are
+    examples here, the loader's are fewer. `sample` says how the examples were chosen where they are not all.
     """
 
     nodes: NodeSpace
@@ -128,13 +128,13 @@ class BitMatrix:
     def open(cls, path: str | os.PathLike[str], *, verify: bool = False) -> BitMatrix:
         """The bits in a file of `save` or of a `BitFile`, read from there as they are used.
 
-        Of a file that is not finished, these are the examples that were committed. With `verify`, all bits are read
-        once and compared with the digest in the file. Raises BitsError for a file that is damaged, cut short, of
-        another kind or of another version.
+        Of a file that is not finished, these are the examples that were committed, with a warning. With `verify`, all
+        bits are read once and compared with the digest in the file. Raises BitsError for a file that is damaged, cut
+        short, of another kind or of another version.
         """
         from ndg.bits.file import read
 
-        return read(path, verify)
+        return read(path, verify, partial=False)
 
     def __add__(self, other: BitMatrix) -> BitMatrix:
         """The examples of `self` followed by those of `other`."""
@@ -211,5 +211,5 @@ def concatenate(parts: Iterable[BitMatrix]) -> BitMatrix:
         words=words,
         examples=examples,
         correct=None if None in correct else sum(c or 0 for c in correct),
-        sample=first.sample if all(part.sample == first.sample for part in parts) else None,
+        sample=None if len(parts) > 1 else first.sample,
     )

@@ -54,7 +54,7 @@ def count_edges(implications: Implications, bits: BitMatrix, any_thresholds: boo
     if bits.nodes != nodes:
         raise ShapeError(
             f"a graph is evaluated on bits of its own nodes: expected {nodes}, got {bits.nodes}; "
-            "extract the same layers of a network of the same shape"
+            "extract the same layers of a network of the same shape, and join the same concepts by .with_concepts"
         )
     if not any_thresholds and not np.array_equal(bits.thresholds, implications.thresholds, equal_nan=True):
         raise ShapeError(

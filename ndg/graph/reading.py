@@ -107,8 +107,15 @@ def _counted(bits: BitMatrix, antecedents: np.ndarray, consequents: np.ndarray) 
     }
 
 
+UNITS = 1_000_000
+"""Units of a layer that a graph may name without stating its nodes; one misread name would fill the memory."""
+
+
 def _members(node: Any, attributes: Mapping[str, Any]) -> list[str]:
-    texts = unflat(attributes["members"]) if attributes.get("members") else [node]
+    members = attributes.get("members")
+    if members is not None and not isinstance(members, str | list | tuple):
+        raise GraphError(f"the members of a class are a list of literals; got {members!r} at node {node!r}")
+    texts = unflat(members if isinstance(members, str) else list(members)) if members else [node]
     for text in texts:
         if not isinstance(text, str):
             raise GraphError(f"a literal is a text as 'layer:unit' or '~layer:unit'; got {text!r}")
@@ -137,6 +144,10 @@ def _nodes(graph: nx.DiGraph, texts: Iterable[list[str]]) -> NodeSpace:
         if not layer or not unit.isdecimal():
             raise GraphError(f"a literal is a text as 'layer:unit' or '~layer:unit'; got {text!r}")
         sizes[layer] = max(sizes.get(layer, 0), int(unit) + 1)
+        if sizes[layer] > UNITS:
+            raise GraphError(
+                f"units of a layer are numbered 0 to {UNITS - 1:,} here; got {text!r}; number them densely"
+            )
     labels = sizes.pop(LABEL, 0)
     return NodeSpace(labels, tuple(LayerUnits(name, units) for name, units in sizes.items()), tuple(concepts))
 

@@ -41,7 +41,10 @@ class Dense:
     def of(cls, shards: Sequence[BitMatrix], device: str) -> Dense:
         import torch
 
-        kind = torch.device(device).type
+        try:
+            kind = torch.device(device).type
+        except RuntimeError as error:
+            raise ConfigError(f"a device is cpu, cuda or another that torch knows; got {device!r}") from error
         if kind == "cuda" and not torch.cuda.is_available():
             raise ConfigError(f"--device {device} needs a GPU that torch can use; got none; use --device cpu")
         packed = Packed.of(shards)

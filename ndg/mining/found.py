@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,12 +91,17 @@ class OverBudgetError(BudgetError):
         self.found = found
 
 
-def advice(found: Found, rule: Criterion, holds: Int64[np.ndarray, " literal"], examples: int, pairs: int) -> str:
+def advice(
+    found: Found, rules: Sequence[Criterion], holds: Int64[np.ndarray, " literal"], examples: int, pairs: int
+) -> str:
     """What to say of implications that exceed their budget: how many, and a stricter criterion that would do.
 
-    `holds` counts the examples on which each literal holds; `pairs` is the number of all pairs of nodes. The stricter
-    criterion is judged on what was found so far, and its number of implications taken in proportion to the pairs.
+    `holds` counts the examples on which each literal holds; `pairs` is the number of all pairs of nodes to be counted.
+    The stricter criterion is judged on what was found so far, and its number of implications taken in proportion to the
+    pairs. Of several criteria the one under which most hold is made stricter.
     """
+    sizes = [2 * sum(int(chunk.under(number).sum()) for chunk in found.chunks) for number in range(len(rules))]
+    rule = rules[int(np.argmax(sizes))]
     share = found.judged / max(pairs, 1)
     told = (
         f"more than mining.max_edges = {found.budget:,} implications hold: {len(found):,} after {share:.0%} of the "
@@ -112,7 +117,8 @@ def advice(found: Found, rule: Criterion, holds: Int64[np.ndarray, " literal"], 
         if size <= found.budget * share:
             changed = {key: value for key, value in stricter.to_dict().items() if value != rule.to_dict().get(key)}
             words = " ".join(f"criterion.{key}={value:.6g}" for key, value in changed.items())
-            return f"{told}; {words} leaves about {size / share:,.0f}; or raise the budget, or pair fewer layers"
+            about = f"{size / share:,.0f}" + (" if the other pairs are like these" if share < 1 else "")
+            return f"{told}; {words} leaves about {about}; or raise the budget, or pair fewer layers"
     return f"{told}; use a criterion stricter than {name}, raise the budget, or pair fewer layers (mining.pairs)"
 
 

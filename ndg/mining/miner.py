@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
 from ndg.bits.matrix import BitMatrix
-from ndg.errors import BitsError, BudgetError, ShapeError
+from ndg.errors import BitsError, BudgetError, ConfigError, ShapeError
 from ndg.mining.counters import Counter, Packed, Survivors
 from ndg.mining.counts import Contingency, count
 from ndg.mining.criteria import Criterion, Sieve, criterion, sieve_of
@@ -23,6 +23,9 @@ from ndg.progress import bar
 
 MAX_EDGES = 50_000_000
 """Implications (both of a pair) that are kept at most, unless asked otherwise: about a gigabyte."""
+
+RULES = 60
+"""Criteria of one counting pass; what holds under each is one bit of an integer."""
 
 TASKS = 64
 """Tasks that tiles are shared out in, where workers count them."""
@@ -69,9 +72,15 @@ def sweep(
 ) -> list[Implications]:
     """The implications under each of several criteria, from one count of all pairs; `find` says the rest.
 
-    A criterion that must see all pairs before it judges any (`fisher`) takes counting passes of its own.
+    `max_edges` bounds those that hold under any of them. A criterion that must see all pairs before it judges any
+    (`fisher`) takes counting passes of its own.
     """
-    shards = [bits] if isinstance(bits, BitMatrix) else list(bits)
+    if len(rules) > RULES:
+        how: dict[str, Any] = {"pairs": pairs, "max_edges": max_edges, "device": device, "total": total}
+        return [*sweep(bits, rules[:RULES], **how), *sweep(bits, rules[RULES:], **how)]
+    shards: list[Any] = list(bits) if isinstance(bits, list | tuple) else [bits]
+    if max_edges is not None and max_edges < 0:
+        raise ConfigError(f"max_edges, the number of implications to keep at most, is at least 0; got {max_edges}")
     nodes = _nodes(shards)
     counter = counter_of(shards, device)
     among = candidates(nodes, counter.on, counter.examples, pairs)
@@ -123,8 +132,12 @@ class Mining:
             min(sieve.support for sieve in sieves),
         )
         passed = self.counter.survivors(rows, columns, self.candidates.varies, loosest)
+        return self._judged(passed), self.pairs(rows, columns)
+
+    def pairs(self, rows: slice, columns: slice) -> int:
+        """Pairs of nodes in a tile."""
         height, width = len(self.counter.on[rows]), len(self.counter.on[columns])
-        return self._judged(passed), height * (height - 1) // 2 if rows == columns else height * width
+        return height * (height - 1) // 2 if rows == columns else height * width
 
     def _judged(self, passed: Survivors) -> Chunk:
         group = self.candidates.group
@@ -170,8 +183,12 @@ def alone(mining: Mining, tiles: list[tuple[slice, slice]]) -> Found:
 
 
 def _search(mining: Mining, total: Total | None) -> Found:
-    """What holds in all tiles, counted here or shared out."""
+    """What holds in all tiles, counted here or shared out.
+
+    The tiles come in a shuffled order, so that those counted when a budget is exceeded speak for the others.
+    """
     tiles = list(mining.candidates.tiles(mining.counter.edge))
+    tiles = [tiles[number] for number in np.random.default_rng(0).permutation(len(tiles))]
     start = Found(mining.budget)
     try:
         if total is None or not tiles:
@@ -182,8 +199,8 @@ def _search(mining: Mining, total: Total | None) -> Found:
     except OverBudgetError as error:
         on, examples = mining.counter.on, mining.counter.examples
         holds = np.stack([examples - on, on], axis=1).reshape(-1)
-        pairs = len(on) * (len(on) - 1) // 2
-        raise BudgetError(advice(error.found, mining.rules[0], holds, examples, pairs)) from None
+        pairs = sum(mining.pairs(*tile) for tile in tiles)
+        raise BudgetError(advice(error.found, mining.rules, holds, examples, pairs)) from None
 
 
 def _one_way(
@@ -219,6 +236,12 @@ def _pairs(counter: Counter, among: Candidates) -> Iterator[tuple[Contingency, B
 
 
 def _nodes(shards: list[BitMatrix]) -> Any:
+    for shard in shards:
+        if not isinstance(shard, BitMatrix):
+            raise BitsError(
+                f"implications are mined from a BitMatrix or a list of them; got {type(shard).__name__}; make one with "
+                "ndg.extract, BitMatrix.from_bool or BitMatrix.open"
+            )
     if not shards or not sum(shard.examples for shard in shards):
         raise BitsError("implications are mined from at least one example; got none; check the loader and the split")
     first = shards[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -72,19 +73,12 @@ def candidates(nodes: NodeSpace, on: Int64[np.ndarray, " node"], examples: int, 
         group[where] = number
     same = np.eye(len(names), dtype=np.bool_)
     if isinstance(pairs, str):
-        if pairs not in PAIRS:
-            raise ConfigError(
-                f"mining.pairs is {', '.join(PAIRS)} or pairs of layers; got {pairs!r}; {nearest(pairs, PAIRS)}"
-            )
+        check_pairs(pairs, names)
         allowed = {"all": np.ones_like(same), "between": ~same, "within": same}[pairs]
     else:
         allowed = np.zeros_like(same)
+        check_pairs(pairs, names)
         for pair in pairs:
-            if isinstance(pair, str) or len(pair) != 2:
-                raise ConfigError(f"a pair of layers has two names, such as ('encoder', 'label'); got {pair!r}")
-            for name in pair:
-                if name not in names:
-                    raise ConfigError(f"mining.pairs names layers of the network; got {name!r}; {nearest(name, names)}")
             first, second = map(names.index, pair)
             allowed[first, second] = allowed[second, first] = True
     return Candidates(
@@ -93,6 +87,39 @@ def candidates(nodes: NodeSpace, on: Int64[np.ndarray, " node"], examples: int, 
         allowed=allowed,
         observed=np.array([name in (LABEL, CONCEPT) for name in names], dtype=np.bool_),
     )
+
+
+def pairs_of(nodes: NodeSpace, pairs: Pairs = "all") -> int:
+    """Number of pairs of nodes that are judged when every node varies."""
+    on = np.ones(len(nodes), np.int64)
+    among = candidates(nodes, on, 2, pairs)
+    sizes = [where.stop - where.start for _, where in nodes.groups]
+    observed = sum(
+        s * (s - 1) // 2 for s, kept in zip(sizes, among.observed & among.allowed.diagonal(), strict=True) if kept
+    )
+    return among.tests // 4 + observed
+
+
+def check_pairs(pairs: Any, names: Sequence[str]) -> None:
+    """Raise ConfigError unless `pairs` is one of PAIRS or pairs of these names of groups."""
+    if isinstance(pairs, str):
+        if pairs not in PAIRS:
+            raise ConfigError(
+                f"mining.pairs is {', '.join(PAIRS)} or pairs of layers; got {pairs!r}; {nearest(pairs, PAIRS)}"
+            )
+        return
+    if not isinstance(pairs, list | tuple) or not pairs:
+        raise ConfigError(
+            f"mining.pairs is {', '.join(PAIRS)} or a list of pairs of layers, at least one; got {pairs!r}"
+        )
+    for pair in pairs:
+        if isinstance(pair, str) or not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise ConfigError(f"a pair of layers has two names, such as ('encoder', 'label'); got {pair!r}")
+        for name in pair:
+            if name not in names:
+                raise ConfigError(
+                    f"mining.pairs names layers of the network; got {name!r}; {nearest(str(name), names)}"
+                )
 
 
 def constants(varies: Bool[np.ndarray, " node"], on: Int64[np.ndarray, " node"], examples: int) -> tuple[Literal, ...]:

@@ -11,7 +11,8 @@ import numba
 import numpy as np
 from numba import types
 
-SLACK = 1e-9  # relative, on what floats compare; what passes is judged exactly
+from ndg.mining.criteria.sieve import SLACK
+
 _SIDE = types.Array(types.float64, 2, "C", readonly=True)
 _HELD = types.Array(types.uint8, 2, "C")
 _HELD_IN = types.Array(types.uint8, 2, "C", readonly=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import Any
@@ -20,6 +19,7 @@ from ndg.graph.ndg import NDG
 from ndg.importance.score import score
 from ndg.importance.scores import Scores
 from ndg.intervals import wilson
+from ndg.mining.pairs import pairs_of
 from ndg.pipeline import pictures
 from ndg.pipeline.prepared import Prepared, check
 from ndg.pipeline.targets import Target
@@ -45,7 +45,7 @@ def run(target: Target, prepared: Prepared) -> RunRecord:
         one.artefact(atomic.write(one.folder / CONFIG, experiment.to_yaml()))
         one.result("data", splits.facts())
         bits = prepared.bits
-        one.result("accuracy", {name: _accuracy(part) for name, part in bits.items()})
+        one.result("accuracy", {name: _accuracy(part, prepared.read[name]) for name, part in bits.items()})
         graph = _mine(prepared, experiment, target, one)
         _evaluate(graph, bits, one)
         _try(model, graph, splits, experiment, one, prepared.executor, prepared.address)
@@ -56,11 +56,11 @@ def run(target: Target, prepared: Prepared) -> RunRecord:
     return one.record
 
 
-def _accuracy(bits: BitMatrix) -> dict[str, Any]:
+def _accuracy(bits: BitMatrix, examples: int) -> dict[str, Any]:
+    """The rate over so many examples of the split; where tokens are examples of the bits, there are fewer."""
     correct = bits.correct or 0
-    low, high = wilson(correct, bits.examples)
-    rate = correct / bits.examples
-    return {"rate": rate, "low": float(low), "high": float(high), "correct": correct, "n": bits.examples}
+    low, high = wilson(correct, examples)
+    return {"rate": correct / examples, "low": float(low), "high": float(high), "correct": correct, "n": examples}
 
 
 def _mine(prepared: Prepared, experiment: Experiment, target: Target, one: Run) -> NDG:
@@ -73,10 +73,12 @@ def _mine(prepared: Prepared, experiment: Experiment, target: Target, one: Run) 
             "examples": graph.examples,
             "sample": None if bits.sample is None else asdict(bits.sample),
             "nodes": len(graph.nodes),
+            "pairs": pairs_of(graph.nodes, experiment.mining.pairs),
+            "forwards": sum(-(-count // experiment.extract.compute_batch) for count in prepared.read.values()),
             "tests": graph.implications.tests,
             "implications": len(graph),
-            "bytes": bits.words.nbytes,
-            "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            "bytes": sum(8 * len(part.nodes) * -(-part.examples // 64) for part in prepared.bits.values()),
+            "process_peak_bytes": prepared.peak_bytes,
             "seconds": dict(prepared.seconds),
             "alphas": list(prepared.alphas),
         },
@@ -152,7 +154,7 @@ def _score(model: nn.Module, graph: NDG, splits: Splits, experiment: Experiment,
     import pandas as pd
 
     settings = experiment.importance
-    unscored = {"first", "every", "mean"} - {experiment.extract.channels}
+    unscored = {"first", "every"} | ({"mean"} if experiment.extract.tokens == "mean" else set())
     layers = [layer.name for layer in graph.nodes.layers if layer.reading not in unscored]
     if settings.methods and len(layers) < len(graph.nodes.layers):
         log.warning("layers of tokens are not scored; %d of %d layers are", len(layers), len(graph.nodes.layers))

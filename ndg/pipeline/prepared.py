@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -24,7 +25,8 @@ from ndg.graph.ndg import NDG
 from ndg.importance.score import known
 from ndg.locations import Locations
 from ndg.mining.criteria import criterion
-from ndg.nodes import NodeSpace
+from ndg.mining.pairs import check_pairs
+from ndg.nodes import LABEL
 from ndg.pipeline.targets import Target
 from ndg.pipeline.trainings import same_data
 
@@ -33,7 +35,9 @@ from ndg.pipeline.trainings import same_data
 class Plan:
     """What an alignment would do; `seconds` is an estimate of its forward passes and counts from some that were timed.
 
+    `forwards` are compute batches that are extracted and tried; scores and the choice of an executor take some more.
     `bytes` are those of the packed booleans of all splits. Memory is that, one compute batch, and the implications.
+    Where several alphas share what is extracted and counted, the first of them is charged with it.
     """
 
     name: str
@@ -49,25 +53,40 @@ class Plan:
         return asdict(self)
 
 
-def plan(target: Target, where: Locations) -> Plan:
-    """What `run` would do. Reads data and network, runs one compute batch and counts one tile; writes nothing."""
+def plans(targets: Sequence[Target], where: Locations) -> list[Plan]:
+    """What the alignment of each target would do. Reads data and networks, runs a compute batch; writes nothing."""
+    seen: set[int] = set()
+    found = []
+    for target, prepared in prepare(targets, where, "cpu", "serial", None):
+        found.append(plan(target, where, shared=id(prepared) in seen))
+        seen.add(id(prepared))
+    return found
+
+
+def plan(target: Target, where: Locations, shared: bool = False) -> Plan:
+    """The plan of one target; `shared` says that another one extracts and counts for it."""
     experiment = target.experiment
     check(experiment)
     model, splits = _network(target, where)
     settings = experiment.extract
     captured = extraction.estimate(
-        model, splits.train.loader(), max_examples=experiment.mining.max_examples, **_reading(model, experiment)
+        model,
+        splits.train.loader(),
+        max_examples=experiment.mining.max_examples,
+        pairs=experiment.mining.pairs,
+        **_reading(model, experiment),
     )
     if captured.examples is None or captured.forwards is None or captured.seconds is None:
         raise DataError("a split tells how many examples it has; this one does not")  # our own loaders do
     batches = {name: -(-size // settings.compute_batch) for name, size in splits.sizes().items()}
     tried = sum(batches[name] for name in experiment.trial.splits)
     held_out = sum(count for name, count in batches.items() if name != "train")
-    forwards = captured.forwards + held_out + tried * (1 + (1 + len(CONTROLS)) * len(experiment.trial.interventions))
+    tried *= 1 + (1 + len(CONTROLS)) * len(experiment.trial.interventions)
+    forwards = tried + (0 if shared else captured.forwards + held_out)
     asked = min(splits.sizes()["train"], experiment.mining.max_examples or splits.sizes()["train"])
     sizes = {name: round(size * captured.examples / asked) for name, size in splits.sizes().items()}
     sizes["train"] = captured.examples  # each token is an example where tokens are "every"
-    counting = discovery.estimate(NodeSpace(captured.nodes), captured.examples).seconds
+    counting = 0.0 if shared else discovery.seconds_to_count(captured.pairs, captured.examples)
     return Plan(
         name=experiment.name,
         run=target.run.id,
@@ -91,6 +110,7 @@ class Prepared:
     executor: str
     address: str | None
     seconds: dict[str, float] = field(default_factory=dict)
+    peak_bytes: int = 0
 
     @cached_property
     def network(self) -> tuple[nn.Module, Splits]:
@@ -104,7 +124,7 @@ class Prepared:
         """The booleans of every split; the others are binarised as train is."""
         model, splits = self.network
         experiment, started = self.target.experiment, time.perf_counter()
-        by: dict[str, Any] = {"executor": "ray" if self.executor == "ray" else "serial", "ray_address": self.address}
+        by: dict[str, Any] = {"executor": self.executor, "ray_address": self.address}
         reading = _reading(model, experiment)
         most = experiment.mining.max_examples
         train = extraction.extract(
@@ -114,6 +134,13 @@ class Prepared:
         others = {name: extraction.extract(model, splits[name].loader(), **same) for name in SPLITS if name != "train"}
         self.seconds["extract"] = time.perf_counter() - started
         return {"train": train, **others}
+
+    @property
+    def read(self) -> dict[str, int]:
+        """Examples of each split that the network is run on."""
+        sizes = self.network[1].sizes()
+        most = self.target.experiment.mining.max_examples
+        return sizes | {"train": min(sizes["train"], most or sizes["train"])}
 
     @cached_property
     def graphs(self) -> dict[float, NDG]:
@@ -126,11 +153,12 @@ class Prepared:
             [criterion(rule.name, alpha=alpha, **parameters) for alpha in self.alphas],
             pairs=settings.mining.pairs,
             max_edges=settings.mining.max_edges,
-            executor="ray" if self.executor == "ray" else "serial",
+            executor=self.executor,
             ray_address=self.address,
             device=self.device,
         )
         self.seconds["mine"] = time.perf_counter() - started
+        self.peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return dict(zip(self.alphas, found, strict=True))
 
 
@@ -185,6 +213,7 @@ def _reading(model: nn.Module, experiment: Experiment) -> dict[str, Any]:
             f"a trial intervenes on one layer; extract.layers are {', '.join(layers)} and trial.layer is "
             f"{experiment.trial.layer}; set trial.layer to one of them"
         )
+    check_pairs(experiment.mining.pairs, [LABEL, *layers])
     return {
         "layers": layers,
         "channels": settings.channels,

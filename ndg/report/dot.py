@@ -183,7 +183,7 @@ def _edge(page: Any, edge: Edge, veil: str, **attributes: str) -> None:
         style=style,
         edgetooltip=_plain(
             f"{edge.antecedent} → {edge.consequent}: precision {_rate(edge.precision)}, recall {_rate(edge.recall)}, "
-            f"support {edge.support:,}, exceptions {edge.exceptions:,}"
+            f"support {_count(edge.support)}, exceptions {_count(edge.exceptions)}"
         ),
         **attributes,
     )
@@ -194,7 +194,8 @@ def _about(node: Node, measures: tuple[str, ...]) -> str:
     scores = "".join(
         f", {name} {score:.4g}" for name, score in zip(measures, node.scores, strict=True) if score is not None
     )
-    return f"{members}: holds on {node.prior:.1%} of the examples{scores}"
+    known = "its rate is not known" if node.prior is None else f"holds on {node.prior:.1%} of the examples"
+    return f"{members}: {known}{scores}"
 
 
 def _head(drawing: Drawing) -> str:
@@ -263,6 +264,10 @@ def _short(score: float | None) -> str:
     if score is None:
         return "–"
     return f"{score:.2g}" if abs(score) < 100 else f"{score:,.0f}"
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
 
 
 def _rate(value: float | None) -> str:

@@ -44,7 +44,7 @@ class Node:
     value: bool | None
     band: int
     column: int
-    prior: float
+    prior: float | None
     scores: tuple[float | None, ...] = ()
     shade: float = 0.0
     target: bool = False

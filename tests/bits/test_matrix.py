@@ -113,11 +113,11 @@ def test_a_builder_that_has_finished_takes_no_more():
     assert (bits.on() == 3).all()
 
 
-def test_what_the_examples_were_chosen_from_is_kept_while_all_parts_agree():
+def test_a_sum_of_choices_is_no_choice():
     nodes, chosen = space(2), Sample(seed=3, of=1000)
     bits = BitMatrix.from_bool(np.ones((2, 2), bool), nodes, sample=chosen)
-    assert concatenate([bits, bits]).sample == chosen
-    assert (bits + BitMatrix.from_bool(np.ones((2, 2), bool), nodes)).sample is None
+    assert concatenate([bits]).sample == chosen
+    assert concatenate([bits, bits]).sample is None
 
 
 def test_bits_past_the_last_example_are_zero_or_refused():

@@ -8,7 +8,7 @@ import pytest
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import BudgetError
 from ndg.mining.criteria import CRITERIA, criterion
-from ndg.mining.miner import find
+from ndg.mining.miner import find, sweep
 from ndg.nodes import LayerUnits, NodeSpace
 
 
@@ -44,6 +44,26 @@ def test_the_share_of_pairs_that_were_counted_is_told(bits, monkeypatch):
     monkeypatch.setattr("ndg.mining.counters.EDGE", 10)
     with pytest.raises(BudgetError, match=r"after \d+% of the pairs of nodes"):
         find(bits, alpha=1.2, max_edges=100)
+
+
+def test_the_advice_is_right_where_only_some_layers_are_paired():
+    """What is left out is no pair that is still to be counted."""
+    hidden = np.random.default_rng(3).random((2000, 1))
+    values = hidden < np.linspace(0.05, 0.95, 90)
+    values ^= np.random.default_rng(4).random(values.shape) < 0.01
+    nodes = NodeSpace(0, (LayerUnits("a", 30), LayerUnits("b", 30), LayerUnits("c", 30)))
+    bits = BitMatrix.from_bool(values, nodes)
+    mask = [("a", "b")]
+    with pytest.raises(BudgetError, match="after 100% of the pairs of nodes") as told:
+        find(bits, alpha=1.2, pairs=mask, max_edges=200)
+    alpha, about = re.search(r"criterion\.alpha=([\d.]+) leaves about ([\d,]+)", str(told.value)).groups()
+    assert len(find(bits, alpha=float(alpha), pairs=mask)) == int(about.replace(",", ""))
+
+
+def test_of_a_sweep_the_loosest_criterion_is_made_stricter(bits):
+    with pytest.raises(BudgetError, match=r"criterion\.alpha=(?:[2-9]|[1-3]\d)\.?\d*") as told:
+        sweep(bits, [criterion("paper", alpha=100), criterion("paper", alpha=2)], max_edges=100)
+    assert "criterion.alpha=125" not in str(told.value)
 
 
 def test_a_criterion_that_knows_no_stricter_one_says_what_else_to_do(bits):

@@ -19,9 +19,12 @@ from ndg.mining.dense import Dense
 from ndg.mining.miner import find
 from ndg.nodes import LayerUnits, NodeSpace
 from tests.references import mining as slow
+from tests.references.criteria import REFERENCES
 
 RULES = {
     "paper": ({"alpha": 3.0}, lambda e, p, q, n: slow.paper(e, p, q, n, 3.0)),
+    "ratio": ({"alpha": 3.0}, lambda e, p, q, n: REFERENCES["ratio"](e, p, q, n, 3.0)),
+    "wilson": ({"bound": 0.6}, lambda e, p, q, n: REFERENCES["wilson"](e, p, q, n, 0.6)),
     "confidence": ({"confidence": 0.8, "support": 2}, lambda e, p, q, n: slow.confidence(e, p, q, n, 0.8, 2)),
 }
 
@@ -91,6 +94,14 @@ def test_every_way_finds_what_the_definition_says(way, name, case, values):
         assert pairs_of(way(values, labels, name, parameters)) == slow_pairs(values, labels, rule)
 
 
+@pytest.mark.parametrize(("case", "values"), list(cases()), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_way_finds_the_same_at_a_false_discovery_rate(way, case, values):
+    plain = find(bits_of(values, 0), "fisher", confidence=0.8, support=2)  # test_criteria.py has its definition
+    found = way(values, 0, "fisher", {"confidence": 0.8, "support": 2})
+    assert pairs_of(found) == pairs_of(plain)
+    assert found.criterion == plain.criterion
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_do_not_change_what_is_found(threads):
     values = np.random.default_rng(2).random((500, 300)) < 0.3
@@ -128,6 +139,33 @@ def test_a_sweep_finds_under_each_rule_what_that_rule_finds_alone():
         alone = find(bits_of(values, 2), rule)
         assert pairs_of(found) == pairs_of(alone)
         assert found.criterion == rule.to_dict()
+
+
+def test_a_sweep_of_many_rules_gives_each_its_own():
+    values = np.random.default_rng(6).random((300, 30)) < 0.4
+    values[:, 1::2] |= values[:, ::2]
+    alphas = np.linspace(1.1, 8.0, 2 * miner.RULES + 5)
+    together = miner.sweep(bits_of(values), [criterion("paper", alpha=alpha) for alpha in alphas])
+    assert [len(found) for found in together] == [len(find(bits_of(values), alpha=alpha)) for alpha in alphas]
+
+
+def test_a_function_of_one_direction_is_asked_about_both():
+    """Precision of p -> q alone would depend on which node comes first."""
+    values = np.random.default_rng(7).random((400, 20)) < np.linspace(0.02, 0.98, 20)
+    order = np.random.default_rng(8).permutation(20)
+
+    def precise(exceptions, antecedent, negation, examples):
+        return exceptions <= 0.05 * antecedent
+
+    here, there = find(bits_of(values), precise), find(bits_of(values[:, order]), precise)
+    names = {(f"x:{place}", f"x:{node}") for place, node in enumerate(order)}
+    renamed = dict(names)
+
+    def old(text):
+        return ("~" if text.startswith("~") else "") + renamed[text.removeprefix("~")]
+
+    assert pairs_of(here) == {(old(p), old(q)): e for (p, q), e in pairs_of(there).items()}
+    assert len(here) > 0
 
 
 def test_raising_alpha_only_removes_implications():

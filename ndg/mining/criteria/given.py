@@ -16,7 +16,8 @@ from ndg.errors import ConfigError
 class Given:
     """What `function(exceptions, antecedent, negation, examples)` says of each pair, as one boolean per pair.
 
-    The margins broadcast against the exceptions. The function judges the pair {p -> q, ~q -> ~p} once. It runs on
+    The margins broadcast against the exceptions. The function is asked about p -> q and, with the margins exchanged,
+    about its contrapositive ~q -> ~p; the pair holds where it says yes to both. It runs on
     finished counts, never inside compiled code, and no sieve spares it a pair.
     """
 
@@ -29,7 +30,19 @@ class Given:
         negation: Int64[np.ndarray, "*#pair"],
         examples: int,
     ) -> Bool[np.ndarray, "*pair"]:
-        answer = np.asarray(self.function(exceptions, antecedent, negation, examples))
+        return self._answer(exceptions, antecedent, negation, examples) & self._answer(
+            exceptions, negation, antecedent, examples
+        )
+
+    def _answer(
+        self, exceptions: np.ndarray, antecedent: np.ndarray, negation: np.ndarray, examples: int
+    ) -> np.ndarray:
+        try:
+            answer = np.asarray(self.function(exceptions, antecedent, negation, examples))
+        except TypeError as error:
+            raise ConfigError(
+                f"a criterion is called with arrays (exceptions, n(p), n(~q)) and n; {self.name} failed: {error}"
+            ) from error
         if answer.dtype != bool or answer.shape != exceptions.shape:
             raise ConfigError(
                 f"a criterion gives one boolean per pair: {self.name} must return booleans of shape "
