@@ -23,6 +23,7 @@ from benchmarks import capture, graph
 from benchmarks.memory import peak_extra
 from benchmarks.timing import median_seconds, report
 from ndg.bits.matrix import BitMatrix
+from ndg.bits.packing import zeros
 from ndg.mining.kernel import BLOCK, common
 from ndg.mining.miner import find
 from ndg.nodes import LayerUnits, NodeSpace
@@ -34,7 +35,9 @@ Figures = dict[str, tuple[float, str]]
 def random_bits(nodes: int, examples: int, seed: int = 0) -> BitMatrix:
     """Random bits in which every seventh node follows from the one before it, with a few exceptions."""
     rng = np.random.default_rng(seed)
-    words = rng.integers(0, 2**64, (nodes, examples // 64), dtype=np.uint64)
+    words = zeros(nodes, examples // 64)  # laid out as extraction does
+    for row in words:
+        row[:] = rng.integers(0, 2**64, len(row), dtype=np.uint64)
     followers = words[1::7]
     followers |= words[0:-1:7][: len(followers)]
     rare = np.arange(words.shape[1]) % 97 == 0
@@ -69,7 +72,7 @@ def against_products() -> Figures:
     nodes, examples = 4096, 65536
     bits = random_bits(nodes, examples)
     ones = torch.from_numpy(np.unpackbits(bits.words.view(np.uint8), axis=1, bitorder="little"))
-    on = torch.from_numpy(bits.on())
+    on = torch.tensor(bits.on())
     floats, bytes_ = ones.float(), ones.to(torch.int8)
     calls = {
         "ours": lambda: len(find(bits, alpha=ALPHA)),
@@ -110,7 +113,8 @@ def against_registers() -> Figures:
     nodes, examples, words = 4096, 65536, 256
     threads = numba.get_num_threads()
     bits = random_bits(nodes, examples)
-    rows = np.random.default_rng(0).integers(0, 2**64, (threads, 2 * BLOCK, words), dtype=np.uint64)
+    rows = zeros(threads * 2 * BLOCK, words).reshape(threads, 2 * BLOCK, words)
+    rows[:] = np.random.default_rng(0).integers(0, 2**64, rows.shape, dtype=np.uint64)
     pair_bits = nodes * (nodes - 1) / 2 * examples
     repeats = int(pair_bits / (threads * BLOCK * BLOCK * words * 64))
     seconds = median_seconds({"ours": lambda: find(bits, alpha=ALPHA), "peak": lambda: in_registers(rows, repeats)}, 7)
