@@ -110,7 +110,7 @@ def in_registers(rows, repeats):  # type: ignore[no-untyped-def]
 
 def against_registers() -> Figures:
     """The share of the speed of the innermost block that the whole of mining keeps."""
-    nodes, examples, words = 4096, 65536, 256
+    nodes, examples, words = 4096, 65536, 512
     threads = numba.get_num_threads()
     bits = random_bits(nodes, examples)
     rows = zeros(threads * 2 * BLOCK, words).reshape(threads, 2 * BLOCK, words)
