@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import pytest
 
-from ndg.bits.matrix import BitMatrix
+from ndg.bits.matrix import BitMatrix, BitMatrixBuilder
 from ndg.errors import ConfigError
 from ndg.mining import miner
 from ndg.mining.counters import Packed
@@ -60,8 +60,21 @@ def slow_pairs(values, labels, rule):
     return {tuple(("" if v else "~") + nodes.name(a) for a, v in ends): e for ends, e in found.items()}
 
 
-@pytest.fixture(params=["tile of 1024", "tile of 1", "tile of 3", "tile of 8", "dense", "dense tile of 5", "shards"])
-def way(request, monkeypatch):
+WAYS = [
+    "tile of 1024",
+    "tile of 1",
+    "tile of 3",
+    "tile of 8",
+    "dense",
+    "dense tile of 5",
+    "shards",
+    "streamed",
+    "mapped",
+]
+
+
+@pytest.fixture(params=WAYS)
+def way(request, monkeypatch, tmp_path):
     """A way of counting, as a function from bits and a rule to implications."""
 
     def counter(shards, device):
@@ -78,6 +91,13 @@ def way(request, monkeypatch):
     monkeypatch.setattr(miner, "counter_of", counter)
 
     def run(values, labels, name, parameters):
+        if request.param == "streamed":
+            builder = BitMatrixBuilder(bits_of(values, labels).nodes)
+            for start in range(0, len(values), 7):
+                builder.append(values[start : start + 7])
+            return find(builder.finish(np.full(values.shape[1] - labels, np.nan)), name, **parameters)
+        if request.param == "mapped":
+            return find(BitMatrix.open(bits_of(values, labels).save(tmp_path / f"bits{labels}")), name, **parameters)
         if request.param == "shards":
             cuts = np.split(values, [len(values) // 3, len(values) // 2])
             return find([bits_of(part, labels) for part in cuts], name, **parameters)
@@ -178,7 +198,7 @@ def test_raising_alpha_only_removes_implications():
 
 PORTABLE = """
 import numpy as np
-from ndg.bits.matrix import BitMatrix
+from ndg.bits.matrix import BitMatrix, BitMatrixBuilder
 from ndg.mining.miner import find
 from ndg.nodes import NodeSpace
 values = np.random.default_rng(0).random((777, 50)) < 0.5
