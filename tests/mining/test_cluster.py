@@ -11,6 +11,7 @@ from ndg import executors
 from ndg.bits.matrix import BitMatrix
 from ndg.discovery import mine, sweep
 from ndg.nodes import LayerUnits, NodeSpace
+from tests.references import mining as slow
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -41,3 +42,19 @@ def test_a_lost_node_costs_time_and_nothing_else(tmp_path):
     assert told["lost"] > 0, "the node was killed while it counted nothing, so nothing was proved"
     assert told["together"] == told["alone"]
     assert len(told["alone"][0]) > 100
+
+
+def test_workers_find_what_the_definition_says(ray_session, monkeypatch):
+    monkeypatch.setattr("ndg.mining.counters.EDGE", 5)
+    values = np.random.default_rng(1).random((65, 12)) < 0.4
+    values[:, ::2] |= values[:, 1::2]
+    found = mine(
+        BitMatrix.from_bool(values, NodeSpace(1, (LayerUnits("x", 11),))),
+        alpha=2,
+        pairs="all",
+        executor=executors.ray(timeout=120.0),
+    ).implications
+    expected = slow.implications(values, 1, lambda e, p, q, n: slow.paper(e, p, q, n, 2.0))
+    ends = zip(found.antecedents.tolist(), found.consequents.tolist(), found.exceptions.tolist(), strict=True)
+    assert expected
+    assert {((p >> 1, bool(p & 1)), (q >> 1, bool(q & 1))): e for p, q, e in ends} == expected
