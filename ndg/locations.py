@@ -9,6 +9,7 @@ from pathlib import Path
 from ndg.config import Experiment
 
 STORE_FILE = "ndg.db"
+MODELS = "models"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,21 @@ class Locations:
         return self.store if self.insists else experiment.store.uri or self.store
 
     def place(self, experiment: Experiment) -> Experiment:
-        """The experiment with its data folder filled in where it names none."""
-        if experiment.data.dir or not self.data:
-            return experiment
-        return replace(experiment, data=replace(experiment.data, dir=str(self.data)))
+        """The experiment with its data folder filled in where it names none, and folders of pretrained networks found.
+
+        A pretrained network is given by its folder, or by its name below `models` in the data folder.
+        """
+        folder = experiment.data.dir or (str(self.data) if self.data else None)
+        tokenizer = _below(folder, experiment.data.tokenizer)
+        experiment = replace(experiment, data=replace(experiment.data, dir=folder, tokenizer=tokenizer))
+        name = getattr(experiment.model, "pretrained", None)
+        if name:
+            experiment = replace(experiment, model=replace(experiment.model, pretrained=_below(folder, name)))
+        return experiment
+
+
+def _below(folder: str | None, name: str | None) -> str | None:
+    """The folder `models/NAME` below a folder, where there is one and no folder of that name here."""
+    if name and folder and not Path(name).is_dir() and (Path(folder) / MODELS / name).is_dir():
+        return str(Path(folder) / MODELS / name)
+    return name

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from ndg import atomic, config, models, progress, seeds
 from ndg.activations.compute import compute_batches, fixed, forward
 from ndg.config import Experiment
-from ndg.data.augment import augment
+from ndg.data.augment import Augment
 from ndg.data.examples import Examples, Splits
 from ndg.errors import CheckpointError, ConfigError, FailureError, OutputError
 from ndg.models import checkpoint
@@ -84,7 +84,7 @@ def train(
     settings = experiment.train
     portable = replace(experiment, store=config.Store())  # the store's address may hold a password
     with own_threads_and_randomness(settings.threads, place):
-        network = models.build(experiment.model, splits.shape, splits.classes, experiment.seed).to(place)
+        network = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(place)
         optimizer = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay, fused=True)
         history = _restore(state, network, optimizer, experiment) if state.exists() else []
         with _bar(settings.epochs, len(history), experiment.name) as show:
@@ -95,7 +95,7 @@ def train(
                 history.append(row)
                 if _best(history) == len(history):
                     about = {"experiment": asdict(portable), "epoch": row["epoch"]}
-                    checkpoint.save(folder / MODEL, network, experiment.model, splits.shape, splits.classes, about)
+                    checkpoint.save(folder / MODEL, network, experiment.model, splits.form, splits.classes, about)
                 _save(state, network, optimizer, experiment, history)
                 atomic.write(folder / METRICS, _csv(history), parents=False)
                 show(row)
@@ -148,6 +148,7 @@ def _epoch(
     examples = splits.train
     order = torch.from_numpy(seeds.generator(seed, "order", number).permutation(len(examples)))
     changes = torch.Generator().manual_seed(seeds.integer(seed, "augment", number))
+    how = augmentation(settings)
     _reseed(seeds.integer(seed, "dropout", number), place)
 
     steps = -(-len(examples) // settings.batch_size)
@@ -157,7 +158,7 @@ def _epoch(
     network.train()
     for step in range(steps):
         batch = examples[order[step * settings.batch_size : (step + 1) * settings.batch_size]]
-        inputs = augment(batch.inputs, settings.shift, settings.noise, changes).to(place)
+        inputs = batch.inputs.varied(how, changes)
         labels = batch.labels.to(place)
         rate = settings.learning_rate * schedule(settings, (number - 1) * steps + step, settings.epochs * steps)
         for group in optimizer.param_groups:
@@ -190,6 +191,11 @@ def schedule(settings: config.Train, step: int, steps: int) -> float:
     if settings.schedule == "constant":
         return 1.0
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+
+
+def augmentation(settings: config.Train) -> Augment:
+    """How the images of a training are varied."""
+    return Augment(settings.flip, settings.pad, settings.shift, settings.erase, settings.noise)
 
 
 def _best(history: list[Row]) -> int:

@@ -11,6 +11,7 @@ import torch
 
 from ndg import atomic, config, data, models, training
 from ndg.config import CNN, MLP, Data, Experiment, Store, Train, ViT
+from ndg.data.inputs import Form
 from ndg.errors import CheckpointError, ConfigError, FailureError, OutputError
 from ndg.models import checkpoint
 
@@ -202,7 +203,9 @@ def test_the_callers_generators_threads_and_gradient_mode_stay_as_they_were(name
 
 
 def test_only_training_images_are_augmented(splits, tmp_path, monkeypatch):
-    pixels = {name: set(splits[name].inputs.flatten(1).sum(1).tolist()) for name in ("train", "validation", "test")}
+    pixels = {
+        name: set(splits[name].inputs.batch().flatten(1).sum(1).tolist()) for name in ("train", "validation", "test")
+    }
     seen: dict[bool, list[torch.Tensor]] = {True: [], False: []}
     build = models.build
 
@@ -263,11 +266,11 @@ def test_a_loss_that_is_not_finite_names_the_epoch_and_keeps_the_last_good_check
     def spoil(row):
         kept.append(weights(tmp_path))
         if row["epoch"] == 2:
-            splits.train.inputs[7] = math.nan
+            splits.train.inputs.values[7] = math.nan
 
     with pytest.raises(FailureError, match=r"loss is nan in epoch 3 .*; epoch \d is kept in .*model\.safetensors"):
         training.train(experiment(), splits, tmp_path, on_epoch=spoil)
-    splits.train.inputs[7] = data.load(Data()).train.inputs[7]
+    splits.train.inputs.values[7] = data.load(Data()).train.inputs.values[7]
     assert weights(tmp_path) == kept[-1]
 
 
@@ -308,8 +311,8 @@ def test_the_experiment_is_kept_without_the_address_of_its_store(splits, tmp_pat
 
 def test_a_model_without_an_experiment_is_refused(tmp_path):
     network = models.build(SMALL["mlp"], (1, 8, 8), 4, seed=0)
-    checkpoint.save(tmp_path / training.MODEL, network, SMALL["mlp"], (1, 8, 8), 4, {})
-    with pytest.raises(CheckpointError, match="must name its experiment; got model, shape, classes"):
+    checkpoint.save(tmp_path / training.MODEL, network, SMALL["mlp"], Form.of((1, 8, 8)), 4, {})
+    with pytest.raises(CheckpointError, match="must name its experiment; got model, form, classes"):
         training.load_model(tmp_path)
 
 

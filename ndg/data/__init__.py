@@ -1,27 +1,47 @@
-"""Data sets by name. A new one is a file with `read(folder) -> Pool` and a line in `DATASETS`."""
+"""Data sets by name. A new one is a file with `read(folder, settings) -> Pool` and a line in `DATASETS`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
 
 from ndg.config import Data
 from ndg.data import arrays, cifar, digits, idx
-from ndg.data.examples import SPLITS, Batches, Examples, Pool, Splits, split
+from ndg.data.examples import SPLITS, Batches, Examples, Pool, Splits, divide, split, take
+from ndg.data.inputs import Form, Texts
+from ndg.data.tokenizer import Tokenizer
 from ndg.errors import DataError, nearest
 
-__all__ = ["DATASETS", "SPLITS", "Batches", "Dataset", "Examples", "Pool", "Splits", "absent", "load", "split"]
+__all__ = [
+    "DATASETS",
+    "SPLITS",
+    "Batches",
+    "Dataset",
+    "Examples",
+    "Form",
+    "Pool",
+    "Splits",
+    "Texts",
+    "Tokenizer",
+    "absent",
+    "load",
+    "split",
+]
 
 
 @dataclass(frozen=True)
 class Dataset:
     """How a data set is read, and the files that must lie in one of its `places` below `data.dir`.
 
-    Without files no folder is needed. A file may also have one of the `suffixes`.
+    Without files no folder is needed. A file may also have one of the `suffixes`, and its name may be a pattern
+    (`images*.tgz`) or several, with `|` between them, of which one is enough.
     """
 
-    read: Callable[[Path | None], Pool]
+    read: Callable[[Path | None, Data], Pool]
     files: tuple[str, ...] = ()
     places: tuple[str, ...] = (".",)
     suffixes: tuple[str, ...] = ("",)
@@ -33,7 +53,9 @@ class Dataset:
     def missing(self, folder: Path) -> list[str]:
         """The files that a folder lacks."""
         return [
-            name for name in self.files if not any((folder / (name + suffix)).is_file() for suffix in self.suffixes)
+            names
+            for names in self.files
+            if not any(next(folder.glob(name + suffix), None) for name in names.split("|") for suffix in self.suffixes)
         ]
 
 
@@ -48,10 +70,12 @@ DATASETS: dict[str, Dataset] = {
 }
 
 
-def load(config: Data) -> Splits:
+def load(config: Data, tokenizer: str | Path | None = None) -> Splits:
     """The train, validation and test examples of a data set; they depend on `config.seed` and on no other seed.
 
-    A published data set keeps its publisher's test set, and `config.test` is not used.
+    A published data set keeps its publisher's validation and test sets, and the fraction for such a set is not used.
+    Texts become tokens by the tokenizer in the folder `tokenizer`, else in `config.tokenizer`, else by one that is
+    trained on the training texts.
 
     Raises DataError for an unknown data set, missing or damaged files, an empty split, and a class that a split lacks.
     """
@@ -59,7 +83,18 @@ def load(config: Data) -> Splits:
         raise DataError(reason)
     dataset = DATASETS[config.name]
     folder = None if config.dir is None else dataset.home(Path(config.dir))
-    return split(dataset.read(folder), config.validation, config.test, config.seed)
+    pool = dataset.read(folder, config)
+    rows = divide(pool, config.validation, config.test, config.seed, config.limit)
+    if not isinstance(pool.inputs, Texts):
+        return take(pool, rows)
+    texts, place = pool.inputs, tokenizer or config.tokenizer
+    words = Tokenizer.load(place) if place else Tokenizer.trained(_words(texts, rows["train"]), config.vocabulary)
+    return take(replace(pool, inputs=words.encode(texts, config.length)), rows, words)
+
+
+def _words(texts: Texts, rows: Int64[np.ndarray, " chosen"]) -> list[str]:
+    """The sentences of some examples."""
+    return [each[row] for each in (texts.first, texts.second) if each is not None for row in rows]
 
 
 def absent(config: Data) -> str | None:

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
+from ndg.config import Data
 from ndg.data.examples import Pool
+from ndg.data.inputs import held
 from ndg.errors import DataError
 
 FILES = ("inputs.npy", "labels.npy")
 
 
-def read(folder: Path | None) -> Pool:
+def read(folder: Path | None, settings: Data) -> Pool:
     """The images [example, channel, height, width] or [example, height, width] of a folder, and their classes from 0.
 
     Pixels are in [0, 1], or bytes, which are divided by 255. Raises DataError that names the file and the rule.
     """
     assert folder is not None
     inputs, labels = (_array(folder / name) for name in FILES)
-    if inputs.dtype == np.uint8:
-        inputs = inputs.astype(np.float32) / 255
     if inputs.ndim == 3:
         inputs = inputs[:, None]
     wrong = None
@@ -28,12 +28,15 @@ def read(folder: Path | None) -> Pool:
         wrong = f"one label per image of 2 or 3 axes; got shapes {inputs.shape} and {labels.shape}"
     elif not np.issubdtype(labels.dtype, np.integer) or (labels.size and labels.min() < 0):
         wrong = f"labels that are whole numbers from 0; got {labels.dtype}"
-    elif not np.issubdtype(inputs.dtype, np.floating) or not ((inputs >= 0) & (inputs <= 1)).all():
+    elif inputs.dtype != np.uint8 and (
+        not np.issubdtype(inputs.dtype, np.floating) or not ((inputs >= 0) & (inputs <= 1)).all()
+    ):
         wrong = f"pixels as bytes or as numbers in [0, 1]; got {inputs.dtype} from {inputs.min()} to {inputs.max()}"
     if wrong:
         raise DataError(f"{folder} must hold {wrong}; write {' and '.join(FILES)} again with numpy.save")
     names = tuple(str(label) for label in range(int(labels.max(initial=-1)) + 1))
-    return Pool(np.ascontiguousarray(inputs, np.float32), labels.astype(np.int64), names, str(folder))
+    values = held(inputs if inputs.dtype == np.uint8 else inputs.astype(np.float32))
+    return Pool(values, labels.astype(np.int64), names, str(folder))
 
 
 def _array(path: Path) -> np.ndarray:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from ndg.config import Data
 from ndg.data import published
 from ndg.data.examples import Pool
+from ndg.data.inputs import held, join
 from ndg.errors import DataError
 
 FILES10 = ("batches.meta", "data_batch_1", "test_batch")
@@ -21,14 +23,14 @@ SHAPE = (3, 32, 32)
 AGAIN = "copy the file again from its publisher"
 
 
-def cifar10(folder: Path | None) -> Pool:
+def cifar10(folder: Path | None, settings: Data) -> Pool:
     """Ten kinds of things, 3 x 32 x 32 pixels, with the publisher's test set; batches 2 to 5 may be missing."""
     assert folder is not None
     batches = [path for number in range(1, 6) if (path := folder / f"data_batch_{number}").is_file()]
     return _read("cifar10", folder / "batches.meta", batches, folder / "test_batch", ("label_names", "labels", 10))
 
 
-def cifar100(folder: Path | None) -> Pool:
+def cifar100(folder: Path | None, settings: Data) -> Pool:
     """A hundred kinds of things by their fine labels, 3 x 32 x 32 pixels, with the publisher's test set."""
     assert folder is not None
     keys = ("fine_label_names", "fine_labels", 100)
@@ -41,8 +43,10 @@ def _read(name: str, meta: Path, batches: list[Path], test: Path, keys: tuple[st
     if not (isinstance(class_names, list) and len(class_names) == classes and all(type(n) is str for n in class_names)):
         raise DataError(f"{meta} must hold {classes} names as {names_key!r}; got {_kind(class_names)}; {AGAIN}")
     parts = [_batch(path, labels_key, classes) for path in batches]
-    train = np.concatenate([images for images, _ in parts]), np.concatenate([labels for _, labels in parts])
-    return published.pool(name, train, _batch(test, labels_key, classes), tuple(class_names), [meta, *batches, test])
+    tested = _batch(test, labels_key, classes)
+    inputs = {"train": join([held(images) for images, _ in parts]), "test": held(tested[0])}
+    labels = {"train": np.concatenate([labels for _, labels in parts]), "test": tested[1]}
+    return published.pool(name, inputs, labels, tuple(class_names), [meta, *batches, test])
 
 
 def _batch(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Int8, Int64
 from torch import Tensor
 
 from ndg import seeds
+from ndg.data.inputs import Columns, Form, Inputs, Rows, Texts, digest
+from ndg.data.tokenizer import Tokenizer
 from ndg.errors import DataError, nearest
 
 SPLITS = ("train", "validation", "test")
@@ -22,14 +23,14 @@ SPLITS = ("train", "validation", "test")
 class Examples:
     """Inputs with their true classes; `indices` are positions in the data set that they were drawn from."""
 
-    inputs: Float32[Tensor, "example channel height width"]
+    inputs: Inputs
     labels: Int64[Tensor, " example"]
     indices: Int64[Tensor, " example"]
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, chosen: slice | Int64[Tensor, " chosen"]) -> Examples:
+    def __getitem__(self, chosen: Rows) -> Examples:
         return Examples(self.inputs[chosen], self.labels[chosen], self.indices[chosen])
 
     def loader(self, batch_size: int = 256) -> Batches:
@@ -47,31 +48,34 @@ class Batches:
     def __len__(self) -> int:
         return -(-len(self.examples) // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Columns, Tensor]]:
         for start in range(0, len(self.examples), self.batch_size):
             part = self.examples[start : start + self.batch_size]
-            yield part.inputs, part.labels
+            yield part.inputs.batch(), part.labels
 
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Three disjoint sets of examples in which every class occurs. `source` says where they are from."""
+    """Three disjoint sets of examples in which every class occurs. `source` says where they are from.
+
+    Texts have the `tokenizer` that made tokens of them.
+    """
 
     train: Examples
     validation: Examples
     test: Examples
     class_names: tuple[str, ...]
     source: str
+    tokenizer: Tokenizer | None = None
 
     @property
     def classes(self) -> int:
         return len(self.class_names)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an input."""
-        channels, height, width = self.train.inputs.shape[1:]
-        return channels, height, width
+    def form(self) -> Form:
+        """What an input looks like to a network."""
+        return self.train.inputs.form
 
     def __getitem__(self, name: str) -> Examples:
         if name not in SPLITS:
@@ -81,13 +85,11 @@ class Splits:
     @property
     def digest(self) -> str:
         """Sixteen hexadecimal digits of all inputs and labels and of how they are divided."""
-        state = hashlib.sha256(repr(self.class_names).encode())
+        parts: list[Inputs | bytes] = [repr(self.class_names).encode()]
         for name in SPLITS:
             part = self[name]
-            for tensor in (part.inputs, part.labels, part.indices):
-                state.update(f"{name} {tuple(tensor.shape)}".encode())
-                state.update(tensor.contiguous().numpy().data)
-        return state.hexdigest()[:16]
+            parts += [name.encode(), part.inputs, part.labels.numpy().tobytes(), part.indices.numpy().tobytes()]
+        return digest(*parts)
 
     def facts(self) -> dict[str, Any]:
         """What the run log says about the data."""
@@ -100,44 +102,65 @@ class Splits:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """A whole data set before it is divided; pixels are in [0, 1], or bytes, which `split` divides by 255.
+    """A whole data set before it is divided.
 
-    `test` marks the publisher's own test set, where there is one.
+    `parts` is the publisher's own division, where there is one: for each example its place in SPLITS.
     """
 
-    inputs: Float32[np.ndarray, "example channel height width"] | UInt8[np.ndarray, "example channel height width"]
+    inputs: Inputs | Texts
     labels: Int64[np.ndarray, " example"]
     class_names: tuple[str, ...]
     source: str
-    test: Bool[np.ndarray, " example"] | None = None
+    parts: Int8[np.ndarray, " example"] | None = None
 
 
-def split(pool: Pool, validation: float, test: float, seed: int) -> Splits:
-    """The splits of a pool, stratified: of each class, `test` and then `validation` of its examples, rounded.
+def divide(
+    pool: Pool, validation: float, test: float, seed: int, limit: int | None = None
+) -> dict[str, Int64[np.ndarray, " chosen"]]:
+    """The rows of each split, in their order, stratified: of each class, `test` and then `validation` of its examples,
+    rounded.
 
-    Where the publisher set a test set apart, that is the test split, whole; `test` is not used, and `validation` is a
-    fraction of the other examples. Each class is shuffled by a generator of its own, so that the draw of a class
-    depends on the seed and on its own examples alone. Raises DataError for an empty split, and for a class that a
-    split lacks.
+    A validation or test set that the publisher set apart is taken whole, and the fraction for it is not used. Each
+    class is shuffled by a generator of its own, so that the draw of a class depends on the seed and on its own examples
+    alone. With a `limit` no split has more examples than that, of each class its share, at least one. Raises DataError
+    for an empty split, and for a class that a split lacks.
     """
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in SPLITS}
+    drawn: dict[str, list[np.ndarray]] = {name: [] for name in SPLITS}
+    parts = np.zeros(len(pool.labels), np.int8) if pool.parts is None else pool.parts
+    given = {SPLITS[number] for number in np.unique(parts)}
     for label in range(len(pool.class_names)):
         of_class = np.flatnonzero(pool.labels == label)
         generator = seeds.generator(seed, "split", label)
-        if pool.test is None:
-            shuffled = generator.permutation(of_class)
-            tested, rest = np.split(shuffled, [round(test * len(of_class))])
-            drawn = round(validation * len(of_class))
-        else:
-            marked = pool.test[of_class]
-            tested, rest = of_class[marked], generator.permutation(of_class[~marked])
-            drawn = round(validation * len(rest))
-        for name, rows in zip(("test", "validation", "train"), (tested, rest[:drawn], rest[drawn:]), strict=True):
-            parts[name].append(rows)
+        own = {name: of_class[parts[of_class] == number] for number, name in enumerate(SPLITS)}
+        rest = generator.permutation(own["train"])
+        for name, fraction in (("test", test), ("validation", validation)):
+            if name not in given:
+                base = own["train"] if name == "test" or "test" in given else of_class
+                own[name], rest = np.split(rest, [round(fraction * len(base))])
+        own["train"] = rest
+        for name in SPLITS:
+            drawn[name].append(own[name])
     for name in SPLITS:
-        _check(name, [len(rows) for rows in parts[name]], pool, {"validation": validation, "test": test})
-    chosen = {name: _take(pool, np.sort(np.concatenate(parts[name]))) for name in SPLITS}
-    return Splits(**chosen, class_names=pool.class_names, source=pool.source)
+        _check(name, [len(rows) for rows in drawn[name]], pool, given, {"validation": validation, "test": test})
+    if limit is not None:
+        drawn = {name: _fewer(rows, limit, seed, name) for name, rows in drawn.items()}
+    return {name: np.sort(np.concatenate(rows)) for name, rows in drawn.items()}
+
+
+def split(pool: Pool, validation: float, test: float, seed: int, limit: int | None = None) -> Splits:
+    """The splits of a pool of inputs, as `divide` divides it."""
+    return take(pool, divide(pool, validation, test, seed, limit))
+
+
+def take(pool: Pool, rows: dict[str, Int64[np.ndarray, " chosen"]], tokenizer: Tokenizer | None = None) -> Splits:
+    """The splits of these rows."""
+    if isinstance(pool.inputs, Texts):
+        raise DataError("texts become inputs by a tokenizer; got texts; use `ndg.data.load`")
+    found = {}
+    for name, chosen in rows.items():
+        places = torch.from_numpy(chosen)
+        found[name] = Examples(pool.inputs[places], torch.from_numpy(pool.labels[chosen]), places)
+    return Splits(**found, class_names=pool.class_names, source=pool.source, tokenizer=tokenizer)
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
@@ -145,21 +168,25 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _take(pool: Pool, rows: Int64[np.ndarray, " chosen"]) -> Examples:
-    inputs = pool.inputs[rows]
-    if inputs.dtype == np.uint8:
-        inputs = np.divide(inputs, 255, dtype=np.float32)
-    return Examples(torch.from_numpy(inputs), torch.from_numpy(pool.labels[rows]), torch.from_numpy(rows))
+def _fewer(rows: list[np.ndarray], limit: int, seed: int, name: str) -> list[np.ndarray]:
+    """Of each class its share of `limit` rows, at least one, drawn by the seed."""
+    total = sum(map(len, rows))
+    if total <= limit:
+        return rows
+    return [
+        seeds.generator(seed, "limit", name, label).permutation(each)[: max(1, limit * len(each) // total)]
+        for label, each in enumerate(rows)
+    ]
 
 
-def _check(name: str, counts: list[int], pool: Pool, fractions: dict[str, float]) -> None:
-    if pool.test is None:
-        remedy = f"raise data.{name}" if name in fractions else "lower data.validation or data.test"
+def _check(name: str, counts: list[int], pool: Pool, given: set[str], fractions: dict[str, float]) -> None:
+    fractions = {key: value for key, value in fractions.items() if key not in given}
+    if name in fractions:
+        remedy = f"raise data.{name}"
+    elif name in given - {"train"}:
+        remedy = f"get a copy with a larger {name} set"
     else:
-        fractions = {"validation": fractions["validation"]}
-        remedy = {"train": "lower data.validation", "validation": "raise data.validation"}.get(
-            name, "get a copy with a larger test set"
-        )
+        remedy = "lower " + " or ".join(f"data.{key}" for key in fractions) if fractions else "get a larger copy"
     if not sum(counts):
         raise DataError(
             f"the {name} split must hold examples of every class; it is empty: {len(pool.labels)} examples of "

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from ndg.config import Data
 from ndg.data import published
 from ndg.data.examples import Pool
+from ndg.data.inputs import Inputs, Texts, held
 from ndg.errors import DataError
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -35,18 +37,18 @@ CLOTHES = (
 )
 
 
-def mnist(folder: Path | None) -> Pool:
+def mnist(folder: Path | None, settings: Data) -> Pool:
     """The ten handwritten digits of 28 x 28 pixels, with the publisher's test set."""
     return _read("mnist", folder, DIGITS)
 
 
-def mnist_even(folder: Path | None) -> Pool:
+def mnist_even(folder: Path | None, settings: Data) -> Pool:
     """MNIST with the label mod 2: 0 is an even digit and 1 an odd one."""
     pool = _read("mnist", folder, ("even", "odd"), modulus=2)
     return replace(pool, source=f"label mod 2 of {pool.source}")
 
 
-def fashion_mnist(folder: Path | None) -> Pool:
+def fashion_mnist(folder: Path | None, settings: Data) -> Pool:
     """The ten kinds of clothing of 28 x 28 pixels (Xiao, Rasul & Vollgraf 2017), with the publisher's test set."""
     return _read("fashion_mnist", folder, CLOTHES)
 
@@ -92,12 +94,13 @@ def read_idx(path: Path, *size: int) -> UInt8[np.ndarray, "example ..."]:
 def _read(name: str, folder: Path | None, class_names: tuple[str, ...], modulus: int = CLASSES) -> Pool:
     assert folder is not None
     paths = [_path(folder, file) for file in FILES]
-    parts = []
-    for images_path, labels_path in (paths[:2], paths[2:]):
+    inputs: dict[str, Inputs | Texts] = {}
+    classes = {}
+    for split, (images_path, labels_path) in {"train": paths[:2], "test": paths[2:]}.items():
         images, labels = read_idx(images_path, *SIZE), read_idx(labels_path).astype(np.int64)
         published.check_labels(labels_path, labels, len(images), CLASSES)
-        parts.append((images[:, None], labels % modulus))
-    return published.pool(name, parts[0], parts[1], class_names, paths)
+        inputs[split], classes[split] = held(images[:, None]), labels % modulus
+    return published.pool(name, inputs, classes, class_names, paths)
 
 
 def _read_upto(file: io.BufferedIOBase, most: int) -> bytes:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 
-from ndg.data.examples import Pool, listed
+from ndg.data.examples import SPLITS, Pool, listed
+from ndg.data.inputs import Inputs, Texts, join
 from ndg.errors import DataError
 
 MD5: dict[str, dict[str, str]] = {
@@ -44,25 +45,39 @@ MD5: dict[str, dict[str, str]] = {
 
 def pool(
     name: str,
-    train: tuple[UInt8[np.ndarray, "example channel height width"], Int64[np.ndarray, " example"]],
-    test: tuple[UInt8[np.ndarray, "other channel height width"], Int64[np.ndarray, " other"]],
+    inputs: dict[str, Inputs | Texts],
+    labels: dict[str, Int64[np.ndarray, " example"]],
     class_names: tuple[str, ...],
     paths: Sequence[Path],
 ) -> Pool:
-    """The examples to train on and then those to test with; `source` says how many, from what, and without which class.
+    """The examples of the publisher's splits, by name; `source` says how many, from what, and without which class.
 
-    A class that occurs nowhere, in a copy of a part, is left out and the others are numbered from 0 in their order, so
-    that no network has an output, and no trial an aim, without examples. Raises DataError when a file of `paths` is the
+    Where only one split is at hand the publisher's division is gone, and `source` says that as well. A class that
+    occurs nowhere, in a copy of a part, is left out and the others are numbered from 0 in their order, so that no
+    network has an output, and no trial an aim, without examples. Raises DataError when a file of `paths` is the
     publisher's file of another data set.
     """
-    labels = np.concatenate([train[1], test[1]])
-    source = [name, f"{len(train[1]):,} + {len(test[1]):,} examples", origin(name, paths)]
-    present, renumbered = np.unique(labels, return_inverse=True)
+    given = [split for split in SPLITS if split in inputs]
+    for split in given:
+        if not len(labels[split]):
+            raise DataError(
+                f"the {split} split must hold examples; it is empty in {', '.join(map(str, paths))}; "
+                f"get a copy with a larger {split} set"
+            )
+    every = np.concatenate([labels[split] for split in given])
+    sizes = " + ".join(f"{len(labels[split]):,}" for split in given)
+    source = [name, f"{sizes} examples" + (f" ({given[0]} only)" if len(given) == 1 else ""), origin(name, paths)]
+    present, renumbered = np.unique(every, return_inverse=True)
     if absent := [each for label, each in enumerate(class_names) if label not in present]:
         source.append(f"without {listed(absent)}")
-    marked = np.arange(len(labels)) >= len(train[1])
-    names = tuple(class_names[label] for label in present)
-    return Pool(np.concatenate([train[0], test[0]]), renumbered.astype(np.int64), names, ", ".join(source), marked)
+    parts = np.concatenate([np.full(len(labels[split]), SPLITS.index(split), np.int8) for split in given])
+    return Pool(
+        inputs=join([inputs[split] for split in given]),
+        labels=renumbered.astype(np.int64),
+        class_names=tuple(class_names[label] for label in present),
+        source=", ".join(source),
+        parts=parts if len(given) > 1 else None,
+    )
 
 
 def origin(name: str, paths: Sequence[Path]) -> str:
@@ -75,7 +90,7 @@ def origin(name: str, paths: Sequence[Path]) -> str:
                 f"data set {name!r} must be read from its own files; {path} is the publisher's file of {owners[0]!r}; "
                 f"set data.name={owners[0]} or another data.dir"
             )
-    known = MD5[name]
+    known = MD5.get(name, {})
     if any(path.name not in known for path in sums):
         return "in files that have no published sum"
     if any(known[path.name] != found for path, found in sums.items()):

@@ -1,6 +1,6 @@
 """Weights on disk: one safetensors file with a description of its network, written whole or not at all.
 
-checkpoint.save("run/model.safetensors", network, config.model, splits.shape, splits.classes)
+checkpoint.save("run/model.safetensors", network, config.model, splits.form, splits.classes)
 network, about = checkpoint.load("run/model.safetensors")
 """
 
@@ -17,16 +17,15 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from ndg import atomic, config, models
+from ndg.data.inputs import Form
 from ndg.errors import CheckpointError
 
 _KEY = "ndg"
 
 
-def save(
-    path: Path, network: nn.Module, model: Any, shape: tuple[int, int, int], classes: int, about: dict[str, Any]
-) -> None:
+def save(path: Path, network: nn.Module, model: Any, form: Form, classes: int, about: dict[str, Any]) -> None:
     """Write the weights of a network built from the config `model`, with what `load` needs and `about` beside them."""
-    description = {"model": asdict(model), "shape": list(shape), "classes": classes, **about}
+    description = {"model": asdict(model), "form": form.to_dict(), "classes": classes, **about}
     write(path, network.state_dict(), description)
 
 
@@ -38,11 +37,11 @@ def load(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     tensors, about = read(path)
     try:
         settings = config.MODELS[about["model"]["name"]](**about["model"])
-        shape, classes = about["shape"], int(about["classes"])
-        network = models.build(settings, (shape[0], shape[1], shape[2]), classes, seed=0)
+        form, classes = Form.from_dict(about["form"]), int(about["classes"])
+        network = models.build(settings, form, classes, seed=0)
     except (KeyError, TypeError, IndexError) as error:
         raise CheckpointError(
-            f"{path} must describe its network (model, shape, classes); {type(error).__name__}: {error}; "
+            f"{path} must describe its network (model, form, classes); {type(error).__name__}: {error}; "
             "give a checkpoint that this version of ndg wrote"
         ) from error
     fill(network, tensors, path)

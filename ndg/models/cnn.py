@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ndg.config import CNN
+from ndg.data.inputs import Form
 from ndg.errors import ShapeError
 from ndg.models.mlp import dense, latent_input
 
@@ -20,10 +21,11 @@ class ConvNet(nn.Module):
     """encoder -> latent (sigmoid) -> decoder, on images."""
 
     latent_layer = "latent"
+    second_layer = "decoder.relu2"
 
-    def __init__(self, config: CNN, shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, config: CNN, form: Form, classes: int) -> None:
         super().__init__()
-        channels, height, width = shape
+        channels, height, width = form.shape
         lost = 2 * len(config.channels)
         if min(height, width) < lost + 2:
             raise ShapeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ndg.config import MLP
+from ndg.data.inputs import Form
 
 
 class DenseNet(nn.Module):
@@ -18,17 +20,18 @@ class DenseNet(nn.Module):
 
     latent_layer = "latent"
 
-    def __init__(self, config: MLP, shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, config: MLP, form: Form, classes: int) -> None:
         super().__init__()
-        inputs = shape[0] * shape[1] * shape[2]
+        inputs = math.prod(form.shape)
         encoder = [("flatten", nn.Flatten()), *dense([inputs, *config.widths], config.dropout)]
         encoder += latent_input([inputs, *config.widths][-1], config.latent, config.latent_noise)
         self.encoder = nn.Sequential(OrderedDict(encoder))
         self.latent = nn.Sigmoid()
         widths = [config.latent, *reversed(config.widths)]
         self.decoder = nn.Sequential(OrderedDict([*dense(widths), ("out", nn.Linear(widths[-1], classes))]))
+        self.second_layer = f"decoder.relu{len(widths) - 1}"
 
-    def forward(self, inputs: Float[Tensor, "example channel height width"]) -> Float[Tensor, "example label"]:
+    def forward(self, inputs: Float[Tensor, "example ..."]) -> Float[Tensor, "example label"]:
         return self.decoder(self.latent(self.encoder(inputs)))
 
 

@@ -11,11 +11,12 @@ from typing import Any
 from torch import nn
 
 from ndg.config import ViT
+from ndg.data.inputs import Form
 from ndg.errors import ShapeError
 from ndg.models.mlp import latent_input
 
 
-def build(config: ViT, shape: tuple[int, int, int], classes: int) -> nn.Module:
+def build(config: ViT, form: Form, classes: int) -> nn.Module:
     """A `transformers.ViTForImageClassification` with fresh weights; nothing is downloaded.
 
     Its head is a dense layer, `classifier.latent` (sigmoid) and the linear `classifier.decoder`; `forward` returns an
@@ -23,7 +24,7 @@ def build(config: ViT, shape: tuple[int, int, int], classes: int) -> nn.Module:
     """
     from transformers import ViTConfig, ViTForImageClassification
 
-    channels, height, width = shape
+    channels, height, width = form.shape
     if height % config.patch or width % config.patch:
         raise ShapeError(
             f"model.patch must divide height and width; got patches of {config.patch} on {height} x {width} pixels"
@@ -51,4 +52,5 @@ def build(config: ViT, shape: tuple[int, int, int], classes: int) -> nn.Module:
     ]
     network.classifier = nn.Sequential(OrderedDict(head))
     network.latent_layer = "classifier.latent"
+    network.second_layer = f"vit.encoder.layer.{config.depth - 1}.output.dense"
     return network

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from ndg import data, discovery, extraction, training
+from ndg import discovery, extraction, training
 from ndg.abstraction.controls import CONTROLS
 from ndg.abstraction.definitions import definition
 from ndg.activations.binarize import choose
@@ -28,7 +28,7 @@ from ndg.mining.criteria import criterion
 from ndg.mining.pairs import check_pairs
 from ndg.nodes import LABEL
 from ndg.pipeline.targets import Target
-from ndg.pipeline.trainings import same_data
+from ndg.pipeline.trainings import load, same_data
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def _network(target: Target, where: Locations) -> tuple[nn.Module, Splits]:
                 f"{folder / training.MODEL} is not the network that run {target.run.id} logged: its sha256 differs; "
                 "put the logged file back, or train again"
             )
-    splits = data.load(where.place(target.experiment).data)
+    splits = load(where.place(target.experiment), folder)
     same_data(target.run, splits)
     return model, splits
 

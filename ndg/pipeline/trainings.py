@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ndg import atomic, data, models, runs, training
+from ndg.activations.compute import forward
 from ndg.config import Experiment, Store
-from ndg.data.augment import augment
 from ndg.data.examples import Splits
+from ndg.data.tokenizer import FILE as TOKENIZER
 from ndg.errors import DataError
 from ndg.locations import Locations
 from ndg.runs.record import RunRecord
@@ -41,8 +43,9 @@ def at_hand(experiments: list[Experiment], where: Locations) -> tuple[list[Exper
 
 def plan(experiment: Experiment, where: Locations) -> Plan:
     """What `run` would do. Reads the data and times a few steps; writes nothing."""
-    splits = data.load(where.place(experiment).data)
-    network = models.build(experiment.model, splits.shape, splits.classes, experiment.seed)
+    experiment = where.place(experiment)
+    splits = load(experiment)
+    network = models.build(experiment.model, splits.form, splits.classes, experiment.seed)
     steps = -(-len(splits.train) // experiment.train.batch_size) * experiment.train.epochs
     return Plan(
         experiment=experiment,
@@ -58,7 +61,8 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
 
     Raises DataError before anything is written when the data are not at hand.
     """
-    splits = data.load(where.place(experiment).data)
+    placed = where.place(experiment)
+    splits = load(placed)
     store, experiment = where.store_of(experiment), replace(experiment, store=Store())  # it may hold a password
     if resume:
         same_data(runs.unfinished(where.runs, experiment), splits)
@@ -67,8 +71,11 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
         context = runs.start(store, "train", experiment, where.runs, device=device)
     with context as one:
         one.artefact(atomic.write(one.folder / CONFIG, experiment.to_yaml()))
+        if splits.tokenizer is not None:
+            one.artefact(splits.tokenizer.save(one.folder))
         one.result("data", splits.facts())
-        result = training.train(experiment, splits, one.folder, device=device, resume=resume, on_epoch=one.metric)
+        by = replace(experiment, model=placed.model)
+        result = training.train(by, splits, one.folder, device=device, resume=resume, on_epoch=one.metric)
         if [row["epoch"] for row in one.record["metrics"]] != [row["epoch"] for row in result.history]:
             for row in result.history:  # a crash between an epoch's files and its row in the log lost one
                 one.metric(row)
@@ -77,6 +84,18 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
         figures = ("validation_accuracy", "test_accuracy", "best_epoch", "epochs", "seconds")
         one.result("train", {key: getattr(result, key) for key in figures})
     return one.record
+
+
+def load(experiment: Experiment, folder: Path | None = None) -> Splits:
+    """The data of an experiment whose folders are placed.
+
+    Texts become tokens by the tokenizer of a run's folder, where it has one; else by the one asked for, that of the
+    pretrained network, or a new one.
+    """
+    kept = folder if folder is not None and (folder / TOKENIZER).is_file() else None
+    return data.load(
+        experiment.data, kept or experiment.data.tokenizer or getattr(experiment.model, "pretrained", None)
+    )
 
 
 def same_data(record: RunRecord, splits: Splits) -> None:
@@ -106,9 +125,9 @@ def _step_seconds(network: torch.nn.Module, experiment: Experiment, splits: Spli
     with training.own_threads_and_randomness(settings.threads, torch.device("cpu")):
         for _ in range(steps + 1):
             started = time.perf_counter()
-            output = network(augment(batch.inputs, settings.shift, settings.noise, changes))
+            logits = forward(network, batch.inputs.varied(training.augmentation(settings), changes))
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(getattr(output, "logits", output), batch.labels).backward()
+            torch.nn.functional.cross_entropy(logits, batch.labels).backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
             optimizer.step()
             times.append(time.perf_counter() - started)

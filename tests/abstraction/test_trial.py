@@ -20,6 +20,7 @@ from ndg import executors, seeds
 from ndg.abstraction.trial import trial, trials
 from ndg.activations.compute import compute_batches
 from ndg.data.examples import Examples
+from ndg.data.inputs import Numbers
 from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
 from ndg.executors import Serial
 from ndg.graph.ndg import NDG
@@ -416,7 +417,7 @@ def test_batches_of_the_loader_are_those_that_are_counted(model, graph):
         [{"x": inputs, "labels": true}],
         [inputs],
         torch.utils.data.DataLoader(dataset, batch_size=7),
-        Examples(inputs.reshape(EXAMPLES, 1, 1, 3), true, torch.arange(EXAMPLES)).loader(7),
+        Examples(Numbers(inputs.reshape(EXAMPLES, 1, 1, 3)), true, torch.arange(EXAMPLES)).loader(7),
     ):
         assert _batches(known, 16) == len(list(compute_batches(known, 16))) == 4
     assert _batches(iter(loader(7)), 16) is None

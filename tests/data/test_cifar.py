@@ -26,12 +26,12 @@ def test_batches_become_pixels_in_0_1_with_the_publishers_test_set(tmp_path, pla
     pixels = formats.write_cifar10(tmp_path / place, TRAIN, TEST, dump)
     splits = data.load(Data(name="cifar10", dir=str(tmp_path)))
     assert splits.sizes() == {"train": 90, "validation": 10, "test": 20}
-    assert splits.shape == (3, 32, 32)
+    assert splits.form.shape == (3, 32, 32)
     assert splits.class_names[3] == "class 3"
     assert splits.source == "cifar10, 100 + 20 examples, not the publisher's files"
     assert splits.test.indices.tolist() == list(range(100, 120))
     for part in (splits.train, splits.validation, splits.test):
-        assert torch.equal(part.inputs, torch.from_numpy(pixels)[part.indices].float() / 255)
+        assert torch.equal(part.inputs.batch(), torch.from_numpy(pixels)[part.indices].float() / 255)
         assert part.labels.tolist() == np.concatenate([*TRAIN, TEST])[part.indices].tolist()
 
 
@@ -105,7 +105,7 @@ GOOD = {"data": PIXELS, "labels": TEST.tolist()}
         ([1], "test_batch must hold a dictionary; got list"),
         (
             {"data": PIXELS[:0], "labels": []},
-            r"test split must hold.*is empty: 100 examples.*get a copy with a larger test",
+            r"test split must hold.*is empty in .*get a copy with a larger test",
         ),
         (
             {"data": PIXELS[:9], "labels": TEST.tolist()[:9]},
@@ -127,7 +127,7 @@ def test_pixels_that_were_pickled_in_columns_are_the_same(tmp_path):
     for order in "CF":
         content = {"data": np.asarray(pixels, order=order), "labels": TEST.tolist()}
         (tmp_path / "test_batch").write_bytes(formats.python2(content))
-        found.append(data.load(Data(name="cifar10", dir=str(tmp_path))).test.inputs)
+        found.append(data.load(Data(name="cifar10", dir=str(tmp_path))).test.inputs.batch())
     assert torch.equal(*found)
 
 

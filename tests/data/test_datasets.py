@@ -23,11 +23,11 @@ LABELS = np.repeat(np.arange(3), 10)
 def test_arrays_of_bytes_become_pixels_in_0_1(tmp_path, shape):
     images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     splits = data.load(write(tmp_path, images, LABELS.astype(np.int32)))
-    assert splits.shape == (shape[1] if len(shape) == 4 else 1, 6, 5)
+    assert splits.form.shape == (shape[1] if len(shape) == 4 else 1, 6, 5)
     assert splits.class_names == ("0", "1", "2")
     assert splits.source == str(tmp_path)
     expected = torch.from_numpy(images.reshape(30, -1, 6, 5))[splits.train.indices] / 255
-    assert torch.allclose(splits.train.inputs, expected)
+    assert torch.allclose(splits.train.inputs.batch(), expected)
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,11 @@ def test_the_four_files_become_pixels_in_0_1_with_the_publishers_test_set(tmp_pa
     train, test = formats.write_idx(tmp_path / place, TRAIN, TEST, packed)
     splits = data.load(Data(name="mnist", dir=str(tmp_path)))
     assert splits.sizes() == {"train": 180, "validation": 20, "test": 30}
-    assert splits.shape == (1, 28, 28)
+    assert splits.form.shape == (1, 28, 28)
     assert splits.class_names == tuple("0123456789")
     pixels = torch.from_numpy(np.concatenate([train, test])[:, None]).float() / 255
     for part in (splits.train, splits.validation, splits.test):
-        assert torch.equal(part.inputs, pixels[part.indices])
+        assert torch.equal(part.inputs.batch(), pixels[part.indices])
         assert part.labels.tolist() == np.concatenate([TRAIN, TEST])[part.indices].tolist()
     assert splits.test.indices.tolist() == list(range(200, 230))
     said = "not the publisher's files" if packed else "in files that have no published sum"

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from ndg import data
 from ndg.config import Data
 from ndg.data.examples import SPLITS, Pool, split
+from ndg.data.inputs import held
 from ndg.errors import DataError
 
 
 def pool(labels, names=None):
     labels = np.asarray(labels, dtype=np.int64)
     inputs = np.arange(len(labels), dtype=np.float32)[:, None, None, None] / max(1, len(labels))
-    return Pool(inputs, labels, names or tuple("abcdefghij"[: labels.max() + 1]), "a test")
+    return Pool(held(inputs), labels, names or tuple("abcdefghij"[: labels.max() + 1]), "a test")
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +28,12 @@ def digits():
 
 
 def test_digits_are_pixels_in_0_1_of_ten_classes(digits):
-    assert digits.shape == (1, 8, 8)
+    assert digits.form.shape == (1, 8, 8)
     assert digits.classes == 10
     assert digits.class_names == tuple("0123456789")
-    assert digits.train.inputs.dtype == torch.float32
-    assert digits.train.inputs.min() == 0
-    assert digits.train.inputs.max() == 1
+    assert digits.train.inputs.batch().dtype == torch.float32
+    assert digits.train.inputs.batch().min() == 0
+    assert digits.train.inputs.batch().max() == 1
     assert digits.sizes() == {"train": 1259, "validation": 179, "test": 359}
     assert sum(digits.sizes().values()) == 1797
 
@@ -50,7 +51,7 @@ def test_another_seed_draws_other_splits_and_the_same_seed_the_same(digits):
     again, other = data.load(Data()), data.load(Data(seed=1))
     for name in SPLITS:
         assert torch.equal(again[name].indices, digits[name].indices)
-        assert torch.equal(again[name].inputs, digits[name].inputs)
+        assert torch.equal(again[name].inputs.batch(), digits[name].inputs.batch())
     assert not torch.equal(other.test.indices, digits.test.indices)
 
 
@@ -109,7 +110,7 @@ def test_a_loader_gives_all_examples_in_order_every_time_it_is_walked(digits):
     for _ in range(2):
         batches = list(loader)
         assert [len(labels) for _, labels in batches] == [100, 100, 100, 59]
-        assert torch.equal(torch.cat([inputs for inputs, _ in batches]), digits.test.inputs)
+        assert torch.equal(torch.cat([inputs for inputs, _ in batches]), digits.test.inputs.batch())
         assert torch.equal(torch.cat([labels for _, labels in batches]), digits.test.labels)
 
 
@@ -117,7 +118,7 @@ def test_a_part_of_the_examples_keeps_inputs_labels_and_indices_together(digits)
     part = digits.train[torch.tensor([5, 2])]
     assert len(part) == 2
     assert part.indices.tolist() == [digits.train.indices[5], digits.train.indices[2]]
-    assert torch.equal(part.inputs[1], digits.train.inputs[2])
+    assert torch.equal(part.inputs.batch()[1], digits.train.inputs.batch()[2])
 
 
 def test_splits_do_not_look_at_the_folder(digits, tmp_path):

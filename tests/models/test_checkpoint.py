@@ -7,6 +7,7 @@ import torch
 from ndg import models
 from ndg.activations.compute import forward
 from ndg.config import CNN, MLP, ViT
+from ndg.data.inputs import Form
 from ndg.errors import CheckpointError
 from ndg.models import checkpoint
 
@@ -23,14 +24,14 @@ def saved(tmp_path):
     """An MLP of four classes in a file."""
     path = tmp_path / "model.safetensors"
     network = models.build(SMALL["mlp"], SHAPE, 4, seed=3)
-    checkpoint.save(path, network, SMALL["mlp"], SHAPE, 4, {"epoch": 2})
+    checkpoint.save(path, network, SMALL["mlp"], Form.of(SHAPE), 4, {"epoch": 2})
     return path
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_loaded_network_computes_what_the_saved_one_did(name, tmp_path):
     network = models.build(SMALL[name], SHAPE, 4, seed=3)
-    checkpoint.save(tmp_path / "model.safetensors", network, SMALL[name], SHAPE, 4, {"epoch": 2})
+    checkpoint.save(tmp_path / "model.safetensors", network, SMALL[name], Form.of(SHAPE), 4, {"epoch": 2})
     loaded, about = checkpoint.load(tmp_path / "model.safetensors")
     inputs = torch.rand(5, *SHAPE)
     with torch.no_grad():
@@ -57,9 +58,9 @@ def test_a_file_of_another_program_is_refused(tmp_path):
     safetensors.torch.save_file({"weight": torch.zeros(2)}, path)
     with pytest.raises(CheckpointError, match="has no description, so another program wrote it"):
         checkpoint.load(path)
-    for about in ({}, {"model": {"name": "mlp", "colour": 3}, "shape": [1, 8, 8], "classes": 4}):
+    for about in ({}, {"model": {"name": "mlp", "colour": 3}, "form": {}, "classes": 4}):
         checkpoint.write(path, {}, about)
-        with pytest.raises(CheckpointError, match=r"must describe its network \(model, shape, classes\)"):
+        with pytest.raises(CheckpointError, match=r"must describe its network \(model, form, classes\)"):
             checkpoint.load(path)
 
 

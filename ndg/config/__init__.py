@@ -1,0 +1,45 @@
+"""Experiments: their schema, and the only reader of `configs/*.yaml`."""
+
+from ndg.config.networks import CNN, GRU, LSTM, MLP, MODELS, Bert, DistilBert, ResNet, Roberta, TransFG, ViT
+from ndg.config.reading import configs, find, load
+from ndg.config.schema import (
+    Criterion,
+    Data,
+    Experiment,
+    Extract,
+    Importance,
+    Mining,
+    Paper,
+    Report,
+    Store,
+    Train,
+    Trial,
+)
+
+__all__ = [
+    "CNN",
+    "GRU",
+    "LSTM",
+    "MLP",
+    "MODELS",
+    "Bert",
+    "Criterion",
+    "Data",
+    "DistilBert",
+    "Experiment",
+    "Extract",
+    "Importance",
+    "Mining",
+    "Paper",
+    "Report",
+    "ResNet",
+    "Roberta",
+    "Store",
+    "Train",
+    "TransFG",
+    "Trial",
+    "ViT",
+    "configs",
+    "find",
+    "load",
+]

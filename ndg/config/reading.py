@@ -1,0 +1,127 @@
+"""The only reader of config files.
+
+OmegaConf reads YAML and dotted overrides (`criterion.alpha=50`) and converts types; every key is checked against the
+schema. A scalar given for a list becomes a list of one. What a run did can be run again from its saved config.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from ndg.config.networks import MLP, MODELS
+from ndg.config.schema import Experiment
+from ndg.errors import ConfigError, nearest
+
+
+def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False) -> Experiment:
+    """The experiment of a YAML file (or a dictionary), with dotted overrides applied.
+
+    With `smoke` the config's own `smoke` section is applied before them, and the name ends in `-smoke`.
+
+    Raises ConfigError for a missing file, an unknown key (naming the nearest valid one), or a value of the wrong type.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    where = "config" if isinstance(source, dict) else str(source)
+    for override in overrides:
+        if not override.partition("=")[0] or "=" not in override:
+            raise ConfigError(f"an override is written key=value, as in criterion.alpha=50; got {override!r}")
+    try:
+        document: Any = OmegaConf.create(source) if isinstance(source, dict) else OmegaConf.load(source)
+        if OmegaConf.is_dict(document):
+            if smoke:
+                document = _smoke(document, where)
+            document = OmegaConf.merge(document, OmegaConf.from_dotlist(list(overrides)))
+        plain = OmegaConf.to_container(document, resolve=True)
+    except ConfigError:
+        raise
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no config file {where}; `ndg configs` lists those that ship") from error
+    except (OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
+        raise ConfigError(f"{where} cannot be read as YAML: {_first_line(error)}") from error
+    if not isinstance(plain, dict):
+        raise ConfigError(f"{where} must hold keys and values at the top; got a {type(plain).__name__}")
+    model = plain.get("model") or {}
+    name = model.get("name", MLP.name) if isinstance(model, dict) else model
+    if not isinstance(name, str) or name not in MODELS:
+        raise ConfigError(f"model.name must be a known model; got {name!r}; {nearest(str(name), MODELS)}")
+    schema_of = Experiment(model=MODELS[name]())
+    _match(plain, schema_of, "")
+    if isinstance(plain.get("smoke"), dict):
+        _match(copy.deepcopy(plain["smoke"]), schema_of, "smoke.")
+    schema = OmegaConf.structured(schema_of)
+    OmegaConf.set_readonly(schema, False)
+    for key in schema:
+        if OmegaConf.is_config(schema[key]):
+            OmegaConf.set_readonly(schema[key], False)
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(schema, plain))  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{getattr(error, 'full_key', None) or where}: {_first_line(error)}") from error
+
+
+def configs() -> dict[str, Path]:
+    """Name and path of every config that ships: package data when installed, `configs/` in a checkout."""
+    here = Path(__file__).parent.parent
+    folder = next((f for f in (here / "configs", here.parent / "configs") if f.is_dir()), None)
+    return {} if folder is None else {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find(name: str) -> Path:
+    """The config file of that path, or the shipped config of that name."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = configs()
+    if path.stem in shipped and path.suffix in ("", ".yaml", ".yml") and len(path.parts) <= 2:
+        return shipped[path.stem]
+    raise ConfigError(f"there is no config file {name!r} and none of that name ships; {nearest(path.stem, shipped)}")
+
+
+def _smoke(document: Any, where: str) -> Any:
+    """The document with its smoke section merged into it, under a name of its own."""
+    from omegaconf import OmegaConf
+
+    changes = document.pop("smoke", None)
+    if not changes:
+        raise ConfigError(f"{where} has no smoke section; add one, or run it with overrides such as train.epochs=1")
+    merged: Any = OmegaConf.merge(document, changes)
+    merged["name"] = f"{merged.get('name', 'experiment')}-smoke"
+    return merged
+
+
+def _match(given: dict[Any, Any], schema: Any, prefix: str) -> None:
+    """Check keys against a dataclass, and turn scalars into lists where the schema has a list."""
+    valid = {f.name: getattr(schema, f.name) for f in fields(schema)}
+    for key, value in given.items():
+        full = f"{prefix}{key}"
+        if key not in valid:
+            hint = _elsewhere(str(key), schema, prefix) or nearest(full, [prefix + name for name in valid])
+            raise ConfigError(f"no key {full!r} in a config; {hint}")
+        expected = valid[key]
+        if is_dataclass(expected):
+            if not isinstance(value, dict):
+                keys = ", ".join(f.name for f in fields(expected))
+                raise ConfigError(f"{full} must hold keys ({keys}); got {value!r}")
+            _match(value, expected, f"{full}.")
+        elif isinstance(expected, list) and not isinstance(value, list):
+            given[key] = [value]
+
+
+def _elsewhere(key: str, schema: Any, prefix: str) -> str:
+    """Where a misplaced key does exist, such as `alpha` at the top level."""
+    if prefix:
+        return ""
+    sections = {f.name: getattr(schema, f.name) for f in fields(schema)}
+    homes = [f"{name}.{key}" for name, section in sections.items() if is_dataclass(section) and hasattr(section, key)]
+    return f"nearest: {', '.join(homes)}" if homes else ""
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,225 @@
+"""Experiments as frozen dataclasses: the schema of `configs/*.yaml`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import PurePath
+from typing import Any
+
+from ndg.config.networks import MLP
+from ndg.config.rules import check
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which examples. `seed` draws the splits, stratified by class; it is apart from the seed of a training.
+
+    The fractions `validation` and `test` are not used where the publisher of a data set has set such a set apart. With
+    a `limit` no split has more examples than that. Images of a folder are scaled to `size` (null: they must agree) and
+    cut to `crop`. Texts are cut at `length` tokens of the `tokenizer` in a folder, or of one with at most `vocabulary`
+    tokens that is trained on the training texts. A csv has its text, or pair of texts, and label in `columns`.
+    """
+
+    name: str = "digits"
+    dir: str | None = None
+    seed: int = 0
+    validation: float = 0.1
+    test: float = 0.2
+    limit: int | None = None
+    size: int | None = None
+    crop: int | None = None
+    length: int = 128
+    vocabulary: int = 8192
+    tokenizer: str | None = None
+    columns: list[str] = field(default_factory=lambda: ["text", "label"])
+
+
+@dataclass(frozen=True)
+class Train:
+    """How a network is trained; rates are set per step.
+
+    `optimizer` is `adamw`, or `sgd` with `momentum`. `schedule` is `constant`, `linear` (to zero), `cosine` or
+    `triangular` (up and down again over the whole training), after a linear warm-up over a fraction of all steps.
+    Parts that come from a pretrained network learn at `pretrained_rate` times the rate, all others at `new_rate` times.
+    `precision` is `float32`, or `bfloat16` or `float16` for forward passes in mixed precision; `compile` is
+    `torch.compile`. `keep_checkpoints` is `best`, `last`, or `every:K` epochs, which keeps the best as well.
+
+    Training images are varied: `flip`, `pad` and cut, `shift`, `erase` a square, `noise`.
+
+    `threads` is part of the config because float results depend on it; small networks train fastest on one.
+    """
+
+    epochs: int = 40
+    batch_size: int = 64
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.01
+    schedule: str = "cosine"
+    warmup: float = 0.1
+    clip: float = 1.0
+    pretrained_rate: float = 1.0
+    new_rate: float = 1.0
+    label_smoothing: float = 0.0
+    flip: bool = False
+    pad: int = 0
+    shift: float = 0.0
+    erase: int = 0
+    noise: float = 0.0
+    patience: int = 20
+    keep_checkpoints: str = "best"
+    precision: str = "float32"
+    compile: bool = False
+    tensorboard: bool = False
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Extract:
+    """Which neurons become booleans and how. `layers` are paths or regular expressions; none means the latent layer.
+
+    `channels` of a convolution are read by `max`, `mean` or `any` over positions; `tokens` are `first`, `mean` or
+    `every`, where each token is an example. Forward passes run in batches of exactly `compute_batch` examples on
+    `threads` threads, so that float results do not depend on anything else.
+    """
+
+    layers: list[str] = field(default_factory=list)
+    channels: str = "max"
+    tokens: str = "first"
+    binarizer: str = "auto"
+    quantile: float = 0.5
+    compute_batch: int = 256
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """When an approximate implication holds.
+
+    `paper` and `ratio` read `alpha`, of which several are mined from one count; `confidence` reads `confidence` and
+    `support`; `wilson` reads `bound`; `fisher` reads `confidence`, `support` and `q`.
+    """
+
+    name: str = "paper"
+    alpha: list[float] = field(default_factory=lambda: [20.0])
+    confidence: float = 0.95
+    support: int = 10
+    bound: float = 0.95
+    q: float = 0.05
+
+
+@dataclass(frozen=True)
+class Mining:
+    """Which pairs are judged and how many: `pairs` is `all`, `between` (layers), `within`, or pairs of layer names.
+
+    More implications than `max_edges` are an error that proposes a stricter criterion. Of the training examples
+    `max_examples` are drawn, by the seed of the training; null takes all.
+    """
+
+    pairs: Any = "all"
+    max_edges: int = 50_000_000
+    max_examples: int | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Interventions on trial, on which splits, with which seed for alternatives and controls.
+
+    `layer` is the one that is intervened on; null where only one is extracted.
+    """
+
+    interventions: list[str] = field(default_factory=lambda: ["Q", "G.1", "G.2"])
+    splits: list[str] = field(default_factory=lambda: ["train", "test"])
+    layer: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Scores written on the nodes. `steps` is the number of quadrature points of conductance."""
+
+    methods: list[str] = field(default_factory=lambda: ["gndi", "conductance"])
+    split: str = "validation"
+    steps: int = 50
+
+
+@dataclass(frozen=True)
+class Report:
+    """Bounds of the picture: the largest number of drawn nodes, and seconds that layout may take."""
+
+    max_nodes: int = 300
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where runs are logged: `mongodb://...`, a file path, or null for the location's default."""
+
+    uri: str | None = None
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What the publication of an experiment reports: test accuracy in [0, 1], or null, and where it says so."""
+
+    accuracy: float | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment, from data to report. `seed` is the seed of initialisation, order and augmentation.
+
+    `smoke` holds what to change, as in the config itself, for a quick run that shows that everything works.
+    """
+
+    name: str = "experiment"
+    seed: int = 0
+    data: Data = field(default_factory=Data)
+    model: Any = field(default_factory=MLP)
+    train: Train = field(default_factory=Train)
+    extract: Extract = field(default_factory=Extract)
+    criterion: Criterion = field(default_factory=Criterion)
+    mining: Mining = field(default_factory=Mining)
+    trial: Trial = field(default_factory=Trial)
+    importance: Importance = field(default_factory=Importance)
+    report: Report = field(default_factory=Report)
+    store: Store = field(default_factory=Store)
+    paper: Paper = field(default_factory=Paper)
+    smoke: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits of everything that can change a result (not where things lie)."""
+        return _digest(self._portable())
+
+    @property
+    def training_digest(self) -> str:
+        """The same of data, model and training alone, whatever the seed: runs of one config share it."""
+        whole = self._portable()
+        return _digest({key: whole[key] for key in ("data", "model", "train")})
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def to_yaml(self) -> str:
+        """The resolved config as YAML; `load` of it equals this experiment."""
+        from omegaconf import OmegaConf
+
+        return OmegaConf.to_yaml(OmegaConf.create(self.to_dict()))
+
+    def _portable(self) -> dict[str, Any]:
+        whole = replace(self, store=Store(), data=replace(self.data, dir=None)).to_dict()
+        for section, key in (("data", "tokenizer"), ("model", "pretrained")):
+            if whole[section].get(key):  # which one, not where it lies
+                whole[section][key] = PurePath(whole[section][key]).name
+        return {key: value for key, value in whole.items() if key not in ("name", "paper", "smoke")}
+
+
+def _digest(document: Any) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]

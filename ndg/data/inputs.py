@@ -1,0 +1,248 @@
+"""What the inputs of a data set are, and how a batch of them reaches a network: numbers, pixels or tokens.
+
+Inputs are held as small as they are published (pixels as bytes, tokens as whole numbers) and become what a network
+takes a batch at a time. `batch` gives the same for the same examples each time; `varied` is for training.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from itertools import chain
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int32, Int64, UInt8
+from torch import Tensor
+
+from ndg.data.augment import Augment, augment, centre_crop, random_crop
+from ndg.errors import DataError
+
+IMAGE, TABLE, TEXT = "image", "table", "text"
+
+Rows = slice | Int64[Tensor, " chosen"]
+Columns = Tensor | dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What one input looks like to a network.
+
+    `shape` is (channels, height, width) of an image, (features,) of a row of a table, (tokens,) of a text. A text has
+    tokens from 0 to `vocabulary - 1`, is filled up with `padding`, and has `sentences` parts (2: a pair).
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    vocabulary: int = 0
+    padding: int = 0
+    sentences: int = 1
+
+    @classmethod
+    def of(cls, given: Form | Sequence[int]) -> Form:
+        """Itself, or the form of an image of three lengths or of a row of one length."""
+        if isinstance(given, Form):
+            return given
+        return cls(IMAGE if len(given) == 3 else TABLE, tuple(given))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "shape": list(self.shape)}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Form:
+        return cls(**{**document, "shape": tuple(document["shape"])})
+
+
+@runtime_checkable
+class Hash(Protocol):
+    """What hashlib makes."""
+
+    def update(self, data: Any, /) -> None: ...
+
+
+class Inputs(ABC):
+    """The inputs of some examples, in their order."""
+
+    @property
+    @abstractmethod
+    def form(self) -> Form:
+        """What one of them looks like to a network."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, rows: Rows) -> Inputs:
+        """Some of them, in the order of `rows`."""
+
+    @abstractmethod
+    def batch(self) -> Columns:
+        """All of them as a network takes them: a tensor, or tensors by name; the first axis is the example."""
+
+    def varied(self, how: Augment, generator: torch.Generator) -> Columns:
+        """The same for one step of training, where inputs of this kind can be varied without harm to their class."""
+        return self.batch()
+
+    @abstractmethod
+    def update(self, state: Hash) -> None:
+        """Put their content into a hash."""
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers(Inputs):
+    """Floats as they are: images with pixels in [0, 1], or rows of a table."""
+
+    values: Float32[Tensor, "example ..."]
+
+    @property
+    def form(self) -> Form:
+        return Form.of(tuple(self.values.shape[1:]))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: Rows) -> Numbers:
+        return Numbers(self.values[rows])
+
+    def batch(self) -> Tensor:
+        return self.values
+
+    def varied(self, how: Augment, generator: torch.Generator) -> Tensor:
+        return augment(self.values, how, generator) if self.values.ndim == 4 else self.values
+
+    def update(self, state: Hash) -> None:
+        _update(state, self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels(Inputs):
+    """Images as bytes, divided by 255 batch by batch.
+
+    With `crop` a network sees squares of that side: their middle, or in training a place drawn for each image.
+    """
+
+    values: UInt8[Tensor, "example channel height width"]
+    crop: int | None = None
+
+    @property
+    def form(self) -> Form:
+        channels, height, width = self.values.shape[1:]
+        return Form(IMAGE, (channels, self.crop or height, self.crop or width))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: Rows) -> Pixels:
+        return Pixels(self.values[rows], self.crop)
+
+    def batch(self) -> Float32[Tensor, "example channel height width"]:
+        return fractions(self.values if self.crop is None else centre_crop(self.values, self.crop))
+
+    def varied(self, how: Augment, generator: torch.Generator) -> Float32[Tensor, "example channel height width"]:
+        values = self.values if self.crop is None else random_crop(self.values, self.crop, generator)
+        return augment(fractions(values), how, generator)
+
+    def update(self, state: Hash) -> None:
+        _update(state, self.values)
+        state.update(f"crop {self.crop}".encode())
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens(Inputs):
+    """Texts as token ids, filled up at their end; `segments` is 1 in the second sentence of a pair.
+
+    `batch` gives `input_ids`, `attention_mask` and, for pairs, `token_type_ids`, all of the same length each time;
+    in training a batch is as long as its longest text.
+    """
+
+    ids: Int32[Tensor, "example token"]
+    lengths: Int32[Tensor, " example"]
+    segments: UInt8[Tensor, "example token"] | None
+    vocabulary: int
+    padding: int
+
+    @property
+    def form(self) -> Form:
+        sentences = 1 if self.segments is None else 2
+        return Form(TEXT, (self.ids.shape[1],), self.vocabulary, self.padding, sentences)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: Rows) -> Tokens:
+        segments = None if self.segments is None else self.segments[rows]
+        return Tokens(self.ids[rows], self.lengths[rows], segments, self.vocabulary, self.padding)
+
+    def batch(self) -> dict[str, Tensor]:
+        return self._columns(self.ids.shape[1])
+
+    def varied(self, how: Augment, generator: torch.Generator) -> dict[str, Tensor]:
+        return self._columns(int(self.lengths.max()) if len(self) else 0)
+
+    def update(self, state: Hash) -> None:
+        for tensor in (self.ids, self.lengths, self.segments):
+            if tensor is not None:
+                _update(state, tensor)
+
+    def _columns(self, length: int) -> dict[str, Tensor]:
+        ids = self.ids[:, :length].long()
+        columns = {"input_ids": ids, "attention_mask": (torch.arange(length) < self.lengths[:, None]).long()}
+        if self.segments is not None:
+            columns["token_type_ids"] = self.segments[:, :length].long()
+        return columns
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Sentences, or pairs of them, before a tokenizer has made tokens of them."""
+
+    first: tuple[str, ...]
+    second: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.second is not None and len(self.first) != len(self.second):
+            raise DataError(f"pairs have two sentences; got {len(self.first)} first and {len(self.second)} second ones")
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def held(array: np.ndarray) -> Numbers | Pixels:
+    """Bytes as pixels, floats as numbers."""
+    values = torch.from_numpy(np.ascontiguousarray(array))
+    return Pixels(values) if values.dtype == torch.uint8 else Numbers(values)
+
+
+def join(parts: Sequence[Inputs | Texts]) -> Inputs | Texts:
+    """The inputs of several sets of one kind as one set."""
+    first = parts[0]
+    if isinstance(first, Texts):
+        seconds = [each.second for each in parts if isinstance(each, Texts) and each.second is not None]
+        pairs = tuple(chain(*seconds)) if seconds else None
+        return Texts(tuple(chain(*(each.first for each in parts if isinstance(each, Texts)))), pairs)
+    if isinstance(first, Pixels):
+        return Pixels(torch.cat([each.values for each in parts if isinstance(each, Pixels)]), first.crop)
+    if isinstance(first, Numbers):
+        return Numbers(torch.cat([each.values for each in parts if isinstance(each, Numbers)]))
+    raise TypeError(f"{type(first).__name__} cannot be joined")
+
+
+def fractions(pixels: UInt8[Tensor, "..."]) -> Float32[Tensor, "..."]:
+    """Bytes as fractions of 255."""
+    return pixels.float().div_(255)
+
+
+def digest(*parts: Inputs | bytes) -> str:
+    """Sixteen hexadecimal digits of inputs and bytes."""
+    state = sha256()
+    for part in parts:
+        part.update(state) if isinstance(part, Inputs) else state.update(part)
+    return state.hexdigest()[:16]
+
+
+def _update(state: Hash, tensor: Tensor) -> None:
+    state.update(str(tuple(tensor.shape)).encode())
+    state.update(tensor.contiguous().numpy().data)
