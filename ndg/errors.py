@@ -3,7 +3,7 @@
     NDGError
       UserError (exit 2)      ConfigError  DataError  LayerError  ShapeError  BitsError  GraphError
                               CheckpointError  RunNotFoundError  MissingPackageError  BudgetError
-      FailureError (exit 1)   StoreError  RenderError  OutputError  WorkerError
+      FailureError (exit 1)   StoreError  RenderError  OutputError  WorkerError  DownloadError
 
 A message states the rule, what was expected, what came, and the next step.
 """
@@ -84,6 +84,10 @@ class OutputError(FailureError):
 
 class WorkerError(FailureError):
     """A parallel worker gave no answer."""
+
+
+class DownloadError(FailureError):
+    """A server cannot be reached, or gives no whole file."""
 
 
 def nearest(word: str, valid: Iterable[str], limit: int = 3) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Int64
-
 from ndg.config import Data
-from ndg.data import arrays, cifar, digits, idx
+from ndg.data import arrays, cifar, cub, digits, folders, idx, pairs, sentences, tables, texts
 from ndg.data.examples import SPLITS, Batches, Examples, Pool, Splits, divide, split, take
 from ndg.data.inputs import Form, Texts
+from ndg.data.sources import SOURCES
 from ndg.data.tokenizer import Tokenizer
 from ndg.errors import DataError, nearest
 
@@ -59,14 +57,29 @@ class Dataset:
         ]
 
 
+FASHION_PLACES = (".", "fashion_mnist", "fashion_mnist_5class")
+CIFAR10_PLACES = (".", cifar.HOME10, f"cifar10/{cifar.HOME10}", "cifar10", f"cifar10_subset/{cifar.HOME10}")
 DATASETS: dict[str, Dataset] = {
     "digits": Dataset(digits.read),
+    "iris": Dataset(tables.iris),
+    "wine": Dataset(tables.wine),
+    "breast_cancer": Dataset(tables.breast_cancer),
     "arrays": Dataset(arrays.read, arrays.FILES),
+    "images": Dataset(folders.read, folders.FILES),
     "mnist": Dataset(idx.mnist, idx.FILES, (".", "mnist"), ("", idx.PACKED)),
     "mnist_even": Dataset(idx.mnist_even, idx.FILES, (".", "mnist"), ("", idx.PACKED)),
-    "fashion_mnist": Dataset(idx.fashion_mnist, idx.FILES, (".", "fashion_mnist"), ("", idx.PACKED)),
-    "cifar10": Dataset(cifar.cifar10, cifar.FILES10, (".", cifar.HOME10, f"cifar10/{cifar.HOME10}", "cifar10")),
+    "fashion_mnist": Dataset(idx.fashion_mnist, idx.FILES, FASHION_PLACES, ("", idx.PACKED)),
+    "cifar10": Dataset(cifar.cifar10, cifar.FILES10, CIFAR10_PLACES),
     "cifar100": Dataset(cifar.cifar100, cifar.FILES100, (".", cifar.HOME100, f"cifar100/{cifar.HOME100}", "cifar100")),
+    "cifar10_jpeg": Dataset(folders.cifar10_jpeg, folders.JPEG_FILES, (".", "cifar10_jpeg")),
+    "cub200": Dataset(cub.read, cub.FILES, (".", "cub200", cub.HOME, f"cub200/{cub.HOME}", "cub_200_2011_subset")),
+    "sst2": Dataset(sentences.sst2, sentences.SST2, (".", "sst2")),
+    "snli": Dataset(pairs.snli, pairs.SNLI, (".", "snli", "snli_1.0", "snli_sample")),
+    "allnli": Dataset(pairs.allnli, pairs.ALLNLI, (".", "allnli")),
+    "mqnli": Dataset(pairs.mqnli, pairs.MQNLI, (".", "mqnli")),
+    "sick": Dataset(pairs.sick, pairs.SICK, (".", "sick")),
+    "devign": Dataset(sentences.devign, sentences.DEVIGN, (".", "devign")),
+    "texts": Dataset(texts.read, texts.FILES, (".", "texts")),
 }
 
 
@@ -74,8 +87,8 @@ def load(config: Data, tokenizer: str | Path | None = None) -> Splits:
     """The train, validation and test examples of a data set; they depend on `config.seed` and on no other seed.
 
     A published data set keeps its publisher's validation and test sets, and the fraction for such a set is not used.
-    Texts become tokens by the tokenizer in the folder `tokenizer`, else in `config.tokenizer`, else by one that is
-    trained on the training texts.
+    Tables are standardised by their training rows. Texts become tokens by the tokenizer in the folder `tokenizer`, else
+    in `config.tokenizer`, else by one that is trained on the training texts.
 
     Raises DataError for an unknown data set, missing or damaged files, an empty split, and a class that a split lacks.
     """
@@ -86,15 +99,13 @@ def load(config: Data, tokenizer: str | Path | None = None) -> Splits:
     pool = dataset.read(folder, config)
     rows = divide(pool, config.validation, config.test, config.seed, config.limit)
     if not isinstance(pool.inputs, Texts):
-        return take(pool, rows)
-    texts, place = pool.inputs, tokenizer or config.tokenizer
-    words = Tokenizer.load(place) if place else Tokenizer.trained(_words(texts, rows["train"]), config.vocabulary)
-    return take(replace(pool, inputs=words.encode(texts, config.length)), rows, words)
-
-
-def _words(texts: Texts, rows: Int64[np.ndarray, " chosen"]) -> list[str]:
-    """The sentences of some examples."""
-    return [each[row] for each in (texts.first, texts.second) if each is not None for row in rows]
+        return take(tables.standardised(pool, rows["train"]), rows)
+    if place := tokenizer or config.tokenizer:
+        words = Tokenizer.load(place)
+    else:
+        training = pool.inputs[rows["train"]]
+        words = Tokenizer.trained(training.sentences, config.vocabulary, lower=not training.cased)
+    return take(pool, rows, words, config.length)
 
 
 def absent(config: Data) -> str | None:
@@ -104,16 +115,22 @@ def absent(config: Data) -> str | None:
     dataset = DATASETS[config.name]
     if not dataset.files:
         return None
-    needs = f"data set {config.name!r} needs a folder with {', '.join(dataset.files)}"
+    needs = f"data set {config.name!r} needs a folder with {_named(dataset.files)}"
     if packed := [suffix for suffix in dataset.suffixes if suffix]:
         needs += f" (or each with {' or '.join(packed)})"
     remedy = "set data.dir=FOLDER to where they lie"
     if len(dataset.places) > 1:
         remedy += f", or to the folder above {dataset.places[1]}"
+    if config.name in SOURCES and SOURCES[config.name].files:
+        remedy += f", or fetch them: ndg data get {config.name}"
     if config.dir is None:
         return f"{needs}; data.dir is not set; {remedy}"
     if not Path(config.dir).is_dir():
         return f"{needs}; there is no folder {config.dir!r}; {remedy}"
     home = dataset.home(Path(config.dir))
     missing = dataset.missing(home)
-    return f"{needs}; {str(home)!r} lacks {', '.join(missing)}; {remedy}" if missing else None
+    return f"{needs}; {str(home)!r} lacks {_named(missing)}; {remedy}" if missing else None
+
+
+def _named(files: Sequence[str]) -> str:
+    return ", ".join(files).replace("|", " or ")

@@ -152,14 +152,20 @@ def split(pool: Pool, validation: float, test: float, seed: int, limit: int | No
     return take(pool, divide(pool, validation, test, seed, limit))
 
 
-def take(pool: Pool, rows: dict[str, Int64[np.ndarray, " chosen"]], tokenizer: Tokenizer | None = None) -> Splits:
-    """The splits of these rows."""
-    if isinstance(pool.inputs, Texts):
-        raise DataError("texts become inputs by a tokenizer; got texts; use `ndg.data.load`")
+def take(
+    pool: Pool, rows: dict[str, Int64[np.ndarray, " chosen"]], tokenizer: Tokenizer | None = None, length: int = 0
+) -> Splits:
+    """The splits of these rows; texts as tokens of the tokenizer, at most `length` of each."""
     found = {}
     for name, chosen in rows.items():
         places = torch.from_numpy(chosen)
-        found[name] = Examples(pool.inputs[places], torch.from_numpy(pool.labels[chosen]), places)
+        if not isinstance(pool.inputs, Texts):
+            inputs = pool.inputs[places]
+        elif tokenizer is not None:
+            inputs = tokenizer.encode(pool.inputs[chosen], length)
+        else:
+            raise DataError("texts become inputs by a tokenizer; got texts; use `ndg.data.load`")
+        found[name] = Examples(inputs, torch.from_numpy(pool.labels[chosen]), places)
     return Splits(**found, class_names=pool.class_names, source=pool.source, tokenizer=tokenizer)
 
 

@@ -18,7 +18,11 @@ from ndg.data.examples import Pool
 from ndg.data.inputs import Inputs, Texts, held
 from ndg.errors import DataError
 
-FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+PAIRS = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+FILES = tuple("|".join(names) for names in zip(*PAIRS.values(), strict=True))
 PACKED = ".gz"
 SIZE = (28, 28)
 CLASSES = 10
@@ -92,11 +96,21 @@ def read_idx(path: Path, *size: int) -> UInt8[np.ndarray, "example ..."]:
 
 
 def _read(name: str, folder: Path | None, class_names: tuple[str, ...], modulus: int = CLASSES) -> Pool:
+    """The pairs of images and labels that lie in a folder; a copy may have only one of the two."""
     assert folder is not None
-    paths = [_path(folder, file) for file in FILES]
+    paths: list[Path] = []
     inputs: dict[str, Inputs | Texts] = {}
     classes = {}
-    for split, (images_path, labels_path) in {"train": paths[:2], "test": paths[2:]}.items():
+    for split, pair in PAIRS.items():
+        images_path, labels_path = (_path(folder, file) for file in pair)
+        if not images_path.exists() and not labels_path.exists():
+            continue
+        if missing := [path for path in (images_path, labels_path) if not path.exists()]:
+            raise DataError(
+                f"{folder} must hold both or none of {' and '.join(pair)}; it lacks {missing[0].name}; "
+                "copy it as well, or move the other away"
+            )
+        paths += [images_path, labels_path]
         images, labels = read_idx(images_path, *SIZE), read_idx(labels_path).astype(np.int64)
         published.check_labels(labels_path, labels, len(images), CLASSES)
         inputs[split], classes[split] = held(images[:, None]), labels % modulus

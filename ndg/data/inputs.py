@@ -7,7 +7,7 @@ takes a batch at a time. `batch` gives the same for the same examples each time;
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import chain
@@ -32,7 +32,8 @@ class Form:
     """What one input looks like to a network.
 
     `shape` is (channels, height, width) of an image, (features,) of a row of a table, (tokens,) of a text. A text has
-    tokens from 0 to `vocabulary - 1`, is filled up with `padding`, and has `sentences` parts (2: a pair).
+    tokens from 0 to `vocabulary - 1`, is filled up with `padding`, and has `sentences` parts that `token_type_ids` tell
+    apart (2: a pair; 1 as well for a pair whose tokenizer tells them apart by a separator alone).
     """
 
     kind: str
@@ -152,9 +153,10 @@ class Pixels(Inputs):
 
 @dataclass(frozen=True, eq=False)
 class Tokens(Inputs):
-    """Texts as token ids, filled up at their end; `segments` is 1 in the second sentence of a pair.
+    """Texts as token ids, filled up at their end; `segments` is 1 in the second sentence of a pair, and None where the
+    tokenizer does not mark it.
 
-    `batch` gives `input_ids`, `attention_mask` and, for pairs, `token_type_ids`, all of the same length each time;
+    `batch` gives `input_ids`, `attention_mask` and, with segments, `token_type_ids`, all of the same length each time;
     in training a batch is as long as its longest text.
     """
 
@@ -197,10 +199,11 @@ class Tokens(Inputs):
 
 @dataclass(frozen=True)
 class Texts:
-    """Sentences, or pairs of them, before a tokenizer has made tokens of them."""
+    """Sentences, or pairs of them, before a tokenizer has made tokens of them; `cased` where case has a meaning."""
 
     first: tuple[str, ...]
     second: tuple[str, ...] | None = None
+    cased: bool = False
 
     def __post_init__(self) -> None:
         if self.second is not None and len(self.first) != len(self.second):
@@ -209,10 +212,21 @@ class Texts:
     def __len__(self) -> int:
         return len(self.first)
 
+    def __getitem__(self, rows: Int64[np.ndarray, " chosen"]) -> Texts:
+        """Some of them, in the order of `rows`."""
+        chosen = rows.tolist()
+        second = None if self.second is None else tuple(self.second[row] for row in chosen)
+        return Texts(tuple(self.first[row] for row in chosen), second, self.cased)
+
+    @property
+    def sentences(self) -> Iterator[str]:
+        """All of them one by one: the first ones, then the second ones."""
+        return chain(self.first, self.second or ())
+
 
 def held(array: np.ndarray) -> Numbers | Pixels:
     """Bytes as pixels, floats as numbers."""
-    values = torch.from_numpy(np.ascontiguousarray(array))
+    values = torch.from_numpy(np.require(array, requirements=["C", "W"]))  # torch shares the memory
     return Pixels(values) if values.dtype == torch.uint8 else Numbers(values)
 
 
@@ -222,7 +236,7 @@ def join(parts: Sequence[Inputs | Texts]) -> Inputs | Texts:
     if isinstance(first, Texts):
         seconds = [each.second for each in parts if isinstance(each, Texts) and each.second is not None]
         pairs = tuple(chain(*seconds)) if seconds else None
-        return Texts(tuple(chain(*(each.first for each in parts if isinstance(each, Texts)))), pairs)
+        return Texts(tuple(chain(*(each.first for each in parts if isinstance(each, Texts)))), pairs, first.cased)
     if isinstance(first, Pixels):
         return Pixels(torch.cat([each.values for each in parts if isinstance(each, Pixels)]), first.crop)
     if isinstance(first, Numbers):

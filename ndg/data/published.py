@@ -40,6 +40,7 @@ MD5: dict[str, dict[str, str]] = {
         "train": "16019d7e3df5f24257cddd939b257f8d",
         "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
     },
+    "cub200": {"CUB_200_2011.tgz": "97eceeb196236b17998738112f37df78"},
 }
 
 
@@ -82,7 +83,7 @@ def pool(
 
 def origin(name: str, paths: Sequence[Path]) -> str:
     """Whether files are those that the publisher of a data set gave out, by their md5 sums; a clause for `source`."""
-    sums = {path: hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() for path in paths}
+    sums = {path: _md5(path) for path in paths}
     for path, found in sums.items():
         owners = [each for each, known in MD5.items() if found in known.values()]
         if owners and name not in owners:
@@ -96,6 +97,11 @@ def origin(name: str, paths: Sequence[Path]) -> str:
     if any(known[path.name] != found for path, found in sums.items()):
         return "not the publisher's files"
     return "the publisher's files" if len(sums) == len(known) else "part of the publisher's files"
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def check_labels(path: Path, labels: Int64[np.ndarray, " example"], images: int, classes: int) -> None:

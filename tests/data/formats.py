@@ -1,18 +1,14 @@
-"""Small files in the formats of the publishers, written byte by byte."""
-
-import gzip
-import io
-import pickle
-import struct
-from typing import ClassVar
+"""Small files with random content in the formats of the publishers."""
 
 import numpy as np
+
+from ndg.data.samples import writers
+from ndg.data.samples.writers import python2
 
 
 def idx(array):
     """An idx file of unsigned bytes."""
-    array = np.asarray(array, np.uint8)
-    return struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
+    return writers.idx(np.asarray(array, np.uint8))
 
 
 def write_idx(folder, train, test, packed=True, size=(28, 28), seed=0):
@@ -21,36 +17,14 @@ def write_idx(folder, train, test, packed=True, size=(28, 28), seed=0):
     rng = np.random.default_rng(seed)
     images = [rng.integers(0, 256, (len(labels), *size)).astype(np.uint8) for labels in (train, test)]
     for part, pixels, labels in zip(("train", "t10k"), images, (train, test), strict=True):
-        for name, content in (("images-idx3", pixels), ("labels-idx1", labels)):
-            raw = idx(content)
-            path = folder / f"{part}-{name}-ubyte{'.gz' if packed else ''}"
-            path.write_bytes(gzip.compress(raw) if packed else raw)
+        writers.write_pair(folder, part, pixels, np.asarray(labels, np.uint8), packed)
     return images
-
-
-class Python2(pickle._Pickler):
-    """Writes strings as Python 2 did, in which the publisher's files are pickled."""
-
-    dispatch: ClassVar = dict(pickle._Pickler.dispatch)
-
-    def save_string(self, text):
-        raw = text.encode("latin1") if isinstance(text, str) else text
-        self.write(pickle.BINSTRING + struct.pack("<i", len(raw)) + raw)
-
-    dispatch[str] = dispatch[bytes] = save_string
-
-
-def python2(value):
-    """A pickle as Python 2 with an old numpy wrote it."""
-    stream = io.BytesIO()
-    Python2(stream, 2).dump(value)
-    return stream.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
 
 
 def batch(labels, key="labels", seed=0, dump=python2):
     """A CIFAR batch with these labels and random pixels, and the pixels."""
     pixels = np.random.default_rng(seed).integers(0, 256, (len(labels), 3072)).astype(np.uint8)
-    return dump({"batch_label": "a batch", key: list(map(int, labels)), "data": pixels}), pixels
+    return writers.batch(pixels, list(map(int, labels)), key, dump), pixels
 
 
 def write_cifar10(folder, train, test, dump=python2):
@@ -72,3 +46,16 @@ def write_cifar100(folder, train, test):
     (folder / "meta").write_bytes(python2({"fine_label_names": [f"fine {number}" for number in range(100)]}))
     for name, labels in (("train", train), ("test", test)):
         (folder / name).write_bytes(batch(labels, "fine_labels")[0])
+
+
+def write_image(path, pixels, **options):
+    """A PNG or JPEG file, by its suffix, of bytes [height, width, 3] or [height, width]."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(pixels, np.uint8)).save(path, **options)
+
+
+def noise(*shape, seed=0):
+    """Random bytes."""
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)

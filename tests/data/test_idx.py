@@ -112,12 +112,31 @@ def test_labels_that_do_not_fit_the_images_or_the_classes_are_refused(tmp_path):
 
 
 def test_missing_files_are_named_with_the_places_where_they_may_lie(tmp_path):
-    needs = r"data set 'mnist' needs a folder with train-images-idx3-ubyte, .* \(or each with \.gz\); "
-    remedy = r"set data\.dir=FOLDER to where they lie, or to the folder above mnist$"
-    with pytest.raises(DataError, match=needs + r"data\.dir is not set; " + remedy):
+    needs = r"data set 'mnist' needs a folder with train-images-idx3-ubyte or t10k-.*, train-labels.* \(or each with "
+    remedy = r"set data\.dir=FOLDER to where they lie, or to the folder above mnist"
+    with pytest.raises(DataError, match=needs + r"\.gz\); data\.dir is not set; " + remedy):
         data.load(Data(name="mnist"))
     formats.write_idx(tmp_path / "mnist", TRAIN, TEST)
     assert data.absent(Data(name="mnist", dir=str(tmp_path))) is None
-    (tmp_path / "mnist" / "train-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DataError, match=needs + r"'.*/mnist' lacks train-labels-idx1-ubyte; " + remedy):
+    for part in ("train", "t10k"):
+        (tmp_path / "mnist" / f"{part}-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(DataError, match=needs + r".*; '.*/mnist' lacks train-labels-.*" + remedy):
+        data.load(Data(name="mnist", dir=str(tmp_path)))
+
+
+@pytest.mark.parametrize(("part", "split", "count"), [("train", "test", 30), ("t10k", "train", 200)])
+def test_a_copy_with_one_pair_of_files_is_divided_here_and_says_so(tmp_path, part, split, count):
+    formats.write_idx(tmp_path, TRAIN, TEST)
+    for name in ("images-idx3", "labels-idx1"):
+        (tmp_path / f"{part}-{name}-ubyte.gz").unlink()
+    splits = data.load(Data(name="fashion_mnist", dir=str(tmp_path), validation=1 / 3, test=1 / 3))
+    assert splits.source == f"fashion_mnist, {count} examples ({split} only), not the publisher's files"
+    assert sum(splits.sizes().values()) == count
+    assert splits.sizes()["test"] == 10 * round(count / 30)
+
+
+def test_images_without_their_labels_are_no_copy_without_them(tmp_path):
+    formats.write_idx(tmp_path, TRAIN, TEST)
+    (tmp_path / "train-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(DataError, match=r"both or none of train-images.*; it lacks train-labels-idx1-ubyte; copy it"):
         data.load(Data(name="mnist", dir=str(tmp_path)))

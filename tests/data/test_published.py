@@ -115,6 +115,13 @@ def test_real_part_of_fashion_mnist_says_so():
     assert splits.test.labels.bincount().tolist() == [206, 195, 193, 195, 211]
 
 
+def test_a_real_copy_of_fashion_mnist_with_one_pair_of_files_says_so():
+    splits = data.load(Data(name="fashion_mnist", dir=real("fashion_mnist_10class_500")))
+    assert splits.source == "fashion_mnist, 500 examples (test only), not the publisher's files"
+    counts = sum(splits[name].labels.bincount() for name in data.SPLITS)
+    assert counts.tolist() == [52, 50, 51, 43, 52, 48, 43, 58, 62, 41]
+
+
 def test_real_part_of_cifar10_says_so():
     splits = data.load(Data(name="cifar10", dir=real("cifar10_subset")))
     assert splits.source == "cifar10, 7,728 + 932 examples, not the publisher's files"

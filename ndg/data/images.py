@@ -1,0 +1,232 @@
+"""Images in JPEG and PNG files or archives: decoded once where all fit in memory, else a batch at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor
+
+from ndg.config import Data
+from ndg.data import archives
+from ndg.data.augment import Augment
+from ndg.data.inputs import IMAGE, Form, Hash, Inputs, Pixels, Rows
+from ndg.errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+HELD = 1 << 30
+"""Bytes of pixels that are kept in memory; more are decoded again whenever they are asked for."""
+
+PACKED = 8 << 30
+"""Bytes of encoded images of an archive that are kept in memory."""
+
+MOST_PIXELS = 64 << 20
+MOST_BYTES = 256 << 20
+WORKERS = min(8, os.cpu_count() or 1)
+CHUNK = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One encoded image: its name within the data set with `/` between the parts, where it lies, and its bytes.
+
+    `content` is None for a file, which is read anew each time.
+    """
+
+    name: str
+    place: Path
+    content: bytes | None = None
+
+    @property
+    def where(self) -> str:
+        return str(self.place) if self.content is None else f"{self.place} ({self.name})"
+
+    def read(self) -> bytes:
+        """The encoded bytes. Raises DataError where they cannot be read, or are too many for an image."""
+        if self.content is not None:
+            return self.content
+        try:
+            with self.place.open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+        except OSError as error:
+            raise DataError(f"{self.where} must be a file that can be read; {error}; copy it again") from error
+        if len(content) > MOST_BYTES:
+            raise DataError(f"{self.where} must be an image of at most {MOST_BYTES:,} bytes; got more; leave it out")
+        return content
+
+    def decode(self, channels: int, size: int | None = None) -> UInt8[np.ndarray, "{channels} height width"]:
+        """The pixels, in colour (3 channels) or grey (1), scaled bilinearly to a square of side `size`.
+
+        Raises DataError for bytes that are no whole JPEG or PNG image with 8 bits a channel, and for too many pixels.
+        """
+        from PIL import Image
+
+        with _opened(self) as image:
+            try:
+                image = image.convert("RGB" if channels == 3 else "L")
+            except Exception as error:  # Pillow raises what its decoders do
+                raise _damaged(self, error) from error
+        if size is not None and image.size != (size, size):
+            image = image.resize((size, size), Image.Resampling.BILINEAR)
+        values = np.asarray(image, np.uint8)
+        return np.ascontiguousarray(values.transpose(2, 0, 1) if channels == 3 else values[None])
+
+    def header(self) -> tuple[int, int, bool]:
+        """Height, width, and whether it is grey, without decoding it."""
+        with _opened(self) as image:
+            return image.height, image.width, image.mode in ("1", "L")
+
+
+@dataclass(frozen=True, eq=False)
+class Files(Inputs):
+    """Images that are decoded whenever a batch is asked for; the same pixels, crops and changes as `Pixels` of them.
+
+    All are scaled to `size`, or without it have the same `height` and `width`. Their digest reads names and encoded
+    bytes, not pixels.
+    """
+
+    images: tuple[Picture, ...]
+    channels: int
+    height: int
+    width: int
+    size: int | None = None
+    crop: int | None = None
+
+    @property
+    def form(self) -> Form:
+        return Form(IMAGE, (self.channels, self.crop or self.height, self.crop or self.width))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: Rows) -> Files:
+        chosen = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
+        images = tuple(self.images[row] for row in chosen)
+        return Files(images, self.channels, self.height, self.width, self.size, self.crop)
+
+    def batch(self) -> Float32[Tensor, "example channel height width"]:
+        return self.decoded().batch()
+
+    def varied(self, how: Augment, generator: torch.Generator) -> Float32[Tensor, "example channel height width"]:
+        return self.decoded().varied(how, generator)
+
+    def update(self, state: Hash) -> None:
+        state.update(f"{self.channels} {self.height} {self.width} {self.size} {self.crop}".encode())
+        for image in self.images:
+            content = image.read()
+            state.update(f"{image.name} {len(content)} ".encode() + sha256(content).digest())
+
+    def decoded(self) -> Pixels:
+        """The pixels of all of them, in memory."""
+        values = torch.empty((len(self), self.channels, self.height, self.width), dtype=torch.uint8)
+        rows = values.numpy()
+
+        def fill(start: int) -> None:
+            for row in range(start, min(start + CHUNK, len(self))):
+                pixels = self.images[row].decode(self.channels, self.size)
+                if pixels.shape != rows.shape[1:]:
+                    raise _unequal(self.images[row], pixels.shape[1:], self.images[0], rows.shape[2:])
+                rows[row] = pixels
+
+        starts = range(0, len(self), CHUNK)
+        with ThreadPoolExecutor(max(1, min(WORKERS, len(starts)))) as workers:
+            for _ in workers.map(fill, starts):
+                pass
+        return Pixels(values, self.crop)
+
+
+def pictures(images: Sequence[Picture], settings: Data, channels: int = 3, most: int | None = None) -> Inputs:
+    """The inputs that images are: `Pixels` where all take at most `most` bytes decoded (HELD unless given),
+    else `Files`.
+
+    They are scaled to `settings.size` and cut to `settings.crop`. Raises DataError for images of different sizes
+    without `size`, a crop that is larger than they are, and a damaged image where all are decoded.
+    """
+    size = settings.size
+    height, width = (size, size) if size is not None else images[0].header()[:2]
+    if settings.crop is not None and settings.crop > min(height, width):
+        raise DataError(
+            f"data.crop must be at most the side of the images; got {settings.crop} for {height} x {width} pixels of "
+            f"{images[0].where}; lower data.crop or set data.size"
+        )
+    files = Files(tuple(images), channels, height, width, size, settings.crop)
+    if len(images) * channels * height * width <= (HELD if most is None else most):
+        return files.decoded()
+    if size is None:
+        for image in images:
+            if (found := image.header()[:2]) != (height, width):
+                raise _unequal(image, found, images[0], (height, width))
+    return files
+
+
+def grey(images: Sequence[Picture]) -> bool:
+    """Whether no image has colours; it looks at headers, and no further than the first that has."""
+    return all(image.header()[2] for image in images)
+
+
+def gathered(place: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Picture]:
+    """The images below a folder or in an archive, sorted by name; files whose names begin with a dot are left out.
+
+    Links to folders are not followed. An archive is read whole: its encoded images stay in memory. Raises DataError
+    for an archive that is damaged or not safe, or too large to be kept in memory.
+    """
+    found = []
+    if place.is_dir():
+        for above, _, names in os.walk(place):
+            found += [path for name in names if (path := Path(above, name)).suffix.lower() in suffixes]
+        images = [Picture(path.relative_to(place).as_posix(), path) for path in found]
+    else:
+        images, total = [], 0
+        for name, content in archives.members(place, suffixes):
+            images.append(Picture(name.as_posix(), place, content))
+            total += len(content)
+            if total > PACKED:
+                raise DataError(
+                    f"{place} must hold at most {PACKED:,} bytes of images to be read as an archive; got more; "
+                    "unpack it and set data.dir to the folder"
+                )
+    shown = [image for image in images if not any(part.startswith(".") for part in image.name.split("/"))]
+    return sorted(shown, key=lambda image: image.name)
+
+
+def _opened(picture: Picture) -> Any:
+    """A Pillow image of which the header has been read."""
+    from PIL import Image
+
+    try:
+        image = Image.open(BytesIO(picture.read()), formats=("JPEG", "PNG"))
+    except DataError:
+        raise
+    except Exception as error:
+        raise _damaged(picture, error) from error
+    if image.width * image.height > MOST_PIXELS:
+        raise DataError(
+            f"{picture.where} must have at most {MOST_PIXELS:,} pixels; got {image.width} x {image.height}; "
+            "leave it out"
+        )
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        raise DataError(f"{picture.where} must have 8 bits a channel; got mode {image.mode}; save it as such")
+    return image
+
+
+def _damaged(picture: Picture, error: Exception) -> DataError:
+    said = str(error).partition(" <_io")[0] or type(error).__name__
+    return DataError(f"{picture.where} must be a whole JPEG or PNG image; {said}; copy it again or leave it out")
+
+
+def _unequal(image: Picture, found: Sequence[int], first: Picture, expected: Sequence[int]) -> DataError:
+    (height, width), (high, wide) = found, expected
+    return DataError(
+        f"images must have the same size; {image.where} has {height} x {width} pixels, {first.where} {high} x {wide}; "
+        "set data.size to scale them"
+    )

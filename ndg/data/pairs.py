@@ -1,0 +1,133 @@
+"""Pairs of sentences, of which the first entails the second, contradicts it, or neither: SNLI, AllNLI, MQNLI, SICK."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from ndg.config import Data
+from ndg.data import parts, rows
+from ndg.data.examples import SPLITS, Pool
+from ndg.data.parts import Part
+from ndg.data.rows import Row
+from ndg.errors import DataError
+
+CLASSES = ("entailment", "neutral", "contradiction")
+NUMBERS = {name: number for number, name in enumerate(CLASSES)}
+NO_MAJORITY = "-"
+COLUMNS = ("sentence1", "sentence2", "gold_label")
+
+SNLI_FILES = {"train": "snli_1.0_train.jsonl", "validation": "snli_1.0_dev.jsonl", "test": "snli_1.0_test.jsonl"}
+SNLI = ("|".join(SNLI_FILES.values()),)
+
+ALLNLI_FILES = ("AllNLI.tsv.gz", "AllNLI.tsv")
+ALLNLI_COLUMNS = ("split", "dataset", "filename", "sentence1", "sentence2", "label")
+MULTINLI_FILES = {
+    "train": "multinli_1.0_train.jsonl",
+    "validation": "multinli_1.0_dev_matched.jsonl",
+    "test": "multinli_1.0_dev_mismatched.jsonl",
+}
+ALLNLI = ("|".join((*ALLNLI_FILES, MULTINLI_FILES["train"])),)
+
+MQNLI_FILES = {
+    "train": ("train.jsonl", "mqnli.train.txt", "multiplyquantified.train"),
+    "validation": ("dev.jsonl", "mqnli.dev.txt", "multiplyquantified.val"),
+    "test": ("test.jsonl", "mqnli.test.txt", "multiplyquantified.test"),
+}
+MQNLI = ("|".join(MQNLI_FILES["train"]),)
+
+SICK_FILES = {"train": "SICK_train.txt", "validation": "SICK_trial.txt", "test": "SICK_test_annotated.txt"}
+SICK = tuple(SICK_FILES.values())
+SICK_COLUMNS = ("pair_ID", "sentence_A", "sentence_B", "relatedness_score", "entailment_judgment")
+
+
+def snli(folder: Path | None, settings: Data) -> Pool:
+    """Pairs that people wrote about captions of photographs (Bowman et al. 2015); any of the three files.
+
+    Pairs on whose label no majority agreed ("-") are left out.
+    """
+    assert folder is not None
+    paths = parts.present(folder, SNLI_FILES)
+    columns = (*COLUMNS, "pairID")
+    found = {split: _collect(rows.unique(rows.objects(path, columns), "pairID")) for split, path in paths.items()}
+    return parts.assemble("snli", found, CLASSES, list(paths.values()))
+
+
+def allnli(folder: Path | None, settings: Data) -> Pool:
+    """SNLI and MultiNLI (Williams et al. 2018) together, as sentence-transformers publishes them in one file.
+
+    The files of both corpora, side by side, are read as well; as there, the matched pairs of MultiNLI are for
+    validation and the mismatched ones for the test.
+    """
+    assert folder is not None
+    whole = next((folder / name for name in ALLNLI_FILES if (folder / name).is_file()), None)
+    if whole is not None:
+        return parts.assemble("allnli", _one_file(whole), CLASSES, [whole])
+    corpora = [parts.present(folder, files) for files in (SNLI_FILES, MULTINLI_FILES)]
+    if "train" not in corpora[0]:
+        raise DataError(
+            f"AllNLI must be {ALLNLI_FILES[0]}, or SNLI and MultiNLI side by side; {folder} has "
+            f"{MULTINLI_FILES['train']} without {SNLI_FILES['train']}; copy that as well"
+        )
+    found = {}
+    for split in SPLITS:
+        if chosen := [paths[split] for paths in corpora if split in paths]:
+            found[split] = _collect(chain.from_iterable(rows.objects(path, COLUMNS) for path in chosen))
+    return parts.assemble("allnli", found, CLASSES, [path for paths in corpora for path in paths.values()])
+
+
+def mqnli(folder: Path | None, settings: Data) -> Pool:
+    """Pairs of sentences with several quantifiers, whose labels follow from logic (Geiger et al. 2019).
+
+    The authors publish a program and no files. It writes `multiplyquantified.train`, `.val` and `.test`, each line a
+    JSON object with `sentence1`, `sentence2` and `gold_label`, of as many rows as asked for; later code of theirs reads
+    such files as `mqnli.train.txt`, `.dev.txt` and `.test.txt`. `train.jsonl`, `dev.jsonl` and `test.jsonl` are read
+    too. Each sentence has nine words; `emptystring` stands where a place, as that of an adverb, is empty. The labels
+    that the program gives to compound sentences (`entails`, `permits`, `contradicts`) count as the same classes.
+    """
+    assert folder is not None
+    paths: dict[str, Path] = {}
+    for split, names in MQNLI_FILES.items():
+        if path := next((folder / name for name in names if (folder / name).is_file()), None):
+            paths[split] = path
+    numbers = NUMBERS | {"entails": 0, "permits": 1, "contradicts": 2}
+    found = {split: parts.collect(rows.objects(path, COLUMNS), COLUMNS, numbers) for split, path in paths.items()}
+    return parts.assemble("mqnli", found, CLASSES, list(paths.values()))
+
+
+def sick(folder: Path | None, settings: Data) -> Pool:
+    """Pairs about captions of photographs and videos (Marelli et al. 2014), with the publisher's three sets."""
+    assert folder is not None
+    _, first, second, _, label = SICK_COLUMNS
+    numbers = {name.upper(): number for name, number in NUMBERS.items()}
+    paths = {split: folder / file for split, file in SICK_FILES.items()}
+    found = {
+        split: parts.collect(
+            rows.unique(rows.tabbed(path, SICK_COLUMNS), SICK_COLUMNS[0]), (first, second, label), numbers
+        )
+        for split, path in paths.items()
+    }
+    return parts.assemble("sick", found, CLASSES, list(paths.values()))
+
+
+def _collect(read: Iterator[Row]) -> Part:
+    return parts.collect(read, COLUMNS, NUMBERS, without=NO_MAJORITY)
+
+
+def _one_file(path: Path) -> dict[str, Part]:
+    """The splits of AllNLI, whose rows may come in any order."""
+    known = dict(zip(("train", "dev", "test"), range(len(SPLITS)), strict=True))
+    places: list[int] = []
+
+    def placed() -> Iterator[Row]:
+        for row in rows.tabbed(path, ALLNLI_COLUMNS):
+            places.append(row.label("split", known))
+            yield row
+
+    whole = parts.collect(placed(), ("sentence1", "sentence2", "label"), NUMBERS)
+    number = np.array(places, np.int8)
+    chosen = {split: np.flatnonzero(number == place) for place, split in enumerate(SPLITS)}
+    return {split: whole[chosen[split]] for split in SPLITS if len(chosen[split])}

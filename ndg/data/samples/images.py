@@ -1,0 +1,123 @@
+"""Small files of made-up images in the publishers' formats: a smooth pattern for each class, in noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from ndg import atomic, seeds
+from ndg.data.samples import writers
+
+CLASSES10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+BIRDS = 200
+GRID = 4
+"""Sides of the grid of numbers between which a pattern is smooth."""
+
+
+def write_idx(folder: Path, seed: int) -> None:
+    """The four files of MNIST, 200 + 40 images of each of ten classes."""
+    for part, each in (("train", 200), ("t10k", 40)):
+        images, labels = _shuffled(seed, part, 10, each, (28, 28, 1))
+        writers.write_pair(folder, part, images[..., 0], labels)
+
+
+def write_cifar10(folder: Path, seed: int) -> None:
+    """The seven files of CIFAR-10, 100 + 20 images of each class."""
+    images, labels = _shuffled(seed, "train", 10, 100, (32, 32, 3))
+    for number, rows in enumerate(np.split(np.arange(len(labels)), 5), 1):
+        _batch(folder / f"data_batch_{number}", images[rows], labels[rows], "labels")
+    _batch(folder / "test_batch", *_shuffled(seed, "test", 10, 20, (32, 32, 3)), "labels")
+    meta = {"num_cases_per_batch": 200, "label_names": list(CLASSES10), "num_vis": 3072}
+    atomic.write(folder / "batches.meta", writers.python2(meta))
+
+
+def write_cifar100(folder: Path, seed: int) -> None:
+    """The three files of CIFAR-100, 20 + 5 images of each class."""
+    for name, each in (("train", 20), ("test", 5)):
+        _batch(folder / name, *_shuffled(seed, name, 100, each, (32, 32, 3)), "fine_labels")
+    names = [f"kind {number:02}" for number in range(100)]
+    atomic.write(folder / "meta", writers.python2({"fine_label_names": names}))
+
+
+def write_cifar10_jpeg(folder: Path, seed: int) -> None:
+    """The folders of CIFAR-10 as JPEG, 40 + 10 images of each class."""
+    part = folder / ".CIFAR-10-images.part"
+    for name, each in (("train", 40), ("test", 10)):
+        _folders(part / name, seed, name, CLASSES10, each, 32, ".jpg")
+    part.rename(folder / "CIFAR-10-images")
+
+
+def write_cub200(folder: Path, seed: int) -> None:
+    """The folder of CUB-200-2011, 8 + 2 images of 64 x 64 pixels of each of 200 classes, so that a tenth of the
+    training images of a class is one."""
+    names = tuple(f"{number:03}.Bird_{number:03}" for number in range(1, BIRDS + 1))
+    home = folder / "CUB_200_2011"
+    paths = _folders(home / "images", seed, "birds", names, 10, 64, ".jpg")
+    lists = {
+        "classes.txt": names,
+        "image_class_labels.txt": [names.index(path.parent.name) + 1 for path in paths],
+        "train_test_split.txt": [int(number % 10 < 8) for number in range(len(paths))],
+        "images.txt": [path.relative_to(home / "images").as_posix() for path in paths],
+    }
+    for name, values in lists.items():
+        atomic.write(home / name, "".join(f"{number} {value}\n" for number, value in enumerate(values, 1)))
+
+
+def write_images(folder: Path, seed: int) -> None:
+    """Folders of splits and classes, 40 + 10 PNG images of 16 x 16 pixels of each of three classes."""
+    for name, each in (("train", 40), ("test", 10)):
+        _folders(folder / name, seed, name, ("first", "second", "third"), each, 16, ".png")
+
+
+def drawn(
+    seed: int, part: str, label: int, count: int, size: tuple[int, int, int]
+) -> UInt8[np.ndarray, "example height width channel"]:
+    """Images of a class in some part: its pattern, which depends on the seed and the class alone, in noise."""
+    height, width, channels = size
+    grid = seeds.generator(seed, "pattern", label).uniform(-1, 1, (GRID, GRID, channels))
+    weights = [_weights(length) for length in (height, width)]
+    pattern = np.einsum("ya,xb,abc->yxc", *weights, grid)
+    noise = seeds.generator(seed, "noise", part, label).normal(0, 30, (count, *size))
+    return np.clip(128 + 90 * pattern + noise, 0, 255).astype(np.uint8)
+
+
+def _weights(length: int) -> np.ndarray:
+    """How much each point of the grid counts at each place, in proportion to its nearness: [place, point]."""
+    places = np.linspace(0, GRID - 1, length)[:, None]
+    return np.clip(1 - np.abs(places - np.arange(GRID)), 0, 1)
+
+
+def _shuffled(
+    seed: int, part: str, classes: int, each: int, size: tuple[int, int, int]
+) -> tuple[UInt8[np.ndarray, "example height width channel"], UInt8[np.ndarray, " example"]]:
+    images = np.concatenate([drawn(seed, part, label, each, size) for label in range(classes)])
+    order = seeds.generator(seed, "order", part).permutation(len(images))
+    return images[order], np.repeat(np.arange(classes, dtype=np.uint8), each)[order]
+
+
+def _batch(
+    path: Path,
+    images: UInt8[np.ndarray, "example height width channel"],
+    labels: UInt8[np.ndarray, " example"],
+    key: str,
+) -> None:
+    pixels = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+    atomic.write(path, writers.batch(np.ascontiguousarray(pixels), labels.tolist(), key))
+
+
+def _folders(
+    folder: Path, seed: int, part: str, names: tuple[str, ...], each: int, side: int, suffix: str
+) -> list[Path]:
+    """The files written, one folder for each class."""
+    from PIL import Image
+
+    paths = []
+    for label, name in enumerate(names):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number, pixels in enumerate(drawn(seed, part, label, each, (side, side, 3))):
+            path = folder / name / f"{number:04}{suffix}"
+            Image.fromarray(pixels).save(path)
+            paths.append(path)
+    return paths

@@ -1,0 +1,64 @@
+"""SST-2, sentences that praise or blame, and Devign, functions of C that are vulnerable or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ndg.config import Data
+from ndg.data import parts, rows
+from ndg.data.examples import Pool
+from ndg.data.parts import Part
+
+SST2 = ("train.tsv", "dev.tsv")
+SST2_FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
+SST2_COLUMNS = ("sentence", "label")
+UNLABELLED = ("index", "sentence")
+FEELINGS = ("negative", "positive")
+
+DEVIGN_FILES = {"train": "train.jsonl", "validation": "valid.jsonl", "test": "test.jsonl"}
+DEVIGN = ("|".join(DEVIGN_FILES.values()),)
+DEVIGN_COLUMNS = ("func", "target")
+VULNERABLE = ("non-vulnerable", "vulnerable")
+
+
+def sst2(folder: Path | None, settings: Data) -> Pool:
+    """Whole sentences of film reviews (Socher et al. 2013), lower case, with the publisher's three sets.
+
+    The files have a sentence, a tab and 0 or 1 in each line. Those of GLUE (Wang et al. 2018) are read as well: they
+    begin with a header, hold phrases too, and their test set has no labels, so that one is drawn from the training set.
+    """
+    assert folder is not None
+    found: dict[str, Part] = {}
+    notes, glue = [], False
+    classes = {str(label): label for label in range(len(FEELINGS))}
+    paths = parts.present(folder, SST2_FILES)
+    for split, path in list(paths.items()):
+        first = next(rows.lines(path), "")
+        if split == "test" and first == "\t".join(UNLABELLED):
+            del paths[split]
+        else:
+            header = first == "\t".join(SST2_COLUMNS)
+            found[split] = parts.collect(rows.tabbed(path, SST2_COLUMNS, header), SST2_COLUMNS, classes)
+            glue = glue or header
+    if glue:
+        notes.append("in the layout of GLUE")
+    if "test" not in found:
+        notes.append("no labelled test set of the publisher")
+    return parts.assemble("sst2", found, FEELINGS, list(paths.values()), *notes)
+
+
+def devign(folder: Path | None, settings: Data) -> Pool:
+    """Functions of FFmpeg and QEMU (Zhou et al. 2019), as CodeXGLUE divides them (Lu et al. 2021); any of its files.
+
+    A line is a JSON object with `func`, `target` (1: vulnerable) and `idx`. Their case is kept.
+    """
+    assert folder is not None
+    classes = {str(label): label for label in range(len(VULNERABLE))}
+    paths = parts.present(folder, DEVIGN_FILES)
+    found = {
+        split: parts.collect(
+            rows.unique(rows.objects(path, (*DEVIGN_COLUMNS, "idx")), "idx"), DEVIGN_COLUMNS, classes, cased=True
+        )
+        for split, path in paths.items()
+    }
+    return parts.assemble("devign", found, VULNERABLE, list(paths.values()))

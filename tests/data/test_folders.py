@@ -1,0 +1,137 @@
+"""Image folders with and without splits, and CIFAR-10 as JPEG."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from ndg import data
+from ndg.config import Data
+from ndg.data import images
+from ndg.data.samples import SAMPLES
+from ndg.errors import DataError
+from tests.data import formats
+from tests.data.test_published import real
+
+
+def fill(folder, counts, shape=(6, 6, 3), first=0):
+    """So many images in each of these folders; the mean of each image is a number of its own."""
+    for place, (name, count) in enumerate(counts.items()):
+        for number in range(count):
+            value = (first + 16 * place + number) % 256
+            formats.write_image(folder / name / f"{number:02}.png", np.full(shape, value))
+
+
+def load(folder, **settings):
+    return data.load(Data(name="images", dir=str(folder), **settings))
+
+
+def test_classes_alone_are_divided_here(tmp_path):
+    fill(tmp_path, {"dog": 10, "cat": 10})
+    splits = load(tmp_path)
+    assert splits.class_names == ("cat", "dog")
+    assert splits.sizes() == {"train": 14, "validation": 2, "test": 4}
+    assert splits.source == f"images of {tmp_path}, 20 examples"
+    values = np.array([*range(16, 26), *range(10)])  # cats were written after dogs
+    for name in data.SPLITS:
+        part = splits[name]
+        assert (part.inputs.values[:, 0, 0, 0].numpy() == values[part.indices]).all()
+        assert part.labels.tolist() == (part.indices >= 10).long().tolist()
+
+
+@pytest.mark.parametrize("validation", ["validation", "valid", "val", None])
+def test_folders_of_splits_are_kept(tmp_path, validation):
+    parts = {"train": 10, "test": 3} | ({validation: 2} if validation else {})
+    fill(tmp_path, {f"{part}/{name}": count for part, count in parts.items() for name in ("a", "b")})
+    (tmp_path / "train" / "a" / "deeper").mkdir()
+    formats.write_image(tmp_path / "train" / "a" / "deeper" / "x.png", np.full((6, 6, 3), 7))
+    splits = load(tmp_path, validation=0.2, test=0.9)
+    kept = 0 if validation else 4
+    assert splits.sizes() == {"train": 21 - kept, "validation": 4, "test": 6}
+    assert splits.source.endswith("21 + 4 + 6 examples" if validation else "21 + 6 examples")
+
+
+def test_training_images_alone_are_divided(tmp_path):
+    fill(tmp_path, {"train/a": 10, "train/b": 10})
+    assert load(tmp_path).sizes() == {"train": 14, "validation": 2, "test": 4}
+
+
+def test_grey_images_have_one_channel_and_size_and_crop_apply(tmp_path):
+    fill(tmp_path, {"a": 10, "b": 10}, (6, 6))
+    assert load(tmp_path).form.shape == (1, 6, 6)
+    assert load(tmp_path, size=12, crop=8).form.shape == (1, 8, 8)
+    assert load(tmp_path, size=12, crop=8).train.inputs.values.shape[2:] == (12, 12)
+    formats.write_image(tmp_path / "a" / "x.png", np.zeros((6, 6, 3)))
+    assert load(tmp_path).form.shape == (3, 6, 6)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ({"train/a/x.png": 1, "a/x.png": 1}, r"folders of splits \(train.*or of classes, not both; got a beside train"),
+        ({"x.png": 1, "a/x.png": 1}, r"must lie in a folder named by its class; .*x\.png lies beside them"),
+        ({"train/x.png": 1, "test/a/x.png": 1}, r"must lie in a folder named by its class; .*train/x\.png lies beside"),
+        ({"a/x.gif": 0, "b/x.png": 1}, r"folders of classes with images \(\.jpg, .*\) in them; got none in a; add"),
+        ({"train/a/x.gif": 0, "train/b/x.png": 1}, r"in them; got none in train/a; add"),
+        ({"notes.txt": 0}, r"folders of classes with images.*got no image; add images or set another data\.dir"),
+        ({".hidden": 0}, r"got no image"),
+        ({"train/a/x.png": 1, "test/b/x.png": 1}, r"class 'b' never does|class 'a' never does"),
+    ],
+)
+def test_a_layout_that_is_neither_is_refused(tmp_path, made, message):
+    for name, whole in made.items():
+        if whole:
+            formats.write_image(tmp_path / name, formats.noise(4, 4, 3))
+        else:
+            (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+            (tmp_path / name).touch()
+    with pytest.raises(DataError, match=message):
+        load(tmp_path)
+
+
+def test_an_empty_folder_is_absent(tmp_path):
+    with pytest.raises(DataError, match=r"data set 'images' needs a folder with .*lacks"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("place", [".", "cifar10_jpeg"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_cifar10_as_jpeg_is_read_from_folder_or_archive_and_says_that_it_is_lossy(tmp_path, packed, place):
+    home = tmp_path / place
+    home.mkdir(exist_ok=True)
+    SAMPLES["cifar10_jpeg"](home, 0)
+    first = data.load(Data(name="cifar10_jpeg", dir=str(tmp_path)))
+    if packed:
+        shutil.make_archive(str(home / "CIFAR-10-images"), "gztar", home, "CIFAR-10-images")
+        shutil.rmtree(home / "CIFAR-10-images")
+    splits = data.load(Data(name="cifar10_jpeg", dir=str(tmp_path)))
+    assert splits.digest == first.digest
+    assert splits.source == (
+        "cifar10_jpeg, 400 + 100 examples, lossy JPEG copies, not the publisher's files, "
+        "not the whole release (400 of 50,000 train images; 100 of 10,000 test images)"
+    )
+
+
+def test_a_copy_of_cifar10_without_a_class_says_so_and_other_classes_are_refused(tmp_path):
+    SAMPLES["cifar10_jpeg"](tmp_path, 0)
+    for part in ("train", "test"):
+        shutil.rmtree(tmp_path / "CIFAR-10-images" / part / "cat")
+    splits = data.load(Data(name="cifar10_jpeg", dir=str(tmp_path)))
+    assert splits.classes == 9
+    assert splits.source.endswith("; 90 of 10,000 test images), without cat")
+    (tmp_path / "CIFAR-10-images" / "test" / "dog").rename(tmp_path / "CIFAR-10-images" / "test" / "tiger")
+    with pytest.raises(DataError, match=r"the classes of CIFAR-10 \(airplane.*\); got .* set data\.name=images"):
+        data.load(Data(name="cifar10_jpeg", dir=str(tmp_path)))
+
+
+def test_real_cifar10_as_jpeg_is_whole(monkeypatch):
+    monkeypatch.setattr(images, "HELD", 0)  # checked types make decoding slow: a part is enough here
+    splits = data.load(Data(name="cifar10_jpeg", dir=real("cifar10_jpeg")))
+    assert splits.source == "cifar10_jpeg, 50,000 + 10,000 examples, lossy JPEG copies, not the publisher's files"
+    assert splits.sizes() == {"train": 45000, "validation": 5000, "test": 10000}
+    assert splits.test.labels.bincount().tolist() == [1000] * 10
+    assert splits.class_names[:3] == ("airplane", "automobile", "bird")
+    assert splits.form.shape == (3, 32, 32)
+    means = splits.test.inputs[::10].batch().mean((0, 2, 3))
+    assert torch.allclose(means, torch.tensor([0.494, 0.485, 0.450]), atol=0.02)  # of CIFAR-10's test images

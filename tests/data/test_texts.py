@@ -1,0 +1,253 @@
+"""Sentences, programs and texts of one's own: what is read, what is refused, and which tokens they become."""
+
+import csv
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ndg import data
+from ndg.config import Data
+from ndg.data import rows
+from ndg.errors import DataError
+from tests.data.written import counts, dumped, pair, put, read, real
+
+SST2 = ["a fine film\t1", 'a "dull" one , really\t0']
+
+
+def test_sst2_is_read_without_header_and_without_quoting(tmp_path):
+    put(tmp_path, train__tsv=SST2, dev__tsv=SST2[:1], test__tsv="\n".join(SST2[::-1]))
+    pool = read("sst2", tmp_path)
+    assert pool.inputs.first == ("a fine film", 'a "dull" one , really', "a fine film", SST2[1][:-2], "a fine film")
+    assert pool.inputs.second is None
+    assert not pool.inputs.cased
+    assert pool.labels.tolist() == [1, 0, 1, 0, 1]
+    assert pool.parts.tolist() == [0, 0, 1, 2, 2]
+    assert pool.class_names == ("negative", "positive")
+    assert pool.source == "sst2, 2 + 1 + 2 examples, in files that have no published sum"
+
+
+def test_sst2_of_glue_has_headers_and_no_labelled_test_set(tmp_path):
+    header = "sentence\tlabel"
+    put(tmp_path, train__tsv=[header, *SST2], dev__tsv=[header, *SST2], test__tsv=["index\tsentence", "0\tgood"])
+    pool = read("sst2", tmp_path)
+    assert pool.labels.tolist() == [1, 0, 1, 0]
+    assert pool.parts.tolist() == [0, 0, 1, 1]
+    assert pool.source == (
+        "sst2, 2 + 2 examples, in files that have no published sum, in the layout of GLUE, "
+        "no labelled test set of the publisher"
+    )
+    (tmp_path / "test.tsv").unlink()
+    assert read("sst2", tmp_path).source == pool.source
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"no label", r"line 3 must have 2 columns with tabs between \(sentence, label\); got 1; copy the file again"),
+        (b"a\tb\t1", r"line 3 must have 2 columns.*got 3"),
+        (b"", r"line 3 must have 2 columns.*got 1"),
+        (
+            b"good\t2",
+            r"line 3 must have a class as 'label'; got '2'; there is: 0, 1; correct that row, or set data",
+        ),
+        (b" \t1", r"line 3 must have a text as 'sentence'; got an empty one; correct or leave out that row"),
+        (b"caf\xe9\t1", r"line 3 must be UTF-8; .* at byte 3; convert the file to UTF-8"),
+        (b"a" * (rows.LONGEST + 1), r"line 3 must have at most 4,194,304 bytes; got more"),
+    ],
+)
+def test_a_damaged_line_of_sst2_is_named(tmp_path, line, message):
+    put(tmp_path, train__tsv="\n".join(SST2).encode() + b"\n" + line + b"\n", dev__tsv=SST2)
+    with pytest.raises(DataError, match=r"train\.tsv, " + message):
+        read("sst2", tmp_path)
+
+
+def test_an_empty_set_is_refused(tmp_path):
+    put(tmp_path, train__tsv="", dev__tsv=SST2)
+    with pytest.raises(DataError, match=r"the train split must hold examples; it is empty.*train\.tsv"):
+        read("sst2", tmp_path)
+
+
+def function(number, target=0, **more):
+    text = f"int F{number}(void)\n{{\n}}\n"
+    return {"project": "qemu", "commit_id": "0" * 40, "target": target, "func": text, "idx": number, **more}
+
+
+def test_devign_keeps_case_and_divides_a_test_set_alone(tmp_path):
+    put(tmp_path, test__jsonl=dumped(*(function(number, number % 2) for number in range(40))))
+    pool = read("devign", tmp_path)
+    assert pool.inputs.cased
+    assert pool.inputs.first[7] == "int F7(void)\n{\n}\n"
+    assert pool.labels.tolist() == [0, 1] * 20
+    assert pool.parts is None
+    assert pool.source == (
+        "devign, 40 examples (test only), in files that have no published sum, not the whole release (no train set; "
+        "no validation set; 40 of 2,732 test rows), divided here, not comparable with published figures"
+    )
+    splits = data.load(Data(name="devign", dir=str(tmp_path), length=16, vocabulary=300))
+    assert splits.tokenizer.decode(splits.train.inputs.ids[0].tolist()).startswith("int F")
+    put(tmp_path, train__jsonl=dumped(function(1, 1), function(2)), valid__jsonl=dumped(function(3)))
+    assert read("devign", tmp_path).parts.tolist() == [0, 0, 1] + [2] * 40
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (function(1, 2), r"line 2 must have a class as 'target'; got '2'; there is: 0, 1"),
+        (function(1, True), r"line 2 must have a class as 'target'; got 'True'"),
+        (function(1, func=None), r"line 2 must have a text as 'func'; got NoneType"),
+        (function(0), r"line 2 must have its own idx; got '0', as line 1 has"),
+        (pair("neutral"), r"line 2 must be a JSON object with the fields func, target, idx; got gold_label, sentence1"),
+    ],
+)
+def test_a_damaged_line_of_devign_is_named(tmp_path, row, message):
+    put(tmp_path, train__jsonl=dumped(function(0), row))
+    with pytest.raises(DataError, match=r"train\.jsonl, " + message):
+        read("devign", tmp_path)
+
+
+def test_texts_are_any_columns_of_a_csv(tmp_path):
+    table = '\ufeffid,label,text\n1,zoo,"A lion, ""Leo"",\nroars."\n\n2,art,Blue and red.\n3,zoo,An owl.\n'
+    put(tmp_path, texts__csv=table)
+    pool = read("texts", tmp_path)
+    assert pool.inputs.first == ('A lion, "Leo",\nroars.', "Blue and red.", "An owl.")
+    assert pool.class_names == ("art", "zoo")
+    assert pool.labels.tolist() == [1, 0, 1]
+    assert pool.parts is None
+    assert pool.source == f"{tmp_path}, 3 texts"
+
+
+ANY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff"), max_size=30)
+
+
+@given(st.lists(st.tuples(ANY.filter(str.strip), st.sampled_from(["x", "y, z", '"'])), min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_whatever_a_csv_writer_writes_is_read_back(found):
+    with TemporaryDirectory() as folder:
+        with (Path(folder) / "texts.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("text", "label"), *found])
+        pool = read("texts", Path(folder))
+    assert pool.inputs.first == tuple(text.replace("\r\n", "\n") for text, _ in found)
+    assert [pool.class_names[label] for label in pool.labels] == [label for _, label in found]
+
+
+@given(st.lists(ANY.filter(str.strip), min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_whatever_json_writes_is_read_back(found):
+    with TemporaryDirectory() as folder:
+        lines = dumped(*(function(number, func=text) for number, text in enumerate(found)))
+        pool = read("devign", put(Path(folder), train__jsonl=lines))
+    assert pool.inputs.first == tuple(found)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_texts_are_also_pairs_in_a_file_for_each_split(tmp_path, suffix):
+    between = {"csv": ",", "tsv": "\t"}[suffix]
+    lines = [between.join(row) for row in (("kind", "b", "a"), ("x", "B1", "A1"), ("y", "B2", "A2"))]
+    files = {f"{split}__{suffix}": lines for split in ("train", "test")} | {f"validation__{suffix}": lines[:2]}
+    put(tmp_path, **files)
+    pool = read("texts", tmp_path, columns=["a", "b", "kind"])
+    assert pool.inputs.first == ("A1", "A2", "A1", "A1", "A2")
+    assert pool.inputs.second == ("B1", "B2", "B1", "B1", "B2")
+    assert pool.parts.tolist() == [0, 0, 1, 2, 2]
+    assert pool.class_names == ("x", "y")
+    assert pool.source == f"{tmp_path}, 2 + 1 + 2 texts"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "Text,label\na,b\n",
+            r"must begin with a header that has the column 'text' once; got Text, label; nearest: T",
+        ),
+        ("text,text,label\na,b,c\n", r"header that has the column 'text' once; got text, text, label"),
+        ("", r"header that has the column 'text' once; got nothing; there is none; set data\.columns"),
+        (
+            "text,label\na,b,c\n",
+            r"texts\.csv, line 2 must have 2 columns, as the header \(text, label\); got 3; put q",
+        ),
+        ('text,label\n"a,b\n', r"texts\.csv, line 2 must be a row of a csv file; unexpected end of data; correct it"),
+        ("text,label\na,\n", r"texts\.csv, line 2 must have a text as 'label'; got an empty one"),
+        ("text,label\n,x\n", r"texts\.csv, line 2 must have a text as 'text'; got an empty one"),
+        (b"text,label\n\xff,x\n", r"texts\.csv, line 2 must be UTF-8; .* at byte 0; convert the file to UTF-8"),
+        ("text,label\n" + "a" * 200_000 + ",x\n", r"texts\.csv, line 2 must be a row of a csv file; field larger than"),
+        ("text,label\n", r"the train split must hold examples; it is empty"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_named(tmp_path, content, message):
+    put(tmp_path, texts__csv=content)
+    with pytest.raises(DataError, match=message):
+        read("texts", tmp_path)
+
+
+def test_two_files_of_the_same_texts_are_refused(tmp_path):
+    put(tmp_path, texts__csv="text,label\na,b\n", train__tsv="text\tlabel\na\tb\n")
+    with pytest.raises(DataError, match=r"one file of all texts, or one for each split; got texts\.csv, train\.tsv"):
+        read("texts", tmp_path)
+    put(tmp_path, texts__tsv="text\tlabel\na\tb\n")
+    with pytest.raises(DataError, match=r"must hold one file 'texts'; got texts\.csv and texts\.tsv; take one away"):
+        read("texts", tmp_path)
+
+
+def test_the_tokenizer_is_trained_on_the_training_texts_alone(tmp_path):
+    train = [f"alpha beta {number}\t{number % 2}" for number in range(40)]
+    put(
+        tmp_path,
+        train__tsv=train,
+        dev__tsv=["secret secret\t0", "secret\t1"],
+        test__tsv=["hidden\t0", "hidden hidden\t1"],
+    )
+    splits = data.load(Data(name="sst2", dir=str(tmp_path), length=16, vocabulary=400))
+    known = splits.tokenizer.backend.get_vocab()
+    assert "Ġalpha" in known
+    assert not {"Ġsecret", "Ġhidden"} & known.keys()
+    assert splits.tokenizer.decode(splits.validation.inputs.ids[0].tolist()) == "secret secret"
+    splits.tokenizer.save(tmp_path / "kept")
+    again = data.load(Data(name="sst2", dir=str(tmp_path), length=16, tokenizer=str(tmp_path / "kept")))
+    assert again.digest == splits.digest
+
+
+def test_a_limit_takes_the_same_tokens_of_fewer_texts(tmp_path):
+    put(
+        tmp_path,
+        train__tsv=[f"word{number} of{number}\t{number % 2}" for number in range(90)],
+        dev__tsv=SST2,
+        test__tsv=SST2,
+    )
+    whole = data.load(Data(name="sst2", dir=str(tmp_path), length=8, vocabulary=300))
+    whole.tokenizer.save(tmp_path / "kept")
+    few = data.load(Data(name="sst2", dir=str(tmp_path), length=8, limit=10, tokenizer=str(tmp_path / "kept")))
+    assert len(few.train) == 10
+    assert torch.equal(few.train.inputs.ids, whole.train.inputs.ids[few.train.indices])
+
+
+def test_real_sst2_is_whole():
+    pool = read("sst2", real("sst2"))
+    assert pool.source == "sst2, 6,920 + 872 + 1,821 examples, in files that have no published sum"
+    assert counts(pool) == [[3310, 3610], [428, 444], [912, 909]]
+    assert pool.inputs.first[1] == "apparently reassembled from the cutting room floor of any given daytime soap"
+
+
+def test_real_sst2_becomes_tokens_that_read_as_its_sentences():
+    splits = data.load(Data(name="sst2", dir=str(real("sst2")), length=64))
+    pool = read("sst2", real("sst2"))
+    assert splits.tokenizer.vocabulary == 8192
+    for part in (splits.train, splits.test):
+        for row in range(0, len(part), 97):
+            if part.inputs.lengths[row] < 64:
+                assert splits.tokenizer.decode(part.inputs.ids[row].tolist()) == pool.inputs.first[part.indices[row]]
+
+
+def test_real_devign_is_its_test_set_alone():
+    pool = read("devign", real("devign"))
+    assert np.bincount(pool.labels).tolist() == [1477, 1255]
+    assert pool.inputs.first[0].startswith("int ff_get_wav_header(AVFormatContext *s, AVIOContext *pb,")
+    assert pool.source == (
+        "devign, 2,732 examples (test only), in files that have no published sum, not the whole release (no train set; "
+        "no validation set), divided here, not comparable with published figures"
+    )
