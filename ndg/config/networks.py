@@ -46,9 +46,10 @@ class ResNet:
 
 @dataclass(frozen=True)
 class ViT:
-    """`transformers.ViTModel` with a head of `latent` sigmoids (or ReLUs) and a linear layer.
+    """`transformers.ViTModel` with a head of `latent` sigmoids (or ReLUs) and a linear layer; `linear`: that alone.
 
-    `pretrained` is a folder of a pretrained network, whose sizes stand above those given here.
+    `pretrained` is a folder of a pretrained network, whose sizes stand above those given here. It sees pixels as the
+    folder's `preprocessor_config.json` says, and its position embeddings are interpolated to images of another size.
     """
 
     name: str = "vit"
@@ -68,7 +69,9 @@ class ViT:
 class TransFG:
     """A vision transformer that selects parts (He et al. 2022): its last layer sees one token per attention head.
 
-    `stride` below `patch` makes patches overlap. `contrast` is the weight of the contrastive loss, with `margin`.
+    `stride` below `patch` makes patches overlap. `contrast` is the weight of the contrastive loss, with `margin`; 0
+    leaves it out. `head` is as that of a vision transformer; the paper's own is `linear`. `pretrained` is a folder of
+    a vision transformer, whose sizes, but not `stride`, stand above those given here.
     """
 
     name: str = "transfg"
@@ -124,7 +127,10 @@ class DistilBert(Bert):
 
 @dataclass(frozen=True)
 class LSTM:
-    """A recurrent network over tokens, whose last states go through `latent` sigmoids and a linear layer."""
+    """A recurrent network over tokens, whose last states go through `latent` sigmoids and a linear layer.
+
+    `width` is that of the states of one direction.
+    """
 
     name: str = "lstm"
     embedding: int = 128

@@ -41,7 +41,7 @@ def check(experiment: Experiment) -> None:
         (data.crop is None or 1 <= data.crop <= (data.size or data.crop), "data.crop",
          "at least 1 pixel and at most data.size, or null", data.crop),
         (data.length >= 4, "data.length", "at least 4 tokens", data.length),
-        (data.vocabulary >= 16, "data.vocabulary", "at least 16 tokens", data.vocabulary),
+        (data.vocabulary >= 259, "data.vocabulary", "at least 259 tokens: all bytes and three signs", data.vocabulary),
         (len(data.columns) in (2, 3), "data.columns", "the names of one or two columns of text and of the label",
          data.columns),
         (0 <= train.warmup < 1, "train.warmup", "a fraction of the steps, in [0, 1)", train.warmup),

@@ -40,11 +40,13 @@ class Data:
 class Train:
     """How a network is trained; rates are set per step.
 
-    `optimizer` is `adamw`, or `sgd` with `momentum`. `schedule` is `constant`, `linear` (to zero), `cosine` or
-    `triangular` (up and down again over the whole training), after a linear warm-up over a fraction of all steps.
+    `optimizer` is `adamw`, or `sgd` with `momentum`. `schedule` is `constant`, `linear` (to zero) or
+    `cosine`, after a linear `warmup` over a fraction of all steps, or `triangular`: up over the first half of the
+    training and down over the second, whatever the warm-up.
     Parts that come from a pretrained network learn at `pretrained_rate` times the rate, all others at `new_rate` times.
-    `precision` is `float32`, or `bfloat16` or `float16` for forward passes in mixed precision; `compile` is
-    `torch.compile`. `keep_checkpoints` is `best`, `last`, or `every:K` epochs, which keeps the best as well.
+    `precision` is `float32`, or `bfloat16` or `float16` for the forward passes of steps in mixed precision (weights and
+    evaluation stay float32); `compile` is `torch.compile`. `keep_checkpoints` is `best`, `last`, or `every:K` epochs,
+    which keeps the best as well. `tensorboard` writes events.
 
     Training images are varied: `flip`, `pad` and cut, `shift`, `erase` a square, `noise`.
 
@@ -207,11 +209,13 @@ class Experiment:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def to_yaml(self) -> str:
-        """The resolved config as YAML; `load` of it equals this experiment."""
+    def to_yaml(self, without: tuple[str, ...] = ()) -> str:
+        """The resolved config as YAML, without some sections; `load` of the whole equals this experiment."""
         from omegaconf import OmegaConf
 
-        return OmegaConf.to_yaml(OmegaConf.create(self.to_dict()))
+        return OmegaConf.to_yaml(
+            OmegaConf.create({key: value for key, value in self.to_dict().items() if key not in without})
+        )
 
     def _portable(self) -> dict[str, Any]:
         whole = replace(self, store=Store(), data=replace(self.data, dir=None)).to_dict()

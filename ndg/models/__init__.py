@@ -10,35 +10,54 @@ import torch
 from torch import nn
 
 from ndg import seeds
-from ndg.data.inputs import IMAGE, TABLE, Form
+from ndg.data.inputs import IMAGE, TABLE, TEXT, Form
 from ndg.errors import ConfigError, nearest
-from ndg.models import vit
+from ndg.models import text, transfg, vit
 from ndg.models.cnn import ConvNet
 from ndg.models.mlp import DenseNet
+from ndg.models.recurrent import RecurrentNet
+from ndg.models.resnet import ResidualNet
 
 
 @dataclass(frozen=True)
 class Network:
-    """`make` builds a network from its settings, the form of an input and the number of classes; `kinds` of inputs."""
+    """`make` builds a network from its settings, the form of an input and the number of classes; `kinds` of inputs.
 
-    make: Callable[[Any, Form, int], nn.Module]
+    Where settings may name a pretrained folder, `make` also takes the architecture that a checkpoint keeps instead.
+    """
+
+    make: Callable[..., nn.Module]
     kinds: tuple[str, ...]
 
 
 MODELS: dict[str, Network] = {
     "mlp": Network(DenseNet, (IMAGE, TABLE)),
     "cnn": Network(ConvNet, (IMAGE,)),
+    "resnet": Network(ResidualNet, (IMAGE,)),
     "vit": Network(vit.build, (IMAGE,)),
+    "transfg": Network(transfg.build, (IMAGE,)),
+    "bert": Network(text.build, (TEXT,)),
+    "roberta": Network(text.build, (TEXT,)),
+    "distilbert": Network(text.build, (TEXT,)),
+    "lstm": Network(RecurrentNet, (TEXT,)),
+    "gru": Network(RecurrentNet, (TEXT,)),
 }
 
 
-def build(config: Any, form: Form | Sequence[int], classes: int, seed: int) -> nn.Module:
-    """A network with fresh weights, in evaluation mode, drawn from `seed` alone.
+def build(
+    config: Any, form: Form | Sequence[int], classes: int, seed: int, architecture: dict[str, Any] | None = None
+) -> nn.Module:
+    """A network in evaluation mode with fresh weights, drawn from `seed` alone, around those of `config.pretrained`.
 
     `form` is that of the data, or the lengths (channels, height, width) of an image. `latent_layer` is the module path
-    of the units that its graph is about, whose output is [example, unit]; `second_layer` is that of a later layer for
-    graphs between layers. `forward` takes a tensor (or, by name, the tensors of a text) and returns logits or an output
-    with `logits`. The global generators stay as they were.
+    of the units that its graph is about, whose output is [example, unit]; `second_layer` is that of another layer for
+    graphs between layers. `forward` takes a tensor (or, by name, the tensors of a text) and returns logits, or a tuple
+    whose first part they are. The global generators stay as they were.
+
+    A network from a pretrained folder has `pretrained_parts`, the module paths that came with it, and `architecture`:
+    given here, that stands for the folder, all weights are fresh, and nothing is read. A network may have
+    `extra_loss(output, labels)`, to be added to the cross entropy, where `output` is what `forward` returned, and a
+    `title` for reports.
 
     Raises ConfigError for an unknown network, and for one that does not take inputs of this kind.
     """
@@ -53,4 +72,5 @@ def build(config: Any, form: Form | Sequence[int], classes: int, seed: int) -> n
         )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seeds.integer(seed, "init"))
-        return network.make(config, form, classes).eval()
+        known = {} if architecture is None else {"architecture": architecture}
+        return network.make(config, form, classes, **known).eval()

@@ -18,14 +18,19 @@ from torch import Tensor, nn
 
 from ndg import atomic, config, models
 from ndg.data.inputs import Form
-from ndg.errors import CheckpointError
+from ndg.errors import CheckpointError, ConfigError, ShapeError
 
 _KEY = "ndg"
 
 
 def save(path: Path, network: nn.Module, model: Any, form: Form, classes: int, about: dict[str, Any]) -> None:
-    """Write the weights of a network built from the config `model`, with what `load` needs and `about` beside them."""
+    """Write the weights of a network built from the config `model`, with what `load` needs and `about` beside them.
+
+    Of a network from a pretrained folder that is its architecture as well, so that `load` does without the folder.
+    """
     description = {"model": asdict(model), "form": form.to_dict(), "classes": classes, **about}
+    if (architecture := getattr(network, "architecture", None)) is not None:
+        description["architecture"] = architecture
     write(path, network.state_dict(), description)
 
 
@@ -38,8 +43,9 @@ def load(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     try:
         settings = config.MODELS[about["model"]["name"]](**about["model"])
         form, classes = Form.from_dict(about["form"]), int(about["classes"])
-        network = models.build(settings, form, classes, seed=0)
-    except (KeyError, TypeError, IndexError) as error:
+        architecture = about["architecture"] if getattr(settings, "pretrained", None) is not None else None
+        network = models.build(settings, form, classes, 0, architecture)
+    except (KeyError, TypeError, IndexError, ConfigError, ShapeError) as error:
         raise CheckpointError(
             f"{path} must describe its network (model, form, classes); {type(error).__name__}: {error}; "
             "give a checkpoint that this version of ndg wrote"

@@ -1,56 +1,56 @@
-"""A small vision transformer of the `transformers` package with a head of sigmoid latents.
+"""A vision transformer of the `transformers` package with a head of latents, from a config or a pretrained folder.
 
-As for CUB-200 in Hu & Tian 2022, the neurons to look at are the hidden layer of the head.
+As for CUB-200 in Hu & Tian 2022, the neurons to look at are the hidden layer of the head. It sees all patches in all
+its layers; the network of that paper selects parts: see `ndg.models.transfg`.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from ndg.config import ViT
 from ndg.data.inputs import Form
-from ndg.errors import ShapeError
-from ndg.models.mlp import latent_input
+from ndg.models import pretrained
+from ndg.models.heads import head, last_dense
+from ndg.models.patches import Plan, grid, pair, plan, seeing
 
 
-def build(config: ViT, form: Form, classes: int) -> nn.Module:
-    """A `transformers.ViTForImageClassification` with fresh weights; nothing is downloaded.
+class VisionTransformer(nn.Module):
+    """pixels -> vit -> state of the first token -> classifier (latents, then logits)."""
 
-    Its head is a dense layer, `classifier.latent` (sigmoid) and the linear `classifier.decoder`; `forward` returns an
-    output with `logits`.
+    title = "vision transformer (Dosovitskiy et al. 2021), without selection of parts"
+
+    def __init__(self, config: ViT, plan: Plan, classes: int, vit: nn.Module) -> None:
+        super().__init__()
+        self.normalise, self.vit = seeing(plan.pixels), vit
+        self.classifier, latents = head(config, plan.settings["hidden_size"], classes)
+        self.latent_layer = f"classifier.{latents}"
+        self.second_layer = last_dense(vit, "vit")
+        if config.pretrained is not None:
+            self.pretrained_parts: tuple[str, ...] = ("vit",)
+            self.architecture = plan.architecture
+
+    def forward(self, inputs: Float[Tensor, "example channel height width"]) -> Float[Tensor, "example label"]:
+        return self.classifier(self.vit(self.normalise(inputs)).last_hidden_state[:, 0])
+
+
+def build(config: ViT, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> VisionTransformer:
+    """Fresh weights, or those of the folder `config.pretrained`; nothing is downloaded.
+
+    With the `architecture` of a checkpoint the folder is not read. Raises ShapeError for images that do not fit.
     """
-    from transformers import ViTConfig, ViTForImageClassification
+    found = plan(config, form, architecture)
+    grid((form.shape[1], form.shape[2]), pair(found.settings["patch_size"]))
+    if config.pretrained is None:
+        from transformers import ViTConfig, ViTForImageClassification
 
-    channels, height, width = form.shape
-    if height % config.patch or width % config.patch:
-        raise ShapeError(
-            f"model.patch must divide height and width; got patches of {config.patch} on {height} x {width} pixels"
-        )
-    if config.width % config.heads:
-        raise ShapeError(f"model.heads must divide model.width; got {config.heads} heads and width {config.width}")
-    settings: dict[str, Any] = {
-        "hidden_size": config.width,
-        "num_hidden_layers": config.depth,
-        "num_attention_heads": config.heads,
-        "intermediate_size": config.mlp,
-        "hidden_dropout_prob": config.dropout,
-        # the package's 0.02 is meant for widths of many hundreds, and small networks learn slowly from it
-        "initializer_range": config.width**-0.5,
-        "image_size": (height, width),
-        "patch_size": config.patch,
-        "num_channels": channels,
-        "num_labels": classes,
-    }
-    network: Any = ViTForImageClassification(ViTConfig(**settings))
-    head = [
-        *latent_input(config.width, config.latent, config.latent_noise),
-        ("latent", nn.Sigmoid()),
-        ("decoder", nn.Linear(config.latent, classes)),
-    ]
-    network.classifier = nn.Sequential(OrderedDict(head))
-    network.latent_layer = "classifier.latent"
-    network.second_layer = f"vit.encoder.layer.{config.depth - 1}.output.dense"
-    return network
+        settings: dict[str, Any] = {**found.settings, "num_labels": classes}
+        vit: nn.Module = ViTForImageClassification(ViTConfig(**settings)).vit
+    else:
+        vit = pretrained.transformer("vit", found.settings)
+    if found.weights is not None:
+        vit.load_state_dict(found.weights)
+    return VisionTransformer(config, found, classes, vit)

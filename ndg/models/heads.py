@@ -1,0 +1,37 @@
+"""The last layers of a network: from a state of the whole input to its latents and from these to the logits."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import nn
+
+from ndg.config import Bert, TransFG, ViT
+from ndg.models.mlp import Noise, latent_input
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
+
+
+def head(settings: ViT | TransFG | Bert, width: int, classes: int, dropout: float = 0.0) -> tuple[nn.Sequential, str]:
+    """Modules from `[example, width]` to logits, and the name of the one whose output is the latents.
+
+    `sigmoid` and `relu`: dropout, `pre` (dense), `latent`, `decoder` (linear). `linear`: the state itself is `pooled`,
+    then dropout and `decoder`. Noise, if any, comes just before the latents.
+    """
+    drop: list[tuple[str, nn.Module]] = [("dropout", nn.Dropout(dropout))] if dropout else []
+    if settings.head == "linear":
+        noise: list[tuple[str, nn.Module]] = [("noise", Noise(settings.latent_noise))] if settings.latent_noise else []
+        modules = [*noise, ("pooled", nn.Identity()), *drop, ("decoder", nn.Linear(width, classes))]
+        return nn.Sequential(OrderedDict(modules)), "pooled"
+    modules = [
+        *drop,
+        *latent_input(width, settings.latent, settings.latent_noise),
+        ("latent", ACTIVATIONS[settings.head]()),
+        ("decoder", nn.Linear(settings.latent, classes)),
+    ]
+    return nn.Sequential(OrderedDict(modules)), "latent"
+
+
+def last_dense(model: nn.Module, prefix: str) -> str:
+    """Path of the last dense layer of a transformer, the way out of its last feed-forward part."""
+    return f"{prefix}.{[name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]}"

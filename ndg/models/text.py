@@ -1,0 +1,161 @@
+"""Text transformers of three families with a head of latents, from a config or a pretrained folder.
+
+For SST-2, AllNLI and Devign, Hu & Tian 2022 look at a dense layer between the state of the text and the logits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from ndg.config import Bert
+from ndg.data.inputs import Form
+from ndg.errors import ShapeError
+from ndg.models import pretrained
+from ndg.models.heads import head, last_dense
+
+Ids = Int64[Tensor, "example token"]
+
+
+class TextTransformer(nn.Module):
+    """tokens -> transformer -> pool (one state per text) -> head (latents, then logits).
+
+    What fills a text up at its end does not reach the logits.
+    """
+
+    def __init__(self, config: Bert, settings: dict[str, Any], classes: int) -> None:
+        super().__init__()
+        self.transformer = pretrained.transformer(config.name, settings)
+        self.pool = Pooling(config.pooling)
+        self.head, latents = head(config, settings[_name(config, "hidden_size")], classes, config.dropout)
+        self.latent_layer = f"head.{latents}"
+        self.second_layer = last_dense(self.transformer, "transformer")
+        self._segments = config.name == "bert" and settings["type_vocab_size"] > 1
+        self._first_position = settings["pad_token_id"] + 1 if config.name == "roberta" else None
+        if config.pretrained is not None:
+            self.pretrained_parts: tuple[str, ...] = ("transformer",)
+            self.architecture = {"transformer": settings}
+
+    def forward(
+        self, input_ids: Ids, attention_mask: Ids | None = None, token_type_ids: Ids | None = None
+    ) -> Float[Tensor, "example label"]:
+        mask = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask != 0
+        more: dict[str, Tensor] = {}
+        if self._segments and token_type_ids is not None:
+            more["token_type_ids"] = token_type_ids
+        if self._first_position is not None:  # the family counts from here and leaves out what fills up
+            more["position_ids"] = mask.cumsum(dim=1) * mask + self._first_position - 1
+        # of four axes, the mask is used as it is; else a batch without padding would go through another kernel, and an
+        # example's result would depend on its neighbours in the last bit
+        wide = mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
+        states = self.transformer(input_ids=input_ids, attention_mask=wide, **more).last_hidden_state
+        return self.head(self.pool(states, mask))
+
+
+class Pooling(nn.Module):
+    """One state per text: that of its `first` token, or the `mean` over the tokens that do not fill it up."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(
+        self, states: Float[Tensor, "example token width"], mask: Bool[Tensor, "example token"]
+    ) -> Float[Tensor, "example width"]:
+        if self.how == "first":
+            return states[:, 0]
+        kept = states.masked_fill(~mask[:, :, None], 0)
+        return kept.sum(dim=1) / mask.sum(dim=1, keepdim=True)
+
+    def extra_repr(self) -> str:
+        return self.how
+
+
+def build(config: Bert, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> TextTransformer:
+    """Fresh weights, or those of the folder `config.pretrained`; nothing is downloaded.
+
+    With the `architecture` of a checkpoint the folder is not read. Raises ShapeError where the tokenizer has more
+    tokens, or the texts more of them, than the network knows.
+    """
+    weights = None
+    if architecture is not None:
+        settings = architecture["transformer"]
+    elif config.pretrained is not None:
+        found = pretrained.read(config.pretrained, config.name, config.name)
+        settings, weights = {**found.settings, **_dropout(config)}, found.weights
+        settings["pad_token_id"] = settings["pad_token_id"] or 0
+    else:
+        settings = _fresh(config, form)
+    _check(config, form, settings)
+    network = TextTransformer(config, settings, classes)
+    if weights is not None:
+        network.transformer.load_state_dict(weights)
+    elif architecture is None:
+        network.transformer.apply(lambda module: _widen(module, config.width**-0.5))
+    return network
+
+
+def _widen(module: nn.Module, std: float) -> None:
+    """The package draws all weights with 0.02: embeddings learn fast from that, narrow dense layers slowly."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=std)
+
+
+def _fresh(config: Bert, form: Form) -> dict[str, Any]:
+    if config.width % config.heads:
+        raise ShapeError(f"model.heads must divide model.width; got {config.heads} heads and width {config.width}")
+    offset = form.padding + 1 if config.name == "roberta" else 0
+    sizes = {
+        "hidden_size": config.width,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.mlp,
+    }
+    return {
+        **{_name(config, key): size for key, size in sizes.items()},
+        **_dropout(config),
+        "vocab_size": form.vocabulary,
+        "max_position_embeddings": form.shape[0] + offset,
+        "pad_token_id": form.padding,
+        **({} if config.name == "distilbert" else {"type_vocab_size": 2 if config.name == "bert" else 1}),
+    }
+
+
+def _dropout(config: Bert) -> dict[str, float]:
+    hidden, attention = (_name(config, key) for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"))
+    return {hidden: config.dropout, attention: config.dropout}
+
+
+_DISTILBERT = {
+    "hidden_size": "dim",
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "intermediate_size": "hidden_dim",
+    "hidden_dropout_prob": "dropout",
+    "attention_probs_dropout_prob": "attention_dropout",
+}
+"""Names of settings that the family has of its own."""
+
+
+def _name(config: Bert, key: str) -> str:
+    return _DISTILBERT[key] if config.name == "distilbert" else key
+
+
+def _check(config: Bert, form: Form, settings: dict[str, Any]) -> None:
+    """Raise ShapeError unless the network has a token for each of the tokenizer's and a position for each of a text."""
+    whose = f"the network in {config.pretrained}" if config.pretrained else f"model.name={config.name}"
+    if form.vocabulary > settings["vocab_size"]:
+        raise ShapeError(
+            f"a network knows all tokens of the tokenizer; the data have {form.vocabulary}, {whose} knows "
+            f"{settings['vocab_size']}; set data.tokenizer to the folder of the network"
+        )
+    offset = settings["pad_token_id"] + 1 if config.name == "roberta" else 0
+    longest = settings["max_position_embeddings"] - offset
+    if form.shape[0] > longest:
+        raise ShapeError(
+            f"a network has a position for each token of a text; the data have {form.shape[0]}, {whose} has {longest}; "
+            f"set data.length to at most {longest}"
+        )

@@ -1,0 +1,256 @@
+"""TransFG (He et al. 2022, "TransFG: A Transformer Architecture for Fine-grained Recognition").
+
+Patches overlap; all layers but the last see all of them. The attention maps of those layers, multiplied head by head,
+say from which patch each head has carried most to the first token; the last layer sees the first token and these parts
+alone. A contrastive loss draws the first tokens of one class together. The head has a hidden layer of latents, as for
+CUB-200 in Hu & Tian 2022; the paper's own head is `head: linear`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from ndg.config import TransFG
+from ndg.data.inputs import Form
+from ndg.errors import CheckpointError, ConfigError, ShapeError
+from ndg.models.heads import head, last_dense
+from ndg.models.patches import Plan, grid, pair, plan, seeing
+
+Tokens = Float[Tensor, "example token feature"]
+Maps = Float[Tensor, "example head token token"]
+
+
+class Output(NamedTuple):
+    """Logits; the state of the first token after the last layer; the selected token of each head (patches from 1)."""
+
+    logits: Float[Tensor, "example label"]
+    state: Float[Tensor, "example feature"]
+    parts: Int64[Tensor, "example head"]
+
+
+class PartTransformer(nn.Module):
+    """pixels -> vit, which selects parts -> state of the first token -> classifier (latents, then logits)."""
+
+    title = "TransFG (He et al. 2022)"
+
+    def __init__(self, config: TransFG, plan: Plan, patches: tuple[int, int], classes: int) -> None:
+        super().__init__()
+        self.normalise = seeing(plan.pixels)
+        self.vit = Encoder(plan.settings, patches, config.stride)
+        self.classifier, latents = head(config, plan.settings["hidden_size"], classes)
+        self.latent_layer = f"classifier.{latents}"
+        self.second_layer = last_dense(self.vit, "vit")
+        self.contrast, self.margin = config.contrast, config.margin
+        if config.pretrained is not None:
+            self.pretrained_parts: tuple[str, ...] = ("vit",)
+            self.architecture = plan.architecture
+
+    def forward(self, inputs: Float[Tensor, "example channel height width"]) -> Output:
+        state, parts = self.vit(self.normalise(inputs))
+        return Output(self.classifier(state), state, parts)
+
+    def extra_loss(self, output: Output, labels: Int64[Tensor, " example"]) -> Float[Tensor, ""]:
+        """The contrastive loss times its weight, to be added to the cross entropy."""
+        if not self.contrast:
+            return output.logits.new_zeros(())
+        return self.contrast * contrastive(output.state, labels, self.margin)
+
+
+def build(config: TransFG, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> PartTransformer:
+    """Fresh weights, or those of the vision transformer in the folder `config.pretrained`; nothing is downloaded.
+
+    With the `architecture` of a checkpoint the folder is not read. Raises ConfigError for patches that leave gaps or a
+    depth without a layer before the last, and ShapeError for images that do not fit.
+    """
+    found = plan(config, form, architecture, config.stride)
+    patch = pair(found.settings["patch_size"])
+    if config.stride > min(patch):
+        raise ConfigError(
+            f"model.stride must be at most the side of a patch, or pixels are lost; got {config.stride} and patches "
+            f"of {patch[0]} x {patch[1]}; lower model.stride"
+        )
+    if found.settings["num_hidden_layers"] < 2:
+        raise ConfigError(
+            "parts are selected by the layers before the last; model.depth must be at least 2, got "
+            f"{found.settings['num_hidden_layers']}; raise it, or use model.name=vit"
+        )
+    patches = grid((form.shape[1], form.shape[2]), patch, config.stride)
+    network = PartTransformer(config, found, patches, classes)
+    if found.weights is None:
+        network.vit.apply(lambda module: _init(module, found.settings["initializer_range"]))
+    else:
+        try:
+            network.vit.load_state_dict({_ours(name): tensor for name, tensor in found.weights.items()})
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{config.pretrained} must hold the weights of a vision transformer; {str(error).splitlines()[-1]}; "
+                "use model.name=vit, or another folder"
+            ) from error
+    return network
+
+
+def select(maps: list[Maps]) -> Int64[Tensor, "example head"]:
+    """The token, other than the first, from which each head has carried most to the first through these layers.
+
+    Attention is multiplied from layer to layer; only the first token's row of the product is needed.
+    """
+    with torch.autocast(maps[0].device.type, enabled=False):
+        row = maps[-1][:, :, :1].float()
+        for attention in reversed(maps[:-1]):
+            row = row @ attention.float()
+        return row[:, :, 0, 1:].argmax(dim=-1) + 1
+
+
+def contrastive(
+    states: Float[Tensor, "example feature"], labels: Int64[Tensor, " example"], margin: float
+) -> Float[Tensor, ""]:
+    """Mean over all ordered pairs of 1 - cosine in one class, and of what the cosine has above `margin` across two."""
+    with torch.autocast(states.device.type, enabled=False):
+        unit = F.normalize(states.float(), dim=1)
+        cosines = unit @ unit.T
+        same = labels[:, None] == labels[None, :]
+        return torch.where(same, 1 - cosines, (cosines - margin).clamp(min=0)).mean()
+
+
+class Encoder(nn.Module):
+    """A vision transformer whose parts have the names of `transformers.ViTModel`, and whose last layer sees parts."""
+
+    def __init__(self, settings: dict[str, Any], patches: tuple[int, int], stride: int) -> None:
+        super().__init__()
+        self.embeddings = Embeddings(settings, patches, stride)
+        self.layers = nn.ModuleList([Layer(settings) for _ in range(settings["num_hidden_layers"])])
+        self.layernorm = nn.LayerNorm(settings["hidden_size"], eps=settings["layer_norm_eps"])
+
+    def forward(
+        self, pixels: Float[Tensor, "example channel height width"]
+    ) -> tuple[Float[Tensor, "example feature"], Int64[Tensor, "example head"]]:
+        """The first token's state after the last layer, and the tokens that were selected."""
+        tokens, maps = self.embeddings(pixels), []
+        for layer in self.layers[:-1]:
+            tokens, attention = layer(tokens)
+            maps.append(attention.detach())
+        parts = select(maps)
+        chosen = tokens.gather(1, parts[:, :, None].expand(-1, -1, tokens.shape[2]))
+        tokens, _ = self.layers[-1](torch.cat([tokens[:, :1], chosen], dim=1))
+        return self.layernorm(tokens[:, 0]), parts
+
+
+class Embeddings(nn.Module):
+    """One token per patch after a first one of its own, each with its position."""
+
+    def __init__(self, settings: dict[str, Any], patches: tuple[int, int], stride: int) -> None:
+        super().__init__()
+        width = settings["hidden_size"]
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.position_embeddings = nn.Parameter(torch.zeros(1, 1 + patches[0] * patches[1], width))
+        self.patch_embeddings = Patches(settings["num_channels"], width, pair(settings["patch_size"]), stride)
+        self.dropout = nn.Dropout(settings["hidden_dropout_prob"])
+
+    def forward(self, pixels: Float[Tensor, "example channel height width"]) -> Tokens:
+        patches = self.patch_embeddings(pixels)
+        if patches.shape[1] != self.position_embeddings.shape[1] - 1:
+            raise ShapeError(
+                f"images have the size the network was built for, of {self.position_embeddings.shape[1] - 1} patches; "
+                f"got {tuple(pixels.shape)}, {patches.shape[1]} patches; scale or crop the images"
+            )
+        first = self.cls_token.expand(len(pixels), -1, -1).to(patches.dtype)
+        return self.dropout(torch.cat([first, patches], dim=1) + self.position_embeddings)
+
+
+class Patches(nn.Module):
+    """A linear map of each patch."""
+
+    def __init__(self, channels: int, width: int, patch: tuple[int, int], stride: int) -> None:
+        super().__init__()
+        self.projection = nn.Conv2d(channels, width, patch, stride)
+
+    def forward(self, pixels: Float[Tensor, "example channel height width"]) -> Tokens:
+        return self.projection(pixels).flatten(2).transpose(1, 2)
+
+
+class Layer(nn.Module):
+    """Attention and a feed-forward part, each after a norm and beside a shortcut; gives its attention maps as well."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__()
+        width, eps = settings["hidden_size"], settings["layer_norm_eps"]
+        self.attention = Attention(settings)
+        self.layernorm_before = nn.LayerNorm(width, eps=eps)
+        self.layernorm_after = nn.LayerNorm(width, eps=eps)
+        self.mlp = FeedForward(settings)
+        self.dropout = nn.Dropout(settings["hidden_dropout_prob"])
+
+    def forward(self, tokens: Tokens) -> tuple[Tokens, Maps]:
+        mixed, maps = self.attention(self.layernorm_before(tokens))
+        tokens = tokens + self.dropout(mixed)
+        return tokens + self.dropout(self.mlp(self.layernorm_after(tokens))), maps
+
+
+class Attention(nn.Module):
+    """Attention of several heads between all tokens, with its maps."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__()
+        width, bias = settings["hidden_size"], settings["qkv_bias"]
+        self.heads = settings["num_attention_heads"]
+        self.q_proj, self.k_proj, self.v_proj = (nn.Linear(width, width, bias=bias) for _ in range(3))
+        self.o_proj = nn.Linear(width, width)
+
+    def forward(self, tokens: Tokens) -> tuple[Tokens, Maps]:
+        query, key, value = (self._split(each(tokens)) for each in (self.q_proj, self.k_proj, self.v_proj))
+        products = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
+        maps = products.softmax(dim=-1, dtype=torch.float32)
+        mixed = (maps.to(value.dtype) @ value).transpose(1, 2).flatten(2)
+        return self.o_proj(mixed), maps
+
+    def _split(self, tokens: Tokens) -> Float[Tensor, "example head token part"]:
+        return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """Two dense layers, token by token."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__()
+        from transformers.activations import ACT2FN
+
+        self.fc1 = nn.Linear(settings["hidden_size"], settings["intermediate_size"])
+        self.activation_fn = ACT2FN[settings["hidden_act"]]
+        self.fc2 = nn.Linear(settings["intermediate_size"], settings["hidden_size"])
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        return self.fc2(self.activation_fn(self.fc1(tokens)))
+
+
+_OLD = {
+    "encoder.layer.": "layers.",
+    "attention.attention.query": "attention.q_proj",
+    "attention.attention.key": "attention.k_proj",
+    "attention.attention.value": "attention.v_proj",
+    "attention.output.dense": "attention.o_proj",
+    "intermediate.dense": "mlp.fc1",
+    "output.dense": "mlp.fc2",
+}
+"""Names of weights in earlier versions of `transformers`, and those used here."""
+
+
+def _ours(name: str) -> str:
+    for old, new in _OLD.items():
+        name = name.replace(old, new)
+    return name
+
+
+def _init(module: nn.Module, std: float) -> None:
+    """Normal weights of this deviation, cut at two of them, and biases of zero."""
+    if isinstance(module, (nn.Linear, nn.Conv2d)):
+        nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, Embeddings):
+        nn.init.trunc_normal_(module.cls_token, std=std, a=-2 * std, b=2 * std)
+        nn.init.trunc_normal_(module.position_embeddings, std=std, a=-2 * std, b=2 * std)

@@ -1,0 +1,322 @@
+"""Networks from a local folder: the weights are those of the folder, and nothing else in it is trusted."""
+
+import json
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+import transformers
+
+from ndg import models
+from ndg.activations.compute import forward
+from ndg.config import Bert, DistilBert, Roberta, TransFG, ViT
+from ndg.data.inputs import TEXT, Form
+from ndg.errors import CheckpointError, ConfigError, ShapeError
+from ndg.models import checkpoint
+
+SHARED = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 16}
+WORDS = {"vocab_size": 40, "max_position_embeddings": 20}
+IMAGES = {**SHARED, "image_size": 16, "patch_size": 4, "num_channels": 3}
+MAKERS = {
+    "bert": lambda: transformers.BertForSequenceClassification(transformers.BertConfig(**SHARED, **WORDS)),
+    "roberta": lambda: transformers.RobertaForMaskedLM(transformers.RobertaConfig(**SHARED, **WORDS)),
+    "distilbert": lambda: transformers.DistilBertModel(
+        transformers.DistilBertConfig(**WORDS, dim=12, n_layers=2, n_heads=3, hidden_dim=16)
+    ),
+    "vit": lambda: transformers.ViTForImageClassification(transformers.ViTConfig(**IMAGES)),
+    "vit, bare": lambda: transformers.ViTModel(transformers.ViTConfig(**IMAGES)),
+}
+TEXTS = {"bert": Bert, "roberta": Roberta, "distilbert": DistilBert}
+FORM = Form(TEXT, (9,), 33, 1)
+SHAPE = Form.of((3, 20, 12))
+NETWORKS = {
+    **{name: (name, kind(latent=5), FORM) for name, kind in TEXTS.items()},
+    "bert, linear": ("bert", Bert(head="linear", pooling="mean"), FORM),
+    "vit": ("vit", ViT(latent=5), SHAPE),
+    "vit, bare": ("vit, bare", ViT(latent=5, head="relu"), SHAPE),
+    "transfg": ("vit", TransFG(stride=3, latent=5), SHAPE),
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """One folder for each maker, and the network that was written there."""
+    root = tmp_path_factory.mktemp("pretrained")
+    written = {}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for name, make in MAKERS.items():
+            network = make().eval()
+            network.save_pretrained(root / name)
+            written[name] = (root / name, network)
+    pixels = {"do_normalize": True, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.5, 0.25, 0.2]}
+    (root / "vit" / "preprocessor_config.json").write_text(json.dumps(pixels))
+    return written
+
+
+def examples(form, count=4):
+    generator = torch.Generator().manual_seed(0)
+    if form.kind != TEXT:
+        return torch.rand(count, *form.shape, generator=generator)
+    mask = torch.arange(form.shape[0]) < (3 + torch.arange(count))[:, None]
+    ids = torch.randint(2, form.vocabulary, (count, form.shape[0]), generator=generator)
+    return {"input_ids": torch.where(mask, ids, form.padding), "attention_mask": mask.long()}
+
+
+def built(folders, name, seed=0, **changes):
+    where, settings, form = NETWORKS[name]
+    settings = replace(settings, pretrained=str(folders[where][0]), **changes)
+    return settings, form, models.build(settings, form, 3, seed)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_checkpoint_brings_the_network_back_without_the_folder(name, folders, tmp_path):
+    where, settings, form = NETWORKS[name]
+    folder = shutil.copytree(folders[where][0], tmp_path / "pretrained")
+    settings = replace(settings, pretrained=str(folder))
+    network = models.build(settings, form, 3, seed=5)
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(path, network, settings, form, 3, {"epoch": 1})
+    shutil.rmtree(folder)
+    loaded, about = checkpoint.load(path)
+    with torch.no_grad():
+        assert torch.equal(forward(loaded, examples(form)), forward(network, examples(form)))
+    assert about["architecture"] == json.loads(json.dumps(network.architecture))
+    assert loaded.pretrained_parts == network.pretrained_parts
+    assert (loaded.latent_layer, loaded.second_layer) == (network.latent_layer, network.second_layer)
+    with pytest.raises(ConfigError, match=r"must be a folder with config\.json.*cannot be read .*give another folder"):
+        models.build(settings, form, 3, seed=5)
+
+
+def test_a_checkpoint_that_lost_its_architecture_is_refused(folders, tmp_path):
+    settings, form, network = built(folders, "bert")
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(path, network, settings, form, 3, {})
+    tensors, about = checkpoint.read(path)
+    for wrong in (None, {}, {"transformer": {**network.architecture["transformer"], "hidden_size": "wide"}}):
+        changed = {key: value for key, value in about.items() if key != "architecture"}
+        checkpoint.write(path, tensors, changed if wrong is None else {**changed, "architecture": wrong})
+        with pytest.raises(CheckpointError, match=r"must describe its network \(model, form, classes\)"):
+            checkpoint.load(path)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_the_states_of_a_text_are_those_of_the_pretrained_network(name, folders):
+    _, form, network = built(folders, name)
+    columns = examples(form)
+    original = folders[name][1].base_model
+    with torch.no_grad():
+        state = original(**columns).last_hidden_state[:, 0]
+        assert torch.allclose(network.head(state), forward(network, columns), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vit", "vit, bare"])
+def test_the_states_of_an_image_are_those_of_the_pretrained_network_on_normalised_pixels(name, folders):
+    folder, original = folders[name]
+    network = models.build(ViT(pretrained=str(folder), latent=5), (3, 16, 16), 3, seed=0)
+    pixels = examples(Form.of((3, 16, 16)))
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in ([0.5, 0.4, 0.3], [0.5, 0.25, 0.2]))
+    seen = (pixels - mean) / std if name == "vit" else pixels  # one folder says how, the other does not
+    with torch.no_grad():
+        state = original.base_model(seen).last_hidden_state[:, 0]
+        assert torch.allclose(network.classifier(state), network(pixels), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 20, 12), (3, 16, 32)])
+def test_images_of_another_size_get_interpolated_positions(shape, folders):
+    folder, original = folders["vit, bare"]
+    network = models.build(ViT(pretrained=str(folder), latent=5), shape, 3, seed=0)
+    pixels = examples(Form.of(shape))
+    with torch.no_grad():
+        state = original(pixels, interpolate_pos_encoding=True).last_hidden_state[:, 0]
+        assert torch.allclose(network.classifier(state), network(pixels), atol=1e-5)
+
+
+def test_transfg_takes_the_weights_of_a_vision_transformer(folders):
+    _, _, network = built(folders, "transfg")
+    given = folders["vit"][1].vit.state_dict()
+    own = network.vit.state_dict()
+    same = {name for name in given if name in own and torch.equal(given[name], own[name])}
+    assert set(given) == set(own) == same | {"embeddings.position_embeddings"}
+    assert own["embeddings.position_embeddings"].shape == (1, 1 + 6 * 3, 12)  # each 3 pixels on 20 x 12
+    assert torch.equal(own["embeddings.position_embeddings"][:, 0], given["embeddings.position_embeddings"][:, 0])
+    assert network.normalise.mean.flatten().tolist() == pytest.approx([0.5, 0.4, 0.3])
+
+
+def test_names_of_weights_in_folders_of_earlier_versions_are_known(folders, tmp_path):
+    folder, _ = folders["vit"]
+    old = tmp_path / "old"
+    shutil.copytree(folder, old)
+    older = {}
+    for name, tensor in safetensors.torch.load_file(folder / "model.safetensors").items():
+        older[_earlier(name)] = tensor
+    assert "vit.encoder.layer.1.attention.attention.query.weight" in older
+    safetensors.torch.save_file(older, old / "model.safetensors", {"format": "pt"})
+    for settings in (ViT(latent=5), TransFG(stride=3, latent=5)):
+        new, before = (models.build(replace(settings, pretrained=str(f)), SHAPE, 3, seed=0) for f in (folder, old))
+        assert all(torch.equal(new.state_dict()[name], value) for name, value in before.state_dict().items())
+
+
+def _earlier(name):
+    for new, old in (
+        (".layers.", ".encoder.layer."),
+        ("attention.o_proj", "attention.output.dense"),
+        ("attention.q_proj", "attention.attention.query"),
+        ("attention.k_proj", "attention.attention.key"),
+        ("attention.v_proj", "attention.attention.value"),
+        ("mlp.fc1", "intermediate.dense"),
+        ("mlp.fc2", "output.dense"),
+    ):
+        name = name.replace(new, old)
+    return name
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_pretrained_parts_are_the_same_for_every_seed_and_all_else_is_drawn(name, folders):
+    (_, _, one), (_, _, two) = (built(folders, name, seed) for seed in (0, 1))
+    (part,) = one.pretrained_parts
+    for key, value in one.state_dict().items():
+        drawn = not key.startswith((part + ".", "normalise.")) and value.std() > 0
+        assert torch.equal(value, two.state_dict()[key]) != drawn, key
+    assert len([key for key, _ in one.named_parameters() if not key.startswith(part + ".")]) in (2, 4)
+
+
+def test_building_says_nothing_and_leaves_generators_and_the_package_as_they_were(folders, capfd):
+    from transformers.utils import logging
+
+    before = torch.get_rng_state(), logging.get_verbosity(), logging.is_progress_bar_enabled()
+    for name in NETWORKS:
+        built(folders, name)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1:] == (logging.get_verbosity(), logging.is_progress_bar_enabled())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_dropout_is_that_of_the_config_and_sizes_are_those_of_the_folder(folders):
+    for name in NETWORKS:
+        _, form, network = built(folders, name, dropout=0.0)
+        network.train()
+        with torch.no_grad():
+            assert torch.equal(forward(network, examples(form)), forward(network, examples(form)))
+    _, form, network = built(folders, "roberta", dropout=0.5)
+    assert network.train().head.dropout.p == network.transformer.config.hidden_dropout_prob == 0.5
+    assert network.transformer.config.hidden_size == 12
+
+
+@pytest.mark.parametrize(
+    ("settings", "where", "form", "error", "message"),
+    [
+        (Roberta(), "bert", FORM, ConfigError, r"model\.name=roberta takes .* 'bert'; use model\.name=bert"),
+        (Bert(), "distilbert", FORM, ConfigError, r"of the bert family; .* 'distilbert'; use model\.name=distilbert"),
+        (TransFG(), "roberta", SHAPE, ConfigError, r"model\.name=transfg takes .* vit family; .*use model\.name=rob"),
+        (Bert(), "vit", FORM, ConfigError, r"of the family 'vit'; use model\.name=vit or transfg"),
+        (Bert(), "bert", replace(FORM, vocabulary=41), ShapeError, r"the data have 41, .*bert knows 40; set data\.tok"),
+        (Bert(), "bert", replace(FORM, shape=(21,)), ShapeError, r"have 21, .*has 20; set data\.length to at most 20"),
+        (Roberta(), "roberta", replace(FORM, shape=(19,)), ShapeError, r"have 19, .*has 18; .* at most 18"),
+        (ViT(), "vit", Form.of((1, 16, 16)), ShapeError, r"images of 3 channels; the data have 1; use images"),
+        (ViT(), "vit", Form.of((3, 16, 18)), ShapeError, r"patches of 4 on 16 x 18 pixels; set data\.size or data\.c"),
+        (TransFG(stride=5), "vit", SHAPE, ConfigError, r"model\.stride must be at most .*got 5 and patches of 4 x 4"),
+    ],
+)
+def test_folders_that_do_not_fit_the_config_or_the_data_are_named(settings, where, form, error, message, folders):
+    with pytest.raises(error, match=message):
+        models.build(replace(settings, pretrained=str(folders[where][0])), form, 3, seed=0)
+
+
+class Bomb:
+    """What a pickle may do."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return (Path.touch, (Path(self.path),))
+
+
+def test_pickled_weights_are_refused_unread(folders, tmp_path):
+    folder = shutil.copytree(folders["bert"][0], tmp_path / "pickled")
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb(tmp_path / "gone off")))
+    with pytest.raises(ConfigError, match=r"weights in model\.safetensors, which is never unpickled; .* has none"):
+        models.build(Bert(pretrained=str(folder)), FORM, 3, seed=0)
+    assert not (tmp_path / "gone off").exists()
+
+
+def test_of_a_config_only_sizes_are_taken(folders, tmp_path):
+    folder = shutil.copytree(folders["bert"][0], tmp_path / "hostile")
+    document = json.loads((folder / "config.json").read_text())
+    more = {
+        "auto_map": {"AutoModel": "code.Model"},
+        "attn_implementation": "someone/kernels",
+        "_attn_implementation": "someone/kernels",
+        "quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True},
+        "is_decoder": True,
+        "torch_dtype": "float16",
+    }
+    (folder / "config.json").write_text(json.dumps({**document, **more}))
+    (folder / "code.py").write_text(f"open({str(tmp_path / 'gone off')!r}, 'w')")
+    one, two = (models.build(Bert(pretrained=str(f)), FORM, 3, seed=0) for f in (folder, folders["bert"][0]))
+    with torch.no_grad():
+        assert torch.equal(forward(one, examples(FORM)), forward(two, examples(FORM)))
+    assert not (tmp_path / "gone off").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda f: (f / "config.json").unlink(), ConfigError, r"must be a folder with config\.json; .*cannot be read"),
+        (lambda f: (f / "config.json").write_text("{"), ConfigError, r"config\.json cannot be read \(JSONDecodeError"),
+        (lambda f: (f / "config.json").write_text("[1]"), ConfigError, r"config\.json holds a list; give another"),
+        (lambda f: _set(f, model_type="llama"), ConfigError, r"'llama'; this package knows bert, roberta, distilbert"),
+        (lambda f: _set(f, hidden_size="wide"), ConfigError, r"config\.json must hold the sizes of a bert network"),
+        (lambda f: _set(f, hidden_size=24), CheckpointError, r"must hold whole weights that fit its config\.json"),
+        (lambda f: _set(f, num_hidden_layers=3), CheckpointError, r"16 are missing, the first is encoder\.layer\.2"),
+        (lambda f: _cut(f, 100), CheckpointError, r"must hold whole weights that fit its config\.json"),
+        (lambda f: _cut(f, -10), CheckpointError, r"must hold whole weights that fit its config\.json"),
+    ],
+)
+def test_damaged_folders_are_refused(change, error, message, folders, tmp_path):
+    folder = shutil.copytree(folders["bert"][0], tmp_path / "damaged")
+    change(folder)
+    with pytest.raises(error, match=message):
+        models.build(Bert(pretrained=str(folder)), FORM, 3, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (
+            {"image_mean": [0.5], "image_std": [0.5]},
+            r"image_mean of .* must be 3 numbers, one per channel; got \[0\.5\]",
+        ),
+        ({"image_mean": [0, 0, 0], "image_std": [1, 0, 1]}, r"image_std of .*, above 0; got \[1, 0, 1\]; correct"),
+        ({"image_mean": [0, 0, 0]}, r"image_std of .* must be 3 numbers.*; got None"),
+        ([], r"preprocessor_config\.json is a JSON object; .* holds a list"),
+    ],
+)
+def test_a_wrong_description_of_pixels_is_refused(pixels, message, folders, tmp_path):
+    folder = shutil.copytree(folders["vit"][0], tmp_path / "vit")
+    (folder / "preprocessor_config.json").write_text(json.dumps(pixels))
+    with pytest.raises(ConfigError, match=message):
+        models.build(ViT(pretrained=str(folder)), SHAPE, 3, seed=0)
+
+
+def test_pixels_are_left_alone_where_the_folder_says_so(folders, tmp_path):
+    folder = shutil.copytree(folders["vit"][0], tmp_path / "vit")
+    (folder / "preprocessor_config.json").write_text(json.dumps({"do_normalize": False, "image_mean": [1, 1, 1]}))
+    network = models.build(ViT(pretrained=str(folder)), SHAPE, 3, seed=0)
+    assert isinstance(network.normalise, torch.nn.Identity)
+
+
+def _set(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def _cut(folder, keep):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
