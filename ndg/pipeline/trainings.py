@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from ndg import atomic, data, models, runs, training
-from ndg.activations.compute import forward
 from ndg.config import Experiment, Store
 from ndg.data.examples import Splits
 from ndg.data.tokenizer import FILE as TOKENIZER
@@ -37,13 +36,26 @@ class Plan:
 
 def at_hand(experiments: list[Experiment], where: Locations) -> tuple[list[Experiment], dict[str, str]]:
     """The experiments whose data can be read here, and for the others the reason why not, by name."""
-    missing = {e.name: reason for e in experiments if (reason := data.absent(where.place(e).data))}
+    missing = {e.name: reason for e in experiments if (reason := absent(where.place(e)))}
     return [e for e in experiments if e.name not in missing], missing
+
+
+def absent(experiment: Experiment) -> str | None:
+    """Why an experiment whose folders are placed cannot be trained here, with the remedy; None where it can."""
+    pretrained = getattr(experiment.model, "pretrained", None)
+    if pretrained and not Path(pretrained).is_dir():
+        return (
+            f"model.pretrained is a folder, or the name of one below `models` in the folder of data; there is no "
+            f"{pretrained!r}; fetch it (docs/data.md says how), or set model.pretrained=null to begin without"
+        )
+    return data.absent(experiment.data)
 
 
 def plan(experiment: Experiment, where: Locations) -> Plan:
     """What `run` would do. Reads the data and times a few steps; writes nothing."""
     experiment = where.place(experiment)
+    if reason := absent(experiment):
+        raise DataError(reason)
     splits = load(experiment)
     network = models.build(experiment.model, splits.form, splits.classes, experiment.seed)
     steps = -(-len(splits.train) // experiment.train.batch_size) * experiment.train.epochs
@@ -59,9 +71,11 @@ def plan(experiment: Experiment, where: Locations) -> Plan:
 def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume: bool = False) -> RunRecord:
     """The document of a finished training. With `resume` the newest unfinished run of the same config and seed goes on.
 
-    Raises DataError before anything is written when the data are not at hand.
+    Raises DataError before anything is written when the data, or the pretrained network, are not at hand.
     """
     placed = where.place(experiment)
+    if reason := absent(placed):
+        raise DataError(reason)
     splits = load(placed)
     store, experiment = where.store_of(experiment), replace(experiment, store=Store())  # it may hold a password
     if resume:
@@ -79,9 +93,11 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
         if [row["epoch"] for row in one.record["metrics"]] != [row["epoch"] for row in result.history]:
             for row in result.history:  # a crash between an epoch's files and its row in the log lost one
                 one.metric(row)
-        one.artefact(result.checkpoint)
-        one.artefact(one.folder / training.METRICS)
-        figures = ("validation_accuracy", "test_accuracy", "best_epoch", "epochs", "seconds")
+        for path in (result.checkpoint, *result.others):
+            one.artefact(path)
+        for name in (training.METRICS, training.LOG):
+            one.artefact(one.folder / name)
+        figures = ("validation_accuracy", "test_accuracy", "best_epoch", "epoch", "epochs", "seconds", "peak_bytes")
         one.result("train", {key: getattr(result, key) for key in figures})
     return one.record
 
@@ -119,16 +135,12 @@ def _step_seconds(network: torch.nn.Module, experiment: Experiment, splits: Spli
     """Median seconds of a whole training step on one batch, after a first one that is not counted."""
     settings = experiment.train
     batch = splits.train[: settings.batch_size]
-    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
     changes = torch.Generator().manual_seed(0)
-    times = []
-    with training.own_threads_and_randomness(settings.threads, torch.device("cpu")):
+    place, times = torch.device("cpu"), []
+    with training.own_threads_and_randomness(settings.threads, place):
+        learner = training.Learner.of(network.train(), settings, place)
         for _ in range(steps + 1):
             started = time.perf_counter()
-            logits = forward(network, batch.inputs.varied(training.augmentation(settings), changes))
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(logits, batch.labels).backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-            optimizer.step()
+            learner.step(batch.inputs.varied(training.augmentation(settings), changes), batch.labels, 0.0)
             times.append(time.perf_counter() - started)
     return sorted(times[1:])[steps // 2]

@@ -1,0 +1,25 @@
+"""How good a network is."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ndg.activations.compute import compute_batches, fixed, forward
+from ndg.data.examples import Examples
+
+
+def evaluate(network: nn.Module, examples: Examples) -> tuple[float, float]:
+    """Mean cross entropy (nats) and accuracy of a network in evaluation mode, in fixed compute batches.
+
+    Always in float32, whatever the precision of its training.
+    """
+    loss, correct = 0.0, 0
+    with fixed(network, torch.get_num_threads()):
+        for batch in compute_batches(examples.loader()):
+            assert batch.labels is not None
+            logits = forward(network, batch.inputs)[: batch.count].cpu()
+            loss += F.cross_entropy(logits, batch.labels, reduction="sum").item()
+            correct += int((logits.argmax(1) == batch.labels).sum())
+    return loss / len(examples), correct / len(examples)

@@ -1,0 +1,220 @@
+"""A whole training, epoch by epoch."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ndg import __version__, models, seeds
+from ndg.config import Experiment, Train
+from ndg.data.augment import Augment
+from ndg.data.examples import Splits
+from ndg.errors import CheckpointError, FailureError, OutputError
+from ndg.models import checkpoint
+from ndg.training import kept
+from ndg.training.evaluation import evaluate
+from ndg.training.journal import Bar, Journal, Row, bar, events
+from ndg.training.kept import MODEL, STATE, best, chosen
+from ndg.training.place import device_of, own_threads_and_randomness, peak_bytes, reseed
+from ndg.training.rates import schedule
+from ndg.training.step import Learner
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Accuracies in [0, 1] of the network in `checkpoint`, which is that of `epoch`: the best, or the last one.
+
+    `history` has one row per epoch, `seconds` counts every session; `others` are the files of epochs kept apart.
+    `peak_bytes` is the most memory that the last session took: the whole process, or the tensors on a GPU.
+    """
+
+    validation_accuracy: float
+    test_accuracy: float
+    best_epoch: int
+    epoch: int
+    epochs: int
+    seconds: float
+    peak_bytes: int
+    history: list[Row]
+    checkpoint: Path
+    others: list[Path]
+    examples: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "checkpoint": str(self.checkpoint), "others": [str(path) for path in self.others]}
+
+
+def train(
+    experiment: Experiment,
+    splits: Splits,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    resume: bool = False,
+    on_epoch: Callable[[Row], None] | None = None,
+) -> TrainResult:
+    """The result of a whole training; the test split is looked at once, at the end, with the network that is kept.
+
+    The best epoch has the highest validation accuracy, ties by the lower validation loss; after `train.patience` epochs
+    without a better one training stops. `on_epoch` gets each row once its epoch is safely on disk. With `resume`
+    training goes on after the last epoch in `folder`, or starts if there is none.
+
+    Raises CheckpointError if `folder` holds another training (any, without `resume`), OutputError if it cannot be
+    written, and FailureError when a loss is not finite; the last good checkpoint stays.
+    """
+    place = device_of(device)
+    state = folder / STATE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror}; choose a writable folder") from error
+    if state.exists() and not resume:
+        raise CheckpointError(f"{folder} already holds a training; resume it or train in another folder")
+
+    settings = experiment.train
+    journal = Journal(folder, settings.epochs)
+    with own_threads_and_randomness(settings.threads, place):
+        network = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(place)
+        learner = Learner.of(network, settings, place)
+        history = kept.restore(state, learner, experiment) if state.exists() else []
+        with (
+            events(folder, settings.tensorboard, len(history)) as event,
+            bar(experiment.name, len(splits.train), settings.epochs) as shown,
+        ):
+            head = _head(learner, experiment, splits, place, len(history)) if _goes_on(settings, history) else []
+            journal.open(head, history)
+            while _goes_on(settings, history):
+                row = _epoch(learner, experiment, splits, len(history) + 1, place, shown)
+                if not (math.isfinite(row["loss"]) and math.isfinite(row["validation_loss"])):
+                    raise FailureError(_not_finite(row, settings, history, folder))
+                history.append(row)
+                _keep(folder, learner, experiment, splits, history)
+                journal.epoch(history)
+                event(row)
+                shown.end(history)
+                if on_epoch is not None:
+                    on_epoch(row)
+        tensors, _ = checkpoint.read(folder / MODEL)
+        checkpoint.fill(network, tensors, folder / MODEL)
+        _, test_accuracy = evaluate(network, splits.test)
+    result = TrainResult(
+        validation_accuracy=history[chosen(settings, history) - 1]["validation_accuracy"],
+        test_accuracy=test_accuracy,
+        best_epoch=best(history),
+        epoch=chosen(settings, history),
+        epochs=len(history),
+        seconds=sum(row["seconds"] for row in history),
+        peak_bytes=peak_bytes(place),
+        history=history,
+        checkpoint=folder / MODEL,
+        others=[folder / name for name in kept.apart(settings, len(history)).values()],
+        examples=splits.sizes(),
+    )
+    journal.end(
+        f"the network of epoch {result.epoch} is kept (best: {result.best_epoch}): validation accuracy "
+        f"{result.validation_accuracy:.4f}, test accuracy {test_accuracy:.4f}; {result.seconds:.1f} s in all"
+    )
+    return result
+
+
+def augmentation(settings: Train) -> Augment:
+    """How the images of a training are varied."""
+    return Augment(settings.flip, settings.pad, settings.shift, settings.erase, settings.noise)
+
+
+def _epoch(
+    learner: Learner, experiment: Experiment, splits: Splits, number: int, place: torch.device, shown: Bar
+) -> Row:
+    """Train for one pass over the examples; the row of its figures. `number` counts from 1."""
+    started, settings, seed = time.perf_counter(), experiment.train, experiment.seed
+    examples = splits.train
+    order = torch.from_numpy(seeds.generator(seed, "order", number).permutation(len(examples)))
+    changes = torch.Generator().manual_seed(seeds.integer(seed, "augment", number))
+    how = augmentation(settings)
+    reseed(seeds.integer(seed, "dropout", number), place)
+
+    steps = -(-len(examples) // settings.batch_size)
+    loss_sum = torch.zeros((), dtype=torch.float64, device=place)
+    correct = torch.zeros((), dtype=torch.int64, device=place)
+    rate = 0.0
+    learner.network.train()
+    shown.begin(number)
+    for step in range(steps):
+        batch = examples[order[step * settings.batch_size : (step + 1) * settings.batch_size]]
+        rate = settings.learning_rate * schedule(settings, (number - 1) * steps + step, settings.epochs * steps)
+        loss, right = learner.step(batch.inputs.varied(how, changes), batch.labels, rate)
+        loss_sum += loss * len(batch)
+        correct += right
+        shown.step(len(batch))
+    loss_mean = loss_sum.item() / len(examples)  # waits until a GPU has done all steps
+    trained = time.perf_counter()
+    validation_loss, validation_accuracy = evaluate(learner.network, splits.validation)
+    return {
+        "epoch": number,
+        "loss": loss_mean,
+        "accuracy": correct.item() / len(examples),
+        "validation_loss": validation_loss,
+        "validation_accuracy": validation_accuracy,
+        "learning_rate": rate,
+        "examples_per_second": len(examples) / (trained - started),
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def _goes_on(settings: Train, history: list[Row]) -> bool:
+    return len(history) < settings.epochs and len(history) - best(history) < settings.patience
+
+
+def _keep(folder: Path, learner: Learner, experiment: Experiment, splits: Splits, history: list[Row]) -> None:
+    """Write what the last epoch leaves; the state comes last, so that an epoch which has one is whole."""
+    settings, number = experiment.train, len(history)
+    names = [MODEL] if chosen(settings, history) == number else []
+    if number in (others := kept.apart(settings, number)):
+        names.append(others[number])
+    about = {"experiment": kept.portable(experiment), "epoch": number}
+    for name in names:
+        checkpoint.save(folder / name, learner.network, experiment.model, splits.form, splits.classes, about)
+    kept.save(folder / STATE, learner, experiment, history)
+
+
+def _head(learner: Learner, experiment: Experiment, splits: Splits, place: torch.device, done: int) -> list[str]:
+    """What is being trained, where, and by which versions."""
+    settings, sizes = experiment.train, splits.sizes()
+    parameters = sum(parameter.numel() for parameter in learner.network.parameters())
+    learns = sum(parameter.numel() for parameter in learner.network.parameters() if parameter.requires_grad)
+    threads = f"{settings.threads} thread{'s' * (settings.threads > 1)}"
+    return [
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: " + (f"resumed after epoch {done}" if done else "started"),
+        f"config {experiment.name}, digest {experiment.digest}, training digest {experiment.training_digest}, seed "
+        f"{experiment.seed}",
+        f"device {_name(place)}, {threads}, {settings.precision}{', compiled' * settings.compile}; Python "
+        f"{platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}, ndg {__version__}",
+        f"data {splits.source}: "
+        + ", ".join(f"{count:,} {name}" for name, count in sizes.items())
+        + f" examples of {splits.classes} classes",
+        f"network {experiment.model.name}: {parameters:,} parameters, of which {learns:,} learn; {settings.optimizer}, "
+        f"rate {settings.learning_rate:g}, {settings.schedule}, batches of {settings.batch_size}",
+    ]
+
+
+def _name(place: torch.device) -> str:
+    return f"{place} ({torch.cuda.get_device_name(place)})" if place.type == "cuda" else str(place)
+
+
+def _not_finite(row: Row, settings: Train, history: list[Row], folder: Path) -> str:
+    which = "loss" if not math.isfinite(row["loss"]) else "validation_loss"
+    number = chosen(settings, history)
+    there = f"epoch {number} is kept in {folder / MODEL}" if history else "no epoch was good, nothing is kept"
+    return (
+        f"losses must be finite; {which} is {row[which]} in epoch {row['epoch']} (learning rate "
+        f"{row['learning_rate']:.3g}); {there}; lower train.learning_rate or train.clip"
+    )

@@ -1,0 +1,65 @@
+"""Optimisers, and how fast each part of a network learns at each step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from ndg.config import Train
+
+FACTOR = "factor"
+"""Key of a parameter group: what the learning rate is multiplied by for it."""
+
+
+def schedule(settings: Train, step: int, steps: int) -> float:
+    """The learning rate at a step, counted from 0, as a fraction of `learning_rate`.
+
+    A linear warm-up over a fraction of the steps leads to 1; after it the rate is constant, falls in a line to 0 after
+    the last step, or as a half cosine. `triangular` (Smith 2017, one cycle with the lower bound 0) rises over the first
+    half of the steps and falls over the second: its first half is the warm-up, and `warmup` is not used.
+    """
+    warm = round((0.5 if settings.schedule == "triangular" else settings.warmup) * steps)
+    if step < warm:
+        return (step + 1) / warm
+    if settings.schedule == "constant":
+        return 1.0
+    if settings.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+    return (steps - step) / (steps - warm)
+
+
+def optimizer_of(network: nn.Module, settings: Train) -> torch.optim.Optimizer:
+    """The optimiser of a network's parameters, in groups that learn at their own rates.
+
+    Where pretrained parts learn at rate 0, their gradients are not taken at all.
+    """
+    groups = _groups(network, settings)
+    for group in groups:
+        if not group[FACTOR]:
+            for parameter in group["params"]:
+                parameter.requires_grad_(False)
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True)
+    return torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Let every group learn at its own multiple of a rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group[FACTOR]
+
+
+def _groups(network: nn.Module, settings: Train) -> list[dict[str, Any]]:
+    """New and pretrained parameters, apart, each with its factor; no group is empty."""
+    prefixes = tuple(f"{part}." for part in getattr(network, "pretrained_parts", ()))
+    parts: dict[str, dict[str, Any]] = {
+        "new": {"params": [], FACTOR: settings.new_rate},
+        "pretrained": {"params": [], FACTOR: settings.pretrained_rate},
+    }
+    for name, parameter in network.named_parameters():
+        kind = "pretrained" if f"{name}.".startswith(prefixes) else "new"
+        parts[kind]["params"].append(parameter)
+    return [group for group in parts.values() if group["params"]]

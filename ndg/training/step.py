@@ -1,0 +1,93 @@
+"""One step of training: forward, loss, backward, clipping, update; in mixed precision and compiled where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from ndg.activations.compute import logits_of, output_of
+from ndg.config import Train
+from ndg.data.inputs import Columns
+from ndg.errors import ConfigError
+from ndg.training.rates import optimizer_of, set_rate
+
+
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """A network on its device with what changes it: `called` is the network itself, or compiled from it."""
+
+    network: nn.Module
+    called: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    settings: Train
+
+    @classmethod
+    def of(cls, network: nn.Module, settings: Train, place: torch.device) -> Learner:
+        """A learner with a fresh optimiser. Gradients are scaled in float16 alone, where small ones would be lost."""
+        return cls(
+            network=network,
+            called=cast(nn.Module, torch.compile(network)) if settings.compile else network,
+            optimizer=optimizer_of(network, settings),
+            scaler=torch.amp.GradScaler(place.type, enabled=settings.precision == "float16"),
+            settings=settings,
+        )
+
+    def step(
+        self, inputs: Columns, labels: Int64[Tensor, " example"], rate: float
+    ) -> tuple[Float[Tensor, ""], Int64[Tensor, ""]]:
+        """Mean loss of a batch before its step (nats), and the number of right predictions, both on the device.
+
+        Parameters and optimiser are float32 in every precision; `float16` leaves out a step whose gradients overflow.
+        """
+        settings, place = self.settings, next(self.network.parameters()).device
+        labels = labels.to(place)
+        dtype = getattr(torch, settings.precision)
+        set_rate(self.optimizer, rate)
+        with _told(settings, place):
+            with torch.autocast(place.type, dtype, enabled=dtype != torch.float32):
+                output = output_of(self.called, inputs)
+                extra = self._extra(output, labels)
+            logits = logits_of(output).float()
+            loss = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+            if extra is not None:
+                loss = loss + extra
+            self.optimizer.zero_grad()
+            self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    def _extra(self, output: Any, labels: Tensor) -> Tensor | None:
+        extra: Callable[[Any, Tensor], Tensor] | None = getattr(self.network, "extra_loss", None)
+        return None if extra is None else extra(output, labels)
+
+
+@contextmanager
+def _told(settings: Train, place: torch.device) -> Iterator[None]:
+    """Where torch cannot compile here, or a layer has no float16 on a CPU, an error that says what to do."""
+    failures: tuple[type[Exception], ...] = ()
+    rule = "train.precision=float16 on a CPU needs layers that have it there (recurrent ones do not)"
+    remedy = "set train.precision=bfloat16 or float32, or train on a GPU"
+    if settings.compile:
+        from torch._dynamo.exc import TorchDynamoException
+
+        failures = (TorchDynamoException,)
+        rule = "train.compile needs a network and a compiler that torch.compile can use"
+        remedy = "install g++ (on a GPU, triton), or set train.compile=false"
+    elif settings.precision == "float16" and place.type == "cpu":
+        failures = (RuntimeError,)
+    try:
+        yield
+    except failures as error:
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ConfigError(f"{rule}; torch says: {line}; {remedy}") from error
