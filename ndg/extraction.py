@@ -52,6 +52,7 @@ def extract(
     loader: Iterable[Any],
     layers: Iterable[str] | None = None,
     *,
+    labels: bool = True,
     channels: str = "max",
     tokens: str = "first",
     binarizer: str = AUTO,
@@ -73,14 +74,18 @@ def extract(
     `[example, channel, position...]`, `channels` is `max`, `mean` or `any` over the positions of a channel. Of
     `[example, token, unit]`, `tokens` is `first`, `mean` or `every`: with `every`, each token is an example, with the
     label that is predicted of its sequence. Three axes are those of tokens unless a one-dimensional convolution, norm
-    or pool gave them. Tokens that an `attention_mask` leaves out do not count.
+    or pool gave them. Tokens that an `attention_mask` leaves out do not count. All batches are padded to one length.
+
+    With `labels=False` the bits are those of the neurons alone, whatever the network returns: for encoders and language
+    models, which have no logits `[example, class]`. True labels are not needed; with them, how many predictions are
+    correct is counted.
 
     `binarizer` is `auto` (above 0.5 after a sigmoid, above 0 elsewhere), `positive`, `half`, `median` or `quantile`;
     the last two need a second pass, over at most 16,384 examples drawn by `seed`. `like` takes layers, readings and
-    thresholds from other bits or from a graph, as held-out examples must. `max_examples` draws so many of the loader's
-    examples by `seed`. With a `file` the bits lie there and not in memory, and an extraction that was interrupted goes
-    on where it stopped. `executor` is `serial`, `ray` (whose workers run on the CPU; thresholds are fitted here) or a
-    value of `ndg.executors`. The network is left as it was.
+    thresholds from other bits or from a graph, as held-out examples must (and no labels where these have none).
+    `max_examples` draws so many of the loader's examples by `seed`. With a `file` the bits lie there and not in memory,
+    and an extraction that was interrupted goes on where it stopped. `executor` is `serial`, `ray` (whose workers run on
+    the CPU; thresholds are fitted here) or a value of `ndg.executors`. The network is left as it was.
 
     Raises LayerError for an unknown layer, an output of another shape, or NaN (naming layer and unit); DataError
     without examples, or where the first or the last examples in a file are others than the loader's (those between are
@@ -94,7 +99,7 @@ def extract(
                 "shuffles them anew each time; make it with shuffle=False"
             )
         log.warning("the DataLoader shuffles: rows of the bits are in its order, so concepts cannot be joined to them")
-    plan = _plan(model, layers, asked(channels, tokens), binarizer, quantile, like, threads)
+    plan = _plan(model, layers, asked(channels, tokens), binarizer, quantile, like, threads, labels)
     if plan.fitted or max_examples is not None:
         _again(loader)
     by, _ = executors.choose(
@@ -154,6 +159,7 @@ def estimate(
     loader: Iterable[Any],
     layers: Iterable[str] | None = None,
     *,
+    labels: bool = True,
     channels: str = "max",
     tokens: str = "first",
     binarizer: str = AUTO,
@@ -168,7 +174,7 @@ def estimate(
 
     `pairs` are the pairs of layers that will be mined.
     """
-    plan = _plan(model, layers, asked(channels, tokens), binarizer, quantile, like, threads)
+    plan = _plan(model, layers, asked(channels, tokens), binarizer, quantile, like, threads, labels)
     _again(loader)
     first = next(iter(compute_batches(loader, batch)), None)
     if first is None:
@@ -207,6 +213,7 @@ def _plan(
     quantile: float,
     like: Binarised | None,
     threads: int,
+    labels: bool,
 ) -> _Plan:
     if not 0 < quantile < 1:
         raise ConfigError(f"a quantile lies inside (0, 1); got {quantile}")
@@ -225,16 +232,19 @@ def _plan(
         if not paths:
             raise LayerError("at least one layer is extracted; got none")
         find_modules(model, paths)
-        study = with_thresholds(Capture(model, tuple(paths), readings, {}, {}, None, threads), nodes, like.thresholds)
-        facts = {"nodes": nodes.to_dict(), "thresholds": like.thresholds.tolist(), "threads": threads}
-        return _Plan(study, {}, like.binarizer, facts)
+        nodes = nodes if labels else NodeSpace(0, nodes.layers)
+        study = Capture(model, tuple(paths), readings, {}, {}, None, threads, nodes.labels > 0)
+        study = with_thresholds(study, nodes, like.thresholds)
+        known = {"nodes": nodes.to_dict(), "thresholds": like.thresholds.tolist(), "threads": threads}
+        return _Plan(study, {}, like.binarizer, known)
     paths = find_layers(model, [latent_layer(model)] if layers is None else layers)
     names = {path: choose(binarizer, module) for path, module in find_modules(model, paths).items()}
     fitted = {path: name for path, name in names.items() if BINARIZERS[name].fit}
     levels: dict[str, Any] = {path: BINARIZERS[name].threshold or 0.0 for path, name in names.items()}
     spelt = _spell(names, quantile)
-    facts = {"layers": paths, "readings": readings, "binarizer": spelt, "threads": threads}
-    return _Plan(Capture(model, tuple(paths), readings, {}, levels, None, threads), fitted, spelt, facts)
+    facts: dict[str, Any] = {"layers": paths, "readings": readings, "binarizer": spelt, "threads": threads}
+    facts |= {} if labels else {"labels": False}
+    return _Plan(Capture(model, tuple(paths), readings, {}, levels, None, threads, labels), fitted, spelt, facts)
 
 
 def _choice(loader: Iterable[Any], most: int | None, seed: int) -> tuple[Numbers | None, Sample | None]:

@@ -17,7 +17,7 @@ from jaxtyping import Float32, Float64, Int64, Shaped, UInt64
 from torch import Tensor, nn
 
 from ndg.activations.binarize import Reservoir, as_tensor, binarize
-from ndg.activations.compute import Batch, fixed, forward, nan, not_a_number, true_labels
+from ndg.activations.compute import Batch, fixed, forward, nan, not_a_number, output_of, true_labels
 from ndg.activations.reading import (
     CHANNELS_FIRST,
     EVERY,
@@ -48,6 +48,7 @@ class Capture:
 
     `asked` is the reading of each kind of output, `known` that of layers which were read before. `levels` holds the
     thresholds of each layer, or one for all its units. `nodes` are those that are expected, where they are known.
+    Without `labels` the network's own output is not looked at.
     """
 
     model: nn.Module
@@ -57,6 +58,7 @@ class Capture:
     levels: dict[str, float | Levels]
     nodes: NodeSpace | None
     threads: int
+    labels: bool = True
 
     def level(self, path: str, units: int) -> Levels:
         """The threshold of each unit of a layer."""
@@ -85,25 +87,26 @@ def capture(study: Capture, batch: Batch) -> Piece:
     """The booleans of the examples of one compute batch."""
     reader = _Reader(study, batch)
     logits, seen = reader.run(study.layers, reader.read)
-    broken = nan(logits)
+    broken = None if logits is None else nan(logits)
     if broken is not None:
         raise not_a_number("logits", broken[1], batch.number(broken[0]))
     units = tuple(LayerUnits(path, one.units, one.reading) for path, one in seen.items())
-    nodes = NodeSpace(logits.shape[1], units)
+    nodes = NodeSpace(0 if logits is None else logits.shape[1], units)
     if study.nodes not in (None, nodes):
         raise other_nodes(study.nodes, f"{nodes.labels} labels and {tuple(layer.units for layer in units)} units")
     repeats = _repeats(seen)
     rows = batch.count if repeats is None else int(repeats.sum())
     words = zeros(len(nodes), -(-rows // 64))
-    predicted = logits.argmax(dim=1).cpu()
-    _set(words[: nodes.labels], _repeat(predicted.numpy(), repeats))
+    predicted = None if logits is None else logits.argmax(dim=1).cpu()
+    if predicted is not None:
+        _set(words[: nodes.labels], _repeat(predicted.numpy(), repeats))
     for path, one in seen.items():
         if one.words is not None:
             words[nodes.slice(path)] = one.words
         elif one.values is not None:
             _pack(one.values, study.level(path, one.units), words[nodes.slice(path)], study.threads, repeats)
     correct = None
-    if batch.labels is not None:
+    if batch.labels is not None and predicted is not None:
         right = predicted == true_labels(batch.labels, batch.count, nodes.labels)
         correct = int(right.sum())
     levels = np.concatenate([study.level(path, one.units) for path, one in seen.items()])
@@ -160,12 +163,14 @@ class _Reader:
 
     def run(
         self, layers: Iterable[str], reduce: Callable[[str, nn.Module, Tensor], Any]
-    ) -> tuple[Tensor, dict[str, Any]]:
-        """The logits of the examples that are no padding, and what `reduce` made of each layer's output."""
+    ) -> tuple[Tensor | None, dict[str, Any]]:
+        """The logits of the examples that are no padding, where they count, and what `reduce` made of each output."""
         model, batch = self._study.model, self._batch
         with fixed(model, self._study.threads), self._lineage, self._last, Trace(model, layers, reduce) as trace:
-            logits = forward(model, batch.inputs)[: batch.count]
-            return logits, {path: trace[path] for path in layers}
+            if self._study.labels:
+                return forward(model, batch.inputs)[: batch.count], {path: trace[path] for path in layers}
+            output_of(model, batch.inputs)
+            return None, {path: trace[path] for path in layers}
 
     def read(self, path: str, module: nn.Module, output: Tensor) -> _Seen:
         """What is kept of an output, without padding rows."""

@@ -53,6 +53,7 @@ def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH) -> Iterato
     """The examples of a loader in batches of exactly `size` rows, the last one padded by repeating its last example.
 
     The loader gives `(inputs, labels)`, inputs alone, or dictionaries of tensors in which `labels` is the true class.
+    Every batch has the same shape per example: texts are padded to one length.
     """
     if size < 1:
         raise ConfigError(f"a compute batch has at least 1 example; got {size}")
@@ -74,15 +75,21 @@ def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH) -> Iterato
 
 
 def forward(model: nn.Module, inputs: Inputs) -> Tensor:
-    """Logits `[example, class]` of a network, on the network's device.
+    """Logits `[example, class]` of a network, on the network's device."""
+    return logits_of(output_of(model, inputs))
 
-    Reads a tensor, the `logits` of a Hugging Face output or dictionary, or the first element of a tuple.
-    """
+
+def output_of(model: nn.Module, inputs: Inputs) -> Any:
+    """Whatever a network returns for inputs, which are brought to its device."""
     device = device_of(model)
     if isinstance(inputs, dict):
-        output = model(**{key: column.to(device) for key, column in inputs.items()})
-    else:
-        output = model(inputs.to(device))
+        return model(**{key: column.to(device) for key, column in inputs.items()})
+    return model(inputs.to(device))
+
+
+def logits_of(output: Any) -> Tensor:
+    """Logits `[example, class]`: a tensor, the `logits` of a Hugging Face output or dictionary, or the first element
+    of a tuple."""
     if isinstance(output, Mapping):
         output = output.get("logits")
     elif isinstance(output, tuple):
@@ -93,7 +100,8 @@ def forward(model: nn.Module, inputs: Inputs) -> Tensor:
         came = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ShapeError(
             f"a network returns logits of shape (example, class), or an output with such `.logits`; got {came}; "
-            "wrap the network in a module that returns its logits"
+            "wrap the network in a module that returns its logits, or extract with labels=False for a graph of its "
+            "neurons alone"
         )
     return output
 
@@ -192,7 +200,8 @@ def _join(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         shapes = [{key or "inputs": tuple(column.shape[1:]) for key, column in part.items()} for part in parts]
         raise ShapeError(
             f"all batches of a loader have the same tensors and the same shape per example; got {shapes}; "
-            "pad to one length in the collate function"
+            "pad to one length in the collate function, as DataCollatorWithPadding(tokenizer, padding='max_length', "
+            "max_length=N) of transformers does (floats depend in the last bit on the padded length, so it is one)"
         ) from error
 
 

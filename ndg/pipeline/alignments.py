@@ -1,4 +1,4 @@
-"""An align run: extract, mine, evaluate, try, score, draw and log one trained network."""
+"""An align run: extract, mine, evaluate, try, score, draw and log one network."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
-from torch import nn
-
 from ndg import atomic, executors, runs
 from ndg.abstraction.trial import TrialResult, trials
 from ndg.activations.compute import device_of
 from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment, Store
-from ndg.data.examples import Splits
 from ndg.errors import RenderError
 from ndg.graph.ndg import NDG
 from ndg.importance.score import score
@@ -22,6 +19,7 @@ from ndg.intervals import wilson
 from ndg.mining.pairs import pairs_of
 from ndg.pipeline import pictures
 from ndg.pipeline.prepared import Prepared, check
+from ndg.pipeline.subjects import Subject
 from ndg.pipeline.targets import Target
 from ndg.pipeline.trainings import CONFIG
 from ndg.progress import log
@@ -40,20 +38,34 @@ def run(target: Target, prepared: Prepared) -> RunRecord:
     store = where.store_of(target.experiment)
     experiment = replace(target.experiment, store=Store())  # it may hold a password
     check(experiment)
-    model, splits = prepared.network
-    with runs.start(store, "align", experiment, where.runs, parent=target.run.id, device=prepared.device) as one:
-        one.artefact(atomic.write(one.folder / CONFIG, experiment.to_yaml()))
-        one.result("data", splits.facts())
+    subject = prepared.subject
+    parent = None if target.run is None else target.run.id
+    with runs.start(store, "align", experiment, where.runs, parent=parent, device=prepared.device) as one:
+        one.artefact(atomic.write(one.folder / CONFIG, _told(experiment, target)))
+        one.result("data", subject.facts)
+        if subject.identity is not None:
+            one.result("network", subject.identity)
         bits = prepared.bits
-        one.result("accuracy", {name: _accuracy(part, prepared.read[name]) for name, part in bits.items()})
+        judged = {name: part for name, part in bits.items() if part.correct is not None}
+        if judged:
+            one.result("accuracy", {name: _accuracy(part, prepared.read[name]) for name, part in judged.items()})
         graph = _mine(prepared, experiment, target, one)
-        _evaluate(graph, bits, one)
-        _try(model, graph, splits, experiment, one, prepared.executor, prepared.address)
-        scores = _score(model, graph, splits, experiment, one)
+        _evaluate(graph, bits, subject.held_out, one)
+        if experiment.trial.interventions:
+            _try(subject, graph, experiment, one, prepared.executor, prepared.address)
+        scores = _score(subject, graph, experiment, one)
         graph = graph.with_scores(scores)
         one.artefact(graph.save(one.folder / pictures.GRAPH))
-        _report(graph, scores, splits, experiment, bits["test"], one)
+        _report(graph, scores, subject, experiment, bits[subject.held_out], target, one)
     return one.record
+
+
+def _told(experiment: Experiment, target: Target) -> str:
+    """The config as YAML, without what says how a network is trained where it was not trained here."""
+    if target.run is not None:
+        return experiment.to_yaml()
+    own = target.subject is not None and experiment.data.name == "own"
+    return experiment.to_yaml(without=("model", "train", *(("data",) if own else ())))
 
 
 def _accuracy(bits: BitMatrix, examples: int) -> dict[str, Any]:
@@ -65,7 +77,8 @@ def _accuracy(bits: BitMatrix, examples: int) -> dict[str, Any]:
 
 def _mine(prepared: Prepared, experiment: Experiment, target: Target, one: Run) -> NDG:
     bits = prepared.bits["train"]
-    provenance = {"run": one.id, "trained": target.run.id, "digest": experiment.digest, "seed": experiment.seed}
+    whose = {"trained": target.id} if target.run is not None else {"network": (prepared.subject.identity or {})}
+    provenance = {"run": one.id, **whose, "digest": experiment.digest, "seed": experiment.seed}
     graph = replace(prepared.graphs[experiment.criterion.alpha[0]], provenance=provenance)
     one.result(
         "mining",
@@ -105,16 +118,15 @@ def _mine(prepared: Prepared, experiment: Experiment, target: Target, one: Run) 
     return graph
 
 
-def _evaluate(graph: NDG, bits: dict[str, BitMatrix], one: Run) -> None:
-    """Precision and recall of the implications on every split, and per edge on test."""
+def _evaluate(graph: NDG, bits: dict[str, BitMatrix], split: str, one: Run) -> None:
+    """Precision and recall of the implications on every split, and per edge on one that is held out."""
     one.result("edges", {name: graph.held_out(part).to_dict() for name, part in bits.items()})
-    one.artefact(atomic.write(one.folder / EDGES, graph.evaluate(bits["test"]).to_csv(index=False)))
+    one.artefact(atomic.write(one.folder / EDGES, graph.evaluate(bits[split]).to_csv(index=False)))
 
 
 def _try(
-    model: nn.Module,
+    subject: Subject,
     graph: NDG,
-    splits: Splits,
     experiment: Experiment,
     one: Run,
     executor: str,
@@ -123,7 +135,7 @@ def _try(
     """Log every intervention on each asked split, with its controls."""
     import pandas as pd
 
-    settings = experiment.trial
+    settings, model = experiment.trial, subject.network
     found: dict[str, dict[str, TrialResult]] = {}
     by = executors.ray(address) if executor == "ray" else executor
     with by.session() if isinstance(by, executors.Ray) else nullcontext():
@@ -131,7 +143,7 @@ def _try(
             found[split] = trials(
                 model,
                 graph,
-                splits[split].loader(),
+                subject.loaders[split],
                 settings.interventions,
                 executor=by,
                 ray_address=address,
@@ -149,7 +161,7 @@ def _try(
     one.artefact(atomic.write(one.folder / TRIALS, frame.to_csv(index=False)))
 
 
-def _score(model: nn.Module, graph: NDG, splits: Splits, experiment: Experiment, one: Run) -> list[Scores]:
+def _score(subject: Subject, graph: NDG, experiment: Experiment, one: Run) -> list[Scores]:
     """The scores of the graph's layers by each asked method."""
     import pandas as pd
 
@@ -158,11 +170,10 @@ def _score(model: nn.Module, graph: NDG, splits: Splits, experiment: Experiment,
     layers = [layer.name for layer in graph.nodes.layers if layer.reading not in unscored]
     if settings.methods and len(layers) < len(graph.nodes.layers):
         log.warning("layers of tokens are not scored; %d of %d layers are", len(layers), len(graph.nodes.layers))
-    loader = splits[settings.split].loader()
     found = [
         score(
-            model,
-            loader,
+            subject.network,
+            subject.loaders[settings.split],
             layers,
             method,
             steps=settings.steps,
@@ -180,11 +191,17 @@ def _score(model: nn.Module, graph: NDG, splits: Splits, experiment: Experiment,
 
 
 def _report(
-    graph: NDG, scores: list[Scores], splits: Splits, experiment: Experiment, bits: BitMatrix, one: Run
+    graph: NDG,
+    scores: list[Scores],
+    subject: Subject,
+    experiment: Experiment,
+    bits: BitMatrix,
+    target: Target,
+    one: Run,
 ) -> None:
-    """The picture as PDF and SVG, and the report that holds everything on one page. `bits` are those of test."""
-    limits = experiment.report
-    look = Look(scores or None, None, limits.max_nodes, splits.class_names, experiment.name, None, limits.timeout)
+    """The picture as PDF and SVG, and the report that holds everything on one page. `bits` are held out."""
+    limits, names = experiment.report, subject.class_names if subject.logits else None
+    look = Look(scores or None, None, limits.max_nodes, names, experiment.name, None, limits.timeout)
     drawn: list[Picture] = []
     try:
         for kind in ("pdf", "svg"):
@@ -198,7 +215,8 @@ def _report(
         record={**one.record, "status": None},
         pictures=drawn,
         edges=[{str(key): value for key, value in row.items()} for row in graph.evaluate(bits).to_dict("records")],
+        split=subject.held_out,
         rules=graph.rules(limit=40),
-        config=experiment.to_yaml(),
+        config=_told(experiment, target),
     )
     one.artefact(write_report(one.folder / HTML, content))

@@ -19,7 +19,6 @@ from ndg.activations.binarize import choose
 from ndg.activations.selection import find_layers
 from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment
-from ndg.data.examples import SPLITS, Splits
 from ndg.errors import CheckpointError, ConfigError, DataError
 from ndg.graph.ndg import NDG
 from ndg.importance.score import known
@@ -27,6 +26,7 @@ from ndg.locations import Locations
 from ndg.mining.criteria import criterion
 from ndg.mining.pairs import check_pairs
 from ndg.nodes import LABEL
+from ndg.pipeline.subjects import Subject, check_trial
 from ndg.pipeline.targets import Target
 from ndg.pipeline.trainings import load, same_data
 
@@ -67,29 +67,33 @@ def plan(target: Target, where: Locations, shared: bool = False) -> Plan:
     """The plan of one target; `shared` says that another one extracts and counts for it."""
     experiment = target.experiment
     check(experiment)
-    model, splits = _network(target, where)
-    settings = experiment.extract
+    subject = _subject(target, where)
+    settings, splits = experiment.extract, subject.sizes
     captured = extraction.estimate(
-        model,
-        splits.train.loader(),
+        subject.network,
+        subject.loaders["train"],
         max_examples=experiment.mining.max_examples,
         pairs=experiment.mining.pairs,
-        **_reading(model, experiment),
+        **_reading(subject, experiment),
     )
     if captured.examples is None or captured.forwards is None or captured.seconds is None:
-        raise DataError("a split tells how many examples it has; this one does not")  # our own loaders do
-    batches = {name: -(-size // settings.compute_batch) for name, size in splits.sizes().items()}
+        raise DataError(
+            "a dry run needs a loader that tells how many examples it has; that of train does not; give a DataLoader, "
+            "a list of batches, or one with `dataset` or `examples`"
+        )
+    batches = {name: -(-size // settings.compute_batch) for name, size in splits.items()}
     tried = sum(batches[name] for name in experiment.trial.splits)
     held_out = sum(count for name, count in batches.items() if name != "train")
-    tried *= 1 + (1 + len(CONTROLS)) * len(experiment.trial.interventions)
+    interventions = len(experiment.trial.interventions)
+    tried *= 1 + (1 + len(CONTROLS)) * interventions if interventions else 0
     forwards = tried + (0 if shared else captured.forwards + held_out)
-    asked = min(splits.sizes()["train"], experiment.mining.max_examples or splits.sizes()["train"])
-    sizes = {name: round(size * captured.examples / asked) for name, size in splits.sizes().items()}
+    asked = min(splits["train"], experiment.mining.max_examples or splits["train"])
+    sizes = {name: round(size * captured.examples / asked) for name, size in splits.items()}
     sizes["train"] = captured.examples  # each token is an example where tokens are "every"
     counting = 0.0 if shared else discovery.seconds_to_count(captured.pairs, captured.examples)
     return Plan(
         name=experiment.name,
-        run=target.run.id,
+        run=target.id,
         examples=sum(sizes.values()),
         nodes=captured.nodes,
         pairs=captured.pairs,
@@ -113,32 +117,30 @@ class Prepared:
     peak_bytes: int = 0
 
     @cached_property
-    def network(self) -> tuple[nn.Module, Splits]:
-        """The trained network, whose layers are as asked, and its data."""
-        model, splits = _network(self.target, self.where)
-        _reading(model, self.target.experiment)
-        return model.to(self.device), splits
+    def subject(self) -> Subject:
+        """The network, whose layers are as asked, and its data."""
+        subject = _subject(self.target, self.where)
+        _reading(subject, self.target.experiment)
+        return replace(subject, network=subject.network.to(self.device))
 
     @cached_property
     def bits(self) -> dict[str, BitMatrix]:
         """The booleans of every split; the others are binarised as train is."""
-        model, splits = self.network
+        model, loaders = self.subject.network, self.subject.loaders
         experiment, started = self.target.experiment, time.perf_counter()
         by: dict[str, Any] = {"executor": self.executor, "ray_address": self.address}
-        reading = _reading(model, experiment)
+        reading = _reading(self.subject, experiment)
         most = experiment.mining.max_examples
-        train = extraction.extract(
-            model, splits.train.loader(), seed=experiment.seed, max_examples=most, **reading, **by
-        )
+        train = extraction.extract(model, loaders["train"], seed=experiment.seed, max_examples=most, **reading, **by)
         same: dict[str, Any] = {"like": train, "batch": reading["batch"], "threads": reading["threads"], **by}
-        others = {name: extraction.extract(model, splits[name].loader(), **same) for name in SPLITS if name != "train"}
+        others = {name: extraction.extract(model, loaders[name], **same) for name in loaders if name != "train"}
         self.seconds["extract"] = time.perf_counter() - started
         return {"train": train, **others}
 
     @property
     def read(self) -> dict[str, int]:
         """Examples of each split that the network is run on."""
-        sizes = self.network[1].sizes()
+        sizes = self.subject.sizes
         most = self.target.experiment.mining.max_examples
         return sizes | {"train": min(sizes["train"], most or sizes["train"])}
 
@@ -170,7 +172,7 @@ def prepare(
     for target in targets:
         experiment = target.experiment
         same = replace(experiment, criterion=replace(experiment.criterion, alpha=[20.0]))
-        shared.setdefault(f"{target.run.id} {same.digest}", []).append(target)
+        shared.setdefault(f"{target.id} {same.digest}", []).append(target)
     made: dict[int, Prepared] = {}
     for group in shared.values():
         alphas = tuple(dict.fromkeys(target.experiment.criterion.alpha[0] for target in group))
@@ -189,7 +191,11 @@ def check(experiment: Experiment) -> None:
         known(name)
 
 
-def _network(target: Target, where: Locations) -> tuple[nn.Module, Splits]:
+def _subject(target: Target, where: Locations) -> Subject:
+    if target.subject is not None:
+        return target.subject
+    if target.run is None:
+        raise ConfigError("a target has a train run or a subject; got neither")
     folder = target.run.folder if target.run.folder.is_dir() else where.runs / target.run.id
     model, _ = training.load_model(folder)
     logged = {entry["path"]: entry["sha256"] for entry in target.run["artefacts"]}.get(training.MODEL)
@@ -201,21 +207,24 @@ def _network(target: Target, where: Locations) -> tuple[nn.Module, Splits]:
             )
     splits = load(where.place(target.experiment), folder)
     same_data(target.run, splits)
-    return model, splits
+    return Subject.of_splits(model, splits)
 
 
-def _reading(model: nn.Module, experiment: Experiment) -> dict[str, Any]:
-    """How the layers of an experiment are read; ConfigError when there are several and none is named for the trial."""
-    settings = experiment.extract
+def _reading(subject: Subject, experiment: Experiment) -> dict[str, Any]:
+    """How the layers of an experiment are read; ConfigError when a trial is asked for and has no layer of its own."""
+    settings, model = experiment.extract, subject.network
     layers = find_layers(model, settings.layers or [extraction.latent_layer(model)])
-    if len(layers) > 1 and experiment.trial.layer not in layers:
-        raise ConfigError(
-            f"a trial intervenes on one layer; extract.layers are {', '.join(layers)} and trial.layer is "
-            f"{experiment.trial.layer}; set trial.layer to one of them"
-        )
-    check_pairs(experiment.mining.pairs, [LABEL, *layers])
+    if experiment.trial.interventions:
+        if len(layers) > 1 and experiment.trial.layer not in layers:
+            raise ConfigError(
+                f"a trial intervenes on one layer; extract.layers are {', '.join(layers)} and trial.layer is "
+                f"{experiment.trial.layer}; set trial.layer to one of them, or trial.interventions=[] for no trial"
+            )
+        check_trial(model, subject.loaders["train"], experiment.trial.layer or layers[0], settings.compute_batch)
+    check_pairs(experiment.mining.pairs, [LABEL, *layers] if subject.logits else layers)
     return {
         "layers": layers,
+        "labels": subject.logits,
         "channels": settings.channels,
         "tokens": settings.tokens,
         "binarizer": settings.binarizer,

@@ -1,4 +1,4 @@
-"""Which trained networks to align: the best completed run of a config, or a run by its id."""
+"""Which networks to align: the best completed run of a config, a run by its id, or a network of the user's own."""
 
 from __future__ import annotations
 
@@ -8,18 +8,31 @@ from pathlib import Path
 
 from ndg import config, runs
 from ndg.config import Experiment
-from ndg.errors import ConfigError, RunNotFoundError
+from ndg.errors import ConfigError, DataError, RunNotFoundError
 from ndg.locations import Locations
+from ndg.pipeline.subjects import Subject, integral, no_layers
+from ndg.progress import log
 from ndg.runs.record import RunRecord
 
 
 @dataclass(frozen=True)
 class Target:
-    """A completed train run, the experiment to align it by (its own seed, one alpha), and why this run."""
+    """A completed train run, or a network of the user's own, and the experiment to align it by (one alpha).
+
+    `why` says why it is this one; the seed is that of the training.
+    """
 
     experiment: Experiment
-    run: RunRecord
+    run: RunRecord | None
     why: str
+    subject: Subject | None = None
+
+    @property
+    def id(self) -> str:
+        """The train run, or the name of the user's network."""
+        if self.run is not None:
+            return self.run.id
+        return str(((self.subject and self.subject.identity) or {}).get("name", ""))
 
 
 def find(names: Sequence[str], overrides: Sequence[str], where: Locations) -> list[Target]:
@@ -38,12 +51,89 @@ def find(names: Sequence[str], overrides: Sequence[str], where: Locations) -> li
     return [target for name in names for target in _of(name, overrides, where)]
 
 
+def own(
+    model: str | None,
+    folder: str | None,
+    layers: Sequence[str],
+    names: Sequence[str],
+    overrides: Sequence[str],
+    where: Locations,
+) -> list[Target]:
+    """The targets of a network of the user's own: of the function `model`, or of the Hugging Face `folder`.
+
+    Settings are those of one config, or the defaults. What the network or its data do not allow is left out of the
+    experiment, and said: splits that there are not, and without logits trial and scores.
+    """
+    from ndg.pipeline.own import of_folder, of_function
+
+    if len(names) > 1 or (model is None) == (folder is None):
+        raise ConfigError(
+            "--model and --hf name one network, whose settings come from at most one config; got "
+            f"{' and '.join(names) or 'both of them'}; align one at a time"
+        )
+    experiment = config.load(config.find(names[0]) if names else {}, overrides)
+    if layers:
+        experiment = replace(experiment, extract=replace(experiment.extract, layers=list(layers)))
+    if not any(word.startswith("name=") for word in overrides):
+        experiment = replace(experiment, name=_short(model, folder))
+    batch = experiment.extract.compute_batch
+    if model is not None:
+        subject, why = of_function(model, batch), "a function's own network"
+        experiment = replace(experiment, data=replace(experiment.data, name="own"))
+    else:
+        subject, experiment = of_folder(str(folder), experiment, where)
+        why = "a Hugging Face folder"
+    if not experiment.extract.layers and not isinstance(getattr(subject.network, "latent_layer", None), str):
+        raise no_layers(subject.network, subject.loaders["train"], batch)
+    return _each_alpha(_fitted(experiment, subject), None, why, subject)
+
+
+def _short(model: str | None, folder: str | None) -> str:
+    """What a run of a network of the user's own is called."""
+    if model is None:
+        return Path(str(folder)).resolve().name
+    module = model.rpartition(":")[0]
+    return Path(module).stem if module.endswith(".py") else module.rpartition(".")[2]
+
+
+def _fitted(experiment: Experiment, subject: Subject) -> Experiment:
+    """The experiment without what the network or its data do not allow."""
+    trial, importance, there = experiment.trial, experiment.importance, subject.loaders
+    if not subject.logits:
+        log.warning(
+            "%s gives no logits (example, class): its graph is one of neurons alone, without trial and scores",
+            type(subject.network).__name__,
+        )
+        trial, importance = replace(trial, interventions=[]), replace(importance, methods=[])
+    lacking = [split for split in trial.splits if split not in there]
+    if lacking:
+        found = dict.fromkeys(split if split in there else subject.held_out for split in trial.splits)
+        trial = replace(trial, splits=list(found))
+        log.info("there is no split %s; a trial is on %s", " or ".join(lacking), " and ".join(trial.splits))
+    if importance.split not in there:
+        importance = replace(importance, split=subject.held_out)
+    if "conductance" in importance.methods and integral(subject.loaders["train"]):
+        importance = replace(importance, methods=[name for name in importance.methods if name != "conductance"])
+        log.info("conductance is left out: between whole numbers, as tokens are, there is no path")
+    unlabelled = [split for split in trial.splits if split not in subject.facts["labelled"]]
+    if trial.interventions and unlabelled:
+        raise DataError(
+            f"a trial needs the true labels; the loader of {' and of '.join(unlabelled)} gives inputs alone; give "
+            "(inputs, labels) or dictionaries with labels, or set trial.interventions=[] for the graph without a trial"
+        )
+    return replace(experiment, trial=trial, importance=importance)
+
+
 def _of(name: str, overrides: Sequence[str], where: Locations) -> list[Target]:
     shipped = Path(name).stem in config.configs()
     if Path(name).is_file() or shipped or Path(name).suffix in (".yaml", ".yml"):
         return _of_config(name, overrides, where, required=True)
     with runs.open(where.store, local=where.runs) as log:
         record = log.get(name)
+        if record["kind"] == "align" and not record.get("parent"):
+            raise RunNotFoundError(
+                f"run {record.id} aligned a network of your own, which no run holds; align it by --model or --hf"
+            )
         if record["kind"] == "align":
             record = log.get(record["parent"])
     if record["status"] != "COMPLETED" or record["kind"] != "train":
@@ -77,9 +167,15 @@ def _spread(experiment: Experiment, record: RunRecord, why: str) -> list[Target]
             f"{record['training_digest']} against {experiment.training_digest}); "
             "change data, model or train only when training"
         )
+    return _each_alpha(experiment, record, why)
+
+
+def _each_alpha(
+    experiment: Experiment, record: RunRecord | None, why: str, subject: Subject | None = None
+) -> list[Target]:
     several = experiment.criterion.name in ("paper", "ratio")
     alphas = experiment.criterion.alpha if several else experiment.criterion.alpha[:1]
     return [
-        Target(replace(experiment, criterion=replace(experiment.criterion, alpha=[alpha])), record, why)
+        Target(replace(experiment, criterion=replace(experiment.criterion, alpha=[alpha])), record, why, subject)
         for alpha in alphas
     ]

@@ -159,6 +159,11 @@ def home_of(graph: NDG, dag: nx.DiGraph, target: int | str | Literal) -> str:
     elif isinstance(target, Literal):
         literal = graph.literal(target)
     else:
+        if not graph.nodes.labels:
+            raise GraphError(
+                f"a target class is one of the graph's; the graph has no classes; name a literal, as in "
+                f"{graph.nodes.name(0)!r}; got {target}"
+            )
         if not 0 <= target < graph.nodes.labels:
             raise GraphError(f"a target class is one of 0 to {graph.nodes.labels - 1}; got {target}")
         literal = Literal(graph.nodes.index(f"{LABEL}:{target}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ndg.report.summary import held_out
 from ndg.report.tables import Column, Interval, Table
 from ndg.runs.record import RunRecord
 
@@ -88,6 +89,9 @@ def aligned(records: Sequence[RunRecord]) -> Table:
     }
     rows = [row for record in records for row in _aligned(record)]
     splits = dict.fromkeys(row["split"] for row in rows)
+    if not any(row["intervention"] for row in rows):  # graphs without a trial
+        columns = {name: columns[name] for name in ("name", "rule", "accuracy", "implications", "precision")}
+        return Table.of(f"on the {' and '.join(splits)} split", columns, rows, note=f"{NOTE.partition('. ')[0]}.")
     note = " ".join([NOTE, *dict.fromkeys(filter(None, map(_unimplied, records)))])
     return Table.of(f"on the {' and '.join(splits)} split", columns, rows, note=note)
 
@@ -130,6 +134,12 @@ def _better(figures: dict[str, Any]) -> str:
 def _aligned(record: RunRecord) -> list[dict[str, Any]]:
     results = record["results"]
     rows: list[dict[str, Any]] = []
+    if not results.get("trial"):
+        split = held_out(record)
+        accuracy = (results.get("accuracy") or {}).get(split) or {}
+        about = {"name": record["name"], "rule": criterion(record), "accuracy": accuracy.get("rate")}
+        graph = {"implications": results["graph"]["implications"], "precision": results["edges"][split]["precision"]}
+        return [{**about, **graph, "split": split, "intervention": ""}]
     for trial in results["trial"].values():
         split = "test" if "test" in trial else next(iter(trial))
         figures = trial[split]

@@ -35,17 +35,18 @@ def says(record: Document) -> list[str]:
 def headline(record: Document) -> list[tuple[str, str, str]]:
     """A few figures as name, value and remark."""
     found = []
-    accuracy = results(record, "accuracy.test")
+    split = held_out(record)
+    accuracy = results(record, f"accuracy.{split}")
     if accuracy:
-        found.append(("accuracy", f"{accuracy['rate']:.1%}", f"{accuracy['n']:,} test examples"))
+        found.append(("accuracy", f"{accuracy['rate']:.1%}", f"{accuracy['n']:,} {split} examples"))
     graph = results(record, "graph")
     if graph:
         found.append(("implications", f"{graph['implications']:,}", f"mined from {graph['examples']:,} examples"))
-    edges = results(record, "edges.test")
+    edges = results(record, f"edges.{split}")
     if edges.get("precision") is not None:
-        found.append(("held-out precision", f"{edges['precision']:.4f}", "mean over implications, test"))
+        found.append(("held-out precision", f"{edges['precision']:.4f}", f"mean over implications, {split}"))
     for trial in results(record, "trial").values():
-        figures = trial.get("test")
+        figures = trial.get(split)
         if not figures or figures["aligned"] is None:
             continue
         name, against = f"{figures['intervention']} aligned", _best(figures)
@@ -58,15 +59,23 @@ def headline(record: Document) -> list[tuple[str, str, str]]:
     return found
 
 
+def held_out(record: Document) -> str:
+    """The split on which implications are judged: test, else validation where a network has no test examples."""
+    judged = results(record, "edges")
+    return "validation" if "test" not in judged and "validation" in judged else "test"
+
+
 def _size(record: Document) -> str:
     graph = results(record, "graph")
     if not graph:
         return ""
     layers = " and ".join(f"{layer['units']:,} units of {layer['layer']}" for layer in graph["layers"])
     condensed = graph.get("condensed") or {}
+    classes = results(record, "data").get("classes", "the")
+    among = layers if classes is None else f"{classes} classes and {layers}"  # None: it has no logits
     parts = [
-        f"Over {graph['examples']:,} examples, {graph['implications']:,} implications hold among "
-        f"{results(record, 'data').get('classes', 'the')} classes and {layers} ({criterion(graph['criterion'])})."
+        f"Over {graph['examples']:,} examples, {graph['implications']:,} implications hold among {among} "
+        f"({criterion(graph['criterion'])})."
     ]
     if condensed.get("equivalent"):
         parts.append(f"{condensed['equivalent']:,} literals have an equivalent: they say the same as another.")
@@ -80,12 +89,13 @@ def _size(record: Document) -> str:
 
 
 def _holds(record: Document) -> str:
-    edges = results(record, "edges.test")
+    split = held_out(record)
+    edges = results(record, f"edges.{split}")
     if edges.get("precision") is None:
         return ""
     return (
-        f"On {edges['examples']:,} test examples the implications hold with mean precision {edges['precision']:.4f}, "
-        f"against {edges['mined_precision']:.4f} on the examples they were mined from."
+        f"On {edges['examples']:,} {split} examples the implications hold with mean precision "
+        f"{edges['precision']:.4f}, against {edges['mined_precision']:.4f} on the examples they were mined from."
     )
 
 

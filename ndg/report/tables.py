@@ -98,6 +98,20 @@ class Table:
             lines += textwrap.wrap(self.note, max(width or total, 40))
         return "\n".join(lines)
 
+    def markdown(self) -> str:
+        """The table as Markdown, with its note below; the title is left to the page."""
+
+        def line(values: Sequence[str]) -> str:
+            return f"| {' | '.join(value.replace('|', chr(92) + '|') for value in values)} |"
+
+        heads = [column.title + (f" ({column.unit})" if column.unit else "") for column in self.columns]
+        sides = [":---" if column.left else "---:" for column in self.columns]
+        cells = [
+            [format_cell(cell, column) for cell, column in zip(row, self.columns, strict=True)] for row in self.rows
+        ]
+        lines = [line(heads), line(sides), *map(line, cells)]
+        return "\n".join(lines + (["", self.note] if self.note else []))
+
     def html(self) -> str:
         """The table as one HTML `figure`, escaped, without any style of its own."""
         heads = "".join(

@@ -1,0 +1,427 @@
+"""Networks of the user's own: by a function, by a Hugging Face folder, without classes, in batches of any kind."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import ndg
+from ndg import runs
+from ndg.cli import main
+from ndg.config import Experiment
+from ndg.data import Texts, Tokenizer
+from ndg.errors import GraphError, ShapeError
+from ndg.graph.ndg import NDG
+from ndg.literal import Literal
+from ndg.nodes import LayerUnits, NodeSpace
+
+MODULE = """
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader, TensorDataset
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(4, 10), nn.ReLU())
+            self.out = nn.Linear(10, 3)
+
+        def forward(self, x):
+            return self.out(self.body(x))
+
+    class Images(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.out = nn.Conv2d(1, 5, 2), nn.Linear(5, 3)
+
+        def forward(self, x):
+            return self.out(self.conv(x).amax((2, 3)))
+
+    def data(count, shuffle=False, shape=(4,)):
+        torch.manual_seed(count)
+        x = torch.randn(count, *shape)
+        return DataLoader(TensorDataset(x, x.flatten(1)[:, :3].argmax(1)), batch_size=50, shuffle=shuffle)
+
+    def net(kind=Net):
+        torch.manual_seed(0)
+        return kind()
+
+    def pair(): return net(), data(300), data(200)
+    def named(): return net(), {"train": data(300), "validation": data(200)}
+    def convolution(): return net(Images), data(300, shape=(1, 3, 3)), data(200, shape=(1, 3, 3))
+    def bare(): return net().body, data(300), data(200)
+    def unlabelled(): return net(), [x for x, y in data(300)], [x for x, y in data(200)]
+    def alone(): return net(), {"train": data(300)}
+    def shuffled(): return net(), data(300, shuffle=True), data(200)
+    def once(): return net(), iter(data(300)), data(200)
+    def misnamed(): return net(), {"training": data(300), "test": data(200)}
+    def other_shape(): return net(), data(300, shape=(5,)), data(200, shape=(5,))
+    def no_network(): return data(300), data(200)
+    def one_loader(): return net(), data(300)
+    def nothing(): return None
+    def broken(): raise RuntimeError("no weights here")
+    def many_classes(): return net(), [(x, y + 5) for x, y in data(300)], data(200)
+    constant = 3
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with a module of networks, which is the current one."""
+    (tmp_path / "mine.py").write_text(textwrap.dedent(MODULE))
+    (tmp_path / "random.py").touch()
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def align(place: Path, *words: str) -> int:
+    return main(["align", *words, "-q", "--runs", str(place / "runs"), "--executor", "serial", "--device", "cpu"])
+
+
+def last(place: Path):
+    with runs.open(place / "runs" / "ndg.db") as log:
+        return log.get("last")
+
+
+def test_a_function_is_aligned_like_a_trained_run(place, capsys):
+    assert align(place, "--model", "mine.py:pair", "--layers", "body.1", "criterion.alpha=3", "importance.steps=4") == 0
+    record = last(place)
+    assert (record["kind"], record["parent"], record["status"], record["name"]) == ("align", None, "COMPLETED", "mine")
+    assert record.figure("results.network.name") == "mine.py:pair"
+    assert record.figure("results.network.parameters") == 4 * 10 + 10 + 10 * 3 + 3
+    assert record.figure("results.data.examples") == {"train": 300, "test": 200}
+    assert set(record["results"]["trial"]) == {"q", "g1", "g2"}
+    assert set(record["results"]["scores"]) == {"gndi", "conductance"}
+    names = {artefact["name"] for artefact in record["artefacts"]}
+    assert {"ndg.json", "edges.csv", "trials.csv", "scores.csv", "ndg.pdf", "report.html", "config.yaml"} <= names
+    told = (record.folder / "config.yaml").read_text()
+    assert "criterion" in told
+    assert "train:" not in told  # how it was trained is not known here
+    assert "on the test split" in capsys.readouterr().out
+
+    options = ["-q", "--runs", str(place / "runs")]
+    assert main(["show", *options]) == main(["runs", *options]) == main(["render", "last", "--svg", *options]) == 0
+    assert main(["align", record.id, *options]) == 2
+    assert "which no run holds" in capsys.readouterr().err
+
+
+def test_the_graph_is_that_of_the_public_functions(place):
+    assert align(place, "--model", "mine.py:pair", "--layers", "body.1", "criterion.alpha=3") == 0
+    scope: dict = {"__name__": "mine"}
+    exec(textwrap.dedent(MODULE), scope)
+    network, train, _ = scope["pair"]()
+    graph = ndg.mine(ndg.extract(network, train, ["body.1"]), alpha=3)
+    assert NDG.load(last(place).folder / "ndg.json").digest == graph.digest
+
+
+def test_without_a_test_split_validation_is_held_out(place, capsys):
+    words = ["--model", "mine.py:named", "--layers", "body.*", "trial.interventions=[]", "criterion.alpha=[3,5]"]
+    assert align(place, *words) == 0
+    record = last(place)
+    assert "trial" not in record["results"]
+    assert set(record["results"]["edges"]) == {"train", "validation"}
+    assert "on the validation split" in capsys.readouterr().out
+    report = (record.folder / "report.html").read_text()
+    assert "200 validation examples" in report
+    assert len(runs_of(place)) == 2
+
+
+def runs_of(place: Path):
+    with runs.open(place / "runs" / "ndg.db") as log:
+        return log.find({"kind": "align"})
+
+
+def test_channels_alone_have_a_graph_and_no_trial(place, capsys):
+    assert align(place, "--model", "mine.py:convolution", "--layers", "conv") == 2
+    assert "a trial intervenes on a layer of (example, unit); 'conv' gives (5, 2, 2)" in capsys.readouterr().err
+    words = ["--model", "mine.py:convolution", "--layers", "conv", "trial.interventions=[]"]
+    assert align(place, *words) == 0
+    assert last(place)["results"]["graph"]["layers"] == [{"layer": "conv", "units": 5}]
+
+
+def test_a_network_without_labels_in_its_loaders_has_a_graph_and_no_accuracy(place, capsys):
+    assert align(place, "--model", "mine.py:unlabelled", "--layers", "body.1") == 2
+    assert "the loader of train and of test gives inputs alone" in capsys.readouterr().err
+    assert align(place, "--model", "mine.py:unlabelled", "--layers", "body.1", "trial.interventions=[]") == 0
+    record = last(place)
+    assert "accuracy" not in record["results"]
+    assert record.figure("results.data.labelled") == []
+    assert record.figure("results.data.classes") == 3
+
+
+def test_nothing_is_written_by_a_dry_run_or_when_the_config_is_printed(place, capsys):
+    words = ["--model", "mine.py:pair", "--layers", "body.1"]
+    assert align(place, *words, "--dry-run", "--json") == 0
+    (plan,) = json.loads(capsys.readouterr().out)
+    assert (plan["run"], plan["examples"], plan["nodes"]) == ("mine.py:pair", 500, 13)
+    assert align(place, *words, "criterion.alpha=7", "--print-config") == 0
+    assert "- 7.0" in capsys.readouterr().out
+    assert not (place / "runs").exists()
+
+
+def test_without_layers_the_error_lists_them_with_shapes(place, capsys):
+    assert align(place, "--model", "mine.py:convolution") == 2
+    message = capsys.readouterr().err
+    assert "conv  (5, 2, 2)" in message
+    assert "out  (3,)" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mine.py", "written package.module:function or path/to/file.py:function; got 'mine.py'"),
+        ("mine.py:absent", "has no attribute 'absent'"),
+        ("nowhere.at.all:net", "No module named 'nowhere'"),
+        ("no_file.py:net", "there is no file"),
+        ("mine.py:constant", "names a function; mine.py:constant is a int"),
+        ("random.py:net", "must not be called as a package that is in use; rename random.py"),
+        ("mine.py:broken", "RuntimeError: no weights here"),
+        ("mine.py:nothing", "mine.py:nothing returned NoneType"),
+        ("mine.py:no_network", r"returned (DataLoader, DataLoader); the network is a torch.nn.Module"),
+        ("mine.py:one_loader", "returned one DataLoader beside the network"),
+        ("mine.py:alone", "judged on `test` or `validation`"),
+        ("mine.py:misnamed", "loaders are named train, validation, test; got 'training'"),
+        ("mine.py:once", "an iterator can be read once"),
+        ("mine.py:shuffled", "the DataLoader of train shuffles them anew"),
+        ("mine.py:other_shape", "Net given {'inputs': (256, 5)} raised RuntimeError"),
+        ("mine.py:many_classes", "one class from 0 to 2 per example"),
+    ],
+)
+def test_each_wrong_thing_is_named(place, capsys, name, message):
+    assert align(place, "--model", name, "--layers", "body.1") == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_module_is_found_in_the_current_folder(place):
+    (place / "own_package_of_a_test").mkdir()
+    (place / "own_package_of_a_test" / "__init__.py").touch()
+    (place / "own_package_of_a_test" / "nets.py").write_text(textwrap.dedent(MODULE))
+    words = ["--model", "own_package_of_a_test.nets:pair", "--layers", "body.1", "trial.interventions=[]"]
+    assert align(place, *words) == 0
+    assert last(place)["name"] == "nets"
+
+
+def test_a_network_without_logits_has_a_graph_of_neurons_alone(place):
+    (place / "enc.py").write_text(
+        textwrap.dedent(MODULE)
+        + textwrap.dedent(
+            """
+            class Encoder(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.dense = nn.Linear(4, 12)
+                def forward(self, x):
+                    return {"last_hidden_state": self.dense(x)[:, None]}
+            def encoder(): return net(Encoder), data(300), data(200)
+            """
+        )
+    )
+    assert align(place, "--model", "enc.py:encoder", "--layers", "dense", "criterion.alpha=2") == 0
+    record = last(place)
+    graph = NDG.load(record.folder / "ndg.json")
+    assert graph.nodes == NodeSpace(0, (LayerUnits("dense", 12),))
+    assert len(graph) > 0
+    assert not {"trial", "scores", "accuracy"} & set(record["results"])
+    assert "hold among 12 units of dense" in (record.folder / "report.html").read_text()
+
+
+class Encoder(nn.Module):
+    """Two dense layers; it returns states and no logits."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Linear(6, 12), nn.Linear(12, 8)
+
+    def forward(self, x):
+        return {"last_hidden_state": self.second(self.first(x).relu())}
+
+
+def test_labels_false_gives_the_neurons_that_the_layers_show(tmp_path):
+    network, inputs = Encoder(), torch.randn(700, 6, generator=torch.Generator().manual_seed(1))
+    bits = ndg.extract(network, [inputs[:500]], ["first", "second"], labels=False)
+    assert bits.nodes.labels == 0
+    assert bits.correct is None
+    with torch.no_grad():
+        first = network.first(inputs[:500])
+        expected = torch.cat([first, network.second(first.relu())], dim=1) > 0
+    assert (bits.to_bool() == expected.numpy()).all()
+    assert ndg.extract(network, [(inputs[:500], torch.zeros(500).long())], ["first", "second"], labels=False) == bits
+    in_file = [
+        ndg.extract(network, [inputs[:500]], ["first", "second"], labels=False, file=tmp_path / "b") for _ in "ab"
+    ]
+    assert in_file == [bits, bits]
+    with pytest.raises(ShapeError, match=r"logits of shape.*labels=False for a graph of its neurons alone"):
+        ndg.extract(network, [inputs], ["first"])
+
+
+@pytest.mark.parametrize("criterion", ["paper", "ratio", "wilson", "fisher", "confidence"])
+def test_a_graph_without_labels_goes_all_the_way(tmp_path, criterion):
+    network, inputs = Encoder(), torch.randn(1500, 6, generator=torch.Generator().manual_seed(1))
+    bits = ndg.extract(network, [inputs[:1000]], ["first", "second"], labels=False)
+    held_out = ndg.extract(network, [inputs[1000:]], like=bits)
+    assert held_out.nodes == bits.nodes
+    graph = ndg.mine(bits, criterion, **({"alpha": 3} if criterion in ("paper", "ratio") else {}))
+    dense = bits.to_bool()
+    for antecedent, consequent in zip(
+        graph.implications.antecedents[:40], graph.implications.consequents[:40], strict=True
+    ):
+        a, c = Literal.of(int(antecedent)), Literal.of(int(consequent))
+        precision = (dense[:, c.node] == c.value)[dense[:, a.node] == a.value].mean()
+        assert precision > 0.5
+    assert len(graph) > 0
+    assert graph.held_out(held_out).precision > 0.5
+    assert graph.stats(bits).paper.neurons == 20
+    assert NDG.load(graph.save(tmp_path / "g.json")).digest == graph.digest
+    assert NDG.from_networkx(graph.to_networkx(), bits).nodes == graph.nodes
+    follows = graph.implications.consequents[graph.implications.antecedents == antecedent]
+    assert graph.closure(a).literals >= {a, *(Literal.of(int(code)) for code in follows)}
+    assert "0 labels and 20 neurons" in graph.rules(limit=2)
+    for ending in ("svg", "dot", "graphml", "gexf", "json", "csv"):
+        assert ndg.render(graph, tmp_path / f"g.{ending}").stat().st_size > 100
+    assert ndg.render(graph, tmp_path / "t.svg", target="first:0").is_file()
+    with pytest.raises(GraphError, match=r"the graph has no classes; name a literal, as in 'first:0'"):
+        ndg.render(graph, tmp_path / "t.svg", target=0)
+    with pytest.raises(ShapeError, match="needs at least 2 classes; the graph has 0"):
+        ndg.trial(network, graph, [(inputs, torch.zeros(1500).long())], layer="first")
+
+
+class Reader(nn.Module):
+    """Mean of the embeddings of the tokens that are attended to, and two classes."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.hidden, self.out = nn.Embedding(300, 16), nn.Linear(16, 8), nn.Linear(8, 2)
+
+    def forward(self, input_ids, attention_mask, token_type_ids=None):
+        mask = attention_mask[:, :, None].float()
+        return {"logits": self.out(self.hidden((self.words(input_ids) * mask).sum(1) / mask.sum(1)).relu())}
+
+
+def test_batches_of_a_collator_of_transformers_are_read():
+    from transformers import DataCollatorWithPadding, PreTrainedTokenizerFast
+
+    words = Tokenizer.trained([f"word{number} and more of it" for number in range(50)], vocabulary=290)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words.backend, pad_token="[PAD]")
+    items = [{**tokenizer(f"word{n} " * (1 + n % 5)), "label": n % 2} for n in range(60)]
+    fixed = DataCollatorWithPadding(tokenizer, padding="max_length", max_length=48)
+    loader = torch.utils.data.DataLoader(items, batch_size=7, collate_fn=fixed)
+    bits = ndg.extract(Reader(), loader, ["hidden"])
+    assert (bits.examples, bits.nodes.labels) == (60, 2)
+    assert bits.correct is not None
+    whole = fixed(items)
+    tensors = {"input_ids": whole["input_ids"], "attention_mask": whole["attention_mask"], "labels": whole["labels"]}
+    assert np.array_equal(ndg.extract(Reader(), [tensors], ["hidden"]).words, bits.words)
+    dynamic = torch.utils.data.DataLoader(items, batch_size=7, collate_fn=DataCollatorWithPadding(tokenizer))
+    with pytest.raises(ShapeError, match=r"pad to one length.*padding='max_length', max_length=N"):
+        ndg.extract(Reader(), dynamic, ["hidden"])
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Folders as `save_pretrained` writes them: a text classifier, an encoder, an image classifier; and csv texts."""
+    import transformers
+
+    place = tmp_path_factory.mktemp("hf")
+    (place / "data").mkdir()
+    texts = [
+        (f"the {noun} is {word}", label) for noun in "abcdefgh" for word, label in zip("uvwxyz", "011010", strict=True)
+    ]
+    rows = [f"{text},{label}" for text, label in texts for _ in range(3)]
+    (place / "data" / "texts.csv").write_text("\n".join(["text,label", *rows]))
+    words = Tokenizer.trained(Texts(tuple(text for text, _ in texts)).first, vocabulary=280)
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    torch.manual_seed(0)
+    bert = transformers.BertConfig(vocab_size=words.vocabulary, max_position_embeddings=24, num_labels=2, **small)
+    vit = transformers.ViTConfig(image_size=8, patch_size=4, num_channels=1, num_labels=10, **small)
+    transformers.BertForSequenceClassification(bert).save_pretrained(place / "classifier")
+    transformers.BertModel(bert).save_pretrained(place / "encoder")
+    transformers.ViTForImageClassification(vit).save_pretrained(place / "images")
+    (place / "images" / "preprocessor_config.json").write_text('{"image_mean": [0.5], "image_std": [0.25]}')
+    for name in ("classifier", "encoder"):
+        words.save(place / name)
+        (place / name / "tokenizer_config.json").write_text('{"pad_token": "[PAD]", "model_max_length": 24}')
+    return place
+
+
+TEXTS = ("data.name=texts", "data.length=20", "extract.compute_batch=32", "criterion.alpha=2")
+
+
+def test_a_text_classifier_of_a_folder_is_aligned(folders, place, capsys):
+    words = ["--hf", str(folders / "classifier"), "--layers", "bert.pooler.activation", *TEXTS]
+    assert align(place, *words, f"data.dir={folders / 'data'}") == 0
+    record = last(place)
+    assert record["name"] == "classifier"
+    assert record.figure("results.network.type").endswith("BertForSequenceClassification")
+    assert record.figure("results.data.classes") == 2
+    assert set(record["results"]["scores"]) == {"gndi"}  # tokens have no path for conductance
+    assert set(record["results"]["trial"]) == {"q", "g1", "g2"}
+
+
+def test_an_encoder_of_a_folder_has_a_graph_of_neurons_alone(folders, place):
+    words = ["--hf", str(folders / "encoder"), "--layers", r"encoder\.layer\.\d+\.intermediate\.dense", *TEXTS]
+    assert align(place, *words, f"data.dir={folders / 'data'}", "extract.tokens=mean") == 0
+    record = last(place)
+    assert NDG.load(record.folder / "ndg.json").nodes.labels == 0
+    assert record.figure("results.data.classes") is None
+
+
+def test_an_image_classifier_of_a_folder_sees_normalised_pixels(folders, place):
+    from transformers import ViTForImageClassification
+
+    from ndg.locations import Locations
+    from ndg.pipeline.own import of_folder
+
+    subject, experiment = of_folder(str(folders / "images"), Experiment(), Locations.choose())
+    assert experiment.data.size == 8
+    from ndg import data
+
+    pixels, labels = next(iter(data.load(Experiment().data).test.loader()))
+    seen, same = next(iter(subject.loaders["test"]))
+    assert torch.equal(labels, same)
+    assert torch.allclose(seen, (pixels - 0.5) / 0.25)
+    assert isinstance(subject.network, ViTForImageClassification)
+    words = ["--hf", str(folders / "images"), "--layers", "vit.layernorm", "data.name=digits", "trial.interventions=[]"]
+    assert align(place, *words, "data.limit=100") == 0
+
+
+def test_a_folder_that_cannot_be_used_is_refused(folders, place, capsys):
+    texts = [*TEXTS, f"data.dir={folders / 'data'}"]
+    assert align(place, "--hf", str(folders / "images"), "--layers", "vit.layernorm", "data.name=iris") == 2
+    capsys.readouterr()
+    assert align(place, "--hf", str(place), *texts) == 2
+    assert "--hf takes a folder that save_pretrained of transformers wrote" in capsys.readouterr().err
+    pickled = place / "pickled"
+    pickled.mkdir()
+    (pickled / "config.json").write_text((folders / "classifier" / "config.json").read_text())
+    (pickled / "pytorch_model.bin").write_bytes(b"a pickle that must not be read")
+    assert align(place, "--hf", str(pickled), *texts) == 2
+    assert "never unpickled" in capsys.readouterr().err
+    damaged = place / "damaged"
+    damaged.mkdir()
+    (damaged / "config.json").write_text((folders / "classifier" / "config.json").read_text())
+    whole = (folders / "classifier" / "model.safetensors").read_bytes()
+    (damaged / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    assert align(place, "--hf", str(damaged), *texts) == 2
+    assert "must hold whole weights" in capsys.readouterr().err
+    few = (folders / "data" / "texts.csv").read_text().splitlines()
+    (place / "three").mkdir()
+    rows = [row if number % 3 else row.rpartition(",")[0] + ",2" for number, row in enumerate(few[1:])]
+    (place / "three" / "texts.csv").write_text("\n".join([few[0], *rows]))
+    words = ["--hf", str(folders / "classifier"), "--layers", "bert.pooler.activation", *TEXTS]
+    assert align(place, *words, f"data.dir={place / 'three'}") == 2
+    assert "as many classes as the network tells apart; texts has 3 (0, 1, 2)" in capsys.readouterr().err
+
+
+def test_one_network_at_a_time(place, capsys):
+    assert align(place, "--model", "mine.py:pair", "--hf", "folder") == 2
+    assert "name one network" in capsys.readouterr().err
