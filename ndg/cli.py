@@ -90,7 +90,15 @@ def _parser(program: str) -> argparse.ArgumentParser:
         help="configs, by path or by name (none: every one whose data are at hand), and overrides",
     )
     train.add_argument("--seed", type=int, metavar="N", help="seed of initialisation, order and augmentation")
+    train.add_argument("--seeds", nargs="+", metavar="N", help="several trainings, with these seeds")
     train.add_argument("--resume", action="store_true", help="go on with the unfinished run of this config and seed")
+    train.add_argument(
+        "--executor",
+        choices=EXECUTORS,
+        default="auto",
+        help="who trains with several seeds; auto: Ray where two fit on this machine, or where it has an address",
+    )
+    train.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster that is running")
     _outputs(train)
 
     align = command("align", "mine, try, score, log and draw trained networks", "digits_mlp criterion.alpha=50")
@@ -99,6 +107,16 @@ def _parser(program: str) -> argparse.ArgumentParser:
         nargs="*",
         metavar="CONFIG|RUN|KEY=VALUE",
         help="configs (the best completed run of each) and run ids (none: the best run of every config), and overrides",
+    )
+    align.add_argument(
+        "--model",
+        metavar="MODULE:FUNCTION",
+        help="a network of your own: a function, package.module:function or file.py:function, that returns "
+        "(network, {'train': loader, 'test': loader})",
+    )
+    align.add_argument("--hf", metavar="FOLDER", help="a local Hugging Face folder, on the data of data.name=...")
+    align.add_argument(
+        "--layers", nargs="+", metavar="PATH", help="layers of the graph: module paths or regular expressions"
     )
     align.add_argument(
         "--executor",
@@ -129,6 +147,11 @@ def _parser(program: str) -> argparse.ArgumentParser:
         "--target", metavar="CLASS", help="only what implies this class, or a literal, and what it implies"
     )
     render.add_argument("--max-nodes", type=int, metavar="N", help="draw at most N nodes (else report.max_nodes)")
+
+    data = command("data", "list the data sets, or fetch some from their publishers", "get mnist --data data")
+    data.add_argument("action", choices=("list", "get"), help="list what is known and at hand, or get data sets")
+    data.add_argument("names", metavar="NAME", nargs="*", help="data sets (list without any: all)")
+    data.add_argument("--json", action="store_true", help="results as JSON")
 
     command("configs", "list the configs that ship", "")
     command("doctor", "check versions, device, Ray, Graphviz, run log and data", "")
@@ -162,6 +185,9 @@ def _common() -> argparse.ArgumentParser:
 def _outputs(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--device", choices=DEVICES, default="auto", help="where the network runs and pairs are counted"
+    )
+    command.add_argument(
+        "--smoke", action="store_true", help="a quick run by the config's smoke section, on generated files if need be"
     )
     command.add_argument("--print-config", action="store_true", help="print the resolved config and stop")
     command.add_argument("--dry-run", action="store_true", help="say what would be done, write nothing")

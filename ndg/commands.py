@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -11,22 +12,29 @@ from typing import Any
 
 from ndg import config
 from ndg.config import Experiment
-from ndg.errors import ConfigError, UserError
+from ndg.errors import ConfigError, FailureError, UserError
 from ndg.locations import Locations
 from ndg.progress import log
 
+OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
+
 
 def train(asked: Namespace, where: Locations) -> int:
+    seeds = _seeds(asked)
     names, overrides = _sort(asked.what)
     if asked.seed is not None:
         overrides.append(f"seed={asked.seed}")
-    experiments = [config.load(config.find(name), overrides) for name in names or config.configs()]
+    if seeds and any(word.startswith("seed=") for word in overrides):
+        raise UserError("a training has one seed: give --seeds, or --seed (or seed=N), and not both")
+    experiments = [config.load(config.find(name), overrides, smoke=asked.smoke) for name in names or config.configs()]
     if asked.print_config:
         return _print_configs(experiments)
 
-    from ndg.pipeline import trainings
+    from ndg.pipeline import several, smoke, trainings
     from ndg.report import summaries
 
+    if asked.smoke:
+        experiments = [smoke.with_data(experiment, where) for experiment in experiments]
     if not names:
         experiments, missing = trainings.at_hand(experiments, where)
         for name, reason in missing.items():
@@ -34,21 +42,37 @@ def train(asked: Namespace, where: Locations) -> int:
         if not experiments:
             raise UserError("no config has its data at hand; `ndg doctor` says what each needs")
     plans = [trainings.plan(experiment, where) for experiment in experiments] if asked.dry_run or not names else []
+    plans = [plan for plan in plans for _ in seeds or [0]]
     if asked.dry_run:
         return _print(asked, summaries.plans(plans), [plan.to_dict() for plan in plans])
     if plans:
         log.info("%s", summaries.plans(plans))
     device = trainings.device(asked.device)
     records: list[Any] = []
+    failed: list[str] = []
     try:
         for experiment in experiments:
-            log.info("train %s, seed %d, on %s", experiment.name, experiment.seed, device)
+            told = f"seeds {', '.join(map(str, seeds))}" if seeds else f"seed {experiment.seed}"
+            log.info("train %s, %s, on %s", experiment.name, told, device)
             log.debug("  training digest %s, run log %s", experiment.training_digest, where.store_of(experiment))
+            if seeds:
+                how = {"resume": asked.resume, "executor": asked.executor, "address": asked.ray_address}
+                for outcome in several.run_seeds(experiment, seeds, where, device=device, **how):
+                    if outcome.record is None:
+                        failed.append(f"{experiment.name} with seed {outcome.seed}: {outcome.reason}")
+                    else:
+                        records.append(outcome.record)
+                continue
             records.append(trainings.run(experiment, where, device=device, resume=asked.resume))
             log.info("  %s", records[-1].folder)
     finally:  # what is done is told, also when a later one fails
         if records:
             _print(asked, summaries.trained(records), records)
+    if failed:
+        raise FailureError(
+            f"{len(failed)} of {len(failed) + len(records)} trainings failed, the others are complete; "
+            + "; ".join(failed)
+        )
     return 0
 
 
@@ -56,7 +80,14 @@ def align(asked: Namespace, where: Locations) -> int:
     from ndg.pipeline import targets
 
     names, overrides = _sort(asked.what)
-    found = targets.find(names, overrides, where)
+    layers = [word for word in asked.layers or [] if not OVERRIDE.match(word)]
+    overrides += [word for word in asked.layers or [] if OVERRIDE.match(word)]  # they may follow the layers
+    if asked.model or asked.hf:
+        found = targets.own(asked.model, asked.hf, layers, names, overrides, where)
+    else:
+        if layers:
+            overrides.append(f"extract.layers={json.dumps(layers)}")
+        found = targets.find(names, overrides, where)
     if asked.print_config:
         return _print_configs([target.experiment for target in found])
 
@@ -64,7 +95,7 @@ def align(asked: Namespace, where: Locations) -> int:
     from ndg.report import summaries
 
     for target in found:
-        log.info("%s: %s (%s)", target.experiment.name, target.run.id, target.why)
+        log.info("%s: %s (%s)", target.experiment.name, target.id, target.why)
     device = trainings.device(asked.device)
     if asked.dry_run:
         plans = prepared.plans(found, where)
@@ -72,7 +103,7 @@ def align(asked: Namespace, where: Locations) -> int:
     records: list[Any] = []
     try:
         for target, made in prepared.prepare(found, where, device, asked.executor, asked.ray_address):
-            log.debug("align %s by digest %s", target.run.id, target.experiment.digest)
+            log.debug("align %s by digest %s", target.id, target.experiment.digest)
             records.append(alignments.run(target, made))
     finally:  # what is done is told, also when a later one fails
         if records:
@@ -124,6 +155,28 @@ def render(asked: Namespace, where: Locations) -> int:
     return 0
 
 
+def data(asked: Namespace, where: Locations) -> int:
+    from ndg.data import downloads
+
+    if asked.action == "list":
+        found = downloads.entries(where.data, asked.names)
+        return _print(asked, "\n\n".join(each.text() for each in found), [each.to_dict() for each in found])
+    if not asked.names:
+        raise UserError("`ndg data get` needs the name of a data set; got none; `ndg data list` names them")
+    for name in asked.names:
+        downloads.source_of(name)
+    if where.data is None:
+        raise UserError("data sets need a folder to lie in; got none; name one with --data DIR or NDG_DATA")
+    got: list[Any] = []
+    try:
+        for name in asked.names:
+            got.append(downloads.get(name, where.data))
+    finally:  # what is done is told, also when a later one fails
+        if got:
+            _print(asked, "\n".join(each.text() for each in got), [each.to_dict() for each in got])
+    return 0
+
+
 def configs(asked: Namespace, where: Locations) -> int:
     for name, path in config.configs().items():
         print(f"{name:20} {_near(path)}")
@@ -140,6 +193,16 @@ def doctor(asked: Namespace, where: Locations) -> int:
             ill = True
             print(f"    {finding.remedy}")
     return int(ill)
+
+
+def _seeds(asked: Namespace) -> list[int]:
+    """The whole numbers after --seeds; other words that follow them are configs and overrides."""
+    words = asked.seeds or []
+    found = [int(word) for word in words if word.isdecimal()]
+    if words and not found:
+        raise UserError(f"--seeds takes whole numbers, as in --seeds 0 1 2; got {' '.join(words)}")
+    asked.what += [word for word in words if not word.isdecimal()]
+    return found
 
 
 def _sort(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -77,3 +77,16 @@ def test_a_ragged_row_says_what_was_expected():
 def test_a_note_is_wrapped_to_the_width():
     table = Table("", (Column("x"),), ((1,),), note="word " * 40)
     assert max(map(len, table.text(width=60).splitlines())) <= 60
+
+
+def test_markdown_has_sides_and_escapes_bars():
+    table = Table.of("trials", COLUMNS, [{"name": "a|b", "rate": Interval(0.5, 0.25, 0.75), "n": 12345}], note="Rates.")
+    assert table.markdown() == "\n".join(
+        [
+            "| network | aligned (95 %) | n | ok |",
+            "| :--- | ---: | ---: | ---: |",
+            "| a\\|b | 0.500 [0.250, 0.750] | 12,345 | – |",
+            "",
+            "Rates.",
+        ]
+    )
