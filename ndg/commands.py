@@ -87,7 +87,7 @@ def align(asked: Namespace, where: Locations) -> int:
     else:
         if layers:
             overrides.append(f"extract.layers={json.dumps(layers)}")
-        found = targets.find(names, overrides, where)
+        found = targets.find(names, overrides, where, asked.smoke)
     if asked.print_config:
         return _print_configs([target.experiment for target in found])
 

@@ -31,15 +31,17 @@ def rules(
 ) -> str:
     """Sentences, the surest first; `reduced` leaves out what follows from the others.
 
+    A `limit` holds for constants, for equivalences and for rules, each.
+
     Of a rule and its contrapositive one is told: the one that concludes a prediction, else starts from one, else speaks
     of more nodes that are on. Of two mirrored classes the one whose first member is on is told.
     """
     nodes = implications.nodes
     lines = [header(implications)]
-    lines += [f"always: {phrase(nodes, literal)}" for literal in implications.constants]
-    for members in classes:
-        if members[0].value:
-            lines.append(" if and only if ".join(phrase(nodes, literal) for literal in members))
+    lines += _some([f"always: {phrase(nodes, literal)}" for literal in implications.constants], limit, "constants")
+    equal = [members for members in classes if members[0].value]
+    equivalences = [" if and only if ".join(phrase(nodes, literal) for literal in members) for members in equal]
+    lines += _some(equivalences, limit, "classes of equivalent literals")
     for members in contradictory:
         named = dict.fromkeys(nodes.name(literal.node) for literal in members)
         lines.append(f"contradictory, left out: {', '.join(named)} (each both on and off)")
@@ -65,6 +67,13 @@ def rules(
     if len(shown) < len(told):
         lines.append(f"and {len(told) - len(shown):,} more")
     return "\n".join(lines)
+
+
+def _some(lines: list[str], limit: int | None, what: str) -> list[str]:
+    """The first lines, and how many more there are."""
+    if limit is None or len(lines) <= limit:
+        return lines
+    return [*lines[:limit], f"and {len(lines) - limit:,} more {what}"]
 
 
 def header(implications: Implications) -> str:

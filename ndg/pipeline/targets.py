@@ -35,20 +35,22 @@ class Target:
         return str(((self.subject and self.subject.identity) or {}).get("name", ""))
 
 
-def find(names: Sequence[str], overrides: Sequence[str], where: Locations) -> list[Target]:
+def find(names: Sequence[str], overrides: Sequence[str], where: Locations, smoke: bool = False) -> list[Target]:
     """The targets of configs and run ids, in their order; the best completed run of every shipped config without any.
 
-    A list of alphas becomes a target each. Raises RunNotFoundError that says how to train when no run is there.
+    With `smoke` those of the configs' quick runs. A list of alphas becomes a target each. Raises RunNotFoundError that
+    says how to train when no run is there.
     """
     if not names:
-        found = [target for name in config.configs() for target in _of_config(name, overrides, where, required=False)]
+        every = [_of_config(name, overrides, where, required=False, smoke=smoke) for name in config.configs()]
+        found = [target for targets in every for target in targets]
         if not found:
             raise RunNotFoundError(
                 f"{where.store} has no completed training of a shipped config; "
                 "train one first, as in `ndg train digits_mlp`"
             )
         return found
-    return [target for name in names for target in _of(name, overrides, where)]
+    return [target for name in names for target in _of(name, overrides, where, smoke)]
 
 
 def own(
@@ -124,10 +126,10 @@ def _fitted(experiment: Experiment, subject: Subject) -> Experiment:
     return replace(experiment, trial=trial, importance=importance)
 
 
-def _of(name: str, overrides: Sequence[str], where: Locations) -> list[Target]:
+def _of(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> list[Target]:
     shipped = Path(name).stem in config.configs()
     if Path(name).is_file() or shipped or Path(name).suffix in (".yaml", ".yml"):
-        return _of_config(name, overrides, where, required=True)
+        return _of_config(name, overrides, where, required=True, smoke=smoke)
     with runs.open(where.store, local=where.runs) as log:
         record = log.get(name)
         if record["kind"] == "align" and not record.get("parent"):
@@ -145,19 +147,23 @@ def _of(name: str, overrides: Sequence[str], where: Locations) -> list[Target]:
     return _spread(config.load(trained, overrides), record, "asked for")
 
 
-def _of_config(name: str, overrides: Sequence[str], where: Locations, *, required: bool) -> list[Target]:
-    experiment = config.load(config.find(name), overrides)
+def _of_config(name: str, overrides: Sequence[str], where: Locations, *, required: bool, smoke: bool) -> list[Target]:
+    experiment = config.load(config.find(name), overrides, smoke=smoke)
     with runs.open(where.store_of(experiment), local=where.runs) as log:
         try:
             seed = experiment.seed if any(word.startswith("seed=") for word in overrides) else None
-            record = log.best(experiment.training_digest, name=" ".join([name, *overrides]), seed=seed)
+            record = log.best(
+                experiment.training_digest, name=" ".join([name, *overrides, *["--smoke"] * smoke]), seed=seed
+            )
         except RunNotFoundError:
             if required:
                 raise
             return []
     accuracy = record.figure("results.train.validation_accuracy")
     why = f"best of the completed runs of {experiment.name}, validation accuracy {accuracy:.4f}"
-    return _spread(replace(experiment, seed=record["seeds"]["seed"]), record, why)
+    folder = experiment.data.dir or record["config"]["data"]["dir"]  # generated data lie where the run found them
+    experiment = replace(experiment, seed=record["seeds"]["seed"], data=replace(experiment.data, dir=folder))
+    return _spread(experiment, record, why)
 
 
 def _spread(experiment: Experiment, record: RunRecord, why: str) -> list[Target]:
