@@ -357,6 +357,4 @@ class NDG:
 
     def _repr_html_(self) -> str:
         told = self.rules(limit=10).split("\n")[1:]
-        if len(told) > 32:
-            told = [*told[:20], "…", *told[-11:]]
         return f"<p>{escape(header(self.implications))}</p><pre>{escape(chr(10).join(told))}</pre>"

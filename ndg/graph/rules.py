@@ -42,9 +42,9 @@ def rules(
     equal = [members for members in classes if members[0].value]
     equivalences = [" if and only if ".join(phrase(nodes, literal) for literal in members) for members in equal]
     lines += _some(equivalences, limit, "classes of equivalent literals")
-    for members in contradictory:
-        named = dict.fromkeys(nodes.name(literal.node) for literal in members)
-        lines.append(f"contradictory, left out: {', '.join(named)} (each both on and off)")
+    named = [", ".join(dict.fromkeys(nodes.name(literal.node) for literal in members)) for members in contradictory]
+    opposed = [f"contradictory, left out: {names} (each both on and off)" for names in named]
+    lines += _some(opposed, limit, "contradictory components")
 
     told = _told(implications, condensation, essential, reduced)
     counts = mined(implications)
