@@ -22,10 +22,11 @@ def make() -> tuple[nn.Module, dict[str, DataLoader]]:
     """A small network that tells three wines apart, and its data. A real one would load its weights from a file."""
     wine = load_wine()
     values = torch.tensor(wine.data, dtype=torch.float32)
-    values = (values - values.mean(dim=0)) / values.std(dim=0)
     labels = torch.tensor(wine.target)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     parts = {"train": order[:118], "test": order[118:]}
+    known = values[parts["train"]]  # what is fitted is fitted to these alone
+    values = (values - known.mean(dim=0)) / known.std(dim=0)
     data = {split: TensorDataset(values[rows], labels[rows]) for split, rows in parts.items()}
 
     torch.manual_seed(0)

@@ -105,7 +105,7 @@ def main() -> None:
     if judged.precision is not None:
         print(f"precision: {judged.mined_precision:.4f} mined, {judged.precision:.4f} held out")
     print(f"seconds: {read - started:.1f} to read, {mined - read:.1f} to mine")
-    print(*graph.rules(limit=3).splitlines()[-4:], sep="\n")  # before them, each constant has a line
+    print(graph.rules(limit=3))
 
 
 if __name__ == "__main__":
