@@ -78,7 +78,9 @@ def of_folder(folder: str, experiment: Experiment, where: Locations) -> tuple[Su
     moments = pretrained.pixels(folder, form.shape[0]) if form.kind == IMAGE else None
     mean, std = (_channels(moments[key]) if moments else None for key in ("mean", "std"))
     known = frozenset(inspect.signature(network.forward).parameters)
-    loaders = {name: Shown(splits[name].loader(), known, mean, std) for name in data.SPLITS}
+    loaders = {
+        name: Shown(splits[name].loader(experiment.extract.compute_batch), known, mean, std) for name in data.SPLITS
+    }
     one = own(
         network,
         loaders,

@@ -207,7 +207,7 @@ def _subject(target: Target, where: Locations) -> Subject:
             )
     splits = load(where.place(target.experiment), folder)
     same_data(target.run, splits)
-    return Subject.of_splits(model, splits)
+    return Subject.of_splits(model, splits, target.experiment.extract.compute_batch)
 
 
 def _reading(subject: Subject, experiment: Experiment) -> dict[str, Any]:

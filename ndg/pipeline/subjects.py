@@ -46,9 +46,9 @@ class Subject:
         return "test" if "test" in self.loaders else "validation"
 
     @classmethod
-    def of_splits(cls, network: nn.Module, splits: Splits) -> Subject:
-        """A trained network with the data that it was trained on."""
-        loaders: dict[str, Iterable[Any]] = {name: splits[name].loader() for name in SPLITS}
+    def of_splits(cls, network: nn.Module, splits: Splits, batch: int) -> Subject:
+        """A trained network with the data that it was trained on, read `batch` at a time."""
+        loaders: dict[str, Iterable[Any]] = {name: splits[name].loader(batch) for name in SPLITS}
         return cls(network, loaders, splits.facts(), splits.class_names)
 
 

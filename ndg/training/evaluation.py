@@ -6,20 +6,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ndg.activations.compute import compute_batches, fixed, forward
+from ndg.activations.compute import COMPUTE_BATCH, compute_batches, fixed, forward
 from ndg.data.examples import Examples
 
 
-def evaluate(network: nn.Module, examples: Examples) -> tuple[float, float]:
-    """Mean cross entropy (nats) and accuracy of a network in evaluation mode, in fixed compute batches.
+def evaluate(network: nn.Module, examples: Examples, batch: int = COMPUTE_BATCH) -> tuple[float, float]:
+    """Mean cross entropy (nats) and accuracy of a network in evaluation mode, in fixed compute batches of `batch`.
 
     Always in float32, whatever the precision of its training.
     """
     loss, correct = 0.0, 0
     with fixed(network, torch.get_num_threads()):
-        for batch in compute_batches(examples.loader()):
-            assert batch.labels is not None
-            logits = forward(network, batch.inputs)[: batch.count].cpu()
-            loss += F.cross_entropy(logits, batch.labels, reduction="sum").item()
-            correct += int((logits.argmax(1) == batch.labels).sum())
+        for one in compute_batches(examples.loader(batch), batch):
+            assert one.labels is not None
+            logits = forward(network, one.inputs)[: one.count].cpu()
+            loss += F.cross_entropy(logits, one.labels, reduction="sum").item()
+            correct += int((logits.argmax(1) == one.labels).sum())
     return loss / len(examples), correct / len(examples)

@@ -105,7 +105,7 @@ def train(
                     on_epoch(row)
         tensors, _ = checkpoint.read(folder / MODEL)
         checkpoint.fill(network, tensors, folder / MODEL)
-        _, test_accuracy = evaluate(network, splits.test)
+        _, test_accuracy = evaluate(network, splits.test, experiment.extract.compute_batch)
     result = TrainResult(
         validation_accuracy=history[chosen(settings, history) - 1]["validation_accuracy"],
         test_accuracy=test_accuracy,
@@ -157,7 +157,9 @@ def _epoch(
         shown.step(len(batch))
     loss_mean = loss_sum.item() / len(examples)  # waits until a GPU has done all steps
     trained = time.perf_counter()
-    validation_loss, validation_accuracy = evaluate(learner.network, splits.validation)
+    validation_loss, validation_accuracy = evaluate(
+        learner.network, splits.validation, experiment.extract.compute_batch
+    )
     return {
         "epoch": number,
         "loss": loss_mean,
