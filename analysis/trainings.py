@@ -19,6 +19,7 @@ from ndg.runs.record import RunRecord
 
 COLUMNS = {
     "name": Column("config", left=True),
+    "network": Column("network", left=True),
     "changed": Column("changed from the config", left=True),
     "test": Column("test accuracy [95 %]"),
     "n": Column("n"),
@@ -57,6 +58,7 @@ def _row(record: RunRecord, shipped: dict[str, Any]) -> dict[str, Any]:
     low, high = wilson(correct, examples)
     peak = found.get("peak_bytes")
     return {
+        "network": found.get("network"),
         "changed": " ".join(_changes(record["config"], shipped)) or "nothing",
         "test": Interval(found["test_accuracy"], float(low), float(high)),
         "n": examples,

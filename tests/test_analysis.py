@@ -43,8 +43,8 @@ def test_it_prints_markdown(folder):
     command = [sys.executable, "-m", "analysis.trainings", "--markdown", "--runs", str(folder)]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     lines = printed.splitlines()
-    assert lines[0].startswith("| config | changed from the config | test accuracy [95 %] |")
-    assert sum(line.startswith("| digits_mlp | train.epochs=2 |") for line in lines) == 1
+    assert lines[0].startswith("| config | network | changed from the config | test accuracy [95 %] |")
+    assert sum(line.startswith("| digits_mlp |") and "| train.epochs=2 |" in line for line in lines) == 1
     narrowed = [*command, "--where", json.dumps({"config.seed": 99})]
     printed = subprocess.run(narrowed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "| digits_mlp | not run |" in printed
+    assert "| digits_mlp | – | not run |" in printed

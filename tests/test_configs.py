@@ -7,6 +7,7 @@ import torch
 
 from ndg import config, data, models, training
 from ndg.activations.compute import forward
+from ndg.data.inputs import TEXT, Form
 from ndg.data.samples import SAMPLES
 from ndg.locations import Locations
 from ndg.pipeline import smoke
@@ -61,6 +62,23 @@ def test_every_config_builds_its_network_and_runs_one_step(name, where):
     assert logits.shape == (16, splits.classes)
     changed = [key for key, tensor in network.state_dict().items() if not torch.equal(tensor, before[key])]
     assert len(changed) > len(before) / 2
+
+
+FORMS = {"cub": (3, 448, 448), "mnist": (1, 28, 28), "cifar": (3, 32, 32)}
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_whole_network_of_every_config_can_be_built(name):
+    one = config.load(
+        config.find(name), ["model.pretrained=null"] if "pretrained" in config.find(name).read_text() else []
+    )
+    kind = next((form for key, form in FORMS.items() if key in one.data.name), None)
+    form = Form.of(kind) if kind else Form(TEXT, (one.data.length,), 30_000)
+    with torch.device("meta"):  # shapes without memory
+        network = models.build(one.model, form, 10, 0)
+    layers = dict(network.named_modules())
+    assert network.latent_layer in layers
+    assert network.second_layer in layers
 
 
 def test_generated_data_are_announced_and_are_not_the_publishers(where, caplog):

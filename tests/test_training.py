@@ -268,7 +268,7 @@ def test_a_folder_that_holds_another_training_is_refused(splits, tmp_path):
     with pytest.raises(CheckpointError, match="already holds a training; resume it or train in another folder"):
         training.train(experiment(epochs=1), splits, tmp_path)
     other = replace(experiment(epochs=1), seed=3)
-    with pytest.raises(CheckpointError, match=r"another training: expected config \w+ with seed 3, got .* with seed 0"):
+    with pytest.raises(CheckpointError, match=r"another training: expected config \w+ with seed 3 on .*, got .* with seed 0"):
         training.train(other, splits, tmp_path, resume=True)
     with pytest.raises(CheckpointError, match=r"another training: expected config"):
         training.train(experiment(epochs=2), splits, tmp_path, resume=True)
@@ -287,7 +287,7 @@ def test_data_of_another_number_of_classes_cannot_be_resumed_on(splits, tmp_path
     with pytest.raises(KeyboardInterrupt):
         training.train(experiment(), splits, tmp_path, on_epoch=Interrupt(1))
     eleven = replace(splits, class_names=(*splits.class_names, "10"))
-    with pytest.raises(CheckpointError, match=r"expected decoder\.out\.weight of shape \(11, 24\), got \(10, 24\)"):
+    with pytest.raises(CheckpointError, match=r"another training: .* on data \w+, got .* on data \w+; resume with"):
         training.train(experiment(), eleven, tmp_path, resume=True)
 
 

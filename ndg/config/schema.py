@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import PurePath
 from typing import Any
 
 from ndg.config.networks import MLP
@@ -219,9 +218,6 @@ class Experiment:
 
     def _portable(self) -> dict[str, Any]:
         whole = replace(self, store=Store(), data=replace(self.data, dir=None)).to_dict()
-        for section, key in (("data", "tokenizer"), ("model", "pretrained")):
-            if whole[section].get(key):  # which one, not where it lies
-                whole[section][key] = PurePath(whole[section][key]).name
         return {key: value for key, value in whole.items() if key not in ("name", "paper", "smoke")}
 
 

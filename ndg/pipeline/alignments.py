@@ -43,8 +43,9 @@ def run(target: Target, prepared: Prepared) -> RunRecord:
     with runs.start(store, "align", experiment, where.runs, parent=parent, device=prepared.device) as one:
         one.artefact(atomic.write(one.folder / CONFIG, _told(experiment, target)))
         one.result("data", subject.facts)
-        if subject.identity is not None:
-            one.result("network", subject.identity)
+        title = getattr(subject.network, "title", None)
+        if subject.identity or title:
+            one.result("network", {**(subject.identity or {}), "title": title})
         bits = prepared.bits
         judged = {name: part for name, part in bits.items() if part.correct is not None}
         if judged:

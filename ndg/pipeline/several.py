@@ -161,4 +161,5 @@ def _run(task: Task) -> RunRecord:
             newest = book.find(mine, limit=1)
         if not task.resume or not newest or newest[0]["status"] != "COMPLETED":
             raise
+        trainings.same_data(newest[0], trainings.load(where.place(experiment)))
         return newest[0]

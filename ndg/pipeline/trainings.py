@@ -97,7 +97,16 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
             one.artefact(path)
         for name in (training.METRICS, training.LOG):
             one.artefact(one.folder / name)
-        figures = ("validation_accuracy", "test_accuracy", "best_epoch", "epoch", "epochs", "seconds", "peak_bytes")
+        figures = (
+            "network",
+            "validation_accuracy",
+            "test_accuracy",
+            "best_epoch",
+            "epoch",
+            "epochs",
+            "seconds",
+            "peak_bytes",
+        )
         one.result("train", {key: getattr(result, key) for key in figures})
     return one.record
 

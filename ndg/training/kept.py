@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ndg import config
 from ndg.config import Experiment, Train
+from ndg.data.examples import Splits
 from ndg.errors import CheckpointError
 from ndg.models import checkpoint
 from ndg.training.journal import Row
@@ -55,23 +56,23 @@ def apart(settings: Train, epochs: int) -> dict[int, str]:
     }
 
 
-def save(path: Path, learner: Learner, experiment: Experiment, history: list[Row]) -> None:
-    """Write weights, optimiser and history as they are after the last epoch."""
+def save(path: Path, learner: Learner, identity: dict[str, Any], history: list[Row]) -> None:
+    """Write weights, optimiser and history as they are after the last epoch; `identity` says of which training."""
     tensors = {f"model/{name}": tensor for name, tensor in learner.network.state_dict().items()}
     for index, slots in learner.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{slot}": each for slot, each in slots.items() if isinstance(each, Tensor)}
-    about = {**_identity(experiment), "history": history, "scaler": learner.scaler.state_dict()}
+    about = {**identity, "history": history, "scaler": learner.scaler.state_dict()}
     checkpoint.write(path, tensors, about)
 
 
-def restore(path: Path, learner: Learner, experiment: Experiment) -> list[Row]:
+def restore(path: Path, learner: Learner, identity: dict[str, Any]) -> list[Row]:
     """Put weights and optimiser back as they were after the last epoch of the returned history."""
     tensors, about = checkpoint.read(path)
-    expected, got = _identity(experiment), {key: about.get(key) for key in _identity(experiment)}
-    if got != expected:
+    got = {key: about.get(key) for key in identity}
+    if got != identity:
         raise CheckpointError(
-            f"{path} belongs to another training: expected {_words(expected)}, got {_words(got)}; "
-            "resume with the config and seed it was started with, or train in another folder"
+            f"{path} belongs to another training: expected {_words(identity)}, got {_words(got)}; "
+            "resume with the config, seed and data it was started with, or train in another folder"
         )
     weights: dict[str, Tensor] = {}
     slots: dict[int, dict[str, Tensor]] = {}
@@ -94,9 +95,10 @@ def portable(experiment: Experiment) -> dict[str, Any]:
     return {**asdict(experiment), "store": asdict(config.Store())}
 
 
-def _identity(experiment: Experiment) -> dict[str, Any]:
-    return {"training_digest": experiment.training_digest, "seed": experiment.seed}
+def identity_of(experiment: Experiment, splits: Splits) -> dict[str, Any]:
+    """What must be the same for a training to go on: the config, the seed, and all inputs and labels."""
+    return {"training_digest": experiment.training_digest, "seed": experiment.seed, "data": splits.digest}
 
 
 def _words(identity: dict[str, Any]) -> str:
-    return f"config {identity['training_digest']} with seed {identity['seed']}"
+    return f"config {identity['training_digest']} with seed {identity['seed']} on data {identity['data']}"

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
 
 from ndg import __version__, models, seeds
 from ndg.config import Experiment, Train
@@ -33,10 +35,12 @@ from ndg.training.step import Learner
 class TrainResult:
     """Accuracies in [0, 1] of the network in `checkpoint`, which is that of `epoch`: the best, or the last one.
 
-    `history` has one row per epoch, `seconds` counts every session; `others` are the files of epochs kept apart.
-    `peak_bytes` is the most memory that the last session took: the whole process, or the tensors on a GPU.
+    `network` says what was trained. `history` has one row per epoch, `seconds` counts every session; `others` are the
+    files of epochs kept apart. `peak_bytes` is the most memory that the last session took: the whole process, or the
+    tensors on a GPU.
     """
 
+    network: str
     validation_accuracy: float
     test_accuracy: float
     best_epoch: int
@@ -85,7 +89,8 @@ def train(
     with own_threads_and_randomness(settings.threads, place):
         network = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(place)
         learner = Learner.of(network, settings, place)
-        history = kept.restore(state, learner, experiment) if state.exists() else []
+        identity = kept.identity_of(experiment, splits)
+        history = kept.restore(state, learner, identity) if state.exists() else []
         with (
             events(folder, settings.tensorboard, len(history)) as event,
             bar(experiment.name, len(splits.train), settings.epochs) as shown,
@@ -98,6 +103,7 @@ def train(
                     raise FailureError(_not_finite(row, settings, history, folder))
                 history.append(row)
                 _keep(folder, learner, experiment, splits, history)
+                kept.save(state, learner, identity, history)  # last, so that an epoch which has one is whole
                 journal.epoch(history)
                 event(row)
                 shown.end(history)
@@ -107,6 +113,7 @@ def train(
         checkpoint.fill(network, tensors, folder / MODEL)
         _, test_accuracy = evaluate(network, splits.test, experiment.extract.compute_batch)
     result = TrainResult(
+        network=_title(network, experiment),
         validation_accuracy=history[chosen(settings, history) - 1]["validation_accuracy"],
         test_accuracy=test_accuracy,
         best_epoch=best(history),
@@ -142,14 +149,15 @@ def _epoch(
     how = augmentation(settings)
     reseed(seeds.integer(seed, "dropout", number), place)
 
-    steps = -(-len(examples) // settings.batch_size)
+    parts = _batches(order, settings.batch_size)
+    steps = len(parts)
     loss_sum = torch.zeros((), dtype=torch.float64, device=place)
     correct = torch.zeros((), dtype=torch.int64, device=place)
     rate = 0.0
     learner.network.train()
     shown.begin(number)
-    for step in range(steps):
-        batch = examples[order[step * settings.batch_size : (step + 1) * settings.batch_size]]
+    for step, rows in enumerate(parts):
+        batch = examples[rows]
         rate = settings.learning_rate * schedule(settings, (number - 1) * steps + step, settings.epochs * steps)
         loss, right = learner.step(batch.inputs.varied(how, changes), batch.labels, rate)
         loss_sum += loss * len(batch)
@@ -172,12 +180,20 @@ def _epoch(
     }
 
 
+def _batches(order: Int64[Tensor, " example"], size: int) -> list[Int64[Tensor, " chosen"]]:
+    """The rows of each step; one that is left over joins the others before it, since it has no variance by itself."""
+    parts = list(order.split(size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
 def _goes_on(settings: Train, history: list[Row]) -> bool:
     return len(history) < settings.epochs and len(history) - best(history) < settings.patience
 
 
 def _keep(folder: Path, learner: Learner, experiment: Experiment, splits: Splits, history: list[Row]) -> None:
-    """Write what the last epoch leaves; the state comes last, so that an epoch which has one is whole."""
+    """Write the networks that the last epoch leaves."""
     settings, number = experiment.train, len(history)
     names = [MODEL] if chosen(settings, history) == number else []
     if number in (others := kept.apart(settings, number)):
@@ -185,7 +201,6 @@ def _keep(folder: Path, learner: Learner, experiment: Experiment, splits: Splits
     about = {"experiment": kept.portable(experiment), "epoch": number}
     for name in names:
         checkpoint.save(folder / name, learner.network, experiment.model, splits.form, splits.classes, about)
-    kept.save(folder / STATE, learner, experiment, history)
 
 
 def _head(learner: Learner, experiment: Experiment, splits: Splits, place: torch.device, done: int) -> list[str]:
@@ -203,9 +218,14 @@ def _head(learner: Learner, experiment: Experiment, splits: Splits, place: torch
         f"data {splits.source}: "
         + ", ".join(f"{count:,} {name}" for name, count in sizes.items())
         + f" examples of {splits.classes} classes",
-        f"network {experiment.model.name}: {parameters:,} parameters, of which {learns:,} learn; {settings.optimizer}, "
-        f"rate {settings.learning_rate:g}, {settings.schedule}, batches of {settings.batch_size}",
+        f"network {_title(learner.network, experiment)}: {parameters:,} parameters, of which {learns:,} learn",
+        f"{settings.optimizer}, rate {settings.learning_rate:g}, {settings.schedule}, batches of {settings.batch_size}",
     ]
+
+
+def _title(network: nn.Module, experiment: Experiment) -> str:
+    """What a network says that it is, else its name in the config."""
+    return str(getattr(network, "title", experiment.model.name))
 
 
 def _name(place: torch.device) -> str:

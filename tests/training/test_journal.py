@@ -33,7 +33,7 @@ def test_the_log_tells_what_is_trained_where_each_epoch_and_the_end(tmp_path):
     one, splits = experiment(optimizer="sgd", schedule="linear"), digits()
     result = training.train(one, splits, tmp_path)
     text = lines(tmp_path)
-    head, ends = "\n".join(text[:5]), text[-1]
+    head, ends = "\n".join(text[:6]), text[-1]
     assert text[0].endswith(" UTC: started")
     for part in (one.digest, one.training_digest, "seed 0", "device cpu, 1 thread, float32", torch.__version__):
         assert part in head
@@ -47,13 +47,13 @@ def test_the_log_tells_what_is_trained_where_each_epoch_and_the_end(tmp_path):
     count = sum(parameter.numel() for parameter in network.parameters())
     assert f"{count:,} parameters, of which {count:,} learn" in head
     assert epochs(tmp_path) == [f"epoch {number}/4" for number in range(1, 5)]
-    for row, line in zip(result.history, text[5:9], strict=True):
+    for row, line in zip(result.history, text[6:10], strict=True):
         assert f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}; validation loss" in line
         assert f"rate {row['learning_rate']:.3g}; {row['examples_per_second']:,.0f} examples/s" in line
         assert line.endswith(" left")
     assert ends.startswith("end: the network of epoch ")
     assert f"test accuracy {result.test_accuracy:.4f}" in ends
-    assert len(text) == 10
+    assert len(text) == 11
 
 
 def test_metrics_have_one_row_per_epoch_with_its_speed(tmp_path):
