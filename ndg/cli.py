@@ -53,7 +53,9 @@ def main(
     except NDGError as error:
         return _stop(program, str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _stop(program, "interrupted", 130)
+        return _stop(program, _interrupted(asked), 130)
+    except SystemExit as error:
+        return _stop(program, _interrupted(asked), int(error.code or 0))
     except BrokenPipeError:  # a pager was closed; Python would complain again when it flushes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -229,6 +231,11 @@ def _ended_politely() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _interrupted(asked: argparse.Namespace) -> str:
+    resumes = asked.act is commands.train and not asked.dry_run
+    return "interrupted" + ("; the same command with --resume goes on after the last epoch" if resumes else "")
 
 
 def _stop(program: str, message: str, code: int) -> int:

@@ -7,7 +7,10 @@ import re
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ndg import config
@@ -30,11 +33,21 @@ def train(asked: Namespace, where: Locations) -> int:
     if asked.print_config:
         return _print_configs(experiments)
 
-    from ndg.pipeline import several, smoke, trainings
+    from ndg.pipeline import smoke
+
+    with TemporaryDirectory() if asked.dry_run else nullcontext(where.runs) as folder:  # a dry run leaves nothing
+        if asked.smoke:
+            samples = replace(where, runs=Path(folder))
+            experiments = [smoke.with_data(experiment, samples) for experiment in experiments]
+        return _train(asked, where, names, experiments, seeds)
+
+
+def _train(
+    asked: Namespace, where: Locations, names: list[str], experiments: list[Experiment], seeds: list[int]
+) -> int:
+    from ndg.pipeline import several, trainings
     from ndg.report import summaries
 
-    if asked.smoke:
-        experiments = [smoke.with_data(experiment, where) for experiment in experiments]
     if not names:
         experiments, missing = trainings.at_hand(experiments, where)
         for name, reason in missing.items():

@@ -21,6 +21,9 @@ from ndg.pipeline import trainings
 from ndg.progress import log
 from ndg.runs.record import RunRecord
 
+WORTH = 30.0
+"""Estimated seconds of one training below which starting Ray takes longer than it saves."""
+
 PATIENCE = 5.0
 """Seconds between two looks at workers, and those that they get to log that they were interrupted."""
 
@@ -59,7 +62,7 @@ def run_seeds(
     """The outcome of each seed, in their order; one that fails does not stop the others.
 
     With `resume` an unfinished run of a seed goes on, and one that is complete stays as it is. `executor` is `serial`,
-    `ray`, or `auto`: Ray where several seeds can run at once. A worker takes as many CPUs as the training has threads,
+    `ray`, or `auto`: Ray where several trainings of more than half a minute can run at once. A worker takes as many CPUs as the training has threads,
     and on the device cuda one GPU.
 
     Raises DataError before anything is written when the data are not at hand, ConfigError for seeds that are not
@@ -73,7 +76,9 @@ def run_seeds(
         Task(replace(experiment, seed=seed), where, device, resume, str(Path.cwd()), tuple(sys.argv)) for seed in seeds
     ]
     if executor == executors.AUTO:
-        several = len(seeds) > 1 and _at_once(experiment, device) > 1
+        several = (
+            len(seeds) > 1 and _at_once(experiment, device) > 1 and trainings.plan(experiment, where).seconds > WORTH
+        )
         executor = "ray" if address or several else "serial"
     workers, _ = executors.choose(executor, address=address, task_cpus=experiment.train.threads)
     outcomes = {}

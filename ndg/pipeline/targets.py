@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ndg import config, runs
 from ndg.config import Experiment
+from ndg.data import absent
 from ndg.errors import ConfigError, DataError, RunNotFoundError
 from ndg.locations import Locations
 from ndg.pipeline.subjects import Subject, integral, no_layers
+from ndg.pipeline.trainings import load
 from ndg.progress import log
 from ndg.runs.record import RunRecord
 
@@ -152,18 +155,30 @@ def _of_config(name: str, overrides: Sequence[str], where: Locations, *, require
     with runs.open(where.store_of(experiment), local=where.runs) as log:
         try:
             seed = experiment.seed if any(word.startswith("seed=") for word in overrides) else None
-            record = log.best(
-                experiment.training_digest, name=" ".join([name, *overrides, *["--smoke"] * smoke]), seed=seed
-            )
+            asked = " ".join([name, *overrides, *["--smoke"] * smoke])
+            fits = partial(_fits, experiment, where)
+            record = log.best(experiment.training_digest, name=asked, seed=seed, fits=fits)
         except RunNotFoundError:
             if required:
                 raise
             return []
     accuracy = record.figure("results.train.validation_accuracy")
     why = f"best of the completed runs of {experiment.name}, validation accuracy {accuracy:.4f}"
-    folder = experiment.data.dir or record["config"]["data"]["dir"]  # generated data lie where the run found them
-    experiment = replace(experiment, seed=record["seeds"]["seed"], data=replace(experiment.data, dir=folder))
-    return _spread(experiment, record, why)
+    return _spread(replace(_found(experiment, record, where), seed=record["seeds"]["seed"]), record, why)
+
+
+def _found(experiment: Experiment, record: RunRecord, where: Locations) -> Experiment:
+    """The experiment with the data where a run found them, unless they are at hand elsewhere, as generated ones are."""
+    if absent(where.place(experiment).data) is None:
+        return experiment
+    return replace(experiment, data=replace(experiment.data, dir=record["config"]["data"]["dir"]))
+
+
+def _fits(experiment: Experiment, where: Locations, record: RunRecord) -> bool:
+    """Whether a run saw the data that are at hand."""
+    placed = where.place(_found(experiment, record, where))
+    folder = record.folder if record.folder.is_dir() else where.runs / record.id
+    return absent(placed.data) is None and load(placed, folder).digest == record.figure("results.data.digest")
 
 
 def _spread(experiment: Experiment, record: RunRecord, why: str) -> list[Target]:

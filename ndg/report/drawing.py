@@ -243,6 +243,7 @@ def _longest(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str
 
 def _node(key: str, facts: Mapping[str, Any], names: Names) -> Node:
     labels = [member for member in facts["members"] if member.removeprefix("~").startswith(f"{LABEL}:")]
+    labels.sort(key=lambda member: member.startswith("~"))  # the class that is predicted names the node
     members = labels + [member for member in facts["members"] if member not in labels]
     values = {not member.startswith("~") for member in labels or members}
     return Node(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -81,23 +81,35 @@ class Log:
         raise RunNotFoundError(f"no run in {self.uri} is named {run!r}; {nearest(run, self._ids(of_kind))}{hint}")
 
     def best(
-        self, training_digest: str, metric: str = show.VALIDATION, name: str | None = None, seed: int | None = None
+        self,
+        training_digest: str,
+        metric: str = show.VALIDATION,
+        name: str | None = None,
+        seed: int | None = None,
+        fits: Callable[[RunRecord], bool] | None = None,
     ) -> RunRecord:
         """The completed train run of that training (and seed) with the highest `metric`, a dotted path; of equals, the
         newest.
 
-        Raises RunNotFoundError, saying how to train one; `name` is the config that the message names.
+        Where such runs saw different data, it is the best of those that `fits` is true of, if there is one. Raises
+        RunNotFoundError, saying how to train one; `name` is the config that the message names.
         """
         mine: dict[str, Any] = {"kind": "train", "training_digest": training_digest}
         mine |= {} if seed is None else {"seeds.seed": seed}
         complete = {**mine, "status": COMPLETED, metric: {"$exists": True}}
-        found = self.find(complete, [(metric, -1), ("started", -1)], limit=1)
+        found = self.find(complete, [(metric, -1), ("started", -1)], metrics=False)
+        if found and fits and len({run.figure("results.data.digest") for run in found}) > 1:
+            found = list(filter(fits, found)) or found
         if found:
-            return found[0]
+            return self.get(found[0].id)
         config = name or "CONFIG"
         hint = self._hint(lambda run: run["training_digest"] == training_digest and run["status"] == COMPLETED)
         others = self.find(mine, limit=1)
         seen = f"; {others[0].id} is {others[0].state()}, go on with --resume" if others else ""
+        word = config.partition(" ")[0]
+        apart = self.find({"kind": "train", "status": COMPLETED, "name": PurePath(word).stem}, limit=1)
+        if apart and not others:
+            seen = f"; {apart[0].id} was trained by other settings: repeat them, or align it by that id"
         raise RunNotFoundError(
             f"{self.uri} has no completed train run of {config} (training digest {training_digest}) with a "
             f"{metric}; train one: ndg train {config}{seen}{hint}"

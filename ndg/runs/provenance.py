@@ -16,7 +16,7 @@ PACKAGES = (
 )
 
 _PASSWORD = re.compile(r"(?<=://)([^\s:@/]*):\S*@")
-_SECRET = re.compile(r"((?:password|secret|token)\w*[=:])[^&,\s'\"]+", re.IGNORECASE)
+_SECRET = re.compile(r"((?:password\w*|secret\w*|token)[=:])[^&,\s'\"]+", re.IGNORECASE)
 
 
 def mask(text: str) -> str:
