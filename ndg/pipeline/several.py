@@ -62,8 +62,8 @@ def run_seeds(
     """The outcome of each seed, in their order; one that fails does not stop the others.
 
     With `resume` an unfinished run of a seed goes on, and one that is complete stays as it is. `executor` is `serial`,
-    `ray`, or `auto`: Ray where several trainings of more than half a minute can run at once. A worker takes as many CPUs as the training has threads,
-    and on the device cuda one GPU.
+    `ray`, or `auto`: Ray where several trainings of more than half a minute can run at once. A worker takes as many
+    CPUs as the training has threads, and on the device cuda one GPU.
 
     Raises DataError before anything is written when the data are not at hand, ConfigError for seeds that are not
     different, and WorkerError where Ray does not start or could never run one.
