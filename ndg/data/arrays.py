@@ -12,6 +12,7 @@ from ndg.data.inputs import held
 from ndg.errors import DataError
 
 FILES = ("inputs.npy", "labels.npy")
+CHANNELS = (1, 2, 3, 4)
 
 
 def read(folder: Path | None, settings: Data) -> Pool:
@@ -31,7 +32,9 @@ def read(folder: Path | None, settings: Data) -> Pool:
             f"one label per image of 2 or 3 axes, or per row of a table; got shapes {inputs.shape} and {labels.shape}"
         )
     elif not np.issubdtype(labels.dtype, np.integer) or (labels.size and labels.min() < 0):
-        wrong = f"labels that are whole numbers from 0; got {labels.dtype}"
+        wrong = f"labels that are whole numbers from 0; got {labels.dtype}{_range(labels)}"
+    elif not table and inputs.shape[3] in CHANNELS and inputs.shape[1] not in CHANNELS:
+        wrong = f"images with their channels first; got shape {inputs.shape}: use numpy.moveaxis(images, 3, 1)"
     elif table and not _finite(inputs):
         wrong = f"rows of finite numbers that fit into 32 bits; got {inputs.dtype}{_range(inputs)}"
     elif (

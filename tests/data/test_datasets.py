@@ -45,6 +45,7 @@ def test_arrays_of_bytes_become_pixels_in_0_1(tmp_path, shape):
         (np.zeros((29, 4, 4)), LABELS, r"one label per image.*\(29, 1, 4, 4\) and \(30,\)"),
         (np.zeros((30, 4, 4)), LABELS - 1, "labels that are whole numbers from 0"),
         (np.zeros((30, 4, 4)), LABELS / 2, "labels that are whole numbers from 0; got float64"),
+        (np.zeros((30, 8, 8, 3)), LABELS, r"channels first; got shape \(30, 8, 8, 3\): use numpy\.moveaxis"),
         (np.full((30, 4, 4), 16.0), LABELS, r"pixels as bytes or as numbers in \[0, 1\]; got float64 from 16\.0"),
         (np.full((30, 4, 4), np.nan), LABELS, r"pixels as bytes or as numbers in \[0, 1\].*nan"),
         (np.zeros((30, 4, 4), np.int64), LABELS, r"pixels as bytes.*got int64"),
