@@ -65,7 +65,8 @@ def test_a_data_set_is_fetched_and_then_is_at_hand(tmp_path, shelf, capsys):
     out = capsys.readouterr().out
     assert out.startswith("mnist: fetched ")
     assert " (verified by md5) into " in out
-    assert out.endswith("  mnist, 10 + 10 examples, not the publisher's files; 10 classes\n")
+    assert "  mnist, 10 + 10 examples, not the publisher's files, not the whole release (10 of 60,000 train " in out
+    assert out.endswith("; 10 classes\n")
     assert main(["data", "get", "mnist", "--json", *options]) == 0
     (again,) = json.loads(capsys.readouterr().out)
     assert (again["fetched"], again["folder"]) == ([], str(tmp_path / "data" / "mnist"))

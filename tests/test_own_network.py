@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
 import ndg
 from ndg import runs
 from ndg.cli import main
-from ndg.config import Experiment
+from ndg.config import Data, Experiment
 from ndg.data import Texts, Tokenizer
-from ndg.errors import GraphError, ShapeError
+from ndg.errors import ConfigError, GraphError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.literal import Literal
 from ndg.nodes import LayerUnits, NodeSpace
@@ -60,6 +62,24 @@ MODULE = """
     def unlabelled(): return net(), [x for x, y in data(300)], [x for x, y in data(200)]
     def alone(): return net(), {"train": data(300)}
     def shuffled(): return net(), data(300, shuffle=True), data(200)
+    def same():
+        loader = data(300)
+        return net(), loader, loader
+    def equal(): return net(), data(300), [(x, y * 0) for x, y in data(300)]
+    def part(): return net(), {"train": data(300), "validation": data(300), "test": data(200)}
+
+    class Varied(TensorDataset):
+        def __getitem__(self, place):
+            x, y = super().__getitem__(place)
+            return x + 0.01 * torch.randn(4), y
+
+    class Drawn(torch.utils.data.Sampler):
+        def __init__(self, count): self.count = count
+        def __len__(self): return self.count
+        def __iter__(self): return iter(torch.randperm(self.count).tolist())
+
+    def augmented(): return net(), DataLoader(Varied(*data(300).dataset.tensors), batch_size=50), data(200)
+    def drawn(): return net(), data(300), DataLoader(data(200).dataset, batch_size=50, sampler=Drawn(200))
     def once(): return net(), iter(data(300)), data(200)
     def misnamed(): return net(), {"training": data(300), "test": data(200)}
     def other_shape(): return net(), data(300, shape=(5,)), data(200, shape=(5,))
@@ -190,6 +210,11 @@ def test_without_layers_the_error_lists_them_with_shapes(place, capsys):
         ("mine.py:alone", "judged on `test` or `validation`"),
         ("mine.py:misnamed", "loaders are named train, validation, test; got 'training'"),
         ("mine.py:once", "an iterator can be read once"),
+        ("mine.py:same", "the loaders of train and of test give the same 300 inputs; give a loader of held-out"),
+        ("mine.py:equal", "the loaders of train and of test give the same 300 inputs"),
+        ("mine.py:part", "the loaders of train and of validation give the same 300 inputs"),
+        ("mine.py:augmented", "the loader of train gave others at its second reading; make the data set deterministic"),
+        ("mine.py:drawn", "the loader of test gave others at its second reading"),
         ("mine.py:shuffled", "the DataLoader of train shuffles them anew"),
         ("mine.py:other_shape", "Net given {'inputs': (256, 5)} raised RuntimeError"),
         ("mine.py:many_classes", "one class from 0 to 2 per example"),
@@ -334,9 +359,11 @@ def folders(tmp_path_factory):
     place = tmp_path_factory.mktemp("hf")
     (place / "data").mkdir()
     texts = [
-        (f"the {noun} is {word}", label) for noun in "abcdefgh" for word, label in zip("uvwxyz", "011010", strict=True)
+        (f"the {noun} is {word}", label)
+        for noun in "abcdefghijklmnopqrstuvwx"
+        for word, label in zip("uvwxyz", "011010", strict=True)
     ]
-    rows = [f"{text},{label}" for text, label in texts for _ in range(3)]
+    rows = [f"{text},{label}" for text, label in texts]
     (place / "data" / "texts.csv").write_text("\n".join(["text,label", *rows]))
     words = Tokenizer.trained(Texts(tuple(text for text, _ in texts)).first, vocabulary=280)
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
@@ -350,15 +377,15 @@ def folders(tmp_path_factory):
     for name in ("classifier", "encoder"):
         words.save(place / name)
         (place / name / "tokenizer_config.json").write_text('{"pad_token": "[PAD]", "model_max_length": 24}')
-    return place
+    return {name: place / name for name in ("classifier", "encoder", "images", "data")}
 
 
 TEXTS = ("data.name=texts", "data.length=20", "extract.compute_batch=32", "criterion.alpha=2")
 
 
 def test_a_text_classifier_of_a_folder_is_aligned(folders, place, capsys):
-    words = ["--hf", str(folders / "classifier"), "--layers", "bert.pooler.activation", *TEXTS]
-    assert align(place, *words, f"data.dir={folders / 'data'}") == 0
+    words = ["--hf", str(folders["classifier"]), "--layers", "bert.pooler.activation", *TEXTS]
+    assert align(place, *words, f"data.dir={folders['data']}") == 0
     record = last(place)
     assert record["name"] == "classifier"
     assert record.figure("results.network.type").endswith("BertForSequenceClassification")
@@ -368,8 +395,8 @@ def test_a_text_classifier_of_a_folder_is_aligned(folders, place, capsys):
 
 
 def test_an_encoder_of_a_folder_has_a_graph_of_neurons_alone(folders, place):
-    words = ["--hf", str(folders / "encoder"), "--layers", r"encoder\.layer\.\d+\.intermediate\.dense", *TEXTS]
-    assert align(place, *words, f"data.dir={folders / 'data'}", "extract.tokens=mean") == 0
+    words = ["--hf", str(folders["encoder"]), "--layers", r"encoder\.layer\.\d+\.intermediate\.dense", *TEXTS]
+    assert align(place, *words, f"data.dir={folders['data']}", "extract.tokens=mean") == 0
     record = last(place)
     assert NDG.load(record.folder / "ndg.json").nodes.labels == 0
     assert record.figure("results.data.classes") is None
@@ -381,8 +408,8 @@ def test_an_image_classifier_of_a_folder_sees_normalised_pixels(folders, place):
     from ndg.locations import Locations
     from ndg.pipeline.own import of_folder
 
-    subject, experiment = of_folder(str(folders / "images"), Experiment(), Locations.choose())
-    assert experiment.data.size == 8
+    subject, experiment = of_folder(str(folders["images"]), Experiment(), Locations.choose())
+    assert experiment.data.size is None  # the digits are numbers of that size
     from ndg import data
 
     pixels, labels = next(iter(data.load(Experiment().data).test.loader()))
@@ -390,34 +417,123 @@ def test_an_image_classifier_of_a_folder_sees_normalised_pixels(folders, place):
     assert torch.equal(labels, same)
     assert torch.allclose(seen, (pixels - 0.5) / 0.25)
     assert isinstance(subject.network, ViTForImageClassification)
-    words = ["--hf", str(folders / "images"), "--layers", "vit.layernorm", "data.name=digits", "trial.interventions=[]"]
+    words = ["--hf", str(folders["images"]), "--layers", "vit.layernorm", "data.name=digits", "trial.interventions=[]"]
     assert align(place, *words, "data.limit=100") == 0
 
 
+@pytest.fixture
+def named(folders, place):
+    """A function that gives the subject of the text classifier, whose labels have these names, on named classes."""
+    from ndg.locations import Locations
+    from ndg.pipeline.own import of_folder
+
+    def subject(labels, classes):
+        folder = shutil.copytree(folders["classifier"], place / "named", dirs_exist_ok=True)
+        change(folder, id2label=dict(enumerate(labels)), label2id={label: n for n, label in enumerate(labels)})
+        header, *rows = (folders["data"] / "texts.csv").read_text().splitlines()
+        written = [f"{text},{classes[int(label)]}" for text, label in (row.rsplit(",", 1) for row in rows)]
+        (place / "texts.csv").write_text("\n".join([header, *written]))
+        experiment = Experiment(data=Data(name="texts", length=20, dir=str(place)))
+        return of_folder(str(folder), experiment, Locations.choose())[0]
+
+    return subject
+
+
+def change(folder: Path, **settings):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+
+
+def labels_of(subject):
+    return torch.cat([labels for _, labels in subject.loaders["train"]])
+
+
+def test_classes_are_numbered_as_the_network_numbers_its_labels(named, caplog):
+    straight = named(["not_good", "very good"], ["not_good", "very good"])
+    turned = named(["Very Good ", "NOT-good"], ["not_good", "very good"])
+    assert straight.class_names == ("not_good", "very good")
+    assert turned.class_names == ("very good", "not_good")
+    assert torch.equal(labels_of(turned), 1 - labels_of(straight))
+    assert 0 < labels_of(straight).sum() < len(labels_of(straight))
+    inputs = [torch.cat([batch["input_ids"] for batch, _ in each.loaders["train"]]) for each in (straight, turned)]
+    assert torch.equal(*inputs)
+    assert not caplog.records
+
+
+def test_labels_without_a_name_or_with_no_name_of_the_data_have_its_order(named, caplog):
+    plain = named(["LABEL_0", "LABEL_1"], ["bad", "good"])
+    assert plain.class_names == ("bad", "good")
+    assert not caplog.records
+    foreign = named(["positive", "negative"], ["0", "1"])
+    assert foreign.class_names == ("0", "1")
+    assert torch.equal(labels_of(foreign), labels_of(plain))
+    (record,) = caplog.records
+    assert "has the labels positive, negative" in record.getMessage()
+    assert "the classes 0, 1: no name is the same, so the first label is taken to be the first" in record.getMessage()
+
+
+@pytest.mark.parametrize("labels", [["bad", "neutral"], ["bad", "Bad"], ["LABEL_0", "good"]])
+def test_labels_of_which_some_are_the_classes_are_refused(named, labels):
+    with pytest.raises(ConfigError, match=rf"labels {labels[0]}, {labels[1]}, .* classes bad, good; correct id2label"):
+        named(labels, ["bad", "good"])
+
+
+def test_a_folder_is_read_by_its_own_tokenizer(folders, place, capsys):
+    wordless = shutil.copytree(folders["classifier"], place / "wordless")
+    (wordless / "tokenizer.json").unlink()
+    words = ["--layers", "bert.pooler.activation", *TEXTS, f"data.dir={folders['data']}"]
+    assert align(place, "--hf", str(wordless), *words) == 2
+    assert "a network knows all tokens of its tokenizer" in capsys.readouterr().err
+    strange = shutil.copytree(folders["classifier"], place / "strange")
+    change(strange, pad_token_id=3)
+    assert align(place, "--hf", str(strange), *words) == 2
+    message = capsys.readouterr().err
+    assert "by its own tokenizer; the data are filled up with token 0, the network in" in message
+    assert f"so the tokenizer is another one; set data.tokenizer={strange}" in message
+
+
+def test_a_folder_whose_weights_do_not_fit_its_config_is_refused(folders, place, capsys):
+    headless = shutil.copytree(folders["encoder"], place / "headless")
+    change(headless, architectures=["BertForSequenceClassification"])
+    words = ["--layers", "bert.pooler.activation", *TEXTS, f"data.dir={folders['data']}"]
+    assert align(place, "--hf", str(headless), *words) == 2
+    assert "must hold all weights of its BertForSequenceClassification; 2 are missing" in capsys.readouterr().err
+    deeper = shutil.copytree(folders["classifier"], place / "deeper")
+    path = deeper / "model.safetensors"
+    more = {"bert.encoder.layer.1.output.dense.bias": torch.ones(16)}
+    safetensors.torch.save_file({**safetensors.torch.load_file(path), **more}, path, {"format": "pt"})
+    assert align(place, "--hf", str(deeper), *words) == 2
+    assert "1 have no place in BertForSequenceClassification, the first is bert.encoder" in capsys.readouterr().err
+    relative = shutil.copytree(folders["classifier"], place / "relative")
+    change(relative, position_embedding_type="relative_key")
+    assert align(place, "--hf", str(relative), *words) == 2
+    assert "must be 'absolute'; got 'relative_key'" in capsys.readouterr().err
+
+
 def test_a_folder_that_cannot_be_used_is_refused(folders, place, capsys):
-    texts = [*TEXTS, f"data.dir={folders / 'data'}"]
-    assert align(place, "--hf", str(folders / "images"), "--layers", "vit.layernorm", "data.name=iris") == 2
+    texts = [*TEXTS, f"data.dir={folders['data']}"]
+    assert align(place, "--hf", str(folders["images"]), "--layers", "vit.layernorm", "data.name=iris") == 2
     capsys.readouterr()
     assert align(place, "--hf", str(place), *texts) == 2
     assert "--hf takes a folder that save_pretrained of transformers wrote" in capsys.readouterr().err
     pickled = place / "pickled"
     pickled.mkdir()
-    (pickled / "config.json").write_text((folders / "classifier" / "config.json").read_text())
+    (pickled / "config.json").write_text((folders["classifier"] / "config.json").read_text())
     (pickled / "pytorch_model.bin").write_bytes(b"a pickle that must not be read")
     assert align(place, "--hf", str(pickled), *texts) == 2
     assert "never unpickled" in capsys.readouterr().err
     damaged = place / "damaged"
     damaged.mkdir()
-    (damaged / "config.json").write_text((folders / "classifier" / "config.json").read_text())
-    whole = (folders / "classifier" / "model.safetensors").read_bytes()
+    (damaged / "config.json").write_text((folders["classifier"] / "config.json").read_text())
+    whole = (folders["classifier"] / "model.safetensors").read_bytes()
     (damaged / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     assert align(place, "--hf", str(damaged), *texts) == 2
     assert "must hold whole weights" in capsys.readouterr().err
-    few = (folders / "data" / "texts.csv").read_text().splitlines()
+    few = (folders["data"] / "texts.csv").read_text().splitlines()
     (place / "three").mkdir()
     rows = [row if number % 3 else row.rpartition(",")[0] + ",2" for number, row in enumerate(few[1:])]
     (place / "three" / "texts.csv").write_text("\n".join([few[0], *rows]))
-    words = ["--hf", str(folders / "classifier"), "--layers", "bert.pooler.activation", *TEXTS]
+    words = ["--hf", str(folders["classifier"]), "--layers", "bert.pooler.activation", *TEXTS]
     assert align(place, *words, f"data.dir={place / 'three'}") == 2
     assert "as many classes as the network tells apart; texts has 3 (0, 1, 2)" in capsys.readouterr().err
 

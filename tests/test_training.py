@@ -268,7 +268,9 @@ def test_a_folder_that_holds_another_training_is_refused(splits, tmp_path):
     with pytest.raises(CheckpointError, match="already holds a training; resume it or train in another folder"):
         training.train(experiment(epochs=1), splits, tmp_path)
     other = replace(experiment(epochs=1), seed=3)
-    with pytest.raises(CheckpointError, match=r"another training: expected config \w+ with seed 3 on .*, got .* with seed 0"):
+    with pytest.raises(
+        CheckpointError, match=r"another training: expected config \w+ with seed 3 on .*, got .* with seed 0"
+    ):
         training.train(other, splits, tmp_path, resume=True)
     with pytest.raises(CheckpointError, match=r"another training: expected config"):
         training.train(experiment(epochs=2), splits, tmp_path, resume=True)

@@ -50,6 +50,7 @@ class ViT:
 
     `pretrained` is a folder of a pretrained network, whose sizes stand above those given here. It sees pixels as the
     folder's `preprocessor_config.json` says, and its position embeddings are interpolated to images of another size.
+    Such a network keeps its own dropout, and `dropout` is that of the head; else `dropout` is that of the transformer.
     """
 
     name: str = "vit"
@@ -71,7 +72,8 @@ class TransFG:
 
     `stride` below `patch` makes patches overlap. `contrast` is the weight of the contrastive loss, with `margin`; 0
     leaves it out. `head` is as that of a vision transformer; the paper's own is `linear`. `pretrained` is a folder of
-    a vision transformer, whose sizes, but not `stride`, stand above those given here.
+    a vision transformer, whose sizes, but not `stride`, stand above those given here. Such a network keeps its own
+    dropout, and `dropout` is that of the head; else `dropout` is that of the transformer.
     """
 
     name: str = "transfg"
@@ -95,7 +97,8 @@ class Bert:
     """A text transformer with a dense head: `latent` sigmoids, or ReLUs, and a linear layer; `linear`: that alone.
 
     `pooling` reads the first token or the mean of all. `pretrained` is a folder of a pretrained network of the same
-    family, whose sizes stand above those given here.
+    family, whose sizes and dropout stand above those given here: then `dropout` acts in the head alone, before its
+    dense layer (of a `linear` head: after the latents), whichever place the family gives it.
     """
 
     name: str = "bert"

@@ -15,10 +15,11 @@ from ndg.config.rules import check
 class Data:
     """Which examples. `seed` draws the splits, stratified by class; it is apart from the seed of a training.
 
-    The fractions `validation` and `test` are not used where the publisher of a data set has set such a set apart. With
-    a `limit` no split has more examples than that. Images of a folder are scaled to `size` (null: they must agree) and
-    cut to `crop`. Texts are cut at `length` tokens of the `tokenizer` in a folder, or of one with at most `vocabulary`
-    tokens that is trained on the training texts. A csv has its text, or pair of texts, and label in `columns`.
+    The fractions `validation` and `test` are not used where the publisher of a data set has set such a set apart, nor
+    `test` where there is a validation set of which half is the test set. With a `limit` no split has more examples than
+    that, but at least one of each class. Images are scaled to `size` (null: as they are, all alike) and cut to `crop`.
+    Texts are cut at `length` tokens of the `tokenizer` in a folder, or of one with at most `vocabulary` tokens that is
+    trained on the training texts. A csv has its text, or pair of texts, and label in `columns`.
     """
 
     name: str = "digits"

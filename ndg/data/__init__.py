@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ndg.config import Data
-from ndg.data import arrays, cifar, cub, digits, folders, idx, pairs, sentences, tables, texts
+from ndg.data import arrays, cifar, cub, digits, folders, idx, images, pairs, sentences, tables, texts
 from ndg.data.examples import SPLITS, Batches, Examples, Pool, Splits, divide, split, take
 from ndg.data.inputs import Form, Texts
+from ndg.data.published import MARKER
 from ndg.data.sources import SOURCES
 from ndg.data.tokenizer import Tokenizer
 from ndg.errors import DataError, nearest
+from ndg.progress import log
 
 __all__ = [
     "DATASETS",
@@ -29,6 +31,9 @@ __all__ = [
     "load",
     "split",
 ]
+
+MUCH = 0.01
+"""Share of training texts that may be cut without a warning."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +92,22 @@ def load(config: Data, tokenizer: str | Path | None = None) -> Splits:
     """The train, validation and test examples of a data set; they depend on `config.seed` and on no other seed.
 
     A published data set keeps its publisher's validation and test sets, and the fraction for such a set is not used.
-    Tables are standardised by their training rows. Texts become tokens by the tokenizer in the folder `tokenizer`, else
+    Pixels are scaled to `config.size` and cut to `config.crop`. Tables are standardised by their training rows. Texts
+    become tokens by the tokenizer in the folder `tokenizer`, else
     in `config.tokenizer`, else by one that is trained on the training texts.
 
-    Raises DataError for an unknown data set, missing or damaged files, an empty split, and a class that a split lacks.
+    `source` begins with what generated files are. A warning says how many training texts are cut, where more than one
+    in a hundred is. Raises DataError for an unknown data set, missing or damaged files, an empty split, and a class
+    that a split lacks.
     """
     if reason := absent(config):
         raise DataError(reason)
     dataset = DATASETS[config.name]
     folder = None if config.dir is None else dataset.home(Path(config.dir))
     pool = dataset.read(folder, config)
+    pool = replace(pool, inputs=images.fitted(pool.inputs, config))
+    if folder is not None and _generated(folder, Path(str(config.dir))):
+        pool = replace(pool, source=f"generated here, not real data: {pool.source}")
     rows = divide(pool, config.validation, config.test, config.seed, config.limit)
     if not isinstance(pool.inputs, Texts):
         return take(tables.standardised(pool, rows["train"]), rows)
@@ -105,7 +116,10 @@ def load(config: Data, tokenizer: str | Path | None = None) -> Splits:
     else:
         training = pool.inputs[rows["train"]]
         words = Tokenizer.trained(training.sentences, config.vocabulary, lower=not training.cased)
-    return take(pool, rows, words, config.length)
+    splits = take(pool, rows, words, config.length)
+    if (cut := splits.cut["train"]) > MUCH:
+        log.warning("%s: %.1f%% of the training texts are cut at data.length=%d", config.name, 100 * cut, config.length)
+    return splits
 
 
 def absent(config: Data) -> str | None:
@@ -130,6 +144,11 @@ def absent(config: Data) -> str | None:
     home = dataset.home(Path(config.dir))
     missing = dataset.missing(home)
     return f"{needs}; {str(home)!r} lacks {_named(missing)}; {remedy}" if missing else None
+
+
+def _generated(home: Path, above: Path) -> bool:
+    """Whether a folder, or one between it and `above`, is marked as one of generated files."""
+    return any((each / MARKER).is_file() for each in (home, *home.parents) if each.is_relative_to(above))
 
 
 def _named(files: Sequence[str]) -> str:

@@ -9,14 +9,13 @@ import numpy as np
 from ndg.config import Data
 from ndg.data import archives, published
 from ndg.data.examples import Pool, listed
-from ndg.data.folders import counted, lacking
+from ndg.data.folders import counted, sizes
 from ndg.data.images import SUFFIXES, Picture, gathered, pictures
 from ndg.errors import DataError
 
 HOME = "CUB_200_2011"
 FILES = (f"images.txt|{HOME}*.tgz",)
 LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt")
-COUNTS = {"train": 5_994, "test": 5_794}
 CLASSES = 200
 AGAIN = "copy the files of one release again"
 
@@ -58,9 +57,10 @@ def read(folder: Path | None, settings: Data) -> Pool:
     present, renumbered = np.unique(labels, return_inverse=True)
     class_names = tuple(tables["classes.txt"][int(number)] for number in present)
     fewer = [f"{len(present)} of {CLASSES} classes"] if len(present) != CLASSES else []
-    said = ["cub200", counted(parts), origin, *lacking(parts, COUNTS, *fewer)]
+    said = ["cub200", counted(parts), origin, *published.lacking("cub200", sizes(parts), *fewer)]
     inputs = pictures([images[name] for name in names.values()], settings)
     parted = parts if len(np.unique(parts)) > 1 else None
+    said += published.divided(parted)
     return Pool(inputs, renumbered.astype(np.int64), class_names, ", ".join(said), parted)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Int8, Int64
 from torch import Tensor
 
 from ndg import seeds
-from ndg.data.inputs import Columns, Form, Inputs, Rows, Texts, digest
+from ndg.data.inputs import Columns, Form, Inputs, Rows, Texts, Tokens, digest
 from ndg.data.tokenizer import Tokenizer
 from ndg.errors import DataError, nearest
 
@@ -92,8 +92,24 @@ class Splits:
         return digest(*parts)
 
     def facts(self) -> dict[str, Any]:
-        """What the run log says about the data."""
-        return {"source": self.source, "classes": self.classes, "examples": self.sizes(), "digest": self.digest}
+        """What the run log says about the data; of texts also how many are `cut`, and how many `duplicates`."""
+        found = {"source": self.source, "classes": self.classes, "examples": self.sizes(), "digest": self.digest}
+        return found | ({"cut": self.cut, "duplicates": self.duplicates} if self.cut else {})
+
+    @property
+    def cut(self) -> dict[str, float]:
+        """The fraction of the texts of each split that lost their end to `data.length`; empty for other inputs."""
+        return {
+            name: float(inputs.cut.double().mean())
+            for name in SPLITS
+            if isinstance(inputs := self[name].inputs, Tokens) and inputs.cut is not None
+        }
+
+    @property
+    def duplicates(self) -> dict[str, float]:
+        """The fraction of validation and test texts with the tokens of a training text; empty for other inputs."""
+        prints = {name: inputs.prints() for name in SPLITS if isinstance(inputs := self[name].inputs, Tokens)}
+        return {name: float(np.isin(prints[name], prints["train"]).mean()) for name in prints if name != "train"}
 
     def sizes(self) -> dict[str, int]:
         """Number of examples in each split."""
@@ -120,28 +136,46 @@ def divide(
     """The rows of each split, in their order, stratified: of each class, `test` and then `validation` of its examples,
     rounded.
 
-    A validation or test set that the publisher set apart is taken whole, and the fraction for it is not used. Each
-    class is shuffled by a generator of its own, so that the draw of a class depends on the seed and on its own examples
-    alone. With a `limit` no split has more examples than that, of each class its share, at least one. Raises DataError
-    for an empty split, and for a class that a split lacks.
+    A validation or test set that the publisher set apart is taken whole, and the fraction for it is not used. With a
+    validation set of the publisher and no test set, half of each class of it, rounded down, becomes the test set, since
+    a training set may hold parts of its own texts. Each class is shuffled by a generator of its own, so that the draw
+    of a class depends on the seed and on its own examples alone. Texts that are equal stay together in the set that the
+    first of them is drawn for. With a `limit` no split has more examples than that, of each class its share, but at
+    least one: with more classes than `limit`, one of each. Raises DataError for an empty split, and for a class that a
+    split lacks.
     """
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in SPLITS}
     parts = np.zeros(len(pool.labels), np.int8) if pool.parts is None else pool.parts
     given = {SPLITS[number] for number in np.unique(parts)}
+    halved = "validation" in given and "test" not in given
     for label in range(len(pool.class_names)):
         of_class = np.flatnonzero(pool.labels == label)
         generator = seeds.generator(seed, "split", label)
         own = {name: of_class[parts[of_class] == number] for number, name in enumerate(SPLITS)}
         rest = generator.permutation(own["train"])
+        if halved:
+            shuffled = generator.permutation(own["validation"])
+            own["test"], own["validation"] = np.split(shuffled, [len(shuffled) // 2])
         for name, fraction in (("test", test), ("validation", validation)):
-            if name not in given:
+            if name not in given and not (halved and name == "test"):
                 base = own["train"] if name == "test" or "test" in given else of_class
                 own[name], rest = np.split(rest, [round(fraction * len(base))])
         own["train"] = rest
         for name in SPLITS:
             drawn[name].append(own[name])
+    if isinstance(pool.inputs, Texts) and not {"validation", "test"} <= given:
+        drawn = _together(drawn, pool.inputs, parts)
+    fractions = {} if "validation" in given else {"validation": validation}
+    if "test" not in given and not halved:
+        fractions["test"] = test
+    if len(pool.class_names) == 1:
+        raise DataError(
+            f"a classification tells at least 2 classes apart; {pool.source} has {pool.class_names[0]!r} alone; "
+            "add examples of another class"
+        )
     for name in SPLITS:
-        _check(name, [len(rows) for rows in drawn[name]], pool, given, {"validation": validation, "test": test})
+        origin = "validation" if halved and name == "test" else name
+        _check(name, [len(rows) for rows in drawn[name]], pool, origin if origin in given else "train", fractions)
     if limit is not None:
         drawn = {name: _fewer(rows, limit, seed, name) for name, rows in drawn.items()}
     return {name: np.sort(np.concatenate(rows)) for name, rows in drawn.items()}
@@ -155,17 +189,20 @@ def split(pool: Pool, validation: float, test: float, seed: int, limit: int | No
 def take(
     pool: Pool, rows: dict[str, Int64[np.ndarray, " chosen"]], tokenizer: Tokenizer | None = None, length: int = 0
 ) -> Splits:
-    """The splits of these rows; texts as tokens of the tokenizer, at most `length` of each."""
-    found = {}
-    for name, chosen in rows.items():
-        places = torch.from_numpy(chosen)
-        if not isinstance(pool.inputs, Texts):
-            inputs = pool.inputs[places]
-        elif tokenizer is not None:
-            inputs = tokenizer.encode(pool.inputs[chosen], length)
-        else:
-            raise DataError("texts become inputs by a tokenizer; got texts; use `ndg.data.load`")
-        found[name] = Examples(inputs, torch.from_numpy(pool.labels[chosen]), places)
+    """The splits of these rows; texts as tokens of the tokenizer, all as long as the longest, at most `length`."""
+    inputs: dict[str, Inputs] = {}
+    if not isinstance(pool.inputs, Texts):
+        inputs = {name: pool.inputs[torch.from_numpy(chosen)] for name, chosen in rows.items()}
+    elif tokenizer is not None:
+        tokens = {name: tokenizer.encode(pool.inputs[chosen], length) for name, chosen in rows.items()}
+        longest = max(int(each.lengths.max()) for each in tokens.values())
+        inputs = {name: each.until(longest) for name, each in tokens.items()}
+    else:
+        raise DataError("texts become inputs by a tokenizer; got texts; use `ndg.data.load`")
+    found = {
+        name: Examples(inputs[name], torch.from_numpy(pool.labels[chosen]), torch.from_numpy(chosen))
+        for name, chosen in rows.items()
+    }
     return Splits(**found, class_names=pool.class_names, source=pool.source, tokenizer=tokenizer)
 
 
@@ -185,12 +222,23 @@ def _fewer(rows: list[np.ndarray], limit: int, seed: int, name: str) -> list[np.
     ]
 
 
-def _check(name: str, counts: list[int], pool: Pool, given: set[str], fractions: dict[str, float]) -> None:
-    fractions = {key: value for key, value in fractions.items() if key not in given}
+def _together(drawn: dict[str, list[np.ndarray]], texts: Texts, parts: np.ndarray) -> dict[str, list[np.ndarray]]:
+    """The same draw, but for equal texts of one set of the publisher: they are where the first of them was drawn to."""
+    places = np.empty(len(parts), np.int8)
+    for number, name in enumerate(SPLITS):
+        places[np.concatenate(drawn[name])] = number
+    first: dict[tuple[Any, ...], int] = {}
+    places = places[[first.setdefault(key, row) for row, key in enumerate(zip(parts, texts.keys(), strict=True))]]
+    of_class = [np.concatenate(rows) for rows in zip(*drawn.values(), strict=True)]
+    return {name: [rows[places[rows] == number] for rows in of_class] for number, name in enumerate(SPLITS)}
+
+
+def _check(name: str, counts: list[int], pool: Pool, origin: str, fractions: dict[str, float]) -> None:
+    """Raise DataError where a split, drawn from the publisher's set `origin` by the `fractions`, lacks a class."""
     if name in fractions:
         remedy = f"raise data.{name}"
-    elif name in given - {"train"}:
-        remedy = f"get a copy with a larger {name} set"
+    elif origin != "train":
+        remedy = f"get a copy with a larger {origin} set"
     else:
         remedy = "lower " + " or ".join(f"data.{key}" for key in fractions) if fractions else "get a larger copy"
     if not sum(counts):

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int8, Int64
 
 from ndg.config import Data
+from ndg.data import published
 from ndg.data.examples import SPLITS, Pool, listed
 from ndg.data.images import SUFFIXES, Picture, gathered, grey, pictures
 from ndg.errors import DataError
@@ -19,7 +20,6 @@ FOLDERS = {"train": 0, "validation": 1, "valid": 1, "val": 1, "test": 2}
 JPEG = "CIFAR-10-images"
 JPEG_FILES = (f"{JPEG}|{JPEG}.tar.gz",)
 CLASSES10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-COUNTS10 = {"train": 50_000, "test": 10_000}
 
 
 def read(folder: Path | None, settings: Data) -> Pool:
@@ -31,8 +31,9 @@ def read(folder: Path | None, settings: Data) -> Pool:
     assert folder is not None
     images, labels, parts, names = arranged(folder, gathered(folder), _empty(folder))
     inputs = pictures(images, settings, 1 if grey(images) else 3)
-    source = f"images of {folder}, {counted(parts)}"
-    return Pool(inputs, labels, names, source, parts if len(np.unique(parts)) > 1 else None)
+    parted = parts if len(np.unique(parts)) > 1 else None
+    source = ", ".join([f"images of {folder}", counted(parts), *published.halved(parted)])
+    return Pool(inputs, labels, names, source, parted)
 
 
 def cifar10_jpeg(folder: Path | None, settings: Data) -> Pool:
@@ -51,10 +52,11 @@ def cifar10_jpeg(folder: Path | None, settings: Data) -> Pool:
             "set data.name=images for images of your own"
         )
     said = ["cifar10_jpeg", counted(parts), "lossy JPEG copies, not the publisher's files"]
-    said += lacking(parts, COUNTS10)
+    said += published.lacking("cifar10_jpeg", sizes(parts))
     if absent := [name for name in CLASSES10 if name not in names]:
         said.append(f"without {listed(absent)}")
     parted = parts if len(np.unique(parts)) > 1 else None
+    said += published.divided(parted)
     return Pool(pictures(images, settings), labels, names, ", ".join(said), parted)
 
 
@@ -113,11 +115,9 @@ def counted(parts: Int8[np.ndarray, " example"]) -> str:
     return " + ".join(f"{count:,}" for count in counts) + f" examples{only}"
 
 
-def lacking(parts: Int8[np.ndarray, " example"], release: dict[str, int], *more: str) -> list[str]:
-    """A clause that says how many images of a split the release has, where that is another number; else none."""
-    found = {name: int((parts == SPLITS.index(name)).sum()) for name in release}
-    wrong = [f"{found[name]:,} of {count:,} {name} images" for name, count in release.items() if found[name] != count]
-    return [f"not the whole release ({'; '.join([*wrong, *more])})"] if wrong or more else []
+def sizes(parts: Int8[np.ndarray, " example"]) -> dict[str, int]:
+    """Number of examples of each split, by its name."""
+    return {name: int((parts == number).sum()) for number, name in enumerate(SPLITS)}
 
 
 def _empty(folder: Path) -> list[str]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from ndg.config import Data
 from ndg.data import archives
 from ndg.data.augment import Augment
-from ndg.data.inputs import IMAGE, Form, Hash, Inputs, Pixels, Rows
+from ndg.data.inputs import IMAGE, Form, Hash, Inputs, Pixels, Rows, Texts
 from ndg.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -154,11 +154,7 @@ def pictures(images: Sequence[Picture], settings: Data, channels: int = 3, most:
     """
     size = settings.size
     height, width = (size, size) if size is not None else images[0].header()[:2]
-    if settings.crop is not None and settings.crop > min(height, width):
-        raise DataError(
-            f"data.crop must be at most the side of the images; got {settings.crop} for {height} x {width} pixels of "
-            f"{images[0].where}; lower data.crop or set data.size"
-        )
+    _check_crop(settings.crop, height, width, images[0].where)
     files = Files(tuple(images), channels, height, width, size, settings.crop)
     if len(images) * channels * height * width <= (HELD if most is None else most):
         return files.decoded()
@@ -167,6 +163,25 @@ def pictures(images: Sequence[Picture], settings: Data, channels: int = 3, most:
             if (found := image.header()[:2]) != (height, width):
                 raise _unequal(image, found, images[0], (height, width))
     return files
+
+
+def fitted(inputs: Inputs | Texts, settings: Data) -> Inputs | Texts:
+    """The inputs scaled to `settings.size` and cut to `settings.crop`; image files are so already.
+
+    Raises DataError for a crop that is larger than the images, and for inputs that are no bytes of images.
+    """
+    if (settings.size is None and settings.crop is None) or isinstance(inputs, Files):
+        return inputs
+    if not isinstance(inputs, Pixels):
+        kind = "texts" if isinstance(inputs, Texts) else f"numbers of shape {inputs.form.shape}"
+        raise DataError(
+            f"data.size and data.crop are for images with bytes as pixels; data set {settings.name!r} has {kind}; "
+            "leave both null"
+        )
+    height, width = inputs.values.shape[2:]
+    size = None if settings.size in (None, height) and height == width else settings.size
+    _check_crop(settings.crop, size or height, size or width, f"data set {settings.name!r}")
+    return Pixels(inputs.values, settings.crop, size)
 
 
 def grey(images: Sequence[Picture]) -> bool:
@@ -197,6 +212,14 @@ def gathered(place: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Picture]
                 )
     shown = [image for image in images if not any(part.startswith(".") for part in image.name.split("/"))]
     return sorted(shown, key=lambda image: image.name)
+
+
+def _check_crop(crop: int | None, height: int, width: int, where: str) -> None:
+    if crop is not None and crop > min(height, width):
+        raise DataError(
+            f"data.crop must be at most the side of the images; got {crop} for {height} x {width} pixels of {where}; "
+            "lower data.crop or set data.size"
+        )
 
 
 def _opened(picture: Picture) -> Any:

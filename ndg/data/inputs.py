@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int32, Int64, UInt8
+import torch.nn.functional as F
+from jaxtyping import Bool, Float32, Int32, Int64, UInt8
 from torch import Tensor
 
 from ndg.data.augment import Augment, augment, centre_crop, random_crop
@@ -122,39 +123,52 @@ class Numbers(Inputs):
 class Pixels(Inputs):
     """Images as bytes, divided by 255 batch by batch.
 
-    With `crop` a network sees squares of that side: their middle, or in training a place drawn for each image.
+    With `size` they are scaled to squares of that side, batch by batch as well. With `crop` a network sees squares of
+    that side: their middle, or in training a place drawn for each image.
     """
 
     values: UInt8[Tensor, "example channel height width"]
     crop: int | None = None
+    size: int | None = None
 
     @property
     def form(self) -> Form:
         channels, height, width = self.values.shape[1:]
-        return Form(IMAGE, (channels, self.crop or height, self.crop or width))
+        side = self.crop or self.size
+        return Form(IMAGE, (channels, side or height, side or width))
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __getitem__(self, rows: Rows) -> Pixels:
-        return Pixels(self.values[rows], self.crop)
+        return Pixels(self.values[rows], self.crop, self.size)
 
     def batch(self) -> Float32[Tensor, "example channel height width"]:
-        return fractions(self.values if self.crop is None else centre_crop(self.values, self.crop))
+        values = self.scaled()
+        return fractions(values if self.crop is None else centre_crop(values, self.crop))
 
     def varied(self, how: Augment, generator: torch.Generator) -> Float32[Tensor, "example channel height width"]:
-        values = self.values if self.crop is None else random_crop(self.values, self.crop, generator)
+        values = self.scaled()
+        values = values if self.crop is None else random_crop(values, self.crop, generator)
         return augment(fractions(values), how, generator)
+
+    def scaled(self) -> UInt8[Tensor, "example channel height width"]:
+        """All pixels at `size`, by the bilinear filter that image files are scaled by, of which a few round by 1."""
+        if self.size is None:
+            return self.values
+        if not len(self):  # torch scales no empty batch
+            return self.values.new_empty((0, self.values.shape[1], self.size, self.size))
+        return F.interpolate(self.values, (self.size, self.size), mode="bilinear", antialias=True)
 
     def update(self, state: Hash) -> None:
         _update(state, self.values)
-        state.update(f"crop {self.crop}".encode())
+        state.update(f"crop {self.crop}{'' if self.size is None else f' size {self.size}'}".encode())
 
 
 @dataclass(frozen=True, eq=False)
 class Tokens(Inputs):
     """Texts as token ids, filled up at their end; `segments` is 1 in the second sentence of a pair, and None where the
-    tokenizer does not mark it.
+    tokenizer does not mark it. `cut` says which of them lost their end to the length, where that is known.
 
     `batch` gives `input_ids`, `attention_mask` and, with segments, `token_type_ids`, all of the same length each time;
     in training a batch is as long as its longest text.
@@ -165,6 +179,7 @@ class Tokens(Inputs):
     segments: UInt8[Tensor, "example token"] | None
     vocabulary: int
     padding: int
+    cut: Bool[Tensor, " example"] | None = None
 
     @property
     def form(self) -> Form:
@@ -176,7 +191,8 @@ class Tokens(Inputs):
 
     def __getitem__(self, rows: Rows) -> Tokens:
         segments = None if self.segments is None else self.segments[rows]
-        return Tokens(self.ids[rows], self.lengths[rows], segments, self.vocabulary, self.padding)
+        cut = None if self.cut is None else self.cut[rows]
+        return Tokens(self.ids[rows], self.lengths[rows], segments, self.vocabulary, self.padding, cut)
 
     def batch(self) -> dict[str, Tensor]:
         return self._columns(self.ids.shape[1])
@@ -188,6 +204,15 @@ class Tokens(Inputs):
         for tensor in (self.ids, self.lengths, self.segments):
             if tensor is not None:
                 _update(state, tensor)
+
+    def until(self, length: int) -> Tokens:
+        """The same, filled up to `length`, which none of them is longer than."""
+        segments = None if self.segments is None else self.segments[:, :length]
+        return replace(self, ids=self.ids[:, :length], segments=segments)
+
+    def prints(self) -> Int64[np.ndarray, " example"]:
+        """A number for each text; within one process equal tokens have equal numbers, and others (almost) never."""
+        return np.array([hash(row.tobytes()) for row in self.ids.numpy()], np.int64)
 
     def _columns(self, length: int) -> dict[str, Tensor]:
         ids = self.ids[:, :length].long()
@@ -218,6 +243,12 @@ class Texts:
         second = None if self.second is None else tuple(self.second[row] for row in chosen)
         return Texts(tuple(self.first[row] for row in chosen), second, self.cased)
 
+    def keys(self) -> Iterator[tuple[str, ...]]:
+        """What texts must agree in to be equal: everything but white space and, where it has no meaning, case."""
+        for texts in zip(self.first, strict=True) if self.second is None else zip(self.first, self.second, strict=True):
+            spaced = (" ".join(text.split()) for text in texts)
+            yield tuple(spaced if self.cased else map(str.lower, spaced))
+
     @property
     def sentences(self) -> Iterator[str]:
         """All of them one by one: the first ones, then the second ones."""
@@ -238,7 +269,7 @@ def join(parts: Sequence[Inputs | Texts]) -> Inputs | Texts:
         pairs = tuple(chain(*seconds)) if seconds else None
         return Texts(tuple(chain(*(each.first for each in parts if isinstance(each, Texts)))), pairs, first.cased)
     if isinstance(first, Pixels):
-        return Pixels(torch.cat([each.values for each in parts if isinstance(each, Pixels)]), first.crop)
+        return Pixels(torch.cat([each.values for each in parts if isinstance(each, Pixels)]), first.crop, first.size)
     if isinstance(first, Numbers):
         return Numbers(torch.cat([each.values for each in parts if isinstance(each, Numbers)]))
     raise TypeError(f"{type(first).__name__} cannot be joined")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int8, Int64
 
 from ndg.data.examples import SPLITS, Pool, listed
 from ndg.data.inputs import Inputs, Texts, join
@@ -43,6 +43,27 @@ MD5: dict[str, dict[str, str]] = {
     "cub200": {"CUB_200_2011.tgz": "97eceeb196236b17998738112f37df78"},
 }
 
+COUNTS: dict[str, dict[str, int]] = {
+    "mnist": {"train": 60_000, "test": 10_000},
+    "fashion_mnist": {"train": 60_000, "test": 10_000},
+    "cifar10": {"train": 50_000, "test": 10_000},
+    "cifar100": {"train": 50_000, "test": 10_000},
+    "cifar10_jpeg": {"train": 50_000, "test": 10_000},
+    "cub200": {"train": 5_994, "test": 5_794},
+    "sst2": {"train": 6_920, "validation": 872, "test": 1_821},
+    "sst2 of GLUE": {"train": 67_349, "validation": 872},
+    "snli": {"train": 549_367, "validation": 9_842, "test": 9_824},
+    "allnli": {"train": 942_069, "validation": 19_657, "test": 19_656},
+    "sick": {"train": 4_500, "validation": 500, "test": 4_927},
+    "devign": {"train": 21_854, "validation": 2_732, "test": 2_732},
+}
+"""How many examples with a label the publishers' files have, by their own account."""
+
+MARKER = "GENERATED.txt"
+"""The file that lies beside files that were generated here in a publisher's format."""
+
+DIVIDED = "divided here, not comparable with published figures"
+
 
 def pool(
     name: str,
@@ -50,13 +71,17 @@ def pool(
     labels: dict[str, Int64[np.ndarray, " example"]],
     class_names: tuple[str, ...],
     paths: Sequence[Path],
+    *notes: str,
+    release: str | None = None,
 ) -> Pool:
-    """The examples of the publisher's splits, by name; `source` says how many, from what, and without which class.
+    """The examples of the publisher's splits, by name; `source` says how many, from what, without which class, what
+    the `notes` say, and how many the `release` has (that of the name, unless another is given).
 
-    Where only one split is at hand the publisher's division is gone, and `source` says that as well. A class that
-    occurs nowhere, in a copy of a part, is left out and the others are numbered from 0 in their order, so that no
-    network has an output, and no trial an aim, without examples. Raises DataError when a file of `paths` is the
-    publisher's file of another data set.
+    Where there is no training set but two others, the validation set takes its place, and the test set stays one.
+    Where only one split is at hand the publisher's division is gone. `source` says both. A class that occurs nowhere,
+    in a copy of a part, is left out and the others are numbered from 0 in their order, so that no network has an
+    output, and no trial an aim, without examples. Raises DataError for an empty split, and when a file of `paths` is
+    the publisher's file of another data set.
     """
     given = [split for split in SPLITS if split in inputs]
     for split in given:
@@ -71,14 +96,46 @@ def pool(
     present, renumbered = np.unique(every, return_inverse=True)
     if absent := [each for label, each in enumerate(class_names) if label not in present]:
         source.append(f"without {listed(absent)}")
-    parts = np.concatenate([np.full(len(labels[split]), SPLITS.index(split), np.int8) for split in given])
+    source += [*notes, *lacking(release or name, {split: len(labels[split]) for split in given})]
+    places = list(map(SPLITS.index, given))
+    if len(given) > 1 and "train" not in given:
+        places[0] = SPLITS.index("train")
+        source.append("trained on its validation set")
+    parts = np.repeat(np.array(places, np.int8), [len(labels[split]) for split in given])
+    parted = parts if len(given) > 1 else None
     return Pool(
         inputs=join([inputs[split] for split in given]),
         labels=renumbered.astype(np.int64),
         class_names=tuple(class_names[label] for label in present),
-        source=", ".join(source),
-        parts=parts if len(given) > 1 else None,
+        source=", ".join([*source, *divided(parted)]),
+        parts=parted,
     )
+
+
+def lacking(release: str, found: dict[str, int], *more: str) -> list[str]:
+    """A clause that says of which splits the release has another number of examples, and `more`; none where all agree
+    or the numbers of the release are not known.
+    """
+    known = COUNTS.get(release, {})
+    wrong = [
+        f"{found[split]:,} of {count:,} {split} examples" if found.get(split) else f"no {split} set"
+        for split, count in known.items()
+        if found.get(split) != count
+    ]
+    larger = any(found.get(split, 0) > count for split, count in known.items())
+    return [f"not the {'' if larger else 'whole '}release ({'; '.join([*wrong, *more])})"] if wrong or more else []
+
+
+def divided(parts: Int8[np.ndarray, " example"] | None) -> list[str]:
+    """Clauses that say that the test set is drawn here, and from what; none where the publisher set one apart."""
+    given = set() if parts is None else {SPLITS[number] for number in np.unique(parts)}
+    return [] if "test" in given else [*halved(parts), DIVIDED]
+
+
+def halved(parts: Int8[np.ndarray, " example"] | None) -> list[str]:
+    """A clause that says that half of the validation set is tested on, as `divide` has it; none where it is not."""
+    given = set() if parts is None else {SPLITS[number] for number in np.unique(parts)}
+    return ["tested on half of its validation set"] if "validation" in given and "test" not in given else []
 
 
 def origin(name: str, paths: Sequence[Path]) -> str:

@@ -25,7 +25,8 @@ def sst2(folder: Path | None, settings: Data) -> Pool:
     """Whole sentences of film reviews (Socher et al. 2013), lower case, with the publisher's three sets.
 
     The files have a sentence, a tab and 0 or 1 in each line. Those of GLUE (Wang et al. 2018) are read as well: they
-    begin with a header, hold phrases too, and their test set has no labels, so that one is drawn from the training set.
+    begin with a header, their training set has phrases of the same sentences, and their test set has no labels, so that
+    half of the validation set is tested on: `source` tells them apart.
     """
     assert folder is not None
     found: dict[str, Part] = {}
@@ -44,7 +45,8 @@ def sst2(folder: Path | None, settings: Data) -> Pool:
         notes.append("in the layout of GLUE")
     if "test" not in found:
         notes.append("no labelled test set of the publisher")
-    return parts.assemble("sst2", found, FEELINGS, list(paths.values()), *notes)
+    release = "sst2 of GLUE" if glue else "sst2"
+    return parts.assemble("sst2", found, FEELINGS, list(paths.values()), *notes, release=release)
 
 
 def devign(folder: Path | None, settings: Data) -> Pool:

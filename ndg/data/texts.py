@@ -44,7 +44,8 @@ def read(folder: Path | None, settings: Data) -> Pool:
     pool = published.pool(
         ALONE, texts, dict(zip(texts, classes, strict=True)), tuple(map(str, names)), list(found.values())
     )
-    return replace(pool, source=f"{folder}, {' + '.join(f'{len(each):,}' for each in classes)} texts")
+    counts = " + ".join(f"{len(each):,}" for each in classes)
+    return replace(pool, source=", ".join([str(folder), f"{counts} texts", *published.halved(pool.parts)]))
 
 
 def _gather(path: Path, columns: list[str]) -> tuple[Texts, list[str]]:

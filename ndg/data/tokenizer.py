@@ -143,6 +143,7 @@ class Tokenizer:
             )
         ids = np.full((len(texts), length), self.padding, np.int32)
         lengths = np.zeros(len(texts), np.int32)
+        cut = np.zeros(len(texts), bool)
         segments = np.zeros(ids.shape, np.uint8) if texts.second is not None and self.tells_pairs else None
         self.backend.encode_special_tokens = True
         self.backend.enable_truncation(length, strategy="longest_first")
@@ -151,12 +152,14 @@ class Tokenizer:
                 for row, found in enumerate(self._encodings(texts)):
                     count = lengths[row] = len(found.ids)
                     ids[row, :count] = found.ids
+                    cut[row] = count == length and bool(found.overflowing)
                     if segments is not None:
                         segments[row, :count] = found.type_ids
         finally:
             self.backend.no_truncation()
         kinds = None if segments is None else torch.from_numpy(segments)
-        return Tokens(torch.from_numpy(ids), torch.from_numpy(lengths), kinds, self.vocabulary, self.padding)
+        tensors = torch.from_numpy(ids), torch.from_numpy(lengths), kinds
+        return Tokens(*tensors, self.vocabulary, self.padding, torch.from_numpy(cut))
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of tokens, without the special ones."""

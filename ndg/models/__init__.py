@@ -52,12 +52,12 @@ def build(
     `form` is that of the data, or the lengths (channels, height, width) of an image. `latent_layer` is the module path
     of the units that its graph is about, whose output is [example, unit]; `second_layer` is that of another layer for
     graphs between layers. `forward` takes a tensor (or, by name, the tensors of a text) and returns logits, or a tuple
-    whose first part they are. The global generators stay as they were.
+    whose first part they are. `title` says in one line what the network is, for reports. The global generators stay as
+    they were.
 
     A network from a pretrained folder has `pretrained_parts`, the module paths that came with it, and `architecture`:
     given here, that stands for the folder, all weights are fresh, and nothing is read. A network may have
-    `extra_loss(output, labels)`, to be added to the cross entropy, where `output` is what `forward` returned, and a
-    `title` for reports.
+    `extra_loss(output, labels)`, to be added to the cross entropy, where `output` is what `forward` returned.
 
     Raises ConfigError for an unknown network, and for one that does not take inputs of this kind.
     """

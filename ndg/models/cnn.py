@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from ndg.config import CNN
 from ndg.data.inputs import Form
 from ndg.errors import ShapeError
-from ndg.models.mlp import dense, latent_input
+from ndg.models.mlp import dense, latent_input, spelt
+
+PUBLISHED = ([32, 64], 128, 32)
+"""Channels, width and latents of the network in the paper."""
 
 
 class ConvNet(nn.Module):
@@ -25,6 +28,11 @@ class ConvNet(nn.Module):
 
     def __init__(self, config: CNN, form: Form, classes: int) -> None:
         super().__init__()
+        published = (list(config.channels), config.width, config.latent) == PUBLISHED
+        self.title = (
+            f"{'CNN of' if published else 'convolutional network after'} Hu & Tian 2022: convolutions "
+            f"{spelt(config.channels)}, dense {config.width}, {config.latent} sigmoid latents"
+        )
         channels, height, width = form.shape
         lost = 2 * len(config.channels)
         if min(height, width) < lost + 2:

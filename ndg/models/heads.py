@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from pathlib import Path
 
 from torch import nn
 
@@ -35,3 +36,13 @@ def head(settings: ViT | TransFG | Bert, width: int, classes: int, dropout: floa
 def last_dense(model: nn.Module, prefix: str) -> str:
     """Path of the last dense layer of a transformer, the way out of its last feed-forward part."""
     return f"{prefix}.{[name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]}"
+
+
+def ending(settings: ViT | TransFG | Bert) -> str:
+    """What stands between the state and the logits, for reports."""
+    return "linear head" if settings.head == "linear" else f"head of {settings.latent} {settings.head} latents"
+
+
+def origin(folder: str | None) -> str:
+    """Where the weights began, for reports: the name of a pretrained folder, or nothing at all."""
+    return "from scratch" if folder is None else f"from {Path(folder).name}"

@@ -22,6 +22,7 @@ class DenseNet(nn.Module):
 
     def __init__(self, config: MLP, form: Form, classes: int) -> None:
         super().__init__()
+        self.title = f"dense network of widths {spelt(config.widths)} with {config.latent} sigmoid latents"
         inputs = math.prod(form.shape)
         encoder = [("flatten", nn.Flatten()), *dense([inputs, *config.widths], config.dropout)]
         encoder += latent_input([inputs, *config.widths][-1], config.latent, config.latent_noise)
@@ -33,6 +34,11 @@ class DenseNet(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "example ..."]) -> Float[Tensor, "example label"]:
         return self.decoder(self.latent(self.encoder(inputs)))
+
+
+def spelt(widths: Sequence[int]) -> str:
+    """Widths as reports write them."""
+    return "-".join(map(str, widths)) or "none"
 
 
 class Noise(nn.Module):

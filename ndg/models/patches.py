@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,11 +21,15 @@ POSITIONS = "embeddings.position_embeddings"
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The settings of `transformers.ViTConfig`, the weights of a pretrained network, and how it wants its pixels."""
+    """The settings of `transformers.ViTConfig`, the weights of a pretrained network, and how it wants its pixels.
+
+    `dropout` is that of the head, which has one on a pretrained network alone.
+    """
 
     settings: dict[str, Any]
     weights: dict[str, Tensor] | None = None
     pixels: dict[str, list[float]] | None = None
+    dropout: float = 0.0
 
     @property
     def architecture(self) -> dict[str, Any]:
@@ -41,11 +45,11 @@ def plan(config: ViT | TransFG, form: Form, architecture: dict[str, Any] | None,
     """
     channels, height, width = form.shape
     if architecture is not None:
-        found = Plan(architecture["transformer"], None, architecture["pixels"])
+        found = Plan(architecture["transformer"], None, architecture["pixels"], config.dropout)
     elif config.pretrained is not None:
         given = pretrained.read(config.pretrained, "vit", config.name)
-        settings = {**given.settings, "hidden_dropout_prob": config.dropout}
-        found = Plan(settings, given.weights, pretrained.pixels(config.pretrained, settings["num_channels"]))
+        seen = pretrained.pixels(config.pretrained, given.settings["num_channels"])
+        found = Plan(given.settings, given.weights, seen, config.dropout)
     else:
         found = Plan(_fresh(config, channels, height, width))
     patch, rows = pair(found.settings["patch_size"]), found.settings["num_channels"]
@@ -59,7 +63,7 @@ def plan(config: ViT | TransFG, form: Form, architecture: dict[str, Any] | None,
     before = grid(pair(found.settings["image_size"]), patch)
     after = grid((height, width), patch, stride)
     weights = {**found.weights, POSITIONS: interpolated(found.weights[POSITIONS], before, after)}
-    return Plan({**found.settings, "image_size": [height, width]}, weights, found.pixels)
+    return replace(found, settings={**found.settings, "image_size": [height, width]}, weights=weights)
 
 
 def _fresh(config: ViT | TransFG, channels: int, height: int, width: int) -> dict[str, Any]:
@@ -72,6 +76,7 @@ def _fresh(config: ViT | TransFG, channels: int, height: int, width: int) -> dic
         "intermediate_size": config.mlp,
         "hidden_act": "gelu",
         "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": 0.0,
         # the package's 0.02 is meant for widths of many hundreds, and small networks learn slowly from it
         "initializer_range": config.width**-0.5,
         "layer_norm_eps": 1e-12,
@@ -87,16 +92,16 @@ def grid(image: tuple[int, int], patch: tuple[int, int], stride: int | None = No
 
     Raises ShapeError where patches side by side do not fill the image, or the image is smaller than one patch.
     """
-    spelt, (height, width) = f"{patch[0]}" if patch[0] == patch[1] else f"{patch[0]} x {patch[1]}", image
+    size, (height, width) = spelt(patch), image
     if stride is None:
         if height % patch[0] or width % patch[1]:
             raise ShapeError(
-                f"model.patch must divide height and width; got patches of {spelt} on {height} x {width} pixels; "
+                f"model.patch must divide height and width; got patches of {size} on {height} x {width} pixels; "
                 "set data.size or data.crop to a multiple"
             )
         return height // patch[0], width // patch[1]
     if height < patch[0] or width < patch[1]:
-        raise ShapeError(f"an image holds at least one patch; got patches of {spelt} on {height} x {width} pixels")
+        raise ShapeError(f"an image holds at least one patch; got patches of {size} on {height} x {width} pixels")
     return (height - patch[0]) // stride + 1, (width - patch[1]) // stride + 1
 
 
@@ -118,6 +123,11 @@ def pair(size: int | Iterable[int]) -> tuple[int, int]:
         return size, size
     height, width = size
     return height, width
+
+
+def spelt(patch: tuple[int, int]) -> str:
+    """One number where both are the same."""
+    return f"{patch[0]}" if patch[0] == patch[1] else f"{patch[0]} x {patch[1]}"
 
 
 class Normalise(nn.Module):

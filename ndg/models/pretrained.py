@@ -7,6 +7,7 @@ run that lies in the folder. A checkpoint keeps the sizes, so that it can be loa
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,12 +16,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ndg.errors import CheckpointError, ConfigError
+from ndg.data.inputs import Form
+from ndg.errors import CheckpointError, ConfigError, ShapeError
 
 _SHARED = (
     "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
     "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range", "layer_norm_eps",
 )  # fmt: skip
+POOLER = "pooler."
+HARMLESS = ("position_ids", "mask_token")
+"""Weights that older versions of `transformers` wrote, or that only the training of the pretrained network used."""
+SPARE, WHITE = 64, 255
 _TEXT = (*_SHARED, "vocab_size", "max_position_embeddings", "type_vocab_size", "pad_token_id")
 
 
@@ -78,8 +84,8 @@ def read(folder: str, family: str, model: str) -> Pretrained:
     Raises ConfigError for a folder without such a network or with one of another family, and CheckpointError for
     weights that are damaged or not all there.
     """
-    document = _json(Path(folder) / "config.json", f"model.pretrained={folder} must be a folder with config.json")
-    found = document.get("model_type")
+    settings = document(Path(folder) / "config.json", f"model.pretrained={folder} must be a folder with config.json")
+    found = settings.get("model_type")
     if found != family:
         right = "vit or transfg" if found == "vit" else found
         advice = f"use model.name={right}" if found in FAMILIES else f"this package knows {', '.join(FAMILIES)}"
@@ -87,74 +93,145 @@ def read(folder: str, family: str, model: str) -> Pretrained:
             f"model.name={model} takes a pretrained network of the {family} family; {folder} holds one of the family "
             f"{found!r}; {advice}"
         )
+    import transformers
+
+    known = FAMILIES[family]
+    check(folder, settings)
+    with quiet():
+        try:
+            config = getattr(transformers, known.config)(**{k: settings[k] for k in known.keys if k in settings})
+        except Exception as error:
+            raise ConfigError(
+                f"{folder}/config.json must hold the sizes of a {family} network; {_line(error)}; copy it again"
+            ) from error
+    network = load(getattr(transformers, known.model), folder, config=config, **_without_pooler(known))
+    return Pretrained({key: getattr(config, key) for key in known.keys}, network.state_dict())
+
+
+def check(folder: str, settings: dict[str, Any]) -> None:
+    """Raise ConfigError for a folder without safetensors, or of a network that this version computes otherwise.
+
+    `settings` are what its `config.json` holds.
+    """
     if not any((Path(folder) / f"model.safetensors{ending}").is_file() for ending in ("", ".index.json")):
         raise ConfigError(
             f"a pretrained folder has its weights in model.safetensors, which is never unpickled; {folder} has none; "
             "load the network with transformers where you trust it and write it there with save_pretrained"
         )
-    import torch
-    import transformers
+    positions = settings.get("position_embedding_type", "absolute")
+    if settings.get("model_type") in FAMILIES and positions != "absolute":
+        raise ConfigError(
+            f"position_embedding_type of {folder}/config.json must be 'absolute'; got {positions!r}, which would be "
+            "computed as if it were; use another network"
+        )
 
-    known = FAMILIES[family]
+
+def load(maker: Any, folder: str, **options: Any) -> nn.Module:
+    """The network that a class of `transformers` makes of a folder, in float32 and evaluation mode.
+
+    All its weights must be there (but for the pooling layer of a network without a head), and all that the folder has
+    for its parts must be used: heads for other tasks are left out, a layer more is an error. Raises CheckpointError.
+    """
+    import torch
+
     with quiet():
         try:
-            config = getattr(transformers, known.config)(**{k: document[k] for k in known.keys if k in document})
-        except Exception as error:
-            raise ConfigError(
-                f"{folder}/config.json must hold the sizes of a {family} network; {_line(error)}; copy it again"
-            ) from error
-        try:
-            network, info = getattr(transformers, known.model).from_pretrained(
+            network, info = maker.from_pretrained(
                 folder,
-                config=config,
                 local_files_only=True,
                 use_safetensors=True,
+                trust_remote_code=False,
                 output_loading_info=True,
                 dtype=torch.float32,
-                **_without_pooler(known),
+                **options,
             )
-        except Exception as error:
+        except Exception as error:  # the package raises exceptions of many kinds
             raise CheckpointError(
                 f"{folder} must hold whole weights that fit its config.json; {_line(error)}; copy the folder again"
             ) from error
-    missing = sorted(info["missing_keys"])
+    bare = network.base_model is network
+    missing = sorted(name for name in info["missing_keys"] if not (bare and name.startswith(POOLER)))
     if missing:
         raise CheckpointError(
-            f"{folder} must hold all weights of a {family} network; {len(missing)} are missing, the first is "
+            f"{folder} must hold all weights of its {type(network).__name__}; {len(missing)} are missing, the first is "
             f"{missing[0]}; copy the folder again"
         )
-    return Pretrained({key: getattr(config, key) for key in known.keys}, network.state_dict())
+    if unused := sorted(name for name in info["unexpected_keys"] if _inside(network, name)):
+        raise CheckpointError(
+            f"{folder} must hold no weights that its config.json says nothing of; {len(unused)} have no place in "
+            f"{type(network).__name__}, the first is {unused[0]}; give the config.json that the weights were saved with"
+        )
+    return network.eval()
+
+
+def _inside(network: Any, name: str) -> bool:
+    """Whether a weight without a place is one of the network's own parts, and none of a head for another task."""
+    inner = name.removeprefix(f"{network.base_model_prefix}.")
+    if inner.startswith(POOLER) or inner.endswith(HARMLESS):
+        return False
+    parts = {part for part, _ in [*network.named_children(), *network.base_model.named_children()]}
+    return inner != name or inner.partition(".")[0] in parts
+
+
+def check_tokenizer(folder: str, form: Form, rows: int, padding: int | None) -> None:
+    """Raise ShapeError for texts whose tokens mean something else to the network of a folder, which knows `rows`.
+
+    They are filled up with another token, or there are fewer tokens than rows: by more than a hundredth, and by more
+    than the 64 by which some networks are wider than their tokenizer.
+    """
+    if padding is not None and form.padding != padding:
+        came = f"the data are filled up with token {form.padding}, the network in {folder} with {padding}"
+    elif rows - form.vocabulary > max(SPARE, rows // 100):
+        came = f"the data have {form.vocabulary:,} tokens, the network in {folder} knows {rows:,}"
+    else:
+        return
+    raise ShapeError(
+        f"a pretrained network reads texts by its own tokenizer; {came}, so the tokenizer is another one; set "
+        f"data.tokenizer={folder}"
+    )
 
 
 def pixels(folder: str, channels: int) -> dict[str, list[float]] | None:
     """`mean` and `std` per channel by which the folder's network was taught to see pixels in [0, 1]; None if by none.
 
-    They stand in `preprocessor_config.json`.
+    They come from `preprocessor_config.json`, where those of pixels from 0 to 255 are first multiplied by
+    `rescale_factor`.
     """
     path = Path(folder) / "preprocessor_config.json"
     if not path.is_file():
         return None
-    document = _json(path, "a preprocessor_config.json is a JSON object")
-    if not document.get("do_normalize", True) or "image_mean" not in document:
-        return None
-    found = {"mean": document["image_mean"], "std": document.get("image_std")}
+    given = document(path, "a preprocessor_config.json is a JSON object")
+    found: dict[str, Any] = {"mean": [0.0] * channels, "std": [1.0] * channels}
+    if given.get("do_normalize", True) and "image_mean" in given:
+        found = {"mean": given["image_mean"], "std": given.get("image_std")}
     for name, values in found.items():
         rule = f"image_{name} of {path} must be {channels} numbers, one per channel"
         if not isinstance(values, list) or len(values) != channels:
             raise ConfigError(f"{rule}; got {values}; correct the file, or remove it to leave pixels in [0, 1]")
         if not all(isinstance(value, (int, float)) and (name == "mean" or value > 0) for value in values):
             raise ConfigError(f"{rule}{', above 0' if name == 'std' else ''}; got {values}; correct the file")
-    return {name: [float(value) for value in values] for name, values in found.items()}
+    factor = given.get("rescale_factor", 1 / WHITE) if given.get("do_rescale", True) else 1
+    if not isinstance(factor, (int, float)) or isinstance(factor, bool) or not 0 < factor < math.inf:
+        raise ConfigError(f"rescale_factor of {path} must be a number above 0; got {factor!r}; correct the file")
+    if given.get("rescale_offset"):
+        raise ConfigError(
+            f"pixels are multiplied and normalised; {path} asks for rescale_offset as well; set it to false there, and "
+            "image_mean and image_std to what has the same effect"
+        )
+    scale = 1.0 if math.isclose(factor * WHITE, 1, rel_tol=1e-6) else factor * WHITE
+    scaled = {name: [value / scale for value in values] for name, values in found.items()}
+    return None if scaled == {"mean": [0.0] * channels, "std": [1.0] * channels} else scaled
 
 
-def _json(path: Path, rule: str) -> dict[str, Any]:
+def document(path: Path, rule: str) -> dict[str, Any]:
+    """The object in a JSON file. Raises ConfigError, which begins with `rule`."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{rule}; {path} cannot be read ({_line(error)}); give another folder") from error
-    if not isinstance(document, dict):
-        raise ConfigError(f"{rule}; {path} holds a {type(document).__name__}; give another folder")
-    return document
+    if not isinstance(found, dict):
+        raise ConfigError(f"{rule}; {path} holds a {type(found).__name__}; give another folder")
+    return found
 
 
 def _without_pooler(family: Family) -> dict[str, bool]:

@@ -13,6 +13,7 @@ from ndg.data.inputs import Form
 from ndg.models.mlp import latent_input
 
 CELLS: dict[str, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
+TITLES = {"lstm": "LSTM (Hochreiter & Schmidhuber 1997)", "gru": "GRU (Cho et al. 2014)"}
 
 Ids = Int64[Tensor, "example token"]
 Sequences = Float[Tensor, "example token width"]
@@ -30,6 +31,10 @@ class RecurrentNet(nn.Module):
 
     def __init__(self, config: LSTM, form: Form, classes: int) -> None:
         super().__init__()
+        self.title = (
+            f"{'bidirectional ' if config.bidirectional else ''}{TITLES[config.name]} of {config.depth} "
+            f"{'layer' if config.depth == 1 else 'layers'}, width {config.width}, with {config.latent} sigmoid latents"
+        )
         cell, directions = CELLS[config.name], 2 if config.bidirectional else 1
         self.embedding = nn.Embedding(form.vocabulary, config.embedding, padding_idx=form.padding)
         widths = [config.embedding, *[config.width * directions] * (config.depth - 1)]

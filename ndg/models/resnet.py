@@ -15,8 +15,12 @@ from torch import Tensor, nn
 from ndg.config import ResNet
 from ndg.data.inputs import Form
 from ndg.errors import ShapeError
+from ndg.models.mlp import spelt
 
 Maps = Float[Tensor, "example channel height width"]
+
+NAMED: dict[tuple[int, ...], str] = {(2, 2, 2, 2): "ResNet-18", (3, 4, 6, 3): "ResNet-34"}
+"""Networks of basic blocks that the paper names, by blocks in each stage."""
 
 
 class ResidualNet(nn.Module):
@@ -26,6 +30,8 @@ class ResidualNet(nn.Module):
 
     def __init__(self, config: ResNet, form: Form, classes: int) -> None:
         super().__init__()
+        known = NAMED.get(tuple(config.blocks), f"residual network of {spelt(config.blocks)} blocks")
+        self.title = f"{known} (He et al. 2016) with a 3 x 3 stem, width {config.width}"
         channels, height, width = form.shape
         least = 2 ** (len(config.blocks) - 1)
         if min(height, width) < least:

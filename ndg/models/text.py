@@ -15,7 +15,14 @@ from ndg.config import Bert
 from ndg.data.inputs import Form
 from ndg.errors import ShapeError
 from ndg.models import pretrained
-from ndg.models.heads import head, last_dense
+from ndg.models.heads import ending, head, last_dense, origin
+
+FAMILIES = {
+    "bert": "BERT (Devlin et al. 2019)",
+    "roberta": "RoBERTa (Liu et al. 2019)",
+    "distilbert": "DistilBERT (Sanh et al. 2019)",
+}
+"""What reports call the networks of these names."""
 
 Ids = Int64[Tensor, "example token"]
 
@@ -28,6 +35,12 @@ class TextTransformer(nn.Module):
 
     def __init__(self, config: Bert, settings: dict[str, Any], classes: int) -> None:
         super().__init__()
+        depth = settings[_name(config, "num_hidden_layers")]
+        self.title = (
+            f"{FAMILIES[config.name]} of {depth} {'layer' if depth == 1 else 'layers'}; "
+            f"{ending(config)} on the {'first token' if config.pooling == 'first' else 'mean of the tokens'}, "
+            f"{origin(config.pretrained)}"
+        )
         self.transformer = pretrained.transformer(config.name, settings)
         self.pool = Pooling(config.pooling)
         self.head, latents = head(config, settings[_name(config, "hidden_size")], classes, config.dropout)
@@ -78,14 +91,15 @@ def build(config: Bert, form: Form, classes: int, architecture: dict[str, Any] |
     """Fresh weights, or those of the folder `config.pretrained`; nothing is downloaded.
 
     With the `architecture` of a checkpoint the folder is not read. Raises ShapeError where the tokenizer has more
-    tokens, or the texts more of them, than the network knows.
+    tokens, or the texts more of them, than the network knows, or where it is not that of the folder.
     """
     weights = None
     if architecture is not None:
         settings = architecture["transformer"]
     elif config.pretrained is not None:
         found = pretrained.read(config.pretrained, config.name, config.name)
-        settings, weights = {**found.settings, **_dropout(config)}, found.weights
+        settings, weights = found.settings, found.weights
+        pretrained.check_tokenizer(config.pretrained, form, settings["vocab_size"], settings["pad_token_id"])
         settings["pad_token_id"] = settings["pad_token_id"] or 0
     else:
         settings = _fresh(config, form)

@@ -18,11 +18,23 @@ from torch import Tensor, nn
 from ndg.config import TransFG
 from ndg.data.inputs import Form
 from ndg.errors import CheckpointError, ConfigError, ShapeError
-from ndg.models.heads import head, last_dense
-from ndg.models.patches import Plan, grid, pair, plan, seeing
+from ndg.models.heads import ending, head, last_dense, origin
+from ndg.models.patches import Plan, grid, pair, plan, seeing, spelt
 
 Tokens = Float[Tensor, "example token feature"]
-Maps = Float[Tensor, "example head token token"]
+Heads = Float[Tensor, "example head token part"]
+
+
+class Look(NamedTuple):
+    """What each token asks for and what each offers, head by head: the attention of a layer, without its maps."""
+
+    query: Heads
+    key: Heads
+
+    def maps(self, tokens: slice = slice(None)) -> Float[Tensor, "example head asking token"]:
+        """How much of each token comes to each of these."""
+        products = self.query[:, :, tokens] @ self.key.transpose(2, 3) * self.query.shape[-1] ** -0.5
+        return products.softmax(dim=-1, dtype=torch.float32)
 
 
 class Output(NamedTuple):
@@ -36,13 +48,12 @@ class Output(NamedTuple):
 class PartTransformer(nn.Module):
     """pixels -> vit, which selects parts -> state of the first token -> classifier (latents, then logits)."""
 
-    title = "TransFG (He et al. 2022)"
-
     def __init__(self, config: TransFG, plan: Plan, patches: tuple[int, int], classes: int) -> None:
         super().__init__()
+        self.title = title(config, pair(plan.settings["patch_size"]))
         self.normalise = seeing(plan.pixels)
         self.vit = Encoder(plan.settings, patches, config.stride)
-        self.classifier, latents = head(config, plan.settings["hidden_size"], classes)
+        self.classifier, latents = head(config, plan.settings["hidden_size"], classes, plan.dropout)
         self.latent_layer = f"classifier.{latents}"
         self.second_layer = last_dense(self.vit, "vit")
         self.contrast, self.margin = config.contrast, config.margin
@@ -59,6 +70,17 @@ class PartTransformer(nn.Module):
         if not self.contrast:
             return output.logits.new_zeros(())
         return self.contrast * contrastive(output.state, labels, self.margin)
+
+
+def title(config: TransFG, patch: tuple[int, int]) -> str:
+    """What the network is and which parts of the paper's it lacks, for reports."""
+    size = spelt(patch)
+    overlap = f"at stride {config.stride}" if config.stride < max(patch) else "side by side (no overlap)"
+    loss = f"contrastive loss {config.contrast:g}" if config.contrast else "no contrastive loss"
+    return (
+        f"TransFG (He et al. 2022): part selection, patches of {size} {overlap}, {loss}; {ending(config)}, "
+        f"{origin(config.pretrained)}"
+    )
 
 
 def build(config: TransFG, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> PartTransformer:
@@ -94,15 +116,18 @@ def build(config: TransFG, form: Form, classes: int, architecture: dict[str, Any
     return network
 
 
-def select(maps: list[Maps]) -> Int64[Tensor, "example head"]:
+@torch.no_grad()
+def select(looks: list[Look]) -> Int64[Tensor, "example head"]:
     """The token, other than the first, from which each head has carried most to the first through these layers.
 
-    Attention is multiplied from layer to layer; only the first token's row of the product is needed.
+    Attention is multiplied from layer to layer. Only the first token's row of the product is needed, so it is taken
+    from the last layer backwards, and the maps of one layer at a time are made anew for it: all those of an image of
+    448 pixels, kept, would take a gigabyte. Nothing is learnt through the choice.
     """
-    with torch.autocast(maps[0].device.type, enabled=False):
-        row = maps[-1][:, :, :1].float()
-        for attention in reversed(maps[:-1]):
-            row = row @ attention.float()
+    with torch.autocast(looks[0].query.device.type, enabled=False):
+        row = looks[-1].maps(slice(1))
+        for look in reversed(looks[:-1]):
+            row = row @ look.maps()
         return row[:, :, 0, 1:].argmax(dim=-1) + 1
 
 
@@ -130,11 +155,11 @@ class Encoder(nn.Module):
         self, pixels: Float[Tensor, "example channel height width"]
     ) -> tuple[Float[Tensor, "example feature"], Int64[Tensor, "example head"]]:
         """The first token's state after the last layer, and the tokens that were selected."""
-        tokens, maps = self.embeddings(pixels), []
+        tokens, looks = self.embeddings(pixels), []
         for layer in self.layers[:-1]:
-            tokens, attention = layer(tokens)
-            maps.append(attention.detach())
-        parts = select(maps)
+            tokens, look = layer(tokens)
+            looks.append(look)
+        parts = select(looks)
         chosen = tokens.gather(1, parts[:, :, None].expand(-1, -1, tokens.shape[2]))
         tokens, _ = self.layers[-1](torch.cat([tokens[:, :1], chosen], dim=1))
         return self.layernorm(tokens[:, 0]), parts
@@ -174,7 +199,7 @@ class Patches(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention and a feed-forward part, each after a norm and beside a shortcut; gives its attention maps as well."""
+    """Attention and a feed-forward part, each after a norm and beside a shortcut; says where it looked as well."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
@@ -185,14 +210,14 @@ class Layer(nn.Module):
         self.mlp = FeedForward(settings)
         self.dropout = nn.Dropout(settings["hidden_dropout_prob"])
 
-    def forward(self, tokens: Tokens) -> tuple[Tokens, Maps]:
-        mixed, maps = self.attention(self.layernorm_before(tokens))
+    def forward(self, tokens: Tokens) -> tuple[Tokens, Look]:
+        mixed, look = self.attention(self.layernorm_before(tokens))
         tokens = tokens + self.dropout(mixed)
-        return tokens + self.dropout(self.mlp(self.layernorm_after(tokens))), maps
+        return tokens + self.dropout(self.mlp(self.layernorm_after(tokens))), look
 
 
 class Attention(nn.Module):
-    """Attention of several heads between all tokens, with its maps."""
+    """Attention of several heads between all tokens."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
@@ -200,15 +225,15 @@ class Attention(nn.Module):
         self.heads = settings["num_attention_heads"]
         self.q_proj, self.k_proj, self.v_proj = (nn.Linear(width, width, bias=bias) for _ in range(3))
         self.o_proj = nn.Linear(width, width)
+        self.dropout = nn.Dropout(settings["attention_probs_dropout_prob"])
 
-    def forward(self, tokens: Tokens) -> tuple[Tokens, Maps]:
+    def forward(self, tokens: Tokens) -> tuple[Tokens, Look]:
         query, key, value = (self._split(each(tokens)) for each in (self.q_proj, self.k_proj, self.v_proj))
-        products = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
-        maps = products.softmax(dim=-1, dtype=torch.float32)
-        mixed = (maps.to(value.dtype) @ value).transpose(1, 2).flatten(2)
-        return self.o_proj(mixed), maps
+        look = Look(query, key)
+        mixed = self.dropout(look.maps().to(value.dtype)) @ value
+        return self.o_proj(mixed.transpose(1, 2).flatten(2)), look
 
-    def _split(self, tokens: Tokens) -> Float[Tensor, "example head token part"]:
+    def _split(self, tokens: Tokens) -> Heads:
         return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 

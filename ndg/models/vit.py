@@ -14,19 +14,21 @@ from torch import Tensor, nn
 from ndg.config import ViT
 from ndg.data.inputs import Form
 from ndg.models import pretrained
-from ndg.models.heads import head, last_dense
-from ndg.models.patches import Plan, grid, pair, plan, seeing
+from ndg.models.heads import ending, head, last_dense, origin
+from ndg.models.patches import Plan, grid, pair, plan, seeing, spelt
 
 
 class VisionTransformer(nn.Module):
     """pixels -> vit -> state of the first token -> classifier (latents, then logits)."""
 
-    title = "vision transformer (Dosovitskiy et al. 2021), without selection of parts"
-
     def __init__(self, config: ViT, plan: Plan, classes: int, vit: nn.Module) -> None:
         super().__init__()
+        self.title = (
+            "vision transformer (Dosovitskiy et al. 2021), without selection of parts, patches of "
+            f"{spelt(pair(plan.settings['patch_size']))}; {ending(config)}, {origin(config.pretrained)}"
+        )
         self.normalise, self.vit = seeing(plan.pixels), vit
-        self.classifier, latents = head(config, plan.settings["hidden_size"], classes)
+        self.classifier, latents = head(config, plan.settings["hidden_size"], classes, plan.dropout)
         self.latent_layer = f"classifier.{latents}"
         self.second_layer = last_dense(vit, "vit")
         if config.pretrained is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import json
+import logging
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -18,12 +19,16 @@ from torch import nn
 from ndg import data
 from ndg.config import Experiment
 from ndg.data.inputs import IMAGE, TEXT
-from ndg.errors import CheckpointError, ConfigError, UserError
+from ndg.errors import ConfigError, UserError
 from ndg.locations import Locations
 from ndg.models import pretrained
 from ndg.pipeline.subjects import Shown, Subject, own
 
 RETURNS = "(network, loaders), with loaders = {'train': ..., 'test': ...}, or (network, train_loader, test_loader)"
+log = logging.getLogger("ndg")
+
+UNNAMED = re.compile(r"LABEL_\d+")
+"""What transformers calls a label without a name."""
 TASKS = ("ForSequenceClassification", "ForImageClassification")
 
 
@@ -52,13 +57,15 @@ def of_folder(folder: str, experiment: Experiment, where: Locations) -> tuple[Su
     """The network of a Hugging Face folder with the experiment's data, and the experiment with the size of its images.
 
     Texts become tokens by the folder's own tokenizer, pixels are normalised as its `preprocessor_config.json` says.
-    Nothing is downloaded or unpickled. Raises ConfigError or CheckpointError for a folder that cannot be used, and when
-    the data have another number of classes than the network.
+    Classes are numbered as the network numbers its labels. Nothing is downloaded or unpickled. Raises ConfigError or
+    CheckpointError for a folder that cannot be used, and when the data have other classes than the network.
     """
-    settings = _settings(folder)
+    settings = pretrained.document(
+        Path(folder) / "config.json", "--hf takes a folder that save_pretrained of transformers wrote"
+    )
     network, task = _network(folder, settings)
     size = settings.get("image_size")
-    if isinstance(size, int) and experiment.data.size is None:
+    if isinstance(size, int) and experiment.data.size is None and _scales(experiment.data.name):
         experiment = replace(experiment, data=replace(experiment.data, size=size))
     placed = where.place(experiment)
     has_words = any((Path(folder) / name).is_file() for name in ("tokenizer.json", "vocab.txt", "merges.txt"))
@@ -69,26 +76,24 @@ def of_folder(folder: str, experiment: Experiment, where: Locations) -> tuple[Su
             f"a network knows all tokens of its tokenizer; {folder} has {rows:,} and the tokenizer gives "
             f"{form.vocabulary:,}; put the tokenizer of this network into the folder, or set data.tokenizer=FOLDER"
         )
+    if form.kind == TEXT and isinstance(rows := getattr(network.config, "vocab_size", None), int):
+        pretrained.check_tokenizer(folder, form, rows, getattr(network.config, "pad_token_id", None))
     labels = int(getattr(network.config, "num_labels", 0))
     if task and labels != splits.classes:
         raise ConfigError(
             f"the data have as many classes as the network tells apart; {experiment.data.name} has {splits.classes} "
             f"({', '.join(splits.class_names[:5])}), {folder} has {labels}; set data.name to data of its task"
         )
+    names = splits.class_names
+    order = _order(folder, network, splits.source, names) if task else tuple(range(len(names)))
     moments = pretrained.pixels(folder, form.shape[0]) if form.kind == IMAGE else None
     mean, std = (_channels(moments[key]) if moments else None for key in ("mean", "std"))
     known = frozenset(inspect.signature(network.forward).parameters)
-    loaders = {
-        name: Shown(splits[name].loader(experiment.extract.compute_batch), known, mean, std) for name in data.SPLITS
-    }
-    one = own(
-        network,
-        loaders,
-        f"{Path(folder).name} on {splits.source}",
-        splits.class_names,
-        experiment.extract.compute_batch,
-    )
-    facts = one.facts | {"source": splits.source, "digest": splits.digest}
+    batch, places = experiment.extract.compute_batch, torch.tensor(order, dtype=torch.int64)
+    loaders = {name: Shown(splits[name].loader(batch), known, places, mean, std) for name in data.SPLITS}
+    in_order = [names[order.index(place)] for place in range(len(names))]
+    one = own(network, loaders, f"{Path(folder).name} on {splits.source}", in_order, batch)
+    facts = splits.facts() | {key: one.facts[key] for key in ("classes", "labelled")}
     return replace(one, facts=facts, identity={**(one.identity or {}), "name": str(folder)}), experiment
 
 
@@ -146,57 +151,51 @@ def _given(name: str, given: Any) -> tuple[nn.Module, dict[str, Iterable[Any]]]:
     return given[0], dict(given[1])
 
 
-def _settings(folder: str) -> dict[str, Any]:
-    path = Path(folder) / "config.json"
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"--hf takes a folder that save_pretrained of transformers wrote; {path} cannot be read "
-            f"({type(error).__name__}: {error}); give another folder"
-        ) from error
-    if not isinstance(document, dict):
-        raise ConfigError(
-            f"--hf takes a folder whose config.json is an object; {path} holds a {type(document).__name__}"
-        )
-    return document
-
-
 def _network(folder: str, settings: dict[str, Any]) -> tuple[nn.Module, str]:
     """The network of a folder in float32, and which task its head is for: one of TASKS, or "" where it has none."""
     import transformers
 
-    if not any((Path(folder) / f"model.safetensors{ending}").is_file() for ending in ("", ".index.json")):
-        raise ConfigError(
-            f"--hf takes weights in model.safetensors, which is never unpickled; {folder} has none; load the network "
-            "with transformers where you trust it and write it there with save_pretrained"
-        )
+    pretrained.check(folder, settings)
     architecture = str((settings.get("architectures") or [""])[0])
     task = next((task for task in TASKS if architecture.endswith(task)), "")
-    maker = getattr(transformers, f"AutoModel{task}")
-    with pretrained.quiet():
-        try:
-            network, info = maker.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                dtype=torch.float32,
-            )
-        except Exception as error:  # the package raises exceptions of many kinds
-            first = (str(error).strip() or "no message").splitlines()[0]
-            raise CheckpointError(
-                f"{folder} must hold whole weights that fit its config.json; {type(error).__name__}: {first}; copy the "
-                "folder again"
-            ) from error
-    missing = sorted(name for name in info["missing_keys"] if task or not name.startswith("pooler."))
-    if missing:
-        raise CheckpointError(
-            f"{folder} must hold all weights of its network; {len(missing)} are missing, the first is {missing[0]}; "
-            "copy the folder again"
+    return pretrained.load(getattr(transformers, f"AutoModel{task}"), folder), task
+
+
+def _order(folder: str, network: nn.Module, data_name: str, class_names: tuple[str, ...]) -> tuple[int, ...]:
+    """For each class of the data its place among the network's labels, by their names.
+
+    Names are compared without case, spaces at their ends, and with `_` for `-`. A network that has none (LABEL_0 and so
+    on) or none in common with the data is taken to have the data's order; the latter is a warning. Raises ConfigError
+    when some names are the same and others are not.
+    """
+    named = {int(place): str(name) for place, name in getattr(network.config, "id2label", {}).items()}
+    theirs = [named.get(place, f"LABEL_{place}") for place in range(len(class_names))]
+    ours, known = [_plain(name) for name in class_names], [_plain(name) for name in theirs]
+    if set(ours) == set(known) and len(set(known)) == len(known):
+        return tuple(known.index(name) for name in ours)
+    lists = f"{folder} has the labels {_some(theirs)}, {data_name} the classes {_some(class_names)}"
+    if set(ours) & set(known):
+        raise ConfigError(
+            f"the labels of a network are the classes of the data, whatever their order; {lists}; correct id2label in "
+            "its config.json, or the names in the data"
         )
-    return network.eval(), task
+    if not all(UNNAMED.fullmatch(name) for name in theirs):
+        log.warning("%s: no name is the same, so the first label is taken to be the first class, and so on", lists)
+    return tuple(range(len(class_names)))
+
+
+def _scales(name: str) -> bool:
+    """Whether the images of a data set are files or bytes, which can be given another size."""
+    return name in data.DATASETS and name != "arrays" and bool(data.DATASETS[name].files)
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("_", "-")
+
+
+def _some(names: Iterable[str], most: int = 10) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _channels(values: list[float]) -> torch.Tensor:

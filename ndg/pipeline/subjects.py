@@ -18,6 +18,8 @@ from ndg.errors import ConfigError, DataError, LayerError, ShapeError, UserError
 
 SHOWN = 40
 """Layers that an error lists."""
+AGAIN = 256
+"""Examples that are read twice to see whether a loader gives the same ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,17 +56,18 @@ class Subject:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one reading of a loader found: examples, whether they have true labels, and a digest of all of it."""
+    """What a reading of a loader found: examples, whether they have true labels, digests of the inputs and of all."""
 
     examples: int
     labelled: bool
+    inputs: str
     digest: str
 
 
 def own(
     network: nn.Module, loaders: Mapping[str, Any], name: str, class_names: Iterable[str] | None, batch: int
 ) -> Subject:
-    """A network of the user's own and its data, which are read once; a compute batch of `batch` examples is run.
+    """A network of the user's own and its data, which are read to the end; a compute batch of `batch` examples is run.
 
     Raises DataError for loaders that cannot be used, naming the split, and for a network that does not take what they
     give.
@@ -79,6 +82,12 @@ def own(
         )
     ordered = {split: loaders[split] for split in SPLITS if split in loaders}
     found = {split: _read(split, loader) for split, loader in ordered.items()}
+    for split, one in found.items():
+        if split != "train" and one.inputs == found["train"].inputs:
+            raise DataError(
+                f"implications are judged on examples that they were not mined on; the loaders of train and of {split} "
+                f"give the same {one.examples:,} inputs; give a loader of held-out examples"
+            )
     logits = _probe(network, ordered["train"], batch)
     classes = logits if isinstance(logits, int) else None
     facts = {
@@ -154,7 +163,7 @@ def check_trial(network: nn.Module, loader: Iterable[Any], layer: str, batch: in
 
 
 def _read(split: str, loader: Any) -> Reading:
-    """What a loader gives. Raises DataError when it cannot be read again and again in one order."""
+    """What a loader gives. Raises DataError when it cannot be read again and again, the same each time."""
     if not isinstance(loader, Iterable):
         raise DataError(
             f"a loader gives batches of (inputs, labels) or dictionaries; that of {split} is a "
@@ -170,6 +179,23 @@ def _read(split: str, loader: Any) -> Reading:
             f"an alignment reads examples in one order; the DataLoader of {split} shuffles them anew each time; make "
             "it with shuffle=False"
         )
+    if _digests(loader, AGAIN) != _digests(loader, AGAIN):
+        raise DataError(
+            f"an alignment reads examples more than once, and the same ones; the loader of {split} gave others at its "
+            "second reading; make the data set deterministic, as in evaluation: no random augmentation, no random "
+            "sampler"
+        )
+    examples, columns_of = _digests(loader)
+    if not examples:
+        raise DataError(f"at least one example is needed; the loader of {split} gave none; check the split")
+    whole = "".join(f"{key} {digest}" for key, digest in columns_of.items())
+    inputs = " ".join(digest for key, digest in columns_of.items() if key != "labels")
+    labelled = "labels" in columns_of
+    return Reading(examples, labelled, inputs, hashlib.sha256(f"{examples} {whole}".encode()).hexdigest())
+
+
+def _digests(loader: Iterable[Any], least: int | None = None) -> tuple[int, dict[str, str]]:
+    """Number of examples and a digest of each column, over the first `least` examples and what is in their batches."""
     states: dict[str, Any] = {}
     examples = 0
     for batch in loader:
@@ -178,10 +204,9 @@ def _read(split: str, loader: Any) -> Reading:
         for key, column in given.items():
             state = states.setdefault(key, hashlib.sha256(f"{key} {column.dtype} {tuple(column.shape[1:])}".encode()))
             state.update(column.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    if not examples:
-        raise DataError(f"at least one example is needed; the loader of {split} gave none; check the split")
-    whole = "".join(f"{key} {state.hexdigest()}" for key, state in sorted(states.items()))
-    return Reading(examples, "labels" in states, hashlib.sha256(f"{examples} {whole}".encode()).hexdigest())
+        if least is not None and examples >= least:
+            break
+    return examples, {key: state.hexdigest() for key, state in sorted(states.items())}
 
 
 def _probe(network: nn.Module, loader: Iterable[Any], batch: int) -> int | None:
@@ -219,10 +244,11 @@ def _columns(one: Batch) -> dict[str, Tensor]:
 @dataclass(frozen=True, eq=False)
 class Shown:
     """A loader whose inputs are as a network of `transformers` takes them: only the columns that it knows, and pixels
-    less `mean`, divided by `std`, of each channel."""
+    less `mean`, divided by `std`, of each channel. `order` has the network's label for each class of the data."""
 
     loader: Any
     known: frozenset[str]
+    order: Tensor
     mean: Tensor | None = None
     std: Tensor | None = None
 
@@ -232,7 +258,8 @@ class Shown:
         return self.loader.examples
 
     def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
-        for inputs, labels in self.loader:
+        for inputs, classes in self.loader:
+            labels = self.order[classes]
             if isinstance(inputs, dict):
                 yield {key: column for key, column in inputs.items() if key in self.known}, labels
             elif self.mean is not None and self.std is not None:

@@ -217,10 +217,15 @@ def _head(learner: Learner, experiment: Experiment, splits: Splits, place: torch
         f"{platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}, ndg {__version__}",
         f"data {splits.source}: "
         + ", ".join(f"{count:,} {name}" for name, count in sizes.items())
-        + f" examples of {splits.classes} classes",
+        + f" examples of {splits.classes} classes"
+        + (f"; cut at their end: {_shares(splits.cut)}" if any(splits.cut.values()) else ""),
         f"network {_title(learner.network, experiment)}: {parameters:,} parameters, of which {learns:,} learn",
         f"{settings.optimizer}, rate {settings.learning_rate:g}, {settings.schedule}, batches of {settings.batch_size}",
     ]
+
+
+def _shares(parts: dict[str, float]) -> str:
+    return ", ".join(f"{share:.1%} of {name}" for name, share in parts.items())
 
 
 def _title(network: nn.Module, experiment: Experiment) -> str:

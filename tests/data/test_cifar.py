@@ -28,7 +28,10 @@ def test_batches_become_pixels_in_0_1_with_the_publishers_test_set(tmp_path, pla
     assert splits.sizes() == {"train": 90, "validation": 10, "test": 20}
     assert splits.form.shape == (3, 32, 32)
     assert splits.class_names[3] == "class 3"
-    assert splits.source == "cifar10, 100 + 20 examples, not the publisher's files"
+    assert splits.source == (
+        "cifar10, 100 + 20 examples, not the publisher's files, "
+        "not the whole release (100 of 50,000 train examples; 20 of 10,000 test examples)"
+    )
     assert splits.test.indices.tolist() == list(range(100, 120))
     for part in (splits.train, splits.validation, splits.test):
         assert torch.equal(part.inputs.batch(), torch.from_numpy(pixels)[part.indices].float() / 255)
@@ -40,7 +43,7 @@ def test_cifar100_is_read_by_its_fine_labels(tmp_path):
     splits = data.load(Data(name="cifar100", dir=str(tmp_path)))
     assert splits.sizes() == {"train": 450, "validation": 90, "test": 90}
     assert splits.class_names == tuple(f"fine {number}" for number in range(90))
-    assert splits.source.endswith("files, without fine 90, fine 91, fine 92, fine 93, fine 94 and 5 more")
+    assert "files, without fine 90, fine 91, fine 92, fine 93, fine 94 and 5 more, not the whole" in splits.source
 
 
 class Runs:

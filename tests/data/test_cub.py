@@ -8,7 +8,7 @@ import torch
 
 from ndg import data
 from ndg.config import Data
-from ndg.data import cub, images
+from ndg.data import images, published
 from ndg.errors import DataError
 from tests.data import formats
 from tests.data.test_published import real
@@ -38,7 +38,7 @@ def load(folder, **settings):
     return data.load(Data(name="cub200", dir=str(folder), validation=0.17, **settings))
 
 
-PART = "not the whole release (18 of 5,994 train images; 6 of 5,794 test images; 3 of 200 classes)"
+PART = "not the whole release (18 of 5,994 train examples; 6 of 5,794 test examples; 3 of 200 classes)"
 
 
 @pytest.mark.parametrize("place", [".", "CUB_200_2011", "cub200/CUB_200_2011", "cub200"])
@@ -151,7 +151,7 @@ def test_real_part_of_cub_says_so():
     splits = data.load(Data(name="cub200", dir=real("cub_200_2011_subset"), size=64))
     assert splits.source == (
         "cub200, 1,500 + 1,449 examples, in files that have no published sum, not the whole release "
-        "(1,500 of 5,994 train images; 1,449 of 5,794 test images; 50 of 200 classes)"
+        "(1,500 of 5,994 train examples; 1,449 of 5,794 test examples; 50 of 200 classes)"
     )
     assert splits.classes == 50
     assert splits.class_names[0] == "001.Black_footed_Albatross"
@@ -159,4 +159,4 @@ def test_real_part_of_cub_says_so():
     assert set(trained.tolist()) <= {29, 30, 31}
     assert int(trained.sum()) == 1500
     assert splits.form.shape == (3, 64, 64)
-    assert cub.COUNTS["train"] + cub.COUNTS["test"] == 11_788
+    assert sum(published.COUNTS["cub200"].values()) == 11_788

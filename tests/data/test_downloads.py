@@ -280,7 +280,10 @@ def test_files_that_stay_packed_are_fetched_into_their_place_and_read(tmp_path, 
     local = {"mnist": Source("", "", folder="mnist", files=files)}
     got = downloads.get("mnist", tmp_path / "data", local, SOON)
     assert got.fetched == tuple(made)
-    assert got.found == "mnist, 10 + 10 examples, not the publisher's files"
+    assert got.found == (
+        "mnist, 10 + 10 examples, not the publisher's files, "
+        "not the whole release (10 of 60,000 train examples; 10 of 10,000 test examples)"
+    )
     assert (got.classes, got.hint) == (10, "")
     assert data.absent(Data(name="mnist", dir=str(tmp_path / "data"))) is None
     (tmp_path / "data" / "mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
@@ -292,7 +295,8 @@ def test_an_archive_is_unpacked_read_and_not_fetched_again(tmp_path, shelf, cifa
     got = downloads.get("cifar10", tmp_path / "data", cifar, SOON)
     assert got.text() == (
         f"cifar10: fetched c.tar.gz (verified by md5) into {home}\n"
-        "  cifar10, 50 + 10 examples, not the publisher's files; 10 classes"
+        "  cifar10, 50 + 10 examples, not the publisher's files, "
+        "not the whole release (50 of 50,000 train examples; 10 of 10,000 test examples); 10 classes"
     )
     assert names(home) == names(tmp_path / "made")
     shelf.requests.clear()

@@ -52,6 +52,13 @@ def test_folders_of_splits_are_kept(tmp_path, validation):
     assert splits.source.endswith("21 + 4 + 6 examples" if validation else "21 + 6 examples")
 
 
+def test_a_validation_set_without_a_test_set_gives_half_of_its_images_for_the_test(tmp_path):
+    fill(tmp_path, {f"{part}/{name}": count for part, count in (("train", 10), ("val", 5)) for name in ("a", "b")})
+    splits = load(tmp_path, validation=0.2, test=0.9)
+    assert splits.sizes() == {"train": 20, "validation": 6, "test": 4}
+    assert splits.source.endswith("20 + 10 examples, tested on half of its validation set")
+
+
 def test_training_images_alone_are_divided(tmp_path):
     fill(tmp_path, {"train/a": 10, "train/b": 10})
     assert load(tmp_path).sizes() == {"train": 14, "validation": 2, "test": 4}
@@ -108,8 +115,8 @@ def test_cifar10_as_jpeg_is_read_from_folder_or_archive_and_says_that_it_is_loss
     splits = data.load(Data(name="cifar10_jpeg", dir=str(tmp_path)))
     assert splits.digest == first.digest
     assert splits.source == (
-        "cifar10_jpeg, 400 + 100 examples, lossy JPEG copies, not the publisher's files, "
-        "not the whole release (400 of 50,000 train images; 100 of 10,000 test images)"
+        "generated here, not real data: cifar10_jpeg, 400 + 100 examples, lossy JPEG copies, "
+        "not the publisher's files, not the whole release (400 of 50,000 train examples; 100 of 10,000 test examples)"
     )
 
 
@@ -119,7 +126,7 @@ def test_a_copy_of_cifar10_without_a_class_says_so_and_other_classes_are_refused
         shutil.rmtree(tmp_path / "CIFAR-10-images" / part / "cat")
     splits = data.load(Data(name="cifar10_jpeg", dir=str(tmp_path)))
     assert splits.classes == 9
-    assert splits.source.endswith("; 90 of 10,000 test images), without cat")
+    assert splits.source.endswith("; 90 of 10,000 test examples), without cat")
     (tmp_path / "CIFAR-10-images" / "test" / "dog").rename(tmp_path / "CIFAR-10-images" / "test" / "tiger")
     with pytest.raises(DataError, match=r"the classes of CIFAR-10 \(airplane.*\); got .* set data\.name=images"):
         data.load(Data(name="cifar10_jpeg", dir=str(tmp_path)))

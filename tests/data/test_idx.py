@@ -14,6 +14,7 @@ from ndg.errors import DataError
 from tests.data import formats
 
 TRAIN, TEST = np.tile(np.arange(10), 20), np.tile(np.arange(10), 3)
+PART = "not the whole release (200 of 60,000 train examples; 30 of 10,000 test examples)"
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -30,7 +31,7 @@ def test_the_four_files_become_pixels_in_0_1_with_the_publishers_test_set(tmp_pa
         assert part.labels.tolist() == np.concatenate([TRAIN, TEST])[part.indices].tolist()
     assert splits.test.indices.tolist() == list(range(200, 230))
     said = "not the publisher's files" if packed else "in files that have no published sum"
-    assert splits.source == f"mnist, 200 + 30 examples, {said}"
+    assert splits.source == f"mnist, 200 + 30 examples, {said}, {PART}"
 
 
 def test_mnist_even_is_the_label_mod_2(tmp_path):
@@ -39,7 +40,7 @@ def test_mnist_even_is_the_label_mod_2(tmp_path):
     assert splits.class_names == ("even", "odd")
     assert splits.test.labels.tolist() == (TEST % 2).tolist()
     assert splits.validation.labels.bincount().tolist() == [10, 10]
-    assert splits.source == "label mod 2 of mnist, 200 + 30 examples, not the publisher's files"
+    assert splits.source == f"label mod 2 of mnist, 200 + 30 examples, not the publisher's files, {PART}"
 
 
 def test_mnist_even_goes_by_the_publishers_labels_in_a_part_without_some_digits(tmp_path):
@@ -53,7 +54,28 @@ def test_a_part_of_fashion_mnist_leaves_out_the_absent_classes_and_says_which(tm
     splits = data.load(Data(name="fashion_mnist", dir=str(tmp_path)))
     assert splits.class_names == ("T-shirt/top", "Trouser", "Pullover", "Dress", "Shirt")
     assert splits.validation.labels.tolist() == np.repeat(np.arange(5), 2).tolist()
-    assert splits.source.endswith("publisher's files, without Coat, Sandal, Sneaker, Bag, Ankle boot")
+    assert "publisher's files, without Coat, Sandal, Sneaker, Bag, Ankle boot, not the whole release" in splits.source
+
+
+def test_size_and_crop_are_those_of_a_config_and_nothing_large_is_kept(tmp_path):
+    formats.write_idx(tmp_path, TRAIN, TEST)
+    plain = data.load(Data(name="mnist", dir=str(tmp_path)))
+    splits = data.load(Data(name="mnist", dir=str(tmp_path), size=224, crop=200))
+    assert splits.form.shape == (1, 200, 200)
+    assert splits.train[:3].inputs.batch().shape == (3, 1, 200, 200)
+    assert torch.equal(splits.train.inputs.values, plain.train.inputs.values)
+    assert splits.digest != plain.digest
+    assert data.load(Data(name="mnist", dir=str(tmp_path), size=28)).digest == plain.digest
+    with pytest.raises(DataError, match=r"data\.crop must be at most the side.*got 30 for 28 x 28 pixels of data set"):
+        data.load(Data(name="mnist", dir=str(tmp_path), crop=30))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("digits", r"\(1, 8, 8\)"), ("iris", r"\(4,\)")])
+def test_a_size_of_numbers_is_refused(name, kind):
+    rule = r"data\.size and data\.crop are for images with bytes as pixels; data set "
+    for given in ({"size": 16}, {"crop": 4}):
+        with pytest.raises(DataError, match=rule + f"'{name}' has numbers of shape {kind}; leave both null"):
+            data.load(Data(name=name, **given))
 
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
@@ -130,7 +152,14 @@ def test_a_copy_with_one_pair_of_files_is_divided_here_and_says_so(tmp_path, par
     for name in ("images-idx3", "labels-idx1"):
         (tmp_path / f"{part}-{name}-ubyte.gz").unlink()
     splits = data.load(Data(name="fashion_mnist", dir=str(tmp_path), validation=1 / 3, test=1 / 3))
-    assert splits.source == f"fashion_mnist, {count} examples ({split} only), not the publisher's files"
+    lacks = {
+        "test": "no train set; 30 of 10,000 test examples",
+        "train": "200 of 60,000 train examples; no test set",
+    }
+    assert splits.source == (
+        f"fashion_mnist, {count} examples ({split} only), not the publisher's files, "
+        f"not the whole release ({lacks[split]}), divided here, not comparable with published figures"
+    )
     assert sum(splits.sizes().values()) == count
     assert splits.sizes()["test"] == 10 * round(count / 30)
 

@@ -41,6 +41,8 @@ def every_kind():
         Pixels(pixels, crop=6),
         tokens(),
         tokens(pair=False),
+        Pixels(pixels, size=11),
+        Pixels(pixels, crop=4, size=5),
     ]
 
 
@@ -48,7 +50,7 @@ def columns(given):
     return given if isinstance(given, dict) else {"": given}
 
 
-@pytest.mark.parametrize("kind", range(6))
+@pytest.mark.parametrize("kind", range(8))
 @given(rows=st.lists(st.integers(0, N - 1), max_size=N))
 @settings(max_examples=20, deadline=None)
 def test_the_batch_of_some_rows_is_those_rows_of_the_batch(kind, rows):
@@ -63,7 +65,7 @@ def test_the_batch_of_some_rows_is_those_rows_of_the_batch(kind, rows):
     assert inputs[chosen].form == inputs.form
 
 
-@pytest.mark.parametrize("kind", range(6))
+@pytest.mark.parametrize("kind", range(8))
 def test_a_digest_tells_contents_orders_and_shapes_apart(kind):
     inputs = every_kind()[kind]
     backwards = inputs[torch.arange(N - 1, -1, -1)]
@@ -125,6 +127,42 @@ def test_joined_inputs_are_one_after_the_other():
     assert join([crop, crop]).crop == 6
     assert isinstance(held(np.zeros((2, 3), np.float32)), Numbers)
     assert isinstance(held(np.zeros((2, 1, 3, 3), np.uint8)), Pixels)
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(8, 8, 21), (9, 6, 12), (30, 20, 7), (8, 8, 8)])
+def test_pixels_are_scaled_as_image_files_are(height, width, size):
+    from PIL import Image
+
+    values = np.random.default_rng(0).integers(0, 256, (4, 3, height, width)).astype(np.uint8)
+    expected = np.stack(
+        [
+            np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+            for image in values.transpose(0, 2, 3, 1)
+        ]
+    )
+    pixels = Pixels(torch.from_numpy(values), size=size)
+    apart = (255 * pixels.batch() - torch.from_numpy(expected.copy()).permute(0, 3, 1, 2)).abs()
+    assert apart.max() < 1.5
+    assert apart.mean() < 0.05
+    assert pixels.form.shape == pixels.batch().shape[1:] == (3, size, size)
+    assert torch.equal(pixels.varied(Augment(), torch.Generator()), pixels.batch())
+
+
+def test_crops_are_cut_from_scaled_pixels():
+    pixels = every_kind()[2]
+    scaled, both = Pixels(pixels.values, size=20).batch(), Pixels(pixels.values, crop=10, size=20)
+    assert torch.equal(both.batch(), scaled[:, :, 5:15, 5:15])
+    drawn = both.varied(Augment(), torch.Generator().manual_seed(0))
+    for image, whole in zip(drawn, scaled, strict=True):
+        places = whole.unfold(1, 10, 1).unfold(2, 10, 1)  # [channel, top, left, height, width]
+        assert (places == image[:, None, None]).all(-1).all(-1).all(0).any()
+
+
+def test_a_hash_reads_the_size_but_pixels_as_they_are_keep_their_digest():
+    pixels = every_kind()[2]
+    assert digest(Pixels(pixels.values, size=11)) != digest(pixels)
+    assert digest(Pixels(pixels.values, 6, 11)) != digest(Pixels(pixels.values, 6))
+    assert digest(Pixels(pixels.values, 6, None)) == digest(every_kind()[3])
 
 
 def test_a_hash_reads_the_crop():

@@ -21,7 +21,7 @@ def test_snli_leaves_out_pairs_without_a_majority_and_says_how_many(tmp_path):
     assert pool.inputs.second == ("A man moves.",) * 5
     assert pool.source == (
         "snli, 3 + 2 examples, in files that have no published sum, 1 without a label left out, "
-        "not the whole release (3 of 549,367 train rows; no validation set; 2 of 9,824 test rows)"
+        "not the whole release (3 of 549,367 train examples; no validation set; 2 of 9,824 test examples)"
     )
 
 
@@ -31,7 +31,7 @@ def test_snli_without_a_training_set_trains_on_the_validation_set(tmp_path):
     pool = read("snli", tmp_path)
     assert pool.parts.tolist() == [0, 0, 0, 2, 2, 2]
     assert pool.source.endswith(
-        "(no train set; 3 of 9,842 validation rows; 3 of 9,824 test rows), trained on its validation set"
+        "(no train set; 3 of 9,842 validation examples; 3 of 9,824 test examples), trained on its validation set"
     )
     (tmp_path / "snli_1.0_dev.jsonl").unlink()
     alone = read("snli", tmp_path)
@@ -183,7 +183,7 @@ def test_real_snli_sample_says_that_it_is_a_part():
     assert counts(pool) == [[433, 421, 419], [0, 0, 0], [405, 429, 420]]
     assert pool.source == (
         "snli, 1,273 + 1,254 examples, in files that have no published sum, 39 without a label left out, "
-        "not the whole release (no train set; 1,273 of 9,842 validation rows; 1,254 of 9,824 test rows), "
+        "not the whole release (no train set; 1,273 of 9,842 validation examples; 1,254 of 9,824 test examples), "
         "trained on its validation set"
     )
     splits = data.load(Data(name="snli", dir=str(folder.parent), length=48))

@@ -70,6 +70,32 @@ def test_files_with_the_published_sums_are_the_publishers(tmp_path, monkeypatch)
     assert published.origin("cifar10", paths) == "not the publisher's files"
 
 
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"train": 6920, "validation": 872, "test": 1821}, []),
+        ({"train": 67349, "validation": 872, "test": 1821}, ["not the release (67,349 of 6,920 train examples)"]),
+        ({"train": 6920, "test": 9}, ["not the whole release (no validation set; 9 of 1,821 test examples)"]),
+    ],
+)
+def test_a_copy_with_other_counts_than_the_release_says_so(found, said):
+    assert published.lacking("sst2", found) == said
+    assert published.lacking("a set of unknown size", found) == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (None, [published.DIVIDED]),
+        ([0, 0, 1], ["tested on half of its validation set", published.DIVIDED]),
+        ([0, 0, 2], []),
+        ([0, 1, 2], []),
+    ],
+)
+def test_a_test_set_that_is_drawn_here_is_announced(parts, said):
+    assert published.divided(None if parts is None else np.array(parts, np.int8)) == said
+
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -107,7 +133,8 @@ def test_real_part_of_fashion_mnist_says_so():
     splits = data.load(Data(name="fashion_mnist", dir=real("fashion_mnist_5class")))
     assert splits.source == (
         "fashion_mnist, 4,000 + 1,000 examples, not the publisher's files, "
-        "without Coat, Sandal, Sneaker, Bag, Ankle boot"
+        "without Coat, Sandal, Sneaker, Bag, Ankle boot, "
+        "not the whole release (4,000 of 60,000 train examples; 1,000 of 10,000 test examples)"
     )
     trained = torch.cat([splits.train.labels, splits.validation.labels]).bincount()
     assert trained.tolist() == [794, 805, 807, 805, 789]
@@ -117,14 +144,20 @@ def test_real_part_of_fashion_mnist_says_so():
 
 def test_a_real_copy_of_fashion_mnist_with_one_pair_of_files_says_so():
     splits = data.load(Data(name="fashion_mnist", dir=real("fashion_mnist_10class_500")))
-    assert splits.source == "fashion_mnist, 500 examples (test only), not the publisher's files"
+    assert splits.source == (
+        "fashion_mnist, 500 examples (test only), not the publisher's files, not the whole release "
+        "(no train set; 500 of 10,000 test examples), divided here, not comparable with published figures"
+    )
     counts = sum(splits[name].labels.bincount() for name in data.SPLITS)
     assert counts.tolist() == [52, 50, 51, 43, 52, 48, 43, 58, 62, 41]
 
 
 def test_real_part_of_cifar10_says_so():
     splits = data.load(Data(name="cifar10", dir=real("cifar10_subset")))
-    assert splits.source == "cifar10, 7,728 + 932 examples, not the publisher's files"
+    assert splits.source == (
+        "cifar10, 7,728 + 932 examples, not the publisher's files, "
+        "not the whole release (7,728 of 50,000 train examples; 932 of 10,000 test examples)"
+    )
     assert splits.class_names[:3] == ("airplane", "automobile", "bird")
     assert splits.test.labels.bincount().tolist() == [97, 78, 94, 95, 85, 84, 105, 96, 98, 100]
     assert splits.test.labels[:5].tolist() == [3, 8, 8, 0, 6]

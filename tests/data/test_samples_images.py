@@ -43,8 +43,18 @@ def test_a_sample_is_absent_then_read_and_says_that_it_is_not_the_publishers(nam
     examples, classes, shape = EXAMPLES[name]
     assert (sum(splits.sizes().values()), splits.classes, splits.form.shape) == (examples, classes, shape)
     assert any(said in splits.source for said in OWN)
+    assert splits.source.startswith("generated here, not real data: ")
     if name != "mnist_even":  # of five patterns each
         assert nearest_mean(splits) > 0.9
+
+
+def test_a_mark_is_found_from_the_folder_above_and_files_without_it_are_not_marked(tmp_path):
+    SAMPLES["cub200"](tmp_path / "cub200", 0)
+    SAMPLES["mnist"](tmp_path / "mnist", 0)
+    for name in ("cub200", "mnist"):
+        assert data.load(Data(name=name, dir=str(tmp_path))).source.startswith("generated here, not real data: ")
+    (tmp_path / "mnist" / "GENERATED.txt").unlink()
+    assert data.load(Data(name="mnist", dir=str(tmp_path))).source.startswith("mnist, 2,000 + 400 examples")
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar100", "cifar10_jpeg", "images"])

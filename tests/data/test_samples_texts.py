@@ -53,4 +53,5 @@ def test_samples_never_pass_for_the_publishers_files(tmp_path):
     for name in NAMES[:-1]:
         SAMPLES[name](tmp_path / name, 0)
         source = data.load(Data(name=name, dir=str(tmp_path / name), length=32, vocabulary=300)).source
+        assert source.startswith("generated here, not real data: ")
         assert "not the publisher's files" in source or "no published sum" in source

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ndg import data
 from ndg.config import Data
-from ndg.data.examples import SPLITS, Pool, split
-from ndg.data.inputs import held
+from ndg.data.examples import SPLITS, Pool, divide, split
+from ndg.data.inputs import Texts, held
 from ndg.errors import DataError
 
 
@@ -68,7 +68,7 @@ def test_every_pool_is_divided_wholly_or_refused_for_a_class_that_a_split_lacks(
     except DataError:
         smallest = min(Counter(labels)[label] for label in range(max(labels) + 1))
         drawn = round(smallest * validation), round(smallest * test)
-        assert 0 in drawn or sum(drawn) >= smallest
+        assert 0 in drawn or sum(drawn) >= smallest or max(labels) == 0
         return
     drawn = torch.cat([splits[name].indices for name in SPLITS])
     assert sorted(drawn.tolist()) == list(range(len(labels)))
@@ -85,12 +85,17 @@ def test_the_draw_of_a_class_does_not_depend_on_the_other_classes():
 
 
 def test_an_empty_split_says_how_many_examples_there_were():
-    with pytest.raises(DataError, match=r"validation split must hold.*empty: 9 examples of 1 classes in a test"):
-        split(pool([0] * 9), 0.05, 0.2, 0)
+    with pytest.raises(DataError, match=r"validation split must hold.*empty: 18 examples of 2 classes in a test"):
+        split(pool([0, 1] * 9), 0.05, 0.2, 0)
     with pytest.raises(DataError, match=r"test split.*raise data\.test"):
         data.load(Data(test=0.0001))
     with pytest.raises(DataError, match=r"train split.*lower data\.validation or data\.test"):
-        split(pool([0] * 10), 0.5, 0.5, 0)
+        split(pool([0, 1] * 10), 0.5, 0.5, 0)
+
+
+def test_one_class_is_not_a_classification():
+    with pytest.raises(DataError, match=r"tells at least 2 classes apart; a test has 'a' alone; add examples"):
+        split(pool([0] * 100), 0.2, 0.2, 0)
 
 
 def test_a_class_that_a_split_lacks_is_named():
@@ -98,6 +103,59 @@ def test_a_class_that_a_split_lacks_is_named():
         split(pool([0] * 40 + [1] * 4), 0.1, 0.3, 0)
     with pytest.raises(DataError, match=r"class 'cat' never does \(a test has 0 examples of 'cat'\); add examples"):
         split(pool([0] * 20 + [2] * 20, ("ant", "cat", "dog")), 0.2, 0.2, 0)
+
+
+def parted(train, validation):
+    """A pool of two classes with these numbers of training and validation examples of each, and no test set."""
+    labels = np.tile([0, 1], train + validation)
+    return replace(pool(labels), parts=np.repeat(np.int8([0, 1]), [2 * train, 2 * validation]))
+
+
+def test_a_published_validation_set_gives_the_test_set_where_there_is_none():
+    splits = split(parted(30, 11), 0.2, 0.4, 0)
+    assert splits.train.indices.tolist() == list(range(60))
+    assert splits.test.labels.bincount().tolist() == [5, 5]
+    assert splits.validation.labels.bincount().tolist() == [6, 6]
+    rest = torch.cat([splits.validation.indices, splits.test.indices])
+    assert sorted(rest.tolist()) == list(range(60, 82))
+    again, other = (split(parted(30, 11), 0.3, 0.1, seed) for seed in (0, 1))
+    assert torch.equal(again.test.indices, splits.test.indices)
+    assert not torch.equal(other.test.indices, splits.test.indices)
+    with pytest.raises(DataError, match=r"test split must hold.*by \{\}; get a copy with a larger validation set"):
+        split(parted(30, 1), 0.2, 0.4, 0)
+
+
+def texts(*given, parts=None):
+    labels = np.arange(len(given)) % 2
+    return replace(pool(labels), inputs=Texts(given), parts=parts)
+
+
+def test_equal_texts_stay_together_where_the_division_is_ours():
+    given = tuple(f"text {row // 4}{' ' * (row % 2)}" for row in range(200))  # four of each, two of a class
+    for seed in range(3):
+        rows = divide(texts(*given), 0.2, 0.3, seed)
+        assert sorted(np.concatenate(list(rows.values())).tolist()) == list(range(200))
+        found = [{given[row].strip() for row in rows[name]} for name in SPLITS]
+        assert sum(map(len, found)) == len(set.union(*found)) == 50
+        assert min(map(len, found)) > 3
+    assert not np.array_equal(divide(texts(*given), 0.2, 0.3, 0)["test"], rows["test"])
+
+
+def test_texts_without_equals_are_drawn_as_any_inputs():
+    given = tuple(f"text {row}" for row in range(60))
+    rows, plain = divide(texts(*given), 0.2, 0.3, 4, 17), divide(pool(np.arange(60) % 2), 0.2, 0.3, 4, 17)
+    assert all(np.array_equal(rows[name], plain[name]) for name in SPLITS)
+
+
+def test_equal_texts_stay_where_the_publisher_put_them():
+    parts = np.repeat(np.int8([0, 1, 2]), 10)
+    rows = divide(texts(*["the same"] * 30, parts=parts), 0.2, 0.3, 0)
+    assert [rows[name].tolist() for name in SPLITS] == [list(range(start, start + 10)) for start in (0, 10, 20)]
+
+
+def test_a_limit_leaves_at_least_one_example_of_each_class():
+    rows = divide(pool(np.arange(300) % 10), 0.2, 0.3, 0, 4)
+    assert {name: len(chosen) for name, chosen in rows.items()} == dict.fromkeys(SPLITS, 10)
 
 
 def test_an_unknown_split_is_named(digits):

@@ -1,6 +1,7 @@
 """Sentences, programs and texts of one's own: what is read, what is refused, and which tokens they become."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from ndg import data
 from ndg.config import Data
 from ndg.data import rows
+from ndg.data.samples import SAMPLES
 from ndg.errors import DataError
 from tests.data.written import counts, dumped, pair, put, read, real
 
@@ -28,7 +30,10 @@ def test_sst2_is_read_without_header_and_without_quoting(tmp_path):
     assert pool.labels.tolist() == [1, 0, 1, 0, 1]
     assert pool.parts.tolist() == [0, 0, 1, 2, 2]
     assert pool.class_names == ("negative", "positive")
-    assert pool.source == "sst2, 2 + 1 + 2 examples, in files that have no published sum"
+    assert pool.source == (
+        "sst2, 2 + 1 + 2 examples, in files that have no published sum, not the whole release "
+        "(2 of 6,920 train examples; 1 of 872 validation examples; 2 of 1,821 test examples)"
+    )
 
 
 def test_sst2_of_glue_has_headers_and_no_labelled_test_set(tmp_path):
@@ -39,10 +44,29 @@ def test_sst2_of_glue_has_headers_and_no_labelled_test_set(tmp_path):
     assert pool.parts.tolist() == [0, 0, 1, 1]
     assert pool.source == (
         "sst2, 2 + 2 examples, in files that have no published sum, in the layout of GLUE, "
-        "no labelled test set of the publisher"
+        "no labelled test set of the publisher, not the whole release (2 of 67,349 train examples; 2 of 872 validation "
+        "examples), tested on half of its validation set, divided here, not comparable with published figures"
     )
     (tmp_path / "test.tsv").unlink()
     assert read("sst2", tmp_path).source == pool.source
+
+
+def test_the_test_set_of_glue_is_half_of_its_validation_set_since_training_holds_phrases(tmp_path):
+    header = "sentence\tlabel"
+    train = [f"{word} phrase {row}\t{row % 2}" for row in range(20) for word in ("one", "another")]
+    dev = [f"sentence {row}\t{row % 2}" for row in range(12)]
+    put(tmp_path, train__tsv=[header, *train], dev__tsv=[header, *dev])
+    found = [
+        data.load(Data(name="sst2", dir=str(tmp_path), length=16, vocabulary=300, seed=seed)) for seed in (0, 0, 1)
+    ]
+    splits = found[0]
+    assert splits.sizes() == {"train": 40, "validation": 6, "test": 6}
+    assert splits.test.indices.min() >= 40
+    assert not set(splits.test.indices.tolist()) & set(splits.validation.indices.tolist())
+    assert torch.equal(found[1].test.indices, splits.test.indices)
+    assert not torch.equal(found[2].test.indices, splits.test.indices)
+    said = "tested on half of its validation set, divided here, not comparable with published figures"
+    assert splits.source.endswith(said)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +110,7 @@ def test_devign_keeps_case_and_divides_a_test_set_alone(tmp_path):
     assert pool.parts is None
     assert pool.source == (
         "devign, 40 examples (test only), in files that have no published sum, not the whole release (no train set; "
-        "no validation set; 40 of 2,732 test rows), divided here, not comparable with published figures"
+        "no validation set; 40 of 2,732 test examples), divided here, not comparable with published figures"
     )
     splits = data.load(Data(name="devign", dir=str(tmp_path), length=16, vocabulary=300))
     assert splits.tokenizer.decode(splits.train.inputs.ids[0].tolist()).startswith("int F")
@@ -156,6 +180,9 @@ def test_texts_are_also_pairs_in_a_file_for_each_split(tmp_path, suffix):
     assert pool.parts.tolist() == [0, 0, 1, 2, 2]
     assert pool.class_names == ("x", "y")
     assert pool.source == f"{tmp_path}, 2 + 1 + 2 texts"
+    (tmp_path / f"test.{suffix}").unlink()
+    halved = read("texts", tmp_path, columns=["a", "b", "kind"])
+    assert halved.source == f"{tmp_path}, 2 + 1 texts, tested on half of its validation set"
 
 
 @pytest.mark.parametrize(
@@ -226,6 +253,42 @@ def test_a_limit_takes_the_same_tokens_of_fewer_texts(tmp_path):
     assert torch.equal(few.train.inputs.ids, whole.train.inputs.ids[few.train.indices])
 
 
+def test_the_log_says_how_many_texts_are_cut_and_how_many_stand_in_training_as_well(tmp_path, caplog):
+    short, long = "a film", " ".join("abcdefghijklmnop")
+    train = [f"{long if row % 4 == 0 else short} {row}\t{row % 2}" for row in range(40)]
+    dev = [f"{short} 1\t1", f"{short.upper()}  2\t0", "unseen\t0", "never seen\t1"]
+    put(tmp_path, train__tsv=train, dev__tsv=dev, test__tsv=[*dev[2:], f"{long} 0\t1", "no\t0", "nor\t1"])
+    config = Data(name="sst2", dir=str(tmp_path), length=12, vocabulary=300)
+    facts = data.load(config).facts()
+    assert facts["cut"] == {"train": 0.25, "validation": 0.0, "test": 0.2}
+    assert facts["duplicates"] == {"validation": 0.5, "test": 0.2}  # case and white space are not seen
+    assert "sst2: 25.0% of the training texts are cut at data.length=12" in caplog.text
+    caplog.clear()
+    assert data.load(replace(config, length=40)).facts()["cut"]["train"] == 0
+    assert not caplog.text
+    assert not {"cut", "duplicates"} & data.load(Data()).facts().keys()
+
+
+def test_a_csv_that_is_divided_here_has_no_text_in_two_splits(tmp_path):
+    rows = [f"text number {row % 30},{'ab'[row % 2]}" for row in range(120)]
+    put(tmp_path, texts__csv=["text,label", *rows])
+    splits = data.load(Data(name="texts", dir=str(tmp_path), length=16, vocabulary=300))
+    assert sum(splits.sizes().values()) == 120
+    assert splits.facts()["duplicates"] == {"validation": 0.0, "test": 0.0}
+
+
+def test_a_size_of_texts_is_refused(tmp_path):
+    put(tmp_path, train__tsv=SST2, dev__tsv=SST2, test__tsv=SST2)
+    with pytest.raises(DataError, match=r"bytes as pixels; data set 'sst2' has texts; leave both null"):
+        data.load(Data(name="sst2", dir=str(tmp_path), size=8))
+
+
+def test_real_devign_says_how_many_functions_are_cut(caplog):
+    splits = data.load(Data(name="devign", dir=str(real("devign")), length=512, limit=400))
+    assert 0.1 < splits.facts()["cut"]["train"] < 0.6
+    assert "% of the training texts are cut at data.length=512" in caplog.text
+
+
 def test_real_sst2_is_whole():
     pool = read("sst2", real("sst2"))
     assert pool.source == "sst2, 6,920 + 872 + 1,821 examples, in files that have no published sum"
@@ -251,3 +314,12 @@ def test_real_devign_is_its_test_set_alone():
         "devign, 2,732 examples (test only), in files that have no published sum, not the whole release (no train set; "
         "no validation set), divided here, not comparable with published figures"
     )
+
+
+def test_texts_are_as_long_as_the_longest_and_no_longer(tmp_path):
+    SAMPLES["sst2"](tmp_path, 0)
+    short, long = (data.load(Data(name="sst2", dir=str(tmp_path), length=length)) for length in (64, 4096))
+    assert short.form.shape == long.form.shape
+    longest = max(int(long[name].inputs.lengths.max()) for name in ("train", "validation", "test"))
+    assert long.form.shape == (longest,)
+    assert short.digest == long.digest

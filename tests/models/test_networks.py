@@ -68,6 +68,37 @@ def test_every_model_of_a_config_can_be_built_and_is_tested_here():
     assert set(models.MODELS) == set(config.MODELS) == set(SMALL)
 
 
+TITLES = {
+    "mlp": "dense network of widths 20-10 with 6 sigmoid latents",
+    "cnn": "convolutional network after Hu & Tian 2022: convolutions 3-4, dense 12, 6 sigmoid latents",
+    "resnet": "residual network of 1-2 blocks (He et al. 2016) with a 3 x 3 stem, width 3",
+    "vit": "vision transformer (Dosovitskiy et al. 2021), without selection of parts, patches of 2; "
+    "head of 6 sigmoid latents, from scratch",
+    "transfg": "TransFG (He et al. 2022): part selection, patches of 4 at stride 2, contrastive loss 1; "
+    "head of 6 sigmoid latents, from scratch",
+    "bert": "BERT (Devlin et al. 2019) of 1 layer; head of 6 sigmoid latents on the first token, from scratch",
+    "roberta": "RoBERTa (Liu et al. 2019) of 1 layer; head of 6 sigmoid latents on the first token, from scratch",
+    "distilbert": "DistilBERT (Sanh et al. 2019) of 1 layer; head of 6 sigmoid latents on the first token, "
+    "from scratch",
+    "lstm": "bidirectional LSTM (Hochreiter & Schmidhuber 1997) of 2 layers, width 6, with 6 sigmoid latents",
+    "gru": "GRU (Cho et al. 2014) of 1 layer, width 6, with 6 sigmoid latents",
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_network_says_what_it_is(name):
+    assert models.build(SMALL[name], FORMS[name][0], 4, seed=0).title == TITLES[name]
+
+
+def test_networks_of_papers_are_called_so_with_their_own_sizes_alone():
+    image = Form.of((1, 28, 28))
+    assert models.build(CNN(), image, 10, seed=0).title.startswith("CNN of Hu & Tian 2022: convolutions 32-64")
+    assert models.build(CNN(width=64), image, 10, seed=0).title.startswith("convolutional network after Hu & Tian")
+    assert models.build(ResNet(width=4), image, 10, seed=0).title.startswith("ResNet-18 (He et al. 2016)")
+    thin = models.build(ResNet(width=2, blocks=[3, 4, 6, 3]), image, 10, seed=0)
+    assert thin.title == "ResNet-34 (He et al. 2016) with a 3 x 3 stem, width 2"
+
+
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("name", SMALL)
 def test_a_network_gives_logits_and_its_latent_layer_one_sigmoid_value_per_unit(name, which):

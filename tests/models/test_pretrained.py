@@ -31,10 +31,11 @@ MAKERS = {
     "vit, bare": lambda: transformers.ViTModel(transformers.ViTConfig(**IMAGES)),
 }
 TEXTS = {"bert": Bert, "roberta": Roberta, "distilbert": DistilBert}
-FORM = Form(TEXT, (9,), 33, 1)
+FORM, FORM_1 = Form(TEXT, (9,), 33, 0), Form(TEXT, (9,), 33, 1)
+FORMS = {"bert": FORM, "roberta": FORM_1, "distilbert": FORM}
 SHAPE = Form.of((3, 20, 12))
 NETWORKS = {
-    **{name: (name, kind(latent=5), FORM) for name, kind in TEXTS.items()},
+    **{name: (name, kind(latent=5), FORMS[name]) for name, kind in TEXTS.items()},
     "bert, linear": ("bert", Bert(head="linear", pooling="mean"), FORM),
     "vit": ("vit", ViT(latent=5), SHAPE),
     "vit, bare": ("vit, bare", ViT(latent=5, head="relu"), SHAPE),
@@ -196,15 +197,82 @@ def test_building_says_nothing_and_leaves_generators_and_the_package_as_they_wer
     assert capfd.readouterr() == ("", "")
 
 
-def test_dropout_is_that_of_the_config_and_sizes_are_those_of_the_folder(folders):
-    for name in NETWORKS:
-        _, form, network = built(folders, name, dropout=0.0)
-        network.train()
-        with torch.no_grad():
-            assert torch.equal(forward(network, examples(form)), forward(network, examples(form)))
-    _, form, network = built(folders, "roberta", dropout=0.5)
-    assert network.train().head.dropout.p == network.transformer.config.hidden_dropout_prob == 0.5
-    assert network.transformer.config.hidden_size == 12
+DROPOUT = {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.2}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_pretrained_network_keeps_its_sizes_and_dropout_and_the_head_has_that_of_the_config(name, folders, tmp_path):
+    where, settings, form = NETWORKS[name]
+    folder = shutil.copytree(folders[where][0], tmp_path / "folder")
+    _set(folder, **({"dropout": 0.3, "attention_dropout": 0.2} if name == "distilbert" else DROPOUT))
+    for rate in (0.0, 0.45):
+        network = models.build(replace(settings, pretrained=str(folder), dropout=rate), form, 3, seed=0)
+        path = tmp_path / "model.safetensors"
+        checkpoint.save(path, network, replace(settings, pretrained=str(folder), dropout=rate), form, 3, {})
+        for one in (network, checkpoint.load(path)[0]):
+            (part,) = one.pretrained_parts
+            inside = {module.p for module in one.get_submodule(part).modules() if isinstance(module, torch.nn.Dropout)}
+            everywhere = {module.p for module in one.modules() if isinstance(module, torch.nn.Dropout)}
+            assert 0.3 in inside
+            assert everywhere - inside == ({rate} if rate else set())
+            kept = one.architecture["transformer"]
+            assert kept["dropout" if name == "distilbert" else "hidden_dropout_prob"] == 0.3
+            assert kept["attention_dropout" if name == "distilbert" else "attention_probs_dropout_prob"] == 0.2
+            assert kept["dim" if name == "distilbert" else "hidden_size"] == 12
+
+
+def test_a_title_names_the_folder(folders):
+    titles = {name: built(folders, name)[2].title for name in NETWORKS}
+    assert titles["roberta"] == (
+        "RoBERTa (Liu et al. 2019) of 2 layers; head of 5 sigmoid latents on the first token, from roberta"
+    )
+    assert titles["bert, linear"].endswith("linear head on the mean of the tokens, from bert")
+    assert titles["vit"].endswith("without selection of parts, patches of 4; head of 5 sigmoid latents, from vit")
+    assert titles["transfg"].endswith("contrastive loss 1; head of 5 sigmoid latents, from vit")
+
+
+@pytest.mark.parametrize(("vocabulary", "fits"), [(9900, True), (9899, False), (10000, True), (400, False)])
+def test_a_tokenizer_has_about_as_many_tokens_as_the_network_knows(vocabulary, fits, tmp_path):
+    _large(tmp_path, 10_000)
+    form = Form(TEXT, (9,), vocabulary, 0)
+    if fits:
+        models.build(Bert(pretrained=str(tmp_path)), form, 3, seed=0)
+    else:
+        with pytest.raises(ShapeError, match=rf"its own tokenizer; .* {vocabulary:,} tokens, .* knows 10,000, so the"):
+            models.build(Bert(pretrained=str(tmp_path)), form, 3, seed=0)
+
+
+def test_a_small_network_may_be_wider_than_its_tokenizer_by_some_rows(tmp_path):
+    _large(tmp_path, 200)
+    models.build(Bert(pretrained=str(tmp_path)), Form(TEXT, (9,), 136, 0), 3, seed=0)
+    with pytest.raises(ShapeError, match=r"have 135 tokens, .* knows 200"):
+        models.build(Bert(pretrained=str(tmp_path)), Form(TEXT, (9,), 135, 0), 3, seed=0)
+
+
+def _large(folder, rows):
+    config = transformers.BertConfig(**{**SHARED, **WORDS, "vocab_size": rows})
+    transformers.BertModel(config).save_pretrained(folder)
+
+
+def test_weights_of_other_heads_and_of_older_versions_are_left_out(folders, tmp_path):
+    for name, prefix in (("bert", "bert."), ("vit", "vit."), ("distilbert", "")):
+        where, settings, form = NETWORKS[name]
+        folder = shutil.copytree(folders[where][0], tmp_path / name)
+        inside = [
+            f"{prefix}{each}" for each in ("embeddings.position_ids", "embeddings.mask_token", "pooler.dense.bias")
+        ]
+        _put(folder, *inside, "cls.predictions.bias", "lm_head.dense.weight", "vocab_projector.bias", "decoder.0.bias")
+        one, two = (models.build(replace(settings, pretrained=str(f)), form, 3, 0) for f in (folder, folders[where][0]))
+        assert all(torch.equal(two.state_dict()[key], value) for key, value in one.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["vit", "vit, bare", "transfg", "distilbert", "roberta"])
+def test_a_layer_more_than_the_config_says_is_refused(name, folders, tmp_path):
+    where, settings, form = NETWORKS[name]
+    folder = shutil.copytree(folders[where][0], tmp_path / "folder")
+    _set(folder, **{"n_layers" if name == "distilbert" else "num_hidden_layers": 1})
+    with pytest.raises(CheckpointError, match=r"no weights that its config\.json says nothing of; 16 have no place"):
+        models.build(replace(settings, pretrained=str(folder)), form, 3, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -215,8 +283,10 @@ def test_dropout_is_that_of_the_config_and_sizes_are_those_of_the_folder(folders
         (TransFG(), "roberta", SHAPE, ConfigError, r"model\.name=transfg takes .* vit family; .*use model\.name=rob"),
         (Bert(), "vit", FORM, ConfigError, r"of the family 'vit'; use model\.name=vit or transfg"),
         (Bert(), "bert", replace(FORM, vocabulary=41), ShapeError, r"the data have 41, .*bert knows 40; set data\.tok"),
+        (Bert(), "bert", FORM_1, ShapeError, r"its own tokenizer; .* with token 1, .*bert with 0, .*data\.tokenizer="),
+        (Roberta(), "roberta", FORM, ShapeError, r"its own tokenizer; .* with token 0, .*roberta with 1, so the tok"),
         (Bert(), "bert", replace(FORM, shape=(21,)), ShapeError, r"have 21, .*has 20; set data\.length to at most 20"),
-        (Roberta(), "roberta", replace(FORM, shape=(19,)), ShapeError, r"have 19, .*has 18; .* at most 18"),
+        (Roberta(), "roberta", replace(FORM_1, shape=(19,)), ShapeError, r"have 19, .*has 18; .* at most 18"),
         (ViT(), "vit", Form.of((1, 16, 16)), ShapeError, r"images of 3 channels; the data have 1; use images"),
         (ViT(), "vit", Form.of((3, 16, 18)), ShapeError, r"patches of 4 on 16 x 18 pixels; set data\.size or data\.c"),
         (TransFG(stride=5), "vit", SHAPE, ConfigError, r"model\.stride must be at most .*got 5 and patches of 4 x 4"),
@@ -274,6 +344,21 @@ def test_of_a_config_only_sizes_are_taken(folders, tmp_path):
         (lambda f: _set(f, model_type="llama"), ConfigError, r"'llama'; this package knows bert, roberta, distilbert"),
         (lambda f: _set(f, hidden_size="wide"), ConfigError, r"config\.json must hold the sizes of a bert network"),
         (lambda f: _set(f, hidden_size=24), CheckpointError, r"must hold whole weights that fit its config\.json"),
+        (
+            lambda f: _set(f, num_hidden_layers=1),
+            CheckpointError,
+            r"no weights .*; 16 have no place in BertModel",
+        ),
+        (
+            lambda f: _put(f, "bert.encoder.layer.0.attention.self.distance_embedding.weight"),
+            CheckpointError,
+            r"1 have no place in BertModel, the first is bert\.encoder\.layer\.0\.attention\.self\.distance_embedding",
+        ),
+        (
+            lambda f: _set(f, position_embedding_type="relative_key"),
+            ConfigError,
+            r"position_embedding_type of .* must be 'absolute'; got 'relative_key'.*; use another network",
+        ),
         (lambda f: _set(f, num_hidden_layers=3), CheckpointError, r"16 are missing, the first is encoder\.layer\.2"),
         (lambda f: _cut(f, 100), CheckpointError, r"must hold whole weights that fit its config\.json"),
         (lambda f: _cut(f, -10), CheckpointError, r"must hold whole weights that fit its config\.json"),
@@ -295,6 +380,9 @@ def test_damaged_folders_are_refused(change, error, message, folders, tmp_path):
         ),
         ({"image_mean": [0, 0, 0], "image_std": [1, 0, 1]}, r"image_std of .*, above 0; got \[1, 0, 1\]; correct"),
         ({"image_mean": [0, 0, 0]}, r"image_std of .* must be 3 numbers.*; got None"),
+        ({"rescale_factor": 0}, r"rescale_factor of .* must be a number above 0; got 0; correct the file"),
+        ({"rescale_factor": "1/255"}, r"rescale_factor of .* must be a number above 0; got '1/255'"),
+        ({"rescale_offset": True}, r"asks for rescale_offset as well; set it to false"),
         ([], r"preprocessor_config\.json is a JSON object; .* holds a list"),
     ],
 )
@@ -303,6 +391,31 @@ def test_a_wrong_description_of_pixels_is_refused(pixels, message, folders, tmp_
     (folder / "preprocessor_config.json").write_text(json.dumps(pixels))
     with pytest.raises(ConfigError, match=message):
         models.build(ViT(pretrained=str(folder)), SHAPE, 3, seed=0)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"rescale_factor": 1 / 255},
+        {"rescale_factor": 0.00392156862745098, "do_rescale": True},
+        {"rescale_factor": 1 / 127.5},
+        {"do_rescale": False},
+        {"do_rescale": False, "do_normalize": False},
+        {"rescale_factor": 0.5, "do_normalize": False},
+        {"do_normalize": False},
+    ],
+)
+def test_pixels_are_rescaled_as_the_image_processor_does(asked, folders, tmp_path):
+    folder = shutil.copytree(folders["vit"][0], tmp_path / "vit")
+    asked = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.5, 0.25, 0.2], **asked}
+    (folder / "preprocessor_config.json").write_text(json.dumps(asked))
+    network = models.build(ViT(pretrained=str(folder)), SHAPE, 3, seed=0)
+    values = torch.randint(0, 256, (1, 3, 20, 12), generator=torch.Generator().manual_seed(0))
+    expected = values * asked.get("rescale_factor", 1 / 255) if asked.get("do_rescale", True) else values.float()
+    if asked.get("do_normalize", True):
+        mean, std = (torch.tensor(asked[f"image_{name}"]).view(3, 1, 1) for name in ("mean", "std"))
+        expected = (expected - mean) / std
+    assert torch.allclose(network.normalise(values / 255), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_pixels_are_left_alone_where_the_folder_says_so(folders, tmp_path):
@@ -315,6 +428,12 @@ def test_pixels_are_left_alone_where_the_folder_says_so(folders, tmp_path):
 def _set(folder, **changes):
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def _put(folder, *names):
+    path = folder / "model.safetensors"
+    more = {name: torch.ones(2) for name in names}
+    safetensors.torch.save_file({**safetensors.torch.load_file(path), **more}, path, {"format": "pt"})
 
 
 def _cut(folder, keep):

@@ -1,10 +1,12 @@
 """TransFG does what the equations of its paper say, and without its parts it is the vision transformer."""
 
+import weakref
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ndg import models
 from ndg.activations.trace import Trace
@@ -12,16 +14,21 @@ from ndg.config import TransFG, ViT
 from ndg.errors import ConfigError, ShapeError
 from ndg.models import pretrained
 from ndg.models.patches import interpolated
-from ndg.models.transfg import contrastive, select
+from ndg.models.transfg import Attention, Look, contrastive, select
 from tests.references import transfg as reference
 
 SETTINGS = TransFG(patch=4, stride=3, width=12, depth=4, heads=3, mlp=16, latent=5)
 SHAPE = (3, 13, 16)
 
 
-def maps(layers, seed, tokens=9):
+def looks(layers, seed, tokens=9):
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(4, 3, tokens, tokens, generator=generator).softmax(dim=-1) for _ in range(layers)]
+    return [Look(*torch.randn(2, 4, 3, tokens, 5, generator=generator)) for _ in range(layers)]
+
+
+def maps(looks):
+    """By the equation: one softmax over all tokens for each token that asks."""
+    return [torch.einsum("ehtp,ehsp->ehts", query, key).div(5**0.5).softmax(dim=-1) for query, key in looks]
 
 
 def pixels(count=3):
@@ -31,12 +38,12 @@ def pixels(count=3):
 @pytest.mark.parametrize("layers", [1, 2, 5])
 def test_parts_are_the_largest_of_the_product_of_all_attention_maps(layers):
     for seed in range(5):
-        given = maps(layers, seed)
-        assert select(given).tolist() == reference.selected(given)
+        given = looks(layers, seed)
+        assert select(given).tolist() == reference.selected(maps(given))
 
 
 def test_the_order_of_layers_matters_to_the_parts():
-    given = maps(3, 0)
+    given = looks(3, 0)
     assert select(given).tolist() != select(given[::-1]).tolist()
 
 
@@ -90,7 +97,7 @@ def test_the_last_layer_sees_the_first_token_and_one_part_per_head_and_nothing_e
         for number in range(3):
             layer = network.vit.layers[number]
             tokens = trace[f"vit.layers.{number - 1}"] if number else network.vit.embeddings(pixels())
-            given.append(layer.attention(layer.layernorm_before(tokens))[1])
+            given.append(layer.attention(layer.layernorm_before(tokens))[1].maps())
         assert output.parts.tolist() == reference.selected(given)
         seen = torch.stack([before[i, [0, *parts]] for i, parts in enumerate(output.parts.tolist())])
         assert last.shape == (3, 1 + 3, 12)
@@ -123,6 +130,68 @@ def test_positions_are_interpolated_over_the_grid_and_the_first_token_keeps_its_
     assert torch.allclose(inner[:, :, 0], torch.tensor([[2.25], [2.75]]).expand(2, 4), atol=0.05)
     assert torch.allclose(inner[:, :, 1], torch.tensor([2.75, 3.25, 3.75, 4.25]).expand(2, 4), atol=0.05)
     assert interpolated(wide, (12, 16), (12, 16)) is wide
+
+
+class Alive(TorchDispatchMode):
+    """Counts the pieces of memory that hold a number for each pair of tokens and live at a time."""
+
+    def __init__(self, tokens):
+        super().__init__()
+        self.tokens, self.maps, self.most = tokens, [], 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.shape[-2:] == (self.tokens, self.tokens):
+            self.maps.append(weakref.ref(result))
+            living = [one for each in self.maps if (one := each()) is not None]
+            self.most = max(self.most, len({one.untyped_storage().data_ptr() for one in living}))
+        return result
+
+
+@pytest.mark.parametrize("depth", [3, 9])
+def test_no_more_maps_live_at_a_time_however_deep_the_network(depth):
+    network = models.build(replace(SETTINGS, depth=depth), SHAPE, 4, seed=0)
+    with torch.no_grad(), Alive(tokens=1 + 4 * 5) as alive:
+        network(pixels())
+    assert alive.most == 2  # a layer's products, and what becomes of them
+
+
+def test_nothing_is_kept_for_the_choice_in_training():
+    network = models.build(SETTINGS, SHAPE, 4, seed=0).train()
+    found = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda one: found.append(one) or one, lambda one: one):
+        output = network(pixels())
+    square = [one for one in found if one.shape[-2:] == (21, 21)]
+    assert len({one.data_ptr() for one in square}) == 3  # one for each of the layers that see all tokens
+    assert not output.parts.requires_grad
+
+
+def test_attention_has_the_dropout_of_the_settings():
+    settings = {"num_attention_heads": 2, "qkv_bias": True, "hidden_size": 8}
+    layer = Attention({**settings, "attention_probs_dropout_prob": 0.5})
+    tokens = torch.randn(2, 40, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        (_, look), (mixed, same) = layer.train()(tokens), layer(tokens)
+        assert not torch.allclose(mixed, layer(tokens)[0])
+        assert torch.equal(look.maps(), same.maps())  # the choice of parts is by maps without dropout
+        assert torch.equal(layer.eval()(tokens)[0], layer(tokens)[0])
+
+
+def test_a_title_says_what_of_the_paper_is_there():
+    titles = {
+        change: models.build(replace(SETTINGS, **dict(change)), SHAPE, 4, seed=0).title
+        for change in ((), (("stride", 4),), (("contrast", 0.0),), (("head", "linear"), ("contrast", 0.5)))
+    }
+    assert list(titles.values()) == [
+        "TransFG (He et al. 2022): part selection, patches of 4 at stride 3, contrastive loss 1; "
+        "head of 5 sigmoid latents, from scratch",
+        "TransFG (He et al. 2022): part selection, patches of 4 side by side (no overlap), contrastive loss 1; "
+        "head of 5 sigmoid latents, from scratch",
+        "TransFG (He et al. 2022): part selection, patches of 4 at stride 3, no contrastive loss; "
+        "head of 5 sigmoid latents, from scratch",
+        "TransFG (He et al. 2022): part selection, patches of 4 at stride 3, contrastive loss 0.5; "
+        "linear head, from scratch",
+    ]
 
 
 def test_it_is_told_from_a_plain_vision_transformer():
