@@ -5,15 +5,13 @@ python -m analysis.trainings [--markdown] [--store URI] [--where JSON]
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from typing import Any
 
-from ndg import config, runs
-from ndg.errors import NDGError
+from analysis.log import main
+from ndg import config
 from ndg.intervals import wilson
-from ndg.locations import Locations
 from ndg.report.tables import Column, Interval, Table
 from ndg.runs.record import RunRecord
 
@@ -81,29 +79,5 @@ def _changes(trained: dict[str, Any], shipped: dict[str, Any]) -> list[str]:
     ]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--markdown", action="store_true", help="as docs/results.md has it")
-    parser.add_argument("--runs", metavar="DIR", help="folder of the runs (else NDG_RUNS, else runs)")
-    parser.add_argument("--store", metavar="URI", help="run log (else NDG_STORE, else RUNS/ndg.db)")
-    parser.add_argument("--where", metavar="JSON", default="{}", help="a MongoDB query that narrows the runs")
-    asked = parser.parse_args()
-    where = Locations.choose(runs=asked.runs, store=asked.store)
-    try:
-        narrowed = json.loads(asked.where)
-    except json.JSONDecodeError as error:
-        parser.error(f"--where takes a MongoDB query as JSON, in single quotes; got {asked.where!r} ({error})")
-    try:
-        with runs.open(where.store, local=where.runs) as log:
-            complete = {"kind": "train", "status": "COMPLETED"}
-            found = log.find({"$and": [complete, narrowed]}, metrics=False)
-        made = table(found)
-        print(made.markdown() if asked.markdown else made)
-    except NDGError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__.splitlines()[0], table, kind="train"))
