@@ -15,7 +15,7 @@ from ndg.runs.record import RunRecord
 
 
 def main(title: str, table: Callable[[list[RunRecord]], Table], kind: str = "align") -> int:
-    """Print a table of completed runs: all train runs of the log, or the newest align run of each config and criterion."""
+    """Print a table of completed runs: each train run of the log, or the newest align run of a config and criterion."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--markdown", action="store_true", help="as a page of docs/ has it")
     parser.add_argument("--runs", metavar="DIR", help="folder of the runs (else NDG_RUNS, else runs)")
