@@ -113,13 +113,14 @@ def _store(uri: str) -> str:
 
 
 def _data(where: Locations) -> list[Finding]:
+    """Each data set of the configs that ship, once."""
     from ndg import config, data
+    from ndg.data.sources import SOURCES
 
+    settings = {one.name: one for path in config.configs().values() for one in [where.place(config.load(path)).data]}
     findings = []
-    for name, path in config.configs().items():
-        experiment = where.place(config.load(path))
-        reason = data.absent(experiment.data)
-        findings.append(
-            Finding(f"data of {name}", f"not at hand: {reason}" if reason else f"{experiment.data.name}, at hand")
-        )
+    for name, one in settings.items():
+        way = f"`ndg data get {name}`" if SOURCES[name].files else f"`ndg data list {name}` says how to get it"
+        found = "at hand" if data.absent(one) is None else f"not at hand; {way}, or set data.dir (NDG_DATA)"
+        findings.append(Finding(f"data set {name}", found))
     return findings

@@ -412,7 +412,7 @@ def test_the_version_and_the_configs(capsys):
 def test_the_doctor_examines_everything_and_says_what_is_wrong(tmp_path, capsys):
     assert main(["doctor", "--runs", str(tmp_path / "runs")]) == 0
     out = capsys.readouterr().out
-    for what in ("torch", "device", "Ray", "Graphviz", "run log", "data of digits_mlp"):
+    for what in ("torch", "device", "Ray", "Graphviz", "run log", "data set digits"):
         assert what in out
     assert "!!" not in out
     dead = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=300"
