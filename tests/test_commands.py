@@ -235,6 +235,9 @@ def test_a_mistake_exits_with_2_says_what_to_do_and_writes_nothing(words, messag
         ("trial.interventions=R", "got 'R'; there is: Q, G.1, G.2"),
         ("importance.methods=gdni", "known method of importance; got 'gdni'; nearest: gndi"),
         ("extract.layers=[latent,decoder.fc1]", "set trial.layer to one of them"),
+        ("mining.pairs=btween", "got 'btween'; nearest: between"),
+        ("mining.pairs=3", "at least one; got 3"),
+        ("mining.pairs=[[label,latnt]]", "names layers of the network; got 'latnt'; nearest: latent"),
     ],
 )
 def test_a_name_that_nothing_answers_to_is_refused_before_anything_is_written(home, override, message, capsys):
@@ -439,17 +442,3 @@ def test_a_sweep_counts_once_and_says_what_it_took(home, capsys):
     assert loose["bytes"] == first["bytes"]
     assert first["forwards"] - second["forwards"] == loose["forwards"], "the first pays for what they share"
     assert done[0]["results"]["accuracy"]["train"]["n"] == 200
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [("mining.pairs=btween", "got 'btween'; nearest: between"), ("mining.pairs=3", "at least one; got 3"),
-     ("mining.pairs=[[label,latnt]]", "names layers of the network; got 'latnt'; nearest: latent")],
-)  # fmt: skip
-def test_a_mask_that_cannot_be_is_refused_before_anything_is_written(home, override, message, capsys):
-    folder, _, options = home
-    before = set(folder.iterdir())
-    for dry in ([], ["--dry-run"]):
-        assert main(["align", "digits_mlp", *QUICK, *options, override, *dry]) == 2
-        assert message in capsys.readouterr().err
-    assert set(folder.iterdir()) == before

@@ -13,6 +13,7 @@ from ndg.config import CNN, MLP, Data, Experiment, Store, Train, ViT
 from ndg.data.inputs import Form
 from ndg.errors import CheckpointError, ConfigError, FailureError, OutputError
 from ndg.models import checkpoint
+from tests.training.small import Interrupt
 
 FILES = [training.LOG, training.METRICS, training.MODEL, training.STATE]
 TINY = Train(epochs=4, batch_size=48, learning_rate=3e-3, shift=0.5, noise=0.1)
@@ -52,17 +53,6 @@ def weights(folder):
 def state(folder):
     """Weights and optimiser of the last epoch."""
     return checkpoint.read(folder / training.STATE)[0]
-
-
-class Interrupt:
-    """Ctrl-C after an epoch is on disk."""
-
-    def __init__(self, epoch):
-        self.epoch = epoch
-
-    def __call__(self, row):
-        if row["epoch"] == self.epoch:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("name", SMALL)
