@@ -40,7 +40,7 @@ class Study:
 def run(study: Study, batch: Batch) -> Tallies:
     """The tallies of one compute batch, of every intervention and control, keyed by both and, of the graph's own
     choice, by role and class as well."""
-    replay = Replay(study.model, study.layer)
+    replay = Replay(study.model, [study.layer])
     with fixed(study.model, study.threads):
         with replay.recording():
             original, bits = _observe(study, batch)

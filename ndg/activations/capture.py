@@ -85,7 +85,7 @@ class Piece:
 
 def capture(study: Capture, batch: Batch) -> Piece:
     """The booleans of the examples of one compute batch."""
-    reader = _Reader(study, batch)
+    reader = Reader(study, batch)
     logits, seen = reader.run(study.layers, reader.read)
     broken = None if logits is None else nan(logits)
     if broken is not None:
@@ -135,7 +135,7 @@ def fit(
         offered[path] += len(values)
 
     for batch in batches:
-        reader = _Reader(study, batch)
+        reader = Reader(study, batch)
         wanted = [path for path in layers if path not in left]
         reader.run(wanted, offer)
     return {path: sample.rows for path, sample in samples.items()}, left
@@ -152,7 +152,7 @@ class _Seen:
     rows: Counts | None = None
 
 
-class _Reader:
+class Reader:
     """Reads the outputs of one forward pass as they come."""
 
     def __init__(self, study: Capture, batch: Batch) -> None:
@@ -174,7 +174,7 @@ class _Reader:
 
     def read(self, path: str, module: nn.Module, output: Tensor) -> _Seen:
         """What is kept of an output, without padding rows."""
-        name, reading, mask = self._how(path, output)
+        _, name, reading, mask = self.how(path, output)
         values, rows = self._rows(path, reading.rows, output, mask)
         units = values.shape[1]
         if name != EVERY:
@@ -188,7 +188,7 @@ class _Reader:
 
     def sample(self, path: str, module: nn.Module, output: Tensor) -> Tensor:
         """The values of an output that thresholds are fitted to."""
-        _, reading, mask = self._how(path, output)
+        _, _, reading, mask = self.how(path, output)
         return self._rows(path, reading.sample or reading.rows, output, mask)[0]
 
     def _rows(self, path: str, function: Function, output: Tensor, mask: Mask | None) -> tuple[Tensor, Counts]:
@@ -208,7 +208,8 @@ class _Reader:
             raise not_a_number(path, broken[1], self._batch.number(example))
         return values, rows
 
-    def _how(self, path: str, output: Tensor) -> tuple[str, Reading, Mask | None]:
+    def how(self, path: str, output: Tensor) -> tuple[str, str, Reading, Mask | None]:
+        """What an output is, the name of its reading, the reading, and which tokens are no padding."""
         study, batch = self._study, self._batch
         what = kind(path, output, batch.rows, self._lineage.__contains__, self._last.__contains__)
         name = study.known.get(path, study.asked[what])
@@ -221,7 +222,7 @@ class _Reader:
         if what == "tokens" and tokens not in self._masks:
             mask = attention(batch, tokens)
             self._masks[tokens] = None if mask is None else mask.to(output.device)
-        return name, READINGS[what][name], self._masks[tokens] if what == "tokens" else None
+        return what, name, READINGS[what][name], self._masks[tokens] if what == "tokens" else None
 
 
 def _pack(values: Tensor, level: Levels, words: Words, threads: int, repeats: Counts | None = None) -> None:

@@ -88,6 +88,21 @@ class Reachability:
         found[codes] = True
         return found
 
+    def below_each(self, marked: Bool[np.ndarray, "row literal"]) -> Bool[np.ndarray, "row literal"]:
+        """The literals that follow from those marked in each row, they included; as `below` of every row."""
+        from ndg.graph.walks import follow_each
+
+        rows, component = len(marked), self.condensation.component
+        sources = marked[:, ~self.condensation.contradictory[component]]
+        members = component[~self.condensation.contradictory[component]]
+        seen = np.zeros((len(self.condensation), -(-max(rows, 1) // 64)), np.uint64)
+        for number, column in zip(members.tolist(), np.ascontiguousarray(sources.T), strict=True):
+            packed = np.packbits(column, bitorder="little")
+            seen[number].view(np.uint8)[: len(packed)] |= packed
+        follow_each(*self._reduced, seen)
+        bits = np.unpackbits(seen.view(np.uint8), axis=1, count=rows, bitorder="little").astype(np.bool_)
+        return bits[component].T | marked
+
 
 def reach(condensation: Condensation, block_bytes: int = BLOCK_BYTES) -> Reachability:
     """The reachability of all components.

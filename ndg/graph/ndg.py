@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float64
 
 from ndg import atomic
 from ndg.bits.matrix import BitMatrix
-from ndg.errors import GraphError
+from ndg.errors import GraphError, ShapeError
 from ndg.graph import edges, evaluate, files, reading
 from ndg.graph.closure import Closure, Reachability, literals_of, negated, reach
 from ndg.graph.condensation import Condensation, condense
@@ -136,6 +136,14 @@ class NDG:
         A given literal of a contradictory class stays, and nothing is concluded from it.
         """
         return Closure(self._reach.below(np.array([literal.code for literal in self._literals(literals)], np.int64)))
+
+    def closures(self, marked: Bool[np.ndarray, "row literal"]) -> Bool[np.ndarray, "row literal"]:
+        """The closure of every row, a set of literals marked by code; as many as there are examples, at one walk."""
+        if marked.shape[1] != 2 * len(self.nodes):
+            raise ShapeError(
+                f"a set of literals is marked over the {2 * len(self.nodes)} literals of the graph; got {marked.shape}"
+            )
+        return self._reach.below_each(marked)
 
     def descendants(self, literal: Literal | str) -> frozenset[Literal]:
         """What follows from a literal, without itself."""

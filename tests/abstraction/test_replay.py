@@ -160,7 +160,7 @@ def test_replayed_passes_are_those_of_the_whole_network_to_the_bit(kind):
     model = kind()
     layer = "body.latent" if kind is Nested else "latent"
     inputs = torch.randn(6, 4)
-    replay = Replay(model, layer)
+    replay = Replay(model, [layer])
     with fixed(model):
         expected = forward(model, inputs)
         with replay.recording():
@@ -180,7 +180,7 @@ def test_replayed_passes_are_those_of_the_whole_network_to_the_bit(kind):
 def test_the_encoder_runs_once(kind):
     model = kind()
     inputs = torch.randn(6, 4)
-    replay = Replay(model, "latent")
+    replay = Replay(model, ["latent"])
     with fixed(model):
         with replay.recording():
             forward(model, inputs)
@@ -193,7 +193,7 @@ def test_the_encoder_runs_once(kind):
 def test_only_calls_before_the_layer_are_stood_in_for():
     model = Twice()
     inputs = torch.randn(6, 4)
-    replay = Replay(model, "latent")
+    replay = Replay(model, ["latent"])
     with fixed(model):
         with replay.recording():
             forward(model, inputs)
@@ -204,7 +204,7 @@ def test_only_calls_before_the_layer_are_stood_in_for():
 
 def test_modules_are_restored_after_an_error():
     model = Net()
-    replay = Replay(model, "latent")
+    replay = Replay(model, ["latent"])
     with fixed(model):
         with replay.recording():
             forward(model, torch.zeros(2, 4))
@@ -217,7 +217,7 @@ def test_modules_are_restored_after_an_error():
 
 def test_a_pass_that_does_not_reach_the_layer_leaves_nothing_to_replay():
     model = Net()
-    replay = Replay(model, "latent")
+    replay = Replay(model, ["latent"])
     with fixed(model):
         with replay.recording():
             model.encoder(torch.zeros(2, 4))
@@ -244,10 +244,10 @@ def test_a_transformer_of_hugging_face_runs_once():
     )
     model.classifier = nn.Sequential(nn.Linear(8, 5), nn.Sigmoid(), nn.Linear(5, 3))
     inputs = torch.randn(3, 1, 4, 4)
-    replay = Replay(model, "classifier.1")
+    replay = Replay(model, ["classifier.1"])
     with fixed(model):
         with replay.recording():
             expected = forward(model, inputs)
         with replay.replaying():
             assert torch.equal(forward(model, inputs), expected)
-    assert list(replay._outputs) == [model.vit, model.classifier[0]]
+    assert list(replay.recorded) == ["vit", "classifier.0"]

@@ -1,0 +1,61 @@
+"""Named integer counts that add up over batches and workers, and their plain form for a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ndg.errors import ShapeError
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Arrays of int64 by name. Adding adds those of the same name; a name that one side lacks counts as zero there.
+
+    Two are equal when they hold the same names and integers.
+    """
+
+    by_name: Mapping[str, np.ndarray]
+
+    def __post_init__(self) -> None:
+        arrays = {name: np.asarray(array, dtype=np.int64) for name, array in self.by_name.items()}
+        object.__setattr__(self, "by_name", arrays)
+
+    def __add__(self, other: Counts) -> Counts:
+        total = dict(self.by_name)
+        for name, array in other.by_name.items():
+            if name in total and total[name].shape != array.shape:
+                raise ShapeError(
+                    f"counts of one name have one shape; {name!r} has {total[name].shape} and {array.shape}; "
+                    "add counts of the same study"
+                )
+            total[name] = total[name] + array if name in total else array
+        return Counts(total)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.by_name[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.by_name
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Counts)
+            and self.by_name.keys() == other.by_name.keys()
+            and all(np.array_equal(array, other.by_name[name]) for name, array in self.by_name.items())
+        )
+
+    def __hash__(self) -> int:
+        return hash(tuple((name, array.tobytes()) for name, array in sorted(self.by_name.items())))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested lists of integers by name."""
+        return {name: array.tolist() for name, array in self.by_name.items()}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Counts:
+        """Inverse of `to_dict`, but for the shape of arrays without entries."""
+        return cls({name: np.array(array, dtype=np.int64) for name, array in document.items()})

@@ -1,0 +1,283 @@
+"""Passes of a network in which layers are changed: what is before the first of them runs once for each batch.
+
+    passes = Passes.of(model, graph, ["encoder.fc1"], threads=1)
+    known = passes.known(batch)                                   # the untouched pass: logits, outputs, booleans
+    logits, bits = passes.run(known, {"encoder.fc1": change})     # the part that the change can reach
+
+Every pass has as many rows as the compute batch, so floats do not depend on what else is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import ReferenceType, ref
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor, nn
+
+from ndg.abstraction.cache import Cache
+from ndg.abstraction.replay import Recorded, Replay
+from ndg.abstraction.sites import Site, check_reading, thresholds_of
+from ndg.activations.capture import Capture, Reader, with_thresholds
+from ndg.activations.compute import Batch, check_finite, fixed, forward, true_labels
+from ndg.activations.reading import asked
+from ndg.activations.trace import Overwrite, Trace, find_modules
+from ndg.errors import DataError, LayerError, ShapeError
+from ndg.graph.ndg import NDG
+from ndg.nodes import LABEL, NodeSpace
+
+Change = Callable[[Tensor], Tensor]
+Bits = Bool[np.ndarray, "example unit"]
+Indices = Int64[np.ndarray, " example"]
+
+CLOSE = 1e-4
+"""Difference of logits, relative to the largest, up to which a pass on selected rows counts as the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What the untouched network does with one compute batch. Tensors have all its rows, arrays those of its `count`
+    examples.
+
+    `outputs` are those of the intervened layers, `bits` the booleans of every layer of the graph, `masks` which tokens
+    are no padding, `order` the order in which the layers end.
+    """
+
+    batch: Batch
+    sites: dict[str, Site]
+    logits: Tensor
+    outputs: dict[str, Tensor]
+    bits: dict[str, Bits]
+    masks: dict[str, Tensor | None]
+    recorded: Recorded
+    order: dict[str, int]
+
+    @property
+    def predicted(self) -> Indices:
+        """The class that the network predicts."""
+        return argmax(self.logits[: self.batch.count])
+
+    @property
+    def numbers(self) -> Indices:
+        """Which example of the loader each row is."""
+        return np.array([self.batch.number(row) for row in range(self.batch.count)], np.int64)
+
+    def nodes(self, space: NodeSpace) -> Bool[np.ndarray, "example node"]:
+        """The value of every label and neuron."""
+        values = np.zeros((self.batch.count, len(space)), np.bool_)
+        values[:, space.slice(LABEL)] = self.predicted[:, None] == np.arange(space.labels)
+        for layer, bits in self.bits.items():
+            values[:, space.slice(layer)] = bits
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """How passes are run: the network, the layers that are changed, and the graph's layers, which are read.
+
+    Values of this type go to workers; a `cache` is empty in each new process.
+    """
+
+    model: nn.Module
+    nodes: NodeSpace
+    thresholds: dict[str, np.ndarray]
+    changed: tuple[str, ...]
+    threads: int = 1
+    cache: Cache | None = None
+    _tried: dict[str, bool] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, model: nn.Module, graph: NDG, changed: Iterable[str], threads: int = 1, cache: Cache | None = None
+    ) -> Passes:
+        """The passes that change these layers of a graph.
+
+        Raises GraphError or LayerError for unknown layers, GraphError without thresholds, LayerError for a layer in
+        which every token is an example.
+        """
+        changed = tuple(dict.fromkeys(changed))
+        if not changed:
+            raise LayerError("an intervention changes at least one layer; got none; name a layer of the graph")
+        layers = [layer.name for layer in graph.nodes.layers]
+        thresholds = {layer: thresholds_of(graph, layer) for layer in layers}
+        for layer in dict.fromkeys([*changed, *layers]):
+            graph.nodes.slice(layer)
+            check_reading(graph.nodes, layer)
+        find_modules(model, layers)
+        return cls(model, graph.nodes.without_concepts, thresholds, changed, threads, cache)
+
+    def known(self, batch: Batch) -> Known:
+        """What the untouched network does with a batch; run once where there is a cache.
+
+        Raises ShapeError when the network has other labels or units than the graph, LayerError for NaN and for a layer
+        that the network reaches after its logits, or not at all.
+        """
+        key = (self.changed, batch.start, batch.count)
+        if self.cache is not None and key in self.cache:
+            kept = self.cache[key]
+            return Known(batch=batch, **kept)
+        found = self._observe(batch)
+        if self.cache is not None:
+            kept = {name: value for name, value in vars(found).items() if name != "batch"}
+            self.cache[key] = kept
+        return found
+
+    def run(
+        self,
+        known: Known,
+        changes: Mapping[str, Change],
+        read: Sequence[str] = (),
+        rows: Indices | None = None,
+    ) -> tuple[Tensor, dict[str, Bits]]:
+        """Logits, and the booleans of the layers that are `read`, under changes of the outputs of layers.
+
+        A layer that is changed is read after its change.
+
+        Without `rows`, of every row of the batch, padding included, the booleans of its examples. With `rows`, of
+        these rows of it, at most as many as it has; a change then gets an output of as many rows as the batch, of
+        which the first `len(rows)` count.
+        """
+        count = known.batch.count if rows is None else len(rows)
+        which = None if rows is None else self._padded(rows, known.batch.rows)
+        if which is not None and not self._selecting(known):
+            return self._pass(known, changes, read, count, which, Recorded())
+        return self._pass(known, changes, read, count, which, known.recorded)
+
+    def _pass(
+        self,
+        known: Known,
+        changes: Mapping[str, Change],
+        read: Sequence[str],
+        count: int,
+        rows: Tensor | None,
+        recorded: Recorded,
+    ) -> tuple[Tensor, dict[str, Bits]]:
+        inputs, size = known.batch.inputs, known.batch.rows
+        if rows is not None:
+            inputs = {key: column[rows] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[rows]
+        first = min((known.order[layer] for layer in changes), default=len(known.order))
+        behind = [layer for layer in read if known.order[layer] >= first]
+        bits = {
+            layer: known.bits[layer] if rows is None else known.bits[layer][rows[:count]]
+            for layer in read
+            if layer not in behind
+        }
+
+        def booleans(path: str, module: nn.Module, output: Tensor) -> None:
+            mask = known.masks[path]
+            mask = mask[rows] if mask is not None and rows is not None else mask
+            bits[path] = known.sites[path].bits(output, mask)[:count]
+
+        replay = Replay(self.model, self.changed, recorded)
+        with fixed(self.model, self.threads), ExitStack() as stack:
+            for layer, change in changes.items():
+                stack.enter_context(Overwrite(self.model, layer, change))
+            if behind:
+                stack.enter_context(Trace(self.model, behind, booleans))
+            stack.enter_context(replay.replaying(rows, size))
+            logits = forward(self.model, inputs)
+        return logits if rows is None else logits[:count], bits
+
+    def _observe(self, batch: Batch) -> Known:
+        layers = tuple(self.thresholds)
+        study = with_thresholds(
+            Capture(self.model, layers, asked("max", "first"), {}, {}, None, self.threads),
+            self.nodes,
+            np.concatenate([self.thresholds[layer] for layer in layers]) if layers else np.zeros(0),
+        )
+        reader = Reader(study, batch)
+        sites: dict[str, Site] = {}
+        outputs: dict[str, Tensor] = {}
+        bits: dict[str, Bits] = {}
+        masks: dict[str, Tensor | None] = {}
+        order: dict[str, int] = {}
+
+        def see(path: str, module: nn.Module, output: Tensor) -> None:
+            kind, name, _, mask = reader.how(path, output)
+            site = Site(path, kind, name, self.thresholds[path])
+            units = output.shape[-1 if kind == "tokens" else 1]
+            if units != site.units:
+                raise _other(f"{site.units} units of {path!r}", f"{units}")
+            check_finite(output[: batch.count].flatten(1), path, batch.start)
+            sites[path], masks[path], order[path] = site, mask, len(order)
+            bits[path] = site.bits(output, mask)[: batch.count]
+            if path in self.changed:
+                outputs[path] = output.clone()
+
+        replay = Replay(self.model, self.changed)
+        if "before" not in self._tried:
+            self._check_before(batch)
+            self._tried["before"] = True
+        with replay.recording():
+            logits, _ = reader.run(layers, see)
+        if logits is None or logits.shape[1] != self.nodes.labels:
+            raise _other(f"{self.nodes.labels} labels", "none" if logits is None else str(logits.shape[1]))
+        check_finite(logits, "logits", batch.start)
+        return Known(batch, sites, logits, outputs, bits, masks, replay.recorded, order)
+
+    def _check_before(self, batch: Batch) -> None:
+        """Raise LayerError for a changed layer that begins after a module has given the logits."""
+        given: list[tuple[str, ReferenceType[Tensor] | None]] = []
+
+        def watch(path: str) -> Any:
+            def ended(module: nn.Module, arguments: Any, output: Any) -> None:
+                first = output[0] if isinstance(output, tuple) and output else output
+                given.append((path, ref(first) if isinstance(first, Tensor) else None))
+
+            return ended
+
+        handles = [module.register_forward_hook(watch(path)) for path, module in self.model.named_modules() if path]
+        try:
+            with fixed(self.model, self.threads):
+                logits = forward(self.model, batch.inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        gave = next((at for at, (_, output) in enumerate(given) if output is not None and output() is logits), None)
+        for path, _ in given[gave + 1 :] if gave is not None else []:
+            if path in self.changed and not given[gave or 0][0].startswith(f"{path}."):
+                raise LayerError(
+                    f"an intervention changes a layer before the logits; {path!r} runs after {given[gave or 0][0]!r} "
+                    "has given them; choose a layer on the way from inputs to logits"
+                )
+
+    def _padded(self, rows: Indices, size: int) -> Int64[Tensor, " row"]:
+        if not 0 < len(rows) <= size:
+            raise ShapeError(f"a pass takes 1 to {size} rows, the size of the compute batch; got {len(rows)}")
+        last = np.full(size - len(rows), rows[-1], np.int64)
+        return torch.from_numpy(np.concatenate([rows, last]))
+
+    def _selecting(self, known: Known) -> bool:
+        """Whether rows of what was recorded can stand for rows of the inputs: tried once, on the batch reversed."""
+        if "rows" not in self._tried:
+            size = known.batch.rows
+            rows = torch.arange(size - 1, -1, -1)
+            before = self._pass(known, {}, (), size, rows, Recorded())[0]
+            after = self._pass(known, {}, (), size, rows, known.recorded)[0]
+            scale = float(before.abs().max()) or 1.0
+            self._tried["rows"] = size > 1 and float((after - before).abs().max()) <= CLOSE * scale
+        return self._tried["rows"]
+
+
+def argmax(logits: Tensor) -> Indices:
+    """The class of the largest logit of each row."""
+    return logits.argmax(dim=1).cpu().numpy()
+
+
+def true_classes(batch: Batch, labels: int) -> Indices:
+    """The true class of each example. Raises DataError without any."""
+    if batch.labels is None:
+        raise DataError("a trial needs the true labels; the loader gives inputs alone; give (inputs, labels)")
+    return true_labels(batch.labels, batch.count, labels).numpy().astype(np.int64)
+
+
+def _other(expected: str, found: str) -> ShapeError:
+    return ShapeError(
+        f"the graph is of another network: it has {expected}, the network {found}; use the graph that was mined from "
+        "this network"
+    )

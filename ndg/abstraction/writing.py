@@ -1,0 +1,240 @@
+"""Which activation is written for a boolean.
+
+- `boolean`: 0 for off and 1 for on, as in Hu & Tian 2022: for layers whose outputs lie between these;
+- `mean`: the unit's mean activation over the fitting examples in which it has that boolean;
+- `resample`: the unit's activation in a fitting example that is drawn, for each example and unit, among those in which
+  it has that boolean (resampling ablation, Chan et al. 2022, one unit at a time).
+
+Means and examples keep the positions of a channel, and the tokens of a token layer. Where no fitting example has the
+boolean, the activation stays as it is. A new way is one line in `WRITINGS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor, nn
+
+from ndg import seeds
+from ndg.abstraction.passes import Known, Passes
+from ndg.abstraction.sites import Output, Site
+from ndg.activations.choice import count, draw, only
+from ndg.activations.compute import COMPUTE_BATCH, compute_batches
+from ndg.errors import ConfigError, nearest
+from ndg.graph.ndg import NDG
+from ndg.progress import bar
+
+AUTO = "auto"
+FIT_EXAMPLES = 16_384
+"""Examples, drawn by the seed, over which conditional means are taken."""
+
+POOL = 512
+"""Examples, drawn by the seed, from which activations are resampled."""
+
+Bits = Bool[np.ndarray, "row unit"]
+Numbers = Int64[np.ndarray, " row"]
+
+
+@runtime_checkable
+class Writing(Protocol):
+    """Gives activations for booleans. `examples` is the number of fitting examples behind them, 0 where none is."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def examples(self) -> int: ...
+
+    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output) -> Output:
+        """What the output of a layer is when its units have these booleans, in examples of these numbers.
+
+        There may be fewer booleans than rows of the output; the last ones are repeated.
+        """
+
+
+@dataclass(frozen=True)
+class Boolean:
+    """0 and 1, wherever a unit lies."""
+
+    name = "boolean"
+    examples = 0
+
+    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output) -> Output:
+        return _shaped(site, rows_of(booleans, output), output).to(output.dtype).expand(output.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """The means of each unit given off and given on, `[boolean, ...]` as an output without its example axis, and how
+    many examples they are over."""
+
+    means: dict[str, Tensor]
+    seen: dict[str, Int64[np.ndarray, "boolean unit"]]
+    examples: int
+    name = "mean"
+
+    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output) -> Output:
+        on = _shaped(site, rows_of(booleans, output), output)
+        off_mean, on_mean = (_fitted(self.means[site.layer][k], output) for k in (0, 1))
+        values = torch.where(on, on_mean, off_mean)
+        return _where_seen(site, self.seen[site.layer], booleans, values, output)
+
+
+@dataclass(frozen=True, eq=False)
+class Resample:
+    """Outputs of the pool's examples, and for each unit the pool's places, those where it is off before the others."""
+
+    pool: dict[str, Tensor]
+    places: dict[str, Int64[np.ndarray, "place unit"]]
+    seen: dict[str, Int64[np.ndarray, "boolean unit"]]
+    seed: int
+    examples: int
+    name = "resample"
+
+    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output) -> Output:
+        seen, units = self.seen[site.layer], np.arange(site.units)
+        words = seeds.words(self.seed, "resample", site.layer, examples=numbers, draws=site.units)
+        which = booleans.astype(np.int64)
+        many = np.maximum(seen[which, units], 1)
+        at = np.where(booleans, seen[0], 0) + (words % many.astype(np.uint64)).astype(np.int64)
+        chosen = self.places[site.layer][np.minimum(at, self.examples - 1), units]
+        pool = self.pool[site.layer].to(output.device)
+        pool = _tokens(pool, output) if site.kind == "tokens" else pool
+        values = torch.take_along_dim(pool, _shaped(site, rows_of(chosen, output), output), dim=0)
+        return _where_seen(site, seen, booleans, values.to(output.dtype), output)
+
+
+WRITINGS: dict[str, Callable[..., Writing]] = {
+    "boolean": lambda *_, **__: Boolean(),
+    "mean": lambda *given, **named: _mean(*given, **named),
+    "resample": lambda *given, **named: _resample(*given, **named),
+}
+
+
+def choose(name: str, graph: NDG) -> str:
+    """The name of a way to write; `auto` is `boolean` for a graph of sigmoids (binarised at one half), else `mean`.
+
+    Raises ConfigError for an unknown one.
+    """
+    if name == AUTO:
+        return "boolean" if graph.binarizer == "half" else "mean"
+    if name not in WRITINGS:
+        raise ConfigError(
+            f"values are written as {', '.join(WRITINGS)}; got {name!r}; {nearest(name, [AUTO, *WRITINGS])}"
+        )
+    return name
+
+
+def fit(
+    name: str,
+    model: nn.Module,
+    graph: NDG,
+    loader: Iterable[Any] | None,
+    layers: Iterable[str],
+    *,
+    seed: int = 0,
+    batch: int = COMPUTE_BATCH,
+    threads: int = 1,
+) -> Writing:
+    """The way to write of that name (or `auto`) for these layers of a graph, fitted to the examples of `loader`.
+
+    `loader` gives the examples that the graph was mined from, never those that it is tried on. Raises ConfigError for
+    an unknown name, or without the loader that `mean` and `resample` need.
+    """
+    name = choose(name, graph)
+    if name != "boolean" and loader is None:
+        raise ConfigError(
+            f"values written as {name!r} are taken from fitting examples; got none; pass fit=LOADER with the examples "
+            "that the graph was mined from, or write 'boolean'"
+        )
+    passes = Passes.of(model, graph, layers, threads)
+    return WRITINGS[name](passes, loader, seed=seed, batch=batch)
+
+
+def _mean(passes: Passes, loader: Iterable[Any], *, seed: int, batch: int) -> Mean:
+    sums: dict[str, Tensor] = {}
+    seen: dict[str, Any] = {}
+    examples = 0
+    for known in _knowns(passes, loader, FIT_EXAMPLES, seed, batch):
+        examples += known.batch.count
+        for layer in passes.changed:
+            output, site = known.outputs[layer][: known.batch.count], known.sites[layer]
+            on = torch.from_numpy(known.bits[layer]).to(output.device)
+            exact = output.double()
+            marked = _shaped(site, on, output)
+            both = torch.stack([(exact * ~marked).sum(dim=0), (exact * marked).sum(dim=0)])
+            sums[layer] = sums[layer] + both if layer in sums else both
+            counted = np.stack([(~known.bits[layer]).sum(axis=0), known.bits[layer].sum(axis=0)])
+            seen[layer] = seen.get(layer, 0) + counted
+    means = {}
+    for layer, total in sums.items():
+        site = known.sites[layer]
+        number = torch.from_numpy(np.maximum(seen[layer], 1)).to(total.device)
+        means[layer] = total / torch.stack([_shaped(site, one[None], known.outputs[layer])[0] for one in number])
+    return Mean(means, seen, examples)
+
+
+def _resample(passes: Passes, loader: Iterable[Any], *, seed: int, batch: int) -> Resample:
+    held: dict[str, list[Tensor]] = {layer: [] for layer in passes.changed}
+    bits: dict[str, list[np.ndarray]] = {layer: [] for layer in passes.changed}
+    examples = 0
+    for known in _knowns(passes, loader, POOL, seed, batch):
+        examples += known.batch.count
+        for layer in passes.changed:
+            held[layer].append(known.outputs[layer][: known.batch.count].cpu())
+            bits[layer].append(known.bits[layer])
+    whole = {layer: np.concatenate(parts) for layer, parts in bits.items()}
+    return Resample(
+        {layer: torch.cat(parts) for layer, parts in held.items()},
+        {layer: np.argsort(found, axis=0, kind="stable") for layer, found in whole.items()},
+        {layer: np.stack([(~found).sum(axis=0), found.sum(axis=0)]) for layer, found in whole.items()},
+        seed,
+        examples,
+    )
+
+
+def _knowns(passes: Passes, loader: Iterable[Any], most: int, seed: int, batch: int) -> Iterable[Known]:
+    examples = count(loader)
+    given = loader if examples <= most else only(loader, draw(seed, "writing", examples, most))
+    total = -(-min(examples, most) // batch)
+    return (passes.known(one) for one in bar(compute_batches(given, batch), "fit values", total))
+
+
+def rows_of(values: np.ndarray, output: Tensor) -> Tensor:
+    """Values `[row, unit]` as a tensor with as many rows as an output: the last ones are repeated."""
+    rows = torch.from_numpy(np.ascontiguousarray(values)).to(output.device)
+    return torch.cat([rows, rows[-1:].expand(len(output) - len(rows), -1)]) if len(rows) < len(output) else rows
+
+
+def _shaped(site: Site, values: Tensor, output: Tensor) -> Tensor:
+    """Values `[row, unit]` with the axes of an output."""
+    if site.kind == "tokens":
+        return values[:, None, :]
+    return values.reshape(*values.shape, *[1] * (output.ndim - 2))
+
+
+def _tokens(fitted: Tensor, output: Tensor) -> Tensor:
+    """Fitted values `[..., token, unit]` cut, or continued by the last token, to as many tokens as an output has."""
+    wanted, there = output.shape[1], fitted.shape[-2]
+    if wanted <= there:
+        return fitted[..., :wanted, :]
+    return torch.cat([fitted, fitted[..., -1:, :].expand(*fitted.shape[:-2], wanted - there, -1)], dim=-2)
+
+
+def _fitted(mean: Float64[Tensor, "..."], output: Tensor) -> Tensor:
+    mean = mean.to(output.device, output.dtype)
+    return _tokens(mean, output) if output.ndim == 3 and mean.shape != output.shape[1:] else mean
+
+
+def _where_seen(
+    site: Site, seen: Int64[np.ndarray, "boolean unit"], booleans: Bits, values: Tensor, output: Tensor
+) -> Tensor:
+    """The values, but the output itself where no fitting example has the boolean."""
+    if seen.all():
+        return values.expand(output.shape)
+    there = rows_of(seen[booleans.astype(np.int64), np.arange(site.units)] > 0, output)
+    return torch.where(_shaped(site, there, output), values, output)
