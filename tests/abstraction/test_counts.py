@@ -15,13 +15,16 @@ def test_counts_add_by_name():
     total = Counts({"a": np.array([1, 2])}) + Counts({"a": np.array([3, 4]), "b": np.array(5)})
     assert total == Counts({"a": np.array([4, 6]), "b": np.array(5)})
     assert total != Counts({"a": np.array([4, 6])})
-    assert "b" in total and "c" not in total and total["b"] == 5
+    assert "b" in total
+    assert "c" not in total
+    assert total["b"] == 5
 
 
 def test_counts_come_back_from_json():
     counts = Counts({"a": np.arange(6).reshape(2, 3), "n": np.array(7)})
     back = Counts.from_dict(json.loads(json.dumps(counts.to_dict())))
-    assert back == counts and hash(back) == hash(counts)
+    assert back == counts
+    assert hash(back) == hash(counts)
 
 
 def test_counts_of_other_shapes_do_not_add():

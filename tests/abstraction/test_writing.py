@@ -32,11 +32,12 @@ def axis(site, array, unit):
 
 @pytest.mark.parametrize(("made", "layer", "reading"), CASES)
 def test_booleans_are_written_as_zero_and_one(made, layer, reading):
-    model, loader, graph, known, outputs, bits = setting(made, layer, reading)
+    model, _loader, graph, known, _outputs, bits = setting(made, layer, reading)
     way = writing.fit("boolean", model, graph, None, [layer])
     site, output = known.sites[layer], known.outputs[layer]
     values = way.values(site, known.bits[layer], known.numbers, output)
-    assert values.shape == output.shape and way.examples == 0
+    assert values.shape == output.shape
+    assert way.examples == 0
     for unit in range(site.units):
         for row in range(16):
             assert (axis(site, values, unit)[row] == float(bits[row, unit])).all()
