@@ -68,11 +68,11 @@ class Chart:
         return "".join([*parts, "</svg>"])
 
 
-def _x(value: float, high: float) -> float:
+def _x(value: float | int, high: float) -> float:
     return LEFT + (WIDTH - LEFT - RIGHT) * value / high
 
 
-def _y(rate: float) -> float:
+def _y(rate: float | int) -> float:
     return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * rate
 
 
