@@ -14,7 +14,7 @@ LAYERS = [
     "errors atomic literal nodes config seeds intervals progress locations",
     "bits mining planted",
     "graph | data models activations | executors",
-    "extraction discovery training abstraction importance",
+    "extraction discovery training abstraction importance comparison counterfactual rotation",
     "runs",
     "report pipeline commands doctor cli __main__",
 ]

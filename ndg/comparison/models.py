@@ -1,0 +1,166 @@
+"""Two networks in one graph, under the five conditions of Hu & Tian 2022.
+
+1. two trainings on the same inputs;
+2. two trainings on different inputs: every example of the one is paired with another example of the other;
+3. one network on different inputs, paired likewise: a negative control;
+4. one network on real and on random inputs: a negative control;
+5. networks of two tasks on the same inputs.
+
+Where the paired inputs have nothing to do with each other (2, 3, 4), edges between are found by chance alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from ndg import discovery
+from ndg.bits.matrix import BitMatrix
+from ndg.comparison.inputs import Unlabelled
+from ndg.comparison.joining import Names, join, sides
+from ndg.comparison.resampling import independent
+from ndg.comparison.result import Result, Row
+from ndg.comparison.sections import Section, sections
+from ndg.comparison.sources import Source, on_noise, read
+from ndg.mining.miner import Rule
+
+SAME, DIFFERENT, ONE, RANDOM, TASKS = CONDITIONS = (
+    "two trainings, same inputs",
+    "two trainings, different inputs",
+    "one network, different inputs",
+    "one network, real and random inputs",
+    "two tasks, same inputs",
+)
+UNRELATED = frozenset({DIFFERENT, ONE, RANDOM})
+"""Conditions under which the two sides have nothing to do with each other."""
+
+
+@dataclass(frozen=True)
+class InterModel(Result):
+    """The edges within each of two sides and between them, under one condition."""
+
+    condition: str
+    within: tuple[Section, Section]
+    between: Section
+    graph: str
+    criterion: dict[str, Any]
+    examples: int
+    seed: int
+
+    def rows(self) -> list[Row]:
+        """One row for each side and one for the edges between; see `EdgeFigures`."""
+        return [{"condition": self.condition} | section.row() for section in (*self.within, self.between)]
+
+    def facts(self) -> Row:
+        return {"graph": self.graph, "criterion": self.criterion, "examples": self.examples, "seed": self.seed}
+
+    def words(self) -> str:
+        """A sentence on the edges between: how many, and how many chance gives."""
+        total = self.between.figures.edges + sum(section.figures.edges for section in self.within)
+        chance = "" if self.between.shuffled is None else f" (independent nodes: {self.between.shuffled:,})"
+        head = f"{self.condition or 'between'}: {self.between.figures.edges:,} of {total:,} edges are between{chance}"
+        expected = "; none were expected but by chance" if self.condition in UNRELATED else ""
+        return f"{head}{expected}."
+
+
+@dataclass(frozen=True)
+class InterModels(Result):
+    """The conditions that could be tried; `left_out` says of the others what they lacked."""
+
+    conditions: tuple[InterModel, ...]
+    left_out: dict[str, str]
+
+    def rows(self) -> list[Row]:
+        """Three rows per condition."""
+        return [row for one in self.conditions for row in one.rows()]
+
+    def facts(self) -> Row:
+        return {"left_out": dict(self.left_out), "conditions": {one.condition: one.facts() for one in self.conditions}}
+
+    def words(self) -> str:
+        """A sentence per condition, and one for each that was left out."""
+        left = [f"{name}: left out, {why}." for name, why in self.left_out.items()]
+        return "\n".join([*(one.words() for one in self.conditions), *left])
+
+
+def inter_model(
+    a: BitMatrix,
+    b: BitMatrix,
+    held_a: BitMatrix,
+    held_b: BitMatrix,
+    *,
+    names: Names = ("a", "b"),
+    condition: str = "",
+    criterion: Rule = "paper",
+    alpha: float | int = 20.0,
+    seed: int = 0,
+    **mining: Any,
+) -> InterModel:
+    """Edges, and their precision on the mined and the held-out examples, within two networks and between them.
+
+    Examples are paired by their number. The labels of a network belong to its side. Beside each number of edges stands
+    how many are found when the nodes are made independent by `seed`. The other arguments are those of `ndg.mine`.
+
+    Raises ShapeError for different numbers of examples, or for held-out bits of other nodes.
+    """
+    both, held = join(a, b, names), join(held_a, held_b, names)
+    how = {"criterion": criterion, "alpha": alpha, **mining}
+    graph = discovery.mine(both, **how)
+    shuffled = discovery.mine(independent(both, seed), **how)
+    first, between, second = sections(graph, held, sides(both.nodes, names), names, shuffled)
+    return InterModel(condition, (first, second), between, graph.digest, graph.criterion, both.examples, seed)
+
+
+def inter_models(
+    model: nn.Module,
+    train: Iterable[Any],
+    held_out: Iterable[Any],
+    *,
+    other: nn.Module | None = None,
+    task: nn.Module | None = None,
+    layers: Iterable[str] | None = None,
+    criterion: Rule = "paper",
+    alpha: float | int = 20.0,
+    seed: int = 0,
+    vocabulary: int | None = None,
+    mining: Mapping[str, Any] | None = None,
+    **reading: Any,
+) -> InterModels:
+    """The five conditions for a network, `other`, a second training of it, and `task`, a network of another task.
+
+    Without `other` or `task` the conditions that need it are left out. All networks are read at `layers`, each at its
+    own latent layer by default, on the inputs of `train` (mined) and `held_out` (judged), whose labels are not used.
+    `mining` goes to `ndg.mine`, `reading` to `ndg.extract`, `vocabulary` to `random_inputs`.
+
+    Raises DataError for a loader that shuffles or can be read once only.
+    """
+    how: dict[str, Any] = {"criterion": criterion, "alpha": alpha, "seed": seed, **(mining or {})}
+    asked = None if layers is None else list(layers)
+    inputs, judged = Unlabelled(train), Unlabelled(held_out)
+
+    def of(network: nn.Module) -> Source:
+        return read(network, inputs, judged, asked, seed=seed, **reading)
+
+    def compare(condition: str, a: Source, b: Source, names: Names = ("first", "second")) -> InterModel:
+        return inter_model(a.mined, b.mined, a.held_out, b.held_out, names=names, condition=condition, **how)
+
+    own = of(model)
+    found: list[InterModel] = []
+    left_out: dict[str, str] = {}
+    if other is None:
+        left_out |= dict.fromkeys((SAME, DIFFERENT), "it needs a second training of the network")
+    else:
+        second = of(other)
+        found.append(compare(SAME, own, second))
+        found.append(compare(DIFFERENT, own, second.paired_anew(seed)))
+    found.append(compare(ONE, own, own.paired_anew(seed)))
+    noise = on_noise(model, inputs, judged, like=own.mined, seed=seed, vocabulary=vocabulary, **reading)
+    found.append(compare(RANDOM, own, noise, ("real", "random")))
+    if task is None:
+        left_out[TASKS] = "it needs a network of another task"
+    else:
+        found.append(compare(TASKS, own, of(task)))
+    return InterModels(tuple(found), left_out)

@@ -1,0 +1,187 @@
+"""Edges of a graph by the parts of its nodes that they join, and how they hold on held-out examples.
+
+Precision is the mean over edges, as in Table 3 of Hu & Tian 2022. Its interval is the mean of the edges' own Wilson
+bounds. All edges are counted on the same examples, so their errors go together in a way that nobody knows; a standard
+deviation of a mean is at most the mean of the standard deviations, whatever the dependence, so this interval is wide
+enough for any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from ndg.bits.matrix import BitMatrix
+from ndg.graph.edges import EdgeCounts, mined, mutual
+from ndg.graph.evaluate import count_edges
+from ndg.graph.ndg import NDG
+from ndg.intervals import wilson
+from ndg.mining.pairs import candidates
+from ndg.nodes import NodeSpace
+
+Parts = Int64[np.ndarray, " node"]
+
+
+@dataclass(frozen=True)
+class EdgeFigures:
+    """Figures of some edges: an implication and its contrapositive are two.
+
+    `equivalent` of them hold in both directions. `possible` is how many there could be between nodes that vary; None
+    where not all of these were judged. `mined_precision` is high by construction. `precision`, from `low` to `high`, is
+    the mean over the `judged` edges whose antecedent occurs among the `examples` held out; `chance` is what it would be
+    for the same consequents if antecedents said nothing. `occurrences` of an antecedent, over all judged edges, had
+    `exceptions`.
+    """
+
+    edges: int
+    equivalent: int
+    possible: int | None
+    mined_precision: float | None
+    judged: int
+    precision: float | None
+    low: float | None
+    high: float | None
+    chance: float | None
+    occurrences: int
+    exceptions: int
+    examples: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def words(self) -> str:
+        """Mean precision with its interval, its n and what chance gives; or that there is none."""
+        if self.precision is None:
+            return "no edge to judge"
+        return (
+            f"precision {self.precision:.3f} [{self.low:.3f}, {self.high:.3f}] over {self.judged:,} edges and "
+            f"{self.examples:,} examples (chance {self.chance:.3f})"
+        )
+
+
+FIGURES = tuple(field.name for field in fields(EdgeFigures))
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Counts of each implication of a graph on the mined and on the held-out examples."""
+
+    mined: EdgeCounts
+    held: EdgeCounts
+    mutual: Bool[np.ndarray, " edge"]
+
+    @classmethod
+    def of(cls, graph: NDG, held_out: BitMatrix, any_thresholds: bool = False) -> Judged:
+        """Raises ShapeError for bits of other nodes, or of other thresholds unless `any_thresholds`."""
+        implications = graph.implications
+        held = count_edges(implications, held_out, any_thresholds)
+        return cls(mined(implications), held, mutual(implications))
+
+    def figures(self, chosen: Bool[np.ndarray, " edge"] | None = None, possible: int | None = None) -> EdgeFigures:
+        """The figures of the edges that are chosen, or of all."""
+        own, held = self.mined, self.held
+        chosen = np.ones(len(self.mutual), np.bool_) if chosen is None else chosen
+        judged = chosen & (held.antecedent > 0)
+        low, high = wilson(held.support[judged], held.antecedent[judged])
+        prior = held.consequent[judged] / max(held.examples, 1)
+        return EdgeFigures(
+            edges=int(chosen.sum()),
+            equivalent=int(self.mutual[chosen].sum()),
+            possible=possible,
+            mined_precision=_mean(own.precision[chosen & (own.antecedent > 0)]) if own.examples else None,
+            judged=int(judged.sum()),
+            precision=_mean(held.precision[judged]),
+            low=_mean(low),
+            high=_mean(high),
+            chance=_mean(prior),
+            occurrences=int(held.antecedent[judged].sum()),
+            exceptions=int(held.exceptions[judged].sum()),
+            examples=held.examples,
+        )
+
+
+@dataclass(frozen=True)
+class Section:
+    """The edges with one end in part `first` and one in part `second`, within a part where they are the same.
+
+    `shuffled` counts the edges found there when the nodes, as often on as before, know nothing of each other.
+    """
+
+    first: str
+    second: str
+    figures: EdgeFigures
+    shuffled: int | None = None
+
+    @property
+    def within(self) -> bool:
+        return self.first == self.second
+
+    def row(self) -> dict[str, Any]:
+        figures = self.figures.to_dict()
+        head = {"first": self.first, "second": self.second, "where": "within" if self.within else "between"}
+        return head | {"edges": figures.pop("edges"), "edges_shuffled": self.shuffled} | figures
+
+
+def sections(
+    graph: NDG, held_out: BitMatrix, parts: Parts, names: tuple[str, ...], shuffled: NDG | None = None
+) -> tuple[Section, ...]:
+    """The edges of a graph by the pair of parts that they join; `parts` gives the number of each node's part.
+
+    `shuffled` is the graph of the same bits with independent nodes, where that was mined.
+    """
+    counts, numbers = Judged.of(graph, held_out), pair_numbers(graph, parts, len(names))
+    possible = possible_edges(graph, parts, len(names))
+    chance = None
+    if shuffled is not None:
+        chance = np.bincount(pair_numbers(shuffled, parts, len(names)), minlength=len(names) ** 2)
+    found = []
+    for i, first in enumerate(names):
+        for j in range(i, len(names)):
+            number = i * len(names) + j
+            figures = counts.figures(numbers == number, None if possible is None else int(possible[i, j]))
+            found.append(Section(first, names[j], figures, None if chance is None else int(chance[number])))
+    return tuple(found)
+
+
+def groups_of(nodes: NodeSpace) -> tuple[Parts, tuple[str, ...]]:
+    """The labels, each layer and the concepts as parts, with their names."""
+    parts = np.zeros(len(nodes), np.int64)
+    for number, (_, where) in enumerate(nodes.groups):
+        parts[where] = number
+    return parts, tuple(name for name, _ in nodes.groups)
+
+
+def pair_numbers(graph: NDG, parts: Parts, size: int) -> Int64[np.ndarray, " edge"]:
+    """Which pair of parts each edge joins, as `smaller * size + larger`."""
+    tails, heads = parts[graph.implications.antecedents >> 1], parts[graph.implications.consequents >> 1]
+    return np.minimum(tails, heads) * size + np.maximum(tails, heads)
+
+
+def possible_edges(graph: NDG, parts: Parts, size: int) -> Int64[np.ndarray, "part part"] | None:
+    """How many implications there could be between parts; None where the graph was mined from some pairs only.
+
+    A pair of nodes gives eight: each of two values implies each of two values, in both directions. Pairs of labels and
+    pairs of concepts are not judged.
+    """
+    among = candidates(graph.nodes, graph.implications.on, max(graph.examples, 1))
+    if not graph.examples or among.tests != graph.implications.tests:
+        return None
+    cells = np.zeros((size, len(among.observed)), np.int64)
+    np.add.at(cells, (parts[among.varies], among.group[among.varies]), 1)
+    total, seen = cells.sum(axis=1), cells[:, among.observed]
+    between = total[:, None] * total[None, :] - seen @ seen.T
+    within = total * (total - 1) // 2 - (seen * (seen - 1) // 2).sum(axis=1)
+    return 8 * np.where(np.eye(size, dtype=np.bool_), within, between)
+
+
+def all_possible(graph: NDG) -> int | None:
+    """How many implications there could be in a graph; None where it was mined from some pairs of layers only."""
+    possible = possible_edges(graph, np.zeros(len(graph.nodes), np.int64), 1)
+    return None if possible is None else int(possible[0, 0])
+
+
+def _mean(values: Float64[np.ndarray, " edge"]) -> float | None:
+    return float(values.mean()) if len(values) else None

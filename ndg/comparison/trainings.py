@@ -1,0 +1,166 @@
+"""How often an edge is found again when the network is trained anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from torch import nn
+
+from ndg import discovery, extraction
+from ndg.comparison.edges import Keys, ends, inside, keys, shuffled, translated
+from ndg.comparison.inputs import Unlabelled
+from ndg.comparison.result import Result, Row
+from ndg.comparison.units import Matching, match_units
+from ndg.errors import ConfigError
+from ndg.graph.edges import texts_of
+from ndg.graph.ndg import NDG
+from ndg.intervals import wilson
+from ndg.mining.miner import Rule
+from ndg.nodes import NodeSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class OverTrainings(Result):
+    """Every edge that any of several trainings has, over the nodes of the first, and how many of them have it.
+
+    `first` says whether the first training has it. `shuffled` is, for 1, 2, ... trainings, the mean number of edges
+    that so many have when the units of all but the first are shuffled within their layers. `unmatched` counts the edges
+    of each training with an end that has no partner.
+    """
+
+    nodes: NodeSpace
+    found: Keys
+    times: Int64[np.ndarray, " edge"]
+    first: Bool[np.ndarray, " edge"]
+    shuffled: tuple[float, ...] | None
+    trainings: int
+    unmatched: tuple[int, ...]
+    rounds: int
+    seed: int
+
+    def rows(self) -> list[Row]:
+        """One row per number of trainings: how many edges exactly so many have, and how many when shuffled."""
+        counts = np.bincount(self.times, minlength=self.trainings + 1)[1:]
+        first = np.bincount(self.times[self.first], minlength=self.trainings + 1)[1:]
+        return [
+            {
+                "trainings": number + 1,
+                "of": self.trainings,
+                "edges": int(counts[number]),
+                "edges_of_first": int(first[number]),
+                "edges_shuffled": None if self.shuffled is None else self.shuffled[number],
+            }
+            for number in range(self.trainings)
+        ]
+
+    def edges_frame(self) -> pd.DataFrame:
+        """One row per edge of any training: its share of the trainings, with its Wilson interval."""
+        import pandas as pd
+
+        texts, (tails, heads) = texts_of(self.nodes), ends(self.found, self.nodes)
+        low, high = wilson(self.times, np.full(len(self.times), self.trainings))
+        return pd.DataFrame(
+            {
+                "antecedent": texts[tails],
+                "consequent": texts[heads],
+                "in_first": self.first,
+                "times": self.times,
+                "share": self.times / self.trainings,
+                "low": low,
+                "high": high,
+                "trainings": self.trainings,
+            }
+        )
+
+    def facts(self) -> Row:
+        return {
+            "trainings": self.trainings,
+            "edges": len(self.found),
+            "unmatched": list(self.unmatched),
+            "rounds": self.rounds,
+            "seed": self.seed,
+        }
+
+    def words(self) -> str:
+        """A sentence on how many edges all trainings have."""
+        last = self.rows()[-1]
+        chance = (
+            "" if last["edges_shuffled"] is None else f" (units shuffled within layers: {last['edges_shuffled']:,.1f})"
+        )
+        return (
+            f"{last['edges']:,} of the {int(self.first.sum()):,} edges of the first training are in all "
+            f"{self.trainings} trainings{chance}."
+        )
+
+
+def trainings(
+    models: Sequence[nn.Module],
+    loader: Iterable[Any],
+    layers: Iterable[str] | None = None,
+    *,
+    criterion: Rule = "paper",
+    alpha: float | int = 20.0,
+    at_least: float | int = 0.0,
+    seed: int = 0,
+    mining: Mapping[str, Any] | None = None,
+    **reading: Any,
+) -> tuple[list[NDG], list[Matching]]:
+    """The graph of each of several trainings on the same examples, and of each but the first the matching of its units.
+
+    `at_least` is that of `match_units`; `mining` goes to `ndg.mine`, `reading` to `ndg.extract`. What comes back is
+    what `over_trainings` takes, and of two trainings what `diff` takes.
+
+    Raises DataError for a loader that shuffles or can be read once only.
+    """
+    inputs, asked = Unlabelled(loader), None if layers is None else list(layers)
+    bits = [extraction.extract(model, inputs, asked, seed=seed, **reading) for model in models]
+    graphs = [discovery.mine(one, criterion, alpha, **(mining or {})) for one in bits]
+    return graphs, [match_units(bits[0], other, at_least=at_least, seed=seed) for other in bits[1:]]
+
+
+def over_trainings(
+    graphs: Sequence[NDG], matches: Sequence[Matching] | None = None, *, rounds: int = 100, seed: int = 0
+) -> OverTrainings:
+    """How many of several trainings have each edge, once their units are matched with those of the first.
+
+    `matches` has one matching for each graph but the first, of the first's units with its own: `match_units(first,
+    other)`. Without any, unit i of each is taken for unit i of the first. The control shuffles units `rounds` times.
+
+    Raises ConfigError for fewer than two graphs or another number of matchings, GraphError for those of other nodes.
+    """
+    if len(graphs) < 2 or (matches is not None and len(matches) != len(graphs) - 1):
+        given = "none" if matches is None else str(len(matches))
+        raise ConfigError(
+            "edges are compared over at least two trainings, with one matching for each but the first; got "
+            f"{len(graphs)} graphs and {given} matchings"
+        )
+    if rounds < 0:
+        raise ConfigError(f"units are shuffled a number of times that is at least 0; got {rounds}")
+    nodes = graphs[0].nodes
+    pairs: list[Matching | None] = [None] * (len(graphs) - 1) if matches is None else list(matches)
+    others = [translated(graph, nodes, match) for graph, match in zip(graphs[1:], pairs, strict=True)]
+    each = [keys(graphs[0]), *(other.keys for other in others)]
+    found, times = np.unique(np.concatenate(each), return_counts=True)
+    drawn = np.zeros(len(graphs), np.int64)
+    for turn in range(rounds):
+        anew = [each[0], *(shuffled(one, nodes, seed, "trainings", turn, i) for i, one in enumerate(each[1:]))]
+        counts = np.unique(np.concatenate(anew), return_counts=True)[1]
+        drawn += np.bincount(counts, minlength=len(graphs) + 1)[1:]
+    return OverTrainings(
+        nodes=nodes,
+        found=found,
+        times=times.astype(np.int64),
+        first=inside(found, each[0]),
+        shuffled=tuple((drawn / rounds).tolist()) if rounds else None,
+        trainings=len(graphs),
+        unmatched=(0, *(other.unmatched for other in others)),
+        rounds=rounds,
+        seed=seed,
+    )
