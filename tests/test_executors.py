@@ -5,19 +5,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import subprocess
 import sys
-import textwrap
 import threading
-from pathlib import Path
 
 import pytest
 
 from ndg import executors
 from ndg.errors import ConfigError, DataError, ShapeError, WorkerError
 from ndg.executors import EXECUTORS, Cost, Executor, Ray, Serial, choose
+from tests.child import script
 
-ROOT = Path(__file__).parent.parent
 TIMEOUT = 120.0
 
 
@@ -142,24 +139,6 @@ def test_code_that_workers_cannot_import_is_named(ray_session, tmp_path, monkeyp
         WorkerError, match=r"must be able to import the network's code; it cannot: ModuleNotFoundError: No module"
     ):
         Ray(timeout=TIMEOUT).total(module.work, None, [1], "hidden")
-
-
-def script(text: str, *, folder: Path, code: int = 0, **environment: str) -> str:
-    """What a script prints that runs by itself, in its own process, from another folder."""
-    path = folder / "script.py"
-    path.write_text(textwrap.dedent(text))
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    done = subprocess.run(
-        [sys.executable, str(path)],
-        cwd=folder,
-        env=clean | {"PYTHONPATH": str(ROOT)} | environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    return done.stdout
 
 
 def test_importing_executors_is_silent_and_without_ray(tmp_path):

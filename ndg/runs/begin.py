@@ -62,17 +62,21 @@ def resume(
     experiment: Experiment,
     folder_root: str | Path,
     *,
+    kind: str = "train",
+    parent: str | None = None,
     device: str | None = None,
     beat: float = BEAT,
 ) -> Run:
-    """The unfinished train run of this training and seed under `folder_root`, reopened, as a context.
+    """The unfinished run of this kind and experiment under `folder_root`, reopened, as a context.
 
-    It is looked for where its checkpoints are: in the records of the root; of several, the one with most epochs.
-    Metrics go on; what the cut attempt wrote as results and artefacts moves into its entry of `attempts`.
-    Raises RunNotFoundError when there is none, or while the run is still alive.
+    It is looked for where its checkpoints are: in the records of the root. A train run goes on with the same training
+    and seed, and of several the one with most epochs; any other run with the same config about the same `parent`, and
+    of several the newest. Metrics go on; what the cut attempt wrote as results and artefacts moves into its entry of
+    `attempts`, and its files stay in the folder. Raises RunNotFoundError when there is none, or while the run is still
+    alive.
     """
     root = Path(folder_root).expanduser().absolute()
-    found = unfinished(root, experiment)
+    found = unfinished(root, experiment, kind=kind, parent=parent)
 
     def begin(run: Run) -> None:
         run.open(_reopened(found, root, device), new=False)
@@ -80,17 +84,13 @@ def resume(
     return Run(_store(store, root), root, begin, beat)
 
 
-def unfinished(root: Path, experiment: Experiment) -> RunRecord:
+def unfinished(root: Path, experiment: Experiment, *, kind: str = "train", parent: str | None = None) -> RunRecord:
     """The record that `resume` would reopen. Raises RunNotFoundError."""
-    training = f"training digest {experiment.training_digest}, seed {experiment.seed}"
-    what = f"train run of {experiment.name!r} ({training}) in {root}"
-    mine = [
-        record
-        for record in read_all(root)
-        if record["kind"] == "train"
-        and record["training_digest"] == experiment.training_digest
-        and record["seeds"]["seed"] == experiment.seed
-    ]
+    same = _same_training if kind == "train" else _same_study
+    facts, whose = same(experiment, parent)
+    what = f"{kind} run of {experiment.name!r} ({whose}) in {root}"
+    wanted = {"kind": kind, **facts}
+    mine = [record for record in read_all(root) if all(record.figure(path) == wanted[path] for path in wanted)]
     if not mine:
         raise RunNotFoundError(f"there is no {what}; start one without --resume")
     completed = [record["started"] for record in mine if record["status"] == COMPLETED]
@@ -101,7 +101,7 @@ def unfinished(root: Path, experiment: Experiment) -> RunRecord:
         if record["started"] > last and (record["status"] in (FAILED, INTERRUPTED) or record.dead())
     ]
     if cut:
-        return max(cut, key=lambda record: (len(record["metrics"]), record["started"]))
+        return max(cut, key=lambda record: (len(record["metrics"]) * (kind == "train"), record["started"]))
     alive = [record for record in mine if record["status"] == RUNNING]
     if alive and alive[-1]["started"] > last:
         raise RunNotFoundError(
@@ -111,6 +111,18 @@ def unfinished(root: Path, experiment: Experiment) -> RunRecord:
         )
     finished = next(record for record in mine if record["started"] == last)
     raise RunNotFoundError(f"there is no unfinished {what}; {finished.id} is complete; start another without --resume")
+
+
+def _same_training(experiment: Experiment, parent: str | None) -> tuple[dict[str, Any], str]:
+    """Figures of the records of one training, and what they have in common in words."""
+    digest, seed = experiment.training_digest, experiment.seed
+    return {"training_digest": digest, "seeds.seed": seed}, f"training digest {digest}, seed {seed}"
+
+
+def _same_study(experiment: Experiment, parent: str | None) -> tuple[dict[str, Any], str]:
+    """The same of all that asks one question about one network."""
+    about = "a network that no run has trained" if parent is None else f"run {parent}"
+    return {"digest": experiment.digest, "parent": parent}, f"config digest {experiment.digest}, about {about}"
 
 
 def new_id(moment: datetime, name: str, kind: str) -> str:

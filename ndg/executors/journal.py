@@ -1,0 +1,217 @@
+"""Checkpoints of a total: the result of each finished task, in a file that a killed process leaves whole.
+
+    {"journal":1,"digest":"9f0c...","sum":"..."}
+    {"task":3,"digest":"9f0c...","result":{...},"sum":"..."}        # in the order in which tasks ended
+
+Each line carries a checksum of itself. Reading stops at the first line that is not whole, and what follows is cut off:
+a process that is killed while it writes loses that line alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ndg.atomic import REMEDY
+from ndg.errors import ConfigError, OutputError
+from ndg.progress import log
+
+T = TypeVar("T")
+
+FORMAT = 1
+SYNC_SECONDS = 1.0
+"""The most that a machine which stops loses; a process that is killed loses the line that it writes."""
+
+_SUM = b',"sum":"'
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Where the results of one total are kept. `digest` is that of the study and its data: all that they depend on.
+
+    A result has `to_dict()` of plain JSON values, and `decode` makes the same result of it. `first` is the number of
+    the first task of the stream, where the `start` of the total holds those before it.
+    """
+
+    path: Path
+    digest: str
+    decode: Callable[[dict[str, Any]], Any]
+    first: int = 0
+
+    def line(self, task: int, result: dict[str, Any]) -> bytes:
+        """A whole line of the file."""
+        return _signed({"task": task, "digest": self.digest, "result": result})
+
+    def head(self) -> bytes:
+        return _signed({"journal": FORMAT, "digest": self.digest})
+
+
+class Book:
+    """An open journal, or none: what it had from before, and where new results go. Made by `opened`."""
+
+    def __init__(self, journal: Journal | None, descriptor: int = -1, found: dict[int, Any] | None = None) -> None:
+        self.first = journal.first if journal else 0
+        self._journal = journal
+        self._descriptor = descriptor
+        self._found = found or {}
+        self._seen = self.first
+        self._synced = time.monotonic()
+
+    def __len__(self) -> int:
+        """How many tasks were finished before."""
+        return len(self._found)
+
+    def __contains__(self, task: int) -> bool:
+        return task in self._found
+
+    def left(self, tasks: Iterable[T]) -> Iterator[tuple[int, T]]:
+        """The tasks that are to be done, with their numbers; the others are passed over."""
+        for number, task in enumerate(tasks, self.first):
+            self._seen = number + 1
+            if number not in self._found:
+                yield number, task
+
+    def take(self, task: int) -> Any:
+        """The result of a task that was finished before."""
+        assert self._journal is not None
+        return self._journal.decode(self._found[task])
+
+    def keep(self, task: int, result: Any) -> Any:
+        """The result, as it will be read again. Raises OutputError when it cannot be written."""
+        if self._journal is None:
+            return result
+        line = self._journal.line(task, result.to_dict())
+        read = self._journal.decode(json.loads(line)["result"])
+        assert self._journal.line(task, read.to_dict()) == line, f"{read} is not what was written: {result}"
+        self._write(line)
+        return read
+
+    def check(self) -> None:
+        """Raise ConfigError when there are results of more tasks than `left` was given."""
+        if self._journal is not None and (last := max(self._found, default=-1)) >= self._seen:
+            raise ConfigError(
+                f"a journal holds tasks of the one total that it is read for, which has {self._seen}; "
+                f"{self._journal.path} has task {last}; remove it to begin anew, or give the data it was made of"
+            )
+
+    def _write(self, line: bytes) -> None:
+        assert self._journal is not None
+        try:
+            if (written := os.write(self._descriptor, line)) < len(line):
+                raise OSError(errno.ENOSPC, f"{written} of {len(line)} bytes were written")
+            if time.monotonic() - self._synced > SYNC_SECONDS:
+                os.fsync(self._descriptor)
+                self._synced = time.monotonic()
+        except OSError as error:
+            raise _unwritten(self._journal.path, error) from error
+
+
+@contextmanager
+def opened(journal: Journal | None) -> Iterator[Book]:
+    """The journal as it was left, to go on with; while it is open, no other process can.
+
+    Raises ConfigError when it is of another study or no journal at all, OutputError when it cannot be written.
+    """
+    if journal is None:
+        yield Book(None)
+        return
+    descriptor = _open(journal.path)
+    try:
+        book = Book(journal, descriptor, _recovered(journal, descriptor))
+        try:
+            yield book
+        finally:
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                raise _unwritten(journal.path, error) from error
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    """The descriptor of the file, locked; new lines go to its end."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise _unwritten(path, error) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise OutputError(f"{path} is being written by another process; wait for it, or end it") from error
+    except OSError:
+        pass  # a file system without locks
+    return descriptor
+
+
+def _recovered(journal: Journal, descriptor: int) -> dict[int, Any]:
+    """Results by task; the file is cut after its last whole line, and a new one gets its head."""
+    with open(descriptor, "rb", closefd=False) as file:
+        lines = file.read().splitlines(keepends=True)
+    if lines and (len(lines) > 1 or lines[0].endswith(b"\n") or not journal.head().startswith(lines[0])):
+        _check(journal, _read(lines[0]))
+    found: dict[int, Any] = {}
+    whole = 0
+    for line in lines:
+        entry = _read(line)
+        if entry is None:
+            log.info("%s ended within a line: %d tasks are whole, the rest is done again", journal.path, len(found))
+            break
+        _check(journal, entry)
+        if "task" in entry:
+            found[entry["task"]] = entry["result"]
+        whole += len(line)
+    try:
+        os.ftruncate(descriptor, whole)
+        if not whole:
+            os.write(descriptor, journal.head())
+            os.fsync(descriptor)
+    except OSError as error:
+        raise _unwritten(journal.path, error) from error
+    return found
+
+
+def _unwritten(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{path} cannot be written: {error.strerror or error}; {REMEDY}")
+
+
+def _check(journal: Journal, entry: dict[str, Any] | None) -> None:
+    if entry is None or not ("task" in entry or entry.get("journal") == FORMAT):
+        raise ConfigError(
+            f"a journal begins with a line of its format, {FORMAT}; {journal.path} does not; choose another path, or "
+            "remove it to begin anew"
+        )
+    if entry["digest"] != journal.digest:
+        raise ConfigError(
+            f"a journal goes on with the study and data that it was begun with, digest {entry['digest']}; got those of "
+            f"digest {journal.digest} for {journal.path}; give the same settings, network and data, or remove it to "
+            "begin anew"
+        )
+
+
+def _signed(entry: dict[str, Any]) -> bytes:
+    body = json.dumps(entry, separators=(",", ":"), allow_nan=False).encode()[:-1]
+    return body + _SUM + _checksum(body) + b'"}\n'
+
+
+def _read(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None when it is not whole."""
+    body, mark, tail = line.rpartition(_SUM)
+    if not mark or tail != _checksum(body) + b'"}\n':
+        return None
+    return json.loads(body + b"}")
+
+
+def _checksum(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=8).hexdigest().encode()

@@ -1,0 +1,96 @@
+"""A Ray session: the one that this process has, that of a cluster, or one of this machine that ends with its block."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ndg.errors import WorkerError
+
+REACH_SECONDS = 10.0
+"""Patience with an address before it counts as out of reach."""
+
+STORE_BYTES = 256 << 20
+"""Least size of the object store of a Ray session that is started here."""
+
+
+def available_cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def session(address: str | None, cpus: int | None, store_bytes: int) -> Iterator[None]:
+    """A session at hand, else one at `address` or RAY_ADDRESS, else one of this machine with so many CPUs.
+
+    Raises WorkerError when there is none to be had.
+    """
+    with no_usage_statistics():
+        import ray
+
+    started = not ray.is_initialized()
+    try:
+        if started:
+            with no_usage_statistics():
+                _start(address or os.environ.get("RAY_ADDRESS"), cpus, store_bytes)
+        yield
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _start(address: str | None, cpus: int | None, store_bytes: int) -> None:
+    import ray
+
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if address in (None, "", "local"):
+        settings |= {
+            "address": "local",
+            "include_dashboard": False,
+            "num_cpus": cpus or available_cpus(),
+            "object_store_memory": store_bytes,
+        }
+    else:
+        settings["address"] = address
+    terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        _reach(settings["address"])
+        ray.init(**settings)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        where = f"be reached at {address!r}" if address else "start on this machine"
+        raise WorkerError(
+            f"Ray could not {where}: {line(error)}; check `ray status`, or use the executor 'serial'"
+        ) from error
+    finally:  # Ray replaces the handler, and leaves its own behind
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, terminate)
+
+
+def _reach(address: str) -> None:
+    """Raise OSError unless something listens at `host:port`; Ray itself tries for more than ten minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
+
+
+@contextmanager
+def no_usage_statistics() -> Iterator[None]:
+    """Ray reports its use to its makers unless this variable says no at import and at start."""
+    before = os.environ.get("RAY_USAGE_STATS_ENABLED")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = before or "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["RAY_USAGE_STATS_ENABLED"]
+
+
+def line(error: BaseException) -> str:
+    """The first line of what an error says."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[0].strip() if lines else type(error).__name__
