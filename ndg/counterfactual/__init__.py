@@ -1,0 +1,13 @@
+"""Counterfactual training: the rest of a network learns to obey the booleans that a graph writes (Hu & Tian 2022).
+
+    data = counterfactual_set(model, graph, train)
+    data.save("counterfactual.safetensors")
+    result = train_on(model, graph, data, {"train": train, "validation": validation, "test": test})
+
+`result.model` is a new network; what it does before and after stands in `result.rows()`.
+"""
+
+from ndg.counterfactual.drawing import counterfactual_set as counterfactual_set
+from ndg.counterfactual.result import CounterfactualResult as CounterfactualResult
+from ndg.counterfactual.training import train_on as train_on
+from ndg.counterfactual.value import CounterfactualSet as CounterfactualSet

@@ -1,0 +1,100 @@
+"""From a network, its graph and examples to counterfactual data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from ndg.abstraction.controls import alternatives
+from ndg.abstraction.definitions import choices, definition
+from ndg.activations.binarize import as_tensor, binarize
+from ndg.activations.choice import shuffled
+from ndg.activations.compute import COMPUTE_BATCH, check_finite, compute_batches, fixed, forward, true_labels
+from ndg.activations.trace import Trace, find_layer, per_unit
+from ndg.counterfactual.value import CounterfactualSet, Origin, network_digest
+from ndg.errors import DataError, GraphError, ShapeError, nearest
+from ndg.graph.ndg import NDG
+from ndg.nodes import UNIT
+
+
+def counterfactual_set(
+    model: nn.Module,
+    graph: NDG,
+    loader: Iterable[Any],
+    intervention: str = "Q",
+    *,
+    layer: str | None = None,
+    seed: int = 0,
+    batch: int = COMPUTE_BATCH,
+    threads: int = 1,
+) -> CounterfactualSet:
+    """What an intervention writes on every example of `loader`, toward an alternative class drawn from its number.
+
+    The alternatives are those that a trial with this `seed` draws. `layer` is needed when the graph has several. Give
+    the training examples, in a fixed order.
+
+    Raises ConfigError for an unknown intervention; GraphError or LayerError for a layer that does not fit; ShapeError
+    when the graph is of another network; DataError without examples or true labels, or for a loader that shuffles.
+    """
+    if shuffled(loader):
+        raise DataError(
+            "counterfactual data number the examples of a loader; this DataLoader shuffles them anew each time; make "
+            "it with shuffle=False"
+        )
+    how = definition(intervention)
+    layer = _layer(graph, layer)
+    find_layer(model, layer)
+    where, labels = graph.nodes.slice(layer), graph.nodes.labels
+    thresholds = graph.thresholds[where.start - labels : where.stop - labels]
+    if labels < 2 or np.isnan(thresholds).any():
+        raise GraphError(
+            f"counterfactual data need two classes, and the thresholds that the graph was mined with; it has {labels} "
+            f"classes and {int(np.isnan(thresholds).sum())} units of {layer!r} without a threshold; mine it from "
+            "extracted bits"
+        )
+    wanted = choices(how, graph, layer)
+    parts: list[tuple[np.ndarray, ...]] = []
+    with fixed(model, threads), Trace(model, [layer]) as trace:
+        for one in compute_batches(loader, batch):
+            trace.clear()
+            classes = forward(model, one.inputs).shape[1]
+            latents = per_unit(trace[layer], layer)[: one.count]
+            if (classes, latents.shape[1]) != (labels, len(thresholds)):
+                raise ShapeError(
+                    f"the graph is of another network: it has {labels} labels and {len(thresholds)} units of "
+                    f"{layer!r}, the network {classes} and {latents.shape[1]}; use the graph that was mined from this "
+                    "network"
+                )
+            if one.labels is None:
+                raise DataError("counterfactual data need the true labels; give a loader of (inputs, labels)")
+            check_finite(latents, layer, one.start)
+            true = true_labels(one.labels, one.count, labels).numpy().astype(np.int64)
+            examples = np.arange(one.start, one.start + one.count, dtype=np.int64)
+            other = alternatives(seed, examples, true, labels)
+            bits = binarize(latents, as_tensor(thresholds, latents.device)).cpu().numpy()
+            named, values, _ = wanted.of(true, other)
+            parts.append((examples, true, other, latents.float().cpu().numpy(), np.where(named, values, bits), named))
+    if not parts:
+        raise DataError("counterfactual data hold at least one example; the loader gave none; check the split")
+    numbers, truth, drawn, real, written, which = (np.concatenate(column) for column in zip(*parts, strict=True))
+    origin = Origin(layer, intervention, graph.digest, network_digest(model), labels, seed)
+    return CounterfactualSet(numbers, truth, drawn, real, written, which, origin)
+
+
+def _layer(graph: NDG, layer: str | None) -> str:
+    """The layer that is written, the one asked for or the only one; GraphError where its units are not read as such."""
+    known = {one.name: one for one in graph.nodes.layers}
+    if layer is None and len(known) != 1:
+        raise GraphError(f"one layer is written; the graph has {', '.join(known) or 'none'}; pass layer=")
+    name = next(iter(known)) if layer is None else layer
+    if name not in known:
+        raise GraphError(f"no layer {name!r} in this graph; {nearest(name, known)}")
+    if known[name].reading != UNIT:
+        raise GraphError(
+            f"what is written are the units of a layer; {name!r} is read by {known[name].reading!r}; choose a layer "
+            "of (example, unit)"
+        )
+    return name

@@ -1,0 +1,221 @@
+"""Interleaved training: real examples keep their class, counterfactual ones get the class that the graph asks for."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from ndg import seeds
+from ndg.abstraction.trial import trial
+from ndg.activations.choice import shuffled
+from ndg.activations.compute import COMPUTE_BATCH, device_of, fixed
+from ndg.counterfactual.drawing import counterfactual_set
+from ndg.counterfactual.rest import Rest
+from ndg.counterfactual.result import AFTER, BEFORE, REAL_ONLY, CounterfactualResult, Epoch
+from ndg.counterfactual.value import CounterfactualSet
+from ndg.errors import ConfigError, DataError, FailureError
+from ndg.graph.ndg import NDG
+
+TRAIN, VALIDATION = "train", "validation"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how the rest of the network is trained; `patience` epochs without a better one end it."""
+
+    epochs: int
+    learning_rate: float | int
+    mix: float | int
+    rows: int
+    patience: int
+    seed: int
+    threads: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.mix <= 1:
+            raise ConfigError(f"mix is the share of counterfactual examples in the loss, from 0 to 1; got {self.mix}")
+        if min(self.epochs, self.rows, self.patience, self.threads) < 1 or not 0 < self.learning_rate < math.inf:
+            raise ConfigError(
+                "counterfactual training takes at least 1 epoch, row, epoch of patience and thread, and a rate above "
+                f"0; got {self}"
+            )
+
+
+def train_on(
+    model: nn.Module,
+    graph: NDG,
+    data: CounterfactualSet,
+    loaders: Mapping[str, Iterable[Any]],
+    *,
+    epochs: int = 20,
+    learning_rate: float | int = 1e-3,
+    mix: float | int = 0.5,
+    rows: int = 128,
+    patience: int = 3,
+    seed: int = 0,
+    batch: int = COMPUTE_BATCH,
+    threads: int = 1,
+    executor: Any = "serial",
+) -> CounterfactualResult:
+    """A copy of the network whose part after the layer was trained on `data`, with its rates before and after.
+
+    `loaders` are those of `train`, from which `data` were made, of `validation`, and of any held-out split; rates are
+    taken on all but `train`. In every step the same `rows` examples are seen twice: their real latents with the true
+    class, weighing 1 - `mix`, and the written ones with the alternative, weighing `mix`. What comes before the layer is
+    frozen, dropout is off. The epoch with the lowest loss on `validation` is kept, be it none (epoch 0). As a control a
+    second copy is trained likewise on the real examples alone.
+
+    Raises GraphError or CheckpointError for data of another graph or network; ConfigError for settings out of range;
+    DataError without `train` or `validation`, for other examples than those of `data`, or for a loader that shuffles;
+    LayerError when nothing can be trained after the layer; FailureError when a loss is not finite.
+    """
+    plan = Schedule(epochs, learning_rate, mix, rows, patience, seed, threads)
+    missing = [name for name in (TRAIN, VALIDATION) if name not in loaders]
+    if missing or any(map(shuffled, loaders.values())):
+        raise DataError(
+            "counterfactual training takes the loaders of train and validation, which give their examples in a fixed "
+            f"order; got {', '.join(loaders) or 'none'}; add the split, or make the DataLoader with shuffle=False"
+        )
+    data.check(model, graph)
+    origin = data.origin
+    validation = counterfactual_set(
+        model,
+        graph,
+        loaders[VALIDATION],
+        origin.intervention,
+        layer=origin.layer,
+        seed=origin.seed,
+        batch=batch,
+        threads=threads,
+    )
+    networks, histories = {BEFORE: model}, {}
+    for stage, share in ((AFTER, plan.mix), (REAL_ONLY, 0.0)):
+        networks[stage], histories[stage] = _fitted(model, data, validation, loaders, plan, share)
+    trials = {
+        stage: {
+            split: trial(
+                network,
+                graph,
+                loaders[split],
+                origin.intervention,
+                layer=origin.layer,
+                seed=origin.seed,
+                split=split,
+                batch=batch,
+                threads=threads,
+                executor=executor,
+                values="boolean",
+            )
+            for split in loaders
+            if split != TRAIN
+        }
+        for stage, network in networks.items()
+    }
+    settings = {
+        "epochs": epochs,
+        "learning_rate": float(learning_rate),
+        "mix": float(mix),
+        "rows": rows,
+        "patience": patience,
+        "seed": seed,
+        "data_seed": origin.seed,
+        "examples": len(data),
+    }
+    return CounterfactualResult(networks[AFTER], origin, trials, histories, settings)
+
+
+def _fitted(
+    model: nn.Module,
+    data: CounterfactualSet,
+    validation: CounterfactualSet,
+    loaders: Mapping[str, Iterable[Any]],
+    plan: Schedule,
+    mix: float | int,
+) -> tuple[nn.Module, tuple[Epoch, ...]]:
+    """A trained copy as it was after its best epoch, and the losses of all epochs, that of none first."""
+    network = copy.deepcopy(model)
+    layer, place = data.origin.layer, device_of(model)
+    seen, held = (Rest.of(network, layer, loaders[split], 2 * plan.rows) for split in (TRAIN, VALIDATION))
+    if seen.recorded is None and (got := len(next(iter(seen.inputs.values())))) != len(data):
+        raise DataError(
+            f"counterfactual data go with the examples that they were made from: {len(data)}, and the loader of train "
+            f"gives {got}; give the same loader"
+        )
+    flags = {name: one.requires_grad for name, one in network.named_parameters()}
+    trained = seen.parameters()
+    for name, one in network.named_parameters():
+        one.requires_grad_(name in trained)
+    optimizer = torch.optim.Adam(trained.values(), lr=plan.learning_rate)
+    column, judged = _Columns.of(data, place), _Columns.of(validation, place)
+    history = [Epoch(0, None, judged.loss(held, mix, plan.rows, plan.threads))]
+    best = {name: one.detach().clone() for name, one in trained.items()}
+    while len(history) <= plan.epochs and len(history) - 1 - _best(history) < plan.patience:
+        number = len(history)
+        order = torch.from_numpy(seeds.generator(plan.seed, "counterfactual order", number).permutation(len(data)))
+        total = 0.0
+        with fixed(network, plan.threads, grad=True):
+            for examples in order.split(plan.rows):
+                loss = column.part(seen, examples, mix)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += loss.item() * len(examples)
+        history.append(Epoch(number, total / len(data), judged.loss(held, mix, plan.rows, plan.threads)))
+        if not math.isfinite(history[-1].validation_loss):
+            raise FailureError(f"the loss of epoch {number} is not finite; lower the learning rate")
+        if _best(history) == number:
+            best = {name: one.detach().clone() for name, one in trained.items()}
+    with torch.no_grad():
+        for name, one in network.named_parameters():
+            one.requires_grad_(flags[name]).grad = None
+            if name in best:
+                one.copy_(best[name])
+    return network, tuple(history)
+
+
+def _best(history: list[Epoch]) -> int:
+    """The epoch with the lowest validation loss, the first among equals."""
+    return int(np.argmin([epoch.validation_loss for epoch in history]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """Counterfactual data as tensors."""
+
+    latents: Float[Tensor, "example unit"]
+    written: Float[Tensor, "example unit"]
+    true: Int64[Tensor, " example"]
+    alternative: Int64[Tensor, " example"]
+
+    @classmethod
+    def of(cls, data: CounterfactualSet, place: torch.device) -> _Columns:
+        real = torch.from_numpy(data.latents).to(place)
+        written = torch.from_numpy(data.booleans).to(real)
+        return cls(real, written, torch.from_numpy(data.true).to(place), torch.from_numpy(data.alternative).to(place))
+
+    def part(self, rest: Rest, examples: Int64[Tensor, " row"], mix: float | int) -> Float[Tensor, ""]:
+        """The mean loss of some examples, real and counterfactual (nats)."""
+        logits = rest.logits(
+            torch.cat([self.latents[examples], self.written[examples]]), torch.cat([examples, examples])
+        )
+        real, written = logits.split(len(examples))
+        return (1 - mix) * F.cross_entropy(real, self.true[examples]) + mix * F.cross_entropy(
+            written, self.alternative[examples]
+        )
+
+    def loss(self, rest: Rest, mix: float | int, rows: int, threads: int) -> float:
+        """The mean loss of all examples."""
+        total = 0.0
+        with fixed(rest.model, threads):
+            for examples in torch.arange(len(self.true)).split(rows):
+                total += self.part(rest, examples, mix).item() * len(examples)
+        return total / len(self.true)

@@ -1,0 +1,1 @@
+"""Layers in another basis: coordinates along principal components, or along directions learned by alignment search."""

@@ -1,0 +1,205 @@
+"""Hierarchical equality: is x1 = x2 the same as x3 = x4? A task whose two hidden booleans a network spreads over units.
+
+Geiger et al. 2023, section 4.1. The high-level model has the variables "x1 equals x2" and "x3 equals x4", and says
+whether they are equal. Inputs are four vectors; each pair is equal with probability one half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float32
+from torch import Tensor, nn
+
+from ndg import seeds
+from ndg.activations.compute import fixed
+from ndg.errors import ConfigError
+from ndg.intervals import wilson
+from ndg.rotation.das import best_places, das
+from ndg.rotation.interchange import Interchanged, Interchanges, interchanged, leading, locate
+from ndg.rotation.principal import pca
+from ndg.rotation.value import DAS, Rotation, localist, random_rotation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WIDTH, HIDDEN, DEPTH = 4, 16, 3
+LAYER = "1"
+WEIGHT_DECAY = 0.1
+"""With much, units of the first layer come to carry one pair of vectors each, and need no rotation; with little, some
+trainings mix the pairs so that no directions carry one alone."""
+UNTRAINED = "das, untrained network"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is trained, searched and counted; every part has inputs of its own."""
+
+    train_steps: int = 5000
+    train_batch: int = 1024
+    fit_pairs: int = 50_000
+    das_steps: int = 4000
+    validation_pairs: int = 2000
+    places: int = 2000
+    held_out_pairs: int = 10_000
+
+    def scaled(self, part: float) -> Effort:
+        """A part of all of it but the training batch."""
+        parts = {name: max(round(number * part), 1) for name, number in asdict(self).items() if name != "train_batch"}
+        return replace(self, **parts)
+
+
+@dataclass(frozen=True)
+class EqualityResult:
+    """IIA in each basis on held-out pairs of fresh vectors; `correct` of `examples` fresh inputs are classified right.
+
+    In every basis but those of `das` the coordinates of each variable are the best ones found on validation pairs.
+    """
+
+    seed: int
+    weight_decay: float | int
+    examples: int
+    correct: int
+    found: tuple[Interchanged, ...]
+
+    def __getitem__(self, basis: str) -> Interchanged:
+        """What was found in a basis, in the first layer that was searched."""
+        return next(one for one in self.found if one.basis == basis)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per layer and basis."""
+        low, high = wilson(self.correct, self.examples)
+        task = {"accuracy": self.correct / self.examples, "accuracy_low": float(low), "accuracy_high": float(high)}
+        return [{**self._trained, **one.row(), **(task if one.basis != UNTRAINED else {})} for one in self.found]
+
+    def frame(self) -> pd.DataFrame:
+        """`rows` as a pandas.DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types for the run log."""
+        return {**self._trained, "examples": self.examples, "correct": self.correct, "rows": self.rows()}
+
+    @property
+    def _trained(self) -> dict[str, Any]:
+        return {"seed": self.seed, "weight_decay": self.weight_decay}
+
+    def words(self) -> str:
+        """What the rotation changes, in a sentence per layer."""
+        said = []
+        for layer in dict.fromkeys(one.layer for one in self.found):
+            rate = {one.basis: one.correct / one.pairs for one in self.found if one.layer == layer}
+            said.append(
+                f"Layer {layer}: learned directions reach an IIA of {rate[DAS]:.3f}, as many units "
+                f"{rate['localist']:.3f}, principal components {rate['pca']:.3f}, a random rotation "
+                f"{rate['random']:.3f}, learned directions of an untrained network {rate[UNTRAINED]:.3f}."
+            )
+        return " ".join(said)
+
+
+def hierarchical_equality(
+    seed: int = 0,
+    layers: Sequence[str] = (LAYER,),
+    effort: Effort | None = None,
+    weight_decay: float | int = WEIGHT_DECAY,
+    threads: int = 1,
+) -> EqualityResult:
+    """A network trained on the task by `seed`, and the IIA of its layers in five bases and controls.
+
+    Half of the units of a layer stand for each variable. The layers are those of `network`: `1`, `3` and `5` are the
+    outputs of its ReLUs.
+    """
+    effort = effort or Effort()
+    untrained = network(seed)
+    model = trained(seed, effort.train_steps, effort.train_batch, weight_decay, threads)
+    fit = interchanges(seed, "fit", effort.fit_pairs)
+    validation = interchanges(seed, "validation", effort.validation_pairs)
+    held_out = interchanges(seed, "held out", effort.held_out_pairs)
+    sizes = (HIDDEN // 2, HIDDEN // 2)
+    found = []
+    for layer in layers:
+        search, judge = locate(model, layer, validation), locate(model, layer, held_out)
+        bases = [localist(layer, HIDDEN), pca(model, [fit.base], layer), random_rotation(layer, HIDDEN, seed)]
+        for basis in bases:
+            places = best_places(search, basis, sizes, seed=seed, most=effort.places, threads=threads)
+            found.append(interchanged(judge, basis, places, threads=threads))
+        for name, subject in ((DAS, model), (UNTRAINED, untrained)):
+            learned = das(subject, layer, fit, sizes, steps=effort.das_steps, seed=seed, threads=threads)
+            named = Rotation.about_zero(layer, learned.matrix, name)
+            found.append(interchanged(locate(subject, layer, held_out), named, leading(sizes), threads=threads))
+    inputs, equal = examples(seed, "examples", effort.held_out_pairs)
+    with fixed(model, threads):
+        correct = int((model(torch.from_numpy(inputs)).argmax(dim=1) == _label(equal)).sum())
+    return EqualityResult(seed, weight_decay, len(inputs), correct, tuple(found))
+
+
+def examples(
+    seed: int, purpose: str, count: int, start: int = 0
+) -> tuple[Float32[np.ndarray, "example input"], Bool[np.ndarray, "example variable"]]:
+    """Four vectors per example, uniform in (-1, 1), side by side, and which of the two pairs are equal.
+
+    Examples `start`, `start + 1`, ... of a purpose are always the same.
+    """
+    if count < 1:
+        raise ConfigError(f"hierarchical equality needs at least 1 example; got {count}")
+    index = np.arange(start, start + count, dtype=np.int64)
+    drawn = seeds.words(seed, "equality", purpose, examples=index, draws=4 * WIDTH + 2)
+    equal = drawn[:, -2:] >> np.uint64(63) == 1
+    uniform = (drawn[:, :-2] >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)
+    vectors = uniform.reshape(count, 4, WIDTH)
+    for variable in (0, 1):
+        same = equal[:, variable]
+        vectors[same, 2 * variable + 1] = vectors[same, 2 * variable]
+    return vectors.reshape(count, 4 * WIDTH), equal
+
+
+def interchanges(seed: int, purpose: str, pairs: int) -> Interchanges:
+    """Bases, a source per variable, and which variables are swapped: the first, the second or both, equally often."""
+    base, equal = examples(seed, f"{purpose} base", pairs)
+    inputs, taken = zip(*(examples(seed, f"{purpose} source {variable}", pairs) for variable in (0, 1)), strict=True)
+    index = np.arange(pairs, dtype=np.int64)
+    which = seeds.words(seed, "equality", f"{purpose} swapped", examples=index, draws=1)[:, 0] % np.uint64(3)
+    swapped = np.stack([which != 1, which != 0], axis=1)
+    after = np.where(swapped, np.stack([source[:, variable] for variable, source in enumerate(taken)], axis=1), equal)
+    sources = torch.stack([torch.from_numpy(source) for source in inputs])
+    return Interchanges(torch.from_numpy(base), sources, torch.from_numpy(swapped), _label(after), _label(equal))
+
+
+def network(seed: int) -> nn.Sequential:
+    """An untrained dense network of three hidden layers of 16 rectified units."""
+    widths = [4 * WIDTH, *[HIDDEN] * DEPTH]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeds.integer(seed, "equality", "network"))
+        hidden = [part for narrow, wide in pairwise(widths) for part in (nn.Linear(narrow, wide), nn.ReLU())]
+        return nn.Sequential(*hidden, nn.Linear(HIDDEN, 2))
+
+
+def trained(
+    seed: int, steps: int, batch: int = 1024, weight_decay: float | int = WEIGHT_DECAY, threads: int = 1
+) -> nn.Sequential:
+    """The network after `steps` steps of AdamW, each on inputs that were never seen before."""
+    model = network(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=weight_decay)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=steps)
+    with fixed(model, threads, grad=True):
+        for step in range(steps):
+            inputs, equal = examples(seed, "train", batch, start=step * batch)
+            loss = F.cross_entropy(model(torch.from_numpy(inputs)), _label(equal))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            rates.step()
+    return model
+
+
+def _label(equal: Bool[np.ndarray, "example variable"]) -> Tensor:
+    """Whether both variables are the same."""
+    return torch.from_numpy((equal[:, 0] == equal[:, 1]).astype(np.int64))

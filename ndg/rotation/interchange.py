@@ -1,0 +1,208 @@
+"""Interchange of directions of a layer: the base's forward pass with some of its coordinates taken from sources.
+
+Geiger, Wu, Potts, Icard & Goodman 2023, "Finding Alignments Between Interpretable Causal Variables and Distributed
+Neural Representations". Every variable of the high-level model has directions of the layer and a source of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from ndg.activations.compute import COMPUTE_BATCH, compute_batches, fixed, forward
+from ndg.activations.trace import Overwrite, Trace, find_layer, per_unit
+from ndg.errors import ConfigError, DataError, ShapeError
+from ndg.intervals import wilson
+from ndg.rotation.value import Rotation
+
+Units = Int64[np.ndarray, " coordinate"]
+"""The coordinates of one variable."""
+
+
+@dataclass(frozen=True, eq=False)
+class Interchanges:
+    """Pairs of a base with one source per variable, and what the high-level model says of them.
+
+    Where `swapped`, the variable is taken from its source; `labels` is what the high-level model then predicts,
+    `base_labels` what it predicts of the base alone.
+    """
+
+    base: Float[Tensor, "pair ..."]
+    sources: Float[Tensor, "source pair ..."]
+    swapped: Bool[Tensor, "pair variable"]
+    labels: Int64[Tensor, " pair"]
+    base_labels: Int64[Tensor, " pair"]
+
+    def __post_init__(self) -> None:
+        pairs, variables = self.swapped.shape
+        shapes = (tuple(self.sources.shape), (variables, *self.base.shape))
+        if shapes[0] != shapes[1] or len(self.base) != pairs or {len(self.labels), len(self.base_labels)} != {pairs}:
+            raise ShapeError(
+                f"each variable has a source of the base's shape, and each pair its labels: expected sources of shape "
+                f"{shapes[1]} and {pairs} pairs; got {shapes[0]}, {len(self.base)} bases, {len(self.labels)} labels"
+            )
+        if not pairs or not variables:
+            raise DataError(f"an interchange needs at least one pair and one variable; got {pairs} and {variables}")
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    @property
+    def variables(self) -> int:
+        return self.swapped.shape[1]
+
+    def __getitem__(self, rows: Int64[Tensor, " row"]) -> Interchanges:
+        return Interchanges(
+            self.base[rows], self.sources[:, rows], self.swapped[rows], self.labels[rows], self.base_labels[rows]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """Interchanges at a layer of a network, whose outputs for bases and sources are computed once."""
+
+    model: nn.Module
+    layer: str
+    data: Interchanges
+    base: Float[Tensor, "pair unit"]
+    sources: Float[Tensor, "variable pair unit"]
+
+    def __getitem__(self, rows: Int64[Tensor, " row"]) -> Located:
+        return replace(self, data=self.data[rows], base=self.base[rows], sources=self.sources[:, rows])
+
+    def logits(self, directions: Sequence[Float[Tensor, "unit coordinate"]]) -> Float[Tensor, "pair label"]:
+        """Logits under the interchange of each variable along its orthonormal directions."""
+        if len(directions) != self.data.variables:
+            raise ConfigError(f"there are {self.data.variables} variables; got directions for {len(directions)}")
+        changed = self.base
+        for variable, along in enumerate(directions):
+            taken = ((self.sources[variable] - self.base) @ along) @ along.T
+            changed = changed + taken * self.data.swapped[:, variable : variable + 1]
+        with Overwrite(self.model, self.layer, lambda output: changed):
+            return forward(self.model, self.data.base)
+
+    def right(self, directions: Sequence[Float[Tensor, "unit coordinate"]], batch: int) -> Bool[Tensor, " pair"]:
+        """Whether the network predicts under the interchange what the high-level model does."""
+        found = []
+        with torch.no_grad():
+            for rows in torch.arange(len(self.data)).split(batch):
+                part = self[rows]
+                found.append(part.logits(directions).argmax(dim=1) == part.data.labels)
+        return torch.cat(found)
+
+
+def locate(model: nn.Module, layer: str, data: Interchanges, *, batch: int = COMPUTE_BATCH) -> Located:
+    """The interchanges at a layer; LayerError for an unknown one, or one that is not `[example, unit]`."""
+    find_layer(model, layer)
+    base, *sources = (_outputs(model, layer, inputs, batch) for inputs in (data.base, *data.sources))
+    return Located(model, layer, data, base, torch.stack(sources))
+
+
+@dataclass(frozen=True)
+class Interchanged:
+    """How often the network agrees with the high-level model under interchange.
+
+    `moved` are the pairs where the high-level model's label differs from the base's: on the others the constant
+    predictor "base label" is right. `most_common` is the largest number of pairs with one label.
+    """
+
+    basis: str
+    layer: str
+    sizes: tuple[int, ...]
+    pairs: int
+    correct: int
+    moved: int
+    moved_correct: int
+    most_common: int
+
+    def row(self) -> dict[str, Any]:
+        """Interchange intervention accuracy (IIA) with its 95 % Wilson interval, over all pairs and over those moved,
+        beside the constant predictors; None where there is no pair."""
+        return {
+            "basis": self.basis,
+            "layer": self.layer,
+            "sizes": " + ".join(map(str, self.sizes)),
+            **_rate("iia", self.correct, self.pairs),
+            "n": self.pairs,
+            **_rate("moved_iia", self.moved_correct, self.moved),
+            "n_moved": self.moved,
+            "base_label": (self.pairs - self.moved) / self.pairs,
+            "most_common_label": self.most_common / self.pairs,
+        }
+
+
+def interchanged(
+    located: Located, rotation: Rotation, places: Sequence[Units], *, batch: int = 4096, threads: int = 1
+) -> Interchanged:
+    """The IIA of the interchange of some coordinates of a rotation for each variable.
+
+    Raises ShapeError for a rotation of another layer, ConfigError for places that overlap or do not exist.
+    """
+    with fixed(located.model, threads):
+        right = located.right(directions(located, rotation, places), batch)
+    moved = located.data.labels != located.data.base_labels
+    return Interchanged(
+        basis=rotation.how,
+        layer=rotation.layer,
+        sizes=tuple(map(len, places)),
+        pairs=len(right),
+        correct=int(right.sum()),
+        moved=int(moved.sum()),
+        moved_correct=int((right & moved).sum()),
+        most_common=int(torch.bincount(located.data.labels).max()),
+    )
+
+
+def directions(located: Located, rotation: Rotation, places: Sequence[Units]) -> list[Float[Tensor, "unit coordinate"]]:
+    """The directions of each variable as columns."""
+    units = located.base.shape[1]
+    if (rotation.layer, rotation.units) != (located.layer, units):
+        raise ShapeError(
+            f"a rotation is used where it was fitted: expected {units} units of {located.layer!r}, got "
+            f"{rotation.units} of {rotation.layer!r}"
+        )
+    used = np.concatenate(list(places))
+    if len(set(used.tolist())) < len(used) or (used < 0).any() or (used >= units).any():
+        raise ConfigError(f"variables have coordinates of their own, from 0 to {units - 1}; got {used.tolist()}")
+    matrix = torch.tensor(rotation.matrix, dtype=located.base.dtype, device=located.base.device)
+    return [matrix[:, torch.from_numpy(own)] for own in places]
+
+
+def leading(sizes: Sequence[int]) -> list[Units]:
+    """The first coordinates for the first variable, the next for the second, and so on."""
+    ends = np.cumsum([0, *sizes])
+    return [np.arange(start, stop, dtype=np.int64) for start, stop in pairwise(ends.tolist())]
+
+
+def check_sizes(sizes: Sequence[int], located: Located) -> None:
+    """Raise ConfigError unless there is a positive size for each variable and the layer has room for all."""
+    units = located.base.shape[1]
+    if len(sizes) != located.data.variables or min(sizes, default=0) < 1 or sum(sizes) > units:
+        raise ConfigError(
+            f"each of {located.data.variables} variables takes at least 1 coordinate, and all together at most the "
+            f"{units} of {located.layer!r}; got {list(sizes)}"
+        )
+
+
+def _outputs(model: nn.Module, layer: str, inputs: Tensor, batch: int) -> Float[Tensor, "pair unit"]:
+    parts = []
+    with fixed(model), Trace(model, [layer]) as trace:
+        for one in compute_batches([inputs], batch):
+            trace.clear()
+            forward(model, one.inputs)
+            parts.append(per_unit(trace[layer], layer)[: one.count].clone())
+    return torch.cat(parts)
+
+
+def _rate(name: str, count: int, n: int) -> dict[str, float | None]:
+    if not n:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    low, high = wilson(count, n)
+    return {name: count / n, f"{name}_low": float(low), f"{name}_high": float(high)}
