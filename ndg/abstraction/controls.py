@@ -4,6 +4,9 @@
 - `random`: a uniform subset of the same size, set to uniform booleans;
 - `prototype_random`: a uniform subset of the same size, set to the majority booleans of the alternative class;
 - `prototype_surest`: the same, on the neurons whose majority boolean is most probable given that class.
+
+Beside these stand graphs that know nothing of the network (of other weights, random inputs, shuffled labels), each with
+as many neurons as it names itself, and chance: one class among all.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ BINARISE = "binarise"
 RANDOM = "random"
 PROTOTYPES = ("prototype_random", "prototype_surest")
 CONTROLS = (BINARISE, RANDOM, *PROTOTYPES)
+CHANCE = "chance"
 
 Indices = Int64[np.ndarray, " example"]
 Bits = Bool[np.ndarray, "example unit"]
@@ -41,7 +45,7 @@ class Prototypes:
         counts = graph.implications
         on = counts.with_label[:, graph.nodes.slice(layer)]
         size = counts.on[graph.nodes.slice(LABEL)][:, None]
-        return cls(2 * on > size, _places(-np.maximum(on, size - on)))
+        return cls(2 * on > size, places(-np.maximum(on, size - on)))
 
 
 def alternatives(seed: int, examples: Indices, true: Indices, labels: int) -> Indices:
@@ -53,7 +57,7 @@ def alternatives(seed: int, examples: Indices, true: Indices, labels: int) -> In
 
 def subsets(seed: int, purpose: str, examples: Indices, sizes: Indices, units: int) -> Bits:
     """For each example a uniform subset of that many of the units: those with its smallest draws."""
-    return _places(seeds.words(seed, purpose, examples=examples, draws=units)) < sizes[:, None]
+    return places(seeds.words(seed, purpose, examples=examples, draws=units)) < sizes[:, None]
 
 
 def booleans(seed: int, purpose: str, examples: Indices, units: int) -> Bits:
@@ -79,9 +83,9 @@ def controls(
     }
 
 
-def _places(keys: np.ndarray) -> Int64[np.ndarray, "row unit"]:
+def places(keys: np.ndarray) -> Int64[np.ndarray, "row unit"]:
     """Rank of each entry within its row, 0 the smallest, equal ones by position."""
     order = np.argsort(keys, axis=1, kind="stable")
-    places = np.empty(keys.shape, np.int64)
-    np.put_along_axis(places, order, np.arange(keys.shape[1])[None, :], axis=1)
-    return places
+    ranks = np.empty(keys.shape, np.int64)
+    np.put_along_axis(ranks, order, np.arange(keys.shape[1])[None, :], axis=1)
+    return ranks

@@ -21,6 +21,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 
 from ndg.abstraction.cache import Cache
+from ndg.abstraction.front import Seen, key_of
 from ndg.abstraction.replay import Recorded, Replay
 from ndg.abstraction.sites import Site, check_reading, thresholds_of
 from ndg.activations.capture import Capture, Reader, with_thresholds
@@ -29,7 +30,7 @@ from ndg.activations.reading import asked
 from ndg.activations.trace import Overwrite, Trace, find_modules
 from ndg.errors import DataError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
-from ndg.nodes import LABEL, NodeSpace
+from ndg.nodes import LABEL, UNIT, NodeSpace
 
 Change = Callable[[Tensor], Tensor]
 Bits = Bool[np.ndarray, "example unit"]
@@ -41,8 +42,8 @@ CLOSE = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What the untouched network does with one compute batch. Tensors have all its rows, arrays those of its `count`
-    examples.
+    """What the untouched network does with one compute batch: logits and booleans of its `count` examples, outputs of
+    all its rows.
 
     `outputs` are those of the intervened layers, `bits` the booleans of every layer of the graph, `masks` which tokens
     are no padding, `order` the order in which the layers end.
@@ -60,7 +61,7 @@ class Known:
     @property
     def predicted(self) -> Indices:
         """The class that the network predicts."""
-        return argmax(self.logits[: self.batch.count])
+        return argmax(self.logits)
 
     @property
     def numbers(self) -> Indices:
@@ -77,6 +78,15 @@ class Known:
 
 
 @dataclass(frozen=True, eq=False)
+class Structure:
+    """The modules of a network, those of the changed layers, and what can be replayed."""
+
+    modules: tuple[nn.Module, ...]
+    layers: dict[str, nn.Module]
+    replay: Replay
+
+
+@dataclass(frozen=True, eq=False)
 class Passes:
     """How passes are run: the network, the layers that are changed, and the graph's layers, which are read.
 
@@ -89,7 +99,7 @@ class Passes:
     changed: tuple[str, ...]
     threads: int = 1
     cache: Cache | None = None
-    _tried: dict[str, bool] = field(default_factory=dict)
+    _tried: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -121,6 +131,9 @@ class Passes:
         if self.cache is not None and key in self.cache:
             kept = self.cache[key]
             return Known(batch=batch, **kept)
+        front = None if self.cache is None else key_of(self.changed, tuple(self.thresholds), batch)
+        if self.cache is not None and front in self.cache:
+            return self._from(batch, self.cache[front])
         found = self._observe(batch)
         if self.cache is not None:
             kept = {name: value for name, value in vars(found).items() if name != "batch"}
@@ -159,7 +172,11 @@ class Passes:
     ) -> tuple[Tensor, dict[str, Bits]]:
         inputs, size = known.batch.inputs, known.batch.rows
         if rows is not None:
-            inputs = {key: column[rows] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[rows]
+            inputs = (
+                {key: column.index_select(0, rows) for key, column in inputs.items()}
+                if isinstance(inputs, dict)
+                else inputs.index_select(0, rows)
+            )
         first = min((known.order[layer] for layer in changes), default=len(known.order))
         behind = [layer for layer in read if known.order[layer] >= first]
         bits = {
@@ -170,18 +187,26 @@ class Passes:
 
         def booleans(path: str, module: nn.Module, output: Tensor) -> None:
             mask = known.masks[path]
-            mask = mask[rows] if mask is not None and rows is not None else mask
+            mask = mask.index_select(0, rows) if mask is not None and rows is not None else mask
             bits[path] = known.sites[path].bits(output, mask)[:count]
 
-        replay = Replay(self.model, self.changed, recorded)
-        with fixed(self.model, self.threads), ExitStack() as stack:
+        structure = self._structure
+        with fixed(self.model, self.threads, modules=structure.modules), ExitStack() as stack:
             for layer, change in changes.items():
-                stack.enter_context(Overwrite(self.model, layer, change))
+                stack.enter_context(Overwrite(self.model, layer, change, structure.layers.get(layer)))
             if behind:
                 stack.enter_context(Trace(self.model, behind, booleans))
-            stack.enter_context(replay.replaying(rows, size))
+            stack.enter_context(structure.replay.of(recorded).replaying(rows, size))
             logits = forward(self.model, inputs)
         return logits if rows is None else logits[:count], bits
+
+    @property
+    def _structure(self) -> Structure:
+        """What a pass needs to know of the network, found once."""
+        if "structure" not in self._tried:
+            layers = find_modules(self.model, self.changed)
+            self._tried["structure"] = Structure(tuple(self.model.modules()), layers, Replay(self.model, self.changed))
+        return self._tried["structure"]
 
     def _observe(self, batch: Batch) -> Known:
         layers = tuple(self.thresholds)
@@ -200,9 +225,7 @@ class Passes:
         def see(path: str, module: nn.Module, output: Tensor) -> None:
             kind, name, _, mask = reader.how(path, output)
             site = Site(path, kind, name, self.thresholds[path])
-            units = output.shape[-1 if kind == "tokens" else 1]
-            if units != site.units:
-                raise _other(f"{site.units} units of {path!r}", f"{units}")
+            self._check_shapes({path: output.shape[-1 if kind == "tokens" else 1]}, self.nodes.labels)
             check_finite(output[: batch.count].flatten(1), path, batch.start)
             sites[path], masks[path], order[path] = site, mask, len(order)
             bits[path] = site.bits(output, mask)[: batch.count]
@@ -215,10 +238,30 @@ class Passes:
             self._tried["before"] = True
         with replay.recording():
             logits, _ = reader.run(layers, see)
-        if logits is None or logits.shape[1] != self.nodes.labels:
-            raise _other(f"{self.nodes.labels} labels", "none" if logits is None else str(logits.shape[1]))
+        self._check_shapes({}, None if logits is None else logits.shape[1])
+        assert logits is not None
         check_finite(logits, "logits", batch.start)
         return Known(batch, sites, logits, outputs, bits, masks, replay.recorded, order)
+
+    def _from(self, batch: Batch, seen: Seen) -> Known:
+        """The same of a pass that an extraction ran, whose layers all give one value per unit."""
+        labels, found = seen.logits.shape[1], {path: output.shape[1] for path, output in seen.outputs.items()}
+        self._check_shapes(found, labels)
+        sites = {path: Site(path, "units", UNIT, self.thresholds[path]) for path in seen.outputs}
+        bits = {path: sites[path].bits(output)[: batch.count] for path, output in seen.outputs.items()}
+        outputs = {path: seen.outputs[path] for path in self.changed}
+        order = {path: place for place, path in enumerate(seen.outputs)}
+        return Known(
+            batch, sites, seen.logits[: batch.count], outputs, bits, dict.fromkeys(sites), seen.recorded, order
+        )
+
+    def _check_shapes(self, units: Mapping[str, int], labels: int | None) -> None:
+        """Raise ShapeError when the graph is of a network with other units or labels."""
+        for path, many in units.items():
+            if many != len(self.thresholds[path]):
+                raise _other(f"{len(self.thresholds[path])} units of {path!r}", f"{many}")
+        if labels != self.nodes.labels:
+            raise _other(f"{self.nodes.labels} labels", "none" if labels is None else str(labels))
 
     def _check_before(self, batch: Batch) -> None:
         """Raise LayerError for a changed layer that begins after a module has given the logits."""

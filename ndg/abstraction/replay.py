@@ -41,6 +41,12 @@ class Replay:
         self._beside = _beside(model, self._layers)
         self.recorded: Recorded = recorded or {}
 
+    def of(self, recorded: Recorded) -> Replay:
+        """A replay of the same network and layers that gives what was recorded."""
+        other = copy.copy(self)
+        other.recorded = recorded
+        return other
+
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Remember what the modules give in this pass until the first of the layers begins."""

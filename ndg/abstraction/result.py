@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ndg.abstraction.controls import BINARISE, GRAPH, PROTOTYPES
+from ndg.abstraction.bootstrap import paired
+from ndg.abstraction.controls import BINARISE, CHANCE, GRAPH, PROTOTYPES
+from ndg.abstraction.curve import Curve
 from ndg.abstraction.tally import Tally
+from ndg.abstraction.verdict import better, verdict
 from ndg.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -16,11 +19,17 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
+ON_VALIDATION = "the better prototype on validation"
+ON_THE_SAME = "the better prototype on the same split"
+
+
 @dataclass(frozen=True)
 class Selectivity:
-    """Aligned rate of the graph's choice minus that of a control of the same size, with its paired 95 % interval.
+    """Aligned rate of the graph's choice minus that of a control of the same size.
 
-    `picked` says how the control was picked; picked as the better one on the same split, it favours the control.
+    `low` and `high` are its 95 % paired bootstrap interval over examples, `draws` the values under every draw of
+    alternatives and controls, this one first. `picked` says how the control was picked; picked as the better one on the
+    same split, it favours the control.
     """
 
     value: float
@@ -28,6 +37,15 @@ class Selectivity:
     high: float
     control: str
     picked: str
+    draws: tuple[float, ...]
+
+    @property
+    def draws_low(self) -> float:
+        return min(self.draws)
+
+    @property
+    def draws_high(self) -> float:
+        return max(self.draws)
 
 
 @dataclass(frozen=True)
@@ -35,7 +53,9 @@ class TrialResult:
     """Tallies of one intervention and its controls; those of the graph's choice also by true class and by alternative.
 
     `units` is the size of the layer, `no_ancestors` the classes that nothing implies, for which Q is G.2, `graph` the
-    graph's digest; `reason` says why the executor was taken.
+    graph's digest; `reason` says why the executor was taken. `values` were written for booleans, for a reason and
+    fitted to so many examples. `drawn` are the tallies of the graph's choice and of the prototypes under further draws.
+    `on_validation` is the prototype that was the better one there.
     """
 
     intervention: str
@@ -50,6 +70,13 @@ class TrialResult:
     graph: str
     executor: str
     reason: str
+    beta: float | int = 1.0
+    values: str = "boolean"
+    values_reason: str = ""
+    values_examples: int = 0
+    drawn: tuple[dict[str, Tally], ...] = ()
+    curve: Curve | None = None
+    on_validation: str | None = None
 
     @property
     def tally(self) -> Tally:
@@ -61,40 +88,64 @@ class TrialResult:
         """The intervention's name as a key of the run log: `q`, `g1`, `g2`."""
         return self.intervention.lower().replace(".", "")
 
-    def selectivity(self, against: str | None = None) -> Selectivity | None:
-        """How much better the graph's choice aligns than a control: the one given, or the better prototype.
+    @property
+    def chance(self) -> float:
+        """The rate of a class drawn among all."""
+        return 1 / len(self.by_class)
 
-        None without originally correct examples. Raises ConfigError for an unknown control.
+    @property
+    def prototype(self) -> str:
+        """The prototype control of the larger aligned rate, the first of equals."""
+        return max(PROTOTYPES, key=lambda name: self.controls[name].aligned)
+
+    def picked(self, validation: TrialResult) -> TrialResult:
+        """The same result, compared with the prototype that was the better one on the validation split.
+
+        Raises ConfigError for a result of another graph, layer or intervention.
+        """
+        mine, other = ((one.intervention, one.layer, one.graph) for one in (self, validation))
+        if mine != other:
+            raise ConfigError(
+                f"a control is picked on the same trial's validation split; expected {mine}, got {other}; give the "
+                "result of the same intervention with the same graph"
+            )
+        return replace(self, on_validation=validation.prototype)
+
+    def selectivity(self, against: str | None = None) -> Selectivity | None:
+        """How much better the graph's choice aligns than a control: the one given, that picked on validation, or the
+        better prototype.
+
+        None without originally correct examples. Raises ConfigError for an unknown control. Further draws are known of
+        the prototypes alone.
         """
         if against is not None and against not in self.controls:
             raise ConfigError(f"no control {against!r}; {nearest(against, self.controls)}")
-        control = against or max(PROTOTYPES, key=lambda name: self.controls[name].aligned)
-        advantage = self.controls[control].advantage
-        picked = "as given" if against else "the better prototype on the same split"
-        return Selectivity(*advantage, control, picked) if advantage else None
+        control = against or self.on_validation or self.prototype
+        tally = self.controls[control]
+        found = paired(
+            tally.graph_only, tally.control_only, tally.correct, self.seed, self.intervention, self.split, control
+        )
+        if found is None:
+            return None
+        how = "as given" if against else ON_VALIDATION if self.on_validation else ON_THE_SAME
+        further = [tallies[control] for tallies in self.drawn if control in tallies]
+        draws = [(one.graph_only - one.control_only) / one.correct for one in (tally, *further) if one.correct]
+        return Selectivity(*found, control, how, tuple(draws))
 
     def words(self) -> str:
         """A sentence when the graph's choice is not better than the class prototype of the same size, else nothing.
 
-        Not better: the 95 % interval of the paired difference to the better prototype is not above zero.
+        Not better: the 95 % interval of the paired difference to the prototype is not above zero.
         """
-        where = self.intervention + (f" on {self.split}" if self.split else "")
-        found = self.selectivity()
-        if found is None:
-            return f"{where}: the network predicts no example correctly, so nothing was on trial."
-        if not self.tally.neurons_set:
-            return f"{where}: the graph names no neuron of {self.layer}, so nothing but binarising was on trial."
-        if found.low > 0:
+        figures = self._headline() | {"layer": self.layer}
+        if better(figures):
             return ""
-        mine, other = self.tally.rate("aligned"), self.controls[found.control].rate("aligned")
-        return (
-            f"{where}: the graph's choice of neurons is not better than the class prototype of the same size: aligned "
-            f"{mine:.3f} against {other:.3f} ({found.control}), difference {found.value:+.3f} "
-            f"[{found.low:+.3f}, {found.high:+.3f}]."
-        )
+        told = verdict(figures)
+        where = self.intervention + (f" on {self.split}" if self.split else "")
+        return f"{where}: {told[0].lower()}{told[1:]}"
 
     def rows(self, by: str = "control") -> list[Row]:
-        """One row per control, or per `true` or `alternative` class for the graph's choice.
+        """One row per control and one of chance, or per `true` or `alternative` class for the graph's choice.
 
         Rates and their 95 % Wilson intervals are over the `n` originally correct examples; `kept_aligned` is over those
         that are also correct after binarising alone; numbers of neurons are means per example. None where n is zero.
@@ -107,7 +158,10 @@ class TrialResult:
         if by not in groups:
             raise ConfigError(f"rows are by {', '.join(groups)}; got {by!r}; {nearest(by, groups)}")
         head = {"intervention": self.intervention, "split": self.split}
-        return [head | {by: name} | _row(tally) for name, tally in groups[by].items()]
+        rows = [head | {by: name} | _row(tally) for name, tally in groups[by].items()]
+        if by == "control":
+            rows.append(dict.fromkeys(rows[0]) | head | {by: CHANCE, "aligned": self.chance})
+        return rows
 
     def frame(self, by: str = "control") -> pd.DataFrame:
         """`rows` as a pandas.DataFrame."""
@@ -117,19 +171,15 @@ class TrialResult:
 
     def to_dict(self, against: str | None = None) -> dict[str, Any]:
         """Plain JSON types for the run log: figures of the graph's choice, then of each control; `counts` are exact."""
-        found = self.selectivity(against)
         return {
-            **_figures(self.tally),
+            **self._headline(against),
+            "chance": self.chance,
             "kept": self.tally.kept,
             "kept_aligned": self.tally.kept_rate,
             "no_ancestors": list(self.no_ancestors),
-            "selectivity": found.value if found else None,
-            "selectivity_low": found.low if found else None,
-            "selectivity_high": found.high if found else None,
-            "selectivity_control": found.control if found else None,
-            "selectivity_picked": found.picked if found else None,
-            "controls": {name: _figures(tally) for name, tally in self.controls.items() if name != GRAPH},
             "counts": {name: tally.to_dict() for name, tally in self.controls.items()},
+            "draws": [{name: tally.to_dict() for name, tally in drawn.items()} for drawn in self.drawn],
+            "curve": self.curve.to_dict() if self.curve else None,
             "by_class": _columns(self.by_class),
             "by_alternative": _columns(self.by_alternative),
             "words": self.words(),
@@ -138,9 +188,27 @@ class TrialResult:
             "units": self.units,
             "split": self.split,
             "seed": self.seed,
+            "beta": float(self.beta),
+            "values": self.values,
+            "values_reason": self.values_reason,
+            "values_examples": self.values_examples,
             "graph": self.graph,
             "executor": self.executor,
             "executor_reason": self.reason,
+        }
+
+    def _headline(self, against: str | None = None) -> dict[str, Any]:
+        """The figures that a verdict is drawn from."""
+        found = self.selectivity(against)
+        return {
+            **_figures(self.tally),
+            "selectivity": found.value if found else None,
+            "selectivity_low": found.low if found else None,
+            "selectivity_high": found.high if found else None,
+            "selectivity_control": found.control if found else None,
+            "selectivity_picked": found.picked if found else None,
+            "selectivity_draws": list(found.draws) if found else [],
+            "controls": {name: _figures(tally) for name, tally in self.controls.items() if name != GRAPH},
         }
 
     def _repr_html_(self) -> str:
@@ -148,9 +216,13 @@ class TrialResult:
         body = "".join(
             "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(row, self.units)) + "</tr>"
             for row in self.rows()
+            if row["n"] is not None
         )
         split = f" on {self.split}" if self.split else ""
-        caption = f"{self.intervention}{split}, layer {self.layer}: rates over the originally correct examples"
+        caption = (
+            f"{self.intervention}{split}, layer {self.layer}: rates over the originally correct examples; chance is "
+            f"{self.chance:.3f}"
+        )
         head = "".join(f"<th>{title}</th>" for title in heads)
         table = f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
         return f"<table>{table}</table><p>{escape(self.words())}</p>"

@@ -2,125 +2,244 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
-from torch import Tensor, nn
+from jaxtyping import Bool, Int64
+from torch import Tensor
 
-from ndg.abstraction.controls import GRAPH, Prototypes, alternatives, controls
+from ndg.abstraction.bootstrap import GROUPS, groups_of
+from ndg.abstraction.controls import GRAPH, PROTOTYPES, Bits, Indices, Prototypes, alternatives, controls
+from ndg.abstraction.counts import Counts
 from ndg.abstraction.definitions import Choices
-from ndg.abstraction.intervention import Intervention
-from ndg.abstraction.replay import Replay
+from ndg.abstraction.orders import Orders
+from ndg.abstraction.passes import Known, Passes, argmax, true_classes
 from ndg.abstraction.tally import Outcome, Tallies, Tally
-from ndg.activations.binarize import as_tensor, binarize
-from ndg.activations.compute import Batch, Inputs, check_finite, fixed, forward, true_labels
-from ndg.activations.trace import Trace, per_unit
-from ndg.errors import DataError, ShapeError
+from ndg.abstraction.writing import Writing
+from ndg.activations.compute import Batch
 
-Indices = Int64[np.ndarray, " example"]
-Bits = Bool[np.ndarray, "example unit"]
+DRAW = "draw"
+
+Asked = Bool[np.ndarray, "setting example unit"]
+Classes = Int64[np.ndarray, "setting example"]
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """All that a worker needs to know to try one batch."""
+    """All that a worker needs to know to try one batch.
 
-    model: nn.Module
+    `choices` are those of each intervention, of the graph and of every control graph. There are `draws` draws of
+    alternatives and controls, by seed, seed + 1 and so on. With `orders` the curves are counted.
+    """
+
+    passes: Passes
     layer: str
-    labels: int
-    thresholds: Float64[np.ndarray, " unit"]
-    choices: dict[str, Choices]
+    choices: dict[str, dict[str, Choices]]
     prototypes: Prototypes
+    writing: Writing
     seed: int
-    threads: int
+    draws: int = 1
+    orders: Orders | None = None
+
+    @property
+    def labels(self) -> int:
+        return self.passes.nodes.labels
 
 
-def run(study: Study, batch: Batch) -> Tallies:
-    """The tallies of one compute batch, of every intervention and control, keyed by both and, of the graph's own
-    choice, by role and class as well."""
-    replay = Replay(study.model, [study.layer])
-    with fixed(study.model, study.threads):
-        with replay.recording():
-            original, bits = _observe(study, batch)
-        true = _true(study, batch)
-        examples = np.arange(batch.start, batch.start + batch.count, dtype=np.int64)
-        other = alternatives(study.seed, examples, true, study.labels)
-        everyone = np.ones(batch.count, np.bool_)
-        nobody = ~everyone
-        seen: dict[bytes, Indices] = {}
-        correct = original == true
-        kept = _predict(study, batch, bits, replay, seen) == true
-        tallies: dict[tuple[str | int, ...], Tally] = {}
-        for name, choice in study.choices.items():
-            mask, values, contradictory = choice.of(true, other)
-            sets = {GRAPH: (mask, values)}
-            sets |= controls(study.prototypes, study.seed, examples, other, mask.sum(axis=1))
-            graph_aligned = nobody
-            for control, (chosen, booleans) in sets.items():
-                own = control == GRAPH
-                after = _predict(study, batch, np.where(chosen, booleans, bits), replay, seen)
-                if own:
-                    graph_aligned = after == other
-                outcome = Outcome(
-                    correct=correct,
-                    aligned=after == other,
-                    unchanged=after == true,
-                    contradictory=contradictory if own else nobody,
-                    no_ancestors=choice.no_ancestors[other] if own else nobody,
-                    neurons_set=chosen.sum(axis=1),
-                    neurons_changed=(chosen & (booleans != bits)).sum(axis=1),
-                    kept=kept,
-                    graph_aligned=graph_aligned,
-                )
-                tallies[name, control] = outcome.tally(everyone)
-                if own:
-                    for role, classes in (("true", true), ("alternative", other)):
-                        parts = {label: outcome.tally(classes == label) for label in np.unique(classes).tolist()}
-                        tallies |= {(name, control, role, label): tally for label, tally in parts.items()}
-    return Tallies(tallies)
+@dataclass(frozen=True)
+class Tried:
+    """Tallies by (intervention, control), of the graph's own choice by role and class as well, and of the further draws
+    by (intervention, "draw", number, control); curves by intervention and order, see `Curve`."""
+
+    tallies: Tallies
+    curves: Counts
+
+    def __add__(self, other: Tried) -> Tried:
+        return Tried(self.tallies + other.tallies, self.curves + other.curves)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"tallies": self.tallies.to_dict(), "curves": self.curves.to_dict()}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Tried:
+        """Inverse of `to_dict`."""
+        return cls(Tallies.from_dict(document["tallies"]), Counts.from_dict(document["curves"]))
 
 
-def _observe(study: Study, batch: Batch) -> tuple[Indices, Bits]:
-    """What the unmodified network predicts, and the booleans of the layer."""
-    with Trace(study.model, [study.layer]) as trace:
-        logits = forward(study.model, batch.inputs)[: batch.count]
-        values = per_unit(trace[study.layer], study.layer)[: batch.count]
-    units = len(study.thresholds)
-    if (logits.shape[1], values.shape[1]) != (study.labels, units):
-        raise ShapeError(
-            f"the graph is of another network: it has {study.labels} labels and {units} units of {study.layer!r}, the "
-            f"network {logits.shape[1]} and {values.shape[1]}; use the graph that was mined from this network"
+@dataclass(frozen=True, eq=False)
+class _Setting:
+    """Which units are set, to what, and what is to be remarked of each example."""
+
+    chosen: Bits
+    values: Bits
+    contradictory: Bool[np.ndarray, " example"]
+    no_ancestors: Bool[np.ndarray, " example"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """The untouched batch: its classes, which examples count, and the alternatives of a draw."""
+
+    known: Known
+    bits: Bits
+    true: Indices
+    correct: Bool[np.ndarray, " example"]
+
+    @property
+    def rows(self) -> Int64[np.ndarray, " row"]:
+        return np.flatnonzero(self.correct)
+
+
+def run(study: Study, batch: Batch) -> Tried:
+    """What one compute batch adds to the counts of every intervention, control and draw."""
+    known = study.passes.known(batch)
+    true = true_classes(batch, study.labels)
+    seen = _Seen(known, known.bits[study.layer], true, known.predicted == true)
+    others = [alternatives(study.seed + draw, known.numbers, true, study.labels) for draw in range(study.draws)]
+    settings = {
+        (name, draw, control): setting
+        for name in study.choices
+        for draw, other in enumerate(others)
+        for control, setting in _settings(study, name, draw, seen, other).items()
+    }
+    asked = np.stack([seen.bits, *(np.where(one.chosen, one.values, seen.bits) for one in settings.values())])
+    binarised, *after = predict(study, known, asked, seen.rows)
+    tallies: dict[tuple[str | int, ...], Tally] = {}
+    everyone = np.ones(batch.count, np.bool_)
+    aligned_by_graph = ~everyone
+    for (name, draw, control), setting, predicted in zip(settings, settings.values(), after, strict=True):
+        other = others[draw]
+        aligned_by_graph = predicted == other if control == GRAPH else aligned_by_graph
+        outcome = _outcome(seen, setting, predicted, other, binarised, aligned_by_graph)
+        tallies[(name, DRAW, draw, control) if draw else (name, control)] = outcome.tally(
+            np.ones(batch.count, np.bool_)
         )
-    check_finite(values, study.layer, batch.start)
-    check_finite(logits, "logits", batch.start)
-    bits = binarize(values, as_tensor(study.thresholds, values.device))
-    return _argmax(logits), bits.cpu().numpy()
+        if control == GRAPH and not draw:
+            for role, classes in (("true", true), ("alternative", other)):
+                parts = {label: outcome.tally(classes == label) for label in np.unique(classes).tolist()}
+                tallies |= {(name, control, role, label): tally for label, tally in parts.items()}
+    return Tried(Tallies(tallies), Counts(_curves(study, seen, others[0]) if study.orders else {}))
 
 
-def _predict(study: Study, batch: Batch, booleans: Bits, replay: Replay, seen: dict[bytes, Indices]) -> Indices:
-    """What the network predicts when the layer has these booleans; equal booleans run once."""
-    key = booleans.tobytes()
-    if key not in seen:
-        rows = torch.from_numpy(booleans).to(torch.get_default_dtype())
-        padding = _rows(batch.inputs) - batch.count
-        values = torch.cat([rows, rows[-1:].expand(padding, -1)])
-        whole = Intervention(study.layer, torch.ones_like(values, dtype=torch.bool), values)
-        with replay.replaying():
-            seen[key] = _argmax(whole.logits(study.model, batch.inputs)[: batch.count])
-    return seen[key]
+def _settings(study: Study, name: str, draw: int, seen: _Seen, other: Indices) -> dict[str, _Setting]:
+    """The graph's own choice first; of the first draw every control, of the others the prototypes."""
+    named = {graph: _named(choice, seen.true, other) for graph, choice in study.choices[name].items()}
+    nobody = np.zeros(len(other), np.bool_)
+    sizes = named[GRAPH].chosen.sum(axis=1)
+    same_size = {
+        control: _Setting(chosen, values, nobody, nobody)
+        for control, (chosen, values) in controls(
+            study.prototypes, study.seed + draw, seen.known.numbers, other, sizes
+        ).items()
+    }
+    if draw:
+        return {GRAPH: named[GRAPH]} | {control: same_size[control] for control in PROTOTYPES}
+    return {GRAPH: named.pop(GRAPH)} | same_size | named
 
 
-def _argmax(logits: Tensor) -> Indices:
-    return logits.argmax(dim=1).cpu().numpy()
+def _named(choice: Choices, true: Indices, other: Indices) -> _Setting:
+    return _Setting(*choice.of(true, other), choice.no_ancestors[other])
 
 
-def _rows(inputs: Inputs) -> int:
-    return len(next(iter(inputs.values())) if isinstance(inputs, dict) else inputs)
+def _outcome(
+    seen: _Seen,
+    setting: _Setting,
+    predicted: Indices,
+    other: Indices,
+    binarised: Indices,
+    aligned_by_graph: Bool[np.ndarray, " example"],
+) -> Outcome:
+    return Outcome(
+        correct=seen.correct,
+        aligned=predicted == other,
+        unchanged=predicted == seen.true,
+        contradictory=setting.contradictory,
+        no_ancestors=setting.no_ancestors,
+        neurons_set=setting.chosen.sum(axis=1),
+        neurons_changed=(setting.chosen & (setting.values != seen.bits)).sum(axis=1),
+        kept=binarised == seen.true,
+        graph_aligned=aligned_by_graph,
+    )
 
 
-def _true(study: Study, batch: Batch) -> Indices:
-    if batch.labels is None:
-        raise DataError("a trial needs the true labels; the loader gives inputs alone; give (inputs, labels)")
-    return true_labels(batch.labels, batch.count, study.labels).numpy().astype(np.int64)
+def _curves(study: Study, seen: _Seen, other: Indices) -> dict[str, np.ndarray]:
+    """By intervention and order, of each group of examples and number of neurons: neurons set, neurons changed and
+    examples aligned; and the originally correct examples of each group."""
+    assert study.orders is not None
+    numbers, rows = seen.known.numbers, seen.rows
+    groups = groups_of(study.seed, numbers)[rows]
+    sizes = np.array(study.orders.sizes)[:, None, None]
+    found: dict[str, np.ndarray] = {}
+    for name, choices in study.choices.items():
+        orders = study.orders.settings(choices[GRAPH], study.prototypes, study.seed, numbers, seen.true, other)
+        chosen = np.stack([place < sizes for place, _ in orders.values()])  # order, size, example, unit
+        values = np.stack([values for _, values in orders.values()])[:, None]
+        changed = chosen & (values != seen.bits)
+        asked = seen.bits ^ changed
+        predicted = predict(study, seen.known, asked.reshape(-1, *asked.shape[2:]), rows).reshape(asked.shape[:3])
+        figures = np.stack([chosen.sum(axis=3), changed.sum(axis=3), predicted == other], axis=3)[:, :, rows]
+        for order, of_order in zip(orders, figures.astype(np.int64), strict=True):
+            counted = np.zeros((GROUPS, len(study.orders.sizes), 3), np.int64)
+            np.add.at(counted, groups, of_order.transpose(1, 0, 2))
+            found[curve_key(name, order)] = counted
+        found[curve_key(name)] = np.bincount(groups, minlength=GROUPS)
+    return found
+
+
+def curve_key(intervention: str, order: str | None = None) -> str:
+    """The name under which a curve is counted; without an order that of the examples."""
+    return json.dumps([intervention] if order is None else [intervention, order])
+
+
+def predict(study: Study, known: Known, asked: Asked, rows: Int64[np.ndarray, " row"]) -> Classes:
+    """What the network predicts in each of `rows` when the layer has these booleans; -1 in other rows.
+
+    Equal booleans of an example run once. An example keeps its row in every pass, so that its floats do not depend on
+    what else is asked.
+    """
+    found = np.full(asked.shape[:2], -1, np.int64)
+    if not len(rows):
+        return found
+    units = asked.shape[2]
+    wanted = asked[:, rows].reshape(-1, units)
+    first, which = _distinct(wanted, np.tile(rows, len(asked)))
+    row = rows[first % len(rows)]
+    turn = np.arange(len(first)) - np.searchsorted(row, row)
+    numbers = known.numbers
+    classes = np.empty(len(first), np.int64)
+    for one in range(int(turn.max()) + 1):
+        now = turn == one
+        booleans = known.bits[study.layer].copy()
+        booleans[row[now]] = wanted[first[now]]
+        classes[now] = _classes(study, known, booleans, numbers)[row[now]]
+    found[:, rows] = classes[which].reshape(len(asked), len(rows))
+    return found
+
+
+def _distinct(
+    wanted: Bool[np.ndarray, "asked unit"], rows: Int64[np.ndarray, " asked"]
+) -> tuple[Int64[np.ndarray, " distinct"], Int64[np.ndarray, " asked"]]:
+    """Where each distinct pair of row and booleans first stands, by row, and which of them each is."""
+    keys = np.concatenate([rows.astype(">u4").view(np.uint8).reshape(-1, 4), np.packbits(wanted, axis=1)], axis=1)
+    text = np.ascontiguousarray(keys).view(np.dtype((np.void, keys.shape[1]))).reshape(-1)
+    _, first, which = np.unique(text, return_index=True, return_inverse=True)
+    return first, which.reshape(-1)
+
+
+def _classes(study: Study, known: Known, booleans: Bits, numbers: Indices) -> Indices:
+    """What the network predicts when the whole layer has these booleans."""
+    logits, _ = study.passes.run(known, {study.layer: partial(_written, study, known, booleans, numbers)})
+    return argmax(logits[: known.batch.count])
+
+
+def _written(study: Study, known: Known, booleans: Bits, numbers: Indices, output: Tensor) -> Tensor:
+    """The output of the layer in which every unit has what is written for its boolean."""
+    site = known.sites[study.layer]
+    values = study.writing.values(site, booleans, numbers, output)
+    everywhere = torch.ones(len(output), site.units, dtype=torch.bool)
+    return site.write(output, everywhere, values, known.masks[study.layer])

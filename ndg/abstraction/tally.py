@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -136,3 +137,17 @@ class Tallies:
     def __getitem__(self, name: Any) -> Tally:
         """The tally of that name; an empty one where nothing was counted."""
         return self.by_name.get(name, Tally())
+
+    def to_dict(self) -> dict[str, list[int]]:
+        """The counts by name, in the order of `FIELDS`; names are written as JSON."""
+        return {json.dumps(name): [getattr(tally, field) for field in FIELDS] for name, tally in self.by_name.items()}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, list[int]]) -> Tallies:
+        """Inverse of `to_dict`."""
+        return cls({_name(text): Tally(*counts) for text, counts in document.items()})
+
+
+def _name(text: str) -> Any:
+    name = json.loads(text)
+    return tuple(name) if isinstance(name, list) else name

@@ -1,37 +1,38 @@
 """The trial of a graph: intervene on every example, run the rest of the network, count what it predicts.
 
-Of each example with true class t an alternative t' is drawn. The layer is replaced by its booleans with those of
-D(t, t') set (see `definitions`), and the prediction under that is aligned (t'), unchanged (t) or changed to another
-class. An alignment rate means little without the `controls`, which set as many neurons and are counted on the same
-examples with the same alternatives.
+Of each example with true class t an alternative t' is drawn. The layer is replaced by what is written for its booleans,
+those of D(t, t') set (see `definitions`), and the prediction under that is aligned (t'), unchanged (t) or changed to
+another class. An alignment rate means little without the `controls`, which set as many neurons and are counted on the
+same examples with the same alternatives.
 """
 
 from __future__ import annotations
 
-import copy
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
+from jaxtyping import Int
 from torch import nn
 
-from ndg import executors
-from ndg.abstraction.controls import CONTROLS, GRAPH, Prototypes
+from ndg.abstraction import writing
+from ndg.abstraction.backward import walked_backwards
+from ndg.abstraction.cache import Cache
+from ndg.abstraction.controls import CHANCE, CONTROLS, GRAPH, PROTOTYPES, Prototypes
+from ndg.abstraction.counts import Counts
+from ndg.abstraction.curve import EXAMPLES, Curve
 from ndg.abstraction.definitions import choices, definition
+from ndg.abstraction.orders import Orders
+from ndg.abstraction.passes import Passes
 from ndg.abstraction.result import TrialResult
-from ndg.abstraction.study import Study, run
-from ndg.abstraction.tally import Tallies
-from ndg.activations.compute import COMPUTE_BATCH, Batch, compute_batches, device_of
-from ndg.activations.trace import find_layer
-from ndg.errors import DataError, GraphError, ShapeError
-from ndg.executors import AUTO, TIMEOUT, Cost, Executor
+from ndg.abstraction.running import placed, run_batches
+from ndg.abstraction.study import DRAW, Study, Tried, curve_key, run
+from ndg.abstraction.writing import Writing
+from ndg.activations.compute import COMPUTE_BATCH
+from ndg.errors import ConfigError, DataError, GraphError, ShapeError
+from ndg.executors import AUTO, TIMEOUT, Executor, Journal
 from ndg.graph.ndg import NDG
-
-TASK_GPUS = 0.25
-"""Part of a GPU that one Ray task takes when a trial runs on a GPU."""
 
 
 def trial(model: nn.Module, graph: NDG, loader: Iterable[Any], intervention: str = "Q", **settings: Any) -> TrialResult:
@@ -53,59 +54,80 @@ def trials(
     threads: int = 1,
     device: str | None = None,
     ray_address: str | None = None,
-    timeout: float = TIMEOUT,
+    timeout: float | int = TIMEOUT,
+    values: str | Writing = writing.AUTO,
+    fit: Iterable[Any] | None = None,
+    beta: float | int = 1.0,
+    draws: int = 1,
+    graphs: Mapping[str, NDG] | None = None,
+    orders: Mapping[str, Int[np.ndarray, "..."]] | None = None,
+    curve: bool = False,
+    cache: Cache | None = None,
+    journal: Journal | None = None,
 ) -> dict[str, TrialResult]:
     """Each intervention by name, with its controls, counted over all examples of `loader` in one pass.
 
-    `layer` is needed when the graph has several. `seed` draws the alternatives and the controls, for each example by
-    its index; `batch` and `threads` are those of the compute batches, on which float results may depend in the last
-    bit, and the integers depend on nothing else. `executor` is `auto`, `serial`, `ray` or a value of
-    `ndg.executors`; Ray's workers run on the CPU unless a `device` is given, and the network itself stays where it is.
-    `split` is written beside the results.
+    `layer` is needed when the graph has several; its units may be neurons, channels or those of tokens. `seed` draws
+    the alternatives and the controls, for each example by its index, and seed + 1, ... those of further `draws`;
+    `batch` and `threads` are those of the compute batches, on which float results may depend in the last bit, and the
+    integers depend on nothing else. `executor` is `auto`, `serial`, `ray` or a value of `ndg.executors`; Ray's workers
+    run on the CPU unless a `device` is given, and the network itself stays where it is. `split` is written beside the
+    results.
 
-    Raises ConfigError for an unknown intervention or executor; GraphError or LayerError for an unknown layer;
-    ShapeError when the graph is of another network; DataError without examples or true labels; WorkerError when Ray
-    gives no answer.
+    `values` are written for booleans: a name of `ndg.abstraction.writing`, taken from the examples of `fit`, or such a
+    way itself. `auto` without `fit` writes 0 and 1, and the result says so. Implications of a recall above `beta` are
+    walked backwards too. `graphs` are further control graphs by name, of the same layer, with D(t, t') of their own.
+    With a `curve`, the aligned rate is counted against the number of neurons changed, for the graph's choice, the
+    prototypes and `orders` of units by name. A `cache` that several studies of this loader share keeps what is before
+    the layer; a `journal` keeps finished batches (its `decode` is set here).
+
+    Raises ConfigError for an unknown intervention, executor or way to write; GraphError or LayerError for an unknown
+    layer; ShapeError when a graph is of another network; DataError without examples or true labels; WorkerError when
+    Ray gives no answer.
     """
     layer = _layer(graph, layer)
-    find_layer(model, layer)
     labels, where = graph.nodes.labels, graph.nodes.slice(layer)
-    thresholds = np.array(graph.thresholds[where.start - labels : where.stop - labels])
-    if np.isnan(thresholds).any():
-        raise GraphError(
-            f"a trial sets neurons by the thresholds that the graph was mined with; those of {layer!r} are NaN; mine "
-            "the graph from extracted bits, or pass them as bits= to NDG.from_networkx"
-        )
-    if labels < 2:
-        raise ShapeError(f"an alternative class needs at least 2 classes; the graph has {labels}")
     named = {name: definition(name) for name in interventions}
-    if not named:
-        raise DataError("a trial needs at least one intervention; got none")
+    _check(graph, layer, named, draws, graphs or {}, orders or {}, curve)
+    model = placed(model, device, executor, ray_address)
+    passes = Passes.of(model, graph, [layer], threads, cache)
+    written, why = _writing(values, model, graph, layer, fit, seed, batch, threads)
+    walked = {name: walked_backwards(one, beta) for name, one in {GRAPH: graph, **(graphs or {})}.items()}
     study = Study(
-        model=_placed(model, device or ("cpu" if _is_ray(executor, ray_address) else None)),
+        passes=passes,
         layer=layer,
-        labels=labels,
-        thresholds=thresholds,
-        choices={name: choices(how, graph, layer) for name, how in named.items()},
+        choices={name: {of: choices(how, one, layer) for of, one in walked.items()} for name, how in named.items()},
         prototypes=Prototypes.of(graph, layer),
+        writing=written,
         seed=seed,
-        threads=threads,
+        draws=draws,
+        orders=Orders.of(graph, layer, orders or {}) if curve else None,
     )
-    batches = compute_batches(loader, batch)
-    count = _batches(loader, batch)
-    chosen, reason, start = _choose(executor, study, batches, count, ray_address, timeout)
-    left = count if count is None or start is None else count - 1
-    total = chosen.total(run, study, batches, f"trial {' '.join(named)}", count=left, start=start)
+    total, chosen, reason = run_batches(
+        run,
+        study,
+        loader,
+        f"trial {' '.join(named)}",
+        batch=batch,
+        executor=executor,
+        ray_address=ray_address,
+        timeout=timeout,
+        journal=None if journal is None else replace(journal, decode=Tried.from_dict),
+    )
     facts = {
         "layer": layer,
         "split": split,
         "units": where.stop - where.start,
         "seed": seed,
         "graph": graph.digest,
-        "executor": chosen.name,
+        "executor": chosen,
         "reason": reason,
+        "beta": beta,
+        "values": written.name,
+        "values_reason": why,
+        "values_examples": written.examples,
     }
-    return {name: _result(name, total, study, facts) for name in named}
+    return {name: _result(name, total, study, labels, facts) for name in named}
 
 
 def _layer(graph: NDG, layer: str | None) -> str:
@@ -118,75 +140,80 @@ def _layer(graph: NDG, layer: str | None) -> str:
     return names[0]
 
 
-def _placed(model: nn.Module, device: str | None) -> nn.Module:
-    """The network on a device: itself where it is there already, else a copy."""
-    if device is None or device_of(model).type == device or device_of(model) == torch.device(device):
-        return model
-    return copy.deepcopy(model).to(device)
+def _check(
+    graph: NDG,
+    layer: str,
+    named: Mapping[str, Any],
+    draws: int,
+    graphs: Mapping[str, NDG],
+    orders: Mapping[str, Any],
+    curve: bool,
+) -> None:
+    labels, where = graph.nodes.labels, graph.nodes.slice(layer)
+    if not named:
+        raise DataError("a trial needs at least one intervention; got none")
+    if labels < 2:
+        raise ShapeError(f"an alternative class needs at least 2 classes; the graph has {labels}")
+    if draws < 1:
+        raise ConfigError(f"alternatives and controls are drawn at least once; got draws={draws}")
+    if orders and not curve:
+        raise ConfigError(f"orders are those of a curve; got {', '.join(orders)} without one; pass curve=True")
+    for name, other in graphs.items():
+        if name in (taken := (GRAPH, *CONTROLS, CHANCE)):
+            raise ConfigError(f"a control graph has a name of its own, none of {', '.join(taken)}; got {name!r}")
+        there = other.nodes.slice(layer)
+        if (other.nodes.labels, there.stop - there.start) != (labels, where.stop - where.start):
+            raise ShapeError(
+                f"a control graph has the same labels and units of {layer!r} as the graph on trial, {labels} and "
+                f"{where.stop - where.start}; {name!r} has {other.nodes.labels} and {there.stop - there.start}; mine "
+                "it from a network of the same shape"
+            )
 
 
-def _is_ray(executor: str | Executor, address: str | None) -> bool:
-    return executor == "ray" or isinstance(executor, executors.Ray) or (executor == AUTO and bool(address))
+def _writing(
+    values: str | Writing,
+    model: nn.Module,
+    graph: NDG,
+    layer: str,
+    fit: Iterable[Any] | None,
+    seed: int,
+    batch: int,
+    threads: int,
+) -> tuple[Writing, str]:
+    """The way to write for booleans, and why it is that one."""
+    if not isinstance(values, str):
+        return values, "as given"
+    name = writing.choose(values, graph)
+    why = "as asked for"
+    if values == writing.AUTO:
+        why = (
+            "auto: 0 and 1 stand for the outputs of a sigmoid" if name == "boolean" else "auto: outputs have no bounds"
+        )
+        if name != "boolean" and fit is None:
+            name, why = "boolean", f"auto: without fitting examples 0 and 1 are written, else it would be {name!r}"
+    return writing.fit(name, model, graph, fit, [layer], seed=seed, batch=batch, threads=threads), why
 
 
-def _choose(
-    executor: str | Executor,
-    study: Study,
-    batches: Iterator[Batch],
-    count: int | None,
-    address: str | None,
-    timeout: float,
-) -> tuple[Executor, str, Tallies | None]:
-    """The executor, why it is that one, and the tallies of the first batch where that was timed to find out."""
-    place = device_of(study.model)
-    start, cost = None, None
-    if executor == AUTO and not address:
-        if place.type != "cpu":
-            return executors.serial(), f"serial: the network is on {place}, which one process uses best", None
-        start, cost = _first(study, batches, count)
-        if count == 1:
-            return executors.serial(), "serial: there is one batch only", start
-    cpus = min(study.threads, executors.available_cpus())
-    chosen, reason = executors.choose(executor, cost, address=address, timeout=timeout, task_cpus=cpus)
-    if isinstance(chosen, executors.Ray) and place.type == "cuda" and not chosen.task_gpus:
-        chosen = replace(chosen, task_gpus=TASK_GPUS)
-    return chosen, reason, start
-
-
-def _batches(loader: Iterable[Any], size: int) -> int | None:
-    """Number of compute batches, where the loader tells how many examples it has."""
-    if isinstance(loader, (list, tuple)):
-        return -(-sum(map(_rows, loader)) // size)
-    examples = getattr(loader, "dataset", getattr(loader, "examples", None))
-    return -(-len(examples) // size) if isinstance(examples, Sized) else None
-
-
-def _rows(batch: Any) -> int:
-    if isinstance(batch, Mapping):
-        return _rows(next(iter(batch.values())))
-    return _rows(batch[0]) if isinstance(batch, (list, tuple)) else len(batch)
-
-
-def _first(study: Study, batches: Iterator[Batch], count: int | None) -> tuple[Tallies, Cost]:
-    """The tallies of the first batch, and what the others will cost; a short batch is timed again when warm."""
-    first = next(batches, None)
-    if first is None:
-        raise DataError("at least one example is needed; the loader gave none; check the split")
-    for _ in range(2):
-        before = time.perf_counter()
-        tallies = run(study, first)
-        seconds = time.perf_counter() - before
-        if seconds > 1:
-            break
-    return tallies, Cost(None if count is None else count - 1, seconds)
-
-
-def _result(name: str, total: Tallies, study: Study, facts: dict[str, Any]) -> TrialResult:
+def _result(name: str, total: Tried, study: Study, labels: int, facts: dict[str, Any]) -> TrialResult:
+    tallies, choice = total.tallies, study.choices[name][GRAPH]
+    graphs = [of for of in study.choices[name] if of != GRAPH]
     return TrialResult(
         intervention=name,
-        controls={control: total[name, control] for control in (GRAPH, *CONTROLS)},
-        by_class=tuple(total[name, GRAPH, "true", label] for label in range(study.labels)),
-        by_alternative=tuple(total[name, GRAPH, "alternative", label] for label in range(study.labels)),
-        no_ancestors=tuple(np.flatnonzero(study.choices[name].no_ancestors).tolist()),
+        controls={control: tallies[name, control] for control in (GRAPH, *CONTROLS, *graphs)},
+        by_class=tuple(tallies[name, GRAPH, "true", label] for label in range(labels)),
+        by_alternative=tuple(tallies[name, GRAPH, "alternative", label] for label in range(labels)),
+        no_ancestors=tuple(np.flatnonzero(choice.no_ancestors).tolist()),
+        drawn=tuple(
+            {control: tallies[name, DRAW, draw, control] for control in (GRAPH, *PROTOTYPES)}
+            for draw in range(1, study.draws)
+        ),
+        curve=_curve(name, total, study) if study.orders else None,
         **facts,
     )
+
+
+def _curve(name: str, total: Tried, study: Study) -> Curve:
+    assert study.orders is not None
+    counted = {order: total.curves[curve_key(name, order)] for order in study.orders.names}
+    counted[EXAMPLES] = total.curves[curve_key(name)]
+    return Curve(study.orders.sizes, Counts(counted), study.seed)

@@ -122,6 +122,11 @@ def choose(name: str, graph: NDG) -> str:
     """
     if name == AUTO:
         return "boolean" if graph.binarizer == "half" else "mean"
+    return known(name)
+
+
+def known(name: str) -> str:
+    """The name of a way to write. Raises ConfigError for an unknown one, naming the nearest."""
     if name not in WRITINGS:
         raise ConfigError(
             f"values are written as {', '.join(WRITINGS)}; got {name!r}; {nearest(name, [AUTO, *WRITINGS])}"

@@ -7,7 +7,7 @@ A user's batch size, a shard or a worker only regroups those.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -107,19 +107,25 @@ def logits_of(output: Any) -> Tensor:
 
 
 @contextmanager
-def fixed(model: nn.Module, threads: int = 1, grad: bool = False) -> Iterator[nn.Module]:
-    """The network in evaluation mode, on a fixed number of threads, with or without gradients; all restored after."""
-    modes = {module: module.training for module in model.modules()}
+def fixed(
+    model: nn.Module, threads: int = 1, grad: bool = False, modules: Sequence[nn.Module] | None = None
+) -> Iterator[nn.Module]:
+    """The network in evaluation mode, on a fixed number of threads, with or without gradients; all restored after.
+
+    `modules` are its own, where they are known already.
+    """
+    training = [module for module in (model.modules() if modules is None else modules) if module.training]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        model.eval()
+        if training:
+            model.eval()
         with torch.set_grad_enabled(grad):
             yield model
     finally:
         torch.set_num_threads(before)
-        for module, training in modes.items():
-            module.training = training
+        for module in training:
+            module.training = True
 
 
 def device_of(model: nn.Module) -> torch.device:

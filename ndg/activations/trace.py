@@ -148,12 +148,15 @@ class Lineage(_Hooks):
 class Overwrite(_Hooks):
     """While it lasts, the output of a layer is `change(output)`, and the rest of the network sees that.
 
-    `change` must keep the shape. A module that returns a tuple is changed at its first element.
+    `change` must keep the shape. A module that returns a tuple is changed at its first element. `module` is that of the
+    layer, where it is known already.
     """
 
-    def __init__(self, model: nn.Module, layer: str, change: Callable[[Tensor], Tensor]) -> None:
+    def __init__(
+        self, model: nn.Module, layer: str, change: Callable[[Tensor], Tensor], module: nn.Module | None = None
+    ) -> None:
         super().__init__()
-        self._module, self._layer, self._change = find_layer(model, layer), layer, change
+        self._module, self._layer, self._change = module or find_layer(model, layer), layer, change
 
     def __enter__(self) -> Overwrite:
         self._hook(self._module, self._apply)

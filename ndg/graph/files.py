@@ -4,7 +4,8 @@ Schema 2: `format` ("ndg"), `schema` (2), `digest`, `nodes` {labels, layers: [[n
 and concepts: [name] if any}, `examples`, `tests`, `criterion`, `binarizer`, `bits_digest`, `provenance`,
 `scores` {method: {measure, values: {node: number}}}, `constants` (texts), `thresholds` (null for NaN), `on` per node,
 `with_label` per label and node, `antecedents`, `consequents`, `exceptions` per implication (literal codes:
-2 node + value). Schema 1, which can be read too, has neither tests nor readings nor concepts.
+2 node + value). A graph whose edges were tried has `verdicts` {order, how, facts, q_values, counts}, of the forced
+implications in their order. Schema 1, which can be read too, has neither tests nor readings nor concepts.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from jaxtyping import Int
 
 from ndg import atomic
 from ndg.errors import GraphError
+from ndg.graph.verdicts import Verdicts
 from ndg.mining.implications import Implications
 from ndg.nodes import NodeSpace
 
@@ -50,7 +52,11 @@ def digest(implications: Implications) -> str:
 
 
 def save(
-    path: str | os.PathLike[str], implications: Implications, provenance: dict[str, Any], scored: dict[str, Any]
+    path: str | os.PathLike[str],
+    implications: Implications,
+    provenance: dict[str, Any],
+    scored: dict[str, Any],
+    verdicts: Verdicts | None = None,
 ) -> Path:
     """The path of the file written; it is there whole or not at all, and its text never in memory."""
     document = {
@@ -70,16 +76,23 @@ def save(
     }
     try:
         text = json.dumps(document, allow_nan=False, ensure_ascii=False)
+        tried = "" if verdicts is None else json.dumps(verdicts.head(), allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise GraphError(
             f"criterion, provenance and scores of a graph are plain JSON (finite numbers, text, lists, dicts): {error}"
         ) from error
-    return atomic.write(path, _text(text, implications))
+    return atomic.write(path, _text(text, implications, tried, verdicts))
 
 
-def _text(head: str, implications: Implications) -> Iterator[str]:
-    """The document whose first entries are in `head`, in parts."""
+def _text(head: str, implications: Implications, tried: str, verdicts: Verdicts | None) -> Iterator[str]:
+    """The document whose first entries are in `head`, those of the verdicts in `tried`, in parts."""
     yield head.removesuffix("}")
+    if verdicts is not None:
+        yield f', "verdicts": {tried.removesuffix("}")}, "counts": {{'
+        for place, (name, numbers) in enumerate(verdicts.arrays.items()):
+            yield f"{', ' if place else ''}{json.dumps(name)}: "
+            yield from _list(numbers)
+        yield "}}"
     yield ', "on": '
     yield from _list(implications.on)
     yield ', "with_label": ['
@@ -101,8 +114,10 @@ def _list(numbers: Int[np.ndarray, " number"]) -> Iterator[str]:
     yield "]"
 
 
-def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any], dict[str, Any]]:
-    """The implications, the provenance and the scores in a file that `save` wrote.
+def load(
+    path: str | os.PathLike[str],
+) -> tuple[Implications, dict[str, Any], dict[str, Any], Verdicts | None]:
+    """The implications, the provenance, the scores and the verdicts in a file that `save` wrote.
 
     Raises GraphError when the file is missing, damaged, of another kind or of another schema.
     """
@@ -126,6 +141,8 @@ def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any], di
     try:
         implications = _implications(document)
         provenance, scored, stated = dict(document["provenance"]), dict(document["scores"]), document["digest"]
+        tried = document.get("verdicts")
+        verdicts = None if tried is None else Verdicts.read(tried, tried["counts"])
     except KeyError as error:
         raise GraphError(f"{path} is damaged: it has no {error}; mine it again") from error
     except (TypeError, ValueError, OverflowError, AttributeError, IndexError) as error:
@@ -133,7 +150,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any], di
     found = digest(implications)
     if found != stated:
         raise GraphError(f"{path} is damaged: its digest says {stated}, its content {found}; mine it again")
-    return implications, provenance, scored
+    return implications, provenance, scored, verdicts
 
 
 def _implications(document: dict[str, Any]) -> Implications:

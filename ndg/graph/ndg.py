@@ -23,7 +23,9 @@ from ndg.graph.evaluate import HeldOut
 from ndg.graph.export import Condensed, keys, to_networkx
 from ndg.graph.formats import EXPORTS
 from ndg.graph.rules import header, rules
+from ndg.graph.scm import SCM
 from ndg.graph.statistics import GraphStats, statistics
+from ndg.graph.verdicts import CONSTRAINT, SURVIVES, Verdicts
 from ndg.literal import Literal
 from ndg.mining.implications import Implications
 from ndg.nodes import NodeSpace
@@ -44,6 +46,16 @@ class Scored(Protocol):
     def by_node(self, space: NodeSpace, /) -> dict[int, float]: ...
 
 
+@runtime_checkable
+class Tried(Protocol):
+    """A trial of the edges of the graph with that digest, such as `ndg.abstraction.edges.EdgeTrials`."""
+
+    @property
+    def graph(self) -> str: ...
+    @property
+    def verdicts(self) -> Verdicts: ...
+
+
 Literals = Iterable[Literal | str] | Literal | str
 
 
@@ -55,16 +67,19 @@ class NDG:
     class; the classes form a directed acyclic graph. A class that holds a literal and its negation is contradictory: it
     is listed, and nothing enters or passes through it. The paper keeps pairwise equivalences only; `stats` tells both.
 
-    Equal graphs have equal implications over the same nodes; `provenance` (plain JSON) and what `with_scores` wrote,
-    `scored`, are carried along.
+    Equal graphs have equal implications over the same nodes; `provenance` (plain JSON), what `with_scores` wrote,
+    `scored`, and what `with_verdicts` did, `verdicts`, are carried along.
     """
 
     implications: Implications
     provenance: dict[str, Any] = field(default_factory=dict)
     scored: dict[str, Any] = field(default_factory=dict)
+    verdicts: Verdicts | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "provenance", dict(self.provenance))
+        if self.verdicts is not None:
+            self.verdicts.check(self.implications)
         constant = np.zeros(len(self.nodes), np.bool_)
         constant[[literal.node for literal in self.constants]] = True
         touched = constant[self.implications.antecedents >> 1] | constant[self.implications.consequents >> 1]
@@ -193,6 +208,37 @@ class NDG:
             for method, scored in self.scored.items()
         }
 
+    def with_verdicts(self, trials: Tried) -> NDG:
+        """The same graph with what a trial found of its edges; `causal` and `to_networkx` read it.
+
+        GraphError for a trial of another graph.
+        """
+        if trials.graph != self.digest:
+            raise GraphError(
+                f"verdicts belong to the graph whose edges were tried, digest {trials.graph}; this one has "
+                f"{self.digest}; try the edges of this graph"
+            )
+        return replace(self, verdicts=trials.verdicts)
+
+    def causal(self, at_least: float | int = 0.9, how: str = "closure", constraints: bool = False) -> NDG:
+        """The graph of the implications that survived the forcing of their antecedent, over the same nodes.
+
+        `ndg.graph.verdicts` says when one survives; the bar `at_least` may be another than that of the trial. `how` is
+        `alone` or `closure`. Implications within a layer cannot be tested; they stay as `constraints` if wanted. The
+        choice is added to `provenance["filters"]`.
+
+        Raises GraphError when the edges were never tried, or not in that way.
+        """
+        if self.verdicts is None:
+            raise GraphError(
+                "the causal graph is made of the edges that survived a trial; those of this graph were never tried; "
+                "call graph.with_verdicts(ndg.abstraction.edges.try_edges(model, graph, held_out, fit=train)) first"
+            )
+        judged = self.verdicts.judged(self.implications, how, at_least)
+        kept = (judged == SURVIVES) | (constraints & (judged == CONSTRAINT))
+        choice = {"at_least": at_least, "how": how, "constraints": constraints}
+        return self._derived(edges.select(self.implications, kept), {"causal": self.verdicts.facts | choice})
+
     def condensed(self, only: Collection[str] | None = None) -> Condensed:
         """The condensed graph as rows, for writers; of the classes with the keys `only`, if given."""
         facts = {
@@ -209,10 +255,11 @@ class NDG:
         """The condensed graph as a new, frozen, acyclic networkx.DiGraph with one node per class.
 
         A node's key is the text of the class's literal with the smallest node index, such as `label:3` or `~latent:7`.
-        Attributes are those of `ndg.graph.export.Condensed`, and one for each method of `scores`; of the graph:
-        nodes (as in a file), constants, criterion, examples, binarizer, digest.
+        Attributes are those of `ndg.graph.export.Condensed`, one for each method of `scores`, and on the edges those of
+        `Verdicts.attributes`; of the graph: nodes (as in a file), constants, criterion, examples, binarizer, digest.
         """
-        return to_networkx(self.condensed())
+        found = to_networkx(self.condensed())
+        return found if self.verdicts is None else self.verdicts.attributes(found, self.implications)
 
     @classmethod
     def from_networkx(cls, graph: nx.DiGraph, bits: BitMatrix | None = None) -> NDG:
@@ -223,6 +270,12 @@ class NDG:
         """
         implications, provenance = reading.read(graph, bits)
         return cls(implications, provenance)
+
+    def scm(self) -> SCM:
+        """The graph as a structural causal model: `.rule("label:3")` is what implies a literal, `.do({"latent:3": 1})`
+        the model in which variables are set and their rules cut, `.unfold(bits)` the value of every variable per
+        example."""
+        return SCM(self.nodes, self._reach)
 
     def reduction(self) -> tuple[tuple[str, str], ...]:
         """The edges of `to_networkx` that no longer path replaces: its transitive reduction."""
@@ -286,7 +339,8 @@ class NDG:
 
     def _derived(self, implications: Implications, step: dict[str, Any]) -> NDG:
         steps = [*self.provenance.get("filters", []), step]
-        return NDG(implications, self.provenance | {"filters": steps}, self.scored)
+        verdicts = None if self.verdicts is None else self.verdicts.among(self.implications, implications)
+        return NDG(implications, self.provenance | {"filters": steps}, self.scored, verdicts)
 
     def rules(self, limit: int | None = None, reduced: bool = True) -> str:
         """The graph in words, one line each: constants, equivalences, then rules, the surest first.
@@ -305,7 +359,7 @@ class NDG:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """The path of the JSON file written (schema in `ndg.graph.files`), whole or not at all."""
-        return files.save(path, self.implications, self.provenance, self.scored)
+        return files.save(path, self.implications, self.provenance, self.scored, self.verdicts)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> NDG:
@@ -353,8 +407,8 @@ class NDG:
     def __hash__(self) -> int:
         return hash(self.digest)
 
-    def __reduce__(self) -> tuple[type[NDG], tuple[Implications, dict[str, Any], dict[str, Any]]]:
-        return NDG, (self.implications, self.provenance, self.scored)
+    def __reduce__(self) -> tuple[type[NDG], tuple[Implications, dict[str, Any], dict[str, Any], Verdicts | None]]:
+        return NDG, (self.implications, self.provenance, self.scored, self.verdicts)
 
     def __repr__(self) -> str:
         concepts = f"{len(self.nodes.concepts)} concepts, " if self.nodes.concepts else ""

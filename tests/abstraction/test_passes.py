@@ -219,3 +219,42 @@ def test_what_cannot_be_changed_is_refused():
     bare = next(compute_batches([loader[0][0]], 16))
     with pytest.raises(DataError, match="true labels"):
         true_classes(bare, 3)
+
+
+def test_a_pass_of_an_extraction_is_not_run_again():
+    from ndg.abstraction.front import Front
+
+    model, loader = images()
+    cache = Cache()
+    front = Front(model, ("latent",), ("latent",), cache)
+    bits = ndg.extract(model, loader, layers=["latent"], binarizer="median", batch=16, around=front)
+    graph = ndg.mine(bits, alpha=1.5)
+    before = model.front.passes
+    change = {"latent": lambda output: 1 - output}
+    for batch in compute_batches(loader, 16):
+        kept = Passes.of(model, graph, ["latent"], cache=cache)
+        known = kept.known(batch)
+        logits, read = kept.run(known, change, ["latent"])
+        assert model.front.passes == before
+        fresh = Passes.of(model, graph, ["latent"])
+        again = fresh.known(batch)
+        before = model.front.passes
+        assert torch.equal(known.logits, again.logits)
+        assert torch.equal(known.outputs["latent"], again.outputs["latent"])
+        assert np.array_equal(known.nodes(kept.nodes), again.nodes(fresh.nodes))
+        expected, seen = fresh.run(again, change, ["latent"])
+        assert torch.equal(logits, expected)
+        assert np.array_equal(read["latent"], seen["latent"])
+    assert not {hook for module in model.modules() for hook in module._forward_hooks}
+
+
+def test_channels_are_observed_anew():
+    from ndg.abstraction.front import Front
+
+    model, loader = images()
+    cache = Cache()
+    front = Front(model, ("second",), ("second",), cache)
+    bits = ndg.extract(model, loader, layers=["second"], binarizer="median", batch=16, around=front)
+    passes = Passes.of(model, ndg.mine(bits, alpha=1.5), ["second"], cache=cache)
+    known = passes.known(next(compute_batches(loader, 16)))
+    assert known.sites["second"].kind == "channels"

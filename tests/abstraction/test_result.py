@@ -39,12 +39,25 @@ def result() -> TrialResult:
         graph="0123456789abcdef",
         executor="serial",
         reason="serial: as asked for",
+        drawn=(
+            {
+                "graph": tally(62),
+                "prototype_random": tally(41, graph_only=21),
+                "prototype_surest": tally(51, graph_only=13, control_only=2),
+            },
+        ),
     )
 
 
 def test_rows_have_rates_intervals_and_means(result):
     rows = result.rows()
-    assert [row["control"] for row in rows] == [GRAPH, *CONTROLS]
+    assert [row["control"] for row in rows] == [GRAPH, *CONTROLS, "chance"]
+    assert rows[-1] == dict.fromkeys(rows[0]) | {
+        "intervention": "G.1",
+        "split": "test",
+        "control": "chance",
+        "aligned": 0.5,
+    }
     first = rows[0]
     assert first["intervention"] == "G.1"
     assert first["split"] == "test"
@@ -65,7 +78,7 @@ def test_rows_by_class_are_those_of_the_graphs_choice(result):
 def test_the_frame_has_the_rows(result):
     frame, rows = result.frame(), result.rows()
     assert list(frame.columns) == list(rows[0])
-    assert frame.loc[0].to_dict() == rows[0]
+    assert {key: frame.loc[0, key] for key in rows[0]} == rows[0]
     assert frame["aligned"].tolist() == [row["aligned"] for row in rows]
 
 
@@ -80,6 +93,10 @@ def test_the_document_is_plain_and_complete(result):
     assert document["counts"]["graph"]["neurons_set"] == 250
     assert document["by_class"] == {"n": [50, 50], "aligned": [20, 40], "changed": [0, 0], "unchanged": [30, 10]}
     assert document["no_ancestors"] == [1]
+    assert document["chance"] == 0.5
+    assert document["draws"][0]["graph"]["aligned"] == 62
+    assert document["curve"] is None
+    assert (document["beta"], document["values"]) == (1.0, "boolean")
     assert result.key == "g1"
 
 
@@ -88,6 +105,7 @@ def test_selectivity_is_against_the_better_prototype_and_says_how_it_was_picked(
     assert (found.value, found.control) == (0.05, "prototype_surest")
     assert found.picked == "the better prototype on the same split"
     assert found.low < 0.05 < found.high
+    assert found == result.selectivity()
     given = result.selectivity("prototype_random")
     assert (given.value, given.picked) == (0.2, "as given")
     assert result.to_dict("prototype_random")["selectivity_control"] == "prototype_random"
@@ -95,11 +113,35 @@ def test_selectivity_is_against_the_better_prototype_and_says_how_it_was_picked(
         result.selectivity("prototype")
 
 
+def test_the_range_is_that_over_the_draws(result):
+    found = result.selectivity()
+    assert found.draws == (0.05, 0.11)
+    assert (found.draws_low, found.draws_high) == (0.05, 0.11)
+    assert result.to_dict()["selectivity_draws"] == [0.05, 0.11]
+    assert result.selectivity("random").draws == (0.55,)
+    assert replace(result, drawn=()).selectivity().draws == (0.05,)
+
+
+def test_the_prototype_is_picked_on_validation(result):
+    swapped = {"prototype_random": tally(80), "prototype_surest": tally(70)}
+    validation = replace(result, split="validation", controls=result.controls | swapped)
+    told = result.picked(validation)
+    found = told.selectivity()
+    assert (found.control, found.value) == ("prototype_random", 0.2)
+    assert found.picked == "the better prototype on validation"
+    assert found.draws == (0.2, 0.21)
+    assert told.controls == result.controls
+    with pytest.raises(ConfigError, match=r"expected \('G.1', 'latent', '0123456789abcdef'\), got \('Q'"):
+        result.picked(replace(validation, intervention="Q"))
+
+
 def test_the_sentence_says_when_the_graph_is_not_better_than_the_prototype(result):
+    found = result.selectivity()
     assert result.words() == (
-        "G.1 on test: the graph's choice of neurons is not better than the class prototype of the same size: aligned "
-        "0.600 against 0.550 (prototype_surest), difference +0.050 [-0.048, +0.147]."
+        "G.1 on test: the graph's choice is not better than the class prototype of the same size: difference +5.0 "
+        f"points [{100 * found.low:+.1f}, {100 * found.high:+.1f}], aligned 0.600 against 0.550 (prototype_surest)."
     )
+    assert found.low < 0
     weak = {"prototype_surest": tally(20, neurons_set=250, graph_only=40)}
     assert (
         replace(result, controls=result.controls | weak | {"prototype_random": weak["prototype_surest"]}).words() == ""

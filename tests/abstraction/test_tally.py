@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -38,6 +39,14 @@ def test_tallies_add_by_name(a, b, c):
     assert (a + b) + c == a + (b + c)
     for name in "abc":
         assert (a + b)[name] == a[name] + b[name]
+
+
+@given(st.dictionaries(st.tuples(st.sampled_from("ab"), st.text(), st.integers(0, 3)) | st.text(), tally()))
+def test_tallies_come_back_from_json(by_name):
+    found = Tallies(by_name)
+    back = Tallies.from_dict(json.loads(json.dumps(found.to_dict())))
+    assert back == found
+    assert back.to_dict() == found.to_dict()
 
 
 def test_outcomes_that_do_not_add_up_are_refused():

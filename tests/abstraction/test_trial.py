@@ -1,14 +1,7 @@
-"""Trials of a network of three classes and four latents that is worked out by hand.
-
-Latents (all saturated): l0, l1, l2 are on for their class, l3 for classes 0 and 1.
-Logits: 6 l0, 2 l1 + 4 (1 - l3), 5 l2.
-Implications, with their contrapositives: l0 -> label 0, l1 -> label 1, label 0 -> l3, label 1 -> l3, label 2 -> ~l3.
-"""
+"""Trials of a small network that are worked out by hand."""
 
 from __future__ import annotations
 
-import pickle
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -16,28 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from ndg import executors, seeds
+from ndg import seeds
 from ndg.abstraction.trial import trial, trials
-from ndg.activations.compute import compute_batches
-from ndg.data.examples import Examples
-from ndg.data.inputs import Numbers
-from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
-from ndg.executors import Serial
+from ndg.errors import GraphError
 from ndg.graph.ndg import NDG
 from ndg.literal import Literal
 from ndg.nodes import LayerUnits, NodeSpace
+from tests.references.by_hand import EXAMPLES, SEED, ByHand, by_hand, examples, loader
 from tests.references.graph_cases import implications
-
-EXAMPLES = 60
-SEED = 3
-BITS = {0: (1, 0, 0, 1), 1: (0, 1, 0, 1), 2: (0, 0, 1, 0)}
-EDGES = [
-    ("latent:0", "label:0"),
-    ("latent:1", "label:1"),
-    ("label:0", "latent:3"),
-    ("label:1", "latent:3"),
-    ("label:2", "~latent:3"),
-]
 
 # (t, t'): outcome, neurons set, of which really changed; worked out on paper
 BY_HAND = {
@@ -76,24 +55,6 @@ SUREST_OF_Q = {  # all neurons are equally sure, so the first two or three are s
 }
 
 
-class ByHand(nn.Module):
-    """Three inputs, one per class, to four latents, to three logits."""
-
-    latent_layer = "latent"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder, self.latent, self.decoder = nn.Linear(3, 4), nn.Sigmoid(), nn.Linear(4, 3)
-        with torch.no_grad():
-            self.encoder.weight.copy_(40 * torch.tensor([BITS[label] for label in range(3)]).T)
-            self.encoder.bias.fill_(-20)
-            self.decoder.weight.copy_(torch.tensor([[6.0, 0, 0, 0], [0, 2, 0, -4], [0, 0, 5, 0]]))
-            self.decoder.bias.copy_(torch.tensor([0.0, 4, 0]))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.decoder(self.latent(self.encoder(x)))
-
-
 @pytest.fixture
 def model() -> ByHand:
     return ByHand()
@@ -101,22 +62,7 @@ def model() -> ByHand:
 
 @pytest.fixture
 def graph() -> NDG:
-    nodes = NodeSpace(3, (LayerUnits("latent", 4),))
-    bits = np.array([np.eye(3)[label].tolist() + list(BITS[label]) for label in (0, 1, 2) * 10], np.bool_)
-    edges = [(nodes.literal(p).code, nodes.literal(q).code) for p, q in EDGES]
-    return NDG(replace(implications(bits, nodes, edges), thresholds=np.full(4, 0.5)))
-
-
-def examples() -> tuple[torch.Tensor, torch.Tensor]:
-    """Classes in turn; every tenth example has a wrong label, so that the network is wrong there."""
-    shown = torch.arange(EXAMPLES) % 3
-    true = torch.where(torch.arange(EXAMPLES) % 10 == 9, (shown + 1) % 3, shown)
-    return torch.eye(3)[shown], true
-
-
-def loader(size: int = EXAMPLES) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    inputs, true = examples()
-    return [(inputs[start : start + size], true[start : start + size]) for start in range(0, EXAMPLES, size)]
+    return by_hand()
 
 
 def pairs(seed: int = SEED) -> list[tuple[int, int, bool]]:
@@ -202,35 +148,8 @@ def test_controls_set_as_many_neurons_and_binarising_sets_none(model, graph):
         assert {tally.correct for tally in result.controls.values()} == {result.tally.correct}
 
 
-@pytest.mark.parametrize("size", [1, 7, EXAMPLES])
-@pytest.mark.parametrize("batch", [16, 256])
-def test_the_users_batch_size_changes_nothing(model, graph, size, batch):
-    expected = trials(model, graph, loader(), seed=SEED, executor="serial", batch=16)
-    found = trials(model, graph, loader(size), seed=SEED, executor="serial", batch=batch)
-    assert tallies(found) == tallies(expected)
-
-
-def test_ray_gives_the_same_integers_and_leaves_a_running_session_alone(ray_session, model, graph):
-    expected = trials(model, graph, loader(), seed=SEED, executor="serial", batch=8)
-    found = trials(model, graph, loader(7), seed=SEED, executor="ray", batch=8, timeout=120.0)
-    assert tallies(found) == tallies(expected)
-    assert {result.executor for result in found.values()} == {"ray"}
-    assert ray_session.is_initialized()
-
-
-def test_auto_takes_ray_where_it_is_quicker_and_counts_the_timed_batch_once(ray_session, model, graph, monkeypatch):
-    monkeypatch.setattr(executors, "JOIN_SECONDS", -1e6)
-    expected = trials(model, graph, loader(), seed=SEED, executor="serial", batch=8)
-    found = trials(model, graph, loader(), seed=SEED, batch=8, timeout=120.0)
-    assert {result.executor for result in found.values()} == {"ray"}
-    assert all(result.reason.startswith("ray: 7 batches of") for result in found.values())
-    assert tallies(found) == tallies(expected)
-
-
-def test_an_error_in_a_ray_worker_is_the_error_that_serial_raises(ray_session, model, graph):
-    model.decoder = nn.Linear(4, 5)
-    with pytest.raises(ShapeError, match="the graph is of another network: it has 3 labels"):
-        trial(model, graph, loader(), executor="ray", batch=16, timeout=120.0)
+def tallies(found):
+    return {name: (result.controls, result.by_class, result.by_alternative) for name, result in found.items()}
 
 
 def test_the_same_seed_draws_the_same_and_another_seed_draws_otherwise(model, graph):
@@ -298,20 +217,6 @@ def test_examples_that_binarising_alone_breaks_are_told_apart(model, graph):
     assert tally.kept_aligned <= tally.aligned
 
 
-def test_auto_says_why_it_is_serial(model, graph):
-    result = trial(model, graph, loader(7), "Q", batch=16, seed=SEED)
-    assert result.executor == "serial"
-    assert re.match(r"serial: 3 batches of \S+ s \(one was timed\) are about \S+ s in this process and", result.reason)
-    assert trial(model, graph, loader(7)).reason == "serial: there is one batch only"
-    assert result.tally == trial(model, graph, loader(), "Q", seed=SEED, executor=Serial()).tally
-
-
-def test_an_iterator_that_does_not_tell_its_length_is_walked_once(model, graph):
-    result = trial(model, graph, iter(loader(7)), "Q", seed=SEED)
-    assert result.reason == "serial: the number of batches is not known before they are read"
-    assert result.tally == trial(model, graph, loader(), "Q", seed=SEED, executor="serial").tally
-
-
 def test_one_of_several_layers_is_intervened_on(model, graph):
     found = graph.implications
     wide = NodeSpace(3, (LayerUnits("encoder", 4), LayerUnits("latent", 4)))
@@ -339,85 +244,3 @@ def test_one_of_several_layers_is_intervened_on(model, graph):
     assert trial(model, both, loader(), "Q", seed=SEED, executor="serial", layer="latent").tally == expected.tally
     with pytest.raises(GraphError, match="intervenes on one layer; the graph has encoder, latent; pass layer="):
         trial(model, both, loader(), "Q")
-
-
-def wrong(model, graph, **change):
-    nodes = NodeSpace(change.get("labels", 3), (LayerUnits(change.get("layer", "latent"), change.get("units", 4)),))
-    bits = np.zeros((4, len(nodes)), np.bool_)
-    return NDG(replace(implications(bits, nodes, []), thresholds=np.full(nodes.neurons, 0.5)))
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "text"),
-    [
-        (
-            {"units": 5},
-            ShapeError,
-            "3 labels and 5 units of 'latent', the network 3 and 4; use the graph that was mined",
-        ),
-        ({"labels": 4}, ShapeError, "4 labels and 4 units of 'latent', the network 3 and 4"),
-        ({"layer": "latents"}, LayerError, "no layer 'latents' in ByHand; nearest: latent"),
-        ({"labels": 1}, ShapeError, "an alternative class needs at least 2 classes; the graph has 1"),
-    ],
-)
-def test_a_graph_of_another_network_is_refused(model, graph, change, error, text):
-    with pytest.raises(error, match=re.escape(text)):
-        trial(model, wrong(model, graph, **change), loader(), executor="serial")
-
-
-def test_what_is_asked_for_must_exist(model, graph):
-    with pytest.raises(GraphError, match="no layer 'later' in this graph; nearest: latent"):
-        trial(model, graph, loader(), layer="later")
-    with pytest.raises(ConfigError, match=r"an intervention is one of Q, G\.1, G\.2; got 'G\.3'; nearest: G"):
-        trial(model, graph, loader(), "G.3")
-    with pytest.raises(ConfigError, match="an executor is auto, serial or ray; got 'rays'; nearest: ray"):
-        trial(model, graph, loader(), executor="rays")
-    with pytest.raises(DataError, match="at least one intervention"):
-        trials(model, graph, loader(), [])
-
-
-@pytest.mark.parametrize("executor", ["auto", "serial"])
-def test_examples_and_labels_are_needed(model, graph, executor):
-    inputs, true = examples()
-    with pytest.raises(DataError, match="check"):
-        trial(model, graph, [], executor=executor)
-    with pytest.raises(DataError, match="needs the true labels; the loader gives inputs alone"):
-        trial(model, graph, [inputs], executor=executor)
-    with pytest.raises(
-        DataError, match=r"one class from 0 to 2 per example; got torch.int64 of shape \(60,\) with values 1 to 3"
-    ):
-        trial(model, graph, [(inputs, true + 1)], executor=executor)
-
-
-def test_nan_is_an_error_that_names_layer_and_unit(model, graph):
-    with torch.no_grad():
-        model.encoder.weight[2, 1] = float("nan")
-    with pytest.raises(LayerError, match="unit 2 of 'latent' is NaN at example 0"):
-        trial(model, graph, loader(), executor="serial")
-
-
-def tallies(found):
-    return {name: (result.controls, result.by_class, result.by_alternative) for name, result in found.items()}
-
-
-def test_a_batch_is_sent_without_the_rows_that_it_is_cut_from():
-    whole = torch.zeros(10_000, 8), torch.zeros(10_000, dtype=torch.int64)
-    for given in (whole, {"x": whole[0], "labels": whole[1]}):
-        batch = next(iter(compute_batches([given], 16)))
-        assert len(pickle.dumps(batch)) < 8_000
-
-
-def test_batches_of_the_loader_are_those_that_are_counted(model, graph):
-    from ndg.abstraction.trial import _batches
-
-    inputs, true = examples()
-    dataset = torch.utils.data.TensorDataset(inputs, true)
-    for known in (
-        loader(7),
-        [{"x": inputs, "labels": true}],
-        [inputs],
-        torch.utils.data.DataLoader(dataset, batch_size=7),
-        Examples(Numbers(inputs.reshape(EXAMPLES, 1, 1, 3)), true, torch.arange(EXAMPLES)).loader(7),
-    ):
-        assert _batches(known, 16) == len(list(compute_batches(known, 16))) == 4
-    assert _batches(iter(loader(7)), 16) is None

@@ -1,0 +1,41 @@
+"""Walking implications backwards: where the antecedent is nearly always there when the consequent is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ndg.errors import ConfigError, GraphError
+from ndg.graph.edges import mined
+from ndg.graph.ndg import NDG
+
+
+def walked_backwards(graph: NDG, beta: float | int) -> NDG:
+    """The graph in which every implication of a recall above `beta` holds in the other direction too; at 1 itself.
+
+    The reversed implication comes with its contrapositive, as all do, so that the graph stays skew-symmetric; both have
+    the exceptions that they have on the mined examples. Hu & Tian 2022 walk forward only in their tables. Raises
+    ConfigError for a `beta` that is no rate, GraphError where the graph has no counts.
+    """
+    if not 0 <= beta <= 1:
+        raise ConfigError(f"beta is a recall from 0 to 1, and 1 walks no implication backwards; got {beta}")
+    found = graph.implications
+    if beta == 1 or not len(found):
+        return graph
+    if not found.examples:
+        raise GraphError(
+            f"implications of a recall above {beta} are walked backwards; this graph has no counts to tell it from; "
+            "mine it, pass bits= to NDG.from_networkx, or use beta=1"
+        )
+    recall = mined(found).recall  # NaN, where the consequent never holds, is not above
+    back = np.flatnonzero(recall > beta)
+    tails, heads = found.consequents[back], found.antecedents[back]
+    failing = found.holds[tails] - found.support[back]
+    antecedents = np.concatenate([found.antecedents, tails, heads ^ 1])
+    consequents = np.concatenate([found.consequents, heads, tails ^ 1])
+    exceptions = np.concatenate([found.exceptions, failing, failing])
+    keys = antecedents.astype(np.int64) * (2 * len(found.nodes)) + consequents
+    _, first = np.unique(keys, return_index=True)
+    added = replace(found, antecedents=antecedents[first], consequents=consequents[first], exceptions=exceptions[first])
+    return NDG(added, graph.provenance | {"beta": float(beta)}, graph.scored)

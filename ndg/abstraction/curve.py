@@ -1,0 +1,171 @@
+"""The alignment curve: the aligned rate against the number of neurons that really change, for several orders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from ndg.abstraction.bootstrap import group_weights
+from ndg.abstraction.controls import GRAPH
+from ndg.abstraction.counts import Counts
+from ndg.errors import ConfigError, nearest
+from ndg.intervals import wilson
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+Line = tuple[Float64[np.ndarray, " size"], Float64[np.ndarray, " size"]]
+EXAMPLES = "examples"
+ROUNDS = 1000
+"""Rounds of the bootstrap of areas."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Area under the graph's curve minus that under another, with its 95 % bootstrap interval over examples."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Of each order and number of neurons set: neurons set, neurons changed and examples aligned, summed over groups of
+    originally correct examples.
+
+    `counts[order][group, size]` are these three, `counts["examples"][group]` the examples of each group. Groups are
+    there to be resampled.
+    """
+
+    sizes: tuple[int, ...]
+    counts: Counts
+    seed: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The orders, that of the graph first."""
+        return (GRAPH, *(name for name in self.counts.by_name if name not in (GRAPH, EXAMPLES)))
+
+    @property
+    def n(self) -> int:
+        """Number of originally correct examples."""
+        return int(self.counts[EXAMPLES].sum())
+
+    @cached_property
+    def end(self) -> float | None:
+        """The mean number of neurons changed that all orders reach; None without examples."""
+        return _end(self._lines()) if self.n else None
+
+    def points(self, name: str) -> list[Row]:
+        """For each number of neurons asked for: exact counts, means per example, and the aligned rate with interval."""
+        totals: Int64[np.ndarray, "size 3"] = self.counts[self._known(name)].sum(axis=0)
+        rows = []
+        for size, (chosen, changed, aligned) in zip(self.sizes, totals.tolist(), strict=True):
+            low, high = wilson(aligned, self.n)
+            rows.append(
+                {
+                    "size": size,
+                    "neurons_set": chosen,
+                    "neurons_changed": changed,
+                    "aligned": aligned,
+                    "n": self.n,
+                    "neurons_set_mean": chosen / self.n if self.n else None,
+                    "neurons_changed_mean": changed / self.n if self.n else None,
+                    "aligned_rate": aligned / self.n if self.n else None,
+                    "aligned_low": float(low),
+                    "aligned_high": float(high),
+                }
+            )
+        return rows
+
+    def area(self, name: str) -> float | None:
+        """Mean aligned rate under an order's curve, from no neuron changed to `end`, by the trapezoid rule: in [0, 1].
+
+        None where nothing changes.
+        """
+        self._known(name)
+        return _areas(self._lines()).get(name) if self.n else None
+
+    def difference(self, name: str) -> Difference | None:
+        """How much more area the graph's curve has than another's; None where nothing changes."""
+        return self._differences[self._known(name)]
+
+    @cached_property
+    def _differences(self) -> dict[str, Difference | None]:
+        areas = _areas(self._lines()) if self.n else {}
+        if not areas:
+            return dict.fromkeys(self.names)
+        drawn = [_areas(self._lines(one)) for one in group_weights(self.seed, "areas", rounds=ROUNDS)]
+        if not all(drawn):
+            return dict.fromkeys(self.names)
+        found: dict[str, Difference | None] = {}
+        for name in self.names:
+            low, high = np.percentile([one[GRAPH] - one[name] for one in drawn], [2.5, 97.5])
+            found[name] = Difference(areas[GRAPH] - areas[name], float(low), float(high))
+        return found
+
+    def _lines(self, weights: Int64[np.ndarray, " group"] | None = None) -> dict[str, Line]:
+        """Mean neurons changed and aligned rates of every order, with the groups drawn so often."""
+        examples = self.counts[EXAMPLES]
+        weights = np.ones(len(examples), np.int64) if weights is None else weights
+        n = max(float(weights @ examples), 1.0)
+        sums = {name: np.tensordot(weights, self.counts[name], axes=1) / n for name in self.names}
+        return {name: (means[:, 1], means[:, 2]) for name, means in sums.items()}
+
+    def rows(self) -> list[Row]:
+        """One row per order and number of neurons."""
+        return [{"order": name} | point for name in self.names for point in self.points(name)]
+
+    def frame(self) -> pd.DataFrame:
+        """`rows` as a pandas.DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types: points as columns of exact counts, areas, and how much more the graph's is."""
+        return {
+            "sizes": list(self.sizes),
+            "n": self.n,
+            "end": self.end,
+            "orders": {name: self._plain(name) for name in self.names},
+        }
+
+    def _plain(self, name: str) -> dict[str, Any]:
+        points = self.points(name)
+        found = self.difference(name) if name != GRAPH else None
+        return {
+            **{key: [point[key] for point in points] for key in ("neurons_set", "neurons_changed", "aligned")},
+            "area": self.area(name),
+            "graph_minus": found.value if found else None,
+            "graph_minus_low": found.low if found else None,
+            "graph_minus_high": found.high if found else None,
+        }
+
+    def _known(self, name: str) -> str:
+        if name not in self.names:
+            raise ConfigError(f"no order {name!r} on this curve; {nearest(name, self.names)}")
+        return name
+
+
+def _end(lines: dict[str, Line]) -> float:
+    return min(float(changed[-1]) for changed, _ in lines.values())
+
+
+def _areas(lines: dict[str, Line]) -> dict[str, float]:
+    """Area of every line from 0 to the end that all reach, divided by its width; none where that is 0."""
+    end = _end(lines)
+    return {name: _area(changed, rates, end) / end for name, (changed, rates) in lines.items()} if end > 0 else {}
+
+
+def _area(changed: Float64[np.ndarray, " size"], rates: Float64[np.ndarray, " size"], end: float) -> float:
+    inside = changed < end
+    at = np.append(changed[inside], end)
+    height = np.append(rates[inside], np.interp(end, changed, rates))
+    return float(np.trapezoid(height, at))

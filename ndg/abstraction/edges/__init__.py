@@ -1,0 +1,9 @@
+"""Every edge of a graph on trial: does the consequent hold when the antecedent is forced to?
+
+trials = try_edges(model, graph, held_out, fit=train)
+print(trials.words())
+causal = graph.with_verdicts(trials).causal(at_least=0.9, how="closure")
+"""
+
+from ndg.abstraction.edges.result import EdgeTrials as EdgeTrials
+from ndg.abstraction.edges.trials import try_edges as try_edges

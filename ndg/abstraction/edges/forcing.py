@@ -1,0 +1,113 @@
+"""What is forced in a layer for each antecedent there: the literal alone, or with its closure within the layer.
+
+The `rest` of that closure, without the antecedent, is a control: where it does as well, the antecedent adds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from ndg.errors import ConfigError, nearest
+from ndg.graph.ndg import NDG
+from ndg.graph.verdicts import FORCED, kinds
+
+HOW = ("alone", "closure")
+REST = "rest"
+AT_ONCE = 1024  # closures that are taken together
+
+Edges = Int64[np.ndarray, " edge"]
+
+
+@dataclass(frozen=True, eq=False)
+class Forcings:
+    """The distinct sets of literals that are forced in a layer: which units, and to which booleans.
+
+    `antecedents` are the codes of the literals whose edges are on trial; those of number k are the layer's edges
+    `starts[k]` to `starts[k + 1] - 1`, which imply `consequents`. `used[h, k]` is the set that is forced for it the
+    h-th way. Equal sets are forced once.
+    """
+
+    layer: str
+    antecedents: Int64[np.ndarray, " antecedent"]
+    starts: Int64[np.ndarray, " start"]
+    consequents: Edges
+    chosen: Bool[np.ndarray, "set unit"]
+    booleans: Bool[np.ndarray, "set unit"]
+    used: Int64[np.ndarray, "how antecedent"]
+
+    @cached_property
+    def users(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """Way and number of the antecedents for which each set is forced."""
+        found: list[list[tuple[int, int]]] = [[] for _ in self.chosen]
+        for way, row in enumerate(self.used):
+            for number, one in enumerate(row.tolist()):
+                found[one].append((way, number))
+        return tuple(map(tuple, found))
+
+    @property
+    def sizes(self) -> Int64[np.ndarray, "how antecedent"]:
+        """Number of neurons that are set."""
+        return self.chosen.sum(axis=1)[self.used]
+
+
+def forcings(graph: NDG, order: Sequence[str], how: Sequence[str]) -> tuple[Forcings, ...]:
+    """What is forced in each layer of `order` that has antecedents of later literals; their edges are in the graph's
+    order.
+
+    Raises ConfigError for an unknown way of forcing.
+    """
+    for one in how:
+        if one not in (*HOW, REST):
+            raise ConfigError(
+                f"an antecedent is forced {' or '.join(HOW)}, and as a control the {REST} of its closure; got "
+                f"how={one!r}; {nearest(one, (*HOW, REST))}"
+            )
+    if not how or len(set(how)) < len(how):
+        raise ConfigError(f"edges are tried in one way or more, each once: {', '.join(HOW)}; got {tuple(how)}")
+    implications, found = graph.implications, []
+    edges = np.flatnonzero(kinds(implications, order) == FORCED)
+    tails = implications.antecedents[edges].astype(np.int64)
+    for layer, where in sorted(((name, graph.nodes.slice(name)) for name in order), key=lambda one: one[1].start):
+        own = (tails >= 2 * where.start) & (tails < 2 * where.stop)
+        if own.any():
+            antecedents, first = np.unique(tails[own], return_index=True)
+            sets = np.stack([_forced(graph, antecedents, where, one) for one in how])
+            distinct, used = np.unique(sets.reshape(-1, sets.shape[-1]), axis=0, return_inverse=True)
+            off, on = distinct[:, 0::2], distinct[:, 1::2]
+            found.append(
+                Forcings(
+                    layer,
+                    antecedents,
+                    np.append(first, own.sum()),
+                    implications.consequents[edges[own]].astype(np.int64),
+                    off | on,
+                    on,
+                    used.reshape(len(how), -1).astype(np.int64),
+                )
+            )
+    return tuple(found)
+
+
+def _forced(
+    graph: NDG, antecedents: Int64[np.ndarray, " antecedent"], where: slice, how: str
+) -> Bool[np.ndarray, "antecedent literal"]:
+    """The literals of a layer that are forced for each antecedent, which is always one of them but for the rest."""
+    inside = slice(2 * where.start, 2 * where.stop)
+    found = np.zeros((len(antecedents), inside.stop - inside.start), np.bool_)
+    each = np.arange(len(antecedents))
+    if how != "alone":
+        for start in range(0, len(antecedents), AT_ONCE):
+            part = antecedents[start : start + AT_ONCE]
+            marked = np.zeros((len(part), 2 * len(graph.nodes)), np.bool_)
+            marked[np.arange(len(part)), part] = True
+            found[start : start + AT_ONCE] = graph.closures(marked)[:, inside]
+        both = np.repeat(found[:, 0::2] & found[:, 1::2], 2, axis=1)
+        found &= ~both
+    found[each, (antecedents ^ 1) - inside.start] = False
+    found[each, antecedents - inside.start] = how != REST
+    return found

@@ -1,0 +1,249 @@
+"""What a trial of edges found: edge by edge, by pair of layers, and in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from ndg.graph.edges import contrapositives, texts_of
+from ndg.graph.verdicts import (
+    FORCED,
+    KINDS,
+    LEFT_OUT,
+    VERDICTS,
+    WITHIN,
+    Verdicts,
+    depths,
+    kinds,
+)
+from ndg.intervals import wilson
+from ndg.mining.implications import Implications
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+Counted = Int64[np.ndarray, " edge"]
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeTrials:
+    """The `verdicts` on the forced edges of a graph, beside what was observed of all edges on the same examples.
+
+    `holds` counts the examples on which each literal holds, `support` those on which both ends of an edge do. `sizes`
+    are the numbers of neurons that are set for the antecedent of each forced edge, `changed` the neurons whose boolean
+    really changed, summed over its `n` examples. `reason` says why the executor was taken.
+    """
+
+    implications: Implications
+    verdicts: Verdicts
+    holds: Int64[np.ndarray, " literal"]
+    support: Counted
+    sizes: dict[str, Int64[np.ndarray, " forced"]]
+    changed: dict[str, Int64[np.ndarray, " forced"]]
+    executor: str
+    reason: str
+
+    @property
+    def graph(self) -> str:
+        """Digest of the graph whose edges were tried."""
+        return str(self.verdicts.facts["graph"])
+
+    @property
+    def how(self) -> tuple[str, ...]:
+        """The ways in which antecedents were forced."""
+        return self.verdicts.how
+
+    def columns(self, how: str, at_least: float | int | None = None) -> dict[str, np.ndarray]:
+        """The figures of every edge, one way of forcing; NaN, or -1 for counts, where an edge was not forced.
+
+        `distance` is the number of layers on trial from antecedent to consequent. `n` to `q_value` are of the forcing:
+        of `n` examples without the antecedent the consequent holds on `before`, and on `after` when it is forced;
+        `observed` and `support` are of the examples on which the antecedent holds anyway.
+        """
+        found, verdicts, nodes = self.implications, self.verdicts, self.implications.nodes
+        kind = kinds(found, verdicts.order)
+        forced = kind == FORCED
+        depth, texts = depths(nodes, verdicts.order), texts_of(nodes)
+        names = np.array([name for name, where in nodes.groups for _ in range(where.stop - where.start)], object)
+        tails, heads = found.antecedents >> 1, found.consequents >> 1
+
+        def spread(column: np.ndarray) -> np.ndarray:
+            whole = np.full(len(found), -1 if column.dtype.kind == "i" else np.nan, column.dtype)
+            whole[forced] = column
+            return whole
+
+        after, n = verdicts.after(how), verdicts.n
+        low, high = wilson(after, n)
+        observed = self.holds[found.antecedents]
+        observed_low, observed_high = wilson(self.support, observed)
+        there = np.where(kind == LEFT_OUT, np.nan, 1.0)
+        return {
+            "antecedent": texts[found.antecedents],
+            "consequent": texts[found.consequents],
+            "antecedent_layer": names[tails],
+            "consequent_layer": names[heads],
+            "distance": np.where(kind == LEFT_OUT, np.nan, depth[heads] - depth[tails]),
+            "kind": np.array(KINDS, object)[kind],
+            "how": np.full(len(found), how, object),
+            "verdict": np.array(VERDICTS, object)[verdicts.judged(found, how, at_least)],
+            "n": spread(n),
+            "before": spread(verdicts.before),
+            "after": spread(after),
+            "gained": spread(verdicts.gained[how]),
+            "lost": spread(verdicts.lost[how]),
+            "rate_before": spread(_rate(verdicts.before, n)),
+            "interventional": spread(_rate(after, n)),
+            "interventional_low": spread(np.where(n > 0, low, np.nan)),
+            "interventional_high": spread(np.where(n > 0, high, np.nan)),
+            "p_value": spread(verdicts.p_values(how)),
+            "q_value": spread(verdicts.q_values[how]),
+            "observed": observed,
+            "support": self.support,
+            "observational": there * _rate(self.support, observed),
+            "observational_low": there * np.where(observed > 0, observed_low, np.nan),
+            "observational_high": there * np.where(observed > 0, observed_high, np.nan),
+            "neurons_set": spread(self.sizes[how]),
+            "neurons_changed_mean": spread(_rate(self.changed[how], n)),
+        }
+
+    def rows(self, how: str | None = None, at_least: float | int | None = None) -> list[Row]:
+        """One row per edge and way of forcing, as in `columns`; null where there is no figure.
+
+        A contrapositive has the verdict of the edge that was forced, and no figures of a forcing.
+        """
+        rows = []
+        for one in self.how if how is None else [how]:
+            columns = self.columns(one, at_least)
+            forced = (columns["kind"] == KINDS[FORCED]).tolist()
+            counts = ("n", "before", "after", "gained", "lost", "neurons_set")
+            values = {
+                name: [own if was else None for own, was in zip(column.tolist(), forced, strict=True)]
+                if name in counts
+                else [None if own != own else own for own in column.tolist()]
+                for name, column in columns.items()
+            }
+            values["distance"] = [None if own is None else int(own) for own in values["distance"]]
+            rows += [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+        return rows
+
+    def frame(self, how: str | None = None, at_least: float | int | None = None) -> pd.DataFrame:
+        """`rows` as a pandas.DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows(how, at_least))
+
+    def summary(self, at_least: float | int | None = None) -> list[Row]:
+        """One row per pair of layers and way of forcing; for edges within a layer, which are constraints, one row.
+
+        `edges` are an implication and its contrapositive together, `tested` those with enough examples, `survived` is
+        of these, and `share` has a 95 % Wilson interval. `observational`, `interventional` and `before` are means over
+        the tested edges of their rates: with the antecedent, when it is forced, and before on the same examples.
+        Null where n is zero.
+        """
+        found, verdicts = self.implications, self.verdicts
+        kind = kinds(found, verdicts.order)
+        observational = _rate(self.support, self.holds[found.antecedents])
+        rows = []
+        layers = verdicts.order
+        depth = depths(found.nodes, layers)
+        tails, heads = depth[found.antecedents >> 1], depth[found.consequents >> 1]
+        forced = np.flatnonzero(kind == FORCED)
+        for how in self.how:
+            survives, rate = verdicts.survives(how, at_least), _rate(verdicts.after(how), verdicts.n)
+            for first, second in np.unique(np.stack([tails[forced], heads[forced]], axis=1), axis=0).tolist():
+                pair = (tails[forced] == first) & (heads[forced] == second)
+                tested = pair & verdicts.tested
+                survived, many = int(survives[tested].sum()), int(tested.sum())
+                low, high = wilson(survived, many)
+                rows.append(
+                    {
+                        "from": layers[first],
+                        "to": layers[second],
+                        "how": how,
+                        "edges": int(pair.sum()),
+                        "tested": many,
+                        "survived": survived,
+                        "share": survived / many if many else None,
+                        "share_low": float(low) if many else None,
+                        "share_high": float(high) if many else None,
+                        "observational": _mean(observational[forced][tested]),
+                        "interventional": _mean(rate[tested]),
+                        "before": _mean(_rate(verdicts.before, verdicts.n)[tested]),
+                        "neurons_set_mean": _mean(self.sizes[how][tested].astype(float)),
+                        "neurons_changed_mean": _mean(_rate(self.changed[how], verdicts.n)[tested]),
+                    }
+                )
+        once = (kind == WITHIN) & (np.arange(len(found)) <= contrapositives(found))
+        empty = {"tested": 0, "survived": 0, "share": None, "share_low": None, "share_high": None}
+        for place in np.unique(tails[once]).tolist():
+            within = once & (tails == place)
+            rows.append(
+                {"from": layers[place], "to": layers[place], "how": "constraint", "edges": int(within.sum())}
+                | empty
+                | {"observational": _mean(observational[within]), "interventional": None, "before": None}
+                | {"neurons_set_mean": None, "neurons_changed_mean": None}
+            )
+        return rows
+
+    def survived(self, how: str, at_least: float | int | None = None) -> tuple[int, int]:
+        """Number of forced edges that survive, and of those tested."""
+        return int(self.verdicts.survives(how, at_least).sum()), int(self.verdicts.tested.sum())
+
+    def words(self, at_least: float | int | None = None) -> str:
+        """How many edges survive, in a sentence for each way of forcing."""
+        facts = self.verdicts.facts
+        bar = facts["at_least"] if at_least is None else at_least
+        on = f"on held-out examples{' of ' + facts['split'] if facts['split'] else ''}"
+        if not len(self.verdicts.n):
+            return "No edge leads from a layer to a later one or to a label, so none was on trial."
+        untested = len(self.verdicts.n) - int(self.verdicts.tested.sum())
+        few = (
+            f" {untested:,} edges were not tested: their antecedent fails on fewer than {facts['least']} of "
+            f"{facts['examples']:,} examples."
+            if untested
+            else ""
+        )
+        if untested == len(self.verdicts.n):
+            return f"No edge was tested.{few}"
+        forcing = {"alone": "Antecedent forced alone", "closure": "Antecedent forced with what it implies in its layer"}
+        told = []
+        for how in self.how:
+            survived, tested = self.survived(how, bar)
+            named = forcing.get(how, "As a control, what it implies there forced without it")
+            end = "; the others are correlations" if how in forcing else ""
+            told.append(f"{named}: {survived:,} of {tested:,} edges survive{end}.")
+        told.append(
+            f"An edge survives when, {on} without the antecedent, forcing it makes the consequent hold in at least "
+            f"{bar:g} (lower end of the 95 % interval) and more often than before (McNemar, false discovery rate "
+            f"{facts['q']:g})."
+        )
+        return " ".join(told) + few
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types for the run log: settings, numbers of edges, the summary, and the words."""
+        kind = kinds(self.implications, self.verdicts.order)
+        return {
+            **self.verdicts.facts,
+            "how": list(self.how),
+            "order": list(self.verdicts.order),
+            "edges": {name: int((kind == code).sum()) for code, name in enumerate(KINDS)},
+            "tested": int(self.verdicts.tested.sum()),
+            "survived": {how: self.survived(how)[0] for how in self.how},
+            "summary": self.summary(),
+            "words": self.words(),
+            "executor": self.executor,
+            "executor_reason": self.reason,
+        }
+
+
+def _rate(part: np.ndarray, whole: np.ndarray) -> Float64[np.ndarray, " edge"]:
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+
+
+def _mean(rates: np.ndarray) -> float | None:
+    rates = rates[~np.isnan(rates)]
+    return float(rates.mean()) if len(rates) else None

@@ -1,0 +1,160 @@
+"""One compute batch: which literals hold in it, and what follows where an antecedent is forced on rows without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from torch import Tensor, nn
+
+from ndg.abstraction.counts import Counts
+from ndg.abstraction.edges.forcing import Forcings
+from ndg.abstraction.passes import Known, Passes, argmax
+from ndg.abstraction.writing import Writing, rows_of
+from ndg.activations.compute import Batch
+from ndg.graph.ndg import NDG
+from ndg.nodes import LABEL, NodeSpace
+
+BLOCK_BYTES = 16 << 20  # of packed booleans at a time
+
+Rows = Int64[np.ndarray, " row"]
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """All that a worker needs to try one batch: for each layer in which literals are forced its own passes, and what is
+    forced; `watch` are passes that change nothing."""
+
+    watch: Passes
+    passes_by_layer: dict[str, Passes]
+    forcings: tuple[Forcings, ...]
+    how: tuple[str, ...]
+    writing: Writing
+    antecedents: Int64[np.ndarray, " edge"]
+    consequents: Int64[np.ndarray, " edge"]
+
+    @classmethod
+    def of(
+        cls,
+        graph: NDG,
+        watch: Passes,
+        passes_by_layer: dict[str, Passes],
+        forcings: tuple[Forcings, ...],
+        how: tuple[str, ...],
+        writing: Writing,
+    ) -> Study:
+        found = graph.implications
+        ends = (found.antecedents.astype(np.int64), found.consequents.astype(np.int64))
+        return cls(watch, passes_by_layer, forcings, how, writing, *ends)
+
+    @property
+    def model(self) -> nn.Module:
+        return self.watch.model
+
+    @property
+    def threads(self) -> int:
+        return self.watch.threads
+
+    @property
+    def nodes(self) -> NodeSpace:
+        return self.watch.nodes
+
+
+def run(study: Study, batch: Batch) -> Counts:
+    """Integers of one compute batch: `examples`, `holds` of each literal, `support` of each edge; for each layer and
+    way, `gained LAYER HOW` and `lost LAYER HOW` of its forced edges and `changed LAYER HOW` of its antecedents, the
+    neurons that have another boolean after forcing."""
+    known = study.watch.known(batch)
+    values = known.nodes(study.nodes)
+    counts = {"examples": np.array([batch.count])} | _observed(study, values)
+    for one in study.forcings:
+        passes = study.passes_by_layer[one.layer]
+        own = known if passes is study.watch else passes.known(batch)
+        counts |= _forced(study, one, passes, own, values)
+    return Counts(counts)
+
+
+def _observed(study: Study, values: Bool[np.ndarray, "row node"]) -> dict[str, np.ndarray]:
+    """How often each literal holds, and both ends of each edge; edges of concepts count as never."""
+    literals = np.stack([~values, values], axis=2).reshape(len(values), -1).T
+    packed = np.packbits(literals, axis=1)
+    tails, heads = study.antecedents, study.consequents
+    support = np.zeros(len(tails), np.int64)
+    known = np.flatnonzero((tails < len(packed)) & (heads < len(packed)))
+    step = max(BLOCK_BYTES // max(packed.shape[1], 1), 1)
+    for start in range(0, len(known), step):
+        part = known[start : start + step]
+        both = packed[tails[part]] & packed[heads[part]]
+        support[part] = np.bitwise_count(both).sum(axis=1, dtype=np.int64)
+    return {"holds": literals.sum(axis=1, dtype=np.int64), "support": support}
+
+
+def _forced(
+    study: Study, forcing: Forcings, passes: Passes, known: Known, values: Bool[np.ndarray, "row node"]
+) -> dict[str, np.ndarray]:
+    """What is gained and lost. Passes hold pairs of a set and a row, as many as the batch has rows."""
+    node, positive = forcing.antecedents >> 1, (forcing.antecedents & 1).astype(bool)
+    missing = values[:, node] != positive
+    needed = np.zeros((len(forcing.chosen), len(values)), np.bool_)
+    for used in forcing.used:
+        np.logical_or.at(needed, used, missing.T)
+    sets, rows = np.nonzero(needed)
+    shape = (len(study.how), len(forcing.consequents))
+    gained, lost = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    changed = np.zeros(forcing.used.shape, np.int64)
+    own = values[:, study.nodes.slice(forcing.layer)]
+    for start in range(0, len(sets), known.batch.rows):
+        part = slice(start, start + known.batch.rows)
+        after = _after(study, forcing, passes, known, sets[part], rows[part])
+        for one in np.unique(sets[part]).tolist():
+            mine = np.flatnonzero(sets[part] == one)
+            at = rows[part][mine]
+            flips = (forcing.chosen[one] & (forcing.booleans[one] != own[at])).sum(axis=1)
+            for way, number in forcing.users[one]:
+                without = missing[at, number]
+                edges = slice(forcing.starts[number], forcing.starts[number + 1])
+                consequents = forcing.consequents[edges]
+                then = after[mine[without]][:, consequents >> 1]
+                before = values[at[without]][:, consequents >> 1]
+                came, went = (then & ~before).sum(axis=0), (before & ~then).sum(axis=0)
+                on = (consequents & 1).astype(bool)
+                gained[way, edges] += np.where(on, came, went)
+                lost[way, edges] += np.where(on, went, came)
+                changed[way, number] += flips[without].sum()
+    found = {}
+    for way, how in enumerate(study.how):
+        for name, counted in (("gained", gained), ("lost", lost), ("changed", changed)):
+            found[f"{name} {forcing.layer} {how}"] = counted[way]
+    return found
+
+
+def _after(
+    study: Study, forcing: Forcings, passes: Passes, known: Known, sets: Rows, rows: Rows
+) -> Bool[np.ndarray, "pair node"]:
+    """The labels and the later units when a set is forced on a row, pair by pair; other nodes are off."""
+    layer, nodes = forcing.layer, study.nodes
+    site, mask = known.sites[layer], known.masks[layer]
+    booleans, numbers = forcing.booleans[sets], known.numbers[rows]
+
+    def change(output: Tensor) -> Tensor:
+        values = study.writing.values(site, booleans, numbers, output)
+        own = mask if mask is None else mask[rows_of(rows, output).to(mask.device)]
+        return site.write(output, rows_of(forcing.chosen[sets], output), values, own)
+
+    layers = {nodes.layer(int(one)) for one in np.unique(forcing.consequents >> 1)} - {LABEL}
+    logits, bits = passes.run(known, {layer: change}, sorted(layers), rows=rows)
+    found = np.zeros((len(sets), len(nodes)), np.bool_)
+    found[:, nodes.slice(LABEL)] = argmax(logits)[:, None] == np.arange(nodes.labels)
+    for name, seen in bits.items():
+        found[:, nodes.slice(name)] = seen
+    return found
+
+
+def assembled(study: Study, total: Counts, name: str) -> dict[str, np.ndarray]:
+    """The counts of that name by way of forcing, of all layers one after the other."""
+    nothing = np.zeros(0, np.int64)
+    return {
+        how: np.concatenate([nothing, *(total[f"{name} {one.layer} {how}"] for one in study.forcings)])
+        for how in study.how
+    }

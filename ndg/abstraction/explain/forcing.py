@@ -1,0 +1,102 @@
+"""Sets of literals forced in reference examples, beside controls of the same size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from ndg.abstraction import writing
+from ndg.abstraction.controls import PROTOTYPES, RANDOM, Prototypes, controls
+from ndg.abstraction.explain.result import Forced
+from ndg.abstraction.passes import Known, Passes, argmax
+from ndg.abstraction.writing import Writing
+from ndg.activations.choice import count, draw, only
+from ndg.activations.compute import compute_batches
+from ndg.errors import DataError
+from ndg.graph.ndg import NDG
+from ndg.literal import Literal
+
+Codes = Int64[np.ndarray, "_"]
+"""Codes of literals, rising; sets of several lengths meet in one function."""
+
+
+def force(
+    passes: Passes,
+    graph: NDG,
+    written: Writing,
+    sets: dict[str, Codes],
+    about: int,
+    reference: Iterable[Any],
+    examples: int,
+    batch: int,
+    seed: int,
+) -> tuple[Forced, ...]:
+    """What the network predicts in reference examples in which a set does not hold, when it is forced."""
+    given = count(reference)
+    if not given:
+        raise DataError("literals are forced in reference examples; the loader gave none; check the split")
+    prototypes = {one: Prototypes.of(graph, one) for one in passes.changed}
+    totals = {what: np.zeros(5, np.int64) for what in sets}
+    for one in compute_batches(only(reference, draw(seed, "explain", given, min(examples, given))), batch):
+        known = passes.known(one)
+        for what, codes in sets.items():
+            holds = known.nodes(passes.nodes)[:, codes >> 1] == (codes & 1).astype(np.bool_)
+            open_rows = ~holds.all(axis=1)
+            ways = _ways(graph, codes, prototypes, known.numbers, about, seed)
+            seen = [argmax(_written(passes, written, known, way))[: one.count] == about for way in ways]
+            outcomes = (np.ones(one.count, np.bool_), known.predicted == about, *seen)
+            totals[what] += [int((outcome & open_rows).sum()) for outcome in outcomes]
+    return tuple(Forced(what, texts(graph, codes), *map(int, totals[what])) for what, codes in sets.items())
+
+
+Way = dict[str, tuple[Bool[np.ndarray, "example unit"], Bool[np.ndarray, "example unit"]]]
+"""By layer the units that are set in each example, and the booleans that they are set to."""
+
+
+def _ways(
+    graph: NDG,
+    codes: Codes,
+    prototypes: dict[str, Prototypes],
+    numbers: Int64[np.ndarray, " example"],
+    about: int,
+    seed: int,
+) -> tuple[Way, Way, Way]:
+    """A set of literals, and as many units of each layer set as by the random and the surest prototype control."""
+    own: Way = {}
+    others: tuple[Way, Way] = ({}, {})
+    everyone = np.full(len(numbers), about)
+    for one, prototype in prototypes.items():
+        where = graph.nodes.slice(one)
+        here = codes[(codes >> 1 >= where.start) & (codes >> 1 < where.stop)]
+        chosen, booleans = np.zeros((2, len(numbers), where.stop - where.start), np.bool_)
+        chosen[:, (here >> 1) - where.start] = True
+        booleans[:, (here >> 1) - where.start] = here & 1
+        own[one] = (chosen, booleans)
+        drawn = controls(prototype, seed, numbers, everyone, np.full(len(numbers), len(here)))
+        for way, name in zip(others, (RANDOM, PROTOTYPES[1]), strict=True):
+            way[one] = drawn[name]
+    return own, *others
+
+
+def _written(passes: Passes, written: Writing, known: Known, way: Way) -> Tensor:
+    """Logits when these units are set, and the others stay as they are."""
+
+    def change_of(layer: str) -> Any:
+        site, (chosen, booleans) = known.sites[layer], way[layer]
+
+        def change(output: Tensor) -> Tensor:
+            new = written.values(site, booleans, known.numbers, output)
+            return site.write(output, writing.rows_of(chosen, output), new, known.masks[layer])
+
+        return change
+
+    return passes.run(known, {layer: change_of(layer) for layer in way})[0]
+
+
+def texts(graph: NDG, codes: Codes) -> tuple[str, ...]:
+    """How literals of these codes are written."""
+    return tuple(graph.nodes.text(Literal.of(code)) for code in codes.tolist())

@@ -1,0 +1,180 @@
+"""What an explanation says: in fields, in plain JSON types, and in lines for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ndg.intervals import wilson
+
+SHOWN = 12
+"""Literals of a kind that the text lists."""
+
+Literals = tuple[str, ...]
+Name = Callable[[int], str]
+
+
+@dataclass(frozen=True)
+class Forced:
+    """A set of literals forced in the `n` reference examples in which not all of them hold: how many are predicted as
+    the class `before` and `after`, and after as many units of the same layers forced in other ways.
+
+    `random` units to random booleans, the surest units of the `prototype` to its booleans.
+    """
+
+    what: str
+    literals: Literals
+    n: int
+    before: int
+    after: int
+    random: int
+    prototype: int
+
+    def rate(self, outcome: str = "after") -> tuple[float, float, float] | None:
+        """The fraction predicted as the class, with its 95 % Wilson interval; None without examples."""
+        if not self.n:
+            return None
+        low, high = wilson(getattr(self, outcome), self.n)
+        return getattr(self, outcome) / self.n, float(low), float(high)
+
+    def to_dict(self) -> dict[str, Any]:
+        rates = {name: self.rate(name) for name in ("before", "after", "random", "prototype")}
+        return asdict(self) | {"literals": list(self.literals), "rates": {k: v and list(v) for k, v in rates.items()}}
+
+
+@dataclass(frozen=True)
+class Flip:
+    """The smallest set that was found of units of `layer` whose booleans, written otherwise, make the prediction the
+    target: among the graph's literals, among all units, and whether the latter are known to be smallest.
+
+    `binarised` is the prediction when the layer is written as its booleans; no set is sought where that differs from
+    the network's. `after` is the prediction with the set written.
+    """
+
+    layer: str
+    target: int
+    binarised: int
+    by_graph: Literals
+    literals: Literals
+    exact: bool
+    after: int
+
+    @property
+    def found(self) -> bool:
+        return bool(self.literals) and self.after == self.target
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Literals of one example that imply `about` (its prediction, or the target), contradict it, do both, or leave it
+    open; one that suffices; how many literals of these layers imply the label in any example; what the label implies,
+    and what of that is missing; and what forcing does."""
+
+    prediction: int
+    about: int
+    layers: tuple[str, ...]
+    implying: Literals
+    contradicting: Literals
+    both: Literals
+    open: Literals
+    sufficient: Literals
+    ancestors: int
+    necessary: Literals
+    missing: Literals
+    forced: tuple[Forced, ...]
+    flip: Flip | None
+    written: str
+    fitted: int
+    seed: int
+    graph: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+        flip = None
+        if self.flip is not None:
+            flip = asdict(self.flip) | {"by_graph": list(self.flip.by_graph), "literals": list(self.flip.literals)}
+            flip["found"] = self.flip.found
+        return plain | {"forced": [one.to_dict() for one in self.forced], "flip": flip}
+
+    def text(self, class_names: Sequence[str] | None = None) -> str:
+        """The explanation in plain lines, for a terminal."""
+
+        def name(label: int) -> str:
+            told = class_names[label] if class_names else str(label)
+            return f"class {label}" if told == str(label) else f"class {label} ({told})"
+
+        return "\n".join([*_logic(self, name), *_forcing(self, name), *_flipping(self, name)])
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def _logic(told: Explanation, name: Name) -> list[str]:
+    label, own = name(told.about), len(told.implying) + len(told.contradicting) + len(told.both) + len(told.open)
+    asked = "" if told.about == told.prediction else f", asked about {label}"
+    lines = [
+        f"predicted {name(told.prediction)}{asked}; {own} literals of {', '.join(told.layers)} hold",
+        f"imply {label}: {_list(told.implying)}",
+        f"contradict it: {_list(told.contradicting)}",
+        *([f"imply and contradict it: {_list(told.both)}"] if told.both else []),
+        f"leave it open: {_list(told.open)}",
+    ]
+    if told.sufficient:
+        lines.append(f"smallest sufficient set: {_list(told.sufficient)}")
+    elif told.ancestors:
+        lines.append(f"no literal of this example implies {label}; {told.ancestors} others would")
+    else:
+        lines.append(f"no literal implies {label}, in any example: the graph has no sufficient set for it")
+    held = len(told.necessary) - len(told.missing)
+    missing = f"; missing: {_list(told.missing)}" if told.missing else ""
+    lines.append(f"{label} implies {len(told.necessary)} literals, of which {held} hold{missing}")
+    return lines
+
+
+def _forcing(told: Explanation, name: Name) -> list[str]:
+    lines = []
+    for one in told.forced:
+        rate = {outcome: _rate(one.rate(outcome)) for outcome in ("before", "after", "random", "prototype")}
+        if not one.n:
+            lines.append(f"forcing {one.what} ({len(one.literals)}): it holds in all reference examples")
+            continue
+        lines.append(
+            f"forcing {one.what} ({len(one.literals)}) in {one.n} reference examples without it: predicted "
+            f"{name(told.about)} {rate['after']}, before {rate['before']}; as many units set to random booleans "
+            f"{rate['random']}, to the class prototype's surest {rate['prototype']}"
+        )
+    return lines
+
+
+def _flipping(told: Explanation, name: Name) -> list[str]:
+    flip = told.flip
+    if flip is None:
+        return []
+    if flip.binarised != told.prediction:
+        return [
+            f"writing {flip.layer} as its booleans alone makes it {name(flip.binarised)}, so no set is sought that "
+            f"makes it {name(flip.target)}"
+        ]
+    if not flip.found:
+        why = "there is none" if flip.exact else "not all were tried"
+        return [f"no set of units of {flip.layer} was found that makes it {name(flip.target)} ({why})"]
+    known = "the smallest there is" if flip.exact else "smaller ones were not all tried"
+    lines = [f"it becomes {name(flip.after)} with {_list(flip.literals)} ({known})"]
+    if not flip.by_graph:
+        lines.append("among the graph's literals alone no set was found")
+    elif flip.by_graph != flip.literals:
+        lines.append(f"among the graph's literals it takes {_list(flip.by_graph)}")
+    return lines
+
+
+def _list(literals: Literals) -> str:
+    if not literals:
+        return "none"
+    more = f" and {len(literals) - SHOWN} more" if len(literals) > SHOWN else ""
+    return f"{len(literals)}: {', '.join(literals[:SHOWN])}{more}"
+
+
+def _rate(rate: tuple[float, float, float] | None) -> str:
+    return "unknown" if rate is None else f"{rate[0]:.3f} [{rate[1]:.3f}, {rate[2]:.3f}]"

@@ -1,0 +1,186 @@
+"""Why the network predicts a class for one example, as the graph has it, and whether the network agrees when forced.
+
+    told = explain(net, graph, one_row, reference=held_out, target=3)
+    print(told.text())
+
+In the graph a set of literals implies whatever one of them implies. So the smallest set that suffices for a label is
+one literal, or there is none; then the label's own implications, conditions that are necessary for it, are told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from ndg.abstraction import writing
+from ndg.abstraction.definitions import definition, predicted
+from ndg.abstraction.explain.forcing import Codes, force, texts
+from ndg.abstraction.explain.result import Explanation, Flip, Forced
+from ndg.abstraction.minimal.run import BUDGET, INTERVENTION, one_layer
+from ndg.abstraction.minimal.search import smaller
+from ndg.abstraction.minimal.study import Study
+from ndg.abstraction.passes import Known, Passes, argmax
+from ndg.activations.compute import COMPUTE_BATCH, columns, compute_batches
+from ndg.errors import ConfigError, ShapeError
+from ndg.graph.ndg import NDG
+from ndg.literal import Literal
+from ndg.nodes import NodeSpace
+
+EXAMPLES = 256
+"""Reference examples, drawn by the seed, in which sets of literals are forced."""
+
+
+def explain(
+    model: nn.Module,
+    graph: NDG,
+    example: Any,
+    *,
+    target: int | None = None,
+    layer: str | None = None,
+    reference: Iterable[Any] | None = None,
+    fit: Iterable[Any] | None = None,
+    values: str = writing.AUTO,
+    examples: int = EXAMPLES,
+    intervention: str = INTERVENTION,
+    budget: int = BUDGET,
+    number: int = 0,
+    seed: int = 0,
+    batch: int = COMPUTE_BATCH,
+    threads: int = 1,
+) -> Explanation:
+    """What the graph says of one example, `number` in its loader, and whether the network obeys.
+
+    `example` is one row of what a loader gives. All layers of the graph are looked at, or `layer` alone. With a
+    `target` other than the prediction, literals are judged by that class, and the smallest set of units is sought that
+    turns this example into it, as in `minimal`; that needs one layer. Sets are forced in at most `examples` of the
+    `reference` examples: the literal that suffices, alone and with all it implies in these layers; or, where none does,
+    the conditions that are necessary for the class.
+
+    Raises ConfigError for a class that there is not, GraphError or LayerError for the layer, ShapeError for more than
+    one example or a graph of another network, DataError without reference examples where some are given.
+    """
+    labels = graph.nodes.labels
+    if target is not None and not 0 <= target < labels:
+        raise ConfigError(f"a target is a class from 0 to {labels - 1}; got {target}; name one of these")
+    definition(intervention)
+    layers = (layer,) if layer is not None else tuple(one.name for one in graph.nodes.layers)
+    passes = Passes.of(model, graph, layers, threads)
+    known = passes.known(next(compute_batches([_one(example)], batch)))
+    written = writing.fit(values, model, graph, fit, layers, seed=seed, batch=batch, threads=threads)
+    prediction = int(known.predicted[0])
+    about = prediction if target is None else target
+    own = _own(known, graph.nodes, layers)
+    parts, sufficient = _judged(graph, own, about)
+    necessary = _within(graph, graph.closure(predicted(graph, about)).marked, layers)
+    flip = None
+    if about != prediction:
+        one = one_layer(graph, layer)
+        numbers = np.array([number], np.int64)
+        study = Study.of(passes, graph, written, intervention, numbers, budget, seed, one)
+        flip = _flip(study, graph, known, prediction, about)
+    sets = _sets(graph, sufficient, necessary, layers)
+    forced: tuple[Forced, ...] = ()
+    if reference is not None and sets:
+        forced = force(passes, graph, written, sets, about, reference, examples, batch, seed)
+    return Explanation(
+        prediction=prediction,
+        about=about,
+        layers=layers,
+        **{name: texts(graph, codes) for name, codes in parts.items()},
+        sufficient=texts(graph, sufficient),
+        ancestors=_ancestors(graph, about, layers),
+        necessary=texts(graph, necessary),
+        missing=texts(graph, np.setdiff1d(necessary, own)),
+        forced=forced,
+        flip=flip,
+        written=written.name,
+        fitted=written.examples,
+        seed=seed,
+        graph=graph.digest,
+    )
+
+
+def _one(example: Any) -> dict[str, Tensor]:
+    given = {name: column for name, column in columns(example).items() if name != "labels"}
+    rows = len(next(iter(given.values())))
+    if rows != 1:
+        raise ShapeError(f"one example is explained at a time; got {rows} rows; pass inputs[i : i + 1]")
+    return given
+
+
+def _own(known: Known, nodes: NodeSpace, layers: Iterable[str]) -> Codes:
+    """The literals of the first example of a batch that hold in these layers."""
+    codes = [2 * np.arange(nodes.slice(one).start, nodes.slice(one).stop) + known.bits[one][0] for one in layers]
+    return np.sort(np.concatenate(codes)).astype(np.int64)
+
+
+def _ancestors(graph: NDG, label: int, layers: Iterable[str]) -> int:
+    """How many literals of these layers imply the label."""
+    return sum(graph.nodes.layer(literal.node) in layers for literal in graph.ancestors(predicted(graph, label)))
+
+
+def _judged(graph: NDG, own: Codes, about: int) -> tuple[dict[str, Codes], Codes]:
+    """The example's literals by what follows from each, and the first that implies the label and not its negation."""
+    marked = np.zeros((len(own), 2 * len(graph.nodes)), np.bool_)
+    marked[np.arange(len(own)), own] = True
+    closed = graph.closures(marked)
+    code = predicted(graph, about).code
+    yes, no = closed[:, code], closed[:, code ^ 1]
+    parts = {"implying": yes & ~no, "contradicting": no & ~yes, "both": yes & no, "open": ~yes & ~no}
+    return {name: own[which] for name, which in parts.items()}, own[parts["implying"]][:1]
+
+
+def _within(graph: NDG, marked: Bool[np.ndarray, " literal"], layers: Iterable[str]) -> Codes:
+    """The marked literals of these layers, but for the units that are marked both on and off."""
+    kept = np.zeros(len(marked), np.bool_)
+    for one in layers:
+        where = graph.nodes.slice(one)
+        kept[2 * where.start : 2 * where.stop] = True
+    torn = np.repeat(marked.reshape(-1, 2).all(axis=1), 2)
+    return np.flatnonzero(marked & kept & ~torn)
+
+
+def _sets(graph: NDG, sufficient: Codes, necessary: Codes, layers: Iterable[str]) -> dict[str, Codes]:
+    """The sets of literals that are forced, by what they are."""
+    if not len(sufficient):
+        return {"what the class implies": necessary} if len(necessary) else {}
+    closed = _within(graph, graph.closure(map(Literal.of, sufficient.tolist())).marked, layers)
+    return {"that literal alone": sufficient, "with all that it implies there": np.union1d(sufficient, closed)}
+
+
+def _flip(study: Study, graph: NDG, known: Known, prediction: int, target: int) -> Flip:
+    """The smallest set that turns the first example of a batch into the target."""
+    layer = study.layer
+    first = np.zeros(1, np.int64)
+    bits = known.bits[layer][:1]
+    binarised = int(argmax(study.logits(known, first, bits, study.numbers))[0])
+    if binarised != prediction:
+        return Flip(layer, target, binarised, (), (), False, binarised)
+    aim = np.array([target], np.int64)
+    ask = study.ask(known, first, aim)
+    found = study.by_graph(ask, bits, np.array([prediction], np.int64), aim)
+    others = study.by_others(ask, bits, aim, study.numbers)
+    least = reduce(smaller, [method.left for method in others.values()], found.within.sets)
+    searched = study.search(ask, least, found.order)
+    chosen = searched.sets
+    after = int(argmax(study.logits(known, first, bits ^ chosen, study.numbers))[0])
+    start = graph.nodes.slice(layer).start
+
+    def literals(units: Bool[np.ndarray, " unit"]) -> tuple[str, ...]:
+        at = np.flatnonzero(units)
+        return texts(graph, 2 * (start + at) + ~bits[0, at])
+
+    return Flip(
+        layer,
+        target,
+        binarised,
+        literals(found.within.sets[0]),
+        literals(chosen[0]),
+        bool(searched.exact[0]),
+        after,
+    )

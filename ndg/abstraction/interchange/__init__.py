@@ -1,0 +1,9 @@
+"""Interchange interventions: neurons of one input take the activations of another, and the graph says what follows."""
+
+from ndg.abstraction.interchange.result import InterchangeResult
+from ndg.abstraction.interchange.run import interchange
+from ndg.abstraction.interchange.shuffle import shuffled
+from ndg.abstraction.interchange.swap import swap
+from ndg.abstraction.interchange.unfolding import UnfoldingResult, unfolding
+
+__all__ = ["InterchangeResult", "UnfoldingResult", "interchange", "shuffled", "swap", "unfolding"]

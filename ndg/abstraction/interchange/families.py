@@ -1,0 +1,123 @@
+"""Which neurons an interchange swaps: families of sets, of which each pair of base and source gets one.
+
+- `equivalence`: an equivalence class of the graph, drawn for the base among those with neurons in the layers;
+- `ancestors`: what intervention Q asks for the source's label: its ancestors and all that follows, without the label
+  itself; of a label without ancestors what it implies, which is counted apart;
+- `layer`: all units of the layers.
+
+A new family is one line in `FAMILIES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from ndg import seeds
+from ndg.abstraction.definitions import causes, predicted
+from ndg.errors import ConfigError, GraphError, nearest
+from ndg.graph.ndg import NDG
+
+Nodes = Int64[np.ndarray, " unit"]
+Sets = Bool[np.ndarray, "set unit"]
+Indices = Int64[np.ndarray, " example"]
+
+EQUIVALENCE, ANCESTORS, RANDOM, LAYER = "equivalence", "ancestors", "random", "layer"
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Sets over the units of the layers, and how one is `picked`: `drawn`, by the source's `label`, or the `only` one.
+
+    `alone` are the labels that nothing implies. A family that was `named` by the user has its set even when empty.
+    """
+
+    name: str
+    sets: Sets
+    picked: str
+    named: bool = False
+    alone: tuple[int, ...] = ()
+
+    def of(
+        self, seed: int, numbers: Indices, labels: Indices
+    ) -> tuple[Bool[np.ndarray, "example unit"], Bool[np.ndarray, " example"]]:
+        """The set of each base of these numbers, with sources of these labels, and whether there is one."""
+        if not len(self.sets):
+            return np.zeros((len(numbers), self.sets.shape[1]), np.bool_), np.zeros(len(numbers), np.bool_)
+        which = np.zeros(len(numbers), np.int64)
+        if self.picked == "label":
+            which = labels
+        elif self.picked == "drawn":
+            words = seeds.words(seed, "class", examples=numbers, draws=1)[:, 0]
+            which = (words % np.uint64(len(self.sets))).astype(np.int64)
+        chosen = self.sets[which]
+        return chosen, np.logical_or(chosen.any(axis=1), self.named)
+
+
+def units_of(graph: NDG, layers: Iterable[str]) -> Nodes:
+    """The nodes of the layers, one after the other."""
+    places = [graph.nodes.slice(layer) for layer in layers]
+    return np.concatenate([np.arange(place.start, place.stop, dtype=np.int64) for place in places])
+
+
+def _marked(nodes: Iterable[int], units: Nodes) -> Bool[np.ndarray, " unit"]:
+    return np.isin(units, np.fromiter(nodes, np.int64))
+
+
+def _stacked(sets: Sequence[Bool[np.ndarray, " unit"]], units: Nodes) -> Sets:
+    return np.stack(sets) if sets else np.zeros((0, len(units)), np.bool_)
+
+
+def _classes(graph: NDG, units: Nodes) -> Family:
+    found = [_marked({literal.node for literal in part}, units) for part in graph.classes]
+    distinct = {own.tobytes(): own for own in found if own.any()}  # a class and its mirror have the same neurons
+    return Family(EQUIVALENCE, _stacked(list(distinct.values()), units), "drawn")
+
+
+def _ancestors(graph: NDG, units: Nodes) -> Family:
+    labels = [predicted(graph, label) for label in range(graph.nodes.labels)]
+    rows = [_marked({one.node for one in causes(graph, label)} - {label.node}, units) for label in labels]
+    alone = tuple(number for number, label in enumerate(labels) if not graph.ancestors(label))
+    return Family(ANCESTORS, _stacked(rows, units), "label", alone=alone)
+
+
+def _layer(graph: NDG, units: Nodes) -> Family:
+    return Family(LAYER, np.ones((1, len(units)), np.bool_), "only")
+
+
+FAMILIES: dict[str, Callable[[NDG, Nodes], Family]] = {
+    EQUIVALENCE: _classes,
+    ANCESTORS: _ancestors,
+    LAYER: _layer,
+}
+
+
+def families(
+    graph: NDG, layers: Sequence[str], sets: Sequence[str], units: Mapping[str, Iterable[str]] | None = None
+) -> tuple[Family, ...]:
+    """The families of those names, and one for each of the sets of `units`, given as names of nodes such as `latent:3`.
+
+    Raises ConfigError for an unknown name or none at all, GraphError for a neuron outside the layers.
+    """
+    known = (*FAMILIES, RANDOM)
+    for name in sets:
+        if name not in known:
+            raise ConfigError(f"a set is one of {', '.join(known)}; got {name!r}; {nearest(name, known)}")
+    joint = units_of(graph, layers)
+    found = [FAMILIES[name](graph, joint) for name in dict.fromkeys(sets) if name != RANDOM]
+    for name, nodes in (units or {}).items():
+        if name in known:
+            raise ConfigError(f"sets of your own have names of their own, other than {', '.join(known)}; got {name!r}")
+        wanted = {graph.nodes.index(node) for node in nodes}
+        if outside := sorted(wanted - set(joint.tolist())):
+            raise GraphError(
+                f"an interchange swaps units of {', '.join(layers)}; {graph.nodes.name(outside[0])} is none; add its "
+                "layer to layers= or leave it out"
+            )
+        found.append(Family(name, _marked(wanted, joint)[None], "only", named=True))
+    if not found:
+        raise ConfigError(f"an interchange swaps at least one set beside the random ones; got {list(sets)}")
+    return tuple(found)

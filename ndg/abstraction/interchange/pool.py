@@ -1,0 +1,156 @@
+"""The sources of interchanges: what layers give on them, held once, in memory or past a budget on disk.
+
+Of a layer that is read at its first token that token alone is held; of other token layers all tokens are, and go to the
+same positions of the base.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int64, UInt8
+from torch import Tensor
+
+from ndg.abstraction.cache import BUDGET
+from ndg.abstraction.passes import Known, Passes
+from ndg.activations.choice import Numbers, count, draw, only
+from ndg.activations.compute import Batch, compute_batches
+from ndg.errors import DataError
+from ndg.progress import bar
+
+Indices = Int64[np.ndarray, " row"]
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Rows of a tensor of any type as bytes, which processes share and files hold."""
+
+    bytes: UInt8[np.ndarray, "row byte"]
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    @classmethod
+    def empty(cls, rows: int, like: Tensor, folder: Path | None = None) -> Held:
+        """Room for rows that are like those of a tensor; in a file when there is a folder."""
+        size = like[0].nbytes
+        if folder is None:
+            return cls(np.empty((rows, size), np.uint8), tuple(like.shape[1:]), like.dtype)
+        path = Path(tempfile.mkstemp(dir=folder)[1])
+        room = np.memmap(path, np.uint8, "w+", shape=(rows, size))
+        return cls(room, tuple(like.shape[1:]), like.dtype)
+
+    def put(self, start: int, rows: Tensor) -> None:
+        flat = rows.detach().cpu().contiguous().reshape(len(rows), -1)
+        self.bytes[start : start + len(rows)] = flat.view(torch.uint8).numpy()
+
+    def __getitem__(self, rows: Indices) -> Tensor:
+        chosen = np.ascontiguousarray(self.bytes[rows])
+        return torch.from_numpy(chosen).view(self.dtype).reshape(len(rows), *self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Sources: their outputs and booleans at the layers, the labels that the network predicts, and the shapes of an
+    example's inputs. With `paired`, row i is the source of base i."""
+
+    outputs: dict[str, Held]
+    bits: dict[str, Bool[np.ndarray, "source _"]]
+    predicted: Int64[np.ndarray, " source"]
+    shapes: Shapes
+    on_disk: bool
+    paired: bool = False
+    _owner: list[Any] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.predicted)
+
+    def rows(self, layer: str, which: Indices, rows: int) -> Tensor:
+        """What a layer gives on these sources; the last one is repeated to as many rows."""
+        last = np.full(rows - len(which), which[-1], np.int64)
+        return self.outputs[layer][np.concatenate([which, last])]
+
+
+def gather(
+    passes: Passes,
+    loader: Iterable[Any],
+    most: int | None,
+    *,
+    seed: int,
+    batch: int,
+    budget: int = BUDGET,
+) -> Pool:
+    """The pool of at most `most` examples of a loader, drawn by the seed; of all, in pairs with bases, for None.
+
+    Raises DataError without examples.
+    """
+    examples = count(loader)
+    if not examples:
+        raise DataError("an interchange needs at least one source; the loader gave none; check the split")
+    size = examples if most is None else min(most, examples)
+    numbers: Numbers | None = None if size == examples else draw(seed, "pool", examples, size)
+    given = loader if numbers is None else only(loader, numbers)
+    pool: Pool | None = None
+    start = 0
+    for known in bar(map(passes.known, compute_batches(given, batch)), "sources", -(-size // batch)):
+        pool = pool or _room(passes, known, size, most is None, budget)
+        stop = start + known.batch.count
+        for layer in passes.changed:
+            pool.outputs[layer].put(start, _donated(known, layer)[: known.batch.count])
+            pool.bits[layer][start:stop] = known.bits[layer]
+        pool.predicted[start:stop] = known.predicted
+        start = stop
+    assert pool is not None
+    assert start == size
+    return pool
+
+
+def shapes_of(batch: Batch) -> Shapes:
+    """The shape of one example of each input."""
+    columns = batch.inputs if isinstance(batch.inputs, dict) else {"inputs": batch.inputs}
+    return {name: tuple(column.shape[1:]) for name, column in sorted(columns.items())}
+
+
+def _donated(known: Known, layer: str) -> Tensor:
+    """What an example gives to others of a layer's output, which broadcasts against theirs."""
+    output, site, mask = known.outputs[layer], known.sites[layer], known.masks[layer]
+    if site.kind != "tokens" or site.reading != "first":
+        return output
+    first = 0 if mask is None else mask.int().argmax(dim=1).to(output.device)
+    return output[torch.arange(len(output), device=output.device), first][:, None]
+
+
+def _room(passes: Passes, known: Known, size: int, paired: bool, budget: int) -> Pool:
+    donated = {layer: _donated(known, layer) for layer in passes.changed}
+    folder, owner = None, []
+    if sum(size * output[0].nbytes for output in donated.values()) > budget:
+        folder = Path(tempfile.mkdtemp(prefix="ndg-pool-"))
+        owner = [_Folder(folder)]
+    return Pool(
+        outputs={layer: Held.empty(size, output, folder) for layer, output in donated.items()},
+        bits={layer: np.zeros((size, known.sites[layer].units), np.bool_) for layer in passes.changed},
+        predicted=np.zeros(size, np.int64),
+        shapes=shapes_of(known.batch),
+        on_disk=folder is not None,
+        paired=paired,
+        _owner=owner,
+    )
+
+
+class _Folder:
+    """A folder that goes when this process no longer needs it; a copy in another process owns nothing."""
+
+    def __init__(self, path: Path | None) -> None:
+        if path is not None:
+            weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
+
+    def __reduce__(self) -> tuple[type[_Folder], tuple[None]]:
+        return _Folder, (None,)

@@ -1,0 +1,36 @@
+"""A graph of the same form that knows nothing of the network: the units of each layer change places."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ndg import seeds
+from ndg.graph.ndg import NDG
+from ndg.literal import Literal
+
+
+def shuffled(graph: NDG, seed: int) -> NDG:
+    """The graph with the units of each layer, and the concepts, in places drawn by the seed; labels stay.
+
+    Implications, counts and constants go with the units; thresholds stay, as they belong to what is read.
+    """
+    found, place = graph.implications, np.arange(len(graph.nodes), dtype=np.int64)
+    for name, where in graph.nodes.groups[bool(graph.nodes.labels) :]:
+        place[where] = where.start + seeds.generator(seed, "shuffled", name).permutation(where.stop - where.start)
+    back = np.argsort(place)
+    antecedents, consequents = (2 * place[codes >> 1] + (codes & 1) for codes in (found.antecedents, found.consequents))
+    order = np.lexsort((consequents, antecedents))
+    constants = sorted(Literal(int(place[literal.node]), literal.value) for literal in found.constants)
+    moved = replace(
+        found,
+        antecedents=antecedents[order].astype(np.int32),
+        consequents=consequents[order].astype(np.int32),
+        exceptions=found.exceptions[order],
+        on=found.on[back],
+        with_label=found.with_label[:, back],
+        constants=tuple(constants),
+        thresholds=found.thresholds.copy(),
+    )
+    return NDG(moved, {**graph.provenance, "shuffled": seed})

@@ -1,0 +1,231 @@
+"""The graph as a causal model, neuron by neuron: what it unfolds to after an interchange, beside what the network does.
+
+The graph is given the swapped units' booleans of the source, and of the base those of the layers that the interchange
+cannot reach: the first of the swapped layers, the units of it that are not swapped, and those before it. Of what lies
+behind (the downstream layers and the labels) it is given nothing: it must conclude it, or say that it cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from torch import nn
+
+from ndg.abstraction.counts import Counts
+from ndg.abstraction.interchange.result import rate
+from ndg.abstraction.interchange.run import SETS, run_study
+from ndg.abstraction.interchange.study import CONTROLS, GRAPH, Pairs, Study, Swapped
+from ndg.activations.compute import Batch
+from ndg.errors import ConfigError, GraphError, nearest
+from ndg.graph.ndg import NDG
+from ndg.graph.scm import decided
+from ndg.nodes import LABEL, NodeSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+
+FIELDS = (
+    "all",
+    "decided",
+    "agree",
+    "base",
+    "base_decided",
+    "moved",
+    "moved_decided",
+    "moved_agree",
+)
+"""Counted of pairs at a node: `agree`, the unfolded graph is right about the intervened network; `base`, the base's own
+value is; `moved`, it is not."""
+
+
+def unfolding(
+    model: nn.Module,
+    graph: NDG,
+    loader: Iterable[Any] | None,
+    layers: str | Iterable[str],
+    *,
+    split: str = "",
+    **settings: Any,
+) -> UnfoldingResult:
+    """For every node behind the swapped layers, how often the unfolded graph agrees with the intervened network.
+
+    The settings, and what is raised, are those of `ndg.abstraction.interchange.interchange`; GraphError when no node of
+    the graph lies behind.
+    """
+    layers = [layers] if isinstance(layers, str) else list(layers)
+    settings.setdefault("sets", SETS)
+    ran = run_study(work, "unfolding", model, graph, loader, layers=layers, **settings)
+    return UnfoldingResult(
+        counts=ran.counts,
+        nodes=ran.study.passes.nodes,
+        families=tuple(family.name for family in ran.study.families),
+        layers=ran.study.passes.changed,
+        split=split,
+        seed=ran.study.seed,
+        graph=graph.digest,
+        executor=ran.executor,
+        reason=ran.reason,
+    )
+
+
+def work(study: Study, batch: Batch) -> Counts:
+    """The counts of one compute batch: `[field, node]` for every family and control; nothing of nodes that are not
+    behind."""
+    pairs = study.pairs(batch)
+    order, nodes = pairs.known.order, study.passes.nodes
+    first = min(order[layer] for layer in study.passes.changed)
+    behind = [layer for layer in study.passes.thresholds if order[layer] > first]
+    given, asked = np.zeros((2, len(study.graph.nodes)), np.bool_)
+    for layer in study.passes.thresholds:
+        given[nodes.slice(layer)] = order[layer] <= first
+    for layer in [LABEL, *behind]:
+        asked[nodes.slice(layer)] = True
+    if not asked.any():
+        raise GraphError("an unfolding is compared at nodes behind the swapped layers; the graph has none; mine more")
+    found: dict[str, np.ndarray] = {}
+    for swapped in study.swaps(pairs, behind):
+        after = _values(study, pairs, swapped, behind)
+        for control, graph in study.graphs(swapped.control).items():
+            says = decided(study.follows(graph, pairs, swapped.chosen, given))
+            found[f"{swapped.family}|{control}"] = _counted(study, pairs, swapped, says, after, asked)
+    return Counts(found)
+
+
+def _values(study: Study, pairs: Pairs, swapped: Swapped, behind: list[str]) -> Bool[np.ndarray, "example node"]:
+    """The value of every label and of the units behind in the intervened network; the base's of the others."""
+    values = pairs.base.copy()
+    labels = study.graph.nodes.labels
+    values[:, :labels] = swapped.label[:, None] == np.arange(labels)
+    for layer in behind:
+        values[:, study.graph.nodes.slice(layer)] = swapped.bits[layer]
+    return values
+
+
+def _counted(
+    study: Study,
+    pairs: Pairs,
+    swapped: Swapped,
+    says: np.ndarray,
+    after: Bool[np.ndarray, "example node"],
+    asked: Bool[np.ndarray, " node"],
+) -> Int64[np.ndarray, "field node"]:
+    among = np.broadcast_to(asked, after.shape) & swapped.there[:, None]
+    among[:, study.units] &= ~swapped.chosen
+    clear, base = says >= 0, pairs.base == after
+    agree = clear & ((says == 1) == after)
+    counted = (among, clear, agree, base, base & clear, ~base, ~base & clear, ~base & agree)
+    return np.stack([(flags & among).sum(axis=0, dtype=np.int64) for flags in counted])
+
+
+@dataclass(frozen=True, eq=False)
+class UnfoldingResult:
+    """Counts `[field, node]` for each family of sets and control; see `FIELDS`."""
+
+    counts: Counts
+    nodes: NodeSpace
+    families: tuple[str, ...]
+    layers: tuple[str, ...]
+    split: str
+    seed: int
+    graph: str
+    executor: str
+    reason: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UnfoldingResult) and self._figures() == other._figures()
+
+    def __hash__(self) -> int:
+        return hash(self._figures())
+
+    def _figures(self) -> tuple[Any, ...]:
+        return self.counts, self.nodes, self.families, self.layers, self.seed, self.graph
+
+    def row(self, family: str, name: str, control: str = GRAPH) -> Row:
+        """The rates of a node such as `latent:3`, or of all nodes of a layer or of the labels, with 95 % Wilson
+        intervals; None where there is no pair to take one over.
+
+        Those of a layer count every pair once for each node, and their intervals take these as independent. `base` is
+        the predictor "the base's value" on what the graph decides, `base_all` on all; `moved` is the agreement where
+        the network's value is no longer the base's.
+        """
+        key = f"{family}|{control}"
+        if key not in self.counts:
+            raise ConfigError(f"this unfolding did not count {key!r}; {nearest(key, self.counts.by_name)}")
+        groups = dict(self.nodes.groups)
+        where = groups[name] if name in groups else slice(at := self.nodes.index(name), at + 1)
+        got = dict(zip(FIELDS, self.counts[key][:, where].sum(axis=1).tolist(), strict=True))
+        return {
+            "set": family,
+            "control": control,
+            "node": name,
+            "layers": " + ".join(self.layers),
+            "split": self.split,
+            "all": got["all"],
+            "decided": got["decided"],
+            **rate("coverage", got["decided"], got["all"]),
+            **rate("agree", got["agree"], got["decided"]),
+            **rate("base", got["base_decided"], got["decided"]),
+            **rate("base_all", got["base"], got["all"]),
+            "n_moved": got["moved"],
+            "n_moved_decided": got["moved_decided"],
+            **rate("moved", got["moved_agree"], got["moved_decided"]),
+        }
+
+    def rows(self, by: str = "node") -> list[Row]:
+        """One row for each family, control and node behind the swapped layers; or `by` `layer`."""
+        if by not in ("node", "layer"):
+            raise ConfigError(f"an unfolding is told by node or by layer; got {by!r}")
+        asked = np.logical_or.reduce([counts[0] > 0 for counts in self.counts.by_name.values()])
+        groups = [name for name, where in self.nodes.groups if asked[where].any()]
+        names = groups if by == "layer" else [self.nodes.name(int(node)) for node in np.flatnonzero(asked)]
+        keys = [(family, control) for family in self.families for control in CONTROLS]
+        return [
+            self.row(family, name, control)
+            for family, control in keys
+            if f"{family}|{control}" in self.counts
+            for name in names
+        ]
+
+    def frame(self, by: str = "node") -> pd.DataFrame:
+        """The rows as a table."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows(by))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts, and what they are of, as plain JSON values."""
+        return {
+            "counts": self.counts.to_dict(),
+            "fields": list(FIELDS),
+            "nodes": self.nodes.to_dict(),
+            "families": list(self.families),
+            "layers": list(self.layers),
+            "split": self.split,
+            "seed": self.seed,
+            "graph": self.graph,
+            "executor": self.executor,
+            "reason": self.reason,
+        }
+
+    def words(self) -> str:
+        """A sentence for each family and layer behind: whether the graph knows more than the base's values."""
+        return "\n".join(_verdict(row) for row in self.rows("layer") if row["control"] == GRAPH)
+
+
+def _verdict(row: Row) -> str:
+    what = f"{row['set']}, {row['node']}"
+    if not row["decided"]:
+        return f"{what}: the graph decides none of {row['all']} values"
+    told = (
+        f"{what}: the graph decides {row['decided']} of {row['all']} values and agrees on {row['agree']:.3f} "
+        f"[{row['agree_low']:.3f}, {row['agree_high']:.3f}], the base's values on {row['base']:.3f}"
+    )
+    if row["moved"] is None:
+        return f"{told}; of {row['n_moved']} values that moved it decides none"
+    return f"{told}; of the {row['n_moved_decided']} decided that moved it is right on {row['moved']:.3f}"

@@ -1,0 +1,6 @@
+"""The smallest interventions that turn a prediction into another class, and whether the graph helps to find them."""
+
+from ndg.abstraction.minimal.result import MinimalResult
+from ndg.abstraction.minimal.run import minimal
+
+__all__ = ["MinimalResult", "minimal"]

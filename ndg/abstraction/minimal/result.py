@@ -1,0 +1,257 @@
+"""What the search for minimal interventions found: success, sizes at equal success, and whether the graph helps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from ndg import seeds
+from ndg.abstraction.counts import Counts
+from ndg.abstraction.minimal.study import METHODS, SEARCHED, STAGES, WITHIN
+from ndg.intervals import wilson
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESAMPLES = 2_000
+"""Bootstrap resamples behind an interval."""
+
+COMPARED = ("graph", "graph_greedy", "greedy", "prototype")
+"""The methods that must all succeed on an example, so that their sizes are compared on it."""
+
+AGAINST = ("graph", "greedy")
+OTHERS = ("greedy", "prototype")
+
+ROWS = (*((method, stage) for stage in STAGES for method in METHODS), WITHIN, SEARCHED)
+
+Row = dict[str, Any]
+Sizes = Int64[np.ndarray, " example"]
+
+
+@dataclass(frozen=True, eq=False)
+class MinimalResult:
+    """Minimal interventions on `counts["kept"]` examples; all arrays of `counts` have one entry for each of `numbers`,
+    the examples that were drawn among those that the network predicts correctly.
+
+    A size is the number of units of the layer whose boolean is written the other way, 0 where none did it. `looked` is
+    the number of examples whose prediction was looked at to draw them, of `examples` in the loader; `correct` of them
+    were predicted correctly.
+    """
+
+    counts: Counts
+    numbers: Int64[np.ndarray, " example"]
+    examples: int
+    looked: int
+    correct: int
+    layer: str
+    units: int
+    intervention: str
+    written: str
+    fitted: int
+    budget: int
+    split: str
+    seed: int
+    graph: str
+    executor: str
+    reason: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MinimalResult) and self._figures() == other._figures()
+
+    def __hash__(self) -> int:
+        return hash((self.counts, self.graph, self.layer))
+
+    def _figures(self) -> tuple[Any, ...]:
+        settings = (self.layer, self.intervention, self.written, self.budget, self.seed, self.graph)
+        return self.counts, self.numbers.tobytes(), settings
+
+    @property
+    def kept(self) -> Bool[np.ndarray, " example"]:
+        """Which examples are on trial: those that are predicted correctly also when the layer is binarised alone."""
+        return self.counts["kept"].astype(np.bool_)
+
+    def sizes(self, method: str = SEARCHED[0], stage: str = SEARCHED[1]) -> Sizes:
+        """The size of the set of each example on trial, 0 where none was found."""
+        return self._array(f"{method} {stage}")[self.kept]
+
+    def exact(self, stage: str = "searched") -> Bool[np.ndarray, " example"]:
+        """Of each example on trial, whether all smaller sets were tried: of all units for the `searched` one, of the
+        graph's candidates for the smallest `within` them."""
+        return self._array(f"{stage} exact")[self.kept].astype(np.bool_)
+
+    def _array(self, name: str) -> Sizes:
+        return self.counts[name] if name in self.counts else np.zeros(len(self.numbers), np.int64)
+
+    @cached_property
+    def common(self) -> Bool[np.ndarray, " example"]:
+        """Of each example on trial, whether all methods but the random order succeed on it."""
+        return np.logical_and.reduce([self.sizes(method, STAGES[0]) > 0 for method in COMPARED])
+
+    @cached_property
+    def _rows(self) -> list[Row]:
+        return [self._row(method, stage) for method, stage in ROWS]
+
+    def _row(self, method: str, stage: str) -> Row:
+        size = self.sizes(method, stage)
+        found = size > 0
+        low, high = wilson(int(found.sum()), len(size))
+        both = self.common & found
+        mine, alone = size[both], (method, stage) in (WITHIN, SEARCHED)
+        tried = self._array(f"{method} {stage} tried")[self.kept][both]
+        row = {
+            "method": method,
+            "stage": stage,
+            "success": float(found.mean()) if len(size) else None,
+            "success_low": float(low),
+            "success_high": float(high),
+            "n": len(size),
+            "compared": int(both.sum()),
+            **_interval("median", mine, "median", self.seed),
+            "mean": float(mine.mean()) if len(mine) else None,
+            "tried": float(tried.mean()) if len(tried) and not alone else None,
+            "exact": int((self.exact(stage) & found).sum()) if alone else None,
+        }
+        for other in AGAINST:
+            theirs = self.sizes(other, STAGES[1] if alone else stage)[both]
+            same = other == method and not alone
+            row |= _interval(f"more_than_{other}", (mine - theirs)[: 0 if same else None], "mean", self.seed)
+            row[f"larger_than_{other}"] = None if same else int((mine > theirs).sum())
+            row[f"smaller_than_{other}"] = None if same else int((mine < theirs).sum())
+        return row
+
+    def rows(self) -> list[Row]:
+        """One row per method and stage: `prefix` (the first units of an order that do it), `eliminated` (without those
+        that can be dropped); of the graph's candidates a smallest set, `within` them; of all units, from the smallest
+        set that `any` method found, a `searched` one. The last two go as far as the budget does: `exact` of them are
+        known to be smallest.
+
+        Success, with its Wilson interval, is over the `n` examples on trial. Sizes are at equal success: over the
+        `compared` examples on which all methods but the random order succeed (and, of `random`, it as well). `tried` is
+        the mean number of sets whose prediction was asked for. `more_than_graph` and `more_than_greedy` are the mean
+        paired differences to these methods' sizes at the same stage (of the searches to the eliminated ones); in how
+        many examples the set is larger or smaller stands beside. Intervals of sizes are 95 % bootstrap intervals over
+        examples. Null where nothing is compared.
+        """
+        head = {"split": self.split, "layer": self.layer, "intervention": self.intervention}
+        return [head | row for row in self._rows]
+
+    def frame(self) -> pd.DataFrame:
+        """`rows` as a pandas.DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def sets(self) -> list[Row]:
+        """One row per example on trial: its number, true class and target, the units of the smallest set that was
+        found with the booleans written, in order, and whether it is known to be smallest. Empty where none was."""
+        if "set" not in self.counts:
+            return []
+        kept = self.kept
+        chosen = _unpacked(self.counts["set"][kept], self.units)
+        values = _unpacked(self.counts["values"][kept], self.units)
+        columns = (self.numbers[kept], self.counts["true"][kept], self.counts["target"][kept], self.exact())
+        return [
+            {
+                "example": int(number),
+                "true": int(true),
+                "target": int(target),
+                "units": {int(unit): bool(values[row, unit]) for unit in np.flatnonzero(chosen[row])},
+                "exact": bool(exact),
+            }
+            for row, (number, true, target, exact) in enumerate(zip(*columns, strict=True))
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types for the run log; `sizes`: by method and stage, how many sets have 0, 1, 2 ... units."""
+        return {
+            "rows": self._rows,
+            "sizes": {f"{method} {stage}": np.bincount(self.sizes(method, stage)).tolist() for method, stage in ROWS},
+            "drawn": len(self.numbers),
+            "kept": int(self.kept.sum()),
+            "compared": int(self.common.sum()),
+            "examples": self.examples,
+            "looked": self.looked,
+            "correct": self.correct,
+            "words": self.words(),
+            "layer": self.layer,
+            "units": self.units,
+            "intervention": self.intervention,
+            "values": self.written,
+            "fitted": self.fitted,
+            "budget": self.budget,
+            "split": self.split,
+            "seed": self.seed,
+            "graph": self.graph,
+            "executor": self.executor,
+            "executor_reason": self.reason,
+        }
+
+    def words(self) -> str:
+        """The verdict: how large minimal interventions are, and whether the graph's are smaller than the others'."""
+        where = f"minimal interventions on {self.layer}" + (f", {self.split}" if self.split else "")
+        trial, compared = int(self.kept.sum()), int(self.common.sum())
+        if not trial:
+            return f"{where}: no example is predicted correctly before and after binarising, so nothing was on trial."
+        rows = {(row["method"], row["stage"]): row for row in self._rows}
+        if not compared:
+            told = ", ".join(f"{name} {rows[name, STAGES[1]]['success']:.3f}" for name in COMPARED)
+            return (
+                f"{where}: the methods succeed together on none of {trial} examples (success: "
+                f"{told}), so their sizes are not compared."
+            )
+        told = "; ".join(_against(rows[name, STAGES[1]], "graph", f"those of {name} order") for name in OTHERS)
+        own, picked, every = (rows[name, STAGES[1]] for name in ("graph", "graph_greedy", "greedy"))
+        return (
+            f"{where}: on the {compared} of {trial} examples on which all succeed, the graph's order with elimination "
+            f"sets {_size(own)} of {self.units} units, median, after {own['tried']:.0f} trials; {told}. Greedy among "
+            f"the graph's literals alone it is {_size(picked)} after {picked['tried']:.0f} trials against "
+            f"{every['tried']:.0f} among all units: {_against(picked, 'greedy', 'these', turned=True)}. "
+            f"{self._known(rows)}"
+        )
+
+    def _known(self, rows: dict[tuple[str, str], Row]) -> str:
+        parts = []
+        for name, among in ((WITHIN, "of the graph's literals"), (SEARCHED, "of all units")):
+            found = int((self.sizes(*name) > 0).sum())
+            parts.append(f"{among} {_size(rows[name])} ({rows[name]['exact']} of {found} known to be smallest)")
+        return f"The smallest sets that were found: {', '.join(parts)}."
+
+
+def _against(row: Row, base: str, those: str, turned: bool = False) -> str:
+    """Whose sets are smaller: the base's than a row's or, turned, the row's than the base's."""
+    gap, low, high = (row[f"more_than_{base}{end}"] for end in ("", "_low", "_high"))
+    less, more = (high < 0, low > 0) if turned else (low > 0, high < 0)
+    verdict = "smaller than" if less else "larger than" if more else "neither smaller nor larger than"
+    told = f"{gap:+.2f} [{low:+.2f}, {high:+.2f}] units more per example"
+    return f"they are {verdict} {those} ({told if turned else f'{_size(row)}; {told}'})"
+
+
+def _size(row: Row) -> str:
+    return f"{row['median']:g} [{row['median_low']:g}, {row['median_high']:g}]"
+
+
+def _interval(name: str, values: Sizes, statistic: str, seed: int) -> Row:
+    """The median or mean of some examples, with the ends of its 95 % bootstrap interval; the same resamples for all
+    figures over as many examples."""
+    names = (name, f"{name}_low", f"{name}_high")
+    if not len(values):
+        return dict.fromkeys(names)
+    taken: Float64[np.ndarray, " resample"] = _STATISTICS[statistic](values[_resamples(seed, len(values))], axis=1)
+    figures = (_STATISTICS[statistic](values), *np.quantile(taken, [0.025, 0.975]))
+    return dict(zip(names, map(float, figures), strict=True))
+
+
+_STATISTICS: dict[str, Any] = {"median": np.median, "mean": np.mean}
+
+
+def _resamples(seed: int, examples: int) -> Int64[np.ndarray, "resample example"]:
+    return seeds.generator(seed, "minimal bootstrap").integers(0, examples, (RESAMPLES, examples))
+
+
+def _unpacked(packed: Int64[np.ndarray, "example byte"], units: int) -> Bool[np.ndarray, "example unit"]:
+    bits = np.unpackbits(packed.astype(np.uint8), axis=1, count=units, bitorder="little")
+    return bits.astype(np.bool_)

@@ -1,0 +1,215 @@
+"""Minimal interventions on one compute batch: the orders in which units are tried, and the sets that are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor
+
+from ndg import seeds
+from ndg.abstraction.controls import Prototypes, alternatives
+from ndg.abstraction.counts import Counts
+from ndg.abstraction.definitions import Choices, choices, definition
+from ndg.abstraction.minimal.search import Ask, Found, Rows, Sets, Smallest, eliminate, exhaust, greedy, prefix, smaller
+from ndg.abstraction.orders import specificity
+from ndg.abstraction.passes import Known, Passes, argmax, true_classes
+from ndg.abstraction.writing import Writing
+from ndg.activations.compute import Batch
+from ndg.graph.ndg import NDG
+
+METHODS = ("graph", "graph_greedy", "greedy", "prototype", "random")
+STAGES = ("prefix", "eliminated")
+WITHIN, SEARCHED = ("graph", "within"), ("any", "searched")
+
+Bits = Bool[np.ndarray, "row unit"]
+
+
+def ranked(
+    specific: Float64[np.ndarray, "2 label unit"], candidates: Sets, bits: Bits, true: Rows, target: Rows
+) -> tuple[Int64[np.ndarray, "row unit"], Rows]:
+    """The candidates, then the other units, equal ones by index; and how many candidates there are.
+
+    First come those whose other boolean speaks most for the target and against the true class: by how much it raises
+    P(t' predicted | boolean) - P(t predicted | boolean) over the mined examples.
+    """
+    gain = specific[:, target] - specific[:, true]
+    on = gain[1] - gain[0]
+    raised = np.where(bits, -on, on)
+    return np.argsort(np.where(candidates, -raised, np.inf), axis=1, kind="stable"), candidates.sum(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """What an order finds, and what elimination leaves of it, with the number of sets tried."""
+
+    found: Found
+    left: Sets
+    tried: Rows
+
+    @classmethod
+    def of(cls, ask: Ask, found: Found) -> Method:
+        left, trials = eliminate(ask, found)
+        return cls(found, left, found.tried + trials)
+
+    def counts(self, name: str) -> dict[str, Rows]:
+        return {
+            f"{name} {STAGES[0]}": self.found.size,
+            f"{name} {STAGES[1]}": self.left.sum(axis=1),
+            f"{name} {STAGES[0]} tried": self.found.tried,
+            f"{name} {STAGES[1]} tried": self.tried,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class ByGraph:
+    """What is found with the graph: by its order, greedily among its candidates, and the smallest sets of these; and
+    its order of all units."""
+
+    ordered: Method
+    greedy: Method
+    within: Smallest
+    order: Int64[np.ndarray, "row unit"]
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """All that a worker needs to know to search one batch. `numbers` are the examples on trial, in rising order."""
+
+    passes: Passes
+    layer: str
+    writing: Writing
+    choices: Choices
+    specific: Float64[np.ndarray, "2 label unit"]
+    prototypes: Prototypes
+    numbers: Rows
+    budget: int
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        passes: Passes,
+        graph: NDG,
+        writing: Writing,
+        intervention: str,
+        numbers: Rows,
+        budget: int,
+        seed: int,
+        layer: str,
+    ) -> Study:
+        """The study of one of the layers that the passes change."""
+        asked = choices(definition(intervention), graph, layer)
+        specific, prototypes = specificity(graph, layer), Prototypes.of(graph, layer)
+        return cls(passes, layer, writing, asked, specific, prototypes, numbers, budget, seed)
+
+    def ask(self, known: Known, rows: Rows, target: Rows) -> Ask:
+        """What the network says of sets of these rows of a batch, whose layer is written as its booleans."""
+        base, numbers = known.bits[self.layer][rows], known.numbers[rows]
+
+        def asked(which: Rows, sets: Sets) -> tuple[Bool[np.ndarray, " row"], Float64[np.ndarray, " row"]]:
+            reached, margin = np.zeros(len(which), np.bool_), np.zeros(len(which))
+            for part in _slices(len(which), known.batch.rows):
+                at = which[part]
+                logits = self.logits(known, rows[at], base[at] ^ sets[part], numbers[at])
+                reached[part] = argmax(logits) == target[at]
+                margin[part] = _margin(logits, target[at])
+            return reached, margin
+
+        return asked
+
+    def logits(self, known: Known, rows: Rows, booleans: Bits, numbers: Rows) -> Tensor:
+        """Logits of rows of a batch when the whole layer has these booleans; at most as many rows as the batch."""
+        site, mask = known.sites[self.layer], known.masks[self.layer]
+        if mask is not None:
+            padded = np.concatenate([rows, np.full(known.batch.rows - len(rows), rows[-1], np.int64)])
+            mask = mask.index_select(0, torch.from_numpy(padded).to(mask.device))
+
+        def change(output: Tensor) -> Tensor:
+            chosen = torch.ones((len(output), site.units), dtype=torch.bool)
+            return site.write(output, chosen, self.writing.values(site, booleans, numbers, output), mask)
+
+        return self.passes.run(known, {self.layer: change}, rows=rows)[0]
+
+    def by_graph(self, ask: Ask, bits: Bits, true: Rows, target: Rows) -> ByGraph:
+        """The sets that are found with the graph."""
+        named, values, _ = self.choices.of(true, target)
+        candidates = named & (values != bits)
+        order, length = ranked(self.specific, candidates, bits, true, target)
+        ordered = Method.of(ask, prefix(ask, order, length))
+        picked = Method.of(ask, greedy(ask, candidates, self.budget))
+        within = exhaust(ask, smaller(ordered.left, picked.left), order, length, self.budget)
+        return ByGraph(ordered, picked, within, order)
+
+    def search(self, ask: Ask, sets: Sets, order: Int64[np.ndarray, "row unit"]) -> Smallest:
+        """The smallest sets of all units, which are counted in this order: those given, or smaller ones."""
+        return exhaust(ask, sets, order, np.full(len(sets), sets.shape[1], np.int64), self.budget)
+
+    def by_others(self, ask: Ask, bits: Bits, target: Rows, numbers: Rows) -> dict[str, Method]:
+        """What is found without the graph's edges."""
+        rows, units = bits.shape
+        differ = self.prototypes.values[target] != bits
+        surest = np.argsort(np.where(differ, self.prototypes.place[target], units), axis=1, kind="stable")
+        words = seeds.words(self.seed, "minimal random", examples=numbers, draws=units)
+        drawn = np.argsort(words, axis=1, kind="stable")
+        found = {
+            "greedy": greedy(ask, np.ones_like(bits), self.budget),
+            "prototype": prefix(ask, surest, differ.sum(axis=1)),
+            "random": prefix(ask, drawn, np.full(rows, units, np.int64)),
+        }
+        return {name: Method.of(ask, one) for name, one in found.items()}
+
+
+def work(study: Study, batch: Batch) -> Counts:
+    """What was found for the examples of a batch, each in its own place among those on trial: true class, target,
+    whether it is kept, the size of the set of every method and stage, 0 for none, and the smallest set, packed."""
+    known = study.passes.known(batch)
+    numbers, true = known.numbers, true_classes(batch, study.passes.nodes.labels)
+    target = alternatives(study.seed, numbers, true, study.passes.nodes.labels)
+    everyone = np.arange(batch.count)
+    bits = known.bits[study.layer]
+    kept = argmax(study.logits(known, everyone, bits, numbers)) == true
+    rows = everyone[kept]
+    where = np.searchsorted(study.numbers, numbers)
+    filled = {"true": (where, true), "target": (where, target), "kept": (where, kept)}
+    if len(rows):
+        ask = study.ask(known, rows, target[rows])
+        own = study.by_graph(ask, bits[rows], true[rows], target[rows])
+        methods = {"graph": own.ordered, "graph_greedy": own.greedy}
+        methods |= study.by_others(ask, bits[rows], target[rows], numbers[rows])
+        least = reduce(smaller, [method.left for method in methods.values()], own.within.sets)
+        searched = study.search(ask, least, own.order)
+        sizes = {" ".join(WITHIN): own.within.size, " ".join(SEARCHED): searched.size}
+        for name, method in methods.items():
+            sizes |= method.counts(name)
+        filled |= {name: (where[rows], size) for name, size in sizes.items()}
+        filled |= {
+            "within exact": (where[rows], own.within.exact),
+            "searched exact": (where[rows], searched.exact),
+            "set": (where[rows], np.packbits(searched.sets, axis=1, bitorder="little")),
+            "values": (where[rows], np.packbits(bits[rows] ^ searched.sets, axis=1, bitorder="little")),
+        }
+    return Counts({name: _placed(at, values, len(study.numbers)) for name, (at, values) in filled.items()})
+
+
+def _placed(at: Rows, values: np.ndarray, size: int) -> np.ndarray:
+    whole = np.zeros((size, *values.shape[1:]), np.int64)
+    whole[at] = values
+    return whole
+
+
+def _margin(logits: Tensor, target: Rows) -> Float64[np.ndarray, " row"]:
+    """The target's logit above the largest other one."""
+    values = logits.detach().cpu().double().numpy()
+    row = np.arange(len(values))
+    own = values[row, target]
+    values[row, target] = -np.inf
+    return own - values.max(axis=1)
+
+
+def _slices(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))

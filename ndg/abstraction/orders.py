@@ -1,0 +1,113 @@
+"""In which order neurons are set, for the curve of aligned rates against neurons changed.
+
+- `graph`: the neurons of D(t, t'), the most specific first: those whose literal is rarest outside the class that asks
+  for it. After D is used up it stays as it is;
+- `prototype_surest`, `prototype_random`: the order of these controls, for any number of neurons;
+- any order that is handed in, such as one by importance, sets the class prototype as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int, Int64
+
+from ndg import seeds
+from ndg.abstraction.controls import GRAPH, PROTOTYPES, Bits, Indices, Prototypes, places
+from ndg.abstraction.definitions import Choices
+from ndg.errors import ConfigError, ShapeError
+from ndg.graph.ndg import NDG
+from ndg.nodes import LABEL
+
+STEPS = 16
+"""Sizes of the curve beside 0, at most."""
+
+Settings = tuple[Int64[np.ndarray, "example unit"], Bits]
+"""The place of each unit in the order (the layer's size: never set), and the boolean that it is set to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Orders:
+    """`sizes` are the numbers of neurons that are set, `specific[value, c, u]` is P(class c predicted | unit u has that
+    value) on the fitting examples, `ranked[name][c, u]` the place of unit u in an order for the alternative class c."""
+
+    sizes: tuple[int, ...]
+    specific: Float64[np.ndarray, "2 label unit"]
+    ranked: dict[str, Int64[np.ndarray, "label unit"]]
+
+    @classmethod
+    def of(cls, graph: NDG, layer: str, orders: Mapping[str, Int[np.ndarray, "..."]]) -> Orders:
+        """The orders of a graph's layer, and those given: the units from the first to the last, one such list for all
+        classes or one for each alternative class. Raises ConfigError or ShapeError for what is none."""
+        where = graph.nodes.slice(layer)
+        units = where.stop - where.start
+        ranked = {name: _ranked(name, order, graph.nodes.labels, units) for name, order in orders.items()}
+        return cls(sizes(units), specificity(graph, layer), ranked)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (GRAPH, *reversed(PROTOTYPES), *self.ranked)
+
+    def settings(
+        self, choice: Choices, prototypes: Prototypes, seed: int, examples: Indices, true: Indices, other: Indices
+    ) -> dict[str, Settings]:
+        """Of every order the places of the units and their booleans, for each example."""
+        units = prototypes.values.shape[1]
+        random = seeds.words(seed, "prototype neurons", examples=examples, draws=units)
+        places_of = {PROTOTYPES[1]: prototypes.place[other], PROTOTYPES[0]: places(random)}
+        places_of |= {name: order[other] for name, order in self.ranked.items()}
+        majority = prototypes.values[other]
+        return {GRAPH: self._graph(choice, true, other)} | {
+            name: (place, majority) for name, place in places_of.items()
+        }
+
+    def _graph(self, choice: Choices, true: Indices, other: Indices) -> Settings:
+        mask, values, _ = choice.of(true, other)
+        off, on = self.specific
+        asked = [
+            np.where(choice.toward_on[other], on[other], -1),
+            np.where(choice.toward_off[other], off[other], -1),
+            np.where(choice.against_on[true], on[true], -1),
+            np.where(choice.against_off[true], off[true], -1),
+        ]
+        specific = np.max(asked, axis=0)
+        return np.where(mask, places(np.where(mask, -specific, np.inf)), mask.shape[1]), values
+
+
+def specificity(graph: NDG, layer: str) -> Float64[np.ndarray, "2 label unit"]:
+    """P(class c is predicted | unit u is off, on) on the fitting examples; 0 where the unit never is.
+
+    It is the recall of the implication from the class to the literal, and the precision of that from the literal to the
+    class.
+    """
+    counts = graph.implications
+    units = graph.nodes.slice(layer)
+    both, size = counts.with_label[:, units], counts.on[graph.nodes.slice(LABEL)][:, None]
+    joint = np.stack([size - both, both]).astype(np.float64)
+    seen = np.stack([counts.examples - counts.on[units], counts.on[units]])[:, None, :]
+    return np.divide(joint, seen, out=np.zeros_like(joint), where=seen > 0)
+
+
+def sizes(units: int) -> tuple[int, ...]:
+    """Numbers of neurons from 0 to all of them: each of up to 16, else 17 at most, ever further apart."""
+    if units <= STEPS:
+        return tuple(range(units + 1))
+    spread = np.unique(np.round(np.geomspace(1, units, STEPS)).astype(np.int64))
+    return (0, *spread.tolist())
+
+
+def _ranked(name: str, order: np.ndarray, labels: int, units: int) -> Int64[np.ndarray, "label unit"]:
+    taken = (GRAPH, *PROTOTYPES)
+    if name in taken:
+        raise ConfigError(f"an order has a name of its own, none of {', '.join(taken)}; got {name!r}; rename it")
+    given = np.asarray(order)
+    if given.shape not in ((units,), (labels, units)) or not np.array_equal(
+        np.sort(given, axis=-1), np.broadcast_to(np.arange(units), given.shape)
+    ):
+        raise ShapeError(
+            f"an order lists the {units} units of the layer from the first to the last, each once, for all {labels} "
+            f"classes or for each of them; {name!r} has the shape {given.shape}; give np.argsort of minus the scores"
+        )
+    return np.broadcast_to(np.argsort(given, axis=-1), (labels, units)).astype(np.int64)

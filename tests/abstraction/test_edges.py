@@ -1,0 +1,404 @@
+"""The trial of edges, on a network whose causes are known and on random ones against a slow transcription."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ndg.abstraction.cache import Cache
+from ndg.abstraction.counts import Counts
+from ndg.abstraction.edges import EdgeTrials, try_edges
+from ndg.errors import ConfigError, DataError, GraphError
+from ndg.executors.journal import Journal
+from ndg.graph.ndg import NDG
+from ndg.intervals import wilson
+from ndg.mining.implications import Implications
+from ndg.nodes import LayerUnits, NodeSpace
+from tests.references import edges as slow
+
+ON, OFF = 40, 60
+WAYS = ("alone", "closure", "rest")
+
+
+class Causes(nn.Module):
+    """Inputs c and d. `first` holds c and d; of `second`, unit 0 reads first:0, unit 1 reads the input c past `first`,
+    unit 2 is on iff both units of `first` are, unit 3 never is. Class 1 is predicted iff second:0 is on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.ReLU(), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x)
+        both = h[:, 0] + h[:, 1] - 1
+        s = self.second(torch.stack([h[:, 0], x[:, 0], both, -torch.ones(len(x))], dim=1))
+        return torch.stack([torch.full((len(x),), 0.5), s[:, 0]], dim=1)
+
+
+NODES = NodeSpace(2, (LayerUnits("first", 2), LayerUnits("second", 4)))
+EDGES = [
+    ("first:0", "second:0"),  # a cause
+    ("first:0", "second:1"),  # a common cause, the input
+    ("first:0", "second:2"),  # a cause together with what it implies in its layer
+    ("first:0", "first:1"),  # a constraint
+    ("first:0", "label:1"),  # a cause of a label
+    ("second:0", "label:1"),
+    ("second:1", "label:1"),  # a correlation
+    ("second:1", "~second:3"),
+    ("first:1", "~second:3"),  # holds anyway
+]
+
+
+def given(nodes: NodeSpace, pairs: list[tuple[str, str]], thresholds: float = 0.0) -> NDG:
+    codes = {(nodes.literal(p).code, nodes.literal(q).code) for p, q in pairs}
+    return coded(nodes, codes, np.full(nodes.neurons, thresholds))
+
+
+def coded(nodes: NodeSpace, codes: set[tuple[int, int]], thresholds: np.ndarray) -> NDG:
+    both = np.array(sorted(codes | {(q ^ 1, p ^ 1) for p, q in codes}), np.int32).reshape(-1, 2)
+    return NDG(
+        Implications(
+            nodes=nodes,
+            antecedents=both[:, 0].copy(),
+            consequents=both[:, 1].copy(),
+            exceptions=np.zeros(len(both), np.int64),
+            on=np.full(len(nodes), 5),
+            with_label=np.zeros((nodes.labels, len(nodes)), np.int64),
+            examples=10,
+            constants=(),
+            criterion={"name": "given"},
+            thresholds=thresholds,
+            binarizer="positive",
+            bits_digest="",
+        )
+    )
+
+
+def data() -> list[tuple[Tensor, Tensor]]:
+    """c and d are on together in 40 examples, and off together in 60."""
+    c = (torch.arange(ON + OFF) < ON).float()
+    return [(torch.stack([c, c], dim=1), c.long())]
+
+
+@pytest.fixture(scope="module")
+def causes() -> EdgeTrials:
+    loader = data()
+    return try_edges(Causes(), given(NODES, EDGES), loader, fit=loader, split="test", executor="serial")
+
+
+def row(trials: EdgeTrials, antecedent: str, consequent: str, how: str) -> dict:
+    rows = [r for r in trials.rows(how) if (r["antecedent"], r["consequent"]) == (antecedent, consequent)]
+    assert len(rows) == 1
+    return rows[0]
+
+
+CELLS = ("n", "before", "after", "gained", "lost", "observed", "support", "neurons_set")
+
+
+@pytest.mark.parametrize(
+    ("antecedent", "consequent", "how", "cells", "verdict"),
+    [
+        ("first:0", "second:0", "alone", (60, 0, 60, 60, 0, 40, 40, 1), "survives"),
+        ("first:0", "second:0", "closure", (60, 0, 60, 60, 0, 40, 40, 2), "survives"),
+        ("first:0", "label:1", "alone", (60, 0, 60, 60, 0, 40, 40, 1), "survives"),
+        ("first:0", "second:1", "alone", (60, 0, 0, 0, 0, 40, 40, 1), "fails"),
+        ("first:0", "second:1", "closure", (60, 0, 0, 0, 0, 40, 40, 2), "fails"),
+        ("first:0", "second:2", "alone", (60, 0, 0, 0, 0, 40, 40, 1), "fails"),
+        ("first:0", "second:2", "closure", (60, 0, 60, 60, 0, 40, 40, 2), "survives"),
+        ("second:0", "label:1", "alone", (60, 0, 60, 60, 0, 40, 40, 1), "survives"),
+        ("second:1", "label:1", "alone", (60, 0, 0, 0, 0, 40, 40, 1), "fails"),
+        ("first:1", "~second:3", "alone", (60, 60, 60, 0, 0, 40, 40, 1), "fails"),
+    ],
+)
+def test_a_cause_survives_and_a_common_cause_does_not(causes, antecedent, consequent, how, cells, verdict):
+    found = row(causes, antecedent, consequent, how)
+    assert tuple(found[name] for name in CELLS) == cells
+    assert (found["kind"], found["verdict"]) == ("forced", verdict)
+    assert found["interventional"] == cells[2] / 60
+    assert found["interventional_low"] == wilson(cells[2], 60)[0]
+    assert found["rate_before"] == cells[1] / 60
+    assert found["observational"] == 1.0
+
+
+def test_the_contrapositive_has_the_verdict_and_was_not_forced(causes):
+    for edge in causes.rows():
+        swap = [text.removeprefix("~") if text.startswith("~") else f"~{text}" for text in
+                (edge["consequent"], edge["antecedent"])]  # fmt: skip
+        other = row(causes, *swap, edge["how"])
+        assert other["verdict"] == edge["verdict"]
+        if edge["kind"] == "forced":
+            assert other["kind"] == "contrapositive"
+            assert other["n"] is other["interventional"] is other["p_value"] is None
+            assert other["observed"] is not None
+            assert other["distance"] == -edge["distance"] < 0
+
+
+def test_edges_within_a_layer_are_constraints(causes):
+    assert row(causes, "first:0", "first:1", "alone")["verdict"] == "constraint"
+    told = [one for one in causes.summary() if one["how"] == "constraint"]
+    assert [(one["from"], one["to"], one["edges"]) for one in told] == [
+        ("first", "first", 1),
+        ("second", "second", 1),
+    ]
+    assert {one["observational"] for one in told} == {1.0}
+
+
+def test_the_summary_counts_what_survived_by_layers(causes):
+    found = {(one["from"], one["to"], one["how"]): one for one in causes.summary()}
+    alone, closure = found["first", "second", "alone"], found["first", "second", "closure"]
+    assert (alone["edges"], alone["tested"], alone["survived"]) == (4, 4, 1)
+    assert (closure["survived"], closure["share"]) == (2, 0.5)
+    assert (closure["share_low"], closure["share_high"]) == tuple(map(float, wilson(2, 4)))
+    assert alone["interventional"] == pytest.approx((1 + 0 + 0 + 1) / 4)
+    assert alone["before"] == pytest.approx(1 / 4)
+    assert alone["observational"] == 1.0
+    assert found["second", "label", "alone"]["survived"] == 1
+    assert causes.survived("closure") == (4, 7)
+    assert causes.words().startswith(
+        "Antecedent forced alone: 3 of 7 edges survive; the others are correlations. Antecedent forced with what it "
+        "implies in its layer: 4 of 7 edges survive; the others are correlations. An edge survives when, on "
+        "held-out examples of test without the antecedent, forcing it makes the consequent hold in at least 0.9"
+    )
+    document = causes.to_dict()
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert document["edges"] == {"left out": 0, "forced": 7, "contrapositive": 7, "within": 4}
+    assert document["survived"] == {"alone": 3, "closure": 4}
+    assert len(causes.frame()) == 2 * len(causes.implications)
+
+
+def test_the_causal_graph_has_the_causes_alone(causes, tmp_path):
+    graph = given(NODES, EDGES).with_verdicts(causes)
+    loaded = NDG.load(graph.save(tmp_path / "graph.json"))
+    told = [("first:0", "second:0"), ("first:0", "label:1"), ("second:0", "label:1")]
+    assert loaded.causal(how="alone").digest == given(NODES, told).digest
+    causal = loaded.causal()
+    assert causal.digest == given(NODES, [*told, ("first:0", "second:2")]).digest
+    assert causal.provenance["filters"][-1]["causal"]["values"] == "mean"
+    within = [("first:0", "first:1"), ("second:1", "~second:3")]
+    assert loaded.causal(how="alone", constraints=True).digest == given(NODES, told + within).digest
+    assert loaded.causal(at_least=0.95, how="alone").digest == given(NODES, []).digest  # 60 of 60 is at least 0.940
+
+
+def test_a_pass_holds_as_many_pairs_as_fit_and_equal_sets_are_forced_once():
+    net, graph, inputs, _ = random_case(6, 1)
+    passes = []
+    net.head.register_forward_pre_hook(lambda module, arguments: passes.append(len(arguments[0])))
+
+    def run(units: int, how: list[str]) -> int:
+        pairs = [(f"early:{unit}", f"later:{unit % 4}") for unit in range(units)]
+        pairs += [(f"~early:{unit}", "label:0") for unit in range(units)]
+        passes.clear()
+        tried = given(graph.nodes, pairs, 0.5)
+        try_edges(net, tried, [inputs], values="boolean", how=how, batch=25, executor="serial")
+        assert set(passes) == {25}
+        return len(passes)
+
+    assert run(5, ["alone"]) - run(1, ["alone"]) == 4  # a unit is off or on: two literals lack 25 examples together
+    assert run(5, ["alone", "closure"]) == run(5, ["alone"])
+
+
+def test_too_few_examples_are_untested_and_none_gives_no_rate():
+    loader = data()
+    graph = given(NODES, EDGES)
+    few = try_edges(Causes(), graph, loader, fit=loader, least=61, executor="serial")
+    assert {one["verdict"] for one in few.rows() if one["kind"] == "forced"} == {"untested"}
+    assert few.words() == (
+        "No edge was tested. 7 edges were not tested: their antecedent fails on fewer than 61 of 100 examples."
+    )
+    assert {one["share"] for one in few.summary()} == {None}
+    always = [(torch.ones(30, 2), torch.ones(30).long())]
+    none = try_edges(Causes(), graph, always, fit=loader, executor="serial")
+    found = row(none, "first:0", "second:0", "alone")
+    assert (found["n"], found["interventional"], found["verdict"]) == (0, None, "untested")
+    assert json.dumps(none.to_dict(), allow_nan=False)
+
+
+def test_a_network_without_forward_edges_says_so():
+    found = try_edges(Causes(), given(NODES, [("first:0", "first:1")]), data(), fit=data(), executor="serial")
+    assert found.words() == "No edge leads from a layer to a later one or to a label, so none was on trial."
+    assert row(found, "first:0", "first:1", "closure")["support"] == 40
+
+
+def test_the_rest_of_a_closure_is_a_control():
+    loader = data()
+    found = try_edges(Causes(), given(NODES, EDGES), loader, fit=loader, how=["closure", "rest"], executor="serial")
+    cause = row(found, "first:0", "second:2", "rest")
+    assert tuple(cause[name] for name in CELLS) == (60, 0, 0, 0, 0, 40, 40, 1)
+    assert cause["verdict"] == "fails"
+    none = row(found, "first:1", "~second:3", "rest")
+    assert (none["gained"], none["lost"], none["neurons_set"]) == (0, 0, 0)
+    assert "As a control, what it implies there forced without it: 0 of 7 edges survive. An edge" in found.words()
+
+
+def test_layers_narrow_what_is_tried():
+    found = try_edges(Causes(), given(NODES, EDGES), data(), fit=data(), layers=["second"], executor="serial")
+    assert {r["antecedent_layer"] for r in found.rows() if r["kind"] == "forced"} == {"second"}
+    left = row(found, "first:0", "second:0", "alone")
+    assert (left["kind"], left["verdict"], left["observational"]) == ("left out", "not tried", None)
+    assert row(found, "second:1", "~second:3", "alone")["verdict"] == "constraint"
+
+
+def test_concepts_are_not_tried():
+    nodes = NodeSpace(2, NODES.layers, ("round",))
+    graph = given(nodes, [("first:0", "concept:round"), ("first:0", "second:0")])
+    found = try_edges(Causes(), graph, data(), fit=data(), executor="serial")
+    assert row(found, "first:0", "concept:round", "closure")["verdict"] == "not tried"
+    assert row(found, "first:0", "second:0", "closure")["verdict"] == "survives"
+    assert row(found, "first:0", "second:0", "closure")["support"] == 40
+
+
+class Net(nn.Module):
+    """Four inputs, five sigmoids, four rectified units that also read the inputs, a head that reads both layers."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.later = nn.Sequential(nn.Linear(9, 4), nn.ReLU())
+        self.early = nn.Sequential(nn.Linear(4, 5), nn.Sigmoid())
+        self.head = nn.Linear(9, 3)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        early = self.early(x)
+        later = self.later(torch.cat([early, x], dim=1))
+        return self.head(torch.cat([early, later], dim=1))
+
+
+def random_case(seed: int, edges: int) -> tuple[Net, NDG, Tensor, Tensor]:
+    """A network, any implications among its nodes (in another order of layers than it runs), and inputs."""
+    nodes = NodeSpace(3, (LayerUnits("later", 4), LayerUnits("early", 5)))
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, 2 * len(nodes), (edges, 2))
+    drawn = drawn[drawn[:, 0] >> 1 != drawn[:, 1] >> 1]
+    thresholds = np.where(np.arange(nodes.neurons) < 4, 0.3, 0.5)
+    graph = coded(nodes, set(map(tuple, drawn.tolist())), thresholds)
+    made = torch.Generator().manual_seed(seed)
+    return Net(seed).eval(), graph, torch.randn(25, 4, generator=made), torch.randn(30, 4, generator=made)
+
+
+@pytest.mark.parametrize(
+    ("seed", "edges", "values"),
+    [(0, 12, "mean"), (1, 25, "mean"), (2, 12, "boolean"), (3, 12, "resample"), (4, 40, "resample")],
+)
+def test_every_count_equals_the_transcription(seed, edges, values):
+    net, graph, inputs, fit = random_case(seed, edges)
+    found = try_edges(
+        net, graph, [inputs], fit=[fit], values=values, seed=seed, least=5, batch=16, executor="serial", how=WAYS
+    )
+    assert found.verdicts.order == ("early", "later", "label")
+    seen = slow.observed(graph.implications, [slow.states(net, graph.implications, x, {})[0] for x in inputs])
+    for how in found.how:
+        expected = slow.trial(net, graph.implications, ["early", "later"], inputs, fit, values, how, seed)
+        assert expected
+        columns = found.columns(how)
+        ends = list(
+            zip(*(getattr(graph.implications, name).tolist() for name in ("antecedents", "consequents")), strict=True)
+        )
+        forced = [place for place, kind in enumerate(columns["kind"]) if kind == "forced"]
+        assert {ends[place] for place in forced} == set(expected)
+        for number, place in enumerate(forced):
+            own = expected[ends[place]]
+            for name in ("n", "before", "after", "gained", "lost"):
+                assert columns[name][place] == own[name], (ends[place], name)
+            assert columns["neurons_set"][place] == own["sets"]
+            assert found.changed[how][number] == own["changed"]
+        for place, end in enumerate(ends):
+            assert (columns["observed"][place], columns["support"][place]) == seen[end]
+        tested = [place for place in forced if columns["n"][place] >= 5]
+        p_values = [slow.mcnemar(int(columns["gained"][place]), int(columns["lost"][place])) for place in tested]
+        assert np.allclose([columns["p_value"][place] for place in tested], p_values)
+        for place, rejected in zip(tested, slow.rejected(p_values, 0.05), strict=True):
+            low = wilson(int(columns["after"][place]), int(columns["n"][place]))[0]
+            assert (columns["verdict"][place] == "survives") == (rejected and low >= 0.9)
+
+
+def same(one: EdgeTrials, other: EdgeTrials) -> bool:
+    return one.rows() == other.rows() and one.to_dict()["summary"] == other.to_dict()["summary"]
+
+
+def test_executors_batches_caches_and_journals_give_the_same_integers(ray_session, tmp_path):
+    net, graph, inputs, fit = random_case(5, 30)
+    whole = try_edges(net, graph, [inputs], fit=[fit], batch=8, executor="serial")
+    assert whole.executor == "serial"
+    for size in (1, 7):
+        parts = list(inputs.split(size))
+        assert same(whole, try_edges(net, graph, parts, fit=list(fit.split(size)), batch=8, executor="serial"))
+        assert same(whole, try_edges(net, graph, parts, fit=[fit], batch=size, executor="serial"))
+    assert same(whole, try_edges(net, graph, iter([inputs]), fit=[fit], batch=8, executor="auto"))
+    assert same(whole, try_edges(net, graph, [inputs], fit=[fit], batch=8, executor="ray"))
+    cache = Cache()
+    for _ in range(2):
+        assert same(whole, try_edges(net, graph, [inputs], fit=[fit], batch=8, executor="serial", cache=cache))
+    for _ in range(2):
+        journal = Journal(tmp_path / "edges.journal", "digest", Counts.from_dict)
+        assert same(whole, try_edges(net, graph, [inputs], fit=[fit], batch=8, executor="serial", journal=journal))
+    assert len((tmp_path / "edges.journal").read_text().splitlines()) == 1 + 4
+
+
+class Maps(nn.Module):
+    """Channels, then units, so that what is forced has positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.front = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU())
+        self.units = nn.Sequential(nn.Flatten(), nn.Linear(12, 3), nn.ReLU())
+        self.head = nn.Linear(3, 2)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.units(self.front(x)))
+
+
+def test_channels_are_forced_at_all_positions():
+    nodes = NodeSpace(2, (LayerUnits("front", 3, "max"), LayerUnits("units", 3)))
+    graph = given(nodes, [("~front:1", "units:2"), ("front:0", "~units:1")], 0.4)
+    net = Maps().eval()
+    x = torch.randn(40, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    found = try_edges(net, graph, [x], fit=None, values="boolean", how=["alone"], batch=16, executor="serial")
+    with torch.no_grad():
+        maps = net.front(x)
+        on = maps.amax(dim=(2, 3))[:, 1] > 0.4
+        before = net.units(maps)[:, 2] > 0.4
+        maps[:, 1] = 0.0
+        after = net.units(maps)[:, 2] > 0.4
+    found = row(found, "~front:1", "units:2", "alone")
+    assert found["n"] == int(on.sum()) > 0
+    assert found["gained"] == int((after & ~before)[on].sum())
+    assert found["lost"] == int((before & ~after)[on].sum())
+    assert found["gained"] + found["lost"] > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        (
+            {"how": ["apart"]},
+            ConfigError,
+            "alone or closure, and as a control the rest of its closure; got how='apart'",
+        ),
+        ({"how": []}, ConfigError, "one way or more, each once"),
+        ({"how": ["alone", "alone"]}, ConfigError, "one way or more, each once"),
+        ({"at_least": 1.1}, ConfigError, "is a probability; got 1.1"),
+        ({"q": 0.0}, ConfigError, "between 0 and 1; got 0.0"),
+        ({"least": 0}, ConfigError, "at least 1; got 0"),
+        ({"values": "meen"}, ConfigError, "nearest: mean"),
+        ({"fit": None}, ConfigError, "pass fit=LOADER"),
+        ({"layers": ["frist"]}, GraphError, "nearest: first"),
+        ({"layers": ["label"]}, GraphError, "the graph has no layer to begin at"),
+    ],
+)
+def test_bad_settings_are_refused(settings, error, message):
+    with pytest.raises(error, match=message):
+        try_edges(Causes(), given(NODES, EDGES), data(), **{"fit": data(), "executor": "serial"} | settings)
+
+
+def test_no_examples_are_refused():
+    with pytest.raises(DataError, match="at least one example"):
+        try_edges(Causes(), given(NODES, EDGES), [], fit=data(), executor="serial")

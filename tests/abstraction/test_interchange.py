@@ -1,0 +1,514 @@
+"""Interchange on networks built by hand, against a slow transcription, and on layers of every kind."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ndg
+from ndg import seeds
+from ndg.abstraction.cache import Cache
+from ndg.abstraction.interchange import InterchangeResult, interchange, shuffled
+from ndg.abstraction.interchange.families import families, units_of
+from ndg.abstraction.interchange.study import AMONG, FIELDS, GRAPH, RANDOM_SET, SHUFFLED
+from ndg.activations.choice import draw
+from ndg.activations.trace import Overwrite
+from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
+from ndg.graph.ndg import NDG
+from ndg.nodes import LayerUnits, NodeSpace
+from tests.abstraction.test_passes import images, tokens
+from tests.references import interchange as slow
+from tests.references.graph_cases import edges_of, implications
+
+CLASSES, COPIES, ROWS, SEED = 4, 3, 48, 5
+
+
+class Planted(nn.Module):
+    """Each class has three saturated latents that are on for it alone; a vote of them is the prediction."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.latent = nn.Linear(CLASSES, CLASSES * COPIES), nn.Sigmoid()
+        self.decoder = nn.Linear(CLASSES * COPIES, CLASSES)
+        votes = torch.eye(CLASSES).repeat_interleave(COPIES, dim=1)
+        with torch.no_grad():
+            self.encoder.weight.copy_(40 * votes.T)
+            self.encoder.bias.fill_(-20)
+            self.decoder.weight.copy_(votes)
+            self.decoder.bias.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.latent(self.encoder(x)))
+
+
+def planted() -> tuple[Planted, NDG, list[Tensor]]:
+    """The network, the graph of what holds in it (each latent is its class, and no other), and inputs."""
+    nodes = NodeSpace(CLASSES, (LayerUnits("latent", CLASSES * COPIES),))
+    true = np.arange(ROWS) % CLASSES
+    labels = np.eye(CLASSES, dtype=np.bool_)[true]
+    bits = np.concatenate([labels, labels.repeat(COPIES, axis=1)], axis=1)
+    edges = []
+    for label in range(CLASSES):
+        units = [2 * (CLASSES + COPIES * label + copy) + 1 for copy in range(COPIES)]
+        edges += [(p, q) for p in (*units, 2 * label + 1) for q in (*units, 2 * label + 1) if p != q]
+        edges += [(p, 2 * (CLASSES + COPIES * other)) for p in units for other in range(CLASSES) if other != label]
+    graph = NDG(replace(implications(bits, nodes, edges), thresholds=np.full(nodes.neurons, 0.5)))
+    return Planted(), graph, [torch.from_numpy(labels).float()]
+
+
+def counted(result: InterchangeResult) -> dict[str, list]:
+    return result.counts.to_dict()
+
+
+class Features(nn.Module):
+    """Three saturated latents are the first input, three the second; most of the first three are the prediction."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.latent, self.decoder = nn.Linear(2, 2 * COPIES), nn.Sigmoid(), nn.Linear(2 * COPIES, 2)
+        with torch.no_grad():
+            self.encoder.weight.copy_(40 * torch.eye(2).repeat_interleave(COPIES, dim=0))
+            self.encoder.bias.fill_(-20)
+            self.decoder.weight.copy_(torch.tensor([[0.0] * 2 * COPIES, [1.0] * COPIES + [0.0] * COPIES]))
+            self.decoder.bias.copy_(torch.tensor([0.0, -COPIES / 2]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.latent(self.encoder(x)))
+
+
+def features() -> tuple[Features, NDG, list[Tensor]]:
+    """The network, its two equivalence classes, the first with both labels, and all inputs equally often."""
+    inputs = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]]).repeat(ROWS // 4, 1)
+    on = inputs.numpy() > 0.5
+    bits = np.concatenate([~on[:, :1], on[:, :1], on.repeat(COPIES, axis=1)], axis=1)
+    nodes = NodeSpace(2, (LayerUnits("latent", 2 * COPIES),))
+    first, second = [0, *(2 * node + 1 for node in range(1, 2 + COPIES))], [2 * (2 + COPIES + k) + 1 for k in range(3)]
+    edges = [(p, q) for part in (first, second) for p in part for q in part if p != q and max(p, q) > 3]
+    return Features(), NDG(replace(implications(bits, nodes, edges), thresholds=np.full(2 * COPIES, 0.5))), [inputs]
+
+
+def test_a_network_built_by_hand_reaches_an_iia_of_one():
+    """Swapping the first class moves the label, swapping the second does not: neither constant predictor knows."""
+    model, graph, loader = features()
+    result = interchange(model, graph, loader, seed=SEED, executor="serial", batch=32)
+    for family in ("equivalence", "ancestors", "layer"):
+        for among in AMONG:
+            row = result.row(family, among=among)
+            assert row["coverage"] == row["iia"] == 1.0, family
+            assert row["pairs"] == row["decided"] > 10
+    differ = result.row("equivalence")
+    assert 0.2 < differ["base_label"] < 0.8
+    assert differ["base_label"] + differ["source_label"] == 1.0
+    assert differ["over_better_low"] > 0
+    assert "better than saying the" in result.words().splitlines()[0]
+    assert result.row("layer")["source_label"] == result.row("ancestors")["source_label"] == 1.0
+    assert "no better than saying the source label" in result.words().splitlines()[1]
+    parted = result.row("equivalence", RANDOM_SET)
+    assert parted["units"] == COPIES
+    assert parted["iia"] < 1.0, "parts of the first class are outvoted"
+    assert result.without_ancestors == ()
+
+
+def test_an_implication_that_holds_and_does_not_cause_is_found_out():
+    """One class on implies the others off, but writing it on leaves the others on: the vote is a tie."""
+    model, graph, loader = planted()
+    result = interchange(model, graph, loader, seed=SEED, executor="serial")
+    assert result.row("layer")["iia"] == result.row("ancestors")["iia"] == 1.0
+    assert 0 < result.row("equivalence")["iia"] < 1
+
+
+def test_sets_of_ones_own_are_counted_as_the_transcription_does():
+    model, graph, loader = planted()
+    own = {"one copy of class 0": ["latent:0"], "nothing": []}
+    result = interchange(model, graph, loader, sets=(), units=own, seed=SEED, executor="serial")
+    assert result.families == tuple(own)
+    row = result.row("one copy of class 0")
+    assert row["units"] == 1
+    slow_rows(model, graph, loader, result, {name: [graph.nodes.index(unit) for unit in own[name]] for name in own})
+
+
+def slow_rows(model, graph, loader, result, sets) -> None:
+    """Every count of sets that are the same for all pairs, pair by pair."""
+    inputs = torch.cat(loader)
+    nodes, edges = graph.nodes, edges_of(graph)
+    labels = nodes.labels
+    with torch.no_grad():
+        latent = model.latent(model.encoder(inputs))
+        label = model(inputs).argmax(dim=1).tolist()
+    values = [[own == c for c in range(labels)] + (row > 0.5).tolist() for own, row in zip(label, latent, strict=True)]
+    words = seeds.words(result.seed, "source", examples=np.arange(len(inputs)), draws=1)[:, 0]
+    for name, units in sets.items():
+        expected = np.zeros((3, len(FIELDS)), np.int64)
+        for base in range(len(inputs)):
+            source = int(words[base] % np.uint64(len(inputs)))
+            mixed = latent[base].clone()
+            for node in units:
+                mixed[node - labels] = latent[source, node - labels]
+            with torch.no_grad():
+                after = int(model.decoder(mixed).argmax())
+            says = slow.predicted(2 * len(nodes), labels, edges, set(units), values[source], values[base])
+            decided, right = says >= 0, says == after
+            is_base, is_source = label[base] == after, label[source] == after
+            facts = {
+                "pairs": 1,
+                "decided": decided,
+                "right": right,
+                "differ": label[base] != label[source],
+                "differ_decided": decided and label[base] != label[source],
+                "base_right": is_base,
+                "base_right_decided": is_base and decided,
+                "source_right": is_source,
+                "source_right_decided": is_source and decided,
+                "only_graph_not_base": right and not is_base,
+                "only_base_not_graph": decided and is_base and not right,
+                "only_graph_not_source": right and not is_source,
+                "only_source_not_graph": decided and is_source and not right,
+                "units": len(units),
+                "units_changed": sum(values[base][node] != values[source][node] for node in units),
+            }
+            for among in (0 if facts["differ"] else 1, 2):
+                for fact, value in facts.items():
+                    expected[among, FIELDS.index(fact)] += int(value)
+        found = result.counts[f"{name}|{GRAPH}"]
+        why = [FIELDS.index(field) for field in ("no_label", "several_labels", "contradictory")]
+        for field in FIELDS:
+            if FIELDS.index(field) not in why:
+                at = FIELDS.index(field)
+                assert found[:, at].tolist() == expected[:, at].tolist(), (name, field)
+        assert np.array_equal(found[:, why].sum(axis=1), found[:, 0] - found[:, 1])
+
+
+class Net(nn.Module):
+    """Four inputs, five latents, labels."""
+
+    def __init__(self, labels: int, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.encoder, self.latent, self.decoder = nn.Linear(4, 5), nn.Sigmoid(), nn.Linear(5, labels)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=1.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.latent(self.encoder(x)))
+
+
+def random_graph(labels: int, edges: int, seed: int) -> NDG:
+    rng = np.random.default_rng(seed)
+    nodes = NodeSpace(labels, (LayerUnits("latent", 5),))
+    drawn = rng.integers(0, 2 * len(nodes), (edges, 2))
+    bits = rng.random((30, len(nodes))) < 0.5
+    pairs = [(int(p), int(q)) for p, q in drawn if p >> 1 != q >> 1]
+    return NDG(replace(implications(bits, nodes, pairs), thresholds=np.full(5, 0.5)))
+
+
+@pytest.mark.parametrize(("labels", "edges"), [(2, 3), (2, 8), (3, 4), (3, 7), (4, 6)])
+def test_predictions_equal_the_transcription_on_random_graphs(labels, edges):
+    decided = 0
+    for seed in range(2):
+        graph, model = random_graph(labels, edges, 100 * edges + seed), Net(labels, seed)
+        inputs = [torch.randn(18, 4, generator=torch.Generator().manual_seed(seed))]
+        rng = np.random.default_rng(seed)
+        sets = {
+            f"set {size}": [f"latent:{unit}" for unit in rng.permutation(5)[:size].tolist()] for size in (0, 1, 3, 5)
+        }
+        result = interchange(model, graph, inputs, sets=(), units=sets, seed=seed, executor="serial", batch=16)
+        slow_rows(model, graph, inputs, result, {n: [graph.nodes.index(u) for u in own] for n, own in sets.items()})
+        decided += sum(result.count(name, "decided", among="all") for name in sets)
+    assert decided, "the cases must reach decided pairs"
+
+
+def test_nothing_swapped_leaves_the_network_and_the_base_label_as_they_were():
+    model, graph, loader = planted()
+    result = interchange(model, graph, loader, sets=(), units={"nothing": []}, seed=SEED, executor="serial")
+    for among in AMONG:
+        row = result.row("nothing", among=among)
+        assert row["base_label_all"] == 1.0
+        assert row["units"] == row["units_changed"] == 0
+        assert row["iia"] == row["base_label"] == row["coverage"] == 1.0
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_shuffled_graph_is_as_good_as_a_constant_predictor_or_decides_nothing(seed):
+    model, graph, loader = planted()
+    result = interchange(model, graph, loader, seed=seed, executor="serial")
+    for family in result.families:
+        for among in AMONG:
+            row = result.row(family, SHUFFLED, among)
+            if row["coverage"] > 0:
+                name = row["better"].replace(" ", "_")
+                assert row[f"{name}_low"] <= row["iia"] <= row[f"{name}_high"]
+        assert result.row(family)["iia"] is not None, "the graph itself decides"
+
+
+def test_shuffling_moves_the_units_within_their_layers_and_nothing_else():
+    _, graph, _ = planted()
+    mixed = shuffled(graph, 1)
+    assert mixed == shuffled(graph, 1) != shuffled(graph, 2)
+    assert (len(mixed), mixed.nodes, len(mixed.classes)) == (len(graph), graph.nodes, len(graph.classes))
+    assert np.array_equal(mixed.thresholds, graph.thresholds)
+    place = {}
+    for node in range(CLASSES, len(graph.nodes)):
+        own = mixed.implications.with_label[:, node]
+        place.setdefault(own.tobytes(), []).append(node)
+    assert edges_of(mixed) != edges_of(graph)
+    assert {sorted(map(len, place.values()))[0]} == {COPIES}
+    assert np.array_equal(mixed.implications.on[:CLASSES], graph.implications.on[:CLASSES])
+    precisions = [sorted(g.edges_frame()["precision"].tolist()) for g in (graph, mixed)]
+    assert precisions[0] == precisions[1], "figures go with the units"
+
+
+def whole_and_parts(model, graph, given, **settings):
+    """The counts at loader batches of 1, 7 and all, and by Ray."""
+    columns = {key: torch.cat([batch[key] for batch in given]) for key in given[0]}
+    rows = len(next(iter(columns.values())))
+    found = []
+    for size in (1, 7, rows):
+        loader = [{key: column[at : at + size] for key, column in columns.items()} for at in range(0, rows, size)]
+        found.append(counted(interchange(model, graph, loader, executor="serial", batch=16, **settings)))
+    return found
+
+
+def graph_of(made, layers, reading="first"):
+    model, loader = made()
+    bits = ndg.extract(model, loader, layers=layers, binarizer="median", tokens=reading)
+    return model, ndg.mine(bits, alpha=1.2), loader
+
+
+CASES = [
+    (images, ["front", "second", "latent"], "first"),
+    (images, ["second"], "first"),
+    (tokens, ["act"], "first"),
+    (tokens, ["act"], "mean"),
+]
+
+
+@pytest.mark.parametrize(("made", "layers", "reading"), CASES)
+def test_loader_batches_and_held_sources_change_no_count(made, layers, reading, tmp_path):
+    model, graph, loader = graph_of(made, layers, reading)
+    given = [
+        {key: column for key, column in batch.items() if key != "labels"}
+        if isinstance(batch, dict)
+        else {"x": batch[0]}
+        for batch in loader
+    ]
+    settings = {"seed": SEED, "pool": 9, "units": {"two": [f"{layers[0]}:0", f"{layers[-1]}:2"]}}
+    one, *others = whole_and_parts(model, graph, given, **settings)
+    assert all(other == one for other in others)
+    cache = Cache()
+    for _ in range(2):
+        again = interchange(model, graph, given, executor="serial", batch=16, budget=0, cache=cache, **settings)
+        assert counted(again) == one
+    assert np.array(one["two|graph"])[2, FIELDS.index("units")] == 2 * 40
+
+
+def test_ray_counts_the_same(ray_session):
+    model, graph, loader = graph_of(images, ["second", "latent"])
+    alone = interchange(model, graph, loader, seed=SEED, executor="serial", batch=8)
+    shared = interchange(model, graph, loader, seed=SEED, executor="ray", batch=8)
+    assert shared == alone
+    assert (alone.executor, shared.executor) == ("serial", "ray")
+
+
+@pytest.mark.parametrize(("made", "layers", "reading"), CASES)
+def test_the_network_runs_on_with_the_sources_activations(made, layers, reading):
+    """Labels under the swap of whole units equal those of hooks that write them, example by example."""
+    model, graph, loader = graph_of(made, layers, reading)
+    result = interchange(model, graph, loader, sets=["layer"], seed=SEED, executor="serial", batch=40, controls=False)
+    inputs = {key: value for key, value in loader[0].items() if key != "labels"} if made is tokens else loader[0][0]
+    call = (lambda: model(**inputs)) if made is tokens else (lambda: model(inputs))
+    source = (seeds.words(SEED, "source", examples=np.arange(40), draws=1)[:, 0] % np.uint64(40)).astype(np.int64)
+    seen = {}
+    with torch.no_grad():
+        handles = [
+            model.get_submodule(layer).register_forward_hook(
+                lambda module, arguments, output, layer=layer: seen.update({layer: output.clone()})
+            )
+            for layer in layers
+        ]
+        before = call().argmax(dim=1).numpy()
+        for handle in handles:
+            handle.remove()
+
+        def given(layer: str):
+            def change(output: Tensor) -> Tensor:
+                values = seen[layer][source]
+                if reading == "first" and output.ndim == 3:
+                    return torch.cat([values[:, :1], output[:, 1:]], dim=1)
+                return values
+
+            return change
+
+        from contextlib import ExitStack
+
+        with ExitStack() as stack:
+            for layer in layers:
+                stack.enter_context(Overwrite(model, layer, given(layer)))
+            after = call().argmax(dim=1).numpy()
+    assert result.count("layer", "base_right", among="all") == int((after == before).sum())
+    assert result.count("layer", "source_right", among="all") == int((after == before[source]).sum())
+    assert result.count("layer", "differ", among="all") == int((before != before[source]).sum())
+
+
+def test_pairs_that_are_given_are_taken_in_their_order():
+    model, graph, loader = planted()
+    other = [loader[0].flip(0)]
+    sets = {"first class": [f"latent:{unit}" for unit in range(COPIES)]}
+    result = interchange(model, graph, base=loader, source=other, units=sets, seed=1, executor="serial", batch=32)
+    label, source = loader[0].argmax(dim=1), other[0].argmax(dim=1)
+    assert result.paired
+    assert result.sources == ROWS
+    assert result.count("layer", "differ", among="all") == int((label != source).sum())
+    assert result.count("layer", "source_right", among="all") == ROWS
+    halves = [loader[0][:50], loader[0][50:]], [other[0][:7], other[0][7:]]
+    again = interchange(model, graph, base=halves[0], source=iter(halves[1]), units=sets, seed=1, executor="serial")
+    assert counted(again) == counted(result)
+
+
+def test_the_pool_is_drawn_from_the_loader():
+    model, graph, loader = planted()
+    result = interchange(model, graph, loader, pool=1, seed=SEED, executor="serial")
+    (only,) = draw(SEED, "pool", ROWS, 1)
+    label = loader[0].argmax(dim=1)
+    assert result.sources == 1
+    assert result.count("layer", "differ", among="all") == int((label != label[only]).sum())
+
+
+def test_families_are_the_graphs_own_sets():
+    _, graph, _ = planted()
+    classes, ancestors, layer = families(graph, ["latent"], ["equivalence", "ancestors", "random", "layer"])
+    own = np.eye(CLASSES, dtype=np.bool_).repeat(COPIES, axis=1)
+    assert sorted(map(bytes, classes.sets)) == sorted(map(bytes, own))
+    assert ancestors.sets.all(), "all latents follow from one, on or off"
+    assert layer.sets.shape == (1, CLASSES * COPIES)
+    assert ancestors.alone == ()
+    assert units_of(graph, ["latent"]).tolist() == list(range(CLASSES, CLASSES * (COPIES + 1)))
+
+
+def test_a_label_without_ancestors_is_said_and_is_no_failure():
+    model, graph, loader = planted()
+    first = graph.nodes.slice("latent").start
+    kept = [(p, q) for p, q in edges_of(graph) if 1 not in (p, q) and 0 not in (p, q)]
+    bits = np.zeros((4, len(graph.nodes)), np.bool_)
+    without = NDG(replace(implications(bits, graph.nodes, kept), thresholds=np.full(graph.nodes.neurons, 0.5)))
+    result = interchange(model, without, loader, seed=SEED, executor="serial")
+    assert result.without_ancestors == (0,)
+    assert "no ancestors: nothing implies label 0; of these" in result.words()
+    sources = seeds.words(SEED, "source", examples=np.arange(ROWS), draws=1)[:, 0] % np.uint64(ROWS)
+    none = int((loader[0].argmax(dim=1).numpy()[sources.astype(np.int64)] == 0).sum())
+    assert first == CLASSES
+    assert result.count("ancestors", "without", among="all") == none > 0
+    assert result.count("ancestors", "pairs", among="all") == ROWS - none
+    bare = NDG(replace(implications(bits, graph.nodes, []), thresholds=np.full(graph.nodes.neurons, 0.5)))
+    empty = interchange(model, bare, loader, seed=SEED, executor="serial")
+    assert empty.row("equivalence")["pairs"] == empty.row("ancestors")["pairs"] == 0
+    assert empty.row("layer")["iia"] is None
+    assert empty.words().splitlines()[:3] == [
+        "equivalence: no pair with other labels has such a set",
+        "ancestors: no pair with other labels has such a set",
+        f"layer: undecided: the graph decides none of {empty.row('layer')['pairs']} pairs",
+    ]
+    json.dumps(empty.to_dict(), allow_nan=False)
+    json.dumps(empty.rows(), allow_nan=False)
+
+
+def test_rows_are_one_for_each_family_control_and_kind_of_pair():
+    model, graph, loader = planted()
+    result = interchange(model, graph, loader, seed=SEED, executor="serial", split="test")
+    rows = result.rows()
+    assert len(rows) == len(result.frame()) == 3 * (3 + 3 + 2)
+    assert [row["set"] for row in rows][-1] == "layer"
+    assert {row["control"] for row in rows} == {GRAPH, RANDOM_SET, SHUFFLED}
+    for row in rows:
+        assert row["split"] == "test"
+        assert row["decided"] + row["no_label"] + row["several_labels"] + row["contradictory"] == row["pairs"]
+    for family in result.families:
+        whole = [result.counts[f"{family}|{GRAPH}"][number] for number in range(3)]
+        assert np.array_equal(whole[0] + whole[1], whole[2])
+    assert InterchangeResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+    sizes = [result.row("equivalence", control)["units"] for control in (GRAPH, RANDOM_SET)]
+    assert sizes == [COPIES, COPIES]
+
+
+def test_a_journal_is_gone_on_with(tmp_path):
+    from ndg.abstraction.counts import Counts
+    from ndg.executors import Journal
+
+    model, graph, loader = planted()
+    journal = Journal(tmp_path / "journal", "study", Counts.from_dict)
+    settings = {"seed": SEED, "executor": "serial", "batch": 16}
+    first = interchange(model, graph, loader, journal=journal, **settings)
+    lines = journal.path.read_bytes().splitlines(keepends=True)
+    journal.path.write_bytes(b"".join(lines[:3]))
+    assert interchange(model, graph, loader, journal=journal, **settings) == first
+    assert first == interchange(model, graph, loader, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "text"),
+    [
+        ({"sets": ["ancestor"]}, ConfigError, "a set is one of equivalence, ancestors, layer, random; got 'ancestor'"),
+        ({"sets": ["random"]}, ConfigError, "swaps at least one set beside the random ones"),
+        ({"units": {"layer": []}}, ConfigError, "sets of your own have names of their own"),
+        ({"units": {"mine": ["label:0"]}}, GraphError, "swaps units of latent; label:0 is none; add its layer"),
+        ({"units": {"mine": ["latent:99"]}}, GraphError, "has units 0 to 11; got unit 99"),
+        ({"pool": 0}, ConfigError, "a pool has at least 1 source; got 0"),
+        ({"layers": "latents"}, GraphError, "no layer 'latents' in this graph; nearest: latent"),
+        ({"executor": "rays"}, ConfigError, "an executor is auto, serial or ray"),
+    ],
+)
+def test_what_is_asked_for_must_exist(settings, error, text):
+    model, graph, loader = planted()
+    with pytest.raises(error, match=re.escape(text)):
+        interchange(model, graph, loader, **{"executor": "serial", **settings})
+
+
+def test_pairs_must_fit_each_other():
+    model, graph, loader = planted()
+    with pytest.raises(ShapeError, match=r"bases and sources of one shape; expected .*\(5,\).* got .*\(4,\)"):
+        interchange(Wide(), graph, base=loader, source=[torch.zeros(ROWS, 5)], executor="serial")
+    with pytest.raises(DataError, match=f"base i is paired with source i; got {ROWS} bases and 3 sources"):
+        interchange(model, graph, base=loader, source=[loader[0][:3]], executor="serial")
+    with pytest.raises(ConfigError, match="takes a loader, or base= and source= for pairs"):
+        interchange(model, graph, loader, source=loader)
+    with pytest.raises(ConfigError, match="takes a loader, or base= and source= for pairs"):
+        interchange(model, graph, base=loader)
+    with pytest.raises(DataError, match="needs at least one source"):
+        interchange(model, graph, [], executor="serial")
+
+
+class Wide(Planted):
+    """Takes inputs of any width."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x[:, :CLASSES])
+
+
+class Late(Planted):
+    """Has a layer that runs after the logits are given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.after = nn.Linear(CLASSES, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        self.after(logits)
+        return logits
+
+
+def test_a_graph_of_another_network_or_a_layer_behind_the_logits_is_refused():
+    model, _, loader = planted()
+    nodes = NodeSpace(CLASSES, (LayerUnits("latent", 7),))
+    other = NDG(replace(implications(np.zeros((4, 11), np.bool_), nodes, []), thresholds=np.full(7, 0.5)))
+    with pytest.raises(ShapeError, match="the graph is of another network: it has 7 units of 'latent', the network 12"):
+        interchange(model, other, loader, executor="serial")
+    late = NodeSpace(CLASSES, (LayerUnits("after", 2),))
+    behind = NDG(replace(implications(np.zeros((4, 6), np.bool_), late, []), thresholds=np.full(2, 0.5)))
+    with pytest.raises(LayerError, match="changes a layer before the logits; 'after' runs after"):
+        interchange(Late(), behind, loader, executor="serial")

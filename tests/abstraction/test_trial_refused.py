@@ -1,0 +1,119 @@
+"""What a trial refuses, and what it says then."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import ndg
+from ndg.abstraction.trial import trial, trials
+from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
+from ndg.graph.ndg import NDG
+from ndg.nodes import LayerUnits, NodeSpace
+from tests.abstraction.test_passes import After, images
+from tests.references.by_hand import ByHand, by_hand, examples, loader
+from tests.references.graph_cases import implications
+
+
+@pytest.fixture
+def model() -> ByHand:
+    return ByHand()
+
+
+@pytest.fixture
+def graph() -> NDG:
+    return by_hand()
+
+
+def wrong(model, graph, **change):
+    nodes = NodeSpace(change.get("labels", 3), (LayerUnits(change.get("layer", "latent"), change.get("units", 4)),))
+    bits = np.zeros((4, len(nodes)), np.bool_)
+    return NDG(replace(implications(bits, nodes, []), thresholds=np.full(nodes.neurons, 0.5)))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        (
+            {"units": 5},
+            ShapeError,
+            "it has 5 units of 'latent', the network 4; use the graph that was mined",
+        ),
+        ({"labels": 4}, ShapeError, "it has 4 labels, the network 3; use the graph"),
+        ({"layer": "latents"}, LayerError, "no layer 'latents' in ByHand; nearest: latent"),
+        ({"labels": 1}, ShapeError, "an alternative class needs at least 2 classes; the graph has 1"),
+    ],
+)
+def test_a_graph_of_another_network_is_refused(model, graph, change, error, text):
+    with pytest.raises(error, match=re.escape(text)):
+        trial(model, wrong(model, graph, **change), loader(), executor="serial")
+
+
+def test_what_is_asked_for_must_exist(model, graph):
+    with pytest.raises(GraphError, match="no layer 'later' in this graph; nearest: latent"):
+        trial(model, graph, loader(), layer="later")
+    with pytest.raises(ConfigError, match=r"an intervention is one of Q, G\.1, G\.2; got 'G\.3'; nearest: G"):
+        trial(model, graph, loader(), "G.3")
+    with pytest.raises(ConfigError, match="an executor is auto, serial or ray; got 'rays'; nearest: ray"):
+        trial(model, graph, loader(), executor="rays")
+    with pytest.raises(DataError, match="at least one intervention"):
+        trials(model, graph, loader(), [])
+    with pytest.raises(ConfigError, match="drawn at least once; got draws=0"):
+        trial(model, graph, loader(), draws=0)
+    with pytest.raises(ConfigError, match=r"a recall from 0 to 1, and 1 walks no implication backwards; got 1\.5"):
+        trial(model, graph, loader(), beta=1.5)
+    with pytest.raises(ConfigError, match="values are written as boolean, mean, resample; got 'means'"):
+        trial(model, graph, loader(), values="means")
+    with pytest.raises(ConfigError, match="values written as 'mean' are taken from fitting examples; got none"):
+        trial(model, graph, loader(), values="mean")
+
+
+def test_control_graphs_and_orders_fit_the_layer(model, graph):
+    with pytest.raises(ConfigError, match=r"a name of its own, none of graph, binarise, .* got 'random'"):
+        trial(model, graph, loader(), graphs={"random": graph})
+    with pytest.raises(ShapeError, match="units of 'latent' as the graph on trial, 3 and 4; 'other' has 3 and 5"):
+        trial(model, graph, loader(), graphs={"other": wrong(model, graph, units=5)})
+    with pytest.raises(GraphError, match="no layer 'latent' in this graph"):
+        trial(model, graph, loader(), graphs={"other": wrong(model, graph, layer="latents")})
+    with pytest.raises(ConfigError, match="orders are those of a curve; got scores without one; pass curve=True"):
+        trial(model, graph, loader(), orders={"scores": np.arange(4)})
+    for order in (np.arange(3), np.array([0, 1, 2, 2]), np.zeros((2, 4), np.int64)):
+        with pytest.raises(ShapeError, match="lists the 4 units of the layer from the first to the last, each once"):
+            trial(model, graph, loader(), orders={"scores": order}, curve=True)
+    with pytest.raises(ConfigError, match=r"an order has a name of its own, none of graph, .* got 'graph'"):
+        trial(model, graph, loader(), orders={"graph": np.arange(4)}, curve=True)
+
+
+def test_a_layer_after_the_logits_or_of_every_token_is_refused():
+    _, given = images()
+    late = After().eval()
+    graph = ndg.mine(ndg.extract(late, given, layers=["after"]), alpha=1.5)
+    with pytest.raises(LayerError, match="changes a layer before the logits; 'after' runs after 'out' has given them"):
+        trial(late, graph, given, executor="serial")
+    unknown = NDG(replace(graph.implications, thresholds=np.full(3, np.nan)))
+    with pytest.raises(GraphError, match="those of 'after' are NaN; mine the graph from extracted bits"):
+        trial(late, unknown, given, executor="serial")
+
+
+@pytest.mark.parametrize("executor", ["auto", "serial"])
+def test_examples_and_labels_are_needed(model, graph, executor):
+    inputs, true = examples()
+    with pytest.raises(DataError, match="check"):
+        trial(model, graph, [], executor=executor)
+    with pytest.raises(DataError, match="needs the true labels; the loader gives inputs alone"):
+        trial(model, graph, [inputs], executor=executor)
+    with pytest.raises(
+        DataError, match=r"one class from 0 to 2 per example; got torch.int64 of shape \(60,\) with values 1 to 3"
+    ):
+        trial(model, graph, [(inputs, true + 1)], executor=executor)
+
+
+def test_nan_is_an_error_that_names_layer_and_unit(model, graph):
+    with torch.no_grad():
+        model.encoder.weight[2, 1] = float("nan")
+    with pytest.raises(LayerError, match="unit 2 of 'latent' is NaN at example 0"):
+        trial(model, graph, loader(), executor="serial")

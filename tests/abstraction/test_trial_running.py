@@ -1,0 +1,157 @@
+"""Where and how a trial runs changes no integer: batch sizes, executors, interruptions."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from ndg import executors
+from ndg.abstraction.cache import Cache
+from ndg.abstraction.running import count_batches, placed
+from ndg.abstraction.trial import trial, trials
+from ndg.activations.compute import compute_batches
+from ndg.data.examples import Examples
+from ndg.data.inputs import Numbers
+from ndg.errors import ConfigError, ShapeError
+from ndg.executors import Journal, Serial
+from ndg.graph.ndg import NDG
+from tests.abstraction.test_passes import Counted
+from tests.references.by_hand import EXAMPLES, SEED, ByHand, by_hand, examples, loader
+
+EVERYTHING = {"seed": SEED, "draws": 3, "curve": True, "values": "mean", "fit": loader()}
+"""Settings under which all that a trial counts is counted."""
+
+
+@pytest.fixture
+def model() -> ByHand:
+    return ByHand()
+
+
+@pytest.fixture
+def graph() -> NDG:
+    return by_hand()
+
+
+def counted(found):
+    """All that a trial found, wherever it ran."""
+    return {name: replace(result, executor="", reason="") for name, result in found.items()}
+
+
+@pytest.mark.parametrize(("size", "batch"), [(1, 16), (7, 16), (EXAMPLES, 256), (7, 256)])
+def test_the_users_batch_size_changes_nothing(model, graph, size, batch):
+    expected = trials(model, graph, loader(), ["G.1"], executor="serial", batch=16, **EVERYTHING)
+    found = trials(model, graph, loader(size), ["G.1"], executor="serial", batch=batch, **EVERYTHING)
+    assert counted(found) == counted(expected)
+
+
+def test_ray_gives_the_same_integers_and_leaves_a_running_session_alone(ray_session, model, graph):
+    expected = trials(model, graph, loader(), seed=SEED, executor="serial", batch=8)
+    found = trials(model, graph, loader(7), seed=SEED, executor="ray", batch=8, timeout=120.0)
+    assert counted(found) == counted(expected)
+    assert {result.executor for result in found.values()} == {"ray"}
+    assert ray_session.is_initialized()
+
+
+def test_auto_takes_ray_where_it_is_quicker_and_counts_the_timed_batch_once(ray_session, model, graph, monkeypatch):
+    monkeypatch.setattr(executors, "JOIN_SECONDS", -1e6)
+    expected = trials(model, graph, loader(), seed=SEED, executor="serial", batch=8)
+    found = trials(model, graph, loader(), seed=SEED, batch=8, timeout=120.0)
+    assert {result.executor for result in found.values()} == {"ray"}
+    assert all(result.reason.startswith("ray: 7 batches of") for result in found.values())
+    assert counted(found) == counted(expected)
+
+
+def test_an_error_in_a_ray_worker_is_the_error_that_serial_raises(ray_session, model, graph):
+    model.decoder = nn.Linear(4, 5)
+    with pytest.raises(ShapeError, match="the graph is of another network: it has 3 labels"):
+        trial(model, graph, loader(), executor="ray", batch=16, timeout=120.0)
+
+
+def test_auto_says_why_it_is_serial(model, graph):
+    result = trial(model, graph, loader(7), "Q", batch=16, seed=SEED)
+    assert result.executor == "serial"
+    assert re.match(r"serial: 3 batches of \S+ s \(one was timed\) are about \S+ s in this process and", result.reason)
+    assert trial(model, graph, loader(7)).reason == "serial: there is one batch only"
+    assert result.tally == trial(model, graph, loader(), "Q", seed=SEED, executor=Serial()).tally
+
+
+def test_an_iterator_that_does_not_tell_its_length_is_walked_once(model, graph):
+    result = trial(model, graph, iter(loader(7)), "Q", seed=SEED)
+    assert result.reason == "serial: the number of batches is not known before they are read"
+    assert result.tally == trial(model, graph, loader(), "Q", seed=SEED, executor="serial").tally
+
+
+def test_a_cache_changes_nothing_and_runs_the_front_once(model, graph):
+    front = model.encoder = Counted(model.encoder)
+    settings = {"executor": "serial", "batch": 16, "seed": SEED}
+    expected = counted(trials(model, graph, loader(), curve=True, **settings))
+    cache = Cache()
+    assert counted(trials(model, graph, loader(), cache=cache, curve=True, **settings)) == expected
+    before = front.passes
+    assert counted(trials(model, graph, loader(), cache=cache, curve=True, **settings)) == expected
+    assert front.passes == before
+
+
+class Killed(BaseException):
+    """A process that ends, as far as a test can tell."""
+
+
+@pytest.mark.parametrize(("batches", "executor"), [(1, "serial"), (2, "auto"), (3, "serial")])
+def test_a_trial_that_was_killed_ends_with_the_same_integers(model, graph, tmp_path, batches, executor):
+    settings = EVERYTHING | {"batch": 20, "interventions": ["G.1"]}
+    expected = trials(model, graph, loader(), executor="serial", **settings)
+    path = tmp_path / "trial.jsonl"
+    journal = Journal(path, "1234", json.loads)
+
+    def killed():
+        yield from loader(20)[:batches]
+        raise Killed
+
+    with pytest.raises(Killed):
+        trials(model, graph, killed(), executor="serial", journal=journal, **settings)
+    assert len(path.read_bytes().splitlines()) == 1 + batches
+    path.write_bytes(path.read_bytes()[:-9])  # it was writing
+    found = trials(model, graph, loader(), executor=executor, journal=journal, **settings)
+    assert counted(found) == counted(expected)
+
+
+def test_a_journal_of_another_study_is_refused(model, graph, tmp_path):
+    journal = Journal(tmp_path / "trial.jsonl", "1234", json.loads)
+    trial(model, graph, loader(), executor="serial", journal=journal)
+    with pytest.raises(ConfigError, match="digest 1234; got those of digest 99"):
+        trial(model, graph, loader(), executor="serial", journal=replace(journal, digest="99"))
+
+
+def test_a_batch_is_sent_without_the_rows_that_it_is_cut_from():
+    whole = torch.zeros(10_000, 8), torch.zeros(10_000, dtype=torch.int64)
+    for given in (whole, {"x": whole[0], "labels": whole[1]}):
+        batch = next(iter(compute_batches([given], 16)))
+        assert len(pickle.dumps(batch)) < 8_000
+
+
+def test_batches_of_the_loader_are_those_that_are_counted():
+    inputs, true = examples()
+    dataset = torch.utils.data.TensorDataset(inputs, true)
+    for known in (
+        loader(7),
+        [{"x": inputs, "labels": true}],
+        [inputs],
+        torch.utils.data.DataLoader(dataset, batch_size=7),
+        Examples(Numbers(inputs.reshape(EXAMPLES, 1, 1, 3)), true, torch.arange(EXAMPLES)).loader(7),
+    ):
+        assert count_batches(known, 16) == len(list(compute_batches(known, 16))) == 4
+    assert count_batches(iter(loader(7)), 16) is None
+
+
+def test_a_network_stays_where_it_is(model):
+    assert placed(model) is placed(model, "cpu") is placed(model, None, "ray") is model
+    assert placed(model, "meta") is not model
+    assert placed(model, "meta").encoder.weight.is_meta
+    assert not model.encoder.weight.is_meta
+    assert placed(model.to("meta"), "meta", "ray").encoder.weight.is_meta

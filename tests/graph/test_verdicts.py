@@ -1,0 +1,200 @@
+"""Verdicts on edges: the tests behind them, the graph of the survivors, and what becomes of them on disk."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest, false_discovery_control
+
+from ndg.errors import GraphError
+from ndg.graph.edges import contrapositives, texts_of
+from ndg.graph.ndg import NDG
+from ndg.graph.verdicts import FORCED, VERDICTS, Verdicts, kinds, mcnemar, places
+from ndg.intervals import wilson
+from tests.references import edges as slow
+from tests.references.graph_cases import drawn, edges_of, graphs
+
+FACTS = {"at_least": 0.9, "q": 0.05, "least": 20, "values": "mean", "split": "test"}
+
+
+@dataclass(frozen=True)
+class Trials:
+    graph: str
+    verdicts: Verdicts
+
+
+def judged(graph: NDG, seed: int = 0) -> NDG:
+    """The graph with verdicts on counts drawn at random: of some edges few examples, of others many gained."""
+    order = (*reversed([layer.name for layer in graph.nodes.layers]), "label")
+    many = int((kinds(graph.implications, order) == FORCED).sum())
+    rng = np.random.default_rng(seed)
+    n = rng.integers(0, 200, many)
+    before = rng.integers(0, n + 1) // rng.integers(1, 4, many)
+    gained, lost = {}, {}
+    for how in ("alone", "closure"):
+        share = rng.choice([0.1, 0.97, 1.0], many)
+        gained[how] = np.floor((n - before) * share).astype(np.int64)
+        lost[how] = np.floor(before * rng.choice([0.0, 0.02, 0.5], many)).astype(np.int64)
+    verdicts = Verdicts.of(order, n, before, gained, lost, FACTS)
+    return graph.with_verdicts(Trials(graph.digest, verdicts))
+
+
+def test_the_mcnemar_test_is_exact_and_one_sided():
+    gained, lost = np.array([0, 1, 5, 9, 0, 7]), np.array([0, 0, 0, 2, 6, 7])
+    expected = [1.0, 0.5, 1 / 32, (55 + 11 + 1) / 2**11, 1.0]
+    assert np.allclose(mcnemar(gained, lost)[:5], expected)
+    for k, m in zip(gained.tolist(), lost.tolist(), strict=True):
+        found = float(mcnemar(np.array([k]), np.array([m]))[0])
+        assert found == pytest.approx(slow.mcnemar(k, m))
+        if k + m:
+            assert found == pytest.approx(binomtest(k, k + m, 0.5, alternative="greater").pvalue)
+
+
+@given(graphs(max_edges=20), st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_an_edge_survives_by_its_interval_and_by_the_false_discovery_rate(graph, seed):
+    verdicts = judged(graph, seed).verdicts
+    tested = verdicts.n >= 20
+    for how in verdicts.how:
+        p_values = verdicts.p_values(how)[tested]
+        if len(p_values):
+            assert np.allclose(verdicts.q_values[how][tested], false_discovery_control(p_values))
+        assert np.isnan(verdicts.q_values[how][~tested]).all()
+        rejected = slow.rejected(p_values.tolist(), 0.05)
+        low = wilson(verdicts.after(how)[tested], verdicts.n[tested])[0]
+        assert verdicts.survives(how)[tested].tolist() == [a >= 0.9 and r for a, r in zip(low, rejected, strict=True)]
+        assert not verdicts.survives(how)[~tested].any()
+
+
+@given(graphs(max_edges=20), st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_a_pair_has_one_verdict_and_one_of_it_is_forced(graph, seed):
+    graph = judged(graph, seed)
+    found, order = graph.implications, graph.verdicts.order
+    other = contrapositives(found)
+    kind, place = kinds(found, order), places(found, order)
+    assert np.array_equal(kind == FORCED, kind[other] == 2)
+    assert np.array_equal(place, place[other])
+    for how in graph.verdicts.how:
+        verdict = graph.verdicts.judged(found, how)
+        assert np.array_equal(verdict, verdict[other])
+        assert ((verdict > 0) & (verdict < 4)).tolist() == (place >= 0).tolist()
+
+
+@given(graphs(max_edges=20), st.integers(0, 99), st.sampled_from(["alone", "closure"]))
+@settings(max_examples=30, deadline=None)
+def test_the_causal_graph_holds_the_survivors_and_shrinks_as_the_bar_rises(graph, seed, how):
+    graph = judged(graph, seed)
+    last = edges_of(graph)
+    for bar in (0, 0.5, 0.9, 1):
+        causal = graph.causal(at_least=bar, how=how)
+        found = edges_of(causal)
+        assert found <= last
+        assert {(q ^ 1, p ^ 1) for p, q in found} == found
+        last = found
+        both = graph.causal(at_least=bar, how=how, constraints=True)
+        within = {
+            (p, q) for p, q in edges_of(graph) if graph.nodes.layer(p >> 1) == graph.nodes.layer(q >> 1) != "concept"
+        }
+        assert edges_of(both) == found | within
+        assert both.nodes == causal.nodes == graph.nodes
+        assert causal.provenance["filters"][-1]["causal"] == FACTS | {
+            "at_least": bar,
+            "how": how,
+            "constraints": False,
+        }
+        assert edges_of(causal.causal(at_least=bar, how=how)) == found
+
+
+@given(graphs(max_edges=20), st.integers(0, 99))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_verdicts_are_saved_loaded_pickled_and_carried_along(tmp_path, graph, seed):
+    graph = judged(graph, seed)
+    loaded = NDG.load(graph.save(tmp_path / "graph.json"))
+    copies = [loaded, pickle.loads(pickle.dumps(graph)), replace(graph, provenance={"run": 1})]
+    for copy in copies:
+        assert copy == graph
+        assert copy.verdicts.facts == graph.verdicts.facts
+        assert same(copy.verdicts, graph.verdicts)
+    narrowed = graph.filter(min_precision=0.5)
+    place = {pair: at for at, pair in enumerate(zip(*ends(graph), strict=True))}
+    kept = [place[pair] for pair in zip(*ends(narrowed), strict=True)]
+    for how in graph.verdicts.how:
+        before = graph.verdicts.judged(graph.implications, how)
+        assert narrowed.verdicts.judged(narrowed.implications, how).tolist() == before[kept].tolist()
+
+
+def ends(graph: NDG) -> list[list[str]]:
+    texts, found = texts_of(graph.nodes), graph.implications
+    return [texts[found.antecedents].tolist(), texts[found.consequents].tolist()]
+
+
+def same(one: Verdicts, other: Verdicts) -> bool:
+    return (
+        one.order == other.order
+        and one.how == other.how
+        and all(np.array_equal(array, other.arrays[name]) for name, array in one.arrays.items())
+        and all(np.array_equal(one.q_values[how], other.q_values[how], equal_nan=True) for how in one.how)
+    )
+
+
+def test_a_subgraph_keeps_the_verdicts_of_its_edges():
+    graph = judged(drawn(), 3)
+    part = graph.subgraph(["b"])
+    whole = dict(zip(zip(*ends(graph), strict=True), verdict(graph), strict=True))
+    assert part.verdicts.order == ("b", "label")
+    found = dict(zip(zip(*ends(part), strict=True), verdict(part), strict=True))
+    assert found == {pair: whole[pair] for pair in found}
+    assert set(found.values()) > {"constraint"}
+
+
+def verdict(graph: NDG) -> list[str]:
+    return [VERDICTS[code] for code in graph.verdicts.judged(graph.implications, "closure")]
+
+
+def test_a_graph_without_verdicts_is_written_as_before(tmp_path):
+    document = json.loads(drawn().save(tmp_path / "graph.json").read_text())
+    assert "verdicts" not in document
+    document = json.loads(judged(drawn()).save(tmp_path / "tried.json").read_text())
+    assert set(document["verdicts"]) == {"order", "how", "facts", "q_values", "counts"}
+    assert len(document["verdicts"]["counts"]["n"]) < len(document["antecedents"]) / 2
+
+
+def test_edges_of_the_condensed_graph_carry_the_verdict_of_their_strongest_implication():
+    graph = judged(drawn(), 3)
+    found = graph.to_networkx()
+    whole = dict(zip(zip(*ends(graph), strict=True), verdict(graph), strict=True))
+    rows = [row for _, _, row in found.edges(data=True)]
+    assert {row["verdict_closure"] for row in rows} >= {"constraint", "fails"}
+    for row in rows:
+        assert row["verdict_closure"] == whole[row["antecedent"], row["consequent"]]
+        assert "interventional_closure" not in row or 0 <= row["interventional_closure"] <= 1
+    forced = [row for row in rows if row["verdict_closure"] != "constraint"]
+    assert 0 < sum("interventional_closure" in row for row in forced) <= len(forced) // 2
+    assert not any("interventional_closure" in row for row in rows if row not in forced)
+    assert "verdict_closure" not in next(iter(drawn().to_networkx().edges(data=True)))[2]
+    assert NDG.from_networkx(found).condensation.sizes.tolist() == graph.condensation.sizes.tolist()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda g: drawn().causal(), r"were never tried; call graph.with_verdicts\("),
+        (lambda g: g.causal(how="together"), "forced alone and closure; got how='together'"),
+        (lambda g: g.causal(at_least=90), "a probability between 0 and 1; got 90"),
+        (
+            lambda g: g.filter(min_precision=0.6).with_verdicts(Trials(g.digest, g.verdicts)),
+            "try the edges of this graph",
+        ),
+        (lambda g: replace(g.filter(min_precision=0.6), verdicts=g.verdicts), "one count for each forced implication"),
+    ],
+)
+def test_what_was_not_tried_is_refused(call, message):
+    with pytest.raises(GraphError, match=message):
+        call(judged(drawn()))
