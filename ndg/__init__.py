@@ -23,6 +23,10 @@ _HOME = {
     "sweep": "ndg.discovery",
     "trial": "ndg.abstraction.trial",
     "trials": "ndg.abstraction.trial",
+    "interchange": "ndg.abstraction.interchange",
+    "try_edges": "ndg.abstraction.edges",
+    "minimal": "ndg.abstraction.minimal",
+    "explain": "ndg.abstraction.explain",
     "score": "ndg.importance.score",
     "Scores": "ndg.importance.scores",
     "render": "ndg.report.render",
@@ -30,19 +34,37 @@ _HOME = {
     "load_model": "ndg.training",
     "load_config": "ndg.config",
 }
-_MODULES = ("config", "data", "errors", "executors", "models", "runs", "seeds")
+_MODULES = (
+    "comparison",
+    "config",
+    "counterfactual",
+    "data",
+    "errors",
+    "executors",
+    "models",
+    "rotation",
+    "runs",
+    "seeds",
+)
 _RENAMED = {"load_config": "load"}
 
 __all__ = ["__version__", *sorted(_HOME), *_MODULES]
 
 if TYPE_CHECKING:
+    from ndg import comparison as comparison
     from ndg import config as config
+    from ndg import counterfactual as counterfactual
     from ndg import data as data
     from ndg import errors as errors
     from ndg import executors as executors
     from ndg import models as models
+    from ndg import rotation as rotation
     from ndg import runs as runs
     from ndg import seeds as seeds
+    from ndg.abstraction.edges import try_edges as try_edges
+    from ndg.abstraction.explain import explain as explain
+    from ndg.abstraction.interchange import interchange as interchange
+    from ndg.abstraction.minimal import minimal as minimal
     from ndg.abstraction.trial import trial as trial
     from ndg.abstraction.trial import trials as trials
     from ndg.bits.matrix import BitMatrix as BitMatrix

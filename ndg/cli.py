@@ -103,13 +103,19 @@ def _parser(program: str) -> argparse.ArgumentParser:
     train.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster that is running")
     _outputs(train)
 
+    from ndg.pipeline.studies import STUDIES
+
+    studies = "; ".join(f"{name}: {what}" for name, what in STUDIES.items())
     align = command("align", "mine, try, score, log and draw trained networks", "digits_mlp criterion.alpha=50")
     align.add_argument(
         "what",
         nargs="*",
-        metavar="CONFIG|RUN|KEY=VALUE",
-        help="configs (the best completed run of each) and run ids (none: the best run of every config), and overrides",
+        metavar="[STUDY] CONFIG|RUN|KEY=VALUE",
+        help="configs (the best completed run of each) and run ids (none: the best run of every config), and "
+        f"overrides; before them a study: trial (if none is named), or {studies}",
     )
+    align.add_argument("--seeds", nargs="+", metavar="N", help="the trainings with these seeds")
+    align.add_argument("--resume", action="store_true", help="go on with the trial of this network that was cut short")
     align.add_argument(
         "--model",
         metavar="MODULE:FUNCTION",
@@ -149,6 +155,22 @@ def _parser(program: str) -> argparse.ArgumentParser:
         "--target", metavar="CLASS", help="only what implies this class, or a literal, and what it implies"
     )
     render.add_argument("--max-nodes", type=int, metavar="N", help="draw at most N nodes (else report.max_nodes)")
+
+    diff = command("diff", "compare the graphs of align runs edge by edge", "RUN RUN --bootstraps 100 --csv FOLDER")
+    diff.add_argument("run", metavar="RUN", nargs="+", help="two align runs or more: ids, or parts of ids")
+    diff.add_argument("--by-number", action="store_true", help="take unit i of one network for unit i of the other")
+    diff.add_argument(
+        "--bootstraps", type=int, default=0, metavar="N", help="mine the first again from N draws of its examples"
+    )
+    diff.add_argument("--csv", metavar="FOLDER", help="write every edge, matched unit and share there")
+    diff.add_argument("--json", action="store_true", help="results as JSON")
+
+    explain = command("explain", "say what a graph says of one example", "last --example 7 --target 3")
+    explain.add_argument("run", metavar="RUN", nargs="?", default="last", help="an align run: id, part of one, or last")
+    explain.add_argument("--example", type=int, required=True, metavar="I", help="number of the example in its split")
+    explain.add_argument("--target", type=int, metavar="C", help="another class: what would make it that one")
+    explain.add_argument("--split", metavar="SPLIT", help="the split of the example (else the held-out one)")
+    explain.add_argument("--json", action="store_true", help="results as JSON")
 
     data = command("data", "list the data sets, or fetch some from their publishers", "get mnist --data data")
     data.add_argument("action", choices=("list", "get"), help="list what is known and at hand, or get data sets")
@@ -234,8 +256,8 @@ def _ended_politely() -> Iterator[None]:
 
 
 def _interrupted(asked: argparse.Namespace) -> str:
-    resumes = asked.act is commands.train and not asked.dry_run
-    return "interrupted" + ("; the same command with --resume goes on after the last epoch" if resumes else "")
+    resumes = asked.act in (commands.train, commands.align) and not asked.dry_run
+    return "interrupted" + ("; the same command with --resume goes on where it stopped" if resumes else "")
 
 
 def _stop(program: str, message: str, code: int) -> int:

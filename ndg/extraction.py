@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -33,6 +35,9 @@ from ndg.progress import bar, log
 FIT_EXAMPLES = 16_384
 FIT_BYTES = 1 << 30
 """Memory for the sample that thresholds are fitted to; layers for which there is no room are read in a further pass."""
+
+
+Around = Callable[[Batch], AbstractContextManager[None]]
 
 
 @runtime_checkable
@@ -66,6 +71,7 @@ def extract(
     executor: str | Executor = "serial",
     ray_address: str | None = None,
     timeout: float = TIMEOUT,
+    around: Around | None = None,
 ) -> BitMatrix:
     """Which label is predicted and which neurons are on, for every example of `loader`, packed.
 
@@ -85,7 +91,8 @@ def extract(
     thresholds from other bits or from a graph, as held-out examples must (and no labels where these have none).
     `max_examples` draws so many of the loader's examples by `seed`. With a `file` the bits lie there and not in memory,
     and an extraction that was interrupted goes on where it stopped. `executor` is `serial`, `ray` (whose workers run on
-    the CPU; thresholds are fitted here) or a value of `ndg.executors`. The network is left as it was.
+    the CPU; thresholds are fitted here) or a value of `ndg.executors`. `around(batch)` is a context in which the pass
+    of each compute batch runs, in this process alone. The network is left as it was.
 
     Raises LayerError for an unknown layer, an output of another shape, or NaN (naming layer and unit); DataError
     without examples, or where the first or the last examples in a file are others than the loader's (those between are
@@ -121,9 +128,16 @@ def extract(
         if part is not None:
             batches = rest(study, batches, part)
         work: Callable[[Any, Any], Any] = capture
+        if around is not None and by.name == "serial":
+            work = partial(_within, around)
         total = None if expected is None else -(-expected // max(batch, 1))
         by.total(work, study, batches, "extract", count=total, start=sink)
         return sink.finish(sample)
+
+
+def _within(around: Around, study: Capture, batch: Batch) -> Any:
+    with around(batch):
+        return capture(study, batch)
 
 
 def latent_layer(model: nn.Module) -> str:

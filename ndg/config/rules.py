@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "constant", "linear", "triangular")
 PRECISIONS = ("float32", "bfloat16", "float16")
+GRAPHS = ("reinitialised", "random_inputs", "shuffled_labels")
 
 
 def check(experiment: Experiment) -> None:
     """Raise ConfigError naming the first key whose value breaks its rule."""
     data, train, extract, trial = experiment.data, experiment.train, experiment.extract, experiment.trial
+    sweep = experiment.sweep
     rules = [
         (min(data.validation, data.test) > 0 and data.validation + data.test < 1, "data.validation, data.test",
          "fractions above 0 that leave examples to train on", (data.validation, data.test)),
@@ -56,6 +58,22 @@ def check(experiment: Experiment) -> None:
         (train.shift >= 0, "train.shift", "at least 0 pixels", train.shift),
         (train.noise >= 0, "train.noise", "at least 0", train.noise),
         (len(trial.splits) > 0, "trial.splits", "at least one split", trial.splits),
+        (0 < trial.beta <= 1, "trial.beta", "inside (0, 1], a recall", trial.beta),
+        (trial.draws >= 1, "trial.draws", "at least 1", trial.draws),
+        (trial.pool >= 2, "trial.pool", "at least 2 examples", trial.pool),
+        (0 < trial.at_least < 1, "trial.at_least", "inside (0, 1), a precision", trial.at_least),
+        (trial.minimal >= 0, "trial.minimal", "at least 0 examples", trial.minimal),
+        (set(trial.graphs) <= set(GRAPHS), "trial.graphs", f"some of {', '.join(GRAPHS)}", trial.graphs),
+        (len(sweep.alphas) > 0 and all(a > 1 for a in sweep.alphas), "sweep.alphas", "above 1", sweep.alphas),
+        (len(sweep.betas) > 0 and all(0 < b <= 1 for b in sweep.betas), "sweep.betas", "inside (0, 1], recalls",
+         sweep.betas),
+        (0 < sweep.goal <= 1, "sweep.goal", "inside (0, 1], a rate", sweep.goal),
+        (experiment.counterfactual.epochs >= 1, "counterfactual.epochs", "at least 1",
+         experiment.counterfactual.epochs),
+        (experiment.counterfactual.learning_rate > 0, "counterfactual.learning_rate", "above 0",
+         experiment.counterfactual.learning_rate),
+        (0 < experiment.counterfactual.mix < 1, "counterfactual.mix", "inside (0, 1), a share",
+         experiment.counterfactual.mix),
         (len(experiment.criterion.alpha) > 0 and all(a > 1 for a in experiment.criterion.alpha), "criterion.alpha",
          "above 1, or independent nodes would imply each other", experiment.criterion.alpha),
         (0.5 < experiment.criterion.confidence <= 1, "criterion.confidence", "inside (0.5, 1]",

@@ -129,13 +129,57 @@ class Mining:
 class Trial:
     """Interventions on trial, on which splits, with which seed for alternatives and controls.
 
-    `layer` is the one that is intervened on; null where only one is extracted.
+    `layer` is the one that is intervened on; null where only one is extracted. `values` are written for booleans:
+    `boolean` (0 and 1), `mean` (of the fitting examples with that boolean), `resample` (from one of them), or `auto`,
+    which is `boolean` after a sigmoid and else `mean`. An edge of recall above `beta` is walked backwards as well; 1 is
+    never. Alternatives and controls are drawn `draws` times. `graphs` are the control graphs: `reinitialised`,
+    `random_inputs`, `shuffled_labels`.
+
+    On the held-out split there are also the `curve` of aligned rates against neurons changed; `interchange`
+    interventions, whose sources are among `pool` examples; every edge on trial (`edges`), which survives where its
+    interventional precision is certainly at least `at_least`; and `minimal` interventions for so many examples.
     """
 
     interventions: list[str] = field(default_factory=lambda: ["Q", "G.1", "G.2"])
-    splits: list[str] = field(default_factory=lambda: ["train", "test"])
+    splits: list[str] = field(default_factory=lambda: ["train", "validation", "test"])
     layer: str | None = None
     seed: int = 0
+    values: str = "auto"
+    beta: float = 1.0
+    draws: int = 5
+    graphs: list[str] = field(default_factory=lambda: ["reinitialised", "random_inputs", "shuffled_labels"])
+    curve: bool = True
+    interchange: bool = True
+    pool: int = 1024
+    edges: bool = True
+    at_least: float = 0.9
+    minimal: int = 500
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What `align.py sweep` tries: every alpha with every recall threshold beta. Of the alphas the largest is taken at
+    which Q aligns at least `goal` of the validation examples."""
+
+    alphas: list[float] = field(
+        default_factory=lambda: [
+            1.01,
+            *map(float, (2, 3, 4, 5, 10, 20, 30, 50, 80, 100, 200, 500, 1000, 5000, 100_000)),
+        ]
+    )
+    betas: list[float] = field(default_factory=lambda: [1.0])
+    goal: float = 0.95
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """How the part after the layer is trained on counterfactual latents, with which intervention's alternatives; `mix`
+    is the share of counterfactual examples in a batch."""
+
+    intervention: str = "Q"
+    epochs: int = 5
+    learning_rate: float = 1e-3
+    mix: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -186,6 +230,8 @@ class Experiment:
     criterion: Criterion = field(default_factory=Criterion)
     mining: Mining = field(default_factory=Mining)
     trial: Trial = field(default_factory=Trial)
+    sweep: Sweep = field(default_factory=Sweep)
+    counterfactual: Counterfactual = field(default_factory=Counterfactual)
     importance: Importance = field(default_factory=Importance)
     report: Report = field(default_factory=Report)
     store: Store = field(default_factory=Store)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import shutil
 from dataclasses import asdict, replace
 from typing import Any
 
-from ndg import atomic, executors, runs
-from ndg.abstraction.trial import TrialResult, trials
-from ndg.activations.compute import device_of
+from ndg import atomic, runs
 from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment, Store
 from ndg.errors import RenderError
@@ -22,6 +20,7 @@ from ndg.pipeline.prepared import Prepared, check
 from ndg.pipeline.subjects import Subject
 from ndg.pipeline.targets import Target
 from ndg.pipeline.trainings import CONFIG
+from ndg.pipeline.trying import JOURNALS, Trying
 from ndg.progress import log
 from ndg.report.html import Picture, Report
 from ndg.report.html import write as write_report
@@ -29,18 +28,25 @@ from ndg.report.render import REPORTS, Look
 from ndg.runs.record import RunRecord
 from ndg.runs.run import Run
 
-EDGES, TRIALS, SCORES, HTML = "edges.csv", "trials.csv", "scores.csv", "report.html"
+EDGES, SCORES, HTML = "edges.csv", "scores.csv", "report.html"
 
 
-def run(target: Target, prepared: Prepared) -> RunRecord:
-    """The document of a finished alignment; its folder holds the graph, the tables, the picture and the report."""
+def run(target: Target, prepared: Prepared, resume: bool = False) -> RunRecord:
+    """The document of a finished alignment; its folder holds the graph, the tables, the picture and the report.
+
+    With `resume` the newest alignment of this network by this experiment that was cut short goes on.
+    """
     where = prepared.where
     store = where.store_of(target.experiment)
     experiment = replace(target.experiment, store=Store())  # it may hold a password
     check(experiment)
     subject = prepared.subject
     parent = None if target.run is None else target.run.id
-    with runs.start(store, "align", experiment, where.runs, parent=parent, device=prepared.device) as one:
+    if resume:
+        begun = runs.resume(store, experiment, where.runs, kind="align", parent=parent, device=prepared.device)
+    else:
+        begun = runs.start(store, "align", experiment, where.runs, parent=parent, device=prepared.device)
+    with begun as one:
         one.artefact(atomic.write(one.folder / CONFIG, _told(experiment, target)))
         one.result("data", subject.facts)
         title = getattr(subject.network, "title", None)
@@ -52,11 +58,12 @@ def run(target: Target, prepared: Prepared) -> RunRecord:
             one.result("accuracy", {name: _accuracy(part, prepared.read[name]) for name, part in judged.items()})
         graph = _mine(prepared, experiment, target, one)
         _evaluate(graph, bits, subject.held_out, one)
-        if experiment.trial.interventions:
-            _try(subject, graph, experiment, one, prepared.executor, prepared.address)
         scores = _score(subject, graph, experiment, one)
+        if experiment.trial.interventions:
+            graph = Trying(prepared, graph, one).run(scores)
         graph = graph.with_scores(scores)
         one.artefact(graph.save(one.folder / pictures.GRAPH))
+        shutil.rmtree(one.folder / JOURNALS, ignore_errors=True)
         _report(graph, scores, subject, experiment, bits[subject.held_out], target, one)
     return one.record
 
@@ -123,43 +130,6 @@ def _evaluate(graph: NDG, bits: dict[str, BitMatrix], split: str, one: Run) -> N
     """Precision and recall of the implications on every split, and per edge on one that is held out."""
     one.result("edges", {name: graph.held_out(part).to_dict() for name, part in bits.items()})
     one.artefact(atomic.write(one.folder / EDGES, graph.evaluate(bits[split]).to_csv(index=False)))
-
-
-def _try(
-    subject: Subject,
-    graph: NDG,
-    experiment: Experiment,
-    one: Run,
-    executor: str,
-    address: str | None,
-) -> None:
-    """Log every intervention on each asked split, with its controls."""
-    import pandas as pd
-
-    settings, model = experiment.trial, subject.network
-    found: dict[str, dict[str, TrialResult]] = {}
-    by = executors.ray(address) if executor == "ray" else executor
-    with by.session() if isinstance(by, executors.Ray) else nullcontext():
-        for split in dict.fromkeys(settings.splits):
-            found[split] = trials(
-                model,
-                graph,
-                subject.loaders[split],
-                settings.interventions,
-                executor=by,
-                ray_address=address,
-                layer=settings.layer,
-                device=None if device_of(model).type == "cpu" else str(device_of(model)),
-                seed=settings.seed,
-                split=split,
-                batch=experiment.extract.compute_batch,
-                threads=experiment.extract.threads,
-            )
-            for result in found[split].values():
-                one.result(f"trial.{result.key}.{split}", result.to_dict())
-            log.info("  trial on %s, %s", split, result.reason)
-    frame = pd.concat([result.frame() for results in found.values() for result in results.values()])
-    one.artefact(atomic.write(one.folder / TRIALS, frame.to_csv(index=False)))
 
 
 def _score(subject: Subject, graph: NDG, experiment: Experiment, one: Run) -> list[Scores]:

@@ -8,14 +8,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from ndg import discovery, extraction, training
+from ndg.abstraction import writing
+from ndg.abstraction.cache import Cache
 from ndg.abstraction.controls import CONTROLS
 from ndg.abstraction.definitions import definition
+from ndg.abstraction.front import Front
 from ndg.activations.binarize import choose
+from ndg.activations.compute import device_of
 from ndg.activations.selection import find_layers
 from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment
@@ -29,6 +34,7 @@ from ndg.nodes import LABEL
 from ndg.pipeline.subjects import Subject, check_trial
 from ndg.pipeline.targets import Target
 from ndg.pipeline.trainings import load, same_data
+from ndg.runs.record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,7 @@ class Prepared:
     address: str | None
     seconds: dict[str, float] = field(default_factory=dict)
     peak_bytes: int = 0
+    caches: dict[str, Cache] = field(default_factory=dict)
 
     @cached_property
     def subject(self) -> Subject:
@@ -123,17 +130,53 @@ class Prepared:
         _reading(subject, self.target.experiment)
         return replace(subject, network=subject.network.to(self.device))
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How the layers of the experiment are extracted, as arguments of `ndg.extract`."""
+        return _reading(self.subject, self.target.experiment)
+
+    def _front(self, split: str) -> Front | None:
+        """Keeps what is before the trial's layer for the trial, where there is one."""
+        experiment, layers = self.target.experiment, tuple(self.reading["layers"])
+        if not experiment.trial.interventions:
+            return None
+        cache = self.caches.setdefault(split, Cache())
+        return Front(self.subject.network, layers, (experiment.trial.layer or layers[0],), cache)
+
+    @property
+    def passes(self) -> dict[str, Any]:
+        """How forward passes run, as arguments of the studies that take a network."""
+        settings, place = self.target.experiment.extract, device_of(self.subject.network)
+        device = None if place.type == "cpu" else str(place)
+        return {"batch": settings.compute_batch, "threads": settings.threads, "device": device}
+
+    def mine(self, bits: BitMatrix, alpha: float | None = None) -> NDG:
+        """The graph of other booleans by the experiment's criterion, at its first alpha unless another is given."""
+        return self._sweep(bits, [self.alphas[0] if alpha is None else alpha])[0]
+
     @cached_property
     def bits(self) -> dict[str, BitMatrix]:
         """The booleans of every split; the others are binarised as train is."""
         model, loaders = self.subject.network, self.subject.loaders
         experiment, started = self.target.experiment, time.perf_counter()
         by: dict[str, Any] = {"executor": self.executor, "ray_address": self.address}
-        reading = _reading(self.subject, experiment)
+        reading = self.reading
         most = experiment.mining.max_examples
-        train = extraction.extract(model, loaders["train"], seed=experiment.seed, max_examples=most, **reading, **by)
+        train = extraction.extract(
+            model,
+            loaders["train"],
+            seed=experiment.seed,
+            max_examples=most,
+            around=self._front("train"),
+            **reading,
+            **by,
+        )
         same: dict[str, Any] = {"like": train, "batch": reading["batch"], "threads": reading["threads"], **by}
-        others = {name: extraction.extract(model, loaders[name], **same) for name in loaders if name != "train"}
+        others = {
+            name: extraction.extract(model, loaders[name], around=self._front(name), **same)
+            for name in loaders
+            if name != "train"
+        }
         self.seconds["extract"] = time.perf_counter() - started
         return {"train": train, **others}
 
@@ -147,21 +190,24 @@ class Prepared:
     @cached_property
     def graphs(self) -> dict[float, NDG]:
         """The graph of each alpha, from one count of all pairs."""
-        settings, bits, started = self.target.experiment, self.bits["train"], time.perf_counter()
-        rule = settings.criterion
+        bits, started = self.bits["train"], time.perf_counter()
+        found = self._sweep(bits, self.alphas)
+        self.seconds["mine"] = time.perf_counter() - started
+        self.peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return dict(zip(self.alphas, found, strict=True))
+
+    def _sweep(self, bits: BitMatrix, alphas: Sequence[float]) -> list[NDG]:
+        rule, mining = self.target.experiment.criterion, self.target.experiment.mining
         parameters = {"confidence": rule.confidence, "support": rule.support, "bound": rule.bound, "q": rule.q}
-        found = discovery.sweep(
+        return discovery.sweep(
             bits,
-            [criterion(rule.name, alpha=alpha, **parameters) for alpha in self.alphas],
-            pairs=settings.mining.pairs,
-            max_edges=settings.mining.max_edges,
+            [criterion(rule.name, alpha=alpha, **parameters) for alpha in alphas],
+            pairs=mining.pairs,
+            max_edges=mining.max_edges,
             executor=self.executor,
             ray_address=self.address,
             device=self.device,
         )
-        self.seconds["mine"] = time.perf_counter() - started
-        self.peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return dict(zip(self.alphas, found, strict=True))
 
 
 def prepare(
@@ -185,10 +231,17 @@ def check(experiment: Experiment) -> None:
     """Raise ConfigError for a name that no registry knows, before anything is written."""
     criterion(experiment.criterion.name)
     choose(experiment.extract.binarizer, nn.Identity())
-    for name in experiment.trial.interventions:
+    for name in [*experiment.trial.interventions, experiment.counterfactual.intervention]:
         definition(name)
+    if experiment.trial.values != writing.AUTO:
+        writing.known(experiment.trial.values)
     for name in experiment.importance.methods:
         known(name)
+
+
+def run_folder(run: RunRecord, where: Locations) -> Path:
+    """Where the files of a run lie: where it put them, or below the runs as they lie now."""
+    return run.folder if run.folder.is_dir() else where.runs / run.id
 
 
 def _subject(target: Target, where: Locations) -> Subject:
@@ -196,7 +249,7 @@ def _subject(target: Target, where: Locations) -> Subject:
         return target.subject
     if target.run is None:
         raise ConfigError("a target has a train run or a subject; got neither")
-    folder = target.run.folder if target.run.folder.is_dir() else where.runs / target.run.id
+    folder = run_folder(target.run, where)
     model, _ = training.load_model(folder)
     logged = {entry["path"]: entry["sha256"] for entry in target.run["artefacts"]}.get(training.MODEL)
     with (folder / training.MODEL).open("rb") as file:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ndg import atomic
-from ndg.report import sections, summary
+from ndg.report import sections, summary, tried
 from ndg.report.tables import Table
 from ndg.report.words import flat
 
@@ -58,6 +58,10 @@ def page(report: Report) -> str:
         "summary": ("In words", _words(report)),
         "picture": ("The picture", _pictures(report.pictures)),
         "trial": ("On trial", _tables(sections.trials(record))),
+        "curves": ("Alignment curves", _curves(record)),
+        "interchange": ("Interchange interventions", _tables(tried.interchange(record))),
+        "edges": ("Every edge on trial", _tables(tried.edges(record))),
+        "minimal": ("Minimal interventions", _tables(tried.minimal(record))),
         "precision": (
             "Train against held out",
             _tables(
@@ -73,6 +77,24 @@ def page(report: Report) -> str:
         "scores": ("Importance of neurons", _tables(sections.scores(record))),
         "config": ("Config", _folded("the resolved config; saved to a file, it runs again", report.config)),
     }
+    return _document(report.title, record, parts)
+
+
+def study_page(
+    title: str, record: Mapping[str, Any], tables: Sequence[Table], words: Sequence[str], config: str = ""
+) -> str:
+    """The page of a study: what it found in words, its tables, the config, as the text of an HTML file."""
+    says = "".join(f"<p class=verdict>{escape(sentence)}</p>" for sentence in words if sentence)
+    parts = {
+        "summary": ("In words", says),
+        "tables": ("The figures", _tables(tables)),
+        "config": ("Config", _folded("the resolved config; saved to a file, it runs again", config)),
+    }
+    return _document(title, record, parts)
+
+
+def _document(title: str, record: Mapping[str, Any], parts: Mapping[str, tuple[str, str]]) -> str:
+    """An HTML file with a section for each part that has content."""
     parts = {name: part for name, part in parts.items() if part[1]}
     links = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, (title, _) in parts.items())
     body = "".join(
@@ -83,8 +105,8 @@ def page(report: Report) -> str:
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{escape(report.title)}</title><style>{style}</style></head><body>"
-        f"<header><p class=kicker>{_kicker(record)}</p><h1>{escape(report.title)}</h1>{_facts(record)}"
+        f"<title>{escape(title)}</title><style>{style}</style></head><body>"
+        f"<header><p class=kicker>{_kicker(record)}</p><h1>{escape(title)}</h1>{_facts(record)}"
         f"<nav>{links}</nav></header><main>{body}</main>{_footer(record)}</body></html>\n"
     )
 
@@ -144,6 +166,14 @@ def inline(svg: str, prefix: str) -> tuple[str, float]:
     width = float(found.group(1)) if found else 800.0
     head = re.sub(r'\s(?:width|height)="[^"]*"', "", head)
     return f'{head} style="max-width:{width:.0f}pt">{rest.strip()}', width
+
+
+def _curves(record: Mapping[str, Any]) -> str:
+    return "".join(
+        f"<figure><figcaption>{escape(chart.title)}</figcaption><div class=scroll>{drawn}</div></figure>{table.html()}"
+        for chart, table in tried.curves(record)
+        if (drawn := chart.svg())
+    )
 
 
 def _tables(tables: Sequence[Table | None]) -> str:

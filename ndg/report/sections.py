@@ -17,6 +17,9 @@ CONTROLS = {
     "prototype_random": "class prototype, random neurons",
     "random": "random booleans",
     "binarise": "binarising alone",
+    "reinitialised": "graph of the re-initialised network",
+    "random_inputs": "graph of random inputs",
+    "shuffled_labels": "graph of shuffled labels",
 }
 """What is written into the layer, by the name of a control."""
 TRIAL_NOTE = (
@@ -24,7 +27,7 @@ TRIAL_NOTE = (
     "the class that was drawn for the example; changed: it becomes another one; unchanged: it stays; contradictory: "
     "the graph asked for a neuron both on and off, and it was left alone. Neurons set: how many were written, on "
     "average; really changed: how many of these had the other value before. The controls write as many neurons as the "
-    "graph names, example by example."
+    "graph names, example by example; the control graphs write what they name themselves."
 )
 WORST, TOP = 12, 15
 """Rows of the tables of the least sure implications and of the most important neurons."""
@@ -69,6 +72,11 @@ def _trial(split: str, found: Sequence[Document], note: str) -> Table:
     }
     rows: list[dict[str, Any]] = []
     strong = set()
+    chance = {figures["chance"] for figures in found if figures.get("chance") is not None}
+    values = {figures["values"] for figures in found if figures.get("values")}
+    if note and values:
+        note += f" Written for booleans: {', '.join(sorted(values))}."
+    note += f" Chance: {', '.join(f'{rate:.3f}' for rate in sorted(chance))}." if note and chance else ""
     for figures in found:
         strong.add(len(rows))
         everything = {"graph": figures, **figures.get("controls", {})}

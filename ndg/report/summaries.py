@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ndg.abstraction.verdict import better, larger
 from ndg.report.summary import held_out
 from ndg.report.tables import Column, Interval, Table
 from ndg.runs.record import RunRecord
@@ -107,11 +108,11 @@ def _unimplied(record: RunRecord) -> str:
 NOTE = (
     "precision: mean precision of the implications on examples they were not mined from. aligned: share of the n "
     "correctly classified examples whose prediction becomes the drawn alternative class when the neurons that the "
-    "graph names are set (set: how many; changed: how many had the other value). prototype: as many neurons set "
-    "to the alternative class's majority booleans without the graph's edges, on its surest neurons (prototype's: "
-    "how many changed) or on any. better: whether the 95 % interval of the difference to the better prototype "
-    "lies above 0; larger: the graph changes over 1.1 times as many. random: as many random booleans. kept: still "
-    "correct when the layer is binarised and nothing is set."
+    "graph names are set (set: how many; changed: how many had the other value). prototype: as many neurons set to "
+    "the alternative class's majority booleans without the graph's edges, on its surest neurons (prototype's: how "
+    "many changed) or on any. better: whether the 95 % interval of the difference to the better prototype, picked on "
+    "validation, lies above 0; larger: the graph changes over 1.1 times as many. random: as many random booleans. "
+    "kept: still correct when the layer is binarised and nothing is set."
 )
 
 
@@ -123,12 +124,10 @@ def criterion(record: RunRecord) -> str:
 
 def _better(figures: dict[str, Any]) -> str:
     """Whether the graph's choice beats the better prototype by the paired interval, and whether it is larger."""
-    if not figures["neurons_set"] or figures["selectivity_low"] is None:
+    found = better(figures)
+    if found is None:
         return "–"
-    if figures["selectivity_low"] <= 0:
-        return "no"
-    other = figures["controls"][figures["selectivity_control"]]["neurons_changed"]
-    return "yes, larger" if figures["neurons_changed"] > 1.1 * other else "yes"
+    return "no" if not found else "yes, larger" if larger(figures) else "yes"
 
 
 def _aligned(record: RunRecord) -> list[dict[str, Any]]:

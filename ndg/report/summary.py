@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ndg.abstraction.verdict import verdict
+from ndg.report import tried
 from ndg.report.sections import results
 from ndg.report.words import criterion
 
@@ -29,7 +31,9 @@ LIMITS = (
 
 def says(record: Document) -> list[str]:
     """What this graph says: its size, how it holds on held-out examples, and how its interventions fared."""
-    return [sentence for sentence in (_size(record), _holds(record), *_trials(record)) if sentence]
+    return [
+        sentence for sentence in (_size(record), _holds(record), *_trials(record), *tried.words(record)) if sentence
+    ]
 
 
 def headline(record: Document) -> list[tuple[str, str, str]]:
@@ -136,34 +140,6 @@ def _unimplied(record: Document, figures: Document) -> str:
         return ""
     return (
         f" No literal implies {count} of the {results(record, 'data').get('classes', '')} classes; for these Q is G.2."
-    )
-
-
-def verdict(figures: Document) -> str:
-    """Whether the graph's choice beats the class prototype of the same size, by the paired 95 % interval; nothing is
-    concluded where the run has none."""
-    low, high = figures.get("selectivity_low"), figures.get("selectivity_high")
-    if low is None or high is None:
-        return "The run has no interval of the difference to the prototype, so nothing is concluded from it."
-    value = figures["selectivity"]
-    difference = f"difference {100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
-    if low > 0:
-        return (
-            f"The graph's choice is better than the better prototype of the same size: {difference}.{_larger(figures)}"
-        )
-    if high < 0:
-        return f"The graph's choice is worse than the better prototype of the same size: {difference}."
-    return f"The graph's choice is not better than the class prototype of the same size: {difference}."
-
-
-def _larger(figures: Document) -> str:
-    """A caution where the graph's choice changes more booleans than the prototype that it is compared with."""
-    other = figures.get("controls", {}).get(figures.get("selectivity_control"), {}).get("neurons_changed")
-    if other is None or figures["neurons_changed"] <= 1.1 * other:
-        return ""
-    return (
-        f" It sets as many neurons, but it really changes {figures['neurons_changed']:.1f} of them where the prototype "
-        f"changes {other:.1f}: part of the difference may be size."
     )
 
 

@@ -1,0 +1,56 @@
+"""`ndg render`, `ndg diff` and `ndg explain`: graphs of runs that there are."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from ndg.commands.words import near, output
+from ndg.errors import UserError
+from ndg.locations import Locations
+
+
+def render(asked: Namespace, where: Locations) -> int:
+    from ndg import runs
+    from ndg.pipeline import pictures
+    from ndg.report.render import REPORTS
+
+    with runs.open(where.store, local=where.runs) as book:
+        complete = book.find({"kind": "align", "status": "COMPLETED"}, limit=1) if asked.run == "last" else []
+        record = complete[0] if complete else book.get(asked.run, kind="align")
+    wanted = {kind: getattr(asked, kind) for kind in REPORTS if getattr(asked, kind) is not None}
+    for kind, path in (wanted or {"pdf": ""}).items():
+        print(near(pictures.draw(record, kind, path, target=asked.target, max_nodes=asked.max_nodes)))
+    return 0
+
+
+def diff(asked: Namespace, where: Locations) -> int:
+    import pandas as pd
+
+    from ndg import atomic, runs
+    from ndg.pipeline import differences
+
+    if asked.bootstraps < 0:
+        raise UserError(f"--bootstraps is at least 0; got {asked.bootstraps}")
+    with runs.open(where.store, local=where.runs) as book:
+        records = [book.get(name, kind="align") for name in asked.run]
+    found = differences.compare(records, where, match=not asked.by_number, bootstraps=asked.bootstraps)
+    output(asked, found.text(width=120), dict(found.results))
+    if asked.csv:
+        Path(asked.csv).mkdir(parents=True, exist_ok=True)
+        for name, lines in found.rows.items():
+            path = atomic.write(Path(asked.csv) / name, pd.DataFrame(list(lines)).to_csv(index=False))
+            if not asked.json:
+                print(near(path))
+    return 0
+
+
+def explain(asked: Namespace, where: Locations) -> int:
+    from ndg import runs
+    from ndg.pipeline import again
+
+    with runs.open(where.store, local=where.runs) as book:
+        record = book.get(asked.run, kind="align")
+    found, true = again.explained(record, where, asked.example, asked.target, asked.split)
+    told = f"{record.id}, example {asked.example}" + ("" if true is None else f", true class {true}")
+    return output(asked, f"{told}\n{found.text()}", {**found.to_dict(), "run": record.id, "true": true})

@@ -1,0 +1,96 @@
+"""Graphs of several align runs beside each other: which edges they share, over examples and over trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ndg import extraction
+from ndg.bits.matrix import BitMatrix
+from ndg.comparison.bootstrap import bootstrap
+from ndg.comparison.difference import diff
+from ndg.comparison.trainings import over_trainings
+from ndg.comparison.units import Matching, match_units
+from ndg.errors import ConfigError
+from ndg.graph.ndg import NDG
+from ndg.locations import Locations
+from ndg.pipeline.again import prepared_of
+from ndg.pipeline.pictures import graph_of
+from ndg.pipeline.prepared import Prepared
+from ndg.pipeline.studies.controls import mining_of
+from ndg.pipeline.studies.findings import Findings
+from ndg.report import rows
+from ndg.report.tables import Table
+from ndg.runs.record import RunRecord
+
+ENDS = {"jaccard": ("low", "high"), "shuffled": ("shuffled_low", "shuffled_high"), "share": ("low", "high")}
+NOTE = (
+    "both, only a, only b: edges (an implication and its contrapositive are two). contradicting: p → q in a and p → ¬q "
+    "in b. jaccard: both over all. shuffled: the same with the units of b in another order within their layers."
+)
+
+
+def compare(records: Sequence[RunRecord], where: Locations, *, match: bool = True, bootstraps: int = 0) -> Findings:
+    """The graphs of two align runs or more, each beside the first; with `bootstraps`, the first over its examples too.
+
+    Units of different networks are matched one to one where their booleans agree most on the training inputs of the
+    first run. Raises ConfigError for fewer than two runs, or where networks to be matched cannot be read.
+    """
+    if len(records) < 2:
+        raise ConfigError(f"graphs of two runs or more are compared; got {len(records)}")
+    graphs = [graph_of(record) for record in records]
+    seed = records[0]["seeds"]["seed"]
+    prepared = prepared_of(records[0], where) if match or bootstraps else None
+    bits = None if prepared is None else _bits(prepared, prepared, graphs[0])
+    matches = [_match(records, graphs, place, prepared, bits, where) for place in range(1, len(records))]
+    results: dict[str, Any] = {"runs": [record.id for record in records]}
+    tables: list[Table] = []
+    words: list[str] = []
+    files: dict[str, Any] = {}
+    for place, (graph, matching) in enumerate(zip(graphs[1:], matches, strict=True), start=1):
+        found = diff(graphs[0], graph, matching if match else None, seed=seed)
+        title = f"a: {records[0].id}, b: {records[place].id}"
+        tables.append(rows.table(title, found.rows(), ends=ENDS, leave=("rounds",), note=NOTE))
+        words.append(found.words())
+        results[f"diff_{place}"] = found.to_dict()
+        files[f"edges_{place}.csv"] = found.edges_frame().to_dict("records")
+        if matching is not None and match:
+            results[f"matching_{place}"] = matching.to_dict()
+            files[f"units_{place}.csv"] = matching.rows()
+    if len(graphs) > 2:
+        over = over_trainings(graphs, matches if match and None not in matches else None, seed=seed)  # type: ignore[arg-type]
+        tables.append(rows.table("Edges by how many of the trainings have them", over.rows()))
+        words.append(over.words())
+        results["trainings"], files["trainings.csv"] = over.to_dict(), over.edges_frame().to_dict("records")
+    if bootstraps and prepared is not None and bits is not None:
+        again = bootstrap(bits, rounds=bootstraps, seed=seed, **mining_of(prepared))
+        tables.append(rows.table(f"Edges of a over {bootstraps} bootstraps of its examples", again.rows(), ends=ENDS))
+        words.append(again.words())
+        results["bootstrap"], files["bootstrap.csv"] = again.to_dict(), again.edges_frame().to_dict("records")
+    return Findings(results, tables, files, words)
+
+
+def _bits(network: Prepared, inputs: Prepared, graph: NDG) -> BitMatrix:
+    """The booleans of one network on the training inputs of another, binarised as a graph says."""
+    settings = network.target.experiment.extract
+    loader = inputs.subject.loaders["train"]
+    model = network.subject.network
+    how: dict[str, Any] = {"batch": settings.compute_batch, "threads": settings.threads}
+    most, seed = inputs.target.experiment.mining.max_examples, inputs.target.experiment.seed
+    return extraction.extract(model, loader, like=graph, seed=seed, max_examples=most, **how)
+
+
+def _match(
+    records: Sequence[RunRecord],
+    graphs: Sequence[NDG],
+    place: int,
+    first: Prepared | None,
+    bits: BitMatrix | None,
+    where: Locations,
+) -> Matching | None:
+    """The units of another run's network with those of the first; None where it is the same network."""
+    parent = records[0]["parent"]
+    if first is None or bits is None or (parent is not None and records[place]["parent"] == parent):
+        return None
+    other = _bits(prepared_of(records[place], where), first, graphs[place])
+    return match_units(bits, other, seed=first.target.experiment.seed)

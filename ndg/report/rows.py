@@ -1,0 +1,54 @@
+"""A table of the rows of any study: a column per key, a rate and its ends in one cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ndg.report.tables import Column, Interval, Table
+
+Row = Mapping[str, Any]
+LEVEL = "95 %"
+
+
+def table(
+    title: str,
+    rows: Sequence[Row],
+    *,
+    titles: Mapping[str, str] | None = None,
+    leave: Sequence[str] = (),
+    ends: Mapping[str, tuple[str, str]] | None = None,
+    digits: int = 3,
+    note: str = "",
+) -> Table:
+    """The rows as a table, in the order of their keys, without those in `leave`.
+
+    `x` with `x_low` and `x_high`, or with the two keys that `ends` has for it, is one cell. A column is called by its
+    key, or as `titles` says.
+    """
+    keys = [key for key in dict.fromkeys(key for row in rows for key in row) if key not in leave]
+    pairs = {key: (f"{key}_low", f"{key}_high") for key in keys} | dict(ends or {})
+    pairs = {key: pair for key, pair in pairs.items() if key in keys and set(pair) <= set(keys)}
+    inside = {end for pair in pairs.values() for end in pair}
+    shown = [key for key in keys if key not in inside]
+    columns = {
+        key: Column(
+            (titles or {}).get(key, key.replace("_", " ")),
+            LEVEL if key in pairs else "",
+            digits,
+            left=any(isinstance(row.get(key), str) for row in rows),
+        )
+        for key in shown
+    }
+    cells = [{key: _cell(row, key, pairs.get(key)) for key in shown} for row in rows]
+    return Table.of(title, columns, cells, note=note)
+
+
+def _cell(row: Row, key: str, ends: tuple[str, str] | None) -> Any:
+    value = row.get(key)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
+    if ends is None or value is None:
+        return value
+    low, high = (row.get(end) for end in ends)
+    return value if low is None or high is None else Interval(float(value), float(low), float(high))

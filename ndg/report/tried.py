@@ -1,0 +1,154 @@
+"""Tables and charts of what else was on trial: curves, interchange, edges, minimal interventions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ndg.report import rows
+from ndg.report.chart import Chart
+from ndg.report.tables import Column, Interval, Table
+
+Document = Mapping[str, Any]
+
+ORDERS = {
+    "graph": "the graph's choice",
+    "prototype_surest": "prototype, surest",
+    "prototype_random": "prototype, random",
+}
+CURVE_NOTE = (
+    "Neurons are set one after the other: those of the graph's choice, the most specific literals first, until it is "
+    "used up; the others to the class prototype's booleans, in the order named. area: the mean aligned rate under the "
+    "curve, up to the number of changed neurons that every order reaches; graph minus: how much more area the graph's "
+    "has."
+)
+INTERCHANGE_NOTE = (
+    "Neurons of a base example take the activations of a source. coverage: share of the pairs on which the graph "
+    "decides on a label. IIA: share of these on which the network predicts it. base label, source label: the constant "
+    "predictors on the same pairs. undecided wrong: IIA with undecided pairs counted as wrong. shuffled graph: the "
+    "same with the graph's units in another order; random set: as many units, at random."
+)
+MINIMAL_NOTE = (
+    "How many neurons must be written otherwise until the network predicts the drawn class, on the compared examples, "
+    "those on which every method succeeds. prefix: the first ones of an order; eliminated: without those that can be "
+    "dropped; searched: all smaller sets were tried while the budget lasted. tried: sets tried per example."
+)
+
+
+def curves(record: Document) -> list[tuple[Chart, Table]]:
+    """For each intervention that has a curve: the chart, and the areas beneath its lines."""
+    return [
+        _curve(figures, figures["curve"])
+        for stage in (record.get("results") or {}).get("trial", {}).values()
+        for figures in stage.values()
+        if figures.get("curve")
+    ]
+
+
+def _curve(figures: Document, curve: Document) -> tuple[Chart, Table]:
+    n, title = max(curve["n"], 1), f"{figures['intervention']} on {figures['split']}: aligned against neurons changed"
+    lines = {
+        ORDERS.get(name, f"{name} order"): [
+            (changed / n, aligned / n)
+            for changed, aligned in sorted(zip(order["neurons_changed"], order["aligned"], strict=True))
+        ]
+        for name, order in curve["orders"].items()
+    }
+    columns = {
+        "order": Column("order", left=True),
+        "area": Column("area"),
+        "minus": Column("graph minus", "95 %"),
+    }
+    cells = []
+    for name, order in curve["orders"].items():
+        ends = [order[key] for key in ("graph_minus", "graph_minus_low", "graph_minus_high")]
+        minus = None if None in ends else Interval(*ends)
+        cells.append({"order": ORDERS.get(name, f"{name} order"), "area": order["area"], "minus": minus})
+    end = curve["end"]
+    head = f"Areas under the curves of {figures['intervention']}" + (
+        "" if end is None else f", up to {end:.1f} changed"
+    )
+    table = Table.of(head, columns, cells, note=CURVE_NOTE)
+    return Chart(title, "neurons really changed (mean)", "aligned", lines if curve["n"] else {}), table
+
+
+def interchange(record: Document) -> list[Table]:
+    """For each split what interchange interventions found; pairs whose labels differ, then the others."""
+    found = []
+    for split, stage in _stage(record, "interchange").items():
+        lines = [
+            {
+                "set": line["set"],
+                "graph": line["control"],
+                "pairs": line["pairs"],
+                "of labels": line["among"],
+                "coverage": _rate(line, "coverage"),
+                "IIA": _rate(line, "iia"),
+                "base label": line["base_label"],
+                "source label": line["source_label"],
+                "undecided wrong": line["iia_undecided_wrong"],
+                "units": line["units"],
+                "units changed": line["units_changed"],
+            }
+            for line in stage.get("rows", [])
+            if line["among"] != "all"
+        ]
+        found.append(rows.table(f"Interchange interventions on {split}", lines, note=INTERCHANGE_NOTE))
+    return found
+
+
+def edges(record: Document) -> list[Table]:
+    """For each split how many edges survived, by the layers that they join."""
+    return [
+        rows.table(f"Edges on trial on {split}", stage["summary"], titles=EDGE_TITLES, note=EDGES_NOTE)
+        for split, stage in _stage(record, "edges_tried").items()
+    ]
+
+
+def minimal(record: Document) -> list[Table]:
+    """For each split how small interventions can be, by the order in which neurons are tried."""
+    keys = ["method", "stage", "success", "success_low", "success_high", "n", "compared"]
+    keys += ["median", "median_low", "median_high", "mean", "tried", "exact"]
+    return [
+        rows.table(
+            f"Minimal interventions on {split}",
+            [{key: line.get(key) for key in keys} for line in stage["rows"]],
+            titles={"median": "median size", "mean": "mean size", "exact": "known smallest"},
+            note=MINIMAL_NOTE,
+        )
+        for split, stage in _stage(record, "minimal").items()
+    ]
+
+
+def words(record: Document) -> list[str]:
+    """What the stages say in words."""
+    stages = ("interchange", "edges_tried", "minimal")
+    found = [one.get("words") for name in stages for one in _stage(record, name).values()]
+    return [sentence for one in found for sentence in ([one] if isinstance(one, str) else one or []) if sentence]
+
+
+EDGE_TITLES = {
+    "neurons_set_mean": "neurons set",
+    "neurons_changed_mean": "really changed",
+    "before": "rate before",
+    "how": "forced",
+}
+EDGES_NOTE = (
+    "Edges from a layer to a later one or to a label, each with its contrapositive, which inherits the verdict. On "
+    "the held-out examples on which the antecedent does not hold it is forced: alone, with what it implies within its "
+    "layer (closure), or these without itself (rest): where as many survive so, the antecedent adds nothing. "
+    "observational: how often the consequent holds where the antecedent does; interventional: where it is forced; "
+    "rate before: on the same examples before. tested: on 20 such examples or more. survived: the lower end of the 95 "
+    "% interval of the interventional rate is at least the bar, and the change is more than chance (McNemar, "
+    "Benjamini & Hochberg at 0.05). Edges within a layer are constraints: nothing is forced there."
+)
+
+
+def _stage(record: Document, name: str) -> Mapping[str, Any]:
+    found = (record.get("results") or {}).get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _rate(line: Document, key: str) -> Interval | float | None:
+    value, low, high = (line.get(name) for name in (key, f"{key}_low", f"{key}_high"))
+    return value if value is None or low is None or high is None else Interval(value, low, high)

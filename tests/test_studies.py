@@ -1,0 +1,147 @@
+"""The studies of `align.py`, end to end: each logs a run, writes its table, prints it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+import ndg
+from ndg import runs
+from ndg.cli import main
+from ndg.counterfactual import CounterfactualSet
+from ndg.graph.ndg import NDG
+
+QUICK = ["train.epochs=6", "train.schedule=constant"]
+TRIAL = [
+    "importance.methods=[]",
+    "trial.interchange=false",
+    "trial.edges=false",
+    "trial.minimal=0",
+    "trial.graphs=[]",
+    "trial.draws=1",
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Options for a folder of runs with two trainings of one network."""
+    folder = tmp_path_factory.mktemp("studies")
+    options = ["-q", "--runs", str(folder)]
+    for seed in ("0", "1"):
+        assert main(["train", "digits_mlp", *QUICK, "--seed", seed, *options]) == 0
+    return folder, options
+
+
+def study(home, capsys, *words: str) -> tuple[list[dict], str]:
+    """The documents that `align ... --json` prints, and what the same command prints for people."""
+    _, options = home
+    assert main(["align", *words, *QUICK, *options, "--executor", "serial"]) == 0
+    told = capsys.readouterr().out
+    with runs.open(str(home[0] / "ndg.db")) as log:
+        kind = words[0]
+        return [dict(record) for record in log.find({"kind": kind})], told
+
+
+def rows_of(record: dict, name: str) -> list[dict[str, str]]:
+    [path] = [artefact["path"] for artefact in record["artefacts"] if artefact["name"] == name]
+    with open(f"{record['folder']}/{path}", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_layers(home, capsys):
+    [record], told = study(home, capsys, "layers", "digits_mlp")
+    assert record["status"] == "COMPLETED"
+    sections = {(row["first"], row["second"]) for row in record["results"]["layers"]["rows"]}
+    assert {("latent", "latent"), ("latent", "decoder.relu2"), ("decoder.relu2", "decoder.relu2")} & sections
+    assert len(rows_of(record, "layers.csv")) == len(record["results"]["layers"]["rows"])
+    assert "edges within layers and between them" in told
+    assert "report.html" in told
+
+
+def test_controls_are_tables_3_and_7(home, capsys):
+    [record], told = study(home, capsys, "controls", "digits_mlp")
+    third = {row["source"]: row for row in record["results"]["controls"]["table_3"]["rows"]}
+    assert set(third) == {"trained", "re-initialised network", "random inputs", "shuffled labels"}
+    assert third["trained"]["label_edges"] > third["shuffled labels"]["label_edges"] == 0
+    assert len(record["results"]["controls"]["table_7"]["rows"]) == 4
+    assert "(Table 3)" in told
+    assert "(Table 7)" in told
+
+
+def test_models_of_two_trainings(home, capsys):
+    [record], told = study(home, capsys, "models", "digits_mlp", "--seeds", "0", "1")
+    between = {
+        row["condition"]: row["edges"] for row in record["results"]["models"]["rows"] if row["where"] == "between"
+    }
+    assert between["two trainings, same inputs"] > 0
+    assert between["one network, different inputs"] == between["one network, real and random inputs"] == 0
+    assert len(record["results"]["parents"]["runs"]) == 1
+    assert {row["own"] for row in record["results"]["models"]["cross"]} == {True, False}
+    assert "left out, it needs a network of another task" in " ".join(told.split())
+
+
+def test_edges_leave_a_graph_with_verdicts_and_the_causal_one(home, capsys):
+    [record], told = study(home, capsys, "edges", "digits_mlp", "criterion.alpha=[5]")
+    graph = NDG.load(f"{record['folder']}/ndg.json")
+    causal = NDG.load(f"{record['folder']}/causal.json")
+    assert causal == graph.causal(at_least=0.9)
+    assert len(causal) < len(graph)
+    assert len(rows_of(record, "edges.csv")) == 2 * len(graph)
+    assert "edges survive; the others are correlations" in " ".join(told.split())
+
+
+def test_counterfactual_training_leaves_its_data_and_its_network(home, capsys):
+    [record], told = study(home, capsys, "counterfactual", "digits_mlp", "counterfactual.epochs=1")
+    data = CounterfactualSet.load(f"{record['folder']}/counterfactual.safetensors")
+    assert len(data) == record["results"]["data"]["examples"]["train"]
+    network, _ = ndg.load_model(Path(record["folder"]))
+    assert network.latent_layer == "latent"
+    stages = [(row["split"], row["stage"]) for row in record["results"]["counterfactual"]["rows"]]
+    assert stages == [(split, stage) for split in ("validation", "test") for stage in ("before", "after", "real only")]
+    assert "after counterfactual training" in " ".join(told.split())
+
+
+def test_a_sweep_takes_the_largest_alpha_by_validation_alone(home, capsys):
+    words = ["sweep.alphas=[2,5,10,1000]", "sweep.betas=[1.0,0.9]", "sweep.goal=0.5"]
+    [record], told = study(home, capsys, "sweep", "digits_mlp", "--seeds", "0", "1", *words)
+    found = record["results"]["sweep"]
+    assert len(found["rows"]) == 2 * 4 * 2 * 2
+    for chosen in found["chosen"]:
+        mine = [
+            row
+            for row in found["rows"]
+            if row["run"] == chosen["run"] and row["split"] == "validation" and row["beta"] == 1.0
+        ]
+        good = [row["alpha"] for row in mine if row["set"] and row["aligned"] >= 0.5]
+        assert chosen["alpha"] == max(good, default=None)
+    assert "is the largest at which Q aligns 50% of the validation examples" in " ".join(told.split())
+
+
+def test_diff_of_two_trainings_matches_their_units(home, capsys, tmp_path):
+    folder, options = home
+    assert main(["align", "digits_mlp", "--seeds", "0", "1", *QUICK, *TRIAL, *options, "--executor", "serial"]) == 0
+    capsys.readouterr()
+    with runs.open(str(folder / "ndg.db")) as log:
+        ids = [record.id for record in log.find({"kind": "align"})]
+    words = ["diff", *ids, "--bootstraps", "3", "--csv", str(tmp_path / "out"), *options]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    overlap = found["diff_1"]["rows"][0]
+    assert overlap["jaccard"] > overlap["shuffled_high"]
+    assert found["bootstrap"]["rows"][0]["edges"] > 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"edges_1.csv", "units_1.csv", "bootstrap.csv"}
+    assert main(["diff", ids[0], ids[0], "--by-number", *options]) == 0
+    assert "Jaccard 1.000" in capsys.readouterr().out
+
+
+def test_what_a_study_cannot_do_is_said(home, capsys):
+    _, options = home
+    assert main(["align", "layers", "digits_mlp", "--resume", *QUICK, *options]) == 2
+    assert "begins anew; leave" in capsys.readouterr().err
+    assert main(["diff", "nothing", "else", *options]) == 2
+    assert "nothing" in capsys.readouterr().err
+    assert main(["align", "layer", "digits_mlp", *QUICK, *options]) == 2
+    assert "layer" in capsys.readouterr().err
