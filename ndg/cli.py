@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ndg import __version__, commands
+from ndg.allocation import keep_blocks
 from ndg.errors import NDGError
 from ndg.locations import Locations
 from ndg.progress import log
@@ -44,6 +45,7 @@ def main(
             stream, io.TextIOWrapper
         ):  # a terminal that cannot show a sign gets a question mark, not an error
             stream.reconfigure(errors="replace")
+    keep_blocks()
     asked = _parse(_parser(program), sys.argv[1:] if arguments is None else list(arguments))
     _speak(asked)
     where = Locations.choose(asked.data or data, asked.runs or runs, store, asked.store)

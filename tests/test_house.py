@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 # Each layer may import from those before it, and a room from those beside it; `|` parts arms that must not meet.
 LAYERS = [
-    "errors atomic literal nodes config seeds intervals progress locations",
+    "errors allocation atomic literal nodes config seeds intervals progress locations",
     "bits mining planted",
     "graph | data models activations | executors",
     "extraction discovery training abstraction importance comparison counterfactual rotation",

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -58,12 +59,12 @@ class Known:
     recorded: Recorded
     order: dict[str, int]
 
-    @property
+    @cached_property
     def predicted(self) -> Indices:
         """The class that the network predicts."""
         return argmax(self.logits)
 
-    @property
+    @cached_property
     def numbers(self) -> Indices:
         """Which example of the loader each row is."""
         return np.array([self.batch.number(row) for row in range(self.batch.count)], np.int64)
@@ -136,7 +137,7 @@ class Passes:
             return self._from(batch, self.cache[front])
         found = self._observe(batch)
         if self.cache is not None:
-            kept = {name: value for name, value in vars(found).items() if name != "batch"}
+            kept = {one.name: getattr(found, one.name) for one in fields(found) if one.name != "batch"}
             self.cache[key] = kept
         return found
 

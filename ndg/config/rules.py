@@ -63,6 +63,7 @@ def check(experiment: Experiment) -> None:
         (trial.pool >= 2, "trial.pool", "at least 2 examples", trial.pool),
         (0 < trial.at_least < 1, "trial.at_least", "inside (0, 1), a precision", trial.at_least),
         (trial.minimal >= 0, "trial.minimal", "at least 0 examples", trial.minimal),
+        (trial.budget >= 1, "trial.budget", "at least 1 set of neurons", trial.budget),
         (set(trial.graphs) <= set(GRAPHS), "trial.graphs", f"some of {', '.join(GRAPHS)}", trial.graphs),
         (len(sweep.alphas) > 0 and all(a > 1 for a in sweep.alphas), "sweep.alphas", "above 1", sweep.alphas),
         (len(sweep.betas) > 0 and all(0 < b <= 1 for b in sweep.betas), "sweep.betas", "inside (0, 1], recalls",

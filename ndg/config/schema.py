@@ -137,7 +137,8 @@ class Trial:
 
     On the held-out split there are also the `curve` of aligned rates against neurons changed; `interchange`
     interventions, whose sources are among `pool` examples; every edge on trial (`edges`), which survives where its
-    interventional precision is certainly at least `at_least`; and `minimal` interventions for so many examples.
+    interventional precision is certainly at least `at_least`; and `minimal` interventions for so many examples, on each
+    of which `budget` sets are tried.
     """
 
     interventions: list[str] = field(default_factory=lambda: ["Q", "G.1", "G.2"])
@@ -154,6 +155,7 @@ class Trial:
     edges: bool = True
     at_least: float = 0.9
     minimal: int = 500
+    budget: int = 1024
 
 
 @dataclass(frozen=True)

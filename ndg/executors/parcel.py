@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ndg.allocation import keep_blocks
 from ndg.errors import WorkerError
 from ndg.executors.session import line, no_usage_statistics
 
@@ -55,6 +56,7 @@ def in_worker(held: list[Any], task: Any) -> Any:
     if key not in _unpacked:
         paths, data, buffers = ray.get(held[0])
         sys.path += [path for path in paths if path not in sys.path and os.path.exists(path)]
+        keep_blocks()
         _unpacked.clear()
         try:
             _unpacked[key] = cloudpickle.loads(data, buffers=buffers)

@@ -64,6 +64,7 @@ def explained(
         reference=subject.loaders[split],
         fit=subject.loaders["train"],
         values=settings.values,
+        budget=settings.budget,
         number=number,
         seed=settings.seed,
         batch=prepared.passes["batch"],

@@ -129,6 +129,7 @@ class Trying:
             values=self._settings.values,
             layer=self._layer,
             examples=self._settings.minimal,
+            budget=self._settings.budget,
             **self._how("minimal", self._subject.held_out, Counts.from_dict, cached=False),
         )
         self._one.result(f"minimal.{self._subject.held_out}", found.to_dict())
