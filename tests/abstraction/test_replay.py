@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ndg.abstraction.intervention import Intervention
 from ndg.abstraction.replay import Replay
 from ndg.activations.compute import fixed, forward
+from ndg.activations.trace import Overwrite
 
 
 class Counted(nn.Module):
@@ -167,10 +167,14 @@ def test_replayed_passes_are_those_of_the_whole_network_to_the_bit(kind):
             assert torch.equal(forward(model, inputs), expected)
         for _ in range(3):
             mask, values = torch.rand(6, 4) < 0.5, torch.randn(6, 4)
-            whole = Intervention(layer, mask, values)
-            with replay.replaying():
-                found = whole.logits(model, inputs)
-            assert torch.equal(found, whole.logits(model, inputs))
+
+            def change(output: Tensor, mask: Tensor = mask, values: Tensor = values) -> Tensor:
+                return torch.where(mask, values, output)
+
+            with Overwrite(model, layer, change):
+                with replay.replaying():
+                    found = forward(model, inputs)
+                assert torch.equal(found, forward(model, inputs))
         assert torch.equal(forward(model, inputs), expected)
     assert not any(module._forward_hooks for module in model.modules() if module is not getattr(model, "encoder", None))
     assert not any(module._forward_pre_hooks for module in model.modules())
