@@ -57,7 +57,7 @@ def page(report: Report) -> str:
     parts = {
         "summary": ("In words", _words(report)),
         "picture": ("The picture", _pictures(report.pictures)),
-        "trial": ("On trial", _tables(sections.trials(record))),
+        "trial": ("On trial", _tables([tried.selectivity(record), *sections.trials(record)])),
         "curves": ("Alignment curves", _curves(record)),
         "interchange": ("Interchange interventions", _tables(tried.interchange(record))),
         "edges": ("Every edge on trial", _tables(tried.edges(record))),

@@ -7,6 +7,7 @@ from typing import Any
 
 from ndg.report import rows
 from ndg.report.chart import Chart
+from ndg.report.rows import LEVEL
 from ndg.report.tables import Column, Interval, Table
 
 Document = Mapping[str, Any]
@@ -16,6 +17,10 @@ ORDERS = {
     "prototype_surest": "prototype, surest",
     "prototype_random": "prototype, random",
 }
+SELECTIVITY_NOTE = (
+    "The interval is a paired bootstrap over examples; the draws repeat the choice of alternatives and of random "
+    "neurons."
+)
 CURVE_NOTE = (
     "Neurons are set one after the other: those of the graph's choice, the most specific literals first, until it is "
     "used up; the others to the class prototype's booleans, in the order named. area: the mean aligned rate under the "
@@ -72,6 +77,38 @@ def _curve(figures: Document, curve: Document) -> tuple[Chart, Table]:
     return Chart(title, "neurons really changed (mean)", "aligned", lines if curve["n"] else {}), table
 
 
+def selectivity(record: Document) -> Table | None:
+    """Per intervention and split: how much better the graph's choice aligns than the better prototype control."""
+    columns = {
+        "intervention": Column("", left=True),
+        "split": Column("split", left=True),
+        "value": Column("selectivity", LEVEL, digits=4),
+        "least": Column("least", "over draws", digits=4),
+        "most": Column("most", "over draws", digits=4),
+        "draws": Column("draws"),
+        "control": Column("against", left=True),
+        "picked": Column("which is", left=True),
+    }
+    lines = [
+        {
+            "intervention": figures["intervention"],
+            "split": split,
+            "value": Interval(figures["selectivity"], figures["selectivity_low"], figures["selectivity_high"]),
+            "least": min(figures["selectivity_draws"]),
+            "most": max(figures["selectivity_draws"]),
+            "draws": len(figures["selectivity_draws"]),
+            "control": ORDERS.get(figures["selectivity_control"], figures["selectivity_control"]),
+            "picked": figures["selectivity_picked"],
+        }
+        for stage in (record.get("results") or {}).get("trial", {}).values()
+        for split, figures in stage.items()
+        if figures.get("selectivity_draws") and figures.get("selectivity_low") is not None
+    ]
+    if not lines:
+        return None
+    return Table.of("Selectivity: aligned minus the better prototype control", columns, lines, note=SELECTIVITY_NOTE)
+
+
 def interchange(record: Document) -> list[Table]:
     """For each split what interchange interventions found; pairs whose labels differ, then the others."""
     found = []
@@ -91,7 +128,7 @@ def interchange(record: Document) -> list[Table]:
                 "units changed": line["units_changed"],
             }
             for line in stage.get("rows", [])
-            if line["among"] != "all"
+            if line["among"] != "all" and line["pairs"]
         ]
         found.append(rows.table(f"Interchange interventions on {split}", lines, note=INTERCHANGE_NOTE))
     return found
@@ -121,10 +158,14 @@ def minimal(record: Document) -> list[Table]:
 
 
 def words(record: Document) -> list[str]:
-    """What the stages say in words."""
-    stages = ("interchange", "edges_tried", "minimal")
-    found = [one.get("words") for name in stages for one in _stage(record, name).values()]
-    return [sentence for one in found for sentence in ([one] if isinstance(one, str) else one or []) if sentence]
+    """What the stages say, a sentence or more for each."""
+    found = []
+    for stage, head in (("interchange", "Interchange, "), ("edges_tried", ""), ("minimal", "")):
+        for one in _stage(record, stage).values():
+            lines = [line for line in str(one.get("words") or "").split("\n") if line]
+            told = "; ".join([f"{head}{lines[0]}", *lines[1:]]) if lines else ""
+            found.append(told[:1].upper() + told[1:] + ("" if told.endswith(".") else "."))
+    return [sentence for sentence in found if len(sentence) > 1]
 
 
 EDGE_TITLES = {

@@ -214,7 +214,7 @@ class EdgeTrials:
         for how in self.how:
             survived, tested = self.survived(how, bar)
             named = forcing.get(how, "As a control, what it implies there forced without it")
-            end = "; the others are correlations" if how in forcing else ""
+            end = "; the others are not shown to be more than correlations" if how in forcing else ""
             told.append(f"{named}: {survived:,} of {tested:,} edges survive{end}.")
         told.append(
             f"An edge survives when, {on} without the antecedent, forcing it makes the consequent hold in at least "

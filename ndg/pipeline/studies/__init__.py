@@ -10,6 +10,7 @@ STUDIES: dict[str, str] = {
     "models": "two networks in one graph, under the paper's five conditions",
     "controls": "the graph beside graphs that know nothing (Tables 3 and 7)",
     "edges": "every edge on trial: which survive when their antecedent is forced",
+    "rotation": "the layer in the basis of its principal components, beside its own units",
     "counterfactual": "train what follows the layer on counterfactual latents, before and after",
     "sweep": "every alpha and beta, over trainings; the largest alpha at which Q aligns on validation",
 }
@@ -18,7 +19,7 @@ TRIAL = "trial"
 
 def study(name: str) -> Callable[[Sequence[Any]], list[tuple[Any, Any]]]:
     """The function of a study: of networks that are prepared, to run documents with what they found."""
-    from ndg.pipeline.studies import controls, counterfactual, edges, layers, models, sweep
+    from ndg.pipeline.studies import controls, counterfactual, edges, layers, models, rotation, sweep
 
-    every = (layers, models, controls, edges, counterfactual, sweep)
+    every = (layers, models, controls, edges, rotation, counterfactual, sweep)
     return dict(zip(STUDIES, every, strict=True))[name].run

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ndg.abstraction.edges import EdgeTrials, try_edges
+from ndg.abstraction.interchange.unfolding import UnfoldingResult, unfolding
 from ndg.errors import ConfigError
 from ndg.pipeline.pictures import GRAPH
 from ndg.pipeline.prepared import Prepared
@@ -19,6 +20,11 @@ from ndg.runs.run import Run
 
 CAUSAL = "causal.json"
 HOW = ("alone", "closure", "rest")
+UNFOLDED_NOTE = (
+    "Units of a base example take the activations of a source, and the rest of the network runs. Of the nodes behind, "
+    "the graph decides those that follow from what was swapped and from the base's literals before; it agrees where "
+    "the network has that value. base: the constant predictor that nothing changes, on the same nodes and pairs."
+)
 
 
 def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
@@ -53,10 +59,25 @@ def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
             ray_address=prepared.address,
             **prepared.passes,
         )
+        behind = unfolding(
+            subject.network,
+            graph,
+            subject.loaders[subject.held_out],
+            [graph.nodes.layers[0].name],
+            split=subject.held_out,
+            pool=settings.pool,
+            seed=settings.seed,
+            executor=prepared.executor,
+            ray_address=prepared.address,
+            **prepared.passes,
+        )
         tried = graph.with_verdicts(found)
         one.artefact(tried.save(one.folder / GRAPH))
         one.artefact(tried.causal(at_least=settings.at_least).save(one.folder / CAUSAL))
-        return Findings(found.to_dict(), [table(experiment.name, found)], {"edges.csv": found.rows()}, [found.words()])
+        results = {**found.to_dict(), "unfolding": {**behind.to_dict(), "rows": behind.rows("layer")}}
+        tables = [table(experiment.name, found), unfolded(behind)]
+        files = {"edges.csv": found.rows(), "unfolding.csv": behind.rows("node")}
+        return Findings(results, tables, files, [found.words(), behind.words()])
 
     return logged("edges", prepared, work, f"The edges of {experiment.name} on trial")
 
@@ -65,3 +86,9 @@ def table(name: str, found: EdgeTrials) -> Table:
     """The edges by the layers that they join."""
     lines: list[dict[str, Any]] = found.summary()
     return rows.table(f"{name}: edges on trial", lines, titles=EDGE_TITLES, note=EDGES_NOTE)
+
+
+def unfolded(found: UnfoldingResult) -> Table:
+    """How often the graph, unfolded from what was swapped, agrees with the network, by layer."""
+    title = f"The graph as a structural causal model, beside the network ({', '.join(found.layers)} swapped)"
+    return rows.table(title, found.rows("layer"), note=UNFOLDED_NOTE)

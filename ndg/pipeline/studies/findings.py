@@ -30,7 +30,8 @@ class Findings:
 
     def text(self, width: int | None = None) -> str:
         """The tables, then the words."""
-        said = ["\n".join(textwrap.wrap(words, width)) if width else words for words in filter(None, self.words)]
+        lines = [line for words in self.words for line in words.splitlines() if line]
+        said = ["\n".join(textwrap.wrap(line, width)) if width else line for line in lines]
         return "\n\n".join([*(table.text(width=width) for table in self.tables), *said])
 
 
