@@ -38,6 +38,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.mining
 	$(BIN)/python -m benchmarks.scores
+	$(BIN)/python -m benchmarks.interchange
 
 # What an environment made from pyproject.toml holds. torch is written without a local version, so that both its
 # CPU build and its default build satisfy the lock.

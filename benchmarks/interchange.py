@@ -8,13 +8,15 @@ of several batch sizes. It is no dependency; without it `speedup_vs_pyvene_...` 
 
     pip install --no-deps pyvene
 
-Then the same study of interchanges in one process and by two Ray workers (`benchmarks.ray_gain`).
+Then the same study of interchanges in one process and by two Ray workers (`benchmarks.ray_gain`), and how many examples
+the trial of Q takes in a second on the MNIST network.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -35,6 +37,7 @@ from ndg.abstraction.interchange.swap import swap
 from ndg.abstraction.passes import Passes
 from ndg.activations.compute import compute_batches
 from ndg.activations.trace import Trace
+from ndg.allocation import keep_blocks
 from ndg.discovery import mine
 from ndg.extraction import extract
 
@@ -46,6 +49,7 @@ SIZES = (32, 64, 128, 256)
 
 EQUAL = 1e-5
 TASKS, BATCH = 8, 32
+IMAGES = 10_000
 
 Figures = dict[str, tuple[float, str]]
 
@@ -192,12 +196,38 @@ def by_ray() -> Figures:
     ).figures()
 
 
+def q_on_mnist() -> Figures:
+    """The trial of Q with its four controls on the network of Hu & Tian 2022, over 10,000 images: MNIST's test images
+    where NDG_DATA has them, else uniform noise, which costs as much. Weights are random: they cost as much, too."""
+    from ndg import data
+    from ndg.abstraction.trial import trials
+    from ndg.config import CNN, Data
+    from ndg.models import build
+
+    settings = Data(name="mnist", dir=os.environ.get("NDG_DATA"))
+    if data.absent(settings) is None:
+        batches, what = list(data.load(settings).test.loader(256)), "MNIST's test images"
+    else:
+        made = torch.Generator().manual_seed(0)
+        noise = torch.rand(IMAGES, 1, 28, 28, generator=made), torch.randint(10, (IMAGES,), generator=made)
+        batches, what = list(zip(*(part.split(256) for part in noise), strict=True)), "noise"
+    model = build(CNN(), (1, 28, 28), 10, 0)
+    graph = mine(extract(model, batches, binarizer="median"), "confidence", confidence=0.7, support=20)
+    count = sum(len(labels) for _, labels in batches)
+    seconds = median_seconds(
+        {"q": lambda: trials(model, graph, batches, ["Q"], executor="serial", values="boolean")}, ROUNDS
+    )["q"]
+    how = f"Q and its controls, one thread, {count:,} examples: {what}"
+    return {"examples_per_second": (count / seconds, how)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     asked = parser.parse_args()
-    figures = against_pyvene(3 if asked.quick else ROUNDS) | by_ray()
+    keep_blocks()
+    figures = against_pyvene(3 if asked.quick else ROUNDS) | by_ray() | q_on_mnist()
     report("interchange", figures, asked.json)
 
 

@@ -159,9 +159,10 @@ def test_the_summary_counts_what_survived_by_layers(causes):
     assert found["second", "label", "alone"]["survived"] == 1
     assert causes.survived("closure") == (4, 7)
     assert causes.words().startswith(
-        "Antecedent forced alone: 3 of 7 edges survive; the others are not shown to be more than correlations. Antecedent forced with what it "
-        "implies in its layer: 4 of 7 edges survive; the others are not shown to be more than correlations. An edge survives when, on "
-        "held-out examples of test without the antecedent, forcing it makes the consequent hold in at least 0.9"
+        "Antecedent forced alone: 3 of 7 edges survive; the others are not shown to be more than correlations. "
+        "Antecedent forced with what it implies in its layer: 4 of 7 edges survive; the others are not shown to be "
+        "more than correlations. An edge survives when, on held-out examples of test without the antecedent, forcing "
+        "it makes the consequent hold in at least 0.9"
     )
     document = causes.to_dict()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
