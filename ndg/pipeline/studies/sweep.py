@@ -140,5 +140,12 @@ def _words(chosen: dict[str, Any], lines: Sequence[dict[str, Any]], goal: float,
         f"{chosen['run']}: alpha {chosen['alpha']:g} is the largest at which Q aligns {goal:.0%} of the validation "
         f"examples; on {held_out} it aligns {there['aligned']:.3f} [{there['aligned_low']:.3f}, "
         f"{there['aligned_high']:.3f}] of {there['n']:,}, random booleans {there['random']:.3f}, the class prototype "
-        f"{there['prototype']:.3f}, setting {there['set']:.1f} neurons of which {there['changed']:.1f} change."
+        f"{there['prototype']:.3f}, setting {there['set']:.1f} neurons of which {there['changed']:.1f} change: the "
+        f"graph's choice is {_than(there)} the class prototype of the same size."
     )
+
+
+def _than(line: dict[str, Any]) -> str:
+    """How the graph's choice compares with the prototype, by the paired interval of the difference."""
+    low, high = line["selectivity_low"], line["selectivity_high"]
+    return "better than" if low > 0 else "worse than" if high < 0 else "not better than"
