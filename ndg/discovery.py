@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ndg import executors
-from ndg.bits.matrix import BitMatrix
+from ndg.bits.matrix import BitMatrix, network_of
 from ndg.errors import ConfigError
 from ndg.executors import Executor
 from ndg.graph.ndg import NDG
@@ -51,7 +51,7 @@ def mine(
     pairs of layer names, `label` among them. At most `max_edges` implications (50 million) are kept. `executor` is
     `serial` (all cores of this machine), `ray` (tiles of pairs over the workers of a cluster), or `auto`: Ray where an
     address is given. `device` counts by integer matrix products on a GPU. The implications depend on none of the three.
-    `provenance` is plain JSON that travels with the graph.
+    `provenance` is plain JSON that travels with the graph; its `weights` are the network of the bits, where known.
 
     Raises BitsError without examples, ConfigError for an unknown name or a parameter out of range, BudgetError, with a
     criterion that would do, when more implications hold than `max_edges`.
@@ -96,7 +96,9 @@ def sweep(
         found = miner.sweep(
             bits, rules, pairs=pairs, max_edges=max_edges, device=device, total=parallel.total if parallel else None
         )
-    return [NDG(implications, dict(provenance or {})) for implications in found]
+    network = network_of([bits] if isinstance(bits, BitMatrix) else bits)
+    known = {**(provenance or {}), **({"weights": network} if network else {})}
+    return [NDG(implications, known) for implications in found]
 
 
 def seconds_to_count(pairs: int, examples: int) -> float:

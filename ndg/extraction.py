@@ -21,9 +21,10 @@ from ndg.activations.binarize import AUTO, BINARIZERS, choose
 from ndg.activations.capture import Capture, capture, fit, with_thresholds
 from ndg.activations.choice import Numbers, chosen, count, draw, examples_of, only, shuffled
 from ndg.activations.compute import COMPUTE_BATCH, Batch, compute_batches, device_of, fixed
+from ndg.activations.identity import source_of, weights_digest
 from ndg.activations.reading import asked
 from ndg.activations.selection import find_layers
-from ndg.activations.sink import Sink, reopen, rest, source
+from ndg.activations.sink import Sink, reopen, rest
 from ndg.activations.trace import find_modules
 from ndg.bits.matrix import BitMatrix, Sample
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
@@ -92,7 +93,8 @@ def extract(
     `max_examples` draws so many of the loader's examples by `seed`. With a `file` the bits lie there and not in memory,
     and an extraction that was interrupted goes on where it stopped. `executor` is `serial`, `ray` (whose workers run on
     the CPU; thresholds are fitted here) or a value of `ndg.executors`. `around(batch)` is a context in which the pass
-    of each compute batch runs, in this process alone. The network is left as it was.
+    of each compute batch runs, in this process alone. The network is left as it was. The bits carry a digest of its
+    weights, so that a graph of them is not tried on another network by mistake.
 
     Raises LayerError for an unknown layer, an output of another shape, or NaN (naming layer and unit); DataError
     without examples, or where the first or the last examples in a file are others than the loader's (those between are
@@ -113,10 +115,11 @@ def extract(
         executor, address=ray_address, timeout=timeout, task_cpus=min(threads, executors.available_cpus())
     )
     numbers, sample = _choice(loader, max_examples, seed)
-    name = source(model, plan.facts | {"batch": batch, "seed": seed, "max": max_examples}) if where else ""
+    network = weights_digest(model)
+    name = source_of(network, plan.facts | {"batch": batch, "seed": seed, "max": max_examples}) if where else ""
     expected = len(numbers) if numbers is not None else examples_of(loader)
     part = reopen(where, name) if where else None
-    with fixed(model, threads), Sink(plan.binarizer, where, name, expected or 0, part) as sink:
+    with fixed(model, threads), Sink(plan.binarizer, where, name, expected or 0, part, network) as sink:
         study = plan.study
         if part is not None:
             study = with_thresholds(study, part.nodes, part.thresholds)

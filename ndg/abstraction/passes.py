@@ -27,9 +27,10 @@ from ndg.abstraction.replay import Recorded, Replay
 from ndg.abstraction.sites import Site, check_reading, thresholds_of
 from ndg.activations.capture import Capture, Reader, with_thresholds
 from ndg.activations.compute import Batch, check_finite, fixed, forward, true_labels
+from ndg.activations.identity import weights_digest
 from ndg.activations.reading import asked
 from ndg.activations.trace import Overwrite, Trace, find_modules
-from ndg.errors import DataError, LayerError, ShapeError
+from ndg.errors import DataError, GraphError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.nodes import LABEL, UNIT, NodeSpace
 
@@ -104,12 +105,19 @@ class Passes:
 
     @classmethod
     def of(
-        cls, model: nn.Module, graph: NDG, changed: Iterable[str], threads: int = 1, cache: Cache | None = None
+        cls,
+        model: nn.Module,
+        graph: NDG,
+        changed: Iterable[str],
+        threads: int = 1,
+        cache: Cache | None = None,
+        *,
+        any_network: bool = False,
     ) -> Passes:
         """The passes that change these layers of a graph.
 
-        Raises GraphError or LayerError for unknown layers, GraphError without thresholds, LayerError for a layer in
-        which every token is an example.
+        Raises GraphError or LayerError for unknown layers, GraphError without thresholds or, unless `any_network`, for
+        a graph that is known to be of other weights, LayerError for a layer in which every token is an example.
         """
         changed = tuple(dict.fromkeys(changed))
         if not changed:
@@ -120,6 +128,8 @@ class Passes:
             graph.nodes.slice(layer)
             check_reading(graph.nodes, layer)
         find_modules(model, layers)
+        if not any_network:
+            check_network(model, graph)
         return cls(model, graph.nodes.without_concepts, thresholds, changed, threads, cache)
 
     def known(self, batch: Batch) -> Known:
@@ -318,6 +328,23 @@ def true_classes(batch: Batch, labels: int) -> Indices:
     if batch.labels is None:
         raise DataError("a trial needs the true labels; the loader gives inputs alone; give (inputs, labels)")
     return true_labels(batch.labels, batch.count, labels).numpy().astype(np.int64)
+
+
+def check_network(model: nn.Module, graph: NDG, known: str | None = None) -> None:
+    """Raise GraphError for a graph that was mined from a network of other weights, as far as it knows its own.
+
+    `known` is the network's digest, where it was taken before.
+    """
+    expected = graph.provenance.get("weights")
+    if expected is None:
+        return
+    found = weights_digest(model) if known is None else known
+    if found not in ("", expected):
+        raise GraphError(
+            f"a graph is tried on the network that it was mined from: expected weights of digest {expected}, got "
+            f"{found}; use the network that the graph was mined from, or pass any_network=True to try the graph on "
+            "another one on purpose"
+        )
 
 
 def _other(expected: str, found: str) -> ShapeError:

@@ -64,6 +64,7 @@ def trials(
     curve: bool = False,
     cache: Cache | None = None,
     journal: Journal | None = None,
+    any_network: bool = False,
 ) -> dict[str, TrialResult]:
     """Each intervention by name, with its controls, counted over all examples of `loader` in one pass.
 
@@ -79,18 +80,19 @@ def trials(
     walked backwards too. `graphs` are further control graphs by name, of the same layer, with D(t, t') of their own.
     With a `curve`, the aligned rate is counted against the number of neurons changed, for the graph's choice, the
     prototypes and `orders` of units by name. A `cache` that several studies of this loader share keeps what is before
-    the layer; a `journal` keeps finished batches (its `decode` is set here).
+    the layer; a `journal` keeps finished batches (its `decode` is set here). With `any_network` the graph may be of
+    another network than this one, of the same shape.
 
     Raises ConfigError for an unknown intervention, executor or way to write; GraphError or LayerError for an unknown
-    layer; ShapeError when a graph is of another network; DataError without examples or true labels; WorkerError when
-    Ray gives no answer.
+    layer; GraphError or ShapeError when the graph is of another network; DataError without examples or true labels;
+    WorkerError when Ray gives no answer.
     """
     layer = _layer(graph, layer)
     labels, where = graph.nodes.labels, graph.nodes.slice(layer)
     named = {name: definition(name) for name in interventions}
     _check(graph, layer, named, draws, graphs or {}, orders or {}, curve)
     model = placed(model, device, executor, ray_address)
-    passes = Passes.of(model, graph, [layer], threads, cache)
+    passes = Passes.of(model, graph, [layer], threads, cache, any_network=any_network)
     written, why = _writing(values, model, graph, layer, fit, seed, batch, threads)
     walked = {name: walked_backwards(one, beta) for name, one in {GRAPH: graph, **(graphs or {})}.items()}
     study = Study(
@@ -191,7 +193,8 @@ def _writing(
         )
         if name != "boolean" and fit is None:
             name, why = "boolean", f"auto: without fitting examples 0 and 1 are written, else it would be {name!r}"
-    return writing.fit(name, model, graph, fit, [layer], seed=seed, batch=batch, threads=threads), why
+    written = writing.fit(name, model, graph, fit, [layer], seed=seed, batch=batch, threads=threads, any_network=True)
+    return written, why
 
 
 def _result(name: str, total: Tried, study: Study, labels: int, facts: dict[str, Any]) -> TrialResult:

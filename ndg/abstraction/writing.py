@@ -144,11 +144,13 @@ def fit(
     seed: int = 0,
     batch: int = COMPUTE_BATCH,
     threads: int = 1,
+    any_network: bool = False,
 ) -> Writing:
     """The way to write of that name (or `auto`) for these layers of a graph, fitted to the examples of `loader`.
 
     `loader` gives the examples that the graph was mined from, never those that it is tried on. Raises ConfigError for
-    an unknown name, or without the loader that `mean` and `resample` need.
+    an unknown name, or without the loader that `mean` and `resample` need; GraphError for a graph of other weights
+    unless `any_network`.
     """
     name = choose(name, graph)
     if name != "boolean" and loader is None:
@@ -156,7 +158,7 @@ def fit(
             f"values written as {name!r} are taken from fitting examples; got none; pass fit=LOADER with the examples "
             "that the graph was mined from, or write 'boolean'"
         )
-    passes = Passes.of(model, graph, layers, threads)
+    passes = Passes.of(model, graph, layers, threads, any_network=any_network)
     return WRITINGS[name](passes, loader, seed=seed, batch=batch)
 
 

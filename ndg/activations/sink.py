@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from ndg.activations.capture import Capture, Piece, capture, other_nodes
 from ndg.activations.compute import Batch
@@ -24,11 +20,14 @@ from ndg.errors import DataError
 class Sink:
     """Takes the pieces of compute batches in their order, by `+`. With a `path` they go to a file, else into memory.
 
-    `part` is a file that is continued; `examples` is how many are expected, or 0.
+    `part` is a file that is continued; `examples` is how many are expected, or 0; `network` is that of the matrix.
     """
 
-    def __init__(self, binarizer: str, path: Path | None, source: str, examples: int, part: BitFile | None) -> None:
+    def __init__(
+        self, binarizer: str, path: Path | None, source: str, examples: int, part: BitFile | None, network: str = ""
+    ) -> None:
         self._binarizer, self._path, self._source, self._expected = binarizer, path, source, examples
+        self._network = network
         self._builder: BitFile | BitMatrixBuilder | None = part
         self._thresholds = np.zeros(0) if part is None else part.thresholds
         self._correct = part.correct if part is not None and part.examples else 0
@@ -52,6 +51,8 @@ class Sink:
         if self._builder is None or not self._builder.examples:
             raise DataError("at least one example is needed; the loader gave none; check the split")
         facts: dict[str, Any] = {"binarizer": self._binarizer, "correct": self._correct, "sample": sample}
+        if isinstance(self._builder, BitMatrixBuilder):
+            facts["network"] = self._network  # a file knows it from its start
         return self._builder.finish(self._thresholds, **facts)
 
     def __enter__(self) -> Sink:
@@ -64,7 +65,9 @@ class Sink:
     def _open(self, bits: BitMatrix, rows: int) -> BitFile | BitMatrixBuilder:
         if self._path is None:
             return BitMatrixBuilder(bits.nodes, rows)
-        return BitFile.create(self._path, bits.nodes, bits.thresholds, self._binarizer, self._source, rows)
+        return BitFile.create(
+            self._path, bits.nodes, bits.thresholds, self._binarizer, self._source, rows, self._network
+        )
 
 
 def reopen(path: Path, source: str) -> BitFile | None:
@@ -91,18 +94,6 @@ def rest(study: Capture, batches: Iterable[Batch], part: BitFile) -> Iterator[Ba
         start = stop
     if start < done:
         raise _others(part.path, start, done)
-
-
-def source(model: nn.Module, facts: dict[str, Any]) -> str:
-    """A digest of the parameters and buffers of a network and of how it is read."""
-    state = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
-    for name, value in model.state_dict().items():
-        if isinstance(value, Tensor):
-            state.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            state.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        else:
-            state.update(f"{name} {value!r}".encode())
-    return state.hexdigest()
 
 
 def _counter(study: Capture, batch: Batch, part: BitFile) -> Callable[[Batch], int]:

@@ -53,10 +53,12 @@ class BitFile(Builder):
         binarizer: str,
         source: str,
         examples: int = 0,
+        network: str = "",
     ) -> BitFile:
         """A new file without examples, with room for `examples`.
 
-        `source` is a digest of the network and data: to continue, the same is asked for. Raises OutputError where the
+        `source` is a digest of the network and data: to continue, the same is asked for. `network` is that of the
+        matrix. Raises OutputError where the
         file cannot be made or is there already.
         """
         path = Path(path)
@@ -64,7 +66,7 @@ class BitFile(Builder):
             raise BitsError(f"one threshold per neuron: expected {nodes.neurons}, got {thresholds.shape}")
         if path.exists():
             raise OutputError(f"{path} is there already; continue it with BitFile.resume, or remove it")
-        header = Header(nodes, np.asarray(thresholds), binarizer, source, disk.rounded(-(-examples // 64)))
+        header = Header(nodes, np.asarray(thresholds), binarizer, source, disk.rounded(-(-examples // 64)), network)
         return cls(path, disk.make(path, header, Commit()))
 
     @classmethod
@@ -231,7 +233,8 @@ class BitFile(Builder):
 def save(bits: BitMatrix, path: str | os.PathLike[str], source: str) -> Path:
     """The path of a finished file of `bits`, there whole or not at all."""
     path = Path(path)
-    header = Header(bits.nodes, bits.thresholds, bits.binarizer, source, disk.rounded(bits.words.shape[1]))
+    words = disk.rounded(bits.words.shape[1])
+    header = Header(bits.nodes, bits.thresholds, bits.binarizer, source, words, bits.network)
     commit = Commit(1, bits.examples, bits.correct)
     sample = None if bits.sample is None else [bits.sample.seed, bits.sample.of]
     facts = {"examples": bits.examples, "correct": bits.correct, "sample": sample, "digest": bits.digest}
@@ -274,7 +277,14 @@ def _matrix(header: Header, words: UInt64[np.ndarray, "node word"], commit: Comm
     if words.flags.writeable:
         _clear(words, commit.examples)
     return BitMatrix(
-        header.nodes, words, commit.examples, header.thresholds, header.binarizer, commit.correct, sample=sample
+        header.nodes,
+        words,
+        commit.examples,
+        header.thresholds,
+        header.binarizer,
+        commit.correct,
+        sample,
+        header.network,
     )
 
 

@@ -5,7 +5,8 @@
     512 to 2559   four commits of 512 bytes: number of the commit, uint64; examples, uint64; how many of them were
                   predicted correctly, int64 (-1: not known); start of the machine, 16 bytes; SHA-256 of these 40 bytes
     2560 to 4095  when finished: length, uint32; SHA-256; JSON {examples, correct, sample: [seed, of] or null, digest}
-    4096 on       the header, JSON: nodes, thresholds (null for NaN), binarizer, source, words (of a row)
+    4096 on       the header, JSON: nodes, thresholds (null for NaN), binarizer, source, words (of a row), network
+                  ("", or not there: not known)
     then          from the next multiple of 4096 on, the words, row by row; bit j of word w is example 64 * w + j
 
 The state is that of the commit with the highest number, and bits past its examples mean nothing. The first two commits
@@ -47,6 +48,7 @@ class Header:
     binarizer: str
     source: str
     words: int
+    network: str = ""
 
     def encode(self) -> bytes:
         """All bytes before the words, without a commit."""
@@ -56,6 +58,7 @@ class Header:
             "binarizer": self.binarizer,
             "source": self.source,
             "words": self.words,
+            "network": self.network,
         }
         text = json.dumps(content, allow_nan=False).encode()
         start = START.pack(MAGIC, VERSION, len(text), hashlib.sha256(text).digest())
@@ -101,7 +104,8 @@ def read_header(read: Read, size: int, path: Path) -> tuple[Header, int]:
     content = json.loads(text)
     thresholds = np.array([math.nan if x is None else float(x) for x in content["thresholds"]], np.float64)
     nodes = NodeSpace.from_dict(content["nodes"])
-    header = Header(nodes, thresholds, content["binarizer"], content["source"], content["words"])
+    network = content.get("network", "")  # files of earlier versions do not say
+    header = Header(nodes, thresholds, content["binarizer"], content["source"], content["words"], network)
     start = PAGE + -(-length // PAGE) * PAGE
     expected = start + 8 * header.words * len(nodes)
     if size < expected:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,6 +23,7 @@ from ndg.nodes import NodeSpace
 
 Words = UInt64[np.ndarray, "node word"]
 ROWS_AT_ONCE = 256
+NETWORK_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ class BitMatrix:
     as the words of a row follow each other. `thresholds` holds, for each neuron, the activation above which it is on; a
     second set of examples is binarised alike by passing this matrix (or its graph) as `like`. `correct` counts the
     examples of the loader whose predicted label was the true one, where true labels were given; where tokens are
-    examples here, the loader's are fewer. `sample` says how the examples were chosen where they are not all.
+    examples here, the loader's are fewer. `sample` says how the examples were chosen where they are not all. `network`
+    is the digest of the weights that gave the bits, "" where no one network is known to have given them all; equality
+    and `digest` are of the bits alone.
     """
 
     nodes: NodeSpace
@@ -50,6 +54,7 @@ class BitMatrix:
     binarizer: str = "given"
     correct: int | None = None
     sample: Sample | None = None
+    network: str = ""
 
     def __post_init__(self) -> None:
         expected = (len(self.nodes), -(-self.examples // 64))
@@ -66,6 +71,11 @@ class BitMatrix:
             raise BitsError(f"one threshold per neuron: expected {self.nodes.neurons}, got {self.thresholds.shape}")
         if self.examples % 64 and (self.words[:, -1] & ~tail_mask(self.examples)).any():
             raise BitsError(f"bits past example {self.examples} must be zero; pack with BitMatrix.from_bool")
+        if self.network and not re.fullmatch(f"[0-9a-f]{{{NETWORK_DIGITS}}}", self.network):
+            raise BitsError(
+                f"the network of bits is told by {NETWORK_DIGITS} hexadecimal digits of its weights; got "
+                f"{self.network!r}; take ndg.activations.identity.weights_digest(model), or leave it out"
+            )
         self.words.flags.writeable = False
 
     @classmethod
@@ -198,7 +208,7 @@ class BitMatrixBuilder(Builder):
 
 
 def concatenate(parts: Iterable[BitMatrix]) -> BitMatrix:
-    """All examples of `parts`, in order; nodes and thresholds are those of the first."""
+    """All examples of `parts`, in order; nodes and thresholds are those of the first, the network that of them all."""
     parts = list(parts)
     first, examples = parts[0], 0
     words = zeros(len(first.nodes), -(-sum(part.examples for part in parts) // 64))
@@ -212,4 +222,11 @@ def concatenate(parts: Iterable[BitMatrix]) -> BitMatrix:
         examples=examples,
         correct=None if None in correct else sum(c or 0 for c in correct),
         sample=None if len(parts) > 1 else first.sample,
+        network=network_of(parts),
     )
+
+
+def network_of(parts: Iterable[BitMatrix]) -> str:
+    """The network that gave all of `parts`; "" where they are of several, or one of them does not say."""
+    networks = {part.network for part in parts}
+    return networks.pop() if len(networks) == 1 else ""

@@ -12,7 +12,7 @@ from ndg import discovery
 from ndg.bits.matrix import BitMatrix
 from ndg.comparison.edges import inside, keys, layer_pairs
 from ndg.comparison.resampling import bootstrapped, take
-from ndg.comparison.result import Result, Row
+from ndg.comparison.result import Result, Row, mean
 from ndg.comparison.sections import all_possible
 from ndg.errors import ConfigError
 from ndg.graph.ndg import NDG
@@ -70,9 +70,9 @@ class Bootstrap(Result):
             "first": first,
             "second": second,
             "edges": len(times),
-            "share": _mean(times / self.rounds),
-            "low": _mean(low),
-            "high": _mean(high),
+            "share": mean(times / self.rounds),
+            "low": mean(low),
+            "high": mean(high),
             "stable": int((times >= STABLE * self.rounds).sum()),
             "always": int((times == self.rounds).sum()),
             "elsewhere": self.elsewhere if first == "all" else None,
@@ -135,7 +135,3 @@ def bootstrap(
         times += found
         others.append(len(again) - int(found.sum()))
     return Bootstrap(graph, times, tuple(others), all_possible(graph), rounds, seed)
-
-
-def _mean(values: np.ndarray) -> float | None:
-    return float(values.mean()) if len(values) else None

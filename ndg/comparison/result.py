@@ -5,10 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, Any]
+
+
+def mean(values: np.ndarray) -> float | None:
+    """The mean of some figures, None of none."""
+    return float(values.mean()) if len(values) else None
 
 
 class Result(ABC):

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Int64
 
 from ndg.bits.matrix import BitMatrix
+from ndg.comparison.result import mean
 from ndg.graph.edges import EdgeCounts, mined, mutual
 from ndg.graph.evaluate import count_edges
 from ndg.graph.ndg import NDG
@@ -91,12 +92,12 @@ class Judged:
             edges=int(chosen.sum()),
             equivalent=int(self.mutual[chosen].sum()),
             possible=possible,
-            mined_precision=_mean(own.precision[chosen & (own.antecedent > 0)]) if own.examples else None,
+            mined_precision=mean(own.precision[chosen & (own.antecedent > 0)]) if own.examples else None,
             judged=int(judged.sum()),
-            precision=_mean(held.precision[judged]),
-            low=_mean(low),
-            high=_mean(high),
-            chance=_mean(prior),
+            precision=mean(held.precision[judged]),
+            low=mean(low),
+            high=mean(high),
+            chance=mean(prior),
             occurrences=int(held.antecedent[judged].sum()),
             exceptions=int(held.exceptions[judged].sum()),
             examples=held.examples,
@@ -154,6 +155,12 @@ def groups_of(nodes: NodeSpace) -> tuple[Parts, tuple[str, ...]]:
     return parts, tuple(name for name, _ in nodes.groups)
 
 
+def label_edges(graph: NDG) -> int:
+    """How many implications have a label at either end."""
+    edges, labels = graph.implications, graph.nodes.labels
+    return int(np.count_nonzero((edges.antecedents >> 1 < labels) | (edges.consequents >> 1 < labels)))
+
+
 def pair_numbers(graph: NDG, parts: Parts, size: int) -> Int64[np.ndarray, " edge"]:
     """Which pair of parts each edge joins, as `smaller * size + larger`."""
     tails, heads = parts[graph.implications.antecedents >> 1], parts[graph.implications.consequents >> 1]
@@ -181,7 +188,3 @@ def all_possible(graph: NDG) -> int | None:
     """How many implications there could be in a graph; None where it was mined from some pairs of layers only."""
     possible = possible_edges(graph, np.zeros(len(graph.nodes), np.int64), 1)
     return None if possible is None else int(possible[0, 0])
-
-
-def _mean(values: Float64[np.ndarray, " edge"]) -> float | None:
-    return float(values.mean()) if len(values) else None

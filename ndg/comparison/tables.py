@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ndg import discovery
 from ndg.comparison.crossing import Crossed, crossed
 from ndg.comparison.resampling import independent
 from ndg.comparison.result import Result, Row
-from ndg.comparison.sections import EdgeFigures, Judged, all_possible
+from ndg.comparison.sections import EdgeFigures, Judged, all_possible, label_edges
 from ndg.comparison.sources import NOISE, TRAINED, Source
 from ndg.errors import ConfigError
 from ndg.mining.miner import Rule
@@ -81,16 +79,13 @@ def table_3(
     rule: dict[str, Any] = {}
     for name, source in sources.items():
         graph = discovery.mine(source.mined, **how)
-        edges, rule = graph.implications, rule or graph.criterion
-        labels = graph.nodes.labels
+        rule = rule or graph.criterion
         found.append(
             SourceRow(
                 source=name,
                 varying=len(graph.nodes) - len(graph.constants),
                 constant=len(graph.constants),
-                label_edges=int(
-                    np.count_nonzero((edges.antecedents >> 1 < labels) | (edges.consequents >> 1 < labels))
-                ),
+                label_edges=label_edges(graph),
                 shuffled=len(discovery.mine(independent(source.mined, seed), **how).implications),
                 figures=Judged.of(graph, source.held_out).figures(possible=all_possible(graph)),
             )

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64, Int64
 from ndg.bits.matrix import BitMatrix
 from ndg.bits.packing import tail_mask, zeros
 from ndg.comparison.resampling import paired_anew
-from ndg.comparison.result import Result, Row
+from ndg.comparison.result import Result, Row, mean
 from ndg.errors import ConfigError, ShapeError
 from ndg.intervals import wilson
 from ndg.nodes import LABEL, NodeSpace
@@ -77,10 +77,10 @@ class Matching(Result):
                     "units": layer.units,
                     "matched": len(matched),
                     "negated": int((~self.same[matched]).sum()),
-                    "agreement": _mean(self.agreement[matched]),
-                    "low": _mean(low),
-                    "high": _mean(high),
-                    "chance": _mean(self.chance[matched]),
+                    "agreement": mean(self.agreement[matched]),
+                    "low": mean(low),
+                    "high": mean(high),
+                    "chance": mean(self.chance[matched]),
                     "shuffled": self.shuffled.get(layer.name),
                     "examples": self.examples,
                 }
@@ -227,7 +227,3 @@ def _check(a: BitMatrix, b: BitMatrix, at_least: float | int) -> None:
             f"units are matched within layers of the same names, and labels with labels; got {a.nodes.labels} labels "
             f"and {first}, {b.nodes.labels} labels and {second}; extract the same layers of both"
         )
-
-
-def _mean(values: np.ndarray) -> float | None:
-    return float(values.mean()) if len(values) else None

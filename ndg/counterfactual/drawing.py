@@ -10,11 +10,13 @@ from torch import nn
 
 from ndg.abstraction.controls import alternatives
 from ndg.abstraction.definitions import choices, definition
+from ndg.abstraction.passes import check_network
 from ndg.activations.binarize import as_tensor, binarize
 from ndg.activations.choice import shuffled
 from ndg.activations.compute import COMPUTE_BATCH, check_finite, compute_batches, fixed, forward, true_labels
+from ndg.activations.identity import weights_digest
 from ndg.activations.trace import Trace, find_layer, per_unit
-from ndg.counterfactual.value import CounterfactualSet, Origin, network_digest
+from ndg.counterfactual.value import CounterfactualSet, Origin
 from ndg.errors import DataError, GraphError, ShapeError, nearest
 from ndg.graph.ndg import NDG
 from ndg.nodes import UNIT
@@ -30,14 +32,16 @@ def counterfactual_set(
     seed: int = 0,
     batch: int = COMPUTE_BATCH,
     threads: int = 1,
+    any_network: bool = False,
 ) -> CounterfactualSet:
     """What an intervention writes on every example of `loader`, toward an alternative class drawn from its number.
 
     The alternatives are those that a trial with this `seed` draws. `layer` is needed when the graph has several. Give
     the training examples, in a fixed order.
 
-    Raises ConfigError for an unknown intervention; GraphError or LayerError for a layer that does not fit; ShapeError
-    when the graph is of another network; DataError without examples or true labels, or for a loader that shuffles.
+    Raises ConfigError for an unknown intervention; GraphError or LayerError for a layer that does not fit; GraphError,
+    unless `any_network`, or ShapeError when the graph is of another network; DataError without examples or true labels,
+    or for a loader that shuffles.
     """
     if shuffled(loader):
         raise DataError(
@@ -55,6 +59,9 @@ def counterfactual_set(
             f"classes and {int(np.isnan(thresholds).sum())} units of {layer!r} without a threshold; mine it from "
             "extracted bits"
         )
+    network = weights_digest(model)
+    if not any_network:
+        check_network(model, graph, network)
     wanted = choices(how, graph, layer)
     parts: list[tuple[np.ndarray, ...]] = []
     with fixed(model, threads), Trace(model, [layer]) as trace:
@@ -80,7 +87,7 @@ def counterfactual_set(
     if not parts:
         raise DataError("counterfactual data hold at least one example; the loader gave none; check the split")
     numbers, truth, drawn, real, written, which = (np.concatenate(column) for column in zip(*parts, strict=True))
-    origin = Origin(layer, intervention, graph.digest, network_digest(model), labels, seed)
+    origin = Origin(layer, intervention, graph.digest, network, labels, seed)
     return CounterfactualSet(numbers, truth, drawn, real, written, which, origin)
 
 

@@ -96,6 +96,7 @@ def train_on(
         seed=origin.seed,
         batch=batch,
         threads=threads,
+        any_network=True,
     )
     networks, histories = {BEFORE: model}, {}
     for stage, share in ((AFTER, plan.mix), (REAL_ONLY, 0.0)):
@@ -114,6 +115,7 @@ def train_on(
                 threads=threads,
                 executor=executor,
                 values="boolean",
+                any_network=True,
             )
             for split in loaders
             if split != TRAIN

@@ -19,7 +19,7 @@ from safetensors.numpy import save as to_bytes
 from torch import nn
 
 from ndg import atomic
-from ndg.activations.sink import source
+from ndg.activations.identity import weights_digest
 from ndg.errors import CheckpointError, DataError, GraphError, ShapeError
 from ndg.graph.ndg import NDG
 
@@ -92,7 +92,7 @@ class CounterfactualSet:
                 f"counterfactual data go with the graph that they were made with: expected digest "
                 f"{self.origin.graph}, got {graph.digest}; make them anew with counterfactual_set"
             )
-        if (network := network_digest(model)) != self.origin.network:
+        if (network := weights_digest(model)) != self.origin.network:
             raise CheckpointError(
                 f"counterfactual data hold the latents of one network: expected digest {self.origin.network}, got "
                 f"{network}; make them anew with counterfactual_set, or take the network before any further training"
@@ -138,11 +138,6 @@ class CounterfactualSet:
     def _arrays(self) -> dict[str, np.ndarray]:
         names = ("examples", "true", "alternative", "latents", "booleans", "named")
         return {name: getattr(self, name) for name in names}
-
-
-def network_digest(model: nn.Module) -> str:
-    """Sixteen hexadecimal digits of the parameters and buffers of a network."""
-    return source(model, {})[:16]
 
 
 def _digest(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> str:

@@ -87,7 +87,8 @@ def _mine(prepared: Prepared, experiment: Experiment, target: Target, one: Run) 
     bits = prepared.bits["train"]
     whose = {"trained": target.id} if target.run is not None else {"network": (prepared.subject.identity or {})}
     provenance = {"run": one.id, **whose, "digest": experiment.digest, "seed": experiment.seed}
-    graph = replace(prepared.graphs[experiment.criterion.alpha[0]], provenance=provenance)
+    graph = prepared.graphs[experiment.criterion.alpha[0]]
+    graph = replace(graph, provenance={**graph.provenance, **provenance})
     one.result(
         "mining",
         {

@@ -6,65 +6,49 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch import nn
 
-from ndg import seeds
 from ndg.abstraction.controls import CONTROLS
 from ndg.abstraction.result import TrialResult
 from ndg.abstraction.trial import trial
 from ndg.activations.compute import COMPUTE_BATCH
+from ndg.comparison.sections import EdgeFigures, Judged, label_edges
 from ndg.discovery import mine
 from ndg.errors import ConfigError
 from ndg.extraction import extract
-from ndg.graph.evaluate import count_edges
 from ndg.graph.ndg import NDG
 from ndg.mining.miner import Rule
-from ndg.nodes import LABEL
 from ndg.rotation.value import LOCALIST, Rotation
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ndg.bits.matrix import BitMatrix
-
-RESAMPLES = 1000
 MEDIAN, MEAN = "median", "mean"
 """How coordinates become booleans, and booleans coordinates."""
 
 
 @dataclass(frozen=True)
 class MinedBasis:
-    """The graph of one basis: implications, those that a label takes part in, and how they hold on other examples.
-
-    `precision` is the mean over the `judged` implications whose antecedent occurs there, with its 95 % bootstrap
-    interval over them; `prior`, its control, the mean rate of their consequents. All None where none is judged.
-    """
+    """The graph of one basis, how its implications hold on other examples, and its trial."""
 
     basis: str
     graph: NDG
-    implications: int
-    label_implications: int
-    judged: int
-    precision: float | None
-    precision_low: float | None
-    precision_high: float | None
-    prior: float | None
+    figures: EdgeFigures
     trial: TrialResult
 
     def row(self) -> dict[str, Any]:
-        """Figures of the graph, then of the trial with its controls beside it."""
-        tally = self.trial.tally
+        """Figures of the graph (see `EdgeFigures`), then of the trial with its controls beside it."""
+        tally, figures = self.trial.tally, self.figures
         low, high = tally.interval("aligned")
         return {
             "basis": self.basis,
-            "implications": self.implications,
-            "label_implications": self.label_implications,
-            "held_out_precision": self.precision,
-            "held_out_precision_low": self.precision_low,
-            "held_out_precision_high": self.precision_high,
-            "held_out_prior": self.prior,
-            "judged": self.judged,
+            "implications": figures.edges,
+            "label_implications": label_edges(self.graph),
+            "held_out_precision": figures.precision,
+            "held_out_precision_low": figures.low,
+            "held_out_precision_high": figures.high,
+            "held_out_prior": figures.chance,
+            "judged": figures.judged,
             "aligned": tally.rate("aligned"),
             "aligned_low": low,
             "aligned_high": high,
@@ -170,30 +154,5 @@ def compare(
             values=MEAN,
             fit=train,
         )
-        bases.append(_mined(rotation.how, graph, judged, tried, seed))
+        bases.append(MinedBasis(rotation.how, graph, Judged.of(graph, judged).figures(), tried))
     return BasisComparison(layers.pop(), intervention, split, seed, tuple(bases))
-
-
-def _mined(basis: str, graph: NDG, bits: BitMatrix, tried: TrialResult, seed: int) -> MinedBasis:
-    held = count_edges(graph.implications, bits)
-    judged = held.antecedent > 0
-    labels = graph.nodes.slice(LABEL).stop
-    touched = (graph.implications.antecedents >> 1 < labels) | (graph.implications.consequents >> 1 < labels)
-    precision, prior = held.precision[judged], held.consequent[judged] / held.examples
-    low = high = None
-    if len(precision):
-        draws = seeds.generator(seed, "precision bootstrap")
-        means = [precision[draws.integers(len(precision), size=len(precision))].mean() for _ in range(RESAMPLES)]
-        low, high = (float(end) for end in np.quantile(means, [0.025, 0.975]))
-    return MinedBasis(
-        basis=basis,
-        graph=graph,
-        implications=len(graph.implications),
-        label_implications=int(touched.sum()),
-        judged=len(precision),
-        precision=float(precision.mean()) if len(precision) else None,
-        precision_low=low,
-        precision_high=high,
-        prior=float(prior.mean()) if len(prior) else None,
-        trial=tried,
-    )

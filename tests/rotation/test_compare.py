@@ -46,7 +46,7 @@ def test_the_localist_graph_is_that_of_the_layer_at_its_median(found):
     assert np.array_equal(graph.implications.antecedents, own.graph.implications.antecedents)
     assert np.array_equal(graph.implications.consequents, own.graph.implications.consequents)
     held = graph.held_out(ndg.extract(model, given["test"], like=bits))
-    assert (own.judged, own.precision) == (held.judged, held.precision)
+    assert (own.figures.judged, own.figures.precision) == (held.judged, held.precision)
 
 
 def test_figures_are_those_of_a_trial_of_the_rotated_network(found):

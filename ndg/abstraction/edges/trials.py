@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ def try_edges(
     timeout: float | int = TIMEOUT,
     cache: Cache | None = None,
     journal: Journal | None = None,
+    any_network: bool = False,
 ) -> EdgeTrials:
     """What every edge p -> q does when p is forced on the held-out examples of `loader` on which it does not hold.
 
@@ -56,23 +58,27 @@ def try_edges(
     examples that the graph was mined from). Edges are tried from a layer to a later one in the order in which the
     network runs, the labels last; `layers` narrows them to these layers and the labels. `ndg.graph.verdicts` says what
     survives: `at_least`, `q` and `least` are the bar, the false discovery rate and the least number of examples. `seed`
-    draws what is resampled. Integers do not depend on the executor; `split` is written beside the results.
+    draws what is resampled. Integers do not depend on the executor; `split` is written beside the results. With
+    `any_network` the graph may be of another network than this one.
 
-    Raises ConfigError for an unknown way, value or executor; GraphError or LayerError for unknown layers; ShapeError
-    when the graph is of another network; DataError without examples; WorkerError when Ray gives no answer.
+    Raises ConfigError for an unknown way, value or executor; GraphError or LayerError for unknown layers; GraphError or
+    ShapeError when the graph is of another network; DataError without examples; WorkerError when Ray gives no answer.
     """
     _check(at_least, q, least)
     names = _layers(graph, layers)
     loader = list(loader) if iter(loader) is loader else loader
     model = placed(model, device, executor, ray_address)
-    watch = Passes.of(model, graph, names[:1], threads, cache)
+    watch = Passes.of(model, graph, names[:1], threads, cache, any_network=any_network)
+    of = partial(Passes.of, model, graph, threads=threads, cache=cache, any_network=True)
     order = (*_order(watch, loader, batch, names), LABEL)
     forced = forcings(graph, order, how)
     where = [one.layer for one in forced]
-    passes = {layer: Passes.of(model, graph, [layer], threads, cache) for layer in where if (layer,) != watch.changed}
+    passes = {layer: of([layer]) for layer in where if (layer,) != watch.changed}
     passes |= {layer: watch for layer in where if layer not in passes}
     values = writing.choose(values, graph)
-    written = writing.fit(values, model, graph, fit, where or names[:1], seed=seed, batch=batch, threads=threads)
+    written = writing.fit(
+        values, model, graph, fit, where or names[:1], seed=seed, batch=batch, threads=threads, any_network=True
+    )
     study = Study.of(graph, watch, passes, forced, tuple(how), written)
     total, by, reason = run_batches(
         run,

@@ -52,6 +52,7 @@ def explain(
     seed: int = 0,
     batch: int = COMPUTE_BATCH,
     threads: int = 1,
+    any_network: bool = False,
 ) -> Explanation:
     """What the graph says of one example, `number` in its loader, and whether the network obeys.
 
@@ -61,17 +62,18 @@ def explain(
     `reference` examples: the literal that suffices, alone and with all it implies in these layers; or, where none does,
     the conditions that are necessary for the class.
 
-    Raises ConfigError for a class that there is not, GraphError or LayerError for the layer, ShapeError for more than
-    one example or a graph of another network, DataError without reference examples where some are given.
+    Raises ConfigError for a class that there is not, GraphError or LayerError for the layer, GraphError or ShapeError
+    for a graph of another network, which `any_network` allows where the shape is the same, ShapeError for more than one
+    example, DataError without reference examples where some are given.
     """
     labels = graph.nodes.labels
     if target is not None and not 0 <= target < labels:
         raise ConfigError(f"a target is a class from 0 to {labels - 1}; got {target}; name one of these")
     definition(intervention)
     layers = (layer,) if layer is not None else tuple(one.name for one in graph.nodes.layers)
-    passes = Passes.of(model, graph, layers, threads)
+    passes = Passes.of(model, graph, layers, threads, any_network=any_network)
     known = passes.known(next(compute_batches([_one(example)], batch)))
-    written = writing.fit(values, model, graph, fit, layers, seed=seed, batch=batch, threads=threads)
+    written = writing.fit(values, model, graph, fit, layers, seed=seed, batch=batch, threads=threads, any_network=True)
     prediction = int(known.predicted[0])
     about = prediction if target is None else target
     own = _own(known, graph.nodes, layers)

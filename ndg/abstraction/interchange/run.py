@@ -56,6 +56,7 @@ def interchange(
     ray_address: str | None = None,
     timeout: float | int = TIMEOUT,
     journal: Journal | None = None,
+    any_network: bool = False,
 ) -> InterchangeResult:
     """How often the network, some of whose neurons come from a source, predicts what the graph says.
 
@@ -67,8 +68,8 @@ def interchange(
     on disk; the other settings are those of `ndg.abstraction.trial.trials`.
 
     Raises ConfigError for unknown sets, GraphError or LayerError for layers that the graph or the network does not have
-    or that lie behind the logits, ShapeError for a graph of another network or sources of another shape than the
-    bases', DataError without examples, WorkerError when Ray gives no answer.
+    or that lie behind the logits, GraphError or ShapeError for a graph of another network, ShapeError for sources of
+    another shape than the bases', DataError without examples, WorkerError when Ray gives no answer.
     """
     ran = run_study(
         work,
@@ -93,6 +94,7 @@ def interchange(
         ray_address=ray_address,
         timeout=timeout,
         journal=journal,
+        any_network=any_network,
     )
     return InterchangeResult(
         counts=ran.counts,
@@ -144,6 +146,7 @@ def run_study(
     ray_address: str | None = None,
     timeout: float | int = TIMEOUT,
     journal: Journal | None = None,
+    any_network: bool = False,
 ) -> Ran:
     """What `work` counts of all pairs; the settings and errors are those of `interchange`."""
     if (loader is None) == (base is None) or (base is None) != (source is None):
@@ -162,7 +165,7 @@ def run_study(
     names = [layer.name for layer in graph.nodes.layers] if names is None else list(names)
     sets = [sets] if isinstance(sets, str) else list(sets)
     model = placed(model, device, executor, ray_address)
-    passes = Passes.of(model, graph, names, threads, cache)
+    passes = Passes.of(model, graph, names, threads, cache, any_network=any_network)
     study = Study(
         passes=passes,
         graph=graph,

@@ -53,6 +53,7 @@ def minimal(
     ray_address: str | None = None,
     timeout: float | int = TIMEOUT,
     journal: Journal | None = None,
+    any_network: bool = False,
 ) -> MinimalResult:
     """For each example a small set of units of `layer` whose booleans, written otherwise, make the prediction t'.
 
@@ -65,8 +66,8 @@ def minimal(
     order; last, all sets of all units that are smaller than what any of these found, within the budget.
 
     `fit` gives the examples that the graph was mined from, where `values` needs them; the other settings are those of
-    `ndg.abstraction.trial.trials`. Raises ConfigError for settings, GraphError or LayerError for the layer, ShapeError
-    when the graph is of another network, DataError without examples or true labels.
+    `ndg.abstraction.trial.trials`. Raises ConfigError for settings, GraphError or LayerError for the layer, GraphError
+    or ShapeError when the graph is of another network, DataError without examples or true labels.
     """
     definition(intervention)
     writing.choose(values, graph)
@@ -77,10 +78,10 @@ def minimal(
     if graph.nodes.labels < 2:
         raise ShapeError(f"an alternative class needs at least 2 classes; the graph has {graph.nodes.labels}")
     model = placed(model, device, executor, ray_address)
-    passes = Passes.of(model, graph, [layer], threads)
+    passes = Passes.of(model, graph, [layer], threads, any_network=any_network)
     given = count(loader)
     numbers, looked, correct = draw(model, loader, given, examples, graph.nodes.labels, seed, batch, threads)
-    written = writing.fit(values, model, graph, fit, [layer], seed=seed, batch=batch, threads=threads)
+    written = writing.fit(values, model, graph, fit, [layer], seed=seed, batch=batch, threads=threads, any_network=True)
     study = Study.of(passes, graph, written, intervention, numbers, budget, seed, layer)
     found, ran, reason = run_batches(
         work,
