@@ -62,6 +62,10 @@ def test_an_alignment_leaves_graph_tables_picture_and_report(aligned):
         "ndg.json",
         "edges.csv",
         "trials.csv",
+        "curves.csv",
+        "interchange.csv",
+        "edges_tried.csv",
+        "minimal.csv",
         "scores.csv",
         "ndg.pdf",
         "ndg.svg",
@@ -88,7 +92,10 @@ def test_results_lie_where_queries_look_for_them(aligned):
             assert figures["aligned_low"] <= figures["aligned"] <= figures["aligned_high"]
             counts = figures["counts"]["graph"]
             assert counts["aligned"] + counts["changed"] + counts["unchanged"] == counts["correct"] == figures["n"]
-            assert set(figures["controls"]) == {"binarise", "random", "prototype_random", "prototype_surest"}
+            own = {"binarise", "random", "prototype_random", "prototype_surest"}
+            assert set(figures["controls"]) == own | {"reinitialised", "random_inputs", "shuffled_labels"}
+            assert figures["selectivity_picked"] == "the better prototype on validation"
+            assert len(figures["selectivity_draws"]) == 5
     with runs.open(uri) as log:
         assert [r.id for r in log.find({"results.trial.q.test.aligned": {"$gte": 0}, "config.data.name": "digits"})]
         assert log.find({"results.trial.q.test.aligned": {"$gt": 1}}) == []

@@ -84,28 +84,30 @@ def study_page(
     title: str, record: Mapping[str, Any], tables: Sequence[Table], words: Sequence[str], config: str = ""
 ) -> str:
     """The page of a study: what it found in words, its tables, the config, as the text of an HTML file."""
-    says = "".join(f"<p class=verdict>{escape(sentence)}</p>" for sentence in words if sentence)
+    sentences = [line for told in words for line in told.splitlines() if line]
+    says = "".join(f"<p class=verdict>{escape(sentence)}</p>" for sentence in sentences)
     parts = {
         "summary": ("In words", says),
         "tables": ("The figures", _tables(tables)),
         "config": ("Config", _folded("the resolved config; saved to a file, it runs again", config)),
     }
-    return _document(title, record, parts)
+    return _document(title, record, parts, "wide")
 
 
-def _document(title: str, record: Mapping[str, Any], parts: Mapping[str, tuple[str, str]]) -> str:
+def _document(title: str, record: Mapping[str, Any], parts: Mapping[str, tuple[str, str]], kind: str = "") -> str:
     """An HTML file with a section for each part that has content."""
     parts = {name: part for name, part in parts.items() if part[1]}
     links = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, (title, _) in parts.items())
     body = "".join(
         f'<section id="{name}"><h2>{escape(title)}</h2>{content}</section>' for name, (title, content) in parts.items()
     )
+    opening = f"<body class={kind}>" if kind else "<body>"
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{escape(title)}</title><style>{style}</style></head><body>"
+        f"<title>{escape(title)}</title><style>{style}</style></head>{opening}"
         f"<header><p class=kicker>{_kicker(record)}</p><h1>{escape(title)}</h1>{_facts(record)}"
         f"<nav>{links}</nav></header><main>{body}</main>{_footer(record)}</body></html>\n"
     )

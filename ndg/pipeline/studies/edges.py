@@ -91,4 +91,5 @@ def table(name: str, found: EdgeTrials) -> Table:
 def unfolded(found: UnfoldingResult) -> Table:
     """How often the graph, unfolded from what was swapped, agrees with the network, by layer."""
     title = f"The graph as a structural causal model, beside the network ({', '.join(found.layers)} swapped)"
-    return rows.table(title, found.rows("layer"), note=UNFOLDED_NOTE)
+    leave = ("layers", "split", "base_all", "base_all_low", "base_all_high")
+    return rows.table(title, found.rows("layer"), leave=leave, titles={"all": "values"}, note=UNFOLDED_NOTE)

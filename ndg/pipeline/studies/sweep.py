@@ -52,9 +52,9 @@ def _group(group: Sequence[Prepared]) -> tuple[RunRecord, Findings]:
         lines = [line for prepared in group for line in _lines(prepared)]
         chosen = [_chosen(lines, prepared.target.id, goal) for prepared in group]
         held_out = first.subject.held_out
-        table = rows.table(
-            f"{first.target.experiment.name}: Q over alpha and beta", lines, ends=ENDS, leave=("run",), note=NOTE
-        )
+        shown = [{**line, "alpha": f"{line['alpha']:g}", "beta": f"{line['beta']:g}"} for line in lines]
+        title = f"{first.target.experiment.name}: Q over alpha and beta"
+        table = rows.table(title, shown, ends=ENDS, leave=("run",), note=NOTE)
         words = [_words(line, lines, goal, held_out) for line in chosen]
         results = {"goal": goal, "chosen": chosen, "rows": lines}
         return Findings(results, [table], {"sweep.csv": lines}, words)

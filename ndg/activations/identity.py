@@ -1,0 +1,47 @@
+"""Which network it is: a digest of its parameters and buffers, by which bits and graphs know where they are from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from ndg.bits.matrix import NETWORK_DIGITS
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Sixteen hexadecimal digits of the parameters and buffers of a network, on any device; "" while some have no
+    shape yet."""
+    state = hashlib.sha256(b"{}")
+    for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor):
+            state.update(f"{name} {_plain(value)}".encode())
+            continue
+        if is_lazy(value):
+            return ""
+        state.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        state.update(_strided(value).cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return state.hexdigest()[:NETWORK_DIGITS]
+
+
+def source_of(network: str, facts: dict[str, Any]) -> str:
+    """A digest of a network, given by its own, and of how it is read."""
+    return hashlib.sha256(json.dumps([network, facts], sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _strided(value: Tensor) -> Tensor:
+    """The values of a parameter or buffer, also of a sparse or a quantised one, as they lie in a plain tensor."""
+    value = value.detach()
+    if value.layout is not torch.strided:
+        return value.to_dense()
+    return value.dequantize() if value.is_quantized else value
+
+
+def _plain(value: Any) -> str:
+    """What a module keeps beside tensors, in words; of an object that is told by its address, the type alone."""
+    words = repr(value)
+    return type(value).__qualname__ if " at 0x" in words else words
