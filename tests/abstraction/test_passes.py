@@ -212,7 +212,7 @@ def test_what_cannot_be_changed_is_refused():
         nn.ReLU(),
     )
     with pytest.raises(ShapeError, match="the graph is of another network: it has 6 units of 'second', the network 5"):
-        Passes.of(other, graph, ["latent"]).known(known.batch)
+        Passes.of(other, graph, ["latent"], any_network=True).known(known.batch)
     every = ndg.mine(ndg.extract(*tokens(), layers=["act"], tokens="every"), alpha=1.5)
     with pytest.raises(LayerError, match="every token is an example"):
         Passes.of(tokens()[0], every, ["act"])

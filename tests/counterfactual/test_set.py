@@ -125,7 +125,7 @@ def test_what_does_not_fit_is_said(model, graph, data):
     with pytest.raises(DataError, match="the loader gave none"):
         counterfactual_set(model, graph, [])
     with pytest.raises(ShapeError, match="the graph is of another network"):
-        counterfactual_set(network(latents=5), graph, train)
+        counterfactual_set(network(latents=5), graph, train, any_network=True)
     shuffles = DataLoader(TensorDataset(*map(torch.cat, zip(*train, strict=True))), shuffle=True)
     with pytest.raises(DataError, match="shuffle=False"):
         counterfactual_set(model, graph, shuffles)

@@ -1,0 +1,124 @@
+"""A graph knows the weights that it was mined from, and is tried on no others unless that is meant."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+import ndg
+from ndg.abstraction import passes as passes_module
+from ndg.abstraction import writing
+from ndg.abstraction.edges import try_edges
+from ndg.abstraction.explain import explain
+from ndg.abstraction.interchange import interchange, unfolding
+from ndg.abstraction.minimal import minimal
+from ndg.abstraction.passes import Passes
+from ndg.abstraction.trial import trial, trials
+from ndg.activations.identity import weights_digest
+from ndg.counterfactual import counterfactual_set, train_on
+from ndg.errors import GraphError
+from ndg.graph.ndg import NDG
+from tests.counterfactual.small import loaders, network
+
+LAYERS = ["encoder", "latent"]
+GIVEN = loaders()
+SERIAL = {"executor": "serial"}
+LATENT = {"layer": "latent"}
+FITTED = {"fit": GIVEN["train"], "values": "mean"}
+
+STUDIES = {
+    "passes": lambda *on, **how: Passes.of(*on, ["latent"], **how),
+    "writing": lambda *on, **how: writing.fit("mean", *on, GIVEN["train"], ["latent"], **how),
+    "trial": lambda *on, **how: trial(*on, GIVEN["test"], **LATENT, **FITTED, **SERIAL, **how),
+    "trials": lambda *on, **how: trials(*on, GIVEN["test"], ["Q"], **LATENT, **FITTED, **SERIAL, **how),
+    "edges": lambda *on, **how: try_edges(*on, GIVEN["test"], **FITTED, **SERIAL, **how),
+    "interchange": lambda *on, **how: interchange(*on, GIVEN["test"], **SERIAL, **how),
+    "unfolding": lambda *on, **how: unfolding(*on, GIVEN["test"], "encoder", **SERIAL, **how),
+    "minimal": lambda *on, **how: minimal(*on, GIVEN["test"], examples=3, **LATENT, **FITTED, **SERIAL, **how),
+    "explain": lambda *on, **how: explain(
+        *on, GIVEN["test"][0][0][:1], reference=GIVEN["test"], **LATENT, **FITTED, **how
+    ),
+    "counterfactual": lambda *on, **how: counterfactual_set(*on, GIVEN["train"], **LATENT, **how),
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    return network()
+
+
+@pytest.fixture(scope="module")
+def graph(model) -> NDG:
+    return ndg.mine(ndg.extract(model, GIVEN["train"], LAYERS), alpha=15)
+
+
+def tuned(model: nn.Module) -> nn.Module:
+    """The network with one weight moved a little."""
+    changed = copy.deepcopy(model)
+    with torch.no_grad():
+        changed.decoder[0].weight[0, 0] += 1e-3
+    return changed
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_study_refuses_a_graph_of_another_network_unless_it_is_meant(study, model, graph):
+    for other in (network(seed=1), tuned(model)):
+        with pytest.raises(GraphError) as refused:
+            STUDIES[study](other, graph)
+        assert str(refused.value) == (
+            "a graph is tried on the network that it was mined from: expected weights of digest "
+            f"{weights_digest(model)}, got {weights_digest(other)}; use the network that the graph was mined from, or "
+            "pass any_network=True to try the graph on another one on purpose"
+        )
+    STUDIES[study](tuned(model), graph, any_network=True)
+    STUDIES[study](tuned(model), replace(graph, provenance={"run": "r"}))
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_study_hashes_its_network_once_and_not_where_any_will_do(study, model, graph, monkeypatch):
+    hashed = []
+
+    def counted(one):
+        hashed.append(one)
+        return weights_digest(one)
+
+    monkeypatch.setattr(passes_module, "weights_digest", counted)
+    monkeypatch.setattr("ndg.counterfactual.drawing.weights_digest", counted)
+    STUDIES[study](model, graph)
+    assert len(hashed) == 1
+    hashed.clear()
+    STUDIES[study](model, graph, any_network=True)
+    assert len(hashed) == (study == "counterfactual")  # its data say which network gave their latents
+
+
+def test_any_network_changes_nothing_for_the_own_one(model, graph):
+    for study in ("trial", "edges", "interchange", "minimal"):
+        own, any_one = STUDIES[study](model, graph), STUDIES[study](model, graph, any_network=True)
+        assert own.to_dict() == any_one.to_dict()
+
+
+def test_a_graph_that_was_saved_filtered_or_shortened_still_knows_its_network(model, graph, tmp_path):
+    loaded = NDG.load(graph.save(tmp_path / "graph.ndg"))
+    for one in (loaded, loaded.filter(layers=["latent"])):
+        STUDIES["passes"](copy.deepcopy(model), one)
+        with pytest.raises(GraphError, match="tried on the network that it was mined from"):
+            STUDIES["passes"](tuned(model), one)
+
+
+def test_a_trained_copy_is_tried_on_purpose(model):
+    graph = ndg.mine(ndg.extract(model, GIVEN["train"]), alpha=15)
+    data = counterfactual_set(model, graph, GIVEN["train"])
+    found = train_on(model, graph, data, GIVEN, epochs=1, learning_rate=0.01)
+    assert weights_digest(found.model) != graph.provenance["weights"] == weights_digest(model)
+
+
+def test_ray_gives_the_same_integers_and_refuses_the_same(ray_session, model, graph):
+    how = {**LATENT, "batch": 32, "timeout": 120.0}
+    shared, alone = (trial(model, graph, GIVEN["test"], executor=by, **how) for by in ("ray", "serial"))
+    assert replace(shared, executor="", reason="") == replace(alone, executor="", reason="")
+    with pytest.raises(GraphError, match="pass any_network=True"):
+        trial(tuned(model), graph, GIVEN["test"], executor="ray", **how)
