@@ -156,12 +156,20 @@ def runs_of(place: Path):
         return log.find({"kind": "align"})
 
 
-def test_channels_alone_have_a_graph_and_no_trial(place, capsys):
-    assert align(place, "--model", "mine.py:convolution", "--layers", "conv") == 2
-    assert "a trial intervenes on a layer of (example, unit); 'conv' gives (5, 2, 2)" in capsys.readouterr().err
-    words = ["--model", "mine.py:convolution", "--layers", "conv", "trial.interventions=[]"]
-    assert align(place, *words) == 0
-    assert last(place)["results"]["graph"]["layers"] == [{"layer": "conv", "units": 5}]
+def test_channels_have_a_graph_and_a_trial(place):
+    assert align(place, "--model", "mine.py:convolution", "--layers", "conv") == 0
+    record = last(place)
+    assert record["results"]["graph"]["layers"] == [{"layer": "conv", "units": 5}]
+    assert record.figure("results.trial.q.test.values") == "mean"
+    assert record.figure("results.trial.q.test.units") == 5
+
+
+def test_studies_of_two_layers_take_a_network_of_ones_own(place, capsys):
+    for study in ("layers", "edges", "models"):
+        assert align(place, study, "--model", "mine.py:named", "--layers", "body.0", "body.1") == 0, study
+        assert "report.html" in capsys.readouterr().out
+    assert align(place, "--model", "mine.py:named", "--layers", "body.0", "body.1") == 2
+    assert "set trial.layer to one of them" in capsys.readouterr().err
 
 
 def test_a_network_without_labels_in_its_loaders_has_a_graph_and_no_accuracy(place, capsys):

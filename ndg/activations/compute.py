@@ -168,6 +168,7 @@ def true_labels(labels: Tensor, count: int, classes: int) -> Tensor:
         raise DataError(
             f"true labels are one class from 0 to {classes - 1} per example; got {came}{ends}; "
             "check the data's classes against the network's"
+            + ("; a network of one logit is wrapped so that it gives two, 0 and the logit" if classes == 1 else "")
         )
     return true
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from ndg.commands.words import OVERRIDE, near, output, print_configs, seeds_of, sort
-from ndg.errors import UserError
+from ndg.errors import RunNotFoundError, UserError
 from ndg.locations import Locations
 from ndg.progress import log
 
@@ -20,6 +21,10 @@ def align(asked: Namespace, where: Locations) -> int:
     seeds = seeds_of(asked)
     names, overrides = sort(asked.what)
     study = names.pop(0) if names and names[0] in (studies.TRIAL, *studies.STUDIES) else studies.TRIAL
+    if late := [name for name in names if name in studies.STUDIES]:
+        raise UserError(f"a study stands before the configs, as in `align.py {late[0]} digits_mlp`; got it after them")
+    if asked.dry_run and study != studies.TRIAL:
+        raise UserError(f"--dry-run tells what a trial costs, not what {study} does; leave it out, or the study")
     found = _targets(asked, names, overrides, seeds, where)
     if asked.print_config:
         return print_configs([target.experiment for target in found])
@@ -46,7 +51,7 @@ def align(asked: Namespace, where: Locations) -> int:
 
 def _targets(asked: Namespace, names: list[str], overrides: list[str], seeds: Sequence[int], where: Locations) -> Any:
     """The networks that were asked for; with seeds the best training of each seed."""
-    from ndg.pipeline import targets
+    from ndg.pipeline import studies, targets
 
     layers = [word for word in asked.layers or [] if not OVERRIDE.match(word)]
     overrides += [word for word in asked.layers or [] if OVERRIDE.match(word)]  # they may follow the layers
@@ -57,7 +62,11 @@ def _targets(asked: Namespace, names: list[str], overrides: list[str], seeds: Se
     if layers:
         overrides.append(f"extract.layers={json.dumps(layers)}")
     each = [[*overrides, f"seed={seed}"] for seed in seeds] or [overrides]
-    return [target for words in each for target in targets.find(names, words, where, asked.smoke)]
+    try:
+        return [target for words in each for target in targets.find(names, words, where, asked.smoke)]
+    except RunNotFoundError as error:
+        near = get_close_matches(names[0], studies.STUDIES, 1, 0.7) if names else []
+        raise RunNotFoundError(f"{error}; the nearest study is {near[0]}") if near else error from None
 
 
 def _trial(asked: Namespace, made: Sequence[Any]) -> int:

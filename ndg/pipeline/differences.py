@@ -7,9 +7,9 @@ from typing import Any
 
 from ndg import extraction
 from ndg.bits.matrix import BitMatrix
-from ndg.comparison.bootstrap import bootstrap
 from ndg.comparison.difference import diff
-from ndg.comparison.trainings import over_trainings
+from ndg.comparison.over_examples import bootstrap
+from ndg.comparison.retraining import over_trainings
 from ndg.comparison.units import Matching, match_units
 from ndg.errors import ConfigError
 from ndg.graph.ndg import NDG

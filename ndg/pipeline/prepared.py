@@ -31,7 +31,7 @@ from ndg.locations import Locations
 from ndg.mining.criteria import criterion
 from ndg.mining.pairs import check_pairs
 from ndg.nodes import LABEL
-from ndg.pipeline.subjects import Subject, check_trial
+from ndg.pipeline.subjects import Subject
 from ndg.pipeline.targets import Target
 from ndg.pipeline.trainings import load, same_data
 from ndg.runs.record import RunRecord
@@ -127,7 +127,9 @@ class Prepared:
     def subject(self) -> Subject:
         """The network, whose layers are as asked, and its data."""
         subject = _subject(self.target, self.where)
-        _reading(subject, self.target.experiment)
+        reading = _reading(subject, self.target.experiment)
+        if self.target.experiment.trial.interventions:
+            _trial_layer(reading["layers"], self.target.experiment)
         return replace(subject, network=subject.network.to(self.device))
 
     @property
@@ -135,13 +137,17 @@ class Prepared:
         """How the layers of the experiment are extracted, as arguments of `ndg.extract`."""
         return _reading(self.subject, self.target.experiment)
 
+    @property
+    def trial_layer(self) -> str:
+        """The layer that is intervened on. ConfigError where there are several and none is named."""
+        return _trial_layer(self.reading["layers"], self.target.experiment)
+
     def _front(self, split: str) -> Front | None:
         """Keeps what is before the trial's layer for the trial, where there is one."""
-        experiment, layers = self.target.experiment, tuple(self.reading["layers"])
-        if not experiment.trial.interventions:
+        if not self.target.experiment.trial.interventions:
             return None
-        cache = self.caches.setdefault(split, Cache())
-        return Front(self.subject.network, layers, (experiment.trial.layer or layers[0],), cache)
+        cache, layers = self.caches.setdefault(split, Cache()), tuple(self.reading["layers"])
+        return Front(self.subject.network, layers, (self.trial_layer,), cache)
 
     @property
     def passes(self) -> dict[str, Any]:
@@ -263,17 +269,19 @@ def _subject(target: Target, where: Locations) -> Subject:
     return Subject.of_splits(model, splits, target.experiment.extract.compute_batch)
 
 
+def _trial_layer(layers: Sequence[str], experiment: Experiment) -> str:
+    if len(layers) > 1 and experiment.trial.layer not in layers:
+        raise ConfigError(
+            f"a trial intervenes on one layer; extract.layers are {', '.join(layers)} and trial.layer is "
+            f"{experiment.trial.layer}; set trial.layer to one of them, or trial.interventions=[] for no trial"
+        )
+    return experiment.trial.layer or layers[0]
+
+
 def _reading(subject: Subject, experiment: Experiment) -> dict[str, Any]:
-    """How the layers of an experiment are read; ConfigError when a trial is asked for and has no layer of its own."""
+    """How the layers of an experiment are read."""
     settings, model = experiment.extract, subject.network
     layers = find_layers(model, settings.layers or [extraction.latent_layer(model)])
-    if experiment.trial.interventions:
-        if len(layers) > 1 and experiment.trial.layer not in layers:
-            raise ConfigError(
-                f"a trial intervenes on one layer; extract.layers are {', '.join(layers)} and trial.layer is "
-                f"{experiment.trial.layer}; set trial.layer to one of them, or trial.interventions=[] for no trial"
-            )
-        check_trial(model, subject.loaders["train"], experiment.trial.layer or layers[0], settings.compute_batch)
     check_pairs(experiment.mining.pairs, [LABEL, *layers] if subject.logits else layers)
     return {
         "layers": layers,

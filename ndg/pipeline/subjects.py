@@ -14,7 +14,7 @@ from ndg.activations.choice import shuffled
 from ndg.activations.compute import Batch, columns, compute_batches, fixed, logits_of, output_of
 from ndg.activations.identity import weights_digest
 from ndg.data.examples import SPLITS, Splits
-from ndg.errors import ConfigError, DataError, LayerError, ShapeError, UserError, nearest
+from ndg.errors import DataError, LayerError, ShapeError, UserError, nearest
 
 SHOWN = 40
 """Layers that an error lists."""
@@ -150,16 +150,6 @@ def no_layers(network: nn.Module, loader: Iterable[Any], batch: int) -> LayerErr
 def integral(loader: Iterable[Any]) -> bool:
     """Whether some of the inputs are whole numbers, as tokens are."""
     return any(not column.is_floating_point() for column in _columns(_first(loader, 1)).values())
-
-
-def check_trial(network: nn.Module, loader: Iterable[Any], layer: str, batch: int) -> None:
-    """Raise ConfigError when a layer that a trial intervenes on gives more than one value per unit."""
-    shape = candidates(network, loader, batch).get(layer)
-    if shape is not None and len(shape) > 1:
-        raise ConfigError(
-            f"a trial intervenes on a layer of (example, unit); {layer!r} gives {shape} for each example; set "
-            "trial.layer to a layer of units that is extracted, or trial.interventions=[] for no trial"
-        )
 
 
 def _read(split: str, loader: Any) -> Reading:

@@ -44,7 +44,7 @@ class Trying:
         self._prepared, self._graph, self._one = prepared, graph, one
         self._experiment, self._subject = prepared.target.experiment, prepared.subject
         self._settings = self._experiment.trial
-        self._layer = self._settings.layer or graph.nodes.layers[0].name
+        self._layer = prepared.trial_layer
         address = prepared.address
         self._by: str | Executor = executors.ray(address) if prepared.executor == "ray" else prepared.executor
 

@@ -67,6 +67,10 @@ class Log:
                 raise RunNotFoundError(f"there is no {what} in {self.uri} yet{self._hint(lambda _: True)}")
             return found[0]
         if exact := self.find({"_id": run}, limit=1):
+            if kind and exact[0]["kind"] != kind:
+                raise RunNotFoundError(
+                    f"{run} is a {exact[0]['kind']} run; name one of kind {kind} (`ndg runs` lists them)"
+                )
             return exact[0]
         fits = [{"$gte": run, "$lt": f"{run}\uffff"}, {"$regex": f"{re.escape(run)}$"}] if run else []
         near = next((ids for ask in fits if (ids := self._ids({**of_kind, "_id": ask}))), [])
@@ -77,6 +81,9 @@ class Log:
             raise RunNotFoundError(
                 f"{run!r} must name one run; it fits {', '.join(near[:5])}{more}; type more of the id"
             )
+        others = [ids for ask in fits if (ids := self._ids({"_id": ask}))] if kind else []
+        if others:
+            raise RunNotFoundError(f"{others[0][0]} is no {kind} run; name one of kind {kind} (`ndg runs` lists them)")
         hint = self._hint(lambda record: record.id.startswith(run) or record.id.endswith(run))
         raise RunNotFoundError(f"no run in {self.uri} is named {run!r}; {nearest(run, self._ids(of_kind))}{hint}")
 

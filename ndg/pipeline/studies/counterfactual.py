@@ -40,7 +40,7 @@ def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
 
     def work(one: Run) -> Findings:
         graph = prepared.graphs[prepared.alphas[0]]
-        settings, layer = experiment.counterfactual, experiment.trial.layer
+        settings, layer = experiment.counterfactual, prepared.trial_layer
         how = {"batch": prepared.passes["batch"], "threads": prepared.passes["threads"]}
         data = counterfactual_set(
             subject.network,

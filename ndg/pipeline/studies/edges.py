@@ -10,7 +10,7 @@ from ndg.abstraction.interchange.unfolding import UnfoldingResult, unfolding
 from ndg.errors import ConfigError
 from ndg.pipeline.pictures import GRAPH
 from ndg.pipeline.prepared import Prepared
-from ndg.pipeline.studies.findings import Findings, logged, with_layers
+from ndg.pipeline.studies.findings import Findings, logged, untried, with_layers
 from ndg.pipeline.studies.layers import two_layers
 from ndg.report import rows
 from ndg.report.tables import Table
@@ -29,7 +29,7 @@ UNFOLDED_NOTE = (
 
 def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
     """The edges of each network's graph over its latent and its second layer, or over the layers that are asked for."""
-    return [_one(with_layers(one, _layers(one))) for one in prepared]
+    return [_one(with_layers(one, _layers(one))) for one in map(untried, prepared)]
 
 
 def _layers(prepared: Prepared) -> list[str]:

@@ -35,13 +35,20 @@ class Findings:
         return "\n\n".join([*(table.text(width=width) for table in self.tables), *said])
 
 
+def untried(prepared: Prepared) -> Prepared:
+    """The same network where no trial is asked for, so that any number of layers will do."""
+    experiment = prepared.target.experiment
+    trial = replace(experiment.trial, interventions=[])
+    target = replace(prepared.target, experiment=replace(experiment, trial=trial))
+    return replace(prepared, target=target, seconds={}, caches={})
+
+
 def with_layers(prepared: Prepared, layers: Sequence[str]) -> Prepared:
     """The same network with a graph over these layers, or over those of the experiment where it names two; no trial."""
     experiment = prepared.target.experiment
     asked = experiment.extract.layers if len(experiment.extract.layers) > 1 else list(layers)
-    extract, trial = replace(experiment.extract, layers=asked), replace(experiment.trial, interventions=[])
-    target = replace(prepared.target, experiment=replace(experiment, extract=extract, trial=trial))
-    return replace(prepared, target=target, seconds={}, caches={})
+    target = replace(prepared.target, experiment=replace(experiment, extract=replace(experiment.extract, layers=asked)))
+    return untried(replace(prepared, target=target))
 
 
 def logged(

@@ -8,13 +8,13 @@ from ndg.comparison.layers import of_graph
 from ndg.comparison.resampling import independent
 from ndg.errors import ConfigError
 from ndg.pipeline.prepared import Prepared
-from ndg.pipeline.studies.findings import Findings, edges_table, logged, with_layers
+from ndg.pipeline.studies.findings import Findings, edges_table, logged, untried, with_layers
 from ndg.runs.record import RunRecord
 
 
 def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
     """What there is within and between the layers of each network. ConfigError where there are not two."""
-    return [_one(with_layers(one, two_layers(one))) for one in prepared]
+    return [_one(with_layers(one, two_layers(one))) for one in map(untried, prepared)]
 
 
 def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:

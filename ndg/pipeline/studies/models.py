@@ -13,7 +13,7 @@ from ndg.errors import ConfigError
 from ndg.graph.ndg import NDG
 from ndg.pipeline.prepared import Prepared
 from ndg.pipeline.studies.controls import mining_of, vocabulary
-from ndg.pipeline.studies.findings import Findings, edges_table, logged
+from ndg.pipeline.studies.findings import Findings, edges_table, logged, untried
 from ndg.runs.record import RunRecord
 
 CROSS_NOTE = (
@@ -27,7 +27,7 @@ def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
 
     Those that were trained by the same settings are trainings of one network; one of other settings is the other task.
     """
-    first, others = prepared[0], prepared[1:]
+    first, *others = map(untried, prepared)
     alike = [one for one in others if _training(one) == _training(first)]
     tasks = [one for one in others if one not in alike]
     if len(alike) > 1 or len(tasks) > 1:
@@ -44,6 +44,7 @@ def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
             subject.loaders[subject.held_out],
             other=alike[0].subject.network if alike else None,
             task=tasks[0].subject.network if tasks else None,
+            layers=first.reading["layers"],
             seed=experiment.seed,
             vocabulary=vocabulary(first),
             mining={key: value for key, value in mining_of(first).items() if key not in ("criterion", "alpha")},

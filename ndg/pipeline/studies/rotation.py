@@ -8,7 +8,7 @@ from ndg.pipeline.prepared import Prepared
 from ndg.pipeline.studies.controls import mining_of
 from ndg.pipeline.studies.findings import Findings, logged
 from ndg.report import rows
-from ndg.rotation.compare import compare
+from ndg.rotation.bases import compare
 from ndg.rotation.principal import pca
 from ndg.rotation.value import localist, random_rotation
 from ndg.runs.record import RunRecord
@@ -30,7 +30,7 @@ def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
     experiment, subject = prepared.target.experiment, prepared.subject
 
     def work(one: object) -> Findings:
-        layer = experiment.trial.layer or prepared.reading["layers"][0]
+        layer = prepared.trial_layer
         network, train = subject.network, subject.loaders["train"]
         components = pca(network, train, layer)
         units = len(components.mean)

@@ -79,7 +79,7 @@ def _lines(prepared: Prepared) -> list[dict[str, Any]]:
                     graph,
                     subject.loaders[split],
                     [Q],
-                    layer=experiment.trial.layer,
+                    layer=prepared.trial_layer,
                     seed=experiment.trial.seed,
                     split=split,
                     values=experiment.trial.values,
