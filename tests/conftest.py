@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+import tests.checking
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -18,7 +20,7 @@ def _modules() -> list[str]:
     return [".".join(path.parts) for path in plain]
 
 
-hook = install_import_hook(_modules(), "beartype.beartype")
+hook = install_import_hook(_modules(), f"{tests.checking.__name__}.checked")
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 

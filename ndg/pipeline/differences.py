@@ -56,7 +56,7 @@ def compare(records: Sequence[RunRecord], where: Locations, *, match: bool = Tru
         files[f"edges_{place}.csv"] = found.edges_frame().to_dict("records")
         if matching is not None and match:
             results[f"matching_{place}"] = matching.to_dict()
-            files[f"units_{place}.csv"] = matching.rows()
+            files[f"units_{place}.csv"] = matching.units_frame().to_dict("records")
     if len(graphs) > 2:
         over = over_trainings(graphs, matches if match and None not in matches else None, seed=seed)  # type: ignore[arg-type]
         tables.append(rows.table("Edges by how many of the trainings have them", over.rows()))

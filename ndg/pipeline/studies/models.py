@@ -4,21 +4,20 @@ data."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from ndg.comparison.crossing import cross_accuracy
 from ndg.comparison.models import inter_models
 from ndg.comparison.sources import read
-from ndg.comparison.tables import crossed
-from ndg.comparison.units import in_units_of, match_units
 from ndg.errors import ConfigError
-from ndg.graph.ndg import NDG
 from ndg.pipeline.prepared import Prepared
 from ndg.pipeline.studies.controls import mining_of, vocabulary
 from ndg.pipeline.studies.findings import Findings, edges_table, logged, untried
 from ndg.runs.record import RunRecord
 
 CROSS_NOTE = (
-    "The edges of the graph of one network on the booleans of another, on held-out inputs; units of the other are "
-    "matched with its own, one to one, where they agree most on training inputs."
+    "The edges of the graph of one network on the booleans of another, on held-out inputs, by unit numbers and with "
+    "units matched one to one where they agree most on training inputs."
 )
 
 
@@ -68,17 +67,10 @@ def _training(prepared: Prepared) -> str:
     return prepared.target.experiment.training_digest
 
 
-def _crossed(first: Prepared, second: Prepared) -> list[dict[str, object]]:
-    """Each graph on the held-out booleans of both networks, whose units are matched on training inputs."""
-    loaders, held_out = first.subject.loaders, first.subject.held_out
+def _crossed(first: Prepared, second: Prepared) -> list[dict[str, Any]]:
+    """Each graph on the held-out booleans of both networks, with and without their units matched on training inputs."""
+    loaders, held_out, seed = first.subject.loaders, first.subject.held_out, first.target.experiment.seed
     reading = {key: value for key, value in first.reading.items() if key not in ("layers", "labels")}
-    layers = first.reading["layers"]
-    a, b = (
-        read(
-            one.subject.network, loaders["train"], loaders[held_out], layers, seed=one.target.experiment.seed, **reading
-        )
-        for one in (first, second)
-    )
-    matching = match_units(a.mined, b.mined, seed=first.target.experiment.seed)
-    graphs: dict[str, NDG] = {"first": first.mine(a.mined), "second": first.mine(in_units_of(b.mined, matching))}
-    return crossed(graphs, {"first": a.held_out, "second": in_units_of(b.held_out, matching)}).rows()
+    two = (loaders["train"], loaders[held_out], first.reading["layers"])
+    a, b = (read(one.subject.network, *two, seed=seed, **reading) for one in (first, second))
+    return cross_accuracy(a, b, names=("first", "second"), seed=seed, **mining_of(first)).rows()

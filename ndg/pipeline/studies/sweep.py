@@ -136,6 +136,8 @@ def _words(chosen: dict[str, Any], lines: Sequence[dict[str, Any]], goal: float,
         for line in lines
         if all(line[key] == chosen[key] for key in ("run", "alpha", "beta")) and line["split"] == held_out
     ]
+    if not there["n"] or there["selectivity_low"] is None:
+        return f"{chosen['run']}: alpha {chosen['alpha']:g}; the network predicts no example of {held_out} correctly."
     return (
         f"{chosen['run']}: alpha {chosen['alpha']:g} is the largest at which Q aligns {goal:.0%} of the validation "
         f"examples; on {held_out} it aligns {there['aligned']:.3f} [{there['aligned_low']:.3f}, "
