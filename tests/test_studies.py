@@ -77,7 +77,8 @@ def test_models_of_two_trainings(home, capsys):
         row["condition"]: row["edges"] for row in record["results"]["models"]["rows"] if row["where"] == "between"
     }
     assert between["two trainings, same inputs"] > 0
-    assert between["one network, different inputs"] == between["one network, real and random inputs"] == 0
+    same = between["two trainings, same inputs"]
+    assert between["one network, different inputs"] + between["one network, real and random inputs"] < 0.05 * same
     assert len(record["results"]["parents"]["runs"]) == 1
     assert {row["own"] for row in record["results"]["models"]["cross"]} == {True, False}
     assert "left out, it needs a network of another task" in " ".join(told.split())
@@ -89,7 +90,7 @@ def test_edges_leave_a_graph_with_verdicts_and_the_causal_one(home, capsys):
     causal = NDG.load(f"{record['folder']}/causal.json")
     assert causal == graph.causal(at_least=0.9)
     assert len(causal) < len(graph)
-    assert len(rows_of(record, "edges.csv")) == 2 * len(graph)
+    assert len(rows_of(record, "edges.csv")) == 3 * len(graph)  # alone, with the closure, with the rest of it
     assert "edges survive; the others are not shown to be more than correlations" in " ".join(told.split())
 
 
@@ -131,6 +132,7 @@ def test_diff_of_two_trainings_matches_their_units(home, capsys, tmp_path):
     found = json.loads(capsys.readouterr().out)
     overlap = found["diff_1"]["rows"][0]
     assert overlap["jaccard"] > overlap["shuffled_high"]
+    assert 0 <= overlap["control_low"] <= overlap["control"] <= overlap["control_high"] <= 1
     assert found["bootstrap"]["rows"][0]["edges"] > 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"edges_1.csv", "units_1.csv", "bootstrap.csv"}
     assert main(["diff", ids[0], ids[0], "--by-number", *options]) == 0

@@ -78,8 +78,8 @@ class Curve:
                     "neurons_set_mean": chosen / self.n if self.n else None,
                     "neurons_changed_mean": changed / self.n if self.n else None,
                     "aligned_rate": aligned / self.n if self.n else None,
-                    "aligned_low": float(low),
-                    "aligned_high": float(high),
+                    "aligned_low": float(low) if self.n else None,
+                    "aligned_high": float(high) if self.n else None,
                 }
             )
         return rows

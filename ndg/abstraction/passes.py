@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ndg.abstraction.cache import Cache
 from ndg.abstraction.front import Seen, key_of
+from ndg.abstraction.reach import check_reach, taking
 from ndg.abstraction.replay import Recorded, Replay
 from ndg.abstraction.sites import Site, check_reading, thresholds_of
 from ndg.activations.capture import Capture, Reader, with_thresholds
@@ -30,7 +31,7 @@ from ndg.activations.compute import Batch, check_finite, fixed, forward, true_la
 from ndg.activations.identity import weights_digest
 from ndg.activations.reading import asked
 from ndg.activations.trace import Overwrite, Trace, find_modules
-from ndg.errors import DataError, GraphError, LayerError, ShapeError
+from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.nodes import LABEL, UNIT, NodeSpace
 
@@ -117,8 +118,11 @@ class Passes:
         """The passes that change these layers of a graph.
 
         Raises GraphError or LayerError for unknown layers, GraphError without thresholds or, unless `any_network`, for
-        a graph that is known to be of other weights, LayerError for a layer in which every token is an example.
+        a graph that is known to be of other weights, LayerError for a layer in which every token is an example,
+        ConfigError without a thread.
         """
+        if threads < 1:
+            raise ConfigError(f"a forward pass runs on at least 1 thread; got threads={threads}")
         changed = tuple(dict.fromkeys(changed))
         if not changed:
             raise LayerError("an intervention changes at least one layer; got none; name a layer of the graph")
@@ -144,8 +148,12 @@ class Passes:
             return Known(batch=batch, **kept)
         front = None if self.cache is None else key_of(self.changed, tuple(self.thresholds), batch)
         if self.cache is not None and front in self.cache:
-            return self._from(batch, self.cache[front])
-        found = self._observe(batch)
+            found = self._from(batch, self.cache[front])
+            self._check_reach(found)
+            return found
+        with taking(self.model, batch.inputs):
+            found = self._observe(batch)
+        self._check_reach(found)
         if self.cache is not None:
             kept = {one.name: getattr(found, one.name) for one in fields(found) if one.name != "batch"}
             self.cache[key] = kept
@@ -299,6 +307,17 @@ class Passes:
                     f"an intervention changes a layer before the logits; {path!r} runs after {given[gave or 0][0]!r} "
                     "has given them; choose a layer on the way from inputs to logits"
                 )
+
+    def _check_reach(self, known: Known) -> None:
+        """Raise LayerError, once, for a changed layer that is the logits or does not reach them."""
+        if "reach" in self._tried:
+            return
+        for layer in self.changed:
+            check_reach(layer, known.logits, known.outputs[layer], partial(self._logits, known, layer))
+        self._tried["reach"] = True
+
+    def _logits(self, known: Known, layer: str, change: Change) -> Tensor:
+        return self.run(known, {layer: change})[0]
 
     def _padded(self, rows: Indices, size: int) -> Int64[Tensor, " row"]:
         if not 0 < len(rows) <= size:

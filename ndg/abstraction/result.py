@@ -10,7 +10,7 @@ from ndg.abstraction.bootstrap import paired
 from ndg.abstraction.controls import BINARISE, CHANCE, GRAPH, PROTOTYPES
 from ndg.abstraction.curve import Curve
 from ndg.abstraction.tally import Tally
-from ndg.abstraction.verdict import better, verdict
+from ndg.abstraction.verdict import verdict
 from ndg.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -133,14 +133,11 @@ class TrialResult:
         return Selectivity(*found, control, how, tuple(draws))
 
     def words(self) -> str:
-        """A sentence when the graph's choice is not better than the class prototype of the same size, else nothing.
+        """A sentence: whether the graph's choice is better than the class prototype of the same size.
 
-        Not better: the 95 % interval of the paired difference to the prototype is not above zero.
+        Better: the 95 % interval of the paired difference to the prototype is above zero.
         """
-        figures = self._headline() | {"layer": self.layer}
-        if better(figures):
-            return ""
-        told = verdict(figures)
+        told = verdict(self._headline() | {"layer": self.layer})
         where = self.intervention + (f" on {self.split}" if self.split else "")
         return f"{where}: {told[0].lower()}{told[1:]}"
 
@@ -229,7 +226,7 @@ class TrialResult:
 
 
 def _row(tally: Tally) -> Row:
-    low, high = tally.interval("aligned")
+    low, high = tally.interval("aligned") if tally.correct else (None, None)
     return {
         "aligned": tally.rate("aligned"),
         "aligned_low": low,

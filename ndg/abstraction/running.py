@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from ndg import executors
-from ndg.activations.choice import examples_of
+from ndg.activations.choice import examples_of, shuffled
 from ndg.activations.compute import COMPUTE_BATCH, Batch, compute_batches, device_of
-from ndg.errors import DataError
+from ndg.errors import ConfigError, DataError
 from ndg.executors import AUTO, TIMEOUT, Cost, Executor, Journal
 
 S = TypeVar("S")
@@ -44,8 +44,16 @@ def run_batches(
     """The sum of `work(study, batch)` over the compute batches, the name of the executor, and why it is that one.
 
     `auto` times the first batch, which counts once. With a `journal` batches that it holds do not run again. Raises
-    DataError without examples, ConfigError for an unknown executor, WorkerError when Ray gives no answer.
+    DataError without examples or for a loader that shuffles, ConfigError for an unknown executor or a compute batch of
+    none, WorkerError when Ray gives no answer.
     """
+    if batch < 1:
+        raise ConfigError(f"a compute batch has at least 1 example; got {batch}")
+    if shuffled(loader):
+        raise DataError(
+            "what is drawn belongs to the number of an example in the loader; this DataLoader shuffles them anew each "
+            "time; make it with shuffle=False"
+        )
     batches, count = compute_batches(loader, batch), count_batches(loader, batch)
     chosen, reason, start = _choose(work, study, batches, count, executor, ray_address, timeout)
     if start is not None:
@@ -63,12 +71,26 @@ def placed(
 ) -> nn.Module:
     """The network on a device: itself where it is there already, else a copy.
 
-    Without a `device` it stays where it is, but for Ray, whose workers run on the CPU.
+    Without a `device` it stays where it is, but for Ray, whose workers run on the CPU. Raises ConfigError for a device
+    that there is not.
     """
     device = device or ("cpu" if _is_ray(executor, ray_address) else None)
+    if device is not None:
+        _check_device(device)
     if device is None or device_of(model).type == device or device_of(model) == torch.device(device):
         return model
     return copy.deepcopy(model).to(device)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        there = ["cpu", *(f"cuda:{one}" for one in range(torch.cuda.device_count()))]
+        raise ConfigError(
+            f"a network runs on a device that this machine has, {', '.join(there)}; got {device!r} "
+            f"({str(error).splitlines()[0]}); leave device out for where the network is"
+        ) from error
 
 
 def count_batches(loader: Iterable[Any], size: int) -> int | None:

@@ -38,9 +38,13 @@ class Site:
     def units(self) -> int:
         return len(self.thresholds)
 
+    def read(self, output: Output, mask: Mask | None = None) -> Shaped[Tensor, "example unit"]:
+        """The value of each unit, which is compared with its threshold."""
+        return READINGS[self.kind][self.reading].rows(output, mask)
+
     def bits(self, output: Output, mask: Mask | None = None) -> Bool[np.ndarray, "example unit"]:
         """Which units are on."""
-        values = READINGS[self.kind][self.reading].rows(output, mask)
+        values = self.read(output, mask)
         return binarize(values, as_tensor(self.thresholds, values.device)).cpu().numpy()
 
     def places(self, chosen: Chosen, output: Output, mask: Mask | None = None) -> Bool[Tensor, "example ..."]:
@@ -61,6 +65,13 @@ class Site:
     def write(self, output: Output, chosen: Chosen, values: Output, mask: Mask | None = None) -> Output:
         """The output with the values of the chosen units in place; without any chosen unit not a bit changes."""
         return torch.where(self.places(chosen, output, mask), values.to(output.device, output.dtype), output)
+
+
+def shaped(site: Site, values: Shaped[Tensor, "row unit"], output: Output) -> Shaped[Tensor, "row ..."]:
+    """Values `[row, unit]` with the axes of an output."""
+    if site.kind == "tokens":
+        return values[:, None, :]
+    return values.reshape(*values.shape, *[1] * (output.ndim - 2))
 
 
 def thresholds_of(graph: NDG, layer: str) -> Float64[np.ndarray, " unit"]:

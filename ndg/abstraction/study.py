@@ -240,6 +240,7 @@ def _classes(study: Study, known: Known, booleans: Bits, numbers: Indices) -> In
 def _written(study: Study, known: Known, booleans: Bits, numbers: Indices, output: Tensor) -> Tensor:
     """The output of the layer in which every unit has what is written for its boolean."""
     site = known.sites[study.layer]
-    values = study.writing.values(site, booleans, numbers, output)
+    mask = known.masks[study.layer]
+    values = study.writing.values(site, booleans, numbers, output, mask)
     everywhere = torch.ones(len(output), site.units, dtype=torch.bool)
-    return site.write(output, everywhere, values, known.masks[study.layer])
+    return site.write(output, everywhere, values, mask)

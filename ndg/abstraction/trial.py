@@ -44,7 +44,7 @@ def trials(
     model: nn.Module,
     graph: NDG,
     loader: Iterable[Any],
-    interventions: Sequence[str] = ("Q", "G.1", "G.2"),
+    interventions: str | Sequence[str] = ("Q", "G.1", "G.2"),
     *,
     executor: str | Executor = AUTO,
     seed: int = 0,
@@ -83,14 +83,17 @@ def trials(
     the layer; a `journal` keeps finished batches (its `decode` is set here). With `any_network` the graph may be of
     another network than this one, of the same shape.
 
-    Raises ConfigError for an unknown intervention, executor or way to write; GraphError or LayerError for an unknown
-    layer; GraphError or ShapeError when the graph is of another network; DataError without examples or true labels;
-    WorkerError when Ray gives no answer.
+    Raises ConfigError for an unknown intervention, executor, device or way to write, and for 0 and 1 where these do not
+    read as off and on; GraphError or LayerError for an unknown layer, or one that does not reach the logits; GraphError
+    or ShapeError when the graph is of another network; DataError without examples or true labels, and for a loader that
+    shuffles or gives what the network does not take; WorkerError when Ray gives no answer.
     """
     layer = _layer(graph, layer)
     labels, where = graph.nodes.labels, graph.nodes.slice(layer)
-    named = {name: definition(name) for name in interventions}
+    named = {name: definition(name) for name in ([interventions] if isinstance(interventions, str) else interventions)}
     _check(graph, layer, named, draws, graphs or {}, orders or {}, curve)
+    if not 0 < beta <= 1:
+        raise ConfigError(f"beta is a recall inside (0, 1], and 1 walks no implication backwards; got {beta}")
     model = placed(model, device, executor, ray_address)
     passes = Passes.of(model, graph, [layer], threads, cache, any_network=any_network)
     written, why = _writing(values, model, graph, layer, fit, seed, batch, threads)

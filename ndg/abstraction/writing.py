@@ -5,7 +5,9 @@
 - `resample`: the unit's activation in a fitting example that is drawn, for each example and unit, among those in which
   it has that boolean (resampling ablation, Chan et al. 2022, one unit at a time).
 
-Means and examples keep the positions of a channel, and the tokens of a token layer. Where no fitting example has the
+Means and examples keep the positions of a channel, and the tokens of a token layer that is read as their mean. What is
+written reads back as its boolean: a unit's mean map, of which the maximum lies below that of the examples, and tokens
+under another example's mask are shifted by a constant, the least that is needed. Where no fitting example has the
 boolean, the activation stays as it is. A new way is one line in `WRITINGS`.
 """
 
@@ -22,10 +24,12 @@ from torch import Tensor, nn
 
 from ndg import seeds
 from ndg.abstraction.passes import Known, Passes
-from ndg.abstraction.sites import Output, Site
-from ndg.activations.choice import count, draw, only
+from ndg.abstraction.settling import settled
+from ndg.abstraction.sites import Output, Site, shaped
+from ndg.activations.choice import count, draw, only, shuffled
 from ndg.activations.compute import COMPUTE_BATCH, compute_batches
-from ndg.errors import ConfigError, nearest
+from ndg.activations.reading import Mask
+from ndg.errors import ConfigError, DataError, nearest
 from ndg.graph.ndg import NDG
 from ndg.progress import bar
 
@@ -49,10 +53,11 @@ class Writing(Protocol):
     @property
     def examples(self) -> int: ...
 
-    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output) -> Output:
+    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None) -> Output:
         """What the output of a layer is when its units have these booleans, in examples of these numbers.
 
-        There may be fewer booleans than rows of the output; the last ones are repeated.
+        There may be fewer booleans than rows of the output; the last ones are repeated. `mask`, a row for each of the
+        output, says which tokens are no padding.
         """
 
 
@@ -63,8 +68,8 @@ class Boolean:
     name = "boolean"
     examples = 0
 
-    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output) -> Output:
-        return _shaped(site, rows_of(booleans, output), output).to(output.dtype).expand(output.shape)
+    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None) -> Output:
+        return shaped(site, rows_of(booleans, output), output).to(output.dtype).expand(output.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +82,12 @@ class Mean:
     examples: int
     name = "mean"
 
-    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output) -> Output:
-        on = _shaped(site, rows_of(booleans, output), output)
+    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None) -> Output:
+        on = shaped(site, rows_of(booleans, output), output)
         off_mean, on_mean = (_fitted(self.means[site.layer][k], output) for k in (0, 1))
         values = torch.where(on, on_mean, off_mean)
+        if site.reading == "mean":
+            values = settled(site, values.expand(output.shape), rows_of(booleans, output), mask)
         return _where_seen(site, self.seen[site.layer], booleans, values, output)
 
 
@@ -95,7 +102,7 @@ class Resample:
     examples: int
     name = "resample"
 
-    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output) -> Output:
+    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None) -> Output:
         seen, units = self.seen[site.layer], np.arange(site.units)
         words = seeds.words(self.seed, "resample", site.layer, examples=numbers, draws=site.units)
         which = booleans.astype(np.int64)
@@ -104,8 +111,11 @@ class Resample:
         chosen = self.places[site.layer][np.minimum(at, self.examples - 1), units]
         pool = self.pool[site.layer].to(output.device)
         pool = _tokens(pool, output) if site.kind == "tokens" else pool
-        values = torch.take_along_dim(pool, _shaped(site, rows_of(chosen, output), output), dim=0)
-        return _where_seen(site, seen, booleans, values.to(output.dtype), output)
+        values = torch.take_along_dim(pool, shaped(site, rows_of(chosen, output), output), dim=0)
+        values = values.to(output.dtype).expand(output.shape)
+        if site.reading == "mean":
+            values = settled(site, values, rows_of(booleans, output), mask)
+        return _where_seen(site, seen, booleans, values, output)
 
 
 WRITINGS: dict[str, Callable[..., Writing]] = {
@@ -149,8 +159,9 @@ def fit(
     """The way to write of that name (or `auto`) for these layers of a graph, fitted to the examples of `loader`.
 
     `loader` gives the examples that the graph was mined from, never those that it is tried on. Raises ConfigError for
-    an unknown name, or without the loader that `mean` and `resample` need; GraphError for a graph of other weights
-    unless `any_network`.
+    an unknown name, without the loader that `mean` and `resample` need, or for `boolean` where 0 does not read as off
+    or 1 as on; DataError for a loader that is empty or shuffles; GraphError for a graph of other weights unless
+    `any_network`.
     """
     name = choose(name, graph)
     if name != "boolean" and loader is None:
@@ -158,8 +169,35 @@ def fit(
             f"values written as {name!r} are taken from fitting examples; got none; pass fit=LOADER with the examples "
             "that the graph was mined from, or write 'boolean'"
         )
+    if loader is not None and shuffled(loader):
+        raise DataError(
+            "values are taken from fitting examples by their numbers; this DataLoader shuffles them anew each time; "
+            "make it with shuffle=False"
+        )
+    if batch < 1:
+        raise ConfigError(f"a compute batch has at least 1 example; got {batch}")
     passes = Passes.of(model, graph, layers, threads, any_network=any_network)
+    if name == "boolean":
+        _check_boolean(passes)
+    elif not count(loader or []):
+        raise DataError(
+            f"values written as {name!r} are taken from at least one fitting example; the loader of fit= gave none; "
+            "check the split"
+        )
     return WRITINGS[name](passes, loader, seed=seed, batch=batch)
+
+
+def _check_boolean(passes: Passes) -> None:
+    """Raise ConfigError where 0 does not read as off, or 1 not as on."""
+    for layer in passes.changed:
+        level = passes.thresholds[layer]
+        wrong = np.flatnonzero((level < 0) | (level >= 1))
+        if len(wrong):
+            raise ConfigError(
+                f"0 and 1 are written where they read as off and on, thresholds in [0, 1); {len(wrong)} of "
+                f"{len(level)} units of {layer!r} have others, unit {wrong[0]} {level[wrong[0]]:.4g}; write "
+                "values='mean' (or 'resample') with fit=LOADER of the examples that the graph was mined from"
+            )
 
 
 def _mean(passes: Passes, loader: Iterable[Any], *, seed: int, batch: int) -> Mean:
@@ -169,19 +207,21 @@ def _mean(passes: Passes, loader: Iterable[Any], *, seed: int, batch: int) -> Me
     for known in _knowns(passes, loader, FIT_EXAMPLES, seed, batch):
         examples += known.batch.count
         for layer in passes.changed:
-            output, site = known.outputs[layer][: known.batch.count], known.sites[layer]
+            output, site = _kept(known, layer), known.sites[layer]
             on = torch.from_numpy(known.bits[layer]).to(output.device)
             exact = output.double()
-            marked = _shaped(site, on, output)
+            marked = shaped(site, on, output)
             both = torch.stack([(exact * ~marked).sum(dim=0), (exact * marked).sum(dim=0)])
             sums[layer] = sums[layer] + both if layer in sums else both
             counted = np.stack([(~known.bits[layer]).sum(axis=0), known.bits[layer].sum(axis=0)])
             seen[layer] = seen.get(layer, 0) + counted
     means = {}
     for layer, total in sums.items():
-        site = known.sites[layer]
+        site, output = known.sites[layer], known.outputs[layer]
         number = torch.from_numpy(np.maximum(seen[layer], 1)).to(total.device)
-        means[layer] = total / torch.stack([_shaped(site, one[None], known.outputs[layer])[0] for one in number])
+        mean = total / torch.stack([shaped(site, one[None], output)[0] for one in number])
+        off_on = torch.tensor([[False], [True]], device=mean.device).expand(2, site.units)
+        means[layer] = settled(site, mean.to(output.dtype), off_on, None).double()
     return Mean(means, seen, examples)
 
 
@@ -192,7 +232,7 @@ def _resample(passes: Passes, loader: Iterable[Any], *, seed: int, batch: int) -
     for known in _knowns(passes, loader, POOL, seed, batch):
         examples += known.batch.count
         for layer in passes.changed:
-            held[layer].append(known.outputs[layer][: known.batch.count].cpu())
+            held[layer].append(_kept(known, layer).cpu())
             bits[layer].append(known.bits[layer])
     whole = {layer: np.concatenate(parts) for layer, parts in bits.items()}
     return Resample(
@@ -204,6 +244,14 @@ def _resample(passes: Passes, loader: Iterable[Any], *, seed: int, batch: int) -
     )
 
 
+def _kept(known: Known, layer: str) -> Output:
+    """An output of the examples, without padding; of a layer that is read at the first token that token alone."""
+    site, output, count = known.sites[layer], known.outputs[layer], known.batch.count
+    if (site.kind, site.reading) == ("tokens", "first"):
+        return site.read(output, known.masks[layer])[:count, None]
+    return output[:count]
+
+
 def _knowns(passes: Passes, loader: Iterable[Any], most: int, seed: int, batch: int) -> Iterable[Known]:
     examples = count(loader)
     given = loader if examples <= most else only(loader, draw(seed, "writing", examples, most))
@@ -212,16 +260,13 @@ def _knowns(passes: Passes, loader: Iterable[Any], most: int, seed: int, batch: 
 
 
 def rows_of(values: np.ndarray, output: Tensor) -> Tensor:
-    """Values `[row, unit]` as a tensor with as many rows as an output: the last ones are repeated."""
+    """Values `[row, ...]` as a tensor with as many rows as an output: the last ones are repeated."""
     rows = torch.from_numpy(np.ascontiguousarray(values)).to(output.device)
-    return torch.cat([rows, rows[-1:].expand(len(output) - len(rows), -1)]) if len(rows) < len(output) else rows
-
-
-def _shaped(site: Site, values: Tensor, output: Tensor) -> Tensor:
-    """Values `[row, unit]` with the axes of an output."""
-    if site.kind == "tokens":
-        return values[:, None, :]
-    return values.reshape(*values.shape, *[1] * (output.ndim - 2))
+    return (
+        torch.cat([rows, rows[-1:].expand(len(output) - len(rows), *rows.shape[1:])])
+        if len(rows) < len(output)
+        else rows
+    )
 
 
 def _tokens(fitted: Tensor, output: Tensor) -> Tensor:
@@ -244,4 +289,4 @@ def _where_seen(
     if seen.all():
         return values.expand(output.shape)
     there = rows_of(seen[booleans.astype(np.int64), np.arange(site.units)] > 0, output)
-    return torch.where(_shaped(site, there, output), values, output)
+    return torch.where(shaped(site, there, output), values, output)

@@ -1,1 +1,74 @@
 """Graphs beside each other: of layers, networks, trainings, resampled examples, and of what knows nothing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "bootstrap": "ndg.comparison.over_examples",
+    "controls": "ndg.comparison.sources",
+    "cross_accuracy": "ndg.comparison.crossing",
+    "crossed": "ndg.comparison.crossing",
+    "diff": "ndg.comparison.difference",
+    "in_units_of": "ndg.comparison.units",
+    "inter_layer": "ndg.comparison.layers",
+    "inter_model": "ndg.comparison.models",
+    "inter_models": "ndg.comparison.models",
+    "match_units": "ndg.comparison.units",
+    "over_trainings": "ndg.comparison.retraining",
+    "random_inputs": "ndg.comparison.inputs",
+    "reinitialised": "ndg.comparison.networks",
+    "table_3": "ndg.comparison.tables",
+    "table_7": "ndg.comparison.tables",
+    "trainings": "ndg.comparison.retraining",
+}
+
+__all__ = [
+    "bootstrap",
+    "controls",
+    "cross_accuracy",
+    "crossed",
+    "diff",
+    "in_units_of",
+    "inter_layer",
+    "inter_model",
+    "inter_models",
+    "match_units",
+    "over_trainings",
+    "random_inputs",
+    "reinitialised",
+    "table_3",
+    "table_7",
+    "trainings",
+]
+
+if TYPE_CHECKING:
+    from ndg.comparison.crossing import cross_accuracy as cross_accuracy
+    from ndg.comparison.crossing import crossed as crossed
+    from ndg.comparison.difference import diff as diff
+    from ndg.comparison.inputs import random_inputs as random_inputs
+    from ndg.comparison.layers import inter_layer as inter_layer
+    from ndg.comparison.models import inter_model as inter_model
+    from ndg.comparison.models import inter_models as inter_models
+    from ndg.comparison.networks import reinitialised as reinitialised
+    from ndg.comparison.over_examples import bootstrap as bootstrap
+    from ndg.comparison.retraining import over_trainings as over_trainings
+    from ndg.comparison.retraining import trainings as trainings
+    from ndg.comparison.sources import controls as controls
+    from ndg.comparison.tables import table_3 as table_3
+    from ndg.comparison.tables import table_7 as table_7
+    from ndg.comparison.units import in_units_of as in_units_of
+    from ndg.comparison.units import match_units as match_units
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

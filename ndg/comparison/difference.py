@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +32,8 @@ class Overlap:
     share of `both` among those in either, with the Wilson interval over pairs of an implication and its contrapositive.
     `shuffled` is its mean, and `shuffled_low` to `shuffled_high` the middle 95 %, over `rounds` drawn orders of the
     units of `b` within their layers; `p_value` is how often, among these and the given order, it is as high as found.
+    Shuffling undoes a matching, whose freedom alone makes graphs alike: `control` is the index of `a` with a network
+    that knows nothing and was matched by the same procedure.
     """
 
     first: str
@@ -48,6 +50,9 @@ class Overlap:
     shuffled_high: float | None
     p_value: float | None
     rounds: int
+    control: float | None = None
+    control_low: float | None = None
+    control_high: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +109,7 @@ class Difference(Result):
         return {"graphs": graphs, "matched": self.matched, "unmatched": self.unmatched, "seed": self.seed}
 
     def words(self) -> str:
-        """Two sentences on how much the graphs have in common, beside what drawn orders of units give."""
+        """Two sentences on how much the graphs have in common, beside the controls."""
         one = self.overlap
         if one.jaccard is None:
             return "Neither graph has an edge."
@@ -114,6 +119,11 @@ class Difference(Result):
             if one.shuffled is None
             else f"; units shuffled within layers: {one.shuffled:.3f} [{one.shuffled_low:.3f}, {one.shuffled_high:.3f}]"
         )
+        if one.control is not None:
+            chance += (
+                f"; a re-initialised network, matched alike: {one.control:.3f} [{one.control_low:.3f}, "
+                f"{one.control_high:.3f}]"
+            )
         left = f" {self.unmatched:,} edges of b have an end without a partner." if self.unmatched else ""
         return (
             f"{one.both:,} of {total:,} edges are in both graphs: Jaccard {one.jaccard:.3f} [{one.low:.3f}, "
@@ -122,11 +132,23 @@ class Difference(Result):
         )
 
 
-def diff(a: NDG, b: NDG, match: Matching | None = None, *, rounds: int = ROUNDS, seed: int = 0) -> Difference:
+def diff(
+    a: NDG,
+    b: NDG,
+    match: Matching | None = None,
+    *,
+    control: NDG | None = None,
+    control_match: Matching | None = None,
+    rounds: int = ROUNDS,
+    seed: int = 0,
+) -> Difference:
     """The edges of two graphs over the same nodes, or over nodes that `match` matches (those of `a` with those of `b`).
 
     Without `match` unit i of the one is unit i of the other, which says little of two trainings. The control shuffles
     the units of `b` within each layer, `rounds` times.
+
+    That undoes a matching. So with one, give as `control` the graph of a re-initialised network of the make of `b`, and
+    as `control_match` its matching with `a`, on the same examples: what the freedom of matching gives.
 
     Raises GraphError for graphs of other nodes, ConfigError for a negative number of rounds.
     """
@@ -144,6 +166,8 @@ def diff(a: NDG, b: NDG, match: Matching | None = None, *, rounds: int = ROUNDS,
 
     drawn = _shuffled(first, second, nodes, len(pairs), rounds, seed)
     opposed = in_a & inside(against, second)
+    known = () if control is None else diff(a, control, control_match, rounds=0).overlaps
+    beside = {(one.first, one.second): one for one in known}
     overlaps = [_overlap((ALL, ALL), np.ones(len(found), np.bool_), in_a, in_b, opposed, single, drawn[:, 0])]
     for place, pair in enumerate(pairs):
         chosen = number == place
@@ -157,7 +181,7 @@ def diff(a: NDG, b: NDG, match: Matching | None = None, *, rounds: int = ROUNDS,
         contradicted=contradicted,
         precision_a=_precision(found, own),
         precision_b=_precision(found, other),
-        overlaps=tuple(overlaps),
+        overlaps=tuple(_beside(one, beside.get((one.first, one.second))) for one in overlaps),
         graphs=(a.digest, b.digest),
         unmatched=other.unmatched,
         matched=match is not None,
@@ -195,6 +219,13 @@ def _overlap(
         p_value=None if jaccard is None or not len(known) else float((1 + (known >= jaccard).sum()) / (1 + len(known))),
         rounds=len(drawn),
     )
+
+
+def _beside(one: Overlap, control: Overlap | None) -> Overlap:
+    """The same with the index of the control."""
+    if control is None:
+        return one
+    return replace(one, control=control.jaccard, control_low=control.low, control_high=control.high)
 
 
 def _shuffled(

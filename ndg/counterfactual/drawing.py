@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from ndg.abstraction.controls import alternatives
 from ndg.abstraction.definitions import choices, definition
 from ndg.abstraction.passes import check_network
+from ndg.abstraction.reach import Change, check_reach, taking
 from ndg.activations.binarize import as_tensor, binarize
 from ndg.activations.choice import shuffled
-from ndg.activations.compute import COMPUTE_BATCH, check_finite, compute_batches, fixed, forward, true_labels
+from ndg.activations.compute import COMPUTE_BATCH, Inputs, check_finite, compute_batches, fixed, forward, true_labels
 from ndg.activations.identity import weights_digest
-from ndg.activations.trace import Trace, find_layer, per_unit
+from ndg.activations.trace import Overwrite, Trace, find_layer, per_unit
 from ndg.counterfactual.value import CounterfactualSet, Origin
-from ndg.errors import DataError, GraphError, ShapeError, nearest
+from ndg.errors import ConfigError, DataError, GraphError, ShapeError, nearest
 from ndg.graph.ndg import NDG
 from ndg.nodes import UNIT
 
@@ -39,7 +41,8 @@ def counterfactual_set(
     The alternatives are those that a trial with this `seed` draws. `layer` is needed when the graph has several. Give
     the training examples, in a fixed order.
 
-    Raises ConfigError for an unknown intervention; GraphError or LayerError for a layer that does not fit; GraphError,
+    Raises ConfigError for an unknown intervention, or no thread; GraphError or LayerError for a layer that does not fit
+    or does not reach the logits; GraphError,
     unless `any_network`, or ShapeError when the graph is of another network; DataError without examples or true labels,
     or for a loader that shuffles.
     """
@@ -48,6 +51,8 @@ def counterfactual_set(
             "counterfactual data number the examples of a loader; this DataLoader shuffles them anew each time; make "
             "it with shuffle=False"
         )
+    if threads < 1:
+        raise ConfigError(f"a forward pass runs on at least 1 thread; got threads={threads}")
     how = definition(intervention)
     layer = _layer(graph, layer)
     find_layer(model, layer)
@@ -67,8 +72,10 @@ def counterfactual_set(
     with fixed(model, threads), Trace(model, [layer]) as trace:
         for one in compute_batches(loader, batch):
             trace.clear()
-            classes = forward(model, one.inputs).shape[1]
-            latents = per_unit(trace[layer], layer)[: one.count]
+            with taking(model, one.inputs):
+                logits = forward(model, one.inputs)
+            classes, output = logits.shape[1], per_unit(trace[layer], layer)
+            latents = output[: one.count]
             if (classes, latents.shape[1]) != (labels, len(thresholds)):
                 raise ShapeError(
                     f"the graph is of another network: it has {labels} labels and {len(thresholds)} units of "
@@ -78,6 +85,8 @@ def counterfactual_set(
             if one.labels is None:
                 raise DataError("counterfactual data need the true labels; give a loader of (inputs, labels)")
             check_finite(latents, layer, one.start)
+            if not parts:
+                check_reach(layer, logits, output.clone(), partial(_changed, model, layer, one.inputs))
             true = true_labels(one.labels, one.count, labels).numpy().astype(np.int64)
             examples = np.arange(one.start, one.start + one.count, dtype=np.int64)
             other = alternatives(seed, examples, true, labels)
@@ -89,6 +98,11 @@ def counterfactual_set(
     numbers, truth, drawn, real, written, which = (np.concatenate(column) for column in zip(*parts, strict=True))
     origin = Origin(layer, intervention, graph.digest, network, labels, seed)
     return CounterfactualSet(numbers, truth, drawn, real, written, which, origin)
+
+
+def _changed(model: nn.Module, layer: str, inputs: Inputs, change: Change) -> Tensor:
+    with Overwrite(model, layer, change):
+        return forward(model, inputs)
 
 
 def _layer(graph: NDG, layer: str | None) -> str:

@@ -88,7 +88,8 @@ class CounterfactualResult:
         }
 
     def words(self) -> str:
-        """What the training changed, in a sentence per split; and where the class prototype is as good."""
+        """What the training changed, in a sentence per split; and what the graph's choice is beside the class
+        prototype."""
         rows = {(row["split"], row["stage"]): row for row in self.rows()}
         said = []
         for split in self.before:
@@ -98,7 +99,7 @@ class CounterfactualResult:
                 f"{_spelt(old['aligned'])} before, {_spelt(real['aligned'])} after training on real examples alone; "
                 f"accuracy {_spelt(new['accuracy'])}, {_spelt(old['accuracy'])} before."
             )
-            said += [words] if (words := self.after[split].words()) else []
+            said.append(self.after[split].words())
         return " ".join(said)
 
 

@@ -15,9 +15,20 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from ndg import seeds
+from ndg.abstraction.reach import taking
 from ndg.abstraction.trial import trial
+from ndg.abstraction.writing import Boolean
 from ndg.activations.choice import shuffled
-from ndg.activations.compute import COMPUTE_BATCH, device_of, fixed
+from ndg.activations.compute import (
+    COMPUTE_BATCH,
+    Batch,
+    compute_batches,
+    device_of,
+    fixed,
+    forward,
+    true_labels,
+)
+from ndg.activations.trace import Trace
 from ndg.counterfactual.drawing import counterfactual_set
 from ndg.counterfactual.rest import Rest
 from ndg.counterfactual.result import AFTER, BEFORE, REAL_ONLY, CounterfactualResult, Epoch
@@ -26,6 +37,8 @@ from ndg.errors import ConfigError, DataError, FailureError
 from ndg.graph.ndg import NDG
 
 TRAIN, VALIDATION = "train", "validation"
+SAME = 1e-5
+"""Difference of latents, relative to the largest, up to which examples count as the same."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +99,7 @@ def train_on(
             f"order; got {', '.join(loaders) or 'none'}; add the split, or make the DataLoader with shuffle=False"
         )
     data.check(model, graph)
+    _check_examples(model, data, loaders[TRAIN], batch, threads)
     origin = data.origin
     validation = counterfactual_set(
         model,
@@ -114,7 +128,7 @@ def train_on(
                 batch=batch,
                 threads=threads,
                 executor=executor,
-                values="boolean",
+                values=Boolean(),
                 any_network=True,
             )
             for split in loaders
@@ -133,6 +147,43 @@ def train_on(
         "examples": len(data),
     }
     return CounterfactualResult(networks[AFTER], origin, trials, histories, settings)
+
+
+def _check_examples(model: nn.Module, data: CounterfactualSet, loader: Iterable[Any], batch: int, threads: int) -> None:
+    """Raise DataError unless a loader gives the examples of the data: as many, of the same true classes, and in the
+    first and the last compute batch the same latents."""
+    layer, true, seen, last = data.origin.layer, [], 0, None
+    with fixed(model, threads), Trace(model, [layer]) as trace:
+
+        def apart(one: Batch) -> float:
+            trace.clear()
+            with taking(model, one.inputs):
+                forward(model, one.inputs)
+            found = trace[layer][: one.count].float().cpu().numpy()
+            expected = data.latents[one.start : one.start + one.count]
+            if found.shape != expected.shape:
+                return math.inf
+            return float(np.abs(found - expected).max() / max(1.0, float(np.abs(expected).max())))
+
+        furthest = 0.0
+        for one in compute_batches(loader, batch):
+            if one.labels is None:
+                raise DataError("counterfactual training needs the true labels; give a loader of (inputs, labels)")
+            furthest = apart(one) if not seen else furthest
+            true.append(true_labels(one.labels, one.count, data.origin.labels).numpy())
+            seen, last = seen + one.count, one
+        furthest = furthest if last is None else max(furthest, apart(last))
+    what = None
+    if seen != len(data):
+        what = f"{len(data):,} examples, and the loader of train gives {seen:,}"
+    elif (wrong := int((np.concatenate(true) != data.true).sum())) > 0:
+        what = f"their true classes, and {wrong:,} of the loader of train differ"
+    elif not furthest <= SAME:
+        what = f"their latents, and those of the loader of train are up to {furthest:.2g} away"
+    if what:
+        raise DataError(
+            f"counterfactual data go with the examples that they were made from: {what}; give the same loader"
+        )
 
 
 def _fitted(

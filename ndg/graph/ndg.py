@@ -208,11 +208,16 @@ class NDG:
             for method, scored in self.scored.items()
         }
 
-    def with_verdicts(self, trials: Tried) -> NDG:
-        """The same graph with what a trial found of its edges; `causal` and `to_networkx` read it.
+    def with_verdicts(self, trials: object) -> NDG:
+        """The same graph with what a trial of its edges found, an `EdgeTrials`; `causal` and `to_networkx` read it.
 
-        GraphError for a trial of another graph.
+        GraphError for a trial of another graph, or what is no trial of edges.
         """
+        if not isinstance(trials, Tried):
+            raise GraphError(
+                f"verdicts come from a trial of edges; got {type(trials).__name__}; pass what "
+                "ndg.abstraction.edges.try_edges(model, graph, held_out, fit=train) gives"
+            )
         if trials.graph != self.digest:
             raise GraphError(
                 f"verdicts belong to the graph whose edges were tried, digest {trials.graph}; this one has "

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Int8, Int64
 
 from ndg.bits.matrix import BitMatrix
-from ndg.errors import GraphError, ShapeError
+from ndg.errors import BitsError, GraphError, ShapeError
 from ndg.graph.closure import Reachability
 from ndg.graph.condensation import Condensation
 from ndg.literal import Literal
@@ -125,7 +125,7 @@ class SCM:
         return replace(self, fixed=fixed)
 
     def unfold(
-        self, bits: BitMatrix | Bool[np.ndarray, "example node"], given: Iterable[str] | None = None
+        self, bits: BitMatrix | np.ndarray, given: Iterable[str] | None = None
     ) -> Int8[np.ndarray, "example node"]:
         """What the model says of each example: 1 on, 0 off, -1 undecided, which is also said where both follow.
 
@@ -133,11 +133,17 @@ class SCM:
         interventions contradict. With interventions that do not contradict each other this is the closure of them and
         of the rest; where they do, they stand as they were set.
 
-        Raises GraphError for an unknown layer, ShapeError for bits of other nodes.
+        `bits` are booleans `[example, node]`. Raises GraphError for an unknown layer, ShapeError for bits of other
+        nodes, BitsError for what is no boolean.
         """
         values = bits.to_bool() if isinstance(bits, BitMatrix) else bits
-        if values.shape[1] != len(self.nodes):
-            raise ShapeError(f"the model has {len(self.nodes)} variables; got bits of {values.shape[1]} nodes")
+        if values.dtype != np.bool_:
+            raise BitsError(f"what is unfolded are booleans; got {values.dtype}; binarise first, or use .astype(bool)")
+        if values.ndim != 2 or values.shape[1] != len(self.nodes):
+            nodes = f"bits of {values.shape[1]} nodes" if values.ndim == 2 else f"an array of shape {values.shape}"
+            raise ShapeError(
+                f"the model has {len(self.nodes)} variables; got {nodes}; give booleans of shape (example, node)"
+            )
         among = np.zeros(len(self.nodes), np.bool_)
         names = [name for name, _ in self.nodes.groups if name != LABEL] if given is None else given
         for layer in [names] if isinstance(names, str) else names:

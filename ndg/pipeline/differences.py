@@ -8,6 +8,7 @@ from typing import Any
 from ndg import extraction
 from ndg.bits.matrix import BitMatrix
 from ndg.comparison.difference import diff
+from ndg.comparison.networks import reinitialised
 from ndg.comparison.over_examples import bootstrap
 from ndg.comparison.retraining import over_trainings
 from ndg.comparison.units import Matching, match_units
@@ -23,10 +24,18 @@ from ndg.report import rows
 from ndg.report.tables import Table
 from ndg.runs.record import RunRecord
 
-ENDS = {"jaccard": ("low", "high"), "shuffled": ("shuffled_low", "shuffled_high"), "share": ("low", "high")}
+ENDS = {
+    "jaccard": ("low", "high"),
+    "shuffled": ("shuffled_low", "shuffled_high"),
+    "control": ("control_low", "control_high"),
+    "share": ("low", "high"),
+}
+Control = tuple[NDG, Matching]
+"""The graph of a re-initialised network, and its units with those of the first."""
 NOTE = (
     "both, only a, only b: edges (an implication and its contrapositive are two). contradicting: p → q in a and p → ¬q "
-    "in b. jaccard: both over all. shuffled: the same with the units of b in another order within their layers."
+    "in b. jaccard: both over all. shuffled: the same with the units of b in another order within their layers, which "
+    "undoes the matching. control: a and a re-initialised network of the make of b, its units matched alike."
 )
 
 
@@ -42,23 +51,26 @@ def compare(records: Sequence[RunRecord], where: Locations, *, match: bool = Tru
     seed = records[0]["seeds"]["seed"]
     prepared = prepared_of(records[0], where) if match or bootstraps else None
     bits = None if prepared is None else _bits(prepared, prepared, graphs[0])
-    matches = [_match(records, graphs, place, prepared, bits, where) for place in range(1, len(records))]
+    asked = prepared if match else None
+    pairs = [_match(records, graphs, place, asked, bits, where) for place in range(1, len(records))]
+    matches, controls = [one for one, _ in pairs], [other for _, other in pairs]
     results: dict[str, Any] = {"runs": [record.id for record in records]}
     tables: list[Table] = []
     words: list[str] = []
     files: dict[str, Any] = {}
-    for place, (graph, matching) in enumerate(zip(graphs[1:], matches, strict=True), start=1):
-        found = diff(graphs[0], graph, matching if match else None, seed=seed)
+    for place, (graph, matching, control) in enumerate(zip(graphs[1:], matches, controls, strict=True), start=1):
+        beside = {} if control is None else {"control": control[0], "control_match": control[1]}
+        found = diff(graphs[0], graph, matching, **beside, seed=seed)  # type: ignore[arg-type]
         title = f"a: {records[0].id}, b: {records[place].id}"
         tables.append(rows.table(title, found.rows(), ends=ENDS, leave=("rounds",), note=NOTE))
         words.append(found.words())
         results[f"diff_{place}"] = found.to_dict()
         files[f"edges_{place}.csv"] = found.edges_frame().to_dict("records")
-        if matching is not None and match:
+        if matching is not None:
             results[f"matching_{place}"] = matching.to_dict()
             files[f"units_{place}.csv"] = matching.units_frame().to_dict("records")
     if len(graphs) > 2:
-        over = over_trainings(graphs, matches if match and None not in matches else None, seed=seed)  # type: ignore[arg-type]
+        over = over_trainings(graphs, **_all_of(matches, controls), seed=seed)
         tables.append(rows.table("Edges by how many of the trainings have them", over.rows()))
         words.append(over.words())
         results["trainings"], files["trainings.csv"] = over.to_dict(), over.edges_frame().to_dict("records")
@@ -87,10 +99,23 @@ def _match(
     first: Prepared | None,
     bits: BitMatrix | None,
     where: Locations,
-) -> Matching | None:
-    """The units of another run's network with those of the first; None where it is the same network."""
+) -> tuple[Matching | None, Control | None]:
+    """The units of another run's network with those of the first, and the same of a re-initialised network of its make;
+    None where it is the same network."""
     parent = records[0]["parent"]
     if first is None or bits is None or (parent is not None and records[place]["parent"] == parent):
-        return None
-    other = _bits(prepared_of(records[place], where), first, graphs[place])
-    return match_units(bits, other, seed=first.target.experiment.seed)
+        return None, None
+    second, seed = prepared_of(records[place], where), first.target.experiment.seed
+    match = match_units(bits, _bits(second, first, graphs[place]), seed=seed)
+    fresh = reinitialised(second.subject.network, seed + place).model
+    most = first.target.experiment.mining.max_examples
+    control = extraction.extract(fresh, first.subject.loaders["train"], seed=seed, max_examples=most, **second.reading)
+    return match, (second.mine(control), match_units(bits, control, seed=seed))
+
+
+def _all_of(matches: Sequence[Matching | None], controls: Sequence[Control | None]) -> dict[str, Any]:
+    """The matchings and the controls as arguments of `over_trainings`, where there are all."""
+    if None in matches:
+        return {}
+    graphs, alike = zip(*[control for control in controls if control is not None], strict=True)
+    return {"matches": matches, "controls": graphs, "control_matches": alike}

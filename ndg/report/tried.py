@@ -35,8 +35,10 @@ INTERCHANGE_NOTE = (
 )
 MINIMAL_NOTE = (
     "How many neurons must be written otherwise until the network predicts the drawn class, on the compared examples, "
-    "those on which every method succeeds. prefix: the first ones of an order; eliminated: without those that can be "
-    "dropped; searched: all smaller sets were tried while the budget lasted. tried: sets tried per example."
+    "those on which every method but the random one succeeds. prefix: the first ones of an order; eliminated: without "
+    "those that can be dropped; within: the smallest set of the graph's literals; searched: of all units, while the "
+    "budget lasted. specific: the graph's ranking without its edges; graph_greedy: greedy among the graph's literals. "
+    "tried: sets tried per example; known smallest: examples on which no smaller set is left."
 )
 
 

@@ -21,7 +21,7 @@ from ndg import seeds
 from ndg.activations.compute import fixed
 from ndg.errors import ConfigError
 from ndg.intervals import wilson
-from ndg.rotation.das import best_places, das
+from ndg.rotation.alignment import best_places, das
 from ndg.rotation.interchange import Interchanged, Interchanges, interchanged, leading, locate
 from ndg.rotation.principal import pca
 from ndg.rotation.value import DAS, Rotation, localist, random_rotation

@@ -133,8 +133,8 @@ class Interchanged:
             "n": self.pairs,
             **_rate("moved_iia", self.moved_correct, self.moved),
             "n_moved": self.moved,
-            "base_label": (self.pairs - self.moved) / self.pairs,
-            "most_common_label": self.most_common / self.pairs,
+            "base_label": (self.pairs - self.moved) / self.pairs if self.pairs else None,
+            "most_common_label": self.most_common / self.pairs if self.pairs else None,
         }
 
 

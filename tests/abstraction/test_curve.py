@@ -63,6 +63,7 @@ def test_where_nothing_changes_there_is_no_area():
     nothing = curve(graph=[(0, 0, 0)] * 3, other=[(0, 0, 0)] * 3)
     assert nothing.area("graph") is nothing.difference("other") is None
     nobody = Curve((0, 1, 2), Counts({**curve(graph=[(0, 0, 0)] * 3).counts.by_name, EXAMPLES: np.zeros(GROUPS)}), 0)
+    assert nobody.points("graph")[0]["aligned_low"] is nobody.points("graph")[0]["aligned_high"] is None
     assert nobody.area("graph") is nobody.end is nobody.points("graph")[0]["aligned_rate"] is None
     with pytest.raises(ConfigError, match="no order 'others' on this curve; nearest: other"):
         nothing.area("others")

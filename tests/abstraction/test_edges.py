@@ -9,15 +9,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import ndg
+from ndg.abstraction import writing
 from ndg.abstraction.cache import Cache
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.edges import EdgeTrials, try_edges
+from ndg.abstraction.passes import Passes
+from ndg.activations.compute import compute_batches
 from ndg.errors import ConfigError, DataError, GraphError
 from ndg.executors.journal import Journal
 from ndg.graph.ndg import NDG
 from ndg.intervals import wilson
 from ndg.mining.implications import Implications
 from ndg.nodes import LayerUnits, NodeSpace
+from tests.abstraction.test_passes import tokens
 from tests.references import edges as slow
 
 ON, OFF = 40, 60
@@ -233,6 +238,13 @@ def test_the_rest_of_a_closure_is_a_control():
     none = row(found, "first:1", "~second:3", "rest")
     assert (none["gained"], none["lost"], none["neurons_set"]) == (0, 0, 0)
     assert "As a control, what it implies there forced without it: 0 of 7 edges survive. An edge" in found.words()
+    survives = {how: found.verdicts.survives(how) for how in found.how}
+    own = sum(a and not b for a, b in zip(survives["closure"], survives["rest"], strict=True))
+    assert found.by_antecedent() == found.to_dict()["survived_by_antecedent"] == own > 0
+    assert f"of 7 edges survive, {own} of them with the antecedent and not without it; the others" in found.words()
+    alone = try_edges(Causes(), given(NODES, EDGES), loader, fit=loader, how=["closure"], executor="serial")
+    assert alone.by_antecedent() is None
+    assert "not without it" not in alone.words()
 
 
 def test_layers_narrow_what_is_tried():
@@ -403,3 +415,42 @@ def test_bad_settings_are_refused(settings, error, message):
 def test_no_examples_are_refused():
     with pytest.raises(DataError, match="at least one example"):
         try_edges(Causes(), given(NODES, EDGES), [], fit=data(), executor="serial")
+
+
+@pytest.mark.parametrize("values", ["boolean", "mean", "resample"])
+@pytest.mark.parametrize("reading", ["first", "mean"])
+def test_tokens_of_ragged_masks_are_forced_as_each_example_alone(reading, values):
+    """Pairs of a set and a row share a pass, each with the mask of its own example."""
+    model, loader = tokens()
+    bits = ndg.extract(model, loader, layers=["act"], binarizer="positive", tokens=reading)
+    nodes = bits.nodes
+    pairs = [("act:0", "label:1"), ("~act:1", "label:2"), ("act:2", "~label:0"), ("act:3", "act:4")]
+    codes = {(nodes.literal(p).code, nodes.literal(q).code) for p, q in pairs}
+    graph = coded(nodes, codes, bits.thresholds)
+    settings = {"fit": loader, "values": values, "executor": "serial", "least": 1}
+    found = try_edges(model, graph, loader, batch=8, **settings)
+    way = writing.fit(values, model, graph, loader, ["act"], batch=8)
+    passes = Passes.of(model, graph, ["act"])
+    for antecedent, consequent in pairs[:3]:
+        p, q = nodes.literal(antecedent), nodes.literal(consequent)
+        unit = p.node - nodes.slice("act").start
+        n = before = after = 0
+        for batch in compute_batches(loader, 8):
+            known = passes.known(batch)
+            site, mask = known.sites["act"], known.masks["act"]
+            chosen = np.zeros((batch.rows, site.units), np.bool_)
+            chosen[:, unit] = True
+            booleans = np.full_like(chosen, p.value)
+
+            def change(output, site=site, mask=mask, chosen=chosen, booleans=booleans, known=known):
+                new = way.values(site, booleans, known.numbers, output, mask)
+                return site.write(output, torch.from_numpy(chosen), new, mask)
+
+            logits, _ = passes.run(known, {"act": change})
+            without = known.bits["act"][:, unit] != p.value
+            n += int(without.sum())
+            before += int(((known.predicted == q.node) == q.value)[without].sum())
+            after += int(((logits.argmax(dim=1).numpy() == q.node) == q.value)[without].sum())
+        seen = row(found, antecedent, consequent, "alone")
+        assert (seen["n"], seen["before"], seen["after"]) == (n, before, after)
+        assert n > 0

@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ndg.abstraction.explain import explain
 from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
+from ndg.graph.ndg import NDG
 from ndg.literal import Literal
 from ndg.nodes import LayerUnits, NodeSpace
 from tests.references import minimal as slow
 from tests.references import trial
 from tests.references.graph import closure
+from tests.references.graph_cases import implications
 
 UNITS = 5
 LABELS = 3
@@ -200,14 +203,14 @@ def test_where_nothing_implies_the_class_its_conditions_are_told_and_forced():
     found = explain(net, graph, torch.tensor([[1.0, 1, 1]]), layer="high", reference=[-torch.ones(4, 3)])
     text = found.text(["other", "first"])
     assert "no literal implies class 1 (first), in any example: the graph has no sufficient set for it" in text
-    assert "class 1 (first) implies 2 literals, of which 1 hold; missing: 1: ~high:2" in text
+    assert "class 1 (first) implies 2 literals, of which 1 holds; missing: 1: ~high:2" in text
     assert [(one.n, one.before, one.after) for one in found.forced] == [(4, 0, 4)]
     told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert told["forced"][0]["rates"]["after"][0] == 1.0
     assert told["necessary"] == ["high:0", "~high:2"]
     others = chain([("high:1", "label:1")])[1]
     told = explain(net, others, torch.tensor([[1.0, -1, 1]]), layer="high").text()
-    assert "no literal of this example implies class 1; 1 others would" in told
+    assert "no literal of this example implies class 1; 1 other would" in told
 
 
 def test_a_target_needs_one_layer_and_becomes_the_class_that_is_asked_about():
@@ -226,7 +229,7 @@ def test_a_target_needs_one_layer_and_becomes_the_class_that_is_asked_about():
 def test_a_class_that_cannot_be_reached_is_said_to_be_so():
     net, graph = chain([])
     with torch.no_grad():
-        net.head.weight.zero_()
+        net.head.weight.mul_(0.01)
     row = torch.tensor([[-1.0, 1, 1]])
     found = explain(net, graph, row, target=1, layer="high")
     assert not found.flip.found
@@ -268,3 +271,9 @@ def test_what_cannot_be_explained():
         explain(copied, with_edge, torch.ones(1, 3), reference=[])
     with pytest.raises(LayerError, match="no layer 'encoder' in Chain"):
         explain(Chain(), graph, inputs[:1])
+    with pytest.raises(DataError, match="this DataLoader shuffles them anew each time; make it with shuffle=False"):
+        explain(copied, with_edge, torch.ones(1, 3), reference=DataLoader([torch.ones(3)] * 4, shuffle=True))
+    bare = NDG(implications(np.zeros((4, UNITS), np.bool_), NodeSpace(0, (LayerUnits("encoder", UNITS),)), []))
+    for target in (None, 0):
+        with pytest.raises(GraphError, match="the graph has no labels; extract with labels=True"):
+            explain(net, bare, inputs[:1], target=target)

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 import ndg
 from ndg import seeds
 from ndg.abstraction.cache import Cache
-from ndg.abstraction.interchange import InterchangeResult, interchange, shuffled
+from ndg.abstraction.interchange import InterchangeResult, interchange, shuffled, unfolding
 from ndg.abstraction.interchange.families import families, units_of
 from ndg.abstraction.interchange.study import AMONG, FIELDS, GRAPH, RANDOM_SET, SHUFFLED
 from ndg.activations.choice import draw
@@ -398,7 +399,7 @@ def test_a_label_without_ancestors_is_said_and_is_no_failure():
     without = NDG(replace(implications(bits, graph.nodes, kept), thresholds=np.full(graph.nodes.neurons, 0.5)))
     result = interchange(model, without, loader, seed=SEED, executor="serial")
     assert result.without_ancestors == (0,)
-    assert "no ancestors: nothing implies label 0; of these" in result.words()
+    assert "\nNothing implies label 0: as ancestors, what is implied in turn was swapped." in result.words()
     sources = seeds.words(SEED, "source", examples=np.arange(ROWS), draws=1)[:, 0] % np.uint64(ROWS)
     none = int((loader[0].argmax(dim=1).numpy()[sources.astype(np.int64)] == 0).sum())
     assert first == CLASSES
@@ -409,9 +410,9 @@ def test_a_label_without_ancestors_is_said_and_is_no_failure():
     assert empty.row("equivalence")["pairs"] == empty.row("ancestors")["pairs"] == 0
     assert empty.row("layer")["iia"] is None
     assert empty.words().splitlines()[:3] == [
-        "equivalence: no pair with other labels has such a set",
-        "ancestors: no pair with other labels has such a set",
-        f"layer: undecided: the graph decides none of {empty.row('layer')['pairs']} pairs",
+        "An equivalence class swapped: no pair whose labels differ has such a set.",
+        "Ancestors of the source's label swapped: no pair whose labels differ has such a set.",
+        f"The whole layers swapped: the graph decides none of {empty.row('layer')['pairs']} pairs (undecided).",
     ]
     json.dumps(empty.to_dict(), allow_nan=False)
     json.dumps(empty.rows(), allow_nan=False)
@@ -457,6 +458,8 @@ def test_a_journal_is_gone_on_with(tmp_path):
         ({"units": {"layer": []}}, ConfigError, "sets of your own have names of their own"),
         ({"units": {"mine": ["label:0"]}}, GraphError, "swaps units of latent; label:0 is none; add its layer"),
         ({"units": {"mine": ["latent:99"]}}, GraphError, "has units 0 to 11; got unit 99"),
+        ({"sets": "random"}, ConfigError, "swaps at least one set beside the random ones; got ['random']"),
+        ({"timeout": 0}, ConfigError, "a timeout is a number of seconds above 0; got 0"),
         ({"pool": 0}, ConfigError, "a pool has at least 1 source; got 0"),
         ({"layers": "latents"}, GraphError, "no layer 'latents' in this graph; nearest: latent"),
         ({"executor": "rays"}, ConfigError, "an executor is auto, serial or ray"),
@@ -472,6 +475,9 @@ def test_pairs_must_fit_each_other():
     model, graph, loader = planted()
     with pytest.raises(ShapeError, match=r"bases and sources of one shape; expected .*\(5,\).* got .*\(4,\)"):
         interchange(Wide(), graph, base=loader, source=[torch.zeros(ROWS, 5)], executor="serial")
+    for source, kind in (([torch.zeros(ROWS, 5)], r"\(5,\) of floats"), ([torch.ones(ROWS, 4).int()], "of integers")):
+        with pytest.raises(ShapeError, match=rf"expected inputs: .*{kind}, the sources', got inputs: \(4,\) of floats"):
+            interchange(model, graph, base=loader, source=source, executor="serial")
     with pytest.raises(DataError, match=f"base i is paired with source i; got {ROWS} bases and 3 sources"):
         interchange(model, graph, base=loader, source=[loader[0][:3]], executor="serial")
     with pytest.raises(ConfigError, match="takes a loader, or base= and source= for pairs"):
@@ -512,3 +518,47 @@ def test_a_graph_of_another_network_or_a_layer_behind_the_logits_is_refused():
     behind = NDG(replace(implications(np.zeros((4, 6), np.bool_), late, []), thresholds=np.full(2, 0.5)))
     with pytest.raises(LayerError, match="changes a layer before the logits; 'after' runs after"):
         interchange(Late(), behind, loader, executor="serial")
+
+
+@pytest.mark.parametrize("study", [interchange, unfolding])
+def test_a_loader_that_shuffles_a_single_example_and_a_graph_without_labels_are_refused(study):
+    model, graph, loader = planted()
+    settings = {"layers": "latent", "executor": "serial"}
+    shuffling = DataLoader(loader[0], shuffle=True)  # type: ignore[arg-type]
+    for given in ({"loader": shuffling}, {"loader": None, "base": loader, "source": shuffling}):
+        with pytest.raises(DataError, match="this DataLoader shuffles them anew each time; make it with shuffle=False"):
+            study(model, graph, **given, **settings)
+    with pytest.raises(DataError, match="neurons from another example; the loader gave 1 example"):
+        study(model, graph, [loader[0][:1]], **settings)
+    bits = np.zeros((4, graph.nodes.neurons), np.bool_)
+    bare = NDG(implications(bits, NodeSpace(0, graph.nodes.layers), []))
+    with pytest.raises(GraphError, match="the graph has no labels; extract with labels=True"):
+        study(model, bare, loader, **settings)
+
+
+def test_a_name_alone_is_taken_for_one():
+    model, graph, loader = planted()
+    how = {"executor": "serial", "seed": SEED}
+    one = interchange(model, graph, loader, sets="layer", units={"first": "latent:0"}, **how)
+    assert one == interchange(model, graph, loader, sets=["layer"], units={"first": ["latent:0"]}, **how)
+
+
+@pytest.mark.parametrize("study", [interchange, unfolding])
+def test_each_line_of_the_words_is_a_sentence(study):
+    model, graph, loader = planted()
+    bare = NDG(
+        replace(
+            graph.implications,
+            antecedents=np.zeros(0, np.int32),
+            consequents=np.zeros(0, np.int32),
+            exceptions=np.zeros(0, np.int64),
+        )
+    )
+    for tried in (graph, bare):
+        found = study(model, tried, loader, layers="latent", units={"mine": "latent:0"}, executor="serial")
+        lines = found.words().splitlines()
+        assert len(lines) >= 4
+        for line in lines:
+            assert line[0].isupper(), line
+            assert line.endswith("."), line
+            assert line.count(". ") == 0, "one sentence a line"

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ndg import executors
 from ndg.abstraction.counts import Counts
@@ -20,6 +21,7 @@ from ndg.abstraction.minimal.result import ROWS
 from ndg.abstraction.minimal.run import draw
 from ndg.abstraction.minimal.search import Found, eliminate, exhaust, greedy, places, prefix
 from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
+from ndg.graph.ndg import NDG
 from ndg.nodes import LayerUnits, NodeSpace
 from tests.references import minimal as slow
 
@@ -141,6 +143,38 @@ def test_without_the_graph_s_literals_the_graph_finds_nothing_and_the_search_doe
     assert found.sizes().tolist() == [2]
     assert found.exact().all()
     assert "succeed together on none of 1 examples" in found.words()
+
+
+def test_the_ranking_alone_finds_what_the_graph_s_edges_would_not_pick():
+    """Without edges there is no candidate of the graph, and the same ranking goes on among all units that differ."""
+    net, graph = by_hand()
+    bare = NDG(
+        replace(
+            graph.implications,
+            antecedents=np.zeros(0, np.int32),
+            consequents=np.zeros(0, np.int32),
+            exceptions=np.zeros(0, np.int64),
+        )
+    )
+    loader = [(torch.tensor([[-1.0, -1, 1]]), torch.tensor([0]))]
+    found = minimal(net, bare, loader, executor="serial")
+    whole = minimal(net, graph, loader, executor="serial")
+    for stage in ("prefix", "eliminated"):
+        assert found.sizes("graph", stage).tolist() == [0]
+        assert found.sizes("specific", stage).tolist() == whole.sizes("specific", stage).tolist() == [2]
+        assert whole.sizes("graph", stage).tolist() == [2]
+
+
+def test_a_loader_that_shuffles_and_a_graph_without_labels_are_refused():
+    net, graph = by_hand()
+    rows = [(torch.ones(3), torch.tensor(0))] * 4
+    with pytest.raises(DataError, match="this DataLoader shuffles them anew each time; make it with shuffle=False"):
+        minimal(net, graph, DataLoader(rows, shuffle=True), executor="serial")
+    bare = slow.graph(np.zeros((4, 3), bool), NodeSpace(0, graph.nodes.layers), [])
+    with pytest.raises(GraphError, match="the graph has no labels; extract with labels=True"):
+        minimal(net, bare, [torch.ones(1, 3)], executor="serial")
+    with pytest.raises(ConfigError, match="a timeout is a number of seconds above 0; got 0"):
+        minimal(net, graph, rows, timeout=0)
 
 
 def test_a_small_budget_leaves_sets_that_are_not_known_to_be_smallest():
@@ -332,6 +366,7 @@ def test_sizes_are_compared_where_all_succeed():
     assert "on the 2 of 4 examples on which all succeed" in words
     assert "larger than those of greedy order" in words
     assert "smaller than those of prototype order" in words
+    assert "larger than those of the same ranking without the graph's edges" in words
     assert len(found.frame()) == len(ROWS)
 
 
@@ -349,7 +384,8 @@ def test_an_example_that_binarising_changes_is_left_out_and_counted():
     inputs = torch.tensor([[0.01, 0.01, 1.0]])  # both units barely on: 0.55 each as activations, 1 each as booleans
     found = minimal(net, graph, [(inputs, torch.tensor([0]))], executor="serial")
     assert (found.numbers.tolist(), found.kept.tolist(), found.sets()) == ([0], [False], [])
-    assert found.rows()[0]["success"] is None
+    for row in found.rows():
+        assert row["success"] is row["success_low"] is row["success_high"] is None
     assert "nothing was on trial" in found.words()
     json.dumps(found.to_dict(), allow_nan=False)
 

@@ -14,7 +14,7 @@ from ndg.abstraction.cache import Cache
 from ndg.abstraction.passes import Passes, argmax, true_classes
 from ndg.activations.compute import compute_batches, fixed
 from ndg.activations.trace import Overwrite
-from ndg.errors import DataError, GraphError, LayerError, ShapeError
+from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
 
 ROWS = 40
 
@@ -219,6 +219,50 @@ def test_what_cannot_be_changed_is_refused():
     bare = next(compute_batches([loader[0][0]], 16))
     with pytest.raises(DataError, match="true labels"):
         true_classes(bare, 3)
+
+
+class Beside(Images):
+    """No module gives the logits; one layer runs beside the way to them, one reaches a single logit by a little."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aside, self.faint = nn.Linear(5, 4), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.latent(self.second(self.front(x)))
+        logits = self.out(hidden) * 1.0
+        self.aside(hidden)
+        faint = torch.zeros_like(logits)
+        faint[:, 2] = 1e-4 * self.faint(hidden).relu()[:, 0]
+        return logits + faint
+
+
+def test_a_layer_that_does_not_reach_the_logits_is_refused():
+    _, loader = images()
+    model = Beside().eval()
+    bits = ndg.extract(model, loader, layers=["latent", "aside", "faint"], binarizer="median")
+    graph, batch = ndg.mine(bits, alpha=1.5), next(compute_batches(loader, 16))
+    for layer in ("latent", "faint"):
+        Passes.of(model, graph, [layer]).known(batch)
+    for changed in (["aside"], ["latent", "aside"]):
+        with pytest.raises(
+            LayerError, match="'aside' does not reach the logits, of which no bit changed in 16 examples"
+        ):
+            Passes.of(model, graph, changed).known(batch)
+    plain, _ = images()
+    own = ndg.mine(ndg.extract(plain, loader, layers=["out"], binarizer="median"), alpha=1.5)
+    with pytest.raises(LayerError, match="'out' is the logits; choose a layer on the way"):
+        Passes.of(plain, own, ["out"]).known(batch)
+
+
+def test_inputs_that_the_network_does_not_take_and_no_thread_are_refused():
+    model, loader = images()
+    graph = ndg.mine(ndg.extract(model, loader, layers=["latent"]), alpha=1.5)
+    wide = next(compute_batches([loader[0][0].expand(-1, 2, -1, -1)], 16))
+    with pytest.raises(DataError, match=r"Images given \{'inputs': \(16, 2, 8, 8\)\} raised RuntimeError: .*channels"):
+        Passes.of(model, graph, ["latent"]).known(wide)
+    with pytest.raises(ConfigError, match="at least 1 thread; got threads=0"):
+        Passes.of(model, graph, ["latent"], 0)
 
 
 def test_a_pass_of_an_extraction_is_not_run_again():

@@ -8,8 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import ndg
+from ndg.abstraction.edges import try_edges
 from ndg.abstraction.trial import trial, trials
 from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
@@ -64,8 +66,9 @@ def test_what_is_asked_for_must_exist(model, graph):
         trials(model, graph, loader(), [])
     with pytest.raises(ConfigError, match="drawn at least once; got draws=0"):
         trial(model, graph, loader(), draws=0)
-    with pytest.raises(ConfigError, match=r"a recall from 0 to 1, and 1 walks no implication backwards; got 1\.5"):
-        trial(model, graph, loader(), beta=1.5)
+    for beta in (0, 1.5, -0.1):
+        with pytest.raises(ConfigError, match=r"a recall inside \(0, 1\], and 1 walks no implication backwards; got"):
+            trial(model, graph, loader(), beta=beta)
     with pytest.raises(ConfigError, match="values are written as boolean, mean, resample; got 'means'"):
         trial(model, graph, loader(), values="means")
     with pytest.raises(ConfigError, match="values written as 'mean' are taken from fitting examples; got none"):
@@ -117,3 +120,26 @@ def test_nan_is_an_error_that_names_layer_and_unit(model, graph):
         model.encoder.weight[2, 1] = float("nan")
     with pytest.raises(LayerError, match="unit 2 of 'latent' is NaN at example 0"):
         trial(model, graph, loader(), executor="serial")
+
+
+def test_raw_settings_are_refused_in_words(model, graph):
+    with pytest.raises(ConfigError, match="a compute batch has at least 1 example; got 0"):
+        trial(model, graph, loader(), batch=0)
+    with pytest.raises(ConfigError, match="at least 1 thread; got threads=0"):
+        trial(model, graph, loader(), threads=0)
+    for device in ("tpu", "meta:wrong", f"cuda:{torch.cuda.device_count()}"):
+        with pytest.raises(ConfigError, match=f"on a device that this machine has, cpu.*; got '{device}'"):
+            trial(model, graph, loader(), device=device)
+    with pytest.raises(DataError, match="at least one fitting example"):
+        trial(model, graph, loader(), values="mean", fit=[])
+    shuffles = DataLoader(TensorDataset(*examples()), shuffle=True)
+    with pytest.raises(DataError, match="shuffles them anew each time; make it with shuffle=False"):
+        trial(model, graph, shuffles)
+    with pytest.raises(DataError, match="shuffles them anew each time; make it with shuffle=False"):
+        try_edges(model, graph, shuffles, values="boolean")
+
+
+def test_one_intervention_may_be_named_alone(model, graph):
+    assert trials(model, graph, loader(), "G.1", executor="serial") == trials(
+        model, graph, loader(), ["G.1"], executor="serial"
+    )

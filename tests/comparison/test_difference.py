@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ndg import discovery
 from ndg.comparison.difference import diff
 from ndg.comparison.edges import ends, keys, shuffled
+from ndg.comparison.resampling import take
 from ndg.comparison.units import match_units
 from ndg.errors import ConfigError, GraphError
 from ndg.graph.ndg import NDG
@@ -150,3 +152,30 @@ def test_other_nodes_and_matchings_are_refused():
         diff(A, B, match)
     with pytest.raises(ConfigError, match="at least 0; got -1"):
         diff(A, B, rounds=-1)
+
+
+def test_the_control_keeps_the_freedom_of_matching():
+    """Of booleans that have nothing in common but their form, matched: the index stands out of the shuffled one, and
+    not out of that of a control."""
+    a, b, c = (bits(seed=seed, units=6) for seed in range(3))
+    b, c = (independent_of(one, seed) for seed, one in enumerate((b, c)))
+    graphs = [discovery.mine(one, alpha=1.5) for one in (a, b, c)]
+    match, other = match_units(a, b), match_units(a, c)
+    found = diff(graphs[0], graphs[1], match, control=graphs[2], control_match=other, rounds=50)
+    plain, expected = diff(graphs[0], graphs[1], match, rounds=50), diff(graphs[0], graphs[2], other, rounds=0)
+    assert found.overlap.jaccard == plain.overlap.jaccard
+    assert plain.overlap.control is None
+    alike = {(one.first, one.second): one for one in expected.overlaps}
+    for one in found.overlaps:
+        own = alike.get((one.first, one.second))
+        told = (None, None, None) if own is None else (own.jaccard, own.low, own.high)
+        assert (one.control, one.control_low, one.control_high) == told
+    assert found.overlap.control is not None
+    assert f"; a re-initialised network, matched alike: {expected.overlap.jaccard:.3f} [" in found.words()
+    assert "re-initialised" not in plain.words()
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def independent_of(own, seed):
+    """The same booleans in another order of examples: as dependent among themselves, on others not."""
+    return take(own, np.random.default_rng(seed).permutation(own.examples))

@@ -7,9 +7,10 @@ import pytest
 
 from ndg import discovery, extraction
 from ndg.bits.matrix import BitMatrix
-from ndg.comparison.bootstrap import bootstrap
+from ndg.comparison.networks import reinitialised
+from ndg.comparison.over_examples import bootstrap
 from ndg.comparison.resampling import bootstrapped
-from ndg.comparison.trainings import over_trainings, trainings
+from ndg.comparison.retraining import over_trainings, trainings
 from ndg.comparison.units import match_units
 from ndg.errors import ConfigError, DataError, GraphError
 from ndg.intervals import wilson
@@ -117,6 +118,16 @@ def test_networks_are_read_mined_and_matched_in_one_call():
     assert (matches[1].agreement == 1).all()
     found = over_trainings(graphs, matches, rounds=5)
     assert found.times[found.first].min() >= 2
+    controls, alike = trainings(
+        [models[0], *(reinitialised(models[1], seed).model for seed in (1, 2))], loader(300), LAYERS, alpha=3
+    )
+    beside = over_trainings(graphs, matches, controls=controls[1:], control_matches=alike, rounds=0)
+    expected = [row["edges"] for row in over_trainings(controls, alike, rounds=0).rows()]
+    assert [row["edges_control"] for row in beside.rows()] == expected
+    assert f"matched alike, in the place of all others: {expected[-1]:,}." in beside.words()
+    assert [row["edges_control"] for row in found.rows()] == [None] * 3
+    with pytest.raises(ConfigError, match="one for each; expected 2, got 1"):
+        over_trainings(graphs, matches, controls=controls[1:2], control_matches=alike[:1])
     with pytest.raises(DataError, match="an iterator can be read once"):
         trainings(models, iter(loader(300)), LAYERS)
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import ndg
 from ndg.counterfactual import CounterfactualSet, counterfactual_set
-from ndg.errors import CheckpointError, ConfigError, DataError, GraphError, ShapeError
+from ndg.errors import CheckpointError, ConfigError, DataError, GraphError, LayerError, ShapeError
 from tests.counterfactual.small import graph_of, loaders, network
 from tests.references.trial import choice, draw
 
@@ -129,6 +129,13 @@ def test_what_does_not_fit_is_said(model, graph, data):
     shuffles = DataLoader(TensorDataset(*map(torch.cat, zip(*train, strict=True))), shuffle=True)
     with pytest.raises(DataError, match="shuffle=False"):
         counterfactual_set(model, graph, shuffles)
+    with pytest.raises(ConfigError, match="at least 1 thread"):
+        counterfactual_set(model, graph, train, threads=0)
+    with pytest.raises(DataError, match=r"Small given .* raised RuntimeError"):
+        counterfactual_set(model, graph, [(x[:, :4], y) for x, y in train])
+    out = ndg.mine(ndg.extract(model, train, ["decoder"], binarizer="median"), alpha=1.1)
+    with pytest.raises(LayerError, match="'decoder' is the logits"):
+        counterfactual_set(model, out, train)
     two = ndg.mine(ndg.extract(model, train, ["encoder", "latent"]), alpha=5)
     with pytest.raises(GraphError, match="pass layer="):
         counterfactual_set(model, two, train)

@@ -184,6 +184,12 @@ def test_what_does_not_fit_is_said(case):
     columns = map(torch.cat, zip(*given["train"], strict=True))
     with pytest.raises(DataError, match="shuffle=False"):
         quick(model, graph, data, given | {"train": DataLoader(TensorDataset(*columns), shuffle=True)})
-    if model.skip is not None:
-        with pytest.raises(DataError, match="made from: 300, and the loader of train gives 64"):
-            quick(model, graph, data, given | {"train": given["train"][:1]})
+    with pytest.raises(DataError, match="made from: 300 examples, and the loader of train gives 64"):
+        quick(model, graph, data, given | {"train": given["train"][:1]})
+    inputs, true = map(torch.cat, zip(*given["train"], strict=True))
+    with pytest.raises(DataError, match=r"their true classes, and .* of the loader of train differ"):
+        quick(model, graph, data, given | {"train": [(inputs.roll(1, 0), true.roll(1))]})
+    moved = inputs.clone()
+    moved[-1] += 1  # in the last compute batch
+    with pytest.raises(DataError, match="their latents, and those of the loader of train are up to"):
+        quick(model, graph, data, given | {"train": [(moved, true)]})

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndg.bits.matrix import BitMatrix
-from ndg.errors import GraphError, ShapeError
+from ndg.errors import BitsError, GraphError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.graph.scm import GIVEN, decided, denied, label_of, marked
 from ndg.nodes import LABEL
@@ -166,5 +166,9 @@ def test_what_is_asked_for_must_exist():
         scm.do({"a:0": 2})
     with pytest.raises(ShapeError, match="the model has 12 variables; got bits of 3 nodes"):
         scm.unfold(np.zeros((2, 3), np.bool_))
+    with pytest.raises(ShapeError, match=r"got an array of shape \(12,\); give booleans of shape \(example, node\)"):
+        scm.unfold(np.zeros(12, np.bool_))
+    with pytest.raises(BitsError, match="what is unfolded are booleans; got int64"):
+        scm.unfold(np.zeros((2, 12), np.int64))
     with pytest.raises(GraphError, match="no layer 'later'"):
         scm.unfold(np.zeros((2, 12), np.bool_), given=["later"])

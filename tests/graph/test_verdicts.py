@@ -198,3 +198,8 @@ def test_edges_of_the_condensed_graph_carry_the_verdict_of_their_strongest_impli
 def test_what_was_not_tried_is_refused(call, message):
     with pytest.raises(GraphError, match=message):
         call(judged(drawn()))
+
+
+def test_verdicts_come_from_a_trial_of_edges():
+    with pytest.raises(GraphError, match="verdicts come from a trial of edges; got dict; pass what"):
+        drawn().with_verdicts({"graph": "0"})

@@ -123,8 +123,17 @@ def eliminated(logits: Logits, bits: list[bool], target: int, chosen: list[int])
     return kept, tried
 
 
-def graph_order(found: Implications, layer: str, bits: list[bool], true: int, target: int, name: str) -> list[int]:
-    """The units whose literal in D(t, t') does not hold, those first whose other boolean raises P(t') - P(t) most."""
+def graph_order(
+    found: Implications,
+    layer: str,
+    bits: list[bool],
+    true: int,
+    target: int,
+    name: str,
+    among: list[int] | None = None,
+) -> list[int]:
+    """The units whose literal in D(t, t') does not hold, or those given; those first whose other boolean raises
+    P(t') - P(t) most."""
     named, _ = trial.choice(name, found, layer, true, target)
     start = found.nodes.slice(layer).start
 
@@ -140,9 +149,8 @@ def graph_order(found: Implications, layer: str, bits: list[bool], true: int, ta
         )
         return -on if bits[unit] else on
 
-    return sorted(
-        (unit for unit, value in named.items() if bits[unit] != value), key=lambda unit: (-raised(unit), unit)
-    )
+    candidates = [unit for unit, value in named.items() if bits[unit] != value] if among is None else among
+    return sorted(candidates, key=lambda unit: (-raised(unit), unit))
 
 
 def sizes(
@@ -161,12 +169,14 @@ def sizes(
     units = list(range(len(bits)))
     order = graph_order(found, layer, bits, true, target, name)
     majority, surest = trial.prototype(found, layer, target)
+    differ = [unit for unit in surest if majority[unit] != bits[unit]]
     words = trial.draw(seed, "minimal random", example, len(units))
     methods = {
         "graph": first(logits, bits, target, order),
+        "specific": first(logits, bits, target, graph_order(found, layer, bits, true, target, name, differ)),
         "graph_greedy": greedy(logits, bits, target, sorted(order), budget),
         "greedy": greedy(logits, bits, target, units, budget),
-        "prototype": first(logits, bits, target, [unit for unit in surest if majority[unit] != bits[unit]]),
+        "prototype": first(logits, bits, target, differ),
         "random": first(logits, bits, target, sorted(units, key=lambda unit: words[unit])),
     }
     told = {}

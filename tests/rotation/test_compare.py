@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import ndg
 from ndg.abstraction.controls import CONTROLS
+from ndg.abstraction.tally import Tally
 from ndg.errors import ConfigError
-from ndg.rotation.compare import compare
+from ndg.rotation.bases import compare
+from ndg.rotation.interchange import Interchanged
 from ndg.rotation.principal import pca
 from ndg.rotation.value import localist, random_rotation
 from tests.counterfactual.small import loaders, network
@@ -64,6 +67,20 @@ def test_it_is_plain_and_speaks(found):
     words = found.words()
     assert words.count("coordinates set against") == 2
     assert words.startswith("pca ")
+
+
+def test_where_no_example_is_on_trial_rates_and_ends_are_null(found):
+    none = replace(found.bases[0].trial, controls=dict.fromkeys(found.bases[0].trial.controls, Tally()))
+    bare = replace(found, bases=(replace(found.bases[0], trial=none),))
+    [row] = bare.rows()
+    assert row["n"] == 0
+    assert row["aligned"] is row["aligned_low"] is row["aligned_high"] is row["set"] is None
+    assert bare.words() == ""
+    later = replace(found, bases=(found.bases[0], replace(found.bases[1], trial=none), found.bases[2]))
+    assert "pca" not in later.words()
+    assert "random " in later.words()
+    nothing = Interchanged("pca", "latent", (1,), 0, 0, 0, 0, 0).row()
+    assert nothing["iia"] is nothing["base_label"] is nothing["most_common_label"] is None
 
 
 def test_what_does_not_fit_is_said():

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ndg.errors import ConfigError, LayerError, ShapeError
-from ndg.rotation.das import best_places, das
+from ndg.rotation.alignment import best_places, das
 from ndg.rotation.interchange import Interchanges, interchanged, leading, locate
 from ndg.rotation.value import Rotation, localist, random_rotation
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from ndg.abstraction.edges.forcing import REST
 from ndg.graph.edges import contrapositives, texts_of
 from ndg.graph.verdicts import (
     FORCED,
@@ -140,8 +141,9 @@ class EdgeTrials:
         """One row per pair of layers and way of forcing; for edges within a layer, which are constraints, one row.
 
         `edges` are an implication and its contrapositive together, `tested` those with enough examples, `survived` is
-        of these, and `share` has a 95 % Wilson interval. `observational`, `interventional` and `before` are means over
-        the tested edges of their rates: with the antecedent, when it is forced, and before on the same examples.
+        of these, and `share` has a 95 % Wilson interval, which takes edges as independent; those that share an end are
+        not, so that it may be too narrow. `observational`, `interventional` and `before` are means over the tested
+        edges of their rates: with the antecedent, when it is forced, and before on the same examples.
         Null where n is zero.
         """
         found, verdicts = self.implications, self.verdicts
@@ -193,6 +195,14 @@ class EdgeTrials:
         """Number of forced edges that survive, and of those tested."""
         return int(self.verdicts.survives(how, at_least).sum()), int(self.verdicts.tested.sum())
 
+    def by_antecedent(self, at_least: float | int | None = None) -> int | None:
+        """Number of edges that survive with the closure and do not where its rest is forced, without the antecedent;
+        None unless both were tried."""
+        if not {"closure", REST} <= set(self.how):
+            return None
+        with_it, without = (self.verdicts.survives(how, at_least) for how in ("closure", REST))
+        return int((with_it & ~without).sum())
+
     def words(self, at_least: float | int | None = None) -> str:
         """How many edges survive, in a sentence for each way of forcing."""
         facts = self.verdicts.facts
@@ -215,7 +225,9 @@ class EdgeTrials:
             survived, tested = self.survived(how, bar)
             named = forcing.get(how, "As a control, what it implies there forced without it")
             end = "; the others are not shown to be more than correlations" if how in forcing else ""
-            told.append(f"{named}: {survived:,} of {tested:,} edges survive{end}.")
+            own = self.by_antecedent(bar) if how == "closure" else None
+            beside = "" if own is None else f", {own:,} of them with the antecedent and not without it"
+            told.append(f"{named}: {survived:,} of {tested:,} edges survive{beside}{end}.")
         told.append(
             f"An edge survives when, {on} without the antecedent, forcing it makes the consequent hold in at least "
             f"{bar:g} (lower end of the 95 % interval) and more often than before (McNemar, false discovery rate "
@@ -233,6 +245,7 @@ class EdgeTrials:
             "edges": {name: int((kind == code).sum()) for code, name in enumerate(KINDS)},
             "tested": int(self.verdicts.tested.sum()),
             "survived": {how: self.survived(how)[0] for how in self.how},
+            "survived_by_antecedent": self.by_antecedent(),
             "summary": self.summary(),
             "words": self.words(),
             "executor": self.executor,

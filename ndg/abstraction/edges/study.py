@@ -138,8 +138,8 @@ def _after(
     booleans, numbers = forcing.booleans[sets], known.numbers[rows]
 
     def change(output: Tensor) -> Tensor:
-        values = study.writing.values(site, booleans, numbers, output)
         own = mask if mask is None else mask[rows_of(rows, output).to(mask.device)]
+        values = study.writing.values(site, booleans, numbers, output, own)
         return site.write(output, rows_of(forcing.chosen[sets], output), values, own)
 
     layers = {nodes.layer(int(one)) for one in np.unique(forcing.consequents >> 1)} - {LABEL}

@@ -17,6 +17,7 @@ from ndg.abstraction.edges.result import EdgeTrials
 from ndg.abstraction.edges.study import Study, assembled, run
 from ndg.abstraction.passes import Passes
 from ndg.abstraction.running import placed, run_batches
+from ndg.activations.choice import shuffled
 from ndg.activations.compute import COMPUTE_BATCH, compute_batches
 from ndg.errors import ConfigError, DataError, GraphError
 from ndg.executors import AUTO, TIMEOUT, Executor
@@ -65,6 +66,11 @@ def try_edges(
     ShapeError when the graph is of another network; DataError without examples; WorkerError when Ray gives no answer.
     """
     _check(at_least, q, least)
+    if shuffled(loader):
+        raise DataError(
+            "what is drawn belongs to the number of an example in the loader; this DataLoader shuffles them anew each "
+            "time; make it with shuffle=False"
+        )
     names = _layers(graph, layers)
     loader = list(loader) if iter(loader) is loader else loader
     model = placed(model, device, executor, ray_address)

@@ -89,8 +89,9 @@ def _written(passes: Passes, written: Writing, known: Known, way: Way) -> Tensor
         site, (chosen, booleans) = known.sites[layer], way[layer]
 
         def change(output: Tensor) -> Tensor:
-            new = written.values(site, booleans, known.numbers, output)
-            return site.write(output, writing.rows_of(chosen, output), new, known.masks[layer])
+            mask = known.masks[layer]
+            new = written.values(site, booleans, known.numbers, output, mask)
+            return site.write(output, writing.rows_of(chosen, output), new, mask)
 
         return change
 

@@ -124,12 +124,14 @@ def _logic(told: Explanation, name: Name) -> list[str]:
     if told.sufficient:
         lines.append(f"smallest sufficient set: {_list(told.sufficient)}")
     elif told.ancestors:
-        lines.append(f"no literal of this example implies {label}; {told.ancestors} others would")
+        lines.append(f"no literal of this example implies {label}; {_others(told.ancestors)} would")
     else:
         lines.append(f"no literal implies {label}, in any example: the graph has no sufficient set for it")
     held = len(told.necessary) - len(told.missing)
     missing = f"; missing: {_list(told.missing)}" if told.missing else ""
-    lines.append(f"{label} implies {len(told.necessary)} literals, of which {held} hold{missing}")
+    lines.append(
+        f"{label} implies {_literals(len(told.necessary))}, of which {held} {'holds' if held == 1 else 'hold'}{missing}"
+    )
     return lines
 
 
@@ -167,6 +169,14 @@ def _flipping(told: Explanation, name: Name) -> list[str]:
     elif flip.by_graph != flip.literals:
         lines.append(f"among the graph's literals it takes {_list(flip.by_graph)}")
     return lines
+
+
+def _others(many: int) -> str:
+    return f"{many} {'other' if many == 1 else 'others'}"
+
+
+def _literals(many: int) -> str:
+    return f"{many} {'literal' if many == 1 else 'literals'}"
 
 
 def _list(literals: Literals) -> str:

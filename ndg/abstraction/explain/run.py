@@ -18,6 +18,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from ndg.abstraction import writing
+from ndg.abstraction.asked import check_labels, check_loader
 from ndg.abstraction.definitions import definition, predicted
 from ndg.abstraction.explain.forcing import Codes, force, texts
 from ndg.abstraction.explain.result import Explanation, Flip, Forced
@@ -62,10 +63,13 @@ def explain(
     `reference` examples: the literal that suffices, alone and with all it implies in these layers; or, where none does,
     the conditions that are necessary for the class.
 
-    Raises ConfigError for a class that there is not, GraphError or LayerError for the layer, GraphError or ShapeError
-    for a graph of another network, which `any_network` allows where the shape is the same, ShapeError for more than one
-    example, DataError without reference examples where some are given.
+    Raises ConfigError for a class that there is not, GraphError or LayerError for the layer, GraphError for a graph
+    without labels, GraphError or ShapeError for one of another network, which `any_network` allows where the shape is
+    the same, ShapeError for more than one example, DataError without reference examples where some are given, or where
+    their loader shuffles.
     """
+    check_labels(graph)
+    check_loader(reference)
     labels = graph.nodes.labels
     if target is not None and not 0 <= target < labels:
         raise ConfigError(f"a target is a class from 0 to {labels - 1}; got {target}; name one of these")
@@ -165,8 +169,9 @@ def _flip(study: Study, graph: NDG, known: Known, prediction: int, target: int) 
         return Flip(layer, target, binarised, (), (), False, binarised)
     aim = np.array([target], np.int64)
     ask = study.ask(known, first, aim)
-    found = study.by_graph(ask, bits, np.array([prediction], np.int64), aim)
-    others = study.by_others(ask, bits, aim, study.numbers)
+    now = np.array([prediction], np.int64)
+    found = study.by_graph(ask, bits, now, aim)
+    others = study.by_others(ask, bits, now, aim, study.numbers)
     least = reduce(smaller, [method.left for method in others.values()], found.within.sets)
     searched = study.search(ask, least, found.order)
     chosen = searched.sets

@@ -27,6 +27,12 @@ Indices = Int64[np.ndarray, " example"]
 
 EQUIVALENCE, ANCESTORS, RANDOM, LAYER = "equivalence", "ancestors", "random", "layer"
 
+SWAPPED = {
+    EQUIVALENCE: "An equivalence class swapped",
+    ANCESTORS: "Ancestors of the source's label swapped",
+    LAYER: "The whole layers swapped",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Family:
@@ -55,6 +61,11 @@ class Family:
             which = (words % np.uint64(len(self.sets))).astype(np.int64)
         chosen = self.sets[which]
         return chosen, np.logical_or(chosen.any(axis=1), self.named)
+
+
+def spoken(family: str) -> str:
+    """How a sentence about a family of sets begins."""
+    return SWAPPED.get(family, f"The set {family!r} swapped")
 
 
 def units_of(graph: NDG, layers: Iterable[str]) -> Nodes:
@@ -96,7 +107,7 @@ FAMILIES: dict[str, Callable[[NDG, Nodes], Family]] = {
 
 
 def families(
-    graph: NDG, layers: Sequence[str], sets: Sequence[str], units: Mapping[str, Iterable[str]] | None = None
+    graph: NDG, layers: Sequence[str], sets: Sequence[str], units: Mapping[str, str | Iterable[str]] | None = None
 ) -> tuple[Family, ...]:
     """The families of those names, and one for each of the sets of `units`, given as names of nodes such as `latent:3`.
 
@@ -108,10 +119,14 @@ def families(
             raise ConfigError(f"a set is one of {', '.join(known)}; got {name!r}; {nearest(name, known)}")
     joint = units_of(graph, layers)
     found = [FAMILIES[name](graph, joint) for name in dict.fromkeys(sets) if name != RANDOM]
+    if units is not None and not isinstance(units, Mapping):
+        raise ConfigError(
+            f"units= has names of sets, each with its nodes; got {type(units).__name__}; write {{'mine': ['latent:3']}}"
+        )
     for name, nodes in (units or {}).items():
         if name in known:
             raise ConfigError(f"sets of your own have names of their own, other than {', '.join(known)}; got {name!r}")
-        wanted = {graph.nodes.index(node) for node in nodes}
+        wanted = {graph.nodes.index(node) for node in ([nodes] if isinstance(nodes, str) else nodes)}
         if outside := sorted(wanted - set(joint.tolist())):
             raise GraphError(
                 f"an interchange swaps units of {', '.join(layers)}; {graph.nodes.name(outside[0])} is none; add its "

@@ -22,8 +22,8 @@ from torch import Tensor
 from ndg.abstraction.cache import BUDGET
 from ndg.abstraction.passes import Known, Passes
 from ndg.activations.choice import Numbers, count, draw, only
-from ndg.activations.compute import Batch, compute_batches
-from ndg.errors import DataError
+from ndg.activations.compute import Batch, columns, compute_batches
+from ndg.errors import DataError, ShapeError
 from ndg.progress import bar
 
 Indices = Int64[np.ndarray, " row"]
@@ -90,11 +90,15 @@ def gather(
 ) -> Pool:
     """The pool of at most `most` examples of a loader, drawn by the seed; of all, in pairs with bases, for None.
 
-    Raises DataError without examples.
+    Raises DataError without examples, or for a single one that is its own source.
     """
     examples = count(loader)
     if not examples:
         raise DataError("an interchange needs at least one source; the loader gave none; check the split")
+    if examples == 1 and most is not None:
+        raise DataError(
+            "a base takes neurons from another example; the loader gave 1 example; give more, or a base= and a source="
+        )
     size = examples if most is None else min(most, examples)
     numbers: Numbers | None = None if size == examples else draw(seed, "pool", examples, size)
     given = loader if numbers is None else only(loader, numbers)
@@ -113,10 +117,39 @@ def gather(
     return pool
 
 
+def check_alike(bases: Iterable[Any], sources: Iterable[Any]) -> None:
+    """Raise ShapeError when the first bases and the first sources have other columns, shapes or kinds of numbers."""
+    expected, given = _first(sources), _first(bases)
+    if expected != given:
+        raise ShapeError(
+            f"an interchange takes bases and sources of one shape; expected {_spelt(expected)}, the sources', got "
+            f"{_spelt(given)}; pad or cut both alike"
+        )
+
+
 def shapes_of(batch: Batch) -> Shapes:
     """The shape of one example of each input."""
     columns = batch.inputs if isinstance(batch.inputs, dict) else {"inputs": batch.inputs}
     return {name: tuple(column.shape[1:]) for name, column in sorted(columns.items())}
+
+
+def _first(loader: Iterable[Any]) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Of each input of the first batch, the shape of one example and the kind of its numbers."""
+    given = columns(next(iter(loader), torch.zeros(0)))
+    return {
+        name or "inputs": (tuple(column.shape[1:]), _kind(column))
+        for name, column in sorted(given.items())
+        if name != "labels"
+    }
+
+
+def _kind(column: Tensor) -> str:
+    floating = column.is_floating_point() or column.is_complex()
+    return "floats" if floating else "booleans" if column.dtype == torch.bool else "integers"
+
+
+def _spelt(shapes: dict[str, tuple[tuple[int, ...], str]]) -> str:
+    return ", ".join(f"{name}: {shape} of {kind}" for name, (shape, kind) in shapes.items())
 
 
 def _donated(known: Known, layer: str) -> Tensor:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ndg.abstraction.counts import Counts
-from ndg.abstraction.interchange.families import LAYER
+from ndg.abstraction.interchange.families import LAYER, spoken
 from ndg.abstraction.interchange.study import AMONG, CONTROLS, FIELDS, GRAPH
 from ndg.abstraction.tally import Tally
 from ndg.errors import ConfigError, nearest
@@ -165,25 +165,25 @@ class InterchangeResult:
 
     def words(self) -> str:
         """A sentence for each family: what the graph's own sets are worth where base and source labels differ."""
-        return "\n".join(f"{row['set']}: {_verdict(row)}" for row in self._own()) + self._remarks()
+        return "\n".join([*(f"{spoken(row['set'])}: {_verdict(row)}." for row in self._own()), *self._remarks()])
 
     def _own(self) -> list[Row]:
         return [self.row(family) for family in self.families]
 
-    def _remarks(self) -> str:
+    def _remarks(self) -> list[str]:
         if not self.without_ancestors:
-            return ""
+            return []
         labels = ", ".join(map(str, self.without_ancestors))
-        return f"\nno ancestors: nothing implies label {labels}; of these what they imply was swapped"
+        return [f"Nothing implies label {labels}: as ancestors, what is implied in turn was swapped."]
 
 
 def _verdict(row: Row) -> str:
     if not row["pairs"]:
-        return "no pair with other labels has such a set"
+        return "no pair whose labels differ has such a set"
     if not row["decided"]:
-        return f"undecided: the graph decides none of {row['pairs']} pairs"
+        return f"the graph decides none of {row['pairs']} pairs (undecided)"
     if row["coverage"] < COVERAGE:
-        return f"undecided: the graph decides {row['decided']} of {row['pairs']} pairs, under {COVERAGE:.0%}"
+        return f"the graph decides {row['decided']} of {row['pairs']} pairs, under {COVERAGE:.0%} (undecided)"
     told = (
         f"the graph decides {row['decided']} of {row['pairs']} pairs and is right on {row['iia']:.3f} "
         f"[{row['iia_low']:.3f}, {row['iia_high']:.3f}]"

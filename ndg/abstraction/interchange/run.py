@@ -13,10 +13,11 @@ from typing import Any
 
 from torch import nn
 
+from ndg.abstraction.asked import check_labels, check_loader, check_timeout
 from ndg.abstraction.cache import BUDGET, Cache
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.interchange.families import ANCESTORS, EQUIVALENCE, LAYER, RANDOM, families
-from ndg.abstraction.interchange.pool import gather
+from ndg.abstraction.interchange.pool import check_alike, gather
 from ndg.abstraction.interchange.result import InterchangeResult
 from ndg.abstraction.interchange.shuffle import shuffled
 from ndg.abstraction.interchange.study import Study, work
@@ -40,8 +41,8 @@ def interchange(
     *,
     base: Iterable[Any] | None = None,
     source: Iterable[Any] | None = None,
-    sets: Sequence[str] = SETS,
-    units: Mapping[str, Iterable[str]] | None = None,
+    sets: str | Sequence[str] = SETS,
+    units: Mapping[str, str | Iterable[str]] | None = None,
     layers: str | Sequence[str] | None = None,
     pool: int = POOL,
     controls: bool = True,
@@ -68,8 +69,9 @@ def interchange(
     on disk; the other settings are those of `ndg.abstraction.trial.trials`.
 
     Raises ConfigError for unknown sets, GraphError or LayerError for layers that the graph or the network does not have
-    or that lie behind the logits, GraphError or ShapeError for a graph of another network, ShapeError for sources of
-    another shape than the bases', DataError without examples, WorkerError when Ray gives no answer.
+    or that lie behind the logits, GraphError for a graph without labels, GraphError or ShapeError for one of another
+    network, ShapeError for sources of another shape than the bases', DataError without examples or for a loader that
+    shuffles, WorkerError when Ray gives no answer.
     """
     ran = run_study(
         work,
@@ -131,8 +133,8 @@ def run_study(
     *,
     base: Iterable[Any] | None = None,
     source: Iterable[Any] | None = None,
-    sets: Sequence[str] = SETS,
-    units: Mapping[str, Iterable[str]] | None = None,
+    sets: str | Sequence[str] = SETS,
+    units: Mapping[str, str | Iterable[str]] | None = None,
     layers: str | Sequence[str] | None = None,
     pool: int = POOL,
     controls: bool = True,
@@ -155,12 +157,18 @@ def run_study(
         )
     if pool < 1:
         raise ConfigError(f"a pool has at least 1 source; got {pool}; leave it out for {POOL}")
+    check_labels(graph)
+    check_timeout(timeout)
+    for given in (loader, base, source):
+        check_loader(given)
     bases = _kept(loader if base is None else base)
     sources = bases if source is None else _kept(source)
-    if source is not None and (given := (count(bases), count(sources)))[0] != given[1]:
-        raise DataError(
-            f"base i is paired with source i; got {given[0]} bases and {given[1]} sources; give as many of both"
-        )
+    if source is not None:
+        if (many := (count(bases), count(sources)))[0] != many[1]:
+            raise DataError(
+                f"base i is paired with source i; got {many[0]} bases and {many[1]} sources; give as many of both"
+            )
+        check_alike(bases, sources)
     names = [layers] if isinstance(layers, str) else layers
     names = [layer.name for layer in graph.nodes.layers] if names is None else list(names)
     sets = [sets] if isinstance(sets, str) else list(sets)

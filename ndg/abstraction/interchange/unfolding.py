@@ -16,6 +16,7 @@ from jaxtyping import Bool, Int64
 from torch import nn
 
 from ndg.abstraction.counts import Counts
+from ndg.abstraction.interchange.families import spoken
 from ndg.abstraction.interchange.result import rate
 from ndg.abstraction.interchange.run import SETS, run_study
 from ndg.abstraction.interchange.study import CONTROLS, GRAPH, Pairs, Study, Swapped
@@ -219,13 +220,15 @@ class UnfoldingResult:
 
 
 def _verdict(row: Row) -> str:
-    what = f"{row['set']}, {row['node']}"
+    what = f"{spoken(row['set'])}, {'labels' if row['node'] == LABEL else row['node']}"
+    if not row["all"]:
+        return f"{what}: no pair has such a set."
     if not row["decided"]:
-        return f"{what}: the graph decides none of {row['all']} values"
+        return f"{what}: the graph decides none of {row['all']} values (undecided)."
     told = (
         f"{what}: the graph decides {row['decided']} of {row['all']} values and agrees on {row['agree']:.3f} "
         f"[{row['agree_low']:.3f}, {row['agree_high']:.3f}], the base's values on {row['base']:.3f}"
     )
     if row["moved"] is None:
-        return f"{told}; of {row['n_moved']} values that moved it decides none"
-    return f"{told}; of the {row['n_moved_decided']} decided that moved it is right on {row['moved']:.3f}"
+        return f"{told}; of {row['n_moved']} values that moved it decides none."
+    return f"{told}; of the {row['n_moved_decided']} decided that moved it is right on {row['moved']:.3f}."

@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 RESAMPLES = 2_000
 """Bootstrap resamples behind an interval."""
 
-COMPARED = ("graph", "graph_greedy", "greedy", "prototype")
+COMPARED = ("graph", "graph_greedy", "specific", "greedy", "prototype")
 """The methods that must all succeed on an example, so that their sizes are compared on it."""
 
 AGAINST = ("graph", "greedy")
-OTHERS = ("greedy", "prototype")
+OTHERS = {
+    "specific": "those of the same ranking without the graph's edges",
+    "greedy": "those of greedy order",
+    "prototype": "those of prototype order",
+}
+"""What the graph's order is compared with in words."""
 
 ROWS = (*((method, stage) for stage in STAGES for method in METHODS), WITHIN, SEARCHED)
 
@@ -98,7 +103,7 @@ class MinimalResult:
     def _row(self, method: str, stage: str) -> Row:
         size = self.sizes(method, stage)
         found = size > 0
-        low, high = wilson(int(found.sum()), len(size))
+        low, high = map(float, wilson(int(found.sum()), len(size))) if len(size) else (None, None)
         both = self.common & found
         mine, alone = size[both], (method, stage) in (WITHIN, SEARCHED)
         tried = self._array(f"{method} {stage} tried")[self.kept][both]
@@ -106,8 +111,8 @@ class MinimalResult:
             "method": method,
             "stage": stage,
             "success": float(found.mean()) if len(size) else None,
-            "success_low": float(low),
-            "success_high": float(high),
+            "success_low": low,
+            "success_high": high,
             "n": len(size),
             "compared": int(both.sum()),
             **_interval("median", mine, "median", self.seed),
@@ -124,7 +129,14 @@ class MinimalResult:
         return row
 
     def rows(self) -> list[Row]:
-        """One row per method and stage: `prefix` (the first units of an order that do it), `eliminated` (without those
+        """One row per method and stage.
+
+        Methods: `graph`, the graph's candidates ranked by the counts of classes and booleans; `graph_greedy`, the same
+        candidates greedily; without the graph's edges `specific`, that ranking of all units that differ from the
+        prototype of t', `greedy` among all units, `prototype`, its surest units that differ, and `random`, a drawn
+        order. What the edges add is the difference of `graph` and `specific`; `any` is whichever found the smallest.
+
+        Stages: `prefix` (the first units of an order that do it), `eliminated` (without those
         that can be dropped); of the graph's candidates a smallest set, `within` them; of all units, from the smallest
         set that `any` method found, a `searched` one. The last two go as far as the budget does: `exact` of them are
         known to be smallest.
@@ -203,7 +215,7 @@ class MinimalResult:
                 f"{where}: the methods succeed together on none of {trial} examples (success: "
                 f"{told}), so their sizes are not compared."
             )
-        told = "; ".join(_against(rows[name, STAGES[1]], "graph", f"those of {name} order") for name in OTHERS)
+        told = "; ".join(_against(rows[name, STAGES[1]], "graph", those) for name, those in OTHERS.items())
         own, picked, every = (rows[name, STAGES[1]] for name in ("graph", "graph_greedy", "greedy"))
         return (
             f"{where}: on the {compared} of {trial} examples on which all succeed, the graph's order with elimination "

@@ -11,6 +11,7 @@ from torch import nn
 
 from ndg import seeds
 from ndg.abstraction import writing
+from ndg.abstraction.asked import check_labels, check_loader, check_timeout
 from ndg.abstraction.definitions import definition
 from ndg.abstraction.minimal.result import MinimalResult
 from ndg.abstraction.minimal.study import Study, work
@@ -62,13 +63,18 @@ def minimal(
     tries the literals of D(t, t') that do not hold, those that speak most for t' against t first: the shortest prefix
     that gives t', then without the units that can be dropped; the same with its literals taken greedily; and all
     smaller sets of them, size by size, while those tried on an example stay within `budget`. Beside it greedy among all
-    units (the one that raises the margin of t' most), prototype order (the surest units of t' that differ) and a random
-    order; last, all sets of all units that are smaller than what any of these found, within the budget.
+    units (the one that raises the margin of t' most), prototype order (the surest units of t' that differ), the graph's
+    ranking of these, without its edges, and a random order; last, all sets of all units that are smaller than what any
+    of these found, within the budget.
 
     `fit` gives the examples that the graph was mined from, where `values` needs them; the other settings are those of
     `ndg.abstraction.trial.trials`. Raises ConfigError for settings, GraphError or LayerError for the layer, GraphError
-    or ShapeError when the graph is of another network, DataError without examples or true labels.
+    or ShapeError when the graph is of another network, DataError without examples or true labels, or for a loader that
+    shuffles.
     """
+    check_labels(graph)
+    check_timeout(timeout)
+    check_loader(loader)
     definition(intervention)
     writing.choose(values, graph)
     for name, number in (("examples", examples), ("budget", budget)):

@@ -22,7 +22,7 @@ from ndg.abstraction.writing import Writing
 from ndg.activations.compute import Batch
 from ndg.graph.ndg import NDG
 
-METHODS = ("graph", "graph_greedy", "greedy", "prototype", "random")
+METHODS = ("graph", "graph_greedy", "specific", "greedy", "prototype", "random")
 STAGES = ("prefix", "eliminated")
 WITHIN, SEARCHED = ("graph", "within"), ("any", "searched")
 
@@ -131,7 +131,7 @@ class Study:
 
         def change(output: Tensor) -> Tensor:
             chosen = torch.ones((len(output), site.units), dtype=torch.bool)
-            return site.write(output, chosen, self.writing.values(site, booleans, numbers, output), mask)
+            return site.write(output, chosen, self.writing.values(site, booleans, numbers, output, mask), mask)
 
         return self.passes.run(known, {self.layer: change}, rows=rows)[0]
 
@@ -149,14 +149,16 @@ class Study:
         """The smallest sets of all units, which are counted in this order: those given, or smaller ones."""
         return exhaust(ask, sets, order, np.full(len(sets), sets.shape[1], np.int64), self.budget)
 
-    def by_others(self, ask: Ask, bits: Bits, target: Rows, numbers: Rows) -> dict[str, Method]:
-        """What is found without the graph's edges."""
+    def by_others(self, ask: Ask, bits: Bits, true: Rows, target: Rows, numbers: Rows) -> dict[str, Method]:
+        """What is found without the graph's edges; `specific` is the ranking of the graph's candidates, with all units
+        that differ from the prototype of the target for candidates."""
         rows, units = bits.shape
         differ = self.prototypes.values[target] != bits
         surest = np.argsort(np.where(differ, self.prototypes.place[target], units), axis=1, kind="stable")
         words = seeds.words(self.seed, "minimal random", examples=numbers, draws=units)
         drawn = np.argsort(words, axis=1, kind="stable")
         found = {
+            "specific": prefix(ask, *ranked(self.specific, differ, bits, true, target)),
             "greedy": greedy(ask, np.ones_like(bits), self.budget),
             "prototype": prefix(ask, surest, differ.sum(axis=1)),
             "random": prefix(ask, drawn, np.full(rows, units, np.int64)),
@@ -180,7 +182,7 @@ def work(study: Study, batch: Batch) -> Counts:
         ask = study.ask(known, rows, target[rows])
         own = study.by_graph(ask, bits[rows], true[rows], target[rows])
         methods = {"graph": own.ordered, "graph_greedy": own.greedy}
-        methods |= study.by_others(ask, bits[rows], target[rows], numbers[rows])
+        methods |= study.by_others(ask, bits[rows], true[rows], target[rows], numbers[rows])
         least = reduce(smaller, [method.left for method in methods.values()], own.within.sets)
         searched = study.search(ask, least, own.order)
         sizes = {" ".join(WITHIN): own.within.size, " ".join(SEARCHED): searched.size}

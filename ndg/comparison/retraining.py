@@ -31,8 +31,9 @@ class OverTrainings(Result):
     """Every edge that any of several trainings has, over the nodes of the first, and how many of them have it.
 
     `first` says whether the first training has it. `shuffled` is, for 1, 2, ... trainings, the mean number of edges
-    that so many have when the units of all but the first are shuffled within their layers. `unmatched` counts the edges
-    of each training with an end that has no partner.
+    that so many have when the units of all but the first are shuffled within their layers, which undoes a matching;
+    `control` is how many they are when all but the first are re-initialised networks, matched alike. `unmatched`
+    counts the edges of each training with an end that has no partner.
     """
 
     nodes: NodeSpace
@@ -44,6 +45,7 @@ class OverTrainings(Result):
     unmatched: tuple[int, ...]
     rounds: int
     seed: int
+    control: tuple[int, ...] | None = None
 
     def rows(self) -> list[Row]:
         """One row per number of trainings: how many edges exactly so many have, and how many when shuffled."""
@@ -56,6 +58,7 @@ class OverTrainings(Result):
                 "edges": int(counts[number]),
                 "edges_of_first": int(first[number]),
                 "edges_shuffled": None if self.shuffled is None else self.shuffled[number],
+                "edges_control": None if self.control is None else self.control[number],
             }
             for number in range(self.trainings)
         ]
@@ -94,6 +97,8 @@ class OverTrainings(Result):
         chance = (
             "" if last["edges_shuffled"] is None else f" (units shuffled within layers: {last['edges_shuffled']:,.1f})"
         )
+        if self.control is not None:
+            chance += f"; with re-initialised networks, matched alike, in the place of all others: {self.control[-1]:,}"
         return (
             f"{last['edges']:,} of the {int(self.first.sum()):,} edges of the first training are in all "
             f"{self.trainings} trainings{chance}."
@@ -126,12 +131,20 @@ def trainings(
 
 
 def over_trainings(
-    graphs: Sequence[NDG], matches: Sequence[Matching] | None = None, *, rounds: int = 100, seed: int = 0
+    graphs: Sequence[NDG],
+    matches: Sequence[Matching] | None = None,
+    *,
+    controls: Sequence[NDG] | None = None,
+    control_matches: Sequence[Matching] | None = None,
+    rounds: int = 100,
+    seed: int = 0,
 ) -> OverTrainings:
     """How many of several trainings have each edge, once their units are matched with those of the first.
 
     `matches` has one matching for each graph but the first, of the first's units with its own: `match_units(first,
     other)`. Without any, unit i of each is taken for unit i of the first. The control shuffles units `rounds` times.
+    That undoes a matching; `controls`, the graphs of re-initialised networks in the place of all but the first, with
+    `control_matches`, keep its freedom.
 
     Raises ConfigError for fewer than two graphs or another number of matchings, GraphError for those of other nodes.
     """
@@ -163,4 +176,16 @@ def over_trainings(
         unmatched=(0, *(other.unmatched for other in others)),
         rounds=rounds,
         seed=seed,
+        control=None if controls is None else _control([graphs[0], *controls], control_matches, len(graphs)),
     )
+
+
+def _control(graphs: Sequence[NDG], matches: Sequence[Matching] | None, size: int) -> tuple[int, ...]:
+    """By number of graphs how many edges so many have."""
+    if len(graphs) != size:
+        raise ConfigError(
+            f"controls stand in the place of all trainings but the first, one for each; expected {size - 1}, got "
+            f"{len(graphs) - 1}"
+        )
+    times = over_trainings(graphs, matches, rounds=0).times
+    return tuple(np.bincount(times, minlength=size + 1)[1:].tolist())

@@ -39,7 +39,7 @@ class MinedBasis:
     def row(self) -> dict[str, Any]:
         """Figures of the graph (see `EdgeFigures`), then of the trial with its controls beside it."""
         tally, figures = self.trial.tally, self.figures
-        low, high = tally.interval("aligned")
+        low, high = tally.interval("aligned") if tally.correct else (None, None)
         return {
             "basis": self.basis,
             "implications": figures.edges,
@@ -100,7 +100,7 @@ class BasisComparison:
             return ""
         unit = own.row()
         said = []
-        for row in rows:
+        for row in (one for one in rows if one["n"]):
             if row["aligned_low"] > unit["aligned_high"]:
                 how = "aligns more than the units themselves"
             elif row["aligned_high"] < unit["aligned_low"]:
