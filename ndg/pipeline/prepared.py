@@ -127,9 +127,7 @@ class Prepared:
     def subject(self) -> Subject:
         """The network, whose layers are as asked, and its data."""
         subject = _subject(self.target, self.where)
-        reading = _reading(subject, self.target.experiment)
-        if self.target.experiment.trial.interventions:
-            _trial_layer(reading["layers"], self.target.experiment)
+        _reading(subject, self.target.experiment)  # layers that cannot be read are refused before anything is written
         return replace(subject, network=subject.network.to(self.device))
 
     @property
@@ -279,9 +277,11 @@ def _trial_layer(layers: Sequence[str], experiment: Experiment) -> str:
 
 
 def _reading(subject: Subject, experiment: Experiment) -> dict[str, Any]:
-    """How the layers of an experiment are read."""
+    """How the layers of an experiment are read. ConfigError where they leave open which one is tried."""
     settings, model = experiment.extract, subject.network
     layers = find_layers(model, settings.layers or [extraction.latent_layer(model)])
+    if experiment.trial.interventions:
+        _trial_layer(layers, experiment)
     check_pairs(experiment.mining.pairs, [LABEL, *layers] if subject.logits else layers)
     return {
         "layers": layers,
