@@ -19,6 +19,8 @@ from ndg.graph.ndg import NDG
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["train.epochs=6", "train.schedule=constant", "importance.steps=5"]
+FEWER = ["trial.graphs=[]", "trial.curve=false", "trial.interchange=false", "trial.edges=false", "trial.minimal=0"]
+"""Leaves out of a trial what a test is not about; `aligned` has all of it."""
 
 
 @pytest.fixture(scope="module", params=["file", "mongodb"])
@@ -107,7 +109,9 @@ def test_aligning_again_gives_the_same_figures_and_so_does_ray(aligned, capsys):
     _, _, options, record = aligned
     again = []
     for executor in ("serial", "ray"):
-        assert main(["align", record["parent"], *QUICK[2:], *options, "--executor", executor, "--json"]) == 0
+        assert (
+            main(["align", record["parent"], *QUICK[2:], *FEWER[1:], *options, "--executor", executor, "--json"]) == 0
+        )
         again += json.loads(capsys.readouterr().out)
     for other in again:
         assert other["parent"] == record["parent"]
@@ -120,7 +124,15 @@ def test_aligning_again_gives_the_same_figures_and_so_does_ray(aligned, capsys):
 
 def test_several_alphas_are_as_many_runs(home, capsys):
     _, _, options = home
-    command = ["align", "digits_mlp", *QUICK, "criterion.alpha=[5,50]", "trial.splits=test", "trial.interventions=Q"]
+    command = [
+        "align",
+        "digits_mlp",
+        *QUICK,
+        *FEWER,
+        "criterion.alpha=[5,50]",
+        "trial.splits=test",
+        "trial.interventions=Q",
+    ]
     assert main([*command, *options, "--executor", "serial", "--json"]) == 0
     five, fifty = json.loads(capsys.readouterr().out)
     assert (five["config"]["criterion"]["alpha"], fifty["config"]["criterion"]["alpha"]) == ([5.0], [50.0])
@@ -196,7 +208,7 @@ def test_without_a_config_every_one_at_hand_is_trained_and_aligned(tmp_path, cap
     assert "sst2_distilbert is left out: model.pretrained is a folder" in err
     assert "estimate" in err.partition("train digits")[0]
     quick = ["train.epochs=1", "trial.interventions=Q", "importance.methods=[]", "--executor", "serial"]
-    assert main(["align", *quick, *options, "--json", "-q"]) == 0
+    assert main(["align", *quick, *FEWER, *options, "--json", "-q"]) == 0
     assert [record["name"] for record in json.loads(capsys.readouterr().out)] == bundled
 
 
@@ -259,7 +271,7 @@ def test_a_name_that_nothing_answers_to_is_refused_before_anything_is_written(ho
 def test_of_several_layers_one_is_put_on_trial(home, capsys):
     _, _, options = home
     layers = ["extract.layers=[latent,decoder.relu1]", "trial.layer=latent", "trial.splits=test"]
-    assert main(["align", "digits_mlp", *QUICK, *options, *layers, "--executor", "serial", "--json"]) == 0
+    assert main(["align", "digits_mlp", *QUICK, *FEWER, *options, *layers, "--executor", "serial", "--json"]) == 0
     (record,) = json.loads(capsys.readouterr().out)
     assert [layer["layer"] for layer in record["results"]["graph"]["layers"]] == ["latent", "decoder.relu1"]
     assert record["results"]["trial"]["q"]["test"]["layer"] == "latent"
@@ -327,7 +339,7 @@ def test_a_picture_that_takes_too_long_costs_the_picture_and_no_figure(home, cap
     folder, _, options = home
     loud = [option for option in options if option != "-q"]
     quick = ["report.timeout=0.0001", "trial.interventions=Q", "importance.methods=[]", "--executor", "serial"]
-    assert main(["align", "digits_mlp", *QUICK[:2], *loud, *quick, "--json"]) == 0
+    assert main(["align", "digits_mlp", *QUICK[:2], *FEWER, *loud, *quick, "--json"]) == 0
     out, err = capsys.readouterr()
     assert "warning: no picture: layout by dot must end within 0.0001 s" in err
     (record,) = json.loads(out)
@@ -432,8 +444,8 @@ def test_the_doctor_examines_everything_and_says_what_is_wrong(tmp_path, capsys)
 
 def test_a_sweep_counts_once_and_says_what_it_took(home, capsys):
     _, _, options = home
-    what = ["digits_mlp", *QUICK, *options, "criterion.alpha=[5,20]", "mining.pairs=between", "mining.max_examples=200"]
-    what += ["trial.splits=[test]", "trial.interventions=[Q]"]
+    what = ["digits_mlp", *QUICK, *FEWER, *options, "mining.pairs=between", "mining.max_examples=200"]
+    what += ["criterion.alpha=[5,20]", "trial.splits=[test]", "trial.interventions=[Q]"]
     assert main(["align", *what, "--dry-run", "--json"]) == 0
     first, second = json.loads(capsys.readouterr().out)
     assert main(["align", *what, "--json"]) == 0
