@@ -49,8 +49,10 @@ class Batch:
         return self.start + row if self.numbers is None else int(self.numbers[row])
 
 
-def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH) -> Iterator[Batch]:
+def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH, short: bool = False) -> Iterator[Batch]:
     """The examples of a loader in batches of exactly `size` rows, the last one padded by repeating its last example.
+
+    With `short` fewer examples than one batch are not padded.
 
     The loader gives `(inputs, labels)`, inputs alone, or dictionaries of tensors in which `labels` is the true class.
     Every batch has the same shape per example: texts are padded to one length.
@@ -69,7 +71,8 @@ def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH) -> Iterato
                 held = [(_join([part for part, _ in held]), waiting)]
             whole = held[0][0]
             count = min(size, waiting)
-            yield _batch({key: column[:count] for key, column in whole.items()}, start, count, size)
+            rows = count if short and not start else size
+            yield _batch({key: column[:count] for key, column in whole.items()}, start, count, rows)
             start, waiting = start + count, waiting - count
             held = [({key: column[count:] for key, column in whole.items()}, waiting)] if waiting else []
 

@@ -27,6 +27,7 @@ class Scores:
     `values` maps a layer to the scores of its units, `whole` to the score of the layer taken as one unit. `target` is a
     class, "all logits" or "predicted class". `baseline` is what a neutral state was taken to be. `facts` says what the
     method alone can say, in plain JSON types: passes of the network and, for conductance, how complete the scores are.
+    `errors` are standard errors of the scores, where the method has them.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Scores:
     examples: int
     measure: str = "logits"
     facts: Mapping[str, Any] = field(default_factory=dict)
+    errors: Mapping[str, Float64[np.ndarray, " _"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if set(self.values) != set(self.whole):
@@ -51,6 +53,9 @@ class Scores:
                     "look for NaN or infinity in the network's weights, activations and inputs"
                 )
             values.flags.writeable = False
+        for layer, errors in self.errors.items():
+            if layer not in self.values or errors.shape != self.values[layer].shape:
+                raise ShapeError(f"standard errors go with scores; got {errors.shape} for {layer!r}")
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -72,10 +77,13 @@ class Scores:
         return 1 + len(size) - np.searchsorted(np.sort(size), size, side="right").astype(np.int64)
 
     def frame(self) -> pd.DataFrame:
-        """One row per unit: layer, unit, node (its name in a graph), score, rank within the layer."""
+        """One row per unit: layer, unit, node (its name in a graph), score, rank within the layer; standard_error,
+        where there are some."""
         import pandas as pd
 
         nodes = self.nodes
+        nothing = {layer: np.full(len(self[layer]), np.nan) for layer in self.layers}
+        errors = np.concatenate([{**nothing, **self.errors}[layer] for layer in self.layers])
         return pd.DataFrame(
             {
                 "layer": [nodes.layer(node) for node in range(len(nodes))],
@@ -84,6 +92,7 @@ class Scores:
                 "score": np.concatenate([self[layer] for layer in self.layers]),
                 "rank": np.concatenate([self.rank(layer) for layer in self.layers]),
             }
+            | ({"standard_error": errors} if self.errors else {})
         )
 
     def by_node(self, space: NodeSpace) -> dict[int, float]:
@@ -123,7 +132,7 @@ class Scores:
                 for layer in self.layers
             ],
             "facts": dict(self.facts),
-        }
+        } | ({"errors": {layer: errors.tolist() for layer, errors in self.errors.items()}} if self.errors else {})
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Scores:
@@ -137,6 +146,7 @@ class Scores:
             examples=document["examples"],
             measure=document["measure"],
             facts=dict(document["facts"]),
+            errors={layer: np.array(row) for layer, row in document.get("errors", {}).items()},
         )
 
     def _repr_html_(self) -> str:

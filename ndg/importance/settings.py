@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from operator import index
+from pathlib import Path
 from typing import Any, SupportsIndex
 
+from torch import Tensor
+
 from ndg.activations.compute import COMPUTE_BATCH, Batch, compute_batches
-from ndg.errors import ConfigError, DataError, nearest
+from ndg.errors import ConfigError, DataError
+from ndg.executors import Executor
 from ndg.progress import bar
 
-BASELINES = ("zero", "mean")
+Baselines = str | float | int | Tensor | Mapping[str, Tensor]
+"""A neutral state by name, a number, a tensor, or a tensor per layer."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """What is scored, against which neutral state, and how finely.
 
-    `target` is a class, or None for what the method takes by itself. `baseline` is zero, or the mean over the examples.
-    `steps` counts the gradients along a path, where a method follows one. A pass of the network holds exactly `batch`
-    examples, whatever the loader's batches and whatever `steps`, and runs on `threads` threads.
+    `target` is a class, or None for what the method takes by itself. `baselines` is zero, the mean over the examples, a
+    number, or tensors. `n_steps` counts the gradients along a path, where a method follows one; None is as many as the
+    path needs. A pass of the network holds `internal_batch_size` examples, whatever the loader's batches and whatever
+    `n_steps`, and runs on `threads` threads. With `each` every position of a unit is scored by itself. `options` are
+    those that a method has for itself, all of them. Draws follow from `seed`. Methods that have many tasks of their own
+    give them to the `executor`, and keep what is finished in the `journal`.
     """
 
     target: SupportsIndex | None = None
-    baseline: str = "zero"
-    steps: int = 50
-    batch: int = COMPUTE_BATCH
+    baselines: Baselines = "zero"
+    n_steps: int | None = None
+    internal_batch_size: int = COMPUTE_BATCH
     threads: int = 1
+    each: bool = False
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    executor: str | Executor = "serial"
+    ray_address: str | None = None
+    journal: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.baseline not in BASELINES:
-            raise ConfigError(
-                f"a baseline is a known neutral state; got {self.baseline!r}; {nearest(str(self.baseline), BASELINES)}"
-            )
-        for name in ("steps", "batch", "threads"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}")
+        for name in ("n_steps", "internal_batch_size", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1; got {value}")
 
     def classes(self, logits: int) -> range:
         """The classes asked for, of a network with that many logits."""
@@ -55,17 +66,8 @@ class Settings:
 def passes(loader: Iterable[Any], settings: Settings, label: str) -> Iterator[Batch]:
     """The examples in compute batches, with a progress bar; DataError when there are none."""
     none = True
-    for batch in bar(compute_batches(loader, settings.batch), label):
+    for batch in bar(compute_batches(loader, settings.internal_batch_size, short=True), label):
         none = False
         yield batch
     if none:
         raise DataError("at least one example is needed; the loader gave none; check the split")
-
-
-def check_rereadable(loader: Iterable[Any]) -> None:
-    """Raise DataError when a loader cannot be read twice, as a mean baseline needs."""
-    if iter(loader) is loader:
-        raise DataError(
-            "baseline='mean' reads the loader twice, and an iterator can be read once; pass a list, a DataLoader, or "
-            "any object whose iteration starts anew"
-        )

@@ -39,12 +39,13 @@ def test_logits_are_those_of_the_bare_network_and_outputs_are_before_what_works_
     with Tape(model, LAYERS) as tape:
         logits = tape.run(x)
         assert torch.equal(logits.detach(), bare)
-        assert torch.equal(tape["first"], first)
-        assert torch.equal(tape["act"], first.relu())
+        assert torch.equal(tape["first"], first.flatten(2))
+        assert torch.equal(tape["act"], first.relu().flatten(2))
         gradients = tape.gradients(logits[:, 1])
     assert set(gradients) == set(LAYERS)
-    assert ((gradients["first"] != 0) <= (first > 0)).all()
-    assert torch.equal(gradients["first"], gradients["act"] * (first > 0))
+    on = first.flatten(2) > 0
+    assert ((gradients["first"] != 0) <= on).all()
+    assert torch.equal(gradients["first"], gradients["act"] * on)
 
 
 def test_gradients_are_those_of_each_example_alone():
@@ -84,7 +85,7 @@ def test_a_module_that_returns_a_tuple_is_read_at_its_first_element():
 
     with Tape(Model(), ["pair"]) as tape:
         gradients = tape.gradients(tape.run(torch.ones(4, 2))[:, 1])
-    assert gradients["pair"].tolist() == [[0.0, 3.0]] * 4
+    assert gradients["pair"].tolist() == [[[0.0], [3.0]]] * 4
 
 
 def test_a_frozen_part_that_runs_without_gradients_is_read_at_its_end():
@@ -101,7 +102,7 @@ def test_a_frozen_part_that_runs_without_gradients_is_read_at_its_end():
     model = Frozen()
     with Tape(model, ["outer"]) as tape:
         gradient = tape.gradients(tape.run(torch.randn(4, 3))[:, 1])["outer"]
-    assert torch.equal(gradient, model.out.weight[1].detach().expand(4, 3))
+    assert torch.equal(gradient[:, :, 0], model.out.weight[1].detach().expand(4, 3))
     with pytest.raises(LayerError, match="from 'inner' there is none"), Tape(model, ["inner"]) as tape:
         tape.gradients(tape.run(torch.randn(4, 3))[:, 1])
 
@@ -138,10 +139,10 @@ class Faulty(nn.Module):
         ("rounded", r"has a gradient path to the logits; from 'rounded' there is none"),
         (
             "positions",
-            r"floats of shape \(example, unit\) or .*; 'positions' gives \(5, 1, 3\) of torch.float32; choose",
+            r"has a gradient path to the logits; from 'positions' there is none",
         ),
-        ("transposed", r"for 5 examples; 'transposed' gives \(3, 5\)"),
-        ("tokens", r"'tokens' gives \(5, 3\) of torch.int64"),
+        ("transposed", r"for each of the 5 examples .*; 'transposed' gives \(3, 5\)"),
+        ("tokens", r"'tokens' gives torch.int64 of shape \(5, 3\)"),
     ],
 )
 def test_a_layer_without_scores_says_why(layer, message):

@@ -229,9 +229,9 @@ def test_conductance_follows_pixels_and_names_what_to_do_for_tokens(name):
     batches = [examples(form, 6)]
     if form.kind == TEXT:
         with pytest.raises(DataError, match=r"conductance follows a path of inputs .* use method='gndi'"):
-            ndg.score(network, batches, method="conductance", steps=2)
+            ndg.score(network, batches, method="conductance", n_steps=2)
     else:
-        found = ndg.score(network, batches, method="conductance", steps=2)
+        found = ndg.score(network, batches, method="conductance", n_steps=2)
         assert np.isfinite(found[network.latent_layer]).all()
 
 

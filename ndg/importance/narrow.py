@@ -1,0 +1,255 @@
+"""A change of one unit, carried through a network as a change of one unit while that is what it is.
+
+A row of a pass differs from its example's untouched pass in one channel. Through activations, norms in evaluation mode,
+pooling and sums that stays so, and only that channel is computed. A convolution or dense layer spreads it: its output
+is the untouched one plus the layer's effect on the difference of that one channel, which costs a share of 1/channels.
+After that, and at any operation without a rule here, rows are whole tensors again.
+
+What the untouched pass gives at each operation is computed once, in a first pass, and looked up in the others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+from torch.nn import functional
+from torch.utils._pytree import tree_map
+
+aten = torch.ops.aten
+
+UNARY = {
+    getattr(aten, name).default
+    for name in ("relu", "sigmoid", "tanh", "gelu", "silu", "hardtanh", "leaky_relu", "elu", "softplus", "hardswish")
+} | {aten.mul.Scalar, aten.add.Scalar, aten.clone.default, aten.detach.default, aten.alias.default}
+"""What treats every value alike, and none in place."""
+
+IN_PLACE = {
+    getattr(aten, f"{name}_").default: getattr(aten, name).default
+    for name in ("relu", "sigmoid", "tanh", "gelu", "silu", "hardtanh", "leaky_relu", "elu", "hardswish")
+}
+
+POOLS = {aten.avg_pool2d.default, aten._adaptive_avg_pool2d.default, aten.avg_pool3d.default}
+"""What treats every channel alike."""
+
+
+class Untouched:
+    """What the untouched pass gives at each operation: recorded in a first pass, then looked up.
+
+    An operation is known by what it does, the untouched values that it does it to, and which time in a pass that is.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, int, int], Any] = {}
+        self._held: list[Tensor] = []
+        self._times: Counter[tuple[Any, int]] = Counter()
+        self._recording = True
+
+    def begin(self, recording: bool) -> None:
+        """A pass begins."""
+        self._recording = recording
+        self._times.clear()
+
+    def at(self, function: Any, base: Tensor, compute: Callable[[], Any]) -> Any:
+        """What this operation gives there; None where the first pass did not come by."""
+        what = function, id(base)
+        self._times[what] += 1
+        key = (*what, self._times[what])
+        if self._recording:
+            self._held.append(base)  # so that no other tensor is known by its id
+            self._known[key] = compute()
+        return self._known.get(key)
+
+
+@dataclass(frozen=True, eq=False)
+class Which:
+    """Which example each row is of, and which unit of it differs; rows of one unit lie together.
+
+    Where every example has one row, in order, `rows` is None.
+    """
+
+    rows: Int64[Tensor, " row"] | None
+    units: Int64[Tensor, " row"]
+    runs: tuple[tuple[int, int, int], ...]
+    untouched: Untouched
+
+    @classmethod
+    def of(cls, rows: Int64[Tensor, " row"], units: Int64[Tensor, " row"], size: int, untouched: Untouched) -> Which:
+        """`size` is the number of examples of the untouched pass."""
+        runs, start = [], 0
+        for unit, same in groupby(units.tolist()):
+            stop = start + len(list(same))
+            runs.append((unit, start, stop))
+            start = stop
+        every = len(rows) == size and torch.equal(rows, torch.arange(size, device=rows.device))
+        return cls(None if every else rows, units, tuple(runs), untouched)
+
+    def pick(self, base: Tensor) -> Tensor:
+        """The untouched values of each row; not to be written to."""
+        return base if self.rows is None else base.index_select(0, self.rows)
+
+    def channel(self, base: Tensor) -> Tensor:
+        """The untouched values of each row's unit, `[row, 1, ...]`."""
+        rows = torch.arange(len(self.units), device=base.device) if self.rows is None else self.rows
+        return base[rows, self.units][:, None]
+
+
+class Narrow(Tensor):
+    """Rows that are those of `base`, `[example, unit, ...]`, but for one unit each, whose values are `value`,
+    `[row, 1, ...]`. While the untouched pass is recorded `which` is None and it is `base` itself."""
+
+    base: Tensor
+    value: Tensor | None
+    which: Which | None
+    untouched: Untouched
+
+    @staticmethod
+    def __new__(cls, base: Tensor, value: Tensor | None, which: Which | None, untouched: Untouched) -> Narrow:
+        rows = len(base) if which is None else len(which.units)
+        made = Tensor._make_wrapper_subclass(cls, (rows, *base.shape[1:]), dtype=base.dtype, device=base.device)
+        made.base, made.value, made.which, made.untouched = base, value, which, untouched
+        return made
+
+    def whole(self) -> Tensor:
+        """The rows as a plain tensor of their own."""
+        if self.which is None or self.value is None:
+            return self.base.clone()
+        rows = self.which.pick(self.base).clone() if self.which.rows is None else self.which.pick(self.base)
+        rows[torch.arange(len(rows), device=rows.device), self.which.units] = self.value[:, 0]
+        return rows
+
+    def changed(self, base: Tensor, value: Tensor | None) -> Narrow:
+        """The same rows and units with other values."""
+        return Narrow(base, value, self.which, self.untouched)
+
+    @classmethod
+    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
+        kwargs = kwargs or {}
+        first = args[0] if args else None
+        found: Any = NotImplemented
+        if isinstance(first, Narrow):
+            found = _ruled(function, first, args, kwargs)
+        elif function is aten.addmm.default and isinstance(args[1], Narrow):
+            found = _dense(function, args[1], args[2], args[0]) if not kwargs else NotImplemented
+        elif function is aten.add.Tensor and isinstance(args[1], Narrow) and not kwargs and isinstance(first, Tensor):
+            found = _sum(function, args[1], first)
+        if found is not NotImplemented:
+            return found
+
+        def plain(value: Any) -> Any:
+            return value.whole() if isinstance(value, Narrow) else value
+
+        return function(*tree_map(plain, args), **tree_map(plain, kwargs))
+
+
+def _ruled(function: Any, x: Narrow, args: Any, kwargs: Any) -> Any:
+    """What an operation gives for rows that differ in one unit; NotImplemented where there is no rule."""
+    rest = args[1:]
+    if any(isinstance(part, Narrow) for part in rest):
+        return NotImplemented
+    if function in UNARY:
+        return _each(function, x, lambda values: function(values, *rest, **kwargs))
+    if function in IN_PLACE:
+        after = _each(function, x, lambda values: IN_PLACE[function](values, *rest, **kwargs))
+        if after is NotImplemented:
+            return after
+        x.base, x.value = after.base, after.value
+        return x
+    if function in POOLS and x.ndim > 3:
+        return _each(function, x, lambda values: function(values, *rest, **kwargs))
+    if function is aten.max_pool2d_with_indices.default:
+        pooled = _each(function, x, lambda values: function(values, *rest, **kwargs)[0])
+        return pooled if pooled is NotImplemented else (pooled, None)
+    if function is aten.mean.dim and all(axis % x.ndim > 1 for axis in rest[0]):
+        return _each(function, x, lambda values: function(values, *rest, **kwargs))
+    if function in (aten.view.default, aten._unsafe_view.default, aten.reshape.default):
+        return _folded(function, x, list(rest[0]))
+    if function is aten.add.Tensor and isinstance(rest[0], Tensor) and not kwargs:
+        return _sum(function, x, rest[0])
+    if function is aten.native_batch_norm.default and not rest[4]:
+        return _norm(function, x, *rest[:4], rest[6])
+    if function is aten.convolution.default and not rest[5] and rest[7] == 1:
+        return _convolved(function, x, *rest[:5])
+    if function is aten.mm.default:
+        return _dense(function, x, rest[0], None)
+    return NotImplemented
+
+
+def _each(function: Any, x: Narrow, apply: Callable[[Tensor], Tensor]) -> Any:
+    base = x.untouched.at(function, x.base, lambda: apply(x.base))
+    return NotImplemented if base is None else x.changed(base, None if x.value is None else apply(x.value))
+
+
+def _sum(function: Any, x: Narrow, other: Tensor) -> Any:
+    if other.shape != x.shape:
+        return NotImplemented
+    known = x.untouched.at(function, x.base, lambda: (other.clone(), x.base + other))
+    if known is None:
+        return NotImplemented
+    beside, base = known
+    if x.value is None or x.which is None:
+        return x.changed(base, None)
+    if not torch.equal(x.which.pick(beside), other):  # the change has reached the other term as well
+        return NotImplemented
+    return x.changed(base, x.value + x.which.channel(beside))
+
+
+def _folded(function: Any, x: Narrow, shape: list[int]) -> Any:
+    """Positions of one value each that fall away: `[row, unit, 1, 1]` as `[row, unit]`."""
+    if x.base[0, 0].numel() != 1 or len(shape) != 2 or shape[1] not in (-1, x.shape[1]):
+        return NotImplemented
+    return _each(function, x, lambda values: values.reshape(len(values), -1))
+
+
+def _norm(
+    function: Any, x: Narrow, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor, least: float
+) -> Any:
+    base = x.untouched.at(
+        function, x.base, lambda: functional.batch_norm(x.base, mean, variance, weight, bias, False, 0.0, least)
+    )
+    if base is None:
+        return NotImplemented
+    if x.value is None or x.which is None:
+        return x.changed(base, None), None, None
+    units, shape = x.which.units, (-1, 1, *[1] * (x.ndim - 2))
+    scale = torch.rsqrt(variance + least) * (1 if weight is None else weight)
+    value = (x.value - mean[units].reshape(shape)) * scale[units].reshape(shape)
+    return x.changed(base, value if bias is None else value + bias[units].reshape(shape)), None, None
+
+
+def _convolved(
+    function: Any, x: Narrow, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any
+) -> Any:
+    convolve: Any = {3: functional.conv1d, 4: functional.conv2d, 5: functional.conv3d}[x.ndim]
+    base = x.untouched.at(function, x.base, lambda: convolve(x.base, weight, bias, stride, padding, dilation))
+    if base is None:
+        return NotImplemented
+    if x.value is None or x.which is None:
+        return base.clone()
+    change = x.value - x.which.channel(x.base)
+    parts = [
+        convolve(change[start:stop], weight[:, unit : unit + 1], None, stride, padding, dilation)
+        for unit, start, stop in x.which.runs
+    ]
+    effect = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return effect.add_(x.which.pick(base))
+
+
+def _dense(function: Any, x: Narrow, weight: Tensor, bias: Tensor | None) -> Any:
+    if x.ndim != 2:
+        return NotImplemented
+    base = x.untouched.at(
+        function, x.base, lambda: x.base @ weight if bias is None else torch.addmm(bias, x.base, weight)
+    )
+    if base is None:
+        return NotImplemented
+    if x.value is None or x.which is None:
+        return base.clone()
+    change = x.value - x.which.channel(x.base)
+    return torch.addcmul(x.which.pick(base), change, weight[x.which.units])
