@@ -1,0 +1,79 @@
+"""What a graph alone says of its neurons: in how many implications they stand, and how many labels they touch.
+
+Both read a mined graph and no network. They annotate nodes as other scores do: `graph.with_scores(degree(graph))`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Bool
+
+from ndg.errors import LayerError, nearest
+from ndg.graph.ndg import NDG
+from ndg.importance.scores import Scores
+
+
+def degree(graph: NDG, layers: Iterable[str] | str | None = None) -> Scores:
+    """The number of implications in which a neuron stands, on or off; one and its contrapositive count once.
+
+    `whole` counts those in which any neuron of the layer stands. Constants stand in none.
+    """
+    tails, heads = graph.implications.antecedents.astype(np.int64), graph.implications.consequents.astype(np.int64)
+    key, mirrored = (a * 2 * len(graph.nodes) + b for a, b in ((tails, heads), (heads ^ 1, tails ^ 1)))
+    once = key <= mirrored
+    ends = np.stack([tails[once], heads[once]]) >> 1
+    counts = np.bincount(ends[0], minlength=len(graph.nodes)) + np.bincount(
+        ends[1][ends[0] != ends[1]], minlength=len(graph.nodes)
+    )
+    places = _places(graph, layers)
+    inside = {layer: ((ends >= where.start) & (ends < where.stop)).any(axis=0) for layer, where in places.items()}
+    return Scores(
+        method="degree",
+        values={layer: counts[where].astype(np.float64) for layer, where in places.items()},
+        whole={layer: float(some.sum()) for layer, some in inside.items()},
+        target="no class",
+        baseline="none",
+        examples=graph.examples,
+        measure="implications",
+        facts={"graph": graph.digest},
+    )
+
+
+def ancestors(graph: NDG, layers: Iterable[str] | str | None = None) -> Scores:
+    """The number of labels among the ancestors of a neuron, on or off: classes whose prediction, or its absence, says
+    something of the neuron.
+
+    A label counts once. By contraposition these are also the labels of which the neuron says something. `whole` counts
+    those of any neuron of the layer.
+    """
+    touched = _touched(graph)
+    places = _places(graph, layers)
+    return Scores(
+        method="ancestors",
+        values={layer: touched[:, where].sum(axis=0).astype(np.float64) for layer, where in places.items()},
+        whole={layer: float(touched[:, where].any(axis=1).sum()) for layer, where in places.items()},
+        target="no class",
+        baseline="none",
+        examples=graph.examples,
+        measure="labels",
+        facts={"graph": graph.digest},
+    )
+
+
+def _touched(graph: NDG) -> Bool[np.ndarray, "label node"]:
+    """Whether some literal of a node follows from some literal of a label."""
+    labels = graph.nodes.labels
+    marked = np.eye(2 * labels, 2 * len(graph.nodes), dtype=np.bool_)
+    follows = graph.closures(marked) if labels else marked
+    return np.asarray(follows.reshape(labels, 2, len(graph.nodes), 2).any(axis=(1, 3)))
+
+
+def _places(graph: NDG, layers: Iterable[str] | str | None) -> dict[str, slice]:
+    known = [layer.name for layer in graph.nodes.layers]
+    wanted = [layers] if isinstance(layers, str) else known if layers is None else list(layers)
+    for layer in wanted:
+        if layer not in known:
+            raise LayerError(f"layer {layer!r} has no neurons in the graph; {nearest(layer, known)}")
+    return {layer: graph.nodes.slice(layer) for layer in wanted}
