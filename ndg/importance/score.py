@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, SupportsIndex
 
 import torch
 from torch import nn
 
 from ndg.activations.compute import COMPUTE_BATCH, fixed
-from ndg.activations.trace import find_layer
 from ndg.errors import ConfigError, LayerError, nearest
+from ndg.executors import Executor
 from ndg.extraction import latent_layer
-from ndg.importance.conductance import conductance
-from ndg.importance.gndi import gndi
+from ndg.importance import (
+    ablation,
+    activation,
+    conductance,
+    gndi,
+    gradient,
+    gradient_x_activation,
+    grasp,
+    hrank,
+    influence,
+    integrated,
+    lrp,
+    magnitude,
+    shapley,
+    snip,
+    synflow,
+)
+from ndg.importance.method import Method
+from ndg.importance.places import find_place
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings
-
-Method = Callable[[nn.Module, Iterable[Any], tuple[str, ...], Settings], Scores]
+from ndg.importance.settings import Baselines, Settings
 
 IMPORTANCE: dict[str, Method] = {
-    "gndi": gndi,
-    "conductance": conductance,
+    "gndi": gndi.METHOD,
+    "conductance": conductance.METHOD,
+    "ablation": ablation.METHOD,
+    "shapley": shapley.METHOD,
+    "integrated": integrated.METHOD,
+    "influence": influence.METHOD,
+    "lrp": lrp.METHOD,
+    "activation": activation.METHOD,
+    "gradient": gradient.METHOD,
+    "gradient_x_activation": gradient_x_activation.METHOD,
+    "snip": snip.METHOD,
+    "grasp": grasp.METHOD,
+    "synflow": synflow.METHOD,
+    "hrank": hrank.METHOD,
+    "magnitude": magnitude.METHOD,
 }
 
 
@@ -32,32 +61,63 @@ def score(
     method: str = "gndi",
     target: SupportsIndex | None = None,
     *,
-    baseline: str = "zero",
-    steps: int = 50,
-    batch: int = COMPUTE_BATCH,
+    baselines: Baselines = "zero",
+    n_steps: int | None = None,
+    internal_batch_size: int = COMPUTE_BATCH,
     threads: int = 1,
+    each_position: bool = False,
+    seed: int = 0,
+    executor: str | Executor = "serial",
+    ray_address: str | None = None,
+    journal: Path | str | None = None,
+    **options: Any,
 ) -> Scores:
     """One score per unit of each of `layers`, all layers from the same passes, the mean over the loader's examples.
 
-    `layers` are module paths (one path may stand alone) whose output is `[example, unit]`, or
-    `[example, channel, height, width]` where a channel is a unit; without them the network's own `latent_layer` is
-    taken. `method` is `gndi` (all logits at once, or the one of `target`) or `conductance` (the logit of the predicted
-    class, or of `target`; `steps` gradients along the path). `baseline` is `zero` or `mean`: of the activations for
-    gndi, of the inputs for conductance. Sums run in float64 over compute batches of `batch` examples, so the loader's
-    batch size does not change the result. The network is left as it was: mode, hooks, gradients.
+    `layers` are module paths (one path may stand alone); without them the network's own `latent_layer` is taken. Units
+    are those of `[example, unit]`, the channels of `[example, channel, position...]`, the units of all tokens of
+    `[example, token, unit]`, where tokens that an attention mask leaves out do not count. With `each_position` every
+    pixel, token or time step of a unit is scored by itself, unit by unit.
 
-    Raises ConfigError for an unknown method, baseline or target; LayerError for a layer that does not exist, is not
-    used exactly once, has no units, or from which no gradient path leads to the logits; DataError without examples.
+    `method` is a key of `IMPORTANCE`; its page in docs/importance says what it measures, what it costs and when it
+    misleads. `target` is a class, where the method looks at one. `baselines` is `zero`, `mean`, a number, a tensor, or
+    tensors by layer (by name of the input for methods that follow a path of inputs). `n_steps` counts the gradients
+    along a path; without it there are as many as the path needs. Sums run in float64 over passes of
+    `internal_batch_size` rows, so the loader's batch size does not change the result and memory does not grow with
+    `n_steps`. Ablation and Shapley values run their tasks by the `executor`, serial or Ray, to the same numbers; with
+    a `journal` file those that it holds do not run again. `options` are the method's own. The network is left as it
+    was: mode, hooks, gradients.
+
+    Raises ConfigError for an unknown method, option, baseline or target; LayerError for a layer that does not exist, is
+    not used exactly once, has no units, gives NaN, or from which no gradient path leads to the logits; ShapeError for a
+    baseline that does not fit; DataError without examples.
     """
-    measure = known(method)
-    settings = Settings(target, baseline, steps, batch, threads)
+    found = known(method)
+    if isinstance(baselines, str) and baselines not in found.baselines:
+        raise ConfigError(
+            f"a baseline of {method} is a known neutral state, a number or a tensor; got {baselines!r}; "
+            f"{nearest(baselines, found.baselines)}"
+        )
+    settings = Settings(
+        target=target,
+        baselines=baselines,
+        n_steps=n_steps,
+        internal_batch_size=internal_batch_size,
+        threads=threads,
+        each=each_position,
+        seed=seed,
+        options=_options(method, found, options),
+        executor=executor,
+        ray_address=ray_address,
+        journal=None if journal is None else Path(journal),
+    )
     paths = (layers,) if isinstance(layers, str) else tuple(layers) if layers is not None else (latent_layer(model),)
     if not paths or len(set(paths)) < len(paths):
         raise LayerError(f"at least one layer is scored, and each once; got {list(paths)}")
     for path in paths:
-        find_layer(model, path)
+        find_place(model, path)
     with torch.inference_mode(False), fixed(model, threads, grad=True):
-        return measure(model, loader, paths, settings)
+        return found.run(model, loader, paths, settings)
 
 
 def known(method: str) -> Method:
@@ -65,3 +125,13 @@ def known(method: str) -> Method:
     if method not in IMPORTANCE:
         raise ConfigError(f"method must be a known method of importance; got {method!r}; {nearest(method, IMPORTANCE)}")
     return IMPORTANCE[method]
+
+
+def _options(name: str, method: Method, given: dict[str, Any]) -> dict[str, Any]:
+    for option in given:
+        if option not in method.options:
+            raise ConfigError(
+                f"an option of {name} is one of its own; got {option!r}; "
+                + (nearest(option, method.options) if method.options else "it has none")
+            )
+    return {**method.options, **given}

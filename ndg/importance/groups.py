@@ -1,0 +1,165 @@
+"""Groups of units that are put to their neutral state together: the most or least important by a score, or random ones.
+
+Scopes: `layer` takes a share of one layer at a time, `each` the same share of every layer at once, `all` the share of
+all layers' units, ranked together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from ndg import seeds
+from ndg.errors import ConfigError, ShapeError
+from ndg.importance.scores import Scores
+
+SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)
+SCOPES = ("layer", "each", "all")
+ORDERS = ("top", "bottom")
+RANDOM = "random"
+EVERY = "all"
+"""Name of the layer of a group that lies in several."""
+
+Chosen = Mapping[str, Bool[np.ndarray, " _"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """`units` of `of` units, chosen by `method` in an order; of random ones the number of the draw.
+
+    `layer` is that of the group, "all" where it lies in several; `chosen` says of each layer which units are in it.
+    """
+
+    method: str
+    layer: str
+    order: str
+    share: float | int
+    units: int
+    of: int
+    chosen: Chosen
+    draw: int | None = None
+
+    @property
+    def place(self) -> tuple[str, float | int]:
+        """What a group has in common with its control."""
+        return self.layer, self.share
+
+
+def groups(
+    scores: Mapping[str, Scores],
+    shares: Sequence[float | int] = SHARES,
+    orders: Sequence[str] = ORDERS,
+    scope: str = "all",
+    draws: int = 0,
+    seed: int = 0,
+) -> list[Group]:
+    """The groups of every share by each score in each order, and so many random ones of the same sizes.
+
+    Units are ranked by the size of their score, as `Scores.rank` does; equal ones in an order that the seed draws. A
+    share is rounded to whole units, at least one. Raises ConfigError for an unknown scope or order, or a share outside
+    (0, 1]; ShapeError for scores of other units.
+    """
+    if scope not in SCOPES or any(order not in ORDERS for order in orders):
+        raise ConfigError(
+            f"groups are of scope {', '.join(SCOPES)} and of order {', '.join(ORDERS)}; got {scope!r} and "
+            f"{list(orders)}"
+        )
+    if not shares or not all(0 < share <= 1 for share in shares):
+        raise ConfigError(f"shares of units lie above 0 and are at most 1; got {list(shares)}")
+    if draws < 0:
+        raise ConfigError(f"random groups are drawn 0 or more times; got {draws}")
+    sizes = common_sizes(scores)
+    found = []
+    for method, one in scores.items():
+        size = {layer: np.abs(one[layer]) for layer in sizes}
+        for order in orders:
+            sign = -1 if order == "top" else 1
+            keys = {layer: sign * values for layer, values in size.items()}
+            found += _groups(method, order, keys, shares, scope, seeds.generator(seed, "ties"))
+    for draw in range(draws):
+        generator = seeds.generator(seed, "random units", draw)
+        keys = {layer: generator.random(count) for layer, count in sizes.items()}
+        drawn = _groups(RANDOM, RANDOM, keys, shares, scope, generator)
+        found += [replace(group, draw=draw) for group in drawn]
+    return found
+
+
+def common_sizes(scores: Mapping[str, Scores]) -> dict[str, int]:
+    """The number of units of each scored layer. Raises ShapeError where scores differ in that, or there are none."""
+    known = {method: {layer: len(one[layer]) for layer in one.layers} for method, one in scores.items()}
+    sizes = next(iter(known.values()), {})
+    other = next((method for method, found in known.items() if found != sizes), None)
+    if not sizes or other is not None:
+        came = {method: found for method, found in known.items() if method in (next(iter(known)), other)}
+        raise ShapeError(f"scores that are compared are of the same units; got {came or 'none'}; score the same layers")
+    if RANDOM in known:
+        raise ConfigError(f"{RANDOM!r} names the control; name a score otherwise")
+    return sizes
+
+
+def over_draws(values: Iterable[float | int]) -> tuple[float, float, float] | None:
+    """Mean of some draws with the two-sided 95 % Student interval of that mean; None without any, and of one draw an
+    interval without ends: minus and plus infinity."""
+    from scipy.stats import t
+
+    known = np.array(list(values), dtype=np.float64)
+    if not len(known):
+        return None
+    mean = float(known.mean())
+    if len(known) == 1:
+        return mean, -math.inf, math.inf
+    half = float(t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known)))
+    return mean, mean - half, mean + half
+
+
+def _groups(
+    method: str,
+    order: str,
+    keys: Mapping[str, Float64[np.ndarray, " _"]],
+    shares: Sequence[float | int],
+    scope: str,
+    generator: np.random.Generator,
+) -> list[Group]:
+    """The groups with the smallest keys."""
+    layers = list(keys)
+    places = {layer: _order(keys[layer], generator) for layer in layers}
+    total = sum(map(len, keys.values()))
+    if scope == "all":
+        joined = _order(np.concatenate([keys[layer] for layer in layers]), generator)
+        ends = np.cumsum([len(keys[layer]) for layer in layers])[:-1]
+    found = []
+    for share in shares:
+        if scope == "all":
+            count = _count(share, total)
+            chosen = dict(zip(layers, np.split(_first(joined, count), ends), strict=True))
+            found.append(Group(method, EVERY, order, share, count, total, chosen))
+            continue
+        chosen = {layer: _first(places[layer], _count(share, len(places[layer]))) for layer in layers}
+        if scope == "each":
+            count = sum(int(units.sum()) for units in chosen.values())
+            found.append(Group(method, EVERY, order, share, count, total, chosen))
+        else:
+            found += [
+                Group(method, layer, order, share, int(units.sum()), len(units), {layer: units})
+                for layer, units in chosen.items()
+            ]
+    return found
+
+
+def _order(keys: Float64[np.ndarray, " unit"], generator: np.random.Generator) -> Int64[np.ndarray, " unit"]:
+    """Units by their keys; equal ones as drawn."""
+    return np.lexsort((generator.random(len(keys)), keys)).astype(np.int64)
+
+
+def _first(order: Int64[np.ndarray, " unit"], count: int) -> Bool[np.ndarray, " unit"]:
+    chosen = np.zeros(len(order), np.bool_)
+    chosen[order[:count]] = True
+    return chosen
+
+
+def _count(share: float | int, units: int) -> int:
+    return max(1, math.floor(share * units + 0.5))
