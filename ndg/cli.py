@@ -137,6 +137,52 @@ def _parser(program: str) -> argparse.ArgumentParser:
     align.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster that is running")
     _outputs(align)
 
+    score = command(
+        "score", "score the units of trained networks and log the scores", "digits_cnn --method gndi ablation"
+    )
+    score.add_argument(
+        "what",
+        nargs="*",
+        metavar="CONFIG|RUN|KEY=VALUE",
+        help="configs (the best completed run of each), train or align runs, and overrides",
+    )
+    score.add_argument(
+        "--method",
+        nargs="+",
+        metavar="METHOD",
+        help="names, with options as in magnitude:side=outgoing, or all (else importance.methods)",
+    )
+    score.add_argument(
+        "--layers",
+        nargs="+",
+        metavar="PATH",
+        help="module paths or regular expressions, attention heads as PATH.heads (else the layers of the graph)",
+    )
+    score.add_argument("--target", type=int, metavar="C", help="a class (else what a method takes by itself)")
+    score.add_argument("--baselines", choices=("zero", "mean", "resample"), help="the neutral state of a unit")
+    score.add_argument("--split", choices=("train", "validation", "test"), help="examples (else importance.split)")
+    score.add_argument("--max-examples", type=int, metavar="N", help="at most so many, drawn by the seed")
+    score.add_argument(
+        "--scoreboard",
+        nargs="*",
+        metavar="METHOD",
+        help="judge these methods (none: all) against exact ablation, and on random weights",
+    )
+    score.add_argument("--seeds", nargs="+", metavar="N", help="the trainings with these seeds")
+    score.add_argument("--model", metavar="MODULE:FUNCTION", help="a network of your own, as for `ndg align`")
+    score.add_argument("--hf", metavar="FOLDER", help="a local Hugging Face folder, on the data of data.name=...")
+    score.add_argument(
+        "--executor",
+        choices=EXECUTORS,
+        default="auto",
+        help="who ablates and permutes units; auto: here, or where Ray has an address",
+    )
+    score.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster that is running")
+    score.add_argument("--device", choices=DEVICES, default="auto", help="where the network runs")
+    score.add_argument("--smoke", action="store_true", help="the network of the config's quick run")
+    score.add_argument("--print-config", action="store_true", help="print the resolved config and stop")
+    score.add_argument("--json", action="store_true", help="results as JSON")
+
     query = """'{"results.trial.q.test.aligned": {"$gt": 0.9}}'"""
     runs = command("runs", "list the runs in the log, newest first", f"--where {query}")
     runs.add_argument("--where", metavar="JSON", help="a MongoDB query")
@@ -148,7 +194,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="the whole document")
 
     render = command("render", "draw or export the graph of a run", "last --pdf ndg.pdf --target 3")
-    render.add_argument("run", metavar="RUN", nargs="?", default="last", help="an align run: id, part of one, or last")
+    render.add_argument(
+        "run", metavar="RUN", nargs="?", default="last", help="an align or score run: id, part of one, or last"
+    )
     for kind in FORMATS:
         render.add_argument(
             f"--{kind}", nargs="?", const="", metavar="FILE", help=f"write {kind} (else to the run's folder)"
@@ -156,6 +204,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
     render.add_argument(
         "--target", metavar="CLASS", help="only what implies this class, or a literal, and what it implies"
     )
+    render.add_argument("--score", metavar="METHOD", help="shade by the scores of this method (else the run's first)")
+    render.add_argument("--top", type=int, metavar="K", help="only the K neurons of largest absolute score")
     render.add_argument("--max-nodes", type=int, metavar="N", help="draw at most N nodes (else report.max_nodes)")
 
     diff = command("diff", "compare the graphs of align runs edge by edge", "RUN RUN --bootstraps 100 --csv FOLDER")

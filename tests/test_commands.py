@@ -18,7 +18,7 @@ from ndg.cli import main
 from ndg.graph.ndg import NDG
 
 ROOT = Path(__file__).parent.parent
-QUICK = ["train.epochs=6", "train.schedule=constant", "importance.steps=5"]
+QUICK = ["train.epochs=6", "train.schedule=constant", "importance.n_steps=5"]
 FEWER = ["trial.graphs=[]", "trial.curve=false", "trial.interchange=false", "trial.edges=false", "trial.minimal=0"]
 """Leaves out of a trial what a test is not about; `aligned` has all of it."""
 

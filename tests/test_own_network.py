@@ -109,7 +109,9 @@ def last(place: Path):
 
 
 def test_a_function_is_aligned_like_a_trained_run(place, capsys):
-    assert align(place, "--model", "mine.py:pair", "--layers", "body.1", "criterion.alpha=3", "importance.steps=4") == 0
+    assert (
+        align(place, "--model", "mine.py:pair", "--layers", "body.1", "criterion.alpha=3", "importance.n_steps=4") == 0
+    )
     record = last(place)
     assert (record["kind"], record["parent"], record["status"], record["name"]) == ("align", None, "COMPLETED", "mine")
     assert record.figure("results.network.name") == "mine.py:pair"

@@ -17,10 +17,13 @@ def render(asked: Namespace, where: Locations) -> int:
 
     with runs.open(where.store, local=where.runs) as book:
         complete = book.find({"kind": "align", "status": "COMPLETED"}, limit=1) if asked.run == "last" else []
-        record = complete[0] if complete else book.get(asked.run, kind="align")
+        record = complete[0] if complete else book.get(asked.run, kind=None if asked.run != "last" else "align")
+    if record["kind"] not in ("align", "score"):
+        raise UserError(f"{record.id} is a {record['kind']} run; graphs are those of align runs, and of score runs")
     wanted = {kind: getattr(asked, kind) for kind in REPORTS if getattr(asked, kind) is not None}
     for kind, path in (wanted or {"pdf": ""}).items():
-        print(near(pictures.draw(record, kind, path, target=asked.target, max_nodes=asked.max_nodes)))
+        how = {"target": asked.target, "max_nodes": asked.max_nodes, "score": asked.score, "most": asked.top}
+        print(near(pictures.draw(record, kind, path, **how)))
     return 0
 
 

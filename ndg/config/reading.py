@@ -16,6 +16,9 @@ from ndg.config.networks import MLP, MODELS
 from ndg.config.schema import Experiment
 from ndg.errors import ConfigError, nearest
 
+FORMER = {"importance.steps": "n_steps"}
+"""Keys of configs that older runs have saved, and what they are called now."""
+
 
 def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False) -> Experiment:
     """The experiment of a YAML file (or a dictionary), with dotted overrides applied.
@@ -99,8 +102,11 @@ def _smoke(document: Any, where: str) -> Any:
 def _match(given: dict[Any, Any], schema: Any, prefix: str) -> None:
     """Check keys against a dataclass, and turn scalars into lists where the schema has a list."""
     valid = {f.name: getattr(schema, f.name) for f in fields(schema)}
-    for key, value in given.items():
+    for key, value in list(given.items()):
         full = f"{prefix}{key}"
+        if (now := FORMER.get(full)) is not None:
+            given[now] = given.pop(key)
+            key, full = now, f"{prefix}{now}"
         if key not in valid:
             hint = _elsewhere(str(key), schema, prefix) or nearest(full, [prefix + name for name in valid])
             raise ConfigError(f"no key {full!r} in a config; {hint}")

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "constant", "linear", "triangular")
 PRECISIONS = ("float32", "bfloat16", "float16")
+BASELINES = ("zero", "mean", "resample")
 GRAPHS = ("reinitialised", "random_inputs", "shuffled_labels")
 
 
 def check(experiment: Experiment) -> None:
     """Raise ConfigError naming the first key whose value breaks its rule."""
     data, train, extract, trial = experiment.data, experiment.train, experiment.extract, experiment.trial
-    sweep = experiment.sweep
+    sweep, importance = experiment.sweep, experiment.importance
     rules = [
         (min(data.validation, data.test) > 0 and data.validation + data.test < 1, "data.validation, data.test",
          "fractions above 0 that leave examples to train on", (data.validation, data.test)),
@@ -85,7 +86,14 @@ def check(experiment: Experiment) -> None:
         (experiment.mining.max_edges >= 0, "mining.max_edges", "at least 0", experiment.mining.max_edges),
         (experiment.mining.max_examples is None or experiment.mining.max_examples >= 1, "mining.max_examples",
          "at least 1, or null", experiment.mining.max_examples),
-        (experiment.importance.steps >= 1, "importance.steps", "at least 1", experiment.importance.steps),
+        (importance.n_steps is None or importance.n_steps >= 1, "importance.n_steps", "at least 1, or null",
+         importance.n_steps),
+        (importance.max_examples is None or importance.max_examples >= 1, "importance.max_examples",
+         "at least 1, or null", importance.max_examples),
+        ((importance.target or 0) >= 0, "importance.target", "a class, 0 or more, or null", importance.target),
+        (importance.baselines in BASELINES, "importance.baselines", _either(BASELINES), importance.baselines),
+        (_board(importance.scoreboard), "importance.scoreboard", "true, false, or a list of methods",
+         importance.scoreboard),
         (experiment.report.max_nodes >= 1, "report.max_nodes", "at least 1", experiment.report.max_nodes),
         (experiment.report.timeout > 0, "report.timeout", "above 0 seconds", experiment.report.timeout),
     ]  # fmt: skip
@@ -123,6 +131,10 @@ def _model_rule(name: str, value: Any) -> tuple[bool, str]:
 def _keeps(rule: str) -> bool:
     word, colon, epochs = rule.partition(":")
     return (word == "every" and epochs.isdecimal() and int(epochs) > 0) if colon else word in ("best", "last")
+
+
+def _board(given: Any) -> bool:
+    return isinstance(given, bool) or (isinstance(given, list) and all(isinstance(name, str) for name in given))
 
 
 def _either(words: tuple[str, ...]) -> str:

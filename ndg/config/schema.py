@@ -46,7 +46,8 @@ class Train:
     Parts that come from a pretrained network learn at `pretrained_rate` times the rate, all others at `new_rate` times.
     `precision` is `float32`, or `bfloat16` or `float16` for the forward passes of steps in mixed precision (weights and
     evaluation stay float32); `compile` is `torch.compile`. `keep_checkpoints` is `best`, `last`, or `every:K` epochs,
-    which keeps the best as well. `tensorboard` writes events.
+    which keeps the best as well. `tensorboard` writes events. `fitness` measures neurons after every epoch, which
+    changes nothing.
 
     Training images are varied: `flip`, `pad` and cut, `shift`, `erase` a square, `noise`.
 
@@ -75,6 +76,7 @@ class Train:
     precision: str = "float32"
     compile: bool = False
     tensorboard: bool = False
+    fitness: bool = False
     threads: int = 1
 
 
@@ -186,11 +188,23 @@ class Counterfactual:
 
 @dataclass(frozen=True)
 class Importance:
-    """Scores written on the nodes. `steps` is the number of quadrature points of conductance."""
+    """Scores written on the nodes: of `layers` (none: those of the graph), by `methods`, which are names, or names with
+    options as in `magnitude:side=outgoing`.
+
+    `split` is read, or of it `max_examples` that the seed draws (null: all). `target` is a class, null what a method
+    takes by itself. `baselines` is the neutral state: `zero`, `mean` or `resample`. `n_steps` is the number of
+    gradients along a path, where a method follows one; null takes as many as completeness needs. `scoreboard` judges
+    methods against exact ablation: some of them, or true for all that there are.
+    """
 
     methods: list[str] = field(default_factory=lambda: ["gndi", "conductance"])
+    layers: list[str] = field(default_factory=list)
     split: str = "validation"
-    steps: int = 50
+    max_examples: int | None = None
+    target: int | None = None
+    baselines: str = "zero"
+    n_steps: int | None = 50
+    scoreboard: Any = False
 
 
 @dataclass(frozen=True)
@@ -267,6 +281,7 @@ class Experiment:
 
     def _portable(self) -> dict[str, Any]:
         whole = replace(self, store=Store(), data=replace(self.data, dir=None)).to_dict()
+        del whole["train"]["fitness"]  # it only looks on
         return {key: value for key, value in whole.items() if key not in ("name", "paper", "smoke")}
 
 

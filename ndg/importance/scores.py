@@ -129,10 +129,11 @@ class Scores:
             "examples": self.examples,
             "layers": [
                 {"layer": layer, "whole": float(self.whole[layer]), "values": self[layer].tolist()}
+                | ({"errors": self.errors[layer].tolist()} if layer in self.errors else {})
                 for layer in self.layers
             ],
             "facts": dict(self.facts),
-        } | ({"errors": {layer: errors.tolist() for layer, errors in self.errors.items()}} if self.errors else {})
+        }
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Scores:
@@ -146,7 +147,7 @@ class Scores:
             examples=document["examples"],
             measure=document["measure"],
             facts=dict(document["facts"]),
-            errors={layer: np.array(row) for layer, row in document.get("errors", {}).items()},
+            errors={row["layer"]: np.array(row["errors"], dtype=np.float64) for row in rows if "errors" in row},
         )
 
     def _repr_html_(self) -> str:

@@ -11,11 +11,11 @@ from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment, Store
 from ndg.errors import RenderError
 from ndg.graph.ndg import NDG
-from ndg.importance.score import score
+from ndg.importance.board.variants import ALL, every
 from ndg.importance.scores import Scores
 from ndg.intervals import wilson
 from ndg.mining.pairs import pairs_of
-from ndg.pipeline import pictures
+from ndg.pipeline import pictures, scoring
 from ndg.pipeline.prepared import Prepared, check
 from ndg.pipeline.subjects import Subject
 from ndg.pipeline.targets import Target
@@ -28,7 +28,7 @@ from ndg.report.render import REPORTS, Look
 from ndg.runs.record import RunRecord
 from ndg.runs.run import Run
 
-EDGES, SCORES, HTML = "edges.csv", "scores.csv", "report.html"
+EDGES, HTML = "edges.csv", "report.html"
 
 
 def run(target: Target, prepared: Prepared, resume: bool = False) -> RunRecord:
@@ -58,13 +58,14 @@ def run(target: Target, prepared: Prepared, resume: bool = False) -> RunRecord:
             one.result("accuracy", {name: _accuracy(part, prepared.read[name]) for name, part in judged.items()})
         graph = _mine(prepared, experiment, target, one)
         _evaluate(graph, bits, subject.held_out, one)
-        scores = _score(subject, graph, experiment, one)
+        scores = _score(prepared, graph, experiment, one)
+        on_nodes = [found for found in scores if set(found.layers) & {layer.name for layer in graph.nodes.layers}]
         if experiment.trial.interventions:
-            graph = Trying(prepared, graph, one).run(scores)
-        graph = graph.with_scores(scores)
+            graph = Trying(prepared, graph, one).run(on_nodes)
+        graph = graph.with_scores(on_nodes)
         one.artefact(graph.save(one.folder / pictures.GRAPH))
         shutil.rmtree(one.folder / JOURNALS, ignore_errors=True)
-        _report(graph, scores, subject, experiment, bits[subject.held_out], target, one)
+        _report(graph, on_nodes, subject, experiment, bits[subject.held_out], target, one)
     return one.record
 
 
@@ -133,32 +134,19 @@ def _evaluate(graph: NDG, bits: dict[str, BitMatrix], split: str, one: Run) -> N
     one.artefact(atomic.write(one.folder / EDGES, graph.evaluate(bits[split]).to_csv(index=False)))
 
 
-def _score(subject: Subject, graph: NDG, experiment: Experiment, one: Run) -> list[Scores]:
-    """The scores of the graph's layers by each asked method."""
-    import pandas as pd
-
-    settings = experiment.importance
-    unscored = {"first", "every"} | ({"mean"} if experiment.extract.tokens == "mean" else set())
-    layers = [layer.name for layer in graph.nodes.layers if layer.reading not in unscored]
-    if settings.methods and len(layers) < len(graph.nodes.layers):
-        log.warning("layers of tokens are not scored; %d of %d layers are", len(layers), len(graph.nodes.layers))
-    found = [
-        score(
-            subject.network,
-            subject.loaders[settings.split],
-            layers,
-            method,
-            steps=settings.steps,
-            batch=experiment.extract.compute_batch,
-            threads=experiment.extract.threads,
-        )
-        for method in (settings.methods if layers else [])
-    ]
-    for scores in found:
-        one.result(f"scores.{scores.method}", scores.to_dict() | {"split": settings.split})
-    if found:
-        frames = [scores.frame().assign(method=scores.method, measure=scores.measure) for scores in found]
-        one.artefact(atomic.write(one.folder / SCORES, pd.concat(frames).to_csv(index=False)))
+def _score(prepared: Prepared, graph: NDG, experiment: Experiment, one: Run) -> list[Scores]:
+    """The scores of the graph's layers, or of those asked for, by each method. Scoreboards are logged too."""
+    subject, settings = prepared.subject, experiment.importance
+    if not subject.logits:
+        return []
+    layers = [layer.name for layer in graph.nodes.layers]
+    if settings.layers:
+        layers = scoring.layers_of(subject.network, settings.layers)
+    by: dict[str, Any] = {"executor": prepared.executor, "ray_address": prepared.address}
+    methods = every(settings.methods)
+    found = scoring.measured(subject, layers, methods, experiment, skip=ALL in settings.methods, **by)
+    scoring.write(found, experiment, one, graph)
+    scoring.judge(subject, layers, experiment, one, **by)
     return found
 
 

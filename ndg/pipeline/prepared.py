@@ -26,7 +26,7 @@ from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment
 from ndg.errors import CheckpointError, ConfigError, DataError
 from ndg.graph.ndg import NDG
-from ndg.importance.score import known
+from ndg.importance.board.variants import every
 from ndg.locations import Locations
 from ndg.mining.criteria import criterion
 from ndg.mining.pairs import check_pairs
@@ -73,7 +73,7 @@ def plan(target: Target, where: Locations, shared: bool = False) -> Plan:
     """The plan of one target; `shared` says that another one extracts and counts for it."""
     experiment = target.experiment
     check(experiment)
-    subject = _subject(target, where)
+    subject = subject_of(target, where)
     settings, splits = experiment.extract, subject.sizes
     captured = extraction.estimate(
         subject.network,
@@ -126,7 +126,7 @@ class Prepared:
     @cached_property
     def subject(self) -> Subject:
         """The network, whose layers are as asked, and its data."""
-        subject = _subject(self.target, self.where)
+        subject = subject_of(self.target, self.where)
         _reading(subject, self.target.experiment)  # layers that cannot be read are refused before anything is written
         return replace(subject, network=subject.network.to(self.device))
 
@@ -239,8 +239,9 @@ def check(experiment: Experiment) -> None:
         definition(name)
     if experiment.trial.values != writing.AUTO:
         writing.known(experiment.trial.values)
-    for name in experiment.importance.methods:
-        known(name)
+    every(experiment.importance.methods)
+    if isinstance(experiment.importance.scoreboard, list):
+        every(experiment.importance.scoreboard)
 
 
 def run_folder(run: RunRecord, where: Locations) -> Path:
@@ -248,7 +249,8 @@ def run_folder(run: RunRecord, where: Locations) -> Path:
     return run.folder if run.folder.is_dir() else where.runs / run.id
 
 
-def _subject(target: Target, where: Locations) -> Subject:
+def subject_of(target: Target, where: Locations) -> Subject:
+    """The network of a target and its data. CheckpointError where the file is not the one that the run logged."""
     if target.subject is not None:
         return target.subject
     if target.run is None:

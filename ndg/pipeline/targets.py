@@ -63,11 +63,13 @@ def own(
     names: Sequence[str],
     overrides: Sequence[str],
     where: Locations,
+    *,
+    fitted: bool = True,
 ) -> list[Target]:
     """The targets of a network of the user's own: of the function `model`, or of the Hugging Face `folder`.
 
     Settings are those of one config, or the defaults. What the network or its data do not allow is left out of the
-    experiment, and said: splits that there are not, and without logits trial and scores.
+    experiment, and said: splits that there are not, and without logits trial and scores; not so with `fitted` False.
     """
     from ndg.pipeline.own import of_folder, of_function
 
@@ -90,7 +92,7 @@ def own(
         why = "a Hugging Face folder"
     if not experiment.extract.layers and not isinstance(getattr(subject.network, "latent_layer", None), str):
         raise no_layers(subject.network, subject.loaders["train"], batch)
-    return _each_alpha(_fitted(experiment, subject), None, why, subject)
+    return _each_alpha(_fitted(experiment, subject) if fitted else _with_split(experiment, subject), None, why, subject)
 
 
 def _short(model: str | None, folder: str | None) -> str:
@@ -115,8 +117,7 @@ def _fitted(experiment: Experiment, subject: Subject) -> Experiment:
         found = dict.fromkeys(split if split in there else subject.held_out for split in trial.splits)
         trial = replace(trial, splits=list(found))
         log.info("there is no split %s; a trial is on %s", " or ".join(lacking), " and ".join(trial.splits))
-    if importance.split not in there:
-        importance = replace(importance, split=subject.held_out)
+    importance = _with_split(replace(experiment, importance=importance), subject).importance
     if "conductance" in importance.methods and integral(subject.loaders["train"]):
         importance = replace(importance, methods=[name for name in importance.methods if name != "conductance"])
         log.info("conductance is left out: between whole numbers, as tokens are, there is no path")
@@ -127,6 +128,13 @@ def _fitted(experiment: Experiment, subject: Subject) -> Experiment:
             "(inputs, labels) or dictionaries with labels, or set trial.interventions=[] for the graph without a trial"
         )
     return replace(experiment, trial=trial, importance=importance)
+
+
+def _with_split(experiment: Experiment, subject: Subject) -> Experiment:
+    """The experiment with scores over held-out examples, where there is no split that it names."""
+    if experiment.importance.split in subject.loaders:
+        return experiment
+    return replace(experiment, importance=replace(experiment.importance, split=subject.held_out))
 
 
 def _of(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> list[Target]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ndg import atomic
-from ndg.report import sections, summary, tried
+from ndg.report import importance, sections, summary, tried
 from ndg.report.tables import Table
 from ndg.report.words import flat
 
@@ -74,7 +74,7 @@ def page(report: Report) -> str:
         ),
         "figures": ("The graph", _tables([sections.figures(record), sections.accuracy(record)])),
         "rules": ("The graph in sentences", _folded("the surest rules", report.rules)),
-        "scores": ("Importance of neurons", _tables(sections.scores(record))),
+        "scores": ("Importance of neurons", _tables([*importance.boards(record), *sections.scores(record)])),
         "config": ("Config", _folded("the resolved config; saved to a file, it runs again", report.config)),
     }
     return _document(report.title, record, parts)

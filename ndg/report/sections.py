@@ -230,17 +230,25 @@ def _scores(layer: str, values: Mapping[str, Sequence[float]], methods: Mapping[
         for name, found in values.items():
             row |= {name: found[unit], f"{name} rank": ranks[name][unit]}
         rows.append(row)
-    told = "; ".join(
-        f"{name}: mean over {stage.get('examples', 0):,} examples of {stage.get('split', 'the data')}, "
-        f"target {stage.get('target')}, baseline {stage.get('baseline')}"
-        for name, stage in methods.items()
-        if name in values
-    )
+    told = "; ".join(f"{name}: {_whence(stage)}" for name, stage in methods.items() if name in values)
+    stages = [methods[name] for name in values]
+    read = next((row for stage in stages for row in stage.get("tokens", []) if row["layer"] == layer), None)
+    tokens = f" The graph reads {read['graph']}; scored are the units with {read['scored']}." if read else ""
     return Table.of(
         f"Importance of the units of {layer}: the {len(rows)} largest of {len(values[first])}",
         columns,
         rows,
-        note=f"{told}. Ranks are by absolute value.",
+        note=f"{told}. Ranks are by absolute value.{tokens}",
+    )
+
+
+def _whence(stage: Document) -> str:
+    """What a score is a mean over, and against what."""
+    if not stage.get("examples"):
+        return "of the weights, without examples"
+    return (
+        f"mean over {stage['examples']:,} examples of {stage.get('split', 'the data')}, "
+        f"target {stage.get('target')}, baseline {stage.get('baseline')}"
     )
 
 

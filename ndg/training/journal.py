@@ -74,7 +74,8 @@ class Journal:
 def table(history: Sequence[Row]) -> str:
     """The rows as csv."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
+    names = list(dict.fromkeys(name for row in history for name in row))  # a resumed one may be watched
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     return text.getvalue()

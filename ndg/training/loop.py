@@ -17,10 +17,13 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from ndg import __version__, models, seeds
+from ndg.activations.choice import draw
+from ndg.activations.selection import find_layers
 from ndg.config import Experiment, Train
 from ndg.data.augment import Augment
 from ndg.data.examples import Splits
 from ndg.errors import CheckpointError, FailureError, OutputError
+from ndg.importance.watch import EXAMPLES, Watch
 from ndg.models import checkpoint
 from ndg.training import kept
 from ndg.training.evaluation import evaluate
@@ -91,6 +94,7 @@ def train(
         learner = Learner.of(network, settings, place)
         identity = kept.identity_of(experiment, splits)
         history = kept.restore(state, learner, identity) if state.exists() else []
+        watch = _watch(experiment, splits, network, place) if settings.fitness else None
         with (
             events(folder, settings.tensorboard, len(history)) as event,
             bar(experiment.name, len(splits.train), settings.epochs) as shown,
@@ -101,6 +105,8 @@ def train(
                 row = _epoch(learner, experiment, splits, len(history) + 1, place, shown)
                 if not (math.isfinite(row["loss"]) and math.isfinite(row["validation_loss"])):
                     raise FailureError(_not_finite(row, settings, history, folder))
+                if watch is not None:
+                    row |= watch(network)
                 history.append(row)
                 _keep(folder, learner, experiment, splits, history)
                 kept.save(state, learner, identity, history)  # last, so that an epoch which has one is whole
@@ -131,6 +137,21 @@ def train(
         f"{result.validation_accuracy:.4f}, test accuracy {test_accuracy:.4f}; {result.seconds:.1f} s in all"
     )
     return result
+
+
+def _watch(experiment: Experiment, splits: Splits, network: nn.Module, place: torch.device) -> Watch:
+    """What measures neurons after every epoch, on some training examples as they are."""
+    fresh = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(place)
+    rows = draw(experiment.seed, "fitness", len(splits.train), EXAMPLES)
+    layers, batch = experiment.extract.layers, experiment.extract.compute_batch
+    return Watch(
+        network,
+        fresh,
+        splits.train[torch.from_numpy(rows)].loader(batch),
+        find_layers(network, layers) if layers else (),
+        batch=batch,
+        threads=experiment.train.threads,
+    )
 
 
 def augmentation(settings: Train) -> Augment:

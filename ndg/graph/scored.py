@@ -1,0 +1,54 @@
+"""A graph seen through the scores of its neurons: the most important ones alone, or one score before the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ndg.errors import GraphError, nearest
+from ndg.graph import edges
+from ndg.graph.ndg import NDG, Scored
+from ndg.nodes import CONCEPT, LABEL
+
+
+def top(graph: NDG, scores: Scored | str, k: int) -> NDG:
+    """The graph of the implications among the labels, the concepts and the `k` neurons of largest absolute score.
+
+    Nodes and their numbers stay; the other neurons take part in nothing. `scores` are given, or named by their method
+    where the graph carries them; of equal scores the first node is taken. With both ends a pair of implications stays
+    or leaves, so the graph remains skew-symmetric. The choice is added to `provenance["filters"]`.
+
+    Raises GraphError for scores that the graph does not carry, or `k` below 1.
+    """
+    if k < 1:
+        raise GraphError(f"the most important neurons are 1 or more; got {k}")
+    if isinstance(scores, str):
+        method, values = scores, _carried(graph, scores)
+    else:
+        method, values = scores.method, scores.by_node(graph.nodes)
+    ranked = sorted(values, key=lambda node: (-abs(values[node]), node))
+    kept = np.zeros(len(graph.nodes), np.bool_)
+    for group in (LABEL, CONCEPT):
+        kept[graph.nodes.slice(group)] = True
+    kept[ranked[:k]] = True
+    implications = graph.implications
+    among = edges.select(implications, kept[implications.antecedents >> 1] & kept[implications.consequents >> 1])
+    steps = [*graph.provenance.get("filters", []), {"top": k, "by": method}]
+    verdicts = None if graph.verdicts is None else graph.verdicts.among(implications, among)
+    return NDG(among, graph.provenance | {"filters": steps}, graph.scored, verdicts)
+
+
+def foremost(graph: NDG, method: str) -> NDG:
+    """The same graph with the scores by a method before all others, as pictures shade by the first."""
+    _carried(graph, method)
+    return replace(graph, scored={method: graph.scored[method], **graph.scored})
+
+
+def _carried(graph: NDG, method: str) -> dict[int, float]:
+    if method not in graph.scored:
+        raise GraphError(
+            f"the graph carries no scores by {method!r}; {nearest(method, graph.scored)}; score its layers, as in "
+            f"`ndg score RUN --method {method}`"
+        )
+    return graph.scores[method]

@@ -1,0 +1,1 @@
+"""Which score of importance to believe: each beside exact ablation."""

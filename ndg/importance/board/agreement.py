@@ -1,0 +1,270 @@
+"""How well two scores of the same units agree: over all units, and within each layer.
+
+Pooled over layers a score can agree because it knows which layers matter and nothing of the units in them, so the
+figures stand beside those of a null that knows the mean of each layer alone, and beside those within layers: the mean
+over layers of the correlation of their own units, each weighted by its units.
+
+Intervals are 95 % percentile intervals over bootstrap draws of units: of all units, or of each layer's own. All scores
+of the same units see the same draws, so that differences between them are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from ndg import seeds
+from ndg.errors import ShapeError
+from ndg.importance.scores import Scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DRAWS = 1000
+FEWEST = 3
+"""Units below which no correlation is told."""
+NULL = "layer mean"
+AT_ONCE = 1 << 22
+STATISTICS = ("pearson", "spearman", "kendall")
+
+Values = Float64[np.ndarray, " unit"]
+Counts = Int64[np.ndarray, "draw unit"]
+Draws = Float64[np.ndarray, " draw"]
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A correlation of `n` units with its 95 % interval; None where it is undefined. `draws` are the bootstrapped ones,
+    NaN where undefined."""
+
+    value: float | None
+    n: int
+    draws: Draws = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def low(self) -> float | None:
+        return self._end(2.5)
+
+    @property
+    def high(self) -> float | None:
+        return self._end(97.5)
+
+    def _end(self, percent: float) -> float | None:
+        known = self.draws[~np.isnan(self.draws)]
+        return float(np.percentile(known, percent)) if self.value is not None and len(known) else None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """How `score` agrees with `truth`, by the absolute values of both.
+
+    `pooled` and `within` map pearson, spearman and kendall to estimates; Kendall's tau-b has no interval. `layers` has
+    the correlations of each layer, `left_out` why a layer has none: it takes no part in `within`.
+    """
+
+    score: str
+    truth: str
+    pooled: Mapping[str, Estimate]
+    within: Mapping[str, Estimate]
+    layers: Mapping[str, Mapping[str, float | int]]
+    left_out: Mapping[str, str]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row over all units, one within layers, and one for each layer."""
+        found = [
+            {"where": where, **_flat(estimates)}
+            for where, estimates in (("pooled", self.pooled), ("within", self.within))
+        ]
+        return [
+            *found,
+            *({"where": layer, **figures} for layer, figures in self.layers.items()),
+            *({"where": layer, "left_out": why} for layer, why in self.left_out.items()),
+        ]
+
+    def frame(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "score": self.score,
+            "truth": self.truth,
+            **{
+                where: {name: estimate.to_dict() for name, estimate in estimates.items()}
+                for where, estimates in (("pooled", self.pooled), ("within", self.within))
+            },
+            "layers": [{"layer": layer, **figures} for layer, figures in self.layers.items()],
+            "left_out": [{"layer": layer, "why": why} for layer, why in self.left_out.items()],
+        }
+
+
+def agreement(score: Scores, truth: Scores, *, seed: int = 0, draws: int = DRAWS) -> Agreement:
+    """The agreement of two scores on the layers that both have.
+
+    Raises ShapeError where they share no layer, or a layer has another number of units.
+    """
+    layers = [layer for layer in truth.layers if layer in score.values]
+    if not layers:
+        raise ShapeError(
+            f"scores are compared on the layers that both have; {score.method} has {', '.join(score.layers)}, "
+            f"{truth.method} has {', '.join(truth.layers)}; score the same layers"
+        )
+    pairs = {layer: (np.abs(score[layer]), np.abs(truth[layer])) for layer in layers}
+    for layer, (first, second) in pairs.items():
+        if len(first) != len(second):
+            raise ShapeError(
+                f"scores are compared unit by unit; layer {layer!r} has {len(first)} units by {score.method} and "
+                f"{len(second)} by {truth.method}; score the same network"
+            )
+    left_out = {layer: why for layer, (first, second) in pairs.items() if (why := _undefined(first, second))}
+    each = {
+        layer: _drawn(*pair, (seed, "unit", layer), draws) for layer, pair in pairs.items() if layer not in left_out
+    }
+    first, second = (np.concatenate([pair[side] for pair in pairs.values()]) for side in (0, 1))
+    return Agreement(
+        score=score.method,
+        truth=truth.method,
+        pooled=_drawn(first, second, (seed, "units"), draws),
+        within={name: _mean([found[name] for found in each.values()]) for name in STATISTICS},
+        layers={
+            layer: {
+                "units": len(pairs[layer][0]),
+                **{name: estimate.value for name, estimate in found.items() if estimate.value is not None},
+            }
+            for layer, found in each.items()
+        },
+        left_out=left_out,
+    )
+
+
+def null_of(truth: Scores) -> Scores:
+    """The score that knows the mean of each layer and nothing of its units."""
+    means = {layer: np.full(len(truth[layer]), np.abs(truth[layer]).mean()) for layer in truth.layers}
+    return replace(truth, method=NULL, values=means, errors={}, facts={})
+
+
+def margin(first: Estimate, second: Estimate) -> Estimate:
+    """How much the first correlation is above the second, of the same units, with the paired interval."""
+    known = first.value is not None and second.value is not None
+    value = first.value - second.value if first.value is not None and second.value is not None else None
+    paired = known and len(first.draws) == len(second.draws) and first.n == second.n
+    return Estimate(value, first.n, first.draws - second.draws if paired else np.zeros(0))
+
+
+def averaged(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean over networks, each with its own units; undefined where one of them is."""
+    n = sum(estimate.n for estimate in estimates)
+    if not estimates or any(estimate.value is None for estimate in estimates):
+        return Estimate(None, n)
+    value = sum(float(estimate.value or 0.0) for estimate in estimates) / len(estimates)
+    drawn = {len(estimate.draws) for estimate in estimates}
+    draws = np.mean([estimate.draws for estimate in estimates], axis=0) if len(drawn) == 1 else np.zeros(0)
+    return Estimate(value, n, draws)
+
+
+def pearson(first: Values, second: Values) -> float | None:
+    """The product-moment correlation; None where it is undefined."""
+    return _value(_correlation(first[None], second[None], np.ones((1, len(first)), np.int64))[0])
+
+
+def spearman(first: Values, second: Values) -> float | None:
+    """The correlation of the ranks, equal values sharing theirs; None where it is undefined."""
+    once = np.ones((1, len(first)), np.int64)
+    return _value(_correlation(_ranks(first, once), _ranks(second, once), once)[0])
+
+
+def kendall(first: Values, second: Values) -> float | None:
+    """Tau-b, which allows for equal values; None where it is undefined."""
+    from scipy.stats import kendalltau
+
+    return None if _undefined(first, second) else _value(np.float64(kendalltau(first, second).statistic))
+
+
+def _drawn(first: Values, second: Values, purpose: tuple[Any, ...], draws: int) -> dict[str, Estimate]:
+    """The correlations of two values of the same units, and those of bootstrap draws of the units."""
+    n = len(first)
+    if _undefined(first, second):
+        return {name: Estimate(None, n) for name in STATISTICS}
+    generator = seeds.generator(purpose[0], "agreement", *purpose[1:])
+    found: dict[str, list[Draws]] = {"pearson": [], "spearman": []}
+    at_once = max(1, AT_ONCE // n)
+    for start in range(0, draws, at_once):
+        counts = generator.multinomial(n, np.full(n, 1 / n), size=min(at_once, draws - start))
+        found["pearson"].append(_correlation(first[None], second[None], counts))
+        found["spearman"].append(_correlation(_ranks(first, counts), _ranks(second, counts), counts))
+    joined = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in found.items()}
+    return {
+        "pearson": Estimate(pearson(first, second), n, joined["pearson"]),
+        "spearman": Estimate(spearman(first, second), n, joined["spearman"]),
+        "kendall": Estimate(kendall(first, second), n),
+    }
+
+
+def _mean(estimates: list[Estimate]) -> Estimate:
+    """The mean over layers, weighted by their units; in a draw, over those that are defined there."""
+    known = [estimate for estimate in estimates if estimate.value is not None]
+    n = sum(estimate.n for estimate in known)
+    if not n:
+        return Estimate(None, 0)
+    value = sum(estimate.n * float(estimate.value or 0.0) for estimate in known) / n
+    if not all(len(estimate.draws) for estimate in known):
+        return Estimate(value, n)
+    stacked = np.stack([estimate.draws for estimate in known])
+    weights = np.array([estimate.n for estimate in known])[:, None] * ~np.isnan(stacked)
+    with np.errstate(invalid="ignore"):
+        return Estimate(value, n, np.nansum(stacked * weights, axis=0) / weights.sum(axis=0))
+
+
+def _correlation(
+    first: Float64[np.ndarray, "#draw unit"], second: Float64[np.ndarray, "#draw unit"], counts: Counts
+) -> Draws:
+    """The product-moment correlation where each unit is there so many times; NaN where it is undefined."""
+    n = counts.sum(axis=1, keepdims=True)
+    deviations = [each - (counts * each).sum(axis=1, keepdims=True) / n for each in (first, second)]
+    sizes = [np.sqrt((counts * each**2).sum(axis=1)) for each in deviations]
+    least = [1e-12 * np.sqrt((counts * each**2).sum(axis=1)) for each in (first, second)]
+    product = (counts * deviations[0] * deviations[1]).sum(axis=1)
+    defined = (sizes[0] > least[0]) & (sizes[1] > least[1])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(defined, np.clip(product / (sizes[0] * sizes[1]), -1, 1), np.nan)
+
+
+def _ranks(values: Values, counts: Counts) -> Float64[np.ndarray, "draw unit"]:
+    """The mean rank of each unit among all, where each is there so many times; without a sort for each draw."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    groups = np.add.reduceat(counts[:, order], begins, axis=1)
+    ranks = np.cumsum(groups, axis=1) - groups + (groups + 1) / 2
+    found = np.empty(counts.shape)
+    found[:, order] = np.repeat(ranks, np.diff(np.append(begins, len(values))), axis=1)
+    return found
+
+
+def _undefined(first: Values, second: Values) -> str:
+    """Why two values of the same units have no correlation; empty where they have one."""
+    if len(first) < FEWEST:
+        return f"{len(first)} unit{'s' * (len(first) > 1)}"
+    if (first == first[0]).all():
+        return "all units score the same"
+    return "all units have the same damage" if (second == second[0]).all() else ""
+
+
+def _value(found: np.floating[Any]) -> float | None:
+    return None if np.isnan(found) else float(found)
+
+
+def _flat(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    found: dict[str, Any] = {"units": max(estimate.n for estimate in estimates.values())}
+    for name, estimate in estimates.items():
+        found |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return found

@@ -1,0 +1,238 @@
+"""Scores of the units of a network as a run logs them: for an alignment, and for `ndg score`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from ndg import atomic, extraction, runs
+from ndg.activations.compute import device_of
+from ndg.activations.identity import weights_digest
+from ndg.activations.selection import find_layers
+from ndg.comparison.networks import reinitialised
+from ndg.config import Experiment, Store
+from ndg.errors import ConfigError, DataError, LayerError, ShapeError
+from ndg.graph.ndg import NDG
+from ndg.importance.board.drawn import drawn
+from ndg.importance.board.scoreboard import Scoreboard, scoreboard
+from ndg.importance.board.variants import ALL, every, fitting, scored
+from ndg.importance.places import find_place
+from ndg.importance.scores import Scores
+from ndg.locations import Locations
+from ndg.pipeline.pictures import GRAPH
+from ndg.pipeline.prepared import subject_of
+from ndg.pipeline.subjects import Subject
+from ndg.pipeline.targets import Target
+from ndg.progress import log
+from ndg.report import importance, sections
+from ndg.report.html import study_page
+from ndg.runs.record import RunRecord
+from ndg.runs.run import Run
+
+SCORES, BOARD, CONFIG, PAGE = "scores.csv", "scoreboard.csv", "config.yaml", "report.html"
+TOKENS = {"first": "the first token", "mean": "the mean of the tokens", "every": "every token as an example"}
+"""What a graph reads of a layer of tokens, by the name of the reading."""
+
+
+def run(
+    target: Target,
+    where: Locations,
+    device: str = "cpu",
+    executor: str = "serial",
+    address: str | None = None,
+    aligned: RunRecord | None = None,
+) -> RunRecord:
+    """The document of a run that scored the units of one network, with a page and, where one fits, an annotated graph.
+
+    The graph is that of `aligned`, else of the newest alignment of this network. Layers are those asked for, else those
+    of that graph, else those of the config.
+    """
+    experiment = replace(target.experiment, store=Store())  # it may hold a password
+    settings = experiment.importance
+    methods = every(settings.methods)
+    subject = subject_of(target, where)
+    if not subject.logits:
+        raise ShapeError("scores say what units do to the logits (example, class); this network gives none")
+    subject = replace(subject, network=subject.network.to(device))
+    aligned = aligned or latest(target, subject, where)
+    graph = None if aligned is None else NDG.load(aligned.locate(where.runs) / GRAPH)
+    layers = layers_of(subject.network, settings.layers) if settings.layers else _default(subject, experiment, graph)
+    by = {"executor": executor, "ray_address": address}
+    store, parent = where.store_of(target.experiment), None if target.run is None else target.run.id
+    with runs.start(store, "score", experiment, where.runs, parent=parent, device=device) as one:
+        one.artefact(atomic.write(one.folder / CONFIG, experiment.to_yaml()))
+        one.result("data", subject.facts)
+        if subject.identity:
+            one.result("network", subject.identity)
+        found = measured(subject, layers, methods, experiment, skip=ALL in settings.methods, **by)
+        write(found, experiment, one)
+        boards = judge(subject, layers, experiment, one, **by)
+        if graph is not None and aligned is not None:
+            _annotate(graph, aligned, found, one)
+        words = [line for board in boards for line in board.words()]
+        tables = [*importance.boards(one.record), *sections.scores(one.record)]
+        title = f"Importance of the units of {experiment.name}"
+        page = study_page(title, {**one.record, "status": None}, tables, words, experiment.to_yaml())
+        one.artefact(atomic.write(one.folder / PAGE, page))
+    return one.record
+
+
+def layers_of(model: nn.Module, asked: Sequence[str]) -> list[str]:
+    """The layers of paths, regular expressions, and units that no module gives by itself, such as `layer.heads` or
+    `layers.*attention.heads`."""
+    found: list[str] = []
+    for entry in asked:
+        try:
+            found += find_layers(model, [entry])
+        except LayerError as error:
+            found += _inside(model, entry, error)
+    return list(dict.fromkeys(found))
+
+
+def _inside(model: nn.Module, entry: str, error: LayerError) -> list[str]:
+    """The places of that name inside the modules of a path or expression; the last error where there is none."""
+    owners, _, name = entry.rpartition(".")
+    if not owners:
+        raise error
+    found = []
+    for owner in find_layers(model, [owners]):
+        try:
+            found.append(find_place(model, f"{owner}.{name}").path)
+        except LayerError as why:
+            error = why
+    if not found:
+        raise error
+    return found
+
+
+def measured(
+    subject: Subject,
+    layers: Sequence[str],
+    methods: Sequence[str],
+    experiment: Experiment,
+    *,
+    skip: bool = False,
+    **by: Any,
+) -> list[Scores]:
+    """The scores of these layers by each method, on the split of the experiment; with `skip` without what refuses."""
+    found = []
+    loader, how = _loader(subject, experiment), _how(experiment) | by
+    for name in methods:
+        log.info("score %s by %s", ", ".join(layers) if len(layers) < 4 else f"{len(layers)} layers", name)
+        try:
+            found.append(scored(subject.network, loader, layers, name, **fitting(name, how)))
+        except (ConfigError, DataError, LayerError) as error:
+            if not skip:
+                raise
+            log.warning("%s is left out: %s", name, error)
+    return found
+
+
+def write(found: Sequence[Scores], experiment: Experiment, one: Run, graph: NDG | None = None) -> None:
+    """Log the scores, as documents and as a table. Of a layer of tokens it is said what is scored, and what the graph
+    reads."""
+    import pandas as pd
+
+    read = (
+        {layer.name: TOKENS[layer.reading] for layer in graph.nodes.layers if layer.reading in TOKENS} if graph else {}
+    )
+    told = [{"layer": layer, "graph": words, "scored": "all tokens"} for layer, words in read.items()]
+    for scores in found:
+        about = {"split": experiment.importance.split} | ({"tokens": told} if told else {})
+        one.result(f"scores.{stage(scores.method)}", scores.to_dict() | about)
+    if found:
+        frames = [scores.frame().assign(method=scores.method, measure=scores.measure) for scores in found]
+        one.artefact(atomic.write(one.folder / SCORES, pd.concat(frames).to_csv(index=False)))
+        for layer, words in read.items():
+            log.info("  of %s the graph reads %s; its units are scored with all their tokens", layer, words)
+
+
+def stage(method: str) -> str:
+    """A method as a key of a run document, in which a dot parts keys."""
+    return method.replace(".", "_")
+
+
+def judge(subject: Subject, layers: Sequence[str], experiment: Experiment, one: Run, **by: Any) -> list[Scoreboard]:
+    """The scoreboards of the network and of one with random weights, logged, where the experiment asks for them."""
+    import pandas as pd
+
+    asked, name = experiment.importance.scoreboard, experiment.name
+    if asked is False or asked == []:
+        return []
+    methods = [ALL] if asked is True else asked
+    networks = {"trained": subject.network, "random weights": reinitialised(subject.network, experiment.seed).model}
+    log.info("scoreboard over %d layers, trained and with random weights", len(layers))
+    boards = [
+        scoreboard(
+            network.to(device_of(subject.network)),
+            _loader(subject, experiment),
+            layers,
+            methods,
+            network=f"{name}, {what}",
+            **(_how(experiment) | by),
+        )
+        for what, network in networks.items()
+    ]
+    one.result("scoreboard", {key: board.to_dict() for key, board in zip(("trained", "random"), boards, strict=True)})
+    rows = [row for board in boards for row in board.rows()]
+    one.artefact(atomic.write(one.folder / BOARD, pd.DataFrame(rows).to_csv(index=False)))
+    return boards
+
+
+def latest(target: Target, subject: Subject, where: Locations) -> RunRecord | None:
+    """The newest completed alignment of a network that left a graph; None where there is none."""
+    mine: dict[str, Any] = {"kind": "align", "status": "COMPLETED"}
+    mine |= {"parent": target.run.id} if target.run is not None else {"results.network.weights": _weights(subject)}
+    with runs.open(where.store_of(target.experiment), local=where.runs) as book:
+        found = book.find(mine, metrics=False)
+    return next((record for record in found if (record.locate(where.runs) / GRAPH).is_file()), None)
+
+
+def _annotate(graph: NDG, aligned: RunRecord, found: Sequence[Scores], one: Run) -> None:
+    """Write the graph with the scores on its nodes into the run's folder, where they share layers."""
+    scored, fits = graph, []
+    for scores in found:
+        try:
+            scored = scored.with_scores(scores)
+            fits.append(scores.method)
+        except ShapeError as error:
+            log.info("the graph of %s is not annotated by %s: %s", aligned.id, scores.method, error)
+    if fits:
+        one.artefact(scored.save(one.folder / GRAPH))
+        nodes = {layer.name: layer.units for layer in graph.nodes.layers}
+        shared = [layer for layer in found[0].layers if layer in nodes]
+        one.result("annotated", {"run": aligned.id, "digest": graph.digest, "methods": fits, "layers": shared})
+
+
+def _loader(subject: Subject, experiment: Experiment) -> Any:
+    settings = experiment.importance
+    if settings.split not in subject.loaders:
+        raise DataError(f"there is no split {settings.split!r}; there are {', '.join(subject.loaders)}")
+    return drawn(subject.loaders[settings.split], settings.max_examples, experiment.seed)
+
+
+def _how(experiment: Experiment) -> dict[str, Any]:
+    """The settings of an experiment as arguments of `ndg.score`."""
+    settings = experiment.importance
+    return {
+        "target": settings.target,
+        "baselines": settings.baselines,
+        "n_steps": settings.n_steps,
+        "internal_batch_size": experiment.extract.compute_batch,
+        "threads": experiment.extract.threads,
+        "seed": experiment.seed,
+    }
+
+
+def _default(subject: Subject, experiment: Experiment, graph: NDG | None) -> list[str]:
+    if graph is not None:
+        return [layer.name for layer in graph.nodes.layers]
+    return find_layers(subject.network, experiment.extract.layers or [extraction.latent_layer(subject.network)])
+
+
+def _weights(subject: Subject) -> str:
+    known = (subject.identity or {}).get("weights")
+    return str(known or weights_digest(subject.network))
