@@ -37,7 +37,7 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.mining
-	$(BIN)/python -m benchmarks.scores
+	$(BIN)/python -m benchmarks.importance
 	$(BIN)/python -m benchmarks.interchange
 
 # What an environment made from pyproject.toml holds. torch is written without a local version, so that both its

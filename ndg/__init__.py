@@ -41,6 +41,7 @@ _MODULES = (
     "data",
     "errors",
     "executors",
+    "importance",
     "models",
     "rotation",
     "runs",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from ndg import data as data
     from ndg import errors as errors
     from ndg import executors as executors
+    from ndg import importance as importance
     from ndg import models as models
     from ndg import rotation as rotation
     from ndg import runs as runs

@@ -1,4 +1,4 @@
-"""The table of trainings says what ran, how it differed from its config, and what never ran."""
+"""The table of trainings says what ran, and how; those about importance print from a run and write their figures."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import trainings
+from analysis import filter_experiment, gndi_table, layer_table, pruning_curves, subjects, trainings
 from ndg import config, runs
 from ndg.cli import main
 
@@ -48,3 +48,83 @@ def test_it_prints_markdown(folder):
     narrowed = [*command, "--where", json.dumps({"config.seed": 99})]
     printed = subprocess.run(narrowed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "| digits_mlp | – | not run |" in printed
+
+
+@pytest.fixture(scope="module")
+def convolutions(folder):
+    """The same log with a short training of a convolution network."""
+    assert main(["train", "digits_cnn", "train.epochs=1", "--runs", str(folder), "-q"]) == 0
+    return folder
+
+
+def printed(script, folder, capsys, *more):
+    """What a script about importance prints of one run, and the figures that it writes."""
+    figures = folder / "figures.json"
+    words = ["--quick", "--runs", str(folder), "--json", str(figures), "--configs", *more]
+    assert subjects.main("table", script.work, script.CONFIGS, words, getattr(script, "add", None)) == 0
+    return capsys.readouterr().out, json.loads(figures.read_text())
+
+
+def test_whole_layers_stand_beside_their_damage(folder, capsys):
+    text, figures = printed(layer_table, folder, capsys, "digits_mlp")
+    assert text.startswith("whole layers\n")
+    assert {row["weights"] for row in figures["rows"]} == {"trained", "random weights"}
+    last = [row for row in figures["rows"] if row["layer"] == "decoder.fc1"]
+    for row in last:  # what follows is linear where no unit stands at a kink
+        assert row["n"] == 60
+        assert row["shift_low"] < row["shift"] < row["shift_high"]
+    assert [row["layers"] for row in figures["summary"]] == [3, 3]
+
+
+def test_sampled_channels_stand_beside_the_published_figures(convolutions, capsys):
+    text, figures = printed(gndi_table, convolutions, capsys, "digits_cnn", "--methods", "gndi", "magnitude")
+    assert text.startswith("scores of sampled channels against exact ablation\n")
+    found = {(row["weights"], row["score"]): row for row in figures["rows"]}
+    assert set(found) == {(w, s) for w in ("untrained", "trained") for s in ("gndi", "magnitude", "layer mean")}
+    assert {row["n"] for row in found.values()} == {24}
+    assert found["untrained", "gndi"]["spearman"]["value"] > 0.9
+    assert "0.981" not in text  # the network is no ResNet-18
+
+
+def test_damages_of_sampled_channels_are_those_of_ablation(convolutions):
+    import numpy as np
+
+    import ndg
+    from ndg.importance.score import score
+
+    model = ndg.models.build(ndg.config.load(config.configs()["digits_cnn"]).model, (1, 8, 8), 10, 0)
+    loader = [torch_images()]
+    channels = gndi_table.sampled(model, loader, [], 9, 0)
+    assert sum(map(len, channels.values())) == 9
+    truth = score(model, loader, tuple(channels), "ablation", internal_batch_size=256)
+    found = gndi_table.damages(model, loader, channels)
+    for layer, units in channels.items():
+        np.testing.assert_allclose(found[layer], truth[layer][units], rtol=1e-6)
+
+
+def torch_images():
+    import torch
+
+    return torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def test_filters_are_correlated_and_probed(convolutions, capsys):
+    text, figures = printed(filter_experiment, convolutions, capsys, "digits_cnn", "--methods", "gndi", "ablation")
+    assert "a linear classifier on the best filters" in text
+    (one,) = figures["experiments"]
+    assert one["layer"] == "encoder.conv2"
+    assert {row["method"]: row["pearson"] for row in one["drop"]}["ablation"] == pytest.approx(1)
+    assert one["probe"][-1]["method"] == "all filters"
+
+
+def test_units_are_pruned_by_each_score(folder, capsys):
+    text, figures = printed(pruning_curves, folder, capsys, "digits_mlp", "--methods", "magnitude", "ablation")
+    assert text.startswith("pruning\n")
+    assert "group ablation" in text
+    assert [row["method"] for row in figures["pruning"]] == ["none", "magnitude", "magnitude", "ablation", "ablation"]
+    assert all(row["tuned"] is not None and row["n"] == 60 for row in figures["pruning"])
+
+
+def test_without_such_a_run_a_script_says_how_to_train_it(folder, capsys):
+    assert subjects.main("t", layer_table.work, ("digits_vit",), ["--runs", str(folder)]) != 0
+    assert "ndg train digits_vit seed=0" in capsys.readouterr().err

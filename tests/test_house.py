@@ -19,7 +19,7 @@ LAYERS = [
     "report pipeline commands doctor cli __main__",
 ]
 HEAVY = ["torch", "ray", "pymongo", "neosqlite", "numba", "pandas", "networkx", "matplotlib", "transformers", "sklearn"]
-LAZY = ["ndg", "ndg.comparison", "ndg.rotation"]
+LAZY = ["ndg", "ndg.comparison", "ndg.importance", "ndg.rotation"]
 NO_TORCH = ["bits", "mining", "planted", "graph", "runs", "report", "config", "nodes", "literal", "seeds", "report"]
 
 
@@ -147,7 +147,7 @@ def test_no_export_is_hidden_by_a_module_of_its_name():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("room", ["comparison", "rotation"])
+@pytest.mark.parametrize("room", ["comparison", "importance", "rotation"])
 def test_a_room_gives_its_functions_and_no_module_of_it_hides_one(room):
     """In a process of its own, with all modules of the room read before."""
     code = f"import ndg, pkgutil, importlib\nroom = ndg.{room}\n"

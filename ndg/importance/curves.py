@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def curves(
+def ablation_curves(
     model: nn.Module,
     loader: Iterable[Any],
     scores: Mapping[str, Scores],

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ndg.errors import ConfigError, ShapeError
-from ndg.importance.curves import curves
+from ndg.importance.curves import ablation_curves
 from ndg.importance.groups import groups, over_draws
 from ndg.importance.score import score
 from ndg.importance.scores import Scores
@@ -108,7 +108,7 @@ def by_hand(model: Network, inputs: torch.Tensor, conv: list[int], hidden: list[
 def test_every_figure_is_that_of_the_network_written_out(scope):
     model, (inputs, labels) = Network(), examples()
     scores = {"given": ranked()}
-    found = curves(model, [(inputs, labels)], scores, scope=scope, draws=0, internal_batch_size=8)
+    found = ablation_curves(model, [(inputs, labels)], scores, scope=scope, draws=0, internal_batch_size=8)
     expected = groups(scores, scope=scope)
     before = model(inputs).detach()
     for group, row in zip(expected, found.rows()[1:], strict=True):
@@ -127,7 +127,7 @@ def test_every_figure_is_that_of_the_network_written_out(scope):
 def test_one_whole_layer_is_the_whole_of_ablation(baselines):
     model, loader = Network(), [examples()]
     ablated = score(model, loader, LAYERS, "ablation", baselines=baselines, internal_batch_size=8)
-    found = curves(
+    found = ablation_curves(
         model, loader, {"ablation": ablated}, shares=[1.0], orders=["top"], scope="layer", draws=0,
         baselines=baselines, internal_batch_size=8,
     )  # fmt: skip
@@ -142,7 +142,7 @@ def test_one_whole_layer_is_the_whole_of_ablation(baselines):
 def test_of_one_unit_is_the_damage_of_ablation():
     model, loader = Network(), [examples()]
     ablated = score(model, loader, LAYERS, "ablation", internal_batch_size=8)
-    found = curves(
+    found = ablation_curves(
         model, loader, {"ablation": ablated}, shares=[0.01], scope="layer", draws=0, internal_batch_size=8
     ).rows()[1:]
     for row in found:
@@ -153,7 +153,9 @@ def test_of_one_unit_is_the_damage_of_ablation():
 
 def test_the_control_is_the_mean_over_draws():
     model, loader = Network(), [examples()]
-    found = curves(model, loader, {"given": ranked()}, shares=[0.3], orders=["top"], draws=4, internal_batch_size=8)
+    found = ablation_curves(
+        model, loader, {"given": ranked()}, shares=[0.3], orders=["top"], draws=4, internal_batch_size=8
+    )
     (row,) = found.rows()[1:]
     tally = found.tally
     assert row["draws"] == 4
@@ -167,7 +169,7 @@ def test_the_control_is_the_mean_over_draws():
 
 def test_without_classes_only_logits_are_compared():
     model, (inputs, _) = Network(), examples()
-    found = curves(model, [inputs], {"given": ranked()}, draws=2, internal_batch_size=8).rows()
+    found = ablation_curves(model, [inputs], {"given": ranked()}, draws=2, internal_batch_size=8).rows()
     assert {row["accuracy"] for row in found} == {None}
     assert {row["loss"] for row in found} == {None}
     assert all(row["shift"] > 0 for row in found[1:])
@@ -188,7 +190,7 @@ def test_tokens_and_time_steps_are_silenced_too():
     columns = {"input_ids": torch.randint(0, 7, (4, 3)), "attention_mask": mask, "labels": torch.tensor([0, 1, 2, 0])}
     model = Words()
     ablated = score(model, [columns], ["hidden"], "ablation", internal_batch_size=4)
-    found = curves(
+    found = ablation_curves(
         model, [columns], {"ablation": ablated}, shares=[0.2, 1.0], orders=["top"], scope="layer", draws=0,
         internal_batch_size=4,
     ).rows()[1:]  # fmt: skip
@@ -200,22 +202,22 @@ def test_loader_executor_and_journal_change_nothing(ray_session, tmp_path):
     model, (inputs, labels) = Network(), examples()
     asked = {"draws": 2, "internal_batch_size": 8}
     scores = {"given": ranked()}
-    whole = curves(model, [(inputs, labels)], scores, **asked).to_dict()
+    whole = ablation_curves(model, [(inputs, labels)], scores, **asked).to_dict()
     parts = list(zip(inputs.split(7), labels.split(7), strict=True))
-    assert curves(model, parts, scores, **asked).to_dict() == whole
-    assert curves(model, parts, scores, executor="ray", **asked).to_dict() == whole
+    assert ablation_curves(model, parts, scores, **asked).to_dict() == whole
+    assert ablation_curves(model, parts, scores, executor="ray", **asked).to_dict() == whole
     path = tmp_path / "curves.journal"
     for _ in range(2):
-        assert curves(model, parts, scores, journal=path, **asked).to_dict() == whole
+        assert ablation_curves(model, parts, scores, journal=path, **asked).to_dict() == whole
     assert len(path.read_bytes().splitlines()) == 1 + 4
     with pytest.raises(ConfigError, match="a journal goes on with the study"):
-        curves(model, parts, {"given": ranked(1)}, journal=path, **asked)
+        ablation_curves(model, parts, {"given": ranked(1)}, journal=path, **asked)
 
 
 def test_the_network_is_left_as_it_was():
     model = Network().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    curves(model, [examples()], {"given": ranked()}, draws=1, internal_batch_size=8)
+    ablation_curves(model, [examples()], {"given": ranked()}, draws=1, internal_batch_size=8)
     assert model.training
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -225,15 +227,15 @@ def test_what_does_not_fit_is_refused():
     model, loader = Network(), [examples()]
     for asked in ({"scope": "network"}, {"orders": ["middle"]}):
         with pytest.raises(ConfigError, match=r"groups are of scope layer, each, all and of order top, bottom; got"):
-            curves(model, loader, {"given": ranked()}, **asked)
+            ablation_curves(model, loader, {"given": ranked()}, **asked)
     for shares in ([], [0.0], [1.5]):
         with pytest.raises(ConfigError, match="shares of units lie above 0 and are at most 1"):
-            curves(model, loader, {"given": ranked()}, shares=shares)
+            ablation_curves(model, loader, {"given": ranked()}, shares=shares)
     with pytest.raises(ConfigError, match="0 or more times; got -1"):
-        curves(model, loader, {"given": ranked()}, draws=-1)
+        ablation_curves(model, loader, {"given": ranked()}, draws=-1)
     with pytest.raises(ShapeError, match="scores that are compared are of the same units; got"):
-        curves(model, loader, {"given": ranked(), "other": scored(conv=[1.0])})
+        ablation_curves(model, loader, {"given": ranked(), "other": scored(conv=[1.0])})
     with pytest.raises(ShapeError, match="got none"):
-        curves(model, loader, {})
+        ablation_curves(model, loader, {})
     with pytest.raises(ConfigError, match="'random' names the control"):
-        curves(model, loader, {"random": ranked()})
+        ablation_curves(model, loader, {"random": ranked()})

@@ -5,7 +5,7 @@ import pytest
 
 from ndg.errors import LayerError
 from ndg.graph.ndg import NDG
-from ndg.importance.degree import ancestors, degree
+from ndg.importance.in_graph import ancestors, degree
 from ndg.literal import Literal
 from tests.references.graph_cases import implications, space
 
