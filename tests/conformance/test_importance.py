@@ -2,6 +2,7 @@
 whether it needs weights or labels, takes a class, and knows a baseline."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -410,3 +411,13 @@ def test_values_of_inputs_mean_nothing_to_methods_without_data(method):
 
 def test_every_law_is_kept_by_some_method():
     assert {law for _, law in PAIRS} == set(LAWS)
+
+
+@pytest.mark.parametrize("method", IMPORTANCE)
+def test_a_page_says_what_it_is_what_it_costs_and_when_it_misleads(method):
+    pages = Path(__file__).parents[2] / "docs" / "importance"
+    page = (pages / f"{method}.md").read_text(encoding="utf-8")
+    assert f'"{method}"' in page
+    for part in ("**Formula.**", "**Cost.**", "**Target and baseline.**", "**When it misleads.**", "**Source.**"):
+        assert part in page
+    assert f"[{method}]({method}.md)" in (pages / "README.md").read_text(encoding="utf-8")
