@@ -71,7 +71,7 @@ def gndi(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], setti
                 add(whole, layer, wholes[layer][: one.count].sum(dim=0))
             examples, forwards = examples + one.count, forwards + 1
             backwards += draws + 1 + len(layers) if draws else len(settings.classes(logits.shape[1]))
-    share = 1 - _shrink(draws) ** 2 if draws else 0.0
+    share = 1 - shrink(draws) ** 2 if draws else 0.0
     return Scores(
         method="gndi",
         values={layer: (values[layer] / examples).cpu().numpy() for layer in layers},
@@ -131,7 +131,7 @@ def _projected(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The same in the 2-norm: of the units from random directions, of the layers from their own products with J."""
     squares: dict[str, Tensor] = {}
-    for direction in _directions(one, logits, draws, seed):
+    for direction in normals(one, logits, draws, seed):
         gradients = tape.gradients((logits * direction).sum(dim=1), last=False)
         for layer, change in changes.items():
             add(squares, layer, per_unit(gradients[layer] * change).square())
@@ -141,10 +141,10 @@ def _projected(
     for layer, change in changes.items():
         product = torch.autograd.grad((rows[layer] * change).sum(), weights, retain_graph=True)[0]
         whole[layer] = torch.linalg.vector_norm(product.double(), dim=1)
-    return {layer: (total / draws).sqrt() / _shrink(draws) for layer, total in squares.items()}, whole
+    return {layer: (total / draws).sqrt() / shrink(draws) for layer, total in squares.items()}, whole
 
 
-def _directions(one: Batch, logits: Logits, draws: int, seed: int) -> Iterator[Tensor]:
+def normals(one: Batch, logits: Logits, draws: int, seed: int) -> Iterator[Tensor]:
     """Standard normal numbers for each example and logit; they belong to the example's number."""
     numbers = np.array([one.number(min(row, one.count - 1)) for row in range(len(logits))])
     logit = logits.shape[1]
@@ -155,7 +155,7 @@ def _directions(one: Batch, logits: Logits, draws: int, seed: int) -> Iterator[T
         yield torch.from_numpy(normal).to(logits)
 
 
-def _shrink(draws: int) -> float:
+def shrink(draws: int) -> float:
     """Mean of the root mean square of so many standard normal numbers."""
     return math.sqrt(2 / draws) * math.exp(math.lgamma((draws + 1) / 2) - math.lgamma(draws / 2))
 

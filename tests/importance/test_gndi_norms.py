@@ -9,7 +9,7 @@ from torch import nn
 from torch.autograd.functional import jacobian
 
 from ndg.errors import ConfigError, LayerError, ShapeError
-from ndg.importance.gndi import _shrink
+from ndg.importance.gndi import shrink
 from ndg.importance.score import score
 
 
@@ -59,7 +59,7 @@ def test_random_directions_estimate_the_norm_without_bias_and_know_their_error()
 def test_the_shrinkage_is_the_mean_length_of_normal_numbers():
     normal = np.random.default_rng(0).standard_normal((200_000, 5))
     for draws in (1, 2, 5):
-        assert _shrink(draws) == pytest.approx(float(np.sqrt((normal[:, :draws] ** 2).mean(1)).mean()), abs=5e-3)
+        assert shrink(draws) == pytest.approx(float(np.sqrt((normal[:, :draws] ** 2).mean(1)).mean()), abs=5e-3)
 
 
 def test_neutral_states_may_be_given_as_number_per_unit_or_per_position():

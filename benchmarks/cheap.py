@@ -1,0 +1,217 @@
+"""Cheap estimates of exact ablation against each other: rank correlation within layers at the same cost.
+
+What a network's units do to some examples is measured once, exactly: damage, first-order effects, activations. Then any
+number of draws of any estimate costs no pass. `benchmarks.importance` and `analysis.fast_ablation` print the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import rankdata, t
+from torch import Tensor, nn
+
+from ndg import data, runs
+from ndg.activations.compute import columns, compute_batches, fixed
+from ndg.importance.ablation import damage
+from ndg.importance.baselines import Neutrals
+from ndg.importance.board.drawn import drawn
+from ndg.importance.cut import Cut
+from ndg.importance.fast.carried import Carried
+from ndg.importance.fast.estimate import Evidence, estimate
+from ndg.importance.fast.plan import plan
+from ndg.importance.gndi import shrink
+from ndg.importance.tape import Tape, per_unit
+from ndg.locations import Locations
+from ndg.training import load_model
+
+DRAWS = 20
+CONFIGS = ("mnist_cnn", "cifar10_resnet18")
+EXAMPLES, BATCH = 400, 100
+SHARES = (1 / 400, 1 / 200, 1 / 100, 1 / 50, 1 / 20, 1 / 10)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Of all units on all examples: exact damage; the effects on each logit, of first order and carried; sizes of the
+    activation and of the carried change. `layers` are rows of units."""
+
+    damage: np.ndarray
+    plain: np.ndarray
+    carried: np.ndarray
+    activation: np.ndarray
+    change: np.ndarray
+    layers: list[slice]
+
+    @property
+    def truth(self) -> np.ndarray:
+        return self.damage.mean(axis=1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        units, examples = self.damage.shape
+        return units, examples
+
+    def within(self, found: np.ndarray) -> float:
+        """Spearman's correlation with the truth within each layer, the mean weighted by the layers' units."""
+        truth, total, weight = self.truth, 0.0, 0
+        for rows in self.layers:
+            first, second = rankdata(found[rows]), rankdata(truth[rows])
+            if first.std() and second.std():
+                total += float(np.corrcoef(first, second)[0, 1]) * len(first)
+            weight += len(first)
+        return total / weight
+
+    def pooled(self, found: np.ndarray) -> float:
+        return float(np.corrcoef(rankdata(found), rankdata(self.truth))[0, 1])
+
+
+Estimate = Callable[[Measured, float, np.random.Generator], np.ndarray]
+"""An estimate of the truth at a share of the exact cost."""
+
+
+def measure(model: nn.Module, inputs: Tensor, layers: Sequence[str], batch: int = 100) -> Measured:
+    """Everything, exactly: as many passes as units times examples."""
+    neutrals, parts = Neutrals("zero"), []
+    done: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
+    with fixed(model, 1, grad=True), Tape(model, layers) as tape, Carried(model, tape, layers, neutrals) as carried:
+        for one in compute_batches([inputs], batch):
+            logits, keep = carried.run(one), slice(0, one.count)
+            found: dict[str, list[np.ndarray]] = {"plain": [], "carried": []}
+            for value in logits.unbind(dim=1):
+                above = carried.gradients(value, last=False)
+                found["carried"].append(
+                    _join(per_unit(above[layer] * carried.changes[layer])[keep] for layer in layers)
+                )
+                below = tape.gradients(value, last=False)
+                found["plain"].append(_join(per_unit(below[layer] * tape[layer])[keep] for layer in layers))
+            stacked = {name: np.stack(values, axis=2) for name, values in found.items()}
+            stacked["activation"] = _join(per_unit(tape[layer].square())[keep].sqrt() for layer in layers)
+            stacked["change"] = _join(per_unit(carried.changes[layer].square())[keep].sqrt() for layer in layers)
+            parts.append(stacked)
+    with fixed(model, 1):
+        for one in compute_batches([inputs], batch):
+            for layer in layers:
+                with Cut(model, layer, one, neutrals) as cut:
+                    done[layer].append(damage(cut, range(cut.differs.shape[1]), "logits", None, None)[0].numpy())
+    whole = {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
+    damages = [np.concatenate(done[layer], axis=1) for layer in layers]
+    ends = np.cumsum([0, *map(len, damages)])
+    rows = [slice(int(start), int(stop)) for start, stop in pairwise(ends)]
+    return Measured(np.concatenate(damages), layers=rows, **whole)
+
+
+def _join(views: object) -> np.ndarray:
+    return torch.cat([view.detach().cpu() for view in views], dim=1).T.numpy()  # type: ignore[attr-defined]
+
+
+def subsampled(found: Measured, share: float, draw: np.random.Generator) -> np.ndarray:
+    """Exact ablation of all units on random examples."""
+    examples = found.shape[1]
+    chosen = draw.choice(examples, max(1, round(share * examples)), replace=False)
+    return found.damage[:, chosen].mean(axis=1)
+
+
+def fast(found: Measured, share: float, draw: np.random.Generator) -> np.ndarray:
+    """What `score(..., method="fast_ablation", budget=share)` gives."""
+    return fast_with_errors(found, share, draw)[0]
+
+
+def fast_with_errors(found: Measured, share: float, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The same with its standard errors."""
+    examples = found.shape[1]
+    logits = found.carried.shape[2]
+    planned = plan([rows.stop - rows.start for rows in found.layers], examples, logits, share)
+    order = draw.permutation(examples)
+    seen, ablated = np.sort(order[: planned.examples]), np.sort(order[examples - planned.ablated :])
+    size, spread = projected(found.carried[:, seen], planned.directions, draw)
+    exact, _ = projected(found.carried[:, ablated], planned.on_ablated, draw)
+    mean, squares, change = size.mean(axis=1), (size**2).mean(axis=1), found.change[:, seen].mean(axis=1)
+    variance = spread * squares / len(seen)
+    if len(seen) < examples:
+        variance += np.maximum(squares - mean**2, 0) / (len(seen) - 1) * (1 - len(seen) / examples)
+    evidence = []
+    for rows in found.layers:
+        count = rows.stop - rows.start
+        chosen = np.zeros(count, dtype=bool)
+        chosen[draw.permutation(count)[: planned.units(count)]] = True
+        damages, effects = (values[rows][chosen] for values in (found.damage[:, ablated], exact))
+        drawn = len(ablated) / examples
+        evidence.append(Evidence(mean[rows], mean[rows], variance[rows], change[rows], chosen, damages, effects, drawn))
+    values, errors = zip(*estimate(evidence), strict=True)
+    return np.maximum(np.concatenate(values), 0), np.concatenate(errors)
+
+
+def projected(effects: np.ndarray, directions: int, draw: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Sizes of effects by random directions of the logits, exact where these are as many, and the share of their
+    squares that is noise."""
+    units, examples, logits = effects.shape
+    if directions >= logits:
+        return np.sqrt((effects**2).sum(axis=2)), 0.0
+    squares = np.zeros((units, examples))
+    for _ in range(directions):
+        squares += np.einsum("uel,el->ue", effects, draw.normal(size=(examples, logits))) ** 2
+    return np.sqrt(squares / directions) / shrink(directions), 1 - shrink(directions) ** 2
+
+
+def draws(found: Measured, way: Estimate, share: float, many: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """The correlation within layers of each draw."""
+    return np.array([found.within(way(found, share, np.random.default_rng([seed, one]))) for one in range(many)])
+
+
+def low(differences: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the mean of differences `[training, draw]`: between trainings, by Student's t, or of the
+    draws where there is one training."""
+    of = differences.mean(axis=1) if len(differences) > 1 else differences[0]
+    reach = float(t.ppf(0.975, len(of) - 1)) * of.std(ddof=1) / len(of) ** 0.5
+    return float(of.mean() - reach), float(of.mean() + reach)
+
+
+def figures(folder: Path | None = None, many: int = DRAWS) -> dict[str, tuple[float, str]]:
+    """The figures of the newest training of each seed of `CONFIGS` among the runs of a folder (else where runs are)."""
+    where = Locations.choose(runs=None if folder is None else str(folder))
+    networks: dict[str, list[Measured]] = {}
+    with runs.open(where.store, local=where.runs) as log:
+        for config in CONFIGS:
+            found = log.find({"kind": "train", "status": "COMPLETED", "name": config}, metrics=False)
+            newest = {record["config"]["seed"]: record for record in reversed(found)}
+            for _, record in sorted(newest.items()):
+                model, experiment = load_model(record.locate(where.runs))
+                test = data.load(where.place(experiment).data).test
+                loader = drawn(test.loader(BATCH), EXAMPLES, 0)
+                inputs = torch.cat([columns(batch)[""] for batch in loader])
+                layers = [name for name, module in model.named_modules() if isinstance(module, (nn.Conv2d, nn.Linear))][
+                    :-1
+                ]
+                networks.setdefault(config, []).append(measure(model, inputs, layers))
+    return compared(networks, many)
+
+
+def compared(networks: Mapping[str, Sequence[Measured]], many: int = DRAWS) -> dict[str, tuple[float, str]]:
+    """The figures of the trainings of each network, by its name."""
+    shown: dict[str, tuple[float, str]] = {}
+    lowest = np.inf
+    for name, trainings in networks.items():
+        what = f"{name}, {len(trainings)} trainings"
+        for kind in ("pooled", "within"):
+            plain = [getattr(one, kind)(np.linalg.norm(one.plain, axis=2).mean(axis=1)) for one in trainings]
+            shown[f"{name}_gndi_spearman_{kind}"] = (float(np.mean(plain)), f"sd {np.std(plain):.3f}, {what}")
+        for share, tail in ((1 / 50, ""), (1 / 100, "_100"), (1 / 200, "_200")):
+            poor, best = (np.stack([draws(one, way, share, many) for one in trainings]) for way in (subsampled, fast))
+            least, most = low(best - poor)
+            if tail != "_200":
+                lowest = min(lowest, least)
+            for key, values in (("subsampled", poor), ("best_cheap", best)):
+                spread = f"sd {values.std():.3f} over {many} draws, {what}"
+                shown[f"{name}_{key}_spearman_within{tail}"] = (float(values.mean()), spread)
+            shown[f"{name}_best_minus_subsampled{tail}"] = (
+                float((best - poor).mean()), f"[{least:.3f}, {most:.3f}], {what}"
+            )  # fmt: skip
+    if networks:
+        shown["best_minus_subsampled_low"] = (lowest, "the lowest end of the intervals at 1/50 and 1/100")
+    return shown

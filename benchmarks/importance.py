@@ -1,0 +1,262 @@
+"""Scores of units against their peers: captum's conductance, one JVP per unit, one pass per unit, few images.
+
+python -m benchmarks.importance [--json FILE] [--quick] [--networks FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from captum.attr import LayerConductance
+from torch import Tensor, nn
+
+from benchmarks import cheap
+from benchmarks.memory import peak_extra
+from benchmarks.timing import median_seconds, report
+from ndg import config, data, training
+from ndg.activations.compute import Batch
+from ndg.allocation import keep_blocks
+from ndg.config import CNN, ResNet
+from ndg.importance.ablation import damage
+from ndg.importance.baselines import Neutrals
+from ndg.importance.cut import Cut
+from ndg.importance.score import score
+from ndg.importance.tape import Tape
+from ndg.models import build
+
+Figures = dict[str, tuple[float, str]]
+
+THREADS = 1
+
+
+def network(settings: Any, shape: tuple[int, ...]) -> nn.Module:
+    """A network with random weights, whose norms look trained: statistics of noise, uneven scales."""
+    model = build(settings, shape, 10, 0).eval()
+    made = torch.Generator().manual_seed(0)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.weight.data = torch.rand(norm.weight.shape, generator=made) + 0.5
+        norm.bias.data = torch.randn(norm.bias.shape, generator=made) / 5
+        norm.train()
+        norm.momentum = None
+    if norms:
+        with torch.no_grad():
+            model(noise(64, shape))
+        model.eval()
+    return model
+
+
+def noise(examples: int, shape: tuple[int, ...]) -> Tensor:
+    return torch.rand(examples, *shape, generator=torch.Generator().manual_seed(1))
+
+
+def conductance_of_five_layers(rounds: int) -> Figures:
+    """All 5 hidden layers of the MNIST CNN of Hu & Tian 2022, 50 steps, a batch of 64."""
+    model, inputs = network(CNN(), (1, 28, 28)), noise(64, (1, 28, 28))
+    layers = [name for name, module in model.named_modules() if isinstance(module, (nn.ReLU, nn.Sigmoid))][:5]
+    with torch.no_grad():
+        logits, start = model(inputs), model(torch.zeros_like(inputs))
+    target = logits.argmax(1)
+    change = (logits - start).gather(1, target[:, None])[:, 0].double()
+
+    def ours() -> Any:
+        return score(model, [inputs], layers, "conductance", n_steps=50, internal_batch_size=64, threads=THREADS)
+
+    def captum() -> dict[str, Tensor]:
+        found = {}
+        for layer in layers:
+            values = LayerConductance(model, model.get_submodule(layer)).attribute(inputs, target=target, n_steps=50)
+            found[layer] = values.detach().flatten(2).sum(2).double() if values.ndim > 2 else values.detach().double()
+        return found
+
+    mine, theirs = ours(), captum()
+    apart = max(float(np.abs(mine[layer] - theirs[layer].mean(0).numpy()).max()) for layer in layers)
+    largest = max(float(np.abs(mine[layer]).max()) for layer in layers)
+    errors = [float((theirs[layer].sum(1) - change).abs().sum() / change.abs().sum()) for layer in layers]
+    own = [row["relative"] for row in mine.facts["completeness"]]
+    seconds = median_seconds({"ours": ours, "captum": captum}, rounds)
+    what = f"{len(layers)} hidden layers of the MNIST CNN, 50 steps, batch 64, one thread"
+    return {
+        "conductance_speedup_vs_captum": (seconds["captum"] / seconds["ours"], f"times as fast, {what}"),
+        "max_abs_diff": (apart, f"of unit means; the largest score is {largest:.3g}"),
+        "completeness_ours": (max(own), "sum of |error| over sum of |F(x) - F(x')|, worst layer"),
+        "completeness_captum": (max(errors), "the same of captum"),
+    }
+
+
+def conductance_memory(rounds: int) -> Figures:
+    """One layer of 32 channels of 32 x 32 pixels, batch 16, 200 steps; captum without internal batches."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(512, 10)
+    )
+    inputs = noise(16, (3, 32, 32))
+    target = model(inputs).argmax(1)
+
+    def ours() -> Any:
+        return score(model, [inputs], "1", "conductance", n_steps=200, internal_batch_size=16, threads=THREADS)
+
+    def captum() -> Any:
+        return LayerConductance(model, model[1]).attribute(inputs, target=target, n_steps=200)
+
+    ours()
+    mine, theirs = (peak_extra(call) / 2**20 for call in (ours, captum))
+    seconds = median_seconds({"ours": ours, "captum": captum}, rounds)
+    return {
+        "conductance_peak_mb_vs_captum": (mine / theirs, f"{mine:.0f} against {theirs:.0f} MB above what was held"),
+        "conductance_seconds_vs_captum": (seconds["ours"] / seconds["captum"], "of captum's time, in the same call"),
+    }
+
+
+def convolutions(model: nn.Module) -> list[str]:
+    return [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
+
+
+def gndi_against_jvps(seconds: float) -> Figures:
+    """G-NDI of every channel of a ResNet-18 against one Jacobian-vector product per unit, by double backward passes
+    through one graph that is kept, as few passes as that can have."""
+    model, inputs = network(ResNet(), (3, 32, 32)), noise(8, (3, 32, 32))
+    layers = convolutions(model)
+
+    def ours() -> Any:
+        return score(model, [inputs], layers, "gndi", internal_batch_size=8, threads=THREADS)
+
+    mine, spent = ours(), median_seconds({"gndi": ours}, 3)["gndi"]
+    units = sum(len(mine[layer]) for layer in layers)
+    drawn = [(layer, unit) for layer in layers for unit in range(len(mine[layer]))]
+    np.random.default_rng(0).shuffle(drawn)
+    done, worst, began = 0, 0.0, time.perf_counter()
+    with Tape(model, layers) as tape:
+        logits = tape.run(inputs)
+        weights = torch.zeros_like(logits, requires_grad=True)
+        rows = tape.gradients((logits * weights).sum(1), last=False, create_graph=True)
+        for layer, unit in drawn:
+            change = tape[layer][:, int(unit)]
+            product = torch.autograd.grad((rows[layer][:, int(unit)] * change).sum(), weights, retain_graph=True)[0]
+            value = float(torch.linalg.vector_norm(product, dim=1).mean())
+            worst = max(worst, abs(value - mine[layer][int(unit)]) / max(abs(value), 1e-6))
+            done += 1
+            if time.perf_counter() - began > seconds:
+                break
+    alone = (time.perf_counter() - began) / done
+    return {
+        "gndi_all_units_vs_jvp_per_unit": (
+            alone * units / spent,
+            f"times as fast, {units:,} channels of ResNet-18, 8 images; from {done} JVPs, {worst:.0e} apart at most",
+        ),
+        "gndi_seconds": (spent, "s for all channels"),
+    }
+
+
+def ablation_against_passes(per_layer: int) -> Figures:
+    """Exact ablation of every channel of a ResNet-18 against a loop over units with whole passes, from some units of
+    every layer, drawn by chance."""
+    model, inputs = network(ResNet(), (3, 32, 32)), noise(32, (3, 32, 32))
+    layers, rng = convolutions(model), np.random.default_rng(0)
+    before = model(inputs).detach().double()
+    ours = theirs = worst = 0.0
+    units = 0
+    for layer in layers:
+        module = model.get_submodule(layer)
+        width = int(module.weight.shape[0])
+        some = sorted(rng.choice(width, per_layer, replace=False).tolist())
+        with torch.no_grad():
+            began = time.perf_counter()
+            with Cut(model, layer, Batch(0, len(inputs), inputs, None), Neutrals("zero")) as cut:
+                begun = time.perf_counter() - began  # once for all units of the layer
+                found = damage(cut, some, "logits", None, None)[0]
+            seconds = time.perf_counter() - began - begun
+            began = time.perf_counter()
+            for place, unit in enumerate(some):
+                handle = module.register_forward_hook(_silence(unit))
+                lost = torch.linalg.vector_norm(before - model(inputs).double(), dim=1)
+                handle.remove()
+                worst = max(worst, float((lost - found[place]).abs().max() / before.norm(dim=1).mean()))
+            whole = time.perf_counter() - began
+        ours += begun + seconds * width / per_layer
+        theirs += whole * width / per_layer
+        units += width
+    what = f"times as fast, {units:,} channels of ResNet-18 at full width, 32 images, from {per_layer} of each layer"
+    return {
+        "ablation_speedup": (theirs / ours, what),
+        "ablation_apart": (worst, "largest difference of a damage, relative to the mean norm of the logits"),
+    }
+
+
+def _silence(unit: int) -> Callable[..., Tensor]:
+    def write(module: nn.Module, arguments: Any, output: Tensor) -> Tensor:
+        output = output.clone()
+        output[:, unit] = 0
+        return output
+
+    return write
+
+
+TRAININGS = {
+    "mlp": ["digits_mlp"],
+    "cnn": ["digits_cnn"],
+    "resnet": ["cifar10_resnet18", "data.name=digits", "model.width=16", "train.flip=false", "train.pad=0"],
+    "vit": ["digits_vit"],
+}
+"""Networks on the digits that scikit-learn bundles: the shipped configs, and a ResNet-18 of width 16."""
+
+
+def completeness(examples: int, epochs: int) -> Figures:
+    """At default settings, of trained networks, over the layers that every path crosses: after each residual sum, and
+    all of plain networks."""
+    found: Figures = {}
+    worst = 0.0
+    for name, (config_name, *changes) in TRAININGS.items():
+        experiment = config.load(config.find(config_name), [*changes, f"train.epochs={epochs}", "train.threads=1"])
+        splits = data.load(experiment.data)
+        with tempfile.TemporaryDirectory() as folder:
+            training.train(experiment, splits, Path(folder) / "run")
+            model, _ = training.load_model(Path(folder) / "run")
+        layers = [path for path, module in model.named_modules() if _ends(module)]
+        inputs = next(iter(splits.validation.loader(examples)))[0]
+        scores = score(model, [inputs], layers, "conductance", threads=THREADS)
+        rows, facts = [row for row in scores.facts["completeness"] if row["cross"]], scores.facts
+        error = max(row["relative"] for row in rows)
+        worst = max(worst, error)
+        mean = facts["gradients"] / scores.examples
+        what = (
+            f"{len(rows)} layers, {examples} examples, {facts['steps']} steps at most, {mean:.0f} gradients on average"
+        )
+        found[f"completeness_{name}"] = (error, f"{what}, {facts['unfinished']} unfinished")
+    return {
+        "completeness_max_relative_error": (worst, "sum of |error| over sum of |F(x) - F(x')|, worst layer")
+    } | found
+
+
+def _ends(module: nn.Module) -> bool:
+    """Whether a module may lie on all paths and gives units: blocks, activations, dense layers."""
+    kinds = (nn.ReLU, nn.Sigmoid, nn.GELU, nn.Linear, nn.Conv2d, nn.LayerNorm)
+    return isinstance(module, kinds) or type(module).__name__ in ("Block", "ViTLayer")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, no trained networks")
+    parser.add_argument("--networks", type=Path, metavar="FOLDER", help="where trained networks are kept")
+    asked = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    keep_blocks()
+    quick = asked.quick
+    figures = conductance_of_five_layers(1 if quick else 5) | conductance_memory(1 if quick else 5)
+    figures |= gndi_against_jvps(5 if quick else 60) | ablation_against_passes(2 if quick else 8)
+    figures |= completeness(4 if quick else 32, 4 if quick else 20)
+    if not quick:
+        figures |= cheap.figures(asked.networks)
+    report("importance", figures, asked.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Exact ablation at a share of its cost."""
