@@ -31,9 +31,10 @@ class Replay:
         with replay.replaying(): ...                      # a pass on the same inputs, in which layers may be changed
 
     The modules are those beside the way from the network to the layers, so little is held: of `encoder`, `latent` and
-    `decoder` it is the output of `encoder`. A module that has hooks, is called by another of them, or returns other
-    things than tensors in tuples, lists and dictionaries is run again. `recorded` can be kept and given to another
-    replay of the same network and layers. A tensor is copied, or its rows selected, when it is first used.
+    `decoder` it is the output of `encoder`. A module that has hooks, is called by another of them, changes its input in
+    place, or returns other things than tensors in tuples, lists and dictionaries is run again. `recorded` can be kept
+    and given to another replay of the same network and layers. A tensor is copied, or its rows selected, when it is
+    first used.
     """
 
     def __init__(self, model: nn.Module, layers: Iterable[str], recorded: Recorded | None = None) -> None:
@@ -51,7 +52,7 @@ class Replay:
     def recording(self) -> Iterator[None]:
         """Remember what the modules give in this pass until the first of the layers begins."""
         outputs: Recorded = {}
-        running: list[str] = []
+        running: list[tuple[str, list[int]]] = []
         reached = False
 
         def layer_begins(module: nn.Module, arguments: Any) -> None:
@@ -60,12 +61,14 @@ class Replay:
 
         def watch(path: str, module: nn.Module) -> list[Any]:
             def begins(module: nn.Module, arguments: Any) -> None:
-                running.append(path)
+                running.append((path, _versions(arguments)))
 
             def ends(module: nn.Module, arguments: Any, output: Any) -> None:
-                running.remove(path)
+                began = next(entry for entry in reversed(running) if entry[0] == path)
+                running.remove(began)
                 if not reached:
-                    outputs.setdefault(path, []).append(UNKNOWN if running else _map(torch.clone, output))
+                    again = bool(running) or began[1] != _versions(arguments)
+                    outputs.setdefault(path, []).append(UNKNOWN if again else _map(torch.clone, output))
 
             return [module.register_forward_pre_hook(begins), module.register_forward_hook(ends)]
 
@@ -157,6 +160,33 @@ def _beside(model: nn.Module, layers: Mapping[str, nn.Module]) -> dict[str, nn.M
         and "forward" not in vars(child)
         and not any(part._forward_hooks or part._forward_pre_hooks for part in child.modules())
     }
+
+
+@contextmanager
+def in_place(module: nn.Module) -> Iterator[list[bool]]:
+    """While it lasts a call of the module that changes its input in place is put down in the list."""
+    before: list[list[int]] = []
+    found: list[bool] = []
+
+    def begins(module: nn.Module, arguments: Any) -> None:
+        before.append(_versions(arguments))
+
+    def ends(module: nn.Module, arguments: Any, output: Any) -> None:
+        if before.pop() != _versions(arguments):
+            found.append(True)
+
+    handles = [module.register_forward_pre_hook(begins), module.register_forward_hook(ends)]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _versions(arguments: Any) -> list[int]:
+    """How often each tensor was written to."""
+    tensors = (one for one in arguments if isinstance(one, Tensor) and not one.is_inference())
+    return [one._version for one in tensors]
 
 
 def _player(outputs: list[Any], run: Callable[..., Any], rows: Tensor | None, of: int) -> Callable[..., Any]:

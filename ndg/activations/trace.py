@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import ReferenceType, ref
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -111,12 +112,16 @@ class Lineage(_Hooks):
         self._others: list[nn.Module] = []
         if self._sources:
             others = [module for module in model.modules() if not isinstance(module, (*types, *ends))]
-            self._others = [module for module in others if next(module.children(), None) is None]
+            self._others = [
+                module
+                for module in others
+                if next(module.children(), None) is None and not isinstance(module, torch.jit.ScriptModule)
+            ]
         self._known: dict[int, ReferenceType[Tensor]] = {}
 
     def __enter__(self) -> Lineage:
         for module in self._sources:
-            self._hook(module, lambda module, arguments, output: self._add(output))
+            self._hook(module, lambda module, arguments, output: self.add(output))
         for module in self._others:
             self._hook(module, self._hand_on)
         return self
@@ -125,14 +130,19 @@ class Lineage(_Hooks):
         self._release()
         self._known.clear()
 
-    def __contains__(self, output: Tensor) -> bool:
-        known = self._known.get(id(output))
-        return known is not None and known() is output
+    def clear(self) -> None:
+        """Forget the outputs seen so far; a pass begins."""
+        self._known.clear()
 
-    def _add(self, output: Any) -> None:
+    def add(self, output: Any) -> None:
+        """Know an output, or the first of a tuple of outputs, as one of these."""
         first = output[0] if isinstance(output, tuple) and output else output
         if isinstance(first, Tensor):
             self._known[id(first)] = ref(first)
+
+    def __contains__(self, output: Tensor) -> bool:
+        known = self._known.get(id(output))
+        return known is not None and known() is output
 
     def _hand_on(self, module: nn.Module, arguments: Any, output: Any) -> None:
         before = arguments[0] if arguments else None
@@ -142,7 +152,7 @@ class Lineage(_Hooks):
             and before in self
             and before.shape == output.shape
         ):
-            self._add(output)
+            self.add(output)
 
 
 class Overwrite(_Hooks):

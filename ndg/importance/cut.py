@@ -10,6 +10,7 @@ Every pass has as many rows as the batch, so floats do not depend on what else i
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from contextlib import ExitStack
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from ndg.abstraction.replay import Replay
+from ndg.abstraction.replay import Replay, in_place
 from ndg.activations.compute import Batch, check_finite, forward
 from ndg.activations.trace import find_layer
 from ndg.importance.baselines import Neutrals
@@ -49,8 +50,9 @@ class Cut:
             self._replay = Replay(self._model, [self._layer])
             batch = self._batch
             with Tape(self._model, [self._layer], each=self._each) as tape:
-                with self._replay.recording():
+                with self._replay.recording(), in_place(find_layer(self._model, self._layer)) as writes:
                     logits = tape.run(batch.inputs).detach()
+                self._writes = bool(writes)
                 self._form, self._mask = tape.forms[self._layer], tape.mask(self._layer)
                 self._outputs = [output.detach() for output in tape.raw(self._layer)]
                 self._alone = tape.alone(self._layer)
@@ -92,7 +94,7 @@ class Cut:
             change = _Writing(module, self._stepwise(chosen, rows))
         elif self._alone:
             written = self._write(self._outputs[0].index_select(0, rows), chosen, rows)
-            change = _Standing(module, written)
+            change = _Standing(module, written, runs=self._writes)
         else:
             change = _Writing(module, lambda output: self._write(output, chosen, rows))
         with self._replay.replaying(rows, size), change:
@@ -128,7 +130,7 @@ class Cut:
             if isinstance(inputs, dict)
             else inputs.index_select(0, rows)
         )
-        standing = _Standing(find_layer(self._model, self._layer), output)
+        standing = _Standing(find_layer(self._model, self._layer), output, runs=self._writes)
         with torch.no_grad(), self._replay.replaying(rows, self._batch.rows), standing:
             logits = forward(self._model, picked)
         return logits.whole() if isinstance(logits, Narrow) else logits
@@ -171,16 +173,30 @@ class Cut:
 
 
 class _Standing:
-    """While it lasts a module does not run, and gives this output."""
+    """While it lasts a module and its hooks do not run, and it gives this output; with `runs` what it does to its
+    input is done."""
 
-    def __init__(self, module: nn.Module, output: Output) -> None:
-        self._module, self._output = module, output
+    def __init__(self, module: nn.Module, output: Output, *, runs: bool) -> None:
+        self._module, self._output, self._runs = module, output, runs
 
     def __enter__(self) -> None:
-        object.__setattr__(self._module, "forward", lambda *_, **__: self._output)
+        given, run = vars(self._module), self._module.forward
+        self._before = {name: given[name] for name in HELD if name in given}
+
+        def forward(*arguments: Any, **named: Any) -> Output:
+            if self._runs:
+                run(*arguments, **named)
+            return self._output
+
+        given.update(forward=forward, _forward_hooks=OrderedDict(), _forward_pre_hooks=OrderedDict())
 
     def __exit__(self, *_: object) -> None:
-        object.__delattr__(self._module, "forward")
+        del vars(self._module)["forward"]
+        vars(self._module).update(self._before)
+
+
+HELD = ("forward", "_forward_hooks", "_forward_pre_hooks")
+"""Attributes of a module that say what its call does."""
 
 
 class _Writing:

@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeGuard
+from weakref import ReferenceType, ref
 
 import torch
 from jaxtyping import Int64
@@ -27,7 +28,7 @@ aten = torch.ops.aten
 UNARY = {
     getattr(aten, name).default
     for name in ("relu", "sigmoid", "tanh", "gelu", "silu", "hardtanh", "leaky_relu", "elu", "softplus", "hardswish")
-} | {aten.mul.Scalar, aten.add.Scalar, aten.clone.default, aten.detach.default, aten.alias.default}
+} | {aten.mul.Scalar, aten.add.Scalar, aten.clone.default}
 """What treats every value alike, and none in place."""
 
 IN_PLACE = {
@@ -102,27 +103,57 @@ class Which:
 
 class Narrow(Tensor):
     """Rows that are those of `base`, `[example, unit, ...]`, but for one unit each, whose values are `value`,
-    `[row, 1, ...]`. While the untouched pass is recorded `which` is None and it is `base` itself."""
+    `[row, 1, ...]`. While the untouched pass is recorded `which` is None and it is `base` itself.
+
+    What may be written to elsewhere, by a view or in place, is a plain tensor from then on, `kept`. `shared` are
+    others that are the same memory in another shape.
+    """
 
     base: Tensor
     value: Tensor | None
     which: Which | None
     untouched: Untouched
+    kept: Tensor | None
+    shared: list[ReferenceType[Narrow]]
 
     @staticmethod
     def __new__(cls, base: Tensor, value: Tensor | None, which: Which | None, untouched: Untouched) -> Narrow:
         rows = len(base) if which is None else len(which.units)
-        made = Tensor._make_wrapper_subclass(cls, (rows, *base.shape[1:]), dtype=base.dtype, device=base.device)
+        made = Tensor._make_wrapper_subclass(
+            cls,
+            (rows, *base.shape[1:]),
+            strides=torch.empty_like(base, device="meta").stride(),
+            dtype=base.dtype,
+            device=base.device,
+        )
         made.base, made.value, made.which, made.untouched = base, value, which, untouched
+        made.kept, made.shared = None, []
         return made
 
     def whole(self) -> Tensor:
-        """The rows as a plain tensor of their own."""
+        """The rows as a plain tensor, of their own unless they are kept."""
+        if self.kept is not None:
+            return self.kept
         if self.which is None or self.value is None:
             return self.base.clone()
-        rows = self.which.pick(self.base).clone() if self.which.rows is None else self.which.pick(self.base)
+        if self.which.rows is None:
+            rows = self.base.clone()
+        else:
+            rows = torch.index_select(self.base, 0, self.which.rows, out=torch.empty_like(self.base))
         rows[torch.arange(len(rows), device=rows.device), self.which.units] = self.value[:, 0]
         return rows
+
+    def keep(self) -> Tensor:
+        """The rows as a plain tensor that they stay."""
+        if self.kept is None:
+            self.kept = self.whole()
+            for one in self.others():
+                one.kept = self.kept.view(one.shape)
+        return self.kept
+
+    def others(self) -> list[Narrow]:
+        """Those of `shared` that there still are."""
+        return [one for one in (held() for held in self.shared) if one is not None]
 
     def changed(self, base: Tensor, value: Tensor | None) -> Narrow:
         """The same rows and units with other values."""
@@ -133,19 +164,26 @@ class Narrow(Tensor):
         kwargs = kwargs or {}
         first = args[0] if args else None
         found: Any = NotImplemented
-        if isinstance(first, Narrow):
+        if _narrow(first):
             found = _ruled(function, first, args, kwargs)
-        elif function is aten.addmm.default and isinstance(args[1], Narrow):
+        elif function is aten.addmm.default and _narrow(args[1]):
             found = _dense(function, args[1], args[2], args[0]) if not kwargs else NotImplemented
-        elif function is aten.add.Tensor and isinstance(args[1], Narrow) and not kwargs and isinstance(first, Tensor):
-            found = _sum(function, args[1], first)
+        elif function is aten.add.Tensor and _narrow(args[1]) and not kwargs and type(first) is not Narrow:
+            found = _sum(function, args[1], first) if isinstance(first, Tensor) else NotImplemented
         if found is not NotImplemented:
             return found
+        writes = any(part.alias_info is not None for part in function._schema.arguments)  # a view, or in place
 
         def plain(value: Any) -> Any:
-            return value.whole() if isinstance(value, Narrow) else value
+            if not isinstance(value, Narrow):
+                return value
+            return value.keep() if writes else value.whole()
 
         return function(*tree_map(plain, args), **tree_map(plain, kwargs))
+
+
+def _narrow(value: Any) -> TypeGuard[Narrow]:
+    return isinstance(value, Narrow) and value.kept is None
 
 
 def _ruled(function: Any, x: Narrow, args: Any, kwargs: Any) -> Any:
@@ -156,29 +194,42 @@ def _ruled(function: Any, x: Narrow, args: Any, kwargs: Any) -> Any:
     if function in UNARY:
         return _each(function, x, lambda values: function(values, *rest, **kwargs))
     if function in IN_PLACE:
-        after = _each(function, x, lambda values: IN_PLACE[function](values, *rest, **kwargs))
-        if after is NotImplemented:
-            return after
-        x.base, x.value = after.base, after.value
-        return x
+        return _written(x, _each(function, x, lambda values: IN_PLACE[function](values, *rest, **kwargs)))
+    if function is aten.add_.Tensor and isinstance(rest[0], Tensor) and rest[0].dtype == x.dtype and not kwargs:
+        return _written(x, _sum(function, x, rest[0]))
     if function in POOLS and x.ndim > 3:
         return _each(function, x, lambda values: function(values, *rest, **kwargs))
     if function is aten.max_pool2d_with_indices.default:
-        pooled = _each(function, x, lambda values: function(values, *rest, **kwargs)[0])
-        return pooled if pooled is NotImplemented else (pooled, None)
-    if function is aten.mean.dim and all(axis % x.ndim > 1 for axis in rest[0]):
+        known = x.untouched.at(function, x.base, lambda: function(x.base, *rest, **kwargs))
+        if known is None:
+            return NotImplemented
+        values = (None, None) if x.value is None else function(x.value, *rest, **kwargs)
+        return tuple(map(x.changed, known, values))  # the maxima, and where they are
+    if function is aten.mean.dim and rest[0] and all(axis % x.ndim > 1 for axis in rest[0]):
         return _each(function, x, lambda values: function(values, *rest, **kwargs))
     if function in (aten.view.default, aten._unsafe_view.default, aten.reshape.default):
         return _folded(function, x, list(rest[0]))
     if function is aten.add.Tensor and isinstance(rest[0], Tensor) and not kwargs:
         return _sum(function, x, rest[0])
     if function is aten.native_batch_norm.default and not rest[4]:
-        return _norm(function, x, *rest[:4], rest[6])
+        weight, bias, mean, variance, _, _, least = rest
+        return _norm(function, x, weight, bias, mean, variance, least)
     if function is aten.convolution.default and not rest[5] and rest[7] == 1:
         return _convolved(function, x, *rest[:5])
     if function is aten.mm.default:
         return _dense(function, x, rest[0], None)
     return NotImplemented
+
+
+def _written(x: Narrow, after: Any) -> Any:
+    """The same rows, which from now on have these values."""
+    if after is NotImplemented:
+        return after
+    x.base, x.value = after.base, after.value
+    for one in x.others():
+        one.base = x.base.view(one.base.shape)
+        one.value = None if x.value is None else x.value.view(-1, *[1] * (one.ndim - 1))
+    return x
 
 
 def _each(function: Any, x: Narrow, apply: Callable[[Tensor], Tensor]) -> Any:
@@ -204,7 +255,12 @@ def _folded(function: Any, x: Narrow, shape: list[int]) -> Any:
     """Positions of one value each that fall away: `[row, unit, 1, 1]` as `[row, unit]`."""
     if x.base[0, 0].numel() != 1 or len(shape) != 2 or shape[1] not in (-1, x.shape[1]):
         return NotImplemented
-    return _each(function, x, lambda values: values.reshape(len(values), -1))
+    folded = _each(function, x, lambda values: values.reshape(len(values), -1))
+    if folded is not NotImplemented:
+        folded.shared = [ref(x), *x.shared]  # no more than known, so that nothing waits for the garbage collector
+        for one in folded.others():
+            one.shared = [*one.shared, ref(folded)]
+    return folded
 
 
 def _norm(

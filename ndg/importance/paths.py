@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ndg.activations.compute import Inputs
-from ndg.errors import DataError, ShapeError
+from ndg.errors import ConfigError, DataError, ShapeError, nearest
 from ndg.importance.baselines import check_rereadable, describe
 from ndg.importance.settings import Baselines, Settings, passes
 from ndg.importance.tape import add
@@ -69,6 +69,10 @@ class Start:
     def path(self, inputs: Inputs) -> Path:
         """The paths to the inputs of a batch. Raises ShapeError for a baseline that does not fit them."""
         moving, still = parts(inputs)
+        if isinstance(self.given, Mapping):
+            unknown = next((name for name in self.given if name not in moving), None)
+            if unknown is not None:
+                raise ConfigError(f"baselines are of inputs that move; got {unknown!r}; {nearest(unknown, moving)}")
         return Path(moving, {key: self._start(key, column) for key, column in moving.items()}, still)
 
     def _start(self, key: str, column: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
@@ -55,7 +56,11 @@ def find_place(model: nn.Module, path: str) -> Place:
         if gates.NAME.fullmatch(name):
             backwards, around = gates.find_gates(model, owner, name)
             return Place(path, steps=True, backwards=backwards, around=around)
-    find_layer(model, path)
+    if isinstance(find_layer(model, path), torch.jit.ScriptModule):
+        raise LayerError(
+            f"a scored layer is seen by a hook, which scripted code does not call; {path!r} is scripted; score the "
+            "module that it was made from"
+        )
     return Place(path)
 
 

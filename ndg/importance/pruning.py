@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +106,7 @@ def prune(
         with Tape(model, layers) as tape:
             neutrals = Neutrals.read(tape, loader if train is None else train, layers, settings)
         _, states = rests(model, layers, held[0], neutrals)
+        states = {layer: replace(rest, mask=None) for layer, rest in states.items()}  # of every batch
     seen = None if train is None else _gathered(train)
     study = Study(model, layers, settings, states, held, seen, tuning)
     points: list[Group | None] = [None, *tried]

@@ -46,8 +46,15 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("n_steps", "internal_batch_size", "threads"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be at least 1; got {value}")
+            if name == "n_steps" and value is None:
+                continue
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name} must be a whole number of at least 1; got {value!r}")
+        if self.target is not None and (isinstance(self.target, bool) or not hasattr(self.target, "__index__")):
+            raise ConfigError(f"target must be a class of the network, a whole number; got {self.target!r}")
+        given = self.baselines
+        if not isinstance(given, (str, Tensor, Mapping)) and (not isinstance(given, (int, float)) or given != given):
+            raise ConfigError(f"baselines are a known neutral state, a number, or tensors; got {given!r}")
 
     def classes(self, logits: int) -> range:
         """The classes asked for, of a network with that many logits."""

@@ -21,11 +21,13 @@ from ndg.importance.tape import Tape
 
 @dataclass(frozen=True, eq=False)
 class Rest:
-    """The neutral state of a layer in the shape of its output: one tensor, or one per time step."""
+    """The neutral state of a layer in the shape of its output: one tensor, or one per time step; nothing is written
+    where a `mask` leaves tokens out."""
 
     form: Form
     steps: bool
     values: tuple[Output, ...]
+    mask: Bool[Tensor, "row token"] | None
 
 
 def rests(
@@ -43,7 +45,7 @@ def rests(
                 values = tuple(by_step[:, :, step].to(raw[0]) for step in range(len(raw)))
             else:
                 values = (form.back(neutral, raw[0]).to(raw[0]),)
-            found[layer] = Rest(form, steps, values)
+            found[layer] = Rest(form, steps, values, tape.mask(layer))
     return logits, found
 
 
@@ -78,6 +80,8 @@ def _writing(
         first: Tensor = output[0] if isinstance(output, tuple) else output
         here = wanted.to(first.device)[None, :]
         places = here if rest.steps else rest.form.back(here[:, :, None], first)
+        if rest.mask is not None:
+            places = places & (rest.mask[:, step[layer], None] if rest.steps else rest.mask[:, :, None])
         written = torch.where(places, rest.values[step[layer]], first)
         step[layer] += rest.steps
         return (written, *output[1:]) if isinstance(output, tuple) else written

@@ -167,7 +167,9 @@ class _Linear(TorchFunctionMode):
         rule = RULES.get(name)
         if rule is not None:
             return rule(*args, **kwargs)
-        return func(*args, **kwargs)
+        found = func(*args, **kwargs)
+        single = isinstance(found, Tensor) and found.is_floating_point() and found.dtype != torch.float64
+        return found.double() if single else found  # a network may ask for single precision by itself
 
 
 def _batch_norm(

@@ -40,10 +40,12 @@ class Tape:
 
     def __enter__(self) -> Tape:
         self._stack.enter_context(unfused())
+        self._stack.enter_context(self._channels)  # before what asks them
+        self._stack.enter_context(self._last)
         for place in self._places.values():
             self._stack.enter_context(place.around())
         for path, module in find_modules(self._model, self._places).items():
-            handle = module.register_forward_hook(self._record(self._places[path]))
+            handle = module.register_forward_hook(self._record(self._places[path]), with_kwargs=True)
             self._stack.callback(handle.remove)
         return self
 
@@ -56,8 +58,9 @@ class Tape:
         self._outputs.clear()
         self._inputs = inputs
         self._rows = len(next(iter(inputs.values())) if isinstance(inputs, dict) else inputs)
-        with self._channels, self._last:
-            logits = forward(self._model, inputs)
+        self._channels.clear()
+        self._last.clear()
+        logits = forward(self._model, inputs)
         for layer in self._places:
             if layer not in self._outputs:
                 raise LayerError(
@@ -109,13 +112,21 @@ class Tape:
         flat = [(layer, output) for layer, outputs in self._outputs.items() for output in outputs]
         found: Sequence[Tensor | None] = [None] * len(flat)
         if values.requires_grad:
-            found = torch.autograd.grad(
-                values.sum(),
-                [output for _, output in flat],
-                retain_graph=not last,
-                create_graph=create_graph,
-                allow_unused=True,
-            )
+            try:
+                found = torch.autograd.grad(
+                    values.sum(),
+                    [output for _, output in flat],
+                    retain_graph=not last,
+                    create_graph=create_graph,
+                    allow_unused=True,
+                )
+            except RuntimeError as error:
+                if "modified by an inplace operation" not in str(error):
+                    raise
+                raise LayerError(
+                    f"gradients at {', '.join(map(repr, self._outputs))} need values that the network has overwritten; "
+                    "it works in place where it cannot be trained either; remove that, or take method='ablation'"
+                ) from error
         by_layer: dict[str, list[Tensor | None]] = {}
         for (layer, _), gradient in zip(flat, found, strict=True):
             by_layer.setdefault(layer, []).append(gradient)
@@ -153,11 +164,11 @@ class Tape:
             values = values.masked_fill(~mask[:, None, :], 0)
         return values.flatten(1)[:, :, None] if self._each else values
 
-    def _record(self, place: Place) -> Callable[[nn.Module, Any, Any], Any]:
+    def _record(self, place: Place) -> Callable[[nn.Module, Any, Any, Any], Any]:
         layer = place.path
 
-        def record(module: nn.Module, arguments: Any, output: Any) -> Any:
-            first = output[0] if isinstance(output, tuple) and output else output
+        def record(module: nn.Module, arguments: Any, named: Any, output: Any) -> Any:
+            given = first = output[0] if isinstance(output, tuple) and output else output
             if layer in self._outputs and not place.steps:
                 raise LayerError(
                     f"a scored layer is used once in a forward pass; {layer!r} was used several times; "
@@ -165,14 +176,18 @@ class Tape:
                 )
             self.forms[layer] = self._form(place, first)
             self._masks[layer] = self._padding(place, first)
+            if isinstance(output, tuple):
+                self._tuples.add(layer)
+            if isinstance(output, tuple) or _shares(first, [*arguments, *named.values()]):
+                first = first.clone()  # others may read what the module gave, or write to it
             kept = first if first.requires_grad else first.detach().requires_grad_()
             self._outputs.setdefault(layer, []).append(kept)
             with torch.enable_grad():
                 onward = kept.clone()  # the next module may work in place, as nn.ReLU(inplace=True) does
-            if not isinstance(output, tuple):
-                return onward
-            self._tuples.add(layer)
-            return (onward, *output[1:])
+            for lineage in (self._channels, self._last):
+                if given in lineage:
+                    lineage.add(onward)
+            return (onward, *output[1:]) if isinstance(output, tuple) else onward
 
         return record
 
@@ -212,6 +227,12 @@ def per_unit(values: Float[Tensor, "example unit position"]) -> Float64[Tensor, 
 def add(totals: dict[str, Tensor], name: str, more: Tensor) -> None:
     """Add to the total of that name, which starts at zero."""
     totals[name] = totals[name] + more if name in totals else more
+
+
+def _shares(output: Tensor, arguments: Any) -> bool:
+    """Whether an output lies in the memory of an argument."""
+    memory = output.untyped_storage().data_ptr()
+    return any(isinstance(one, Tensor) and one.untyped_storage().data_ptr() == memory for one in arguments)
 
 
 def _wide(values: Tensor) -> Tensor:

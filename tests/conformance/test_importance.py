@@ -388,7 +388,7 @@ def test_bad_settings_are_refused(method):
     with pytest.raises(ConfigError, match=rf"an option of {method} is one of its own; got 'colour'"):
         scored(method, colour="red")
     for name in ("n_steps", "internal_batch_size", "threads"):
-        with pytest.raises(ConfigError, match=rf"{name} must be at least 1; got 0"):
+        with pytest.raises(ConfigError, match=rf"{name} must be a whole number of at least 1; got 0"):
             scored(method, **{name: 0})
 
 
