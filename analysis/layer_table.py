@@ -21,7 +21,7 @@ from analysis.edge_survival import Run
 from analysis.subjects import Tables, interval, layers_of, main, name_of, some
 from ndg.comparison.networks import reinitialised
 from ndg.importance.board.agreement import kendall, pearson, spearman
-from ndg.importance.curves import curves
+from ndg.importance.curves import ablation_curves
 from ndg.importance.score import score
 from ndg.report.tables import Column, Table
 
@@ -61,7 +61,7 @@ def measured(
 ) -> list[dict[str, Any]]:
     """One row per layer."""
     first = score(model, loader, layers, "gndi", threads=threads)
-    found = curves(
+    found = ablation_curves(
         model, loader, {"gndi": first}, shares=[1.0], orders=["top"], scope="layer", draws=0, threads=threads
     )
     return [
