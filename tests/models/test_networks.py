@@ -214,7 +214,7 @@ def test_bits_scores_and_trials_at_the_latents_are_those_of_any_batch_size(name)
 
     bits = ndg.extract(network, loader(41), layers=layers, batch=16)
     assert bits == ndg.extract(network, loader(5), layers=layers, batch=16)
-    scores = [ndg.score(network, loader(size), batch=16) for size in (41, 5)]
+    scores = [ndg.score(network, loader(size), internal_batch_size=16) for size in (41, 5)]
     assert np.array_equal(scores[0][network.latent_layer], scores[1][network.latent_layer])
     assert scores[0][network.latent_layer].max() > 0
     graph = ndg.mine(ndg.extract(network, loader(41), batch=16, binarizer="median"), alpha=2)
@@ -228,7 +228,7 @@ def test_conductance_follows_pixels_and_names_what_to_do_for_tokens(name):
     network = models.build(SMALL[name], form, classes=3, seed=1)
     batches = [examples(form, 6)]
     if form.kind == TEXT:
-        with pytest.raises(DataError, match=r"conductance follows a path of inputs .* use method='gndi'"):
+        with pytest.raises(DataError, match=r"a path of inputs .* use method='gndi'"):
             ndg.score(network, batches, method="conductance", n_steps=2)
     else:
         found = ndg.score(network, batches, method="conductance", n_steps=2)
