@@ -170,7 +170,8 @@ def ablation_against_passes(per_layer: int) -> Figures:
         with torch.no_grad():
             began = time.perf_counter()
             with Cut(model, layer, Batch(0, len(inputs), inputs, None), Neutrals("zero")) as cut:
-                begun = time.perf_counter() - began  # once for all units of the layer
+                damage(cut, some[:1], "logits", None, None)
+                begun = time.perf_counter() - began  # once for all units of the layer: what is before, and untouched
                 found = damage(cut, some, "logits", None, None)[0]
             seconds = time.perf_counter() - began - begun
             began = time.perf_counter()
