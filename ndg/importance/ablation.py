@@ -25,7 +25,7 @@ from ndg.errors import ConfigError, DataError
 from ndg.importance.baselines import Neutrals
 from ndg.importance.cut import Cut
 from ndg.importance.method import Method
-from ndg.importance.running import total
+from ndg.importance.running import merged, total
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
 from ndg.importance.tape import Tape
@@ -116,9 +116,9 @@ class Sums:
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(
-            _merged(self.damage, other.damage),
-            _merged(self.squares, other.squares),
-            _merged(self.whole, other.whole),
+            merged(self.damage, other.damage),
+            merged(self.squares, other.squares),
+            merged(self.whole, other.whole),
             self.examples + other.examples,
             self.passed + other.passed,
         )
@@ -218,12 +218,3 @@ def _work(study: Study, task: Task) -> Sums:
             after = cut.run(rows, torch.ones_like(cut.differs))
             whole = float(difference(cut.logits, after, study.measure, target, _of(labels, rows)).sum())
     return Sums({layer: sums}, {layer: squares}, {layer: whole}, batch.count if first else 0, passed)
-
-
-def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    return {
-        layer: first[layer] + second[layer]
-        if layer in first and layer in second
-        else first.get(layer, second.get(layer))
-        for layer in [*first, *(layer for layer in second if layer not in first)]
-    }

@@ -38,6 +38,14 @@ def total(
     return chosen.total(work, shared, tasks, label, journal=journal)
 
 
+def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """The sums of two parts of the tasks, layer by layer; a layer may be in one of them alone."""
+    joined = dict(first)
+    for layer, more in second.items():
+        joined[layer] = joined[layer] + more if layer in joined else more
+    return joined
+
+
 def _alone(settings: Settings) -> Settings:
     """The settings without where they run."""
     return replace(settings, executor="serial", ray_address=None, journal=None)

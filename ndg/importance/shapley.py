@@ -31,7 +31,7 @@ from ndg.importance.baselines import Neutrals
 from ndg.importance.conductance import chosen, classes_of
 from ndg.importance.cut import Cut
 from ndg.importance.method import Method
-from ndg.importance.running import total
+from ndg.importance.running import merged, total
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
 from ndg.importance.tape import Tape
@@ -136,10 +136,10 @@ class Sums:
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(
-            _merged(self.credits, other.credits),
-            _merged(self.spread, other.spread),
-            _merged(self.freedom, other.freedom),
-            _merged(self.whole, other.whole),
+            merged(self.credits, other.credits),
+            merged(self.spread, other.spread),
+            merged(self.freedom, other.freedom),
+            merged(self.whole, other.whole),
             self.examples + other.examples,
             self.passed + other.passed,
         )
@@ -263,10 +263,3 @@ def _order(batch: Batch, layer: str, settings: Settings, pair: int, cut: Cut) ->
     numbers = np.array([batch.number(row) for row in range(count)])
     words = seeds.words(settings.seed, "shapley", layer, pair, examples=numbers, draws=units)
     return torch.from_numpy(words.argsort(axis=1, kind="stable").argsort(axis=1)).to(cut.differs.device)
-
-
-def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    joined = dict(first)
-    for layer, more in second.items():
-        joined[layer] = joined[layer] + more if layer in joined else more
-    return joined
