@@ -78,6 +78,8 @@ class Cut:
     def run(self, rows: Rows, chosen: Chosen) -> Logits:
         """Logits of these rows of the batch, at most as many as it has, each with its chosen units at the neutral
         state."""
+        if not len(rows):
+            return self.logits[:0]
         count, size = len(rows), self._batch.rows
         if count < size:
             rows = torch.cat([rows, rows[-1:].expand(size - count)])
@@ -105,6 +107,8 @@ class Cut:
 
         What differs in one unit is carried on as that as long as it is, see `ndg.importance.narrow`.
         """
+        if not len(rows):
+            return self.logits[:0]
         if not self._alone or self._place.steps or self._form.kind not in ("units", "channels") or self._each:
             chosen = torch.zeros((len(rows), self.differs.shape[1]), dtype=torch.bool, device=rows.device)
             chosen[torch.arange(len(rows)), units] = True

@@ -143,6 +143,8 @@ def _units(way: Way, steps: int, settings: Settings, work: Work) -> tuple[Float6
     width = way.differs.shape[1]
     sums, delta = torch.zeros(width, dtype=torch.float64), Delta()
     for some in way.differs.T.nonzero().split(way.rows):
+        if not len(some):  # no unit differs from its neutral state
+            break
         units, rows = some[:, 0], some[:, 1]
         chosen = units[:, None] == torch.arange(width, device=units.device)
         effects = _integral(way, rows, chosen, steps, settings, work)

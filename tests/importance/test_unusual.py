@@ -297,3 +297,16 @@ def test_synflow_of_a_network_that_asks_for_single_precision():
     parts = nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)
     expected = score(nn.Sequential(*parts), [torch.randn(4, 3)], "0", "synflow")["0"]
     np.testing.assert_allclose(score(Single(*parts), [torch.randn(4, 3)], "0", "synflow")["0"], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["ablation", "fast_ablation", "shapley", "integrated", "gndi", "conductance"])
+def test_units_that_stay_at_zero_score_zero(method):
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    nn.init.constant_(model[0].bias, -100.0)
+    found = score(model, [torch.randn(5, 3)], ["1"], method)
+    np.testing.assert_array_equal(found["1"], np.zeros(4))
+
+
+def test_a_unit_resampled_from_itself_does_no_damage():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    np.testing.assert_array_equal(score(model, [torch.randn(1, 3)], "0", "ablation", baselines="resample")["0"], 0)
