@@ -101,17 +101,18 @@ class Trace(_Hooks):
 class Lineage(_Hooks):
     """While it lasts, `output in lineage` says whether a module of some types gave it, or handed on what one gave.
 
-    What hands on is a module without parts that keeps the shape: an activation, a dropout, a norm; none of `ends`.
+    What hands on is a module without parts that keeps the shape: an activation, a dropout, a norm; none of `ends`. A
+    norm over several axes at once tells nothing of them: it hands on, whatever its type.
     """
 
     def __init__(
         self, model: nn.Module, types: tuple[type[nn.Module], ...], ends: tuple[type[nn.Module], ...] = ()
     ) -> None:
         super().__init__()
-        self._sources = [module for module in model.modules() if isinstance(module, types)]
+        self._sources = [module for module in model.modules() if isinstance(module, types) and not _joint(module)]
         self._others: list[nn.Module] = []
         if self._sources:
-            others = [module for module in model.modules() if not isinstance(module, (*types, *ends))]
+            others = [module for module in model.modules() if not isinstance(module, (*types, *ends)) or _joint(module)]
             self._others = [
                 module
                 for module in others
@@ -153,6 +154,11 @@ class Lineage(_Hooks):
             and before.shape == output.shape
         ):
             self.add(output)
+
+
+def _joint(module: nn.Module) -> bool:
+    """Whether a module normalizes several axes at once."""
+    return isinstance(module, (nn.LayerNorm, nn.RMSNorm)) and len(module.normalized_shape) > 1
 
 
 class Overwrite(_Hooks):

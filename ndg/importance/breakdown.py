@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from ndg.activations.compute import COMPUTE_BATCH, check_finite, fixed
 from ndg.errors import ConfigError, LayerError
 from ndg.importance.conductance import FIXED_STEPS, chosen, classes_of
-from ndg.importance.paths import Start, parts
+from ndg.importance.paths import Path, joined, parts, starting
 from ndg.importance.settings import Baselines, Settings, passes
-from ndg.importance.tape import Tape
+from ndg.importance.tape import Tape, add
 
 
 def conductance_by_input(
@@ -36,21 +36,25 @@ def conductance_by_input(
     threads: int = 1,
 ) -> dict[str, Float64[np.ndarray, "unit ..."]]:
     """Mean over the examples of each unit's conductance of each input value, in logits, by name of the input ("" for
-    inputs alone): `[unit, *shape of one input]`.
+    inputs alone): `[unit, *shape of one input]`. Of token ids an input is a token, summed over its embedding.
 
     `units` are those of the layer that are wanted, by default all. F is the logit of the predicted class, or of
     `target`. The cost is one backward pass for each unit and step, so it is for layers and inputs of moderate size.
     dy/dx_i is taken at midpoints, where `score(..., "conductance")` takes the change of y itself, so the sum over the
     inputs meets that within quadrature error.
 
-    Raises DataError for inputs that are not floats, ShapeError for a baseline that does not fit, LayerError as `score`,
-    ConfigError for a unit that there is not.
+    Raises DataError for inputs that are neither floats nor token ids, ShapeError for a baseline that does not fit,
+    LayerError as `score`, ConfigError for a unit that there is not.
     """
     settings = Settings(target=target, baselines=baselines, internal_batch_size=internal_batch_size, threads=threads)
     sums: dict[str, Tensor] = {}
     examples = 0
-    with torch.inference_mode(False), fixed(model, threads, grad=True), Tape(model, [layer]) as tape:
-        start = Start.read(loader, settings)
+    with (
+        torch.inference_mode(False),
+        fixed(model, threads, grad=True),
+        starting(model, loader, settings) as start,
+        Tape(model, [layer]) as tape,
+    ):
         for one in passes(loader, settings, "conductance by input"):
             path = start.path(one.inputs)
             with torch.no_grad():
@@ -58,20 +62,19 @@ def conductance_by_input(
                 check_finite(tape[layer][: one.count], layer, one.start)
             wanted = _wanted(units, tape[layer].shape[1], layer)
             for step in range(n_steps):
-                found = _at(tape, path((step + 0.5) / n_steps), classes, layer, wanted)
-                for key, gradients in found.items():
-                    change = path.moving[key] - path.starts[key]
-                    part = (gradients * change[None])[:, : one.count].sum(dim=1, dtype=torch.float64) / n_steps
-                    sums[key] = sums[key] + part if key in sums else part
+                for key, flows in _at(tape, path, (step + 0.5) / n_steps, classes, layer, wanted, one.count).items():
+                    add(sums, key, flows / n_steps)
             examples += one.count
     return {key: (total / examples).cpu().numpy() for key, total in sums.items()}
 
 
-def _at(tape: Tape, point: Any, classes: Tensor, layer: str, wanted: list[int]) -> dict[str, Tensor]:
-    """dF/dy * dy/dx at a point of the path, by name of the input: `[unit, example, *input]`."""
-    moving, still = parts(point)
+def _at(
+    tape: Tape, path: Path, position: float, classes: Tensor, layer: str, wanted: list[int], count: int
+) -> dict[str, Float64[Tensor, "unit ..."]]:
+    """The sum over examples of dF/dy * dy/dx times the change of x, at a point of their paths, by name of the input."""
+    moving, still = parts(path(position))
     moving = {key: column.detach().requires_grad_() for key, column in moving.items()}
-    logits = tape.run(moving[""] if "" in moving else moving | still)
+    logits = tape.run(joined(moving, still))
     slope = tape.gradients(chosen(logits, classes), last=False)[layer]
     view = tape.connected(layer)
     rows: dict[str, list[Tensor]] = {key: [] for key in moving}
@@ -83,8 +86,11 @@ def _at(tape: Tape, point: Any, classes: Tensor, layer: str, wanted: list[int]) 
                 "has a gradient; choose a layer behind the inputs"
             )
         gradients = torch.autograd.grad(through, list(moving.values()), retain_graph=True, allow_unused=True)
-        for (key, column), gradient in zip(moving.items(), gradients, strict=True):
-            rows[key].append(torch.zeros_like(column) if gradient is None else gradient)
+        for key, gradient in zip(moving, gradients, strict=True):
+            change = path.change(key)
+            flow = torch.zeros_like(change) if gradient is None else gradient * change
+            flow = flow[:count].sum(dim=0, dtype=torch.float64)
+            rows[key].append(flow.sum(dim=-1) if path.tokens(key) else flow)
     return {key: torch.stack(parts) for key, parts in rows.items()}
 
 

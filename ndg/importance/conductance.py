@@ -5,9 +5,11 @@
 F is the logit before the softmax. Completeness: over a layer that every path from inputs to logits crosses, the units'
 conductances add up to F(x) - F(x').
 
-Quadrature: n gradients g_k at the midpoints a = (k - 1/2) / n, and the outputs y_k there and at both ends; the sum of
-g_k (y_(k+1) - y_(k-1)) / 2. Between midpoints the mean of two gradients meets the change of y; the first and the last
-half interval take the one gradient they have.
+Quadrature: n gradients g_k at a = (t + t^3) / 2 for the midpoints t = (k - 1/2) / n, and the outputs y_k there and at
+both ends; the sum of g_k (y_(k+1) - y_(k-1)) / 2. Between two positions the mean of their gradients meets the change of
+y; before the first and behind the last the one gradient holds. Positions are twice as dense near the baseline as evenly
+spread ones, since small biases make ReLUs and max-pools switch there: at 16 and 50 steps that took a tenth to two
+thirds of the error from trained networks.
 Second order in 1/n where the network is smooth, first order at the kinks of a ReLU, and exact for ReLU networks without
 biases from a zero baseline, where a gradient taken at x' itself would be wrong: there all units stand on their kink.
 """
@@ -25,7 +27,7 @@ from torch import Tensor, nn
 from ndg.activations.compute import Batch, check_finite
 from ndg.activations.trace import find_layer
 from ndg.importance.method import Method
-from ndg.importance.paths import Path, Start, crossed
+from ndg.importance.paths import Path, crossed, starting
 from ndg.importance.places import View, find_place
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
@@ -58,15 +60,15 @@ def conductance(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...]
     steps. `facts["logit_change"]` is the mean of |F(x) - F(x')|. Source: Dhamdhere et al. 2018, Definition 1 and
     Remark 1.
 
-    Raises DataError for inputs that are not floats, since between integers there is no path.
+    Of token ids the path leads to what an `nn.Embedding` makes of them. Raises DataError for other inputs that are not
+    floats, since between integers there is no path.
     """
     values: dict[str, Tensor] = {}
     errors: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     changes: list[Tensor] = []
     work = Work()
-    start = Start.read(loader, settings)
     crossing: tuple[str, ...] | None = None
-    with Tape(model, layers, each=settings.each) as tape:
+    with starting(model, loader, settings) as start, Tape(model, layers, each=settings.each) as tape:
         for one in passes(loader, settings, "conductance"):
             path = start.path(one.inputs)
             if crossing is None:
@@ -195,7 +197,7 @@ def _flows(
     together = max(1, settings.internal_batch_size // count)
     for first in range(0, steps, together):
         these = range(first, min(first + together, steps))
-        logits = tape.run(path(*((step + 0.5) / steps for step in these)))
+        logits = tape.run(path(*(_position((step + 0.5) / steps) for step in these)))
         found = tape.gradients(chosen(logits, classes.repeat(len(these))))
         for layer in ends:
             values, gradients = (part.unflatten(0, (-1, count)) for part in (tape[layer], found[layer]))
@@ -213,9 +215,14 @@ def _flows(
     return {layer: flow / 2 for layer, flow in flows.items()}
 
 
+def _position(share: float) -> float:
+    """Where on the path a share of the steps ends."""
+    return (share + share**3) / 2
+
+
 def _along(slope: View, change: View) -> Flow:
-    """What a change brings at a slope, summed over the positions of each unit."""
-    return (slope * change).sum(dim=2).double()
+    """What a change, which it overwrites, brings at a slope, summed over the positions of each unit."""
+    return change.mul_(slope).sum(dim=2).double()
 
 
 def classes_of(logits: Logits, settings: Settings) -> Int64[Tensor, " example"]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ndg.activations.compute import Batch, check_finite
 from ndg.importance.conductance import FIXED_STEPS, Flow, chosen, classes_of
 from ndg.importance.method import Method
-from ndg.importance.paths import Path, Start
+from ndg.importance.paths import Path, starting
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
 from ndg.importance.tape import Tape, add, per_unit
@@ -28,13 +28,13 @@ def influence(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], 
 
     F is the logit of the class that the network predicts at x, or of `settings.target`. x' is zero, the mean input of
     the examples, or given. There are `settings.n_steps` gradients along a path, 50 without. A pass holds at most
-    `settings.internal_batch_size` rows. Raises DataError for inputs that are not floats.
+    `settings.internal_batch_size` rows. Of token ids the path leads to their embeddings. Raises DataError for other
+    inputs that are not floats.
     """
     steps = settings.n_steps or FIXED_STEPS
     values: dict[str, Tensor] = {}
     examples = forwards = backwards = 0
-    start = Start.read(loader, settings)
-    with Tape(model, layers, each=settings.each) as tape:
+    with starting(model, loader, settings) as start, Tape(model, layers, each=settings.each) as tape:
         for one in passes(loader, settings, "internal influence"):
             found, ran = _batch(tape, one, start.path(one.inputs), layers, steps, settings)
             for layer in layers:

@@ -118,9 +118,10 @@ def _fitted(experiment: Experiment, subject: Subject) -> Experiment:
         trial = replace(trial, splits=list(found))
         log.info("there is no split %s; a trial is on %s", " or ".join(lacking), " and ".join(trial.splits))
     importance = _with_split(replace(experiment, importance=importance), subject).importance
-    if "conductance" in importance.methods and integral(subject.loaders["train"]):
+    embeds = any(type(module).__name__ == "Embedding" for module in subject.network.modules())
+    if "conductance" in importance.methods and not embeds and integral(subject.loaders["train"]):
         importance = replace(importance, methods=[name for name in importance.methods if name != "conductance"])
-        log.info("conductance is left out: between whole numbers, as tokens are, there is no path")
+        log.info("conductance is left out: between whole numbers that no nn.Embedding reads there is no path")
     unlabelled = [split for split in trial.splits if split not in subject.facts["labelled"]]
     if trial.interventions and unlabelled:
         raise DataError(

@@ -57,19 +57,19 @@ def test_a_linear_network_by_hand():
 
 
 def test_a_relu_with_a_known_kink():
-    # h = relu(x - 1), F = relu(h - 1): along a x, F moves only from a = 2/3 on, so all of it, 1, flows through h.
+    # h = relu(x - 1), F = relu(h - 1): of the way to x, F moves from 2 / x on alone, and all of it flows through h.
     model = Halves(nn.Sequential(nn.Linear(1, 1), nn.ReLU()), nn.Sequential(nn.Linear(1, 1), nn.ReLU()))
     for layer in (model.encoder[0], model.head[0]):
         layer.weight.data.fill_(1.0)
         layer.bias.data.fill_(-1.0)
-    examples = [torch.tensor([[3.0]])]
+    examples = [torch.tensor([[6.4]])]
     for steps in (30, 300):
         flow = score(model, examples, "encoder", "conductance", n_steps=steps, internal_batch_size=2)
-        # the kink at 2/3 lies on an edge of the steps' intervals: the trapezoid around it halves exactly
-        assert flow["encoder"][0] == pytest.approx(1.0, abs=1e-5)
-    uneven = score(model, examples, "encoder", "conductance", n_steps=100, internal_batch_size=2)
-    assert uneven["encoder"][0] == pytest.approx(1.0, abs=3 * 0.5 / 100)
-    assert uneven.facts["completeness"][0]["max"] == pytest.approx(abs(1 - uneven["encoder"][0]))
+        # 2 / x = (t + t^3) / 2 at t = 1 / 2, an edge of the steps' intervals: the trapezoid around it nearly halves
+        assert flow["encoder"][0] == pytest.approx(4.4, abs=2 / steps**2)
+    uneven = score(model, examples, "encoder", "conductance", n_steps=101, internal_batch_size=2)
+    assert uneven["encoder"][0] == pytest.approx(4.4, abs=6.4 / 101)
+    assert uneven.facts["completeness"][0]["max"] == pytest.approx(abs(4.4 - uneven["encoder"][0]), abs=1e-6)
 
 
 def test_the_predicted_class_is_the_default_target():
@@ -195,12 +195,16 @@ def test_a_pass_holds_one_batch_whatever_the_number_of_steps():
     assert scores.facts["steps"] == 30
 
 
-def test_integers_have_no_path_between_them():
-    model = Halves(nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(12, 5)), nn.Linear(5, 2))
-    with pytest.raises(DataError, match=r"needs floats; the input has torch.int64; .* or use method='gndi'"):
-        score(model, [torch.randint(0, 9, (4, 3))], "encoder", "conductance")
-    with pytest.raises(DataError, match=r"input_ids has torch.int64"):
-        score(model, [{"input_ids": torch.randint(0, 9, (4, 3))}], "encoder", "conductance", baselines="mean")
+def test_integers_that_no_embedding_reads_have_no_path_between_them():
+    class Names(Halves):
+        def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+            return super().forward(input_ids.float())
+
+    model, ids = Names(nn.Linear(3, 5), nn.Linear(5, 2)), torch.randint(0, 9, (4, 3))
+    with pytest.raises(DataError, match=r"needs floats, .* the input has torch.int64 .* or use method='gndi'"):
+        score(model, [ids], "encoder", "conductance")
+    with pytest.raises(DataError, match=r"input_ids has torch.int64 and no nn.Embedding of Names reads it"):
+        score(model, [{"input_ids": ids}], "encoder", "conductance", baselines="mean")
 
 
 def test_by_input_it_is_the_definition_and_adds_up_to_the_unit():

@@ -94,6 +94,47 @@ def test_a_view_goes_back_to_the_output_it_came_from(kind, each):
         assert torch.equal(form.view(form.back(one, output).expand_as(output).contiguous()), one.expand_as(view))
 
 
+class Normed(nn.Module):
+    """A convolution or a dense layer, then a norm over all that is not the example, then an activation."""
+
+    def __init__(self, first: nn.Module, norm: nn.Module) -> None:
+        super().__init__()
+        self.first, self.norm, self.act = first, norm, nn.GELU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.norm(self.first(x))).flatten(2).sum(dim=2)
+
+
+@pytest.mark.parametrize(
+    ("first", "norm", "shape", "views"),
+    [
+        (nn.Conv1d(2, 4, 3, padding=1), nn.LayerNorm([4, 6]), (3, 2, 6), (3, 4, 6)),
+        (nn.Conv1d(2, 4, 3, padding=1), nn.RMSNorm([4, 6]), (3, 2, 6), (3, 4, 6)),
+        (nn.Conv2d(2, 4, 1), nn.LayerNorm([4, 6, 5]), (3, 2, 6, 5), (3, 4, 30)),
+        (nn.Linear(2, 4), nn.LayerNorm([6, 4]), (3, 6, 2), (3, 4, 6)),
+        (nn.Linear(2, 4), nn.LayerNorm(4), (3, 6, 2), (3, 4, 6)),
+    ],
+)
+def test_a_norm_over_several_axes_has_the_units_of_what_is_before_it(first, norm, shape, views):
+    model, x = Normed(first, norm).eval(), torch.randn(shape)
+    paths = ["first", "norm", "act"]
+    given = norm(first(x)).detach()
+    with Tape(model, paths) as tape:
+        tape.run(x)
+        assert [tuple(tape[path].shape) for path in paths] == [views] * 3
+        expected = given.transpose(1, 2) if isinstance(first, nn.Linear) else given.flatten(2)
+        assert torch.equal(tape["norm"], expected)
+
+
+def test_a_norm_over_positions_and_units_of_four_axes_is_refused_where_units_are_last():
+    model = Normed(nn.Linear(2, 4), nn.LayerNorm([6, 5, 4])).eval()
+    with (
+        pytest.raises(LayerError, match=r"'norm' gives \(3, 6, 5, 4\), whose units are the last axis"),
+        Tape(model, ["norm"]) as tape,
+    ):
+        tape.run(torch.randn(3, 6, 5, 2))
+
+
 def test_heads_are_equal_parts():
     heads_fit("layer", torch.zeros(2, 5, 8), 4)
     with pytest.raises(LayerError, match=r"'layer' gives \(2, 5, 9\) and has 4 heads"):
