@@ -2,30 +2,36 @@
 
     python -m analysis.importance_scoreboard --configs digits_mlp digits_cnn --seeds 0 1 2 [--markdown] [--json FILE]
     python -m analysis.importance_scoreboard RUN... --layers 'layer3.*conv1' --methods gndi magnitude:side=outgoing
+    python -m analysis.importance_scoreboard --configs digits_cnn --executor ray --journal FOLDER
 
 Without --layers, all linear and convolution layers are scored but the one that gives the logits. The first 400 examples
-that the seed draws of the validation split are read; figures are means over trainings.
+that the seed draws of the validation split are read; figures are means over trainings. With --executor ray each
+training is a task of its own, or one training has its ablations shared out. With --journal the scores that are finished
+stay in a folder: the same command goes on where it was killed, and another one takes from it what is the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from analysis.edge_survival import Run, chosen, opened
-from ndg import atomic
+from ndg import atomic, executors
 from ndg.activations.compute import COMPUTE_BATCH
 from ndg.activations.selection import find_layers
 from ndg.comparison.networks import reinitialised
-from ndg.errors import ConfigError, LayerError, NDGError
+from ndg.errors import ConfigError, FailureError, LayerError, NDGError, UserError
+from ndg.executors.apart import PATIENCE, Outcome, apart
 from ndg.importance.board.drawn import drawn
+from ndg.importance.board.kept import Kept
 from ndg.importance.board.scoreboard import Scoreboard, scoreboard
 from ndg.importance.board.several import over
 from ndg.importance.board.variants import ALL
@@ -64,35 +70,63 @@ def weighted_layers(model: nn.Module, loader: Iterable[Any]) -> list[str]:
     return found[:-1]
 
 
-def measured(
-    run: Run,
-    model: nn.Module,
-    what: str,
-    methods: Sequence[str],
-    layers: Sequence[str],
-    split: str = SPLIT,
-    examples: int = EXAMPLES,
-    **how: Any,
-) -> Scoreboard:
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of every training. `folder` is where the process stands that asked; `how` goes to the scores."""
+
+    where: Locations
+    folder: str
+    methods: tuple[str, ...]
+    layers: tuple[str, ...]
+    random: bool
+    split: str
+    examples: int
+    journal: Path | None
+    how: dict[str, Any]
+
+
+def measured(run: Run, model: nn.Module, what: str, asked: Asked) -> Scoreboard:
     """The scoreboard of one network on the examples of one run."""
-    loader = drawn(run.splits[split].loader(COMPUTE_BATCH), examples, run.seed)
-    paths = find_layers(model, layers) if layers else weighted_layers(model, loader)
+    loader = drawn(run.splits[asked.split].loader(COMPUTE_BATCH), asked.examples, run.seed)
+    paths = find_layers(model, asked.layers) if asked.layers else weighted_layers(model, loader)
     log.info("%s, seed %d, %s: %d layers", run.network, run.seed, what, len(paths))
-    return scoreboard(model, loader, paths, methods, network=f"{run.network} {run.seed}, {what}", seed=run.seed, **how)
+    kept = None
+    if asked.journal is not None:
+        kept = Kept(asked.journal, f"{run.splits.digest} {asked.split} {asked.examples} {run.seed}")
+    name = f"{run.network} {run.seed}, {what}"
+    return scoreboard(model, loader, paths, asked.methods, network=name, seed=run.seed, kept=kept, **asked.how)
 
 
-def boards(
-    runs: Iterable[Run], methods: Sequence[str], layers: Sequence[str], random: bool = True, **how: Any
-) -> list[Boards]:
-    """The scoreboards of every run, by its config."""
-    found: dict[str, Boards] = {}
-    for run in runs:
-        mine = found.setdefault(run.network, Boards(run.network, [], []))
-        mine.trained.append(measured(run, run.model, TRAINED, methods, layers, **how))
-        if random:
-            fresh = reinitialised(run.model, run.seed).model
-            mine.random.append(measured(run, fresh, RANDOM, methods, layers, **how))
-    return list(found.values())
+def of_training(asked: Asked, folder: Path) -> Boards:
+    """The scoreboards of one training. Runs here or in a worker, where paths are those of the process that asked."""
+    if os.path.isdir(asked.folder):
+        os.chdir(asked.folder)
+    run = opened(folder, asked.where)
+    trained = [measured(run, run.model, TRAINED, asked)]
+    fresh = [measured(run, reinitialised(run.model, run.seed).model, RANDOM, asked)] if asked.random else []
+    return Boards(run.network, trained, fresh)
+
+
+def outcomes(asked: Asked, folders: Sequence[Path], executor: str, address: str | None) -> Iterator[Outcome]:
+    """The scoreboards of each training, or why there are none, in their order: one task each where there are several,
+    else one training whose own tasks are shared out."""
+    if len(folders) == 1:
+        alone = replace(asked, how=asked.how | {"executor": executor, "ray_address": address})
+        yield Outcome(of_training(alone, folders[0]))
+        return
+    threads = asked.how.get("threads", 1)
+    workers, _ = executors.choose(executor, address=address, timeout=PATIENCE, task_cpus=threads)
+    yield from apart(workers, of_training, asked, folders, "trainings")
+
+
+def by_config(found: Iterable[Boards]) -> list[Boards]:
+    """The scoreboards of the trainings of each config together."""
+    joined: dict[str, Boards] = {}
+    for one in found:
+        mine = joined.setdefault(one.name, Boards(one.name, [], []))
+        mine.trained.extend(one.trained)
+        mine.random.extend(one.random)
+    return list(joined.values())
 
 
 def tables(found: Sequence[Boards]) -> list[Table]:
@@ -122,6 +156,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, metavar="N")
     parser.add_argument("--trained-only", action="store_true", help="leave out the networks with random weights")
     parser.add_argument("--markdown", action="store_true", help="as a page of docs/ has it")
+    parser.add_argument("--executor", choices=executors.EXECUTORS, default="serial", help="who scores (default serial)")
+    parser.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster that is running")
+    parser.add_argument("--journal", metavar="FOLDER", help="keep finished scores there, and take those that it has")
     parser.add_argument("--json", metavar="FILE", help="write every scoreboard")
     parser.add_argument("--runs", metavar="DIR", help="folder of the runs (else NDG_RUNS, else runs)")
     parser.add_argument("--store", metavar="URI", help="run log (else NDG_STORE, else RUNS/ndg.db)")
@@ -131,20 +168,42 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if asked.examples < 1:
             raise ConfigError(f"--examples is at least 1; got {asked.examples}")
-        runs = [opened(folder, where) for _, folder in chosen(asked.run, asked.configs, asked.seeds, where)]
-        how = {"split": asked.split, "examples": asked.examples, "baselines": asked.baselines, "threads": asked.threads}
-        found = boards(runs, asked.methods or [ALL], asked.layers, not asked.trained_only, **how)
-        if asked.json:
+        folders = [folder.absolute() for _, folder in chosen(asked.run, asked.configs, asked.seeds, where)]
+        told = Asked(
+            where,
+            str(Path.cwd()),
+            tuple(asked.methods or [ALL]),
+            tuple(asked.layers),
+            not asked.trained_only,
+            asked.split,
+            asked.examples,
+            Path(asked.journal).absolute() if asked.journal else None,
+            {"baselines": asked.baselines, "threads": asked.threads},
+        )
+        ended = list(outcomes(told, folders, asked.executor, asked.ray_address))
+        failed = {folder.name: one for folder, one in zip(folders, ended, strict=True) if one.reason is not None}
+        found = by_config(one.result for one in ended if one.reason is None)
+        if asked.json and found:
             document = [board.to_dict() for one in found for board in (*one.trained, *one.random)]
             rows = [row for one in found for row in one.rows()]
-            text = json.dumps({"note": importance.BOARD_NOTE, "rows": rows, "boards": document}, indent=1)
-            atomic.write(Path(asked.json), text + "\n")
-        for table in tables(found):
+            reasons = {name: one.reason for name, one in failed.items()}
+            text = {"note": importance.BOARD_NOTE, "rows": rows, "boards": document, "failed": reasons}
+            atomic.write(Path(asked.json), json.dumps(text, indent=1) + "\n")
+        for table in tables(found) if found else []:
             print(table.markdown() if asked.markdown else table, end="\n\n")
+        if failed:
+            raise _failure(failed, len(folders))
     except NDGError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _failure(failed: Mapping[str, Outcome], trainings: int) -> NDGError:
+    """The error of trainings that have no scoreboard; the others have theirs."""
+    told = "; ".join(f"{name}: {one.reason}" for name, one in failed.items())
+    kind = UserError if all(one.mistake for one in failed.values()) else FailureError
+    return kind(f"{len(failed)} of {trainings} trainings have no scoreboard; {told}")
 
 
 if __name__ == "__main__":

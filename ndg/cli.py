@@ -169,13 +169,17 @@ def _parser(program: str) -> argparse.ArgumentParser:
         help="judge these methods (none: all) against exact ablation, and on random weights",
     )
     score.add_argument("--seeds", nargs="+", metavar="N", help="the trainings with these seeds")
+    score.add_argument(
+        "--resume", action="store_true", help="go on with the scoring of this network that was cut short"
+    )
     score.add_argument("--model", metavar="MODULE:FUNCTION", help="a network of your own, as for `ndg align`")
     score.add_argument("--hf", metavar="FOLDER", help="a local Hugging Face folder, on the data of data.name=...")
     score.add_argument(
         "--executor",
         choices=EXECUTORS,
         default="auto",
-        help="who ablates and permutes units; auto: here, or where Ray has an address",
+        help="who scores several networks, or ablates and permutes the units of one; auto: here, or where Ray has an "
+        "address",
     )
     score.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster that is running")
     score.add_argument("--device", choices=DEVICES, default="auto", help="where the network runs")
@@ -308,7 +312,7 @@ def _ended_politely() -> Iterator[None]:
 
 
 def _interrupted(asked: argparse.Namespace) -> str:
-    resumes = asked.act in (commands.train, commands.align) and not asked.dry_run
+    resumes = asked.act in (commands.train, commands.align, commands.score) and not getattr(asked, "dry_run", False)
     return "interrupted" + ("; the same command with --resume goes on where it stopped" if resumes else "")
 
 

@@ -6,16 +6,17 @@ import json
 from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from ndg.commands.words import OVERRIDE, near, output, print_configs, seeds_of, sort
-from ndg.errors import RunNotFoundError, UserError
+from ndg.errors import FailureError, RunNotFoundError, UserError
 from ndg.locations import Locations
 from ndg.progress import log
 
 
 def score(asked: Namespace, where: Locations) -> int:
-    from ndg.pipeline import scoring, trainings
+    from ndg.pipeline import scoring, scorings, trainings
 
     seeds = seeds_of(asked)
     names, overrides = sort(asked.what)
@@ -29,16 +30,33 @@ def score(asked: Namespace, where: Locations) -> int:
     if asked.print_config:
         return print_configs([target.experiment for target, _ in found])
     device = trainings.device(asked.device)
+    for target, _ in found:
+        log.info("%s: %s (%s)", target.experiment.name, target.id, target.why)
+    by = {"device": device, "executor": asked.executor, "address": asked.ray_address, "resume": asked.resume}
     records: list[Any] = []
+    failed: list[tuple[str, bool]] = []
     try:
-        for target, aligned in found:
-            log.info("%s: %s (%s)", target.experiment.name, target.id, target.why)
-            records.append(scoring.run(target, where, device, asked.executor, asked.ray_address, aligned))
+        if len(found) == 1:
+            [(target, aligned)] = found
+            records.append(scoring.run(target, where, aligned=aligned, **by))
+        else:
+            for (target, _), outcome in zip(found, scorings.run_all(found, where, **by), strict=True):
+                if outcome.reason is None:
+                    records.append(outcome.result)
+                else:
+                    failed.append((f"{target.experiment.name} {target.id}: {outcome.reason}", outcome.mistake))
+                    log.warning("%s %s is not scored: %s", target.experiment.name, target.id, outcome.reason)
     finally:  # what is done is told, also when a later one fails
         if records and asked.json:
             output(asked, "", records)
         elif records:
             _tell(records)
+    if failed:
+        kind = UserError if all(mistake for _, mistake in failed) else FailureError
+        raise kind(
+            f"{len(failed)} of {len(found)} networks could not be scored, the others are; "
+            + "; ".join(reason for reason, _ in failed)
+        )
     return 0
 
 
@@ -76,12 +94,29 @@ def _targets(
         aligned, whose = None, name
         with runs.open(where.store, local=where.runs) as book, suppress(RunNotFoundError):  # else it is a config
             record = book.get(name)
+            if asked.resume and record["kind"] == "score":
+                pairs.append((_begun(record, overrides, where), None))
+                continue
             aligned = record if record["kind"] == "align" else None
             if record["kind"] not in ("train", "align") and record.get("parent"):
                 whose = record["parent"]
         for words in each:
             pairs += [(target, aligned) for target in _first(targets.find([whose], words, where, asked.smoke))]
     return pairs
+
+
+def _begun(record: Any, overrides: Sequence[str], where: Locations) -> Any:
+    """The network of a scoring that was cut short, to be scored as it was asked then."""
+    from ndg import config
+    from ndg.pipeline import targets
+
+    if overrides or record["parent"] is None:
+        raise UserError(
+            f"a scoring that is named goes on as it was begun, on a network that was trained here; give {record.id} "
+            "and --resume alone, or the words of the command that began it and --resume"
+        )
+    asked = config.load({**record["config"], "store": {}})
+    return replace(targets.find([record["parent"]], [], where)[0], experiment=asked)
 
 
 def _first(found: Sequence[Any]) -> list[Any]:

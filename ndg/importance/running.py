@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from itertools import chain, islice
 from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
 
 from ndg import executors
 from ndg.abstraction.running import placed
+from ndg.activations.compute import Batch
 from ndg.activations.identity import weights_digest
 from ndg.executors import Journal
 from ndg.importance.settings import Settings
@@ -27,12 +32,15 @@ def total(
     """The sum of `work(study, task)`; a study is a dataclass that holds its network as `model` and its `settings`.
 
     With a journal, tasks that it holds do not run again. Raises ConfigError for an unknown executor or a journal of
-    another score, WorkerError when Ray gives no answer.
+    another score, network or first batch; WorkerError when Ray gives no answer.
     """
     chosen, _ = executors.choose(settings.executor, address=settings.ray_address)
     journal = None
     if settings.journal is not None:
-        journal = Journal(settings.journal, _digest(label, study), decode)
+        tasks = iter(tasks)
+        first = list(islice(tasks, 1))
+        journal = Journal(settings.journal, _digest(label, study, first), decode)
+        tasks = chain(first, tasks)
     model = placed(study.model, executor=chosen, ray_address=settings.ray_address)
     shared = replace(study, model=model, settings=_alone(settings))
     return chosen.total(work, shared, tasks, label, journal=journal)
@@ -46,12 +54,31 @@ def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     return joined
 
 
+def digest_of(value: Any) -> str:
+    """Sixteen hexadecimal digits of plain values, tensors and what holds them."""
+    return hashlib.sha256(_spelled(value).encode()).hexdigest()[:16]
+
+
+def _spelled(value: Any) -> str:
+    """A value in words that name every number of its tensors."""
+    if isinstance(value, Tensor):
+        data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(data.data).hexdigest()}"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(sorted(f'{key!r}: {_spelled(one)}' for key, one in value.items()))}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_spelled, value))}]"
+    if is_dataclass(value) and not isinstance(value, type):
+        return f"{type(value).__name__} {_spelled({one.name: getattr(value, one.name) for one in fields(value)})}"
+    return repr(value)
+
+
 def _alone(settings: Settings) -> Settings:
     """The settings without where they run."""
     return replace(settings, executor="serial", ray_address=None, journal=None)
 
 
-def _digest(label: str, study: Any) -> str:
-    """Of the score, the network and what is asked. The data are the caller's to keep the same."""
-    of = [label, weights_digest(study.model), study.layers, _alone(study.settings)]
-    return hashlib.sha256(repr(of).encode()).hexdigest()[:16]
+def _digest(label: str, study: Any, first: list[Any]) -> str:
+    """Of the score, the network, the request and the first batch; other data are the caller's to keep the same."""
+    batches = [task if isinstance(task, Batch) else getattr(task, "batch", None) for task in first]
+    return digest_of([label, weights_digest(study.model), study.layers, _alone(study.settings), batches])

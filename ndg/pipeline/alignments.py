@@ -11,11 +11,12 @@ from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment, Store
 from ndg.errors import RenderError
 from ndg.graph.ndg import NDG
-from ndg.importance.board.variants import ALL, every
+from ndg.importance.board.variants import every
 from ndg.importance.scores import Scores
 from ndg.intervals import wilson
 from ndg.mining.pairs import pairs_of
 from ndg.pipeline import pictures, scoring
+from ndg.pipeline.asking import checked
 from ndg.pipeline.prepared import Prepared, check
 from ndg.pipeline.subjects import Subject
 from ndg.pipeline.targets import Target
@@ -41,6 +42,7 @@ def run(target: Target, prepared: Prepared, resume: bool = False) -> RunRecord:
     experiment = replace(target.experiment, store=Store())  # it may hold a password
     check(experiment)
     subject = prepared.subject
+    scored = checked(subject, prepared.reading["layers"], experiment)
     parent = None if target.run is None else target.run.id
     if resume:
         begun = runs.resume(store, experiment, where.runs, kind="align", parent=parent, device=prepared.device)
@@ -58,7 +60,7 @@ def run(target: Target, prepared: Prepared, resume: bool = False) -> RunRecord:
             one.result("accuracy", {name: _accuracy(part, prepared.read[name]) for name, part in judged.items()})
         graph = _mine(prepared, experiment, target, one)
         _evaluate(graph, bits, subject.held_out, one)
-        scores = _score(prepared, graph, experiment, one)
+        scores = _score(prepared, graph, scored, experiment, one)
         on_nodes = [found for found in scores if set(found.layers) & {layer.name for layer in graph.nodes.layers}]
         if experiment.trial.interventions:
             graph = Trying(prepared, graph, one).run(on_nodes)
@@ -134,17 +136,13 @@ def _evaluate(graph: NDG, bits: dict[str, BitMatrix], split: str, one: Run) -> N
     one.artefact(atomic.write(one.folder / EDGES, graph.evaluate(bits[split]).to_csv(index=False)))
 
 
-def _score(prepared: Prepared, graph: NDG, experiment: Experiment, one: Run) -> list[Scores]:
-    """The scores of the graph's layers, or of those asked for, by each method. Scoreboards are logged too."""
-    subject, settings = prepared.subject, experiment.importance
+def _score(prepared: Prepared, graph: NDG, layers: list[str], experiment: Experiment, one: Run) -> list[Scores]:
+    """The scores of these layers by each method. Scoreboards are logged too."""
+    subject = prepared.subject
     if not subject.logits:
         return []
-    layers = [layer.name for layer in graph.nodes.layers]
-    if settings.layers:
-        layers = scoring.layers_of(subject.network, settings.layers)
     by: dict[str, Any] = {"executor": prepared.executor, "ray_address": prepared.address}
-    methods = every(settings.methods)
-    found = scoring.measured(subject, layers, methods, experiment, skip=ALL in settings.methods, **by)
+    found = scoring.measured(subject, layers, every(experiment.importance.methods), experiment, one, **by)
     scoring.write(found, experiment, one, graph)
     scoring.judge(subject, layers, experiment, one, **by)
     return found

@@ -31,6 +31,7 @@ from ndg.locations import Locations
 from ndg.mining.criteria import criterion
 from ndg.mining.pairs import check_pairs
 from ndg.nodes import LABEL
+from ndg.pipeline.asking import checked
 from ndg.pipeline.subjects import Subject
 from ndg.pipeline.targets import Target
 from ndg.pipeline.trainings import load, same_data
@@ -75,12 +76,14 @@ def plan(target: Target, where: Locations, shared: bool = False) -> Plan:
     check(experiment)
     subject = subject_of(target, where)
     settings, splits = experiment.extract, subject.sizes
+    reading = _reading(subject, experiment)
+    checked(subject, reading["layers"], experiment)
     captured = extraction.estimate(
         subject.network,
         subject.loaders["train"],
         max_examples=experiment.mining.max_examples,
         pairs=experiment.mining.pairs,
-        **_reading(subject, experiment),
+        **reading,
     )
     if captured.examples is None or captured.forwards is None or captured.seconds is None:
         raise DataError(

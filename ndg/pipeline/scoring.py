@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
-
-from torch import nn
 
 from ndg import atomic, extraction, runs
 from ndg.activations.compute import device_of
@@ -14,18 +13,19 @@ from ndg.activations.identity import weights_digest
 from ndg.activations.selection import find_layers
 from ndg.comparison.networks import reinitialised
 from ndg.config import Experiment, Store
-from ndg.errors import ConfigError, DataError, LayerError, ShapeError
+from ndg.errors import ConfigError, DataError, LayerError, RunNotFoundError, ShapeError
 from ndg.graph.ndg import NDG
-from ndg.importance.board.drawn import drawn
+from ndg.importance.board.kept import Kept, timed
 from ndg.importance.board.scoreboard import Scoreboard, scoreboard
-from ndg.importance.board.variants import ALL, every, fitting, scored
-from ndg.importance.places import find_place
+from ndg.importance.board.variants import ALL, every, fitting
 from ndg.importance.scores import Scores
 from ndg.locations import Locations
+from ndg.pipeline.asking import checked, how_of, loader_of
 from ndg.pipeline.pictures import GRAPH
 from ndg.pipeline.prepared import subject_of
 from ndg.pipeline.subjects import Subject
 from ndg.pipeline.targets import Target
+from ndg.pipeline.trying import JOURNALS
 from ndg.progress import log
 from ndg.report import importance, sections
 from ndg.report.html import study_page
@@ -33,6 +33,7 @@ from ndg.runs.record import RunRecord
 from ndg.runs.run import Run
 
 SCORES, BOARD, CONFIG, PAGE = "scores.csv", "scoreboard.csv", "config.yaml", "report.html"
+KIND, KEPT = "score", "scores"
 TOKENS = {"first": "the first token", "mean": "the mean of the tokens", "every": "every token as an example"}
 """What a graph reads of a layer of tokens, by the name of the reading."""
 
@@ -44,30 +45,41 @@ def run(
     executor: str = "serial",
     address: str | None = None,
     aligned: RunRecord | None = None,
+    resume: bool = False,
 ) -> RunRecord:
     """The document of a run that scored the units of one network, with a page and, where one fits, an annotated graph.
 
     The graph is that of `aligned`, else of the newest alignment of this network. Layers are those asked for, else those
-    of that graph, else those of the config.
+    of that graph, else those of the config. With `resume` the newest scoring of this network by this experiment that
+    was cut short goes on, with the graph that it began with.
     """
     experiment = replace(target.experiment, store=Store())  # it may hold a password
     settings = experiment.importance
     methods = every(settings.methods)
+    store, parent = where.store_of(target.experiment), None if target.run is None else target.run.id
+    cut = runs.unfinished(where.runs, experiment, kind=KIND, parent=parent) if resume else None
     subject = subject_of(target, where)
     if not subject.logits:
         raise ShapeError("scores say what units do to the logits (example, class); this network gives none")
     subject = replace(subject, network=subject.network.to(device))
-    aligned = aligned or latest(target, subject, where)
+    if cut is not None and (begun_on := cut.figure("results.asked")) is not None:
+        aligned = _as_begun(cut, begun_on["aligned"], aligned, target, where)
+    else:
+        aligned = aligned or latest(target, subject, where)
     graph = None if aligned is None else NDG.load(aligned.locate(where.runs) / GRAPH)
-    layers = layers_of(subject.network, settings.layers) if settings.layers else _default(subject, experiment, graph)
+    layers = checked(subject, [] if settings.layers else _default(subject, experiment, graph), experiment)
     by = {"executor": executor, "ray_address": address}
-    store, parent = where.store_of(target.experiment), None if target.run is None else target.run.id
-    with runs.start(store, "score", experiment, where.runs, parent=parent, device=device) as one:
+    if resume:
+        begun = runs.resume(store, experiment, where.runs, kind=KIND, parent=parent, device=device)
+    else:
+        begun = runs.start(store, KIND, experiment, where.runs, parent=parent, device=device)
+    with begun as one:
         one.artefact(atomic.write(one.folder / CONFIG, experiment.to_yaml()))
+        one.result("asked", {"aligned": aligned and aligned.id, "layers": layers})
         one.result("data", subject.facts)
         if subject.identity:
             one.result("network", subject.identity)
-        found = measured(subject, layers, methods, experiment, skip=ALL in settings.methods, **by)
+        found = measured(subject, layers, methods, experiment, one, **by)
         write(found, experiment, one)
         boards = judge(subject, layers, experiment, one, **by)
         if graph is not None and aligned is not None:
@@ -77,58 +89,35 @@ def run(
         title = f"Importance of the units of {experiment.name}"
         page = study_page(title, {**one.record, "status": None}, tables, words, experiment.to_yaml())
         one.artefact(atomic.write(one.folder / PAGE, page))
+        shutil.rmtree(one.folder / JOURNALS, ignore_errors=True)
     return one.record
 
 
-def layers_of(model: nn.Module, asked: Sequence[str]) -> list[str]:
-    """The layers of paths, regular expressions, and units that no module gives by itself, such as `layer.heads` or
-    `layers.*attention.heads`."""
-    found: list[str] = []
-    for entry in asked:
-        try:
-            found += find_layers(model, [entry])
-        except LayerError as error:
-            found += _inside(model, entry, error)
-    return list(dict.fromkeys(found))
-
-
-def _inside(model: nn.Module, entry: str, error: LayerError) -> list[str]:
-    """The places of that name inside the modules of a path or expression; the last error where there is none."""
-    owners, _, name = entry.rpartition(".")
-    if not owners:
-        raise error
-    found = []
-    for owner in find_layers(model, [owners]):
-        try:
-            found.append(find_place(model, f"{owner}.{name}").path)
-        except LayerError as why:
-            error = why
-    if not found:
-        raise error
-    return found
-
-
 def measured(
-    subject: Subject,
-    layers: Sequence[str],
-    methods: Sequence[str],
-    experiment: Experiment,
-    *,
-    skip: bool = False,
-    **by: Any,
+    subject: Subject, layers: Sequence[str], methods: Sequence[str], experiment: Experiment, one: Run, **by: Any
 ) -> list[Scores]:
-    """The scores of these layers by each method, on the split of the experiment; with `skip` without what refuses."""
+    """The scores of these layers by each method, on the split of the experiment; of `all` without what refuses.
+
+    What is finished stays in the folder of the run until it ends.
+    """
     found = []
-    loader, how = _loader(subject, experiment), _how(experiment) | by
+    loader, how, kept = loader_of(subject, experiment), how_of(experiment) | by, kept_in(one, subject, experiment)
     for name in methods:
         log.info("score %s by %s", ", ".join(layers) if len(layers) < 4 else f"{len(layers)} layers", name)
         try:
-            found.append(scored(subject.network, loader, layers, name, **fitting(name, how)))
+            found.append(timed(kept, subject.network, loader, layers, name, **fitting(name, how)).scores)
         except (ConfigError, DataError, LayerError) as error:
-            if not skip:
+            if ALL not in experiment.importance.methods:
                 raise
             log.warning("%s is left out: %s", name, error)
     return found
+
+
+def kept_in(one: Run, subject: Subject, experiment: Experiment) -> Kept:
+    """Where a run keeps finished scores, for examples of this split."""
+    settings = experiment.importance
+    data = (subject.facts["digest"], settings.split, settings.max_examples, experiment.seed)
+    return Kept(one.folder / JOURNALS / KEPT, " ".join(map(str, data)))
 
 
 def write(found: Sequence[Scores], experiment: Experiment, one: Run, graph: NDG | None = None) -> None:
@@ -168,11 +157,12 @@ def judge(subject: Subject, layers: Sequence[str], experiment: Experiment, one: 
     boards = [
         scoreboard(
             network.to(device_of(subject.network)),
-            _loader(subject, experiment),
+            loader_of(subject, experiment),
             layers,
             methods,
             network=f"{name}, {what}",
-            **(_how(experiment) | by),
+            kept=kept_in(one, subject, experiment),
+            **(how_of(experiment) | by),
         )
         for what, network in networks.items()
     ]
@@ -191,6 +181,22 @@ def latest(target: Target, subject: Subject, where: Locations) -> RunRecord | No
     return next((record for record in found if (record.locate(where.runs) / GRAPH).is_file()), None)
 
 
+def _as_begun(
+    cut: RunRecord, begun_on: str | None, named: RunRecord | None, target: Target, where: Locations
+) -> RunRecord | None:
+    """The alignment whose graph a scoring began with. Raises RunNotFoundError where another one was named."""
+    if named is not None and named.id != begun_on:
+        raise RunNotFoundError(
+            f"a scoring goes on with the graph that it began with; {cut.id} began with "
+            f"{f'that of {begun_on}' if begun_on else 'none'}, and {named.id} was named; name that, or start another "
+            "without --resume"
+        )
+    if named is not None or begun_on is None:
+        return named
+    with runs.open(where.store_of(target.experiment), local=where.runs) as book:
+        return book.get(begun_on)
+
+
 def _annotate(graph: NDG, aligned: RunRecord, found: Sequence[Scores], one: Run) -> None:
     """Write the graph with the scores on its nodes into the run's folder, where they share layers."""
     scored, fits = graph, []
@@ -205,26 +211,6 @@ def _annotate(graph: NDG, aligned: RunRecord, found: Sequence[Scores], one: Run)
         nodes = {layer.name: layer.units for layer in graph.nodes.layers}
         shared = [layer for layer in found[0].layers if layer in nodes]
         one.result("annotated", {"run": aligned.id, "digest": graph.digest, "methods": fits, "layers": shared})
-
-
-def _loader(subject: Subject, experiment: Experiment) -> Any:
-    settings = experiment.importance
-    if settings.split not in subject.loaders:
-        raise DataError(f"there is no split {settings.split!r}; there are {', '.join(subject.loaders)}")
-    return drawn(subject.loaders[settings.split], settings.max_examples, experiment.seed)
-
-
-def _how(experiment: Experiment) -> dict[str, Any]:
-    """The settings of an experiment as arguments of `ndg.score`."""
-    settings = experiment.importance
-    return {
-        "target": settings.target,
-        "baselines": settings.baselines,
-        "n_steps": settings.n_steps,
-        "internal_batch_size": experiment.extract.compute_batch,
-        "threads": experiment.extract.threads,
-        "seed": experiment.seed,
-    }
 
 
 def _default(subject: Subject, experiment: Experiment, graph: NDG | None) -> list[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,10 @@ from torch import nn
 
 from ndg.errors import ConfigError, LayerError, UserError
 from ndg.importance.board.agreement import DRAWS, Agreement, Estimate, agreement, margin, null_of
+from ndg.importance.board.kept import Kept, Timed, timed
+from ndg.importance.board.refusing import first, refusal, sound
 from ndg.importance.board.saturation import counted, disagreements
-from ndg.importance.board.variants import ALL, every, fitting, parse, scored
+from ndg.importance.board.variants import ALL, every, fitting, parse
 from ndg.importance.score import IMPORTANCE
 from ndg.importance.scores import Scores
 from ndg.progress import log
@@ -56,11 +57,12 @@ class Entry:
 @dataclass(frozen=True, eq=False)
 class Scoreboard:
     """Methods in the order asked for, the `truth` that they are held against, and the null that knows the mean of each
-    layer alone. `network` says whose units they are; `truth_seconds` is what exact ablation took."""
+    layer alone. `network` says whose units they are; `truth_seconds` is what exact ablation took, None where that is
+    not known: it was given, or a part of it is from a process that was killed."""
 
     network: str
     truth: Scores
-    truth_seconds: float
+    truth_seconds: float | None
     null: Agreement
     entries: tuple[Entry, ...]
     first_order: str | None
@@ -169,29 +171,33 @@ def scoreboard(
     truth: Scores | None = None,
     n_steps: int | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    kept: Kept | None = None,
     **how: Any,
 ) -> Scoreboard:
     """The methods on the units of `layers`, held against exact ablation on the same examples.
 
     `how` goes to `ndg.score`, for ablation and all others: baselines, target, internal_batch_size, threads, executor;
-    what means nothing to a method is left out for it. `truth` are exact scores where they
-    are known already. What refuses these layers or these data is left out, and its entry says why. Raises ConfigError
-    for an unknown method, or for none.
+    what means nothing to a method is left out for it. `truth` are exact scores where they are known already. With
+    `kept`, a folder of finished scores, those that it has are not computed again. A method that refuses these data is
+    left out, and its entry says why; one that refuses some layers is judged on the others. Raises ConfigError for an
+    unknown method, or for none, and LayerError where it is the layer that is at fault: one that is not used, or whose
+    values are no numbers.
     """
     asked = [name for name in every(methods) if name != TRUTH]
     if not asked:
         raise ConfigError("a scoreboard holds at least one method against exact ablation; got none; name one, or 'all'")
     paths = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
-    began = time.perf_counter()
-    if truth is None:
-        truth = scored(model, loader, paths, TRUTH, seed=seed, **how)
-    spent = time.perf_counter() - began
+    exact = Timed(truth, None) if truth is not None else None
+    if exact is None:
+        exact = timed(kept, model, loader, paths, TRUTH, seed=seed, n_steps=n_steps, **how)
+    truth = exact.scores
     null = agreement(null_of(truth), truth, seed=seed, draws=draws)
     entries = []
     for name in asked:
         by = {"n_steps": n_steps, **how, **(options or {}).get(name, {})}
-        entries.append(_entry(name, model, loader, truth, null, seed, draws, by))
-    return Scoreboard(network, truth, spent, null, tuple(entries), first_order if first_order in asked else None)
+        entries.append(_entry(name, model, loader, truth, null, seed, draws, kept, by))
+    shown = first_order if first_order in asked else None
+    return Scoreboard(network, truth, exact.seconds, null, tuple(entries), shown)
 
 
 def _entry(
@@ -202,48 +208,58 @@ def _entry(
     null: Agreement,
     seed: int,
     draws: int,
+    kept: Kept | None,
     how: dict[str, Any],
 ) -> Entry:
     method, layers = IMPORTANCE[parse(name)[0]], truth.layers
     log.info("  %s", name)
 
-    def by(paths: Sequence[str]) -> Scores:
-        return scored(model, loader, paths, name, seed=seed, **fitting(name, how))
+    def by(paths: Sequence[str]) -> Timed:
+        return timed(kept, model, loader, paths, name, seed=seed, **fitting(name, how))
 
-    began, partly = time.perf_counter(), ""
+    partly = ""
     try:
-        scores = by(layers)
-    except UserError as error:
-        why = "; ".join(str(error).split("; ")[:2])
-        taken = [layer for layer in layers if _takes(by, layer)] if isinstance(error, LayerError) else []
+        found = by(layers)
+    except LayerError as error:
+        taken = _taken(name, model, loader, layers, {"seed": seed, **how})
+        if len(taken) == len(layers):  # what it is shows on later examples alone: no refusal
+            raise
+        why = _short(error)
         if not taken:
             return Entry(name, method.title, refused=why)
         partly = f"{len(taken)} of {len(layers)} layers, since {why}"
-        began = time.perf_counter()
-        scores = by(taken)
-    spent = time.perf_counter() - began
-    if partly:
-        null = agreement(null_of(_among(truth, scores.layers)), truth, seed=seed, draws=draws)
+        found = by(taken)
+        null = agreement(null_of(_among(truth, taken)), truth, seed=seed, draws=draws)
+    except UserError as error:
+        return Entry(name, method.title, refused=_short(error))
+    scores = found.scores
     return Entry(
         name,
         method.title,
         scores,
         agreement(scores, truth, seed=seed, draws=draws),
         null,
-        spent,
+        found.seconds,
         scores.facts.get("forward_passes"),
         scores.facts.get("backward_passes"),
         partly=partly,
     )
 
 
-def _takes(by: Callable[[Sequence[str]], Scores], layer: str) -> bool:
-    """Whether a method scores a layer."""
-    try:
-        by([layer])
-    except LayerError:
-        return False
-    return True
+def _taken(name: str, model: nn.Module, loader: Iterable[Any], layers: Sequence[str], how: dict[str, Any]) -> list[str]:
+    """The layers that a method scores, by few examples. Raises LayerError where the fault is not the method's."""
+    few, found = first(loader), []
+    for layer in layers:
+        if refusal(model, few, [layer], name, how) is None:
+            found.append(layer)
+        else:
+            sound(model, few, layer, how.get("threads", 1))
+    return found
+
+
+def _short(error: UserError) -> str:
+    """The rule of an error and what came."""
+    return "; ".join(str(error).split("; ")[:2])
 
 
 def _among(scores: Scores, layers: Sequence[str]) -> Scores:

@@ -1,0 +1,80 @@
+"""What a method refuses, found out on few examples before it costs anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ndg.activations.compute import check_finite, columns, compute_batches, fixed
+from ndg.errors import LayerError, UserError
+from ndg.importance.board.variants import fitting, scored
+from ndg.importance.tape import Tape
+from ndg.progress import log
+
+EXAMPLES = 2
+STEPS = 2
+"""Gradients along a path: enough to see that there is one."""
+
+
+def check(
+    model: nn.Module, loader: Iterable[Any], layers: Sequence[str], methods: Iterable[str], how: Mapping[str, Any]
+) -> None:
+    """Raise what the first of some methods would raise of these layers, settings or data, naming it."""
+    few = first(loader)
+    for name in methods:
+        why = refusal(model, few, layers, name, how)
+        if why is not None:
+            raise type(why)(f"{name} does not score what is asked for: {why}") from why
+
+
+def refusal(
+    model: nn.Module, few: Iterable[Any], layers: Sequence[str], asked: str, how: Mapping[str, Any]
+) -> UserError | None:
+    """What a method raises of these layers, settings or data on few examples; None where it scores them.
+
+    What is no refusal, such as an error of the network's own, is left to the scoring itself.
+    """
+    small = {**fitting(asked, how), "n_steps": STEPS, "internal_batch_size": EXAMPLES}
+    try:
+        scored(model, few, layers, asked, **small | {"executor": "serial", "ray_address": None})
+    except UserError as error:
+        return error
+    except Exception:
+        log.debug("%s on %d examples", asked, EXAMPLES, exc_info=True)
+    return None
+
+
+def sound(model: nn.Module, few: Iterable[Any], layer: str, threads: int = 1) -> None:
+    """Raise LayerError for a layer that no method could score: one that is not used once in a pass, or whose
+    activations, or the gradients at them, are no numbers."""
+    with torch.inference_mode(False), fixed(model, threads, grad=True), Tape(model, [layer]) as tape:
+        for one in compute_batches(few, EXAMPLES, short=True):
+            logits = tape.run(one.inputs)
+            check_finite(tape[layer][: one.count], layer, one.start)
+            if any(bool(torch.isnan(gradient).any()) for gradient in _gradients(logits, tape.raw(layer))):
+                raise LayerError(
+                    f"gradients must be numbers; those at {layer!r} are NaN; look for a square root, norm or logarithm "
+                    "of zero, or a division by zero, between this layer and the logits"
+                )
+
+
+def first(loader: Iterable[Any], most: int = EXAMPLES) -> list[dict[str, Tensor]]:
+    """The first examples of a loader, of its first batch, as a loader."""
+    return [{key: column[:most] for key, column in columns(batch).items()} for batch in _one(loader)]
+
+
+def _one(loader: Iterable[Any]) -> Iterable[Any]:
+    for batch in loader:
+        yield batch
+        return
+
+
+def _gradients(logits: Tensor, outputs: list[Tensor]) -> list[Tensor]:
+    """Those of the sum of the logits, where there are some."""
+    if not logits.requires_grad:
+        return []
+    found = torch.autograd.grad(logits.sum(), outputs, allow_unused=True)
+    return [gradient for gradient in found if gradient is not None]

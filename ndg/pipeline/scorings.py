@@ -1,0 +1,96 @@
+"""Several networks scored, one after the other or in Ray workers at once.
+
+Each is an ordinary run, logged by the process that scores it, with the numbers that it has alone. Workers on other
+machines need the same folders of data and runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ndg import executors, runs
+from ndg.config import Store
+from ndg.errors import RunNotFoundError
+from ndg.executors.apart import PATIENCE, Outcome, apart
+from ndg.importance.board.variants import every
+from ndg.locations import Locations
+from ndg.pipeline import scoring
+from ndg.pipeline.targets import Target
+from ndg.runs.record import RunRecord
+
+Asked = tuple[Target, RunRecord | None]
+"""A network, and the alignment whose graph is meant, where one was named."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all workers need to know; `folder` and `command` are those of the process that sent them."""
+
+    where: Locations
+    device: str
+    resume: bool
+    folder: str
+    command: tuple[str, ...]
+
+
+def run_all(
+    asked: Sequence[Asked],
+    where: Locations,
+    *,
+    device: str = "cpu",
+    executor: str = "serial",
+    address: str | None = None,
+    resume: bool = False,
+) -> Iterator[Outcome]:
+    """The outcome of each network, in their order: the document of its run; one that fails does not stop the others.
+
+    With `resume` a scoring that was cut short goes on, and one that is complete stays as it is. A worker takes as many
+    CPUs as a network has threads, and on the device cuda one GPU.
+
+    Raises ConfigError for a method that is not known, WorkerError where Ray does not start.
+    """
+    for target, _ in asked:
+        every(target.experiment.importance.methods)
+    threads = max((target.experiment.extract.threads for target, _ in asked), default=1)
+    workers, _ = executors.choose(executor, address=address, timeout=PATIENCE, task_cpus=threads)
+    if isinstance(workers, executors.Ray):
+        workers = replace(workers, task_gpus=float(device != "cpu"))
+    shared = Shared(_absolute(where), device, resume, str(Path.cwd()), tuple(sys.argv))
+    yield from apart(workers, _scored, shared, asked, "score networks")
+
+
+def _absolute(where: Locations) -> Locations:
+    """The same with a run log and a folder of runs that do not depend on where a worker stands."""
+    store = where.store if "://" in where.store else str(Path(where.store).expanduser().absolute())
+    return replace(where, runs=where.runs.absolute(), store=store)
+
+
+def _scored(shared: Shared, asked: Asked) -> RunRecord:
+    """Runs here or in a worker, where paths and the logged command are those of the process that sent it."""
+    if os.path.isdir(shared.folder):
+        os.chdir(shared.folder)
+    sys.argv = list(shared.command)
+    target, aligned = asked
+    try:
+        return scoring.run(target, shared.where, shared.device, aligned=aligned, resume=shared.resume)
+    except RunNotFoundError:
+        done = _complete(target, shared.where) if shared.resume else None
+        if done is None:
+            raise
+        return done
+
+
+def _complete(target: Target, where: Locations) -> RunRecord | None:
+    """The newest run that scored a network by this experiment, where it is complete."""
+    mine = {
+        "kind": scoring.KIND,
+        "digest": replace(target.experiment, store=Store()).digest,
+        "parent": None if target.run is None else target.run.id,
+    }
+    with runs.open(where.store_of(target.experiment), local=where.runs) as book:
+        newest = book.find(mine, limit=1)
+    return newest[0] if newest and newest[0]["status"] == "COMPLETED" else None
