@@ -2,13 +2,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+JOBS ?= 2
 DEMO := digits_mlp digits_cnn digits_vit
 
 .PHONY: help demo test lint bench lock clean
 
 help:
 	@echo "make demo    install, train three networks on digits, extract and try their graphs, draw and report"
-	@echo "make test    install and run the whole test suite"
+	@echo "make test    install and run the whole test suite, in two processes (JOBS=1: in one)"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   benchmarks, side by side with their peers"
 	@echo "make clean   remove the environment and caches (runs/ stays)"
@@ -27,7 +28,7 @@ demo: $(READY)
 	$(BIN)/python align.py $(DEMO)
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

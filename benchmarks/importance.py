@@ -105,7 +105,7 @@ def conductance_of_five_layers(rounds: int) -> Figures:
         ),
         "conductance_speedup_same_steps": (seconds["captum"] / seconds["equal"], f"the same, ours with {STEPS} steps"),
         "max_abs_diff": (between, f"of unit means at {STEPS} steps; largest score {_largest(fine, layers):.3g}"),
-        "max_abs_error_captum": (max(off.values()), f"of unit means, from {20 * STEPS} steps: captum's quadrature error"),
+        "max_abs_error_captum": (max(off.values()), f"captum's quadrature error of unit means, by {20 * STEPS} steps"),
         "max_abs_error_same_steps": (max(apart(equal).values()), f"the same of ours at {STEPS} steps"),
         "max_abs_error_ours": (max(apart(less).values()), f"the same of ours at {few} steps"),
         "completeness_captum": (max(sums.values()), "sum of |error| over sum of |F(x) - F(x')|, worst layer"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ def _modules() -> list[str]:
 hook = install_import_hook(_modules(), f"{tests.checking.__name__}.checked")
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background, where tests of Ctrl-C would wait
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

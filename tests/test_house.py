@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 # Each layer may import from those before it, and a room from those beside it; `|` parts arms that must not meet.
 LAYERS = [
-    "errors allocation atomic literal nodes config seeds intervals progress locations",
+    "errors lazy allocation atomic literal nodes config seeds intervals progress locations",
     "bits mining planted",
     "graph | data models activations | executors",
     "extraction discovery training abstraction importance comparison counterfactual rotation",
@@ -19,7 +19,7 @@ LAYERS = [
     "report pipeline commands doctor cli __main__",
 ]
 HEAVY = ["torch", "ray", "pymongo", "neosqlite", "numba", "pandas", "networkx", "matplotlib", "transformers", "sklearn"]
-LAZY = ["ndg", "ndg.comparison", "ndg.importance", "ndg.rotation"]
+LAZY = ["ndg", "ndg.lazy"]
 NO_TORCH = ["bits", "mining", "planted", "graph", "runs", "report", "config", "nodes", "literal", "seeds", "report"]
 
 

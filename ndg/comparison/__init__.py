@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ndg.lazy import lazily
 
 _HOME = {
     "bootstrap": "ndg.comparison.over_examples",
@@ -24,24 +25,8 @@ _HOME = {
     "trainings": "ndg.comparison.retraining",
 }
 
-__all__ = [
-    "bootstrap",
-    "controls",
-    "cross_accuracy",
-    "crossed",
-    "diff",
-    "in_units_of",
-    "inter_layer",
-    "inter_model",
-    "inter_models",
-    "match_units",
-    "over_trainings",
-    "random_inputs",
-    "reinitialised",
-    "table_3",
-    "table_7",
-    "trainings",
-]
+__all__ = sorted(_HOME)
+__getattr__, __dir__ = lazily(__name__, _HOME)
 
 if TYPE_CHECKING:
     from ndg.comparison.crossing import cross_accuracy as cross_accuracy
@@ -60,15 +45,3 @@ if TYPE_CHECKING:
     from ndg.comparison.tables import table_7 as table_7
     from ndg.comparison.units import in_units_of as in_units_of
     from ndg.comparison.units import match_units as match_units
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ndg.lazy import lazily
 
 _HOME = {
     "Fitness": "ndg.importance.fitness",
     "Scores": "ndg.importance.scores",
     "Tuning": "ndg.importance.pruning",
+    "ablation_curves": "ndg.importance.curves",
     "agreement": "ndg.importance.board.agreement",
     "ancestors": "ndg.importance.in_graph",
     "conductance_by_input": "ndg.importance.breakdown",
-    "ablation_curves": "ndg.importance.curves",
     "degree": "ndg.importance.in_graph",
     "filter_experiment": "ndg.importance.filters",
     "prune": "ndg.importance.pruning",
     "scoreboard": "ndg.importance.board.scoreboard",
 }
 
-__all__ = [
-    "ablation_curves",
-    "Fitness",
-    "Scores",
-    "Tuning",
-    "agreement",
-    "ancestors",
-    "conductance_by_input",
-    "degree",
-    "filter_experiment",
-    "prune",
-    "scoreboard",
-]
+__all__ = sorted(_HOME)
+__getattr__, __dir__ = lazily(__name__, _HOME)
 
 if TYPE_CHECKING:
     from ndg.importance.board.agreement import agreement as agreement
@@ -45,15 +35,3 @@ if TYPE_CHECKING:
     from ndg.importance.pruning import Tuning as Tuning
     from ndg.importance.pruning import prune as prune
     from ndg.importance.scores import Scores as Scores
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ndg.lazy import lazily
 
 _HOME = {
     "Interchanges": "ndg.rotation.interchange",
@@ -16,7 +17,8 @@ _HOME = {
     "random_rotation": "ndg.rotation.value",
 }
 
-__all__ = ["Interchanges", "Rotation", "compare", "das", "hierarchical_equality", "localist", "pca", "random_rotation"]
+__all__ = sorted(_HOME)
+__getattr__, __dir__ = lazily(__name__, _HOME)
 
 if TYPE_CHECKING:
     from ndg.rotation.alignment import das as das
@@ -27,15 +29,3 @@ if TYPE_CHECKING:
     from ndg.rotation.value import Rotation as Rotation
     from ndg.rotation.value import localist as localist
     from ndg.rotation.value import random_rotation as random_rotation
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__

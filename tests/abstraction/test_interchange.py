@@ -1,29 +1,22 @@
-"""Interchange on networks built by hand, against a slow transcription, and on layers of every kind."""
+"""Interchange on networks built by hand and against a slow transcription."""
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-import ndg
 from ndg import seeds
-from ndg.abstraction.cache import Cache
 from ndg.abstraction.interchange import InterchangeResult, interchange, shuffled, unfolding
 from ndg.abstraction.interchange.families import families, units_of
 from ndg.abstraction.interchange.study import AMONG, FIELDS, GRAPH, RANDOM_SET, SHUFFLED
 from ndg.activations.choice import draw
-from ndg.activations.trace import Overwrite
-from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.nodes import LayerUnits, NodeSpace
-from tests.abstraction.test_passes import images, tokens
 from tests.references import interchange as slow
 from tests.references.graph_cases import edges_of, implications
 
@@ -264,98 +257,6 @@ def test_shuffling_moves_the_units_within_their_layers_and_nothing_else():
     assert precisions[0] == precisions[1], "figures go with the units"
 
 
-def whole_and_parts(model, graph, given, **settings):
-    """The counts at loader batches of 1, 7 and all, and by Ray."""
-    columns = {key: torch.cat([batch[key] for batch in given]) for key in given[0]}
-    rows = len(next(iter(columns.values())))
-    found = []
-    for size in (1, 7, rows):
-        loader = [{key: column[at : at + size] for key, column in columns.items()} for at in range(0, rows, size)]
-        found.append(counted(interchange(model, graph, loader, executor="serial", batch=16, **settings)))
-    return found
-
-
-def graph_of(made, layers, reading="first"):
-    model, loader = made()
-    bits = ndg.extract(model, loader, layers=layers, binarizer="median", tokens=reading)
-    return model, ndg.mine(bits, alpha=1.2), loader
-
-
-CASES = [
-    (images, ["front", "second", "latent"], "first"),
-    (images, ["second"], "first"),
-    (tokens, ["act"], "first"),
-    (tokens, ["act"], "mean"),
-]
-
-
-@pytest.mark.parametrize(("made", "layers", "reading"), CASES)
-def test_loader_batches_and_held_sources_change_no_count(made, layers, reading, tmp_path):
-    model, graph, loader = graph_of(made, layers, reading)
-    given = [
-        {key: column for key, column in batch.items() if key != "labels"}
-        if isinstance(batch, dict)
-        else {"x": batch[0]}
-        for batch in loader
-    ]
-    settings = {"seed": SEED, "pool": 9, "units": {"two": [f"{layers[0]}:0", f"{layers[-1]}:2"]}}
-    one, *others = whole_and_parts(model, graph, given, **settings)
-    assert all(other == one for other in others)
-    cache = Cache()
-    for _ in range(2):
-        again = interchange(model, graph, given, executor="serial", batch=16, budget=0, cache=cache, **settings)
-        assert counted(again) == one
-    assert np.array(one["two|graph"])[2, FIELDS.index("units")] == 2 * 40
-
-
-def test_ray_counts_the_same(ray_session):
-    model, graph, loader = graph_of(images, ["second", "latent"])
-    alone = interchange(model, graph, loader, seed=SEED, executor="serial", batch=8)
-    shared = interchange(model, graph, loader, seed=SEED, executor="ray", batch=8)
-    assert shared == alone
-    assert (alone.executor, shared.executor) == ("serial", "ray")
-
-
-@pytest.mark.parametrize(("made", "layers", "reading"), CASES)
-def test_the_network_runs_on_with_the_sources_activations(made, layers, reading):
-    """Labels under the swap of whole units equal those of hooks that write them, example by example."""
-    model, graph, loader = graph_of(made, layers, reading)
-    result = interchange(model, graph, loader, sets=["layer"], seed=SEED, executor="serial", batch=40, controls=False)
-    inputs = {key: value for key, value in loader[0].items() if key != "labels"} if made is tokens else loader[0][0]
-    call = (lambda: model(**inputs)) if made is tokens else (lambda: model(inputs))
-    source = (seeds.words(SEED, "source", examples=np.arange(40), draws=1)[:, 0] % np.uint64(40)).astype(np.int64)
-    seen = {}
-    with torch.no_grad():
-        handles = [
-            model.get_submodule(layer).register_forward_hook(
-                lambda module, arguments, output, layer=layer: seen.update({layer: output.clone()})
-            )
-            for layer in layers
-        ]
-        before = call().argmax(dim=1).numpy()
-        for handle in handles:
-            handle.remove()
-
-        def given(layer: str):
-            def change(output: Tensor) -> Tensor:
-                values = seen[layer][source]
-                if reading == "first" and output.ndim == 3:
-                    return torch.cat([values[:, :1], output[:, 1:]], dim=1)
-                return values
-
-            return change
-
-        from contextlib import ExitStack
-
-        with ExitStack() as stack:
-            for layer in layers:
-                stack.enter_context(Overwrite(model, layer, given(layer)))
-            after = call().argmax(dim=1).numpy()
-    assert result.count("layer", "base_right", among="all") == int((after == before).sum())
-    assert result.count("layer", "source_right", among="all") == int((after == before[source]).sum())
-    assert result.count("layer", "differ", among="all") == int((before != before[source]).sum())
-
-
 def test_pairs_that_are_given_are_taken_in_their_order():
     model, graph, loader = planted()
     other = [loader[0].flip(0)]
@@ -434,106 +335,6 @@ def test_rows_are_one_for_each_family_control_and_kind_of_pair():
     assert InterchangeResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
     sizes = [result.row("equivalence", control)["units"] for control in (GRAPH, RANDOM_SET)]
     assert sizes == [COPIES, COPIES]
-
-
-def test_a_journal_is_gone_on_with(tmp_path):
-    from ndg.abstraction.counts import Counts
-    from ndg.executors import Journal
-
-    model, graph, loader = planted()
-    journal = Journal(tmp_path / "journal", "study", Counts.from_dict)
-    settings = {"seed": SEED, "executor": "serial", "batch": 16}
-    first = interchange(model, graph, loader, journal=journal, **settings)
-    lines = journal.path.read_bytes().splitlines(keepends=True)
-    journal.path.write_bytes(b"".join(lines[:3]))
-    assert interchange(model, graph, loader, journal=journal, **settings) == first
-    assert first == interchange(model, graph, loader, **settings)
-
-
-@pytest.mark.parametrize(
-    ("settings", "error", "text"),
-    [
-        ({"sets": ["ancestor"]}, ConfigError, "a set is one of equivalence, ancestors, layer, random; got 'ancestor'"),
-        ({"sets": ["random"]}, ConfigError, "swaps at least one set beside the random ones"),
-        ({"units": {"layer": []}}, ConfigError, "sets of your own have names of their own"),
-        ({"units": {"mine": ["label:0"]}}, GraphError, "swaps units of latent; label:0 is none; add its layer"),
-        ({"units": {"mine": ["latent:99"]}}, GraphError, "has units 0 to 11; got unit 99"),
-        ({"sets": "random"}, ConfigError, "swaps at least one set beside the random ones; got ['random']"),
-        ({"timeout": 0}, ConfigError, "a timeout is a number of seconds above 0; got 0"),
-        ({"pool": 0}, ConfigError, "a pool has at least 1 source; got 0"),
-        ({"layers": "latents"}, GraphError, "no layer 'latents' in this graph; nearest: latent"),
-        ({"executor": "rays"}, ConfigError, "an executor is auto, serial or ray"),
-    ],
-)
-def test_what_is_asked_for_must_exist(settings, error, text):
-    model, graph, loader = planted()
-    with pytest.raises(error, match=re.escape(text)):
-        interchange(model, graph, loader, **{"executor": "serial", **settings})
-
-
-def test_pairs_must_fit_each_other():
-    model, graph, loader = planted()
-    with pytest.raises(ShapeError, match=r"bases and sources of one shape; expected .*\(5,\).* got .*\(4,\)"):
-        interchange(Wide(), graph, base=loader, source=[torch.zeros(ROWS, 5)], executor="serial")
-    for source, kind in (([torch.zeros(ROWS, 5)], r"\(5,\) of floats"), ([torch.ones(ROWS, 4).int()], "of integers")):
-        with pytest.raises(ShapeError, match=rf"expected inputs: .*{kind}, the sources', got inputs: \(4,\) of floats"):
-            interchange(model, graph, base=loader, source=source, executor="serial")
-    with pytest.raises(DataError, match=f"base i is paired with source i; got {ROWS} bases and 3 sources"):
-        interchange(model, graph, base=loader, source=[loader[0][:3]], executor="serial")
-    with pytest.raises(ConfigError, match="takes a loader, or base= and source= for pairs"):
-        interchange(model, graph, loader, source=loader)
-    with pytest.raises(ConfigError, match="takes a loader, or base= and source= for pairs"):
-        interchange(model, graph, base=loader)
-    with pytest.raises(DataError, match="needs at least one source"):
-        interchange(model, graph, [], executor="serial")
-
-
-class Wide(Planted):
-    """Takes inputs of any width."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x[:, :CLASSES])
-
-
-class Late(Planted):
-    """Has a layer that runs after the logits are given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.after = nn.Linear(CLASSES, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits = super().forward(x)
-        self.after(logits)
-        return logits
-
-
-def test_a_graph_of_another_network_or_a_layer_behind_the_logits_is_refused():
-    model, _, loader = planted()
-    nodes = NodeSpace(CLASSES, (LayerUnits("latent", 7),))
-    other = NDG(replace(implications(np.zeros((4, 11), np.bool_), nodes, []), thresholds=np.full(7, 0.5)))
-    with pytest.raises(ShapeError, match="the graph is of another network: it has 7 units of 'latent', the network 12"):
-        interchange(model, other, loader, executor="serial")
-    late = NodeSpace(CLASSES, (LayerUnits("after", 2),))
-    behind = NDG(replace(implications(np.zeros((4, 6), np.bool_), late, []), thresholds=np.full(2, 0.5)))
-    with pytest.raises(LayerError, match="changes a layer before the logits; 'after' runs after"):
-        interchange(Late(), behind, loader, executor="serial")
-
-
-@pytest.mark.parametrize("study", [interchange, unfolding])
-def test_a_loader_that_shuffles_a_single_example_and_a_graph_without_labels_are_refused(study):
-    model, graph, loader = planted()
-    settings = {"layers": "latent", "executor": "serial"}
-    shuffling = DataLoader(loader[0], shuffle=True)  # type: ignore[arg-type]
-    for given in ({"loader": shuffling}, {"loader": None, "base": loader, "source": shuffling}):
-        with pytest.raises(DataError, match="this DataLoader shuffles them anew each time; make it with shuffle=False"):
-            study(model, graph, **given, **settings)
-    with pytest.raises(DataError, match="neurons from another example; the loader gave 1 example"):
-        study(model, graph, [loader[0][:1]], **settings)
-    bits = np.zeros((4, graph.nodes.neurons), np.bool_)
-    bare = NDG(implications(bits, NodeSpace(0, graph.nodes.layers), []))
-    with pytest.raises(GraphError, match="the graph has no labels; extract with labels=True"):
-        study(model, bare, loader, **settings)
 
 
 def test_a_name_alone_is_taken_for_one():

@@ -93,21 +93,24 @@ def test_allnli_is_one_packed_file_whose_rows_say_their_split(tmp_path):
     ("content", "message"),
     [
         (
-            gzip.compress("\n".join([*ALLNLI, *ALLNLI[1:]]).encode())[:-20],
+            gzip.compress("\n".join([*ALLNLI, *ALLNLI[1:]]).encode(), mtime=0)[:-20],
             r"AllNLI\.tsv\.gz must be a whole text file, plain or gzip",
         ),
         (
             b"no archive",
             r"AllNLI\.tsv\.gz must be a whole text file, plain or gzip as its name says; Not a gzipped file",
         ),
-        (gzip.compress(b"a\tb\n"), r"must begin with the header split, dataset, filename.*; got a, b; copy"),
+        (gzip.compress(b"a\tb\n", mtime=0), r"must begin with the header split, dataset, filename.*; got a, b; copy"),
         (
-            gzip.compress("\n".join([*ALLNLI, "val" + ALLNLI[1][4:]]).encode()),
+            gzip.compress("\n".join([*ALLNLI, "val" + ALLNLI[1][4:]]).encode(), mtime=0),
             r"line 7 must have a class as 'split'; got",
         ),
-        (gzip.compress("\n".join([*ALLNLI, ALLNLI[1] + "\t"]).encode()), r"line 7 must have 6 columns.*got 7"),
-        (gzip.compress(ALLNLI[0].encode()), r"'allnli' must hold examples; .*AllNLI\.tsv\.gz has none; copy it again"),
-        (gzip.compress(b"\0" * (rows.LONGEST + 9)), r"line 1 must have at most 4,194,304 bytes; got more"),
+        (gzip.compress("\n".join([*ALLNLI, ALLNLI[1] + "\t"]).encode(), mtime=0), r"line 7 must have 6 columns.*got 7"),
+        (
+            gzip.compress(ALLNLI[0].encode(), mtime=0),
+            r"'allnli' must hold examples; .*AllNLI\.tsv\.gz has none; copy it again",
+        ),
+        (gzip.compress(b"\0" * (rows.LONGEST + 9), mtime=0), r"line 1 must have at most 4,194,304 bytes; got more"),
     ],
 )
 def test_a_damaged_allnli_is_named(tmp_path, content, message):

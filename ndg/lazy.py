@@ -1,0 +1,21 @@
+"""Names of a module that are loaded at first use, so that importing it is silent and quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def lazily(module: str, home: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` of a module (PEP 562) whose names live in other modules: each name's `home`."""
+
+    def get(name: str) -> Any:
+        if name not in home:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        value = getattr(import_module(home[name]), name)
+        setattr(sys.modules[module], name, value)
+        return value
+
+    return get, lambda: sorted(home)
