@@ -10,188 +10,27 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.cluster.vq import kmeans2
 
+from analysis.cheap import sampling, tried
 from analysis.edge_survival import Run
 from analysis.subjects import Tables, layers_of, main, some
-from benchmarks.cheap import DRAWS, SHARES, Estimate, Measured, draws, fast, low, measure, projected, subsampled
+from benchmarks.cheap import DRAWS, SHARES, draws, fast, low, subsampled
 from ndg.activations.compute import columns
 from ndg.report.tables import Column, Table
 
 CONFIGS = ("digits_cnn",)
 EXAMPLES, QUICK = 400, 60
 
-Draw = np.random.Generator
-
-
-def _log(values: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(values, 1e-9))
-
-
-def _few(found: Measured, share: float, spent: float = 0.0) -> int:
-    """On how many examples all units can be ablated, after passes of so many were spent."""
-    units, examples = found.shape
-    return max(1, min(examples, round(share * examples - spent / units)))
-
-
-def _strength(found: Measured) -> np.ndarray:
-    """Root mean square of the activation."""
-    return np.sqrt((found.activation**2).mean(axis=1))
-
-
-def first_order(effects: str, directions: int = 1) -> Estimate:
-    """Mean first-order effects, by random directions of the logits, on as many examples as the cost allows."""
-
-    def estimate(found: Measured, share: float, draw: Draw) -> np.ndarray:
-        units, examples = found.shape
-        per_example = 1 + (effects == "carried") + 2 * directions
-        seen = draw.permutation(examples)[: max(1, int(share * units * examples / per_example))]
-        return projected(getattr(found, effects)[:, seen], directions, draw)[0].mean(axis=1)
-
-    return estimate
-
-
-def regressed(found: Measured, noisy: np.ndarray, spread: np.ndarray, by: Sequence[np.ndarray]) -> np.ndarray:
-    """Log damage drawn to its regression on other logs, layer by layer; `spread` is the variance of the noise of it."""
-    result = noisy.copy()
-    for rows in found.layers:
-        known = np.arange(rows.start, rows.stop)[noisy[rows] > 0]
-        if len(known) < len(by) + 3:
-            continue
-        design = np.stack([*(_log(one[known]) for one in by), np.ones(len(known))], axis=1)
-        target = _log(noisy[known])
-        expected = design @ np.linalg.lstsq(design, target, rcond=None)[0]
-        rest = target - expected
-        noise = float(np.median(spread[known]))
-        own = max(float(rest.var()) - noise, 0.05 * float(rest.var()))
-        result[known] = np.exp(expected + own / (own + noise) * rest) if own + noise else noisy[known]
-    return result
-
-
-def _noise(damage: np.ndarray) -> np.ndarray:
-    """Variance of the log of the mean over few examples."""
-    many = damage.shape[1]
-    mean = np.maximum(damage.mean(axis=1), 1e-9)
-    return damage.var(axis=1, ddof=1) / many / mean**2 if many > 1 else np.full(len(damage), 0.5)
-
-
-def with_activation(found: Measured, share: float, draw: Draw) -> np.ndarray:
-    """Random examples; log damage drawn to its regression on the log of the activation."""
-    chosen = draw.permutation(found.shape[1])[: _few(found, share, found.shape[1])]
-    damage = found.damage[:, chosen]
-    return regressed(found, damage.mean(axis=1), _noise(damage), [_strength(found)])
-
-
-def _representatives(found: Measured, many: int, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
-    """The examples nearest to the centres of clusters of log activations, and the share of each cluster."""
-    logs = _log(found.activation + 1e-3 * found.activation.mean(axis=1, keepdims=True)).T
-    points = (logs - logs.mean(axis=0)) @ draw.normal(size=(logs.shape[1], 40))
-    if many == 1:
-        return np.array([((points - points.mean(axis=0)) ** 2).sum(axis=1).argmin()]), np.ones(1)
-    centres, _ = kmeans2(points, many, minit="++", seed=draw)
-    apart = ((points[:, None] - centres[None]) ** 2).sum(axis=2)
-    return apart.argmin(axis=0), np.bincount(apart.argmin(axis=1), minlength=many) / len(points)
-
-
-def clustered(found: Measured, share: float, draw: Draw) -> np.ndarray:
-    """Representatives by k-means on activations, weighted by their clusters."""
-    chosen, weights = _representatives(found, _few(found, share, found.shape[1]), draw)
-    return found.damage[:, chosen] @ weights
-
-
-def clustered_with_activation(found: Measured, share: float, draw: Draw) -> np.ndarray:
-    """The same, drawn to the regression on the activation."""
-    chosen, weights = _representatives(found, _few(found, share, found.shape[1]), draw)
-    damage = found.damage[:, chosen]
-    return regressed(found, damage @ weights, _noise(damage), [_strength(found)])
-
-
-def with_gndi(found: Measured, share: float, draw: Draw) -> np.ndarray:
-    """Random examples; drawn to the regression on the activation and on G-NDI by one direction of all examples."""
-    examples = found.shape[1]
-    gndi = projected(found.plain, 1, draw)[0].mean(axis=1)
-    chosen = draw.permutation(examples)[: _few(found, share, 3 * examples)]
-    damage = found.damage[:, chosen]
-    return regressed(found, damage.mean(axis=1), _noise(damage), [_strength(found), gndi])
-
-
-def ratio_to_gndi(found: Measured, share: float, draw: Draw) -> np.ndarray:
-    """Damage on random examples, times G-NDI of all examples over G-NDI of those."""
-    examples = found.shape[1]
-    many = _few(found, share, 3 * examples)
-    chosen = draw.permutation(examples)[:many]
-    whole, part = projected(found.plain, 1, draw)[0].mean(axis=1), np.linalg.norm(found.plain[:, chosen], axis=2)
-    damage = found.damage[:, chosen].mean(axis=1)
-    return damage * (whole + 1e-9) / (part.mean(axis=1) + 1e-9)
-
-
-def own_examples(found: Measured, share: float, draw: Draw) -> np.ndarray:
-    """Each unit on examples of its own, drawn in proportion to its activation, and weighted back."""
-    examples = found.shape[1]
-    many = _few(found, share, examples)
-    chances = found.activation + 0.2 * found.activation.mean(axis=1, keepdims=True) + 1e-12
-    chances = chances / chances.sum(axis=1, keepdims=True)
-    cumulated = chances.cumsum(axis=1)
-    drawn = np.stack([np.searchsorted(row, draw.random(many) * row[-1]) for row in cumulated])
-    weighted = np.take_along_axis(found.damage / chances, drawn, axis=1)
-    return weighted.mean(axis=1) / examples
-
-
-def two_rounds(found: Measured, share: float, draw: Draw) -> np.ndarray:
-    """Half of the cost on all units, the other half on the quarter of them whose neighbours in rank are nearest."""
-    examples = found.shape[1]
-    many = _few(found, share)
-    half = max(1, many // 2)
-    order = draw.permutation(examples)
-    values = found.damage[:, order[:half]].mean(axis=1)
-    more = min(examples, half + 4 * (many - half))
-    for rows in found.layers:
-        layer = np.arange(rows.start, rows.stop)
-        ranked = layer[np.argsort(values[layer])]
-        gaps = np.diff(_log(values[ranked]), prepend=-np.inf, append=np.inf)
-        open_ = ranked[np.argsort(np.minimum(gaps[:-1], gaps[1:]))[: len(layer) // 4]]
-        values[open_] = found.damage[np.ix_(open_, order[:more])].mean(axis=1)
-    return values
-
-
-def completed(found: Measured, share: float, draw: Draw, rank: int = 3) -> np.ndarray:
-    """Each unit on random examples of its own, the rest by a matrix of low rank that fits them (alternating ridge
-    regressions of logs)."""
-    units, examples = found.shape
-    many = _few(found, share)
-    seen = np.zeros((units, examples), dtype=bool)
-    for unit in range(units):
-        seen[unit, draw.permutation(examples)[:many]] = True
-    logs = _log(found.damage + 1e-3 * found.damage[seen].mean())
-    left, right = np.zeros((units, rank + 1)), draw.normal(size=(examples, rank + 1)) / 10
-    centre = logs[seen].mean()
-    right[:, -1] = 1
-    for _ in range(8):
-        for mine, others, mask, values in ((left, right, seen, logs), (right, left, seen.T, logs.T)):
-            for row in range(len(mine)):
-                of = others[mask[row]]
-                mine[row] = np.linalg.solve(of.T @ of + np.eye(rank + 1), of.T @ (values[row][mask[row]] - centre))
-    return np.exp(left @ right.T + centre).mean(axis=1)
-
-
-WAYS: dict[str, Estimate] = {
+WAYS: dict[str, tried.Way] = {
     "ablation on random examples": subsampled,
     "fast ablation": fast,
-    "carried effects alone": first_order("carried"),
-    "G-NDI alone": first_order("plain"),
-    "random examples, regression on activation": with_activation,
-    "random examples, regression on activation and G-NDI": with_gndi,
-    "random examples, ratio to G-NDI": ratio_to_gndi,
-    "representatives by k-means": clustered,
-    "representatives, regression on activation": clustered_with_activation,
-    "own examples by activation": own_examples,
-    "two rounds": two_rounds,
-    "low-rank completion": completed,
+    **tried.WAYS,
+    **sampling.WAYS,
 }
 
 SHOWN = {
@@ -203,7 +42,7 @@ SHOWN = {
 
 
 def compared(
-    trainings: Sequence[Measured], ways: dict[str, Estimate], shares: Sequence[float], many: int
+    trainings: Sequence[tried.Tried], ways: Mapping[str, tried.Way], shares: Sequence[float], many: int
 ) -> list[dict[str, Any]]:
     """One row per way: its correlation within layers at each cost, over trainings and draws."""
     found = {
@@ -227,13 +66,13 @@ def compared(
 
 
 def work(asked: argparse.Namespace, found: list[Run]) -> Tables:
-    by_name: dict[str, list[Measured]] = {}
+    by_name: dict[str, list[tried.Tried]] = {}
     for run in found:
         most = QUICK if asked.quick else EXAMPLES
         loader = some(run, "test", most)
         inputs = torch.cat([columns(batch)[""] for batch in loader])
         by_name.setdefault(run.network, []).append(
-            measure(run.model, inputs, layers_of(run.model, loader, asked.layers))
+            tried.measured(run.model, inputs, layers_of(run.model, loader, asked.layers))
         )
     document, shown = {}, []
     for name, trainings in by_name.items():

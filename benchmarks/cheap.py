@@ -6,10 +6,12 @@ number of draws of any estimate costs no pass. `benchmarks.importance` and `anal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,9 +25,9 @@ from ndg.importance.baselines import Neutrals
 from ndg.importance.board.drawn import drawn
 from ndg.importance.cut import Cut
 from ndg.importance.fast.carried import Carried
+from ndg.importance.fast.directions import Directions, alike
 from ndg.importance.fast.estimate import Evidence, estimate
-from ndg.importance.fast.plan import plan
-from ndg.importance.gndi import shrink
+from ndg.importance.fast.plan import Plan, plan
 from ndg.importance.tape import Tape, per_unit
 from ndg.locations import Locations
 from ndg.training import load_model
@@ -39,16 +41,17 @@ SHARES = (1 / 400, 1 / 200, 1 / 100, 1 / 50, 1 / 20, 1 / 10)
 @dataclass(frozen=True, eq=False)
 class Measured:
     """Of all units on all examples: exact damage; the effects on each logit, of first order and carried; sizes of the
-    activation and of the carried change. `layers` are rows of units."""
+    activation and of the carried change; which class each example is predicted to be. `layers` are rows of units."""
 
     damage: np.ndarray
     plain: np.ndarray
     carried: np.ndarray
     activation: np.ndarray
     change: np.ndarray
+    classes: np.ndarray
     layers: list[slice]
 
-    @property
+    @cached_property
     def truth(self) -> np.ndarray:
         return self.damage.mean(axis=1)
 
@@ -57,11 +60,16 @@ class Measured:
         units, examples = self.damage.shape
         return units, examples
 
+    @cached_property
+    def ranks(self) -> list[np.ndarray]:
+        """Of the truth within each layer."""
+        return [rankdata(self.truth[rows]) for rows in self.layers]
+
     def within(self, found: np.ndarray) -> float:
         """Spearman's correlation with the truth within each layer, the mean weighted by the layers' units."""
-        truth, total, weight = self.truth, 0.0, 0
-        for rows in self.layers:
-            first, second = rankdata(found[rows]), rankdata(truth[rows])
+        total, weight = 0.0, 0
+        for rows, second in zip(self.layers, self.ranks, strict=True):
+            first = rankdata(found[rows])
             if first.std() and second.std():
                 total += float(np.corrcoef(first, second)[0, 1]) * len(first)
             weight += len(first)
@@ -71,28 +79,31 @@ class Measured:
         return float(np.corrcoef(rankdata(found), rankdata(self.truth))[0, 1])
 
 
+Found = TypeVar("Found", bound=Measured)
+
 Estimate = Callable[[Measured, float, np.random.Generator], np.ndarray]
 """An estimate of the truth at a share of the exact cost."""
 
 
 def measure(model: nn.Module, inputs: Tensor, layers: Sequence[str], batch: int = 100) -> Measured:
     """Everything, exactly: as many passes as units times examples."""
-    neutrals, parts = Neutrals("zero"), []
+    neutrals, parts, classes = Neutrals("zero"), [], []
     done: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
     with fixed(model, 1, grad=True), Tape(model, layers) as tape, Carried(model, tape, layers, neutrals) as carried:
         for one in compute_batches([inputs], batch):
             logits, keep = carried.run(one), slice(0, one.count)
+            classes.append(logits.detach()[keep].argmax(dim=1).cpu().numpy())
             found: dict[str, list[np.ndarray]] = {"plain": [], "carried": []}
             for value in logits.unbind(dim=1):
                 above = carried.gradients(value, last=False)
                 found["carried"].append(
-                    _join(per_unit(above[layer] * carried.changes[layer])[keep] for layer in layers)
+                    joined(per_unit(above[layer] * carried.changes[layer])[keep] for layer in layers)
                 )
                 below = tape.gradients(value, last=False)
-                found["plain"].append(_join(per_unit(below[layer] * tape[layer])[keep] for layer in layers))
+                found["plain"].append(joined(per_unit(below[layer] * tape[layer])[keep] for layer in layers))
             stacked = {name: np.stack(values, axis=2) for name, values in found.items()}
-            stacked["activation"] = _join(per_unit(tape[layer].square())[keep].sqrt() for layer in layers)
-            stacked["change"] = _join(per_unit(carried.changes[layer].square())[keep].sqrt() for layer in layers)
+            stacked["activation"] = joined(per_unit(tape[layer].square())[keep].sqrt() for layer in layers)
+            stacked["change"] = joined(per_unit(carried.changes[layer].square())[keep].sqrt() for layer in layers)
             parts.append(stacked)
     with fixed(model, 1):
         for one in compute_batches([inputs], batch):
@@ -103,11 +114,12 @@ def measure(model: nn.Module, inputs: Tensor, layers: Sequence[str], batch: int 
     damages = [np.concatenate(done[layer], axis=1) for layer in layers]
     ends = np.cumsum([0, *map(len, damages)])
     rows = [slice(int(start), int(stop)) for start, stop in pairwise(ends)]
-    return Measured(np.concatenate(damages), layers=rows, **whole)
+    return Measured(np.concatenate(damages), classes=np.concatenate(classes), layers=rows, **whole)
 
 
-def _join(views: object) -> np.ndarray:
-    return torch.cat([view.detach().cpu() for view in views], dim=1).T.numpy()  # type: ignore[attr-defined]
+def joined(views: Iterable[Tensor]) -> np.ndarray:
+    """Views of layers as rows of units."""
+    return torch.cat([view.detach().cpu() for view in views], dim=1).T.numpy()
 
 
 def subsampled(found: Measured, share: float, draw: np.random.Generator) -> np.ndarray:
@@ -124,42 +136,64 @@ def fast(found: Measured, share: float, draw: np.random.Generator) -> np.ndarray
 
 def fast_with_errors(found: Measured, share: float, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The same with its standard errors."""
-    examples = found.shape[1]
-    logits = found.carried.shape[2]
-    planned = plan([rows.stop - rows.start for rows in found.layers], examples, logits, share)
-    order = draw.permutation(examples)
-    seen, ablated = np.sort(order[: planned.examples]), np.sort(order[examples - planned.ablated :])
-    size, spread = projected(found.carried[:, seen], planned.directions, draw)
-    exact, _ = projected(found.carried[:, ablated], planned.on_ablated, draw)
+    units, logits = [rows.stop - rows.start for rows in found.layers], found.carried.shape[2]
+    return corrected(found, plan(units, found.shape[1], logits, share), draw, found.carried)
+
+
+Choice = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+"""So many of what has these values."""
+
+
+def corrected(
+    found: Measured, planned: Plan, draw: np.random.Generator, effects: np.ndarray,
+    examples: Choice | None = None, units: Choice | None = None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """First-order effects on each logit, corrected by ablation of chosen units on chosen examples, and standard errors.
+
+    Examples are chosen by their sizes of effects `[example, unit]`, units of a layer by their mean ones, else drawn."""
+    many = found.shape[1]
+    seen = np.sort(draw.permutation(many)[: planned.examples])
+    size, by = projected(effects[:, seen], planned.directions, draw, found.classes[seen])
+    few = planned.ablated
+    ablated = np.sort(draw.permutation(many)[:few] if examples is None else seen[examples(size.T, few, draw)])
+    exact, kept = projected(effects[:, ablated], planned.on_ablated, draw, found.classes[ablated])
     mean, squares, change = size.mean(axis=1), (size**2).mean(axis=1), found.change[:, seen].mean(axis=1)
-    variance = spread * squares / len(seen)
-    if len(seen) < examples:
-        variance += np.maximum(squares - mean**2, 0) / (len(seen) - 1) * (1 - len(seen) / examples)
+    variance = np.zeros_like(squares)
+    if by is not None:
+        for rows in found.layers:
+            near = alike(effects[rows][:, ablated]) if kept is None else 0.0
+            variance[rows] = by.spread * by.shared(len(seen), near) * squares[rows] / len(seen)
+    if len(seen) < many:
+        variance += np.maximum(squares - mean**2, 0) / (len(seen) - 1) * (1 - len(seen) / many)
     evidence = []
     for rows in found.layers:
         count = rows.stop - rows.start
         chosen = np.zeros(count, dtype=bool)
-        chosen[draw.permutation(count)[: planned.units(count)]] = True
-        damages, effects = (values[rows][chosen] for values in (found.damage[:, ablated], exact))
-        drawn = len(ablated) / examples
-        evidence.append(Evidence(mean[rows], mean[rows], variance[rows], change[rows], chosen, damages, effects, drawn))
+        some = planned.units(count)
+        chosen[draw.permutation(count)[:some] if units is None else units(mean[rows], some, draw)] = True
+        damages, first = (values[rows][chosen] for values in (found.damage[:, ablated], exact))
+        drawn = len(ablated) / many
+        evidence.append(Evidence(mean[rows], mean[rows], variance[rows], change[rows], chosen, damages, first, drawn))
     values, errors = zip(*estimate(evidence), strict=True)
     return np.maximum(np.concatenate(values), 0), np.concatenate(errors)
 
 
-def projected(effects: np.ndarray, directions: int, draw: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Sizes of effects by random directions of the logits, exact where these are as many, and the share of their
-    squares that is noise."""
-    units, examples, logits = effects.shape
+def projected(
+    effects: np.ndarray, directions: int, draw: np.random.Generator, classes: np.ndarray
+) -> tuple[np.ndarray, Directions | None]:
+    """Sizes of effects by random directions of the logits, and these; exact where they are as many as logits."""
+    logits = effects.shape[2]
     if directions >= logits:
-        return np.sqrt((effects**2).sum(axis=2)), 0.0
-    squares = np.zeros((units, examples))
-    for _ in range(directions):
-        squares += np.einsum("uel,el->ue", effects, draw.normal(size=(examples, logits))) ** 2
-    return np.sqrt(squares / directions) / shrink(directions), 1 - shrink(directions) ** 2
+        return np.sqrt((effects**2).sum(axis=2)), None
+    by = Directions(int(draw.integers(2**31)), logits, directions)
+    parts = np.einsum("uel,ekl->uek", effects, by.of(classes))
+    return np.linalg.norm(parts, axis=2) / by.scale, by
 
 
-def draws(found: Measured, way: Estimate, share: float, many: int = DRAWS, seed: int = 0) -> np.ndarray:
+def draws(
+    found: Found, way: Callable[[Found, float, np.random.Generator], np.ndarray], share: float,
+    many: int = DRAWS, seed: int = 0,
+) -> np.ndarray:  # fmt: skip
     """The correlation within layers of each draw."""
     return np.array([found.within(way(found, share, np.random.default_rng([seed, one]))) for one in range(many)])
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor, nn
 
+from ndg import seeds
 from ndg.activations.choice import draw, only
 from ndg.activations.compute import compute_batches
 from ndg.errors import DataError
@@ -25,9 +26,9 @@ from ndg.importance.baselines import Neutrals
 from ndg.importance.board.drawn import Drawn
 from ndg.importance.cut import Cut
 from ndg.importance.fast.carried import Carried
+from ndg.importance.fast.directions import NEAR, Directions, alike
 from ndg.importance.fast.estimate import Evidence, estimate
 from ndg.importance.fast.plan import Plan, plan
-from ndg.importance.gndi import normals, shrink
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
@@ -39,6 +40,7 @@ SHAPE = 2
 """Examples that are passed to see how many units there are."""
 
 Effects = Float64[Tensor, "example unit"]
+Vectors = Float64[Tensor, "example unit logit"]
 
 
 def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
@@ -112,14 +114,16 @@ METHOD = Method(
 @dataclass(eq=False)
 class _Effects:
     """First-order effects of each layer's units, over examples: sums, their sizes, squares, and sizes of the changes;
-    `rows` example by example, where kept. `spread` is the share of the squares that is due to directions."""
+    `rows` example by example, where kept, and `vectors` on each logit where all were taken. `directions` stand for the
+    logits."""
 
     sums: dict[str, Tensor]
     sizes: dict[str, Tensor]
     squares: dict[str, Tensor]
     changes: dict[str, Tensor]
     rows: dict[str, list[Effects]]
-    spread: float
+    vectors: dict[str, list[Vectors]]
+    directions: Directions | None
     cost: int = 0
     examples: int = 0
 
@@ -139,42 +143,53 @@ class _Study:
         """First-order effects of all units by so many directions of the logits, exact by as many as logits; of each
         example where they are to be kept."""
         settings, all_logits = self.settings, directions == self.planned.logits
-        found = _Effects({}, {}, {}, {}, {}, 0.0 if all_logits else 1 - shrink(directions) ** 2)
+        seed = seeds.integer(settings.seed, "kept effects" if keep else "effects")
+        random = None if all_logits else Directions(seed, self.planned.logits, directions)
+        found = _Effects({}, {}, {}, {}, {}, {}, random)
         with (
             Tape(self.model, self.layers, each=settings.each) as tape,
             Carried(self.model, tape, self.layers, self.neutrals, each=settings.each) as carried,
         ):
             for batch in passes(loader, settings, LABEL):
                 logits = carried.run(batch)
-                values = (
-                    [logits[:, self.target]]
-                    if self.target is not None
-                    else list(logits.unbind(dim=1))
-                    if all_logits
-                    else [(logits * one).sum(dim=1) for one in normals(batch, logits, directions, settings.seed)]
-                )
+                values = self._values(logits, batch.count, random)
                 squares: dict[str, Tensor] = {}
-                signed: dict[str, Tensor] = {}
+                signed: dict[str, list[Tensor]] = {}
                 for value in values:
                     gradients = carried.gradients(value, last=value is values[-1])
                     for layer, change in carried.changes.items():
                         effect = per_unit(gradients[layer] * change)[: batch.count]
-                        signed[layer] = effect
+                        signed.setdefault(layer, []).append(effect)
                         add(squares, layer, effect.square())
                 for layer, change in carried.changes.items():
                     size = squares[layer].sqrt()
-                    if not all_logits:
-                        size = size / (directions**0.5 * shrink(directions))
-                    effect = size if self.target is None else signed[layer]
+                    if random is not None:
+                        size = size / random.scale
+                    effect = size if self.target is None else signed[layer][0]
                     add(found.sums, layer, effect.sum(dim=0))
                     add(found.sizes, layer, size.sum(dim=0))
                     add(found.squares, layer, size.square().sum(dim=0))
                     add(found.changes, layer, per_unit(change.square())[: batch.count].sqrt().sum(dim=0))
                     if keep:
                         found.rows.setdefault(layer, []).append(effect)
+                        if random is None and found.examples < NEAR:
+                            found.vectors.setdefault(layer, []).append(torch.stack(signed[layer], dim=2))
                 found.cost += batch.count * (2 + 2 * len(values))
                 found.examples += batch.count
         return found
+
+    def _values(
+        self, logits: Float[Tensor, "example logit"], count: int, random: Directions | None
+    ) -> list[Float[Tensor, " example"]]:
+        """The logits, the one of the target, or what they are in random directions."""
+        if self.target is not None:
+            return [logits[:, self.target]]
+        if random is None:
+            return list(logits.unbind(dim=1))
+        along = random.of(logits[:count].argmax(dim=1).cpu().numpy())
+        filled = logits.new_zeros((len(logits), *along.shape[1:]))
+        filled[:count] = torch.from_numpy(along).to(logits)
+        return [(logits * one).sum(dim=1) for one in filled.unbind(dim=1)]
 
     def damages(
         self, loader: Iterable[Any], units: dict[str, Bool[np.ndarray, " unit"]]
@@ -213,7 +228,11 @@ class _Study:
         seen = first.examples
         mean, size, change = ((sums[layer] / seen).cpu().numpy() for sums in (first.sums, first.sizes, first.changes))
         squares = (first.squares[layer] / seen).cpu().numpy()
-        variance = first.spread * squares / seen
+        variance = np.zeros_like(squares)
+        if first.directions is not None:
+            of = exact.vectors.get(layer)
+            near = 0.0 if of is None else alike(torch.cat(of).transpose(0, 1).cpu().numpy())
+            variance = first.directions.spread * first.directions.shared(seen, near) * squares / seen
         if seen < examples:
             variance = variance + np.maximum(squares - mean**2, 0) / (seen - 1) * (1 - seen / examples)
         effects = torch.cat(exact.rows[layer]).T.cpu().numpy()[ablated]

@@ -80,7 +80,7 @@ def both(model, data, layers, budget, **more):
 @pytest.mark.parametrize("baseline", ["zero", "mean", "resample", 0.3])
 @pytest.mark.parametrize("inplace", [True, False])
 def test_it_is_exact_where_the_rest_is_linear(baseline, inplace):
-    fast, exact = both(Block(inplace=inplace), [images()], ["conv", "short"], 0.9, baselines=baseline)
+    fast, exact = both(Block(inplace=inplace), [images()], ["conv", "short"], 0.98, baselines=baseline)
     for layer in ("conv", "short"):
         np.testing.assert_allclose(fast[layer], exact[layer], rtol=1e-4, atol=1e-6)
         assert fast.errors[layer].max() < 1e-4 * exact[layer].max()
@@ -88,7 +88,7 @@ def test_it_is_exact_where_the_rest_is_linear(baseline, inplace):
 
 
 def test_it_is_exact_for_one_class_and_keeps_the_sign():
-    fast, exact = both(Block(), [images()], ["conv", "short"], 0.9, target=1)
+    fast, exact = both(Block(), [images()], ["conv", "short"], 0.98, target=1)
     np.testing.assert_allclose(fast["conv"], exact["conv"], rtol=1e-4, atol=1e-6)
     assert exact["conv"].min() < 0 < exact["conv"].max()
     assert fast.target == 1
@@ -183,7 +183,7 @@ class Steps(nn.Module):
 
 @pytest.mark.parametrize("layer", ["cell", "cell.gates"])
 def test_recurrent_units_and_their_gates(layer):
-    fast, exact = both(Steps(), [torch.randn(30, 5, 3)], [layer], 0.7)
+    fast, exact = both(Steps(), [torch.randn(60, 5, 3, generator=torch.Generator().manual_seed(1))], [layer], 0.9)
     assert np.corrcoef(fast[layer], exact[layer])[0, 1] > 0.9
 
 
@@ -241,7 +241,7 @@ def test_a_plan_stays_within_what_there_is(layers, examples, logits, budget):
     assert 1 <= planned.directions <= logits
     assert 1 <= planned.examples <= examples
     assert 2 <= planned.ablated <= examples
-    assert all(min(8, units) <= planned.units(units) <= units for units in layers)
+    assert all(min(4, units) <= planned.units(units) <= units for units in layers)
 
 
 @settings(max_examples=50, deadline=None)

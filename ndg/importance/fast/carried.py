@@ -116,7 +116,7 @@ class Carried:
 
     def gradients(self, values: Float[Tensor, " example"], *, last: bool = True) -> dict[str, View]:
         """Gradient of each example's value where each layer stops, of that example; `last` frees the graph."""
-        ends = {layer: self._ends(layer) for layer in self._layers}
+        ends = {layer: self.ends(layer) for layer in self._layers}
         flat = [end for several in ends.values() for end in several]
         found: list[Tensor | None] = [None] * len(flat)
         if values.requires_grad:
@@ -135,7 +135,7 @@ class Carried:
                     f"gradients must be numbers; those behind {layer!r} are NaN; look for a square root, norm or "
                     "logarithm of zero, or a division by zero, between this layer and the logits"
                 )
-            views[layer] = self._seen(layer, filled)
+            views[layer] = self.seen(layer, filled)
         return views
 
     def _begin(self, layer: str) -> Callable[..., None]:
@@ -160,9 +160,9 @@ class Carried:
             view = self._tape[layer]
             return self._tape.unpadded(layer, view - self._neutrals.of(layer, view, self._tape.forms[layer], batch))
         end = way.stops[way.end]
-        return self._seen(layer, [end.value.detach() - end.neutral])
+        return self.seen(layer, [end.value.detach() - end.neutral])
 
-    def _seen(self, layer: str, parts: list[Tensor]) -> View:
+    def seen(self, layer: str, parts: list[Tensor]) -> View:
         """Values at an end as those of units."""
         form, mask = self._tape.forms[layer], self._tape.mask(layer)
         if len(parts) == 1:
@@ -172,7 +172,8 @@ class Carried:
         steps = steps.flatten(1)[:, :, None] if self._each else steps
         return steps if kept is None else steps.masked_fill(~kept, 0)
 
-    def _ends(self, layer: str) -> list[Output]:
+    def ends(self, layer: str) -> list[Output]:
+        """What stands where a layer stops, in the graph of gradients; one for each time step."""
         way = self._ways.get(layer)
         return self._tape.raw(layer) if way is None else [way.stops[way.end].value]
 

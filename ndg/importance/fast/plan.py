@@ -10,13 +10,16 @@ from dataclasses import dataclass
 
 from ndg.errors import ConfigError
 
-FIRST = 2 / 3
-"""Share of the budget for first-order effects."""
+FIRST = 0.6
+"""Share of the budget for first-order effects; more of it until they are of one direction on all examples."""
+
+ONE = 4
+"""Cost of first-order effects on an example in one direction: forward, carrying, backward."""
 
 FEWEST, ABLATED = 8, 2
 """Examples at least that first-order effects are the mean of, and that each unit is ablated on."""
 
-UNITS = 8
+UNITS = 4
 """Units of each layer at least that are ablated."""
 
 ROWS = 16
@@ -29,7 +32,7 @@ EXACT = 32
 @dataclass(frozen=True)
 class Plan:
     """First-order effects on `examples` in `directions` random directions of the logits (all logits where `logits` are
-    as many), and ablation of `share` of each layer's units on `ablated` examples. `exact` is the exact cost."""
+    as many), and ablation of some units of each layer on `ablated` examples. `exact` is the exact cost."""
 
     examples: int
     directions: int
@@ -49,15 +52,16 @@ class Plan:
         return min(self.logits, EXACT)
 
     def units(self, layer: int) -> int:
-        """How many of a layer's units are ablated."""
-        return min(layer, max(UNITS, int(self.share * layer)))
+        """How many of a layer's units are ablated: the fewest, and a share of the others."""
+        fewest = min(layer, UNITS)
+        return fewest + int(self.share * (layer - fewest))
 
 
 def plan(layers: list[int], examples: int, logits: int, budget: float | int, before: int = 0) -> Plan:
     """A plan for layers of so many units, with a budget as a share of the exact cost, `before` of which is spent.
 
-    Two thirds go to first-order effects, on all examples if that gives a direction each. With less than two ablations
-    for each unit some units are not ablated. What cannot be done with less is done even where it exceeds the budget.
+    Most goes to first-order effects, on all examples if that gives a direction each. With less than two ablations for
+    each unit some units are not ablated. What cannot be done with less is done even where it exceeds the budget.
     Raises ConfigError for a budget that is no share.
     """
     if not 0 < budget < 1:
@@ -68,16 +72,16 @@ def plan(layers: list[int], examples: int, logits: int, budget: float | int, bef
     units = sum(layers)
     exact = units * examples
     funds = budget * exact - before
-    each = FIRST * funds / examples  # forward passes of one example
+    fewest = sum(min(layer, UNITS) for layer in layers)
+    beside = 2 * len(layers) + 2 + 2 * min(logits, EXACT)
+    each = max(FIRST * funds, min(ONE * examples, funds - ABLATED * (fewest + beside))) / examples
     directions, seen = min(int((each - 2) // 2), logits), examples
     if directions < 1:
-        directions, seen = 1, min(examples, max(FEWEST, int(FIRST * funds // 4)))
-    first = seen * (2 + 2 * directions)
-    per_example = units + 2 * len(layers) + 2 + 2 * min(logits, EXACT)
-    left = funds - first
-    ablated = min(int(left // per_example), examples)
+        directions, seen = 1, min(examples, max(FEWEST, int(each * examples // ONE)))
+    left = funds - seen * (2 + 2 * directions)
+    ablated = min(int(left // (units + beside)), examples)
     share = 1.0
     if ablated < ABLATED:
         ablated = min(ABLATED, examples)
-        share = max(0.0, left / ablated - (per_example - units)) / units
+        share = min(1.0, max(0.0, left / ablated - beside - fewest) / max(units - fewest, 1))
     return Plan(seen, directions, logits, ablated, share, exact)

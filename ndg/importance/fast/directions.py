@@ -1,0 +1,92 @@
+"""Random directions of the logits that stand for all of them, orthogonal between examples of a predicted class.
+
+The size of an effect v on the logits is estimated by its part in K random directions, `||P v|| / mean ||P v||`.
+Examples that are predicted alike have much the same effects, so they take turns with the columns of one random
+rotation: what one of them misses the next one sees. The mean over examples then errs far less than by independent
+directions, and a pass costs the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from ndg import seeds
+
+WIDE = 64
+"""Columns of a rotation at most, unless one example needs more."""
+
+NEAR = 8
+"""Examples that tell how alike effects are, at most."""
+
+
+class Directions:
+    """`Directions(seed, logits, each).of(classes)`: so many orthonormal directions for each example, in order.
+
+    They depend on how many examples of its class came before an example, so on no batch. `pairs` counts the pairs of
+    examples that share a rotation.
+    """
+
+    def __init__(self, seed: int, logits: int, each: int) -> None:
+        self._seed, self._logits, self.each = seed, logits, each
+        self._columns = max(each, min(logits, WIDE))
+        self._turns = self._columns // each
+        self._rotations: dict[int, Float64[np.ndarray, "logit column"]] = {}
+        self._before: Counter[int] = Counter()
+        self.pairs = 0
+
+    def of(self, classes: Int64[np.ndarray, " example"]) -> Float64[np.ndarray, "example direction logit"]:
+        """Directions of the next examples, which are predicted to be of these classes."""
+        found = np.empty((len(classes), self.each, self._logits))
+        for row, label in enumerate(classes.tolist()):
+            number, turn = divmod(self._before[label], self._turns)
+            if turn == 0:
+                self._rotations[label] = self._rotation(label, number)
+            self._before[label] += 1
+            self.pairs += turn
+            found[row] = self._rotations[label][:, turn * self.each : (turn + 1) * self.each].T
+        return found
+
+    @property
+    def scale(self) -> float:
+        """Mean size of what a unit vector has in the directions of an example."""
+        return math.exp(
+            math.lgamma((self.each + 1) / 2) - math.lgamma(self.each / 2)
+            + math.lgamma(self._logits / 2) - math.lgamma((self._logits + 1) / 2)
+        )  # fmt: skip
+
+    @property
+    def spread(self) -> float:
+        """Share of the mean square of estimated sizes that is noise."""
+        return 1 - self.scale**2 * self._logits / self.each
+
+    def shared(self, examples: int, alike: float) -> float:
+        """The variance of the mean of so many sizes over what it were with independent directions, where effects of
+        two examples of a class have a squared cosine of `alike` on average."""
+        if not self.pairs:
+            return 1.0
+        own = self.each / self._logits - self.scale**2
+        both = math.exp(2 * (math.lgamma((self.each + 1) / 2) - math.lgamma(self.each / 2))) * 2 / self._logits
+        less = (both - self.scale**2) * (self._logits * alike - 1) / (self._logits - 1)
+        return min(1.0, max(0.0, 1 + 2 * self.pairs / examples * less / own))
+
+    def _rotation(self, label: int, number: int) -> Float64[np.ndarray, "logit column"]:
+        draw = seeds.generator(self._seed, "directions", label, number)
+        columns, upper = np.linalg.qr(draw.normal(size=(self._logits, self._columns)))
+        return columns * np.where(np.diag(upper) < 0, -1.0, 1.0)
+
+
+def alike(effects: Float64[np.ndarray, "unit example logit"]) -> float:
+    """Mean squared cosine of a unit's effects on two of the first `NEAR` examples, weighted by their sizes."""
+    effects = effects[:, :NEAR]
+    sizes = np.linalg.norm(effects, axis=2)
+    products = np.einsum("uel,ufl->uef", effects, effects) ** 2
+    weights = sizes[:, :, None] * sizes[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cosines = np.where(weights > 0, products / weights, 0)
+    apart = ~np.eye(effects.shape[1], dtype=bool)
+    total = float((weights[:, apart]).sum())
+    return float(cosines[:, apart].sum()) / total if total else 0.0
