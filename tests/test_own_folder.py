@@ -57,7 +57,7 @@ def test_a_text_classifier_of_a_folder_is_aligned(folders, place, capsys):
     assert record["name"] == "classifier"
     assert record.figure("results.network.type").endswith("BertForSequenceClassification")
     assert record.figure("results.data.classes") == 2
-    assert set(record["results"]["scores"]) == {"gndi"}  # tokens have no path for conductance
+    assert set(record["results"]["scores"]) == {"gndi", "conductance"}
     assert set(record["results"]["trial"]) == {"q", "g1", "g2"}
 
 

@@ -58,8 +58,10 @@ def conductance_by_input(
         for one in passes(loader, settings, "conductance by input"):
             path = start.path(one.inputs)
             with torch.no_grad():
-                classes = classes_of(tape.run(path(1.0)), settings)
+                logits = tape.run(path(1.0))
                 check_finite(tape[layer][: one.count], layer, one.start)
+                check_finite(logits[: one.count], "logits", one.start)
+                classes = classes_of(logits, settings)
             wanted = _wanted(units, tape[layer].shape[1], layer)
             for step in range(n_steps):
                 for key, flows in _at(tape, path, (step + 0.5) / n_steps, classes, layer, wanted, one.count).items():

@@ -124,6 +124,7 @@ METHOD = Method(
     title="conductance",
     source="Dhamdhere, Sundararajan & Yan 2018",
     target="predicted class",
+    steps=True,
     laws=frozenset({"additive", "unread"}),
 )
 
@@ -153,8 +154,10 @@ def _batch(
         logits = tape.run(path(1.0))
         for layer in layers:
             check_finite(tape[layer][: one.count], layer, one.start)
+        check_finite(logits[: one.count], "logits", one.start)
         classes, ends = classes_of(logits, settings), {layer: tape[layer] for layer in layers}
         change = chosen(logits, classes).double() - chosen(tape.run(path(0.0)), classes).double()
+        check_finite(change[: one.count, None], "logits at the baseline", one.start)
         begins = {layer: tape[layer] for layer in layers}
     work.forwards += 2
     steps = settings.n_steps or (FIRST_STEPS if crossing else FIXED_STEPS)

@@ -60,6 +60,7 @@ def gndi(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], setti
             changes = {layer: changed(tape, layer, neutrals) for layer in layers}
             for layer in layers:
                 check_finite(changes[layer][: one.count], layer, one.start)
+            check_finite(logits[: one.count], "logits", one.start)
             draws = _draws(settings, logits.shape[1], norm)
             if draws:
                 sizes, wholes = _projected(tape, logits, changes, one, draws, settings.seed)

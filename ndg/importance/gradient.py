@@ -36,6 +36,7 @@ def gradient(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], s
             logits = tape.run(one.inputs)
             for layer in layers:
                 check_finite(tape[layer][: one.count], layer, one.start)
+            check_finite(logits[: one.count], "logits", one.start)
             found = tape.gradients(chosen(logits, classes_of(logits, settings)))
             for layer in layers:
                 add(values, layer, mean_size(tape, layer, found[layer])[: one.count].sum(dim=0))

@@ -44,6 +44,7 @@ def gradient_x_activation(
             changes = {layer: changed(tape, layer, neutrals) for layer in layers}
             for layer in layers:
                 check_finite(changes[layer][: one.count], layer, one.start)
+            check_finite(logits[: one.count], "logits", one.start)
             found = tape.gradients(chosen(logits, classes_of(logits, settings)))
             for layer in layers:
                 effects = per_unit(found[layer] * changes[layer])[: one.count]

@@ -64,6 +64,7 @@ METHOD = Method(
     source="Leino et al. 2018",
     target="predicted class",
     measure="logits per activation",
+    steps=True,
     laws=frozenset({"additive", "unread"}),
 )
 
@@ -76,6 +77,7 @@ def _batch(
         logits = tape.run(path(1.0))
         for layer in layers:
             check_finite(tape[layer][: one.count], layer, one.start)
+        check_finite(logits[: one.count], "logits", one.start)
         classes = classes_of(logits, settings)
     sums: dict[str, Tensor] = {}
     together = max(1, settings.internal_batch_size // len(classes))
