@@ -71,12 +71,13 @@ TALLIES = ("tested", "survived", "untested", "n", "before", "after")
 
 @dataclass(frozen=True)
 class Run:
-    """A trained network with its data."""
+    """A trained network with its data; `about` are the settings of the network."""
 
     network: str
     seed: int
     model: nn.Module
     splits: Splits
+    about: str = ""
 
 
 def edge_table(trials: EdgeTrials, how: str) -> pd.DataFrame:
@@ -268,7 +269,8 @@ def chosen(
 def opened(folder: Path, where: Locations) -> Run:
     """The network of a run's folder, and its data."""
     model, experiment = ndg.load_model(folder)
-    return Run(experiment.name, experiment.seed, model, load(where.place(experiment), folder))
+    splits = load(where.place(experiment), folder)
+    return Run(experiment.name, experiment.seed, model, splits, repr(experiment.model))
 
 
 def main(words: Sequence[str] | None = None) -> int:

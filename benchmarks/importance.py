@@ -68,7 +68,7 @@ def conductance_of_five_layers(rounds: int) -> Figures:
     change = (logits - start).gather(1, target[:, None])[:, 0].double()
 
     def ours(steps: int = STEPS) -> Any:
-        return score(model, [inputs], layers, "conductance", n_steps=steps, internal_batch_size=64, threads=THREADS)
+        return score(model, [inputs], layers, "conductance", n_steps=steps, threads=THREADS)
 
     def captum() -> dict[str, Tensor]:
         found = {}

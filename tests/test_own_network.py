@@ -43,6 +43,37 @@ MODULE = """
         def forward(self, x):
             return self.out(self.conv(x).amax((2, 3)))
 
+    class OneHot(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.positions, self.words = nn.Embedding(5, 10), nn.Linear(20, 10)
+            self.relu, self.out = nn.ReLU(), nn.Linear(10, 3)
+
+        def look_up(self, x):
+            return self.words(nn.functional.one_hot(x, 20).float())
+
+        def forward(self, x):
+            return self.out(self.relu((self.look_up(x) + self.positions(torch.arange(5))).mean(1)))
+
+    class Table(nn.Embedding):
+        pass
+
+    class Tokens(OneHot):
+        def __init__(self):
+            super().__init__()
+            self.words = Table(20, 10)
+
+        def look_up(self, x):
+            return self.words(x)
+
+    def ids(count):
+        torch.manual_seed(count)
+        x = torch.randint(0, 20, (count, 5))
+        return [(x, x.sum(1) % 3)]
+
+    def one_hot(): return net(OneHot), ids(300), ids(200)
+    def tokens(): return net(Tokens), ids(300), ids(200)
+
     def data(count, shuffle=False, shape=(4,)):
         torch.manual_seed(count)
         x = torch.randn(count, *shape)
@@ -182,6 +213,16 @@ def test_a_network_without_labels_in_its_loaders_has_a_graph_and_no_accuracy(pla
     assert "accuracy" not in record["results"]
     assert record.figure("results.data.labelled") == []
     assert record.figure("results.data.classes") == 3
+
+
+def test_conductance_is_left_out_where_it_is_refused_and_was_not_named(place, capsys):
+    words = ["--layers", "relu", "trial.interventions=[]", "criterion.alpha=3", "importance.n_steps=3"]
+    for name, scores in (("one_hot", {"gndi"}), ("tokens", {"gndi", "conductance"})):
+        assert align(place, "--model", f"mine.py:{name}", *words) == 0
+        assert set(last(place)["results"]["scores"]) == scores
+    capsys.readouterr()
+    assert align(place, "--model", "mine.py:one_hot", *words, "importance.methods=[gndi,conductance]") == 2
+    assert "conductance does not score what is asked for: a path of inputs" in capsys.readouterr().err
 
 
 def test_nothing_is_written_by_a_dry_run_or_when_the_config_is_printed(place, capsys):

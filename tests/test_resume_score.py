@@ -203,6 +203,44 @@ def test_of_several_that_were_cut_short_those_that_are_complete_stay(alike, coun
     assert complete in of_kind(folder)
 
 
+def test_of_several_that_were_cut_short_those_that_never_began_begin(alike, counted, capsys):
+    folder, options = alike
+    asked = ["score", "digits_mlp", *QUICK, "--seeds", "0", "1", "--method", "activation", "gradient", *options]
+    assert main([*asked, "--resume"]) == 2  # none was begun
+    assert "there is no score run" in capsys.readouterr().err
+    counted("gradient")
+    assert main(asked) == 130
+    assert len(of_kind(folder)) == 1
+    seen = counted(None)
+    assert main([*asked, "--resume"]) == 0
+    assert seen == ["gradient", "activation", "gradient"]
+    assert {record["status"] for record in of_kind(folder)} == {"COMPLETED"}
+    assert len(of_kind(folder)) == 2
+    assert main([*asked, "--resume"]) == 0  # both stay as they are
+    assert len(of_kind(folder)) == 2
+
+
+def test_other_words_name_what_was_begun_with_others(alike, counted, capsys):
+    folder, options = alike
+    asked = ["score", "digits_mlp", *QUICK, "--seeds", "0", *options, "--method", "activation"]
+    counted("gradient")
+    assert main([*asked, "gradient"]) == 130
+    [cut] = of_kind(folder)
+    assert main([*asked, "--resume"]) == 2
+    assert f"{cut.id} is unfinished, and was begun with other settings" in capsys.readouterr().err
+
+
+def test_a_named_scoring_whose_network_is_not_finished_says_so(alike, counted, capsys):
+    folder, options = alike
+    counted("gradient")
+    assert main(["score", "digits_mlp", *QUICK, "--seeds", "0", "--method", "gradient", *options]) == 130
+    [cut] = of_kind(folder)
+    runs.connect(str(folder / "ndg.db")).update(cut["parent"], {"$set": {"status": "FAILED"}})
+    capsys.readouterr()
+    assert main(["score", cut.id, "--resume", *options]) == 2
+    assert f"run {cut['parent']} is" in capsys.readouterr().err
+
+
 def test_the_script_shares_trainings_out_keeps_scores_and_tells_what_failed(alike, ray_session, tmp_path, capsys):
     folder, _ = alike
     asked = ["--configs", "digits_mlp", "--methods", "gndi", "gradient", "--layers", "latent", "--examples", "20"]

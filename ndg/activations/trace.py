@@ -25,9 +25,16 @@ def find_modules(model: nn.Module, paths: Iterable[str]) -> dict[str, nn.Module]
     found = {}
     for path in paths:
         if path not in modules or not path:
-            raise LayerError(f"no layer {path!r} in {type(model).__name__}; {nearest(path, filter(None, modules))}")
+            raise LayerError(f"no layer {path!r} in {type(model).__name__}; {_instead(model, path, modules)}")
         found[path] = modules[path]
     return found
+
+
+def _instead(model: nn.Module, path: str, modules: dict[str, nn.Module]) -> str:
+    """Under which name the module at a path is known, where it has several; else the nearest paths."""
+    same = dict(model.named_modules(remove_duplicate=False)).get(path) if path else None
+    known = next((name for name, module in modules.items() if name and module is same), None)
+    return nearest(path, filter(None, modules)) if known is None else f"it is {known!r} under another name; give that"
 
 
 class _Hooks:

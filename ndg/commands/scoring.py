@@ -92,8 +92,10 @@ def _targets(
     pairs: list[tuple[Any, Any]] = []
     for name in names:
         aligned, whose = None, name
+        record = None
         with runs.open(where.store, local=where.runs) as book, suppress(RunNotFoundError):  # else it is a config
             record = book.get(name)
+        if record is not None:
             if asked.resume and record["kind"] == "score":
                 pairs.append((_begun(record, overrides, where), None))
                 continue

@@ -47,6 +47,12 @@ class Neutrals:
             unknown = next((name for name in settings.baselines if name not in layers), None)
             if unknown is not None:
                 raise ConfigError(f"baselines are of scored layers; got {unknown!r}; {nearest(unknown, layers)}")
+            without = next((layer for layer in layers if layer not in settings.baselines), None)
+            if without is not None:
+                raise ConfigError(
+                    f"baselines by layer name each that is scored; there is none for {without!r}; give it one, such as "
+                    "torch.zeros of its units"
+                )
         return cls(settings.baselines)
 
     @property
@@ -66,7 +72,7 @@ class Neutrals:
         if self._pool:
             assert batch is not None
             return self._pool[layer].to(view)[self._donors(batch, len(self._pool[layer]))]
-        given = self._given.get(layer, 0.0) if isinstance(self._given, Mapping) else self._given
+        given = self._given[layer] if isinstance(self._given, Mapping) else self._given
         if given == "zero" if isinstance(given, str) else not isinstance(given, Tensor):
             value = 0.0 if isinstance(given, str) else float(given)
             return view.new_full((1, view.shape[1], 1), value)

@@ -29,6 +29,7 @@ from ndg.activations.trace import find_layer
 from ndg.importance.method import Method
 from ndg.importance.paths import Path, crossed, starting
 from ndg.importance.places import View, find_place
+from ndg.importance.quick import QuickPools, along
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
 from ndg.importance.tape import Tape, add
@@ -68,7 +69,7 @@ def conductance(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...]
     changes: list[Tensor] = []
     work = Work()
     crossing: tuple[str, ...] | None = None
-    with starting(model, loader, settings) as start, Tape(model, layers, each=settings.each) as tape:
+    with starting(model, loader, settings) as start, Tape(model, layers, each=settings.each) as tape, QuickPools():
         for one in passes(loader, settings, "conductance"):
             path = start.path(one.inputs)
             if crossing is None:
@@ -206,7 +207,7 @@ def _flows(
             values, gradients = (part.unflatten(0, (-1, count)) for part in (tape[layer], found[layer]))
             for value, gradient in zip(values, gradients, strict=True):
                 if layer in here:
-                    add(flows, layer, _along(slopes[layer], value - before[layer]))
+                    add(flows, layer, along(slopes[layer], value, before[layer]))
                     before[layer] = here[layer]
                 else:
                     before[layer] = 2 * begins[layer] - value  # the first gradient holds from the very beginning
@@ -214,18 +215,13 @@ def _flows(
         work.forwards, work.backwards = work.forwards + 1, work.backwards + 1
         work.gradients += len(these) * count
     for layer in ends:
-        add(flows, layer, _along(slopes[layer], 2 * ends[layer] - here[layer] - before[layer]))
+        add(flows, layer, along(slopes[layer], 2 * ends[layer] - here[layer], before[layer]))
     return {layer: flow / 2 for layer, flow in flows.items()}
 
 
 def _position(share: float) -> float:
     """Where on the path a share of the steps ends."""
     return (share + share**3) / 2
-
-
-def _along(slope: View, change: View) -> Flow:
-    """What a change, which it overwrites, brings at a slope, summed over the positions of each unit."""
-    return change.mul_(slope).sum(dim=2).double()
 
 
 def classes_of(logits: Logits, settings: Settings) -> Int64[Tensor, " example"]:

@@ -117,12 +117,20 @@ class Words:
         read = _read(arguments, named)
         same = [name for name in self._ids if module in self._readers[name] and _equal(read, self._ids[name])]
         if not same:
+            self._still(module)
             return None
         name = next((name for name in same if (name, module) not in self._asked), same[0])
         self._asked.add((name, module))
         modules = self._readers[name]
         widths = [one.embedding_dim for one in modules]
         return self._vectors[name].split(widths, dim=-1)[modules.index(module)].clone()  # others may write to it
+
+    def _still(self, module: nn.Embedding) -> None:
+        """Raise DataError where a table that a path leads to is looked up for other ids, which would stay where they
+        are."""
+        for name, column in self._ids.items():
+            if any(one.weight.data_ptr() == module.weight.data_ptr() for one in self._readers[name]):
+                raise self._unread(name, column, "its nn.Embedding also looks up others, such as shifted ids")
 
     def _end(self, model: nn.Module, arguments: Any, output: Any) -> None:
         ids, self._ids, self._vectors = self._ids, {}, {}
@@ -153,15 +161,16 @@ class Words:
             found[name] = list(dict.fromkeys(some))
         return found
 
-    def _unread(self, name: str, column: Tensor) -> DataError:
+    def _unread(self, name: str, column: Tensor, why: str | None = None) -> DataError:
         if self._modules and self._once:
             return DataError(
                 "a path to the embeddings of token ids reads the loader twice, and an iterator can be read once; pass "
                 "a list, a DataLoader, or any object whose iteration starts anew"
             )
+        why = why or f"no nn.Embedding of {type(self._model).__name__} reads it"
         return DataError(
             f"a path of inputs from a baseline needs floats, or token ids that an nn.Embedding reads as they are; "
-            f"{name or 'the input'} has {column.dtype} and no nn.Embedding of {type(self._model).__name__} reads it; "
+            f"{name or 'the input'} has {column.dtype} and {why}; "
             "score a network that takes embeddings or scaled pixels, or use method='gndi'"
         )
 

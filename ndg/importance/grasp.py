@@ -23,7 +23,7 @@ from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
 from ndg.importance.snip import loss
-from ndg.importance.tape import add
+from ndg.importance.tape import add, check_gradients
 
 
 def grasp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
@@ -60,6 +60,7 @@ def grasp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], sett
                 raise no_path(path.rpartition(".")[0], "grasp")
         for one in passes(loader, settings, "GraSP, curvature"):
             for path, product in zip(weights, _curved(model, one, used, along, weights), strict=True):
+                check_gradients([product], path.rpartition(".")[0])
                 add(products, path, product.double())
         for path, weight in weights.items():
             products[path] = -weight.detach().double() * products[path] / examples

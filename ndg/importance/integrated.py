@@ -24,7 +24,7 @@ from ndg.importance.method import Method
 from ndg.importance.places import Output
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
-from ndg.importance.tape import Tape, add
+from ndg.importance.tape import Tape, add, check_gradients
 
 STEPS = 32
 
@@ -84,6 +84,7 @@ METHOD = Method(
     source="Nagy 2025; Sundararajan, Taly & Yan 2017",
     target="all logits",
     baselines=("zero", "mean", "resample"),
+    steps=True,
     laws=frozenset({"additive", "baseline", "unread", "neutral"}),
 )
 
@@ -189,9 +190,5 @@ def _slope(
             f"a scored layer has a gradient path to the logits; from {way.layer!r} there is none; choose a layer "
             "whose output the logits depend on, or remove the detach, no_grad or argmax between them"
         )
-    if bool(torch.isnan(found).any()):
-        raise LayerError(
-            f"gradients must be numbers; those at {way.layer!r} are NaN; look for a square root, norm or logarithm of "
-            "zero, or a division by zero, between this layer and the logits"
-        )
+    check_gradients([found], way.layer)
     return found

@@ -29,8 +29,8 @@ class Method:
 
     `target` says what is scored where no class is asked for, "" for a method to which classes mean nothing. `options`
     are those of its own, with their defaults; `baselines` the neutral states that it knows by name. `measure` is the
-    unit of its scores. With `weights` the layers need weights of their own, with `labels` the examples need true
-    classes. `laws` are names of `LAWS`.
+    unit of its scores. With `steps` it follows a path, in `n_steps` gradients; with `weights` the layers need weights
+    of their own, with `labels` the examples need true classes. `laws` are names of `LAWS`.
     """
 
     run: Run
@@ -40,6 +40,7 @@ class Method:
     measure: str = "logits"
     options: Mapping[str, Any] = field(default_factory=dict)
     baselines: tuple[str, ...] = ("zero", "mean")
+    steps: bool = False
     weights: bool = False
     labels: bool = False
     laws: frozenset[str] = frozenset()

@@ -83,15 +83,18 @@ class Start:
         if isinstance(self.given, Mapping):
             unknown = next((name for name in self.given if name not in moving), None)
             if unknown is not None:
-                raise ConfigError(f"baselines are of inputs that move; got {unknown!r}; {nearest(unknown, moving)}")
-        starts = {key: self._start(key, column, tokens=IDS + key in still) for key, column in moving.items()}
+                alone = "this network has one unnamed input: give a tensor"
+                there = alone if "" in moving else nearest(unknown, moving)
+                raise ConfigError(f"baselines are of inputs that move; got {unknown!r}; {there}")
+        several = len(moving) > 1
+        starts = {key: self._start(key, column, IDS + key in still, several) for key, column in moving.items()}
         for key, column in moving.items():
             kept = self.words.kept(still, key) if IDS + key in still else None
             if kept is not None:
                 starts[key] = torch.where(kept[..., None], starts[key], column)
         return Path(moving, starts, still)
 
-    def _start(self, key: str, column: Tensor, *, tokens: bool) -> Tensor:
+    def _start(self, key: str, column: Tensor, tokens: bool, several: bool) -> Tensor:
         if self.means:
             return self.means[key]
         given = self.given.get(key, "zero") if isinstance(self.given, Mapping) else self.given
@@ -112,7 +115,7 @@ class Start:
             raise ShapeError(
                 f"a baseline input has the shape of one example{' embedded' if tokens else ''}, "
                 f"{tuple(column.shape[1:])}; got {tuple(given.shape)}{f' for {key!r}' if key else ''}; give such a "
-                f"tensor, {'' if tokens else 'a number, '}'zero' or 'mean'"
+                f"tensor, {'tensors by name, ' if several else ''}{'' if tokens else 'a number, '}'zero' or 'mean'"
             )
         return shaped
 

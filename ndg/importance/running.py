@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from itertools import chain, islice
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ndg import executors
 from ndg.abstraction.running import placed
@@ -54,6 +55,12 @@ def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     return joined
 
 
+def network_digest(model: nn.Module) -> str:
+    """Sixteen hexadecimal digits of a network: of its weights, and of what its modules say that they do with them."""
+    told = re.sub(r" at 0x[0-9a-f]+", "", repr(model))
+    return digest_of([type(model).__qualname__, told, weights_digest(model)])
+
+
 def digest_of(value: Any) -> str:
     """Sixteen hexadecimal digits of plain values, tensors and what holds them."""
     return hashlib.sha256(_spelled(value).encode()).hexdigest()[:16]
@@ -81,4 +88,4 @@ def _alone(settings: Settings) -> Settings:
 def _digest(label: str, study: Any, first: list[Any]) -> str:
     """Of the score, the network, the request and the first batch; other data are the caller's to keep the same."""
     batches = [task if isinstance(task, Batch) else getattr(task, "batch", None) for task in first]
-    return digest_of([label, weights_digest(study.model), study.layers, _alone(study.settings), batches])
+    return digest_of([label, network_digest(study.model), study.layers, _alone(study.settings), batches])

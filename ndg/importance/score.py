@@ -31,6 +31,7 @@ from ndg.importance import (
     snip,
     synflow,
 )
+from ndg.importance.in_graph import OF_GRAPH
 from ndg.importance.method import Method
 from ndg.importance.places import find_place
 from ndg.importance.scores import Scores
@@ -83,12 +84,12 @@ def score(
 
     `method` is a key of `IMPORTANCE`; its page in docs/importance says what it measures, what it costs and when it
     misleads. `target` is a class, where the method looks at one. `baselines` is `zero`, `mean`, a number, a tensor, or
-    tensors by layer (by name of the input for methods that follow a path of inputs). `n_steps` counts the gradients
-    along a path; without it there are as many as the path needs. Sums run in float64 over passes of
-    `internal_batch_size` rows, so the loader's batch size does not change the result and memory does not grow with
-    `n_steps`. Ablation and Shapley values run their tasks by the `executor`, serial or Ray, to the same numbers; with
-    a `journal` file those that it holds do not run again. `options` are the method's own. The network is left as it
-    was: mode, hooks, gradients.
+    a tensor for each layer (by name of the input for methods that follow a path of inputs). `n_steps` counts the
+    gradients along a path, for methods that follow one; without it there are as many as the path needs. Sums run in
+    float64 over passes of `internal_batch_size` rows, so the loader's batch size does not change the result and memory
+    does not grow with `n_steps`. Ablation and Shapley values run their tasks by the `executor`, serial or Ray, to the
+    same numbers; with a `journal` file those that it holds do not run again. `options` are the method's own. The
+    network is left as it was: mode, hooks, gradients.
 
     Raises ConfigError for an unknown method, option, baseline or target; LayerError for a layer that does not exist, is
     not used exactly once, has no units, gives NaN, or from which no gradient path leads to the logits; ShapeError for a
@@ -113,7 +114,15 @@ def score(
         ray_address=ray_address,
         journal=None if journal is None else Path(journal),
     )
-    paths = (layers,) if isinstance(layers, str) else tuple(layers) if layers is not None else (latent_layer(model),)
+    if n_steps is not None and not found.steps:
+        raise ConfigError(f"n_steps counts gradients along a path; {method} follows none; got {n_steps}; leave it out")
+    given = [layers] if isinstance(layers, (str, nn.Module)) else [latent_layer(model)] if layers is None else layers
+    paths = tuple(given)
+    for path in paths:
+        if not isinstance(path, str):
+            raise LayerError(
+                f"layers are paths, as model.named_modules() has them; got {type(path).__name__}; give its path"
+            )
     if not paths or len(set(paths)) < len(paths):
         raise LayerError(f"at least one layer is scored, and each once; got {list(paths)}")
     for path in paths:
@@ -124,6 +133,12 @@ def score(
 
 def known(method: str) -> Method:
     """The method of that name; ConfigError names the nearest."""
+    if method.partition(":")[0] in OF_GRAPH:
+        name = method.partition(":")[0]
+        raise ConfigError(
+            f"a method of ndg.score looks at a network; {name} is of a mined graph and has no options; call "
+            f"ndg.importance.{name}(graph), or `ndg score RUN --method {name}` where RUN has an alignment"
+        )
     if method not in IMPORTANCE:
         raise ConfigError(f"method must be a known method of importance; got {method!r}; {nearest(method, IMPORTANCE)}")
     return IMPORTANCE[method]

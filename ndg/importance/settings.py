@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from operator import index
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -27,8 +28,8 @@ class Settings:
     number, or tensors. `n_steps` counts the gradients along a path, where a method follows one; None is as many as the
     path needs. A pass of the network holds `internal_batch_size` examples, whatever the loader's batches and whatever
     `n_steps`, and runs on `threads` threads. With `each` every position of a unit is scored by itself. `options` are
-    those that a method has for itself, all of them. Draws follow from `seed`. Methods that have many tasks of their own
-    give them to the `executor`, and keep what is finished in the `journal`.
+    those that a method has for itself, all of them. Draws follow from `seed`. Ablation and Shapley values, which have
+    many tasks of their own, give them to the `executor`, and keep what is finished in the `journal`.
     """
 
     target: SupportsIndex | None = None
@@ -50,11 +51,13 @@ class Settings:
                 continue
             if not isinstance(value, int) or value < 1:
                 raise ConfigError(f"{name} must be a whole number of at least 1; got {value!r}")
-        if self.target is not None and (isinstance(self.target, bool) or not hasattr(self.target, "__index__")):
+        if self.target is not None and not _whole(self.target):
             raise ConfigError(f"target must be a class of the network, a whole number; got {self.target!r}")
         given = self.baselines
-        if not isinstance(given, (str, Tensor, Mapping)) and (not isinstance(given, (int, float)) or given != given):
-            raise ConfigError(f"baselines are a known neutral state, a number, or tensors; got {given!r}")
+        for one in given.values() if isinstance(given, Mapping) else [given]:
+            if not _neutral(one):
+                came = "one with NaN or infinity" if isinstance(one, Tensor) else repr(one)
+                raise ConfigError(f"baselines are a known neutral state, a number, or tensors, all finite; got {came}")
 
     def classes(self, logits: int) -> range:
         """The classes asked for, of a network with that many logits."""
@@ -68,6 +71,22 @@ class Settings:
     def describe(self, default: str) -> int | str:
         """The target as scores record it."""
         return default if self.target is None else index(self.target)
+
+
+def _whole(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        return False
+    try:
+        index(value)
+    except TypeError:  # a tensor of several classes
+        return False
+    return True
+
+
+def _neutral(value: object) -> bool:
+    if isinstance(value, Tensor):
+        return bool(value.isfinite().all())
+    return isinstance(value, str) or (isinstance(value, (int, float)) and isfinite(value))
 
 
 def passes(loader: Iterable[Any], settings: Settings, label: str) -> Iterator[Batch]:

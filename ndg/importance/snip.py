@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ndg.activations.compute import Batch, check_finite, forward, true_labels
-from ndg.errors import DataError
+from ndg.errors import DataError, LayerError
 from ndg.importance.asked import no_baseline, no_class
 from ndg.importance.incoming import Leaves, no_path, weighted
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
-from ndg.importance.tape import add
+from ndg.importance.tape import add, check_gradients
 
 
 def snip(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
@@ -43,6 +43,7 @@ def snip(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], setti
             for path, gradient in zip(weights, found, strict=True):
                 if gradient is None:
                     raise no_path(path.rpartition(".")[0], "snip")
+                check_gradients([gradient], path.rpartition(".")[0])
                 add(sums, path, gradient.double())
             examples, forwards = examples + one.count, forwards + 1
         sizes = {path: (weight.detach().double() * sums[path] / examples).abs() for path, weight in weights.items()}
@@ -72,10 +73,16 @@ METHOD = Method(
 
 
 def loss(model: nn.Module, one: Batch, name: str) -> Float[Tensor, ""]:
-    """The sum over a batch of the cross-entropy of the true classes, in nats. Raises DataError without any."""
+    """The sum over a batch of the cross-entropy of the true classes, in nats. Raises DataError without any, LayerError
+    for a network of one logit."""
     if one.labels is None:
         raise DataError(f"{name} needs the true classes; the loader gives inputs alone; give (inputs, labels)")
     logits = forward(model, one.inputs)[: one.count]
     check_finite(logits, "logits", one.start)
+    if logits.shape[1] == 1:
+        raise LayerError(
+            f"{name} follows the cross-entropy of the true class, which for one logit is 0 whatever the weights; the "
+            "network gives one; give it one logit per class, or choose synflow or magnitude"
+        )
     labels = true_labels(one.labels, one.count, logits.shape[1]).to(logits.device)
     return functional.cross_entropy(logits, labels, reduction="sum")

@@ -30,6 +30,7 @@ from ndg.importance.outgoing import ACTIVATIONS
 from ndg.importance.paths import STILL
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
+from ndg.importance.tape import check_gradients
 
 SCALES = (1.0, 1e-150, 1e150, 1e-290, 1e290)
 """Of the input, tried in turn until the flow is a number that double precision holds well."""
@@ -71,6 +72,7 @@ def synflow(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
         for (path, weight), gradient in zip(weights.items(), found, strict=True):
             if gradient is None:
                 raise no_path(path.rpartition(".")[0], "synflow")
+            check_gradients([gradient], path.rpartition(".")[0])
             shares[path] = weight.detach() * gradient
         values = {layer: one.rows(shares).sum(dim=1).cpu().numpy() for layer, one in incoming.items()}
     return Scores(

@@ -143,11 +143,7 @@ class Tape:
             torch.zeros_like(output) if gradient is None else gradient
             for gradient, output in zip(gradients, self._outputs[layer], strict=True)
         ]
-        if any(bool(torch.isnan(one.sum())) and bool(torch.isnan(one).any()) for one in found):
-            raise LayerError(
-                f"gradients must be numbers; those at {layer!r} are NaN; look for a square root, norm or logarithm of "
-                "zero, or a division by zero, between this layer and the logits"
-            )
+        check_gradients(found, layer)
         return found
 
     def _view(self, layer: str, parts: list[Output]) -> View:
@@ -222,6 +218,15 @@ class Tape:
 def per_unit(values: Float[Tensor, "example unit position"]) -> Float64[Tensor, "example unit"]:
     """Values summed over the positions of each unit, in float64."""
     return values.double()[:, :, 0] if values.shape[2] == 1 else values.sum(dim=2, dtype=torch.float64)
+
+
+def check_gradients(found: Iterable[Tensor], layer: str, where: str = "at") -> None:
+    """Raise LayerError for gradients that are NaN, which the network makes of activations and weights that are not."""
+    if any(bool(torch.isnan(one.sum())) and bool(torch.isnan(one).any()) for one in found):  # a sum allocates nothing
+        raise LayerError(
+            f"gradients must be numbers; those {where} {layer!r} are NaN; look for a square root, norm or logarithm of "
+            "zero, or a division by zero, between this layer and the logits"
+        )
 
 
 def add(totals: dict[str, Tensor], name: str, more: Tensor) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import nn
 
+from ndg.activations.compute import COMPUTE_BATCH
 from ndg.activations.selection import find_layers
 from ndg.config import Experiment
 from ndg.errors import DataError, LayerError
+from ndg.graph.ndg import NDG
 from ndg.importance.board import refusing
 from ndg.importance.board.drawn import drawn
-from ndg.importance.board.variants import ALL, every
+from ndg.importance.board.variants import ALL, of_graph, of_network
+from ndg.importance.in_graph import OF_GRAPH
 from ndg.importance.places import find_place
-from ndg.pipeline.subjects import Subject
+from ndg.importance.scores import Scores
+from ndg.pipeline.subjects import Subject, candidates
+
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def checked(subject: Subject, layers: Sequence[str], experiment: Experiment) -> list[str]:
@@ -27,7 +33,7 @@ def checked(subject: Subject, layers: Sequence[str], experiment: Experiment) -> 
     asked = layers_of(subject.network, settings.layers) if settings.layers else list(layers)
     if subject.logits and settings.methods and ALL not in settings.methods:
         loader, how = loader_of(subject, experiment), how_of(experiment)
-        refusing.check(subject.network, loader, asked, every(settings.methods), how)
+        refusing.check(subject.network, loader, asked, of_network(settings.methods), how)
     return asked
 
 
@@ -41,6 +47,24 @@ def layers_of(model: nn.Module, asked: Sequence[str]) -> list[str]:
         except LayerError as error:
             found += _inside(model, entry, error)
     return list(dict.fromkeys(found))
+
+
+def weighted_layers(model: nn.Module, loader: Iterable[Any]) -> list[str]:
+    """The linear and convolution layers that run once, in their order, without the last, which gives the logits."""
+    modules = dict(model.named_modules())
+    found = [path for path in candidates(model, loader, COMPUTE_BATCH) if isinstance(modules[path], WEIGHTED)]
+    if len(found) < 2:
+        raise LayerError(
+            f"there is no linear or convolution layer before the logits; found {found}; name some by --layers"
+        )
+    return found[:-1]
+
+
+def counted(graph: NDG, layers: Sequence[str], methods: Iterable[str]) -> list[Scores]:
+    """The scores that a graph alone gives, by the methods asked for that do: of those of the layers that it has, or of
+    all of its own where it has none of them."""
+    mine = [layer.name for layer in graph.nodes.layers if layer.name in layers]
+    return [OF_GRAPH[name](graph, mine or None) for name in of_graph(methods)]
 
 
 def loader_of(subject: Subject, experiment: Experiment) -> Any:

@@ -26,7 +26,7 @@ from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment
 from ndg.errors import CheckpointError, ConfigError, DataError
 from ndg.graph.ndg import NDG
-from ndg.importance.board.variants import every
+from ndg.importance.board.variants import every, of_network
 from ndg.locations import Locations
 from ndg.mining.criteria import criterion
 from ndg.mining.pairs import check_pairs
@@ -242,7 +242,7 @@ def check(experiment: Experiment) -> None:
         definition(name)
     if experiment.trial.values != writing.AUTO:
         writing.known(experiment.trial.values)
-    every(experiment.importance.methods)
+    of_network(experiment.importance.methods)
     if isinstance(experiment.importance.scoreboard, list):
         every(experiment.importance.scoreboard)
 

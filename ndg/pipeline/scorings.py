@@ -16,7 +16,7 @@ from ndg import executors, runs
 from ndg.config import Store
 from ndg.errors import RunNotFoundError
 from ndg.executors.apart import PATIENCE, Outcome, apart
-from ndg.importance.board.variants import every
+from ndg.importance.board.variants import of_network
 from ndg.locations import Locations
 from ndg.pipeline import scoring
 from ndg.pipeline.targets import Target
@@ -32,9 +32,17 @@ class Shared:
 
     where: Locations
     device: str
-    resume: bool
     folder: str
     command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One network to score, or to go on with."""
+
+    target: Target
+    aligned: RunRecord | None
+    resume: bool
 
 
 def run_all(
@@ -48,19 +56,21 @@ def run_all(
 ) -> Iterator[Outcome]:
     """The outcome of each network, in their order: the document of its run; one that fails does not stop the others.
 
-    With `resume` a scoring that was cut short goes on, and one that is complete stays as it is. A worker takes as many
-    CPUs as a network has threads, and on the device cuda one GPU.
+    With `resume` a scoring that was cut short goes on, one that is complete stays as it is, and where some were begun
+    the others begin. A worker takes as many CPUs as a network has threads, and on the device cuda one GPU.
 
     Raises ConfigError for a method that is not known, WorkerError where Ray does not start.
     """
     for target, _ in asked:
-        every(target.experiment.importance.methods)
+        of_network(target.experiment.importance.methods)
     threads = max((target.experiment.extract.threads for target, _ in asked), default=1)
     workers, _ = executors.choose(executor, address=address, timeout=PATIENCE, task_cpus=threads)
     if isinstance(workers, executors.Ray):
         workers = replace(workers, task_gpus=float(device != "cpu"))
-    shared = Shared(_absolute(where), device, resume, str(Path.cwd()), tuple(sys.argv))
-    yield from apart(workers, _scored, shared, asked, "score networks")
+    shared = Shared(_absolute(where), device, str(Path.cwd()), tuple(sys.argv))
+    known = [resume and _begun(target, where) for target, _ in asked]
+    tasks = [Task(*one, resume and (old or not any(known))) for one, old in zip(asked, known, strict=True)]
+    yield from apart(workers, _scored, shared, tasks, "score networks")
 
 
 def _absolute(where: Locations) -> Locations:
@@ -69,19 +79,25 @@ def _absolute(where: Locations) -> Locations:
     return replace(where, runs=where.runs.absolute(), store=store)
 
 
-def _scored(shared: Shared, asked: Asked) -> RunRecord:
+def _scored(shared: Shared, task: Task) -> RunRecord:
     """Runs here or in a worker, where paths and the logged command are those of the process that sent it."""
     if os.path.isdir(shared.folder):
         os.chdir(shared.folder)
     sys.argv = list(shared.command)
-    target, aligned = asked
+    target = task.target
     try:
-        return scoring.run(target, shared.where, shared.device, aligned=aligned, resume=shared.resume)
+        return scoring.run(target, shared.where, shared.device, aligned=task.aligned, resume=task.resume)
     except RunNotFoundError:
-        done = _complete(target, shared.where) if shared.resume else None
+        done = _complete(target, shared.where) if task.resume else None
         if done is None:
             raise
         return done
+
+
+def _begun(target: Target, where: Locations) -> bool:
+    """Whether there is a run that scored a network by this experiment, or began to."""
+    parent = None if target.run is None else target.run.id
+    return bool(runs.begun(where.runs, replace(target.experiment, store=Store()), kind=scoring.KIND, parent=parent))
 
 
 def _complete(target: Target, where: Locations) -> RunRecord | None:

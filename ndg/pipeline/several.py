@@ -61,9 +61,9 @@ def run_seeds(
 ) -> list[Outcome]:
     """The outcome of each seed, in their order; one that fails does not stop the others.
 
-    With `resume` an unfinished run of a seed goes on, and one that is complete stays as it is. `executor` is `serial`,
-    `ray`, or `auto`: Ray where several trainings of more than half a minute can run at once. A worker takes as many
-    CPUs as the training has threads, and on the device cuda one GPU.
+    With `resume` an unfinished run of a seed goes on, one that is complete stays as it is, and where some seeds were
+    begun the others begin. `executor` is `serial`, `ray`, or `auto`: Ray where several trainings of more than half a
+    minute can run at once. A worker takes as many CPUs as the training has threads, and on the device cuda one GPU.
 
     Raises DataError before anything is written when the data are not at hand, ConfigError for seeds that are not
     different, and WorkerError where Ray does not start or could never run one.
@@ -72,8 +72,11 @@ def run_seeds(
         raise ConfigError(f"seeds are one or more, all different; got {', '.join(map(str, seeds)) or 'none'}")
     if reason := trainings.absent(where.place(experiment)):
         raise DataError(reason)
+    each = [replace(experiment, seed=seed) for seed in seeds]
+    known = [resume and bool(runs.begun(where.runs, one)) for one in each]
     tasks = [
-        Task(replace(experiment, seed=seed), where, device, resume, str(Path.cwd()), tuple(sys.argv)) for seed in seeds
+        Task(one, where, device, resume and (old or not any(known)), str(Path.cwd()), tuple(sys.argv))
+        for one, old in zip(each, known, strict=True)
     ]
     if executor == executors.AUTO:
         several = (

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from ndg import config, runs
-from ndg.config import Experiment
+from ndg.config import Experiment, Importance
 from ndg.data import absent
-from ndg.errors import ConfigError, DataError, RunNotFoundError
+from ndg.errors import ConfigError, DataError, RunNotFoundError, UserError
+from ndg.extraction import latent_layer
+from ndg.importance.board import refusing
 from ndg.locations import Locations
+from ndg.pipeline import asking
 from ndg.pipeline.subjects import Subject, integral, no_layers
 from ndg.pipeline.trainings import load
 from ndg.progress import log
 from ndg.runs.record import RunRecord
+
+METHODS = re.compile(r"\s*importance(\.methods)?\s*=")
+"""An override that names methods of importance."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,9 @@ def own(
         why = "a Hugging Face folder"
     if not experiment.extract.layers and not isinstance(getattr(subject.network, "latent_layer", None), str):
         raise no_layers(subject.network, subject.loaders["train"], batch)
-    return _each_alpha(_fitted(experiment, subject) if fitted else _with_split(experiment, subject), None, why, subject)
+    named = experiment.importance.methods != Importance().methods or any(map(METHODS.match, overrides))
+    fits = _fitted(experiment, subject, named) if fitted else _with_split(experiment, subject)
+    return _each_alpha(fits, None, why, subject)
 
 
 def _short(model: str | None, folder: str | None) -> str:
@@ -103,8 +112,8 @@ def _short(model: str | None, folder: str | None) -> str:
     return Path(module).stem if module.endswith(".py") else module.rpartition(".")[2]
 
 
-def _fitted(experiment: Experiment, subject: Subject) -> Experiment:
-    """The experiment without what the network or its data do not allow."""
+def _fitted(experiment: Experiment, subject: Subject, named: bool) -> Experiment:
+    """The experiment without what the network or its data do not allow; what is `named` by the user stays."""
     trial, importance, there = experiment.trial, experiment.importance, subject.loaders
     if not subject.logits:
         log.warning(
@@ -118,10 +127,11 @@ def _fitted(experiment: Experiment, subject: Subject) -> Experiment:
         trial = replace(trial, splits=list(found))
         log.info("there is no split %s; a trial is on %s", " or ".join(lacking), " and ".join(trial.splits))
     importance = _with_split(replace(experiment, importance=importance), subject).importance
-    embeds = any(type(module).__name__ == "Embedding" for module in subject.network.modules())
-    if "conductance" in importance.methods and not embeds and integral(subject.loaders["train"]):
-        importance = replace(importance, methods=[name for name in importance.methods if name != "conductance"])
-        log.info("conductance is left out: between whole numbers that no nn.Embedding reads there is no path")
+    if not named and "conductance" in importance.methods and integral(subject.loaders["train"]):
+        why = _refused(replace(experiment, importance=importance), subject, "conductance")
+        if why is not None:
+            importance = replace(importance, methods=[name for name in importance.methods if name != "conductance"])
+            log.info("conductance is left out: %s", why)
     unlabelled = [split for split in trial.splits if split not in subject.facts["labelled"]]
     if trial.interventions and unlabelled:
         raise DataError(
@@ -129,6 +139,14 @@ def _fitted(experiment: Experiment, subject: Subject) -> Experiment:
             "(inputs, labels) or dictionaries with labels, or set trial.interventions=[] for the graph without a trial"
         )
     return replace(experiment, trial=trial, importance=importance)
+
+
+def _refused(experiment: Experiment, subject: Subject, method: str) -> UserError | None:
+    """What a method raises of the layers that are scored, on the first examples; None where it scores them."""
+    network = subject.network
+    layers = experiment.importance.layers or experiment.extract.layers or [latent_layer(network)]
+    few = refusing.first(subject.loaders["train"])
+    return refusing.refusal(network, few, asking.layers_of(network, layers), method, asking.how_of(experiment))
 
 
 def _with_split(experiment: Experiment, subject: Subject) -> Experiment:

@@ -1,10 +1,23 @@
 """The run log: every training and alignment as a document that can be queried, compared and trusted."""
 
-from ndg.runs.begin import resume, start, unfinished
+from ndg.runs.begin import begun, resume, start, unfinished
 from ndg.runs.log import Log, open
 from ndg.runs.provenance import mask
 from ndg.runs.record import RunRecord
 from ndg.runs.run import Run
 from ndg.runs.store import STORES, Store, connect
 
-__all__ = ["Log", "Run", "RunRecord", "STORES", "Store", "connect", "mask", "open", "resume", "start", "unfinished"]
+__all__ = [
+    "Log",
+    "Run",
+    "RunRecord",
+    "STORES",
+    "Store",
+    "begun",
+    "connect",
+    "mask",
+    "open",
+    "resume",
+    "start",
+    "unfinished",
+]

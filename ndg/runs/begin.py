@@ -86,31 +86,47 @@ def resume(
 
 def unfinished(root: Path, experiment: Experiment, *, kind: str = "train", parent: str | None = None) -> RunRecord:
     """The record that `resume` would reopen. Raises RunNotFoundError."""
-    same = _same_training if kind == "train" else _same_study
-    facts, whose = same(experiment, parent)
-    what = f"{kind} run of {experiment.name!r} ({whose}) in {root}"
-    wanted = {"kind": kind, **facts}
-    mine = [record for record in read_all(root) if all(record.figure(path) == wanted[path] for path in wanted)]
+    what = f"{kind} run of {experiment.name!r} ({_same(experiment, kind, parent)[1]}) in {root}"
+    mine = begun(root, experiment, kind=kind, parent=parent)
     if not mine:
-        raise RunNotFoundError(f"there is no {what}; start one without --resume")
+        near = [record for record in read_all(root) if _near(record, experiment, kind, parent) and _cut(record)]
+        last = max(near, key=lambda record: record["started"], default=None)
+        told = f"; {last.id} is unfinished, and was begun with other settings: give those" if last else ""
+        raise RunNotFoundError(f"there is no {what}{told}; start one without --resume")
     completed = [record["started"] for record in mine if record["status"] == COMPLETED]
-    last = max(completed, default="")
-    cut = [
-        record
-        for record in mine
-        if record["started"] > last and (record["status"] in (FAILED, INTERRUPTED) or record.dead())
-    ]
+    ended = max(completed, default="")
+    cut = [record for record in mine if record["started"] > ended and _cut(record)]
     if cut:
         return max(cut, key=lambda record: (len(record["metrics"]) * (kind == "train"), record["started"]))
     alive = [record for record in mine if record["status"] == RUNNING]
-    if alive and alive[-1]["started"] > last:
+    if alive and alive[-1]["started"] > ended:
         raise RunNotFoundError(
             f"a run that is still alive cannot be resumed; {alive[-1].id} (process {alive[-1].get('pid')} on "
             f"{alive[-1].get('host')}) gave a sign {span(alive[-1].silence())} ago; wait for it, or start another "
             "without --resume"
         )
-    finished = next(record for record in mine if record["started"] == last)
+    finished = next(record for record in mine if record["started"] == ended)
     raise RunNotFoundError(f"there is no unfinished {what}; {finished.id} is complete; start another without --resume")
+
+
+def begun(root: Path, experiment: Experiment, *, kind: str = "train", parent: str | None = None) -> list[RunRecord]:
+    """The records of the runs among which `resume` would look for an unfinished one."""
+    wanted = {"kind": kind, **_same(experiment, kind, parent)[0]}
+    return [record for record in read_all(root) if all(record.figure(path) == wanted[path] for path in wanted)]
+
+
+def _cut(record: RunRecord) -> bool:
+    return record["status"] in (FAILED, INTERRUPTED) or record.dead()
+
+
+def _near(record: RunRecord, experiment: Experiment, kind: str, parent: str | None) -> bool:
+    """Whether a run is of this kind and name, about the same, whatever its settings."""
+    wanted = {"kind": kind, "name": experiment.name} | ({} if kind == "train" else {"parent": parent})
+    return all(record.figure(path) == wanted[path] for path in wanted)
+
+
+def _same(experiment: Experiment, kind: str, parent: str | None) -> tuple[dict[str, Any], str]:
+    return (_same_training if kind == "train" else _same_study)(experiment, parent)
 
 
 def _same_training(experiment: Experiment, parent: str | None) -> tuple[dict[str, Any], str]:

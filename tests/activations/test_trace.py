@@ -26,6 +26,14 @@ def net():
     return Net()
 
 
+def test_a_module_with_two_names_is_named_by_the_first(net):
+    net.twin = net.head
+    with pytest.raises(LayerError, match="no layer 'twin' in Net; it is 'head' under another name; give that"):
+        find_layer(net, "twin")
+    with pytest.raises(LayerError, match="no layer 'twins' in Net; there is: encoder, "):
+        find_layer(net, "twins")
+
+
 def hooks(model):
     return sum(len(module._forward_hooks) for module in model.modules())
 

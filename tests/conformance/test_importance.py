@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
+from ndg.importance.board.variants import stepping
 from ndg.importance.method import LAWS
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.scores import Scores
@@ -113,9 +114,8 @@ def scored(method: str, model: nn.Module | None = None, data=None, layers=None, 
     own = {name: value for name, value in SMALL.items() if name in IMPORTANCE[method].options}
     model = Network() if model is None else model
     data = loader(examples()) if data is None else data
-    return score(
-        model, data, units(method) if layers is None else layers, method, **{"n_steps": 2} | BATCH | own | more
-    )
+    how = stepping(method, {"n_steps": 2}) | BATCH | own | more
+    return score(model, data, units(method) if layers is None else layers, method, **how)
 
 
 def same(a: Scores, b: Scores) -> bool:
@@ -258,7 +258,7 @@ def test_layers_scored_together_score_as_they_do_alone(method):
 
 @every
 def test_without_layers_the_network_names_its_own(method):
-    more = {"n_steps": 2} | BATCH
+    more = stepping(method, {"n_steps": 2}) | BATCH
     if units(method) is UNITS:
         assert score(Network(), loader(examples()), method=method, **more).layers == ("latent",)
     else:

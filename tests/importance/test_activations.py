@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ndg.errors import ConfigError, DataError, LayerError
+from ndg.importance.board.variants import stepping
 from ndg.importance.score import score
 from tests.importance.test_gndi import convolutional, dense
 from tests.references import importance_cheap as reference
@@ -99,14 +100,15 @@ def test_padding_does_not_count(method):
     model, texts, lengths = Words(), torch.randn(3, 5, 2), [2, 5, 3]
     mask = torch.tensor([[position < length for position in range(5)] for length in lengths])
     texts[~mask] = 100.0
-    together = score(model, [{"inputs": texts, "attention_mask": mask}], "hidden", method, target=None, n_steps=3)
+    steps = stepping(method, {"n_steps": 3})
+    together = score(model, [{"inputs": texts, "attention_mask": mask}], "hidden", method, target=None, **steps)
     alone = [
         score(
             model,
             [{"inputs": text[None, :length], "attention_mask": torch.ones(1, length)}],
             "hidden",
             method,
-            n_steps=3,
+            **steps,
         )["hidden"]
         for text, length in zip(texts, lengths, strict=True)
     ]

@@ -374,11 +374,69 @@ class OneHot(nn.Module):
 @pytest.mark.parametrize("method", ["conductance", "influence"])
 def test_ids_that_no_embedding_reads_as_they_are_are_refused(how, method):
     model, ids = OneHot(how), torch.arange(80).reshape(20, 4) % 9
-    message = "the input has torch.int64 and no nn.Embedding of OneHot reads it; .* or use method='gndi'"
+    why = "its nn.Embedding also looks up others" if how == "longer" else "no nn.Embedding of OneHot reads it"
+    message = f"the input has torch.int64 and {why}.*; .* or use method='gndi'"
     with pytest.raises(DataError, match=message):
         score(model, [ids], "dense", method)
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
     assert np.isfinite(score(model, [ids], "dense", "gndi")["dense"]).all()
+
+
+class Decoder(nn.Module):
+    """Reads ids twice: as they are, and in another order by the same table."""
+
+    def __init__(self, tied: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.other, self.positions = nn.Embedding(9, 4), nn.Embedding(9, 4), nn.Embedding(9, 4)
+        self.dense = nn.Linear(4, 2)
+        if tied:
+            self.other.weight = self.words.weight
+        self.tied, self.turned = tied, True
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        again = (self.other if self.tied else self.words)(ids.flip(1) if self.turned else ids)
+        positions = self.positions(torch.arange(ids.shape[1]).expand(len(ids), -1))
+        return self.dense((self.words(ids) * again + positions).mean(dim=1))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("method", ["conductance", "influence"])
+def test_a_table_that_is_also_looked_up_for_other_ids_is_refused(tied, method):
+    model, ids = Decoder(tied), torch.arange(12).reshape(3, 4) % 9
+    with pytest.raises(DataError, match=r"int64 and its nn\.Embedding also looks up others, such as shifted ids"):
+        score(model, [ids], "dense", method)
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
+    model.turned = False
+    assert np.isfinite(score(model, [ids], "dense", method, n_steps=3)["dense"]).all()
+
+
+def test_the_shifted_ids_of_a_decoder_are_refused():
+    config = transformers.BartConfig(
+        vocab_size=20,
+        d_model=8,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=8,
+        decoder_ffn_dim=8,
+        num_labels=3,
+        max_position_embeddings=12,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=2,
+    )
+    torch.manual_seed(0)
+    model = transformers.BartForSequenceClassification(config).eval()
+    ids = torch.randint(3, 20, (4, 7))
+    ids[:, -1] = 2
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    layer = "model.encoder.layers.0.fc1"
+    with pytest.raises(DataError, match=r"input_ids has torch\.int64 and its nn\.Embedding also looks up"):
+        score(model, [batch], layer, "conductance")
+    assert np.isfinite(score(model, [batch], layer, "gndi")[layer]).all()
 
 
 def test_an_iterator_of_texts_is_refused_and_one_of_numbers_is_not():

@@ -14,7 +14,7 @@ from ndg.errors import ConfigError
 from ndg.importance.board.kept import Kept, Timed, timed
 from ndg.importance.board.scoreboard import scoreboard
 from ndg.importance.board.variants import scored
-from ndg.importance.running import digest_of
+from ndg.importance.running import digest_of, network_digest
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.settings import Settings
 from tests.importance.test_board import examples
@@ -67,6 +67,44 @@ def test_other_networks_layers_settings_and_data_lie_beside_it(tmp_path):
         plain(timed(others, dense(), examples(9), LAYERS, "gndi")),
     }
     assert len(seen) == len(list(tmp_path.iterdir())) == 7
+
+
+class Bent(nn.Module):
+    """The same weights as `dense`, otherwise used."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.head = model.encoder, model.head
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.encoder(x).sin())
+
+
+@pytest.mark.parametrize("other", [lambda: dense(activation=nn.ReLU), lambda: Bent(dense())])
+def test_other_networks_with_the_same_weights_have_scores_of_their_own(other, tmp_path):
+    kept = Kept(tmp_path, "examples")
+    asked = (examples(), LAYERS, "ablation")
+    first, second = (timed(kept, model, *asked) for model in (dense(), other()))
+    assert plain(first) != plain(second) == json.dumps(scored(other(), *asked).to_dict())
+    path = tmp_path / "tasks.jsonl"
+    score(dense(), *asked, journal=path)
+    with pytest.raises(ConfigError, match="goes on with the study and data that it was begun with"):
+        score(other(), *asked, journal=path)
+    assert network_digest(other()) == network_digest(other()) != network_digest(dense())
+
+
+def test_an_address_in_memory_is_no_part_of_a_network():
+    class Told(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.what = object()
+
+        def extra_repr(self) -> str:
+            return repr(self.what)
+
+    one, other = Told(), Told()
+    assert repr(one) != repr(other)
+    assert network_digest(one) == network_digest(other)
 
 
 @pytest.mark.parametrize("asked", ["ablation", "shapley:permutations=4"])

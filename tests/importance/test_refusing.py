@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from ndg.errors import ConfigError, DataError, LayerError
+from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.importance.board.refusing import check, first, refusal, sound
 from ndg.importance.board.scoreboard import scoreboard
+from ndg.importance.board.variants import stepping
 from ndg.importance.score import IMPORTANCE, score
 from tests.importance.test_board import examples
-from tests.importance.test_gndi import convolutional, dense
+from tests.importance.test_gndi import Halves, convolutional, dense
+from tests.importance.test_kept import Counted
 
 
 class Steep(nn.Module):
@@ -35,7 +37,7 @@ def test_a_refusal_is_what_the_method_raises():
     for name in IMPORTANCE:
         why = refusal(dense(), few, ["encoder.1"], name, {})
         if why is None:
-            score(dense(), examples(), ["encoder.1"], name, n_steps=2)
+            score(dense(), examples(), ["encoder.1"], name, **stepping(name, {"n_steps": 2}))
             continue
         with pytest.raises(type(why)) as caught:
             score(dense(), examples(), ["encoder.1"], name)
@@ -69,6 +71,29 @@ def test_a_check_reads_the_first_examples_alone():
 
     check(dense(), Loader(), ["encoder.1"], ["gndi", "ablation"], {})
     assert read == [0]
+
+
+@pytest.mark.parametrize("asked", ["ablation", "ablation:measure=loss", "shapley", "shapley:payoff=loss"])
+def test_a_check_passes_no_more_for_more_units(asked):
+    passes = []
+    for units in (20, 300):
+        torch.manual_seed(0)
+        wide = nn.Sequential(nn.Linear(5, units), nn.Tanh())
+        model = Counted(Halves(wide, nn.Linear(units, 3)))
+        assert refusal(model, first(examples()), ["encoder.0", "encoder.1"], asked, {"executor": "ray"}) is None
+        passes.append(model.runs)
+    assert 0 < passes[0] == passes[1] < 12
+
+
+@pytest.mark.parametrize("asked", ["ablation", "shapley"])
+def test_a_check_looks_at_every_layer(asked):
+    few = first([torch.randn(6, 5)])
+    model = dense()
+    model.head[0].register_forward_hook(lambda *call: torch.full_like(call[2], torch.nan))
+    for layers in (["encoder.0"], ["encoder.0", "head.0"]):
+        assert isinstance(refusal(model, few, layers, asked, {}), LayerError)
+    assert isinstance(refusal(dense(), few, ["encoder.0", "encoder.9"], asked, {}), LayerError)
+    assert isinstance(refusal(dense(), few, ["encoder.0"], asked, {"baselines": torch.zeros(3)}), ShapeError)
 
 
 def test_without_labels_methods_that_need_them_refuse():

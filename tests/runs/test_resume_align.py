@@ -81,10 +81,31 @@ def test_only_the_same_config_about_the_same_run_is_the_same(root: Path, experim
         with pytest.raises(RunNotFoundError) as caught:
             unfinished(root, other, parent)
         about = f"run {parent}" if parent else "a network that no run has trained"
+        near = f"; {id} is unfinished, and was begun with other settings: give those" if parent == TRAINED else ""
         assert str(caught.value) == (
-            f"there is no align run of 'digits_mlp' (config digest {other.digest}, about {about}) in {root}; start one "
-            "without --resume"
+            f"there is no align run of 'digits_mlp' (config digest {other.digest}, about {about}) in {root}{near}; "
+            "start one without --resume"
         )
+
+
+def test_of_those_with_other_settings_the_newest_unfinished_is_named(
+    uri: str, root: Path, experiment: Experiment, cut: Cut
+):
+    cut()
+    newest = cut(criterion=Criterion(alpha=[20.0]))
+    with ndg.runs.start(uri, "align", replace(experiment, seed=5), root, parent=TRAINED):
+        pass
+    with pytest.raises(RunNotFoundError, match=f"; {newest} is unfinished, and was begun with other settings"):
+        unfinished(root, replace(experiment, criterion=Criterion(alpha=[50.0])))
+
+
+def test_what_was_begun_is_known_whatever_became_of_it(uri: str, root: Path, experiment: Experiment, cut: Cut):
+    id = cut()
+    with ndg.runs.start(uri, "align", experiment, root, parent=TRAINED) as run:
+        pass
+    cut(parent="another")
+    assert {record.id for record in ndg.runs.begun(root, experiment, kind="align", parent=TRAINED)} == {id, run.id}
+    assert ndg.runs.begun(root, replace(experiment, seed=4), kind="align", parent=TRAINED) == []
 
 
 def test_kinds_are_not_mixed_up(uri: str, root: Path, experiment: Experiment, cut: Cut):

@@ -73,10 +73,8 @@ def test_relative_folders_mean_the_same_in_a_worker(ray_session, tmp_path, monke
 
 
 @pytest.mark.parametrize("executor", ["serial", "ray"])
-def test_a_seed_that_fails_does_not_lose_the_others_and_resuming_ends_what_was_cut(
-    executor, alone, tmp_path, request, monkeypatch
-):
-    """Seed 1 has no run to go on with; seed 0 was cut short; seed 2 is complete."""
+def test_resuming_ends_what_was_cut_and_begins_what_never_began(executor, alone, tmp_path, request, monkeypatch):
+    """Seed 1 never began; seed 0 was cut short; seed 2 is complete."""
     if executor == "ray":
         request.getfixturevalue("ray_session")
     where = places(tmp_path)
@@ -95,13 +93,29 @@ def test_a_seed_that_fails_does_not_lose_the_others_and_resuming_ends_what_was_c
         trainings.run(small("seed=0"), where)
     monkeypatch.undo()
     first, second, third = several.run_seeds(small(), [0, 1, 2], where, executor=executor, resume=True)
-    assert second.record is None
-    assert second.reason.startswith("there is no train run of 'digits_mlp'")
     assert third.record == done, "what is complete stays as it is"
+    assert figures(second.record["metrics"]) == figures(alone[1]["metrics"])
+    assert len(second.record["attempts"]) == 1
     assert figures(first.record["metrics"]) == figures(alone[0]["metrics"])
     assert first.record.artefact(MODEL).read_bytes() == alone[0].artefact(MODEL).read_bytes()
     assert len(first.record["attempts"]) == 2
-    assert set(logged(where)) == {0, 2}
+    assert set(logged(where)) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("executor", ["serial", "ray"])
+def test_a_seed_that_fails_does_not_lose_the_others(executor, tmp_path, request):
+    """Where none was begun there is nothing to resume; where one is still under way, it is not begun again."""
+    if executor == "ray":
+        request.getfixturevalue("ray_session")
+    where = places(tmp_path)
+    found = several.run_seeds(small(), [0, 1], where, executor=executor, resume=True)
+    assert all(outcome.reason.startswith("there is no train run of 'digits_mlp'") for outcome in found)
+    store = where.store_of(small())
+    with runs.start(store, "train", small("seed=0"), where.runs) as living:
+        first, second = several.run_seeds(small(), [0, 1], where, executor=executor, resume=True)
+    assert first.record is None
+    assert f"cannot be resumed; {living.id}" in first.reason
+    assert second.record["status"] == "COMPLETED"
 
 
 @contextmanager
@@ -175,10 +189,12 @@ def test_the_command_trains_seeds_and_fails_when_one_does(tmp_path, capsys):
     records = json.loads(capsys.readouterr().out)
     assert [record["seeds"]["seed"] for record in records] == [4, 5]
 
-    assert main(["train", "--seeds", "5", "6", "digits_mlp", *QUICK, *options, "--resume"]) == 1
+    where = places(tmp_path)
+    with runs.start(where.store, "train", small("seed=6"), where.runs):
+        assert main(["train", "--seeds", "5", "6", "digits_mlp", *QUICK, *options, "--resume"]) == 1
     out, err = capsys.readouterr()
     assert records[1]["_id"] in out
-    assert "1 of 2 trainings failed, the others are complete; digits_mlp with seed 6: there is no train run" in err
+    assert "1 of 2 trainings failed, the others are complete; digits_mlp with seed 6: a run that is still alive" in err
 
     assert main(["train", "digits_mlp", "--seeds", "1", "--seed", "2", *options]) == 2
     assert "give --seeds, or --seed" in capsys.readouterr().err

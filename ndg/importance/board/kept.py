@@ -17,10 +17,9 @@ from typing import Any
 from torch import nn
 
 from ndg.activations.compute import device_of
-from ndg.activations.identity import weights_digest
 from ndg.executors.journal import Journal, opened
-from ndg.importance.board.variants import scored
-from ndg.importance.running import digest_of
+from ndg.importance.board.variants import scored, stepping
+from ndg.importance.running import digest_of, network_digest
 from ndg.importance.scores import Scores
 
 ELSEWHERE = ("executor", "ray_address")
@@ -54,13 +53,14 @@ class Timed:
 def timed(
     kept: Kept | None, model: nn.Module, loader: Iterable[Any], layers: Iterable[str] | None, asked: str, **how: Any
 ) -> Timed:
-    """The scores by a method as it is asked for, with `how` for `ndg.score`: those that are kept, else computed, and
-    kept."""
+    """The scores by a method as it is asked for, with `how` for `ndg.score`, of which `n_steps` is for methods that
+    follow a path: those that are kept, else computed, and kept."""
+    how = stepping(asked, how)
     paths = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
     if kept is None:
         return _computed(model, loader, paths, asked, **how)
     of = {key: value for key, value in how.items() if key not in ELSEWHERE and value is not None}
-    digest = digest_of([asked, weights_digest(model), str(device_of(model)), paths, of, kept.data])
+    digest = digest_of([asked, network_digest(model), str(device_of(model)), paths, of, kept.data])
     name = f"{re.sub(r'[^A-Za-z0-9_=.,-]+', '_', asked)[:80]}-{digest}"
     tasks = kept.folder / f"{name}.tasks.jsonl"
     with opened(Journal(kept.folder / f"{name}.jsonl", digest, Timed.from_dict)) as book:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ndg.activations.compute import check_finite, columns, compute_batches, fixed
-from ndg.errors import LayerError, UserError
+from ndg.errors import UserError
+from ndg.importance import shapley
 from ndg.importance.board.variants import fitting, scored
-from ndg.importance.tape import Tape
+from ndg.importance.cut import Cut
+from ndg.importance.tape import Tape, check_gradients
 from ndg.progress import log
 
 EXAMPLES = 2
@@ -37,11 +41,13 @@ def refusal(
 
     What is no refusal, such as an error of the network's own, is left to the scoring itself.
     """
-    small = {**fitting(asked, how), "n_steps": STEPS, "internal_batch_size": EXAMPLES}
+    small = fitting(asked, {**how, "n_steps": STEPS}) | {"executor": _Glance(), "ray_address": None}
     try:
-        scored(model, few, layers, asked, **small | {"executor": "serial", "ray_address": None})
+        scored(model, few, layers, asked, **small)
     except UserError as error:
         return error
+    except _EnoughError:
+        return None
     except Exception:
         log.debug("%s on %d examples", asked, EXAMPLES, exc_info=True)
     return None
@@ -54,16 +60,48 @@ def sound(model: nn.Module, few: Iterable[Any], layer: str, threads: int = 1) ->
         for one in compute_batches(few, EXAMPLES, short=True):
             logits = tape.run(one.inputs)
             check_finite(tape[layer][: one.count], layer, one.start)
-            if any(bool(torch.isnan(gradient).any()) for gradient in _gradients(logits, tape.raw(layer))):
-                raise LayerError(
-                    f"gradients must be numbers; those at {layer!r} are NaN; look for a square root, norm or logarithm "
-                    "of zero, or a division by zero, between this layer and the logits"
-                )
+            check_gradients(_gradients(logits, tape.raw(layer)), layer)
 
 
 def first(loader: Iterable[Any], most: int = EXAMPLES) -> list[dict[str, Tensor]]:
     """The first examples of a loader, of its first batch, as a loader."""
     return [{key: column[:most] for key, column in columns(batch).items()} for batch in _one(loader)]
+
+
+class _EnoughError(Exception):
+    """What might have been refused was not."""
+
+
+class _Glance:
+    """An executor for which one unit of each layer is enough, where a method has as many passes as units."""
+
+    name = "glance"
+
+    def session(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def total(self, work: Callable[[Any, Any], Any], shared: Any, tasks: Iterable[Any], label: str, **_: Any) -> Any:
+        seen: set[str] = set()
+        for task in tasks:
+            if task.layer in seen:
+                continue
+            seen.add(task.layer)
+            if isinstance(shared, shapley.Study):
+                _ends(shared, task)
+            else:
+                work(shared, replace(task, units=range(1)))
+        raise _EnoughError
+
+
+def _ends(study: shapley.Study, task: shapley.Task) -> None:
+    """Of a game of units the two ends: all of them, and none."""
+    model, settings = study.model, study.settings
+    with (
+        torch.inference_mode(False),
+        fixed(model, settings.threads),
+        Cut(model, task.layer, task.batch, study.neutrals, each=settings.each) as cut,
+    ):
+        shapley.Game.of(cut, task.batch, study)
 
 
 def _one(loader: Iterable[Any]) -> Iterable[Any]:

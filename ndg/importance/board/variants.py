@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from ndg.errors import ConfigError, nearest
+from ndg.importance.in_graph import OF_GRAPH
 from ndg.importance.score import IMPORTANCE, known, score
 from ndg.importance.scores import Scores
 
@@ -44,14 +45,30 @@ def every(methods: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def of_network(methods: Iterable[str]) -> list[str]:
+    """The methods asked for that look at a network, each once."""
+    return every(name for name in methods if name not in OF_GRAPH)
+
+
+def of_graph(methods: Iterable[str]) -> list[str]:
+    """The methods asked for that look at a graph alone, each once; `all` has none of them."""
+    return list(dict.fromkeys(name for name in methods if name in OF_GRAPH))
+
+
 def fitting(asked: str, how: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of one method among several, without a class or a neutral state that mean nothing to it."""
-    method, found = IMPORTANCE[parse(asked)[0]], dict(how)
+    """The settings of one method among several, without a class, a neutral state or steps that mean nothing to it."""
+    method, found = IMPORTANCE[parse(asked)[0]], stepping(asked, how)
     if not method.target:
         found.pop("target", None)
     if isinstance(found.get("baselines"), str) and found["baselines"] not in method.baselines:
         del found["baselines"]
     return found
+
+
+def stepping(asked: str, how: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without `n_steps` for a method that follows no path."""
+    along = IMPORTANCE[parse(asked)[0]].steps
+    return {name: value for name, value in how.items() if along or name != "n_steps"}
 
 
 def scored(model: nn.Module, loader: Iterable[Any], layers: Iterable[str] | None, asked: str, **how: Any) -> Scores:

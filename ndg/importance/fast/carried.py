@@ -23,7 +23,7 @@ from ndg.activations.trace import find_modules
 from ndg.errors import LayerError
 from ndg.importance.baselines import Neutrals
 from ndg.importance.places import Output, View
-from ndg.importance.tape import Tape
+from ndg.importance.tape import Tape, check_gradients
 
 # fmt: off
 ELEMENTWISE = frozenset((
@@ -130,11 +130,7 @@ class Carried:
                     "whose output the logits depend on, or remove the detach, no_grad or argmax between them"
                 )
             filled = [torch.zeros_like(end) if part is None else part for part, end in zip(parts, several, strict=True)]
-            if any(bool(torch.isnan(part).any()) for part in filled):
-                raise LayerError(
-                    f"gradients must be numbers; those behind {layer!r} are NaN; look for a square root, norm or "
-                    "logarithm of zero, or a division by zero, between this layer and the logits"
-                )
+            check_gradients(filled, layer, "behind")
             views[layer] = self.seen(layer, filled)
         return views
 

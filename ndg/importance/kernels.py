@@ -1,0 +1,56 @@
+"""Kernels that read each of many activations once; the next process finds them compiled on disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+from numba import types
+
+PLANES, CHOICES = types.float32[:, :, ::1], types.uint8[:, :, ::1]
+OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "boundscheck": False}
+SUMS = {"fastmath": {"reassoc", "contract"}, **OPTIONS}
+
+
+@numba.njit(types.void(PLANES, PLANES, CHOICES), **OPTIONS)
+def largest(planes, values, choices):
+    """Write the largest value of each window, and which it is, row by row: of equals the first, of NaN the last."""
+    for plane in range(values.shape[0]):
+        for row in range(values.shape[1]):
+            for column in range(values.shape[2]):
+                best, choice = planes[plane, 2 * row, 2 * column], 0
+                other = planes[plane, 2 * row, 2 * column + 1]
+                if other > best or other != other:
+                    best, choice = other, 1
+                other = planes[plane, 2 * row + 1, 2 * column]
+                if other > best or other != other:
+                    best, choice = other, 2
+                other = planes[plane, 2 * row + 1, 2 * column + 1]
+                if other > best or other != other:
+                    best, choice = other, 3
+                values[plane, row, column] = best
+                choices[plane, row, column] = choice
+
+
+@numba.njit(types.void(PLANES, CHOICES, PLANES), **OPTIONS)
+def spread(values, choices, planes):
+    """Write each value to the place that its window chose, and zero to the others."""
+    for plane in range(values.shape[0]):
+        for row in range(values.shape[1]):
+            for column in range(values.shape[2]):
+                value, choice = values[plane, row, column], choices[plane, row, column]
+                planes[plane, 2 * row, 2 * column] = value if choice == 0 else 0
+                planes[plane, 2 * row, 2 * column + 1] = value if choice == 1 else 0
+                planes[plane, 2 * row + 1, 2 * column] = value if choice == 2 else 0
+                planes[plane, 2 * row + 1, 2 * column + 1] = value if choice == 3 else 0
+
+
+@numba.njit(types.void(PLANES, PLANES, PLANES, types.float64[:, ::1]), **SUMS)
+def flowed(slopes, values, before, sums):
+    """Write the sum over positions of slope times change, for each row and unit, summed in float64."""
+    for row in range(slopes.shape[0]):
+        for unit in range(slopes.shape[1]):
+            total = 0.0
+            for place in range(slopes.shape[2]):
+                total += slopes[row, unit, place] * (values[row, unit, place] - before[row, unit, place])
+            sums[row, unit] = total
