@@ -28,7 +28,7 @@ from ndg import atomic, executors
 from ndg.activations.compute import COMPUTE_BATCH
 from ndg.activations.selection import find_layers
 from ndg.comparison.networks import reinitialised
-from ndg.errors import ConfigError, FailureError, LayerError, NDGError, UserError
+from ndg.errors import ConfigError, FailureError, NDGError, UserError
 from ndg.executors.apart import PATIENCE, Outcome, apart
 from ndg.importance.board.drawn import drawn
 from ndg.importance.board.kept import Kept
@@ -36,13 +36,12 @@ from ndg.importance.board.scoreboard import Scoreboard, scoreboard
 from ndg.importance.board.several import over
 from ndg.importance.board.variants import ALL
 from ndg.locations import Locations
-from ndg.pipeline.subjects import candidates
+from ndg.pipeline.asking import weighted_layers
 from ndg.progress import log
 from ndg.report import importance
 from ndg.report.tables import Table
 
 EXAMPLES, SPLIT = 400, "validation"
-WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRAINED, RANDOM = "trained", "random weights"
 
 
@@ -57,17 +56,6 @@ class Boards:
     def rows(self) -> list[dict[str, Any]]:
         pairs = ((TRAINED, self.trained), (RANDOM, self.random))
         return [row for what, boards in pairs if boards for row in over(boards, f"{self.name}, {what}")]
-
-
-def weighted_layers(model: nn.Module, loader: Iterable[Any]) -> list[str]:
-    """The linear and convolution layers that run once, in their order, without the last, which gives the logits."""
-    modules = dict(model.named_modules())
-    found = [path for path in candidates(model, loader, COMPUTE_BATCH) if isinstance(modules[path], WEIGHTED)]
-    if len(found) < 2:
-        raise LayerError(
-            f"there is no linear or convolution layer before the logits; found {found}; name some by --layers"
-        )
-    return found[:-1]
 
 
 @dataclass(frozen=True)
@@ -92,7 +80,7 @@ def measured(run: Run, model: nn.Module, what: str, asked: Asked) -> Scoreboard:
     log.info("%s, seed %d, %s: %d layers", run.network, run.seed, what, len(paths))
     kept = None
     if asked.journal is not None:
-        kept = Kept(asked.journal, f"{run.splits.digest} {asked.split} {asked.examples} {run.seed}")
+        kept = Kept(asked.journal, f"{run.splits.digest} {asked.split} {asked.examples} {run.seed} {run.about}")
     name = f"{run.network} {run.seed}, {what}"
     return scoreboard(model, loader, paths, asked.methods, network=name, seed=run.seed, kept=kept, **asked.how)
 

@@ -12,7 +12,6 @@ from typing import Any
 from torch import nn
 
 from analysis.edge_survival import Run, chosen, opened
-from analysis.importance_scoreboard import weighted_layers
 from ndg import atomic
 from ndg.activations.compute import COMPUTE_BATCH
 from ndg.activations.selection import find_layers
@@ -21,6 +20,7 @@ from ndg.importance.board.drawn import drawn
 from ndg.importance.board.variants import fitting, scored
 from ndg.importance.scores import Scores
 from ndg.locations import Locations
+from ndg.pipeline.asking import weighted_layers
 from ndg.report.tables import Interval, Table
 
 Tables = tuple[list[Table], dict[str, Any]]

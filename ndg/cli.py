@@ -150,7 +150,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
         "--method",
         nargs="+",
         metavar="METHOD",
-        help="names, with options as in magnitude:side=outgoing, or all (else importance.methods)",
+        help="names, with options as in magnitude:side=outgoing, degree and ancestors of the graph, or all that look "
+        "at the network (else importance.methods)",
     )
     score.add_argument(
         "--layers",
@@ -166,7 +167,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
         "--scoreboard",
         nargs="*",
         metavar="METHOD",
-        help="judge these methods (none: all) against exact ablation, and on random weights",
+        help="judge these methods (none: all) against exact ablation, and on random weights; without --layers on all "
+        "linear and convolution layers",
     )
     score.add_argument("--seeds", nargs="+", metavar="N", help="the trainings with these seeds")
     score.add_argument(

@@ -16,8 +16,10 @@ from ndg import config, data, runs
 from ndg.cli import main
 from ndg.errors import GraphError
 from ndg.graph.scored import foremost, top
+from ndg.importance.in_graph import ancestors, degree
 from ndg.importance.scores import Scores
 from ndg.pipeline import pictures
+from ndg.pipeline.asking import weighted_layers
 from ndg.runs.record import RunRecord
 
 QUICK = ["train.epochs=6", "train.schedule=constant"]
@@ -125,6 +127,50 @@ def test_the_scoreboard_is_logged_printed_and_on_the_page(home, capsys):
         assert "Scores against exact ablation" in text
         assert "random weights" in text
         assert "exact ablation disagree" in text
+
+
+def test_a_scoreboard_without_layers_is_of_all_weighted_ones(home):
+    folder, options = home
+    asked = ["--method", "activation", "--scoreboard", "gndi", "magnitude", "--max-examples", "20"]
+    assert main(["score", "digits_mlp", *QUICK, *asked, *options]) == 0
+    results = newest(folder)["results"]
+    assert [row["layer"] for row in results["scores"]["activation"]["layers"]] == ["latent"]
+    rows = {row["method"]: row for row in results["scoreboard"]["trained"]["rows"]}
+    layers = [row["layer"] for row in results["scoreboard"]["trained"]["layers"]["magnitude"]]
+    assert layers == ["encoder.fc1", "encoder.pre", "decoder.fc1"]
+    assert rows["magnitude"]["spearman_within"] is not None
+    assert rows["gndi"]["n"] > 64
+
+
+def test_what_a_graph_alone_says_stands_on_its_nodes(home, capsys):
+    folder, options = home
+    assert main(["score", "digits_mlp", *QUICK, "--method", "degree", "ancestors", *options]) == 0
+    record = newest(folder)
+    aligned = ndg.NDG.load(newest(folder, "align").folder / "ndg.json")
+    graph = ndg.NDG.load(record.folder / "ndg.json")
+    for name, scores in (("degree", degree(aligned)), ("ancestors", ancestors(aligned))):
+        assert list(graph.scores[name].values()) == scores["latent"].tolist()
+        assert record["results"]["scores"][name]["split"] == "train"
+    assert sum(graph.scores["degree"].values()) > 0
+    assert record["results"]["annotated"]["methods"] == ["degree", "ancestors"]
+    assert "of the graph alone, mined from" in capsys.readouterr().out
+    words = ["--method", "gndi", "degree", "--layers", "decoder.relu1", "--max-examples", "8"]
+    assert main(["score", "digits_mlp", *QUICK, *words, *options]) == 0
+    record = newest(folder)
+    assert record["results"]["annotated"]["methods"] == ["degree"]  # gndi is of another layer
+    assert record["results"]["annotated"]["layers"] == ["latent"]
+    asked = ["importance.methods=[degree, activation]", "importance.max_examples=20"]
+    assert main(["align", "digits_mlp", *QUICK, *PLAIN, *asked, *options]) == 0
+    graph = ndg.NDG.load(newest(folder, "align").folder / "ndg.json")
+    assert set(graph.scores) == {"degree", "activation"}
+    np.testing.assert_array_equal(list(graph.scores["degree"].values()), degree(graph)["latent"])
+
+
+def test_a_graphs_scores_need_a_graph(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(TOKENS)
+    words = ["score", "--model", f"{tmp_path / 'mine.py'}:make", "--method", "degree"]
+    assert main([*words, "-q", "--runs", str(tmp_path / "runs")]) == 2
+    assert "degree was asked for, and there is no alignment of this network" in capsys.readouterr().err
 
 
 def test_an_alignment_scores_the_layers_asked_for_and_holds_the_scoreboard(home):
@@ -272,4 +318,4 @@ def test_the_script_prints_the_scoreboard_over_trainings(home, tmp_path, capsys)
 def test_the_script_takes_linear_and_convolution_layers_before_the_logits(home):
     model, _ = ndg.load_model(newest(home[0], "train").folder)
     loader = data.load(config.Data()).validation.loader(64)
-    assert importance_scoreboard.weighted_layers(model, loader) == ["encoder.fc1", "encoder.pre", "decoder.fc1"]
+    assert weighted_layers(model, loader) == ["encoder.fc1", "encoder.pre", "decoder.fc1"]

@@ -48,6 +48,8 @@ def check(experiment: Experiment) -> None:
         (len(data.columns) in (2, 3), "data.columns", "the names of one or two columns of text and of the label",
          data.columns),
         (0 <= train.warmup < 1, "train.warmup", "a fraction of the steps, in [0, 1)", train.warmup),
+        (_fitness(train.fitness), "train.fitness",
+         "true, false, or weights of the composite by measure, 0 or more and not all 0", train.fitness),
         (train.patience >= 1, "train.patience", "at least 1 epoch", train.patience),
         (train.threads >= 1, "train.threads", "at least 1", train.threads),
         (extract.compute_batch >= 1, "extract.compute_batch", "at least 1", extract.compute_batch),
@@ -131,6 +133,14 @@ def _model_rule(name: str, value: Any) -> tuple[bool, str]:
 def _keeps(rule: str) -> bool:
     word, colon, epochs = rule.partition(":")
     return (word == "every" and epochs.isdecimal() and int(epochs) > 0) if colon else word in ("best", "last")
+
+
+def _fitness(given: Any) -> bool:
+    if isinstance(given, bool):
+        return True
+    weights = list(given.values()) if isinstance(given, dict) else []
+    numbers = all(isinstance(one, (int, float)) and not isinstance(one, bool) and one >= 0 for one in weights)
+    return numbers and any(weights) and all(isinstance(name, str) for name in given)
 
 
 def _board(given: Any) -> bool:

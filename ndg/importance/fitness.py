@@ -1,17 +1,21 @@
 """Fitness of neurons: what gradients, activations and weights say of each, while a network trains and after.
 
     gradient     mean |dL/dy| of each example's own cross-entropy L, in nats per activation
+    taylor       mean |sum over positions of y dL/dy|, the first order of what removing the neuron does to L, in nats
     activation   mean |y|
     variance     of y over examples and positions
     entropy      of the histogram of the neuron's own y, 20 bins between its extremes, in nats
+    correlation  mean y where the prediction is right, less mean y where it is wrong, where there are both
     weights      L2 norm of the incoming weights
+    outgoing     L2 norm of the weights that read the neuron, where it can be followed to them
     change       L2 norm of what they moved since the last look, over their norm then
-    composite    0.4 weights + 0.4 gradient + 0.2 activation, each less its mean over the layer as training began and
-                 over its standard deviation there, so that epochs can be compared
+    composite    0.4 weights + 0.4 gradient + 0.2 activation, or other weights of `TERMS`, each less its mean over the
+                 layer as training began and over its standard deviation there, so that epochs can be compared
     on           share of the examples for which the neuron is on, at any position
 
 A neuron is dying that is on for fewer than 1 % of the examples, or whose composite is below the 10 % quantile of the
-same layer as training began. None of these is an effect on the output: ablation is.
+same layer as training began. None of these is an effect on the output: exact ablation is, after training, by
+`ndg.score(model, loader, layers, "ablation", measure="loss")`.
 """
 
 from __future__ import annotations
@@ -29,8 +33,8 @@ from torch import Tensor, nn
 from ndg.activations.binarize import AUTO, BINARIZERS, choose
 from ndg.activations.compute import COMPUTE_BATCH, Batch, compute_batches, fixed, true_labels
 from ndg.activations.trace import find_layer
-from ndg.errors import DataError, LayerError, nearest
-from ndg.importance.leading import Weights, leading, weights_of
+from ndg.errors import ConfigError, DataError, LayerError, nearest
+from ndg.importance.leading import Weights, leading, read_by, weights_of
 from ndg.importance.places import View
 from ndg.importance.scores import Scores
 from ndg.importance.tape import Tape, add
@@ -41,20 +45,31 @@ if TYPE_CHECKING:
 BINS = 20
 LEAST_ON, LOWEST = 0.01, 0.1
 COMPOSITE = {"weights": 0.4, "gradient": 0.4, "activation": 0.2}
-MEASURES = ("gradient", "activation", "variance", "entropy", "weights", "change", "composite")
-UNITS = {"gradient": "nats per activation", "entropy": "nats", "change": "share of the norm", "composite": "deviations"}
+TERMS = ("gradient", "taylor", "activation", "variance", "entropy", "weights", "outgoing")
+"""Measures that a composite may have."""
+MEASURES = (*TERMS, "correlation", "change", "composite")
+UNITS = {
+    "gradient": "nats per activation",
+    "taylor": "nats",
+    "entropy": "nats",
+    "change": "share of the norm",
+    "composite": "deviations",
+}
 
 Values = Float64[np.ndarray, " unit"]
+Right = Bool[Tensor, " counted"]
 Kept = Bool[Tensor, "example unit position"] | None
 
 
 @dataclass(frozen=True, eq=False)
 class Fitness:
-    """Of each layer and measure a value per neuron, over `examples` examples; and which neurons are `dying`."""
+    """Of each layer and measure a value per neuron, over `examples` examples, `right` of which are predicted as they
+    are; and which neurons are `dying`."""
 
     values: Mapping[str, Mapping[str, Values]]
     dying: Mapping[str, Bool[np.ndarray, " unit"]]
     examples: int
+    right: int
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per neuron."""
@@ -79,6 +94,7 @@ class Fitness:
         """Mean, max and variance of each layer's neurons by each measure, in plain JSON types."""
         return {
             "examples": self.examples,
+            "right": self.right,
             "layers": [
                 {
                     "layer": layer,
@@ -97,7 +113,7 @@ class Fitness:
 
     def columns(self) -> dict[str, float | int]:
         """The same as one flat row of figures, `fitness/LAYER/MEASURE_mean` and so on; dots of paths become slashes."""
-        return {
+        return {"fitness/right": self.right} | {
             f"fitness/{row['layer'].replace('.', '/')}/{name}": value
             for row in self.to_dict()["layers"]
             for name, value in row.items()
@@ -105,11 +121,16 @@ class Fitness:
         }
 
     def scores(self, measure: str = "composite") -> Scores:
-        """One measure as scores of the units, to be put on a graph or held against ablation."""
+        """One measure as scores of the units, to be put on a graph or held against ablation.
+
+        Composites are given from the least of their layer on, since scores are ranked by their absolute values.
+        """
         layers = {layer: found[measure].copy() for layer, found in self.values.items() if measure in found}
         if not layers:
             known = sorted({name for found in self.values.values() for name in found})
             raise LayerError(f"fitness has a measure for its layers; got {measure!r}; {nearest(measure, known)}")
+        if measure == "composite":
+            layers = {layer: values - values.min() for layer, values in layers.items()}
         return Scores(
             method=f"fitness_{measure}",
             values=layers,
@@ -129,6 +150,8 @@ def fitness(
     fresh: Fitness | None = None,
     before: Weights | None = None,
     led: Mapping[str, Sequence[str]] | None = None,
+    read: Sequence[str] | None = None,
+    composite: Mapping[str, float | int] = COMPOSITE,
     batch: int = COMPUTE_BATCH,
     threads: int = 1,
 ) -> Fitness:
@@ -136,22 +159,28 @@ def fitness(
 
     `fresh` is the fitness of the same layers as training began: composites are standardised by it, and dying is judged
     against it; without, composites are standardised by the layer itself. `before` are earlier `weights_of`; without
-    there is no rate of change. `led` names the weights before each layer, where `leading` was asked already.
+    there is no rate of change. `led` names the weights before each layer, where `leading` was asked already, and `read`
+    the layers that can be followed to the weights that read them, where that is known. `composite` has weights of
+    `TERMS`; a term that a layer lacks is left out.
 
     The network runs in evaluation mode and is left as it was, gradients included. The loader is read twice. Raises
-    DataError without true classes.
+    DataError without true classes, ConfigError for a composite of other terms.
     """
+    for name in composite:
+        if name not in TERMS:
+            raise ConfigError(f"a composite of fitness has weights of its terms; got {name!r}; {nearest(name, TERMS)}")
     with torch.inference_mode(False), fixed(model, threads, grad=True), Tape(model, layers) as tape:
         sums: dict[str, _Sums] = {}
-        examples = 0
+        examples = correct = 0
         for one in compute_batches(loader, batch, short=True):
-            for layer, gradient in _gradients(tape, one).items():
+            gradients, right = _gradients(tape, one)
+            for layer, gradient in gradients.items():
                 view = tape[layer]
                 if layer not in sums:
                     threshold = BINARIZERS[choose(AUTO, find_layer(model, layer))].threshold or 0.0
                     sums[layer] = _Sums(view.shape[1], threshold)
-                sums[layer].add(view[: one.count], gradient[: one.count], _kept(tape, layer, one))
-            examples += one.count
+                sums[layer].add(view[: one.count], gradient[: one.count], _kept(tape, layer, one), right)
+            examples, correct = examples + one.count, correct + int(right.sum())
         if not examples:
             raise DataError("at least one example is needed; the loader gave none; check the split")
         with torch.no_grad():
@@ -160,21 +189,26 @@ def fitness(
                 for layer, found in sums.items():
                     found.spread(tape[layer][: one.count], _kept(tape, layer, one))
     now = weights_of(model, leading(model, loader, layers, batch) if led is None else led)
+    norms = read_by(model, loader, list(layers) if read is None else read, batch)
     values = {layer: sums[layer].values() | _moved(now.get(layer), (before or {}).get(layer)) for layer in layers}
     for layer, each in values.items():
-        each["composite"] = _composite(each, each if fresh is None else fresh.values[layer])
+        if layer in norms:
+            each["outgoing"] = norms[layer]
+        each["composite"] = _composite(each, each if fresh is None else fresh.values[layer], composite)
     dying = {layer: _dying(each, None if fresh is None else fresh.values[layer]) for layer, each in values.items()}
-    return Fitness(values, dying, examples)
+    return Fitness(values, dying, examples, correct)
 
 
-def _gradients(tape: Tape, one: Batch) -> dict[str, View]:
-    """Gradient of each example's own loss at each layer."""
+def _gradients(tape: Tape, one: Batch) -> tuple[dict[str, View], Right]:
+    """Gradient of each example's own loss at each layer, and whose prediction is right."""
     if one.labels is None:
         raise DataError("fitness needs the true classes; the loader gives inputs alone; give (inputs, labels)")
     logits = tape.run(one.inputs).float()
     labels = true_labels(one.labels, one.count, logits.shape[1])
     labels = labels[torch.arange(len(logits)).clamp(max=one.count - 1)]  # rows that fill a batch up are not counted
-    return tape.gradients(F.cross_entropy(logits, labels.to(logits.device), reduction="none"))
+    labels = labels.to(logits.device)
+    right = (logits.argmax(dim=1) == labels)[: one.count]
+    return tape.gradients(F.cross_entropy(logits, labels, reduction="none")), right
 
 
 def _kept(tape: Tape, layer: str, one: Batch) -> Kept:
@@ -192,12 +226,16 @@ class _Sums:
     ends: dict[str, Tensor] = field(default_factory=dict)
     examples: int = 0
 
-    def add(self, view: View, gradient: View, kept: Kept) -> None:
+    def add(self, view: View, gradient: View, kept: Kept, right: Right) -> None:
         """A batch: what needs nothing else known. Padding is zero in both."""
         low, high = (view, view) if kept is None else (view.masked_fill(~kept, sign * torch.inf) for sign in (1, -1))
-        count = torch.full((self.units,), view.shape[0] * view.shape[2], device=view.device)
+        count = torch.full((len(view), self.units), view.shape[2], device=view.device)
+        count = count if kept is None else kept.sum(dim=2)
         more = {
-            "n": count if kept is None else kept.sum(dim=(0, 2)),
+            "n": count.sum(dim=0),
+            "n right": count[right].sum(dim=0),
+            "sum right": view[right].sum(dim=(0, 2), dtype=torch.float64),
+            "taylor": (view.double() * gradient).sum(dim=2).abs().sum(dim=0),
             "gradient": gradient.abs().sum(dim=(0, 2), dtype=torch.float64),
             "activation": view.abs().sum(dim=(0, 2), dtype=torch.float64),
             "sum": view.sum(dim=(0, 2), dtype=torch.float64),
@@ -229,8 +267,13 @@ class _Sums:
             "activation": self.sums["activation"] / n,
             "variance": self.sums["square"] / n,
             "entropy": -torch.special.xlogy(share, share).sum(dim=1),
+            "taylor": self.sums["taylor"] / self.examples,
             "on": self.sums["on"] / self.examples,
         }
+        right, wrong = self.sums["n right"], self.sums["n"] - self.sums["n right"]
+        if right.all() and wrong.all():
+            total = self.sums["sum"] - self.sums["sum right"]
+            found["correlation"] = self.sums["sum right"] / right - total / wrong
         return {name: values.double().cpu().numpy() for name, values in found.items()}
 
 
@@ -245,10 +288,10 @@ def _moved(now: Tensor | None, before: Tensor | None) -> dict[str, Values]:
     return found
 
 
-def _composite(found: Mapping[str, Values], fresh: Mapping[str, Values]) -> Values:
+def _composite(found: Mapping[str, Values], fresh: Mapping[str, Values], weights: Mapping[str, float | int]) -> Values:
     """The weighted sum of the terms there are, each in standard deviations from the mean of the layer's `fresh` one."""
     total = np.zeros(len(found["gradient"]))
-    for name, weight in COMPOSITE.items():
+    for name, weight in weights.items():
         if name in found and name in fresh:
             spread = fresh[name].std()
             total += weight * (found[name] - fresh[name].mean()) / (spread if spread > 0 else 1.0)

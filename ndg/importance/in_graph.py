@@ -5,7 +5,7 @@ Both read a mined graph and no network. They annotate nodes as other scores do: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from jaxtyping import Bool
@@ -60,6 +60,9 @@ def ancestors(graph: NDG, layers: Iterable[str] | str | None = None) -> Scores:
         measure="labels",
         facts={"graph": graph.digest},
     )
+
+
+OF_GRAPH: dict[str, Callable[..., Scores]] = {"degree": degree, "ancestors": ancestors}
 
 
 def _touched(graph: NDG) -> Bool[np.ndarray, "label node"]:

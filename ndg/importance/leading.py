@@ -1,15 +1,19 @@
-"""The weights that lead into the units of any layer, found in the graph of gradients."""
+"""The weights that lead into the units of any layer, found in the graph of gradients, and those that read them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
 from ndg.activations.compute import compute_batches, fixed
+from ndg.errors import LayerError
+from ndg.importance.outgoing import outgoing
 from ndg.importance.tape import Tape
 
 Weights = Mapping[str, Float64[Tensor, "unit weight"]]
@@ -35,6 +39,27 @@ def leading(model: nn.Module, loader: Iterable[Any], layers: Sequence[str], batc
             layer: [named[key] for key in _nearest(tape.raw(layer)[0], tape[layer].shape[1]) if key in named]
             for layer in layers
         }
+
+
+def read_by(
+    model: nn.Module, loader: Iterable[Any], layers: Sequence[str], batch: int
+) -> dict[str, Float64[np.ndarray, " unit"]]:
+    """The norm of the weights that read each unit, of the layers whose units can be followed to them: all in one pass
+    of an example, where all can."""
+    one = next(iter(compute_batches(loader, batch, short=True)))
+
+    def squares(weight: Tensor) -> Tensor:
+        return weight.detach().double().square()
+
+    with torch.inference_mode(False), fixed(model, torch.get_num_threads(), grad=True):
+        try:
+            sums = outgoing(model, one, layers, squares, each=False) if layers else {}
+        except LayerError:
+            sums = {}
+            for layer in layers:
+                with suppress(LayerError):
+                    sums |= outgoing(model, one, [layer], squares, each=False)
+    return {layer: found.sqrt().cpu().numpy() for layer, found in sums.items()}
 
 
 def _nearest(output: Tensor, units: int) -> list[int]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from ndg.activations.compute import COMPUTE_BATCH, compute_batches, fixed, forward
 from ndg.errors import LayerError
-from ndg.importance.fitness import Fitness, fitness
+from ndg.importance.fitness import COMPOSITE, Fitness, fitness
 from ndg.importance.leading import leading, weights_of
 
 EXAMPLES = 256
@@ -22,7 +22,8 @@ class Watch:
     """The fitness of a network's neurons after every epoch, always on the same examples, as columns of its row.
 
     It draws nothing, steps nothing and leaves no gradient, so that a training that is watched equals one that is not to
-    the last bit. A look costs two forward passes and one backward pass of its few examples.
+    the last bit. A look costs two forward passes and one backward pass of its few examples. `composite` has the weights
+    of that measure.
     """
 
     def __init__(
@@ -32,26 +33,28 @@ class Watch:
         loader: Iterable[Any],
         layers: Sequence[str] = (),
         *,
+        composite: Mapping[str, float | int] = COMPOSITE,
         batch: int = COMPUTE_BATCH,
         threads: int = 1,
     ) -> None:
+        self._composite = composite
         self._loader, self._batch, self._threads = loader, batch, threads
         self.layers = tuple(layers) or watched(network, loader, batch)
         self._led = leading(network, loader, self.layers, batch)
         self._fresh = self._look(fresh)
+        self._read = [layer for layer in self.layers if "outgoing" in self._fresh.values[layer]]
         self._before = weights_of(network, self._led)
 
     def __call__(self, network: nn.Module) -> dict[str, float | int]:
         """The columns of the epoch that has ended, and the seconds that looking took."""
         began = time.perf_counter()
-        found = self._look(network, fresh=self._fresh, before=self._before)
+        found = self._look(network, fresh=self._fresh, before=self._before, read=self._read)
         self._before = weights_of(network, self._led)
         return {**found.columns(), "fitness/seconds": time.perf_counter() - began}
 
     def _look(self, network: nn.Module, **known: Any) -> Fitness:
-        return fitness(
-            network, self._loader, self.layers, led=self._led, batch=self._batch, threads=self._threads, **known
-        )
+        known |= {"led": self._led, "composite": self._composite, "batch": self._batch, "threads": self._threads}
+        return fitness(network, self._loader, self.layers, **known)
 
 
 def watched(network: nn.Module, loader: Iterable[Any], batch: int = COMPUTE_BATCH) -> tuple[str, ...]:

@@ -11,12 +11,12 @@ from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment, Store
 from ndg.errors import RenderError
 from ndg.graph.ndg import NDG
-from ndg.importance.board.variants import every
+from ndg.importance.board.variants import of_network
 from ndg.importance.scores import Scores
 from ndg.intervals import wilson
 from ndg.mining.pairs import pairs_of
 from ndg.pipeline import pictures, scoring
-from ndg.pipeline.asking import checked
+from ndg.pipeline.asking import checked, counted
 from ndg.pipeline.prepared import Prepared, check
 from ndg.pipeline.subjects import Subject
 from ndg.pipeline.targets import Target
@@ -142,7 +142,8 @@ def _score(prepared: Prepared, graph: NDG, layers: list[str], experiment: Experi
     if not subject.logits:
         return []
     by: dict[str, Any] = {"executor": prepared.executor, "ray_address": prepared.address}
-    found = scoring.measured(subject, layers, every(experiment.importance.methods), experiment, one, **by)
+    asked = experiment.importance.methods
+    found = scoring.measured(subject, layers, of_network(asked), experiment, one, **by) + counted(graph, layers, asked)
     scoring.write(found, experiment, one, graph)
     scoring.judge(subject, layers, experiment, one, **by)
     return found

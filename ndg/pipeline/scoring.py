@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +18,11 @@ from ndg.errors import ConfigError, DataError, LayerError, RunNotFoundError, Sha
 from ndg.graph.ndg import NDG
 from ndg.importance.board.kept import Kept, timed
 from ndg.importance.board.scoreboard import Scoreboard, scoreboard
-from ndg.importance.board.variants import ALL, every, fitting
+from ndg.importance.board.variants import ALL, fitting, of_graph, of_network
+from ndg.importance.in_graph import OF_GRAPH
 from ndg.importance.scores import Scores
 from ndg.locations import Locations
-from ndg.pipeline.asking import checked, how_of, loader_of
+from ndg.pipeline.asking import checked, counted, how_of, loader_of, weighted_layers
 from ndg.pipeline.pictures import GRAPH
 from ndg.pipeline.prepared import subject_of
 from ndg.pipeline.subjects import Subject
@@ -55,7 +57,7 @@ def run(
     """
     experiment = replace(target.experiment, store=Store())  # it may hold a password
     settings = experiment.importance
-    methods = every(settings.methods)
+    methods = of_network(settings.methods)
     store, parent = where.store_of(target.experiment), None if target.run is None else target.run.id
     cut = runs.unfinished(where.runs, experiment, kind=KIND, parent=parent) if resume else None
     subject = subject_of(target, where)
@@ -68,6 +70,11 @@ def run(
         aligned = aligned or latest(target, subject, where)
     graph = None if aligned is None else NDG.load(aligned.locate(where.runs) / GRAPH)
     layers = checked(subject, [] if settings.layers else _default(subject, experiment, graph), experiment)
+    if graph is None and of_graph(settings.methods):
+        raise RunNotFoundError(
+            f"{' and '.join(OF_GRAPH)} are counted in the graph of an alignment; {of_graph(settings.methods)[0]} was "
+            "asked for, and there is no alignment of this network; run `ndg align` first, or leave it out"
+        )
     by = {"executor": executor, "ray_address": address}
     if resume:
         begun = runs.resume(store, experiment, where.runs, kind=KIND, parent=parent, device=device)
@@ -80,6 +87,7 @@ def run(
         if subject.identity:
             one.result("network", subject.identity)
         found = measured(subject, layers, methods, experiment, one, **by)
+        found += counted(graph, layers, settings.methods) if graph is not None else []
         write(found, experiment, one)
         boards = judge(subject, layers, experiment, one, **by)
         if graph is not None and aligned is not None:
@@ -130,7 +138,8 @@ def write(found: Sequence[Scores], experiment: Experiment, one: Run, graph: NDG 
     )
     told = [{"layer": layer, "graph": words, "scored": "all tokens"} for layer, words in read.items()]
     for scores in found:
-        about = {"split": experiment.importance.split} | ({"tokens": told} if told else {})
+        split = "train" if scores.method in OF_GRAPH else experiment.importance.split
+        about = {"split": split} | ({"tokens": told} if told else {})
         one.result(f"scores.{stage(scores.method)}", scores.to_dict() | about)
     if found:
         frames = [scores.frame().assign(method=scores.method, measure=scores.measure) for scores in found]
@@ -145,13 +154,20 @@ def stage(method: str) -> str:
 
 
 def judge(subject: Subject, layers: Sequence[str], experiment: Experiment, one: Run, **by: Any) -> list[Scoreboard]:
-    """The scoreboards of the network and of one with random weights, logged, where the experiment asks for them."""
+    """The scoreboards of the network and of one with random weights, logged, where the experiment asks for them.
+
+    They are of the layers that the experiment names, else of all linear and convolution layers but the last, and where
+    there are none of `layers`.
+    """
     import pandas as pd
 
     asked, name = experiment.importance.scoreboard, experiment.name
     if asked is False or asked == []:
         return []
     methods = [ALL] if asked is True else asked
+    if not experiment.importance.layers:
+        with suppress(LayerError):
+            layers = weighted_layers(subject.network, loader_of(subject, experiment))
     networks = {"trained": subject.network, "random weights": reinitialised(subject.network, experiment.seed).model}
     log.info("scoreboard over %d layers, trained and with random weights", len(layers))
     boards = [
@@ -209,7 +225,7 @@ def _annotate(graph: NDG, aligned: RunRecord, found: Sequence[Scores], one: Run)
     if fits:
         one.artefact(scored.save(one.folder / GRAPH))
         nodes = {layer.name: layer.units for layer in graph.nodes.layers}
-        shared = [layer for layer in found[0].layers if layer in nodes]
+        shared = list(dict.fromkeys(layer for scores in found for layer in scores.layers if layer in nodes))
         one.result("annotated", {"run": aligned.id, "digest": graph.digest, "methods": fits, "layers": shared})
 
 

@@ -17,6 +17,7 @@ BOARD = {
     "spearman": Column("Spearman [95 %]"),
     "kendall": Column("Kendall"),
     "margin": Column("above the null [95 %]"),
+    "pearson_within": Column("Pearson within"),
     "spearman_within": Column("Spearman within layers [95 %]"),
     "kendall_within": Column("Kendall within"),
     "range": Column("over trainings"),
@@ -30,8 +31,8 @@ BOARD_NOTE = (
     "the layers' own correlations, weighted by their units; layers of fewer than three units, or in which all units "
     "score the same, have none (n within: units of the others). Intervals: 95 %, over 1,000 bootstrap draws of units. "
     "The null knows the mean damage of each layer and nothing of its units; above the null: pooled Spearman less the "
-    "null's, paired. passes: of the network with one compute batch, where the method tells; ablation: rows of its "
-    "partial ones."
+    "null's, paired. passes: of the network with one compute batch, where the method tells; rows: those of the partial "
+    "passes of ablation and shapley, and passes of one example, of which a backward one counts 2, of fast_ablation."
 )
 APART = {
     "node": Column("unit", left=True),
@@ -93,9 +94,7 @@ def disagreements(
 
 
 def _cells(row: Row) -> dict[str, Any]:
-    cells = {
-        key: row.get(key) for key in ("network", "method", "kendall", "kendall_within", "n", "n_within", "seconds")
-    }
+    cells = {key: row.get(key) for key in BOARD}
     cells |= {key: _interval(row, key) for key in ("spearman", "margin", "spearman_within")}
     forwards, backwards = row.get("forwards"), row.get("backwards")
     passes = None if forwards is None else f"{forwards:,.0f} + {backwards or 0:,.0f}"
@@ -103,7 +102,7 @@ def _cells(row: Row) -> dict[str, Any]:
         passes = f"{row['passed']:,.0f} rows"
     low, high = row.get("spearman_within_least"), row.get("spearman_within_most")
     range = None if low is None else f"{low:.3f} to {high:.3f} ({row['networks']})"
-    return cells | {"pearson": row.get("pearson"), "passes": passes, "range": range}
+    return cells | {"passes": passes, "range": range}
 
 
 def _interval(row: Row, key: str) -> Interval | float | None:

@@ -244,6 +244,8 @@ def _scores(layer: str, values: Mapping[str, Sequence[float]], methods: Mapping[
 
 def _whence(stage: Document) -> str:
     """What a score is a mean over, and against what."""
+    if stage.get("facts", {}).get("graph"):
+        return f"of the graph alone, mined from {stage['examples']:,} examples"
     if not stage.get("examples"):
         return "of the weights, without examples"
     return (

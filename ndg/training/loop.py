@@ -23,6 +23,7 @@ from ndg.config import Experiment, Train
 from ndg.data.augment import Augment
 from ndg.data.examples import Splits
 from ndg.errors import CheckpointError, FailureError, OutputError
+from ndg.importance.fitness import COMPOSITE
 from ndg.importance.watch import EXAMPLES, Watch
 from ndg.models import checkpoint
 from ndg.training import kept
@@ -149,6 +150,7 @@ def _watch(experiment: Experiment, splits: Splits, network: nn.Module, place: to
         fresh,
         splits.train[torch.from_numpy(rows)].loader(batch),
         find_layers(network, layers) if layers else (),
+        composite=COMPOSITE if experiment.train.fitness is True else experiment.train.fitness,
         batch=batch,
         threads=experiment.train.threads,
     )

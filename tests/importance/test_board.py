@@ -193,10 +193,22 @@ def test_a_scoreboard_holds_every_method_and_says_why_some_are_left_out():
     assert rows["gndi"]["spearman_low"] <= rows["gndi"]["spearman"] <= rows["gndi"]["spearman_high"]
     assert rows["gndi"]["forwards"] == 1
     assert rows["ablation"]["passed"] > 0
+    assert rows["gndi"]["passed"] is None
+    by_method = {entry.method: entry.scores.facts for entry in board.entries if entry.scores is not None}
+    assert rows["shapley"]["passed"] == by_method["shapley"]["passed"] > 0
+    assert rows["fast_ablation"]["passed"] == by_method["fast_ablation"]["cost"] > 0
     json.dumps(board.to_dict(), allow_nan=False)
     assert len(board.frame()) == len(rows)
     table = importance.scoreboard(board.rows()).text()
     assert "above the null" in table
+    assert "Pearson within" in table
+    shown = importance.scoreboard(board.rows())
+    titles = [column.title for column in shown.columns]
+    cells = {row[titles.index("score")]: dict(zip(titles, row, strict=True)) for row in shown.rows}
+    assert cells["gndi"]["Pearson within"] == rows["gndi"]["pearson_within"]
+    assert cells["gndi"]["passes"] == f"1 + {rows['gndi']['backwards']:,.0f}"
+    for name in ("shapley", "fast_ablation", "ablation"):
+        assert cells[name]["passes"] == f"{rows[name]['passed']:,.0f} rows"
     for entry in board.entries:
         assert entry.method in table
         assert (f"{entry.method} is left out" in " ".join(board.words())) == bool(entry.refused)
@@ -224,9 +236,9 @@ def test_the_loaders_batches_do_not_change_a_scoreboard():
 
 
 def test_boards_of_several_trainings_are_averaged():
+    methods = ["gndi", "hrank", "fast_ablation"]
     boards = [
-        scoreboard(dense(seed), examples(), ["encoder.1", "encoder.3"], ["gndi", "hrank"], seed=seed, draws=30)
-        for seed in (0, 1)
+        scoreboard(dense(seed), examples(), ["encoder.1", "encoder.3"], methods, seed=seed, draws=30) for seed in (0, 1)
     ]
     rows = {row["method"]: row for row in over(boards, "dense")}
     each = [board.rows()[0]["spearman_within"] for board in boards]
@@ -234,6 +246,7 @@ def test_boards_of_several_trainings_are_averaged():
     assert (rows["gndi"]["spearman_within_least"], rows["gndi"]["spearman_within_most"]) == (min(each), max(each))
     assert rows["gndi"]["networks"] == 2
     assert rows["gndi"]["n"] == 26
+    assert rows["fast_ablation"]["passed"] == np.mean([board.entries[2].passed for board in boards])
     assert "refused" in rows["hrank"]
     assert "over trainings" in importance.scoreboard(list(rows.values())).text()
 
@@ -243,6 +256,8 @@ def test_a_scoreboard_of_nothing_is_refused():
         scoreboard(dense(), examples(), ["encoder.1"], ["ablation"])
     with pytest.raises(ConfigError, match="nearest: gndi"):
         scoreboard(dense(), examples(), ["encoder.1"], ["gndy"])
+    with pytest.raises(ConfigError, match=r"degree is of a mined graph .* ndg\.importance\.degree\(graph\)"):
+        scoreboard(dense(), examples(), ["encoder.1"], ["degree"])
 
 
 def test_methods_are_asked_for_with_options():

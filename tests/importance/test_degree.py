@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
-from ndg.errors import LayerError
+from ndg.errors import ConfigError, LayerError
 from ndg.graph.ndg import NDG
+from ndg.importance.board.variants import of_graph, of_network
 from ndg.importance.in_graph import ancestors, degree
+from ndg.importance.score import score
 from ndg.literal import Literal
 from tests.references.graph_cases import implications, space
 
@@ -66,6 +69,15 @@ def test_they_annotate_the_graph():
     index = CHAIN.nodes.index
     assert scored.scores["degree"][index("a:0")] == 3
     assert scored.scores["ancestors"][index("b:2")] == 1
+
+
+def test_a_method_of_a_graph_is_no_method_of_a_network():
+    model = torch.nn.Linear(3, 2)
+    for name in ("degree", "ancestors"):
+        with pytest.raises(ConfigError, match=rf"call ndg\.importance\.{name}\(graph\)"):
+            score(model, [torch.randn(4, 3)], [""], name)
+    methods = ["degree", "gndi", "ancestors", "degree"]
+    assert (of_network(methods), of_graph(methods), of_graph(["all"])) == (["gndi"], ["degree", "ancestors"], [])
 
 
 def test_layers_can_be_chosen_and_unknown_ones_are_refused():

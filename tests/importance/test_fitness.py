@@ -13,7 +13,7 @@ from torch import nn
 
 from ndg import config, models, training
 from ndg.config import Experiment
-from ndg.errors import DataError, LayerError
+from ndg.errors import ConfigError, DataError, LayerError
 from ndg.importance.fitness import MEASURES, fitness
 from ndg.importance.leading import leading, weights_of
 from ndg.importance.watch import Watch, watched
@@ -45,6 +45,8 @@ def test_every_measure_equals_its_definition():
             assert found[name][unit] == pytest.approx(value, rel=1e-5, abs=1e-9), name
     weights = model.encoder[0].weight.detach().double().flatten(1)
     np.testing.assert_allclose(found["weights"], weights.norm(dim=1))
+    readers = model.head[0].weight.detach().double().transpose(0, 1).flatten(1)
+    np.testing.assert_allclose(found["outgoing"], readers.norm(dim=1))
 
 
 def test_the_loaders_batches_and_the_compute_batch_do_not_change_it():
@@ -98,6 +100,53 @@ def test_composites_are_standardised_by_the_layer_as_training_began():
     np.testing.assert_allclose(grown["composite"], expected)
 
 
+def test_a_composite_may_have_other_weights_and_terms():
+    model, data = conv().eval(), examples()
+    own = {"outgoing": 1, "taylor": 0.5}
+    fresh = fitness(model, data, ["encoder.2"], composite=own)
+    values = fresh.values["encoder.2"]
+    expected = sum(w * (values[name] - values[name].mean()) / values[name].std() for name, w in own.items())
+    np.testing.assert_allclose(values["composite"], expected)
+    watch = Watch(model, model, data, ["encoder.2"], composite=own)
+    assert watch(model)["fitness/encoder/2/composite_max"] == pytest.approx(expected.max())
+    for name in ("change", "taylr"):
+        with pytest.raises(ConfigError, match="a composite of fitness has weights of its terms"):
+            fitness(model, data, ["encoder.2"], composite={name: 1.0})
+
+
+def test_output_correlation_needs_right_and_wrong_predictions():
+    model, [(x, y)] = conv().eval(), examples()
+    right = model(x).argmax(dim=1) == y
+    both = fitness(model, [(x, y)], ["encoder.2"])
+    assert (both.examples, both.right, both.columns()["fitness/right"]) == (30, int(right.sum()), int(right.sum()))
+    means = model.encoder(x).detach().double().mean(dim=(2, 3))
+    expected = means[right].mean(dim=0) - means[~right].mean(dim=0)
+    np.testing.assert_allclose(both.values["encoder.2"]["correlation"], expected, rtol=1e-5)
+    for side in (right, ~right):
+        assert "correlation" not in fitness(model, [(x[side], y[side])], ["encoder.2"]).values["encoder.2"]
+
+
+class Shuffled(nn.Module):
+    """Units that nothing can follow: a sum mixes them before weights read them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.act, self.out = nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(torch.softmax(self.act(self.first(x)), dim=1))
+
+
+def test_a_layer_whose_readers_are_not_found_has_no_outgoing_norm():
+    data = [(torch.randn(8, 6), torch.randint(0, 3, (8,)))]
+    found = fitness(Shuffled(), data, ["act", "out"])
+    assert all("outgoing" not in values for values in found.values.values())
+    mixed = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 6), nn.ReLU(), Shuffled())
+    values = fitness(mixed, data, ["1", "3", "4.act"]).values
+    assert [("outgoing" in values[layer]) for layer in ("1", "3", "4.act")] == [True, True, False]
+    np.testing.assert_allclose(values["1"]["outgoing"], mixed[2].weight.detach().double().norm(dim=0))
+
+
 def test_the_rate_of_change_is_of_each_neurons_own_weights():
     model = conv().eval()
     led = leading(model, examples(), ["encoder.2", "head.1"], 16)
@@ -132,6 +181,9 @@ def test_fitness_is_scores_and_rows_and_columns():
     assert scores.method == "fitness_gradient"
     assert scores.layers == ("encoder.2", "head.1")
     assert len(found.frame()) == 9
+    composite, signed = found.scores()["encoder.2"], found.values["encoder.2"]["composite"]
+    assert signed.min() < 0 == composite.min()
+    assert np.abs(composite).argsort().tolist() == signed.argsort().tolist()  # as scoreboards and pictures rank
     columns = found.columns()
     assert columns["fitness/encoder/2/units"] == 5
     assert columns["fitness/encoder/2/gradient_mean"] == pytest.approx(scores["encoder.2"].mean())
@@ -203,6 +255,21 @@ def test_watching_is_no_part_of_a_training():
     seen = replace(plain, train=replace(plain.train, fitness=True))
     assert seen.training_digest == plain.training_digest
     assert config.load({"train": {"fitness": True}}).train.fitness
+    own = {"weights": 1, "taylor": 0.5}
+    assert config.load({"train": {"fitness": own}}).train.fitness == own
+    for wrong in ({}, {"weights": 0}, {"weights": -1.0}, {"weights": True}, "yes", 1):
+        with pytest.raises(ConfigError, match=r"train\.fitness must be true, false, or weights"):
+            config.load({"train": {"fitness": wrong}})
+
+
+def test_a_config_may_weigh_the_composite(tmp_path):
+    one = experiment(epochs=1, fitness={"activation": 2})
+    [row] = training.train(one, digits(), tmp_path / "own").history
+    [plain] = training.train(experiment(epochs=1, fitness=True), digits(), tmp_path / "plain").history
+    assert row["fitness/latent/activation_mean"] == plain["fitness/latent/activation_mean"]
+    assert row["fitness/latent/composite_mean"] != plain["fitness/latent/composite_mean"]
+    with pytest.raises(ConfigError, match="nearest: activation"):
+        training.train(experiment(epochs=1, fitness={"activatoin": 2}), digits(), tmp_path / "wrong")
 
 
 def test_a_watch_follows_the_layers_asked_for_and_counts_the_same_examples(tmp_path):

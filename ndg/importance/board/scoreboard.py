@@ -32,7 +32,7 @@ class Entry:
 
     A method that takes some of the layers alone is judged on these, beside the `null` of these; `partly` says of how
     many, and why not of the others. `forwards` and `backwards` count passes of the network with one compute batch,
-    where the method tells.
+    `passed` rows, where the method tells.
     """
 
     method: str
@@ -43,6 +43,7 @@ class Entry:
     seconds: float | None = None
     forwards: int | None = None
     backwards: int | None = None
+    passed: int | None = None
     refused: str = ""
     partly: str = ""
 
@@ -91,6 +92,7 @@ class Scoreboard:
             "seconds": entry.seconds,
             "forwards": entry.forwards,
             "backwards": entry.backwards,
+            "passed": entry.passed,
         }
         if entry.agreement is None:
             return row | {"refused": entry.refused}
@@ -242,6 +244,7 @@ def _entry(
         found.seconds,
         scores.facts.get("forward_passes"),
         scores.facts.get("backward_passes"),
+        scores.facts.get("passed", scores.facts.get("cost")),
         partly=partly,
     )
 

@@ -8,6 +8,8 @@ from typing import Any
 from ndg.importance.board.agreement import Agreement, Estimate, averaged
 from ndg.importance.board.scoreboard import Scoreboard
 
+COSTS = ("seconds", "forwards", "backwards", "passed")
+
 
 def over(boards: Sequence[Scoreboard], network: str) -> list[dict[str, Any]]:
     """One row per method: means over the trainings, with the interval of the mean over bootstrap draws of units.
@@ -47,7 +49,7 @@ def _row(name: str, boards: Sequence[Scoreboard], network: str) -> dict[str, Any
         "margin": gained.value,
         "margin_low": gained.low,
         "margin_high": gained.high,
-        **{what: _mean([getattr(entry, what) for entry in entries]) for what in ("seconds", "forwards", "backwards")},
+        **{what: _mean([getattr(entry, what) for entry in entries]) for what in COSTS},
     }
 
 
