@@ -92,8 +92,8 @@ def conductance_of_five_layers(rounds: int) -> Figures:
         return all(own[layer] <= sums[layer] and apart(one)[layer] <= off[layer] for layer in layers)
 
     few = STEPS
-    while few > 2 and no_worse(ours(few - 2)):
-        few -= 2
+    while few > 1 and no_worse(ours(few - 1)):
+        few -= 1
     equal, less = ours(), ours(few)
     between = max(float(np.abs(equal[layer] - means[layer]).max()) for layer in layers)
     seconds = median_seconds({"equal": ours, "few": lambda: ours(few), "captum": captum}, rounds)

@@ -32,7 +32,7 @@ from ndg.importance.places import View, find_place
 from ndg.importance.quick import QuickPools, along
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
-from ndg.importance.tape import Tape, add
+from ndg.importance.tape import Tape, add, check_gradients
 from ndg.progress import log
 
 FIRST_STEPS, MOST_STEPS, FIXED_STEPS = 16, 4096, 50
@@ -69,7 +69,11 @@ def conductance(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...]
     changes: list[Tensor] = []
     work = Work()
     crossing: tuple[str, ...] | None = None
-    with starting(model, loader, settings) as start, Tape(model, layers, each=settings.each) as tape, QuickPools():
+    with (
+        starting(model, loader, settings) as start,
+        Tape(model, layers, each=settings.each, copies=False) as tape,
+        QuickPools(),
+    ):
         for one in passes(loader, settings, "conductance"):
             path = start.path(one.inputs)
             if crossing is None:
@@ -202,7 +206,7 @@ def _flows(
     for first in range(0, steps, together):
         these = range(first, min(first + together, steps))
         logits = tape.run(path(*(_position((step + 0.5) / steps) for step in these)))
-        found = tape.gradients(chosen(logits, classes.repeat(len(these))))
+        found = tape.gradients(chosen(logits, classes.repeat(len(these))), checked=False)
         for layer in ends:
             values, gradients = (part.unflatten(0, (-1, count)) for part in (tape[layer], found[layer]))
             for value, gradient in zip(values, gradients, strict=True):
@@ -216,6 +220,7 @@ def _flows(
         work.gradients += len(these) * count
     for layer in ends:
         add(flows, layer, along(slopes[layer], 2 * ends[layer] - here[layer], before[layer]))
+        check_gradients([flows[layer]], layer)  # what is NaN stays so in sums
     return {layer: flow / 2 for layer, flow in flows.items()}
 
 

@@ -22,16 +22,18 @@ class Tape:
     """`with Tape(model, ["fc1"]) as tape: logits = tape.run(inputs); tape["fc1"]; tape.gradients(logits[:, 3])`.
 
     A layer is seen as `[example, unit, position]`, see `ndg.importance.places`; with `each` every position is a unit.
-    Parameters need no gradient and get none. The logits are those of the bare network to the last bit.
+    Parameters need no gradient and get none. The logits are those of the bare network to the last bit. Without `copies`
+    the network gets the outputs themselves, until it is seen to write to one.
     """
 
-    def __init__(self, model: nn.Module, layers: Iterable[str], *, each: bool = False) -> None:
-        self._model, self._each = model, each
+    def __init__(self, model: nn.Module, layers: Iterable[str], *, each: bool = False, copies: bool = True) -> None:
+        self._model, self._each, self._copies = model, each, copies
         self._places: dict[str, Place] = {layer: find_place(model, layer) for layer in layers}
         self._stack = ExitStack()
         self._channels = Lineage(model, CHANNELS_FIRST, UNITS_LAST)
         self._last = Lineage(model, UNITS_LAST, CHANNELS_FIRST)
         self._outputs: dict[str, list[Output]] = {}
+        self._written: list[tuple[Output, int]] = []
         self._masks: dict[str, Mask | None] = {}
         self._tuples: set[str] = set()
         self._inputs: Inputs | None = None
@@ -52,10 +54,25 @@ class Tape:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
         self._outputs.clear()
+        self._written.clear()
 
     def run(self, inputs: Inputs) -> Float[Tensor, "example logit"]:
         """The logits; raises LayerError when a layer was not used exactly once, or has no units."""
+        if not self._copies:
+            try:
+                logits = self._pass(inputs)
+            except RuntimeError as error:
+                if "in-place operation" not in str(error):
+                    raise
+            else:
+                if all(output._version == times for output, times in self._written):
+                    return logits
+            self._copies = True
+        return self._pass(inputs)
+
+    def _pass(self, inputs: Inputs) -> Float[Tensor, "example logit"]:
         self._outputs.clear()
+        self._written.clear()
         self._inputs = inputs
         self._rows = len(next(iter(inputs.values())) if isinstance(inputs, dict) else inputs)
         self._channels.clear()
@@ -101,13 +118,13 @@ class Tape:
         return self._view(layer, [torch.ones_like(output) for output in self._outputs[layer]]) != 0
 
     def gradients(
-        self, values: Float[Tensor, " example"], *, last: bool = True, create_graph: bool = False
+        self, values: Float[Tensor, " example"], *, last: bool = True, create_graph: bool = False, checked: bool = True
     ) -> dict[str, View]:
         """Gradient of each example's value at each layer's output of that example.
 
         Examples do not see each other in evaluation mode, so one backward pass of the sum gives them all. `last` frees
         the graph. Raises LayerError for a layer from which no gradient path leads to the logits, or whose gradient is
-        not a number.
+        not a number, if that is to be `checked`.
         """
         flat = [(layer, output) for layer, outputs in self._outputs.items() for output in outputs]
         found: Sequence[Tensor | None] = [None] * len(flat)
@@ -130,9 +147,9 @@ class Tape:
         by_layer: dict[str, list[Tensor | None]] = {}
         for (layer, _), gradient in zip(flat, found, strict=True):
             by_layer.setdefault(layer, []).append(gradient)
-        return {layer: self._view(layer, self._led(layer, parts)) for layer, parts in by_layer.items()}
+        return {layer: self._view(layer, self._led(layer, parts, checked)) for layer, parts in by_layer.items()}
 
-    def _led(self, layer: str, gradients: list[Tensor | None]) -> list[Tensor]:
+    def _led(self, layer: str, gradients: list[Tensor | None], checked: bool) -> list[Tensor]:
         """The gradients of a layer; those of a time step that nothing reads are zero."""
         if all(one is None for one in gradients):
             raise LayerError(
@@ -143,7 +160,8 @@ class Tape:
             torch.zeros_like(output) if gradient is None else gradient
             for gradient, output in zip(gradients, self._outputs[layer], strict=True)
         ]
-        check_gradients(found, layer)
+        if checked:
+            check_gradients(found, layer)
         return found
 
     def _view(self, layer: str, parts: list[Output]) -> View:
@@ -178,8 +196,11 @@ class Tape:
                 first = first.clone()  # others may read what the module gave, or write to it
             kept = first if first.requires_grad else first.detach().requires_grad_()
             self._outputs.setdefault(layer, []).append(kept)
-            with torch.enable_grad():
-                onward = kept.clone()  # the next module may work in place, as nn.ReLU(inplace=True) does
+            onward = kept
+            if self._copies:  # the next module may work in place, as nn.ReLU(inplace=True) does
+                with torch.enable_grad():
+                    onward = kept.clone()
+            self._written.append((kept, kept._version))
             for lineage in (self._channels, self._last):
                 if given in lineage:
                     lineage.add(onward)

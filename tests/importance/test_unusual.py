@@ -405,3 +405,27 @@ def test_logits_of_a_baseline_that_are_no_numbers_are_told():
 
     with pytest.raises(LayerError, match="'logits at the baseline' is NaN"):
         score(Shares(nn.Linear(3, 4), nn.Linear(4, 2)), [torch.rand(4, 3)], "0", "conductance", n_steps=4)
+
+
+@pytest.mark.parametrize("place", ["module", "function", "leaf", "sum"])
+def test_a_tape_without_copies_sees_what_is_written_to(place):
+    class Writing(nn.Sequential):
+        def forward(self, x):
+            h = self[0](x)
+            if place == "module":
+                h = nn.ReLU(inplace=True)(h)
+            elif place == "function":
+                h = functional.relu_(h)
+            elif place == "sum":
+                h += 1
+            return self[1](h) if place != "leaf" else self[1](h.neg_())
+
+    torch.manual_seed(0)
+    model, examples = Writing(nn.Linear(3, 4), nn.Linear(4, 2)), torch.randn(5, 3)
+    found = []
+    for copies in (True, False):
+        with Tape(model, ["0"], copies=copies) as tape:
+            logits = tape.run(examples)
+            found.append((logits.detach(), tape["0"], tape.gradients(logits[:, 0])["0"]))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
