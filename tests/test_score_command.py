@@ -69,6 +69,9 @@ def test_several_methods_at_once_are_logged_and_stand_on_the_graph(home, capsys)
     assert f"on the nodes of {aligned.id}" in told
     assert "ablation:measure=loss" in told
     assert (record.folder / "report.html").is_file()
+    picture = folder / "foremost.svg"
+    assert main(["render", "last", "--score", "ablation", "--top", "9", "--svg", str(picture), *options]) == 0
+    assert "ablation" in picture.read_text()  # the newest graph is that of the scores
     model, _ = ndg.load_model(newest(folder, "train").folder)
     again = ndg.score(model, data.load(config.Data()).validation.loader(64), method="ablation")
     np.testing.assert_allclose(list(graph.scores["ablation"].values()), again["latent"])

@@ -8,6 +8,8 @@ from pathlib import Path
 from ndg.commands.words import near, output
 from ndg.errors import UserError
 from ndg.locations import Locations
+from ndg.runs.log import Log
+from ndg.runs.record import RunRecord
 
 
 def render(asked: Namespace, where: Locations) -> int:
@@ -16,8 +18,7 @@ def render(asked: Namespace, where: Locations) -> int:
     from ndg.report.render import REPORTS
 
     with runs.open(where.store, local=where.runs) as book:
-        complete = book.find({"kind": "align", "status": "COMPLETED"}, limit=1) if asked.run == "last" else []
-        record = complete[0] if complete else book.get(asked.run, kind=None if asked.run != "last" else "align")
+        record = _last(book) if asked.run == "last" else book.get(asked.run)
     if record["kind"] not in ("align", "score"):
         raise UserError(f"{record.id} is a {record['kind']} run; graphs are those of align runs, and of score runs")
     wanted = {kind: getattr(asked, kind) for kind in REPORTS if getattr(asked, kind) is not None}
@@ -25,6 +26,13 @@ def render(asked: Namespace, where: Locations) -> int:
         how = {"target": asked.target, "max_nodes": asked.max_nodes, "score": asked.score, "most": asked.top}
         print(near(pictures.draw(record, kind, path, **how)))
     return 0
+
+
+def _last(book: Log) -> RunRecord:
+    """The newest complete run that left a graph, with or without scores of its own."""
+    complete = book.find({"kind": {"$in": ["align", "score"]}, "status": "COMPLETED"}, metrics=False)
+    drawn = (record for record in complete if record["kind"] == "align" or record.figure("results.annotated"))
+    return next(drawn, None) or book.get("last", kind="align")
 
 
 def diff(asked: Namespace, where: Locations) -> int:
