@@ -234,18 +234,24 @@ def compared(networks: Mapping[str, Sequence[Measured]], many: int = DRAWS) -> d
         what = f"{name}, {len(trainings)} trainings"
         for kind in ("pooled", "within"):
             plain = [getattr(one, kind)(np.linalg.norm(one.plain, axis=2).mean(axis=1)) for one in trainings]
-            shown[f"{name}_gndi_spearman_{kind}"] = (float(np.mean(plain)), f"sd {np.std(plain):.3f}, {what}")
+            shown[f"{name}_gndi_spearman_{kind}"] = (float(np.mean(plain)), f"{_spread(np.array([plain]).T)}, {what}")
         for share, tail in ((1 / 50, ""), (1 / 100, "_100"), (1 / 200, "_200")):
             poor, best = (np.stack([draws(one, way, share, many) for one in trainings]) for way in (subsampled, fast))
             least, most = low(best - poor)
             if tail != "_200":
                 lowest = min(lowest, least)
             for key, values in (("subsampled", poor), ("best_cheap", best)):
-                spread = f"sd {values.std():.3f} over {many} draws, {what}"
-                shown[f"{name}_{key}_spearman_within{tail}"] = (float(values.mean()), spread)
+                told = f"{_spread(values)} over {many} draws, {what}"
+                shown[f"{name}_{key}_spearman_within{tail}"] = (float(values.mean()), told)
             shown[f"{name}_best_minus_subsampled{tail}"] = (
                 float((best - poor).mean()), f"[{least:.3f}, {most:.3f}], {what}"
             )  # fmt: skip
     if networks:
         shown["best_minus_subsampled_low"] = (lowest, "the lowest end of the intervals at 1/50 and 1/100")
     return shown
+
+
+def _spread(values: np.ndarray) -> str:
+    """The 95 % interval of the mean of values `[training, draw]`, where there are several, and their deviation."""
+    interval = "[{:.3f}, {:.3f}], ".format(*low(values)) if values.size > 1 else ""
+    return f"{interval}sd {values.std():.3f}"
