@@ -39,7 +39,7 @@ def refusal(
 ) -> UserError | None:
     """What a method raises of these layers, settings or data on few examples; None where it scores them.
 
-    What is no refusal, such as an error of the network's own, is left to the scoring itself.
+    What is no refusal, such as an error of the network's own, is told, and left to the scoring itself to raise.
     """
     small = fitting(asked, {**how, "n_steps": STEPS}) | {"executor": _Glance(), "ray_address": None}
     try:
@@ -48,8 +48,8 @@ def refusal(
         return error
     except _EnoughError:
         return None
-    except Exception:
-        log.debug("%s on %d examples", asked, EXAMPLES, exc_info=True)
+    except Exception as error:
+        log.warning("%s fails on %d examples: %s: %s", asked, EXAMPLES, type(error).__name__, error)
     return None
 
 
