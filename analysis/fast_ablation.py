@@ -19,7 +19,7 @@ import torch
 from analysis.cheap import sampling, tried
 from analysis.edge_survival import Run
 from analysis.subjects import Tables, layers_of, main, some
-from benchmarks.cheap import DRAWS, SHARES, draws, fast, low, subsampled
+from benchmarks.cheap import DRAWS, SHARES, draws, fast, fast_with_errors, low, subsampled
 from ndg.activations.compute import columns
 from ndg.report.tables import Column, Table
 
@@ -65,6 +65,16 @@ def compared(
     return sorted(rows, key=lambda row: -row["figures"]["1/50"]["mean"])
 
 
+def covered(trainings: Sequence[tried.Tried], share: float, many: int) -> float:
+    """The share of units whose truth lies within two standard errors of fast ablation, over trainings and draws."""
+    inside = []
+    for one in trainings:
+        for draw in range(many):
+            values, errors = fast_with_errors(one, share, np.random.default_rng([0, draw]))
+            inside.append(float((np.abs(values - one.truth) <= 2 * errors).mean()))
+    return float(np.mean(inside))
+
+
 def work(asked: argparse.Namespace, found: list[Run]) -> Tables:
     by_name: dict[str, list[tried.Tried]] = {}
     for run in found:
@@ -74,10 +84,18 @@ def work(asked: argparse.Namespace, found: list[Run]) -> Tables:
         by_name.setdefault(run.network, []).append(
             tried.measured(run.model, inputs, layers_of(run.model, loader, asked.layers))
         )
-    document, shown = {}, []
+    document, shown, told = {}, [], []
+    many = 4 if asked.quick else asked.draws
     for name, trainings in by_name.items():
-        rows = compared(trainings, WAYS, SHARES, 4 if asked.quick else asked.draws)
+        rows = compared(trainings, WAYS, SHARES, many)
+        within = {f"1/{round(1 / share)}": covered(trainings, share, many) for share in SHARES}
+        kept = float(np.mean([one.kept(1 / 50) for one in trainings]))
+        told.append(
+            f" Of the units of {name}, by fast ablation, {min(within.values()):.0%} to {max(within.values()):.0%} lie "
+            f"within two standard errors; with what is before a layer kept in both, 1/50 is 1/{1 / kept:.0f}."
+        )
         document[name] = {"examples": trainings[0].shape[1], "units": trainings[0].shape[0], "rows": rows}
+        document[name] |= {"covered": within, "kept": kept}
         for row in rows:
             figures = row["figures"]
             better = figures["1/50"]
@@ -91,7 +109,7 @@ def work(asked: argparse.Namespace, found: list[Run]) -> Tables:
     note = (
         "Columns are shares of the exact cost, with mean (sd) of Spearman's correlation with exact ablation within "
         f"layers, weighted by units; {what}. A way spends at least its auxiliary scores and one example of each unit, "
-        f"even where that is more. Intervals: {_HOW}."
+        f"even where that is more. Intervals: {_HOW}." + "".join(told)
     )
     return [Table.of("cheap estimates of exact ablation", SHOWN, shown, note=note)], document
 
