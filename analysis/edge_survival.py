@@ -24,21 +24,21 @@ from torch import nn
 
 import ndg
 from ndg import atomic, extraction, runs
-from ndg.abstraction.cache import Cache
 from ndg.abstraction.edges import EdgeTrials, try_edges
 from ndg.abstraction.edges.forcing import REST
-from ndg.activations.compute import COMPUTE_BATCH
+from ndg.activations.batches import COMPUTE_BATCH
 from ndg.counterfactual import counterfactual_set, train_on
 from ndg.data.examples import Splits
 from ndg.errors import LayerError, NDGError, RunNotFoundError
 from ndg.graph.edges import mined
 from ndg.graph.ndg import NDG
 from ndg.intervals import wilson
+from ndg.interventions.cache import Cache
 from ndg.locations import Locations
-from ndg.pipeline.subjects import candidates
-from ndg.pipeline.trainings import load
 from ndg.report.tables import Column, Interval, Table
 from ndg.runs.record import RunRecord
+from ndg.workflows.subject import candidates
+from ndg.workflows.train import load
 
 ALPHA, ALPHAS = 10.0, (3.0, 5.0, 10.0, 20.0, 50.0)
 SETS = {"alone": "alone", "closure": "closure", REST: "closure without it"}

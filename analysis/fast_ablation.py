@@ -16,20 +16,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.cheap import sampling, tried
+from analysis.cheap import sampling
 from analysis.edge_survival import Run
 from analysis.subjects import Tables, layers_of, main, some
 from benchmarks.cheap import DRAWS, SHARES, draws, fast, fast_with_errors, low, subsampled
-from ndg.activations.compute import columns
+from ndg.activations.batches import columns
 from ndg.report.tables import Column, Table
 
 CONFIGS = ("digits_cnn",)
 EXAMPLES, QUICK = 400, 60
 
-WAYS: dict[str, tried.Way] = {
+WAYS: dict[str, variants.Way] = {
     "ablation on random examples": subsampled,
     "fast ablation": fast,
-    **tried.WAYS,
+    **variants.WAYS,
     **sampling.WAYS,
 }
 
@@ -42,7 +42,7 @@ SHOWN = {
 
 
 def compared(
-    trainings: Sequence[tried.Tried], ways: Mapping[str, tried.Way], shares: Sequence[float], many: int
+    trainings: Sequence[variants.Measurements], ways: Mapping[str, variants.Way], shares: Sequence[float], many: int
 ) -> list[dict[str, Any]]:
     """One row per way: its correlation within layers at each cost, over trainings and draws."""
     found = {
@@ -65,7 +65,7 @@ def compared(
     return sorted(rows, key=lambda row: -row["figures"]["1/50"]["mean"])
 
 
-def covered(trainings: Sequence[tried.Tried], share: float, many: int) -> float:
+def covered(trainings: Sequence[variants.Measurements], share: float, many: int) -> float:
     """The share of units whose truth lies within two standard errors of fast ablation, over trainings and draws."""
     inside = []
     for one in trainings:
@@ -76,13 +76,13 @@ def covered(trainings: Sequence[tried.Tried], share: float, many: int) -> float:
 
 
 def work(asked: argparse.Namespace, found: list[Run]) -> Tables:
-    by_name: dict[str, list[tried.Tried]] = {}
+    by_name: dict[str, list[variants.Measurements]] = {}
     for run in found:
         most = QUICK if asked.quick else EXAMPLES
         loader = some(run, "test", most)
         inputs = torch.cat([columns(batch)[""] for batch in loader])
         by_name.setdefault(run.network, []).append(
-            tried.measured(run.model, inputs, layers_of(run.model, loader, asked.layers))
+            variants.measured(run.model, inputs, layers_of(run.model, loader, asked.layers))
         )
     document, shown, told = {}, [], []
     many = 4 if asked.quick else asked.draws

@@ -18,13 +18,13 @@ from torch import nn
 
 from analysis.edge_survival import Run
 from analysis.subjects import Tables, interval, main, name_of, refusals, scores_of, some
-from ndg.activations.compute import COMPUTE_BATCH
-from ndg.activations.selection import find_layers
+from ndg.activations.batches import COMPUTE_BATCH
 from ndg.errors import LayerError
-from ndg.importance.filters import FIT, TEST, TOP, Filters, filter_experiment
+from ndg.importance.experiments.filters import FIT, TEST, TOP, Filters, filter_experiment
 from ndg.importance.scores import Scores
-from ndg.pipeline.subjects import candidates
 from ndg.report.tables import Column, Table
+from ndg.units.resolve import find_layers
+from ndg.workflows.subject import candidates
 
 CONFIGS = ("digits_cnn",)
 METHODS = ("conductance", "influence", "gradient_x_activation", "activation", "gndi", "ablation")

@@ -23,17 +23,17 @@ from torch import nn
 from analysis.edge_survival import Run
 from analysis.subjects import Tables, interval, main, name_of, refusals, scores_of, some
 from ndg import seeds
-from ndg.activations.compute import COMPUTE_BATCH, compute_batches, fixed
-from ndg.activations.selection import find_layers
+from ndg.activations.batches import COMPUTE_BATCH, compute_batches, fixed
 from ndg.comparison.networks import reinitialised
 from ndg.errors import ConfigError
-from ndg.importance.ablation import damage
-from ndg.importance.baselines import Neutrals
-from ndg.importance.board.agreement import NULL, agreement, null_of
-from ndg.importance.cut import Cut
+from ndg.importance.evaluation.agreement import NULL, agreement, null_of
+from ndg.importance.methods.ablation import damage
 from ndg.importance.scores import Scores
-from ndg.pipeline.subjects import candidates
+from ndg.interventions.baselines import Neutrals
+from ndg.interventions.partial_forward import Cut
 from ndg.report.tables import Column, Table
+from ndg.units.resolve import find_layers
+from ndg.workflows.subject import candidates
 
 CONFIGS = ("cifar10_resnet18",)
 METHODS = ("gndi", "snip", "grasp", "synflow", "magnitude", "hrank")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from analysis.log import main
-from ndg.report.summaries import criterion
+from ndg.report.cli_tables import criterion
 from ndg.report.tables import Column, Table
 from ndg.runs.record import RunRecord
 

@@ -25,21 +25,21 @@ from torch import nn
 
 from analysis.edge_survival import Run, chosen, opened
 from ndg import atomic, executors
-from ndg.activations.compute import COMPUTE_BATCH
-from ndg.activations.selection import find_layers
+from ndg.activations.batches import COMPUTE_BATCH
 from ndg.comparison.networks import reinitialised
 from ndg.errors import ConfigError, FailureError, NDGError, UserError
-from ndg.executors.apart import PATIENCE, Outcome, apart
-from ndg.importance.board.drawn import drawn
-from ndg.importance.board.kept import Kept
-from ndg.importance.board.scoreboard import Scoreboard, scoreboard
-from ndg.importance.board.several import over
-from ndg.importance.board.variants import ALL
+from ndg.executors.outcomes import PATIENCE, Outcome, apart
+from ndg.importance.evaluation.pooled import over
+from ndg.importance.evaluation.score_cache import Kept
+from ndg.importance.evaluation.scoreboard import Scoreboard, scoreboard
+from ndg.importance.evaluation.spec import ALL
+from ndg.importance.evaluation.subset import drawn
 from ndg.locations import Locations
-from ndg.pipeline.asking import weighted_layers
 from ndg.progress import log
-from ndg.report import importance
+from ndg.report import importance_tables
 from ndg.report.tables import Table
+from ndg.units.resolve import find_layers
+from ndg.workflows.score_request import weighted_layers
 
 EXAMPLES, SPLIT = 400, "validation"
 TRAINED, RANDOM = "trained", "random weights"
@@ -121,12 +121,12 @@ def tables(found: Sequence[Boards]) -> list[Table]:
     """The scoreboard over all configs, then of each training the units on which scores disagree."""
     rows = [row for one in found for row in one.rows()]
     disagreeing = [
-        importance.disagreements(board.disagreements, board.first_order, board.network)
+        importance_tables.disagreements(board.disagreements, board.first_order, board.network)
         for one in found
         for board in one.trained
         if board.first_order
     ]
-    return [importance.scoreboard(rows), *disagreeing]
+    return [importance_tables.scoreboard(rows), *disagreeing]
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -175,7 +175,7 @@ def main(words: Sequence[str] | None = None) -> int:
             document = [board.to_dict() for one in found for board in (*one.trained, *one.random)]
             rows = [row for one in found for row in one.rows()]
             reasons = {name: one.reason for name, one in failed.items()}
-            text = {"note": importance.BOARD_NOTE, "rows": rows, "boards": document, "failed": reasons}
+            text = {"note": importance_tables.BOARD_NOTE, "rows": rows, "boards": document, "failed": reasons}
             atomic.write(Path(asked.json), json.dumps(text, indent=1) + "\n")
         for table in tables(found) if found else []:
             print(table.markdown() if asked.markdown else table, end="\n\n")

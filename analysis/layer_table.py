@@ -20,8 +20,8 @@ from torch import nn
 from analysis.edge_survival import Run
 from analysis.subjects import Tables, interval, layers_of, main, name_of, some
 from ndg.comparison.networks import reinitialised
-from ndg.importance.board.agreement import kendall, pearson, spearman
-from ndg.importance.curves import ablation_curves
+from ndg.importance.evaluation.agreement import kendall, pearson, spearman
+from ndg.importance.experiments.curves import ablation_curves
 from ndg.importance.score import score
 from ndg.report.tables import Column, Table
 

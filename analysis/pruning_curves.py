@@ -16,9 +16,9 @@ from typing import Any
 from analysis.edge_survival import Run
 from analysis.subjects import Tables, interval, layers_of, main, name_of, refusals, scores_of, some
 from ndg.errors import ConfigError
-from ndg.importance.curves import ablation_curves
-from ndg.importance.groups import SHARES
-from ndg.importance.pruning import Tuning, prune
+from ndg.importance.experiments.curves import ablation_curves
+from ndg.importance.experiments.groups import SHARES
+from ndg.importance.experiments.pruning import Tuning, prune
 from ndg.importance.scores import Scores
 from ndg.report.tables import Column, Table
 

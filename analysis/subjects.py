@@ -13,15 +13,15 @@ from torch import nn
 
 from analysis.edge_survival import Run, chosen, opened
 from ndg import atomic
-from ndg.activations.compute import COMPUTE_BATCH
-from ndg.activations.selection import find_layers
+from ndg.activations.batches import COMPUTE_BATCH
 from ndg.errors import NDGError, UserError
-from ndg.importance.board.drawn import drawn
-from ndg.importance.board.variants import fitting, scored
+from ndg.importance.evaluation.spec import fitting, scored
+from ndg.importance.evaluation.subset import drawn
 from ndg.importance.scores import Scores
 from ndg.locations import Locations
-from ndg.pipeline.asking import weighted_layers
 from ndg.report.tables import Interval, Table
+from ndg.units.resolve import find_layers
+from ndg.workflows.score_request import weighted_layers
 
 Tables = tuple[list[Table], dict[str, Any]]
 

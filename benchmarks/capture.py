@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from benchmarks.timing import report
-from ndg.activations.compute import Batch, compute_batches, fixed
+from ndg.activations.batches import Batch, compute_batches, fixed
 from ndg.config import CNN
 from ndg.extraction import extract
 from ndg.models.cnn import ConvNet

@@ -19,16 +19,16 @@ from scipy.stats import rankdata, t
 from torch import Tensor, nn
 
 from ndg import data, runs
-from ndg.activations.compute import columns, compute_batches, fixed
-from ndg.importance.ablation import damage
-from ndg.importance.baselines import Neutrals
-from ndg.importance.board.drawn import drawn
-from ndg.importance.cut import Cut
-from ndg.importance.fast.carried import Carried
-from ndg.importance.fast.directions import Directions, alike
-from ndg.importance.fast.estimate import Evidence, estimate
-from ndg.importance.fast.plan import Plan, plan
-from ndg.importance.tape import Tape, per_unit
+from ndg.activations.batches import columns, compute_batches, fixed
+from ndg.gradients.tape import Tape, per_unit
+from ndg.importance.evaluation.subset import drawn
+from ndg.importance.methods.ablation import damage
+from ndg.importance.methods.fast.carried import Carried
+from ndg.importance.methods.fast.directions import Directions, alike
+from ndg.importance.methods.fast.estimate import Evidence, estimate
+from ndg.importance.methods.fast.plan import Plan, plan
+from ndg.interventions.baselines import Neutrals
+from ndg.interventions.partial_forward import Cut
 from ndg.locations import Locations
 from ndg.training import load_model
 

@@ -21,14 +21,14 @@ from benchmarks import cheap
 from benchmarks.memory import peak_extra
 from benchmarks.timing import median_seconds, report
 from ndg import config, data, training
-from ndg.activations.compute import Batch
+from ndg.activations.batches import Batch
 from ndg.allocation import keep_blocks
 from ndg.config import CNN, ResNet
-from ndg.importance.ablation import damage
-from ndg.importance.baselines import Neutrals
-from ndg.importance.cut import Cut
+from ndg.gradients.tape import Tape
+from ndg.importance.methods.ablation import damage
 from ndg.importance.score import score
-from ndg.importance.tape import Tape
+from ndg.interventions.baselines import Neutrals
+from ndg.interventions.partial_forward import Cut
 from ndg.models import build
 
 Figures = dict[str, tuple[float, str]]

@@ -33,13 +33,13 @@ from benchmarks.timing import median_seconds, report
 from ndg.abstraction.interchange.families import families
 from ndg.abstraction.interchange.pool import gather
 from ndg.abstraction.interchange.study import Study, work
-from ndg.abstraction.interchange.swap import swap
-from ndg.abstraction.passes import Passes
-from ndg.activations.compute import compute_batches
-from ndg.activations.trace import Trace
+from ndg.activations.batches import compute_batches
+from ndg.activations.hooks import Trace
 from ndg.allocation import keep_blocks
 from ndg.discovery import mine
 from ndg.extraction import extract
+from ndg.interventions.passes import Passes
+from ndg.interventions.swap import swap
 
 PAIRS, POOL, LAYERS, WIDTH = 2048, 128, 12, 128
 SIDE = 24

@@ -105,7 +105,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     train.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster that is running")
     _outputs(train)
 
-    from ndg.pipeline.studies import STUDIES
+    from ndg.workflows.studies import STUDIES
 
     studies = "; ".join(f"{name}: {what}" for name, what in STUDIES.items())
     align = command("align", "mine, try, score, log and draw trained networks", "digits_mlp criterion.alpha=50")

@@ -17,21 +17,21 @@ from jaxtyping import Float64
 from torch import nn
 
 from ndg import executors
+from ndg.activations.batches import COMPUTE_BATCH, Batch, compute_batches, device_of, fixed
 from ndg.activations.binarize import AUTO, BINARIZERS, choose
-from ndg.activations.capture import Capture, capture, fit, with_thresholds
-from ndg.activations.choice import Numbers, chosen, count, draw, examples_of, only, shuffled
-from ndg.activations.compute import COMPUTE_BATCH, Batch, compute_batches, device_of, fixed
-from ndg.activations.identity import source_of, weights_digest
-from ndg.activations.reading import asked
-from ndg.activations.selection import find_layers
-from ndg.activations.sink import Sink, reopen, rest
-from ndg.activations.trace import find_modules
+from ndg.activations.digest import source_of, weights_digest
+from ndg.activations.hooks import find_modules
+from ndg.activations.sampling import Numbers, chosen, count, draw, examples_of, only, shuffled
 from ndg.bits.matrix import BitMatrix, Sample
+from ndg.capture.reader import Capture, capture, fit, with_thresholds
+from ndg.capture.sink import Sink, reopen, rest
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.executors import TIMEOUT, Executor
 from ndg.mining.pairs import Pairs, pairs_of
 from ndg.nodes import NodeSpace
 from ndg.progress import bar, log
+from ndg.units.readings import asked
+from ndg.units.resolve import find_layers
 
 FIT_EXAMPLES = 16_384
 FIT_BYTES = 1 << 30

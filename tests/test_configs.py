@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from ndg import config, data, models, training
-from ndg.activations.compute import forward
+from ndg.activations.batches import forward
 from ndg.data.inputs import TEXT, Form
 from ndg.data.samples import SAMPLES
 from ndg.locations import Locations
-from ndg.pipeline import smoke
-from ndg.pipeline.trainings import load
+from ndg.workflows import smoke
+from ndg.workflows.train import load
 
 PAPERS = (
     "mnist_cnn", "mnist_even_cnn", "fashion_cnn", "sst2_distilbert", "sst2_small", "allnli_roberta", "snli_minilm",

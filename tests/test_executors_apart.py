@@ -6,7 +6,7 @@ import pytest
 
 from ndg import executors
 from ndg.errors import ConfigError
-from ndg.executors.apart import apart
+from ndg.executors.outcomes import apart
 
 
 def root(shared: float, task: float) -> float:

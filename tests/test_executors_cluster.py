@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ndg.errors import WorkerError
-from ndg.executors import Ray, flight
+from ndg.executors import Ray, ray_scheduler
 from tests.child import script
 
 TIMEOUT = 120.0
@@ -167,7 +167,7 @@ def fall(marks: Path, task: int) -> int:
     return task
 
 
-@pytest.mark.parametrize("falls", [1, flight.TRIES - 1])
+@pytest.mark.parametrize("falls", [1, ray_scheduler.TRIES - 1])
 def test_a_lost_worker_is_told_once_and_its_task_is_done_again(ray_session, tmp_path, caplog, falls):
     for mark in range(falls):
         (tmp_path / str(mark)).touch()
@@ -179,7 +179,7 @@ def test_a_lost_worker_is_told_once_and_its_task_is_done_again(ray_session, tmp_
 
 
 def test_a_task_that_ends_every_worker_is_given_up(ray_session, tmp_path):
-    for mark in range(flight.TRIES + 3):
+    for mark in range(ray_scheduler.TRIES + 3):
         (tmp_path / str(mark)).touch()
     with pytest.raises(WorkerError, match="gave no answer to task 0, also when it was tried again: Worker"):
         Ray(timeout=TIMEOUT).total(fall, tmp_path, [5], "falls")
@@ -202,7 +202,7 @@ def hog(ray_session):
 
 
 def test_a_cluster_that_gives_no_cpu_is_told_of_and_given_up(hog, monkeypatch, caplog):
-    monkeypatch.setattr(flight, "NOTICE", 0.2)
+    monkeypatch.setattr(ray_scheduler, "NOTICE", 0.2)
     with caplog.at_level(logging.WARNING, logger="ndg"), pytest.raises(WorkerError) as caught:
         Ray(timeout=1.0).total(sleep, None, [0.0] * 9, "sleeps")
     assert str(caught.value) == (
@@ -217,7 +217,7 @@ def test_a_cluster_that_gives_no_cpu_is_told_of_and_given_up(hog, monkeypatch, c
 
 
 def test_a_cluster_that_is_freed_in_time_goes_on(ray_session, hog, monkeypatch, caplog):
-    monkeypatch.setattr(flight, "NOTICE", 0.2)
+    monkeypatch.setattr(ray_scheduler, "NOTICE", 0.2)
     freed = []
 
     class Told(logging.Handler):
@@ -236,7 +236,7 @@ def test_a_cluster_that_is_freed_in_time_goes_on(ray_session, hog, monkeypatch, 
 
 def test_tasks_that_take_long_are_no_cluster_without_cpus(ray_session, monkeypatch, caplog):
     assert Ray(timeout=TIMEOUT).total(sleep, None, [0.0] * 4, "workers are started") == 4
-    monkeypatch.setattr(flight, "NOTICE", 0.5)
+    monkeypatch.setattr(ray_scheduler, "NOTICE", 0.5)
     with caplog.at_level(logging.WARNING, logger="ndg"):
         assert Ray(timeout=TIMEOUT).total(sleep, None, [1.5, 1.5, 0.0], "sleeps") == 3
     assert not caplog.messages
@@ -276,13 +276,13 @@ def test_what_no_machine_has_is_named(ray_session, monkeypatch):
         Ray(timeout=0.3, task_cpus=3).total(sleep, None, [0.0] * 3, "sleeps")
     machines = [{"Alive": True, "Resources": {"CPU": 1.0}}] * 2
     monkeypatch.setattr(ray_session, "nodes", lambda: machines)
-    assert flight.Needs(2).words().endswith("1 on its largest machine")
-    assert "largest" not in flight.Needs(1).words()
-    assert flight.Needs(1, 0.25).slots() == 0
+    assert ray_scheduler.Needs(2).words().endswith("1 on its largest machine")
+    assert "largest" not in ray_scheduler.Needs(1).words()
+    assert ray_scheduler.Needs(1, 0.25).slots() == 0
 
 
 def test_tasks_in_flight_are_bounded_by_what_they_need(ray_session, monkeypatch):
     monkeypatch.setattr(ray_session, "cluster_resources", lambda: {"CPU": 16.0, "GPU": 1.0})
-    assert flight.Needs(1).slots() == 16
-    assert flight.Needs(3).slots() == 5
-    assert flight.Needs(1, 0.25).slots() == 4
+    assert ray_scheduler.Needs(1).slots() == 16
+    assert ray_scheduler.Needs(3).slots() == 5
+    assert ray_scheduler.Needs(1, 0.25).slots() == 4

@@ -14,9 +14,10 @@ LAYERS = [
     "errors lazy allocation atomic literal nodes config seeds intervals progress locations",
     "bits mining planted",
     "graph | data models activations | executors",
-    "extraction discovery training abstraction importance comparison counterfactual rotation",
+    "units capture gradients run_batches interventions extraction discovery training abstraction importance comparison "
+    "counterfactual rotation",
     "runs",
-    "report pipeline commands doctor cli __main__",
+    "report workflows commands doctor cli __main__",
 ]
 HEAVY = ["torch", "ray", "pymongo", "neosqlite", "numba", "pandas", "networkx", "matplotlib", "transformers", "sklearn"]
 LAZY = ["ndg", "ndg.lazy"]
@@ -142,7 +143,7 @@ def test_no_export_is_hidden_by_a_module_of_its_name():
     )
     code = "import ndg, pkgutil, importlib\n"
     code += "for m in pkgutil.walk_packages(ndg.__path__, 'ndg.'):\n"
-    code += "    if m.name not in ('ndg.__main__', 'ndg.report.child'): importlib.import_module(m.name)\n"
+    code += "    if m.name not in ('ndg.__main__', 'ndg.report.graphviz_worker'): importlib.import_module(m.name)\n"
     code += f"for name in {sorted(functions)}: assert callable(getattr(ndg, name)), name"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

@@ -73,7 +73,7 @@ def test_an_image_classifier_of_a_folder_sees_normalised_pixels(folders, place):
     from transformers import ViTForImageClassification
 
     from ndg.locations import Locations
-    from ndg.pipeline.own import of_folder
+    from ndg.workflows.own_network import of_folder
 
     subject, experiment = of_folder(str(folders["images"]), Experiment(), Locations.choose())
     assert experiment.data.size is None  # the digits are numbers of that size
@@ -92,7 +92,7 @@ def test_an_image_classifier_of_a_folder_sees_normalised_pixels(folders, place):
 def named(folders, place):
     """A function that gives the subject of the text classifier, whose labels have these names, on named classes."""
     from ndg.locations import Locations
-    from ndg.pipeline.own import of_folder
+    from ndg.workflows.own_network import of_folder
 
     def subject(labels, classes):
         folder = shutil.copytree(folders["classifier"], place / "named", dirs_exist_ok=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ndg import cli, config
-from ndg.pipeline.studies import STUDIES
+from ndg.workflows.studies import STUDIES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

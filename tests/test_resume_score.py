@@ -18,8 +18,8 @@ import pytest
 from analysis import importance_scoreboard
 from ndg import runs
 from ndg.cli import main
-from ndg.pipeline import scoring
 from ndg.runs.record import RunRecord
+from ndg.workflows import score
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["train.epochs=1", "train.schedule=constant", "model.widths=[12]", "extract.compute_batch=16"]
@@ -107,7 +107,7 @@ def _lines(folder: Path) -> int:
 def counted(monkeypatch):
     """The names that are really scored; an interrupt comes at the one that `stop` says."""
     seen: list[str] = []
-    before = scoring.timed
+    before = score.timed
 
     def timed(kept: Any, model: Any, loader: Any, layers: Any, asked: str, **how: Any) -> Any:
         if asked == counted.stop:
@@ -124,7 +124,7 @@ def counted(monkeypatch):
         return seen
 
     counted(None)
-    monkeypatch.setattr(scoring, "timed", timed)
+    monkeypatch.setattr(score, "timed", timed)
     return counted
 
 

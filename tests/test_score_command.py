@@ -15,12 +15,12 @@ from analysis import importance_scoreboard
 from ndg import config, data, runs
 from ndg.cli import main
 from ndg.errors import GraphError
-from ndg.graph.scored import foremost, top
-from ndg.importance.in_graph import ancestors, degree
+from ndg.graph.top_scored import foremost, top
+from ndg.importance.graph_scores import ancestors, degree
 from ndg.importance.scores import Scores
-from ndg.pipeline import pictures
-from ndg.pipeline.asking import weighted_layers
 from ndg.runs.record import RunRecord
+from ndg.workflows import pictures
+from ndg.workflows.score_request import weighted_layers
 
 QUICK = ["train.epochs=6", "train.schedule=constant"]
 PLAIN = ["trial.interventions=[]", "report.max_nodes=12"]

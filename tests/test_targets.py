@@ -5,7 +5,7 @@ import pytest
 from ndg.cli import main
 from ndg.errors import RunNotFoundError
 from ndg.locations import Locations
-from ndg.pipeline import targets
+from ndg.workflows import targets
 from tests.data import formats
 
 QUICK = ["train.epochs=1", "data.name=mnist", "model.widths=[8]", "model.latent=4"]

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from benchmarks.cheap import joined
-from ndg.activations.compute import Batch, compute_batches, fixed
-from ndg.importance.baselines import Neutrals
-from ndg.importance.fast.carried import Carried
-from ndg.importance.tape import Tape, per_unit
+from ndg.activations.batches import Batch, compute_batches, fixed
+from ndg.gradients.tape import Tape, per_unit
+from ndg.importance.methods.fast.carried import Carried
+from ndg.interventions.baselines import Neutrals
 
 SMOOTH = 0.4
 """Width of a smoothed gate, as a share of the root mean square of what its channel is given."""

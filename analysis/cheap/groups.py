@@ -11,9 +11,9 @@ from scipy.optimize import nnls
 from torch import Tensor, nn
 
 from benchmarks.cheap import Measured, projected
-from ndg.activations.compute import compute_batches, fixed
-from ndg.importance.baselines import Neutrals
-from ndg.importance.cut import Cut
+from ndg.activations.batches import compute_batches, fixed
+from ndg.interventions.baselines import Neutrals
+from ndg.interventions.partial_forward import Cut
 
 SIZE = 4
 """Units of a group."""

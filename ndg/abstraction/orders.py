@@ -16,7 +16,7 @@ from jaxtyping import Float64, Int, Int64
 
 from ndg import seeds
 from ndg.abstraction.controls import GRAPH, PROTOTYPES, Bits, Indices, Prototypes, places
-from ndg.abstraction.definitions import Choices
+from ndg.abstraction.intervention_sets import Choices
 from ndg.errors import ConfigError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.nodes import LABEL

@@ -16,16 +16,16 @@ from torch import Tensor
 from ndg.abstraction.bootstrap import GROUPS, groups_of
 from ndg.abstraction.controls import GRAPH, PROTOTYPES, Bits, Indices, Prototypes, alternatives, controls
 from ndg.abstraction.counts import Counts
-from ndg.abstraction.definitions import Choices
+from ndg.abstraction.intervention_sets import Choices
 from ndg.abstraction.orders import Orders
-from ndg.abstraction.passes import Known, Passes, argmax, true_classes
 from ndg.abstraction.tally import Outcome, Tallies, Tally
-from ndg.abstraction.writing import Writing
-from ndg.activations.compute import Batch
+from ndg.activations.batches import Batch
+from ndg.interventions.passes import BaselinePass, Passes, argmax, true_classes
+from ndg.interventions.substitution import Writing
 
 DRAW = "draw"
 
-Asked = Bool[np.ndarray, "setting example unit"]
+SettingBits = Bool[np.ndarray, "setting example unit"]
 Classes = Int64[np.ndarray, "setting example"]
 
 
@@ -52,21 +52,21 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Tried:
+class TrialCounts:
     """Tallies by (intervention, control), of the graph's own choice by role and class as well, and of the further draws
     by (intervention, "draw", number, control); curves by intervention and order, see `Curve`."""
 
     tallies: Tallies
     curves: Counts
 
-    def __add__(self, other: Tried) -> Tried:
-        return Tried(self.tallies + other.tallies, self.curves + other.curves)
+    def __add__(self, other: TrialCounts) -> TrialCounts:
+        return TrialCounts(self.tallies + other.tallies, self.curves + other.curves)
 
     def to_dict(self) -> dict[str, Any]:
         return {"tallies": self.tallies.to_dict(), "curves": self.curves.to_dict()}
 
     @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Tried:
+    def from_dict(cls, document: Mapping[str, Any]) -> TrialCounts:
         """Inverse of `to_dict`."""
         return cls(Tallies.from_dict(document["tallies"]), Counts.from_dict(document["curves"]))
 
@@ -85,7 +85,7 @@ class _Setting:
 class _Seen:
     """The untouched batch: its classes, which examples count, and the alternatives of a draw."""
 
-    known: Known
+    known: BaselinePass
     bits: Bits
     true: Indices
     correct: Bool[np.ndarray, " example"]
@@ -95,7 +95,7 @@ class _Seen:
         return np.flatnonzero(self.correct)
 
 
-def run(study: Study, batch: Batch) -> Tried:
+def run(study: Study, batch: Batch) -> TrialCounts:
     """What one compute batch adds to the counts of every intervention, control and draw."""
     known = study.passes.known(batch)
     true = true_classes(batch, study.labels)
@@ -123,7 +123,7 @@ def run(study: Study, batch: Batch) -> Tried:
             for role, classes in (("true", true), ("alternative", other)):
                 parts = {label: outcome.tally(classes == label) for label in np.unique(classes).tolist()}
                 tallies |= {(name, control, role, label): tally for label, tally in parts.items()}
-    return Tried(Tallies(tallies), Counts(_curves(study, seen, others[0]) if study.orders else {}))
+    return TrialCounts(Tallies(tallies), Counts(_curves(study, seen, others[0]) if study.orders else {}))
 
 
 def _settings(study: Study, name: str, draw: int, seen: _Seen, other: Indices) -> dict[str, _Setting]:
@@ -196,7 +196,7 @@ def curve_key(intervention: str, order: str | None = None) -> str:
     return json.dumps([intervention] if order is None else [intervention, order])
 
 
-def predict(study: Study, known: Known, asked: Asked, rows: Int64[np.ndarray, " row"]) -> Classes:
+def predict(study: Study, known: BaselinePass, asked: SettingBits, rows: Int64[np.ndarray, " row"]) -> Classes:
     """What the network predicts in each of `rows` when the layer has these booleans; -1 in other rows.
 
     Equal booleans of an example run once. An example keeps its row in every pass, so that its floats do not depend on
@@ -231,13 +231,13 @@ def _distinct(
     return first, which.reshape(-1)
 
 
-def _classes(study: Study, known: Known, booleans: Bits, numbers: Indices) -> Indices:
+def _classes(study: Study, known: BaselinePass, booleans: Bits, numbers: Indices) -> Indices:
     """What the network predicts when the whole layer has these booleans."""
     logits, _ = study.passes.run(known, {study.layer: partial(_written, study, known, booleans, numbers)})
     return argmax(logits[: known.batch.count])
 
 
-def _written(study: Study, known: Known, booleans: Bits, numbers: Indices, output: Tensor) -> Tensor:
+def _written(study: Study, known: BaselinePass, booleans: Bits, numbers: Indices, output: Tensor) -> Tensor:
     """The output of the layer in which every unit has what is written for its boolean."""
     site = known.sites[study.layer]
     mask = known.masks[study.layer]

@@ -16,23 +16,23 @@ import numpy as np
 from jaxtyping import Int
 from torch import nn
 
-from ndg.abstraction import writing
 from ndg.abstraction.backward import walked_backwards
-from ndg.abstraction.cache import Cache
 from ndg.abstraction.controls import CHANCE, CONTROLS, GRAPH, PROTOTYPES, Prototypes
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.curve import EXAMPLES, Curve
-from ndg.abstraction.definitions import choices, definition
+from ndg.abstraction.intervention_sets import choices, definition
 from ndg.abstraction.orders import Orders
-from ndg.abstraction.passes import Passes
 from ndg.abstraction.result import TrialResult
-from ndg.abstraction.running import placed, run_batches
-from ndg.abstraction.study import DRAW, Study, Tried, curve_key, run
-from ndg.abstraction.writing import Writing
-from ndg.activations.compute import COMPUTE_BATCH
+from ndg.abstraction.study import DRAW, Study, TrialCounts, curve_key, run
+from ndg.activations.batches import COMPUTE_BATCH
 from ndg.errors import ConfigError, DataError, GraphError, ShapeError
 from ndg.executors import AUTO, TIMEOUT, Executor, Journal
 from ndg.graph.ndg import NDG
+from ndg.interventions import substitution
+from ndg.interventions.cache import Cache
+from ndg.interventions.passes import Passes
+from ndg.interventions.substitution import Writing
+from ndg.run_batches import placed, run_batches
 
 
 def trial(model: nn.Module, graph: NDG, loader: Iterable[Any], intervention: str = "Q", **settings: Any) -> TrialResult:
@@ -55,7 +55,7 @@ def trials(
     device: str | None = None,
     ray_address: str | None = None,
     timeout: float | int = TIMEOUT,
-    values: str | Writing = writing.AUTO,
+    values: str | Writing = substitution.AUTO,
     fit: Iterable[Any] | None = None,
     beta: float | int = 1.0,
     draws: int = 1,
@@ -75,8 +75,8 @@ def trials(
     run on the CPU unless a `device` is given, and the network itself stays where it is. `split` is written beside the
     results.
 
-    `values` are written for booleans: a name of `ndg.abstraction.writing`, taken from the examples of `fit`, or such a
-    way itself. `auto` without `fit` writes 0 and 1, and the result says so. Implications of a recall above `beta` are
+    `values` are written for booleans: a name of `ndg.interventions.substitution`, taken from the examples of `fit`, or
+    such a way itself. `auto` without `fit` writes 0 and 1, and the result says so. Implications of a recall above `beta` are
     walked backwards too. `graphs` are further control graphs by name, of the same layer, with D(t, t') of their own.
     With a `curve`, the aligned rate is counted against the number of neurons changed, for the graph's choice, the
     prototypes and `orders` of units by name. A `cache` that several studies of this loader share keeps what is before
@@ -117,7 +117,7 @@ def trials(
         executor=executor,
         ray_address=ray_address,
         timeout=timeout,
-        journal=None if journal is None else replace(journal, decode=Tried.from_dict),
+        journal=None if journal is None else replace(journal, decode=TrialCounts.from_dict),
     )
     facts = {
         "layer": layer,
@@ -188,19 +188,21 @@ def _writing(
     """The way to write for booleans, and why it is that one."""
     if not isinstance(values, str):
         return values, "as given"
-    name = writing.choose(values, graph)
+    name = substitution.choose(values, graph)
     why = "as asked for"
-    if values == writing.AUTO:
+    if values == substitution.AUTO:
         why = (
             "auto: 0 and 1 stand for the outputs of a sigmoid" if name == "boolean" else "auto: outputs have no bounds"
         )
         if name != "boolean" and fit is None:
             name, why = "boolean", f"auto: without fitting examples 0 and 1 are written, else it would be {name!r}"
-    written = writing.fit(name, model, graph, fit, [layer], seed=seed, batch=batch, threads=threads, any_network=True)
+    written = substitution.fit(
+        name, model, graph, fit, [layer], seed=seed, batch=batch, threads=threads, any_network=True
+    )
     return written, why
 
 
-def _result(name: str, total: Tried, study: Study, labels: int, facts: dict[str, Any]) -> TrialResult:
+def _result(name: str, total: TrialCounts, study: Study, labels: int, facts: dict[str, Any]) -> TrialResult:
     tallies, choice = total.tallies, study.choices[name][GRAPH]
     graphs = [of for of in study.choices[name] if of != GRAPH]
     return TrialResult(
@@ -218,7 +220,7 @@ def _result(name: str, total: Tried, study: Study, labels: int, facts: dict[str,
     )
 
 
-def _curve(name: str, total: Tried, study: Study) -> Curve:
+def _curve(name: str, total: TrialCounts, study: Study) -> Curve:
     assert study.orders is not None
     counted = {order: total.curves[curve_key(name, order)] for order in study.orders.names}
     counted[EXAMPLES] = total.curves[curve_key(name)]

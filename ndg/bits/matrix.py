@@ -74,7 +74,7 @@ class BitMatrix:
         if self.network and not re.fullmatch(f"[0-9a-f]{{{NETWORK_DIGITS}}}", self.network):
             raise BitsError(
                 f"the network of bits is told by {NETWORK_DIGITS} hexadecimal digits of its weights; got "
-                f"{self.network!r}; take ndg.activations.identity.weights_digest(model), or leave it out"
+                f"{self.network!r}; take ndg.activations.digest.weights_digest(model), or leave it out"
             )
         self.words.flags.writeable = False
 

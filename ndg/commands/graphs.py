@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from ndg.commands.words import near, output
+from ndg.commands.shared import near, output
 from ndg.errors import UserError
 from ndg.locations import Locations
 from ndg.runs.log import Log
@@ -14,8 +14,8 @@ from ndg.runs.record import RunRecord
 
 def render(asked: Namespace, where: Locations) -> int:
     from ndg import runs
-    from ndg.pipeline import pictures
     from ndg.report.render import REPORTS
+    from ndg.workflows import pictures
 
     with runs.open(where.store, local=where.runs) as book:
         record = _last(book) if asked.run == "last" else book.get(asked.run)
@@ -39,13 +39,13 @@ def diff(asked: Namespace, where: Locations) -> int:
     import pandas as pd
 
     from ndg import atomic, runs
-    from ndg.pipeline import differences
+    from ndg.workflows import diff as diff_workflow
 
     if asked.bootstraps < 0:
         raise UserError(f"--bootstraps is at least 0; got {asked.bootstraps}")
     with runs.open(where.store, local=where.runs) as book:
         records = [book.get(name, kind="align") for name in asked.run]
-    found = differences.compare(records, where, match=not asked.by_number, bootstraps=asked.bootstraps)
+    found = diff_workflow.compare(records, where, match=not asked.by_number, bootstraps=asked.bootstraps)
     output(asked, found.text(width=120), dict(found.results))
     if asked.csv:
         Path(asked.csv).mkdir(parents=True, exist_ok=True)
@@ -58,10 +58,10 @@ def diff(asked: Namespace, where: Locations) -> int:
 
 def explain(asked: Namespace, where: Locations) -> int:
     from ndg import runs
-    from ndg.pipeline import again
+    from ndg.workflows import reload
 
     with runs.open(where.store, local=where.runs) as book:
         record = book.get(asked.run, kind="align")
-    found, true = again.explained(record, where, asked.example, asked.target, asked.split)
+    found, true = reload.explained(record, where, asked.example, asked.target, asked.split)
     told = f"{record.id}, example {asked.example}" + ("" if true is None else f", true class {true}")
     return output(asked, f"{told}\n{found.text()}", {**found.to_dict(), "run": record.id, "true": true})

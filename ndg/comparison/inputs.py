@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ndg import seeds
-from ndg.activations.choice import examples_of, shuffled
-from ndg.activations.compute import columns
+from ndg.activations.batches import columns
+from ndg.activations.sampling import examples_of, shuffled
 from ndg.errors import ConfigError, DataError
 
 KEPT = ("labels", "attention_mask", "token_type_ids", "position_ids")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.activations.compute import device_of
+from ndg.activations.batches import device_of
 
 
 @dataclass(frozen=True, eq=False)

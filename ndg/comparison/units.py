@@ -175,7 +175,7 @@ def in_units_of(bits: BitMatrix, matching: Matching) -> BitMatrix:
 
 def unlike(a: BitMatrix, b: BitMatrix, here: slice, there: slice) -> Int64[np.ndarray, "row column"]:
     """Examples on which each node of `a` in `here` differs from each node of `b` in `there`."""
-    from ndg.graph.pairs import add_unlike
+    from ndg.graph.pair_counts import add_unlike
 
     first, second = a.words[here], b.words[there]
     counts = np.zeros((len(first), len(second)), np.int64)

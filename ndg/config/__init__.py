@@ -1,7 +1,7 @@
 """Experiments: their schema, and the only reader of `configs/*.yaml`."""
 
+from ndg.config.loading import configs, find, load
 from ndg.config.networks import CNN, GRU, LSTM, MLP, MODELS, Bert, DistilBert, ResNet, Roberta, TransFG, ViT
-from ndg.config.reading import configs, find, load
 from ndg.config.schema import (
     Criterion,
     Data,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ndg.config.networks import MLP
-from ndg.config.rules import check
+from ndg.config.validation import check
 
 
 @dataclass(frozen=True)

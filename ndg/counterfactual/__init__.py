@@ -7,7 +7,7 @@
 `result.model` is a new network; what it does before and after stands in `result.rows()`.
 """
 
-from ndg.counterfactual.drawing import counterfactual_set as counterfactual_set
+from ndg.counterfactual.counterfactual_set import CounterfactualSet as CounterfactualSet
+from ndg.counterfactual.generate import counterfactual_set as counterfactual_set
 from ndg.counterfactual.result import CounterfactualResult as CounterfactualResult
 from ndg.counterfactual.training import train_on as train_on
-from ndg.counterfactual.value import CounterfactualSet as CounterfactualSet

@@ -9,7 +9,7 @@ from torch import nn
 
 from ndg.abstraction.controls import CONTROLS
 from ndg.abstraction.result import TrialResult
-from ndg.counterfactual.value import Origin
+from ndg.counterfactual.counterfactual_set import Origin
 from ndg.intervals import wilson
 
 if TYPE_CHECKING:

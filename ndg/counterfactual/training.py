@@ -15,11 +15,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.abstraction.reach import taking
 from ndg.abstraction.trial import trial
-from ndg.abstraction.writing import Boolean
-from ndg.activations.choice import shuffled
-from ndg.activations.compute import (
+from ndg.activations.batches import (
     COMPUTE_BATCH,
     Batch,
     compute_batches,
@@ -28,13 +25,16 @@ from ndg.activations.compute import (
     forward,
     true_labels,
 )
-from ndg.activations.trace import Trace
-from ndg.counterfactual.drawing import counterfactual_set
-from ndg.counterfactual.rest import Rest
+from ndg.activations.hooks import Trace
+from ndg.activations.sampling import shuffled
+from ndg.counterfactual.counterfactual_set import CounterfactualSet
+from ndg.counterfactual.generate import counterfactual_set
 from ndg.counterfactual.result import AFTER, BEFORE, REAL_ONLY, CounterfactualResult, Epoch
-from ndg.counterfactual.value import CounterfactualSet
 from ndg.errors import ConfigError, DataError, FailureError
 from ndg.graph.ndg import NDG
+from ndg.interventions.reach import taking
+from ndg.interventions.substitution import Boolean
+from ndg.interventions.suffix import Rest
 
 TRAIN, VALIDATION = "train", "validation"
 SAME = 1e-5

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ndg.errors import ConfigError, nearest
-from ndg.executors.alone import Serial
-from ndg.executors.cluster import Ray
-from ndg.executors.face import Executor
-from ndg.executors.flight import TIMEOUT
 from ndg.executors.journal import Journal
-from ndg.executors.session import available_cpus
+from ndg.executors.protocol import Executor
+from ndg.executors.ray_executor import Ray
+from ndg.executors.ray_scheduler import TIMEOUT
+from ndg.executors.ray_session import available_cpus
+from ndg.executors.serial_executor import Serial
 
 __all__ = [
     "AUTO",

@@ -84,7 +84,7 @@ def agreements(
 
 def _most_counted(bits: BitMatrix, literals: tuple[Literal, ...]) -> int:
     """The most examples on which two of the literals differ, counted for a tile of pairs at a time."""
-    from ndg.graph.pairs import add_unlike
+    from ndg.graph.pair_counts import add_unlike
 
     rows = np.array([literal.node for literal in literals])
     values = np.array([literal.value for literal in literals])

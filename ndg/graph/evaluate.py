@@ -86,7 +86,7 @@ def together(
     bits: BitMatrix, rows: Int64[np.ndarray, " pair"], columns: Int64[np.ndarray, " pair"]
 ) -> Int64[np.ndarray, " pair"]:
     """Examples on which both nodes of each pair are on, a block of words of all nodes at a time."""
-    from ndg.graph.pairs import add_common
+    from ndg.graph.pair_counts import add_common
 
     counts = np.zeros(len(rows), np.int64)
     step = max(BLOCK_WORDS // max(len(bits.words), 1), 1)

@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float64
 from ndg import atomic
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import GraphError, ShapeError
-from ndg.graph import edges, evaluate, files, reading
+from ndg.graph import edges, evaluate, files
+from ndg.graph import from_networkx as networkx_reader
 from ndg.graph.closure import Closure, Reachability, literals_of, negated, reach
 from ndg.graph.condensation import Condensation, condense
 from ndg.graph.evaluate import HeldOut
@@ -47,7 +48,7 @@ class Scored(Protocol):
 
 
 @runtime_checkable
-class Tried(Protocol):
+class EdgeEvidence(Protocol):
     """A trial of the edges of the graph with that digest, such as `ndg.abstraction.edges.EdgeTrials`."""
 
     @property
@@ -213,7 +214,7 @@ class NDG:
 
         GraphError for a trial of another graph, or what is no trial of edges.
         """
-        if not isinstance(trials, Tried):
+        if not isinstance(trials, EdgeEvidence):
             raise GraphError(
                 f"verdicts come from a trial of edges; got {type(trials).__name__}; pass what "
                 "ndg.abstraction.edges.try_edges(model, graph, held_out, fit=train) gives"
@@ -270,10 +271,10 @@ class NDG:
     def from_networkx(cls, graph: nx.DiGraph, bits: BitMatrix | None = None) -> NDG:
         """The implications of a DiGraph of literals, or of one that `to_networkx` or a file of it gave.
 
-        `ndg.graph.reading` says what is read and what is lost. Counts come from `bits` alone: without any, `examples`
+        `ndg.graph.from_networkx` says what is read and what is lost. Counts come from `bits` alone: without, `examples`
         is 0 and all figures are unknown.
         """
-        implications, provenance = reading.read(graph, bits)
+        implications, provenance = networkx_reader.read(graph, bits)
         return cls(implications, provenance)
 
     def scm(self) -> SCM:

@@ -9,11 +9,13 @@ from typing import Any, SupportsIndex
 import torch
 from torch import nn
 
-from ndg.activations.compute import COMPUTE_BATCH, fixed
+from ndg.activations.batches import COMPUTE_BATCH, fixed
 from ndg.errors import ConfigError, LayerError, nearest
 from ndg.executors import Executor
 from ndg.extraction import latent_layer
-from ndg.importance import (
+from ndg.importance.graph_scores import OF_GRAPH
+from ndg.importance.method import Method
+from ndg.importance.methods import (
     ablation,
     activation,
     conductance,
@@ -31,11 +33,9 @@ from ndg.importance import (
     snip,
     synflow,
 )
-from ndg.importance.in_graph import OF_GRAPH
-from ndg.importance.method import Method
-from ndg.importance.places import find_place
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings
+from ndg.units.places import find_place
 
 IMPORTANCE: dict[str, Method] = {
     "gndi": gndi.METHOD,

@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex
 
 from torch import Tensor
 
-from ndg.activations.compute import COMPUTE_BATCH, Batch, compute_batches
+from ndg.activations.batches import COMPUTE_BATCH, Batch, compute_batches
 from ndg.errors import ConfigError, DataError
 from ndg.executors import Executor
 from ndg.progress import bar

@@ -16,7 +16,7 @@ from ndg.errors import BitsError, BudgetError, ConfigError, ShapeError
 from ndg.mining.counters import Counter, Packed, Survivors
 from ndg.mining.counts import Contingency, count
 from ndg.mining.criteria import Criterion, Sieve, criterion, sieve_of
-from ndg.mining.found import Chunk, Found, OverBudgetError, advice
+from ndg.mining.implication_buffer import Chunk, Found, OverBudgetError, advice
 from ndg.mining.implications import Implications
 from ndg.mining.pairs import Candidates, Pairs, candidates, constants
 from ndg.progress import bar

@@ -13,10 +13,10 @@ from itertools import pairwise
 from typing import Any
 
 from ndg.errors import ConfigError, nearest
+from ndg.report.captions import MIDDLE, NEGATION
 from ndg.report.drawing import PRECISIONS, Drawing, Edge, Node
 from ndg.report.engine import FONT
-from ndg.report.straight import positions
-from ndg.report.words import MIDDLE, NEGATION
+from ndg.report.straight_layout import positions
 
 INK, SMALL, MUTED, PAPER = "#1c2430", "#3f4955", "#5d6773", "#ffffff"
 LABEL_ON, LABEL_OFF, LABEL_OFF_INK = "#1f5a8a", "#dfe8f1", "#3b5f80"

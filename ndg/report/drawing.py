@@ -14,9 +14,9 @@ from ndg.graph.ndg import NDG
 from ndg.importance.scores import Scores
 from ndg.literal import Literal
 from ndg.nodes import LABEL
-from ndg.report import selection, words
+from ndg.report import captions, selection
+from ndg.report.captions import AFTER, BEFORE, MIDDLE, Names
 from ndg.report.selection import Selection
-from ndg.report.words import AFTER, BEFORE, MIDDLE, Names
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -138,15 +138,15 @@ def draw(
         for key in chosen.nodes
     ]
     return Drawing(
-        title=title or words.title(aim),
-        subtitle=words.subtitle(graph, dag),
-        bands=tuple(Band(layers[i], side, words.caption(layers[i], side, aim, bool(middle))) for side, i in order),
+        title=title or captions.title(aim),
+        subtitle=captions.subtitle(graph, dag),
+        bands=tuple(Band(layers[i], side, captions.caption(layers[i], side, aim, bool(middle))) for side, i in order),
         nodes=_shaded(nodes),
         edges=tuple(_edge(tail, head, dag.edges[tail, head]) for tail, head in chosen.edges),
         selection=chosen,
-        left_out=words.left_out(graph, dag, chosen, names, aim, max_nodes),
+        left_out=captions.left_out(graph, dag, chosen, names, aim, max_nodes),
         measures=tuple(measured),
-        provenance=words.provenance(graph),
+        provenance=captions.provenance(graph),
     )
 
 
@@ -155,7 +155,7 @@ def home_of(graph: NDG, dag: nx.DiGraph, target: int | str | Literal) -> str:
     if isinstance(target, str) and target.isdecimal():
         target = int(target)
     if isinstance(target, str):
-        literal = graph.literal(target.strip().replace(words.NEGATION, "~"))
+        literal = graph.literal(target.strip().replace(captions.NEGATION, "~"))
     elif isinstance(target, Literal):
         literal = graph.literal(target)
     else:

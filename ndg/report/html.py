@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ndg import atomic
-from ndg.report import importance, sections, summary, tried
+from ndg.report import findings, importance_tables, sections, trial_sections
+from ndg.report.captions import flat
 from ndg.report.tables import Table
-from ndg.report.words import flat
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ def page(report: Report) -> str:
     parts = {
         "summary": ("In words", _words(report)),
         "picture": ("The picture", _pictures(report.pictures)),
-        "trial": ("On trial", _tables([tried.selectivity(record), *sections.trials(record)])),
+        "trial": ("On trial", _tables([trial_sections.selectivity(record), *sections.trials(record)])),
         "curves": ("Alignment curves", _curves(record)),
-        "interchange": ("Interchange interventions", _tables(tried.interchange(record))),
-        "edges": ("Every edge on trial", _tables(tried.edges(record))),
-        "minimal": ("Minimal interventions", _tables(tried.minimal(record))),
+        "interchange": ("Interchange interventions", _tables(trial_sections.interchange(record))),
+        "edges": ("Every edge on trial", _tables(trial_sections.edges(record))),
+        "minimal": ("Minimal interventions", _tables(trial_sections.minimal(record))),
         "precision": (
             "Train against held out",
             _tables(
@@ -74,7 +74,7 @@ def page(report: Report) -> str:
         ),
         "figures": ("The graph", _tables([sections.figures(record), sections.accuracy(record)])),
         "rules": ("The graph in sentences", _folded("the surest rules", report.rules)),
-        "scores": ("Importance of neurons", _tables([*importance.boards(record), *sections.scores(record)])),
+        "scores": ("Importance of neurons", _tables([*importance_tables.boards(record), *sections.scores(record)])),
         "config": ("Config", _folded("the resolved config; saved to a file, it runs again", report.config)),
     }
     return _document(report.title, record, parts)
@@ -121,16 +121,16 @@ def _kicker(record: Mapping[str, Any]) -> str:
 def _facts(record: Mapping[str, Any]) -> str:
     items = "".join(
         f"<li><span>{escape(name)}</span><b>{escape(value)}</b><span>{escape(remark)}</span></li>"
-        for name, value, remark in summary.headline(record)
+        for name, value, remark in findings.headline(record)
     )
     return f"<ul class=facts>{items}</ul>" if items else ""
 
 
 def _words(report: Report) -> str:
-    says = "".join(f"<p class=verdict>{escape(sentence)}</p>" for sentence in summary.says(report.record))
-    limits = "".join(f"<li>{escape(sentence)}</li>" for sentence in summary.LIMITS)
+    says = "".join(f"<p class=verdict>{escape(sentence)}</p>" for sentence in findings.says(report.record))
+    limits = "".join(f"<li>{escape(sentence)}</li>" for sentence in findings.LIMITS)
     return (
-        f"<p>{escape(summary.WHAT)}</p>"
+        f"<p>{escape(findings.WHAT)}</p>"
         + (f"<h3>What this one says</h3>{says}" if says else "")
         + f"<h3>What it does not say</h3><ul>{limits}</ul>"
     )
@@ -173,7 +173,7 @@ def inline(svg: str, prefix: str) -> tuple[str, float]:
 def _curves(record: Mapping[str, Any]) -> str:
     return "".join(
         f"<figure><figcaption>{escape(chart.title)}</figcaption><div class=scroll>{drawn}</div></figure>{table.html()}"
-        for chart, table in tried.curves(record)
+        for chart, table in trial_sections.curves(record)
         if (drawn := chart.svg())
     )
 

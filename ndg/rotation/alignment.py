@@ -15,10 +15,10 @@ from torch import nn
 from torch.nn.utils.parametrizations import orthogonal
 
 from ndg import seeds
-from ndg.activations.compute import fixed
+from ndg.activations.batches import fixed
 from ndg.errors import ConfigError
+from ndg.rotation.basis import DAS, Rotation, random_rotation
 from ndg.rotation.interchange import Interchanges, Located, Units, check_sizes, directions, leading, locate
-from ndg.rotation.value import DAS, Rotation, random_rotation
 
 LAST_RATE = 0.05
 """The learning rate at the end, as a part of the first one."""

@@ -11,14 +11,14 @@ from torch import nn
 from ndg.abstraction.controls import CONTROLS
 from ndg.abstraction.result import TrialResult
 from ndg.abstraction.trial import trial
-from ndg.activations.compute import COMPUTE_BATCH
+from ndg.activations.batches import COMPUTE_BATCH
 from ndg.comparison.sections import EdgeFigures, Judged, label_edges
 from ndg.discovery import mine
 from ndg.errors import ConfigError
 from ndg.extraction import extract
 from ndg.graph.ndg import NDG
 from ndg.mining.miner import Rule
-from ndg.rotation.value import LOCALIST, Rotation
+from ndg.rotation.basis import LOCALIST, Rotation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +128,7 @@ def compare(
 ) -> BasisComparison:
     """A graph mined from `train` in every basis, judged and tried on `held_out`, side by side.
 
-    All bases, `ndg.rotation.value.localist` among them, are treated alike: a coordinate is on above its median on
+    All bases, `ndg.rotation.basis.localist` among them, are treated alike: a coordinate is on above its median on
     `train`, and a boolean is written as the mean of the coordinate given it there. Raises ConfigError without
     rotations or for those of different layers.
     """

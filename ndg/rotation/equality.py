@@ -18,13 +18,13 @@ from jaxtyping import Bool, Float32
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.activations.compute import fixed
+from ndg.activations.batches import fixed
 from ndg.errors import ConfigError
 from ndg.intervals import wilson
 from ndg.rotation.alignment import best_places, das
+from ndg.rotation.basis import DAS, Rotation, localist, random_rotation
 from ndg.rotation.interchange import Interchanged, Interchanges, interchanged, leading, locate
 from ndg.rotation.principal import pca
-from ndg.rotation.value import DAS, Rotation, localist, random_rotation
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from ndg.activations.compute import COMPUTE_BATCH, compute_batches, fixed, forward
-from ndg.activations.trace import Overwrite, Trace, find_layer, per_unit
+from ndg.activations.batches import COMPUTE_BATCH, compute_batches, fixed, forward
+from ndg.activations.hooks import Overwrite, Trace, find_layer, per_unit
 from ndg.errors import ConfigError, DataError, ShapeError
 from ndg.intervals import wilson
-from ndg.rotation.value import Rotation
+from ndg.rotation.basis import Rotation
 
 Units = Int64[np.ndarray, " coordinate"]
 """The coordinates of one variable."""

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float64
 from torch import nn
 
-from ndg.activations.compute import COMPUTE_BATCH, check_finite, compute_batches, fixed, output_of
-from ndg.activations.trace import Trace, per_unit
+from ndg.activations.batches import COMPUTE_BATCH, check_finite, compute_batches, fixed, output_of
+from ndg.activations.hooks import Trace, per_unit
 from ndg.errors import DataError
-from ndg.rotation.value import PCA, Rotation
+from ndg.rotation.basis import PCA, Rotation
 
 
 def outputs(

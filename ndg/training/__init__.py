@@ -11,17 +11,17 @@ Networks may have `pretrained_parts`, the module paths of what comes from a pret
 `extra_loss(output, labels)`, a scalar that is added to the cross entropy.
 """
 
+from ndg.training.checkpoints import MODEL as MODEL
+from ndg.training.checkpoints import STATE as STATE
+from ndg.training.checkpoints import load_model as load_model
+from ndg.training.device import device_of as device_of
+from ndg.training.device import own_threads_and_randomness as own_threads_and_randomness
 from ndg.training.evaluation import evaluate as evaluate
 from ndg.training.journal import LOG as LOG
 from ndg.training.journal import METRICS as METRICS
 from ndg.training.journal import Row as Row
-from ndg.training.kept import MODEL as MODEL
-from ndg.training.kept import STATE as STATE
-from ndg.training.kept import load_model as load_model
 from ndg.training.loop import TrainResult as TrainResult
 from ndg.training.loop import augmentation as augmentation
 from ndg.training.loop import train as train
-from ndg.training.place import device_of as device_of
-from ndg.training.place import own_threads_and_randomness as own_threads_and_randomness
-from ndg.training.rates import schedule as schedule
+from ndg.training.schedules import schedule as schedule
 from ndg.training.step import Learner as Learner

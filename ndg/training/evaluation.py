@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ndg.activations.compute import COMPUTE_BATCH, compute_batches, fixed, forward
+from ndg.activations.batches import COMPUTE_BATCH, compute_batches, fixed, forward
 from ndg.data.examples import Examples
 
 

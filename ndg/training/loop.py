@@ -17,22 +17,22 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from ndg import __version__, models, seeds
-from ndg.activations.choice import draw
-from ndg.activations.selection import find_layers
+from ndg.activations.sampling import draw
 from ndg.config import Experiment, Train
 from ndg.data.augment import Augment
 from ndg.data.examples import Splits
 from ndg.errors import CheckpointError, FailureError, OutputError
-from ndg.importance.fitness import COMPOSITE
-from ndg.importance.watch import EXAMPLES, Watch
+from ndg.importance.fitness.measure import COMPOSITE
+from ndg.importance.fitness.monitor import EXAMPLES, Watch
 from ndg.models import checkpoint
-from ndg.training import kept
+from ndg.training import checkpoints
+from ndg.training.checkpoints import MODEL, STATE, best, chosen
+from ndg.training.device import device_of, own_threads_and_randomness, peak_bytes, reseed
 from ndg.training.evaluation import evaluate
 from ndg.training.journal import Bar, Journal, Row, bar, events
-from ndg.training.kept import MODEL, STATE, best, chosen
-from ndg.training.place import device_of, own_threads_and_randomness, peak_bytes, reseed
-from ndg.training.rates import schedule
+from ndg.training.schedules import schedule
 from ndg.training.step import Learner
+from ndg.units.resolve import find_layers
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ def train(
     with own_threads_and_randomness(settings.threads, place):
         network = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(place)
         learner = Learner.of(network, settings, place)
-        identity = kept.identity_of(experiment, splits)
-        history = kept.restore(state, learner, identity) if state.exists() else []
+        identity = checkpoints.identity_of(experiment, splits)
+        history = checkpoints.restore(state, learner, identity) if state.exists() else []
         watch = _watch(experiment, splits, network, place) if settings.fitness else None
         with (
             events(folder, settings.tensorboard, len(history)) as event,
@@ -110,7 +110,7 @@ def train(
                     row |= watch(network)
                 history.append(row)
                 _keep(folder, learner, experiment, splits, history)
-                kept.save(state, learner, identity, history)  # last, so that an epoch which has one is whole
+                checkpoints.save(state, learner, identity, history)  # last, so that an epoch which has one is whole
                 journal.epoch(history)
                 event(row)
                 shown.end(history)
@@ -130,7 +130,7 @@ def train(
         peak_bytes=peak_bytes(place),
         history=history,
         checkpoint=folder / MODEL,
-        others=[folder / name for name in kept.apart(settings, len(history)).values()],
+        others=[folder / name for name in checkpoints.apart(settings, len(history)).values()],
         examples=splits.sizes(),
     )
     journal.end(
@@ -219,9 +219,9 @@ def _keep(folder: Path, learner: Learner, experiment: Experiment, splits: Splits
     """Write the networks that the last epoch leaves."""
     settings, number = experiment.train, len(history)
     names = [MODEL] if chosen(settings, history) == number else []
-    if number in (others := kept.apart(settings, number)):
+    if number in (others := checkpoints.apart(settings, number)):
         names.append(others[number])
-    about = {"experiment": kept.portable(experiment), "epoch": number}
+    about = {"experiment": checkpoints.portable(experiment), "epoch": number}
     for name in names:
         checkpoint.save(folder / name, learner.network, experiment.model, splits.form, splits.classes, about)
 

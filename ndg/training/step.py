@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from ndg.activations.compute import logits_of, output_of
+from ndg.activations.batches import logits_of, output_of
 from ndg.config import Train
 from ndg.data.inputs import Columns
 from ndg.errors import ConfigError
-from ndg.training.rates import optimizer_of, set_rate
+from ndg.training.schedules import optimizer_of, set_rate
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,18 +10,18 @@ import torch
 from torch import nn
 
 import ndg
-from ndg.abstraction import passes as passes_module
-from ndg.abstraction import writing
 from ndg.abstraction.edges import try_edges
 from ndg.abstraction.explain import explain
 from ndg.abstraction.interchange import interchange, unfolding
 from ndg.abstraction.minimal import minimal
-from ndg.abstraction.passes import Passes
 from ndg.abstraction.trial import trial, trials
-from ndg.activations.identity import weights_digest
+from ndg.activations.digest import weights_digest
 from ndg.counterfactual import counterfactual_set, train_on
 from ndg.errors import GraphError
 from ndg.graph.ndg import NDG
+from ndg.interventions import passes as passes_module
+from ndg.interventions import substitution
+from ndg.interventions.passes import Passes
 from tests.counterfactual.small import loaders, network
 
 LAYERS = ["encoder", "latent"]
@@ -32,7 +32,7 @@ FITTED = {"fit": GIVEN["train"], "values": "mean"}
 
 STUDIES = {
     "passes": lambda *on, **how: Passes.of(*on, ["latent"], **how),
-    "writing": lambda *on, **how: writing.fit("mean", *on, GIVEN["train"], ["latent"], **how),
+    "writing": lambda *on, **how: substitution.fit("mean", *on, GIVEN["train"], ["latent"], **how),
     "trial": lambda *on, **how: trial(*on, GIVEN["test"], **LATENT, **FITTED, **SERIAL, **how),
     "trials": lambda *on, **how: trials(*on, GIVEN["test"], ["Q"], **LATENT, **FITTED, **SERIAL, **how),
     "edges": lambda *on, **how: try_edges(*on, GIVEN["test"], **FITTED, **SERIAL, **how),
@@ -87,7 +87,7 @@ def test_a_study_hashes_its_network_once_and_not_where_any_will_do(study, model,
         return weights_digest(one)
 
     monkeypatch.setattr(passes_module, "weights_digest", counted)
-    monkeypatch.setattr("ndg.counterfactual.drawing.weights_digest", counted)
+    monkeypatch.setattr("ndg.counterfactual.generate.weights_digest", counted)
     STUDIES[study](model, graph)
     assert len(hashed) == 1
     hashed.clear()

@@ -10,19 +10,19 @@ import torch
 from torch import Tensor, nn
 
 import ndg
-from ndg.abstraction import writing
-from ndg.abstraction.cache import Cache
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.edges import EdgeTrials, try_edges
-from ndg.abstraction.passes import Passes
-from ndg.activations.compute import compute_batches
+from ndg.activations.batches import compute_batches
 from ndg.errors import ConfigError, DataError, GraphError
 from ndg.executors.journal import Journal
 from ndg.graph.ndg import NDG
 from ndg.intervals import wilson
+from ndg.interventions import substitution
+from ndg.interventions.cache import Cache
+from ndg.interventions.passes import Passes
 from ndg.mining.implications import Implications
 from ndg.nodes import LayerUnits, NodeSpace
-from tests.abstraction.test_passes import tokens
+from tests.interventions.test_passes import tokens
 from tests.references import edges as slow
 
 ON, OFF = 40, 60
@@ -429,7 +429,7 @@ def test_tokens_of_ragged_masks_are_forced_as_each_example_alone(reading, values
     graph = coded(nodes, codes, bits.thresholds)
     settings = {"fit": loader, "values": values, "executor": "serial", "least": 1}
     found = try_edges(model, graph, loader, batch=8, **settings)
-    way = writing.fit(values, model, graph, loader, ["act"], batch=8)
+    way = substitution.fit(values, model, graph, loader, ["act"], batch=8)
     passes = Passes.of(model, graph, ["act"])
     for antecedent, consequent in pairs[:3]:
         p, q = nodes.literal(antecedent), nodes.literal(consequent)

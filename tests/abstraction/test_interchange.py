@@ -14,7 +14,7 @@ from ndg import seeds
 from ndg.abstraction.interchange import InterchangeResult, interchange, shuffled, unfolding
 from ndg.abstraction.interchange.families import families, units_of
 from ndg.abstraction.interchange.study import AMONG, FIELDS, GRAPH, RANDOM_SET, SHUFFLED
-from ndg.activations.choice import draw
+from ndg.activations.sampling import draw
 from ndg.graph.ndg import NDG
 from ndg.nodes import LayerUnits, NodeSpace
 from tests.references import interchange as slow

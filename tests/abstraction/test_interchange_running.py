@@ -9,12 +9,12 @@ from torch import Tensor
 
 import ndg
 from ndg import seeds
-from ndg.abstraction.cache import Cache
 from ndg.abstraction.interchange import interchange
 from ndg.abstraction.interchange.study import FIELDS
-from ndg.activations.trace import Overwrite
+from ndg.activations.hooks import Overwrite
+from ndg.interventions.cache import Cache
 from tests.abstraction.test_interchange import SEED, counted, planted
-from tests.abstraction.test_passes import images, tokens
+from tests.interventions.test_passes import images, tokens
 
 
 def whole_and_parts(model, graph, given, **settings):

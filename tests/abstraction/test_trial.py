@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from ndg import seeds
-from ndg.abstraction import writing
 from ndg.abstraction.trial import trial, trials
 from ndg.errors import GraphError
 from ndg.graph.ndg import NDG
+from ndg.interventions import substitution
 from ndg.literal import Literal
 from ndg.nodes import LayerUnits, NodeSpace
 from tests.references.by_hand import EXAMPLES, SEED, ByHand, by_hand, examples, loader
@@ -206,14 +206,14 @@ def test_two_classes_have_one_alternative():
 def test_thresholds_are_those_of_the_graph(model, graph):
     """With every threshold out of reach all booleans are off, and binarising alone makes the network say class 1."""
     deaf = NDG(replace(graph.implications, thresholds=np.full(4, 2.0)))
-    result = trial(model, deaf, loader(), "Q", executor="serial", values=writing.Boolean())
+    result = trial(model, deaf, loader(), "Q", executor="serial", values=substitution.Boolean())
     right = [true for true, _, right in pairs(0) if right]
     assert result.controls["binarise"].unchanged == result.tally.kept == right.count(1)
 
 
 def test_examples_that_binarising_alone_breaks_are_told_apart(model, graph):
     deaf = NDG(replace(graph.implications, thresholds=np.full(4, 2.0)))
-    tally = trial(model, deaf, loader(), "Q", executor="serial", values=writing.Boolean()).tally
+    tally = trial(model, deaf, loader(), "Q", executor="serial", values=substitution.Boolean()).tally
     assert 0 < tally.kept < tally.correct
     assert tally.kept_aligned <= tally.aligned
 

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 import ndg
-from ndg.abstraction import writing
 from ndg.abstraction.controls import GRAPH, alternatives
-from ndg.abstraction.definitions import INTERVENTIONS, choices
-from ndg.abstraction.passes import Passes
+from ndg.abstraction.intervention_sets import INTERVENTIONS, choices
 from ndg.abstraction.trial import trial, trials
-from ndg.activations.compute import compute_batches, fixed
-from ndg.activations.trace import Overwrite
+from ndg.activations.batches import compute_batches, fixed
+from ndg.activations.hooks import Overwrite
 from ndg.graph.ndg import NDG
-from tests.abstraction.test_passes import ROWS, images, tokens
+from ndg.interventions import substitution
+from ndg.interventions.passes import Passes
+from tests.interventions.test_passes import ROWS, images, tokens
 from tests.references.graph_cases import implications
 
 KINDS = [(images, "second", "first"), (images, "latent", "first"), (tokens, "act", "first"), (tokens, "act", "mean")]
@@ -60,7 +60,7 @@ def test_the_counts_are_those_of_a_pass_of_the_whole_network_for_each_example(ma
     """Each example alone fills a batch, its layer is replaced by hand, and no front is kept."""
     model, loader, graph = setting(made, layer, reading)
     found = trials(model, graph, loader, ["G.1", "G.2"], values="mean", fit=loader, batch=8, executor="serial", seed=4)
-    way = writing.fit("mean", model, graph, loader, [layer], batch=8)
+    way = substitution.fit("mean", model, graph, loader, [layer], batch=8)
     passes = Passes.of(model, graph, [layer])
     each = [passes.known(batch) for batch in compute_batches(cut(loader, 1), 1)]
     for name, result in found.items():
@@ -137,7 +137,7 @@ def test_what_is_written_is_recorded():
     fitted = trial(model, graph, loader, fit=loader, **settings).to_dict()
     assert (fitted["values"], fitted["values_examples"]) == ("mean", ROWS)
     assert fitted["values_reason"] == "auto: outputs have no bounds"
-    way = writing.fit("mean", model, graph, loader, ["latent"])
+    way = substitution.fit("mean", model, graph, loader, ["latent"])
     given = trial(model, graph, loader, values=way, **settings)
     assert given.values_reason == "as given"
     assert given.tally == trial(model, graph, loader, values="mean", fit=loader, **settings).tally

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ndg.abstraction.controls import CONTROLS, GRAPH, PROTOTYPES
-from ndg.abstraction.definitions import INTERVENTIONS
+from ndg.abstraction.intervention_sets import INTERVENTIONS
 from ndg.abstraction.result import TrialResult
 from ndg.abstraction.trial import trials
-from ndg.activations.compute import fixed
+from ndg.activations.batches import fixed
 from ndg.graph.ndg import NDG
 from ndg.mining.implications import Implications
 from ndg.nodes import LayerUnits, NodeSpace

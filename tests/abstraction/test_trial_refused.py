@@ -16,7 +16,7 @@ from ndg.abstraction.trial import trial, trials
 from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.nodes import LayerUnits, NodeSpace
-from tests.abstraction.test_passes import After, images
+from tests.interventions.test_passes import After, images
 from tests.references.by_hand import ByHand, by_hand, examples, loader
 from tests.references.graph_cases import implications
 

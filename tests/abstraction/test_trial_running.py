@@ -12,16 +12,16 @@ import torch
 from torch import nn
 
 from ndg import executors
-from ndg.abstraction.cache import Cache
-from ndg.abstraction.running import count_batches, placed
 from ndg.abstraction.trial import trial, trials
-from ndg.activations.compute import compute_batches
+from ndg.activations.batches import compute_batches
 from ndg.data.examples import Examples
 from ndg.data.inputs import Numbers
 from ndg.errors import ConfigError, ShapeError
 from ndg.executors import Journal, Serial
 from ndg.graph.ndg import NDG
-from tests.abstraction.test_passes import Counted
+from ndg.interventions.cache import Cache
+from ndg.run_batches import count_batches, placed
+from tests.interventions.test_passes import Counted
 from tests.references.by_hand import EXAMPLES, SEED, ByHand, by_hand, examples, loader
 
 EVERYTHING = {"seed": SEED, "draws": 3, "curve": True, "values": "mean", "fit": loader()}

@@ -5,8 +5,8 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from ndg import extraction, models
-from ndg.activations.choice import examples_of
-from ndg.activations.compute import columns
+from ndg.activations.batches import columns
+from ndg.activations.sampling import examples_of
 from ndg.comparison.inputs import random_inputs
 from ndg.errors import ConfigError, DataError
 from tests.comparison.cases import LAYERS, loader, network

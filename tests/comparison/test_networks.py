@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ndg import models
-from ndg.activations.compute import fixed, forward
+from ndg.activations.batches import fixed, forward
 from ndg.comparison.networks import reinitialised
 from tests.comparison.cases import network
 from tests.models.test_networks import FORMS, SMALL, examples

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
-from ndg.importance.board.variants import stepping
+from ndg.importance.evaluation.spec import stepping
 from ndg.importance.method import LAWS
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.scores import Scores

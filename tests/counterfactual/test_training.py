@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import ndg
 from ndg.abstraction.controls import CONTROLS
-from ndg.activations.compute import fixed
-from ndg.activations.trace import Trace
+from ndg.activations.batches import fixed
+from ndg.activations.hooks import Trace
 from ndg.counterfactual import CounterfactualSet, counterfactual_set, train_on
-from ndg.counterfactual.rest import Rest
 from ndg.errors import CheckpointError, ConfigError, DataError, GraphError, LayerError
+from ndg.interventions.suffix import Rest
 from tests.activations.networks import Words, made, sentences
 from tests.counterfactual.small import SIZES, graph_of, loaders, network
 

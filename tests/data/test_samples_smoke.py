@@ -8,7 +8,7 @@ from ndg import data
 from ndg.config import Data, Experiment
 from ndg.data.samples import SAMPLES
 from ndg.locations import Locations
-from ndg.pipeline import smoke
+from ndg.workflows import smoke
 
 EXPERIMENT = Experiment(data=Data(name="sst2", length=16, vocabulary=300))
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ndg.errors import ConfigError, DataError, LayerError
-from ndg.importance.board.variants import stepping
+from ndg.importance.evaluation.spec import stepping
 from ndg.importance.score import score
 from tests.importance.test_gndi import convolutional, dense
 from tests.references import importance_cheap as reference

@@ -7,7 +7,7 @@ from torch import nn
 from torch.autograd.functional import jacobian
 
 from ndg.errors import ConfigError, DataError
-from ndg.importance.breakdown import conductance_by_input
+from ndg.importance.methods.breakdown import conductance_by_input
 from ndg.importance.score import score
 from tests.references import importance as reference
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from ndg.errors import ConfigError, ShapeError
-from ndg.importance.curves import ablation_curves
-from ndg.importance.groups import groups, over_draws
+from ndg.importance.experiments.curves import ablation_curves
+from ndg.importance.experiments.groups import groups, over_draws
 from ndg.importance.score import score
 from ndg.importance.scores import Scores
 

@@ -6,8 +6,8 @@ import torch
 
 from ndg.errors import ConfigError, LayerError
 from ndg.graph.ndg import NDG
-from ndg.importance.board.variants import of_graph, of_network
-from ndg.importance.in_graph import ancestors, degree
+from ndg.importance.evaluation.spec import of_graph, of_network
+from ndg.importance.graph_scores import ancestors, degree
 from ndg.importance.score import score
 from ndg.literal import Literal
 from tests.references.graph_cases import implications, space

@@ -9,15 +9,15 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks import cheap
-from ndg.activations.compute import Batch
+from ndg.activations.batches import Batch
 from ndg.errors import ConfigError, DataError
-from ndg.importance import fast_ablation
-from ndg.importance.baselines import Neutrals
-from ndg.importance.fast.carried import Carried
-from ndg.importance.fast.estimate import Evidence, estimate
-from ndg.importance.fast.plan import plan
+from ndg.gradients.tape import Tape
+from ndg.importance.methods import fast_ablation
+from ndg.importance.methods.fast.carried import Carried
+from ndg.importance.methods.fast.estimate import Evidence, estimate
+from ndg.importance.methods.fast.plan import plan
 from ndg.importance.score import IMPORTANCE, score
-from ndg.importance.tape import Tape
+from ndg.interventions.baselines import Neutrals
 
 
 @pytest.fixture(autouse=True)

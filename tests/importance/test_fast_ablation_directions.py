@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndg.importance.fast.directions import Directions, alike
+from ndg.importance.methods.fast.directions import Directions, alike
 
 FEW = settings(max_examples=25, deadline=None)
 

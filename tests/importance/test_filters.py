@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ndg.errors import ConfigError, DataError
-from ndg.importance.filters import filter_experiment
+from ndg.importance.experiments.filters import filter_experiment
 from ndg.importance.method import Method
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.scores import Scores

@@ -14,9 +14,9 @@ from torch import nn
 from ndg import config, models, training
 from ndg.config import Experiment
 from ndg.errors import ConfigError, DataError, LayerError
-from ndg.importance.fitness import MEASURES, fitness
-from ndg.importance.leading import leading, weights_of
-from ndg.importance.watch import Watch, watched
+from ndg.importance.fitness.measure import MEASURES, fitness
+from ndg.importance.fitness.monitor import Watch, watched
+from ndg.importance.weights.leading import leading, weights_of
 from ndg.models import checkpoint
 from tests.importance.test_gndi import Halves
 from tests.references import fitness as reference

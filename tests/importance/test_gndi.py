@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from ndg.errors import DataError
+from ndg.gradients.tape import Tape
 from ndg.importance.score import score
-from ndg.importance.tape import Tape
 from tests.references import importance as reference
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.autograd.functional import jacobian
 
 from ndg.errors import ConfigError, LayerError, ShapeError
-from ndg.importance.gndi import shrink
+from ndg.importance.methods.gndi import shrink
 from ndg.importance.score import score
 
 

@@ -7,15 +7,15 @@ from torch import nn
 from torch.nn import functional
 
 from ndg import models
-from ndg.activations.compute import fixed, forward
+from ndg.activations.batches import fixed, forward
 from ndg.config import GRU, LSTM
 from ndg.data.inputs import TEXT, Form
 from ndg.errors import ConfigError
-from ndg.importance.lrp import METHOD
+from ndg.importance.methods.lrp import METHOD
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings
-from tests.importance.test_heads import NETWORKS, inputs_of
 from tests.references import lrp as reference
+from tests.units.test_heads import NETWORKS, inputs_of
 
 RULE = [{"rule": "epsilon"}, {"rule": "epsilon", "epsilon": 0.1}, {"rule": "gamma"}, {"rule": "gamma", "gamma": 2}]
 

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ndg.activations.compute import fixed
+from ndg.activations.batches import fixed
 from ndg.errors import LayerError
-from ndg.importance.lrp.rules import RULES
+from ndg.importance.methods.lrp.rules import RULES
 from tests.importance.test_lrp import RULE, Many, conserved, relevance
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from ndg.activations.identity import weights_digest
+from ndg.activations.digest import weights_digest
 from ndg.errors import ConfigError, DataError, FailureError, ShapeError
-from ndg.importance import pruning
-from ndg.importance.pruning import Tuning, prune
+from ndg.importance.experiments import pruning
+from ndg.importance.experiments.pruning import Tuning, prune
 from ndg.importance.score import score
 from ndg.importance.scores import Scores
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from ndg.errors import ConfigError, DataError
 from ndg.importance import score as faces
-from ndg.importance.shapley import METHOD, PAYOFFS
+from ndg.importance.methods.shapley import METHOD, PAYOFFS
 from tests.references import shapley as reference
 
 UNITS = 10

@@ -7,11 +7,11 @@ from torch import nn
 from torch.nn import functional
 
 from ndg.errors import ConfigError, LayerError, ShapeError
-from ndg.importance.curves import ablation_curves
+from ndg.gradients.tape import Tape
+from ndg.importance.experiments.curves import ablation_curves
 from ndg.importance.score import score
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings
-from ndg.importance.tape import Tape
 
 
 class Unusual(nn.Module):

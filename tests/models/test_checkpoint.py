@@ -5,7 +5,7 @@ import safetensors.torch
 import torch
 
 from ndg import models
-from ndg.activations.compute import forward
+from ndg.activations.batches import forward
 from ndg.config import CNN, MLP, ViT
 from ndg.data.inputs import Form
 from ndg.errors import CheckpointError

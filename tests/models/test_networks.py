@@ -10,8 +10,8 @@ from torch import nn
 
 import ndg
 from ndg import config, models
-from ndg.activations.compute import forward
-from ndg.activations.trace import Trace
+from ndg.activations.batches import forward
+from ndg.activations.hooks import Trace
 from ndg.config import CNN, GRU, LSTM, MLP, Bert, DistilBert, ResNet, Roberta, TransFG, ViT
 from ndg.data.inputs import IMAGE, TABLE, TEXT, Form
 from ndg.errors import ConfigError, ShapeError

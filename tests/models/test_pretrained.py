@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from ndg import models
-from ndg.activations.compute import forward
+from ndg.activations.batches import forward
 from ndg.config import Bert, DistilBert, Roberta, TransFG, ViT
 from ndg.data.inputs import TEXT, Form
 from ndg.errors import CheckpointError, ConfigError, ShapeError

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ndg import models
-from ndg.activations.trace import Trace
+from ndg.activations.hooks import Trace
 from ndg.config import ResNet
 from ndg.errors import ShapeError
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from ndg import data, models
-from ndg.activations.compute import forward
-from ndg.activations.trace import Trace
+from ndg.activations.batches import forward
+from ndg.activations.hooks import Trace
 from ndg.config import GRU, LSTM, Bert, DistilBert, Roberta
 from ndg.data.inputs import TEXT, Form, Texts
 from ndg.data.tokenizer import Tokenizer

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ndg import models
-from ndg.activations.trace import Trace
+from ndg.activations.hooks import Trace
 from ndg.config import TransFG, ViT
 from ndg.errors import ConfigError, ShapeError
 from ndg.models import pretrained

@@ -10,7 +10,7 @@ from ndg.errors import ConfigError
 from ndg.importance.scores import Scores
 from ndg.report import dot
 from ndg.report.drawing import draw
-from ndg.report.straight import positions
+from ndg.report.straight_layout import positions
 
 
 def read(drawing, layout="curved"):

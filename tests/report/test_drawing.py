@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ndg.errors import ConfigError, GraphError, ShapeError
 from ndg.importance.scores import Scores
 from ndg.literal import Literal
+from ndg.report.captions import AFTER, BEFORE, MIDDLE, Names, short_layers
 from ndg.report.drawing import PRECISIONS, draw
-from ndg.report.words import AFTER, BEFORE, MIDDLE, Names, short_layers
 from tests.references.graph_cases import graphs
 
 

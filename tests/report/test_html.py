@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from ndg.errors import OutputError
-from ndg.report import html, summary
+from ndg.report import findings, html
 from ndg.report.html import Picture, Report
 from ndg.report.render import Look, svg
 
@@ -137,11 +137,11 @@ def test_a_class_name_cannot_leave_its_picture(planted, record):
 def test_the_verdict_follows_the_interval_of_the_difference(record, low, high, verdict):
     figures = record["results"]["trial"]["q"]["test"]
     figures |= {"selectivity": 0.03, "selectivity_low": low, "selectivity_high": high}
-    assert verdict in " ".join(summary.says(record))
+    assert verdict in " ".join(findings.says(record))
 
 
 def test_words_carry_the_size_of_the_intervention_and_its_controls(record):
-    (told,) = [sentence for sentence in summary.says(record) if sentence.startswith("Q, on test")]
+    (told,) = [sentence for sentence in findings.says(record) if sentence.startswith("Q, on test")]
     for part in (
         "5.5 of 14 neurons",
         "2.8 of them had the other value",
@@ -154,8 +154,8 @@ def test_words_carry_the_size_of_the_intervention_and_its_controls(record):
 def test_an_intervention_without_neurons_is_told_in_its_own_words(record):
     figures = record["results"]["trial"]["q"]["test"]
     figures |= {"neurons_set": 0.0, "words": "Q on test: the graph names no neuron."}
-    assert "Q on test: the graph names no neuron." in summary.says(record)
-    assert ("Q aligned", "–", "the graph names no neuron") in summary.headline(record)
+    assert "Q on test: the graph names no neuron." in findings.says(record)
+    assert ("Q aligned", "–", "the graph names no neuron") in findings.headline(record)
 
 
 def test_a_run_that_wrote_little_gives_a_short_report(record):

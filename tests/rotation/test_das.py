@@ -11,8 +11,8 @@ from torch import nn
 
 from ndg.errors import ConfigError, LayerError, ShapeError
 from ndg.rotation.alignment import best_places, das
+from ndg.rotation.basis import Rotation, localist, random_rotation
 from ndg.rotation.interchange import Interchanges, interchanged, leading, locate
-from ndg.rotation.value import Rotation, localist, random_rotation
 
 UNITS = 6
 

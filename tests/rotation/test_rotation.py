@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from ndg.abstraction.replay import Replay
-from ndg.activations.compute import fixed, forward
-from ndg.activations.trace import Overwrite, Trace
+from ndg.activations.batches import fixed, forward
+from ndg.activations.hooks import Overwrite, Trace
 from ndg.errors import DataError, LayerError, ShapeError
 from ndg.extraction import extract
+from ndg.interventions.replay import Replay
+from ndg.rotation.basis import Rotation, localist, random_rotation
 from ndg.rotation.principal import outputs, pca
-from ndg.rotation.value import Rotation, localist, random_rotation
 from tests.activations.networks import drawn, made
 
 INPUTS, UNITS = 8, 6

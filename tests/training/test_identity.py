@@ -8,7 +8,7 @@ from ndg import data, training
 from ndg.config import MLP, Data, Experiment, ResNet, Train
 from ndg.errors import CheckpointError
 from ndg.locations import Locations
-from ndg.pipeline import several
+from ndg.workflows import train_many
 from tests.data import formats
 
 QUICK = Experiment(model=MLP(widths=[8], latent=4), train=Train(epochs=1, batch_size=64))
@@ -28,11 +28,11 @@ def test_a_complete_seed_of_other_data_is_not_given_for_these(tmp_path):
         formats.write_idx(tmp_path / name, labels, labels, seed=seed)
     experiment = replace(QUICK, data=Data(name="mnist"))
     places = [Locations(tmp_path / name, tmp_path / "runs", str(tmp_path / "runs/ndg.db")) for name in ("one", "other")]
-    first = several.run_seeds(experiment, [0], places[0], executor="serial")[0]
+    first = train_many.run_seeds(experiment, [0], places[0], executor="serial")[0]
     assert first.record is not None
-    again = several.run_seeds(experiment, [0], places[0], executor="serial", resume=True)[0]
+    again = train_many.run_seeds(experiment, [0], places[0], executor="serial", resume=True)[0]
     assert again.record.id == first.record.id
-    wrong = several.run_seeds(experiment, [0], places[1], executor="serial", resume=True)[0]
+    wrong = train_many.run_seeds(experiment, [0], places[1], executor="serial", resume=True)[0]
     assert wrong.record is None
     assert "was trained on other data than" in wrong.reason
 

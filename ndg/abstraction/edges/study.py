@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.edges.forcing import Forcings
-from ndg.abstraction.passes import Known, Passes, argmax
-from ndg.abstraction.writing import Writing, rows_of
-from ndg.activations.compute import Batch
+from ndg.activations.batches import Batch
 from ndg.graph.ndg import NDG
+from ndg.interventions.passes import BaselinePass, Passes, argmax
+from ndg.interventions.substitution import Writing, rows_of
 from ndg.nodes import LABEL, NodeSpace
 
 BLOCK_BYTES = 16 << 20  # of packed booleans at a time
@@ -91,7 +91,7 @@ def _observed(study: Study, values: Bool[np.ndarray, "row node"]) -> dict[str, n
 
 
 def _forced(
-    study: Study, forcing: Forcings, passes: Passes, known: Known, values: Bool[np.ndarray, "row node"]
+    study: Study, forcing: Forcings, passes: Passes, known: BaselinePass, values: Bool[np.ndarray, "row node"]
 ) -> dict[str, np.ndarray]:
     """What is gained and lost. Passes hold pairs of a set and a row, as many as the batch has rows."""
     node, positive = forcing.antecedents >> 1, (forcing.antecedents & 1).astype(bool)
@@ -130,7 +130,7 @@ def _forced(
 
 
 def _after(
-    study: Study, forcing: Forcings, passes: Passes, known: Known, sets: Rows, rows: Rows
+    study: Study, forcing: Forcings, passes: Passes, known: BaselinePass, sets: Rows, rows: Rows
 ) -> Bool[np.ndarray, "pair node"]:
     """The labels and the later units when a set is forced on a row, pair by pair; other nodes are off."""
     layer, nodes = forcing.layer, study.nodes

@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ndg.abstraction import writing
-from ndg.abstraction.cache import Cache
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.edges.forcing import HOW, forcings
 from ndg.abstraction.edges.result import EdgeTrials
 from ndg.abstraction.edges.study import Study, assembled, run
-from ndg.abstraction.passes import Passes
-from ndg.abstraction.running import placed, run_batches
-from ndg.activations.choice import shuffled
-from ndg.activations.compute import COMPUTE_BATCH, compute_batches
+from ndg.activations.batches import COMPUTE_BATCH, compute_batches
+from ndg.activations.sampling import shuffled
 from ndg.errors import ConfigError, DataError, GraphError
 from ndg.executors import AUTO, TIMEOUT, Executor
 from ndg.executors.journal import Journal
 from ndg.graph.ndg import NDG
 from ndg.graph.verdicts import FORCED, Verdicts, kinds
+from ndg.interventions import substitution
+from ndg.interventions.cache import Cache
+from ndg.interventions.passes import Passes
 from ndg.nodes import CONCEPT, LABEL
+from ndg.run_batches import placed, run_batches
 
 
 def try_edges(
@@ -81,8 +81,8 @@ def try_edges(
     where = [one.layer for one in forced]
     passes = {layer: of([layer]) for layer in where if (layer,) != watch.changed}
     passes |= {layer: watch for layer in where if layer not in passes}
-    values = writing.choose(values, graph)
-    written = writing.fit(
+    values = substitution.choose(values, graph)
+    written = substitution.fit(
         values, model, graph, fit, where or names[:1], seed=seed, batch=batch, threads=threads, any_network=True
     )
     study = Study.of(graph, watch, passes, forced, tuple(how), written)

@@ -9,15 +9,15 @@ import numpy as np
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from ndg.abstraction import writing
 from ndg.abstraction.controls import PROTOTYPES, RANDOM, Prototypes, controls
 from ndg.abstraction.explain.result import Forced
-from ndg.abstraction.passes import Known, Passes, argmax
-from ndg.abstraction.writing import Writing
-from ndg.activations.choice import count, draw, only
-from ndg.activations.compute import compute_batches
+from ndg.activations.batches import compute_batches
+from ndg.activations.sampling import count, draw, only
 from ndg.errors import DataError
 from ndg.graph.ndg import NDG
+from ndg.interventions import substitution
+from ndg.interventions.passes import BaselinePass, Passes, argmax
+from ndg.interventions.substitution import Writing
 from ndg.literal import Literal
 
 Codes = Int64[np.ndarray, "_"]
@@ -82,7 +82,7 @@ def _ways(
     return own, *others
 
 
-def _written(passes: Passes, written: Writing, known: Known, way: Way) -> Tensor:
+def _written(passes: Passes, written: Writing, known: BaselinePass, way: Way) -> Tensor:
     """Logits when these units are set, and the others stay as they are."""
 
     def change_of(layer: str) -> Any:
@@ -91,7 +91,7 @@ def _written(passes: Passes, written: Writing, known: Known, way: Way) -> Tensor
         def change(output: Tensor) -> Tensor:
             mask = known.masks[layer]
             new = written.values(site, booleans, known.numbers, output, mask)
-            return site.write(output, writing.rows_of(chosen, output), new, mask)
+            return site.write(output, substitution.rows_of(chosen, output), new, mask)
 
         return change
 

@@ -17,18 +17,18 @@ import numpy as np
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from ndg.abstraction import writing
-from ndg.abstraction.asked import check_labels, check_loader
-from ndg.abstraction.definitions import definition, predicted
 from ndg.abstraction.explain.forcing import Codes, force, texts
 from ndg.abstraction.explain.result import Explanation, Flip, Forced
+from ndg.abstraction.intervention_sets import definition, predicted
 from ndg.abstraction.minimal.run import BUDGET, INTERVENTION, one_layer
 from ndg.abstraction.minimal.search import smaller
 from ndg.abstraction.minimal.study import Study
-from ndg.abstraction.passes import Known, Passes, argmax
-from ndg.activations.compute import COMPUTE_BATCH, columns, compute_batches
+from ndg.abstraction.validate import check_labels, check_loader
+from ndg.activations.batches import COMPUTE_BATCH, columns, compute_batches
 from ndg.errors import ConfigError, ShapeError
 from ndg.graph.ndg import NDG
+from ndg.interventions import substitution
+from ndg.interventions.passes import BaselinePass, Passes, argmax
 from ndg.literal import Literal
 from ndg.nodes import NodeSpace
 
@@ -45,7 +45,7 @@ def explain(
     layer: str | None = None,
     reference: Iterable[Any] | None = None,
     fit: Iterable[Any] | None = None,
-    values: str = writing.AUTO,
+    values: str = substitution.AUTO,
     examples: int = EXAMPLES,
     intervention: str = INTERVENTION,
     budget: int = BUDGET,
@@ -77,7 +77,9 @@ def explain(
     layers = (layer,) if layer is not None else tuple(one.name for one in graph.nodes.layers)
     passes = Passes.of(model, graph, layers, threads, any_network=any_network)
     known = passes.known(next(compute_batches([_one(example)], batch)))
-    written = writing.fit(values, model, graph, fit, layers, seed=seed, batch=batch, threads=threads, any_network=True)
+    written = substitution.fit(
+        values, model, graph, fit, layers, seed=seed, batch=batch, threads=threads, any_network=True
+    )
     prediction = int(known.predicted[0])
     about = prediction if target is None else target
     own = _own(known, graph.nodes, layers)
@@ -119,7 +121,7 @@ def _one(example: Any) -> dict[str, Tensor]:
     return given
 
 
-def _own(known: Known, nodes: NodeSpace, layers: Iterable[str]) -> Codes:
+def _own(known: BaselinePass, nodes: NodeSpace, layers: Iterable[str]) -> Codes:
     """The literals of the first example of a batch that hold in these layers."""
     codes = [2 * np.arange(nodes.slice(one).start, nodes.slice(one).stop) + known.bits[one][0] for one in layers]
     return np.sort(np.concatenate(codes)).astype(np.int64)
@@ -159,7 +161,7 @@ def _sets(graph: NDG, sufficient: Codes, necessary: Codes, layers: Iterable[str]
     return {"that literal alone": sufficient, "with all that it implies there": np.union1d(sufficient, closed)}
 
 
-def _flip(study: Study, graph: NDG, known: Known, prediction: int, target: int) -> Flip:
+def _flip(study: Study, graph: NDG, known: BaselinePass, prediction: int, target: int) -> Flip:
     """The smallest set that turns the first example of a batch into the target."""
     layer = study.layer
     first = np.zeros(1, np.int64)

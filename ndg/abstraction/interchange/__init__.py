@@ -3,7 +3,7 @@
 from ndg.abstraction.interchange.result import InterchangeResult
 from ndg.abstraction.interchange.run import interchange
 from ndg.abstraction.interchange.shuffle import shuffled
-from ndg.abstraction.interchange.swap import swap
 from ndg.abstraction.interchange.unfolding import UnfoldingResult, unfolding
+from ndg.interventions.swap import swap
 
 __all__ = ["InterchangeResult", "UnfoldingResult", "interchange", "shuffled", "swap", "unfolding"]

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from ndg import seeds
-from ndg.abstraction.definitions import causes, predicted
+from ndg.abstraction.intervention_sets import causes, predicted
 from ndg.errors import ConfigError, GraphError, nearest
 from ndg.graph.ndg import NDG
 

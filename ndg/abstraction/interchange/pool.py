@@ -19,11 +19,11 @@ import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
-from ndg.abstraction.cache import BUDGET
-from ndg.abstraction.passes import Known, Passes
-from ndg.activations.choice import Numbers, count, draw, only
-from ndg.activations.compute import Batch, columns, compute_batches
+from ndg.activations.batches import Batch, columns, compute_batches
+from ndg.activations.sampling import Numbers, count, draw, only
 from ndg.errors import DataError, ShapeError
+from ndg.interventions.cache import BUDGET
+from ndg.interventions.passes import BaselinePass, Passes
 from ndg.progress import bar
 
 Indices = Int64[np.ndarray, " row"]
@@ -152,7 +152,7 @@ def _spelt(shapes: dict[str, tuple[tuple[int, ...], str]]) -> str:
     return ", ".join(f"{name}: {shape} of {kind}" for name, (shape, kind) in shapes.items())
 
 
-def _donated(known: Known, layer: str) -> Tensor:
+def _donated(known: BaselinePass, layer: str) -> Tensor:
     """What an example gives to others of a layer's output, which broadcasts against theirs."""
     output, site, mask = known.outputs[layer], known.sites[layer], known.masks[layer]
     if site.kind != "tokens" or site.reading != "first":
@@ -161,7 +161,7 @@ def _donated(known: Known, layer: str) -> Tensor:
     return output[torch.arange(len(output), device=output.device), first][:, None]
 
 
-def _room(passes: Passes, known: Known, size: int, paired: bool, budget: int) -> Pool:
+def _room(passes: Passes, known: BaselinePass, size: int, paired: bool, budget: int) -> Pool:
     donated = {layer: _donated(known, layer) for layer in passes.changed}
     folder, owner = None, []
     if sum(size * output[0].nbytes for output in donated.values()) > budget:

@@ -13,21 +13,21 @@ from typing import Any
 
 from torch import nn
 
-from ndg.abstraction.asked import check_labels, check_loader, check_timeout
-from ndg.abstraction.cache import BUDGET, Cache
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.interchange.families import ANCESTORS, EQUIVALENCE, LAYER, RANDOM, families
 from ndg.abstraction.interchange.pool import check_alike, gather
 from ndg.abstraction.interchange.result import InterchangeResult
 from ndg.abstraction.interchange.shuffle import shuffled
 from ndg.abstraction.interchange.study import Study, work
-from ndg.abstraction.passes import Passes
-from ndg.abstraction.running import placed, run_batches
-from ndg.activations.choice import count
-from ndg.activations.compute import COMPUTE_BATCH, Batch
+from ndg.abstraction.validate import check_labels, check_loader, check_timeout
+from ndg.activations.batches import COMPUTE_BATCH, Batch
+from ndg.activations.sampling import count
 from ndg.errors import ConfigError, DataError
 from ndg.executors import AUTO, TIMEOUT, Executor, Journal
 from ndg.graph.ndg import NDG
+from ndg.interventions.cache import BUDGET, Cache
+from ndg.interventions.passes import Passes
+from ndg.run_batches import placed, run_batches
 
 SETS = (EQUIVALENCE, ANCESTORS, RANDOM, LAYER)
 POOL = 1024

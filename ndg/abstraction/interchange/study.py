@@ -19,11 +19,11 @@ from ndg.abstraction.controls import subsets
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.interchange.families import LAYER, Family, units_of
 from ndg.abstraction.interchange.pool import Pool, shapes_of
-from ndg.abstraction.passes import Change, Known, Passes, argmax
-from ndg.activations.compute import Batch
+from ndg.activations.batches import Batch
 from ndg.errors import ShapeError
 from ndg.graph.ndg import NDG
 from ndg.graph.scm import label_of, marked, unfolded
+from ndg.interventions.passes import BaselinePass, Change, Passes, argmax
 
 GRAPH, RANDOM_SET, SHUFFLED = "graph", "random set", "shuffled graph"
 CONTROLS = (GRAPH, RANDOM_SET, SHUFFLED)
@@ -67,7 +67,7 @@ class Pairs:
     """Bases with their sources: rows of the pool, labels that the network predicts, and the values of all nodes in the
     base; in the source those of the layers' units, the others off."""
 
-    known: Known
+    known: BaselinePass
     numbers: Int64[np.ndarray, " example"]
     source: Int64[np.ndarray, " example"]
     source_label: Labels
@@ -169,7 +169,7 @@ class Study:
         mixed = {} if self.mixed is None or control != GRAPH else {SHUFFLED: self.mixed}
         return {control: self.graph, **mixed}
 
-    def _changes(self, known: Known, chosen: Bits, values: dict[str, Tensor]) -> dict[str, Change]:
+    def _changes(self, known: BaselinePass, chosen: Bits, values: dict[str, Tensor]) -> dict[str, Change]:
         changes: dict[str, Change] = {}
         start = 0
         for layer in self.passes.changed:
@@ -179,7 +179,7 @@ class Study:
         return changes
 
 
-def _swap(known: Known, layer: str, chosen: Bits, values: Tensor) -> Change:
+def _swap(known: BaselinePass, layer: str, chosen: Bits, values: Tensor) -> Change:
     padded = np.zeros((known.batch.rows, chosen.shape[1]), np.bool_)
     padded[: len(chosen)] = chosen
 

@@ -20,7 +20,7 @@ from ndg.abstraction.interchange.families import spoken
 from ndg.abstraction.interchange.result import rate
 from ndg.abstraction.interchange.run import SETS, run_study
 from ndg.abstraction.interchange.study import CONTROLS, GRAPH, Pairs, Study, Swapped
-from ndg.activations.compute import Batch
+from ndg.activations.batches import Batch
 from ndg.errors import ConfigError, GraphError, nearest
 from ndg.graph.ndg import NDG
 from ndg.graph.scm import decided

@@ -10,18 +10,18 @@ from jaxtyping import Int64
 from torch import nn
 
 from ndg import seeds
-from ndg.abstraction import writing
-from ndg.abstraction.asked import check_labels, check_loader, check_timeout
-from ndg.abstraction.definitions import definition
+from ndg.abstraction.intervention_sets import definition
 from ndg.abstraction.minimal.result import MinimalResult
 from ndg.abstraction.minimal.study import Study, work
-from ndg.abstraction.passes import Passes, argmax, true_classes
-from ndg.abstraction.running import placed, run_batches
-from ndg.activations.choice import count, only
-from ndg.activations.compute import COMPUTE_BATCH, compute_batches, fixed, forward
+from ndg.abstraction.validate import check_labels, check_loader, check_timeout
+from ndg.activations.batches import COMPUTE_BATCH, compute_batches, fixed, forward
+from ndg.activations.sampling import count, only
 from ndg.errors import ConfigError, DataError, GraphError, ShapeError
 from ndg.executors import AUTO, TIMEOUT, Executor, Journal
 from ndg.graph.ndg import NDG
+from ndg.interventions import substitution
+from ndg.interventions.passes import Passes, argmax, true_classes
+from ndg.run_batches import placed, run_batches
 
 EXAMPLES = 500
 """Correctly predicted examples that are drawn."""
@@ -40,7 +40,7 @@ def minimal(
     loader: Iterable[Any],
     *,
     fit: Iterable[Any] | None = None,
-    values: str = writing.AUTO,
+    values: str = substitution.AUTO,
     layer: str | None = None,
     examples: int = EXAMPLES,
     intervention: str = INTERVENTION,
@@ -76,7 +76,7 @@ def minimal(
     check_timeout(timeout)
     check_loader(loader)
     definition(intervention)
-    writing.choose(values, graph)
+    substitution.choose(values, graph)
     for name, number in (("examples", examples), ("budget", budget)):
         if number < 1:
             raise ConfigError(f"{name} is at least 1; got {number}; leave it out for the default")
@@ -87,7 +87,9 @@ def minimal(
     passes = Passes.of(model, graph, [layer], threads, any_network=any_network)
     given = count(loader)
     numbers, looked, correct = draw(model, loader, given, examples, graph.nodes.labels, seed, batch, threads)
-    written = writing.fit(values, model, graph, fit, [layer], seed=seed, batch=batch, threads=threads, any_network=True)
+    written = substitution.fit(
+        values, model, graph, fit, [layer], seed=seed, batch=batch, threads=threads, any_network=True
+    )
     study = Study.of(passes, graph, written, intervention, numbers, budget, seed, layer)
     found, ran, reason = run_batches(
         work,

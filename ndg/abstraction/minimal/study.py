@@ -14,13 +14,13 @@ from torch import Tensor
 from ndg import seeds
 from ndg.abstraction.controls import Prototypes, alternatives
 from ndg.abstraction.counts import Counts
-from ndg.abstraction.definitions import Choices, choices, definition
+from ndg.abstraction.intervention_sets import Choices, choices, definition
 from ndg.abstraction.minimal.search import Ask, Found, Rows, Sets, Smallest, eliminate, exhaust, greedy, prefix, smaller
 from ndg.abstraction.orders import specificity
-from ndg.abstraction.passes import Known, Passes, argmax, true_classes
-from ndg.abstraction.writing import Writing
-from ndg.activations.compute import Batch
+from ndg.activations.batches import Batch
 from ndg.graph.ndg import NDG
+from ndg.interventions.passes import BaselinePass, Passes, argmax, true_classes
+from ndg.interventions.substitution import Writing
 
 METHODS = ("graph", "graph_greedy", "specific", "greedy", "prototype", "random")
 STAGES = ("prefix", "eliminated")
@@ -107,7 +107,7 @@ class Study:
         specific, prototypes = specificity(graph, layer), Prototypes.of(graph, layer)
         return cls(passes, layer, writing, asked, specific, prototypes, numbers, budget, seed)
 
-    def ask(self, known: Known, rows: Rows, target: Rows) -> Ask:
+    def ask(self, known: BaselinePass, rows: Rows, target: Rows) -> Ask:
         """What the network says of sets of these rows of a batch, whose layer is written as its booleans."""
         base, numbers = known.bits[self.layer][rows], known.numbers[rows]
 
@@ -122,7 +122,7 @@ class Study:
 
         return asked
 
-    def logits(self, known: Known, rows: Rows, booleans: Bits, numbers: Rows) -> Tensor:
+    def logits(self, known: BaselinePass, rows: Rows, booleans: Bits, numbers: Rows) -> Tensor:
         """Logits of rows of a batch when the whole layer has these booleans; at most as many rows as the batch."""
         site, mask = known.sites[self.layer], known.masks[self.layer]
         if mask is not None:

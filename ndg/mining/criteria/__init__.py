@@ -19,8 +19,8 @@ from jaxtyping import Bool, Int64
 
 from ndg.errors import ConfigError, nearest
 from ndg.mining.criteria.confidence import Confidence
+from ndg.mining.criteria.custom import Given
 from ndg.mining.criteria.fisher import Fisher
-from ndg.mining.criteria.given import Given
 from ndg.mining.criteria.paper import Paper
 from ndg.mining.criteria.ratio import Ratio
 from ndg.mining.criteria.sieve import Sieve, sieve_of

@@ -1,0 +1,132 @@
+"""Which neurons an intervention sets, and to what: the sets D(t, t') of Hu & Tian 2022.
+
+D depends on the graph, the true class t and the alternative class t' alone. All three definitions have one form: what
+t' asks for, with the negations of what t asks for. A new one is one line in `INTERVENTIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from ndg.errors import ConfigError, nearest
+from ndg.graph.ndg import NDG
+from ndg.literal import Literal
+from ndg.nodes import LABEL
+
+LiteralSelector = Callable[[NDG, Literal], frozenset[Literal]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The literals of D(t, t'), and the nodes that came out both on and off and so left it."""
+
+    literals: frozenset[Literal]
+    contradictions: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a label literal asks for as the alternative (`toward`) and, negated, as the true class (`against`).
+
+    `upward`: it asks through the label's ancestors, so that classes without any are worth a remark.
+    """
+
+    toward: LiteralSelector
+    against: LiteralSelector | None = None
+    upward: bool = False
+
+    def wanted(self, graph: NDG, label: int) -> frozenset[Literal]:
+        """What a class asks for as the alternative."""
+        return self.toward(graph, predicted(graph, label))
+
+    def opposed(self, graph: NDG, label: int) -> frozenset[Literal]:
+        """What a class asks for as the true one, to be negated."""
+        return self.against(graph, predicted(graph, label)) if self.against else frozenset()
+
+    def literals(self, graph: NDG, true: int, alternative: int) -> Choice:
+        """D(t, t') over all nodes of the graph."""
+        asked = self.wanted(graph, alternative) | {~literal for literal in self.opposed(graph, true)}
+        both = frozenset(literal.node for literal in asked if ~literal in asked)
+        return Choice(frozenset(literal for literal in asked if literal.node not in both), both)
+
+
+def predicted(graph: NDG, label: int) -> Literal:
+    """The literal "this class is predicted"."""
+    return Literal(graph.nodes.slice(LABEL).start + label)
+
+
+def consequences(graph: NDG, label: Literal) -> frozenset[Literal]:
+    """The forward closure of a label."""
+    return graph.closure([label]).literals
+
+
+def causes(graph: NDG, label: Literal) -> frozenset[Literal]:
+    """The forward closure of a label and all its ancestors: that of the label alone when it has none.
+
+    The label itself belongs to the set: often no literal implies a class, and Q would set nothing.
+    """
+    return graph.closure({label} | graph.ancestors(label)).literals
+
+
+INTERVENTIONS: dict[str, Definition] = {
+    "Q": Definition(toward=causes, upward=True),
+    "G.1": Definition(toward=consequences, against=consequences),
+    "G.2": Definition(toward=consequences),
+}
+
+
+def definition(name: str) -> Definition:
+    """The intervention of that name; ConfigError names the nearest."""
+    if name not in INTERVENTIONS:
+        raise ConfigError(
+            f"an intervention is one of {', '.join(INTERVENTIONS)}; got {name!r}; {nearest(name, INTERVENTIONS)}"
+        )
+    return INTERVENTIONS[name]
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """D(t, t') of one layer's units for all pairs of classes, as what each class asks for as t' and, negated, as t.
+
+    `no_ancestors[c]`: no literal implies class c, and the definition asks for those that do.
+    """
+
+    toward_on: Bool[np.ndarray, "label unit"]
+    toward_off: Bool[np.ndarray, "label unit"]
+    against_on: Bool[np.ndarray, "label unit"]
+    against_off: Bool[np.ndarray, "label unit"]
+    no_ancestors: Bool[np.ndarray, " label"]
+
+    def of(
+        self, true: Int64[np.ndarray, " example"], alternative: Int64[np.ndarray, " example"]
+    ) -> tuple[Bool[np.ndarray, "example unit"], Bool[np.ndarray, "example unit"], Bool[np.ndarray, " example"]]:
+        """Per example: the units that D names, their values (off elsewhere), whether a contradictory pair left D."""
+        on = self.toward_on[alternative] | self.against_off[true]
+        off = self.toward_off[alternative] | self.against_on[true]
+        return on ^ off, on & ~off, (on & off).any(axis=1)
+
+
+def choices(definition: Definition, graph: NDG, layer: str) -> Choices:
+    """The sets of a definition on one layer; one closure per class and role."""
+    labels = range(graph.nodes.labels)
+    toward = [definition.wanted(graph, label) for label in labels]
+    against = [definition.opposed(graph, label) for label in labels]
+    alone = [definition.upward and not graph.ancestors(predicted(graph, label)) for label in labels]
+    return Choices(*_units(toward, graph, layer), *_units(against, graph, layer), np.array(alone, np.bool_))
+
+
+def _units(
+    asked: list[frozenset[Literal]], graph: NDG, layer: str
+) -> tuple[Bool[np.ndarray, "label unit"], Bool[np.ndarray, "label unit"]]:
+    """Which units of a layer each class asks to be on, and which to be off."""
+    where = graph.nodes.slice(layer)
+    values = np.zeros((2, len(asked), where.stop - where.start), np.bool_)
+    for label, literals in enumerate(asked):
+        for literal in literals:
+            if where.start <= literal.node < where.stop:
+                values[int(literal.value), label, literal.node - where.start] = True
+    return values[1], values[0]

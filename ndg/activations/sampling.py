@@ -1,0 +1,83 @@
+"""Which examples of a loader are read: all of them, or a seeded choice that no batch size changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
+
+from ndg import seeds
+from ndg.activations.batches import NUMBER, columns
+from ndg.errors import ConfigError, DataError
+
+Numbers = Int64[np.ndarray, " chosen"]
+
+
+def examples_of(loader: Iterable[Any]) -> int | None:
+    """Number of examples that a loader gives, where that can be told without reading them."""
+    if isinstance(loader, (list, tuple)):
+        return sum(map(_rows, loader))
+    if isinstance(loader, DataLoader):
+        batches = loader.batch_sampler
+        if type(batches) is not BatchSampler or not isinstance(batches.sampler, Sized):
+            return None
+        given = len(batches.sampler)
+        return given - given % batches.batch_size if batches.drop_last else given
+    examples = getattr(loader, "dataset", getattr(loader, "examples", None))
+    return len(examples) if isinstance(examples, Sized) else None
+
+
+def shuffled(loader: Iterable[Any]) -> bool:
+    """Whether a loader is known to give its examples in another order each time."""
+    sampler = getattr(loader, "sampler", None) if isinstance(loader, DataLoader) else None
+    return isinstance(sampler, (RandomSampler, SubsetRandomSampler, WeightedRandomSampler))
+
+
+def count(loader: Iterable[Any]) -> int:
+    """Number of examples of a loader, which is read through where it does not tell."""
+    known = examples_of(loader)
+    return sum(map(_rows, loader)) if known is None else known
+
+
+def draw(seed: int, purpose: str, examples: int, size: int) -> Numbers:
+    """`size` of the numbers 0 to `examples - 1`, each choice as likely as any other, in rising order."""
+    keys = seeds.words(seed, purpose, examples=np.arange(examples, dtype=np.int64), draws=1)[:, 0]
+    return np.sort(np.argpartition(keys, size)[:size]) if size < examples else np.arange(examples, dtype=np.int64)
+
+
+def chosen(seed: int, examples: int, most: int) -> Numbers | None:
+    """The examples that are read when at most `most` are asked for; None when that is all of them."""
+    if most < 1:
+        raise ConfigError(f"max_examples is at least 1; got {most}")
+    return draw(seed, "max_examples", examples, most) if most < examples else None
+
+
+def only(loader: Iterable[Any], numbers: Numbers) -> Iterator[dict[str, Tensor]]:
+    """The examples of these numbers, in their order, as batches; they carry their numbers."""
+    start = taken = 0
+    for batch in loader:
+        given = columns(batch)
+        rows = len(next(iter(given.values())))
+        stop = start + rows
+        until = int(np.searchsorted(numbers, stop))
+        if until > taken:
+            wanted = torch.from_numpy(numbers[taken:until])
+            yield {key: column[wanted - start] for key, column in given.items()} | {NUMBER: wanted}
+        start, taken = stop, until
+        if taken == len(numbers):
+            return
+    raise DataError(
+        f"examples are chosen by their numbers; the loader gave {start}, and said or showed before that it has more "
+        f"than {numbers[-1]}; give a loader that gives the same examples each time"
+    )
+
+
+def _rows(batch: Any) -> int:
+    if isinstance(batch, Mapping):
+        return _rows(next(iter(batch.values())))
+    return _rows(batch[0]) if isinstance(batch, (list, tuple)) else len(batch)

@@ -1,0 +1,1 @@
+"""Compute batches of a network as packed booleans."""

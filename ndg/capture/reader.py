@@ -1,0 +1,270 @@
+"""One compute batch of a network as packed booleans, and samples of activations to fit thresholds to.
+
+The output of a layer is reduced as soon as the layer has run, so that the activations of many layers never lie in
+memory together: to one value per unit of each example, or to packed booleans where every token is an example.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64, Int64, Shaped, UInt64
+from torch import Tensor, nn
+
+from ndg.activations.batches import Batch, fixed, forward, nan, not_a_number, output_of, true_labels
+from ndg.activations.binarize import Reservoir, as_tensor, binarize
+from ndg.activations.hooks import Lineage, Trace
+from ndg.bits.matrix import BitMatrix
+from ndg.bits.packing import WORTH_THREADS, pack, pack_above, zeros
+from ndg.errors import LayerError, ShapeError
+from ndg.nodes import LayerUnits, NodeSpace
+from ndg.units.readings import (
+    CHANNELS_FIRST,
+    EVERY,
+    READINGS,
+    SELECTIONS,
+    UNITS_LAST,
+    Function,
+    Mask,
+    Reading,
+    attention,
+    kind,
+)
+
+Levels = Float64[np.ndarray, " unit"]
+Values = Float32[np.ndarray, "row unit"]
+Words = UInt64[np.ndarray, "node word"]
+Counts = Int64[np.ndarray, " real"]
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """All that a worker needs to know to read a compute batch.
+
+    `asked` is the reading of each kind of output, `known` that of layers which were read before. `levels` holds the
+    thresholds of each layer, or one for all its units. `nodes` are those that are expected, where they are known.
+    Without `labels` the network's own output is not looked at.
+    """
+
+    model: nn.Module
+    layers: tuple[str, ...]
+    asked: dict[str, str]
+    known: dict[str, str]
+    levels: dict[str, float | Levels]
+    nodes: NodeSpace | None
+    threads: int
+    labels: bool = True
+
+    def level(self, path: str, units: int) -> Levels:
+        """The threshold of each unit of a layer."""
+        level = self.levels[path]
+        return np.full(units, level) if isinstance(level, float) else level
+
+
+def with_thresholds(study: Capture, nodes: NodeSpace, thresholds: Float64[np.ndarray, " neuron"]) -> Capture:
+    """The study that expects these nodes, and reads and binarises each layer as they say."""
+    levels: dict[str, float | Levels] = {}
+    for layer in nodes.layers:
+        where = nodes.slice(layer.name)
+        levels[layer.name] = np.array(thresholds[where.start - nodes.labels : where.stop - nodes.labels])
+    return replace(study, nodes=nodes, known={layer.name: layer.reading for layer in nodes.layers}, levels=levels)
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """The packed booleans of one compute batch, which holds `examples` examples of the loader."""
+
+    bits: BitMatrix
+    examples: int
+
+
+def capture(study: Capture, batch: Batch) -> Piece:
+    """The booleans of the examples of one compute batch."""
+    reader = Reader(study, batch)
+    logits, seen = reader.run(study.layers, reader.read)
+    broken = None if logits is None else nan(logits)
+    if broken is not None:
+        raise not_a_number("logits", broken[1], batch.number(broken[0]))
+    units = tuple(LayerUnits(path, one.units, one.reading) for path, one in seen.items())
+    nodes = NodeSpace(0 if logits is None else logits.shape[1], units)
+    if study.nodes not in (None, nodes):
+        raise other_nodes(study.nodes, f"{nodes.labels} labels and {tuple(layer.units for layer in units)} units")
+    repeats = _repeats(seen)
+    rows = batch.count if repeats is None else int(repeats.sum())
+    words = zeros(len(nodes), -(-rows // 64))
+    predicted = None if logits is None else logits.argmax(dim=1).cpu()
+    if predicted is not None:
+        _set(words[: nodes.labels], _repeat(predicted.numpy(), repeats))
+    for path, one in seen.items():
+        if one.words is not None:
+            words[nodes.slice(path)] = one.words
+        elif one.values is not None:
+            _pack(one.values, study.level(path, one.units), words[nodes.slice(path)], study.threads, repeats)
+    correct = None
+    if batch.labels is not None and predicted is not None:
+        right = predicted == true_labels(batch.labels, batch.count, nodes.labels)
+        correct = int(right.sum())
+    levels = np.concatenate([study.level(path, one.units) for path, one in seen.items()])
+    return Piece(BitMatrix(nodes, words, rows, levels, correct=correct), batch.count)
+
+
+def fit(
+    study: Capture, batches: Iterable[Batch], layers: list[str], size: int, seed: int, budget: int
+) -> tuple[dict[str, Values], list[str]]:
+    """A sample of at most `size` values of each unit, by layer, and the layers for which `budget` bytes had no room."""
+    samples: dict[str, Reservoir] = {}
+    offered: Counter[str] = Counter()
+    left: list[str] = []
+
+    def offer(path: str, module: nn.Module, output: Tensor) -> None:
+        nonlocal budget
+        values = reader.sample(path, module, output)
+        if path not in samples:
+            needed = 4 * size * values.shape[1]
+            if samples and needed > budget:
+                left.append(path)
+                return
+            budget -= needed
+            samples[path] = Reservoir(size, seed)
+        samples[path].add(values.float().cpu().numpy(), offered[path])
+        offered[path] += len(values)
+
+    for batch in batches:
+        reader = Reader(study, batch)
+        wanted = [path for path in layers if path not in left]
+        reader.run(wanted, offer)
+    return {path: sample.rows for path, sample in samples.items()}, left
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What is kept of an output: the values of each example, or words and how many rows of them each example has."""
+
+    reading: str
+    units: int
+    values: Tensor | None = None
+    words: Words | None = None
+    rows: Counts | None = None
+
+
+class Reader:
+    """Reads the outputs of one forward pass as they come."""
+
+    def __init__(self, study: Capture, batch: Batch) -> None:
+        self._study, self._batch = study, batch
+        self._lineage = Lineage(study.model, CHANNELS_FIRST, UNITS_LAST)
+        self._last = Lineage(study.model, UNITS_LAST, CHANNELS_FIRST)
+        self._masks: dict[int, Mask | None] = {}
+
+    def run(
+        self, layers: Iterable[str], reduce: Callable[[str, nn.Module, Tensor], Any]
+    ) -> tuple[Tensor | None, dict[str, Any]]:
+        """The logits of the examples that are no padding, where they count, and what `reduce` made of each output."""
+        model, batch = self._study.model, self._batch
+        with fixed(model, self._study.threads), self._lineage, self._last, Trace(model, layers, reduce) as trace:
+            if self._study.labels:
+                return forward(model, batch.inputs)[: batch.count], {path: trace[path] for path in layers}
+            output_of(model, batch.inputs)
+            return None, {path: trace[path] for path in layers}
+
+    def read(self, path: str, module: nn.Module, output: Tensor) -> _Seen:
+        """What is kept of an output, without padding rows."""
+        _, name, reading, mask = self.how(path, output)
+        values, rows = self._rows(path, reading.rows, output, mask)
+        units = values.shape[1]
+        if name != EVERY:
+            return _Seen(name, units, values)
+        level = self._study.level(path, units)
+        if len(level) != units:
+            raise other_nodes(self._study.nodes, f"{units} units of {path!r}")
+        words = zeros(units, -(-len(values) // 64))
+        _pack(values, level, words, self._study.threads)
+        return _Seen(name, units, None, words, rows)
+
+    def sample(self, path: str, module: nn.Module, output: Tensor) -> Tensor:
+        """The values of an output that thresholds are fitted to."""
+        _, _, reading, mask = self.how(path, output)
+        return self._rows(path, reading.sample or reading.rows, output, mask)[0]
+
+    def _rows(self, path: str, function: Function, output: Tensor, mask: Mask | None) -> tuple[Tensor, Counts]:
+        """Values of the examples that are no padding, and how many rows each example has."""
+        count = self._batch.count
+        if function not in SELECTIONS:
+            values = function(output, mask)[:count]  # what is computed has the shape of a whole batch
+            rows = np.ones(count, np.int64)
+        else:
+            mask = None if mask is None else mask[:count]
+            values = function(output[:count], mask)
+            same = np.full(count, len(values) // count, np.int64)
+            rows = same if mask is None else mask.sum(dim=1).cpu().numpy()
+        broken = nan(values)
+        if broken is not None:
+            example = int(np.searchsorted(np.cumsum(rows), broken[0], side="right"))
+            raise not_a_number(path, broken[1], self._batch.number(example))
+        return values, rows
+
+    def how(self, path: str, output: Tensor) -> tuple[str, str, Reading, Mask | None]:
+        """What an output is, the name of its reading, the reading, and which tokens are no padding."""
+        study, batch = self._study, self._batch
+        what = kind(path, output, batch.rows, self._lineage.__contains__, self._last.__contains__)
+        name = study.known.get(path, study.asked[what])
+        if name not in READINGS[what]:
+            raise LayerError(
+                f"a layer is read as it was before, {path!r} by {name!r}; it gives {tuple(output.shape)} now, which is "
+                f"read by {' or '.join(READINGS[what])}; use the bits or the graph of this network"
+            )
+        tokens = output.shape[1]
+        if what == "tokens" and tokens not in self._masks:
+            mask = attention(batch, tokens)
+            self._masks[tokens] = None if mask is None else mask.to(output.device)
+        return what, name, READINGS[what][name], self._masks[tokens] if what == "tokens" else None
+
+
+def _pack(values: Tensor, level: Levels, words: Words, threads: int, repeats: Counts | None = None) -> None:
+    """Set the bits of the values that are above their unit's threshold, each row as often as `repeats` says."""
+    if repeats is not None or values.device.type != "cpu":
+        booleans = binarize(values, as_tensor(level, values.device)).cpu().numpy()
+        booleans = _repeat(booleans, repeats)
+        pack(booleans, words, 0, threads if booleans.nbytes >= WORTH_THREADS else 1)
+        return
+    exact = values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+    pack_above(exact.numpy(), level, words, 0, threads if exact.nbytes >= WORTH_THREADS else 1)
+
+
+def _set(words: Words, predicted: Int64[np.ndarray, " row"]) -> None:
+    """Set, for each row, the bit of the label that is predicted."""
+    row = np.arange(len(predicted))
+    np.bitwise_or.at(words, (predicted, row // 64), np.uint64(1) << (row % 64).astype(np.uint64))
+
+
+def _repeats(seen: dict[str, _Seen]) -> Counts | None:
+    """How many rows each example has where every token is one; LayerError where layers do not agree on that."""
+    every = {path: one.rows for path, one in seen.items() if one.rows is not None}
+    if not every:
+        return None
+    (first, rows), *others = every.items()
+    for path, other in others:
+        if not np.array_equal(rows, other):
+            where = int(np.flatnonzero(rows != other)[0])
+            raise LayerError(
+                f"where every token is an example, all token layers have the same tokens; an example has {rows[where]} "
+                f"at {first!r} and {other[where]} at {path!r}; extract them apart, or read the first token or the mean"
+            )
+    return rows
+
+
+def _repeat(values: Shaped[np.ndarray, "real ..."], repeats: Counts | None) -> Shaped[np.ndarray, "row ..."]:
+    return values if repeats is None else np.repeat(values, repeats, axis=0)
+
+
+def other_nodes(expected: NodeSpace | None, found: str) -> ShapeError:
+    """The error of a network that has other nodes than were expected."""
+    return ShapeError(
+        f"the network has other labels or units than the nodes: expected {expected}, got {found}; "
+        "use the graph of this network"
+    )

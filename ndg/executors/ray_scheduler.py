@@ -1,0 +1,184 @@
+"""Tasks on their way through Ray: bounded in number, done again when a worker is lost, given up after a silence."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ndg.errors import WorkerError
+from ndg.executors.payload import Package, begun, in_worker
+from ndg.executors.ray_session import line
+from ndg.progress import log
+
+TIMEOUT = 300.0
+"""Seconds without any finished task after which workers are given up."""
+
+TRIES = 4
+"""How often a task is tried whose worker, machine or answer is lost."""
+
+NOTICE = 5.0
+"""Seconds until a cluster that gives no CPU is told of; then twice as many, and so on."""
+
+LOOK = 1.0
+"""Seconds between two looks at a silent cluster."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one task takes."""
+
+    cpus: int = 1
+    gpus: float = 0.0
+
+    def amounts(self) -> dict[str, float]:
+        return {kind: need for kind, need in (("CPU", float(self.cpus)), ("GPU", float(self.gpus))) if need}
+
+    def slots(self) -> int:
+        """How many tasks the cluster runs at once."""
+        import ray
+
+        whole = ray.cluster_resources()
+        return int(min(whole.get(kind, 0) / need for kind, need in self.amounts().items()))
+
+    def words(self) -> str:
+        """Needed, there, and free, of each kind; and where no machine has as many, so."""
+        import ray
+
+        whole, free = ray.cluster_resources(), ray.available_resources()
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        told = []
+        for kind, need in self.amounts().items():
+            largest = max((machine.get(kind, 0) for machine in machines), default=0)
+            told.append(
+                f"each needs {need:g} {kind}, the cluster has {whole.get(kind, 0):g} and {free.get(kind, 0):g} free"
+                + (f", {largest:g} on its largest machine" if largest < need <= whole.get(kind, 0) else "")
+            )
+        return ", ".join(told)
+
+
+@dataclass(frozen=True)
+class _Try:
+    number: int
+    task: Any
+    time: int = 1
+
+
+def results(
+    package: Package, tasks: Iterator[tuple[int, Any]], needs: Needs, timeout: float
+) -> Generator[tuple[int, Any], None, None]:
+    """The number and result of each task, as they end; closing cancels what is under way, and ends silent workers.
+
+    Raises WorkerError after `timeout` seconds without a result, and for a task that has lost `TRIES` workers; an error
+    of the task itself as it was raised there.
+    """
+    import ray
+
+    how = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "max_retries": 0}
+    held = ray.put((sys.path, package.data, package.buffers))
+    remote = ray.remote(in_worker).options(**how)
+    silence = _Silence(needs, timeout, ray.remote(begun).options(**how).remote())
+    running: dict[Any, _Try] = {}
+    slots, lost = needs.slots(), 0
+
+    def send(one: _Try) -> None:
+        running[remote.remote([held], one.task)] = one
+
+    try:
+        while True:
+            while len(running) < 2 * max(slots, 1) and (following := next(tasks, None)) is not None:
+                send(_Try(*following))
+            if not running:
+                return
+            before = time.monotonic()
+            ended, _ = ray.wait(list(running), num_returns=1, timeout=silence.patience())
+            if not ended:
+                silence.goes_on(len(running), time.monotonic() - before)
+                slots = needs.slots()
+            for reference in ended:
+                one = running.pop(reference)
+                try:
+                    result = _result(reference, one.number, timeout)
+                except _LostError as error:
+                    if one.time == TRIES:
+                        raise WorkerError(
+                            f"a Ray worker gave no answer to task {one.number}, also when it was tried again: {error}; "
+                            "look for a lack of memory, start fewer workers, or use the executor 'serial'"
+                        ) from error.__cause__
+                    level = logging.DEBUG if lost else logging.WARNING  # a lost machine loses many
+                    log.log(level, "a Ray worker was lost at task %d, which is done again: %s", one.number, error)
+                    lost, slots = lost + 1, needs.slots()
+                    send(_Try(one.number, one.task, one.time + 1))
+                else:
+                    silence.ends()
+                    yield one.number, result
+    finally:
+        for reference in running:
+            ray.cancel(reference, force=silence.given_up)
+
+
+class _Silence:
+    """How long no task has ended, and what is said and done about it."""
+
+    def __init__(self, needs: Needs, timeout: float, probe: Any) -> None:
+        """`probe` is the reference of a task that was sent before all others and ends as soon as it has begun."""
+        self._needs, self._timeout, self._probe = needs, timeout, probe
+        self._quiet, self._notice = 0.0, NOTICE
+        self.given_up = False
+
+    def patience(self) -> float:
+        """Seconds to wait until the next look."""
+        return max(0.01, min(LOOK, NOTICE, self._timeout - self._quiet))
+
+    def ends(self) -> None:
+        self._quiet, self._probe = 0.0, None
+
+    def goes_on(self, running: int, seconds: float) -> None:
+        """After so many more: say, from time to time, that the cluster gives no CPU. Raises WorkerError in the end.
+
+        Only waiting counts, not the time in which the next tasks are read.
+        """
+        import ray
+
+        self._quiet += seconds
+        if self._quiet >= self._timeout:
+            self.given_up = True
+            raise WorkerError(
+                f"no Ray worker finished a task in {self._timeout:g} s: {running} tasks wait or run, "
+                f"{self._needs.words()}; raise the time-out, free the cluster, or use the executor 'serial'"
+            )
+        if self._probe is None or self._quiet < self._notice:
+            return
+        if ray.wait([self._probe], timeout=0)[0]:
+            self._probe = None
+            return
+        self._notice *= 2
+        log.warning(
+            "the Ray cluster has begun no task in %.3g s: %d wait, %s; it is given up after %g s",
+            self._quiet,
+            running,
+            self._needs.words(),
+            self._timeout,
+        )
+
+
+class _LostError(Exception):
+    """A worker, its machine or its answer was lost; the task itself did nothing wrong that is known."""
+
+
+def _result(reference: Any, number: int, timeout: float) -> Any:
+    """The result of a task; an error that the task itself raised is raised here as it was there."""
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+
+    try:
+        return ray.get(reference, timeout=timeout)
+    except RayError as error:
+        cause = error.cause if isinstance(error, RayTaskError) else None
+        if not isinstance(cause, Exception) or isinstance(cause, RayError):
+            raise _LostError(f"{type(error).__name__}: {line(error)}") from error
+        cause.add_note(f"raised in a Ray worker, at task {number}:\n{error}")
+        raise cause from None

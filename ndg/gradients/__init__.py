@@ -1,0 +1,1 @@
+"""Gradients at layers: tape, paths, embeddings."""

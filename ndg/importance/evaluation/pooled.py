@@ -1,0 +1,72 @@
+"""Scoreboards of several trainings of one network, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ndg.importance.evaluation.agreement import Agreement, Estimate, averaged
+from ndg.importance.evaluation.scoreboard import Scoreboard
+
+COSTS = ("seconds", "forwards", "backwards", "passed")
+
+
+def over(boards: Sequence[Scoreboard], network: str) -> list[dict[str, Any]]:
+    """One row per method: means over the trainings, with the interval of the mean over bootstrap draws of units.
+
+    `spearman_within_least` and `_most` are the extremes over trainings, `networks` how many there are; `n` counts the
+    units of all. A method that one training refuses is refused.
+    """
+    names = list(dict.fromkeys(entry.method for board in boards for entry in board.entries))
+    rows = [_row(name, boards, network) for name in names]
+    null = [board.null for board in boards]
+    rows.append(
+        {"network": network, "method": null[0].score, "title": "null", **_figures(null), "networks": len(boards)}
+    )
+    rows.append(
+        {
+            "network": network,
+            "method": boards[0].truth.method,
+            "title": "truth",
+            "seconds": _mean([board.truth_seconds for board in boards]),
+            "passed": _mean([board.truth.facts.get("passed") for board in boards]),
+            "networks": len(boards),
+        }
+    )
+    return rows
+
+
+def _row(name: str, boards: Sequence[Scoreboard], network: str) -> dict[str, Any]:
+    entries = [entry for board in boards for entry in board.entries if entry.method == name]
+    row: dict[str, Any] = {"network": network, "method": name, "title": entries[0].title, "networks": len(entries)}
+    found = [entry.agreement for entry in entries if entry.agreement is not None]
+    if len(found) < len(boards):
+        return row | {"refused": next((entry.refused for entry in entries if entry.refused), "not scored everywhere")}
+    gained = averaged([entry.margin for entry in entries])
+    return row | {
+        **_figures(found),
+        "partly": next((entry.partly for entry in entries if entry.partly), None),
+        "margin": gained.value,
+        "margin_low": gained.low,
+        "margin_high": gained.high,
+        **{what: _mean([getattr(entry, what) for entry in entries]) for what in COSTS},
+    }
+
+
+def _figures(found: Sequence[Agreement]) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    sides: dict[str, Callable[[Agreement], Any]] = {"": lambda one: one.pooled, "_within": lambda one: one.within}
+    for suffix, side in sides.items():
+        for statistic in ("pearson", "spearman", "kendall"):
+            each: list[Estimate] = [side(one)[statistic] for one in found]
+            mean, name = averaged(each), f"{statistic}{suffix}"
+            columns |= {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high, f"n{suffix}": mean.n}
+            known = [estimate.value for estimate in each if estimate.value is not None]
+            if statistic == "spearman" and known:
+                columns |= {f"{name}_least": min(known), f"{name}_most": max(known)}
+    return columns
+
+
+def _mean(values: Sequence[Any]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

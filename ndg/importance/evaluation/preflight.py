@@ -1,0 +1,118 @@
+"""What a method refuses, found out on few examples before it costs anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ndg.activations.batches import check_finite, columns, compute_batches, fixed
+from ndg.errors import UserError
+from ndg.gradients.tape import Tape, check_gradients
+from ndg.importance.evaluation.spec import fitting, scored
+from ndg.importance.methods import shapley
+from ndg.interventions.partial_forward import Cut
+from ndg.progress import log
+
+EXAMPLES = 2
+STEPS = 2
+"""Gradients along a path: enough to see that there is one."""
+
+
+def check(
+    model: nn.Module, loader: Iterable[Any], layers: Sequence[str], methods: Iterable[str], how: Mapping[str, Any]
+) -> None:
+    """Raise what the first of some methods would raise of these layers, settings or data, naming it."""
+    few = first(loader)
+    for name in methods:
+        why = refusal(model, few, layers, name, how)
+        if why is not None:
+            raise type(why)(f"{name} does not score what is asked for: {why}") from why
+
+
+def refusal(
+    model: nn.Module, few: Iterable[Any], layers: Sequence[str], asked: str, how: Mapping[str, Any]
+) -> UserError | None:
+    """What a method raises of these layers, settings or data on few examples; None where it scores them.
+
+    What is no refusal, such as an error of the network's own, is told, and left to the scoring itself to raise.
+    """
+    small = fitting(asked, {**how, "n_steps": STEPS}) | {"executor": _Glance(), "ray_address": None}
+    try:
+        scored(model, few, layers, asked, **small)
+    except UserError as error:
+        return error
+    except _EnoughError:
+        return None
+    except Exception as error:
+        log.warning("%s fails on %d examples: %s: %s", asked, EXAMPLES, type(error).__name__, error)
+    return None
+
+
+def sound(model: nn.Module, few: Iterable[Any], layer: str, threads: int = 1) -> None:
+    """Raise LayerError for a layer that no method could score: one that is not used once in a pass, or whose
+    activations, or the gradients at them, are no numbers."""
+    with torch.inference_mode(False), fixed(model, threads, grad=True), Tape(model, [layer]) as tape:
+        for one in compute_batches(few, EXAMPLES, short=True):
+            logits = tape.run(one.inputs)
+            check_finite(tape[layer][: one.count], layer, one.start)
+            check_gradients(_gradients(logits, tape.raw(layer)), layer)
+
+
+def first(loader: Iterable[Any], most: int = EXAMPLES) -> list[dict[str, Tensor]]:
+    """The first examples of a loader, of its first batch, as a loader."""
+    return [{key: column[:most] for key, column in columns(batch).items()} for batch in _one(loader)]
+
+
+class _EnoughError(Exception):
+    """What might have been refused was not."""
+
+
+class _Glance:
+    """An executor for which one unit of each layer is enough, where a method has as many passes as units."""
+
+    name = "glance"
+
+    def session(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def total(self, work: Callable[[Any, Any], Any], shared: Any, tasks: Iterable[Any], label: str, **_: Any) -> Any:
+        seen: set[str] = set()
+        for task in tasks:
+            if task.layer in seen:
+                continue
+            seen.add(task.layer)
+            if isinstance(shared, shapley.Study):
+                _ends(shared, task)
+            else:
+                work(shared, replace(task, units=range(1)))
+        raise _EnoughError
+
+
+def _ends(study: shapley.Study, task: shapley.Task) -> None:
+    """Of a game of units the two ends: all of them, and none."""
+    model, settings = study.model, study.settings
+    with (
+        torch.inference_mode(False),
+        fixed(model, settings.threads),
+        Cut(model, task.layer, task.batch, study.neutrals, each=settings.each) as cut,
+    ):
+        shapley.Game.of(cut, task.batch, study)
+
+
+def _one(loader: Iterable[Any]) -> Iterable[Any]:
+    for batch in loader:
+        yield batch
+        return
+
+
+def _gradients(logits: Tensor, outputs: list[Tensor]) -> list[Tensor]:
+    """Those of the sum of the logits, where there are some."""
+    if not logits.requires_grad:
+        return []
+    found = torch.autograd.grad(logits.sum(), outputs, allow_unused=True)
+    return [gradient for gradient in found if gradient is not None]

@@ -1,0 +1,82 @@
+"""Finished scores in a folder: scoring that was killed goes on where it was, and nothing is scored twice.
+
+Each score has a file of its own, a journal of one task, named by the method and a digest of all that the score depends
+on: network, layers, settings and data. So scores of other settings lie beside it and are never taken for it. A method
+of many tasks keeps those that are finished in a second journal while it is under way.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ndg.activations.batches import device_of
+from ndg.executors.journal import Journal, opened
+from ndg.importance.evaluation.spec import scored, stepping
+from ndg.importance.run_tasks import digest_of, network_digest
+from ndg.importance.scores import Scores
+
+ELSEWHERE = ("executor", "ray_address")
+"""What says where a score is computed, and changes none."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A folder of finished scores; `data` tells apart the examples that loaders give, as a digest of them does."""
+
+    folder: Path
+    data: str
+
+
+@dataclass(frozen=True, eq=False)
+class Timed:
+    """Scores and the seconds that they took; None where an earlier process did a part of them."""
+
+    scores: Scores
+    seconds: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; inverse of `from_dict`."""
+        return {"scores": self.scores.to_dict(), "seconds": self.seconds}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Timed:
+        return cls(Scores.from_dict(document["scores"]), document["seconds"])
+
+
+def timed(
+    kept: Kept | None, model: nn.Module, loader: Iterable[Any], layers: Iterable[str] | None, asked: str, **how: Any
+) -> Timed:
+    """The scores by a method as it is asked for, with `how` for `ndg.score`, of which `n_steps` is for methods that
+    follow a path: those that are kept, else computed, and kept."""
+    how = stepping(asked, how)
+    paths = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
+    if kept is None:
+        return _computed(model, loader, paths, asked, **how)
+    of = {key: value for key, value in how.items() if key not in ELSEWHERE and value is not None}
+    digest = digest_of([asked, network_digest(model), str(device_of(model)), paths, of, kept.data])
+    name = f"{re.sub(r'[^A-Za-z0-9_=.,-]+', '_', asked)[:80]}-{digest}"
+    tasks = kept.folder / f"{name}.tasks.jsonl"
+    with opened(Journal(kept.folder / f"{name}.jsonl", digest, Timed.from_dict)) as book:
+        found = book.take(0) if 0 in book else book.keep(0, _computed(model, loader, paths, asked, tasks, **how))
+    tasks.unlink(missing_ok=True)
+    return found
+
+
+def _computed(
+    model: nn.Module,
+    loader: Iterable[Any],
+    layers: list[str] | None,
+    asked: str,
+    journal: Path | None = None,
+    **how: Any,
+) -> Timed:
+    whole, began = journal is None or not journal.exists(), time.perf_counter()
+    scores = scored(model, loader, layers, asked, journal=journal, **how)
+    return Timed(scores, time.perf_counter() - began if whole else None)

@@ -1,0 +1,290 @@
+"""Every score of importance beside exact ablation, on one network: how well it agrees, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from ndg.errors import ConfigError, LayerError, UserError
+from ndg.importance.evaluation.agreement import DRAWS, Agreement, Estimate, agreement, margin, null_of
+from ndg.importance.evaluation.preflight import first, refusal, sound
+from ndg.importance.evaluation.saturation import counted, disagreements
+from ndg.importance.evaluation.score_cache import Kept, Timed, timed
+from ndg.importance.evaluation.spec import ALL, every, fitting, parse
+from ndg.importance.score import IMPORTANCE
+from ndg.importance.scores import Scores
+from ndg.progress import log
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRUTH, FIRST_ORDER = "ablation", "gndi"
+SHOWN = 40
+"""Disagreements that a run log keeps."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One method on the board: its scores with the seconds that they took and how they agree, or why it `refused`.
+
+    A method that takes some of the layers alone is judged on these, beside the `null` of these; `partly` says of how
+    many, and why not of the others. `forwards` and `backwards` count passes of the network with one compute batch,
+    `passed` rows, where the method tells.
+    """
+
+    method: str
+    title: str
+    scores: Scores | None = None
+    agreement: Agreement | None = None
+    null: Agreement | None = None
+    seconds: float | None = None
+    forwards: int | None = None
+    backwards: int | None = None
+    passed: int | None = None
+    refused: str = ""
+    partly: str = ""
+
+    @property
+    def margin(self) -> Estimate:
+        """How far its pooled rank correlation is above that of the null; of an entry with an agreement."""
+        assert self.agreement is not None
+        assert self.null is not None
+        return margin(self.agreement.pooled["spearman"], self.null.pooled["spearman"])
+
+
+@dataclass(frozen=True, eq=False)
+class Scoreboard:
+    """Methods in the order asked for, the `truth` that they are held against, and the null that knows the mean of each
+    layer alone. `network` says whose units they are; `truth_seconds` is what exact ablation took, None where that is
+    not known: it was given, or a part of it is from a process that was killed."""
+
+    network: str
+    truth: Scores
+    truth_seconds: float | None
+    null: Agreement
+    entries: tuple[Entry, ...]
+    first_order: str | None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per method, the null and the truth among them: figures pooled and within layers, n, cost.
+
+        `margin` is the pooled Spearman correlation less that of the null, with its paired interval.
+        """
+        found = [self._row(entry) for entry in self.entries]
+        null = {"network": self.network, "method": self.null.score, "title": "null: the layer's mean damage"}
+        truth = {
+            "network": self.network,
+            "method": self.truth.method,
+            "title": "exact ablation: the truth",
+            "seconds": self.truth_seconds,
+            "passed": self.truth.facts.get("passed"),
+        }
+        return [*found, null | _figures(self.null), truth]
+
+    def _row(self, entry: Entry) -> dict[str, Any]:
+        row = {
+            "network": self.network,
+            "method": entry.method,
+            "title": entry.title,
+            "seconds": entry.seconds,
+            "forwards": entry.forwards,
+            "backwards": entry.backwards,
+            "passed": entry.passed,
+        }
+        if entry.agreement is None:
+            return row | {"refused": entry.refused}
+        gained = entry.margin
+        return (
+            row
+            | _figures(entry.agreement)
+            | {
+                "margin": gained.value,
+                "margin_low": gained.low,
+                "margin_high": gained.high,
+                "left_out": len(entry.agreement.left_out),
+                "partly": entry.partly or None,
+            }
+        )
+
+    @property
+    def disagreements(self) -> list[dict[str, Any]]:
+        """The units on which the first-order score and the truth disagree, saturated ones among them."""
+        found = next((one.scores for one in self.entries if one.method == self.first_order and one.scores), None)
+        return [] if found is None else disagreements(found, self.truth)
+
+    def frame(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types: rows, the agreement of each layer, and the first disagreements with the count of all."""
+        apart = self.disagreements
+        return {
+            "network": self.network,
+            "truth": {key: getattr(self.truth, key) for key in ("method", "measure", "baseline", "target", "examples")},
+            "rows": self.rows(),
+            "null": self.null.to_dict(),
+            "layers": {
+                entry.method.replace(".", "_"): entry.agreement.to_dict()["layers"]
+                for entry in self.entries
+                if entry.agreement is not None
+            },
+            "first_order": self.first_order,
+            "disagreements": {"counts": dict(counted(apart)), "shown": apart[:SHOWN], "all": len(apart)},
+        }
+
+    def words(self) -> list[str]:
+        """Verdicts in words."""
+        judged = [entry for entry in self.entries if entry.agreement is not None]
+        ranked = [(value, entry) for entry in judged if entry.agreement and (value := _within(entry)) is not None]
+        found = []
+        if ranked:
+            best, entry = max(ranked, key=lambda pair: pair[0])
+            found.append(
+                f"{self.network}: within layers {entry.method} ranks units most like exact ablation ({best:.3f})."
+            )
+        blind = [row["method"] for row in self.rows() if row.get("margin_high") is not None and row["margin_high"] < 0]
+        if blind:
+            found.append(f"Over all units the mean of each layer alone does better than {', '.join(blind)}.")
+        if self.first_order and any(entry.method == self.first_order for entry in judged):
+            units = sum(len(self.truth[layer]) for layer in self.truth.layers)
+            counts = counted(self.disagreements)
+            told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "none"
+            found.append(f"Units on which {self.first_order} and ablation disagree: {told}, of {units:,}.")
+        found += [f"{entry.method} is judged on {entry.partly}." for entry in self.entries if entry.partly]
+        found += [f"{entry.method} is left out: {entry.refused}." for entry in self.entries if entry.refused]
+        return found
+
+
+def scoreboard(
+    model: nn.Module,
+    loader: Iterable[Any],
+    layers: Iterable[str] | None = None,
+    methods: Iterable[str] = (ALL,),
+    *,
+    network: str = "network",
+    seed: int = 0,
+    draws: int = DRAWS,
+    first_order: str = FIRST_ORDER,
+    truth: Scores | None = None,
+    n_steps: int | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    kept: Kept | None = None,
+    **how: Any,
+) -> Scoreboard:
+    """The methods on the units of `layers`, held against exact ablation on the same examples.
+
+    `how` goes to `ndg.score`, for ablation and all others: baselines, target, internal_batch_size, threads, executor;
+    what means nothing to a method is left out for it. `truth` are exact scores where they are known already. With
+    `kept`, a folder of finished scores, those that it has are not computed again. A method that refuses these data is
+    left out, and its entry says why; one that refuses some layers is judged on the others. Raises ConfigError for an
+    unknown method, or for none, and LayerError where it is the layer that is at fault: one that is not used, or whose
+    values are no numbers.
+    """
+    asked = [name for name in every(methods) if name != TRUTH]
+    if not asked:
+        raise ConfigError("a scoreboard holds at least one method against exact ablation; got none; name one, or 'all'")
+    paths = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
+    exact = Timed(truth, None) if truth is not None else None
+    if exact is None:
+        exact = timed(kept, model, loader, paths, TRUTH, seed=seed, n_steps=n_steps, **how)
+    truth = exact.scores
+    null = agreement(null_of(truth), truth, seed=seed, draws=draws)
+    entries = []
+    for name in asked:
+        by = {"n_steps": n_steps, **how, **(options or {}).get(name, {})}
+        entries.append(_entry(name, model, loader, truth, null, seed, draws, kept, by))
+    shown = first_order if first_order in asked else None
+    return Scoreboard(network, truth, exact.seconds, null, tuple(entries), shown)
+
+
+def _entry(
+    name: str,
+    model: nn.Module,
+    loader: Iterable[Any],
+    truth: Scores,
+    null: Agreement,
+    seed: int,
+    draws: int,
+    kept: Kept | None,
+    how: dict[str, Any],
+) -> Entry:
+    method, layers = IMPORTANCE[parse(name)[0]], truth.layers
+    log.info("  %s", name)
+
+    def by(paths: Sequence[str]) -> Timed:
+        return timed(kept, model, loader, paths, name, seed=seed, **fitting(name, how))
+
+    partly = ""
+    try:
+        found = by(layers)
+    except LayerError as error:
+        taken = _taken(name, model, loader, layers, {"seed": seed, **how})
+        if len(taken) == len(layers):  # what it is shows on later examples alone: no refusal
+            raise
+        why = _short(error)
+        if not taken:
+            return Entry(name, method.title, refused=why)
+        partly = f"{len(taken)} of {len(layers)} layers, since {why}"
+        found = by(taken)
+        null = agreement(null_of(_among(truth, taken)), truth, seed=seed, draws=draws)
+    except UserError as error:
+        return Entry(name, method.title, refused=_short(error))
+    scores = found.scores
+    return Entry(
+        name,
+        method.title,
+        scores,
+        agreement(scores, truth, seed=seed, draws=draws),
+        null,
+        found.seconds,
+        scores.facts.get("forward_passes"),
+        scores.facts.get("backward_passes"),
+        scores.facts.get("passed", scores.facts.get("cost")),
+        partly=partly,
+    )
+
+
+def _taken(name: str, model: nn.Module, loader: Iterable[Any], layers: Sequence[str], how: dict[str, Any]) -> list[str]:
+    """The layers that a method scores, by few examples. Raises LayerError where the fault is not the method's."""
+    few, found = first(loader), []
+    for layer in layers:
+        if refusal(model, few, [layer], name, how) is None:
+            found.append(layer)
+        else:
+            sound(model, few, layer, how.get("threads", 1))
+    return found
+
+
+def _short(error: UserError) -> str:
+    """The rule of an error and what came."""
+    return "; ".join(str(error).split("; ")[:2])
+
+
+def _among(scores: Scores, layers: Sequence[str]) -> Scores:
+    """The scores of these layers alone."""
+    return replace(
+        scores,
+        values={layer: scores[layer] for layer in scores.layers if layer in layers},
+        whole={layer: scores.whole[layer] for layer in scores.layers if layer in layers},
+        errors={},
+    )
+
+
+def _within(entry: Entry) -> float | None:
+    return None if entry.agreement is None else entry.agreement.within["spearman"].value
+
+
+def _figures(found: Agreement) -> dict[str, Any]:
+    """The estimates as plain columns, `spearman_within_low` and so on; n is the number of units."""
+    columns: dict[str, Any] = {"n": found.pooled["spearman"].n, "n_within": found.within["spearman"].n}
+    for suffix, estimates in (("", found.pooled), ("_within", found.within)):
+        for statistic, estimate in estimates.items():
+            columns |= {f"{statistic}{suffix}": estimate.value}
+            if len(estimate.draws):
+                columns |= {f"{statistic}{suffix}_low": estimate.low, f"{statistic}{suffix}_high": estimate.high}
+    return columns

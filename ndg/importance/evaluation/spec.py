@@ -1,0 +1,85 @@
+"""Methods of importance as they are asked for: a name, or a name with options, `magnitude:side=outgoing,norm=1`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from ndg.errors import ConfigError, nearest
+from ndg.importance.graph_scores import OF_GRAPH
+from ndg.importance.score import IMPORTANCE, known, score
+from ndg.importance.scores import Scores
+
+ALL = "all"
+
+
+def parse(asked: str) -> tuple[str, dict[str, Any]]:
+    """Name and options of a method. Raises ConfigError for one that is not known, or an option that it has not."""
+    name, colon, rest = asked.partition(":")
+    method, options = known(name), {}
+    for part in rest.split(",") if colon else []:
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise ConfigError(
+                f"options of a method are written name:option=value,option=value; got {asked!r}; "
+                f"{name} has {', '.join(method.options) or 'none'}"
+            )
+        if key not in method.options:
+            raise ConfigError(
+                f"an option of {name} is one of its own; got {key!r}; "
+                + (nearest(key, method.options) if method.options else "it has none")
+            )
+        options[key] = _literal(value)
+    return name, options
+
+
+def every(methods: Iterable[str]) -> list[str]:
+    """The methods asked for, each once; `all` is every one that there is. Raises ConfigError for an unknown one."""
+    found = [name for asked in methods for name in (IMPORTANCE if asked == ALL else [asked])]
+    for asked in found:
+        parse(asked)
+    return list(dict.fromkeys(found))
+
+
+def of_network(methods: Iterable[str]) -> list[str]:
+    """The methods asked for that look at a network, each once."""
+    return every(name for name in methods if name not in OF_GRAPH)
+
+
+def of_graph(methods: Iterable[str]) -> list[str]:
+    """The methods asked for that look at a graph alone, each once; `all` has none of them."""
+    return list(dict.fromkeys(name for name in methods if name in OF_GRAPH))
+
+
+def fitting(asked: str, how: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of one method among several, without a class, a neutral state or steps that mean nothing to it."""
+    method, found = IMPORTANCE[parse(asked)[0]], stepping(asked, how)
+    if not method.target:
+        found.pop("target", None)
+    if isinstance(found.get("baselines"), str) and found["baselines"] not in method.baselines:
+        del found["baselines"]
+    return found
+
+
+def stepping(asked: str, how: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without `n_steps` for a method that follows no path."""
+    along = IMPORTANCE[parse(asked)[0]].steps
+    return {name: value for name, value in how.items() if along or name != "n_steps"}
+
+
+def scored(model: nn.Module, loader: Iterable[Any], layers: Iterable[str] | None, asked: str, **how: Any) -> Scores:
+    """The scores by a method as it is asked for, by `ndg.score`; their method is what was asked."""
+    name, options = parse(asked)
+    found = score(model, loader, layers, name, **options, **how)
+    return replace(found, method=asked) if options else found
+
+
+def _literal(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return {"True": True, "False": False, "None": None, "inf": float("inf")}.get(text, text)

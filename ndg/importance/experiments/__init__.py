@@ -1,0 +1,1 @@
+"""Ablation curves, pruning curves and filter experiments."""

@@ -1,0 +1,239 @@
+"""Group ablation: what becomes of accuracy, loss and logits as more and more units are neutral together.
+
+An important unit costs much when it falls first (order `top`) and nothing when it falls last (`bottom`); the control
+are as many units drawn at random.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from torch import nn
+from torch.nn import functional
+
+from ndg.activations.batches import COMPUTE_BATCH, Batch, check_finite, fixed, forward, true_labels
+from ndg.executors import Executor
+from ndg.gradients.tape import Tape
+from ndg.importance.experiments.groups import ORDERS, RANDOM, SHARES, Group, common_sizes, groups, over_draws
+from ndg.importance.run_tasks import total
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Baselines, Settings, passes
+from ndg.intervals import Z95, wilson
+from ndg.interventions.baselines import Neutrals
+from ndg.interventions.clamp import rests, silenced
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def ablation_curves(
+    model: nn.Module,
+    loader: Iterable[Any],
+    scores: Mapping[str, Scores],
+    *,
+    shares: Sequence[float | int] = SHARES,
+    orders: Sequence[str] = ORDERS,
+    scope: str = "all",
+    draws: int = 10,
+    baselines: Baselines = "zero",
+    seed: int = 0,
+    internal_batch_size: int = COMPUTE_BATCH,
+    threads: int = 1,
+    executor: str | Executor = "serial",
+    ray_address: str | None = None,
+    journal: Path | str | None = None,
+) -> Curves:
+    """What remains of the network as shares of its units are put to the neutral state together.
+
+    `scores` are by name, of the same layers. `scope` is `layer`, one layer at a time, `each`, the share of every layer
+    at once, or `all`, units of all layers ranked together. `draws` random groups of every size are the control. The
+    loader gives held-out examples; without true classes only logits are compared. Tasks run by the `executor`, to the
+    same numbers; a `journal` keeps those that are finished.
+
+    Raises ConfigError for shares, orders, a scope or draws that do not fit, ShapeError for scores of different units.
+    """
+    layers = tuple(common_sizes(scores))
+    tried = tuple(groups(scores, shares, orders, scope, draws, seed))
+    settings = Settings(
+        baselines=baselines,
+        internal_batch_size=internal_batch_size,
+        threads=threads,
+        seed=seed,
+        options={"groups": digest(tried)},
+        executor=executor,
+        ray_address=ray_address,
+        journal=None if journal is None else Path(journal),
+    )
+    with torch.inference_mode(False), fixed(model, threads):
+        with Tape(model, layers) as tape:
+            neutrals = Neutrals.read(tape, loader, layers, settings)
+        study = Study(model, layers, settings, neutrals, tried)
+        tally = total(_work, study, passes(loader, settings, "group ablation"), "group ablation", settings, Tally.read)
+    return Curves(tried, tally, neutrals.name, scope)
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What a worker needs to know to neutralise groups."""
+
+    model: nn.Module
+    layers: tuple[str, ...]
+    settings: Settings
+    neutrals: Neutrals
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """Sums over `examples` examples, first of the untouched network, then of each group: correct predictions, the loss
+    (nats), the L2 distance of the logits from the untouched ones, and its square. Without classes the first two are
+    zero, and `labelled` is so as well."""
+
+    examples: int
+    labelled: int
+    correct: Int64[np.ndarray, " point"]
+    loss: Float64[np.ndarray, " point"]
+    shift: Float64[np.ndarray, " point"]
+    squares: Float64[np.ndarray, " point"]
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.examples + other.examples,
+            self.labelled + other.labelled,
+            self.correct + other.correct,
+            self.loss + other.loss,
+            self.shift + other.shift,
+            self.squares + other.squares,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; inverse of `read`."""
+        lists = {name: getattr(self, name).tolist() for name in ("correct", "loss", "shift", "squares")}
+        return {"examples": self.examples, "labelled": self.labelled, **lists}
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> Tally:
+        return cls(
+            document["examples"],
+            document["labelled"],
+            np.array(document["correct"], np.int64),
+            np.array(document["loss"], np.float64),
+            np.array(document["shift"], np.float64),
+            np.array(document["squares"], np.float64),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """The tally of every group, with what the groups are."""
+
+    groups: tuple[Group, ...]
+    tally: Tally
+    baseline: str
+    scope: str
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per score, layer, order and share, the untouched network first.
+
+        `accuracy` (n, Wilson interval), `loss` in nats, `shift` in logits (normal interval); beside them those of
+        random groups of the same size: the mean over `draws`, with a Student interval of the accuracy. Null where it is
+        not known.
+        """
+        found = [
+            {"method": "none", "layer": None, "order": None, "share": 0.0, "units": 0, "of": None} | self._figures(0)
+        ]
+        control = {group.place: self._control(group.place) for group in self.groups if group.method == RANDOM}
+        for point, group in enumerate(self.groups, 1):
+            if group.method != RANDOM:
+                names = ("method", "layer", "order", "share", "units", "of")
+                row = {name: getattr(group, name) for name in names} | self._figures(point)
+                found.append(row | control.get(group.place, {"draws": 0}))
+        return found
+
+    def frame(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "scope": self.scope,
+            "baseline": self.baseline,
+            "examples": self.tally.examples,
+            "rows": self.rows(),
+        }
+
+    def _figures(self, point: int) -> dict[str, Any]:
+        tally, n = self.tally, self.tally.labelled
+        correct = int(tally.correct[point])
+        low, high = map(float, wilson(correct, n))
+        shift = float(tally.shift[point]) / tally.examples
+        spread = max(float(tally.squares[point]) / tally.examples - shift**2, 0.0)
+        half = Z95 * math.sqrt(spread / max(tally.examples - 1, 1))
+        return {
+            "n": tally.examples,
+            "accuracy": correct / n if n else None,
+            "accuracy_low": low if n else None,
+            "accuracy_high": high if n else None,
+            "loss": float(tally.loss[point]) / n if n else None,
+            "shift": shift,
+            "shift_low": max(shift - half, 0.0),
+            "shift_high": shift + half,
+        }
+
+    def _control(self, place: tuple[str, float | int]) -> dict[str, Any]:
+        random = (point for point, group in enumerate(self.groups, 1) if group.method == RANDOM)
+        points = [point for point in random if self.groups[point - 1].place == place]
+        figures = [self._figures(point) for point in points]
+        found: dict[str, Any] = {"draws": len(points)}
+        known = [one["accuracy"] for one in figures if one["accuracy"] is not None]
+        mean = over_draws(known)
+        ends = (max(mean[1], 0.0), min(mean[2], 1.0)) if mean and len(known) > 1 else (None, None)
+        found |= {"random_accuracy": mean[0] if mean else None, "random_low": ends[0], "random_high": ends[1]}
+        losses = over_draws(one["loss"] for one in figures if one["loss"] is not None)
+        shifts = over_draws(one["shift"] for one in figures)
+        return found | {
+            "random_loss": losses[0] if losses else None,
+            "random_shift": shifts[0] if shifts else None,
+        }
+
+
+def digest(tried: Sequence[Group]) -> str:
+    """Of which units are in which group."""
+    state = hashlib.sha256()
+    for group in tried:
+        state.update(repr((group.method, group.order, *group.place, group.draw)).encode())
+        for layer, units in group.chosen.items():
+            state.update(layer.encode() + np.packbits(units).tobytes())
+    return state.hexdigest()[:16]
+
+
+def _work(study: Study, batch: Batch) -> Tally:
+    model, count = study.model, batch.count
+    with torch.inference_mode(False), fixed(model, study.settings.threads):
+        logits, states = rests(model, study.layers, batch, study.neutrals)
+        logits = logits[:count]
+        check_finite(logits, "logits", batch.start)
+        labels = None
+        if batch.labels is not None:
+            labels = true_labels(batch.labels, count, logits.shape[1]).to(logits.device)
+        after = [logits]
+        for group in study.groups:
+            with silenced(model, group.chosen, states):
+                after.append(forward(model, batch.inputs)[:count])
+    correct, loss = np.zeros(len(after), np.int64), np.zeros(len(after))
+    if labels is not None:
+        correct = np.array([int((one.argmax(dim=1) == labels).sum()) for one in after])
+        loss = np.array([functional.cross_entropy(one.double(), labels, reduction="sum").item() for one in after])
+    shifts = torch.stack([torch.linalg.vector_norm(one.double() - logits.double(), dim=1) for one in after]).cpu()
+    sums = shifts.sum(dim=1).numpy(), shifts.square().sum(dim=1).numpy()
+    return Tally(count, 0 if labels is None else count, correct, loss, *sums)

@@ -1,0 +1,298 @@
+"""The filter experiment of the conductance paper (Dhamdhere, Sundararajan & Yan 2018): which score finds the filters of
+a layer that a class rests on?
+
+    drop      Pearson correlation over the filters, class by class, of a score of the class's logit with what that logit
+              loses when the filter is removed, on the same examples of the class
+    probe     accuracy of a linear classifier that sees the mean activations of the k best filters alone, which are
+              chosen, and the classifier fitted, on other examples than those it is tested on
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor, nn
+
+from ndg import seeds
+from ndg.activations.batches import COMPUTE_BATCH, columns, fixed
+from ndg.errors import ConfigError, DataError
+from ndg.gradients.tape import Tape
+from ndg.importance.experiments.groups import RANDOM, over_draws
+from ndg.importance.score import known, score
+from ndg.importance.settings import Settings, passes
+from ndg.intervals import wilson
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIT, TEST = 30, 20
+TOP = (5, 10, 20)
+ROUNDS = 2000
+ALL = "all filters"
+
+
+def filter_experiment(
+    model: nn.Module,
+    loader: Iterable[Any],
+    layer: str,
+    methods: Sequence[str],
+    *,
+    fit: int = FIT,
+    test: int = TEST,
+    top: Sequence[int] = TOP,
+    draws: int = 20,
+    seed: int = 0,
+    internal_batch_size: int = COMPUTE_BATCH,
+    threads: int = 1,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Filters:
+    """How well scores of a layer's filters find those that matter, of `fit + test` examples of every class.
+
+    `methods` are keys of `IMPORTANCE`, with `options` by method; one to which classes mean nothing sees the class in
+    its examples alone. Examples are drawn by the seed; scores and the classifier see the `fit` of each class alone. A
+    filter's score for the choice of the k best is its mean over the classes of the absolute score for that class's
+    logit. Controls: in `drop` the score of each class against the drop of the next one, in `probe` `draws` choices of
+    k random filters, and all filters.
+
+    Raises DataError when a class has too few examples, ConfigError for a k that the layer has not.
+    """
+    if min(fit, test) < 1 or draws < 0:
+        raise ConfigError(
+            f"the experiment takes at least 1 example of each class to fit and to test; got {fit}, {test}"
+        )
+    first, second = _divided(loader, fit, test, seed)
+    shared = Settings(internal_batch_size=internal_batch_size, threads=threads)
+    with torch.inference_mode(False):
+        seen, kept = (_features(model, layer, part, shared) for part in (first, second))
+        filters = seen.values.shape[1]
+        if any(not 1 <= k <= filters for k in top):
+            raise ConfigError(f"the best filters are 1 to {filters} of layer {layer!r}; got {list(top)}")
+
+        def by_class(method: str, **own: Any) -> Float64[np.ndarray, "label filter"]:
+            """The scores of each class's logit, where a method looks at one, on the examples of that class."""
+            found = [
+                score(
+                    model,
+                    [part],
+                    layer,
+                    method,
+                    target=label if known(method).target else None,
+                    seed=seed,
+                    internal_batch_size=internal_batch_size,
+                    threads=threads,
+                    **own,
+                )[layer]
+                for label, part in first.items()
+            ]
+            return np.stack(found)
+
+        drops = by_class("ablation", measure="logits")
+        scored = {method: by_class(method, **(options or {}).get(method, {})) for method in methods}
+    correlated = tuple(_correlated(method, values, drops, seed) for method, values in scored.items())
+    chosen: list[tuple[str, int, int | None, Bool[np.ndarray, " filter"]]] = []
+    for k in top:
+        for method, values in scored.items():
+            chosen.append((method, k, None, _best(np.abs(values).mean(axis=0), k)))
+        for draw in range(draws):
+            drawn = seeds.generator(seed, "random filters", draw).random((filters,))
+            chosen.append((RANDOM, k, draw, _best(drawn, k)))
+    chosen.append((ALL, filters, None, np.ones(filters, np.bool_)))
+    probed = tuple(
+        Probe(method, k, draw, _fitted(seen, kept, which), len(kept.labels)) for method, k, draw, which in chosen
+    )
+    return Filters(layer, filters, tuple(first), fit, test, correlated, probed)
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Pearson correlations of each class over the filters, None where the scores or drops are constant; `other` with
+    the drops of the next class. `low` and `high` are the ends of the mean's 95 % bootstrap interval over filters."""
+
+    method: str
+    classes: tuple[float | None, ...]
+    other: tuple[float | None, ...]
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Correct predictions of the classifier that sees `k` filters, of `n`; of random ones the number of the draw."""
+
+    method: str
+    k: int
+    draw: int | None
+    correct: int
+    n: int
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the experiment found at one layer."""
+
+    layer: str
+    filters: int
+    labels: tuple[int, ...]
+    fit: int
+    test: int
+    correlations: tuple[Correlation, ...]
+    probes: tuple[Probe, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per score: `pearson`, the mean over `classes` where it is defined, with its interval, its control
+        `other_class`, and `least`, that of the worst class; n is the number of filters."""
+        found = []
+        for one in self.correlations:
+            known, other = ([value for value in values if value is not None] for values in (one.classes, one.other))
+            found.append(
+                {
+                    "method": one.method,
+                    "n": self.filters,
+                    "classes": len(known),
+                    "pearson": float(np.mean(known)) if known else None,
+                    "pearson_low": one.low,
+                    "pearson_high": one.high,
+                    "least": min(known, default=None),
+                    "other_class": float(np.mean(other)) if other else None,
+                }
+            )
+        return found
+
+    def probe_rows(self) -> list[dict[str, Any]]:
+        """One row per score and k: accuracy over n examples with a Wilson interval, beside the mean of random filters
+        with a Student interval over `draws`; last the classifier that sees all filters."""
+        found = []
+        for one in self.probes:
+            if one.method == RANDOM:
+                continue
+            low, high = map(float, wilson(one.correct, one.n))
+            row: dict[str, Any] = {
+                "method": one.method,
+                "k": one.k,
+                "n": one.n,
+                "accuracy": one.correct / one.n,
+                "accuracy_low": low,
+                "accuracy_high": high,
+            }
+            drawn = [probe.correct / probe.n for probe in self.probes if (probe.method, probe.k) == (RANDOM, one.k)]
+            mean = over_draws(drawn)
+            ends = (max(mean[1], 0.0), min(mean[2], 1.0)) if mean and len(drawn) > 1 else (None, None)
+            row |= {"draws": len(drawn), "random": mean[0] if mean else None}
+            found.append(row | {"random_low": ends[0], "random_high": ends[1]})
+        return found
+
+    def frame(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        facts = {"layer": self.layer, "filters": self.filters, "fit": self.fit, "test": self.test}
+        return facts | {"labels": list(self.labels), "drop": self.rows(), "probe": self.probe_rows()}
+
+
+@dataclass(frozen=True, eq=False)
+class _Features:
+    """The mean activation of every filter for each example, and the classes."""
+
+    values: Float64[np.ndarray, "example filter"]
+    labels: Int64[np.ndarray, " example"]
+
+
+Parts = dict[int, Any]
+"""A batch of examples of each class, as a loader gives it."""
+
+
+def _divided(loader: Iterable[Any], fit: int, test: int, seed: int) -> tuple[Parts, Parts]:
+    """Examples of every class to fit and to test with, drawn from all that the loader gives."""
+    parts = [columns(batch) for batch in loader]
+    if not parts or any("labels" not in part for part in parts):
+        raise DataError("the filter experiment needs examples with their true classes; give (inputs, labels)")
+    whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+    found: tuple[Parts, Parts] = {}, {}
+    for label in sorted(set(whole["labels"].tolist())):
+        rows = np.flatnonzero(whole["labels"].numpy() == label)
+        if len(rows) < fit + test:
+            raise DataError(
+                f"every class needs {fit + test} examples, {fit} to fit and {test} to test; class {label} has "
+                f"{len(rows)}; give more examples, or fewer with fit= and test="
+            )
+        drawn = torch.from_numpy(seeds.generator(seed, "filter examples", label).permutation(rows)[: fit + test])
+        for part, some in zip(found, drawn.split([fit, test]), strict=True):
+            part[label] = _batch({key: column[some] for key, column in whole.items()})
+    return found
+
+
+def _batch(part: dict[str, Tensor]) -> Any:
+    """Columns as a loader gives them."""
+    return (part[""], part["labels"]) if "" in part else part
+
+
+def _features(model: nn.Module, layer: str, parts: Mapping[int, Any], settings: Settings) -> _Features:
+    values, labels = [], []
+    with fixed(model, settings.threads, grad=False), Tape(model, [layer]) as tape:
+        for one in passes(list(parts.values()), settings, "activations of filters"):
+            tape.run(one.inputs)
+            values.append(tape[layer][: one.count].double().mean(dim=2).cpu().numpy())
+            assert one.labels is not None
+            labels.append(one.labels.numpy())
+    return _Features(np.concatenate(values), np.concatenate(labels))
+
+
+def _correlated(
+    method: str, scores: Float64[np.ndarray, "label filter"], drops: Float64[np.ndarray, "label filter"], seed: int
+) -> Correlation:
+    """The correlations of a score, class by class, and the interval of their mean over draws of the filters."""
+    label, filters = scores.shape
+    own = [_pearson(*pair) for pair in zip(scores, drops, strict=True)]
+    other = [_pearson(*pair) for pair in zip(scores, np.roll(drops, -1, axis=0), strict=True)] if label > 1 else []
+    drawn = seeds.generator(seed, "bootstrap", "filters").integers(filters, size=(ROUNDS, filters))
+    sums, known = np.zeros(ROUNDS), np.zeros(ROUNDS)
+    for pair in zip(scores, drops, strict=True):
+        values = _correlations(*(side[drawn] for side in pair))
+        sums, known = sums + np.nan_to_num(values), known + ~np.isnan(values)
+    means = sums[known > 0] / known[known > 0]
+    low, high = np.percentile(means, [2.5, 97.5]) if len(means) else (math.nan, math.nan)
+    ends = (float(low), float(high)) if any(value is not None for value in own) else (None, None)
+    return Correlation(method, tuple(own), tuple(other), *ends)
+
+
+def _pearson(first: Float64[np.ndarray, " filter"], second: Float64[np.ndarray, " filter"]) -> float | None:
+    """The correlation, None where one side is constant."""
+    found = float(_correlations(first[None], second[None])[0])
+    return None if math.isnan(found) else found
+
+
+def _correlations(
+    first: Float64[np.ndarray, "round filter"], second: Float64[np.ndarray, "round filter"]
+) -> Float64[np.ndarray, " round"]:
+    """The correlation of each row, NaN where one side is constant."""
+    constant = (first == first[:, :1]).all(axis=1) | (second == second[:, :1]).all(axis=1)
+    first, second = (side - side.mean(axis=1, keepdims=True) for side in (first, second))
+    size = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(constant | (size == 0), np.nan, (first * second).sum(axis=1) / size)
+
+
+def _best(size: Float64[np.ndarray, " filter"], k: int) -> Bool[np.ndarray, " filter"]:
+    chosen = np.zeros(len(size), np.bool_)
+    chosen[np.argsort(-size, kind="stable")[:k]] = True
+    return chosen
+
+
+def _fitted(seen: _Features, kept: _Features, chosen: Bool[np.ndarray, " filter"]) -> int:
+    """Correct predictions for the kept examples of a logistic regression on the chosen, standardised filters."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    classifier.fit(seen.values[:, chosen], seen.labels)
+    return int((classifier.predict(kept.values[:, chosen]) == kept.labels).sum())

@@ -1,0 +1,280 @@
+"""Pruning curves: held-out accuracy without the least important units by each score, before and after fine-tuning.
+
+Every point begins with the network as it was given. The G-NDI experiments (Nagy 2025) fine-tuned one network through
+all methods and shares, so that the later points had trained longer than the first.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ndg import seeds
+from ndg.activations.batches import COMPUTE_BATCH, Batch, columns, compute_batches, fixed, forward, true_labels
+from ndg.errors import ConfigError, DataError, FailureError
+from ndg.executors import Executor
+from ndg.gradients.tape import Tape
+from ndg.importance.experiments.curves import digest
+from ndg.importance.experiments.groups import RANDOM, SHARES, Group, common_sizes, groups, over_draws
+from ndg.importance.run_tasks import total
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Baselines, Settings
+from ndg.intervals import wilson
+from ndg.interventions.baselines import Neutrals
+from ndg.interventions.clamp import Rest, rests, silenced
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NEUTRAL = ("zero", "mean")
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a pruned network is trained on: AdamW without decay, in batches of `rows`, for whole epochs.
+
+    Nothing is chosen by it: the last step's network is judged.
+    """
+
+    epochs: int = 1
+    learning_rate: float | int = 5e-4
+    rows: int = 64
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.rows < 2 or not 0 < self.learning_rate < float("inf"):
+            raise ConfigError(f"fine-tuning takes at least 1 epoch, 2 rows and a rate above 0; got {self}")
+
+
+def prune(
+    model: nn.Module,
+    loader: Iterable[Any],
+    scores: Mapping[str, Scores],
+    *,
+    train: Iterable[Any] | None = None,
+    tuning: Tuning | None = None,
+    shares: Sequence[float | int] = SHARES,
+    scope: str = "all",
+    draws: int = 5,
+    baselines: Baselines = "zero",
+    seed: int = 0,
+    internal_batch_size: int = COMPUTE_BATCH,
+    threads: int = 1,
+    executor: str | Executor = "serial",
+    ray_address: str | None = None,
+    journal: Path | str | None = None,
+) -> Pruning:
+    """Held-out accuracy with the lowest-scored shares of units put to the neutral state for good.
+
+    `loader` gives held-out examples with their true classes, `train` those that fine-tuning may see; without `train`
+    there is none. `scores` are by name, of the same layers; `scope` is `all`, units of all layers ranked together, or
+    `each`, the same share of every layer. Controls: the whole network, fine-tuned likewise, and `draws` random sets of
+    units at every share. Fine-tuning sees the same examples in the same order at every point. The neutral state is
+    zero, the mean over `train` (without it, over `loader`), or given. The network that is given stays as it was.
+
+    Raises DataError without classes, ConfigError for shares or settings that do not fit, ShapeError for scores of
+    different units, FailureError when a loss is not finite.
+    """
+    if scope == "layer":
+        raise ConfigError("a network is pruned in all its scored layers, scope 'all' or 'each'; got 'layer'")
+    if isinstance(baselines, str) and baselines not in NEUTRAL:
+        raise ConfigError(f"pruned units stay at one state, {' or '.join(NEUTRAL)}, or given; got {baselines!r}")
+    layers = tuple(common_sizes(scores))
+    tried = tuple(groups(scores, shares, ("bottom",), scope, draws, seed))
+    tuning = (tuning or Tuning()) if train is not None else None
+    settings = Settings(
+        baselines=baselines,
+        internal_batch_size=internal_batch_size,
+        threads=threads,
+        seed=seed,
+        options={"groups": digest(tried), "tuning": tuning},
+        executor=executor,
+        ray_address=ray_address,
+        journal=None if journal is None else Path(journal),
+    )
+    held = tuple(compute_batches(loader, internal_batch_size, short=True))
+    if not held or any(one.labels is None for one in held):
+        raise DataError("accuracy after pruning needs examples with their true classes; give (inputs, labels)")
+    with torch.inference_mode(False), fixed(model, threads):
+        with Tape(model, layers) as tape:
+            neutrals = Neutrals.read(tape, loader if train is None else train, layers, settings)
+        _, states = rests(model, layers, held[0], neutrals)
+        states = {layer: replace(rest, mask=None) for layer, rest in states.items()}  # of every batch
+    seen = None if train is None else _gathered(train)
+    study = Study(model, layers, settings, states, held, seen, tuning)
+    points: list[Group | None] = [None, *tried]
+    found = total(_work, study, enumerate(points), "pruning", settings, Found.from_dict)
+    return Pruning(tried, found, sum(one.count for one in held), tuning, scope)
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What a worker needs to know to prune, fine-tune and judge a network."""
+
+    model: nn.Module
+    layers: tuple[str, ...]
+    settings: Settings
+    states: Mapping[str, Rest]
+    held: tuple[Batch, ...]
+    seen: dict[str, Tensor] | None
+    tuning: Tuning | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Correct held-out predictions by number of the point: pruned, and fine-tuned after it."""
+
+    pruned: dict[int, int]
+    tuned: dict[int, int]
+
+    def __add__(self, other: Found) -> Found:
+        return Found(self.pruned | other.pruned, self.tuned | other.tuned)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; inverse of `from_dict`."""
+        return {name: [list(pair) for pair in getattr(self, name).items()] for name in ("pruned", "tuned")}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Found:
+        return cls(dict(map(tuple, document["pruned"])), dict(map(tuple, document["tuned"])))
+
+
+@dataclass(frozen=True, eq=False)
+class Pruning:
+    """What every point came to. `found` numbers the whole network 0 and the groups from 1."""
+
+    groups: tuple[Group, ...]
+    found: Found
+    examples: int
+    tuning: Tuning | None
+    scope: str
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per score and share, the whole network first: accuracies over `n` examples with Wilson intervals.
+
+        Beside them those of random units of the same number: the mean over `draws` with its Student interval, and
+        `above`, of how many draws the score keeps more. Null where there is no fine-tuning, or no control.
+        """
+        found = [{"method": "none", "share": 0.0, "units": 0, "of": None} | self._figures(0)]
+        for point, group in enumerate(self.groups, 1):
+            if group.method != RANDOM:
+                named = {name: getattr(group, name) for name in ("method", "share", "units", "of")}
+                found.append(named | self._figures(point) | self._control(point, group))
+        return found
+
+    def frame(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        tuning = None if self.tuning is None else vars(self.tuning)
+        return {"scope": self.scope, "examples": self.examples, "tuning": tuning, "rows": self.rows()}
+
+    def _figures(self, point: int) -> dict[str, Any]:
+        figures: dict[str, Any] = {"n": self.examples}
+        for name, counts in (("accuracy", self.found.pruned), ("tuned", self.found.tuned)):
+            low, high = map(float, wilson(counts.get(point, 0), self.examples))
+            known = point in counts
+            figures |= {
+                name: counts[point] / self.examples if known else None,
+                f"{name}_low": low if known else None,
+                f"{name}_high": high if known else None,
+            }
+        return figures
+
+    def _control(self, point: int, group: Group) -> dict[str, Any]:
+        points = [number for number, one in enumerate(self.groups, 1) if one.method == RANDOM]
+        points = [number for number in points if self.groups[number - 1].place == group.place]
+        figures: dict[str, Any] = {"draws": len(points)}
+        for name, counts in (("accuracy", self.found.pruned), ("tuned", self.found.tuned)):
+            drawn = [counts[number] for number in points if number in counts]
+            mean = over_draws(count / self.examples for count in drawn)
+            ends = (max(mean[1], 0.0), min(mean[2], 1.0)) if mean and len(drawn) > 1 else (None, None)
+            figures |= {
+                f"random_{name}": mean[0] if mean else None,
+                f"random_{name}_low": ends[0],
+                f"random_{name}_high": ends[1],
+                f"above_{name}": sum(counts[point] > count for count in drawn) if drawn else None,
+            }
+        return figures
+
+
+def _work(study: Study, task: tuple[int, Group | None]) -> Found:
+    """One point, on a copy of the network."""
+    number, group = task
+    chosen = {} if group is None else group.chosen
+    network = copy.deepcopy(study.model)
+    with torch.inference_mode(False), silenced(network, chosen, study.states):
+        pruned = _correct(network, study)
+        if study.seen is None or study.tuning is None:
+            return Found({number: pruned}, {})
+        _tune(network, study.seen, study.tuning, study.settings)
+        return Found({number: pruned}, {number: _correct(network, study)})
+
+
+def _correct(network: nn.Module, study: Study) -> int:
+    """Correct predictions on the held-out examples."""
+    found = 0
+    with fixed(network, study.settings.threads):
+        for one in study.held:
+            logits = forward(network, one.inputs)[: one.count].cpu()
+            assert one.labels is not None
+            found += int((logits.argmax(dim=1) == true_labels(one.labels, one.count, logits.shape[1])).sum())
+    return found
+
+
+def _tune(network: nn.Module, seen: dict[str, Tensor], tuning: Tuning, settings: Settings) -> None:
+    """Train a network on, in place; what is held at its neutral state stays there."""
+    labels = seen["labels"]
+    parameters = [one for one in network.parameters() if one.requires_grad]
+    if not parameters:
+        raise ConfigError("fine-tuning changes parameters; all of this network are frozen; leave train out")
+    optimizer = torch.optim.AdamW(parameters, lr=tuning.learning_rate, weight_decay=0.0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(settings.threads)
+    network.train()
+    try:
+        with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seeds.integer(settings.seed, "fine-tuning dropout"))
+            for rows in _steps(len(labels), tuning, settings.seed):
+                inputs = {key: column[rows] for key, column in seen.items() if key != "labels"}
+                logits = forward(network, inputs.get("", inputs))
+                loss = functional.cross_entropy(logits, labels[rows].to(logits.device))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                if not torch.isfinite(loss):
+                    raise FailureError("the loss of fine-tuning is not finite; lower its learning rate")
+    finally:
+        torch.set_num_threads(threads)
+        network.eval()
+
+
+def _steps(examples: int, tuning: Tuning, seed: int) -> Iterator[Int64[Tensor, " row"]]:
+    """The rows of each step; a single one that is left over joins those before it."""
+    for epoch in range(tuning.epochs):
+        order = torch.from_numpy(seeds.generator(seed, "fine-tuning order", epoch).permutation(examples))
+        parts = list(order.split(tuning.rows))
+        if len(parts) > 1 and len(parts[-1]) == 1:
+            parts[-2:] = [torch.cat(parts[-2:])]
+        yield from parts
+
+
+def _gathered(loader: Iterable[Any]) -> dict[str, Tensor]:
+    """All examples of a loader as one tensor per column."""
+    found: dict[str, list[Tensor]] = {}
+    for batch in map(columns, loader):
+        for key, column in batch.items():
+            found.setdefault(key, []).append(column)
+    if "labels" not in found:
+        raise DataError("fine-tuning needs examples with their true classes; give (inputs, labels) as train")
+    return {key: torch.cat(parts) for key, parts in found.items()}

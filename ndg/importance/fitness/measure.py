@@ -1,0 +1,307 @@
+"""Fitness of neurons: what gradients, activations and weights say of each, while a network trains and after.
+
+    gradient     mean |dL/dy| of each example's own cross-entropy L, in nats per activation
+    taylor       mean |sum over positions of y dL/dy|, the first order of what removing the neuron does to L, in nats
+    activation   mean |y|
+    variance     of y over examples and positions
+    entropy      of the histogram of the neuron's own y, 20 bins between its extremes, in nats
+    correlation  mean y where the prediction is right, less mean y where it is wrong, where there are both
+    weights      L2 norm of the incoming weights
+    outgoing     L2 norm of the weights that read the neuron, where it can be followed to them
+    change       L2 norm of what they moved since the last look, over their norm then
+    composite    0.4 weights + 0.4 gradient + 0.2 activation, or other weights of `TERMS`, each less its mean over the
+                 layer as training began and over its standard deviation there, so that epochs can be compared
+    on           share of the examples for which the neuron is on, at any position
+
+A neuron is dying that is on for fewer than 1 % of the examples, or whose composite is below the 10 % quantile of the
+same layer as training began. None of these is an effect on the output: exact ablation is, after training, by
+`ndg.score(model, loader, layers, "ablation", measure="loss")`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float64
+from torch import Tensor, nn
+
+from ndg.activations.batches import COMPUTE_BATCH, Batch, compute_batches, fixed, true_labels
+from ndg.activations.binarize import AUTO, BINARIZERS, choose
+from ndg.activations.hooks import find_layer
+from ndg.errors import ConfigError, DataError, LayerError, nearest
+from ndg.gradients.tape import Tape, add
+from ndg.importance.scores import Scores
+from ndg.importance.weights.leading import Weights, leading, read_by, weights_of
+from ndg.units.places import View
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BINS = 20
+LEAST_ON, LOWEST = 0.01, 0.1
+COMPOSITE = {"weights": 0.4, "gradient": 0.4, "activation": 0.2}
+TERMS = ("gradient", "taylor", "activation", "variance", "entropy", "weights", "outgoing")
+"""Measures that a composite may have."""
+MEASURES = (*TERMS, "correlation", "change", "composite")
+UNITS = {
+    "gradient": "nats per activation",
+    "taylor": "nats",
+    "entropy": "nats",
+    "change": "share of the norm",
+    "composite": "deviations",
+}
+
+Values = Float64[np.ndarray, " unit"]
+Right = Bool[Tensor, " counted"]
+Kept = Bool[Tensor, "example unit position"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Fitness:
+    """Of each layer and measure a value per neuron, over `examples` examples, `right` of which are predicted as they
+    are; and which neurons are `dying`."""
+
+    values: Mapping[str, Mapping[str, Values]]
+    dying: Mapping[str, Bool[np.ndarray, " unit"]]
+    examples: int
+    right: int
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per neuron."""
+        return [
+            {
+                "layer": layer,
+                "unit": unit,
+                "node": f"{layer}:{unit}",
+                **{name: float(values[unit]) for name, values in found.items()},
+                "dying": bool(self.dying[layer][unit]),
+            }
+            for layer, found in self.values.items()
+            for unit in range(len(self.dying[layer]))
+        ]
+
+    def frame(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Mean, max and variance of each layer's neurons by each measure, in plain JSON types."""
+        return {
+            "examples": self.examples,
+            "right": self.right,
+            "layers": [
+                {
+                    "layer": layer,
+                    "units": len(self.dying[layer]),
+                    "dying": int(self.dying[layer].sum()),
+                    **{
+                        f"{name}_{what}": value
+                        for name in MEASURES
+                        if name in found
+                        for what, value in _summary(found[name]).items()
+                    },
+                }
+                for layer, found in self.values.items()
+            ],
+        }
+
+    def columns(self) -> dict[str, float | int]:
+        """The same as one flat row of figures, `fitness/LAYER/MEASURE_mean` and so on; dots of paths become slashes."""
+        return {"fitness/right": self.right} | {
+            f"fitness/{row['layer'].replace('.', '/')}/{name}": value
+            for row in self.to_dict()["layers"]
+            for name, value in row.items()
+            if name != "layer"
+        }
+
+    def scores(self, measure: str = "composite") -> Scores:
+        """One measure as scores of the units, to be put on a graph or held against ablation.
+
+        Composites are given from the least of their layer on, since scores are ranked by their absolute values.
+        """
+        layers = {layer: found[measure].copy() for layer, found in self.values.items() if measure in found}
+        if not layers:
+            known = sorted({name for found in self.values.values() for name in found})
+            raise LayerError(f"fitness has a measure for its layers; got {measure!r}; {nearest(measure, known)}")
+        if measure == "composite":
+            layers = {layer: values - values.min() for layer, values in layers.items()}
+        return Scores(
+            method=f"fitness_{measure}",
+            values=layers,
+            whole={layer: float(values.mean()) for layer, values in layers.items()},
+            target="true class",
+            baseline="none",
+            examples=self.examples,
+            measure=UNITS.get(measure, measure),
+        )
+
+
+def fitness(
+    model: nn.Module,
+    loader: Iterable[Any],
+    layers: Sequence[str],
+    *,
+    fresh: Fitness | None = None,
+    before: Weights | None = None,
+    led: Mapping[str, Sequence[str]] | None = None,
+    read: Sequence[str] | None = None,
+    composite: Mapping[str, float | int] = COMPOSITE,
+    batch: int = COMPUTE_BATCH,
+    threads: int = 1,
+) -> Fitness:
+    """The fitness of the neurons of some layers, over the examples of a loader with true classes.
+
+    `fresh` is the fitness of the same layers as training began: composites are standardised by it, and dying is judged
+    against it; without, composites are standardised by the layer itself. `before` are earlier `weights_of`; without
+    there is no rate of change. `led` names the weights before each layer, where `leading` was asked already, and `read`
+    the layers that can be followed to the weights that read them, where that is known. `composite` has weights of
+    `TERMS`; a term that a layer lacks is left out.
+
+    The network runs in evaluation mode and is left as it was, gradients included. The loader is read twice. Raises
+    DataError without true classes, ConfigError for a composite of other terms.
+    """
+    for name in composite:
+        if name not in TERMS:
+            raise ConfigError(f"a composite of fitness has weights of its terms; got {name!r}; {nearest(name, TERMS)}")
+    with torch.inference_mode(False), fixed(model, threads, grad=True), Tape(model, layers) as tape:
+        sums: dict[str, _Sums] = {}
+        examples = correct = 0
+        for one in compute_batches(loader, batch, short=True):
+            gradients, right = _gradients(tape, one)
+            for layer, gradient in gradients.items():
+                view = tape[layer]
+                if layer not in sums:
+                    threshold = BINARIZERS[choose(AUTO, find_layer(model, layer))].threshold or 0.0
+                    sums[layer] = _Sums(view.shape[1], threshold)
+                sums[layer].add(view[: one.count], gradient[: one.count], _kept(tape, layer, one), right)
+            examples, correct = examples + one.count, correct + int(right.sum())
+        if not examples:
+            raise DataError("at least one example is needed; the loader gave none; check the split")
+        with torch.no_grad():
+            for one in compute_batches(loader, batch, short=True):
+                tape.run(one.inputs)
+                for layer, found in sums.items():
+                    found.spread(tape[layer][: one.count], _kept(tape, layer, one))
+    now = weights_of(model, leading(model, loader, layers, batch) if led is None else led)
+    norms = read_by(model, loader, list(layers) if read is None else read, batch)
+    values = {layer: sums[layer].values() | _moved(now.get(layer), (before or {}).get(layer)) for layer in layers}
+    for layer, each in values.items():
+        if layer in norms:
+            each["outgoing"] = norms[layer]
+        each["composite"] = _composite(each, each if fresh is None else fresh.values[layer], composite)
+    dying = {layer: _dying(each, None if fresh is None else fresh.values[layer]) for layer, each in values.items()}
+    return Fitness(values, dying, examples, correct)
+
+
+def _gradients(tape: Tape, one: Batch) -> tuple[dict[str, View], Right]:
+    """Gradient of each example's own loss at each layer, and whose prediction is right."""
+    if one.labels is None:
+        raise DataError("fitness needs the true classes; the loader gives inputs alone; give (inputs, labels)")
+    logits = tape.run(one.inputs).float()
+    labels = true_labels(one.labels, one.count, logits.shape[1])
+    labels = labels[torch.arange(len(logits)).clamp(max=one.count - 1)]  # rows that fill a batch up are not counted
+    labels = labels.to(logits.device)
+    right = (logits.argmax(dim=1) == labels)[: one.count]
+    return tape.gradients(F.cross_entropy(logits, labels, reduction="none")), right
+
+
+def _kept(tape: Tape, layer: str, one: Batch) -> Kept:
+    kept = tape.kept(layer)
+    return None if kept is None else kept[: one.count]
+
+
+@dataclass(eq=False)
+class _Sums:
+    """What is gathered of the neurons of a layer, in float64, batch by batch."""
+
+    units: int
+    threshold: float
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    ends: dict[str, Tensor] = field(default_factory=dict)
+    examples: int = 0
+
+    def add(self, view: View, gradient: View, kept: Kept, right: Right) -> None:
+        """A batch: what needs nothing else known. Padding is zero in both."""
+        low, high = (view, view) if kept is None else (view.masked_fill(~kept, sign * torch.inf) for sign in (1, -1))
+        count = torch.full((len(view), self.units), view.shape[2], device=view.device)
+        count = count if kept is None else kept.sum(dim=2)
+        more = {
+            "n": count.sum(dim=0),
+            "n right": count[right].sum(dim=0),
+            "sum right": view[right].sum(dim=(0, 2), dtype=torch.float64),
+            "taylor": (view.double() * gradient).sum(dim=2).abs().sum(dim=0),
+            "gradient": gradient.abs().sum(dim=(0, 2), dtype=torch.float64),
+            "activation": view.abs().sum(dim=(0, 2), dtype=torch.float64),
+            "sum": view.sum(dim=(0, 2), dtype=torch.float64),
+            "on": (view > self.threshold).any(dim=2).sum(dim=0),
+        }
+        for name, values in more.items():
+            add(self.sums, name, values)
+        for name, ends, least in (("low", low, torch.minimum), ("high", high, torch.maximum)):
+            found = (ends.amin if name == "low" else ends.amax)(dim=(0, 2)).double()
+            self.ends[name] = least(self.ends[name], found) if name in self.ends else found
+        self.examples += len(view)
+
+    def spread(self, view: View, kept: Kept) -> None:
+        """The same batch again, when means and extremes are known."""
+        low, width = self.ends["low"][:, None], (self.ends["high"] - self.ends["low"])[:, None]
+        values = view.double()
+        place = ((values - low) / torch.where(width > 0, width, 1) * BINS).long().clamp(0, BINS - 1)
+        place += BINS * torch.arange(self.units, device=view.device)[:, None]
+        counted = torch.bincount((place if kept is None else place[kept]).flatten(), minlength=self.units * BINS)
+        apart = (values - (self.sums["sum"] / self.sums["n"].clamp(min=1))[:, None]).square()
+        add(self.sums, "bins", counted.reshape(self.units, BINS))
+        add(self.sums, "square", (apart if kept is None else apart.masked_fill(~kept, 0)).sum(dim=(0, 2)))
+
+    def values(self) -> dict[str, Values]:
+        n = self.sums["n"].clamp(min=1)
+        share = self.sums["bins"] / n[:, None]
+        found = {
+            "gradient": self.sums["gradient"] / n,
+            "activation": self.sums["activation"] / n,
+            "variance": self.sums["square"] / n,
+            "entropy": -torch.special.xlogy(share, share).sum(dim=1),
+            "taylor": self.sums["taylor"] / self.examples,
+            "on": self.sums["on"] / self.examples,
+        }
+        right, wrong = self.sums["n right"], self.sums["n"] - self.sums["n right"]
+        if right.all() and wrong.all():
+            total = self.sums["sum"] - self.sums["sum right"]
+            found["correlation"] = self.sums["sum right"] / right - total / wrong
+        return {name: values.double().cpu().numpy() for name, values in found.items()}
+
+
+def _moved(now: Tensor | None, before: Tensor | None) -> dict[str, Values]:
+    """Norm of each unit's weights, and the rate at which they have changed."""
+    if now is None:
+        return {}
+    found = {"weights": now.norm(dim=1).numpy()}
+    if before is not None:
+        norm, moved = before.norm(dim=1), (now - before).norm(dim=1)
+        found["change"] = torch.where(norm > 0, moved / torch.where(norm > 0, norm, 1), 0).numpy()
+    return found
+
+
+def _composite(found: Mapping[str, Values], fresh: Mapping[str, Values], weights: Mapping[str, float | int]) -> Values:
+    """The weighted sum of the terms there are, each in standard deviations from the mean of the layer's `fresh` one."""
+    total = np.zeros(len(found["gradient"]))
+    for name, weight in weights.items():
+        if name in found and name in fresh:
+            spread = fresh[name].std()
+            total += weight * (found[name] - fresh[name].mean()) / (spread if spread > 0 else 1.0)
+    return total
+
+
+def _dying(found: Mapping[str, Values], fresh: Mapping[str, Values] | None) -> Bool[np.ndarray, " unit"]:
+    rarely = found["on"] < LEAST_ON
+    return rarely if fresh is None else rarely | (found["composite"] < np.quantile(fresh["composite"], LOWEST))
+
+
+def _summary(values: Values) -> dict[str, float]:
+    return {"mean": float(values.mean()), "max": float(values.max()), "variance": float(values.var())}

@@ -1,0 +1,91 @@
+"""Fitness of a network's neurons after every epoch of its training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from ndg.activations.batches import COMPUTE_BATCH, compute_batches, fixed, forward
+from ndg.errors import LayerError
+from ndg.importance.fitness.measure import COMPOSITE, Fitness, fitness
+from ndg.importance.weights.leading import leading, weights_of
+
+EXAMPLES = 256
+"""Training examples that are looked at after an epoch."""
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid, nn.Softplus)
+
+
+class Watch:
+    """The fitness of a network's neurons after every epoch, always on the same examples, as columns of its row.
+
+    It draws nothing, steps nothing and leaves no gradient, so that a training that is watched equals one that is not to
+    the last bit. A look costs two forward passes and one backward pass of its few examples. `composite` has the weights
+    of that measure.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        fresh: nn.Module,
+        loader: Iterable[Any],
+        layers: Sequence[str] = (),
+        *,
+        composite: Mapping[str, float | int] = COMPOSITE,
+        batch: int = COMPUTE_BATCH,
+        threads: int = 1,
+    ) -> None:
+        self._composite = composite
+        self._loader, self._batch, self._threads = loader, batch, threads
+        self.layers = tuple(layers) or watched(network, loader, batch)
+        self._led = leading(network, loader, self.layers, batch)
+        self._fresh = self._look(fresh)
+        self._read = [layer for layer in self.layers if "outgoing" in self._fresh.values[layer]]
+        self._before = weights_of(network, self._led)
+
+    def __call__(self, network: nn.Module) -> dict[str, float | int]:
+        """The columns of the epoch that has ended, and the seconds that looking took."""
+        began = time.perf_counter()
+        found = self._look(network, fresh=self._fresh, before=self._before, read=self._read)
+        self._before = weights_of(network, self._led)
+        return {**found.columns(), "fitness/seconds": time.perf_counter() - began}
+
+    def _look(self, network: nn.Module, **known: Any) -> Fitness:
+        known |= {"led": self._led, "composite": self._composite, "batch": self._batch, "threads": self._threads}
+        return fitness(network, self._loader, self.layers, **known)
+
+
+def watched(network: nn.Module, loader: Iterable[Any], batch: int = COMPUTE_BATCH) -> tuple[str, ...]:
+    """The activations that run once in a pass, and the latent layer, in the order in which they run.
+
+    Raises LayerError where there is neither.
+    """
+    latent = getattr(network, "latent_layer", None)
+    runs: dict[str, int] = {}
+
+    def counting(path: str) -> Any:
+        def count(*_: Any) -> None:
+            runs[path] = runs.get(path, 0) + 1
+
+        return count
+
+    handles = [
+        module.register_forward_hook(counting(path))
+        for path, module in network.named_modules()
+        if path and (isinstance(module, ACTIVATIONS) or path == latent)
+    ]
+    try:
+        with fixed(network):
+            forward(network, next(iter(compute_batches(loader, batch, short=True))).inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    found = tuple(path for path, times in runs.items() if times == 1)
+    if not found:
+        raise LayerError(
+            f"fitness is of activations that are modules and run once, or of a latent_layer; {type(network).__name__} "
+            "has none; name layers in extract.layers"
+        )
+    return found

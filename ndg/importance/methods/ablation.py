@@ -1,0 +1,220 @@
+"""Exact ablation: what happens to the output when a unit is put to its neutral state, example by example.
+
+    logits     ||f(x) - f_u(x)||_2, or with a target the logit that it loses, f(x)_c - f_u(x)_c
+    loss       cross-entropy of the true class after, minus before
+    accuracy   1 where the prediction was right and is no more, -1 where it has become right
+
+The cost is one pass of what is behind the layer for each unit and example. What is before it runs once, units share
+passes, and an example whose unit is at its neutral state already is not passed at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ndg.activations.batches import Batch, fixed, true_labels
+from ndg.errors import ConfigError, DataError
+from ndg.gradients.tape import Tape
+from ndg.importance.method import Method
+from ndg.importance.run_tasks import merged, total
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings, passes
+from ndg.interventions.baselines import Neutrals
+from ndg.interventions.partial_forward import Cut
+
+MEASURES = ("logits", "loss", "accuracy")
+
+SHARE = 64
+"""Units of one task."""
+
+Damage = Float64[Tensor, "unit example"]
+
+
+def ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+    """The mean over the examples of each unit's damage, exactly; `whole` is that of the whole layer at once.
+
+    The neutral state is zero, the mean over the examples, position by position, `resample` (the unit's values in
+    another example, drawn by `settings.seed` among the first 256), or given. Option `measure` is `logits`, `loss` or
+    `accuracy`; the last two need true classes. `errors` are standard errors of the mean. `facts["passed"]` counts the
+    rows that were passed, of `facts["pairs"]` of unit and example.
+    """
+    measure = settings.options["measure"]
+    if measure not in MEASURES:
+        raise ConfigError(f"damage is measured in {', '.join(MEASURES)}; got {measure!r}")
+    with Tape(model, layers, each=settings.each) as tape:
+        neutrals = Neutrals.read(tape, loader, layers, settings)
+    study = Study(model, layers, settings, neutrals, measure)
+    sums = total(_work, study, _tasks(study, loader), "ablation", settings, Sums.from_dict)
+    examples = sums.examples // len(layers)
+    means = {layer: sums.damage[layer] / examples for layer in layers}
+    spread = {layer: np.maximum(sums.squares[layer] / examples - means[layer] ** 2, 0) for layer in layers}
+    return Scores(
+        method="ablation",
+        values=means,
+        whole={layer: sums.whole[layer] / examples for layer in layers},
+        target=settings.describe("true class" if measure != "logits" else "all logits"),
+        baseline=neutrals.name,
+        examples=examples,
+        measure=measure,
+        errors={layer: np.sqrt(spread[layer] / max(examples - 1, 1)) for layer in layers},
+        facts={
+            "batch": settings.internal_batch_size,
+            "pairs": examples * sum(len(values) for values in means.values()),
+            "passed": sums.passed,
+        },
+    )
+
+
+METHOD = Method(
+    ablation,
+    title="exact ablation",
+    source="mean damage, as in Nagy 2025",
+    target="all logits",
+    options={"measure": "logits"},
+    baselines=("zero", "mean", "resample"),
+    laws=frozenset({"additive", "baseline", "unread", "neutral"}),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What a worker needs to know to ablate units."""
+
+    model: nn.Module
+    layers: tuple[str, ...]
+    settings: Settings
+    neutrals: Neutrals
+    measure: str
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Some units of a layer on one batch; all of them at once where `units` begins at 0."""
+
+    batch: Batch
+    layer: str
+    units: range
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Sums over examples of each unit's damage and of its square, and of each whole layer's damage."""
+
+    damage: dict[str, Float64[np.ndarray, " unit"]]
+    squares: dict[str, Float64[np.ndarray, " unit"]]
+    whole: dict[str, float]
+    examples: int
+    passed: int
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            merged(self.damage, other.damage),
+            merged(self.squares, other.squares),
+            merged(self.whole, other.whole),
+            self.examples + other.examples,
+            self.passed + other.passed,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; inverse of `from_dict`."""
+        lists = {
+            name: {layer: row.tolist() for layer, row in getattr(self, name).items()} for name in ("damage", "squares")
+        }
+        return {**lists, "whole": self.whole, "examples": self.examples, "passed": self.passed}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Sums:
+        damage, squares = (
+            {layer: np.array(row) for layer, row in document[name].items()} for name in ("damage", "squares")
+        )
+        return cls(damage, squares, document["whole"], document["examples"], document["passed"])
+
+
+def damage(
+    cut: Cut, units: Iterable[int], measure: str, target: int | None, labels: Int64[Tensor, " example"] | None
+) -> tuple[Damage, int]:
+    """What each unit's ablation does to each example of a batch, and the number of rows that were passed."""
+    wanted = torch.as_tensor(list(units))
+    found = torch.zeros((len(wanted), len(cut.differs)), dtype=torch.float64)
+    pairs = cut.differs[:, wanted.to(cut.differs.device)].T.nonzero()
+    for some in pairs.split(cut.rows):
+        which, rows = some[:, 0], some[:, 1]
+        after = cut.run_units(rows, wanted.to(some.device)[which])
+        found[which.cpu(), rows.cpu()] = difference(cut.logits[rows], after, measure, target, _of(labels, rows)).cpu()
+    return found, len(pairs)
+
+
+def difference(
+    before: Float[Tensor, "row logit"],
+    after: Float[Tensor, "row logit"],
+    measure: str,
+    target: int | None,
+    labels: Int64[Tensor, " row"] | None,
+) -> Float64[Tensor, " row"]:
+    """The damage between two outputs."""
+    before, after = before.double(), after.double()
+    if measure == "logits":
+        return torch.linalg.vector_norm(before - after, dim=1) if target is None else (before - after)[:, target]
+    assert labels is not None
+    if measure == "loss":
+        losses = [functional.cross_entropy(logits, labels, reduction="none") for logits in (before, after)]
+        return losses[1] - losses[0]
+    return (before.argmax(dim=1) == labels).double() - (after.argmax(dim=1) == labels).double()
+
+
+def labels_of(batch: Batch, classes: int, measure: str) -> Int64[Tensor, " example"] | None:
+    """The true classes of a batch, where the measure needs them. Raises DataError without any."""
+    if measure == "logits":
+        return None
+    if batch.labels is None:
+        raise DataError(
+            f"damage in {measure} needs the true classes; the loader gives inputs alone; give (inputs, labels), or "
+            "take measure='logits'"
+        )
+    return true_labels(batch.labels, batch.count, classes)
+
+
+def _of(labels: Int64[Tensor, " example"] | None, rows: Int64[Tensor, " row"]) -> Int64[Tensor, " row"] | None:
+    return None if labels is None else labels.to(rows.device)[rows]
+
+
+def _tasks(study: Study, loader: Iterable[Any]) -> Iterator[Task]:
+    """Batch by batch, layer by layer, so many units at a time."""
+    sizes: dict[str, int] = {}
+    for batch in passes(loader, study.settings, "ablation"):
+        if not sizes:
+            with torch.no_grad(), Tape(study.model, study.layers, each=study.settings.each) as tape:
+                study.settings.classes(tape.run(batch.inputs).shape[1])
+                sizes = {layer: tape[layer].shape[1] for layer in study.layers}
+        for layer, size in sizes.items():
+            for first in range(0, size, SHARE):
+                yield Task(batch, layer, range(first, min(first + SHARE, size)))
+
+
+def _work(study: Study, task: Task) -> Sums:
+    settings, layer, batch = study.settings, task.layer, task.batch
+    target = None if settings.target is None else int(settings.target)
+    with (
+        torch.inference_mode(False),
+        fixed(study.model, settings.threads),
+        Cut(study.model, layer, batch, study.neutrals, each=settings.each) as cut,
+    ):
+        labels = labels_of(batch, cut.logits.shape[1], study.measure)
+        found, passed = damage(cut, task.units, study.measure, target, labels)
+        sums, squares = (np.zeros(cut.differs.shape[1]) for _ in range(2))
+        sums[task.units.start : task.units.stop] = found.sum(dim=1).numpy()
+        squares[task.units.start : task.units.stop] = found.square().sum(dim=1).numpy()
+        whole, first = 0.0, task.units.start == 0
+        if first:
+            rows = torch.arange(batch.count, device=cut.logits.device)
+            after = cut.run(rows, torch.ones_like(cut.differs))
+            whole = float(difference(cut.logits, after, study.measure, target, _of(labels, rows)).sum())
+    return Sums({layer: sums}, {layer: squares}, {layer: whole}, batch.count if first else 0, passed)

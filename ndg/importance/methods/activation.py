@@ -1,0 +1,76 @@
+"""How active a unit is: the mean size of what separates it from its neutral state.
+
+    A_u = E_x mean over positions of |h_u(x) - b_u|
+
+The cheapest score that looks at data, one forward pass for all layers, and blind to what the network does with a unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor, nn
+
+from ndg.activations.batches import check_finite
+from ndg.gradients.tape import Tape, add, per_unit
+from ndg.importance.method import Method
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings, passes
+from ndg.importance.validate import no_class
+from ndg.interventions.baselines import Neutrals, changed
+
+
+def activation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+    """Scores of 0 or more, in units of the activation; `whole` is the mean over the units.
+
+    The mean over positions is over those that are no padding. With a zero baseline this is the mean |activation|, with
+    the mean activation as baseline the mean absolute deviation.
+    """
+    no_class(settings, "activation")
+    values: dict[str, Tensor] = {}
+    examples = forwards = 0
+    with torch.no_grad(), Tape(model, layers, each=settings.each) as tape:
+        neutrals = Neutrals.read(tape, loader, layers, settings)
+        for one in passes(loader, settings, "activation"):
+            tape.run(one.inputs)
+            for layer in layers:
+                change = changed(tape, layer, neutrals)
+                check_finite(change[: one.count], layer, one.start)
+                add(values, layer, mean_size(tape, layer, change)[: one.count].sum(dim=0))
+            examples, forwards = examples + one.count, forwards + 1
+    means = {layer: (values[layer] / examples).cpu().numpy() for layer in layers}
+    return Scores(
+        method="activation",
+        values=means,
+        whole={layer: float(means[layer].mean()) for layer in layers},
+        target="no class",
+        baseline=neutrals.name,
+        examples=examples,
+        measure="activation",
+        facts={
+            "batch": settings.internal_batch_size,
+            "forward_passes": forwards * (1 + neutrals.passes),
+            "backward_passes": 0,
+        },
+    )
+
+
+METHOD = Method(
+    activation,
+    title="mean |activation|",
+    source="comparator of Dhamdhere, Sundararajan & Yan 2018",
+    measure="activation",
+    laws=frozenset({"additive", "baseline", "neutral"}),
+)
+
+
+def mean_size(
+    tape: Tape, layer: str, values: Float[Tensor, "example unit position"]
+) -> Float64[Tensor, "example unit"]:
+    """The mean over each unit's positions, without padding, of the sizes of values that are zero there."""
+    kept = tape.kept(layer)
+    sizes = per_unit(values.abs())
+    return sizes / (values.shape[2] if kept is None else kept.sum(dim=2).clamp(min=1))

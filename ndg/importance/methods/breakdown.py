@@ -1,0 +1,104 @@
+"""Conductance of a unit broken down by input: which inputs a logit is driven by, through which unit.
+
+    Cond_y^i(x) = (x_i - x'_i) times the integral over a from 0 to 1 of dF/dy * dy/dx_i da
+
+Summed over the inputs it is the unit's total conductance (Dhamdhere, Sundararajan & Yan 2018, Definition 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor, nn
+
+from ndg.activations.batches import COMPUTE_BATCH, check_finite, fixed
+from ndg.errors import ConfigError, LayerError
+from ndg.gradients.paths import Path, joined, parts, starting
+from ndg.gradients.tape import Tape, add
+from ndg.importance.methods.conductance import FIXED_STEPS, chosen, classes_of
+from ndg.importance.settings import Baselines, Settings, passes
+
+
+def conductance_by_input(
+    model: nn.Module,
+    loader: Iterable[Any],
+    layer: str,
+    units: Sequence[int] | None = None,
+    target: int | None = None,
+    *,
+    baselines: Baselines = "zero",
+    n_steps: int = FIXED_STEPS,
+    internal_batch_size: int = COMPUTE_BATCH,
+    threads: int = 1,
+) -> dict[str, Float64[np.ndarray, "unit ..."]]:
+    """Mean over the examples of each unit's conductance of each input value, in logits, by name of the input ("" for
+    inputs alone): `[unit, *shape of one input]`. Of token ids an input is a token, summed over its embedding.
+
+    `units` are those of the layer that are wanted, by default all. F is the logit of the predicted class, or of
+    `target`. The cost is one backward pass for each unit and step, so it is for layers and inputs of moderate size.
+    dy/dx_i is taken at midpoints, where `score(..., "conductance")` takes the change of y itself, so the sum over the
+    inputs meets that within quadrature error.
+
+    Raises DataError for inputs that are neither floats nor token ids, ShapeError for a baseline that does not fit,
+    LayerError as `score`, ConfigError for a unit that there is not.
+    """
+    settings = Settings(target=target, baselines=baselines, internal_batch_size=internal_batch_size, threads=threads)
+    sums: dict[str, Tensor] = {}
+    examples = 0
+    with (
+        torch.inference_mode(False),
+        fixed(model, threads, grad=True),
+        starting(model, loader, settings) as start,
+        Tape(model, [layer]) as tape,
+    ):
+        for one in passes(loader, settings, "conductance by input"):
+            path = start.path(one.inputs)
+            with torch.no_grad():
+                logits = tape.run(path(1.0))
+                check_finite(tape[layer][: one.count], layer, one.start)
+                check_finite(logits[: one.count], "logits", one.start)
+                classes = classes_of(logits, settings)
+            wanted = _wanted(units, tape[layer].shape[1], layer)
+            for step in range(n_steps):
+                for key, flows in _at(tape, path, (step + 0.5) / n_steps, classes, layer, wanted, one.count).items():
+                    add(sums, key, flows / n_steps)
+            examples += one.count
+    return {key: (total / examples).cpu().numpy() for key, total in sums.items()}
+
+
+def _at(
+    tape: Tape, path: Path, position: float, classes: Tensor, layer: str, wanted: list[int], count: int
+) -> dict[str, Float64[Tensor, "unit ..."]]:
+    """The sum over examples of dF/dy * dy/dx times the change of x, at a point of their paths, by name of the input."""
+    moving, still = parts(path(position))
+    moving = {key: column.detach().requires_grad_() for key, column in moving.items()}
+    logits = tape.run(joined(moving, still))
+    slope = tape.gradients(chosen(logits, classes), last=False)[layer]
+    view = tape.connected(layer)
+    rows: dict[str, list[Tensor]] = {key: [] for key in moving}
+    for unit in wanted:
+        through = (slope[:, unit] * view[:, unit]).sum()
+        if not through.requires_grad:
+            raise LayerError(
+                f"a layer's conductance is broken down by inputs that it depends on; {layer!r} depends on none that "
+                "has a gradient; choose a layer behind the inputs"
+            )
+        gradients = torch.autograd.grad(through, list(moving.values()), retain_graph=True, allow_unused=True)
+        for key, gradient in zip(moving, gradients, strict=True):
+            change = path.change(key)
+            flow = torch.zeros_like(change) if gradient is None else gradient * change
+            flow = flow[:count].sum(dim=0, dtype=torch.float64)
+            rows[key].append(flow.sum(dim=-1) if path.tokens(key) else flow)
+    return {key: torch.stack(parts) for key, parts in rows.items()}
+
+
+def _wanted(units: Sequence[int] | None, width: int, layer: str) -> list[int]:
+    wanted = list(range(width)) if units is None else [int(unit) for unit in units]
+    wrong = [unit for unit in wanted if not 0 <= unit < width]
+    if wrong or not wanted:
+        raise ConfigError(f"units of {layer!r} are 0 to {width - 1}; got {wrong or 'none'}")
+    return wanted

@@ -1,0 +1,241 @@
+"""Changes of units carried to where units first mix, and gradients there, of all layers by the same passes.
+
+A unit's neutral state is carried, exactly, through what works on each unit alone: activation functions, normalisation
+in evaluation mode, sums with other branches, pooling. It stops where units mix, or where a value is read twice; from
+there on the effect is taken to be linear. So the effect is exact where the rest of the network is linear, as behind the
+last activation function, and it is G-NDI's where nothing stands between the layer and what mixes its units. No weight
+is multiplied on the way: all layers together cost less than one more forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ndg.activations.batches import Batch, nan, not_a_number
+from ndg.activations.hooks import find_modules
+from ndg.errors import LayerError
+from ndg.gradients.tape import Tape, check_gradients
+from ndg.interventions.baselines import Neutrals
+from ndg.units.places import Output, View
+
+# fmt: off
+ELEMENTWISE = frozenset((
+    "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh", "softplus",
+    "hardtanh", "hardsigmoid", "hardswish", "softsign", "logsigmoid", "threshold", "clamp", "clamp_min", "dropout",
+    "add", "radd", "iadd", "sub", "rsub", "isub", "mul", "rmul", "imul", "div", "truediv", "itruediv", "neg", "abs",
+    "square", "exp", "clone", "contiguous",
+))
+"""Functions in which each value meets no other of its tensor, by their names without underscores at the ends."""
+
+POOLS = frozenset(
+    f"{how}_pool{axes}d" for how in ("max", "avg", "adaptive_avg", "adaptive_max") for axes in (1, 2, 3)
+)
+CHANNELWISE = POOLS | {"batch_norm", "prelu", "dropout1d", "dropout2d", "dropout3d"}
+# fmt: on
+"""Functions in which each channel meets no other."""
+
+
+@dataclass(eq=False)
+class _Stop:
+    """A tensor on the way of a layer's units, and what it would be with the units neutral; how often it is read."""
+
+    value: Tensor
+    neutral: Tensor
+    through: tuple[str, ...]
+    reads: int = 0
+
+
+@dataclass(eq=False)
+class _Way:
+    """The stops of a layer, in the order of the pass. It ends at the first that is read more than once, or the
+    last."""
+
+    channels: bool
+    stops: list[_Stop] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        return next((place for place, stop in enumerate(self.stops[:-1]) if stop.reads > 1), len(self.stops) - 1)
+
+
+class Carried:
+    """`with Tape(model, layers) as tape, Carried(model, tape, layers, neutrals) as carried: carried.run(batch)`.
+
+    `carried.changes[layer]` is then what separates a layer's units from their neutral state, where they stop, and
+    `carried.gradients(values)` has the gradients there. Enter it within the tape.
+    """
+
+    def __init__(
+        self, model: nn.Module, tape: Tape, layers: Iterable[str], neutrals: Neutrals, *, each: bool = False
+    ) -> None:
+        self._model, self._tape, self._layers = model, tape, tuple(layers)
+        self._neutrals, self._each = neutrals, each
+        self._ways: dict[str, _Way] = {}
+        self._handles: list[Any] = []
+        self._batch: Batch | None = None
+        self.changes: dict[str, View] = {}
+
+    def __enter__(self) -> Carried:
+        for path, module in find_modules(self._model, self._layers).items():
+            self._handles.append(module.register_forward_hook(self._begin(path)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._ways.clear()
+        self.changes.clear()
+
+    @property
+    def through(self) -> dict[str, tuple[str, ...]]:
+        """The functions on the way of each layer, in the order of the pass."""
+        ways = {layer: self._ways[layer] for layer in self._layers if layer in self._ways}
+        return {
+            layer: tuple(name for stop in way.stops[: way.end + 1] for name in stop.through)
+            for layer, way in ways.items()
+        }
+
+    def run(self, batch: Batch) -> Float[Tensor, "example logit"]:
+        """The logits. Raises LayerError for activations that are NaN."""
+        self._ways.clear()
+        self._batch = batch
+        with _Following(self._ways):
+            logits = self._tape.run(batch.inputs)
+        self.changes = {layer: self._change(layer, batch) for layer in self._layers}
+        for layer, change in self.changes.items():
+            if (broken := nan(change[: batch.count])) is not None:
+                raise not_a_number(layer, broken[1], batch.number(broken[0]))
+        return logits
+
+    def gradients(self, values: Float[Tensor, " example"], *, last: bool = True) -> dict[str, View]:
+        """Gradient of each example's value where each layer stops, of that example; `last` frees the graph."""
+        ends = {layer: self.ends(layer) for layer in self._layers}
+        flat = [end for several in ends.values() for end in several]
+        found: list[Tensor | None] = [None] * len(flat)
+        if values.requires_grad:
+            found = list(torch.autograd.grad(values.sum(), flat, retain_graph=not last, allow_unused=True))
+        views = {}
+        for layer, several in ends.items():
+            parts, found = found[: len(several)], found[len(several) :]
+            if all(part is None for part in parts):
+                raise LayerError(
+                    f"a scored layer has a gradient path to the logits; from {layer!r} there is none; choose a layer "
+                    "whose output the logits depend on, or remove the detach, no_grad or argmax between them"
+                )
+            filled = [torch.zeros_like(end) if part is None else part for part, end in zip(parts, several, strict=True)]
+            check_gradients(filled, layer, "behind")
+            views[layer] = self.seen(layer, filled)
+        return views
+
+    def _begin(self, layer: str) -> Callable[..., None]:
+        def begin(module: nn.Module, arguments: Any, output: Any) -> None:
+            form = self._tape.forms[layer]
+            tokens = form.kind in ("tokens", "heads") and self._tape.mask(layer) is not None
+            if not isinstance(output, Tensor) or len(self._tape.raw(layer)) > 1 or tokens:
+                self._ways.pop(layer, None)
+                return
+            with torch.no_grad():
+                view = self._tape[layer]
+                neutral = self._neutrals.of(layer, view, form, self._batch)
+                standing = form.back(neutral, output).to(output).expand_as(output)
+            way = _Way(form.kind in ("units", "channels") and not self._each, [_Stop(output, standing, ())])
+            self._ways[layer] = way
+
+        return begin
+
+    def _change(self, layer: str, batch: Batch) -> View:
+        way = self._ways.get(layer)
+        if way is None:
+            view = self._tape[layer]
+            return self._tape.unpadded(layer, view - self._neutrals.of(layer, view, self._tape.forms[layer], batch))
+        end = way.stops[way.end]
+        return self.seen(layer, [end.value.detach() - end.neutral])
+
+    def seen(self, layer: str, parts: list[Tensor]) -> View:
+        """Values at an end as those of units."""
+        form, mask = self._tape.forms[layer], self._tape.mask(layer)
+        if len(parts) == 1:
+            return form.view(parts[0], mask)
+        steps = torch.stack(parts, dim=2)  # [example, unit, step]
+        kept = self._tape.kept(layer)
+        steps = steps.flatten(1)[:, :, None] if self._each else steps
+        return steps if kept is None else steps.masked_fill(~kept, 0)
+
+    def ends(self, layer: str) -> list[Output]:
+        """What stands where a layer stops, in the graph of gradients; one for each time step."""
+        way = self._ways.get(layer)
+        return self._tape.raw(layer) if way is None else [way.stops[way.end].value]
+
+
+class _Following(TorchFunctionMode):
+    """Sees every function of torch, and carries the neutral states of ways through those that let units alone."""
+
+    def __init__(self, ways: dict[str, _Way]) -> None:
+        super().__init__()
+        self._ways = ways
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        read = {id(one) for one in _tensors(args, kwargs)}
+        met = [(way, stop) for way in self._ways.values() for stop in way.stops if id(stop.value) in read]
+        name = getattr(function, "__name__", "").strip("_")
+        carried = [
+            (way, _neutral(function, args, kwargs, stop))
+            for way, stop in met
+            if stop is way.stops[-1] and _alone(name, way, args, kwargs)
+        ]
+        found = function(*args, **kwargs)
+        if not any(one.requires_grad for one in _tensors((found,), {})):
+            return found
+        for _, stop in met:
+            stop.reads += 1
+        for way, neutral in carried:
+            last = way.stops[-1]
+            if not isinstance(neutral, Tensor) or not _fits(name, found, last.value) or neutral.shape != found.shape:
+                continue
+            if found is last.value:  # in place
+                last.neutral, last.reads, last.through = neutral, last.reads - 1, (*last.through, name)
+            else:
+                way.stops.append(_Stop(found, neutral, (name,)))
+        return found
+
+
+def _tensors(args: Iterable[Any], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
+    for value in (*args, *kwargs.values()):
+        for one in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(one, Tensor):
+                yield one
+
+
+def _alone(name: str, way: _Way, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a function gives each unit of a way its own."""
+    if name == "batch_norm" and (args[5] if len(args) > 5 else kwargs.get("training", False)):
+        return False
+    if name in POOLS and way.stops[-1].value.ndim < 3:  # a table is pooled over its units
+        return False
+    return name in ELEMENTWISE or (name in CHANNELWISE and way.channels)
+
+
+def _fits(name: str, found: Any, value: Tensor) -> bool:
+    """Whether what a function gave has its units where they were."""
+    if not isinstance(found, Tensor):
+        return False
+    return found.shape == value.shape if name in ELEMENTWISE else found.shape[:2] == value.shape[:2]
+
+
+def _neutral(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], stop: _Stop) -> Any:
+    """What a function, which may work in place, gives with the units of a stop neutral."""
+
+    def instead(value: Any) -> Any:
+        given = stop.neutral if value is stop.value else value
+        return given.detach().clone() if isinstance(given, Tensor) and given.is_floating_point() else given
+
+    with torch.no_grad():
+        return function(*map(instead, args), **{key: instead(value) for key, value in kwargs.items()})

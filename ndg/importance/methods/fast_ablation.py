@@ -1,0 +1,266 @@
+"""Exact ablation, estimated at a share of its cost: every unit's mean damage, with its standard error.
+
+First-order effects of all units on all examples, each carried exactly to where units first mix, tell most of a unit's
+damage (`methods.fast.carried`); exact ablation on a few examples corrects them, layer by layer and unit by unit, as far
+as it is to be trusted (`methods.fast.estimate`). A budget says how often the network may be passed
+(`methods.fast.plan`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor, nn
+
+from ndg import seeds
+from ndg.activations.batches import compute_batches
+from ndg.activations.sampling import draw, only
+from ndg.errors import DataError
+from ndg.gradients.tape import Tape, add, per_unit
+from ndg.importance.evaluation.subset import Drawn
+from ndg.importance.method import Method
+from ndg.importance.methods.ablation import damage, difference
+from ndg.importance.methods.fast.carried import Carried
+from ndg.importance.methods.fast.directions import NEAR, Directions, alike
+from ndg.importance.methods.fast.estimate import Evidence, estimate
+from ndg.importance.methods.fast.plan import Plan, plan
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings, passes
+from ndg.interventions.baselines import Neutrals
+from ndg.interventions.partial_forward import Cut
+
+LABEL = "fast ablation"
+
+SHAPE = 2
+"""Examples that are passed to see how many units there are."""
+
+Effects = Float64[Tensor, "example unit"]
+Vectors = Float64[Tensor, "example unit logit"]
+
+
+def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+    """The mean over the examples of each unit's damage in logits, estimated; `errors` are its standard errors.
+
+    Damage is that of exact ablation: the 2-norm of the change of the logits, or with a target the logit that is lost.
+    Option `budget` is a share of the exact cost, of units times examples; very small budgets and networks may need
+    more. `facts` tell the `cost` in forward passes of an example, where a backward pass counts 2 and a pass of a part
+    of the network counts as a whole one. `whole` is of the ablated examples alone.
+    """
+    if iter(loader) is loader:
+        raise DataError(
+            "fast ablation reads the loader several times, and an iterator can be read once; pass a list, a "
+            "DataLoader, or any object whose iteration starts anew"
+        )
+    with Tape(model, layers, each=settings.each) as tape:
+        neutrals = Neutrals.read(tape, loader, layers, settings)
+        shape = _shape(tape, loader, layers, settings)
+    sizes, logits, examples = shape
+    target = None if settings.target is None else settings.classes(logits)[0]
+    planned = plan(
+        list(sizes.values()), examples, 1 if target is not None else logits, settings.options["budget"],
+        before=SHAPE + examples * neutrals.passes,
+    )  # fmt: skip
+    study = _Study(model, layers, settings, neutrals, target, planned)
+    seen = draw(settings.seed, "effects of examples", examples, planned.examples)
+    few = list(only(loader, draw(settings.seed, "ablated examples", examples, planned.ablated)))
+    first, exact = (
+        study.effects(Drawn(loader, seen), planned.directions),
+        study.effects(few, planned.on_ablated, keep=True),
+    )
+    units = {layer: _units(settings.seed, layer, size, planned) for layer, size in sizes.items()}
+    damages, whole, passed = study.damages(few, units)
+    found = estimate([study.evidence(first, exact, layer, units[layer], damages[layer], examples) for layer in layers])
+    cost = SHAPE + examples * neutrals.passes + first.cost + exact.cost + passed
+    return Scores(
+        method="fast_ablation",
+        values={
+            layer: values if target is not None else np.maximum(values, 0)
+            for layer, (values, _) in zip(layers, found, strict=True)
+        },
+        whole=whole,
+        target=settings.describe("all logits"),
+        baseline=neutrals.name,
+        examples=examples,
+        errors={layer: errors for layer, (_, errors) in zip(layers, found, strict=True)},
+        facts={
+            "batch": settings.internal_batch_size,
+            "cost": cost,
+            "exact_cost": planned.exact,
+            "directions": planned.directions,
+            "effects_of_examples": planned.examples,
+            "ablated_examples": planned.ablated,
+            "ablated_units": int(sum(chosen.sum() for chosen in units.values())),
+            "seed": settings.seed,
+        },
+    )
+
+
+METHOD = Method(
+    fast_ablation,
+    title="fast ablation",
+    source="here: first-order effects behind activation functions, with exact ablation on few examples",
+    target="all logits",
+    options={"budget": 0.02},
+    baselines=("zero", "mean", "resample"),
+    laws=frozenset({"baseline", "unread", "neutral"}),
+)
+
+
+@dataclass(eq=False)
+class _Effects:
+    """First-order effects of each layer's units, over examples: sums, their sizes, squares, and sizes of the changes;
+    `rows` example by example, where kept, and `vectors` on each logit where all were taken. `directions` stand for the
+    logits."""
+
+    sums: dict[str, Tensor]
+    sizes: dict[str, Tensor]
+    squares: dict[str, Tensor]
+    changes: dict[str, Tensor]
+    rows: dict[str, list[Effects]]
+    vectors: dict[str, list[Vectors]]
+    directions: Directions | None
+    cost: int = 0
+    examples: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Study:
+    """What is asked, and how the budget is spent."""
+
+    model: nn.Module
+    layers: tuple[str, ...]
+    settings: Settings
+    neutrals: Neutrals
+    target: int | None
+    planned: Plan
+
+    def effects(self, loader: Iterable[Any], directions: int, keep: bool = False) -> _Effects:
+        """First-order effects of all units by so many directions of the logits, exact by as many as logits; of each
+        example where they are to be kept."""
+        settings, all_logits = self.settings, directions == self.planned.logits
+        seed = seeds.integer(settings.seed, "kept effects" if keep else "effects")
+        random = None if all_logits else Directions(seed, self.planned.logits, directions)
+        found = _Effects({}, {}, {}, {}, {}, {}, random)
+        with (
+            Tape(self.model, self.layers, each=settings.each) as tape,
+            Carried(self.model, tape, self.layers, self.neutrals, each=settings.each) as carried,
+        ):
+            for batch in passes(loader, settings, LABEL):
+                logits = carried.run(batch)
+                values = self._values(logits, batch.count, random)
+                squares: dict[str, Tensor] = {}
+                signed: dict[str, list[Tensor]] = {}
+                for value in values:
+                    gradients = carried.gradients(value, last=value is values[-1])
+                    for layer, change in carried.changes.items():
+                        effect = per_unit(gradients[layer] * change)[: batch.count]
+                        signed.setdefault(layer, []).append(effect)
+                        add(squares, layer, effect.square())
+                for layer, change in carried.changes.items():
+                    size = squares[layer].sqrt()
+                    if random is not None:
+                        size = size / random.scale
+                    effect = size if self.target is None else signed[layer][0]
+                    add(found.sums, layer, effect.sum(dim=0))
+                    add(found.sizes, layer, size.sum(dim=0))
+                    add(found.squares, layer, size.square().sum(dim=0))
+                    add(found.changes, layer, per_unit(change.square())[: batch.count].sqrt().sum(dim=0))
+                    if keep:
+                        found.rows.setdefault(layer, []).append(effect)
+                        if random is None and found.examples < NEAR:
+                            found.vectors.setdefault(layer, []).append(torch.stack(signed[layer], dim=2))
+                found.cost += batch.count * (2 + 2 * len(values))
+                found.examples += batch.count
+        return found
+
+    def _values(
+        self, logits: Float[Tensor, "example logit"], count: int, random: Directions | None
+    ) -> list[Float[Tensor, " example"]]:
+        """The logits, the one of the target, or what they are in random directions."""
+        if self.target is not None:
+            return [logits[:, self.target]]
+        if random is None:
+            return list(logits.unbind(dim=1))
+        along = random.of(logits[:count].argmax(dim=1).cpu().numpy())
+        filled = logits.new_zeros((len(logits), *along.shape[1:]))
+        filled[:count] = torch.from_numpy(along).to(logits)
+        return [(logits * one).sum(dim=1) for one in filled.unbind(dim=1)]
+
+    def damages(
+        self, loader: Iterable[Any], units: dict[str, Bool[np.ndarray, " unit"]]
+    ) -> tuple[dict[str, Float64[np.ndarray, "ablated example"]], dict[str, float], int]:
+        """The damage of each chosen unit to each example, the mean damage of whole layers, and what it cost."""
+        settings, rows = self.settings, min(self.planned.rows, self.settings.internal_batch_size)
+        found: dict[str, list[np.ndarray]] = {layer: [] for layer in self.layers}
+        whole = dict.fromkeys(self.layers, 0.0)
+        examples = cost = 0
+        for batch in compute_batches(loader, rows):
+            examples += batch.count
+            for layer in self.layers:
+                with torch.no_grad(), Cut(self.model, layer, batch, self.neutrals, each=settings.each) as cut:
+                    some, passed = damage(cut, np.flatnonzero(units[layer]).tolist(), "logits", self.target, None)
+                    found[layer].append(some.numpy())
+                    every = torch.arange(batch.count, device=cut.logits.device)
+                    after = cut.run(every, torch.ones_like(cut.differs))
+                    whole[layer] += float(difference(cut.logits, after, "logits", self.target, None).sum())
+                cost += 2 * batch.count + passed
+        return (
+            {layer: np.concatenate(parts, axis=1) for layer, parts in found.items()},
+            {layer: value / examples for layer, value in whole.items()},
+            cost,
+        )
+
+    def evidence(
+        self,
+        first: _Effects,
+        exact: _Effects,
+        layer: str,
+        ablated: Bool[np.ndarray, " unit"],
+        damages: Float64[np.ndarray, "ablated example"],
+        examples: int,
+    ) -> Evidence:
+        """What is known of a layer."""
+        seen = first.examples
+        mean, size, change = ((sums[layer] / seen).cpu().numpy() for sums in (first.sums, first.sizes, first.changes))
+        squares = (first.squares[layer] / seen).cpu().numpy()
+        variance = np.zeros_like(squares)
+        if first.directions is not None:
+            of = exact.vectors.get(layer)
+            near = 0.0 if of is None else alike(torch.cat(of).transpose(0, 1).cpu().numpy())
+            variance = first.directions.spread * first.directions.shared(seen, near) * squares / seen
+        if seen < examples:
+            variance = variance + np.maximum(squares - mean**2, 0) / (seen - 1) * (1 - seen / examples)
+        effects = torch.cat(exact.rows[layer]).T.cpu().numpy()[ablated]
+        return Evidence(mean, size, variance, change, ablated, damages, effects, exact.examples / examples)
+
+
+def _shape(
+    tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings
+) -> tuple[dict[str, int], int, int]:
+    """Units of each layer, the number of logits and the number of examples."""
+    sizes: dict[str, int] = {}
+    logits = examples = 0
+    for batch in passes(loader, settings, LABEL):
+        if not sizes:
+            inputs = batch.inputs
+            two = (
+                {key: column[:SHAPE] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[:SHAPE]
+            )
+            with torch.no_grad():
+                logits = tape.run(two).shape[1]
+            sizes = {layer: tape[layer].shape[1] for layer in layers}
+        examples += batch.count
+    settings.classes(logits)
+    return sizes, logits, examples
+
+
+def _units(seed: int, layer: str, size: int, planned: Plan) -> Bool[np.ndarray, " unit"]:
+    """Which units of a layer are ablated."""
+    ablated = np.zeros(size, dtype=bool)
+    ablated[draw(seed, f"ablated units of {layer}", size, planned.units(size))] = True
+    return ablated

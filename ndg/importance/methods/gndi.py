@@ -1,0 +1,174 @@
+"""General Neuro-Dynamic Importance (Nagy 2025): first-order effect of neutralising a unit, on the logits.
+
+    GNDI_u = E_x || J(x) ((h(x) - b) restricted to u) ||_p,    J the Jacobian of the logits at the layer's output h
+
+Row c of J is one backward pass of logit c, so one forward and C backward passes give every unit of every layer, where
+one Jacobian-vector product per unit would give the same. With many logits K random directions r of the logits stand for
+them: |r J d| has the mean size of a normal number times ||J d||_2, and K of them give that norm without bias. For the
+effect along the whole way to the baseline, see ablation: G-NDI equals it where the rest of the network is linear in the
+unit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ndg import seeds
+from ndg.activations.batches import Batch, check_finite
+from ndg.errors import ConfigError
+from ndg.gradients.tape import Tape, add, per_unit
+from ndg.importance.method import Method
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings, passes
+from ndg.interventions.baselines import Neutrals, changed
+from ndg.units.places import View
+
+NORMS = (1, 2, math.inf)
+MANY, DRAWS = 128, 32
+"""Above so many logits, so many random directions of them are taken."""
+
+Logits = Float[Tensor, "example logit"]
+
+
+def gndi(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+    """Scores of 0 or more: by how many logits, in the p-norm, the output would move if the unit were at b.
+
+    The norm is over all logits, or over the one of `settings.target`. b is zero, the mean over the examples of each
+    activation, position by position, or given. A channel is restricted with all its positions. `whole` restricts to
+    nothing. Options: `norm` is p: 1, 2 or inf; `projections` the number of random directions, 0 for none, None for 32
+    where there are more than 128 logits. With them `errors` are standard errors, p is 2, and `whole` comes from one
+    Jacobian-vector product per layer. Source: Nagy 2025, unit and layer form.
+    """
+    norm = settings.options["norm"]
+    if norm not in NORMS:
+        raise ConfigError(f"the norm of G-NDI is 1, 2 or inf; got {norm!r}")
+    with Tape(model, layers, each=settings.each) as tape:
+        neutrals = Neutrals.read(tape, loader, layers, settings)
+        values: dict[str, Tensor] = {}
+        whole: dict[str, Tensor] = {}
+        squares: dict[str, Tensor] = {}
+        examples = forwards = backwards = draws = 0
+        for one in passes(loader, settings, "G-NDI"):
+            logits = tape.run(one.inputs)
+            changes = {layer: changed(tape, layer, neutrals) for layer in layers}
+            for layer in layers:
+                check_finite(changes[layer][: one.count], layer, one.start)
+            check_finite(logits[: one.count], "logits", one.start)
+            draws = _draws(settings, logits.shape[1], norm)
+            if draws:
+                sizes, wholes = _projected(tape, logits, changes, one, draws, settings.seed)
+            else:
+                sizes, wholes = _exact(tape, logits, changes, settings, norm)
+            for layer in layers:
+                add(values, layer, sizes[layer][: one.count].sum(dim=0))
+                add(squares, layer, sizes[layer][: one.count].square().sum(dim=0))
+                add(whole, layer, wholes[layer][: one.count].sum(dim=0))
+            examples, forwards = examples + one.count, forwards + 1
+            backwards += draws + 1 + len(layers) if draws else len(settings.classes(logits.shape[1]))
+    share = 1 - shrink(draws) ** 2 if draws else 0.0
+    return Scores(
+        method="gndi",
+        values={layer: (values[layer] / examples).cpu().numpy() for layer in layers},
+        whole={layer: float(whole[layer] / examples) for layer in layers},
+        target=settings.describe("all logits"),
+        baseline=neutrals.name,
+        examples=examples,
+        errors={layer: (share * squares[layer]).sqrt().cpu().numpy() / examples for layer in layers} if draws else {},
+        facts={
+            "batch": settings.internal_batch_size,
+            "forward_passes": forwards * (1 + neutrals.passes),
+            "backward_passes": backwards,
+        }
+        | ({"norm": "inf" if norm == math.inf else norm} if norm != 2 else {})
+        | ({"projections": draws, "seed": settings.seed} if draws else {}),
+    )
+
+
+METHOD = Method(
+    gndi,
+    title="G-NDI",
+    source="Nagy 2025",
+    target="all logits",
+    options={"norm": 2, "projections": None},
+    laws=frozenset({"additive", "baseline", "unread", "neutral"}),
+)
+
+
+def _exact(
+    tape: Tape, logits: Logits, changes: dict[str, View], settings: Settings, norm: float | int
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The norms of the effects of each example's units, and of its layers, by one backward pass per logit."""
+    units: dict[str, Tensor] = {}
+    whole: dict[str, Tensor] = {}
+    classes = settings.classes(logits.shape[1])
+    for target in classes:
+        gradients = tape.gradients(logits[:, target], last=target == classes[-1])
+        for layer, change in changes.items():
+            effects = per_unit(gradients[layer] * change)
+            _join(units, layer, effects, norm)
+            _join(whole, layer, effects.sum(dim=1), norm)
+    if norm == 2:
+        units, whole = ({layer: total.sqrt() for layer, total in found.items()} for found in (units, whole))
+    return units, whole
+
+
+def _join(totals: dict[str, Tensor], layer: str, effects: Tensor, norm: float | int) -> None:
+    """What a norm has gathered, with the effects on one more logit."""
+    if norm == math.inf:
+        totals[layer] = torch.maximum(totals[layer], effects.abs()) if layer in totals else effects.abs()
+    else:
+        add(totals, layer, effects.square() if norm == 2 else effects.abs())
+
+
+def _projected(
+    tape: Tape, logits: Logits, changes: dict[str, View], one: Batch, draws: int, seed: int
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The same in the 2-norm: of the units from random directions, of the layers from their own products with J."""
+    squares: dict[str, Tensor] = {}
+    for direction in normals(one, logits, draws, seed):
+        gradients = tape.gradients((logits * direction).sum(dim=1), last=False)
+        for layer, change in changes.items():
+            add(squares, layer, per_unit(gradients[layer] * change).square())
+    weights = torch.zeros_like(logits, requires_grad=True)
+    rows = tape.gradients((logits * weights).sum(dim=1), last=False, create_graph=True)
+    whole = {}
+    for layer, change in changes.items():
+        product = torch.autograd.grad((rows[layer] * change).sum(), weights, retain_graph=True)[0]
+        whole[layer] = torch.linalg.vector_norm(product.double(), dim=1)
+    return {layer: (total / draws).sqrt() / shrink(draws) for layer, total in squares.items()}, whole
+
+
+def normals(one: Batch, logits: Logits, draws: int, seed: int) -> Iterator[Tensor]:
+    """Standard normal numbers for each example and logit; they belong to the example's number."""
+    numbers = np.array([one.number(min(row, one.count - 1)) for row in range(len(logits))])
+    logit = logits.shape[1]
+    for draw in range(draws):
+        words = seeds.words(seed, "projections", draw, examples=numbers, draws=2 * logit)
+        radius, angle = (words >> np.uint64(11)).astype(np.float64).reshape(len(words), 2, logit).swapaxes(0, 1) / 2**53
+        normal = np.sqrt(-2 * np.log1p(-radius)) * np.cos(2 * math.pi * angle)  # Box & Muller 1958
+        yield torch.from_numpy(normal).to(logits)
+
+
+def shrink(draws: int) -> float:
+    """Mean of the root mean square of so many standard normal numbers."""
+    return math.sqrt(2 / draws) * math.exp(math.lgamma((draws + 1) / 2) - math.lgamma(draws / 2))
+
+
+def _draws(settings: Settings, logits: int, norm: float | int) -> int:
+    asked = settings.options["projections"]
+    if settings.target is not None:
+        return 0
+    if asked is None:
+        return DRAWS if logits > MANY and norm == 2 else 0
+    if asked and norm != 2:
+        raise ConfigError(f"projections estimate the 2-norm; got norm={norm}; pass norm=2, or projections=0")
+    if asked < 0:
+        raise ConfigError(f"projections are a number of random directions, 0 or more; got {asked}")
+    return asked

@@ -1,0 +1,65 @@
+"""How steeply a logit depends on a unit: the mean size of its gradient.
+
+    G_u = E_x mean over positions of |dF/dh_u|
+
+F is the logit before the softmax. One forward and one backward pass for all layers. A unit that is always 0 can have a
+large gradient, and a saturated one that carries the decision a gradient of 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from ndg.activations.batches import check_finite
+from ndg.gradients.tape import Tape, add
+from ndg.importance.method import Method
+from ndg.importance.methods.activation import mean_size
+from ndg.importance.methods.conductance import chosen, classes_of
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings, passes
+from ndg.importance.validate import no_baseline
+
+
+def gradient(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+    """Scores of 0 or more, in logits per unit of activation; `whole` is the mean over the units.
+
+    F is the logit of the class that the network predicts, or of `settings.target`.
+    """
+    no_baseline(settings, "gradient")
+    values: dict[str, Tensor] = {}
+    examples = forwards = 0
+    with Tape(model, layers, each=settings.each) as tape:
+        for one in passes(loader, settings, "gradient"):
+            logits = tape.run(one.inputs)
+            for layer in layers:
+                check_finite(tape[layer][: one.count], layer, one.start)
+            check_finite(logits[: one.count], "logits", one.start)
+            found = tape.gradients(chosen(logits, classes_of(logits, settings)))
+            for layer in layers:
+                add(values, layer, mean_size(tape, layer, found[layer])[: one.count].sum(dim=0))
+            examples, forwards = examples + one.count, forwards + 1
+    means = {layer: (values[layer] / examples).cpu().numpy() for layer in layers}
+    return Scores(
+        method="gradient",
+        values=means,
+        whole={layer: float(means[layer].mean()) for layer in layers},
+        target=settings.describe("predicted class"),
+        baseline="none",
+        examples=examples,
+        measure="logits per activation",
+        facts={"batch": settings.internal_batch_size, "forward_passes": forwards, "backward_passes": forwards},
+    )
+
+
+METHOD = Method(
+    gradient,
+    title="mean |gradient|",
+    source="Simonyan, Vedaldi & Zisserman 2014, at inner layers",
+    target="predicted class",
+    measure="logits per activation",
+    baselines=("zero",),
+    laws=frozenset({"additive", "unread"}),
+)

@@ -1,0 +1,79 @@
+"""First-order effect of neutralising a unit on one logit: its gradient times its activation.
+
+    T_u = E_x sum over positions of dF/dh_u * (h_u - b_u)
+
+F is the logit before the softmax. G-NDI is the same before the signs of several logits are lost in a norm; with option
+`absolute` it is the Taylor score of Molchanov et al. 2017, up to their division by the number of positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from ndg.activations.batches import check_finite
+from ndg.errors import ConfigError
+from ndg.gradients.tape import Tape, add, per_unit
+from ndg.importance.method import Method
+from ndg.importance.methods.conductance import chosen, classes_of
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings, passes
+from ndg.interventions.baselines import Neutrals, changed
+
+
+def gradient_x_activation(
+    model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings
+) -> Scores:
+    """Signed scores in logits: by how much F would fall, to first order, if the unit were at b.
+
+    F is the logit of the class that the network predicts, or of `settings.target`. With option `absolute` the size of
+    each example's effect is taken before the mean over the examples. `whole` restricts to no unit.
+    """
+    absolute = settings.options["absolute"]
+    if not isinstance(absolute, bool):
+        raise ConfigError(f"option absolute is True or False; got {absolute!r}")
+    values: dict[str, Tensor] = {}
+    whole: dict[str, Tensor] = {}
+    examples = forwards = 0
+    with Tape(model, layers, each=settings.each) as tape:
+        neutrals = Neutrals.read(tape, loader, layers, settings)
+        for one in passes(loader, settings, "gradient x activation"):
+            logits = tape.run(one.inputs)
+            changes = {layer: changed(tape, layer, neutrals) for layer in layers}
+            for layer in layers:
+                check_finite(changes[layer][: one.count], layer, one.start)
+            check_finite(logits[: one.count], "logits", one.start)
+            found = tape.gradients(chosen(logits, classes_of(logits, settings)))
+            for layer in layers:
+                effects = per_unit(found[layer] * changes[layer])[: one.count]
+                both = effects, effects.sum(dim=1)
+                units, layer_effect = (each.abs() for each in both) if absolute else both
+                add(values, layer, units.sum(dim=0))
+                add(whole, layer, layer_effect.sum(dim=0))
+            examples, forwards = examples + one.count, forwards + 1
+    return Scores(
+        method="gradient_x_activation",
+        values={layer: (values[layer] / examples).cpu().numpy() for layer in layers},
+        whole={layer: float(whole[layer] / examples) for layer in layers},
+        target=settings.describe("predicted class"),
+        baseline=neutrals.name,
+        examples=examples,
+        facts={
+            "batch": settings.internal_batch_size,
+            "forward_passes": forwards * (1 + neutrals.passes),
+            "backward_passes": forwards,
+        }
+        | ({"absolute": True} if absolute else {}),
+    )
+
+
+METHOD = Method(
+    gradient_x_activation,
+    title="gradient x activation",
+    source="Shrikumar et al. 2016; Molchanov et al. 2017",
+    target="predicted class",
+    options={"absolute": False},
+    laws=frozenset({"additive", "baseline", "unread", "neutral"}),
+)

@@ -1,0 +1,111 @@
+"""GraSP (Wang, Zhang & Grosse 2020): what a removal of the connections into a unit does to the flow of gradients.
+
+    S_u = - sum over incoming weights w of w (H g)_w,    g = dL/d(all parameters), H its Hessian
+
+L is the mean cross-entropy over the examples. Removing w changes ||g||^2, the speed of training, by about -2 w (H g)_w:
+the paper removes what has the largest S, and keeps what is most negative. It is about a network yet to be trained, and
+says little of what a unit does in a trained one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ndg.errors import DataError, LayerError
+from ndg.gradients.tape import add, check_gradients
+from ndg.importance.method import Method
+from ndg.importance.methods.snip import loss
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings, passes
+from ndg.importance.validate import no_baseline, no_class
+from ndg.importance.weights.incoming import Leaves, no_path, weighted
+
+
+def grasp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+    """Signed scores in nats squared; `whole` is the sum over the units.
+
+    g and H are those of all examples together, over all parameters, whatever the layers, at the network's own logits
+    (their code divides those by 200). The loader is read twice. Raises DataError without true classes, LayerError for
+    layers without weights, and for a network that cannot be differentiated twice.
+    """
+    no_class(settings, "grasp")
+    no_baseline(settings, "grasp")
+    if iter(loader) is loader:
+        raise DataError(
+            "grasp reads the loader twice, and an iterator can be read once; pass a list, a DataLoader, or any object "
+            "whose iteration starts anew"
+        )
+    incoming = weighted(model, layers, settings, "grasp")
+    first: dict[str, Tensor] = {}
+    products: dict[str, Tensor] = {}
+    examples = forwards = 0
+    with sdpa_kernel(SDPBackend.MATH), Leaves(model.modules()) as leaves:  # others have no second derivative
+        parameters = leaves.parameters
+        weights = {path: weight for one in incoming.values() for path, weight in one.leaves("grasp").items()}
+        for one in passes(loader, settings, "GraSP, gradient"):
+            found = torch.autograd.grad(loss(model, one, "grasp"), parameters, allow_unused=True)
+            for number, gradient in enumerate(found):
+                if gradient is not None:
+                    add(first, str(number), gradient.double())
+            examples, forwards = examples + one.count, forwards + 1
+        used = {number: parameters[int(number)] for number in first}
+        along = [(first[number] / examples).to(parameter) for number, parameter in used.items()]
+        for path, weight in weights.items():
+            if not any(weight is parameter for parameter in used.values()):
+                raise no_path(path.rpartition(".")[0], "grasp")
+        for one in passes(loader, settings, "GraSP, curvature"):
+            for path, product in zip(weights, _curved(model, one, used, along, weights), strict=True):
+                check_gradients([product], path.rpartition(".")[0])
+                add(products, path, product.double())
+        for path, weight in weights.items():
+            products[path] = -weight.detach().double() * products[path] / examples
+    values = {layer: one.rows(products).sum(dim=1).cpu().numpy() for layer, one in incoming.items()}
+    return Scores(
+        method="grasp",
+        values=values,
+        whole={layer: float(values[layer].sum()) for layer in layers},
+        target="true class",
+        baseline="none",
+        examples=examples,
+        measure="nats squared",
+        facts={
+            "batch": settings.internal_batch_size,
+            "forward_passes": 2 * forwards,
+            "backward_passes": 3 * forwards,
+        },
+    )
+
+
+METHOD = Method(
+    grasp,
+    title="GraSP",
+    source="Wang, Zhang & Grosse 2020",
+    measure="nats squared",
+    baselines=("zero",),
+    weights=True,
+    labels=True,
+    laws=frozenset({"weightless"}),
+)
+
+
+def _curved(
+    model: nn.Module, one: Any, used: dict[str, nn.Parameter], along: list[Tensor], weights: dict[str, Tensor]
+) -> list[Tensor]:
+    """The rows of H g of these weights, summed over the examples of a batch."""
+    total = loss(model, one, "grasp")
+    try:
+        found = torch.autograd.grad(total, list(used.values()), create_graph=True)
+        dot = sum((gradient * direction).sum() for gradient, direction in zip(found, along, strict=True))
+        products = torch.autograd.grad(dot, list(weights.values()), allow_unused=True)  # type: ignore[arg-type]
+    except (RuntimeError, NotImplementedError) as error:
+        if "implement" not in str(error) and "double backward" not in str(error):
+            raise
+        raise LayerError(
+            f"grasp differentiates the loss twice; this network cannot be: {str(error).splitlines()[0]}; choose snip"
+        ) from error
+    return [torch.zeros_like(weight) if p is None else p for p, weight in zip(products, weights.values(), strict=True)]

@@ -1,0 +1,71 @@
+"""HRank (Lin et al. 2020): the mean rank of a channel's feature map.
+
+    R_u = E_x rank of h_u(x) as a matrix [row, column]
+
+Their claim is that this hardly depends on the examples. It knows nothing of the logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ndg.activations.batches import check_finite
+from ndg.errors import ConfigError, LayerError
+from ndg.gradients.tape import Tape, add
+from ndg.importance.method import Method
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings, passes
+from ndg.importance.validate import no_baseline, no_class
+
+
+def hrank(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+    """Scores from 0 to the smaller side of the map; `whole` is the mean over the channels.
+
+    A singular value counts from max(rows, columns) times the float's precision times the largest on. Raises LayerError
+    for a layer that gives no maps `[example, channel, row, column]`.
+    """
+    no_class(settings, "hrank")
+    no_baseline(settings, "hrank")
+    if settings.each:
+        raise ConfigError("hrank scores whole maps; got each_position=True; leave it out")
+    values: dict[str, Tensor] = {}
+    examples = forwards = 0
+    with torch.no_grad(), Tape(model, layers) as tape:
+        for one in passes(loader, settings, "HRank"):
+            tape.run(one.inputs)
+            for layer in layers:
+                check_finite(tape[layer][: one.count], layer, one.start)
+                maps = tape.raw(layer)[0]
+                if tape.forms[layer].kind != "channels" or maps.ndim != 4:
+                    raise LayerError(
+                        f"hrank is the rank of a channel's map of rows and columns; {layer!r} gives "
+                        f"{tuple(maps.shape)}; name a convolution of images, or the norm or activation after one"
+                    )
+                wide = maps[: one.count] if maps.dtype == torch.float64 else maps[: one.count].float()
+                add(values, layer, torch.linalg.matrix_rank(wide).sum(dim=0, dtype=torch.float64))
+            examples, forwards = examples + one.count, forwards + 1
+    means = {layer: (values[layer] / examples).cpu().numpy() for layer in layers}
+    return Scores(
+        method="hrank",
+        values=means,
+        whole={layer: float(means[layer].mean()) for layer in layers},
+        target="no class",
+        baseline="none",
+        examples=examples,
+        measure="rank",
+        facts={"batch": settings.internal_batch_size, "forward_passes": forwards, "backward_passes": 0},
+    )
+
+
+METHOD = Method(
+    hrank,
+    title="HRank",
+    source="Lin et al. 2020",
+    measure="rank",
+    baselines=("zero",),
+    laws=frozenset({"additive"}),
+)

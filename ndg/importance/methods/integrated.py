@@ -1,0 +1,194 @@
+"""Integrated G-NDI (after Nagy 2025): G-NDI along the whole way of one unit, from its activation to its neutral state.
+
+    I_u = E_x || integral over a from 0 to 1 of J(h + a (b - h) at u alone) (h - b restricted to u) da ||_2
+
+The norm of an example is taken after integrating. So in the limit of fine steps this is exact ablation, with which the
+integrals are compared: `facts["completeness"]`. It costs more than ablation, and shows what G-NDI loses by its one
+step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor, nn
+
+from ndg.errors import LayerError
+from ndg.gradients.tape import Tape, add, check_gradients
+from ndg.importance.method import Method
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings, passes
+from ndg.interventions.baselines import Neutrals
+from ndg.interventions.partial_forward import Chosen, Cut, Rows
+from ndg.units.places import Output
+
+STEPS = 32
+
+Effects = Float64[Tensor, "row logit"]
+
+
+def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+    """Scores of 0 or more: by how many logits, in the 2-norm, the output moves when the unit goes to b.
+
+    The norm is over all logits, or over the one of `settings.target`. b is zero, the mean over the examples of each
+    activation, position by position, `resample`, or given. There are `settings.n_steps` midpoints, 32 without; each
+    costs one forward pass of what is behind the layer and one backward pass per logit, for every unit and example.
+    `whole` takes all units along together. `facts["completeness"]` has, for each layer, the `mean` and the largest
+    2-norm of what separates the integral from the ablation of a unit, and `relative`: the sum of those norms over the
+    sum of the damages.
+    """
+    steps = settings.n_steps or STEPS
+    sums: dict[str, Tensor] = {}
+    whole: dict[str, float] = dict.fromkeys(layers, 0.0)
+    deltas = {layer: Delta() for layer in layers}
+    work = Work()
+    examples = 0
+    with torch.no_grad(), Tape(model, layers, each=settings.each) as tape:
+        neutrals = Neutrals.read(tape, loader, layers, settings)
+    for one in passes(loader, settings, "integrated G-NDI"):
+        examples += one.count
+        for layer in layers:
+            way = Way(model, layer, one, neutrals, each=settings.each)
+            with way:
+                units, delta = _units(way, steps, settings, work)
+                add(sums, layer, units)
+                deltas[layer] += delta
+                everything = torch.ones_like(way.differs)
+                rows = torch.arange(one.count, device=everything.device)
+                effects = _integral(way, rows, everything, steps, settings, work)
+                whole[layer] += float(torch.linalg.vector_norm(effects, dim=1).sum())
+    return Scores(
+        method="integrated",
+        values={layer: (sums[layer] / examples).cpu().numpy() for layer in layers},
+        whole={layer: whole[layer] / examples for layer in layers},
+        target=settings.describe("all logits"),
+        baseline=neutrals.name,
+        examples=examples,
+        facts={
+            "steps": steps,
+            "batch": settings.internal_batch_size,
+            "forward_passes": work.forwards,
+            "backward_passes": work.backwards,
+            "completeness": [{"layer": layer, **delta.facts()} for layer, delta in deltas.items()],
+        },
+    )
+
+
+METHOD = Method(
+    integrated,
+    title="integrated G-NDI",
+    source="Nagy 2025; Sundararajan, Taly & Yan 2017",
+    target="all logits",
+    baselines=("zero", "mean", "resample"),
+    steps=True,
+    laws=frozenset({"additive", "baseline", "unread", "neutral"}),
+)
+
+
+class Way(Cut):
+    """A cut whose chosen units are part of the way to their neutral state: `amount` of it, for each row."""
+
+    amount: Float[Tensor, " row"]
+
+    @property
+    def layer(self) -> str:
+        return self._layer
+
+    def part(self, rows: Rows, chosen: Chosen, amount: Float[Tensor, " row"]) -> Float[Tensor, "row logit"]:
+        """Logits of these rows, in the graph of gradients of `amount`."""
+        self.amount = amount
+        return self.run(rows, chosen)
+
+    def _rest(self, step: int, rows: Rows) -> Output:
+        here, there = self._outputs[step].index_select(0, rows), super()._rest(step, rows)
+        amount = torch.cat([self.amount, self.amount[-1:].expand(len(rows) - len(self.amount))]).to(here.dtype)
+        return torch.lerp(here, there.expand_as(here), amount.reshape(-1, *[1] * (here.ndim - 1)))
+
+
+@dataclass
+class Work:
+    """Passes of what is behind a layer."""
+
+    forwards: int = 0
+    backwards: int = 0
+
+
+@dataclass(frozen=True)
+class Delta:
+    """Sums over pairs of unit and example: of what separates integral and ablation, its largest, and the damage."""
+
+    apart: float = 0.0
+    largest: float = 0.0
+    damage: float = 0.0
+    pairs: int = 0
+
+    def __add__(self, other: Delta) -> Delta:
+        largest = max(self.largest, other.largest)
+        return Delta(self.apart + other.apart, largest, self.damage + other.damage, self.pairs + other.pairs)
+
+    def facts(self) -> dict[str, float]:
+        """Plain JSON types."""
+        return {
+            "mean": self.apart / max(self.pairs, 1),
+            "max": self.largest,
+            "relative": self.apart / self.damage if self.damage else 0.0,
+        }
+
+
+def _units(way: Way, steps: int, settings: Settings, work: Work) -> tuple[Float64[Tensor, " unit"], Delta]:
+    """The sum over the examples of a batch of each unit's score, and how far that is from ablation."""
+    width = way.differs.shape[1]
+    sums, delta = torch.zeros(width, dtype=torch.float64), Delta()
+    for some in way.differs.T.nonzero().split(way.rows):
+        if not len(some):  # no unit differs from its neutral state
+            break
+        units, rows = some[:, 0], some[:, 1]
+        chosen = units[:, None] == torch.arange(width, device=units.device)
+        effects = _integral(way, rows, chosen, steps, settings, work)
+        with torch.no_grad():
+            after = way.part(rows, chosen, torch.ones(len(rows), device=rows.device))
+        classes = settings.classes(after.shape[1])
+        lost = (way.logits[rows].double() - after.double())[:, classes.start : classes.stop]
+        apart = torch.linalg.vector_norm(effects - lost, dim=1)
+        delta += Delta(
+            float(apart.sum()),
+            float(apart.max()),
+            float(torch.linalg.vector_norm(lost, dim=1).sum()),
+            len(rows),
+        )
+        sums.index_add_(0, units.cpu(), torch.linalg.vector_norm(effects, dim=1).cpu())
+        work.forwards += 1
+    return sums, delta
+
+
+def _integral(way: Way, rows: Rows, chosen: Chosen, steps: int, settings: Settings, work: Work) -> Effects:
+    """What each row's logits lose on the way of its chosen units to their neutral state."""
+    total: Tensor | None = None
+    for step in range(steps):
+        amount = torch.full((len(rows),), (step + 0.5) / steps, device=rows.device, requires_grad=True)
+        with torch.enable_grad():
+            logits = way.part(rows, chosen, amount)
+            classes = settings.classes(logits.shape[1])
+            slopes = [_slope(way, logits[:, target], amount, last=target == classes[-1]) for target in classes]
+        slope = torch.stack(slopes, dim=1).double()
+        total = slope if total is None else total + slope
+        work.forwards, work.backwards = work.forwards + 1, work.backwards + len(classes)
+    assert total is not None
+    return -total / steps
+
+
+def _slope(
+    way: Way, values: Float[Tensor, " row"], amount: Float[Tensor, " row"], *, last: bool
+) -> Float[Tensor, " row"]:
+    found = torch.autograd.grad(values.sum(), amount, retain_graph=not last, allow_unused=True)[0]
+    if found is None:
+        raise LayerError(
+            f"a scored layer has a gradient path to the logits; from {way.layer!r} there is none; choose a layer "
+            "whose output the logits depend on, or remove the detach, no_grad or argmax between them"
+        )
+    check_gradients([found], way.layer)
+    return found

@@ -1,0 +1,237 @@
+"""Layer-wise relevance propagation (Bach et al. 2015): the logit, handed back layer by layer to the units.
+
+    R_u = h_u dF/dh_u,    with gradients under the rules of `ndg.importance.methods.lrp.rules`
+
+Under the epsilon rule on a network of linear maps, ReLUs and pools without biases that is gradient times activation;
+elsewhere it is not, since activations, norms, attention and gates hand relevance on in their own way (Montavon et al.
+2019, Ali et al. 2022). Conservation: over a layer that every path crosses, relevances and what biases, other constants
+and the stabiliser keep behind it add up to F.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor, nn
+
+from ndg.activations.batches import Batch, Inputs, check_finite
+from ndg.activations.hooks import find_layer, find_modules
+from ndg.errors import ConfigError, LayerError
+from ndg.gradients.tape import Tape, add, per_unit
+from ndg.importance.method import Method
+from ndg.importance.methods.conductance import chosen, classes_of
+from ndg.importance.methods.lrp.ledger import Ledger
+from ndg.importance.methods.lrp.mode import Relevance, check_functions, prepared
+from ndg.importance.methods.lrp.rules import Rules
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings, passes
+from ndg.importance.validate import no_baseline
+from ndg.units.places import find_place
+
+RULE_NAMES = ("epsilon", "gamma")
+
+
+def lrp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+    """Signed scores in logits: the mean over the examples of each unit's relevance for F, the logit of the predicted
+    class or of `settings.target`. A channel sums its positions; `whole` sums the units.
+
+    Options: `rule` is `epsilon` or `gamma`, of every linear map; `epsilon` stabilises their sums, in the unit of the
+    sums; `gamma` is how much more those contributions count that agree with the sign of the sum. There is no baseline.
+
+    `facts["conservation"]` has a row for each layer that every path crosses, apart from gates: the mean of the `sum`
+    over units, of what `biases` and other constants and of what the `stabiliser` kept behind the layer; `relative`, the
+    sum of |sum - F| over the sum of |F|; and `unexplained`, the share of F that is in none of the three, by rounding or
+    where a maximum with a constant took the constant.
+    `facts["logit"]` is the mean of F. Sources: Bach et al. 2015, Montavon et al. 2019, Ali et al. 2022.
+
+    Raises LayerError for a function without a rule, naming it.
+    """
+    rules = _rules(settings)
+    totals: dict[str, Tensor] = {}
+    kept: dict[str, Kept] | None = None
+    logits: list[Tensor] = []
+    with Tape(model, layers, each=settings.each) as tape, prepared(model), _Marks(model, layers, rules.ledger) as marks:
+        for one in passes(loader, settings, "LRP"):
+            if kept is None:
+                kept = {layer: Kept() for layer in _crossing(model, tape, layers, one.inputs, rules)}
+            rules.ledger.clear()
+            relevance, values = _batch(tape, one, layers, settings, rules)
+            logits.append(values)
+            for layer in layers:
+                add(totals, layer, relevance[layer].sum(dim=0))
+            for layer, row in kept.items():
+                row.add(relevance[layer], values, *rules.ledger.after(marks.entries[layer]))
+    logit = torch.cat(logits)
+    means = {layer: (totals[layer] / len(logit)).cpu().numpy() for layer in layers}
+    return Scores(
+        method="lrp",
+        values=means,
+        whole={layer: float(means[layer].sum()) for layer in layers},
+        target=settings.describe("predicted class"),
+        baseline="none",
+        examples=len(logit),
+        facts={
+            "rule": settings.options["rule"],
+            "epsilon": float(rules.epsilon),
+            **({"gamma": float(rules.gamma)} if rules.gamma else {}),
+            "batch": settings.internal_batch_size,
+            "forward_passes": len(logits) + len(layers),
+            "backward_passes": len(logits) + len(layers),
+            "logit": float(logit.mean()),
+            "conservation": [{"layer": layer, **row.facts(logit)} for layer, row in (kept or {}).items()],
+        },
+    )
+
+
+METHOD = Method(
+    lrp,
+    title="LRP",
+    source="Bach et al. 2015",
+    target="predicted class",
+    options={"rule": "epsilon", "epsilon": 1e-6, "gamma": 0.25},
+    baselines=("zero",),
+    laws=frozenset({"additive", "unread"}),
+)
+
+
+@dataclass
+class Kept:
+    """Sums over examples of what came to a layer and what did not."""
+
+    came: float = 0.0
+    biases: float = 0.0
+    stabiliser: float = 0.0
+    errors: float = 0.0
+
+    def add(self, relevance: Tensor, values: Tensor, biases: float, stabiliser: float) -> None:
+        sums = relevance.sum(dim=1)
+        self.came += float(sums.sum())
+        self.errors += float((sums - values).abs().sum())
+        self.biases += biases
+        self.stabiliser += stabiliser
+
+    def facts(self, logit: Float64[Tensor, " example"]) -> dict[str, float]:
+        count, size = len(logit), float(logit.abs().sum())
+        missing = abs(self.came + self.biases + self.stabiliser - float(logit.sum()))
+        return {
+            "sum": self.came / count,
+            "biases": self.biases / count,
+            "stabiliser": self.stabiliser / count,
+            "relative": self.errors / size if size else 0.0,
+            "unexplained": missing / size if size else 0.0,
+        }
+
+
+class _Marks:
+    """While it lasts, `entries` says how many entries the ledger had when each layer had run."""
+
+    def __init__(self, model: nn.Module, layers: tuple[str, ...], ledger: Ledger) -> None:
+        self._modules = find_modules(model, layers)
+        self._ledger = ledger
+        self.entries: dict[str, int] = {}
+
+    def __enter__(self) -> _Marks:
+        self._handles = [
+            module.register_forward_hook(lambda *_, layer=layer: self._mark(layer))
+            for layer, module in self._modules.items()
+        ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _mark(self, layer: str) -> None:
+        self.entries[layer] = len(self._ledger.biases)
+
+
+def _rules(settings: Settings) -> Rules:
+    rule, epsilon, gamma = (settings.options[name] for name in ("rule", "epsilon", "gamma"))
+    if rule not in RULE_NAMES:
+        raise ConfigError(f"the rule of LRP is {' or '.join(RULE_NAMES)}; got {rule!r}")
+    for name, value in (("epsilon", epsilon), ("gamma", gamma)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+            raise ConfigError(f"{name} of LRP is a number of 0 or more; got {value!r}")
+    no_baseline(settings, "lrp")
+    return Rules(gamma if rule == "gamma" else 0, epsilon, Ledger())
+
+
+def _batch(
+    tape: Tape, one: Batch, layers: tuple[str, ...], settings: Settings, rules: Rules
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The relevance of each unit for each example, and F."""
+    with Relevance(rules):
+        logits = tape.run(one.inputs)
+    if not logits.requires_grad:
+        raise LayerError(
+            f"relevance comes from the logits to a scored layer; to {', '.join(map(repr, layers))} none does: under "
+            "the rules attention weights, gates and divisors are constants; score the layers that carry values, or "
+            "use method='conductance'"
+        )
+    check_functions(logits)
+    for layer in layers:
+        check_finite(tape[layer][: one.count], layer, one.start)
+    values = chosen(logits, classes_of(logits.detach(), settings))
+    there = torch.arange(len(values), device=values.device) < one.count
+    gradients = tape.gradients(torch.where(there, values, torch.zeros_like(values)))
+    relevance = {layer: per_unit(gradients[layer] * tape[layer])[: one.count] for layer in layers}
+    return relevance, values.detach().double()[: one.count]
+
+
+def _crossing(model: nn.Module, tape: Tape, layers: tuple[str, ...], inputs: Inputs, rules: Rules) -> tuple[str, ...]:
+    """The layers that every path from the inputs to the logits crosses, of those whose units are there at once."""
+    few = {key: column[:2] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[:2]
+    found = []
+    for layer in layers:
+        if find_place(model, layer).steps:
+            continue
+        with _Sources(model) as sources:
+            handle = find_layer(model, layer).register_forward_hook(_cut)
+            try:
+                with Relevance(rules):
+                    logits = tape.run(sources.of(few))
+            finally:
+                handle.remove()
+        leaves = sources.leaves
+        if not logits.requires_grad or all(
+            one is None for one in torch.autograd.grad(logits.sum(), leaves, allow_unused=True)
+        ):
+            found.append(layer)
+    return tuple(found)
+
+
+def _cut(module: nn.Module, arguments: Any, output: Any) -> Any:
+    return (output[0].detach(), *output[1:]) if isinstance(output, tuple) else output.detach()
+
+
+@dataclass
+class _Sources:
+    """What of the inputs a gradient can come to: numbers themselves, of tokens their embeddings."""
+
+    model: nn.Module
+    leaves: list[Tensor] = field(default_factory=list)
+
+    def of(self, inputs: Inputs) -> Inputs:
+        if not isinstance(inputs, dict):
+            return self._leaf(inputs) if inputs.is_floating_point() else inputs
+        return {key: self._leaf(column) if column.is_floating_point() else column for key, column in inputs.items()}
+
+    def _leaf(self, value: Tensor) -> Tensor:
+        self.leaves.append(value.detach().requires_grad_())
+        return self.leaves[-1]
+
+    def __enter__(self) -> _Sources:
+        embeddings = [module for module in self.model.modules() if isinstance(module, (nn.Embedding, nn.EmbeddingBag))]
+        self._handles = [
+            module.register_forward_hook(lambda _module, _arguments, output: self._leaf(output))
+            for module in embeddings
+        ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()

@@ -1,0 +1,400 @@
+"""How each function of a network hands relevance on, as a forward pass whose gradient times value is the relevance.
+
+    linear maps       the stabilised share z_i / (z + epsilon sign z) of each input (Bach et al. 2015), or the gamma
+                      rule (Montavon et al. 2019; for values of both signs Andeol et al. 2021)
+    activations       relevance passes an elementwise function untouched
+    attention, norms  attention weights, norms, and whatever divides are constants (Ali et al. 2022)
+    gates             of a product with a gate the signal takes all (Arras et al. 2017); of a product of two signals
+                      each takes half (Achtibat et al. 2024)
+    sums, selections  exact: reshaping, adding, pooling, joining are linear in what they are given
+
+Values stay what they are, gradients alone change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import handle_torch_function, has_torch_function_unary
+from torch.utils._pytree import tree_map
+
+from ndg.errors import LayerError
+from ndg.importance.methods.lrp.ledger import Ledger, Redirected
+
+Function = Callable[..., Any]
+Linear = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """The choice of rule for linear maps, and where what they keep is written."""
+
+    gamma: float | int
+    epsilon: float | int
+    ledger: Ledger
+
+    def weighted(
+        self, apply: Linear, given: Tensor, weight: Tensor, bias: Tensor | None, wide: Tensor | None
+    ) -> Tensor:
+        """A linear map by its weights; `wide` is its bias in a shape that adds to its output."""
+        value = apply(given, weight, bias)
+        if not self.gamma:
+            return self.stabilised(value, value, wide)
+        up, down = (weight + self.gamma * part for part in (weight.clamp(min=0), weight.clamp(max=0)))
+        rises, falls = given.clamp(min=0), given.clamp(max=0)
+        above = apply(rises, up, None) + apply(falls, down, None)
+        below = apply(rises, down, None) + apply(falls, up, None)
+        share = torch.where(value > 0, above, below)
+        if wide is not None:
+            wide = wide + self.gamma * torch.where(value > 0, wide.clamp(min=0), wide.clamp(max=0))
+            share = share + wide
+        return self.stabilised(value, share, wide)
+
+    def stabilised(self, value: Tensor, share: Tensor, constant: Tensor | None) -> Tensor:
+        """A value whose relevance goes to its shares as to share / (share + epsilon sign)."""
+        fixed = share.detach()
+        added = torch.full_like(fixed, self.epsilon).copysign(fixed)
+        factor = (value.detach() / (fixed + added)).masked_fill(fixed + added == 0, 0.0)
+        return _redirected(value, share, factor, constant, added, self.ledger)
+
+    def with_constant(self, value: Tensor, constant: Tensor) -> Tensor:
+        """A value that is linear in what carries relevance, apart from a constant."""
+        return _redirected(value, value, None, constant, None, self.ledger)
+
+
+def _redirected(
+    value: Tensor,
+    share: Tensor,
+    factor: Tensor | None,
+    constant: Tensor | None,
+    rest: Tensor | None,
+    ledger: Ledger,
+) -> Tensor:
+    wide = None if constant is None else constant.detach().expand_as(value)
+    found: Tensor = Redirected.apply(value.detach(), share, factor, wide, rest, ledger)
+    return found
+
+
+def carries(value: Any) -> bool:
+    """Whether relevance comes to a tensor."""
+    return isinstance(value, Tensor) and value.requires_grad
+
+
+def passed(rules: Rules, given: Tensor, value: Tensor) -> Tensor:
+    """The value of an elementwise function, which hands on all the relevance that it gets."""
+    before, after = given.detach(), value.detach()
+    ratio = torch.where(before == 0, torch.zeros_like(after), after / before)
+    kept = torch.where(before == 0, after, torch.zeros_like(after))
+    return _redirected(after, given.to(after.dtype), ratio, kept, None, rules.ledger)
+
+
+def _linear(rules: Rules, function: Function, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    _constant_weights(function, weight, bias)
+    return rules.weighted(functional.linear, input, weight, bias, bias)
+
+
+def _convolution(
+    rules: Rules,
+    function: Function,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *more: Any,
+    **named: Any,
+) -> Tensor:
+    _constant_weights(function, weight, bias)
+
+    def apply(values: Tensor, kernel: Tensor, added: Tensor | None) -> Tensor:
+        found: Tensor = function(values, kernel, added, *more, **named)
+        return found
+
+    return rules.weighted(apply, input, weight, bias, _by_channel(bias, weight))
+
+
+def _addmm(
+    rules: Rules, function: Function, bias: Tensor, given: Tensor, weight: Tensor, *, beta: Any = 1, alpha: Any = 1
+) -> Tensor:
+    _constant_weights(function, weight, bias)
+
+    def apply(values: Tensor, matrix: Tensor, added: Tensor | None) -> Tensor:
+        return values @ matrix if added is None else torch.addmm(added, values, matrix)
+
+    return rules.weighted(apply, given, weight * alpha, bias * beta, bias * beta)
+
+
+def _constant_weights(function: Function, *weights: Any) -> None:
+    if any(map(carries, weights)):
+        raise LayerError(
+            f"LRP takes the weights of a linear map as constants; those of {name_of(function)!r} depend on a scored "
+            "layer; score layers after it, or use method='conductance'"
+        )
+
+
+def _product(rules: Rules, function: Function, *arguments: Any, **named: Any) -> Tensor:
+    """Two factors that carry relevance take half of it each; one alone takes all."""
+    flat = [*arguments, *named.values()]
+    factors = [each for one in flat for each in (one if isinstance(one, (list, tuple)) else [one]) if carries(each)]
+    if function in MATRIX and len(factors) == 1 and len(arguments) == 2:
+        given, other = arguments
+        if function in FORWARD and carries(given) and _is_weight(other):
+            return rules.weighted(lambda values, matrix, _: function(values, matrix), given, other, None, None)
+        value = function(given, other)
+        return rules.stabilised(value, value, None)
+    if len(factors) > 1:
+        arguments, named = tree_map(lambda one: _share(one, len(factors)) if carries(one) else one, (arguments, named))
+    value = function(*arguments, **named)
+    return rules.stabilised(value, value, None) if function in MATRIX else value
+
+
+def _is_weight(value: Tensor) -> bool:
+    return isinstance(value, nn.Parameter) or isinstance(value._base, nn.Parameter)
+
+
+def _share(value: Tensor, number: int) -> Tensor:
+    """A value of which each use takes one of so many parts of the relevance."""
+    part = value / number
+    return part + (value - part).detach()
+
+
+def _quotient(rules: Rules, function: Function, over: Any, under: Any, **named: Any) -> Any:
+    return function(over, under.detach() if isinstance(under, Tensor) else under, **named)
+
+
+def _under(rules: Rules, function: Function, under: Any, over: Any, **named: Any) -> Any:
+    return function(under.detach(), over, **named)
+
+
+def _gated(rules: Rules, function: Function, gate: Tensor, signal: Tensor) -> Tensor:
+    return gate.detach() * signal
+
+
+def _constant(rules: Rules, function: Function, *arguments: Any, **named: Any) -> Any:
+    found = function(*arguments, **named)
+    return tree_map(lambda one: one.detach() if isinstance(one, Tensor) else one, found)
+
+
+def _attention(
+    rules: Rules, function: Function, query: Tensor, key: Tensor, value: Tensor, *more: Any, **named: Any
+) -> Tensor:
+    mixed = function(query.detach(), key.detach(), value, *more, **named)
+    return rules.stabilised(mixed, mixed, None) if carries(mixed) else mixed
+
+
+def _affine(rules: Rules, function: Function, *arguments: Any, **named: Any) -> Tensor:
+    """A function that is linear apart from what its other arguments add."""
+    value: Tensor = function(*arguments, **named)
+    with torch.no_grad():
+        empty = tree_map(lambda one: torch.zeros_like(one) if carries(one) else one, (arguments, named))
+        constant = function(*empty[0], **empty[1])
+    return rules.with_constant(value, constant) if bool(constant.any()) else value
+
+
+def _batch_norm(rules: Rules, function: Function, *arguments: Any, **named: Any) -> Tensor:
+    training = named.get("training", arguments[5] if len(arguments) > 5 else False)
+    if training:
+        raise LayerError(
+            "LRP takes the statistics of a batch norm as constants; one of this network computes them from the batch; "
+            "give it running statistics (track_running_stats=True)"
+        )
+    return _affine(rules, function, *arguments, **named)
+
+
+def _layer_norm(
+    rules: Rules,
+    function: Function,
+    input: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    *_: Any,
+) -> Tensor:
+    axes = tuple(range(-len(tuple(normalized_shape)), 0))
+    return _normalised(
+        rules, function(input.detach(), normalized_shape, weight, bias, eps), input, axes, weight, bias, eps
+    )
+
+
+def _group_norm(
+    rules: Rules,
+    function: Function,
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    *_: Any,
+) -> Tensor:
+    value = function(input.detach(), num_groups, weight, bias, eps)
+    split = input.unflatten(1, (num_groups, -1))
+    axes = tuple(range(2, split.ndim))
+    return _normalised(rules, value, split, axes, _by_channel(weight, input), _by_channel(bias, input), eps)
+
+
+def _instance_norm(
+    rules: Rules,
+    function: Function,
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    if not use_input_stats:
+        return _affine(rules, function, input, running_mean, running_var, weight, bias, False, momentum, eps)
+    value = function(input.detach(), None, None, weight, bias, True, momentum, eps)
+    axes = tuple(range(2, input.ndim))
+    return _normalised(rules, value, input, axes, _by_channel(weight, input), _by_channel(bias, input), eps)
+
+
+def _by_channel(values: Tensor | None, given: Tensor) -> Tensor | None:
+    return None if values is None else values.reshape(-1, *[1] * (given.ndim - 2))
+
+
+def _normalised(
+    rules: Rules,
+    value: Tensor,
+    given: Tensor,
+    axes: tuple[int, ...],
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+) -> Tensor:
+    """What a norm gives, as a linear map of what it is given: the deviation that divides is a constant."""
+    scale = (given.detach().var(dim=axes, correction=0, keepdim=True) + eps).rsqrt()
+    share = ((given - given.mean(dim=axes, keepdim=True)) * scale).reshape(value.shape)
+    if weight is not None:
+        share = share * weight
+    if bias is not None:
+        share = share + bias
+    return _redirected(value, share, None, bias, None, rules.ledger)
+
+
+def _rms_norm(
+    rules: Rules,
+    function: Function,
+    input: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    axes = tuple(range(-len(tuple(normalized_shape)), 0))
+    small = torch.finfo(input.dtype).eps if eps is None else eps
+    share = input * (input.detach().square().mean(dim=axes, keepdim=True) + small).rsqrt()
+    value = function(input.detach(), normalized_shape, weight, eps)
+    return _redirected(value, share if weight is None else share * weight, None, None, None, rules.ledger)
+
+
+def _normalize(
+    rules: Rules, function: Function, input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, **_: Any
+) -> Tensor:
+    return input / input.detach().norm(p, dim, keepdim=True).clamp_min(eps)
+
+
+def _elementwise(rules: Rules, function: Function, input: Any, *more: Any, **named: Any) -> Any:
+    if not carries(input) or any(map(carries, (*more, *named.values()))):
+        raise refused(function)
+    before = input.detach().clone()
+    value = function(before, *more, **named)
+    if not before._version:
+        return passed(rules, input, value)
+    return input.copy_(passed(rules, input.clone(), value))  # it has written in place
+
+
+def _power(rules: Rules, function: Function, input: Any, exponent: Any) -> Any:
+    divides = isinstance(exponent, (int, float)) and exponent < 0
+    return (_constant if divides else _elementwise)(rules, function, input, exponent)
+
+
+def activation(function: Function, given: Tensor) -> Tensor:
+    """An elementwise function of many steps, as one; who overrides functions of torch sees it so."""
+    if has_torch_function_unary(given):
+        found: Tensor = handle_torch_function(activation, (given,), function, given)
+        return found
+    value: Tensor = function(given)
+    return value
+
+
+def _activation(rules: Rules, _: Function, function: Function, given: Tensor) -> Tensor:
+    return passed(rules, given, function(given.detach()))
+
+
+def name_of(function: Function) -> str:
+    """What a function is called in messages."""
+    return torch.overrides.resolve_name(function) or getattr(function, "__name__", str(function))
+
+
+def refused(function: Function) -> LayerError:
+    """The error of a function without a rule."""
+    return LayerError(
+        f"LRP has a rule for each function between a scored layer and the logits; there is none for "
+        f"{name_of(function)}; score layers after it, or use method='conductance' or 'gradient_x_activation'"
+    )
+
+
+Rule = Callable[..., Any]
+
+
+def _table(rule: Rule | None, names: str) -> dict[str, Rule | None]:
+    return dict.fromkeys(names.split(), rule)
+
+
+RULES: dict[str, Rule | None] = {
+    **_table(_linear, "linear"),
+    **_table(_convolution, "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
+    **_table(_addmm, "addmm"),
+    **_table(_product, "mul __mul__ __rmul__ multiply matmul __matmul__ __rmatmul__ bmm mm mv dot inner einsum"),
+    **_table(_quotient, "div __truediv__ true_divide divide"),
+    **_table(_under, "__rtruediv__ __rdiv__"),
+    **_table(_gated, "gated"),
+    **_table(_constant, "softmax softmin rsqrt reciprocal var std norm linalg_norm linalg_vector_norm"),
+    **_table(_attention, "scaled_dot_product_attention"),
+    **_table(_batch_norm, "batch_norm"),
+    **_table(_layer_norm, "layer_norm"),
+    **_table(_group_norm, "group_norm"),
+    **_table(_instance_norm, "instance_norm"),
+    **_table(_rms_norm, "rms_norm"),
+    **_table(_normalize, "normalize"),
+    **_table(
+        _elementwise,
+        "relu relu6 leaky_relu rrelu elu selu celu gelu silu mish sigmoid tanh softplus softsign hardtanh hardsigmoid "
+        "hardswish logsigmoid threshold prelu clamp clamp_min clamp_max clip abs square sqrt hardshrink "
+        "softshrink tanhshrink erf sin expm1 log1p",
+    ),
+    **_table(_power, "pow __pow__"),
+    **_table(_activation, "activation"),
+    **_table(
+        _affine,
+        "add __add__ __radd__ sub subtract __sub__ __rsub__ rsub cat concat concatenate stack hstack vstack where "
+        "masked_fill pad index_add scatter scatter_add",
+    ),
+    **_table(
+        None,
+        "neg negative __neg__ positive __pos__ sum mean cumsum reshape view view_as reshape_as flatten unflatten ravel "
+        "squeeze unsqueeze transpose swapaxes swapdims permute movedim moveaxis t adjoint expand expand_as repeat "
+        "repeat_interleave tile broadcast_to broadcast_tensors contiguous clone to type type_as float double half "
+        "bfloat16 cpu cuda __getitem__ select narrow split split_with_sizes chunk unbind tensor_split index_select "
+        "gather take_along_dim roll flip rot90 diagonal tril triu unfold fold pixel_shuffle pixel_unshuffle "
+        "channel_shuffle adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d avg_pool1d avg_pool2d avg_pool3d "
+        "max_pool1d max_pool2d max_pool3d max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices "
+        "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d _max_pool1d _max_pool2d _max_pool3d "
+        "_adaptive_max_pool1d _adaptive_max_pool2d _adaptive_max_pool3d boolean_dispatch max min amax amin maximum "
+        "minimum topk sort dropout dropout1d dropout2d dropout3d feature_dropout alpha_dropout feature_alpha_dropout "
+        "interpolate upsample __get__ __iter__ requires_grad_ retain_grad register_hook copy_ __setitem__ fill_ zero_ "
+        "masked_fill_ index_put_ detach __set__ as_strided",
+    ),
+}
+"""Rule of each function by its name; None where its own gradient is the rule, as it is linear or selects."""
+
+MATRIX = {torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.Tensor.__rmatmul__, torch.bmm}
+MATRIX |= {torch.Tensor.bmm, torch.mm, torch.Tensor.mm, torch.mv, torch.Tensor.mv}
+FORWARD = MATRIX - {torch.Tensor.__rmatmul__}
+"""Matrix products, and those whose first argument stands on the left."""

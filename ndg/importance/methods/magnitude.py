@@ -1,0 +1,75 @@
+"""Weight magnitude (Han et al. 2015; Li et al. 2017): the norm of the weights into a unit, or out of it.
+
+    M_u = ( sum over weights w of |w|^p )^(1/p)
+
+No data are used. Between layers the norms say little: they grow with the number of weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from ndg.errors import ConfigError
+from ndg.importance.method import Method
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings, passes
+from ndg.importance.validate import no_baseline, no_class
+from ndg.importance.weights.incoming import weighted
+from ndg.importance.weights.outgoing import outgoing
+
+SIDES = ("incoming", "outgoing")
+NORMS = (1, 2)
+
+
+def magnitude(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+    """Scores of 0 or more; `whole` is the norm of all weights of the layer. Biases are not counted.
+
+    Options: `norm` is p, 1 or 2. `side` is `incoming`, the layer's own weights, or `outgoing`, those of the modules
+    that read the unit, one or several; the unit is followed to them through activations, norms, pooling, flattening,
+    dropout and residual sums, in one pass of the loader's first example. A gain of a norm on the way is left out.
+
+    Raises LayerError for a layer without weights, and where what reads the units cannot be followed.
+    """
+    no_class(settings, "magnitude")
+    no_baseline(settings, "magnitude")
+    side, norm = settings.options["side"], settings.options["norm"]
+    if side not in SIDES or norm not in NORMS:
+        raise ConfigError(f"magnitude has side incoming or outgoing and norm 1 or 2; got side={side!r}, norm={norm!r}")
+
+    def powers(weight: Tensor) -> Tensor:
+        wide = weight.detach().double()
+        return wide.abs() if norm == 1 else wide.square()
+
+    forwards = 0
+    if side == "incoming":
+        sums = {}
+        for layer, one in weighted(model, layers, settings, "magnitude").items():
+            sums[layer] = one.rows({path: powers(weight) for path, weight in one.weights.items()}).sum(dim=1)
+    else:
+        batch = next(iter(passes(loader, settings, "magnitude")))
+        sums, forwards = outgoing(model, batch, layers, powers, each=settings.each), 1
+    return Scores(
+        method="magnitude",
+        values={layer: (sums[layer] ** (1 / norm)).cpu().numpy() for layer in layers},
+        whole={layer: float(sums[layer].sum() ** (1 / norm)) for layer in layers},
+        target="no class",
+        baseline="none",
+        examples=0,
+        measure=f"norm of {side} weights",
+        facts={"side": side, "norm": norm, "forward_passes": forwards, "backward_passes": 0},
+    )
+
+
+METHOD = Method(
+    magnitude,
+    title="weight magnitude",
+    source="Han et al. 2015; Li et al. 2017",
+    measure="norm of incoming weights",
+    options={"side": "incoming", "norm": 2},
+    baselines=("zero",),
+    weights=True,
+    laws=frozenset({"weightless"}),
+)

@@ -1,0 +1,265 @@
+"""Shapley values (Shapley 1953) of units, sampled by permutations (Castro, Gomez & Tejada 2009).
+
+    phi_u = E over orders of [ v(units before u, and u) - v(units before u) ],    the others at their neutral state
+
+Units join in a random order, and each is credited with what its joining changes. Whatever the orders, the credits of an
+order add up to v(all) - v(none), so the values of a layer do so exactly. Orders come in pairs, one the reverse of the
+other (antithetic; Mitchell et al. 2022), and each example has orders of its own: so one order is spent on one example
+where the same orders for all would see less of both.
+
+    logit      v is the logit of the class asked for, or of the one that the untouched network predicts
+    logits, loss, accuracy    v is minus the damage that ablation knows by that name
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor, nn
+
+from ndg import seeds
+from ndg.activations.batches import Batch, fixed
+from ndg.errors import ConfigError
+from ndg.gradients.tape import Tape
+from ndg.importance.method import Method
+from ndg.importance.methods.ablation import MEASURES, difference, labels_of
+from ndg.importance.methods.conductance import chosen, classes_of
+from ndg.importance.run_tasks import merged, total
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings, passes
+from ndg.interventions.baselines import Neutrals
+from ndg.interventions.partial_forward import Cut
+
+PAYOFFS = ("logit", *MEASURES)
+
+SHARE = 8
+"""Pairs of orders of one task, at least 2: within a task they tell how far orders differ."""
+
+Values = Float64[Tensor, " row"]
+Order = Int64[Tensor, "example unit"]
+
+
+def shapley(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+    """The mean over the examples of each unit's Shapley value among the units of its layer; they add up to `whole`,
+    the mean of v(all) - v(none).
+
+    Options: `permutations` is the number of orders of each example, even and at least 4; `payoff` is what v is. An
+    order costs one pass of what is behind the layer for each unit that is not at its neutral state already.
+    `facts["passed"]` counts the rows that were passed. `errors` are standard errors of the sampling of orders alone,
+    for these examples, from the spread of the pairs of each example. Source: Castro, Gomez & Tejada 2009.
+
+    Raises ConfigError for an unknown payoff or an odd number of orders, DataError without the classes that it needs.
+    """
+    orders, payoff = settings.options["permutations"], settings.options["payoff"]
+    if payoff not in PAYOFFS:
+        raise ConfigError(f"the payoff of Shapley values is {', '.join(PAYOFFS)}; got {payoff!r}")
+    if not isinstance(orders, int) or orders < 4 or orders % 2:
+        raise ConfigError(
+            f"orders come in pairs, and two pairs tell how far they differ: permutations is even and at least 4; got "
+            f"{orders!r}"
+        )
+    with Tape(model, layers, each=settings.each) as tape:
+        neutrals = Neutrals.read(tape, loader, layers, settings)
+    study = Study(model, layers, settings, neutrals, payoff)
+    sums = total(_work, study, _tasks(study, loader), "Shapley values", settings, Sums.from_dict)
+    examples = sums.examples // len(layers)
+    pairs = orders // 2
+    means = {layer: sums.credits[layer] / (pairs * examples) for layer in layers}
+    return Scores(
+        method="shapley",
+        values=means,
+        whole={layer: sums.whole[layer] / examples for layer in layers},
+        target=settings.describe(_TARGETS[payoff]),
+        baseline=neutrals.name,
+        examples=examples,
+        measure="logits" if payoff == "logit" else payoff,
+        errors={layer: np.sqrt(sums.spread[layer] / sums.freedom[layer] / (pairs * examples)) for layer in layers},
+        facts={
+            "batch": settings.internal_batch_size,
+            "permutations": orders,
+            "seed": settings.seed,
+            "passed": sums.passed,
+        },
+    )
+
+
+METHOD = Method(
+    shapley,
+    title="sampled Shapley values",
+    source="Shapley 1953; Castro, Gomez & Tejada 2009",
+    target="predicted class",
+    options={"permutations": 64, "payoff": "logit"},
+    baselines=("zero", "mean", "resample"),
+    laws=frozenset({"baseline", "unread", "neutral"}),
+)
+
+_TARGETS = {"logit": "predicted class", "logits": "all logits", "loss": "true class", "accuracy": "true class"}
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What a worker needs to know to let units join."""
+
+    model: nn.Module
+    layers: tuple[str, ...]
+    settings: Settings
+    neutrals: Neutrals
+    payoff: str
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Some pairs of orders of a layer, for each example of a batch."""
+
+    batch: Batch
+    layer: str
+    pairs: range
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Of each unit the sum of its credits over examples and pairs, and their squared distances from the mean of their
+    example and task, which has so much `freedom`; of each layer the sum of v(all) - v(none)."""
+
+    credits: dict[str, Float64[np.ndarray, " unit"]]
+    spread: dict[str, Float64[np.ndarray, " unit"]]
+    freedom: dict[str, int]
+    whole: dict[str, float]
+    examples: int
+    passed: int
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            merged(self.credits, other.credits),
+            merged(self.spread, other.spread),
+            merged(self.freedom, other.freedom),
+            merged(self.whole, other.whole),
+            self.examples + other.examples,
+            self.passed + other.passed,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; inverse of `from_dict`."""
+        lists = {
+            name: {layer: row.tolist() for layer, row in getattr(self, name).items()} for name in ("credits", "spread")
+        }
+        rest = {name: getattr(self, name) for name in ("freedom", "whole", "examples", "passed")}
+        return lists | rest
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Sums:
+        lists = {
+            name: {layer: np.array(row) for layer, row in document[name].items()} for name in ("credits", "spread")
+        }
+        return cls(**{**document, **lists})
+
+
+def _tasks(study: Study, loader: Iterable[Any]) -> Iterator[Task]:
+    """Batch by batch, layer by layer, so many pairs at a time; none has a single pair."""
+    pairs = study.settings.options["permutations"] // 2
+    parts = max(1, pairs // SHARE)
+    ends = [pairs * part // parts for part in range(parts + 1)]
+    for batch in passes(loader, study.settings, "Shapley values"):
+        for layer in study.layers:
+            for first, last in pairwise(ends):
+                yield Task(batch, layer, range(first, last))
+
+
+def _work(study: Study, task: Task) -> Sums:
+    settings, layer, batch, model = study.settings, task.layer, task.batch, study.model
+    with (
+        torch.inference_mode(False),
+        fixed(model, settings.threads),
+        Cut(model, layer, batch, study.neutrals, each=settings.each) as cut,
+    ):
+        game = Game.of(cut, batch, study)
+        found = torch.stack([game.credits(_order(batch, layer, settings, pair, cut)) for pair in task.pairs])
+    spread = (found - found.mean(dim=0)).square().sum(dim=(0, 1))
+    first = task.pairs.start == 0
+    return Sums(
+        credits={layer: found.sum(dim=(0, 1)).numpy()},
+        spread={layer: spread.numpy()},
+        freedom={layer: (len(task.pairs) - 1) * batch.count},
+        whole={layer: float((game.all - game.none).sum()) if first else 0.0},
+        examples=batch.count if first else 0,
+        passed=game.passed,
+    )
+
+
+@dataclass(eq=False)
+class Game:
+    """The payoff of coalitions of one layer's units on one batch. Units at their neutral state already take no part:
+    they join last, and nothing comes of it."""
+
+    cut: Cut
+    study: Study
+    labels: Int64[Tensor, " example"] | None
+    classes: Int64[Tensor, " example"] | None
+    players: Int64[Tensor, " example"]
+    all: Values
+    none: Values
+    passed: int = 0
+
+    @classmethod
+    def of(cls, cut: Cut, batch: Batch, study: Study) -> Game:
+        """The game of a batch, with its two ends."""
+        count, logits = batch.count, cut.logits
+        study.settings.classes(logits.shape[1])
+        labels = classes = None
+        if study.payoff == "logit":
+            classes = classes_of(logits, study.settings)
+        else:
+            labels = labels_of(batch, logits.shape[1], study.payoff)
+            labels = None if labels is None else labels.to(logits.device)
+        nothing = torch.zeros(count, dtype=torch.float64)
+        game = cls(cut, study, labels, classes, cut.differs.sum(dim=1), nothing, nothing)
+        rows = torch.arange(count, device=logits.device)
+        game.all = game._payoff(logits, rows)
+        game.none = torch.where(game.players.cpu() == 0, game.all, game._value(rows, torch.ones_like(cut.differs)))
+        return game
+
+    def credits(self, order: Order) -> Float64[Tensor, "example unit"]:
+        """What each unit is credited with, the mean of an order and of its reverse."""
+        apart = self.cut.differs
+        first = (order + apart.shape[1] * ~apart).argsort(dim=1).argsort(dim=1)  # places, those who take no part last
+        last = torch.where(apart, self.players[:, None] - 1 - first, first)
+        return (self._along(first) + self._along(last)) / 2
+
+    def _along(self, places: Order) -> Float64[Tensor, "example unit"]:
+        """What each unit is credited with when the units join by their places."""
+        units = places.shape[1]
+        steps = torch.arange(1, units, device=places.device)
+        inner = (steps[None, :] < self.players[:, None]).nonzero()
+        values = self.all[:, None].repeat(1, units + 1)
+        values[:, 0] = self.none
+        for some in inner.split(self.cut.rows):
+            rows, joined = some[:, 0], some[:, 1] + 1
+            values[rows.cpu(), joined.cpu()] = self._value(rows, places[rows] >= joined[:, None])
+        self.passed += len(inner)
+        return values.diff(dim=1).gather(1, places.cpu())
+
+    def _value(self, rows: Int64[Tensor, " row"], neutral: Tensor) -> Values:
+        return self._payoff(self.cut.run(rows, neutral), rows)
+
+    def _payoff(self, logits: Tensor, rows: Int64[Tensor, " row"]) -> Values:
+        """v, where the logits of these rows became so."""
+        if self.classes is not None:
+            return chosen(logits, self.classes[rows]).double().cpu()
+        settings, payoff = self.study.settings, self.study.payoff
+        target = None if settings.target is None else int(settings.target)
+        labels = None if self.labels is None else self.labels[rows]
+        return -difference(self.cut.logits[rows], logits, payoff, target, labels).cpu()
+
+
+def _order(batch: Batch, layer: str, settings: Settings, pair: int, cut: Cut) -> Order:
+    """The place of each unit in one random order of each example; it belongs to the example's number."""
+    count, units = cut.differs.shape
+    numbers = np.array([batch.number(row) for row in range(count)])
+    words = seeds.words(settings.seed, "shapley", layer, pair, examples=numbers, draws=units)
+    return torch.from_numpy(words.argsort(axis=1, kind="stable").argsort(axis=1)).to(cut.differs.device)

@@ -1,0 +1,88 @@
+"""SNIP (Lee, Ajanthan & Torr 2019): how much the loss depends on the connections into a unit.
+
+    S_u = sum over incoming weights w of |w dL/dw|,    L the mean cross-entropy over the examples
+
+One forward and one backward pass. The paper divides by the sum over the network, which changes no order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ndg.activations.batches import Batch, check_finite, forward, true_labels
+from ndg.errors import DataError, LayerError
+from ndg.gradients.tape import add, check_gradients
+from ndg.importance.method import Method
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings, passes
+from ndg.importance.validate import no_baseline, no_class
+from ndg.importance.weights.incoming import Leaves, no_path, weighted
+
+
+def snip(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+    """Scores of 0 or more, in nats; `whole` is the sum over the units. Biases are not connections.
+
+    The gradient is that of all examples together, so scores of parts do not add up to those of the whole. Raises
+    DataError without true classes, LayerError for layers without weights.
+    """
+    no_class(settings, "snip")
+    no_baseline(settings, "snip")
+    incoming = weighted(model, layers, settings, "snip")
+    sums: dict[str, Tensor] = {}
+    examples = forwards = 0
+    with Leaves(one.module for one in incoming.values()):
+        weights = {path: weight for one in incoming.values() for path, weight in one.leaves("snip").items()}
+        for one in passes(loader, settings, "SNIP"):
+            found = torch.autograd.grad(loss(model, one, "snip"), list(weights.values()), allow_unused=True)
+            for path, gradient in zip(weights, found, strict=True):
+                if gradient is None:
+                    raise no_path(path.rpartition(".")[0], "snip")
+                check_gradients([gradient], path.rpartition(".")[0])
+                add(sums, path, gradient.double())
+            examples, forwards = examples + one.count, forwards + 1
+        sizes = {path: (weight.detach().double() * sums[path] / examples).abs() for path, weight in weights.items()}
+    values = {layer: one.rows(sizes).sum(dim=1).cpu().numpy() for layer, one in incoming.items()}
+    return Scores(
+        method="snip",
+        values=values,
+        whole={layer: float(values[layer].sum()) for layer in layers},
+        target="true class",
+        baseline="none",
+        examples=examples,
+        measure="nats",
+        facts={"batch": settings.internal_batch_size, "forward_passes": forwards, "backward_passes": forwards},
+    )
+
+
+METHOD = Method(
+    snip,
+    title="SNIP",
+    source="Lee, Ajanthan & Torr 2019",
+    measure="nats",
+    baselines=("zero",),
+    weights=True,
+    labels=True,
+    laws=frozenset({"unread", "weightless"}),
+)
+
+
+def loss(model: nn.Module, one: Batch, name: str) -> Float[Tensor, ""]:
+    """The sum over a batch of the cross-entropy of the true classes, in nats. Raises DataError without any, LayerError
+    for a network of one logit."""
+    if one.labels is None:
+        raise DataError(f"{name} needs the true classes; the loader gives inputs alone; give (inputs, labels)")
+    logits = forward(model, one.inputs)[: one.count]
+    check_finite(logits, "logits", one.start)
+    if logits.shape[1] == 1:
+        raise LayerError(
+            f"{name} follows the cross-entropy of the true class, which for one logit is 0 whatever the weights; the "
+            "network gives one; give it one logit per class, or choose synflow or magnitude"
+        )
+    labels = true_labels(one.labels, one.count, logits.shape[1]).to(logits.device)
+    return functional.cross_entropy(logits, labels, reduction="sum")

@@ -1,0 +1,214 @@
+"""SynFlow (Tanaka et al. 2020): the share of the network's synaptic flow that passes the connections into a unit.
+
+    S_u = sum over incoming weights w of |w| dR/d|w| / R,    R = sum of the logits of the network with |weights|,
+                                                             no biases and no nonlinearity, at an input of ones
+
+No data are used, and one forward and one backward pass for all layers, in double precision. Divided by R, which their
+score is not, the shares of a layer that every path crosses add up to 1 (their conservation law), and large networks do
+not overflow: where R itself does, the input is scaled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+
+from ndg.activations.batches import Inputs, forward
+from ndg.errors import LayerError
+from ndg.gradients.paths import STILL
+from ndg.gradients.tape import check_gradients
+from ndg.importance.method import Method
+from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings, passes
+from ndg.importance.validate import no_baseline
+from ndg.importance.weights.incoming import Leaves, no_path, weighted
+from ndg.importance.weights.outgoing import ACTIVATIONS
+
+SCALES = (1.0, 1e-150, 1e150, 1e-290, 1e290)
+"""Of the input, tried in turn until the flow is a number that double precision holds well."""
+
+LEAST, MOST = 1e-280, 1e280
+
+
+def synflow(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+    """Scores from 0 to 1 for layers that every path crosses once; `whole` is the sum over the units.
+
+    The flow is that to all logits, or to that of `settings.target`. Activations pass on what they get. A norm
+    multiplies by its gain, in batch norm over its running standard deviation. Token ids have embeddings of ones. What
+    only weighs other values, as queries and keys do, has no flow but rounding. From the loader comes the shape of one
+    example. `facts["log10_flow"]` is that of R, None where nothing flows, or less than 1e-600, and all scores are 0.
+    """
+    no_baseline(settings, "synflow")
+    incoming = weighted(model, layers, settings, "synflow")
+    inputs = _ones(next(iter(passes(loader, settings, "SynFlow"))).inputs)
+    with ExitStack() as stack:
+        stack.enter_context(Leaves(model.modules(), _positive))
+        stack.enter_context(_DoubleBuffers(model))
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        weights = {path: weight for one in incoming.values() for path, weight in one.leaves("synflow").items()}
+        forwards = 0
+        for scale in SCALES:
+            flow, forwards = _flow(model, inputs, scale, settings), forwards + 1
+            total = float(flow.detach())
+            if LEAST < total < MOST:
+                break
+        else:
+            if total:
+                raise LayerError(
+                    "the synaptic flow of a network fits double precision with an input from 1e-290 to 1e290; that of "
+                    f"{type(model).__name__} does not; look for weights that are not finite, or choose magnitude"
+                )
+        start = torch.full_like(flow, 1 / total if total else 0.0)
+        found = torch.autograd.grad(flow, list(weights.values()), start, allow_unused=True)
+        shares = {}
+        for (path, weight), gradient in zip(weights.items(), found, strict=True):
+            if gradient is None:
+                raise no_path(path.rpartition(".")[0], "synflow")
+            check_gradients([gradient], path.rpartition(".")[0])
+            shares[path] = weight.detach() * gradient
+        values = {layer: one.rows(shares).sum(dim=1).cpu().numpy() for layer, one in incoming.items()}
+    return Scores(
+        method="synflow",
+        values=values,
+        whole={layer: float(values[layer].sum()) for layer in layers},
+        target=settings.describe("all logits"),
+        baseline="none",
+        examples=0,
+        measure="share of the flow",
+        facts={
+            "forward_passes": forwards,
+            "backward_passes": 1,
+            "log10_flow": math.log10(total) - math.log10(scale) if total else None,
+        },
+    )
+
+
+METHOD = Method(
+    synflow,
+    title="SynFlow",
+    source="Tanaka et al. 2020",
+    target="all logits",
+    measure="share of the flow",
+    baselines=("zero",),
+    weights=True,
+    laws=frozenset({"unread", "weightless"}),
+)
+
+
+def _positive(name: str, value: Tensor) -> Tensor:
+    if not value.is_floating_point():
+        return value
+    return torch.zeros_like(value, dtype=torch.float64) if "bias" in name else value.abs().double()
+
+
+def _ones(inputs: Inputs) -> Inputs:
+    """One example of ones, of the same shape; where others are, and token ids, stay."""
+    if isinstance(inputs, Tensor):
+        return torch.ones_like(inputs[:1], dtype=torch.float64) if inputs.is_floating_point() else inputs[:1]
+    return {key: column[:1] if key in STILL else _alone(column) for key, column in inputs.items()}
+
+
+def _alone(column: Tensor) -> Tensor:
+    found = _ones(column)
+    assert isinstance(found, Tensor)
+    return found
+
+
+def _flow(model: nn.Module, inputs: Inputs, scale: float, settings: Settings) -> Float64[Tensor, ""]:
+    def scaled(column: Tensor) -> Tensor:
+        return column * scale if column.dtype == torch.float64 else column
+
+    given = {key: scaled(column) for key, column in inputs.items()} if isinstance(inputs, dict) else scaled(inputs)
+    with _Linear(scale):
+        logits = forward(model, given)
+    classes = settings.classes(logits.shape[1])
+    return logits[0, classes.start : classes.stop].sum()
+
+
+class _DoubleBuffers:
+    """While it lasts the floating-point buffers of a network are in double precision."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._kept: list[tuple[nn.Module, str, Tensor]] = []
+
+    def __enter__(self) -> None:
+        for module in self._model.modules():
+            for name, value in module._buffers.items():
+                if value is not None and value.is_floating_point():
+                    self._kept.append((module, name, value))
+                    module._buffers[name] = value.double()
+
+    def __exit__(self, *_: object) -> None:
+        for module, name, value in self._kept:
+            module._buffers[name] = value
+
+
+class _Linear(TorchFunctionMode):
+    """While it lasts activations pass on what they get, norms multiply by their gain, embeddings are `scale`."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self._scale = scale
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "").removesuffix("_")
+        if name in ACTIVATIONS:
+            return args[0] if args else kwargs["input"]
+        if name == "embedding":
+            return torch.full_like(func(*args, **kwargs), self._scale).detach()
+        rule = RULES.get(name)
+        if rule is not None:
+            return rule(*args, **kwargs)
+        found = func(*args, **kwargs)
+        single = isinstance(found, Tensor) and found.is_floating_point() and found.dtype != torch.float64
+        return found.double() if single else found  # a network may ask for single precision by itself
+
+
+def _batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *_: Any,
+) -> Tensor:
+    gain = input.new_ones(input.shape[1]) if weight is None else weight
+    if running_var is not None:
+        gain = gain / (running_var + eps).sqrt()
+    return input * gain.reshape(1, -1, *[1] * (input.ndim - 2))
+
+
+def _layer_norm(input: Tensor, shape: Any, weight: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
+    return input if weight is None else input * weight
+
+
+def _group_norm(input: Tensor, groups: int, weight: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
+    return input if weight is None else input * weight.reshape(1, -1, *[1] * (input.ndim - 2))
+
+
+def _instance_norm(
+    input: Tensor, mean: Any = None, var: Any = None, weight: Tensor | None = None, *_: Any, **__: Any
+) -> Tensor:
+    return _group_norm(input, 1, weight)
+
+
+RULES: dict[str, Callable[..., Tensor]] = {
+    "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm,
+    "rms_norm": _layer_norm,
+    "group_norm": _group_norm,
+    "instance_norm": _instance_norm,
+}

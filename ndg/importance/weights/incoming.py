@@ -1,0 +1,130 @@
+"""The weights that lead into the units of a layer, and a network whose weights are stood in for by others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ndg.errors import ConfigError, LayerError
+from ndg.importance.settings import Settings
+from ndg.units import gates
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+WEIGHTED = (nn.Linear, *CONVOLUTIONS, *TRANSPOSED, *NORMS, nn.Embedding)
+"""Modules whose `weight` leads into their units; of a norm it is each unit's own gain. Biases are not counted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Incoming:
+    """The weights that lead into the units of a layer: parameters `names` of `module`, one row for each unit."""
+
+    layer: str
+    module: nn.Module
+    names: tuple[str, ...] = ("weight",)
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """By path."""
+        return {f"{self.layer}.{name}": getattr(self.module, name) for name in self.names}
+
+    def leaves(self, method: str) -> dict[str, Tensor]:
+        """The weights, which are parameters. Raises LayerError where one is computed from others."""
+        for name in self.names:
+            if name not in self.module._parameters:
+                raise LayerError(
+                    f"{method} needs the gradient at a weight; that of {self.layer!r} is computed from other "
+                    "parameters; remove its parametrization first, or choose another method"
+                )
+        return self.weights
+
+    def rows(self, values: Mapping[str, Tensor]) -> Float[Tensor, "unit weight"]:
+        """Values of the shapes of the weights, by path, side by side in one row for each unit."""
+        return torch.cat([_rows(self.module, values[path]) for path in self.weights], dim=1)
+
+
+def weighted(model: nn.Module, layers: Iterable[str], settings: Settings, method: str) -> dict[str, Incoming]:
+    """The incoming weights of layers; those of `X.gates` are the recurrent layer's, of inputs and of states.
+
+    Raises LayerError for layers that have none, naming the nearest before them that has.
+    """
+    if settings.each:
+        raise ConfigError(f"{method} scores weights, which positions share; got each_position=True; leave it out")
+    modules = dict(model.named_modules())
+    found = {}
+    for layer in layers:
+        owner, _, name = layer.rpartition(".")
+        if layer in modules and _has_weights(modules[layer]):
+            found[layer] = Incoming(layer, modules[layer])
+        elif layer not in modules and isinstance(modules.get(owner), (*gates.LAYERS, *gates.CELLS)):
+            place = name.removeprefix("gates") or ("_l0" if isinstance(modules[owner], gates.LAYERS) else "")
+            found[layer] = Incoming(layer, modules[owner], (f"weight_ih{place}", f"weight_hh{place}"))
+        else:
+            before = [path for path in modules if path == layer or _has_weights(modules[path])]
+            before = before[: before.index(layer)] if layer in before else []
+            instead = f"name the one that gives its values, such as {before[-1]!r}" if before else "name a Linear"
+            what = f"({type(modules[layer]).__name__}) has none" if layer in modules else "has none"
+            raise LayerError(f"{method} is of layers with weights of their own; {layer!r} {what}; {instead}")
+    return found
+
+
+class Leaves:
+    """While it lasts every parameter of some modules is a leaf of its own that needs gradients; then the old are back.
+
+    So frozen weights have gradients, `.grad` stays as it is, and a weight that two modules share counts in each by what
+    it does there. `change` gives the value of the leaf from the parameter and its name; without, the two share memory.
+    """
+
+    def __init__(
+        self, modules: Iterable[nn.Module], change: Callable[[str, Tensor], Tensor] = lambda name, value: value
+    ) -> None:
+        self._modules, self._change = list(modules), change
+        self._kept: list[tuple[nn.Module, str, nn.Parameter]] = []
+
+    def __enter__(self) -> Leaves:
+        for module in self._modules:
+            for name, value in list(module._parameters.items()):
+                if value is not None:
+                    leaf = nn.Parameter(self._change(name, value.detach()), requires_grad=value.is_floating_point())
+                    self._kept.append((module, name, value))
+                    setattr(module, name, leaf)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for module, name, value in self._kept:
+            setattr(module, name, value)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The leaves that need gradients."""
+        leaves = (module._parameters[name] for module, name, _ in self._kept)
+        return [leaf for leaf in leaves if leaf is not None and leaf.requires_grad]
+
+
+def no_path(layer: str, method: str) -> LayerError:
+    """The error of weights on which the logits do not depend."""
+    return LayerError(
+        f"{method} needs a gradient path from the logits to the weights; to those of {layer!r} there is none; choose a "
+        "layer that is used on the way from inputs to logits"
+    )
+
+
+def _rows(module: nn.Module, values: Tensor) -> Float[Tensor, "unit weight"]:
+    """Values of the shape of a module's weight, one row for each of its units."""
+    if isinstance(module, TRANSPOSED):
+        grouped = values.unflatten(0, (module.groups, -1))  # [group, input, output, position...]
+        return grouped.transpose(1, 2).flatten(0, 1).flatten(1)
+    if isinstance(module, nn.Embedding):
+        return values.T
+    if isinstance(module, NORMS):
+        return values.flatten()[:, None]
+    return values.flatten(1)
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return isinstance(module, WEIGHTED) and isinstance(getattr(module, "weight", None), Tensor)

@@ -1,0 +1,275 @@
+"""Who reads the units of a layer: units are followed through a pass to the weights that take them in.
+
+Beside each tensor that a layer's units have reached stands another, of the number of the unit that each value comes
+from. What moves values about (reshaping, transposing, joining) moves the numbers along; what works on each value, or on
+the positions of a channel, leaves them; a linear layer or convolution reads them, and there they end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from ndg.activations.batches import Batch
+from ndg.activations.hooks import find_layer
+from ndg.errors import LayerError
+from ndg.gradients.tape import Tape
+from ndg.units.places import find_place
+
+NONE = -1
+"""Stands for a value that comes from no unit of the layer."""
+
+Numbers = Int64[Tensor, "..."]
+Powers = Callable[[Tensor], Tensor]
+
+ACTIVATIONS = {
+    "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_sigmoid",
+    "logsigmoid", "mish", "prelu", "relu", "relu6", "rrelu", "selu", "sigmoid", "silu", "softplus", "softshrink",
+    "softsign", "tanh", "tanhshrink", "threshold",
+}  # fmt: skip
+"""Functions of one value each, by name."""
+
+EACH = ACTIVATIONS | {
+    "abs", "alpha_dropout", "batch_norm", "bfloat16", "clamp", "clip", "clone", "contiguous", "data", "detach",
+    "double", "dropout", "dropout1d", "dropout2d", "dropout3d", "erf", "exp", "feature_alpha_dropout",
+    "feature_dropout", "float", "group_norm", "half", "instance_norm", "layer_norm", "local_response_norm",
+    "masked_fill", "neg", "normalize", "pow", "requires_grad", "rms_norm", "sqrt", "square", "to", "type", "type_as",
+}  # fmt: skip
+"""Functions whose output has a value for each value of their first argument, and the units where they were."""
+
+MOVES = {
+    "T", "__getitem__", "channel_shuffle", "chunk", "expand", "expand_as", "flatten", "flip", "index_select", "mT",
+    "movedim", "narrow", "permute", "pixel_shuffle", "pixel_unshuffle", "repeat", "reshape", "reshape_as", "roll",
+    "select", "split", "squeeze", "swapaxes", "t", "transpose", "unbind", "unflatten", "unsqueeze", "view", "view_as",
+}  # fmt: skip
+"""Functions that move values about; they do the same to the numbers."""
+
+POOLS = (
+    {f"{kind}_pool{n}d" for kind in ("max", "avg", "adaptive_max", "adaptive_avg", "lp") for n in (1, 2, 3)}
+    | {f"{kind}_pool{n}d_with_indices" for kind in ("max", "adaptive_max") for n in (1, 2, 3)}
+    | {"interpolate"}
+)
+"""Functions that gather the positions of each channel."""
+
+GATHERS = {"amax", "amin", "mean", "sum"}
+JOINS = {
+    "__add__", "__iadd__", "__imul__", "__isub__", "__mul__", "__radd__", "__rmul__", "__sub__", "__truediv__", "add",
+    "div", "maximum", "minimum", "mul", "sub", "true_divide", "where",
+}  # fmt: skip
+STACKS = {"cat", "concat", "concatenate", "stack"}
+SILENT = {
+    "empty_like", "expand_as", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like", "reshape_as",
+    "type_as", "view_as", "zeros_like",
+}  # fmt: skip
+"""Functions that may look at a tensor without passing on its values."""
+
+
+def outgoing(
+    model: nn.Module, one: Batch, layers: Iterable[str], powers: Powers, *, each: bool
+) -> dict[str, Float64[Tensor, " unit"]]:
+    """For each unit of each layer the sum of `powers` of the weights that read it, over all modules that do.
+
+    Raises LayerError naming what the units come to that cannot be followed, and for a layer that no weights read.
+    """
+    layers = tuple(layers)
+    inputs = one.inputs
+    alone = {key: column[:1] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[:1]
+    with ExitStack() as stack:
+        for layer in layers:
+            if find_place(model, layer).steps:
+                raise _lost(layer, "the next time step of a recurrence")
+        tape = stack.enter_context(Tape(model, layers, each=each))
+        follow = Follow(powers)
+        for layer in layers:
+            handle = find_layer(model, layer).register_forward_hook(_begin(layer, tape, follow))
+            stack.callback(handle.remove)
+        with follow:
+            tape.run(alone)
+    for layer in layers:
+        if layer not in follow.read:
+            raise LayerError(
+                f"outgoing weights are those that read a layer; nothing with weights reads {layer!r}; choose a layer "
+                "before the last one, or side='incoming'"
+            )
+    return follow.sums
+
+
+class Follow(TorchFunctionMode):
+    """While it lasts units are followed. `begin` says where they are at first; `sums` is what has read them."""
+
+    def __init__(self, powers: Powers) -> None:
+        super().__init__()
+        self._powers = powers
+        self._known: dict[int, tuple[Tensor, dict[str, Numbers]]] = {}
+        self.sums: dict[str, Float64[Tensor, " unit"]] = {}
+        self.read: set[str] = set()
+
+    def begin(self, layer: str, output: Tensor, numbers: Numbers) -> None:
+        """The units of a layer lie in an output, by number."""
+        self.sums[layer] = torch.zeros(int(numbers.max()) + 1, dtype=torch.float64, device=output.device)
+        self._known[id(output)] = (output, {**self._of(output), layer: numbers})
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        given = [part for part in tree_leaves((args, kwargs)) if isinstance(part, Tensor)]
+        values = any(isinstance(part, Tensor) and part.is_floating_point() for part in tree_leaves(result))
+        if values and any(id(part) in self._known for part in given):
+            name = getattr(func, "__name__", str(func))
+            if name == "__get__":
+                name = getattr(getattr(func, "__self__", None), "__name__", name)
+            for layer in {layer: None for part in given for layer in self._of(part)}:
+                self._step(layer, name, func, args, kwargs, result)
+        return result
+
+    def _step(self, layer: str, name: str, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        def here(value: Any) -> Numbers | None:
+            return self._of(value).get(layer) if isinstance(value, Tensor) else None
+
+        first = args[0] if args else kwargs.get("input")
+        plain = name if name in MOVES | JOINS or name.endswith("__") else name.removesuffix("_")
+        if name in READERS:
+            self._readers(layer, name, args, kwargs, here)
+        elif plain in MOVES and here(first) is not None:
+            self._keep(layer, result, _moved(func, args, kwargs, here))
+        elif plain in STACKS:
+            filled = tree_map(lambda x: _filled(x, here(x)) if isinstance(x, Tensor) else x, args)
+            self._keep(layer, result, func(*filled, **kwargs))
+        elif plain in EACH and here(first) is not None:
+            self._keep(layer, result, here(first))
+        elif plain in POOLS and here(first) is not None:
+            self._keep(layer, result, _pooled(layer, name, here(first), result))
+        elif plain in GATHERS and here(first) is not None:
+            self._keep(layer, result, _gathered(layer, name, here(first), args, kwargs))
+        elif plain in JOINS:
+            parts = [_filled(x, here(x)) for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+            self._keep(layer, result, _joined(layer, name, parts))
+        elif name not in SILENT:
+            raise _lost(layer, name)
+
+    def _readers(self, layer: str, name: str, args: Any, kwargs: Any, here: Callable[[Any], Numbers | None]) -> None:
+        """Add what weights read; the numbers end here."""
+        named = dict(zip(READERS[name], args, strict=False)) | kwargs
+        for taken, by in _reads(layer, name, named):
+            numbers = here(taken)
+            if numbers is None:
+                continue
+            weights = _columns(name, self._powers(by), named.get("groups", 1))
+            axis = 1 if name.startswith("conv") and numbers.ndim > 2 else -1
+            column = _constant(layer, name, numbers.movedim(axis, 0).flatten(1))
+            sums = self.sums[layer]
+            sums.index_add_(0, column[column != NONE], weights[column != NONE].to(sums))
+            self.read.add(layer)
+
+    def _of(self, tensor: Tensor) -> dict[str, Numbers]:
+        return self._known[id(tensor)][1] if id(tensor) in self._known else {}
+
+    def _keep(self, layer: str, result: Any, numbers: Any) -> None:
+        tensors = [part for part in tree_leaves(result) if isinstance(part, Tensor)]
+        found = [part for part in tree_leaves(numbers) if isinstance(part, Tensor)]
+        for tensor, some in zip(tensors, found, strict=False):
+            if tensor.is_floating_point() and tensor.shape == some.shape:
+                self._known[id(tensor)] = (tensor, {**self._of(tensor), layer: some})
+            elif tensor.is_floating_point():
+                raise _lost(layer, f"an operation that gives {tuple(tensor.shape)}")
+
+
+READERS: dict[str, tuple[str, ...]] = {
+    "linear": ("input", "weight", "bias"),
+    **{f"conv{n}d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups") for n in (1, 2, 3)},
+    **{
+        f"conv_transpose{n}d": ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
+        for n in (1, 2, 3)
+    },
+    "multi_head_attention_forward": ("query", "key", "value", "width", "heads", "in_proj_weight"),
+}
+"""Functions that read by weights, with the names of their arguments."""
+
+
+def _reads(layer: str, name: str, named: dict[str, Any]) -> list[tuple[Tensor, Tensor]]:
+    """What is taken in, and by which weights."""
+    if name != "multi_head_attention_forward":
+        return [(named["input"], named["weight"])]
+    weight = named["in_proj_weight"]
+    if weight is None:
+        raise _lost(layer, "an attention with separate projections")
+    return list(zip((named["query"], named["key"], named["value"]), weight.chunk(3), strict=True))
+
+
+def _columns(name: str, powers: Tensor, groups: int) -> Float64[Tensor, " input"]:
+    """The sum of the powers of the weights that read each input unit, or channel."""
+    if name.startswith("conv_transpose"):
+        return powers.flatten(1).sum(dim=1)
+    if name.startswith("conv"):
+        return powers.flatten(2).sum(dim=2).unflatten(0, (groups, -1)).sum(dim=1).flatten()
+    return powers.sum(dim=0)
+
+
+def _begin(layer: str, tape: Tape, follow: Follow) -> Callable[[nn.Module, Any, Any], None]:
+    def begin(module: nn.Module, arguments: Any, output: Any) -> None:
+        first = output[0] if isinstance(output, tuple) else output
+        with torch._C.DisableTorchFunction():
+            units = tape[layer].shape[1]
+            numbers = torch.arange(units, device=first.device)[None, :, None]
+            follow.begin(layer, first, tape.forms[layer].back(numbers, first).expand_as(first))
+
+    return begin
+
+
+def _moved(func: Any, args: Any, kwargs: Any, here: Callable[[Any], Numbers | None]) -> Any:
+    moved = tree_map(lambda x: x if here(x) is None else here(x), (args, kwargs))
+    return func(*moved[0], **moved[1])
+
+
+def _filled(value: Tensor, numbers: Numbers | None) -> Numbers:
+    return torch.full(value.shape, NONE, device=value.device) if numbers is None else numbers
+
+
+def _pooled(layer: str, name: str, numbers: Numbers | None, result: Any) -> Numbers:
+    assert numbers is not None
+    output = next(part for part in tree_leaves(result) if isinstance(part, Tensor))
+    channels = _constant(layer, name, numbers.movedim(1, 0).flatten(1))
+    return channels.reshape(1, -1, *[1] * (output.ndim - 2)).expand(output.shape)
+
+
+def _gathered(layer: str, name: str, numbers: Numbers | None, args: Any, kwargs: Any) -> Numbers:
+    assert numbers is not None
+    dims = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else None))
+    keep = kwargs.get("keepdim", args[2] if len(args) > 2 and isinstance(args[2], bool) else False)
+    axes = tuple(range(numbers.ndim)) if dims is None else (dims,) if isinstance(dims, int) else tuple(dims)
+    low, high = (extreme(numbers, dim=axes, keepdim=keep) for extreme in (torch.amin, torch.amax))
+    if not torch.equal(low, high):
+        raise _lost(layer, f"{name} over several units")
+    return high
+
+
+def _joined(layer: str, name: str, parts: list[Numbers]) -> Numbers:
+    """The numbers of values that come together; each from one unit at most."""
+    together = torch.broadcast_tensors(*parts)
+    found = together[0]
+    for other in together[1:]:
+        if bool(((found != other) & (found != NONE) & (other != NONE)).any()):
+            raise _lost(layer, f"{name} of several units")
+        found = torch.maximum(found, other)
+    return found
+
+
+def _constant(layer: str, name: str, numbers: Int64[Tensor, "unit position"]) -> Int64[Tensor, " unit"]:
+    """The unit of each row, the same at all its positions."""
+    if not bool((numbers == numbers[:, :1]).all()):
+        raise _lost(layer, f"{name}, whose weights read several units")
+    return numbers[:, 0].contiguous()
+
+
+def _lost(layer: str, what: str) -> LayerError:
+    return LayerError(
+        "outgoing weights are found by following units through activations, norms, pooling, flattening, dropout and "
+        f"sums to linear layers and convolutions; those of {layer!r} come to {what}; choose side='incoming'"
+    )

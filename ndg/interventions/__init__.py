@@ -1,0 +1,1 @@
+"""Run the prefix once, change units, run the rest."""

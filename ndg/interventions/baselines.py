@@ -1,0 +1,148 @@
+"""The neutral state that a unit, or an input, is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from ndg import seeds
+from ndg.activations.batches import Batch
+from ndg.errors import ConfigError, DataError, ShapeError, nearest
+from ndg.gradients.tape import Tape, add
+from ndg.importance.settings import Baselines, Settings, passes
+from ndg.units.places import Form, View
+
+Neutral = Shaped[Tensor, "_ _ _"]
+
+POOL = 256
+"""Examples from whose activations `resample` draws."""
+
+
+class Neutrals:
+    """The neutral activations of layers: `neutrals.of(layer, view, form)` broadcasts to the view of a layer."""
+
+    def __init__(
+        self,
+        given: Baselines,
+        means: Mapping[str, View] | None = None,
+        pool: Mapping[str, View] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._given, self._means, self._pool, self._seed = given, means or {}, pool or {}, seed
+
+    @classmethod
+    def read(cls, tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Neutrals:
+        """Those that the settings ask for; their `mean` is over the examples, position by position."""
+        if settings.baselines == "mean":
+            return cls("mean", _means(tape, loader, layers, settings))
+        if settings.baselines == "resample":
+            return cls("resample", pool=_pool(tape, loader, layers, settings), seed=settings.seed)
+        if isinstance(settings.baselines, Mapping):
+            unknown = next((name for name in settings.baselines if name not in layers), None)
+            if unknown is not None:
+                raise ConfigError(f"baselines are of scored layers; got {unknown!r}; {nearest(unknown, layers)}")
+            without = next((layer for layer in layers if layer not in settings.baselines), None)
+            if without is not None:
+                raise ConfigError(
+                    f"baselines by layer name each that is scored; there is none for {without!r}; give it one, such as "
+                    "torch.zeros of its units"
+                )
+        return cls(settings.baselines)
+
+    @property
+    def passes(self) -> int:
+        """How often each example was passed to find them."""
+        return 1 if self._means or self._pool else 0
+
+    @property
+    def name(self) -> str:
+        return describe(self._given, "activation")
+
+    def of(self, layer: str, view: View, form: Form, batch: Batch | None = None) -> Neutral:
+        """The neutral state of a layer, `[1, unit, position]` or one value for all positions; of `resample` one for
+        each row of the batch. Raises ShapeError for a baseline that does not fit."""
+        if self._means:
+            return self._means[layer].to(view)
+        if self._pool:
+            assert batch is not None
+            return self._pool[layer].to(view)[self._donors(batch, len(self._pool[layer]))]
+        given = self._given[layer] if isinstance(self._given, Mapping) else self._given
+        if given == "zero" if isinstance(given, str) else not isinstance(given, Tensor):
+            value = 0.0 if isinstance(given, str) else float(given)
+            return view.new_full((1, view.shape[1], 1), value)
+        assert isinstance(given, Tensor)
+        if given.ndim == 1 and len(given) == view.shape[1]:
+            return given.to(view)[None, :, None]
+        try:
+            shaped = form.view(given.to(view)[None])
+        except (RuntimeError, IndexError):
+            shaped = view[:0]
+        if shaped.shape[1:] != view.shape[1:] or not len(shaped):
+            raise ShapeError(
+                f"a baseline has one value per unit of its layer, or the shape of the layer's output for one example; "
+                f"{layer!r} has {view.shape[1]} units with {view.shape[2]} positions each, the baseline has shape "
+                f"{tuple(given.shape)}; give such a tensor, a number, 'zero' or 'mean'"
+            )
+        return shaped
+
+    def _donors(self, batch: Batch, pool: int) -> Tensor:
+        """Whose values each row of a batch takes: another example than itself, by its number."""
+        numbers = np.array([batch.number(min(row, batch.count - 1)) for row in range(batch.rows)])
+        drawn = (seeds.words(self._seed, "resample", examples=numbers, draws=1)[:, 0] % np.uint64(pool)).astype(
+            np.int64
+        )
+        return torch.from_numpy(np.where(drawn == numbers, (drawn + 1) % pool, drawn))
+
+
+def describe(given: Baselines, what: str) -> str:
+    """A baseline as scores record it."""
+    if isinstance(given, str):
+        return f"{given} {what}"
+    return f"{what} {float(given):g}" if not isinstance(given, (Tensor, Mapping)) else f"given {what}"
+
+
+def changed(tape: Tape, layer: str, neutrals: Neutrals) -> View:
+    """What separates a layer's units from their neutral state; nothing at padded tokens."""
+    view = tape[layer]
+    difference = view - neutrals.of(layer, view, tape.forms[layer])
+    return tape.unpadded(layer, difference)
+
+
+def check_rereadable(loader: Iterable[Any], given: Baselines) -> None:
+    """Raise DataError when a loader cannot be read twice, as a mean baseline needs."""
+    if iter(loader) is loader:
+        raise DataError(
+            f"baselines={given!r} reads the loader twice, and an iterator can be read once; pass a list, a "
+            "DataLoader, or any object whose iteration starts anew"
+        )
+
+
+def _means(tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> dict[str, View]:
+    """Mean over the examples of each activation of each layer."""
+    check_rereadable(loader, settings.baselines)
+    sums: dict[str, Tensor] = {}
+    counts: dict[str, Tensor] = {}
+    with torch.no_grad():
+        for one in passes(loader, settings, "mean activations"):
+            tape.run(one.inputs)
+            for layer in layers:
+                view, kept = tape[layer][: one.count], tape.kept(layer)
+                add(sums, layer, view.sum(dim=0, keepdim=True, dtype=torch.float64))
+                there = torch.ones_like(view) if kept is None else kept[: one.count]
+                add(counts, layer, there.sum(dim=0, keepdim=True, dtype=torch.float64))
+    return {layer: (total / counts[layer].clamp(min=1)).to(tape[layer].dtype) for layer, total in sums.items()}
+
+
+def _pool(tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> dict[str, View]:
+    """The activations of the first examples, from which others take theirs."""
+    check_rereadable(loader, settings.baselines)
+    with torch.no_grad():
+        one = next(passes(loader, replace(settings, internal_batch_size=POOL), "examples to take activations from"))
+        tape.run(one.inputs)
+        return {layer: tape[layer][: one.count] for layer in layers}

@@ -1,0 +1,218 @@
+"""Running only the part of a network that an intervention can change.
+
+What is computed before the intervened layers is the same under every intervention. So modules that end before the first
+of these layers begins run once, and give what they gave, to the bit, in the passes that follow on the same inputs, or
+on any selection of their rows.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from ndg.activations.hooks import find_modules
+
+Recorded = dict[str, list[Any]]
+"""Outputs of modules by path, in the order of their calls."""
+
+
+class Replay:
+    """Remembers the outputs of modules before some layers in one pass, and gives them in others.
+
+        replay = Replay(model, ["latent"])
+        with replay.recording(): ...                      # a pass
+        with replay.replaying(): ...                      # a pass on the same inputs, in which layers may be changed
+
+    The modules are those beside the way from the network to the layers, so little is held: of `encoder`, `latent` and
+    `decoder` it is the output of `encoder`. A module that has hooks, is called by another of them, changes its input in
+    place, or returns other things than tensors in tuples, lists and dictionaries is run again. `recorded` can be kept
+    and given to another replay of the same network and layers. A tensor is copied, or its rows selected, when it is
+    first used.
+    """
+
+    def __init__(self, model: nn.Module, layers: Iterable[str], recorded: Recorded | None = None) -> None:
+        self._layers = find_modules(model, layers)
+        self._beside = _beside(model, self._layers)
+        self.recorded: Recorded = recorded or {}
+
+    def of(self, recorded: Recorded) -> Replay:
+        """A replay of the same network and layers that gives what was recorded."""
+        other = copy.copy(self)
+        other.recorded = recorded
+        return other
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Remember what the modules give in this pass until the first of the layers begins."""
+        outputs: Recorded = {}
+        running: list[tuple[str, list[int]]] = []
+        reached = False
+
+        def layer_begins(module: nn.Module, arguments: Any) -> None:
+            nonlocal reached
+            reached = True
+
+        def watch(path: str, module: nn.Module) -> list[Any]:
+            def begins(module: nn.Module, arguments: Any) -> None:
+                running.append((path, _versions(arguments)))
+
+            def ends(module: nn.Module, arguments: Any, output: Any) -> None:
+                began = next(entry for entry in reversed(running) if entry[0] == path)
+                running.remove(began)
+                if not reached:
+                    again = bool(running) or began[1] != _versions(arguments)
+                    outputs.setdefault(path, []).append(UNKNOWN if again else _map(torch.clone, output))
+
+            return [module.register_forward_pre_hook(begins), module.register_forward_hook(ends)]
+
+        handles: list[Any] = [layer.register_forward_pre_hook(layer_begins) for layer in self._layers.values()]
+        for path, module in self._beside.items():
+            handles += watch(path, module)
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+        known = {path: given for path, given in outputs.items() if not any(one is UNKNOWN for one in given)}
+        self.recorded = known if reached else {}
+
+    @contextmanager
+    def replaying(self, rows: Int64[Tensor, " row"] | None = None, of: int = 0) -> Iterator[None]:
+        """In this pass the modules give what they gave; a call beyond those remembered is run.
+
+        With `rows` they give these rows of every tensor whose first axis has `of` entries.
+        """
+        replaced: list[nn.Module] = []
+        try:
+            for path, outputs in self.recorded.items():
+                module = self._beside[path]
+                object.__setattr__(module, "forward", _player(outputs, module.forward, rows, of))
+                replaced.append(module)
+            yield
+        finally:
+            for module in replaced:
+                object.__delattr__(module, "forward")
+
+
+UNKNOWN = object()
+
+
+class Selected(Tensor):
+    """A copy of a tensor, or of some of its rows, that is made when an operation first needs it."""
+
+    _source: Tensor
+    _rows: Tensor | None
+    _made: Tensor | None
+
+    @staticmethod
+    def __new__(cls, source: Tensor, rows: Int64[Tensor, " row"] | None = None) -> Selected:
+        shape = source.shape if rows is None else (len(rows), *source.shape[1:])
+        made = Tensor._make_wrapper_subclass(cls, shape, dtype=source.dtype, device=source.device)
+        made._source, made._rows, made._made = source, rows, None
+        return made
+
+    def tensor(self) -> Tensor:
+        """The tensor itself; always the same one, as a module may change it in place."""
+        if self._made is None:
+            rows = self._rows
+            self._made = self._source.contiguous().clone() if rows is None else self._source.index_select(0, rows)
+        return self._made
+
+    @classmethod
+    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
+        def plain(value: Any) -> Any:
+            return value.tensor() if isinstance(value, Selected) else value
+
+        return function(*tree_map(plain, args), **tree_map(plain, kwargs or {}))
+
+
+def selected(output: Any, rows: Int64[Tensor, " row"] | None = None, of: int = 0) -> Any:
+    """An output of which each tensor is copied when it is used; `rows` of those whose first axis has `of` entries."""
+
+    def of_one(tensor: Tensor) -> Tensor:
+        return Selected(tensor, rows if rows is not None and tensor.ndim and len(tensor) == of else None)
+
+    return _map(of_one, output)
+
+
+def _beside(model: nn.Module, layers: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """The children of the layers' ancestors that hold none of them, can be stood in for, and carry no hooks."""
+    ancestors = dict.fromkeys(
+        ".".join(path.split(".")[:depth]) for path in layers for depth in range(len(path.split(".")))
+    )
+    children: dict[nn.Module, str] = {}
+    for ancestor in ancestors:
+        for name, child in model.get_submodule(ancestor).named_children():
+            children.setdefault(child, f"{ancestor}.{name}" if ancestor else name)
+    targets = set(layers.values())
+    return {
+        path: child
+        for child, path in children.items()
+        if targets.isdisjoint(child.modules())
+        and not isinstance(child, torch.jit.ScriptModule)
+        and "forward" not in vars(child)
+        and not any(part._forward_hooks or part._forward_pre_hooks for part in child.modules())
+    }
+
+
+@contextmanager
+def in_place(module: nn.Module) -> Iterator[list[bool]]:
+    """While it lasts a call of the module that changes its input in place is put down in the list."""
+    before: list[list[int]] = []
+    found: list[bool] = []
+
+    def begins(module: nn.Module, arguments: Any) -> None:
+        before.append(_versions(arguments))
+
+    def ends(module: nn.Module, arguments: Any, output: Any) -> None:
+        if before.pop() != _versions(arguments):
+            found.append(True)
+
+    handles = [module.register_forward_pre_hook(begins), module.register_forward_hook(ends)]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _versions(arguments: Any) -> list[int]:
+    """How often each tensor was written to."""
+    tensors = (one for one in arguments if isinstance(one, Tensor) and not one.is_inference())
+    return [one._version for one in tensors]
+
+
+def _player(outputs: list[Any], run: Callable[..., Any], rows: Tensor | None, of: int) -> Callable[..., Any]:
+    following = iter(outputs)
+
+    def forward(*arguments: Any, **named: Any) -> Any:
+        output = next(following, UNKNOWN)
+        return run(*arguments, **named) if output is UNKNOWN else selected(output, rows, of)
+
+    return forward
+
+
+def _map(change: Callable[[Tensor], Tensor], output: Any) -> Any:
+    """An output with each tensor changed; UNKNOWN where it holds anything but tensors and plain values."""
+    if isinstance(output, Tensor):
+        return change(output)
+    if output is None or isinstance(output, (bool, int, float, str)):
+        return output
+    if type(output) in (tuple, list):
+        parts = [_map(change, part) for part in output]
+        return UNKNOWN if any(part is UNKNOWN for part in parts) else type(output)(parts)
+    if isinstance(output, dict):
+        copied: Any = copy.copy(output)
+        for key, part in output.items():
+            copied[key] = _map(change, part)
+            if copied[key] is UNKNOWN:
+                return UNKNOWN
+        return copied
+    return UNKNOWN

@@ -1,0 +1,292 @@
+"""Which activation is written for a boolean.
+
+- `boolean`: 0 for off and 1 for on, as in Hu & Tian 2022: for layers whose outputs lie between these;
+- `mean`: the unit's mean activation over the fitting examples in which it has that boolean;
+- `resample`: the unit's activation in a fitting example that is drawn, for each example and unit, among those in which
+  it has that boolean (resampling ablation, Chan et al. 2022, one unit at a time).
+
+Means and examples keep the positions of a channel, and the tokens of a token layer that is read as their mean. What is
+written reads back as its boolean: a unit's mean map, of which the maximum lies below that of the examples, and tokens
+under another example's mask are shifted by a constant, the least that is needed. Where no fitting example has the
+boolean, the activation stays as it is. A new way is one line in `WRITINGS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor, nn
+
+from ndg import seeds
+from ndg.activations.batches import COMPUTE_BATCH, compute_batches
+from ndg.activations.sampling import count, draw, only, shuffled
+from ndg.errors import ConfigError, DataError, nearest
+from ndg.graph.ndg import NDG
+from ndg.interventions.calibration import settled
+from ndg.interventions.passes import BaselinePass, Passes
+from ndg.progress import bar
+from ndg.units.readings import Mask
+from ndg.units.site import Output, Site, shaped
+
+AUTO = "auto"
+FIT_EXAMPLES = 16_384
+"""Examples, drawn by the seed, over which conditional means are taken."""
+
+POOL = 512
+"""Examples, drawn by the seed, from which activations are resampled."""
+
+Bits = Bool[np.ndarray, "row unit"]
+Numbers = Int64[np.ndarray, " row"]
+
+
+@runtime_checkable
+class Writing(Protocol):
+    """Gives activations for booleans. `examples` is the number of fitting examples behind them, 0 where none is."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def examples(self) -> int: ...
+
+    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None) -> Output:
+        """What the output of a layer is when its units have these booleans, in examples of these numbers.
+
+        There may be fewer booleans than rows of the output; the last ones are repeated. `mask`, a row for each of the
+        output, says which tokens are no padding.
+        """
+
+
+@dataclass(frozen=True)
+class Boolean:
+    """0 and 1, wherever a unit lies."""
+
+    name = "boolean"
+    examples = 0
+
+    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None) -> Output:
+        return shaped(site, rows_of(booleans, output), output).to(output.dtype).expand(output.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """The means of each unit given off and given on, `[boolean, ...]` as an output without its example axis, and how
+    many examples they are over."""
+
+    means: dict[str, Tensor]
+    seen: dict[str, Int64[np.ndarray, "boolean unit"]]
+    examples: int
+    name = "mean"
+
+    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None) -> Output:
+        on = shaped(site, rows_of(booleans, output), output)
+        off_mean, on_mean = (_fitted(self.means[site.layer][k], output) for k in (0, 1))
+        values = torch.where(on, on_mean, off_mean)
+        if site.reading == "mean":
+            values = settled(site, values.expand(output.shape), rows_of(booleans, output), mask)
+        return _where_seen(site, self.seen[site.layer], booleans, values, output)
+
+
+@dataclass(frozen=True, eq=False)
+class Resample:
+    """Outputs of the pool's examples, and for each unit the pool's places, those where it is off before the others."""
+
+    pool: dict[str, Tensor]
+    places: dict[str, Int64[np.ndarray, "place unit"]]
+    seen: dict[str, Int64[np.ndarray, "boolean unit"]]
+    seed: int
+    examples: int
+    name = "resample"
+
+    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None) -> Output:
+        seen, units = self.seen[site.layer], np.arange(site.units)
+        words = seeds.words(self.seed, "resample", site.layer, examples=numbers, draws=site.units)
+        which = booleans.astype(np.int64)
+        many = np.maximum(seen[which, units], 1)
+        at = np.where(booleans, seen[0], 0) + (words % many.astype(np.uint64)).astype(np.int64)
+        chosen = self.places[site.layer][np.minimum(at, self.examples - 1), units]
+        pool = self.pool[site.layer].to(output.device)
+        pool = _tokens(pool, output) if site.kind == "tokens" else pool
+        values = torch.take_along_dim(pool, shaped(site, rows_of(chosen, output), output), dim=0)
+        values = values.to(output.dtype).expand(output.shape)
+        if site.reading == "mean":
+            values = settled(site, values, rows_of(booleans, output), mask)
+        return _where_seen(site, seen, booleans, values, output)
+
+
+WRITINGS: dict[str, Callable[..., Writing]] = {
+    "boolean": lambda *_, **__: Boolean(),
+    "mean": lambda *given, **named: _mean(*given, **named),
+    "resample": lambda *given, **named: _resample(*given, **named),
+}
+
+
+def choose(name: str, graph: NDG) -> str:
+    """The name of a way to write; `auto` is `boolean` for a graph of sigmoids (binarised at one half), else `mean`.
+
+    Raises ConfigError for an unknown one.
+    """
+    if name == AUTO:
+        return "boolean" if graph.binarizer == "half" else "mean"
+    return known(name)
+
+
+def known(name: str) -> str:
+    """The name of a way to write. Raises ConfigError for an unknown one, naming the nearest."""
+    if name not in WRITINGS:
+        raise ConfigError(
+            f"values are written as {', '.join(WRITINGS)}; got {name!r}; {nearest(name, [AUTO, *WRITINGS])}"
+        )
+    return name
+
+
+def fit(
+    name: str,
+    model: nn.Module,
+    graph: NDG,
+    loader: Iterable[Any] | None,
+    layers: Iterable[str],
+    *,
+    seed: int = 0,
+    batch: int = COMPUTE_BATCH,
+    threads: int = 1,
+    any_network: bool = False,
+) -> Writing:
+    """The way to write of that name (or `auto`) for these layers of a graph, fitted to the examples of `loader`.
+
+    `loader` gives the examples that the graph was mined from, never those that it is tried on. Raises ConfigError for
+    an unknown name, without the loader that `mean` and `resample` need, or for `boolean` where 0 does not read as off
+    or 1 as on; DataError for a loader that is empty or shuffles; GraphError for a graph of other weights unless
+    `any_network`.
+    """
+    name = choose(name, graph)
+    if name != "boolean" and loader is None:
+        raise ConfigError(
+            f"values written as {name!r} are taken from fitting examples; got none; pass fit=LOADER with the examples "
+            "that the graph was mined from, or write 'boolean'"
+        )
+    if loader is not None and shuffled(loader):
+        raise DataError(
+            "values are taken from fitting examples by their numbers; this DataLoader shuffles them anew each time; "
+            "make it with shuffle=False"
+        )
+    if batch < 1:
+        raise ConfigError(f"a compute batch has at least 1 example; got {batch}")
+    passes = Passes.of(model, graph, layers, threads, any_network=any_network)
+    if name == "boolean":
+        _check_boolean(passes)
+    elif not count(loader or []):
+        raise DataError(
+            f"values written as {name!r} are taken from at least one fitting example; the loader of fit= gave none; "
+            "check the split"
+        )
+    return WRITINGS[name](passes, loader, seed=seed, batch=batch)
+
+
+def _check_boolean(passes: Passes) -> None:
+    """Raise ConfigError where 0 does not read as off, or 1 not as on."""
+    for layer in passes.changed:
+        level = passes.thresholds[layer]
+        wrong = np.flatnonzero((level < 0) | (level >= 1))
+        if len(wrong):
+            raise ConfigError(
+                f"0 and 1 are written where they read as off and on, thresholds in [0, 1); {len(wrong)} of "
+                f"{len(level)} units of {layer!r} have others, unit {wrong[0]} {level[wrong[0]]:.4g}; write "
+                "values='mean' (or 'resample') with fit=LOADER of the examples that the graph was mined from"
+            )
+
+
+def _mean(passes: Passes, loader: Iterable[Any], *, seed: int, batch: int) -> Mean:
+    sums: dict[str, Tensor] = {}
+    seen: dict[str, Any] = {}
+    examples = 0
+    for known in _knowns(passes, loader, FIT_EXAMPLES, seed, batch):
+        examples += known.batch.count
+        for layer in passes.changed:
+            output, site = _kept(known, layer), known.sites[layer]
+            on = torch.from_numpy(known.bits[layer]).to(output.device)
+            exact = output.double()
+            marked = shaped(site, on, output)
+            both = torch.stack([(exact * ~marked).sum(dim=0), (exact * marked).sum(dim=0)])
+            sums[layer] = sums[layer] + both if layer in sums else both
+            counted = np.stack([(~known.bits[layer]).sum(axis=0), known.bits[layer].sum(axis=0)])
+            seen[layer] = seen.get(layer, 0) + counted
+    means = {}
+    for layer, total in sums.items():
+        site, output = known.sites[layer], known.outputs[layer]
+        number = torch.from_numpy(np.maximum(seen[layer], 1)).to(total.device)
+        mean = total / torch.stack([shaped(site, one[None], output)[0] for one in number])
+        off_on = torch.tensor([[False], [True]], device=mean.device).expand(2, site.units)
+        means[layer] = settled(site, mean.to(output.dtype), off_on, None).double()
+    return Mean(means, seen, examples)
+
+
+def _resample(passes: Passes, loader: Iterable[Any], *, seed: int, batch: int) -> Resample:
+    held: dict[str, list[Tensor]] = {layer: [] for layer in passes.changed}
+    bits: dict[str, list[np.ndarray]] = {layer: [] for layer in passes.changed}
+    examples = 0
+    for known in _knowns(passes, loader, POOL, seed, batch):
+        examples += known.batch.count
+        for layer in passes.changed:
+            held[layer].append(_kept(known, layer).cpu())
+            bits[layer].append(known.bits[layer])
+    whole = {layer: np.concatenate(parts) for layer, parts in bits.items()}
+    return Resample(
+        {layer: torch.cat(parts) for layer, parts in held.items()},
+        {layer: np.argsort(found, axis=0, kind="stable") for layer, found in whole.items()},
+        {layer: np.stack([(~found).sum(axis=0), found.sum(axis=0)]) for layer, found in whole.items()},
+        seed,
+        examples,
+    )
+
+
+def _kept(known: BaselinePass, layer: str) -> Output:
+    """An output of the examples, without padding; of a layer that is read at the first token that token alone."""
+    site, output, count = known.sites[layer], known.outputs[layer], known.batch.count
+    if (site.kind, site.reading) == ("tokens", "first"):
+        return site.read(output, known.masks[layer])[:count, None]
+    return output[:count]
+
+
+def _knowns(passes: Passes, loader: Iterable[Any], most: int, seed: int, batch: int) -> Iterable[BaselinePass]:
+    examples = count(loader)
+    given = loader if examples <= most else only(loader, draw(seed, "writing", examples, most))
+    total = -(-min(examples, most) // batch)
+    return (passes.known(one) for one in bar(compute_batches(given, batch), "fit values", total))
+
+
+def rows_of(values: np.ndarray, output: Tensor) -> Tensor:
+    """Values `[row, ...]` as a tensor with as many rows as an output: the last ones are repeated."""
+    rows = torch.from_numpy(np.ascontiguousarray(values)).to(output.device)
+    return (
+        torch.cat([rows, rows[-1:].expand(len(output) - len(rows), *rows.shape[1:])])
+        if len(rows) < len(output)
+        else rows
+    )
+
+
+def _tokens(fitted: Tensor, output: Tensor) -> Tensor:
+    """Fitted values `[..., token, unit]` cut, or continued by the last token, to as many tokens as an output has."""
+    wanted, there = output.shape[1], fitted.shape[-2]
+    if wanted <= there:
+        return fitted[..., :wanted, :]
+    return torch.cat([fitted, fitted[..., -1:, :].expand(*fitted.shape[:-2], wanted - there, -1)], dim=-2)
+
+
+def _fitted(mean: Float64[Tensor, "..."], output: Tensor) -> Tensor:
+    mean = mean.to(output.device, output.dtype)
+    return _tokens(mean, output) if output.ndim == 3 and mean.shape != output.shape[1:] else mean
+
+
+def _where_seen(
+    site: Site, seen: Int64[np.ndarray, "boolean unit"], booleans: Bits, values: Tensor, output: Tensor
+) -> Tensor:
+    """The values, but the output itself where no fitting example has the boolean."""
+    if seen.all():
+        return values.expand(output.shape)
+    there = rows_of(seen[booleans.astype(np.int64), np.arange(site.units)] > 0, output)
+    return torch.where(shaped(site, there, output), values, output)

@@ -1,0 +1,117 @@
+"""The rest of a network: what comes after a layer, run on given outputs of the layer, and its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from ndg.activations.batches import Inputs, columns, compute_batches, device_of, fixed, forward
+from ndg.activations.hooks import Overwrite, Trace
+from ndg.errors import DataError, LayerError
+from ndg.interventions.replay import Recorded, Replay
+
+
+@dataclass(frozen=True, eq=False)
+class Rest:
+    """A network after a layer. Where nothing else reaches it (`recorded`) no input matters, and `inputs` are any;
+    elsewhere they are those of all examples, kept in memory."""
+
+    model: nn.Module
+    layer: str
+    inputs: dict[str, Tensor]
+    recorded: Recorded | None
+
+    @classmethod
+    def of(cls, model: nn.Module, layer: str, loader: Iterable[Any], rows: int) -> Rest:
+        """The rest of a network for the examples of `loader`, at most `rows` of them at a time."""
+        probe = next(compute_batches(loader, rows), None)
+        if probe is None:
+            raise DataError("the rest of a network is run on at least one example; the loader gave none")
+        first = _columns(probe.inputs)
+        with fixed(model), Trace(model, [layer]) as trace:
+            replay = Replay(model, [layer])
+            with replay.recording():
+                forward(model, probe.inputs)
+            latents = trace[layer]
+        flipped = {name: column.flip(0) for name, column in first.items()}
+        ways = [cls(model, layer, some, None) for some in (first, flipped)]
+        everyone = torch.arange(rows)
+        with fixed(model):
+            alone = torch.equal(*(way.logits(latents, everyone) for way in ways))
+        if alone and any(not torch.equal(column, flipped[name]) for name, column in first.items()):
+            return cls(model, layer, first, replay.recorded)
+        parts: dict[str, list[Tensor]] = {}
+        for batch in loader:
+            for name, column in columns(batch).items():
+                parts.setdefault(name, []).append(column)
+        parts.pop("labels", None)
+        return cls(model, layer, {name: torch.cat(column) for name, column in parts.items()}, None)
+
+    def logits(self, latents: Float[Tensor, "row unit"], examples: Int64[Tensor, " row"]) -> Float[Tensor, "row label"]:
+        """Logits when the layer gives these latents on these examples; gradients, where they are on, flow through what
+        comes after the layer alone."""
+        grad = torch.is_grad_enabled()
+
+        def change(output: Tensor) -> Tensor:
+            torch.set_grad_enabled(grad)
+            return latents
+
+        count = len(latents)
+        rows = torch.arange(count) if self.recorded is not None else examples
+        inputs = _inputs({name: column[rows] for name, column in self.inputs.items()})
+        with torch.no_grad(), Overwrite(self.model, self.layer, change), self._replaying(rows):
+            return forward(self.model, inputs)
+
+    def _replaying(self, rows: Tensor) -> Any:
+        if not self.recorded:
+            return nullcontext()
+        size = len(next(iter(self.inputs.values())))
+        replay = Replay(self.model, [self.layer], self.recorded)
+        return replay.replaying() if len(rows) == size else replay.replaying(rows.to(device_of(self.model)), size)
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters that act after the layer and not before it, by name; LayerError where there is none."""
+        inputs = {name: column[:2] for name, column in self.inputs.items()}
+        everything = dict(self.model.named_parameters())
+        flags = {name: one.requires_grad for name, one in everything.items()}
+        try:
+            self.model.requires_grad_(True)
+            with fixed(self.model, grad=True), Trace(self.model, [self.layer]) as trace:
+                forward(self.model, _inputs(inputs))
+                latents = trace[self.layer]
+                before = _used(latents, everything)
+            with fixed(self.model, grad=True):
+                here = Rest(self.model, self.layer, inputs, None)
+                after = _used(here.logits(latents.detach(), torch.arange(len(latents))), everything)
+        finally:
+            for name, one in everything.items():
+                one.requires_grad_(flags[name])
+        found = {name: one for name, one in everything.items() if name in after - before}
+        if not found:
+            raise LayerError(
+                f"what comes after the layer is trained; no parameter acts after {self.layer!r} and not before it; "
+                "choose an earlier layer"
+            )
+        return found
+
+
+def _used(output: Tensor, parameters: dict[str, nn.Parameter]) -> set[str]:
+    """The names of the parameters that an output was computed with."""
+    if not output.requires_grad:
+        return set()
+    grads = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True)
+    return {name for name, grad in zip(parameters, grads, strict=True) if grad is not None}
+
+
+def _columns(inputs: Inputs) -> dict[str, Tensor]:
+    return inputs if isinstance(inputs, dict) else {"": inputs}
+
+
+def _inputs(given: dict[str, Tensor]) -> Inputs:
+    return given[""] if set(given) == {""} else given

@@ -1,0 +1,236 @@
+"""Logits under interchange on given pairs of examples of one pool, each part of the network run as seldom as can be.
+
+What comes before the layer, and the layer, run once for each example of the pool; what comes behind it, once for each
+distinct pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from ndg.activations.batches import COMPUTE_BATCH, Inputs, compute_batches, fixed, forward
+from ndg.activations.hooks import find_layer
+from ndg.errors import DataError, LayerError, ShapeError
+from ndg.interventions.replay import Recorded, Replay
+
+Indices = Int64[np.ndarray, " _"]
+Rows = Int64[Tensor, " row"]
+
+CLOSE = 1e-4
+"""Difference of logits, relative to the largest, up to which rows of what was recorded stand for rows of the inputs."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Front:
+    """What a network gives on a pool of `size` examples, all at once: the layer's output, and what came before."""
+
+    size: int
+    inputs: Inputs
+    output: Any
+    recorded: Recorded
+
+    @property
+    def first(self) -> Tensor:
+        """The output, or its first element where it is a tuple."""
+        return self.output[0] if isinstance(self.output, tuple) else self.output
+
+
+def swap(
+    model: nn.Module,
+    pool: Inputs | Iterable[Any],
+    layer: str,
+    units: Sequence[int] | None,
+    base: Indices,
+    source: Indices,
+    *,
+    batch: int = COMPUTE_BATCH,
+    threads: int = 1,
+) -> Float[Tensor, "pair label"]:
+    """Logits of each base, a row of the pool, when these units of a layer (None: all) are the source's, another row.
+
+    Units of an output `[example, unit]` or `[example, channel, position...]` are on its second axis, those of
+    `[example, token, unit]` on its last, with all tokens. `pool` is a tensor, a dictionary of tensors or a loader;
+    `batch` is the number of rows of every pass. Without units the logits are the base's to the bit.
+
+    Raises LayerError when there is no such layer or unit, or the layer is not used once; ShapeError when there are not
+    as many sources as bases; DataError for rows outside the pool.
+    """
+    with fixed(model, threads), torch.inference_mode():
+        front = _front(model, layer, pool, batch)
+        _check(front, layer, units, base, source)
+        keys, place = np.unique(base * front.size + source, return_inverse=True)
+        if units is None or len(units):
+            found = _behind(model, layer, front, units, keys, batch)[torch.from_numpy(place.reshape(-1))]
+        else:
+            untouched = compute_batches([front.inputs], batch)
+            found = torch.cat([forward(model, one.inputs)[: one.count] for one in untouched])[torch.from_numpy(base)]
+    return found.clone()
+
+
+class _ReachedError(Exception):
+    """Ends a pass at the layer."""
+
+
+def _front(model: nn.Module, layer: str, pool: Inputs | Iterable[Any], batch: int) -> _Front:
+    module = find_layer(model, layer)
+    outputs: list[Any] = []
+
+    def reached(module: nn.Module, arguments: Any, output: Any) -> None:
+        outputs.append(tree_map(_copy, output))
+        raise _ReachedError
+
+    parts: list[tuple[int, Any]] = []
+    rows = batch
+    handle = module.register_forward_hook(reached)
+    try:
+        for one in compute_batches([pool] if isinstance(pool, (Tensor, dict)) else pool, batch):
+            replay = Replay(model, [layer])
+            with replay.recording(), suppress(_ReachedError):
+                forward(model, one.inputs)
+            if len(outputs) == len(parts):
+                raise _once(layer, 0)
+            parts.append((one.count, (one.inputs, outputs[-1], replay.recorded)))
+    finally:
+        handle.remove()
+    if not parts:
+        raise DataError("a pool has at least one example; the loader gave none; check the split")
+
+    def joined(*same: Any) -> Any:
+        if isinstance(same[0], Tensor) and same[0].ndim and len(same[0]) == rows:
+            return torch.cat([value[:count] for value, (count, _) in zip(same, parts, strict=True)])
+        return same[0]
+
+    return _Front(sum(count for count, _ in parts), *tree_map(joined, *[whole for _, whole in parts]))
+
+
+def _once(layer: str, times: int) -> LayerError:
+    return LayerError(
+        f"an interchange is at a layer that is used once in a forward pass; {layer!r} was used {times} times; choose a "
+        "layer on the way from inputs to logits"
+    )
+
+
+def _copy(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _check(front: _Front, layer: str, units: Sequence[int] | None, base: Indices, source: Indices) -> None:
+    if len(base) != len(source):
+        raise ShapeError(f"each base has one source; got {len(base)} bases and {len(source)} sources")
+    for rows in (base, source):
+        if len(rows) and not 0 <= rows.min() <= rows.max() < front.size:
+            raise DataError(
+                f"bases and sources are rows of the pool, 0 to {front.size - 1}; got {rows.min()} to {rows.max()}"
+            )
+    if not isinstance(front.first, Tensor) or front.first.ndim < 2 or len(front.first) != front.size:
+        raise LayerError(f"an interchange is at a layer that gives (example, unit, ...); {layer!r} does not")
+    many = front.first.shape[_axis(front.first)]
+    if units is not None and len(units) and not 0 <= min(units) <= max(units) < many:
+        raise LayerError(f"units of {layer!r} are 0 to {many - 1}; got {min(units)} to {max(units)}")
+
+
+def _axis(output: Tensor) -> int:
+    return 2 if output.ndim == 3 else 1
+
+
+def _behind(
+    model: nn.Module,
+    layer: str,
+    front: _Front,
+    units: Sequence[int] | None,
+    keys: Int64[np.ndarray, " pair"],
+    batch: int,
+) -> Tensor:
+    """Logits of the pairs, `base * size + source`."""
+    base, source = torch.from_numpy(keys // front.size), torch.from_numpy(keys % front.size)
+    write = _writer(front.first, units)
+    replay, module = Replay(model, [layer], front.recorded), find_layer(model, layer)
+    if not _selecting(model, layer, front, replay):
+        replay.recorded = {}
+    found = []
+    for start in range(0, len(base), batch):
+        rows, givers = (_padded(part[start : start + batch], batch) for part in (base, source))
+        with _standing(module, front, replay, rows, write(rows, givers)):
+            logits = forward(model, _rows(front.inputs, rows, front.size))
+        found.append(logits[: len(base) - start])
+    return torch.cat(found)
+
+
+def _writer(output: Tensor, units: Sequence[int] | None) -> Callable[[Rows, Rows], Tensor]:
+    """The layer's output of bases with the units of sources in place."""
+    if units is None:
+        return lambda rows, givers: output.index_select(0, givers)
+    axis = _axis(output)
+    places = sorted(set(units))
+    if places == list(range(places[0], places[-1] + 1)):
+        given = output.narrow(axis, places[0], len(places)).contiguous()
+    else:
+        given = output.index_select(axis, torch.tensor(places, device=output.device))
+
+    def write(rows: Rows, givers: Rows) -> Tensor:
+        changed = output.index_select(0, rows)
+        values = given.index_select(0, givers)
+        if given.shape[axis] == places[-1] - places[0] + 1:
+            changed.narrow(axis, places[0], len(places)).copy_(values)
+            return changed
+        return changed.index_copy_(axis, torch.tensor(places, device=output.device), values)
+
+    return write
+
+
+def _selecting(model: nn.Module, layer: str, front: _Front, replay: Replay) -> bool:
+    """Whether rows of what was recorded can stand for rows of the inputs: tried on two of them, untouched."""
+    rows, times = torch.tensor([front.size - 1, 0]), []
+    inputs = _rows(front.inputs, rows, front.size)
+    handle = find_layer(model, layer).register_forward_hook(lambda *_: times.append(layer))
+    try:
+        expected = forward(model, inputs)
+    finally:
+        handle.remove()
+    if len(times) != 1:
+        raise _once(layer, len(times))
+    try:
+        with _standing(find_layer(model, layer), front, replay, rows, front.first.index_select(0, rows)):
+            again = forward(model, inputs)
+    except (RuntimeError, IndexError):  # a tensor whose first axis is no example, and only as long as the pool
+        return False
+    scale = float(expected.abs().max()) or 1.0
+    return again.shape == expected.shape and float((again - expected).abs().max()) <= CLOSE * scale
+
+
+@contextmanager
+def _standing(module: nn.Module, front: _Front, replay: Replay, rows: Rows, output: Tensor) -> Iterator[None]:
+    """While it lasts, the layer gives this output, and what comes before it these rows of what it gave."""
+    rest = front.output[1:] if isinstance(front.output, tuple) else None
+    given = output if rest is None else (output, *_rows(rest, rows, front.size))
+    before = vars(module).get("forward")
+    object.__setattr__(module, "forward", lambda *arguments, **named: given)
+    try:
+        with replay.replaying(rows, front.size):
+            yield
+    finally:
+        if before is None:
+            object.__delattr__(module, "forward")
+        else:
+            object.__setattr__(module, "forward", before)
+
+
+def _rows(values: Any, rows: Rows, of: int) -> Any:
+    def one(value: Any) -> Any:
+        there = isinstance(value, Tensor) and value.ndim and len(value) == of
+        return value.index_select(0, rows.to(value.device)) if there else value
+
+    return tree_map(one, values)
+
+
+def _padded(rows: Rows, size: int) -> Int64[Tensor, " padded"]:
+    return torch.cat([rows, rows[-1:].expand(size - len(rows))])

@@ -1,0 +1,181 @@
+"""An align run: extract, mine, evaluate, try, score, draw and log one network."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, replace
+from typing import Any
+
+from ndg import atomic, runs
+from ndg.bits.matrix import BitMatrix
+from ndg.config import Experiment, Store
+from ndg.errors import RenderError
+from ndg.graph.ndg import NDG
+from ndg.importance.evaluation.spec import of_network
+from ndg.importance.scores import Scores
+from ndg.intervals import wilson
+from ndg.mining.pairs import pairs_of
+from ndg.progress import log
+from ndg.report.html import Picture, Report
+from ndg.report.html import write as write_report
+from ndg.report.render import REPORTS, Look
+from ndg.runs.record import RunRecord
+from ndg.runs.run import Run
+from ndg.workflows import pictures, score
+from ndg.workflows.prepare import Prepared, check
+from ndg.workflows.score_request import checked, counted
+from ndg.workflows.subject import Subject
+from ndg.workflows.targets import Target
+from ndg.workflows.train import CONFIG
+from ndg.workflows.trial_stages import JOURNALS, TrialStages
+
+EDGES, HTML = "edges.csv", "report.html"
+
+
+def run(target: Target, prepared: Prepared, resume: bool = False) -> RunRecord:
+    """The document of a finished alignment; its folder holds the graph, the tables, the picture and the report.
+
+    With `resume` the newest alignment of this network by this experiment that was cut short goes on.
+    """
+    where = prepared.where
+    store = where.store_of(target.experiment)
+    experiment = replace(target.experiment, store=Store())  # it may hold a password
+    check(experiment)
+    subject = prepared.subject
+    scored = checked(subject, prepared.reading["layers"], experiment)
+    parent = None if target.run is None else target.run.id
+    if resume:
+        begun = runs.resume(store, experiment, where.runs, kind="align", parent=parent, device=prepared.device)
+    else:
+        begun = runs.start(store, "align", experiment, where.runs, parent=parent, device=prepared.device)
+    with begun as one:
+        one.artefact(atomic.write(one.folder / CONFIG, _told(experiment, target)))
+        one.result("data", subject.facts)
+        title = getattr(subject.network, "title", None)
+        if subject.identity or title:
+            one.result("network", {**(subject.identity or {}), "title": title})
+        bits = prepared.bits
+        judged = {name: part for name, part in bits.items() if part.correct is not None}
+        if judged:
+            one.result("accuracy", {name: _accuracy(part, prepared.read[name]) for name, part in judged.items()})
+        graph = _mine(prepared, experiment, target, one)
+        _evaluate(graph, bits, subject.held_out, one)
+        scores = _score(prepared, graph, scored, experiment, one)
+        on_nodes = [found for found in scores if set(found.layers) & {layer.name for layer in graph.nodes.layers}]
+        if experiment.trial.interventions:
+            graph = TrialStages(prepared, graph, one).run(on_nodes)
+        graph = graph.with_scores(on_nodes)
+        one.artefact(graph.save(one.folder / pictures.GRAPH))
+        shutil.rmtree(one.folder / JOURNALS, ignore_errors=True)
+        _report(graph, on_nodes, subject, experiment, bits[subject.held_out], target, one)
+    return one.record
+
+
+def _told(experiment: Experiment, target: Target) -> str:
+    """The config as YAML, without what says how a network is trained where it was not trained here."""
+    if target.run is not None:
+        return experiment.to_yaml()
+    own = target.subject is not None and experiment.data.name == "own"
+    return experiment.to_yaml(without=("model", "train", *(("data",) if own else ())))
+
+
+def _accuracy(bits: BitMatrix, examples: int) -> dict[str, Any]:
+    """The rate over so many examples of the split; where tokens are examples of the bits, there are fewer."""
+    correct = bits.correct or 0
+    low, high = wilson(correct, examples)
+    return {"rate": correct / examples, "low": float(low), "high": float(high), "correct": correct, "n": examples}
+
+
+def _mine(prepared: Prepared, experiment: Experiment, target: Target, one: Run) -> NDG:
+    bits = prepared.bits["train"]
+    whose = {"trained": target.id} if target.run is not None else {"network": (prepared.subject.identity or {})}
+    provenance = {"run": one.id, **whose, "digest": experiment.digest, "seed": experiment.seed}
+    graph = prepared.graphs[experiment.criterion.alpha[0]]
+    graph = replace(graph, provenance={**graph.provenance, **provenance})
+    one.result(
+        "mining",
+        {
+            "examples": graph.examples,
+            "sample": None if bits.sample is None else asdict(bits.sample),
+            "nodes": len(graph.nodes),
+            "pairs": pairs_of(graph.nodes, experiment.mining.pairs),
+            "forwards": sum(-(-count // experiment.extract.compute_batch) for count in prepared.read.values()),
+            "tests": graph.implications.tests,
+            "implications": len(graph),
+            "bytes": sum(8 * len(part.nodes) * -(-part.examples // 64) for part in prepared.bits.values()),
+            "process_peak_bytes": prepared.peak_bytes,
+            "seconds": dict(prepared.seconds),
+            "alphas": list(prepared.alphas),
+        },
+    )
+    figures = graph.stats(bits)
+    one.result(
+        "graph",
+        {
+            "digest": graph.digest,
+            "criterion": graph.criterion,
+            "binarizer": graph.binarizer,
+            "layers": [{"layer": layer.name, "units": layer.units} for layer in graph.nodes.layers],
+            "examples": graph.examples,
+            "implications": len(graph),
+            "paper": asdict(figures.paper),
+            "condensed": asdict(figures.condensed),
+            "equivalent_pairs": figures.equivalent_pairs,
+            "worst_agreement": figures.worst_agreement,
+            "cyclic_components": figures.cyclic_components,
+            "contradictory": figures.contradictory,
+        },
+    )
+    log.info("  %d implications among %d nodes from %d examples", len(graph), len(graph.nodes), graph.examples)
+    return graph
+
+
+def _evaluate(graph: NDG, bits: dict[str, BitMatrix], split: str, one: Run) -> None:
+    """Precision and recall of the implications on every split, and per edge on one that is held out."""
+    one.result("edges", {name: graph.held_out(part).to_dict() for name, part in bits.items()})
+    one.artefact(atomic.write(one.folder / EDGES, graph.evaluate(bits[split]).to_csv(index=False)))
+
+
+def _score(prepared: Prepared, graph: NDG, layers: list[str], experiment: Experiment, one: Run) -> list[Scores]:
+    """The scores of these layers by each method. Scoreboards are logged too."""
+    subject = prepared.subject
+    if not subject.logits:
+        return []
+    by: dict[str, Any] = {"executor": prepared.executor, "ray_address": prepared.address}
+    asked = experiment.importance.methods
+    found = score.measured(subject, layers, of_network(asked), experiment, one, **by) + counted(graph, layers, asked)
+    score.write(found, experiment, one, graph)
+    score.judge(subject, layers, experiment, one, **by)
+    return found
+
+
+def _report(
+    graph: NDG,
+    scores: list[Scores],
+    subject: Subject,
+    experiment: Experiment,
+    bits: BitMatrix,
+    target: Target,
+    one: Run,
+) -> None:
+    """The picture as PDF and SVG, and the report that holds everything on one page. `bits` are held out."""
+    limits, names = experiment.report, subject.class_names if subject.logits else None
+    look = Look(scores or None, None, limits.max_nodes, names, experiment.name, None, limits.timeout)
+    drawn: list[Picture] = []
+    try:
+        for kind in ("pdf", "svg"):
+            one.artefact(atomic.write(one.folder / f"{pictures.NAME}.{kind}", REPORTS[kind](graph, look)))
+        svg = (one.folder / f"{pictures.NAME}.svg").read_text(encoding="utf-8")
+        drawn = [Picture(look.drawing(graph).left_out, svg)]
+    except RenderError as error:  # a picture can be drawn again from the run, the figures cost more
+        log.warning("no picture: %s; `ndg render %s` draws it later", error, one.id)
+    content = Report(
+        title=f"What {experiment.name} says about itself",
+        record={**one.record, "status": None},
+        pictures=drawn,
+        edges=[{str(key): value for key, value in row.items()} for row in graph.evaluate(bits).to_dict("records")],
+        split=subject.held_out,
+        rules=graph.rules(limit=40),
+        config=_told(experiment, target),
+    )
+    one.artefact(write_report(one.folder / HTML, content))

@@ -1,0 +1,300 @@
+"""What an alignment needs before its first intervention: network, data, booleans, graphs; and what they would cost."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ndg import discovery, extraction, training
+from ndg.abstraction.controls import CONTROLS
+from ndg.abstraction.intervention_sets import definition
+from ndg.activations.batches import device_of
+from ndg.activations.binarize import choose
+from ndg.bits.matrix import BitMatrix
+from ndg.config import Experiment
+from ndg.errors import CheckpointError, ConfigError, DataError
+from ndg.graph.ndg import NDG
+from ndg.importance.evaluation.spec import every, of_network
+from ndg.interventions import substitution
+from ndg.interventions.cache import Cache
+from ndg.interventions.prefix_cache import Front
+from ndg.locations import Locations
+from ndg.mining.criteria import criterion
+from ndg.mining.pairs import check_pairs
+from ndg.nodes import LABEL
+from ndg.runs.record import RunRecord
+from ndg.units.resolve import find_layers
+from ndg.workflows.score_request import checked
+from ndg.workflows.subject import Subject
+from ndg.workflows.targets import Target
+from ndg.workflows.train import load, same_data
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an alignment would do; `seconds` is an estimate of its forward passes and counts from some that were timed.
+
+    `forwards` are compute batches that are extracted and tried; scores and the choice of an executor take some more.
+    `bytes` are those of the packed booleans of all splits. Memory is that, one compute batch, and the implications.
+    Where several alphas share what is extracted and counted, the first of them is charged with it.
+    """
+
+    name: str
+    run: str
+    examples: int
+    nodes: int
+    pairs: int
+    bytes: int
+    forwards: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def plans(targets: Sequence[Target], where: Locations) -> list[Plan]:
+    """What the alignment of each target would do. Reads data and networks, runs a compute batch; writes nothing."""
+    seen: set[int] = set()
+    found = []
+    for target, prepared in prepare(targets, where, "cpu", "serial", None):
+        found.append(plan(target, where, shared=id(prepared) in seen))
+        seen.add(id(prepared))
+    return found
+
+
+def plan(target: Target, where: Locations, shared: bool = False) -> Plan:
+    """The plan of one target; `shared` says that another one extracts and counts for it."""
+    experiment = target.experiment
+    check(experiment)
+    subject = subject_of(target, where)
+    settings, splits = experiment.extract, subject.sizes
+    reading = _reading(subject, experiment)
+    checked(subject, reading["layers"], experiment)
+    captured = extraction.estimate(
+        subject.network,
+        subject.loaders["train"],
+        max_examples=experiment.mining.max_examples,
+        pairs=experiment.mining.pairs,
+        **reading,
+    )
+    if captured.examples is None or captured.forwards is None or captured.seconds is None:
+        raise DataError(
+            "a dry run needs a loader that tells how many examples it has; that of train does not; give a DataLoader, "
+            "a list of batches, or one with `dataset` or `examples`"
+        )
+    batches = {name: -(-size // settings.compute_batch) for name, size in splits.items()}
+    tried = sum(batches[name] for name in experiment.trial.splits)
+    held_out = sum(count for name, count in batches.items() if name != "train")
+    interventions = len(experiment.trial.interventions)
+    tried *= 1 + (1 + len(CONTROLS)) * interventions if interventions else 0
+    forwards = tried + (0 if shared else captured.forwards + held_out)
+    asked = min(splits["train"], experiment.mining.max_examples or splits["train"])
+    sizes = {name: round(size * captured.examples / asked) for name, size in splits.items()}
+    sizes["train"] = captured.examples  # each token is an example where tokens are "every"
+    counting = 0.0 if shared else discovery.seconds_to_count(captured.pairs, captured.examples)
+    return Plan(
+        name=experiment.name,
+        run=target.id,
+        examples=sum(sizes.values()),
+        nodes=captured.nodes,
+        pairs=captured.pairs,
+        bytes=sum(captured.nodes * 8 * -(-size // 64) for size in sizes.values()),
+        forwards=forwards,
+        seconds=forwards * captured.seconds / captured.forwards + counting,
+    )
+
+
+@dataclass(eq=False)
+class Prepared:
+    """The network, the data, the booleans and the graphs of one trained network, made once for all of its alphas."""
+
+    target: Target
+    alphas: tuple[float, ...]
+    where: Locations
+    device: str
+    executor: str
+    address: str | None
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_bytes: int = 0
+    caches: dict[str, Cache] = field(default_factory=dict)
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The network, whose layers are as asked, and its data."""
+        subject = subject_of(self.target, self.where)
+        _reading(subject, self.target.experiment)  # layers that cannot be read are refused before anything is written
+        return replace(subject, network=subject.network.to(self.device))
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How the layers of the experiment are extracted, as arguments of `ndg.extract`."""
+        return _reading(self.subject, self.target.experiment)
+
+    @property
+    def trial_layer(self) -> str:
+        """The layer that is intervened on. ConfigError where there are several and none is named."""
+        return _trial_layer(self.reading["layers"], self.target.experiment)
+
+    def _front(self, split: str) -> Front | None:
+        """Keeps what is before the trial's layer for the trial, where there is one."""
+        if not self.target.experiment.trial.interventions:
+            return None
+        cache, layers = self.caches.setdefault(split, Cache()), tuple(self.reading["layers"])
+        return Front(self.subject.network, layers, (self.trial_layer,), cache)
+
+    @property
+    def passes(self) -> dict[str, Any]:
+        """How forward passes run, as arguments of the studies that take a network."""
+        settings, place = self.target.experiment.extract, device_of(self.subject.network)
+        device = None if place.type == "cpu" else str(place)
+        return {"batch": settings.compute_batch, "threads": settings.threads, "device": device}
+
+    def mine(self, bits: BitMatrix, alpha: float | None = None) -> NDG:
+        """The graph of other booleans by the experiment's criterion, at its first alpha unless another is given."""
+        return self._sweep(bits, [self.alphas[0] if alpha is None else alpha])[0]
+
+    @cached_property
+    def bits(self) -> dict[str, BitMatrix]:
+        """The booleans of every split; the others are binarised as train is."""
+        model, loaders = self.subject.network, self.subject.loaders
+        experiment, started = self.target.experiment, time.perf_counter()
+        by: dict[str, Any] = {"executor": self.executor, "ray_address": self.address}
+        reading = self.reading
+        most = experiment.mining.max_examples
+        train = extraction.extract(
+            model,
+            loaders["train"],
+            seed=experiment.seed,
+            max_examples=most,
+            around=self._front("train"),
+            **reading,
+            **by,
+        )
+        same: dict[str, Any] = {"like": train, "batch": reading["batch"], "threads": reading["threads"], **by}
+        others = {
+            name: extraction.extract(model, loaders[name], around=self._front(name), **same)
+            for name in loaders
+            if name != "train"
+        }
+        self.seconds["extract"] = time.perf_counter() - started
+        return {"train": train, **others}
+
+    @property
+    def read(self) -> dict[str, int]:
+        """Examples of each split that the network is run on."""
+        sizes = self.subject.sizes
+        most = self.target.experiment.mining.max_examples
+        return sizes | {"train": min(sizes["train"], most or sizes["train"])}
+
+    @cached_property
+    def graphs(self) -> dict[float, NDG]:
+        """The graph of each alpha, from one count of all pairs."""
+        bits, started = self.bits["train"], time.perf_counter()
+        found = self._sweep(bits, self.alphas)
+        self.seconds["mine"] = time.perf_counter() - started
+        self.peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return dict(zip(self.alphas, found, strict=True))
+
+    def _sweep(self, bits: BitMatrix, alphas: Sequence[float]) -> list[NDG]:
+        rule, mining = self.target.experiment.criterion, self.target.experiment.mining
+        parameters = {"confidence": rule.confidence, "support": rule.support, "bound": rule.bound, "q": rule.q}
+        return discovery.sweep(
+            bits,
+            [criterion(rule.name, alpha=alpha, **parameters) for alpha in alphas],
+            pairs=mining.pairs,
+            max_edges=mining.max_edges,
+            executor=self.executor,
+            ray_address=self.address,
+            device=self.device,
+        )
+
+
+def prepare(
+    targets: Sequence[Target], where: Locations, device: str, executor: str, address: str | None
+) -> list[tuple[Target, Prepared]]:
+    """Each target with what it shares with those that differ from it in alpha only."""
+    shared: dict[str, list[Target]] = {}
+    for target in targets:
+        experiment = target.experiment
+        same = replace(experiment, criterion=replace(experiment.criterion, alpha=[20.0]))
+        shared.setdefault(f"{target.id} {same.digest}", []).append(target)
+    made: dict[int, Prepared] = {}
+    for group in shared.values():
+        alphas = tuple(dict.fromkeys(target.experiment.criterion.alpha[0] for target in group))
+        one = Prepared(group[0], alphas, where, device, executor, address)
+        made |= {id(target): one for target in group}
+    return [(target, made[id(target)]) for target in targets]
+
+
+def check(experiment: Experiment) -> None:
+    """Raise ConfigError for a name that no registry knows, before anything is written."""
+    criterion(experiment.criterion.name)
+    choose(experiment.extract.binarizer, nn.Identity())
+    for name in [*experiment.trial.interventions, experiment.counterfactual.intervention]:
+        definition(name)
+    if experiment.trial.values != substitution.AUTO:
+        substitution.known(experiment.trial.values)
+    of_network(experiment.importance.methods)
+    if isinstance(experiment.importance.scoreboard, list):
+        every(experiment.importance.scoreboard)
+
+
+def run_folder(run: RunRecord, where: Locations) -> Path:
+    """Where the files of a run lie: where it put them, or below the runs as they lie now."""
+    return run.folder if run.folder.is_dir() else where.runs / run.id
+
+
+def subject_of(target: Target, where: Locations) -> Subject:
+    """The network of a target and its data. CheckpointError where the file is not the one that the run logged."""
+    if target.subject is not None:
+        return target.subject
+    if target.run is None:
+        raise ConfigError("a target has a train run or a subject; got neither")
+    folder = run_folder(target.run, where)
+    model, _ = training.load_model(folder)
+    logged = {entry["path"]: entry["sha256"] for entry in target.run["artefacts"]}.get(training.MODEL)
+    with (folder / training.MODEL).open("rb") as file:
+        if logged not in (None, hashlib.file_digest(file, "sha256").hexdigest()):
+            raise CheckpointError(
+                f"{folder / training.MODEL} is not the network that run {target.run.id} logged: its sha256 differs; "
+                "put the logged file back, or train again"
+            )
+    splits = load(where.place(target.experiment), folder)
+    same_data(target.run, splits)
+    return Subject.of_splits(model, splits, target.experiment.extract.compute_batch)
+
+
+def _trial_layer(layers: Sequence[str], experiment: Experiment) -> str:
+    if len(layers) > 1 and experiment.trial.layer not in layers:
+        raise ConfigError(
+            f"a trial intervenes on one layer; extract.layers are {', '.join(layers)} and trial.layer is "
+            f"{experiment.trial.layer}; set trial.layer to one of them, or trial.interventions=[] for no trial"
+        )
+    return experiment.trial.layer or layers[0]
+
+
+def _reading(subject: Subject, experiment: Experiment) -> dict[str, Any]:
+    """How the layers of an experiment are read. ConfigError where they leave open which one is tried."""
+    settings, model = experiment.extract, subject.network
+    layers = find_layers(model, settings.layers or [extraction.latent_layer(model)])
+    if experiment.trial.interventions:
+        _trial_layer(layers, experiment)
+    check_pairs(experiment.mining.pairs, [LABEL, *layers] if subject.logits else layers)
+    return {
+        "layers": layers,
+        "labels": subject.logits,
+        "channels": settings.channels,
+        "tokens": settings.tokens,
+        "binarizer": settings.binarizer,
+        "quantile": settings.quantile,
+        "batch": settings.compute_batch,
+        "threads": settings.threads,
+    }

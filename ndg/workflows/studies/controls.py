@@ -1,0 +1,61 @@
+"""`align.py controls`: Tables 3 and 7 of Hu & Tian 2022, the graph beside graphs that know nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ndg.comparison.sources import controls
+from ndg.comparison.tables import table_3, table_7
+from ndg.mining.criteria import criterion
+from ndg.runs.record import RunRecord
+from ndg.workflows.prepare import Prepared
+from ndg.workflows.studies.study_record import Findings, edges_table, logged, untried
+
+NOTE_7 = "Each graph on held-out real inputs and on random inputs that it was not mined from."
+
+
+def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
+    """The tables of each network."""
+    return [_one(untried(one)) for one in prepared]
+
+
+def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
+    experiment, subject = prepared.target.experiment, prepared.subject
+
+    def work(one: object) -> Findings:
+        reading = prepared.reading
+        sources = controls(
+            subject.network,
+            subject.loaders["train"],
+            subject.loaders[subject.held_out],
+            reading.pop("layers"),
+            seed=experiment.seed,
+            vocabulary=vocabulary(prepared),
+            max_examples=experiment.mining.max_examples,
+            **reading,
+        )
+        third = table_3(sources, seed=experiment.seed, **mining_of(prepared))
+        seventh = table_7(sources, **mining_of(prepared))
+        tables = [
+            edges_table(f"{experiment.name}: the graph and graphs that know nothing (Table 3)", third.rows()),
+            edges_table("Graphs of real and of random inputs on both (Table 7)", seventh.rows(), NOTE_7),
+        ]
+        results = {"table_3": third.to_dict(), "table_7": seventh.to_dict()}
+        return Findings(results, tables, {"table_3.csv": third.rows(), "table_7.csv": seventh.rows()})
+
+    return logged("controls", prepared, work, f"Controls of {experiment.name}")
+
+
+def vocabulary(prepared: Prepared) -> int | None:
+    """Number of tokens of a text network; None for other data."""
+    return getattr(getattr(prepared.subject.network, "config", None), "vocab_size", None)
+
+
+def mining_of(prepared: Prepared) -> dict[str, Any]:
+    """How the experiment mines, as arguments of `ndg.mine`."""
+    rule, mining = prepared.target.experiment.criterion, prepared.target.experiment.mining
+    made = criterion(
+        rule.name, alpha=rule.alpha[0], confidence=rule.confidence, support=rule.support, bound=rule.bound, q=rule.q
+    )
+    return {"criterion": made, "alpha": rule.alpha[0], "pairs": mining.pairs, "max_edges": mining.max_edges}

@@ -1,0 +1,76 @@
+"""`align.py models`: two networks in one graph, under the five conditions of Hu & Tian 2022, and each on the other's
+data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ndg.comparison.crossing import cross_accuracy
+from ndg.comparison.models import inter_models
+from ndg.comparison.sources import read
+from ndg.errors import ConfigError
+from ndg.runs.record import RunRecord
+from ndg.workflows.prepare import Prepared
+from ndg.workflows.studies.controls import mining_of, vocabulary
+from ndg.workflows.studies.study_record import Findings, edges_table, logged, untried
+
+CROSS_NOTE = (
+    "The edges of the graph of one network on the booleans of another, on held-out inputs, by unit numbers and with "
+    "units matched one to one where they agree most on training inputs."
+)
+
+
+def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
+    """What there is within and between one network, two, or two and one of another task.
+
+    Those that were trained by the same settings are trainings of one network; one of other settings is the other task.
+    """
+    first, *others = map(untried, prepared)
+    alike = [one for one in others if _training(one) == _training(first)]
+    tasks = [one for one in others if one not in alike]
+    if len(alike) > 1 or len(tasks) > 1:
+        raise ConfigError(
+            "models takes a network, a second training of it, and one of another task; got "
+            f"{len(alike)} more trainings and {len(tasks)} of other tasks; name fewer"
+        )
+    experiment, subject = first.target.experiment, first.subject
+
+    def work(one: object) -> Findings:
+        found = inter_models(
+            subject.network,
+            subject.loaders["train"],
+            subject.loaders[subject.held_out],
+            other=alike[0].subject.network if alike else None,
+            task=tasks[0].subject.network if tasks else None,
+            layers=first.reading["layers"],
+            seed=experiment.seed,
+            vocabulary=vocabulary(first),
+            mining={key: value for key, value in mining_of(first).items() if key not in ("criterion", "alpha")},
+            **{key: mining_of(first)[key] for key in ("criterion", "alpha")},
+            **{key: value for key, value in first.reading.items() if key not in ("layers", "labels")},
+        )
+        title = f"{experiment.name}: edges within networks and between them"
+        tables = [edges_table(title, found.rows())]
+        results, files = found.to_dict(), {"models.csv": found.rows()}
+        if alike:
+            cross = _crossed(first, alike[0])
+            tables.append(edges_table("Cross accuracy", cross, CROSS_NOTE))
+            results |= {"cross": cross}
+            files |= {"cross.csv": cross}
+        return Findings(results, tables, files, [found.words()])
+
+    return [logged("models", first, work, f"Networks beside {experiment.name}", [one.target.id for one in others])]
+
+
+def _training(prepared: Prepared) -> str:
+    return prepared.target.experiment.training_digest
+
+
+def _crossed(first: Prepared, second: Prepared) -> list[dict[str, Any]]:
+    """Each graph on the held-out booleans of both networks, with and without their units matched on training inputs."""
+    loaders, held_out, seed = first.subject.loaders, first.subject.held_out, first.target.experiment.seed
+    reading = {key: value for key, value in first.reading.items() if key not in ("layers", "labels")}
+    two = (loaders["train"], loaders[held_out], first.reading["layers"])
+    a, b = (read(one.subject.network, *two, seed=seed, **reading) for one in (first, second))
+    return cross_accuracy(a, b, names=("first", "second"), seed=seed, **mining_of(first)).rows()

@@ -1,0 +1,258 @@
+"""What an alignment is about: a network and its examples, by split, be it a trained run's or the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ndg.activations.batches import Batch, columns, compute_batches, fixed, logits_of, output_of
+from ndg.activations.digest import weights_digest
+from ndg.activations.sampling import shuffled
+from ndg.data.examples import SPLITS, Splits
+from ndg.errors import DataError, LayerError, ShapeError, UserError, nearest
+
+SHOWN = 40
+"""Layers that an error lists."""
+AGAIN = 256
+"""Examples that are read twice to see whether a loader gives the same ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network and a loader for each split that there is, `train` among them.
+
+    `facts` is what the run log says about the data, `sizes` among them as `examples`. Where `logits` is False the
+    network gives no logits `[example, class]`, and a graph of its neurons alone can be made.
+    """
+
+    network: nn.Module
+    loaders: dict[str, Iterable[Any]]
+    facts: dict[str, Any]
+    class_names: tuple[str, ...] | None = None
+    logits: bool = True
+    identity: dict[str, Any] | None = None
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of examples in each split."""
+        return dict(self.facts["examples"])
+
+    @property
+    def held_out(self) -> str:
+        """The split on which implications are judged: test, else validation."""
+        return "test" if "test" in self.loaders else "validation"
+
+    @classmethod
+    def of_splits(cls, network: nn.Module, splits: Splits, batch: int) -> Subject:
+        """A trained network with the data that it was trained on, read `batch` at a time."""
+        loaders: dict[str, Iterable[Any]] = {name: splits[name].loader(batch) for name in SPLITS}
+        return cls(network, loaders, splits.facts(), splits.class_names)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reading of a loader found: examples, whether they have true labels, digests of the inputs and of all."""
+
+    examples: int
+    labelled: bool
+    inputs: str
+    digest: str
+
+
+def own(
+    network: nn.Module, loaders: Mapping[str, Any], name: str, class_names: Iterable[str] | None, batch: int
+) -> Subject:
+    """A network of the user's own and its data, which are read to the end; a compute batch of `batch` examples is run.
+
+    Raises DataError for loaders that cannot be used, naming the split, and for a network that does not take what they
+    give.
+    """
+    for split in loaders:
+        if split not in SPLITS:
+            raise DataError(f"loaders are named {', '.join(SPLITS)}; got {split!r}; {nearest(str(split), SPLITS)}")
+    if "train" not in loaders or len(loaders) < 2:
+        raise DataError(
+            "a graph is mined on the loader `train` and judged on `test` or `validation`, which hold other examples; "
+            f"got {', '.join(loaders) or 'none'}; give a loader of held-out examples as well"
+        )
+    ordered = {split: loaders[split] for split in SPLITS if split in loaders}
+    found = {split: _read(split, loader) for split, loader in ordered.items()}
+    for split, one in found.items():
+        if split != "train" and one.inputs == found["train"].inputs:
+            raise DataError(
+                f"implications are judged on examples that they were not mined on; the loaders of train and of {split} "
+                f"give the same {one.examples:,} inputs; give a loader of held-out examples"
+            )
+    logits = _probe(network, ordered["train"], batch)
+    classes = logits if isinstance(logits, int) else None
+    facts = {
+        "source": name,
+        "classes": classes,
+        "examples": {split: one.examples for split, one in found.items()},
+        "labelled": [split for split, one in found.items() if one.labelled],
+        "digest": hashlib.sha256(" ".join(one.digest for one in found.values()).encode()).hexdigest()[:16],
+    }
+    identity = {
+        "name": name,
+        "type": f"{type(network).__module__}.{type(network).__qualname__}",
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "weights": weights_digest(network),
+    }
+    names = None if class_names is None else tuple(map(str, class_names))
+    if names is not None and classes is not None and len(names) != classes:
+        raise DataError(
+            f"class_names has one name per class; got {len(names)} names and a network of {classes} classes"
+        )
+    return Subject(network, ordered, facts, names, classes is not None, identity)
+
+
+def candidates(network: nn.Module, loader: Iterable[Any], batch: int) -> dict[str, tuple[int, ...]]:
+    """The modules that one compute batch reaches once and that give a tensor per example, with its shape."""
+    seen: dict[str, list[tuple[int, ...] | None]] = {}
+    one = _first(loader, batch)
+
+    def watch(path: str) -> Any:
+        def hook(module: nn.Module, arguments: Any, output: Any) -> None:
+            value = output[0] if isinstance(output, tuple) and output else output
+            fits = isinstance(value, Tensor) and value.is_floating_point() and 2 <= value.ndim <= 5
+            whole = fits and len(value) == one.rows
+            seen.setdefault(path, []).append(tuple(value.shape[1:]) if whole else None)
+
+        return hook
+
+    handles = [module.register_forward_hook(watch(path)) for path, module in network.named_modules() if path]
+    try:
+        with fixed(network):
+            output_of(network, one.inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    once = {path: shapes[0] for path, shapes in seen.items() if len(shapes) == 1}
+    return {path: once[path] for path, _ in network.named_modules() if (shape := once.get(path)) and shape}  # type: ignore[misc]
+
+
+def no_layers(network: nn.Module, loader: Iterable[Any], batch: int) -> LayerError:
+    """The error of a network that names no latent layer when none is asked for; it lists what could be."""
+    found = candidates(network, loader, batch)
+    lines = [f"  {path}  {shape}" for path, shape in list(found.items())[:SHOWN]]
+    more = [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    return LayerError(
+        f"the layers of a graph are named by --layers (or extract.layers), or by the network's own `latent_layer`; "
+        f"{type(network).__name__} has none; there is, with the shape per example:\n" + "\n".join([*lines, *more])
+    )
+
+
+def integral(loader: Iterable[Any]) -> bool:
+    """Whether some of the inputs are whole numbers, as tokens are."""
+    return any(not column.is_floating_point() for column in _columns(_first(loader, 1)).values())
+
+
+def _read(split: str, loader: Any) -> Reading:
+    """What a loader gives. Raises DataError when it cannot be read again and again, the same each time."""
+    if not isinstance(loader, Iterable):
+        raise DataError(
+            f"a loader gives batches of (inputs, labels) or dictionaries; that of {split} is a "
+            f"{type(loader).__name__}; give a DataLoader or a list of batches"
+        )
+    if iter(loader) is loader:
+        raise DataError(
+            f"the loader of {split} is read more than once, and an iterator can be read once; give a list, a "
+            "DataLoader, or any object whose iteration starts anew"
+        )
+    if shuffled(loader):
+        raise DataError(
+            f"an alignment reads examples in one order; the DataLoader of {split} shuffles them anew each time; make "
+            "it with shuffle=False"
+        )
+    if _digests(loader, AGAIN) != _digests(loader, AGAIN):
+        raise DataError(
+            f"an alignment reads examples more than once, and the same ones; the loader of {split} gave others at its "
+            "second reading; make the data set deterministic, as in evaluation: no random augmentation, no random "
+            "sampler"
+        )
+    examples, columns_of = _digests(loader)
+    if not examples:
+        raise DataError(f"at least one example is needed; the loader of {split} gave none; check the split")
+    whole = "".join(f"{key} {digest}" for key, digest in columns_of.items())
+    inputs = " ".join(digest for key, digest in columns_of.items() if key != "labels")
+    labelled = "labels" in columns_of
+    return Reading(examples, labelled, inputs, hashlib.sha256(f"{examples} {whole}".encode()).hexdigest())
+
+
+def _digests(loader: Iterable[Any], least: int | None = None) -> tuple[int, dict[str, str]]:
+    """Number of examples and a digest of each column, over the first `least` examples and what is in their batches."""
+    states: dict[str, Any] = {}
+    examples = 0
+    for batch in loader:
+        given = columns(batch)
+        examples += len(next(iter(given.values())))
+        for key, column in given.items():
+            state = states.setdefault(key, hashlib.sha256(f"{key} {column.dtype} {tuple(column.shape[1:])}".encode()))
+            state.update(column.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        if least is not None and examples >= least:
+            break
+    return examples, {key: state.hexdigest() for key, state in sorted(states.items())}
+
+
+def _probe(network: nn.Module, loader: Iterable[Any], batch: int) -> int | None:
+    """Number of classes by one compute batch; None for a network that gives no logits `[example, class]`."""
+    one = _first(loader, batch)
+    try:
+        with fixed(network):
+            output = output_of(network, one.inputs)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the user's own code raises
+        shapes = {key or "inputs": tuple(column.shape) for key, column in _columns(one).items()}
+        raise DataError(
+            f"a network takes what its loader gives; {type(network).__name__} given {shapes} raised "
+            f"{type(error).__name__}: {str(error).strip() or 'no message'}; call network(inputs) with one batch of the "
+            "loader to see where"
+        ) from error
+    try:
+        return logits_of(output).shape[1]
+    except ShapeError:
+        return None
+
+
+def _first(loader: Iterable[Any], batch: int) -> Batch:
+    first = next(iter(compute_batches(loader, batch)), None)
+    if first is None:
+        raise DataError("at least one example is needed; the loader gave none; check the split")
+    return first
+
+
+def _columns(one: Batch) -> dict[str, Tensor]:
+    return one.inputs if isinstance(one.inputs, dict) else {"": one.inputs}
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A loader whose inputs are as a network of `transformers` takes them: only the columns that it knows, and pixels
+    less `mean`, divided by `std`, of each channel. `order` has the network's label for each class of the data."""
+
+    loader: Any
+    known: frozenset[str]
+    order: Tensor
+    mean: Tensor | None = None
+    std: Tensor | None = None
+
+    @property
+    def examples(self) -> Any:
+        """What tells how many examples there are."""
+        return self.loader.examples
+
+    def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
+        for inputs, classes in self.loader:
+            labels = self.order[classes]
+            if isinstance(inputs, dict):
+                yield {key: column for key, column in inputs.items() if key in self.known}, labels
+            elif self.mean is not None and self.std is not None:
+                yield (inputs - self.mean) / self.std, labels
+            else:
+                yield inputs, labels

@@ -1,0 +1,231 @@
+"""Which networks to align: the best completed run of a config, a run by its id, or a network of the user's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from ndg import config, runs
+from ndg.config import Experiment, Importance
+from ndg.data import absent
+from ndg.errors import ConfigError, DataError, RunNotFoundError, UserError
+from ndg.extraction import latent_layer
+from ndg.importance.evaluation import preflight
+from ndg.locations import Locations
+from ndg.progress import log
+from ndg.runs.record import RunRecord
+from ndg.workflows import score_request
+from ndg.workflows.subject import Subject, integral, no_layers
+from ndg.workflows.train import load
+
+METHODS = re.compile(r"\s*importance(\.methods)?\s*=")
+"""An override that names methods of importance."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A completed train run, or a network of the user's own, and the experiment to align it by (one alpha).
+
+    `why` says why it is this one; the seed is that of the training.
+    """
+
+    experiment: Experiment
+    run: RunRecord | None
+    why: str
+    subject: Subject | None = None
+
+    @property
+    def id(self) -> str:
+        """The train run, or the name of the user's network."""
+        if self.run is not None:
+            return self.run.id
+        return str(((self.subject and self.subject.identity) or {}).get("name", ""))
+
+
+def find(names: Sequence[str], overrides: Sequence[str], where: Locations, smoke: bool = False) -> list[Target]:
+    """The targets of configs and run ids, in their order; the best completed run of every shipped config without any.
+
+    With `smoke` those of the configs' quick runs. A list of alphas becomes a target each. Raises RunNotFoundError that
+    says how to train when no run is there.
+    """
+    if not names:
+        every = [_of_config(name, overrides, where, required=False, smoke=smoke) for name in config.configs()]
+        found = [target for targets in every for target in targets]
+        if not found:
+            raise RunNotFoundError(
+                f"{where.store} has no completed training of a shipped config; "
+                "train one first, as in `ndg train digits_mlp`"
+            )
+        return found
+    return [target for name in names for target in _of(name, overrides, where, smoke)]
+
+
+def own(
+    model: str | None,
+    folder: str | None,
+    layers: Sequence[str],
+    names: Sequence[str],
+    overrides: Sequence[str],
+    where: Locations,
+    *,
+    fitted: bool = True,
+) -> list[Target]:
+    """The targets of a network of the user's own: of the function `model`, or of the Hugging Face `folder`.
+
+    Settings are those of one config, or the defaults. What the network or its data do not allow is left out of the
+    experiment, and said: splits that there are not, and without logits trial and scores; not so with `fitted` False.
+    """
+    from ndg.workflows.own_network import of_folder, of_function
+
+    if len(names) > 1 or (model is None) == (folder is None):
+        raise ConfigError(
+            "--model and --hf name one network, whose settings come from at most one config; got "
+            f"{' and '.join(names) or 'both of them'}; align one at a time"
+        )
+    experiment = config.load(config.find(names[0]) if names else {}, overrides)
+    if layers:
+        experiment = replace(experiment, extract=replace(experiment.extract, layers=list(layers)))
+    if not any(word.startswith("name=") for word in overrides):
+        experiment = replace(experiment, name=_short(model, folder))
+    batch = experiment.extract.compute_batch
+    if model is not None:
+        subject, why = of_function(model, batch), "a function's own network"
+        experiment = replace(experiment, data=replace(experiment.data, name="own"))
+    else:
+        subject, experiment = of_folder(str(folder), experiment, where)
+        why = "a Hugging Face folder"
+    if not experiment.extract.layers and not isinstance(getattr(subject.network, "latent_layer", None), str):
+        raise no_layers(subject.network, subject.loaders["train"], batch)
+    named = experiment.importance.methods != Importance().methods or any(map(METHODS.match, overrides))
+    fits = _fitted(experiment, subject, named) if fitted else _with_split(experiment, subject)
+    return _each_alpha(fits, None, why, subject)
+
+
+def _short(model: str | None, folder: str | None) -> str:
+    """What a run of a network of the user's own is called."""
+    if model is None:
+        return Path(str(folder)).resolve().name
+    module = model.rpartition(":")[0]
+    return Path(module).stem if module.endswith(".py") else module.rpartition(".")[2]
+
+
+def _fitted(experiment: Experiment, subject: Subject, named: bool) -> Experiment:
+    """The experiment without what the network or its data do not allow; what is `named` by the user stays."""
+    trial, importance, there = experiment.trial, experiment.importance, subject.loaders
+    if not subject.logits:
+        log.warning(
+            "%s gives no logits (example, class): its graph is one of neurons alone, without trial and scores",
+            type(subject.network).__name__,
+        )
+        trial, importance = replace(trial, interventions=[]), replace(importance, methods=[])
+    lacking = [split for split in trial.splits if split not in there]
+    if lacking:
+        found = dict.fromkeys(split if split in there else subject.held_out for split in trial.splits)
+        trial = replace(trial, splits=list(found))
+        log.info("there is no split %s; a trial is on %s", " or ".join(lacking), " and ".join(trial.splits))
+    importance = _with_split(replace(experiment, importance=importance), subject).importance
+    if not named and "conductance" in importance.methods and integral(subject.loaders["train"]):
+        why = _refused(replace(experiment, importance=importance), subject, "conductance")
+        if why is not None:
+            importance = replace(importance, methods=[name for name in importance.methods if name != "conductance"])
+            log.info("conductance is left out: %s", why)
+    unlabelled = [split for split in trial.splits if split not in subject.facts["labelled"]]
+    if trial.interventions and unlabelled:
+        raise DataError(
+            f"a trial needs the true labels; the loader of {' and of '.join(unlabelled)} gives inputs alone; give "
+            "(inputs, labels) or dictionaries with labels, or set trial.interventions=[] for the graph without a trial"
+        )
+    return replace(experiment, trial=trial, importance=importance)
+
+
+def _refused(experiment: Experiment, subject: Subject, method: str) -> UserError | None:
+    """What a method raises of the layers that are scored, on the first examples; None where it scores them."""
+    network = subject.network
+    layers = experiment.importance.layers or experiment.extract.layers or [latent_layer(network)]
+    few = preflight.first(subject.loaders["train"])
+    return preflight.refusal(
+        network, few, score_request.layers_of(network, layers), method, score_request.how_of(experiment)
+    )
+
+
+def _with_split(experiment: Experiment, subject: Subject) -> Experiment:
+    """The experiment with scores over held-out examples, where there is no split that it names."""
+    if experiment.importance.split in subject.loaders:
+        return experiment
+    return replace(experiment, importance=replace(experiment.importance, split=subject.held_out))
+
+
+def _of(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> list[Target]:
+    shipped = Path(name).stem in config.configs()
+    if Path(name).is_file() or shipped or Path(name).suffix in (".yaml", ".yml"):
+        return _of_config(name, overrides, where, required=True, smoke=smoke)
+    with runs.open(where.store, local=where.runs) as log:
+        record = log.get(name)
+        if record["kind"] == "align" and not record.get("parent"):
+            raise RunNotFoundError(
+                f"run {record.id} aligned a network of your own, which no run holds; align it by --model or --hf"
+            )
+        if record["kind"] == "align":
+            record = log.get(record["parent"])
+    if record["status"] != "COMPLETED" or record["kind"] != "train":
+        raise RunNotFoundError(
+            f"run {record.id} is {record.state()} and has no finished network; finish it with "
+            f"`ndg train {record['name']} --resume`, or choose a completed run (`ndg runs`)"
+        )
+    trained = {**record["config"], "store": {}}  # where it was logged is known, and its password is not
+    return _spread(config.load(trained, overrides), record, "asked for")
+
+
+def _of_config(name: str, overrides: Sequence[str], where: Locations, *, required: bool, smoke: bool) -> list[Target]:
+    experiment = config.load(config.find(name), overrides, smoke=smoke)
+    with runs.open(where.store_of(experiment), local=where.runs) as log:
+        try:
+            seed = experiment.seed if any(word.startswith("seed=") for word in overrides) else None
+            asked = " ".join([name, *overrides, *["--smoke"] * smoke])
+            fits = partial(_fits, experiment, where)
+            record = log.best(experiment.training_digest, name=asked, seed=seed, fits=fits)
+        except RunNotFoundError:
+            if required:
+                raise
+            return []
+    accuracy = record.figure("results.train.validation_accuracy")
+    why = f"best of the completed runs of {experiment.name}, validation accuracy {accuracy:.4f}"
+    return _spread(replace(_found(experiment, record, where), seed=record["seeds"]["seed"]), record, why)
+
+
+def _found(experiment: Experiment, record: RunRecord, where: Locations) -> Experiment:
+    """The experiment with the data where a run found them, unless they are at hand elsewhere, as generated ones are."""
+    if absent(where.place(experiment).data) is None:
+        return experiment
+    return replace(experiment, data=replace(experiment.data, dir=record["config"]["data"]["dir"]))
+
+
+def _fits(experiment: Experiment, where: Locations, record: RunRecord) -> bool:
+    """Whether a run saw the data that are at hand."""
+    placed = where.place(_found(experiment, record, where))
+    folder = record.folder if record.folder.is_dir() else where.runs / record.id
+    return absent(placed.data) is None and load(placed, folder).digest == record.figure("results.data.digest")
+
+
+def _spread(experiment: Experiment, record: RunRecord, why: str) -> list[Target]:
+    if experiment.training_digest != record["training_digest"]:
+        raise ConfigError(
+            f"run {record.id} was trained by other settings than these overrides give (digest "
+            f"{record['training_digest']} against {experiment.training_digest}); "
+            "change data, model or train only when training"
+        )
+    return _each_alpha(experiment, record, why)
+
+
+def _each_alpha(
+    experiment: Experiment, record: RunRecord | None, why: str, subject: Subject | None = None
+) -> list[Target]:
+    several = experiment.criterion.name in ("paper", "ratio")
+    alphas = experiment.criterion.alpha if several else experiment.criterion.alpha[:1]
+    return [
+        Target(replace(experiment, criterion=replace(experiment.criterion, alpha=[alpha])), record, why, subject)
+        for alpha in alphas
+    ]

@@ -1,0 +1,172 @@
+"""Everything that an align run puts on trial: interventions on every split, then more on the held-out one."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+
+from ndg import atomic, executors
+from ndg.abstraction.counts import Counts
+from ndg.abstraction.edges import try_edges
+from ndg.abstraction.interchange import interchange
+from ndg.abstraction.minimal import minimal
+from ndg.abstraction.result import TrialResult
+from ndg.abstraction.tally import Tallies
+from ndg.abstraction.trial import trials
+from ndg.executors import Executor, Journal
+from ndg.graph.ndg import NDG
+from ndg.importance.scores import Scores
+from ndg.interventions.cache import Cache
+from ndg.progress import log
+from ndg.runs.run import Run
+from ndg.workflows.control_graphs import control_graphs
+from ndg.workflows.prepare import Prepared
+
+TRIALS, CURVES, INTERCHANGE, EDGES, MINIMAL = (
+    "trials.csv",
+    "curves.csv",
+    "interchange.csv",
+    "edges_tried.csv",
+    "minimal.csv",
+)
+JOURNALS = "journals"
+HOW = ("alone", "closure", "rest")
+VALIDATION = "validation"
+
+
+class TrialStages:
+    """The trials of one graph. Each stage keeps a journal in the run's folder, so that a killed one goes on."""
+
+    def __init__(self, prepared: Prepared, graph: NDG, one: Run) -> None:
+        self._prepared, self._graph, self._one = prepared, graph, one
+        self._experiment, self._subject = prepared.target.experiment, prepared.subject
+        self._settings = self._experiment.trial
+        self._layer = prepared.trial_layer
+        address = prepared.address
+        self._by: str | Executor = executors.ray(address) if prepared.executor == "ray" else prepared.executor
+
+    def run(self, scores: list[Scores]) -> NDG:
+        """Log every stage; the graph with the verdicts on its edges comes back."""
+        with self._by.session() if isinstance(self._by, executors.Ray) else nullcontext():
+            self._interventions(scores)
+            if self._settings.interchange:
+                self._interchange()
+            if self._settings.minimal:
+                self._minimal()
+            return self._edges() if self._settings.edges else self._graph
+
+    def _interventions(self, scores: list[Scores]) -> None:
+        import pandas as pd
+
+        settings, held_out = self._settings, self._subject.held_out
+        splits = dict.fromkeys(settings.splits)
+        graphs = control_graphs(self._prepared)
+        first = [VALIDATION] if VALIDATION in self._subject.loaders else []
+        found: dict[str, dict[str, TrialResult]] = {}
+        for split in dict.fromkeys([*first, *splits]):
+            found[split] = trials(
+                self._subject.network,
+                self._graph,
+                self._subject.loaders[split],
+                settings.interventions,
+                layer=self._layer,
+                fit=self._subject.loaders["train"],
+                values=settings.values,
+                beta=settings.beta,
+                draws=settings.draws,
+                graphs=graphs,
+                orders=self._orders(scores) if settings.curve and split == held_out else {},
+                curve=settings.curve and split == held_out,
+                **self._how("trial", split, Tallies.from_dict),
+            )
+            log.info("  trial on %s, %s", split, next(iter(found[split].values())).reason)
+        frames, curves = [], []
+        for split in splits:
+            for name, result in found[split].items():
+                told = result.picked(found[first[0]][name]) if first else result
+                self._one.result(f"trial.{told.key}.{split}", told.to_dict())
+                frames.append(told.frame())
+                if told.curve is not None:
+                    curves.append(told.curve.frame().assign(intervention=name, split=split))
+        self._write(TRIALS, pd.concat(frames))
+        if curves:
+            self._write(CURVES, pd.concat(curves))
+
+    def _orders(self, scores: list[Scores]) -> dict[str, np.ndarray]:
+        """Rankings of the layer's units by the scores there are, the most important first."""
+        nodes = self._graph.nodes
+        where = nodes.slice(self._layer)
+        found = {}
+        for one in scores:
+            values = one.by_node(nodes)
+            if all(node in values for node in range(where.start, where.stop)):
+                keys = np.array([-abs(values[node]) for node in range(where.start, where.stop)])
+                found[one.method] = np.argsort(keys, kind="stable")
+        return found
+
+    def _interchange(self) -> None:
+        found = interchange(
+            self._subject.network,
+            self._graph,
+            self._subject.loaders[self._subject.held_out],
+            layers=[self._layer],
+            pool=self._settings.pool,
+            **self._how("interchange", self._subject.held_out, Counts.from_dict),
+        )
+        told = {**found.to_dict(), "rows": found.rows(), "words": found.words()}
+        self._one.result(f"interchange.{self._subject.held_out}", told)
+        self._write(INTERCHANGE, found.frame())
+
+    def _minimal(self) -> None:
+        found = minimal(
+            self._subject.network,
+            self._graph,
+            self._subject.loaders[self._subject.held_out],
+            fit=self._subject.loaders["train"],
+            values=self._settings.values,
+            layer=self._layer,
+            examples=self._settings.minimal,
+            budget=self._settings.budget,
+            **self._how("minimal", self._subject.held_out, Counts.from_dict, cached=False),
+        )
+        self._one.result(f"minimal.{self._subject.held_out}", found.to_dict())
+        self._write(MINIMAL, found.frame())
+
+    def _edges(self) -> NDG:
+        found = try_edges(
+            self._subject.network,
+            self._graph,
+            self._subject.loaders[self._subject.held_out],
+            fit=self._subject.loaders["train"],
+            values="mean" if self._settings.values == "auto" else self._settings.values,
+            how=HOW,
+            at_least=self._settings.at_least,
+            **self._how("edges", self._subject.held_out, Counts.from_dict),
+        )
+        self._one.result(f"edges_tried.{self._subject.held_out}", found.to_dict())
+        self._write(EDGES, found.frame())
+        return self._graph.with_verdicts(found)
+
+    def _how(self, stage: str, split: str, decode: Any, cached: bool = True) -> dict[str, Any]:
+        """How a stage runs on a split: where, with which seed, from which journal on."""
+        weights = (self._subject.identity or {}).get("weights", self._prepared.target.id)
+        of = (stage, split, self._graph.digest, self._experiment.digest, self._subject.facts["digest"], weights)
+        folder = self._one.folder / JOURNALS
+        folder.mkdir(exist_ok=True)
+        digest = hashlib.sha256(" ".join(map(str, of)).encode()).hexdigest()[:16]
+        cache = {"cache": self._prepared.caches.setdefault(split, Cache())} if cached else {}
+        return {
+            "seed": self._settings.seed,
+            "split": split,
+            "executor": self._by,
+            "ray_address": self._prepared.address,
+            "journal": Journal(folder / f"{stage}-{split}.jsonl", digest, decode),
+            **self._prepared.passes,
+            **cache,
+        }
+
+    def _write(self, name: str, frame: Any) -> None:
+        self._one.artefact(atomic.write(self._one.folder / name, frame.to_csv(index=False)))
