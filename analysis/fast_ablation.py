@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.cheap import sampling
+from analysis.cheap import sampling, variants
 from analysis.edge_survival import Run
 from analysis.subjects import Tables, layers_of, main, some
 from benchmarks.cheap import DRAWS, SHARES, draws, fast, fast_with_errors, low, subsampled
