@@ -11,9 +11,10 @@ ROOT = Path(__file__).parent.parent
 
 # Each layer may import from those before it, and a room from those beside it; `|` parts arms that must not meet.
 LAYERS = [
-    "errors lazy allocation atomic literal nodes config seeds intervals progress locations",
+    "errors lazy allocation atomic literal nodes config seeds intervals progress locations results",
     "bits mining planted",
     "graph | data models activations | executors",
+    "options",
     "units capture gradients run_batches interventions extraction discovery training abstraction importance comparison "
     "counterfactual rotation",
     "runs",

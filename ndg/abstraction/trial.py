@@ -76,10 +76,10 @@ def trials(
     results.
 
     `values` are written for booleans: a name of `ndg.interventions.substitution`, taken from the examples of `fit`, or
-    such a way itself. `auto` without `fit` writes 0 and 1, and the result says so. Implications of a recall above `beta`
-    are walked backwards too. `graphs` are further control graphs by name, of the same layer, with D(t, t') of their own.
-    With a `curve`, the aligned rate is counted against the number of neurons changed, for the graph's choice, the
-    prototypes and `orders` of units by name. A `cache` that several studies of this loader share keeps what is before
+    such a way itself. `auto` without `fit` writes 0 and 1, and the result says so. Implications whose recall exceeds
+    `beta` are walked backwards too. `graphs` are further control graphs by name, of the same layer, each with its own
+    D(t, t'). With a `curve`, the aligned rate is counted against the number of neurons changed, for the graph's choice,
+    the prototypes and `orders` of units by name. A `cache` that several studies of this loader share keeps what is before
     the layer; a `journal` keeps finished batches (its `decode` is set here). With `any_network` the graph may be of
     another network than this one, of the same shape.
 

@@ -1,0 +1,109 @@
+"""How a study runs: device, batches, threads, executor, seed, journal."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from ndg.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from ndg.executors import Executor, Journal
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+BATCH = 256
+"""Examples of one compute batch."""
+
+TIMEOUT = 300.0
+"""Seconds without any finished task after which Ray workers are given up."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a study runs. Only `seed` changes a figure; `batch` and `threads` may change the last bit of a float.
+
+    device       "cpu", "cuda", ...; None: where the network is
+    batch        examples of one compute batch (one forward pass)
+    threads      torch threads of one forward pass
+    executor     "auto", "serial", "threads", "ray", or a value of `ndg.executors`
+    ray_address  address of a Ray cluster; None: RAY_ADDRESS, else a session on this machine
+    timeout      seconds without any finished task after which Ray workers are given up
+    seed         seed of everything that is drawn
+    journal      file of finished tasks: a study that was killed continues from it to the same result
+    progress     whether progress bars are shown (only where a person is watching)
+
+    Raises ConfigError for a batch or number of threads below 1, and for a timeout that is not above 0.
+    """
+
+    device: str | None = None
+    batch: int = BATCH
+    threads: int = 1
+    executor: str | Executor = "auto"
+    ray_address: str | None = None
+    timeout: float | int = TIMEOUT
+    seed: int = 0
+    journal: Journal | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ConfigError(f"a compute batch has at least 1 example; got batch={self.batch!r}")
+        if self.threads < 1:
+            raise ConfigError(f"a forward pass runs on at least 1 thread; got threads={self.threads!r}")
+        if not self.timeout > 0:
+            raise ConfigError(f"a timeout is a number of seconds above 0; got {self.timeout!r}; leave it out for 300")
+
+
+def old_keywords(
+    renamed: Mapping[str, str] | None = None, **values: type
+) -> Callable[[Callable[P, R]], Callable[..., R]]:
+    """A decorator that accepts fields of `settings=` and `options=` as keywords, with a DeprecationWarning.
+
+        @old_keywords(settings=TrialSettings, options=RunOptions, renamed={"internal_batch_size": "batch"})
+        def trial(model, graph, loader, *, settings=TrialSettings(), options=RunOptions()): ...
+
+        trial(net, graph, data, beta=0.9)       # the same as settings=TrialSettings(beta=0.9)
+
+    `values` maps each parameter to its dataclass; `renamed` maps old names to names of fields. Raises TypeError for a
+    keyword that is neither a parameter nor a field.
+    """
+    old = dict(renamed or {})
+    home = {field.name: (parameter, kind) for parameter, kind in values.items() for field in fields(kind)}
+
+    def decorate(function: Callable[P, R]) -> Callable[..., R]:
+        signature = inspect.signature(function)
+        own = set(signature.parameters)
+        open_ended = any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values())
+
+        @functools.wraps(function)
+        def call(*arguments: Any, **keywords: Any) -> R:
+            moved: dict[str, dict[str, Any]] = {}
+            for name in [name for name in keywords if name not in own]:
+                field = old.get(name, name)
+                if field not in home:
+                    if open_ended:
+                        continue
+                    known = [*own, *home]
+                    raise TypeError(f"{function.__name__}() has no parameter {name!r}; {nearest(name, known)}")
+                moved.setdefault(home[field][0], {})[field] = keywords.pop(name)
+            for parameter, changes in moved.items():
+                kind = values[parameter]
+                spelled = ", ".join(f"{name}=..." for name in changes)
+                warnings.warn(
+                    f"{function.__name__}({spelled}) is deprecated; pass {parameter}={kind.__name__}({spelled})",
+                    DeprecationWarning,
+                    stacklevel=2,
+                )
+                given = keywords.get(parameter)
+                keywords[parameter] = kind(**changes) if given is None else replace(given, **changes)
+            return function(*arguments, **keywords)
+
+        return call
+
+    return decorate
