@@ -13,7 +13,7 @@ from ndg.data import DATASETS
 from ndg.data.sources import SOURCES, File, Source
 from ndg.doctor import _data
 from ndg.locations import Locations
-from tests.data import formats
+from tests.data import fixtures
 from tests.data.server import served
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +29,7 @@ def at_home(monkeypatch, tmp_path):
 @pytest.fixture
 def shelf(tmp_path, monkeypatch):
     """MNIST on a server, and in the table of sources instead of the publisher's."""
-    formats.write_idx(tmp_path / "made", np.arange(10), np.arange(10))
+    fixtures.write_idx(tmp_path / "made", np.arange(10), np.arange(10))
     made = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
     with served(files=made) as shelf:
         files = tuple(
@@ -49,7 +49,7 @@ def test_the_list_names_every_data_set_with_its_licence(capsys):
 
 
 def test_the_list_says_where_data_are_and_what_they_need(tmp_path, capsys):
-    formats.write_idx(tmp_path / "mnist", np.arange(10), np.arange(10))
+    fixtures.write_idx(tmp_path / "mnist", np.arange(10), np.arange(10))
     assert main(["data", "list", "mnist", "cifar10", "images", "digits", "--json", "--data", str(tmp_path)]) == 0
     mnist, cifar, images, digits = json.loads(capsys.readouterr().out)
     assert mnist["at_hand"] == str(tmp_path / "mnist")

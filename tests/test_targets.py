@@ -6,7 +6,7 @@ from ndg.cli import main
 from ndg.errors import RunNotFoundError
 from ndg.locations import Locations
 from ndg.workflows import targets
-from tests.data import formats
+from tests.data import fixtures
 
 QUICK = ["train.epochs=1", "data.name=mnist", "model.widths=[8]", "model.latent=4"]
 
@@ -17,7 +17,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("targets")
     labels = [number % 10 for number in range(200)]
     for name, seed in (("one", 0), ("other", 1)):
-        formats.write_idx(folder / name, labels, labels, seed=seed)
+        fixtures.write_idx(folder / name, labels, labels, seed=seed)
         assert main(["train", "digits_mlp", *QUICK, f"data.dir={folder / name}", "--runs", str(folder), "-q"]) == 0
     return folder
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt64
 
-from ndg.bits import layout
-from ndg.bits.layout import SECTOR, Commit, Header
+from ndg.bits import file_format
+from ndg.bits.file_format import SECTOR, Commit, Header
 from ndg.bits.packing import LINE
 from ndg.errors import BitsError, OutputError
 
@@ -46,7 +46,7 @@ def make(
         os.ftruncate(descriptor, 0)
         allocate(descriptor, len(start) + 8 * header.words * len(header.nodes))
         os.pwrite(descriptor, start, 0)
-        os.pwrite(descriptor, finished, layout.FINISHED_AT)
+        os.pwrite(descriptor, finished, file_format.FINISHED_AT)
         os.pwrite(descriptor, replace(commit, boot=bytes(16)).encode(), SECTOR)
         if words is not None and words.size:
             into = mapped(descriptor, header, len(start), "r+")
@@ -103,10 +103,10 @@ def flush(path: Path, words: UInt64[np.ndarray, "node word"] | None) -> None:
 
 def header_of(path: Path, descriptor: int) -> tuple[Header, int]:
     """The header of an open file, and where its words start."""
-    return layout.read_header(reader(descriptor), os.fstat(descriptor).st_size, path)
+    return file_format.read_header(reader(descriptor), os.fstat(descriptor).st_size, path)
 
 
-def reader(descriptor: int) -> layout.Read:
+def reader(descriptor: int) -> file_format.Read:
     """What reads so many bytes at a place of an open file."""
     return lambda at, count: os.pread(descriptor, count, at)
 

@@ -1,4 +1,4 @@
-"""Packed booleans that live in a file: appended to, interrupted, continued, read in place. `layout` has the form."""
+"""Packed booleans in a file: appended, interrupted, resumed, read in place. `file_format` describes it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, UInt64
 
-from ndg.bits import disk, layout
+from ndg.bits import disk, file_format
 from ndg.bits.builder import Builder
-from ndg.bits.layout import SECTOR, Commit, Header
+from ndg.bits.file_format import SECTOR, Commit, Header
 from ndg.bits.matrix import BitMatrix, Sample
 from ndg.bits.packing import tail_mask
 from ndg.errors import BitsError, OutputError
@@ -40,8 +40,8 @@ class BitFile(Builder):
     def _attach(self, descriptor: int) -> None:
         self._descriptor, read = descriptor, disk.reader(descriptor)
         self._header, start = disk.header_of(self.path, descriptor)
-        self._commits = layout.read_commits(read, disk.boot(), self.path)
-        self._finished = layout.read_finished(read, self.path) is not None
+        self._commits = file_format.read_commits(read, disk.boot(), self.path)
+        self._finished = file_format.read_finished(read, self.path) is not None
         self._words: np.ndarray | None = disk.mapped(descriptor, self._header, start, "r+")
 
     @classmethod
@@ -104,12 +104,12 @@ class BitFile(Builder):
     @property
     def committed(self) -> int:
         """Examples that are safe when this process stops."""
-        return layout.newest(self._commits).examples
+        return file_format.newest(self._commits).examples
 
     @property
     def correct(self) -> int | None:
         """How many of the committed examples were predicted correctly, where that was given."""
-        return layout.newest(self._commits).correct
+        return file_format.newest(self._commits).correct
 
     @property
     def thresholds(self) -> Float64[np.ndarray, " neuron"]:
@@ -153,14 +153,14 @@ class BitFile(Builder):
             return read(self.path)
         correct = self.correct if correct is None and self.examples == self.committed else correct
         self._commit(self.examples, correct, True)
-        bits = _matrix(self._header, self._writable(), layout.newest(self._commits), sample)
+        bits = _matrix(self._header, self._writable(), file_format.newest(self._commits), sample)
         facts = {
             "examples": bits.examples,
             "correct": correct,
             "sample": None if sample is None else [sample.seed, sample.of],
             "digest": bits.digest,
         }
-        self._write(layout.FINISHED_AT, layout.encode_finished(facts), durable=True)
+        self._write(file_format.FINISHED_AT, file_format.encode_finished(facts), durable=True)
         self.close()
         return read(self.path)
 
@@ -168,7 +168,7 @@ class BitFile(Builder):
         """Let the file go; what was appended since the last commit is not kept."""
         if self._words is None:
             return
-        last = layout.newest(self._commits)
+        last = file_format.newest(self._commits)
         try:
             if any(last.boot):
                 self._commit(last.examples, last.correct, True)
@@ -194,11 +194,11 @@ class BitFile(Builder):
     def _room(self, examples: int) -> UInt64[np.ndarray, "node word"]:
         words, needed = self._writable(), -(-examples // 64)
         if self._finished:
-            self._write(layout.FINISHED_AT, bytes(layout.FINISHED.size), durable=True)
+            self._write(file_format.FINISHED_AT, bytes(file_format.FINISHED.size), durable=True)
             self._finished = False
         if needed > self._header.words:
             grown = replace(self._header, words=disk.rounded(max(needed, self._header.words * 3 // 2)))
-            last = layout.newest(self._commits)
+            last = file_format.newest(self._commits)
             descriptor = disk.make(self.path, grown, last, words[:, : -(-self.examples // 64)])
             os.close(self._descriptor)
             self._attach(descriptor)
@@ -206,7 +206,7 @@ class BitFile(Builder):
 
     def _commit(self, examples: int, correct: int | None, durable: bool) -> None:
         self._writable()
-        last = layout.newest(self._commits)
+        last = file_format.newest(self._commits)
         if (examples, correct) == (last.examples, last.correct) and not (durable and any(last.boot)):
             return
         boot = bytes(16) if durable else disk.boot()
@@ -238,7 +238,7 @@ def save(bits: BitMatrix, path: str | os.PathLike[str], source: str) -> Path:
     commit = Commit(1, bits.examples, bits.correct)
     sample = None if bits.sample is None else [bits.sample.seed, bits.sample.of]
     facts = {"examples": bits.examples, "correct": bits.correct, "sample": sample, "digest": bits.digest}
-    os.close(disk.make(path, header, commit, bits.words, layout.encode_finished(facts)))
+    os.close(disk.make(path, header, commit, bits.words, file_format.encode_finished(facts)))
     return path
 
 
@@ -251,8 +251,8 @@ def read(path: str | os.PathLike[str], verify: bool = False, partial: bool = Tru
     descriptor = disk.opened(path, os.O_RDONLY)
     try:
         header, start = disk.header_of(path, descriptor)
-        commit = layout.newest(layout.read_commits(disk.reader(descriptor), disk.boot(), path))
-        facts = layout.read_finished(disk.reader(descriptor), path) or {"digest": None, "sample": None}
+        commit = file_format.newest(file_format.read_commits(disk.reader(descriptor), disk.boot(), path))
+        facts = file_format.read_finished(disk.reader(descriptor), path) or {"digest": None, "sample": None}
         words = disk.mapped(descriptor, header, start, "r" if facts["digest"] and not verify else "c")
     finally:
         os.close(descriptor)
@@ -267,7 +267,9 @@ def read(path: str | os.PathLike[str], verify: bool = False, partial: bool = Tru
     sample = None if facts["sample"] is None else Sample(*facts["sample"])
     bits = _matrix(header, np.asarray(words), commit, sample)
     if verify and bits.digest != facts["digest"]:
-        raise BitsError(f"{path} is damaged: its digest says {facts['digest']}, its bits {bits.digest}; {layout.AGAIN}")
+        raise BitsError(
+            f"{path} is damaged: its digest says {facts['digest']}, its bits {bits.digest}; {file_format.AGAIN}"
+        )
     return bits
 
 

@@ -126,7 +126,7 @@ class BitMatrix:
         return replace(self, nodes=nodes, words=words)
 
     def save(self, path: str | os.PathLike[str], source: str = "") -> Path:
-        """The path of the file written (`ndg.bits.layout` has its form); it is there whole or not at all.
+        """The path of the file written (`ndg.bits.file_format` has its form); it is there whole or not at all.
 
         `source` is any digest of the network and data. Raises OutputError where it cannot be written.
         """

@@ -10,7 +10,7 @@ from ndg.config import Data
 from ndg.data import arrays, cifar, cub, digits, folders, idx, images, pairs, sentences, tables, texts
 from ndg.data.examples import SPLITS, Batches, Examples, Pool, Splits, divide, split, take
 from ndg.data.inputs import Form, Texts
-from ndg.data.published import MARKER
+from ndg.data.releases import MARKER
 from ndg.data.sources import SOURCES
 from ndg.data.tokenizer import Tokenizer
 from ndg.errors import DataError, nearest

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from ndg.config import Data
-from ndg.data import published
+from ndg.data import releases
 from ndg.data.examples import Pool
 from ndg.data.inputs import held, join
 from ndg.errors import DataError
@@ -46,7 +46,7 @@ def _read(name: str, meta: Path, batches: list[Path], test: Path, keys: tuple[st
     tested = _batch(test, labels_key, classes)
     inputs = {"train": join([held(images) for images, _ in parts]), "test": held(tested[0])}
     labels = {"train": np.concatenate([labels for _, labels in parts]), "test": tested[1]}
-    return published.pool(name, inputs, labels, tuple(class_names), [meta, *batches, test])
+    return releases.pool(name, inputs, labels, tuple(class_names), [meta, *batches, test])
 
 
 def _batch(
@@ -61,7 +61,7 @@ def _batch(
     if not (isinstance(labels, list) and all(type(label) is int and abs(label) < 2**31 for label in labels)):
         raise DataError(f"{path} must hold a list of whole numbers as {key!r}; got {_kind(labels)}; {AGAIN}")
     numbers = np.array(labels, np.int64)
-    published.check_labels(path, numbers, len(images), classes)
+    releases.check_labels(path, numbers, len(images), classes)
     return images.reshape(len(images), *SHAPE), numbers
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ndg.config import Data
-from ndg.data import archives, published
+from ndg.data import archives, releases
 from ndg.data.examples import Pool, listed
 from ndg.data.folders import counted, sizes
 from ndg.data.images import SUFFIXES, Picture, gathered, pictures
@@ -33,7 +33,7 @@ def read(folder: Path | None, settings: Data) -> Pool:
         images = {image.name: image for image in gathered(folder / "images")}
     else:
         place = min(folder.glob(f"{HOME}*.tgz"))
-        origin = published.origin("cub200", [place])
+        origin = releases.origin("cub200", [place])
         lists, images = _packed(place)
     tables = {name: _table(f"{place}: {name}", content) for name, content in lists.items()}
 
@@ -57,10 +57,10 @@ def read(folder: Path | None, settings: Data) -> Pool:
     present, renumbered = np.unique(labels, return_inverse=True)
     class_names = tuple(tables["classes.txt"][int(number)] for number in present)
     fewer = [f"{len(present)} of {CLASSES} classes"] if len(present) != CLASSES else []
-    said = ["cub200", counted(parts), origin, *published.lacking("cub200", sizes(parts), *fewer)]
+    said = ["cub200", counted(parts), origin, *releases.lacking("cub200", sizes(parts), *fewer)]
     inputs = pictures([images[name] for name in names.values()], settings)
     parted = parts if len(np.unique(parts)) > 1 else None
-    said += published.divided(parted)
+    said += releases.divided(parted)
     return Pool(inputs, renumbered.astype(np.int64), class_names, ", ".join(said), parted)
 
 

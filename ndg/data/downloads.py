@@ -11,8 +11,8 @@ from typing import Any
 
 from ndg.config import Data
 from ndg.data import DATASETS, absent, archives
+from ndg.data.file_download import Patience, fetch, size
 from ndg.data.sources import SOURCES, File, Source
-from ndg.data.transfer import Patience, fetch, size
 from ndg.errors import DataError, OutputError, nearest
 
 NO_SUM = "no official checksum, counts are checked on reading"

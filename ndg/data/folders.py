@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int8, Int64
 
 from ndg.config import Data
-from ndg.data import published
+from ndg.data import releases
 from ndg.data.examples import SPLITS, Pool, listed
 from ndg.data.images import SUFFIXES, Picture, gathered, grey, pictures
 from ndg.errors import DataError
@@ -32,7 +32,7 @@ def read(folder: Path | None, settings: Data) -> Pool:
     images, labels, parts, names = arranged(folder, gathered(folder), _empty(folder))
     inputs = pictures(images, settings, 1 if grey(images) else 3)
     parted = parts if len(np.unique(parts)) > 1 else None
-    source = ", ".join([f"images of {folder}", counted(parts), *published.halved(parted)])
+    source = ", ".join([f"images of {folder}", counted(parts), *releases.halved(parted)])
     return Pool(inputs, labels, names, source, parted)
 
 
@@ -52,11 +52,11 @@ def cifar10_jpeg(folder: Path | None, settings: Data) -> Pool:
             "set data.name=images for images of your own"
         )
     said = ["cifar10_jpeg", counted(parts), "lossy JPEG copies, not the publisher's files"]
-    said += published.lacking("cifar10_jpeg", sizes(parts))
+    said += releases.lacking("cifar10_jpeg", sizes(parts))
     if absent := [name for name in CLASSES10 if name not in names]:
         said.append(f"without {listed(absent)}")
     parted = parts if len(np.unique(parts)) > 1 else None
-    said += published.divided(parted)
+    said += releases.divided(parted)
     return Pool(pictures(images, settings), labels, names, ", ".join(said), parted)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ndg.config import Data
-from ndg.data import published
+from ndg.data import releases
 from ndg.data.examples import Pool
 from ndg.data.inputs import Inputs, Texts, held
 from ndg.errors import DataError
@@ -112,9 +112,9 @@ def _read(name: str, folder: Path | None, class_names: tuple[str, ...], modulus:
             )
         paths += [images_path, labels_path]
         images, labels = read_idx(images_path, *SIZE), read_idx(labels_path).astype(np.int64)
-        published.check_labels(labels_path, labels, len(images), CLASSES)
+        releases.check_labels(labels_path, labels, len(images), CLASSES)
         inputs[split], classes[split] = held(images[:, None]), labels % modulus
-    return published.pool(name, inputs, classes, class_names, paths)
+    return releases.pool(name, inputs, classes, class_names, paths)
 
 
 def _read_upto(file: io.BufferedIOBase, most: int) -> bytes:

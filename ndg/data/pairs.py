@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ndg.config import Data
-from ndg.data import parts, rows
+from ndg.data import text_files, text_splits
 from ndg.data.examples import SPLITS, Pool
-from ndg.data.parts import Part
-from ndg.data.rows import Row
+from ndg.data.text_files import Row
+from ndg.data.text_splits import Part
 from ndg.errors import DataError
 
 CLASSES = ("entailment", "neutral", "contradiction")
@@ -50,10 +50,12 @@ def snli(folder: Path | None, settings: Data) -> Pool:
     Pairs on whose label no majority agreed ("-") are left out.
     """
     assert folder is not None
-    paths = parts.present(folder, SNLI_FILES)
+    paths = text_splits.present(folder, SNLI_FILES)
     columns = (*COLUMNS, "pairID")
-    found = {split: _collect(rows.unique(rows.objects(path, columns), "pairID")) for split, path in paths.items()}
-    return parts.assemble("snli", found, CLASSES, list(paths.values()))
+    found = {
+        split: _collect(text_files.unique(text_files.objects(path, columns), "pairID")) for split, path in paths.items()
+    }
+    return text_splits.assemble("snli", found, CLASSES, list(paths.values()))
 
 
 def allnli(folder: Path | None, settings: Data) -> Pool:
@@ -65,8 +67,8 @@ def allnli(folder: Path | None, settings: Data) -> Pool:
     assert folder is not None
     whole = next((folder / name for name in ALLNLI_FILES if (folder / name).is_file()), None)
     if whole is not None:
-        return parts.assemble("allnli", _one_file(whole), CLASSES, [whole])
-    corpora = [parts.present(folder, files) for files in (SNLI_FILES, MULTINLI_FILES)]
+        return text_splits.assemble("allnli", _one_file(whole), CLASSES, [whole])
+    corpora = [text_splits.present(folder, files) for files in (SNLI_FILES, MULTINLI_FILES)]
     if "train" not in corpora[0]:
         raise DataError(
             f"AllNLI must be {ALLNLI_FILES[0]}, or SNLI and MultiNLI side by side; {folder} has "
@@ -75,8 +77,8 @@ def allnli(folder: Path | None, settings: Data) -> Pool:
     found = {}
     for split in SPLITS:
         if chosen := [paths[split] for paths in corpora if split in paths]:
-            found[split] = _collect(chain.from_iterable(rows.objects(path, COLUMNS) for path in chosen))
-    return parts.assemble("allnli", found, CLASSES, [path for paths in corpora for path in paths.values()])
+            found[split] = _collect(chain.from_iterable(text_files.objects(path, COLUMNS) for path in chosen))
+    return text_splits.assemble("allnli", found, CLASSES, [path for paths in corpora for path in paths.values()])
 
 
 def mqnli(folder: Path | None, settings: Data) -> Pool:
@@ -94,8 +96,10 @@ def mqnli(folder: Path | None, settings: Data) -> Pool:
         if path := next((folder / name for name in names if (folder / name).is_file()), None):
             paths[split] = path
     numbers = NUMBERS | {"entails": 0, "permits": 1, "contradicts": 2}
-    found = {split: parts.collect(rows.objects(path, COLUMNS), COLUMNS, numbers) for split, path in paths.items()}
-    return parts.assemble("mqnli", found, CLASSES, list(paths.values()))
+    found = {
+        split: text_splits.collect(text_files.objects(path, COLUMNS), COLUMNS, numbers) for split, path in paths.items()
+    }
+    return text_splits.assemble("mqnli", found, CLASSES, list(paths.values()))
 
 
 def sick(folder: Path | None, settings: Data) -> Pool:
@@ -105,16 +109,16 @@ def sick(folder: Path | None, settings: Data) -> Pool:
     numbers = {name.upper(): number for name, number in NUMBERS.items()}
     paths = {split: folder / file for split, file in SICK_FILES.items()}
     found = {
-        split: parts.collect(
-            rows.unique(rows.tabbed(path, SICK_COLUMNS), SICK_COLUMNS[0]), (first, second, label), numbers
+        split: text_splits.collect(
+            text_files.unique(text_files.tabbed(path, SICK_COLUMNS), SICK_COLUMNS[0]), (first, second, label), numbers
         )
         for split, path in paths.items()
     }
-    return parts.assemble("sick", found, CLASSES, list(paths.values()))
+    return text_splits.assemble("sick", found, CLASSES, list(paths.values()))
 
 
 def _collect(read: Iterator[Row]) -> Part:
-    return parts.collect(read, COLUMNS, NUMBERS, without=NO_MAJORITY)
+    return text_splits.collect(read, COLUMNS, NUMBERS, without=NO_MAJORITY)
 
 
 def _one_file(path: Path) -> dict[str, Part]:
@@ -123,11 +127,11 @@ def _one_file(path: Path) -> dict[str, Part]:
     places: list[int] = []
 
     def placed() -> Iterator[Row]:
-        for row in rows.tabbed(path, ALLNLI_COLUMNS):
+        for row in text_files.tabbed(path, ALLNLI_COLUMNS):
             places.append(row.label("split", known))
             yield row
 
-    whole = parts.collect(placed(), ("sentence1", "sentence2", "label"), NUMBERS)
+    whole = text_splits.collect(placed(), ("sentence1", "sentence2", "label"), NUMBERS)
     number = np.array(places, np.int8)
     chosen = {split: np.flatnonzero(number == place) for place, split in enumerate(SPLITS)}
     return {split: whole[chosen[split]] for split in SPLITS if len(chosen[split])}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ndg.config import Data
-from ndg.data import parts, rows
+from ndg.data import text_files, text_splits
 from ndg.data.examples import Pool
-from ndg.data.parts import Part
+from ndg.data.text_splits import Part
 
 SST2 = ("train.tsv", "dev.tsv")
 SST2_FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
@@ -32,21 +32,21 @@ def sst2(folder: Path | None, settings: Data) -> Pool:
     found: dict[str, Part] = {}
     notes, glue = [], False
     classes = {str(label): label for label in range(len(FEELINGS))}
-    paths = parts.present(folder, SST2_FILES)
+    paths = text_splits.present(folder, SST2_FILES)
     for split, path in list(paths.items()):
-        first = next(rows.lines(path), "")
+        first = next(text_files.lines(path), "")
         if split == "test" and first == "\t".join(UNLABELLED):
             del paths[split]
         else:
             header = first == "\t".join(SST2_COLUMNS)
-            found[split] = parts.collect(rows.tabbed(path, SST2_COLUMNS, header), SST2_COLUMNS, classes)
+            found[split] = text_splits.collect(text_files.tabbed(path, SST2_COLUMNS, header), SST2_COLUMNS, classes)
             glue = glue or header
     if glue:
         notes.append("in the layout of GLUE")
     if "test" not in found:
         notes.append("no labelled test set of the publisher")
     release = "sst2 of GLUE" if glue else "sst2"
-    return parts.assemble("sst2", found, FEELINGS, list(paths.values()), *notes, release=release)
+    return text_splits.assemble("sst2", found, FEELINGS, list(paths.values()), *notes, release=release)
 
 
 def devign(folder: Path | None, settings: Data) -> Pool:
@@ -56,11 +56,14 @@ def devign(folder: Path | None, settings: Data) -> Pool:
     """
     assert folder is not None
     classes = {str(label): label for label in range(len(VULNERABLE))}
-    paths = parts.present(folder, DEVIGN_FILES)
+    paths = text_splits.present(folder, DEVIGN_FILES)
     found = {
-        split: parts.collect(
-            rows.unique(rows.objects(path, (*DEVIGN_COLUMNS, "idx")), "idx"), DEVIGN_COLUMNS, classes, cased=True
+        split: text_splits.collect(
+            text_files.unique(text_files.objects(path, (*DEVIGN_COLUMNS, "idx")), "idx"),
+            DEVIGN_COLUMNS,
+            classes,
+            cased=True,
         )
         for split, path in paths.items()
     }
-    return parts.assemble("devign", found, VULNERABLE, list(paths.values()))
+    return text_splits.assemble("devign", found, VULNERABLE, list(paths.values()))

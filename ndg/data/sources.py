@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ndg.data.published import MD5
+from ndg.data.releases import MD5
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ndg.config import Data
-from ndg.data import published, rows
+from ndg.data import releases, text_files
 from ndg.data.examples import SPLITS, Pool
 from ndg.data.inputs import Inputs, Texts
 from ndg.errors import DataError
@@ -41,11 +41,11 @@ def read(folder: Path | None, settings: Data) -> Pool:
     ends = np.cumsum([len(labels) for _, labels in gathered.values()])
     classes = np.split(numbers.astype(np.int64), ends[:-1])
     texts: dict[str, Inputs | Texts] = {split: each for split, (each, _) in gathered.items()}
-    pool = published.pool(
+    pool = releases.pool(
         ALONE, texts, dict(zip(texts, classes, strict=True)), tuple(map(str, names)), list(found.values())
     )
     counts = " + ".join(f"{len(each):,}" for each in classes)
-    return replace(pool, source=", ".join([str(folder), f"{counts} texts", *published.halved(pool.parts)]))
+    return replace(pool, source=", ".join([str(folder), f"{counts} texts", *releases.halved(pool.parts)]))
 
 
 def _gather(path: Path, columns: list[str]) -> tuple[Texts, list[str]]:
@@ -53,7 +53,7 @@ def _gather(path: Path, columns: list[str]) -> tuple[Texts, list[str]]:
     *names, label = columns
     texts: list[list[str]] = [[] for _ in names]
     labels = []
-    for row in rows.separated(path, columns):
+    for row in text_files.separated(path, columns):
         for name, held in zip(names, texts, strict=True):
             held.append(row.text(name))
         labels.append(sys.intern(row.text(label).strip()))

@@ -78,7 +78,7 @@ class Reachability:
 
         Nothing follows from a literal of a contradictory component but itself.
         """
-        from ndg.graph.walks import follow
+        from ndg.graph.traversal import follow
 
         numbers = self.condensation.component[codes]
         seen = np.zeros(len(self.condensation), np.bool_)
@@ -90,7 +90,7 @@ class Reachability:
 
     def below_each(self, marked: Bool[np.ndarray, "row literal"]) -> Bool[np.ndarray, "row literal"]:
         """The literals that follow from those marked in each row, they included; as `below` of every row."""
-        from ndg.graph.walks import follow_each
+        from ndg.graph.traversal import follow_each
 
         rows, component = len(marked), self.condensation.component
         sources = marked[:, ~self.condensation.contradictory[component]]
@@ -111,7 +111,7 @@ def reach(condensation: Condensation, block_bytes: int = BLOCK_BYTES) -> Reachab
     are reached a block at a time, in topological order, so that the arcs into earlier blocks are known to be essential
     or not, and those into later blocks do not matter.
     """
-    from ndg.graph.walks import reach_block
+    from ndg.graph.traversal import reach_block
 
     count = len(condensation)
     essential, contradicting = np.zeros(len(condensation.heads), np.bool_), np.zeros(count, np.bool_)

@@ -117,7 +117,7 @@ def connected(nodes: int, tails: Codes, heads: Codes, connection: str) -> tuple[
 
 def levels(nodes: int, tails: Codes, heads: Codes) -> Int64[np.ndarray, " node"]:
     """Edges on the longest path that ends at each node of an acyclic graph."""
-    from ndg.graph.walks import longest
+    from ndg.graph.traversal import longest
 
     tails, heads = distinct(nodes, tails, heads)
     level = np.empty(nodes, np.int64)

@@ -79,7 +79,7 @@ def _position(
     implications: Implications, tails: Int32[np.ndarray, " edge"], heads: Int32[np.ndarray, " edge"]
 ) -> Int64[np.ndarray, " edge"]:
     """Where the implication of each head by each tail stands; -1 where there is none."""
-    from ndg.graph.walks import stand
+    from ndg.graph.traversal import stand
 
     found = np.empty(len(tails), np.int64)
     stand(
@@ -90,7 +90,7 @@ def _position(
 
 def strongest(implications: Implications, condensation: Condensation) -> Int64[np.ndarray, " arc"]:
     """For each arc between components the implication of highest precision, then highest support, then lowest codes."""
-    from ndg.graph.walks import strongest_edges
+    from ndg.graph.traversal import strongest_edges
 
     counts, best = mined(implications), np.empty(len(condensation.tails), np.int64)
     strongest_edges(

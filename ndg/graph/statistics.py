@@ -181,7 +181,7 @@ def _cycles(condensation: Condensation, tails: Codes, heads: Codes) -> int:
     A strongly connected graph has at least as many as it has edges more than nodes, and one: where that is below the
     limit there are few edges to walk. Each cycle, but where all is one ring, passes a node of two or more edges.
     """
-    from ndg.graph.walks import circuits
+    from ndg.graph.traversal import circuits
 
     inside = condensation.component[tails] == condensation.component[heads]
     tails, heads = tails[inside].astype(np.int64), heads[inside].astype(np.int64)

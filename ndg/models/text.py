@@ -15,7 +15,7 @@ from ndg.config import Bert
 from ndg.data.inputs import Form
 from ndg.errors import ShapeError
 from ndg.models import pretrained
-from ndg.models.heads import ending, head, last_dense, origin
+from ndg.models.classifier import ending, head, last_dense, origin
 
 FAMILIES = {
     "bert": "BERT (Devlin et al. 2019)",

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ndg.config import TransFG
 from ndg.data.inputs import Form
 from ndg.errors import CheckpointError, ConfigError, ShapeError
-from ndg.models.heads import ending, head, last_dense, origin
+from ndg.models.classifier import ending, head, last_dense, origin
 from ndg.models.patches import Plan, grid, pair, plan, seeing, spelt
 
 Tokens = Float[Tensor, "example token feature"]

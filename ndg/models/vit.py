@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ndg.config import ViT
 from ndg.data.inputs import Form
 from ndg.models import pretrained
-from ndg.models.heads import ending, head, last_dense, origin
+from ndg.models.classifier import ending, head, last_dense, origin
 from ndg.models.patches import Plan, grid, pair, plan, seeing, spelt
 
 

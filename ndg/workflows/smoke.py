@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from ndg import data
 from ndg.config import Data, Experiment
-from ndg.data.published import MARKER
+from ndg.data.releases import MARKER
 from ndg.data.samples import SAMPLES
 from ndg.errors import DataError
 from ndg.locations import Locations

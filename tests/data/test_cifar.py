@@ -11,7 +11,7 @@ import torch
 from ndg import data
 from ndg.config import Data
 from ndg.errors import DataError
-from tests.data import formats
+from tests.data import fixtures
 
 TRAIN, TEST = [np.tile(np.arange(10), 6), np.tile(np.arange(10), 4)], np.tile(np.arange(10), 2)
 
@@ -20,10 +20,10 @@ def python3(value):
     return pickle.dumps(value, protocol=4)
 
 
-@pytest.mark.parametrize("dump", [formats.python2, python3])
+@pytest.mark.parametrize("dump", [fixtures.python2, python3])
 @pytest.mark.parametrize("place", [".", "cifar-10-batches-py", "cifar10/cifar-10-batches-py", "cifar10"])
 def test_batches_become_pixels_in_0_1_with_the_publishers_test_set(tmp_path, place, dump):
-    pixels = formats.write_cifar10(tmp_path / place, TRAIN, TEST, dump)
+    pixels = fixtures.write_cifar10(tmp_path / place, TRAIN, TEST, dump)
     splits = data.load(Data(name="cifar10", dir=str(tmp_path)))
     assert splits.sizes() == {"train": 90, "validation": 10, "test": 20}
     assert splits.form.shape == (3, 32, 32)
@@ -39,7 +39,7 @@ def test_batches_become_pixels_in_0_1_with_the_publishers_test_set(tmp_path, pla
 
 
 def test_cifar100_is_read_by_its_fine_labels(tmp_path):
-    formats.write_cifar100(tmp_path / "cifar-100-python", np.tile(np.arange(90), 6), np.arange(90))
+    fixtures.write_cifar100(tmp_path / "cifar-100-python", np.tile(np.arange(90), 6), np.arange(90))
     splits = data.load(Data(name="cifar100", dir=str(tmp_path)))
     assert splits.sizes() == {"train": 450, "validation": 90, "test": 90}
     assert splits.class_names == tuple(f"fine {number}" for number in range(90))
@@ -56,10 +56,10 @@ class Runs:
         return os.system, (self.command,)
 
 
-@pytest.mark.parametrize("dump", [formats.python2, python3])
+@pytest.mark.parametrize("dump", [fixtures.python2, python3])
 @pytest.mark.parametrize("file", ["batches.meta", "data_batch_1", "test_batch"])
 def test_a_pickle_that_executes_is_refused_by_name_and_does_not_run(tmp_path, file, dump):
-    formats.write_cifar10(tmp_path, TRAIN, TEST)
+    fixtures.write_cifar10(tmp_path, TRAIN, TEST)
     hostile = dump({"data": Runs(f"touch {tmp_path}/ran"), "labels": []})
     (tmp_path / file).write_bytes(hostile)
     refused = (
@@ -77,7 +77,7 @@ def test_a_pickle_that_executes_is_refused_by_name_and_does_not_run(tmp_path, fi
     ["builtins eval", "numpy load", "numpy.core.multiarray scalar", "numpy ndarray.tofile", "copyreg _reconstructor"],
 )
 def test_nothing_but_the_making_of_arrays_is_admitted(tmp_path, names):
-    formats.write_cifar10(tmp_path, TRAIN, TEST)
+    fixtures.write_cifar10(tmp_path, TRAIN, TEST)
     module, name = names.split()
     (tmp_path / "test_batch").write_bytes(f"c{module}\n{name}\n.".encode())
     with pytest.raises(DataError, match=rf"asks for {module}\.{name}, which was refused"):
@@ -117,25 +117,25 @@ GOOD = {"data": PIXELS, "labels": TEST.tolist()}
     ],
 )
 def test_a_batch_that_breaks_a_rule_is_refused_by_that_rule(tmp_path, content, message):
-    formats.write_cifar10(tmp_path, TRAIN, TEST)
-    (tmp_path / "test_batch").write_bytes(formats.python2(content))
+    fixtures.write_cifar10(tmp_path, TRAIN, TEST)
+    (tmp_path / "test_batch").write_bytes(fixtures.python2(content))
     with pytest.raises(DataError, match=message):
         data.load(Data(name="cifar10", dir=str(tmp_path)))
 
 
 def test_pixels_that_were_pickled_in_columns_are_the_same(tmp_path):
-    formats.write_cifar10(tmp_path, TRAIN, TEST)
-    _, pixels = formats.batch(TEST)
+    fixtures.write_cifar10(tmp_path, TRAIN, TEST)
+    _, pixels = fixtures.batch(TEST)
     found = []
     for order in "CF":
         content = {"data": np.asarray(pixels, order=order), "labels": TEST.tolist()}
-        (tmp_path / "test_batch").write_bytes(formats.python2(content))
+        (tmp_path / "test_batch").write_bytes(fixtures.python2(content))
         found.append(data.load(Data(name="cifar10", dir=str(tmp_path))).test.inputs.batch())
     assert torch.equal(*found)
 
 
 def test_a_damaged_batch_is_named(tmp_path):
-    formats.write_cifar10(tmp_path, TRAIN, TEST)
+    fixtures.write_cifar10(tmp_path, TRAIN, TEST)
     whole = (tmp_path / "data_batch_2").read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"not a pickle", whole[:-1]):
         (tmp_path / "data_batch_2").write_bytes(content)
@@ -146,8 +146,8 @@ def test_a_damaged_batch_is_named(tmp_path):
 
 
 def test_every_truncation_and_flipped_byte_of_a_small_batch_is_read_or_refused(tmp_path):
-    formats.write_cifar10(tmp_path, TRAIN, TEST)
-    whole = formats.python2({**GOOD, "labels": TEST.tolist()})
+    fixtures.write_cifar10(tmp_path, TRAIN, TEST)
+    whole = fixtures.python2({**GOOD, "labels": TEST.tolist()})
     head = whole.index(bytes(3072))  # what comes before the pixels
     for position in [*range(head), len(whole) - 1]:
         for content in (whole[:position], whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :]):
@@ -160,7 +160,7 @@ def test_every_truncation_and_flipped_byte_of_a_small_batch_is_read_or_refused(t
 
 
 def test_a_small_file_that_claims_millions_of_values_makes_no_room_for_them(tmp_path):
-    formats.write_cifar10(tmp_path, TRAIN, TEST)
+    fixtures.write_cifar10(tmp_path, TRAIN, TEST)
     (tmp_path / "batches.meta").write_bytes(b"\x80\x02}r\xff\xff\xff\x01.")
     tracemalloc.start()
     with pytest.raises(DataError, match=r"batches\.meta must hold 10 names"):
@@ -171,8 +171,8 @@ def test_a_small_file_that_claims_millions_of_values_makes_no_room_for_them(tmp_
 
 
 def test_names_that_are_not_one_per_class_are_refused(tmp_path):
-    formats.write_cifar10(tmp_path, TRAIN, TEST)
+    fixtures.write_cifar10(tmp_path, TRAIN, TEST)
     for names, got in ((["a"] * 9, "a list of 9"), ([1] * 10, "a list of 10"), (None, "NoneType")):
-        (tmp_path / "batches.meta").write_bytes(formats.python2({"label_names": names}))
+        (tmp_path / "batches.meta").write_bytes(fixtures.python2({"label_names": names}))
         with pytest.raises(DataError, match=rf"batches\.meta must hold 10 names as 'label_names'; got {got}; copy"):
             data.load(Data(name="cifar10", dir=str(tmp_path)))

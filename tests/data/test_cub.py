@@ -8,10 +8,10 @@ import torch
 
 from ndg import data
 from ndg.config import Data
-from ndg.data import images, published
+from ndg.data import images, releases
 from ndg.errors import DataError
-from tests.data import formats
-from tests.data.test_published import real
+from tests.data import fixtures
+from tests.data.test_releases import real
 
 CLASSES = ["001.Albatross", "002.Ani", "003.Auklet"]
 EACH = 8
@@ -21,7 +21,7 @@ def write(home, absent=()):
     """Eight images of each class, of which two are of the test set; their ids go round the classes."""
     names = [f"{CLASSES[number % 3]}/{number:02}.jpg" for number in range(3 * EACH)]
     for number, name in enumerate(names):
-        formats.write_image(home / "images" / name, formats.noise(20, 18, 3, seed=number))
+        fixtures.write_image(home / "images" / name, fixtures.noise(20, 18, 3, seed=number))
     kept = [(number, name) for number, name in enumerate(names, 1) if name[:3] not in absent]
     lines = {
         "classes.txt": enumerate(CLASSES, 1),
@@ -57,7 +57,7 @@ def test_a_folder_is_read_in_the_order_of_ids_with_the_publishers_test_set(tmp_p
 
 def test_the_archive_is_read_as_it_is(tmp_path):
     home = write(tmp_path / "made" / "CUB_200_2011")
-    formats.write_image(home / "images" / "._hidden.jpg", formats.noise(4, 4, 3))
+    fixtures.write_image(home / "images" / "._hidden.jpg", fixtures.noise(4, 4, 3))
     with tarfile.open(tmp_path / "CUB_200_2011_part.tgz", "w:gz") as archive:
         archive.add(home, "CUB_200_2011")
         archive.add(home / "classes.txt", "attributes.txt")
@@ -159,4 +159,4 @@ def test_real_part_of_cub_says_so():
     assert set(trained.tolist()) <= {29, 30, 31}
     assert int(trained.sum()) == 1500
     assert splits.form.shape == (3, 64, 64)
-    assert sum(published.COUNTS["cub200"].values()) == 11_788
+    assert sum(releases.COUNTS["cub200"].values()) == 11_788

@@ -15,10 +15,10 @@ import pytest
 from ndg import data
 from ndg.config import Data
 from ndg.data import DATASETS, downloads
+from ndg.data.file_download import Patience, fetch
 from ndg.data.sources import SOURCES, File, Source
-from ndg.data.transfer import Patience, fetch
 from ndg.errors import DataError, DownloadError, OutputError
-from tests.data import formats
+from tests.data import fixtures
 from tests.data.server import served
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -257,7 +257,7 @@ def packed(folder, top):
 @pytest.fixture
 def cifar(tmp_path, shelf):
     """A table with CIFAR-10 in one archive on the shelf."""
-    formats.write_cifar10(tmp_path / "made", [np.arange(10)] * 5, np.arange(10))
+    fixtures.write_cifar10(tmp_path / "made", [np.arange(10)] * 5, np.arange(10))
     shelf.files["c.tar.gz"] = packed(tmp_path / "made", "cifar-10-batches-py")
     return table(shelf)
 
@@ -271,7 +271,7 @@ def table(shelf):
 
 
 def test_files_that_stay_packed_are_fetched_into_their_place_and_read(tmp_path, shelf):
-    formats.write_idx(tmp_path / "made", np.arange(10), np.arange(10))
+    fixtures.write_idx(tmp_path / "made", np.arange(10), np.arange(10))
     made = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
     shelf.files |= made
     files = tuple(
@@ -333,7 +333,7 @@ def test_only_what_is_wanted_comes_out_of_archives(tmp_path, shelf):
 
 
 def test_a_copy_that_is_found_before_is_told(tmp_path, cifar):
-    formats.write_cifar10(tmp_path / "data", [np.arange(10)], np.arange(10))
+    fixtures.write_cifar10(tmp_path / "data", [np.arange(10)], np.arange(10))
     got = downloads.get("cifar10", tmp_path / "data", cifar, SOON)
     home = tmp_path / "data" / "cifar10" / "cifar-10-batches-py"
     assert got.hint == f"{tmp_path / 'data'} is found before it; set data.dir={home}"

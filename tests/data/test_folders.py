@@ -11,8 +11,8 @@ from ndg.config import Data
 from ndg.data import images
 from ndg.data.samples import SAMPLES
 from ndg.errors import DataError
-from tests.data import formats
-from tests.data.test_published import real
+from tests.data import fixtures
+from tests.data.test_releases import real
 
 
 def fill(folder, counts, shape=(6, 6, 3), first=0):
@@ -20,7 +20,7 @@ def fill(folder, counts, shape=(6, 6, 3), first=0):
     for place, (name, count) in enumerate(counts.items()):
         for number in range(count):
             value = (first + 16 * place + number) % 256
-            formats.write_image(folder / name / f"{number:02}.png", np.full(shape, value))
+            fixtures.write_image(folder / name / f"{number:02}.png", np.full(shape, value))
 
 
 def load(folder, **settings):
@@ -45,7 +45,7 @@ def test_folders_of_splits_are_kept(tmp_path, validation):
     parts = {"train": 10, "test": 3} | ({validation: 2} if validation else {})
     fill(tmp_path, {f"{part}/{name}": count for part, count in parts.items() for name in ("a", "b")})
     (tmp_path / "train" / "a" / "deeper").mkdir()
-    formats.write_image(tmp_path / "train" / "a" / "deeper" / "x.png", np.full((6, 6, 3), 7))
+    fixtures.write_image(tmp_path / "train" / "a" / "deeper" / "x.png", np.full((6, 6, 3), 7))
     splits = load(tmp_path, validation=0.2, test=0.9)
     kept = 0 if validation else 4
     assert splits.sizes() == {"train": 21 - kept, "validation": 4, "test": 6}
@@ -69,7 +69,7 @@ def test_grey_images_have_one_channel_and_size_and_crop_apply(tmp_path):
     assert load(tmp_path).form.shape == (1, 6, 6)
     assert load(tmp_path, size=12, crop=8).form.shape == (1, 8, 8)
     assert load(tmp_path, size=12, crop=8).train.inputs.values.shape[2:] == (12, 12)
-    formats.write_image(tmp_path / "a" / "x.png", np.zeros((6, 6, 3)))
+    fixtures.write_image(tmp_path / "a" / "x.png", np.zeros((6, 6, 3)))
     assert load(tmp_path).form.shape == (3, 6, 6)
 
 
@@ -89,7 +89,7 @@ def test_grey_images_have_one_channel_and_size_and_crop_apply(tmp_path):
 def test_a_layout_that_is_neither_is_refused(tmp_path, made, message):
     for name, whole in made.items():
         if whole:
-            formats.write_image(tmp_path / name, formats.noise(4, 4, 3))
+            fixtures.write_image(tmp_path / name, fixtures.noise(4, 4, 3))
         else:
             (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
             (tmp_path / name).touch()

@@ -11,7 +11,7 @@ from ndg import data
 from ndg.config import Data
 from ndg.data import idx
 from ndg.errors import DataError
-from tests.data import formats
+from tests.data import fixtures
 
 TRAIN, TEST = np.tile(np.arange(10), 20), np.tile(np.arange(10), 3)
 PART = "not the whole release (200 of 60,000 train examples; 30 of 10,000 test examples)"
@@ -20,7 +20,7 @@ PART = "not the whole release (200 of 60,000 train examples; 30 of 10,000 test e
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("place", [".", "mnist"])
 def test_the_four_files_become_pixels_in_0_1_with_the_publishers_test_set(tmp_path, packed, place):
-    train, test = formats.write_idx(tmp_path / place, TRAIN, TEST, packed)
+    train, test = fixtures.write_idx(tmp_path / place, TRAIN, TEST, packed)
     splits = data.load(Data(name="mnist", dir=str(tmp_path)))
     assert splits.sizes() == {"train": 180, "validation": 20, "test": 30}
     assert splits.form.shape == (1, 28, 28)
@@ -35,7 +35,7 @@ def test_the_four_files_become_pixels_in_0_1_with_the_publishers_test_set(tmp_pa
 
 
 def test_mnist_even_is_the_label_mod_2(tmp_path):
-    formats.write_idx(tmp_path, TRAIN, TEST)
+    fixtures.write_idx(tmp_path, TRAIN, TEST)
     splits = data.load(Data(name="mnist_even", dir=str(tmp_path)))
     assert splits.class_names == ("even", "odd")
     assert splits.test.labels.tolist() == (TEST % 2).tolist()
@@ -44,13 +44,13 @@ def test_mnist_even_is_the_label_mod_2(tmp_path):
 
 
 def test_mnist_even_goes_by_the_publishers_labels_in_a_part_without_some_digits(tmp_path):
-    formats.write_idx(tmp_path, np.repeat([1, 4, 6], 20), np.repeat([1, 4, 6], 2))
+    fixtures.write_idx(tmp_path, np.repeat([1, 4, 6], 20), np.repeat([1, 4, 6], 2))
     splits = data.load(Data(name="mnist_even", dir=str(tmp_path)))
     assert splits.test.labels.tolist() == [1, 1, 0, 0, 0, 0]
 
 
 def test_a_part_of_fashion_mnist_leaves_out_the_absent_classes_and_says_which(tmp_path):
-    formats.write_idx(tmp_path, np.repeat([0, 1, 2, 3, 6], 20), np.repeat([0, 1, 2, 3, 6], 2))
+    fixtures.write_idx(tmp_path, np.repeat([0, 1, 2, 3, 6], 20), np.repeat([0, 1, 2, 3, 6], 2))
     splits = data.load(Data(name="fashion_mnist", dir=str(tmp_path)))
     assert splits.class_names == ("T-shirt/top", "Trouser", "Pullover", "Dress", "Shirt")
     assert splits.validation.labels.tolist() == np.repeat(np.arange(5), 2).tolist()
@@ -58,7 +58,7 @@ def test_a_part_of_fashion_mnist_leaves_out_the_absent_classes_and_says_which(tm
 
 
 def test_size_and_crop_are_those_of_a_config_and_nothing_large_is_kept(tmp_path):
-    formats.write_idx(tmp_path, TRAIN, TEST)
+    fixtures.write_idx(tmp_path, TRAIN, TEST)
     plain = data.load(Data(name="mnist", dir=str(tmp_path)))
     splits = data.load(Data(name="mnist", dir=str(tmp_path), size=224, crop=200))
     assert splits.form.shape == (1, 200, 200)
@@ -79,14 +79,14 @@ def test_a_size_of_numbers_is_refused(name, kind):
 
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
-RAW = formats.idx(IMAGES)
+RAW = fixtures.idx(IMAGES)
 
 
 @pytest.mark.parametrize("name", ["plain-ubyte", "packed-ubyte.gz"])
 def test_what_was_written_is_read(tmp_path, name):
     path = tmp_path / name
     for array in (IMAGES, IMAGES[:0], IMAGES[:, 0, 0]):
-        raw = formats.idx(array)
+        raw = fixtures.idx(array)
         path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
         assert np.array_equal(idx.read_idx(path, *array.shape[1:]), array)
 
@@ -99,9 +99,9 @@ def test_what_was_written_is_read(tmp_path, name):
         (RAW + b"\0", r"must hold the 24 bytes that its header promises \(2 x 3 x 4\); got more; copy"),
         (RAW[:11], r"must begin with 16 bytes of idx header; got 11; copy the file again"),
         (b"", r"must begin with 16 bytes of idx header; got 0"),
-        (formats.idx(IMAGES[0]) + bytes(9), r"the idx magic number 0x00000803; got 0x00000802; copy the file again"),
+        (fixtures.idx(IMAGES[0]) + bytes(9), r"the idx magic number 0x00000803; got 0x00000802; copy the file again"),
         (b"\0\0\x0d\x03" + RAW[4:], r"the idx magic number 0x00000803; got 0x00000d03"),
-        (formats.idx(IMAGES.reshape(2, 4, 3)), r"must hold images of 3 x 4 pixels; got 4 x 3; set data\.name to"),
+        (fixtures.idx(IMAGES.reshape(2, 4, 3)), r"must hold images of 3 x 4 pixels; got 4 x 3; set data\.name to"),
         (struct.pack(">4I", 0x803, 2**32 - 1, 3, 4) + bytes(9), r"the 51,539,607,540 bytes.* got only 9"),
     ],
 )
@@ -123,12 +123,12 @@ def test_a_damaged_gzip_file_is_named(tmp_path):
 
 def test_labels_that_do_not_fit_the_images_or_the_classes_are_refused(tmp_path):
     config = Data(name="mnist", dir=str(tmp_path))
-    formats.write_idx(tmp_path, TRAIN, TEST, packed=False)
+    fixtures.write_idx(tmp_path, TRAIN, TEST, packed=False)
     labels = tmp_path / "t10k-labels-idx1-ubyte"
-    labels.write_bytes(formats.idx(TEST[:-1]))
+    labels.write_bytes(fixtures.idx(TEST[:-1]))
     with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte must hold one label per image; got 29 labels and 30"):
         data.load(config)
-    labels.write_bytes(formats.idx(TEST + 1))
+    labels.write_bytes(fixtures.idx(TEST + 1))
     with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte must hold labels from 0 to 9; got 1 to 10; set"):
         data.load(config)
 
@@ -138,7 +138,7 @@ def test_missing_files_are_named_with_the_places_where_they_may_lie(tmp_path):
     remedy = r"set data\.dir=FOLDER to where they lie, or to the folder above mnist"
     with pytest.raises(DataError, match=needs + r"\.gz\); data\.dir is not set; " + remedy):
         data.load(Data(name="mnist"))
-    formats.write_idx(tmp_path / "mnist", TRAIN, TEST)
+    fixtures.write_idx(tmp_path / "mnist", TRAIN, TEST)
     assert data.absent(Data(name="mnist", dir=str(tmp_path))) is None
     for part in ("train", "t10k"):
         (tmp_path / "mnist" / f"{part}-labels-idx1-ubyte.gz").unlink()
@@ -148,7 +148,7 @@ def test_missing_files_are_named_with_the_places_where_they_may_lie(tmp_path):
 
 @pytest.mark.parametrize(("part", "split", "count"), [("train", "test", 30), ("t10k", "train", 200)])
 def test_a_copy_with_one_pair_of_files_is_divided_here_and_says_so(tmp_path, part, split, count):
-    formats.write_idx(tmp_path, TRAIN, TEST)
+    fixtures.write_idx(tmp_path, TRAIN, TEST)
     for name in ("images-idx3", "labels-idx1"):
         (tmp_path / f"{part}-{name}-ubyte.gz").unlink()
     splits = data.load(Data(name="fashion_mnist", dir=str(tmp_path), validation=1 / 3, test=1 / 3))
@@ -165,7 +165,7 @@ def test_a_copy_with_one_pair_of_files_is_divided_here_and_says_so(tmp_path, par
 
 
 def test_images_without_their_labels_are_no_copy_without_them(tmp_path):
-    formats.write_idx(tmp_path, TRAIN, TEST)
+    fixtures.write_idx(tmp_path, TRAIN, TEST)
     (tmp_path / "train-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(DataError, match=r"both or none of train-images.*; it lacks train-labels-idx1-ubyte; copy it"):
         data.load(Data(name="mnist", dir=str(tmp_path)))

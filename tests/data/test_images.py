@@ -17,7 +17,7 @@ from ndg.data.augment import Augment
 from ndg.data.images import Files, Picture, gathered, grey, pictures
 from ndg.data.inputs import Pixels, digest
 from ndg.errors import DataError
-from tests.data import formats
+from tests.data import fixtures
 
 ALL = slice(None)
 
@@ -34,15 +34,15 @@ def picture(content):
 
 def folder_of(folder, count=70, size=(8, 9)):
     """Images in a folder, and their pixels in the order of their names."""
-    pixels = formats.noise(count, *size, 3)
+    pixels = fixtures.noise(count, *size, 3)
     for number, each in enumerate(pixels):
-        formats.write_image(folder / f"{number % 3}" / f"{number:03}.png", each)
+        fixtures.write_image(folder / f"{number % 3}" / f"{number:03}.png", each)
     order = sorted(range(count), key=lambda number: (number % 3, number))
     return torch.from_numpy(pixels[order].transpose(0, 3, 1, 2).copy())
 
 
 def test_a_png_is_decoded_to_its_pixels_and_a_jpeg_nearly():
-    pixels = formats.noise(7, 5, 3)
+    pixels = fixtures.noise(7, 5, 3)
     assert np.array_equal(picture(encoded(pixels)).decode(3), pixels.transpose(2, 0, 1))
     smooth = np.add.outer(np.arange(32), np.arange(32)).astype(np.uint8)[..., None] * np.ones(3, np.uint8)
     found = picture(encoded(smooth, "JPEG", quality=95)).decode(3)
@@ -51,10 +51,10 @@ def test_a_png_is_decoded_to_its_pixels_and_a_jpeg_nearly():
 
 
 def test_colours_become_grey_and_grey_and_palettes_become_colours():
-    pixels = formats.noise(6, 4)
+    pixels = fixtures.noise(6, 4)
     assert np.array_equal(picture(encoded(pixels)).decode(1), pixels[None])
     assert np.array_equal(picture(encoded(pixels)).decode(3), np.stack([pixels] * 3))
-    colours = formats.noise(6, 4, 3)
+    colours = fixtures.noise(6, 4, 3)
     weighted = colours @ np.array([0.299, 0.587, 0.114])
     assert np.abs(picture(encoded(colours)).decode(1)[0] - weighted).max() <= 1
     stream = io.BytesIO()
@@ -123,7 +123,7 @@ def test_the_digest_of_files_sees_content_order_name_and_settings(tmp_path):
     found += [digest(pictures(gathered(tmp_path), settings, most=0)) for settings in changes]
     (tmp_path / "0" / "000.png").rename(tmp_path / "0" / "0000.png")
     found.append(digest(pictures(gathered(tmp_path), Data(), most=0)))
-    formats.write_image(tmp_path / "0" / "0000.png", formats.noise(8, 9, 3, seed=5))
+    fixtures.write_image(tmp_path / "0" / "0000.png", fixtures.noise(8, 9, 3, seed=5))
     found.append(digest(pictures(gathered(tmp_path), Data(), most=0)))
     assert len(set(found)) == len(found)
 
@@ -132,17 +132,17 @@ def test_hidden_and_other_files_are_left_out_and_grey_is_seen(tmp_path):
     for name in ("a/x.png", "a/Y.JPG", "a/z.jpeg", "a/._x.png", ".cache/x.png", "a/notes.txt"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(encoded(formats.noise(4, 4), "PNG"))
+        path.write_bytes(encoded(fixtures.noise(4, 4), "PNG"))
     found = gathered(tmp_path)
     assert [image.name for image in found] == ["a/Y.JPG", "a/x.png", "a/z.jpeg"]
     assert grey(found)
-    formats.write_image(tmp_path / "a" / "colour.png", formats.noise(4, 4, 3))
+    fixtures.write_image(tmp_path / "a" / "colour.png", fixtures.noise(4, 4, 3))
     assert not grey(gathered(tmp_path))
     assert pictures(found, Data(), channels=1).form.shape == (1, 4, 4)
 
 
-WHOLE = encoded(formats.noise(16, 16, 3))
-JPEG = encoded(formats.noise(16, 16, 3), "JPEG")
+WHOLE = encoded(fixtures.noise(16, 16, 3))
+JPEG = encoded(fixtures.noise(16, 16, 3), "JPEG")
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", WHOLE[:60], WHOLE[:-30], JPEG[: len(JPEG) // 2], JPEG[:20]])
@@ -164,7 +164,7 @@ def test_a_damaged_image_in_an_archive_is_named_with_the_archive():
 @pytest.mark.parametrize("form", ["GIF", "BMP", "TIFF", "PPM"])
 def test_other_formats_are_refused_whatever_their_name(form):
     with pytest.raises(DataError, match="must be a whole JPEG or PNG image"):
-        picture(encoded(formats.noise(4, 4, 3), form)).decode(3)
+        picture(encoded(fixtures.noise(4, 4, 3), form)).decode(3)
 
 
 def chunk(kind, content):
@@ -191,7 +191,7 @@ def test_sixteen_bits_are_not_cut_to_eight_in_silence():
 @pytest.mark.parametrize("most", [0, 1 << 20])
 def test_images_of_different_sizes_need_a_size(tmp_path, most):
     folder_of(tmp_path, 4)
-    formats.write_image(tmp_path / "1" / "x.png", formats.noise(9, 8, 3))
+    fixtures.write_image(tmp_path / "1" / "x.png", fixtures.noise(9, 8, 3))
     with pytest.raises(
         DataError, match=r"same size; .*1/x\.png has 9 x 8 pixels, .*0/000\.png 8 x 9; set data\.size to scale them"
     ):

@@ -6,9 +6,9 @@ import pytest
 
 from ndg import data
 from ndg.config import Data
-from ndg.data import pairs, rows
+from ndg.data import pairs, text_files
 from ndg.errors import DataError
-from tests.data.written import counts, dumped, pair, put, read, real
+from tests.data.text_fixtures import counts, dumped, pair, put, read, real
 
 
 def test_snli_leaves_out_pairs_without_a_majority_and_says_how_many(tmp_path):
@@ -110,7 +110,10 @@ def test_allnli_is_one_packed_file_whose_rows_say_their_split(tmp_path):
             gzip.compress(ALLNLI[0].encode(), mtime=0),
             r"'allnli' must hold examples; .*AllNLI\.tsv\.gz has none; copy it again",
         ),
-        (gzip.compress(b"\0" * (rows.LONGEST + 9), mtime=0), r"line 1 must have at most 4,194,304 bytes; got more"),
+        (
+            gzip.compress(b"\0" * (text_files.LONGEST + 9), mtime=0),
+            r"line 1 must have at most 4,194,304 bytes; got more",
+        ),
     ],
 )
 def test_a_damaged_allnli_is_named(tmp_path, content, message):

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from ndg import data
 from ndg.config import Data
-from ndg.data import rows
+from ndg.data import text_files
 from ndg.data.samples import SAMPLES
 from ndg.errors import DataError
-from tests.data.written import counts, dumped, pair, put, read, real
+from tests.data.text_fixtures import counts, dumped, pair, put, read, real
 
 SST2 = ["a fine film\t1", 'a "dull" one , really\t0']
 
@@ -81,7 +81,7 @@ def test_the_test_set_of_glue_is_half_of_its_validation_set_since_training_holds
         ),
         (b" \t1", r"line 3 must have a text as 'sentence'; got an empty one; correct or leave out that row"),
         (b"caf\xe9\t1", r"line 3 must be UTF-8; .* at byte 3; convert the file to UTF-8"),
-        (b"a" * (rows.LONGEST + 1), r"line 3 must have at most 4,194,304 bytes; got more"),
+        (b"a" * (text_files.LONGEST + 1), r"line 3 must have at most 4,194,304 bytes; got more"),
     ],
 )
 def test_a_damaged_line_of_sst2_is_named(tmp_path, line, message):

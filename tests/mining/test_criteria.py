@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ndg.errors import ConfigError
 from ndg.intervals import wilson as interval
 from ndg.mining.counts import Contingency
-from ndg.mining.criteria import Confidence, Fisher, Given, Paper, Ratio, Sieve, Wilson, criterion, sieve_of
+from ndg.mining.criteria import Confidence, CustomCriterion, Fisher, Paper, Ratio, Sieve, Wilson, criterion, sieve_of
 from ndg.mining.hypergeometric import lower_tail
 from tests.references import criteria as slow
 
@@ -124,7 +124,7 @@ class Never:
 def test_the_record_of_a_callable_says_where_it_is_defined():
     assert criterion(never).to_dict() == {"name": "callable", "function": f"{__name__}.never"}
     assert criterion(Never()).to_dict()["function"] == f"{__name__}.Never"
-    assert criterion(never) == Given(never)
+    assert criterion(never) == CustomCriterion(never)
 
 
 @pytest.mark.parametrize(

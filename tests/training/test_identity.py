@@ -9,7 +9,7 @@ from ndg.config import MLP, Data, Experiment, ResNet, Train
 from ndg.errors import CheckpointError
 from ndg.locations import Locations
 from ndg.workflows import train_many
-from tests.data import formats
+from tests.data import fixtures
 
 QUICK = Experiment(model=MLP(widths=[8], latent=4), train=Train(epochs=1, batch_size=64))
 
@@ -25,7 +25,7 @@ def test_other_data_are_not_trained_on_in_the_same_folder(tmp_path):
 def test_a_complete_seed_of_other_data_is_not_given_for_these(tmp_path):
     labels = [number % 10 for number in range(200)]
     for name, seed in (("one", 0), ("other", 1)):
-        formats.write_idx(tmp_path / name, labels, labels, seed=seed)
+        fixtures.write_idx(tmp_path / name, labels, labels, seed=seed)
     experiment = replace(QUICK, data=Data(name="mnist"))
     places = [Locations(tmp_path / name, tmp_path / "runs", str(tmp_path / "runs/ndg.db")) for name in ("one", "other")]
     first = train_many.run_seeds(experiment, [0], places[0], executor="serial")[0]

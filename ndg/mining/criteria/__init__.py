@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int64
 
 from ndg.errors import ConfigError, nearest
 from ndg.mining.criteria.confidence import Confidence
-from ndg.mining.criteria.custom import Given
+from ndg.mining.criteria.custom import CustomCriterion
 from ndg.mining.criteria.fisher import Fisher
 from ndg.mining.criteria.paper import Paper
 from ndg.mining.criteria.ratio import Ratio
@@ -31,7 +31,7 @@ __all__ = [
     "Confidence",
     "Criterion",
     "Fisher",
-    "Given",
+    "CustomCriterion",
     "Paper",
     "Ratio",
     "Sieve",
@@ -71,7 +71,7 @@ CRITERIA: dict[str, Callable[..., Criterion]] = {
 def criterion(name: str | Criterion | Callable[..., Any], **parameters: Any) -> Criterion:
     """The criterion of that name with the parameters that it reads.
 
-    A criterion passes through; any other callable judges the counts itself, as `Given` says.
+    A criterion passes through; any other callable judges the counts itself, as `CustomCriterion` says.
     """
     if isinstance(name, str):
         if name not in CRITERIA:
@@ -83,7 +83,7 @@ def criterion(name: str | Criterion | Callable[..., Any], **parameters: Any) -> 
     if isinstance(name, Criterion):
         return name
     if callable(name):
-        return Given(name)
+        return CustomCriterion(name)
     raise ConfigError(
         "a criterion is a name, an object with holds and to_dict, or a callable (exceptions, antecedent, negation, "
         f"examples) -> booleans; got {name!r} of {type(name).__name__}"

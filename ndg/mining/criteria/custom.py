@@ -13,7 +13,7 @@ from ndg.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Given:
+class CustomCriterion:
     """What `function(exceptions, antecedent, negation, examples)` says of each pair, as one boolean per pair.
 
     The margins broadcast against the exceptions. The function is asked about p -> q and, with the margins exchanged,

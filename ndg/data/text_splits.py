@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from ndg.data import published
+from ndg.data import releases
 from ndg.data.examples import Pool
 from ndg.data.inputs import Inputs, Texts
-from ndg.data.rows import Row
+from ndg.data.text_files import Row
 from ndg.errors import DataError
 
 
@@ -60,7 +60,7 @@ def assemble(
     *notes: str,
     release: str | None = None,
 ) -> Pool:
-    """The texts of the publisher's splits, by name, as `published.pool` puts them together; `source` says what was
+    """The texts of the publisher's splits, by name, as `releases.pool` puts them together; `source` says what was
     left out. Raises DataError without examples.
     """
     if not parts:
@@ -70,7 +70,7 @@ def assemble(
         said.append(f"{left_out:,} without a label left out")
     texts: dict[str, Inputs | Texts] = {split: part.texts for split, part in parts.items()}
     labels = {split: part.labels for split, part in parts.items()}
-    return published.pool(name, texts, labels, class_names, paths, *said, release=release)
+    return releases.pool(name, texts, labels, class_names, paths, *said, release=release)
 
 
 def present(folder: Path, files: dict[str, str]) -> dict[str, Path]:

@@ -10,11 +10,11 @@ import torch
 
 from ndg import data
 from ndg.config import Data
-from ndg.data import published
+from ndg.data import releases
 from ndg.data.examples import Pool, split
 from ndg.data.inputs import held
 from ndg.errors import DataError
-from tests.data import formats
+from tests.data import fixtures
 
 
 def pool(labels, test, names=("a", "b", "c")):
@@ -55,19 +55,19 @@ def test_a_class_that_a_split_lacks_is_named_with_what_helps():
 
 
 def test_files_with_the_published_sums_are_the_publishers(tmp_path, monkeypatch):
-    formats.write_cifar10(tmp_path, [np.arange(10)] * 2, np.arange(10))
+    fixtures.write_cifar10(tmp_path, [np.arange(10)] * 2, np.arange(10))
     names = ("batches.meta", "data_batch_1", "data_batch_2", "test_batch")
     sums = {name: hashlib.md5((tmp_path / name).read_bytes()).hexdigest() for name in names}
     paths = [tmp_path / name for name in names]
-    monkeypatch.setitem(published.MD5, "cifar10", sums)
-    assert published.origin("cifar10", paths) == "the publisher's files"
-    assert published.origin("cifar10", [paths[0], paths[3]]) == "part of the publisher's files"
+    monkeypatch.setitem(releases.MD5, "cifar10", sums)
+    assert releases.origin("cifar10", paths) == "the publisher's files"
+    assert releases.origin("cifar10", [paths[0], paths[3]]) == "part of the publisher's files"
     with pytest.raises(
         DataError, match=r"'mnist' must be read from its own files; .*batches\.meta is the publisher's "
     ):
-        published.origin("mnist", paths)
+        releases.origin("mnist", paths)
     paths[1].write_bytes(b"changed")
-    assert published.origin("cifar10", paths) == "not the publisher's files"
+    assert releases.origin("cifar10", paths) == "not the publisher's files"
 
 
 @pytest.mark.parametrize(
@@ -79,21 +79,21 @@ def test_files_with_the_published_sums_are_the_publishers(tmp_path, monkeypatch)
     ],
 )
 def test_a_copy_with_other_counts_than_the_release_says_so(found, said):
-    assert published.lacking("sst2", found) == said
-    assert published.lacking("a set of unknown size", found) == []
+    assert releases.lacking("sst2", found) == said
+    assert releases.lacking("a set of unknown size", found) == []
 
 
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        (None, [published.DIVIDED]),
-        ([0, 0, 1], ["tested on half of its validation set", published.DIVIDED]),
+        (None, [releases.DIVIDED]),
+        ([0, 0, 1], ["tested on half of its validation set", releases.DIVIDED]),
         ([0, 0, 2], []),
         ([0, 1, 2], []),
     ],
 )
 def test_a_test_set_that_is_drawn_here_is_announced(parts, said):
-    assert published.divided(None if parts is None else np.array(parts, np.int8)) == said
+    assert releases.divided(None if parts is None else np.array(parts, np.int8)) == said
 
 
 ROOT = Path(__file__).parents[2]
