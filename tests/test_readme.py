@@ -1,57 +1,115 @@
-"""What the README says is what runs."""
+"""Commands and examples of README and docs run as written."""
 
 from __future__ import annotations
 
+import argparse
 import re
+import runpy
 import shlex
 from pathlib import Path
 
 import pytest
 
 from ndg import cli, config
+from ndg.report import cli_tables
 from ndg.workflows.studies import STUDIES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^    ((?:ndg|python (?:train_models|align)\.py) .*)$", README, flags=re.MULTILINE)
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+}
+COMMANDS = {
+    name: re.findall(r"^    ((?:ndg|python (?:train_models|align)\.py) .*)$", page, flags=re.MULTILINE)
+    for name, page in PAGES.items()
+}
+SCRIPTS = [
+    (name, line)
+    for name, page in PAGES.items()
+    for line in re.findall(r"^    python -m (analysis\..*)$", page, flags=re.MULTILINE)
+]
+EXAMPLES = {
+    name: re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    for name, page in PAGES.items()
+    if "```python" in page
+}
+PLACEHOLDERS = ("RUN", "CONFIG")
 
 
-def test_the_examples_run_one_after_the_other(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_of_a_page_run_one_after_the_other(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    examples = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(examples) == 2
-    names = {"__name__": "readme"}
-    for code in examples:
-        exec(compile(code, "README.md", "exec"), names)
-    assert (tmp_path / "ndg.pdf").read_bytes().startswith(b"%PDF")
-    for name in ("graph.json", "bits.ndg", "graph.graphml", "edges.parquet"):
-        assert (tmp_path / name).stat().st_size > 100
+    names = {"__name__": "page"}
+    for code in EXAMPLES[name]:
+        exec(compile(code, name, "exec"), names)
+    written = re.findall(r'"([\w.]+\.(?:pdf|json|ndg|graphml|parquet))"', "".join(EXAMPLES[name]))
+    assert written
+    for file in written:
+        assert (tmp_path / file).stat().st_size > 100
+    if "ndg.pdf" in written:
+        assert (tmp_path / "ndg.pdf").read_bytes().startswith(b"%PDF")
 
 
-@pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_is_one_that_the_program_understands(line):
-    for one in re.split(r"\s;\s", line.partition("  #")[0]):
-        words = shlex.split(one)
+def test_the_readme_and_the_page_on_mining_have_an_example_each():
+    assert {name: len(examples) for name, examples in EXAMPLES.items()} == {"README.md": 1, "docs/mining.md": 1}
+
+
+@pytest.mark.parametrize(("name", "line"), [(name, line) for name, lines in COMMANDS.items() for line in lines])
+def test_the_program_understands_every_command(name, line):
+    for command in re.split(r"\s;\s", line.partition("  #")[0]):
+        words = shlex.split(command)
         if words[0] == "python":
             words = ["ndg", {"train_models.py": "train", "align.py": "align"}[words[1]], *words[2:]]
-        asked = cli._parse(cli._parser("ndg"), words[1:])
-        what = getattr(asked, "what", [])
+        options = cli._parse(cli._parser("ndg"), words[1:])
+        what = getattr(options, "what", [])
         if words[1] == "align" and what and what[0] in STUDIES:
             what = what[1:]
         for word in what:
-            if "=" not in word and word != "RUN":
+            if "=" not in word and word not in PLACEHOLDERS:
                 assert word in config.configs()
 
 
+class Parsed(Exception):
+    """Raised instead of running a script whose arguments parse."""
+
+
+@pytest.mark.parametrize(("name", "line"), SCRIPTS)
+def test_every_analysis_parses_its_arguments(name, line, monkeypatch):
+    words = shlex.split(line.partition("  #")[0])
+    parse = argparse.ArgumentParser.parse_args
+
+    def stop(parser, arguments=None, namespace=None):
+        raise Parsed(parse(parser, arguments, namespace))
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(Parsed):
+        runpy.run_module(words[0], run_name="__main__")
+
+
 def test_there_are_commands_to_understand():
-    assert len(COMMANDS) >= 8
+    assert len(COMMANDS["README.md"]) >= 8
+    assert len(COMMANDS["docs/usage.md"]) >= 20
+    assert len(SCRIPTS) >= 6
 
 
-def test_every_file_that_is_named_is_there():
-    for path in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / path).exists(), path
+@pytest.mark.parametrize("name", PAGES)
+def test_every_file_that_a_page_links_is_there(name):
+    for path in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", PAGES[name]):
+        assert ((ROOT / name).parent / path).exists(), path
+
+
+def test_every_analysis_that_a_page_names_is_there():
+    for page in PAGES.values():
+        for module in re.findall(r"\banalysis[./](\w+)", page):
+            assert (ROOT / "analysis" / f"{module}.py").exists(), module
 
 
 def test_the_targets_of_make_are_those_of_the_makefile():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert set(re.findall(r"make ([a-z]+)\b", README)) <= targets
+
+
+def test_the_readme_has_the_note_that_the_demo_prints():
+    assert cli_tables.NOTE in " ".join(README.split())

@@ -102,17 +102,18 @@ def _unimplied(record: RunRecord) -> str:
     found = record.figure("results.trial.q") or {}
     count = max((len(figures["no_ancestors"]) for figures in found.values()), default=0)
     classes = record.figure("results.data.classes")
-    return f"{record['name']}: no literal implies {count} of {classes} classes; for these Q is G.2." if count else ""
+    return f"{record['name']}: no literal implies {count} of {classes} classes; for these Q equals G.2." if count else ""
 
 
 NOTE = (
-    "precision: mean precision of the implications on examples they were not mined from. aligned: share of the n "
-    "correctly classified examples whose prediction becomes the drawn alternative class when the neurons that the "
-    "graph names are set (set: how many; changed: how many had the other value). prototype: as many neurons set to "
-    "the alternative class's majority booleans without the graph's edges, on its surest neurons (prototype's: how "
-    "many changed) or on any. better: whether the 95 % interval of the difference to the better prototype, picked on "
-    "validation, lies above 0; larger: the graph changes over 1.1 times as many. random: as many random booleans. "
-    "kept: still correct when the layer is binarised and nothing is set."
+    "precision: mean precision of the implications on examples that they were not mined from. n: correctly classified "
+    "examples. aligned: share of the n whose prediction becomes a drawn other class when the neurons named by the "
+    "graph are set (set: how many; changed: how many had the other value). prototype: as many neurons, set to the "
+    "majority booleans of that class without using the graph's edges, on the neurons where the majority is clearest "
+    "(prototype's: how many changed). any: the same on random neurons. better: whether the 95 % interval of the "
+    "difference to the better prototype, chosen on validation, lies above 0; larger: the graph changes over 1.1 times "
+    "as many neurons. random: as many random booleans. kept: share still correct when the layer is binarised and "
+    "nothing is set."
 )
 
 

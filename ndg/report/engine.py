@@ -52,8 +52,8 @@ def programs() -> tuple[Program, ...]:
     if path:
         found.append(Program("dot", (path,)))
     if importlib.util.find_spec("pygraphviz"):
-        # -P: the folder of child.py, which holds html.py, must not come before the standard library
-        found.append(Program("pygraphviz", (sys.executable, "-P", str(Path(__file__).with_name("child.py")))))
+        # -P: the folder of graphviz_worker.py, which holds html.py, must not come before the standard library
+        found.append(Program("pygraphviz", (sys.executable, "-P", str(Path(__file__).with_name("graphviz_worker.py")))))
     return tuple(found)
 
 

@@ -1,7 +1,7 @@
 """Lays out and draws one DOT file with the Graphviz library inside the pygraphviz wheel.
 
 Run as a program, in a process of its own, because a layout in the library can neither be stopped nor survive a crash of
-the library: `child.py ENGINE FORMAT SOURCE TARGET`. Imports nothing of this package.
+the library: `graphviz_worker.py ENGINE FORMAT SOURCE TARGET`. Imports nothing of this package.
 """
 
 import sys
