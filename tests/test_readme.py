@@ -70,7 +70,7 @@ def test_the_program_understands_every_command(name, line):
                 assert word in config.configs()
 
 
-class Parsed(Exception):
+class ParsedError(Exception):
     """Raised instead of running a script whose arguments parse."""
 
 
@@ -80,11 +80,11 @@ def test_every_analysis_parses_its_arguments(name, line, monkeypatch):
     parse = argparse.ArgumentParser.parse_args
 
     def stop(parser, arguments=None, namespace=None):
-        raise Parsed(parse(parser, arguments, namespace))
+        raise ParsedError(parse(parser, arguments, namespace))
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
     monkeypatch.setattr("sys.argv", words)
-    with pytest.raises(Parsed):
+    with pytest.raises(ParsedError):
         runpy.run_module(words[0], run_name="__main__")
 
 

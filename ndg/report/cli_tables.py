@@ -102,7 +102,9 @@ def _unimplied(record: RunRecord) -> str:
     found = record.figure("results.trial.q") or {}
     count = max((len(figures["no_ancestors"]) for figures in found.values()), default=0)
     classes = record.figure("results.data.classes")
-    return f"{record['name']}: no literal implies {count} of {classes} classes; for these Q equals G.2." if count else ""
+    return (
+        f"{record['name']}: no literal implies {count} of {classes} classes; for these Q equals G.2." if count else ""
+    )
 
 
 NOTE = (
