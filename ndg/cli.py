@@ -48,7 +48,7 @@ def main(
     keep_blocks()
     asked = _parse(_parser(program), sys.argv[1:] if arguments is None else list(arguments))
     _speak(asked)
-    where = Locations.choose(asked.data or data, asked.runs or runs, store, asked.store)
+    where = Locations.choose(asked.data or data, asked.runs or runs, asked.store or store)
     try:
         with _ended_politely():
             return asked.act(asked, where)

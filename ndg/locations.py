@@ -1,4 +1,4 @@
-"""Where things lie: data sets, runs, and the run log."""
+"""Locations of data sets, runs and the run log."""
 
 from __future__ import annotations
 
@@ -19,24 +19,14 @@ class Locations:
     data: Path | None
     runs: Path
     store: str
-    insists: bool = False
 
     @classmethod
-    def choose(
-        cls, data: str | None = None, runs: str | None = None, store: str | None = None, insisted: str | None = None
-    ) -> Locations:
-        """What is given, else what the environment says (NDG_DATA, NDG_RUNS, NDG_STORE), else the defaults.
-
-        `insisted` is a run log that stands above any other, also above a config's.
-        """
+    def choose(cls, data: str | None = None, runs: str | None = None, store: str | None = None) -> Locations:
+        """The arguments, else the environment (NDG_DATA, NDG_RUNS, NDG_STORE), else the defaults."""
         data = data or os.environ.get("NDG_DATA")
         folder = Path(runs or os.environ.get("NDG_RUNS") or "runs")
-        uri = insisted or store or os.environ.get("NDG_STORE") or str(folder / STORE_FILE)
-        return cls(Path(data) if data else None, folder, uri, bool(insisted))
-
-    def store_of(self, experiment: Experiment) -> str:
-        """The run log of an experiment: its own `store.uri`, else the common one, which may insist."""
-        return self.store if self.insists else experiment.store.uri or self.store
+        uri = store or os.environ.get("NDG_STORE") or str(folder / STORE_FILE)
+        return cls(Path(data) if data else None, folder, uri)
 
     def place(self, experiment: Experiment) -> Experiment:
         """The experiment with its data folder filled in where it names none, and folders of pretrained networks found.

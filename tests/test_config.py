@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
@@ -54,9 +55,51 @@ def test_digests_are_stable_across_processes():
     assert outputs.pop().split() == [config.Experiment().digest, config.Experiment().training_digest]
 
 
+FISHER = {"name": "fisher", "alpha": [5, 50]}
+
+
+@pytest.mark.parametrize(
+    ("document", "digests"),
+    [
+        ({}, ("0e57a9aacb7eb595", "d4c186f1ed23e5b6")),
+        ({"criterion": FISHER, "data": {"dir": "/x"}, "seed": 3}, ("1aef69a4e55f752c", "d4c186f1ed23e5b6")),
+        ({"model": {"name": "vit"}, "train": {"epochs": 3}}, ("2f54576c3920ee71", "98f5bfd50072d305")),
+    ],
+)
+def test_digests_are_those_of_existing_run_logs(document, digests):
+    """Written down from version 0.1: other values would hide all runs logged so far."""
+    experiment = config.load(document)
+    assert (experiment.digest, experiment.training_digest) == digests
+
+
+def test_a_store_in_a_config_is_no_part_of_the_experiment(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("store: {uri: 'mongodb://me:secret@host/ndg'}\nsmoke: {store: {uri: other.db}}\n")
+    with pytest.warns(
+        DeprecationWarning, match=r"no store; the one in .*c\.yaml is ignored here: give it to Locations"
+    ):
+        experiment = config.load(path)
+    assert "store" not in experiment.to_dict()
+    assert not experiment.smoke
+    assert experiment == config.Experiment()
+    assert config.store_uri(path) == "mongodb://me:secret@host/ndg"
+    assert config.store_uri(path, smoke=True) == "other.db"
+    assert config.store_uri({}) is config.store_uri({"store": {"uri": None}}) is None
+    with pytest.raises(ConfigError, match=r"no key 'store.uir' in a config; nearest: store.uri"):
+        config.store_uri({}, ["store.uir=x"])
+    with pytest.raises(ConfigError, match=r"store must hold keys \(uri\); got 'x'"):
+        config.store_uri({}, ["store=x"])
+
+
+def test_the_config_of_an_older_run_with_a_store_still_loads():
+    experiment = config.load({"model": {"name": "cnn"}}, ["seed=4"])
+    with warnings.catch_warnings(action="error"):
+        assert config.load({**experiment.to_dict(), "store": {"uri": None}}) == experiment
+
+
 def test_the_training_digest_ignores_what_comes_after_training_and_where_things_lie():
     one = config.load({})
-    for other in (["seed=3"], ["criterion.alpha=50"], ["store.uri=x.db"], ["data.dir=/elsewhere"], ["name=other"]):
+    for other in (["seed=3"], ["criterion.alpha=50"], ["data.dir=/elsewhere"], ["name=other"]):
         assert config.load({}, other).training_digest == one.training_digest
     for other in (["data.seed=3"], ["model.latent=16"], ["train.epochs=7"]):
         assert config.load({}, other).training_digest != one.training_digest

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from ndg.commands.shared import OVERRIDE, near, output, print_configs, seeds_of, sort
+from ndg import config
+from ndg.commands.shared import OVERRIDE, near, output, print_configs, seeds_of, sort, with_store
 from ndg.errors import RunNotFoundError, UserError
 from ndg.locations import Locations
 from ndg.progress import log
@@ -25,7 +26,11 @@ def align(asked: Namespace, where: Locations) -> int:
         raise UserError(f"a study stands before the configs, as in `align.py {late[0]} digits_mlp`; got it after them")
     if asked.dry_run and study != studies.TRIAL:
         raise UserError(f"--dry-run tells what a trial costs, not what {study} does; leave it out, or the study")
-    found = _targets(asked, names, overrides, seeds, where)
+    layers = [word for word in asked.layers or [] if not OVERRIDE.match(word)]
+    overrides += [word for word in asked.layers or [] if OVERRIDE.match(word)]  # they may follow the layers
+    configs = [] if asked.model or asked.hf else config.configs()
+    overrides, where = with_store(asked, names or configs, overrides, where)
+    found = _targets(asked, names, layers, overrides, seeds, where)
     if asked.print_config:
         return print_configs([target.experiment for target in found])
     for target in found:
@@ -49,12 +54,12 @@ def align(asked: Namespace, where: Locations) -> int:
     return output(asked, "", records) if asked.json else 0
 
 
-def _targets(asked: Namespace, names: list[str], overrides: list[str], seeds: Sequence[int], where: Locations) -> Any:
+def _targets(
+    asked: Namespace, names: list[str], layers: list[str], overrides: list[str], seeds: Sequence[int], where: Locations
+) -> Any:
     """The networks that were asked for; with seeds the best training of each seed."""
     from ndg.workflows import studies, targets
 
-    layers = [word for word in asked.layers or [] if not OVERRIDE.match(word)]
-    overrides += [word for word in asked.layers or [] if OVERRIDE.match(word)]  # they may follow the layers
     if asked.model or asked.hf:
         if seeds:
             raise UserError("--seeds names trainings of a config; a network of --model or --hf is as it is")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from ndg.commands.shared import OVERRIDE, near, output, print_configs, seeds_of, sort
+from ndg.commands.shared import OVERRIDE, near, output, print_configs, seeds_of, sort, with_store
 from ndg.errors import FailureError, RunNotFoundError, UserError
 from ndg.locations import Locations
 from ndg.progress import log
@@ -26,7 +26,7 @@ def score(asked: Namespace, where: Locations) -> int:
         if words is not None:  # overrides may follow
             overrides += [word for word in words if OVERRIDE.match(word)]
             setattr(asked, option, [word for word in words if not OVERRIDE.match(word)])
-    overrides += _overrides(asked)
+    overrides, where = with_store(asked, names, overrides + _overrides(asked), where)
     found = _targets(asked, names, overrides, seeds, where)
     if asked.print_config:
         return print_configs([target.experiment for target, _ in found])
@@ -118,7 +118,7 @@ def _begun(record: Any, overrides: Sequence[str], where: Locations) -> Any:
             f"a scoring that is named goes on as it was begun, on a network that was trained here; give {record.id} "
             "and --resume alone, or the words of the command that began it and --resume"
         )
-    asked = config.load({**record["config"], "store": {}})
+    asked = config.load(record["config"])
     return replace(targets.find([record["parent"]], [], where)[0], experiment=asked)
 
 

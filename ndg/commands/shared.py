@@ -6,14 +6,19 @@ import json
 import re
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ndg import config
 from ndg.config import Experiment
 from ndg.errors import ConfigError, UserError
+from ndg.locations import Locations
+from ndg.runs.provenance import mask
 
 OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
+STORE = re.compile(r"\s*store(\.\w+)?\s*=")
 
 
 def seeds_of(asked: Namespace) -> list[int]:
@@ -24,6 +29,29 @@ def seeds_of(asked: Namespace) -> list[int]:
         raise UserError(f"--seeds takes whole numbers, as in --seeds 0 1 2; got {' '.join(words)}")
     asked.what += [word for word in words if not word.isdecimal()]
     return found
+
+
+def with_store(
+    asked: Namespace, names: Iterable[str], overrides: Sequence[str], where: Locations
+) -> tuple[list[str], Locations]:
+    """The other overrides, and the locations with the run log that `store.uri=...` or the configs name.
+
+    The option --store goes before both. Raises ConfigError for configs that name different run logs.
+    """
+    of_store = [word for word in overrides if STORE.match(word)]
+    others = [word for word in overrides if word not in of_store]
+    if asked.store:
+        return others, where
+    uris = (
+        {config.store_uri({}, of_store)}
+        if of_store
+        else {config.store_uri(config.find(name), smoke=asked.smoke) for name in names if config.is_config(name)}
+    )
+    if len(uris) > 1:
+        logs = ", ".join(sorted(mask(uri or where.store) for uri in uris))
+        raise ConfigError(f"one command writes to one run log; these configs name {logs}; choose one with --store")
+    uri = next(iter(uris), None)
+    return others, where if uri is None else replace(where, store=uri)
 
 
 def sort(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ndg import config
-from ndg.commands.shared import output, print_configs, seeds_of, sort
+from ndg.commands.shared import output, print_configs, seeds_of, sort, with_store
 from ndg.config import Experiment
 from ndg.errors import FailureError, UserError
 from ndg.locations import Locations
@@ -24,6 +24,7 @@ def train(asked: Namespace, where: Locations) -> int:
         overrides.append(f"seed={asked.seed}")
     if seeds and any(word.startswith("seed=") for word in overrides):
         raise UserError("a training has one seed: give --seeds, or --seed (or seed=N), and not both")
+    overrides, where = with_store(asked, names or config.configs(), overrides, where)
     experiments = [config.load(config.find(name), overrides, smoke=asked.smoke) for name in names or config.configs()]
     if asked.print_config:
         return print_configs(experiments)
@@ -63,7 +64,7 @@ def _train(
         for experiment in experiments:
             told = f"seeds {', '.join(map(str, seeds))}" if seeds else f"seed {experiment.seed}"
             log.info("train %s, %s, on %s", experiment.name, told, device)
-            log.debug("  training digest %s, run log %s", experiment.training_digest, where.store_of(experiment))
+            log.debug("  training digest %s, run log %s", experiment.training_digest, where.store)
             if seeds:
                 how = {"resume": asked.resume, "executor": asked.executor, "address": asked.ray_address}
                 for outcome in train_many.run_seeds(experiment, seeds, where, device=device, **how):

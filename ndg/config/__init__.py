@@ -1,6 +1,6 @@
 """Experiments: their schema, and the only reader of `configs/*.yaml`."""
 
-from ndg.config.loading import configs, find, load
+from ndg.config.loading import configs, find, is_config, load, store_uri
 from ndg.config.networks import CNN, GRU, LSTM, MLP, MODELS, Bert, DistilBert, ResNet, Roberta, TransFG, ViT
 from ndg.config.schema import (
     Criterion,
@@ -11,7 +11,6 @@ from ndg.config.schema import (
     Mining,
     Paper,
     Report,
-    Store,
     Train,
     Trial,
 )
@@ -34,12 +33,13 @@ __all__ = [
     "Report",
     "ResNet",
     "Roberta",
-    "Store",
     "Train",
     "TransFG",
     "Trial",
     "ViT",
     "configs",
     "find",
+    "is_config",
     "load",
+    "store_uri",
 ]

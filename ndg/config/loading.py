@@ -7,8 +7,9 @@ schema. A scalar given for a list becomes a list of one. What a run did can be r
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,53 +21,55 @@ FORMER = {"importance.steps": "n_steps"}
 """Keys of configs that older runs have saved, and what they are called now."""
 
 
+@dataclass(frozen=True)
+class _Store:
+    """The section `store` of configs of older versions."""
+
+    uri: str | None = None
+
+
 def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False) -> Experiment:
     """The experiment of a YAML file (or a dictionary), with dotted overrides applied.
 
-    With `smoke` the config's own `smoke` section is applied before them, and the name ends in `-smoke`.
+    With `smoke` the config's own `smoke` section is applied before them, and the name ends in `-smoke`. A section
+    `store` is no part of an experiment: `store_uri` reads it.
 
     Raises ConfigError for a missing file, an unknown key (naming the nearest valid one), or a value of the wrong type.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
-    where = "config" if isinstance(source, dict) else str(source)
-    for override in overrides:
-        if not override.partition("=")[0] or "=" not in override:
-            raise ConfigError(f"an override is written key=value, as in criterion.alpha=50; got {override!r}")
-    try:
-        document: Any = OmegaConf.create(source) if isinstance(source, dict) else OmegaConf.load(source)
-        if OmegaConf.is_dict(document):
-            if smoke:
-                document = _smoke(document, where)
-            document = OmegaConf.merge(document, OmegaConf.from_dotlist(list(overrides)))
-        plain = OmegaConf.to_container(document, resolve=True)
-    except ConfigError:
-        raise
-    except FileNotFoundError as error:
-        raise ConfigError(f"there is no config file {where}; `ndg configs` lists those that ship") from error
-    except (OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
-        raise ConfigError(f"{where} cannot be read as YAML: {_first_line(error)}") from error
-    if not isinstance(plain, dict):
-        raise ConfigError(f"{where} must hold keys and values at the top; got a {type(plain).__name__}")
-    model = plain.get("model") or {}
+    where, document = _where(source), _document(source, overrides, smoke)
+    if _store(document):
+        warnings.warn(
+            f"an experiment has no store; the one in {where} is ignored here: give it to Locations, or by --store",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+    document.pop("store", None)
+    model = document.get("model") or {}
     name = model.get("name", MLP.name) if isinstance(model, dict) else model
     if not isinstance(name, str) or name not in MODELS:
         raise ConfigError(f"model.name must be a known model; got {name!r}; {nearest(str(name), MODELS)}")
     schema_of = Experiment(model=MODELS[name]())
-    _match(plain, schema_of, "")
-    if isinstance(plain.get("smoke"), dict):
-        _match(copy.deepcopy(plain["smoke"]), schema_of, "smoke.")
+    _match(document, schema_of, "")
+    if isinstance(document.get("smoke"), dict):
+        document["smoke"].pop("store", None)
+        _match(copy.deepcopy(document["smoke"]), schema_of, "smoke.")
     schema = OmegaConf.structured(schema_of)
     OmegaConf.set_readonly(schema, False)
     for key in schema:
         if OmegaConf.is_config(schema[key]):
             OmegaConf.set_readonly(schema[key], False)
     try:
-        return OmegaConf.to_object(OmegaConf.merge(schema, plain))  # type: ignore[return-value]
+        return OmegaConf.to_object(OmegaConf.merge(schema, document))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise ConfigError(f"{getattr(error, 'full_key', None) or where}: {_first_line(error)}") from error
+
+
+def store_uri(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False) -> str | None:
+    """The run log in the section `store` of a config; None without one."""
+    return _store(_document(source, overrides, smoke))
 
 
 def configs() -> dict[str, Path]:
@@ -85,6 +88,53 @@ def find(name: str) -> Path:
     if path.stem in shipped and path.suffix in ("", ".yaml", ".yml") and len(path.parts) <= 2:
         return shipped[path.stem]
     raise ConfigError(f"there is no config file {name!r} and none of that name ships; {nearest(path.stem, shipped)}")
+
+
+def is_config(name: str) -> bool:
+    """Whether a name is a config's: a file, a shipped config, or any path that ends as a config does."""
+    path = Path(name)
+    return path.is_file() or path.stem in configs() or path.suffix in (".yaml", ".yml")
+
+
+def _where(source: str | Path | dict[str, Any]) -> str:
+    return "config" if isinstance(source, dict) else str(source)
+
+
+def _document(source: str | Path | dict[str, Any], overrides: Sequence[str], smoke: bool) -> dict[str, Any]:
+    """A config as a dictionary, overrides and the smoke section merged, before it is compared with the schema."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    where = _where(source)
+    for override in overrides:
+        if not override.partition("=")[0] or "=" not in override:
+            raise ConfigError(f"an override is written key=value, as in criterion.alpha=50; got {override!r}")
+    try:
+        document: Any = OmegaConf.create(source) if isinstance(source, dict) else OmegaConf.load(source)
+        if OmegaConf.is_dict(document):
+            if smoke:
+                document = _smoke(document, where)
+            document = OmegaConf.merge(document, OmegaConf.from_dotlist(list(overrides)))
+        plain = OmegaConf.to_container(document, resolve=True)
+    except ConfigError:
+        raise
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no config file {where}; `ndg configs` lists those that ship") from error
+    except (OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
+        raise ConfigError(f"{where} cannot be read as YAML: {_first_line(error)}") from error
+    if not isinstance(plain, dict):
+        raise ConfigError(f"{where} must hold keys and values at the top; got a {type(plain).__name__}")
+    return {str(key): value for key, value in plain.items()}
+
+
+def _store(document: dict[str, Any]) -> str | None:
+    """The store's URI in a document. Raises ConfigError for a section with other keys."""
+    section = document.get("store") or {}
+    if not isinstance(section, dict):
+        raise ConfigError(f"store must hold keys (uri); got {section!r}")
+    _match(section, _Store(), "store.")
+    return None if section.get("uri") is None else str(section["uri"])
 
 
 def _smoke(document: Any, where: str) -> Any:

@@ -217,13 +217,6 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Store:
-    """Where runs are logged: `mongodb://...`, a file path, or null for the location's default."""
-
-    uri: str | None = None
-
-
-@dataclass(frozen=True)
 class Paper:
     """What the publication of an experiment reports: test accuracy in [0, 1], or null, and where it says so."""
 
@@ -251,7 +244,6 @@ class Experiment:
     counterfactual: Counterfactual = field(default_factory=Counterfactual)
     importance: Importance = field(default_factory=Importance)
     report: Report = field(default_factory=Report)
-    store: Store = field(default_factory=Store)
     paper: Paper = field(default_factory=Paper)
     smoke: dict[str, Any] = field(default_factory=dict)
 
@@ -281,8 +273,9 @@ class Experiment:
         )
 
     def _portable(self) -> dict[str, Any]:
-        whole = replace(self, store=Store(), data=replace(self.data, dir=None)).to_dict()
-        del whole["train"]["fitness"]  # it only looks on
+        whole = replace(self, data=replace(self.data, dir=None)).to_dict()
+        whole["store"] = {"uri": None}  # a section of older versions: without it, runs in existing logs would not match
+        del whole["train"]["fitness"]  # it only measures
         return {key: value for key, value in whole.items() if key not in ("name", "paper", "smoke")}
 
 

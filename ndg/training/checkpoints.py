@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ MODEL, STATE = "model.safetensors", "resume.safetensors"
 
 
 def load_model(folder: Path, name: str = MODEL) -> tuple[nn.Module, Experiment]:
-    """A network of a run folder, on the CPU in evaluation mode, and its experiment (without a store).
+    """A network of a run folder, on the CPU in evaluation mode, and its experiment.
 
     It is the one that the training kept, or that of an epoch by its file, such as `epoch-0010.safetensors`.
     """
@@ -88,11 +87,6 @@ def restore(path: Path, learner: Learner, identity: dict[str, Any]) -> list[Row]
     if about.get("scaler"):
         learner.scaler.load_state_dict(about["scaler"])
     return about["history"]
-
-
-def portable(experiment: Experiment) -> dict[str, Any]:
-    """The experiment as a document, without its store, whose address may hold a password."""
-    return {**asdict(experiment), "store": asdict(config.Store())}
 
 
 def identity_of(experiment: Experiment, splits: Splits) -> dict[str, Any]:

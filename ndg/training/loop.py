@@ -221,7 +221,7 @@ def _keep(folder: Path, learner: Learner, experiment: Experiment, splits: Splits
     names = [MODEL] if chosen(settings, history) == number else []
     if number in (others := checkpoints.apart(settings, number)):
         names.append(others[number])
-    about = {"experiment": checkpoints.portable(experiment), "epoch": number}
+    about = {"experiment": experiment.to_dict(), "epoch": number}
     for name in names:
         checkpoint.save(folder / name, learner.network, experiment.model, splits.form, splits.classes, about)
 

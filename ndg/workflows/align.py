@@ -8,7 +8,7 @@ from typing import Any
 
 from ndg import atomic, runs
 from ndg.bits.matrix import BitMatrix
-from ndg.config import Experiment, Store
+from ndg.config import Experiment
 from ndg.errors import RenderError
 from ndg.graph.ndg import NDG
 from ndg.importance.evaluation.spec import of_network
@@ -37,17 +37,15 @@ def run(target: Target, prepared: Prepared, resume: bool = False) -> RunRecord:
 
     With `resume` the newest alignment of this network by this experiment that was cut short goes on.
     """
-    where = prepared.where
-    store = where.store_of(target.experiment)
-    experiment = replace(target.experiment, store=Store())  # it may hold a password
+    where, experiment = prepared.where, target.experiment
     check(experiment)
     subject = prepared.subject
     scored = checked(subject, prepared.reading["layers"], experiment)
     parent = None if target.run is None else target.run.id
     if resume:
-        begun = runs.resume(store, experiment, where.runs, kind="align", parent=parent, device=prepared.device)
+        begun = runs.resume(where.store, experiment, where.runs, kind="align", parent=parent, device=prepared.device)
     else:
-        begun = runs.start(store, "align", experiment, where.runs, parent=parent, device=prepared.device)
+        begun = runs.start(where.store, "align", experiment, where.runs, parent=parent, device=prepared.device)
     with begun as one:
         one.artefact(atomic.write(one.folder / CONFIG, _told(experiment, target)))
         one.result("data", subject.facts)

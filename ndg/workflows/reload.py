@@ -24,7 +24,7 @@ def prepared_of(record: RunRecord, where: Locations) -> Prepared:
 
     Raises ConfigError for a network of the user's own that no function makes.
     """
-    experiment = load({key: value for key, value in record["config"].items() if key != "store"})
+    experiment = load(record["config"])
     if record["parent"] is not None:
         [target] = targets.find([record["parent"]], [], where)[:1]
     elif ":" in (name := str(record.figure("results.network.name") or "")):

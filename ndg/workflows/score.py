@@ -12,7 +12,7 @@ from ndg import atomic, extraction, runs
 from ndg.activations.batches import device_of
 from ndg.activations.digest import weights_digest
 from ndg.comparison.networks import reinitialised
-from ndg.config import Experiment, Store
+from ndg.config import Experiment
 from ndg.errors import ConfigError, DataError, LayerError, RunNotFoundError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.importance.evaluation.score_cache import Kept, timed
@@ -55,10 +55,10 @@ def run(
     of that graph, else those of the config. With `resume` the newest scoring of this network by this experiment that
     was cut short goes on, with the graph that it began with.
     """
-    experiment = replace(target.experiment, store=Store())  # it may hold a password
+    experiment = target.experiment
     settings = experiment.importance
     methods = of_network(settings.methods)
-    store, parent = where.store_of(target.experiment), None if target.run is None else target.run.id
+    parent = None if target.run is None else target.run.id
     cut = runs.unfinished(where.runs, experiment, kind=KIND, parent=parent) if resume else None
     subject = subject_of(target, where)
     if not subject.logits:
@@ -77,9 +77,9 @@ def run(
         )
     by = {"executor": executor, "ray_address": address}
     if resume:
-        begun = runs.resume(store, experiment, where.runs, kind=KIND, parent=parent, device=device)
+        begun = runs.resume(where.store, experiment, where.runs, kind=KIND, parent=parent, device=device)
     else:
-        begun = runs.start(store, KIND, experiment, where.runs, parent=parent, device=device)
+        begun = runs.start(where.store, KIND, experiment, where.runs, parent=parent, device=device)
     with begun as one:
         one.artefact(atomic.write(one.folder / CONFIG, experiment.to_yaml()))
         one.result("asked", {"aligned": aligned and aligned.id, "layers": layers})
@@ -192,7 +192,7 @@ def latest(target: Target, subject: Subject, where: Locations) -> RunRecord | No
     """The newest completed alignment of a network that left a graph; None where there is none."""
     mine: dict[str, Any] = {"kind": "align", "status": "COMPLETED"}
     mine |= {"parent": target.run.id} if target.run is not None else {"results.network.weights": _weights(subject)}
-    with runs.open(where.store_of(target.experiment), local=where.runs) as book:
+    with runs.open(where.store, local=where.runs) as book:
         found = book.find(mine, metrics=False)
     return next((record for record in found if (record.locate(where.runs) / GRAPH).is_file()), None)
 
@@ -209,7 +209,7 @@ def _as_begun(
         )
     if named is not None or begun_on is None:
         return named
-    with runs.open(where.store_of(target.experiment), local=where.runs) as book:
+    with runs.open(where.store, local=where.runs) as book:
         return book.get(begun_on)
 
 

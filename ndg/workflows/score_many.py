@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ndg import executors, runs
-from ndg.config import Store
 from ndg.errors import RunNotFoundError
 from ndg.executors.outcomes import PATIENCE, Outcome, apart
 from ndg.importance.evaluation.spec import of_network
@@ -97,16 +96,16 @@ def _scored(shared: Shared, task: Task) -> RunRecord:
 def _begun(target: Target, where: Locations) -> bool:
     """Whether there is a run that scored a network by this experiment, or began to."""
     parent = None if target.run is None else target.run.id
-    return bool(runs.begun(where.runs, replace(target.experiment, store=Store()), kind=score.KIND, parent=parent))
+    return bool(runs.begun(where.runs, target.experiment, kind=score.KIND, parent=parent))
 
 
 def _complete(target: Target, where: Locations) -> RunRecord | None:
     """The newest run that scored a network by this experiment, where it is complete."""
     mine = {
         "kind": score.KIND,
-        "digest": replace(target.experiment, store=Store()).digest,
+        "digest": target.experiment.digest,
         "parent": None if target.run is None else target.run.id,
     }
-    with runs.open(where.store_of(target.experiment), local=where.runs) as book:
+    with runs.open(where.store, local=where.runs) as book:
         newest = book.find(mine, limit=1)
     return newest[0] if newest and newest[0]["status"] == "COMPLETED" else None

@@ -159,8 +159,7 @@ def _with_split(experiment: Experiment, subject: Subject) -> Experiment:
 
 
 def _of(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> list[Target]:
-    shipped = Path(name).stem in config.configs()
-    if Path(name).is_file() or shipped or Path(name).suffix in (".yaml", ".yml"):
+    if config.is_config(name):
         return _of_config(name, overrides, where, required=True, smoke=smoke)
     with runs.open(where.store, local=where.runs) as log:
         record = log.get(name)
@@ -175,13 +174,12 @@ def _of(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> l
             f"run {record.id} is {record.state()} and has no finished network; finish it with "
             f"`ndg train {record['name']} --resume`, or choose a completed run (`ndg runs`)"
         )
-    trained = {**record["config"], "store": {}}  # where it was logged is known, and its password is not
-    return _spread(config.load(trained, overrides), record, "asked for")
+    return _spread(config.load(record["config"], overrides), record, "asked for")
 
 
 def _of_config(name: str, overrides: Sequence[str], where: Locations, *, required: bool, smoke: bool) -> list[Target]:
     experiment = config.load(config.find(name), overrides, smoke=smoke)
-    with runs.open(where.store_of(experiment), local=where.runs) as log:
+    with runs.open(where.store, local=where.runs) as log:
         try:
             seed = experiment.seed if any(word.startswith("seed=") for word in overrides) else None
             asked = " ".join([name, *overrides, *["--smoke"] * smoke])

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ndg import atomic, data, models, runs, training
-from ndg.config import Experiment, Store
+from ndg.config import Experiment
 from ndg.data.examples import Splits
 from ndg.data.tokenizer import FILE as TOKENIZER
 from ndg.errors import DataError
@@ -77,12 +77,11 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
     if reason := absent(placed):
         raise DataError(reason)
     splits = load(placed)
-    store, experiment = where.store_of(experiment), replace(experiment, store=Store())  # it may hold a password
     if resume:
         same_data(runs.unfinished(where.runs, experiment), splits)
-        context = runs.resume(store, experiment, where.runs, device=device)
+        context = runs.resume(where.store, experiment, where.runs, device=device)
     else:
-        context = runs.start(store, "train", experiment, where.runs, device=device)
+        context = runs.start(where.store, "train", experiment, where.runs, device=device)
     with context as one:
         one.artefact(atomic.write(one.folder / CONFIG, experiment.to_yaml()))
         if splits.tokenizer is not None:

@@ -162,7 +162,7 @@ def _run(task: Task) -> RunRecord:
     try:
         return train.run(experiment, where, device=task.device, resume=task.resume)
     except RunNotFoundError:
-        with runs.open(where.store_of(experiment), local=where.runs) as book:
+        with runs.open(where.store, local=where.runs) as book:
             mine = {"kind": "train", "training_digest": experiment.training_digest, "seeds.seed": experiment.seed}
             newest = book.find(mine, limit=1)
         if not task.resume or not newest or newest[0]["status"] != "COMPLETED":

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ndg.runs
-from ndg.config import Experiment, Store
+from ndg.config import Data, Experiment
 from ndg.errors import OutputError, StoreError
 from ndg.runs.plain import now
 
@@ -187,10 +187,10 @@ def test_a_document_that_would_grow_too_large_is_refused_and_stays_as_it_was(uri
 
 def test_no_password_is_written_anywhere(root: Path, mongo_uri: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sys.argv", ["align.py", "store.uri=mongodb://u:s3cret@h/d"])
-    experiment = replace(Experiment(), store=Store(uri="mongodb://u:s3cret@h/d"))
+    experiment = replace(Experiment(), data=Data(dir="mongodb://u:s3cret@h/d"))
     with ndg.runs.start(None, "train", experiment, root) as run:
         pass
-    assert run.record["config"]["store"]["uri"] == "mongodb://u:***@h/d"
+    assert run.record["config"]["data"]["dir"] == "mongodb://u:***@h/d"
     assert run.record["command"] == "align.py store.uri=mongodb://u:***@h/d"
     for path in root.rglob("*"):
         assert not path.is_file() or b"s3cret" not in path.read_bytes()

@@ -110,8 +110,7 @@ def test_a_seed_that_fails_does_not_lose_the_others(executor, tmp_path, request)
     where = places(tmp_path)
     found = train_many.run_seeds(small(), [0, 1], where, executor=executor, resume=True)
     assert all(outcome.reason.startswith("there is no train run of 'digits_mlp'") for outcome in found)
-    store = where.store_of(small())
-    with runs.start(store, "train", small("seed=0"), where.runs) as living:
+    with runs.start(where.store, "train", small("seed=0"), where.runs) as living:
         first, second = train_many.run_seeds(small(), [0, 1], where, executor=executor, resume=True)
     assert first.record is None
     assert f"cannot be resumed; {living.id}" in first.reason

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ndg import atomic, runs
-from ndg.config import Experiment, Store
 from ndg.report import row_table
 from ndg.report.html import study_page
 from ndg.report.tables import Table
@@ -62,11 +61,10 @@ def logged(
     import pandas as pd
 
     where, target = prepared.where, prepared.target
-    store = where.store_of(target.experiment)
-    experiment: Experiment = replace(target.experiment, store=Store())  # it may hold a password
+    experiment = target.experiment
     check(experiment)
     parent = None if target.run is None else target.run.id
-    with runs.start(store, kind, experiment, where.runs, parent=parent, device=prepared.device) as one:
+    with runs.start(where.store, kind, experiment, where.runs, parent=parent, device=prepared.device) as one:
         one.artefact(atomic.write(one.folder / CONFIG, experiment.to_yaml()))
         one.result("data", prepared.subject.facts)
         if parents:
