@@ -1,4 +1,4 @@
-"""What takes batches of examples and packs them as they come, whether into memory or into a file."""
+"""Builders that pack batches of examples as they arrive."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ndg.nodes import NodeSpace
 
 
 class Builder(ABC):
-    """Takes booleans or activations batch by batch; beside the batch itself, a batch costs no memory of its size."""
+    """Base class of builders; a batch needs no extra memory of its size."""
 
     def __init__(self, nodes: NodeSpace) -> None:
         self.nodes = nodes
@@ -22,10 +22,10 @@ class Builder(ABC):
 
     @abstractmethod
     def _room(self, examples: int) -> UInt64[np.ndarray, "node word"]:
-        """Words that can hold `examples` examples, those so far in them."""
+        """Words with room for `examples` examples; those already packed are kept."""
 
     def append(self, values: Shaped[np.ndarray, "..."]) -> None:
-        """Add a batch of booleans, one row per example and one column per node."""
+        """Add booleans, one row per example and column per node."""
         if values.dtype != np.bool_:
             raise BitsError(f"a batch holds booleans; got {values.dtype}; binarise first, as in values > threshold")
         if values.ndim != 2 or values.shape[1] != len(self.nodes):
@@ -35,15 +35,15 @@ class Builder(ABC):
         self.examples = total
 
     def append_words(self, words: UInt64[np.ndarray, "_ _"], examples: int) -> None:
-        """Add examples that are packed already, as in a BitMatrix: bits past the last one are zero."""
+        """Add packed examples; bits past the last one must be zero."""
         expected = len(self.nodes), -(-examples // 64)
         if words.shape != expected:
             raise BitsError(
-                f"packed words have the shape (nodes, examples / 64): expected {expected}, got {words.shape}"
+                f"packed words must have shape (nodes, examples / 64): expected {expected}, got {words.shape}"
             )
-        total = self.examples + examples
-        place(words, self._room(total), self.examples)
-        self.examples = total
+        examples_after = self.examples + examples
+        place(words, self._room(examples_after), self.examples)
+        self.examples = examples_after
 
     def append_above(
         self,
@@ -51,19 +51,20 @@ class Builder(ABC):
         values: Sequence[Float[np.ndarray, "_ _"]],
         thresholds: Float64[np.ndarray, " neuron"],
     ) -> None:
-        """Add a batch by the predicted label of each example and the activations of each layer, in order.
+        """Add predicted labels and the activations of each layer.
 
-        A neuron is on where its activation, as float64, is above its threshold; no boolean of that is made.
+        A neuron is on where its activation, as float64, is above its threshold. The comparison makes no array of
+        booleans.
         """
         layers = self.nodes.layers
         if self.nodes.concepts:
-            raise BitsError("concepts join when all examples are there, by with_concepts; build without them")
+            raise BitsError("concepts are added after all examples, by with_concepts; build without them")
         expected = [(len(labels), self.nodes.labels), *((len(labels), layer.units) for layer in layers)]
-        found = [part.shape for part in (labels, *values)]
-        if found != expected:
+        shapes = [part.shape for part in (labels, *values)]
+        if shapes != expected:
             raise BitsError(
                 f"a batch has one row per example in the labels and in each of {len(layers)} layers: expected shapes "
-                f"{expected}, got {found}; take all from one forward pass"
+                f"{expected}, got {shapes}; take all from one forward pass"
             )
         if thresholds.shape != (self.nodes.neurons,):
             raise BitsError(f"one threshold per neuron: expected {self.nodes.neurons}, got {thresholds.shape}")
@@ -71,7 +72,7 @@ class Builder(ABC):
         words = self._room(total)
         pack(labels, words[: self.nodes.labels], self.examples)
         for layer, part in zip(layers, values, strict=True):
-            where = self.nodes.slice(layer.name)
-            level = thresholds[where.start - self.nodes.labels : where.stop - self.nodes.labels]
-            pack_above(part, level, words[where], self.examples)
+            rows = self.nodes.slice(layer.name)
+            layer_thresholds = thresholds[rows.start - self.nodes.labels : rows.stop - self.nodes.labels]
+            pack_above(part, layer_thresholds, words[rows], self.examples)
         self.examples = total

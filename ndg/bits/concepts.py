@@ -1,4 +1,4 @@
-"""Booleans that are known of each example besides labels and units, from a table or from a mapping."""
+"""Concepts: further booleans of each example, from a table."""
 
 from __future__ import annotations
 
@@ -12,43 +12,47 @@ from ndg.errors import BitsError
 
 
 def columns(frame: Any, examples: int, taken: tuple[str, ...] = ()) -> dict[str, Bool[np.ndarray, " example"]]:
-    """The boolean columns of a DataFrame, or of a mapping from names to arrays, by name; rows are examples, in order.
+    """Boolean columns by name, from a DataFrame or a mapping to arrays.
 
-    Raises BitsError, naming the column, for another type, another number of rows, or a name that is there twice.
+    Rows are the examples in order; `taken` are names already in use. Raises BitsError, with the name of the column, for
+    values that are not boolean, another number of rows, or a duplicate name.
     """
     if isinstance(frame, Mapping):
-        found = list(frame.items())
+        named_columns = list(frame.items())
     elif hasattr(frame, "iloc") and hasattr(frame, "columns"):
-        found = [(name, frame.iloc[:, position]) for position, name in enumerate(frame.columns)]
+        named_columns = [(name, frame.iloc[:, position]) for position, name in enumerate(frame.columns)]
     else:
         raise BitsError(
             f"concepts are a DataFrame or a mapping from names to boolean arrays; got {type(frame).__name__}; "
             "give one array a name, as in {'has wings': array}"
         )
     concepts: dict[str, np.ndarray] = {}
-    for name, column in found:
+    for name, column in named_columns:
         if not isinstance(name, str) or not name:
-            raise BitsError(f"a concept is called by a text that is not empty; got {name!r}; rename the column")
+            raise BitsError(f"the name of a concept must be a non-empty string; got {name!r}; rename the column")
         if name in concepts or name in taken:
-            raise BitsError(f"concepts have different names; {name!r} is there twice; rename or drop one")
+            raise BitsError(f"names of concepts must be unique; got {name!r} twice; rename or drop one")
         values = np.asarray(column)
         if values.dtype == object and all(isinstance(value, bool | np.bool_) for value in values.flat):
             values = values.astype(np.bool_)
         if values.dtype != np.bool_:
             raise BitsError(
-                f"a concept is true or false for each example; column {name!r} holds {_example(values)}; make it "
+                f"a concept must be true or false for each example; column {name!r} holds {_kind(values)}; make it "
                 f"boolean, as in frame[{name!r}] > 0"
             )
         if values.shape != (examples,):
             raise BitsError(
-                f"concepts have one value per example: expected {examples}, column {name!r} has shape {values.shape}; "
+                f"a concept must have one value per example: expected {examples}, column {name!r} has shape "
+                f"{values.shape}; "
                 "select the rows of the examples that were extracted, in their order"
             )
         concepts[name] = values
     return concepts
 
 
-def _example(values: np.ndarray) -> str:
-    """The type of values, and the first that is no boolean where they are of several."""
-    odd = [value for value in values.flat if not isinstance(value, bool | np.bool_)] if values.dtype == object else []
-    return f"{values.dtype}, such as {odd[0]!r}" if odd else str(values.dtype)
+def _kind(values: np.ndarray) -> str:
+    """Type of the values, with the first non-boolean one."""
+    others = (
+        [value for value in values.flat if not isinstance(value, bool | np.bool_)] if values.dtype == object else []
+    )
+    return f"{values.dtype}, such as {others[0]!r}" if others else str(values.dtype)

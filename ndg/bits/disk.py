@@ -1,10 +1,11 @@
-"""What a file of bits asks of the operating system: space that is there, a lock, a map, and words on the disk."""
+"""Operating system calls behind a file of bits."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,26 +18,25 @@ from ndg.bits.file_format import SECTOR, Commit, Header
 from ndg.bits.packing import LINE
 from ndg.errors import BitsError, OutputError
 
-REMEDY = "free space, or choose a folder that can be written to; what was committed before is whole"
+REMEDY = "free space, or choose a writable folder; committed examples are safe"
 
 
-def make(
+def create(
     path: Path,
     header: Header,
     commit: Commit,
     words: UInt64[np.ndarray, "node word"] | None = None,
     finished: bytes = b"",
 ) -> int:
-    """The descriptor of a new file at `path`, locked, in place of any other; it is there whole or not at all.
+    """Descriptor of a new, locked file at `path`.
 
-    Raises OutputError where there is no space, or no permission.
+    It replaces any other file there, and appears only when it is complete. Raises OutputError without space or
+    permission.
     """
-    part, start = beside(path), header.encode()
-    try:
+    part, start = partial_path(path), header.encode()
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}; {REMEDY}") from error
     try:
         lock(part, descriptor)
     except OutputError:
@@ -49,9 +49,9 @@ def make(
         os.pwrite(descriptor, finished, file_format.FINISHED_AT)
         os.pwrite(descriptor, replace(commit, boot=bytes(16)).encode(), SECTOR)
         if words is not None and words.size:
-            into = mapped(descriptor, header, len(start), "r+")
-            into[:, : words.shape[1]] = words
-            flush(path, into)
+            target = map_words(descriptor, header, len(start), "r+")
+            target[:, : words.shape[1]] = words
+            flush(path, target)
         os.fsync(descriptor)
         part.replace(path)
         _flush_folder(path.parent)
@@ -61,12 +61,25 @@ def make(
         with suppress(OSError):
             part.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise OutputError(f"{path} cannot be written: {error.strerror or error}; {REMEDY}") from error
+            raise _unwritable(path, error) from error
         raise
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise OutputError, with the path, for any OSError of the block."""
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{path} cannot be written: {error.strerror or error}; {REMEDY}")
+
+
 def allocate(descriptor: int, size: int) -> None:
-    """Take the space on the disk now: when it is full while a map is written to, the process is killed."""
+    """Reserve disk space: writing to a map of a full disk kills the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
         return
@@ -75,7 +88,7 @@ def allocate(descriptor: int, size: int) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Wait until the disk knows which file has which name."""
+    """Wait until the file's new name is on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -83,8 +96,8 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def mapped(descriptor: int, header: Header, start: int, mode: Any) -> UInt64[np.ndarray, "node word"]:
-    """The words of a file where they lie; with mode `c`, what is written to them stays in memory."""
+def map_words(descriptor: int, header: Header, start: int, mode: Any) -> UInt64[np.ndarray, "node word"]:
+    """Words of a file as a memory map; mode `c` keeps changes in memory."""
     shape = len(header.nodes), header.words
     if not shape[0]:
         return np.zeros(shape, np.uint64)
@@ -93,36 +106,34 @@ def mapped(descriptor: int, header: Header, start: int, mode: Any) -> UInt64[np.
 
 
 def flush(path: Path, words: UInt64[np.ndarray, "node word"] | None) -> None:
-    """Wait until what was written to a map is on the disk."""
-    try:
-        if isinstance(words, np.memmap):
+    """Wait until changes of a map are on the disk."""
+    if isinstance(words, np.memmap):
+        with writing(path):
             words.flush()
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}; {REMEDY}") from error
 
 
-def header_of(path: Path, descriptor: int) -> tuple[Header, int]:
-    """The header of an open file, and where its words start."""
-    return file_format.read_header(reader(descriptor), os.fstat(descriptor).st_size, path)
+def read_header(path: Path, descriptor: int) -> tuple[Header, int]:
+    """Header of an open file, and where its words start."""
+    return file_format.read_header(reads(descriptor), os.fstat(descriptor).st_size, path)
 
 
-def reader(descriptor: int) -> file_format.Read:
-    """What reads so many bytes at a place of an open file."""
+def reads(descriptor: int) -> file_format.Read:
+    """Function that reads `count` bytes at an offset."""
     return lambda at, count: os.pread(descriptor, count, at)
 
 
-def opened(path: Path, flags: int) -> int:
-    """The descriptor of a file that is there."""
+def open_file(path: Path, flags: int) -> int:
+    """Descriptor of an existing file."""
     try:
         return os.open(path, flags | os.O_CLOEXEC)
     except OSError as error:
         raise BitsError(
-            f"no packed bits can be read at {path}: {error.strerror}; BitMatrix.save and BitFile write such files"
+            f"no packed bits can be read at {path}: {error.strerror}; write them with BitMatrix.save or BitFile"
         ) from error
 
 
 def lock(path: Path, descriptor: int) -> None:
-    """Keep others from writing, where the file system has locks; it ends with the descriptor."""
+    """Lock a file against other writers, if its file system has locks."""
     busy = f"{path} is being written by another BitFile; close it, wait for its process, or choose another file"
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -131,21 +142,21 @@ def lock(path: Path, descriptor: int) -> None:
     except OSError:
         return
     if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
-        raise OutputError(busy)  # it grew, and another file took its place, before the lock was had
+        raise OutputError(busy)  # the file was replaced by a larger copy before this lock was taken
 
 
-def beside(path: Path) -> Path:
-    """Where a file grows before it takes its place; one name, so that a crash leaves no more than one."""
+def partial_path(path: Path) -> Path:
+    """Path of the growing copy: one per file, so crashes leave at most one."""
     return path.with_name(f".{path.name}.part")
 
 
-def rounded(words: int) -> int:
-    """Whole cache lines, at least one."""
+def whole_lines(words: int) -> int:
+    """Words rounded up to whole cache lines, at least one."""
     return max(-(-words // LINE) * LINE, LINE)
 
 
-def boot() -> bytes:
-    """What is the same until the machine starts anew; zeros where it does not say."""
+def boot_id() -> bytes:
+    """Identifier of the machine's current boot, 16 bytes; zeros if unknown."""
     try:
         return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", ""))
     except (OSError, ValueError):

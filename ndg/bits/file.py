@@ -1,4 +1,7 @@
-"""Packed booleans in a file: appended, interrupted, resumed, read in place. `file_format` describes it."""
+"""Packed booleans in a file: append, interrupt, resume, read in place.
+
+`ndg.bits.file_format` describes the bytes.
+"""
 
 from __future__ import annotations
 
@@ -19,30 +22,31 @@ from ndg.errors import BitsError, OutputError
 from ndg.nodes import NodeSpace
 from ndg.progress import log
 
-DURABLE_EVERY = 60.0  # seconds; waiting for the disk writes every page of every row that a batch touched
+DURABLE_EVERY = 60.0  # seconds; a flush writes every page of every row that a batch changed
 
 
 class BitFile(Builder):
-    """A builder whose words live in a file, which can be interrupted anywhere and continued at the last `commit`.
+    """Builder with its words in a file, which can resume.
 
-    `examples` counts what was appended, `committed` what is safe; after `resume` they are the same. Made by `create` or
-    `resume`; a `with` block commits and closes at its end, and only closes after an exception. The file grows by half
-    as needed, as a copy beside it that takes its place when whole. One BitFile writes to a file at a time.
+    `examples` counts appended examples, `committed` those that are safe; after `resume` they are equal. Create one with
+    `create` or `resume`, which continues at the last `commit`. A `with` block commits and closes at its end; after an
+    exception it only closes. The file grows by half as needed, through a copy that replaces it when complete. Only one
+    BitFile may write to a file at a time.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
-        """Of an open and locked file; `create` and `resume` are the ways to get one."""
+        """Wrap an open and locked file; use `create` or `resume` instead."""
         self.path, self._durable_at = path, time.monotonic()
         self._attach(descriptor)
         super().__init__(self._header.nodes)
         self.examples = self.committed
 
     def _attach(self, descriptor: int) -> None:
-        self._descriptor, read = descriptor, disk.reader(descriptor)
-        self._header, start = disk.header_of(self.path, descriptor)
-        self._commits = file_format.read_commits(read, disk.boot(), self.path)
+        self._descriptor, read = descriptor, disk.reads(descriptor)
+        self._header, start = disk.read_header(self.path, descriptor)
+        self._commits = file_format.read_commits(read, disk.boot_id(), self.path)
         self._finished = file_format.read_finished(read, self.path) is not None
-        self._words: np.ndarray | None = disk.mapped(descriptor, self._header, start, "r+")
+        self._words: np.ndarray | None = disk.map_words(descriptor, self._header, start, "r+")
 
     @classmethod
     def create(
@@ -55,32 +59,32 @@ class BitFile(Builder):
         examples: int = 0,
         network: str = "",
     ) -> BitFile:
-        """A new file without examples, with room for `examples`.
+        """New file without examples, with room for `examples`.
 
-        `source` is a digest of the network and data: to continue, the same is asked for. `network` is that of the
-        matrix. Raises OutputError where the
-        file cannot be made or is there already.
+        `source` is a digest of the network and data, which `resume` compares; `network` is that of the matrix. Raises
+        OutputError if the file exists or cannot be created.
         """
         path = Path(path)
         if thresholds.shape != (nodes.neurons,):
             raise BitsError(f"one threshold per neuron: expected {nodes.neurons}, got {thresholds.shape}")
         if path.exists():
-            raise OutputError(f"{path} is there already; continue it with BitFile.resume, or remove it")
-        header = Header(nodes, np.asarray(thresholds), binarizer, source, disk.rounded(-(-examples // 64)), network)
-        return cls(path, disk.make(path, header, Commit()))
+            raise OutputError(f"{path} exists already; continue it with BitFile.resume, or remove it")
+        header = Header(nodes, np.asarray(thresholds), binarizer, source, disk.whole_lines(-(-examples // 64)), network)
+        return cls(path, disk.create(path, header, Commit()))
 
     @classmethod
     def resume(cls, path: str | os.PathLike[str], nodes: NodeSpace, source: str, *, verify: bool = False) -> BitFile:
-        """The file at `path`, at its last commit; `verify` compares all bits with the digest of a finished one.
+        """Existing file at its last commit.
 
-        Raises BitsError for a file of other nodes or of another source, or one that is damaged, cut short, of another
-        kind or version; OutputError while another BitFile writes to it.
+        With `verify`, compare all bits of a finished file with its digest. Raises BitsError for other nodes, another
+        source, or a file that is damaged, truncated, or of another kind or version; OutputError while another BitFile
+        writes to it.
         """
         path = Path(path)
-        descriptor = disk.opened(path, os.O_RDWR)
+        descriptor = disk.open_file(path, os.O_RDWR)
         try:
             disk.lock(path, descriptor)
-            header, _ = disk.header_of(path, descriptor)
+            header, _ = disk.read_header(path, descriptor)
             if header.source != source:
                 raise BitsError(
                     f"{path} holds bits of another network or of other data: expected source {source!r}, got "
@@ -91,24 +95,24 @@ class BitFile(Builder):
                     f"{path} holds bits of other nodes: expected {nodes}, got {header.nodes}; choose another file, or "
                     "remove this one"
                 )
-            one = cls(path, descriptor)
-            if verify and one.finished:
+            resumed = cls(path, descriptor)
+            if verify and resumed.finished:
                 read(path, verify=True)
-            disk.beside(path).unlink(missing_ok=True)
-            _clear(one._writable()[:, : -(-one.examples // 64)], one.examples)
-            return one
+            disk.partial_path(path).unlink(missing_ok=True)
+            _clear(resumed._writable()[:, : -(-resumed.examples // 64)], resumed.examples)
+            return resumed
         except BaseException:
             os.close(descriptor)
             raise
 
     @property
     def committed(self) -> int:
-        """Examples that are safe when this process stops."""
+        """Examples that survive the end of this process."""
         return file_format.newest(self._commits).examples
 
     @property
     def correct(self) -> int | None:
-        """How many of the committed examples were predicted correctly, where that was given."""
+        """Committed examples that were predicted correctly, if known."""
         return file_format.newest(self._commits).correct
 
     @property
@@ -121,10 +125,10 @@ class BitFile(Builder):
         return self._finished
 
     def commit(self, correct: int | None = None, *, durable: bool | None = None) -> None:
-        """Make all examples so far the state that `resume` finds; `correct` of them all were predicted correctly.
+        """Make all examples so far the state that `resume` restores.
 
-        It survives the end of this process at once. To survive a crash of the machine the words have to reach the disk,
-        which is waited for when `durable`; by default once a minute, and at `close`.
+        `correct` of them were predicted correctly. A commit survives the end of this process at once. It survives a
+        crash of the machine only after a flush to disk: with `durable`, by default once a minute, and at `close`.
         """
         if durable is None:
             durable = time.monotonic() - self._durable_at >= DURABLE_EVERY
@@ -138,15 +142,16 @@ class BitFile(Builder):
         correct: int | None = None,
         sample: Sample | None = None,
     ) -> BitMatrix:
-        """The matrix of all batches, read from the file; its digest is stored there, and the file is closed.
+        """Close the file and read its finished matrix.
 
-        Thresholds and binarizer were given to `create`; others are refused.
+        The digest is stored in the file. `thresholds` and `binarizer` must equal those given to `create`.
         """
         same = thresholds is None or np.array_equal(thresholds, self.thresholds, equal_nan=True)
         if not same or binarizer not in (None, self._header.binarizer):
             raise BitsError(
-                f"a file of bits is finished with the thresholds and the binarizer it was made with: expected "
-                f"{self._header.binarizer!r}, got {binarizer!r}{'' if same else ' and other thresholds'}; make another"
+                f"a file of bits must be finished with the thresholds and binarizer of create: expected "
+                f"{self._header.binarizer!r}, got {binarizer!r}{'' if same else ' and other thresholds'}; create "
+                "another file"
             )
         if self._finished and correct is None and sample is None:
             self.close()
@@ -154,18 +159,12 @@ class BitFile(Builder):
         correct = self.correct if correct is None and self.examples == self.committed else correct
         self._commit(self.examples, correct, True)
         bits = _matrix(self._header, self._writable(), file_format.newest(self._commits), sample)
-        facts = {
-            "examples": bits.examples,
-            "correct": correct,
-            "sample": None if sample is None else [sample.seed, sample.of],
-            "digest": bits.digest,
-        }
-        self._write(file_format.FINISHED_AT, file_format.encode_finished(facts), durable=True)
+        self._write(file_format.FINISHED_AT, _summary(bits), durable=True)
         self.close()
         return read(self.path)
 
     def close(self) -> None:
-        """Let the file go; what was appended since the last commit is not kept."""
+        """Close the file; examples after the last commit are lost."""
         if self._words is None:
             return
         last = file_format.newest(self._commits)
@@ -197,9 +196,9 @@ class BitFile(Builder):
             self._write(file_format.FINISHED_AT, bytes(file_format.FINISHED.size), durable=True)
             self._finished = False
         if needed > self._header.words:
-            grown = replace(self._header, words=disk.rounded(max(needed, self._header.words * 3 // 2)))
+            grown = replace(self._header, words=disk.whole_lines(max(needed, self._header.words * 3 // 2)))
             last = file_format.newest(self._commits)
-            descriptor = disk.make(self.path, grown, last, words[:, : -(-self.examples // 64)])
+            descriptor = disk.create(self.path, grown, last, words[:, : -(-self.examples // 64)])
             os.close(self._descriptor)
             self._attach(descriptor)
         return self._writable()
@@ -209,12 +208,12 @@ class BitFile(Builder):
         last = file_format.newest(self._commits)
         if (examples, correct) == (last.examples, last.correct) and not (durable and any(last.boot)):
             return
-        boot = bytes(16) if durable else disk.boot()
+        boot = bytes(16) if durable else disk.boot_id()
         durable = durable or not any(boot)
         if durable:
             disk.flush(self.path, self._words)
-        turn = range(2) if durable else range(2, 4)
-        slot = min(turn, key=lambda slot: one.number if (one := self._commits[slot]) else -1)
+        slots = range(2) if durable else range(2, 4)
+        slot = min(slots, key=lambda slot: commit.number if (commit := self._commits[slot]) else -1)
         commit = Commit(last.number + 1, examples, correct, boot)
         self._write(SECTOR * (1 + slot), commit.encode(), durable)
         self._commits[slot] = commit
@@ -222,43 +221,46 @@ class BitFile(Builder):
             self._durable_at = time.monotonic()
 
     def _write(self, at: int, content: bytes, durable: bool) -> None:
-        try:
+        with disk.writing(self.path):
             os.pwrite(self._descriptor, content, at)
             if durable:
                 os.fsync(self._descriptor)
-        except OSError as error:
-            raise OutputError(f"{self.path} cannot be written: {error.strerror}; {disk.REMEDY}") from error
 
 
 def save(bits: BitMatrix, path: str | os.PathLike[str], source: str) -> Path:
-    """The path of a finished file of `bits`, there whole or not at all."""
+    """Path of the finished file of `bits`, written completely or not at all."""
     path = Path(path)
-    words = disk.rounded(bits.words.shape[1])
+    words = disk.whole_lines(bits.words.shape[1])
     header = Header(bits.nodes, bits.thresholds, bits.binarizer, source, words, bits.network)
     commit = Commit(1, bits.examples, bits.correct)
-    sample = None if bits.sample is None else [bits.sample.seed, bits.sample.of]
-    facts = {"examples": bits.examples, "correct": bits.correct, "sample": sample, "digest": bits.digest}
-    os.close(disk.make(path, header, commit, bits.words, file_format.encode_finished(facts)))
+    os.close(disk.create(path, header, commit, bits.words, _summary(bits)))
     return path
 
 
-def read(path: str | os.PathLike[str], verify: bool = False, partial: bool = True) -> BitMatrix:
-    """The committed examples of a file, mapped; `verify` compares them with the digest stored when it was finished.
+def _summary(bits: BitMatrix) -> bytes:
+    """Entry of a finished file: counts, sample and digest."""
+    sample = None if bits.sample is None else [bits.sample.seed, bits.sample.population]
+    facts = {"examples": bits.examples, "correct": bits.correct, "sample": sample, "digest": bits.digest}
+    return file_format.encode_finished(facts)
 
-    A file that is not finished gives a warning unless `partial`.
+
+def read(path: str | os.PathLike[str], verify: bool = False, partial: bool = True) -> BitMatrix:
+    """Committed examples of a file, as a memory map.
+
+    `verify` compares them with the digest of a finished file. An unfinished file logs a warning unless `partial`.
     """
     path = Path(path)
-    descriptor = disk.opened(path, os.O_RDONLY)
+    descriptor = disk.open_file(path, os.O_RDONLY)
     try:
-        header, start = disk.header_of(path, descriptor)
-        commit = file_format.newest(file_format.read_commits(disk.reader(descriptor), disk.boot(), path))
-        facts = file_format.read_finished(disk.reader(descriptor), path) or {"digest": None, "sample": None}
-        words = disk.mapped(descriptor, header, start, "r" if facts["digest"] and not verify else "c")
+        header, start = disk.read_header(path, descriptor)
+        commit = file_format.newest(file_format.read_commits(disk.reads(descriptor), disk.boot_id(), path))
+        facts = file_format.read_finished(disk.reads(descriptor), path) or {"digest": None, "sample": None}
+        words = disk.map_words(descriptor, header, start, "r" if facts["digest"] and not verify else "c")
     finally:
         os.close(descriptor)
     if not (partial or facts["digest"]):
         log.warning(
-            "%s is not finished: it holds the %d examples that were committed; extract with file= to go on",
+            "%s is not finished: it holds the %d committed examples; extract with file= to continue",
             path,
             commit.examples,
         )
@@ -274,7 +276,7 @@ def read(path: str | os.PathLike[str], verify: bool = False, partial: bool = Tru
 
 
 def _matrix(header: Header, words: UInt64[np.ndarray, "node word"], commit: Commit, sample: Sample | None) -> BitMatrix:
-    """The matrix of the committed examples; where `words` can be written to, what lies past them is cleared."""
+    """Matrix of the committed examples; clears later bits of writable `words`."""
     words = words[:, : -(-commit.examples // 64)]
     if words.flags.writeable:
         _clear(words, commit.examples)
@@ -291,6 +293,6 @@ def _matrix(header: Header, words: UInt64[np.ndarray, "node word"], commit: Comm
 
 
 def _clear(words: UInt64[np.ndarray, "node word"], examples: int) -> None:
-    """Zero the bits past the last example, touching only the words that have such bits."""
+    """Clear the bits past the last example, if any."""
     if examples % 64 and ((last := words[:, -1]) & ~tail_mask(examples)).any():
         last &= tail_mask(examples)

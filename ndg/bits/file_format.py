@@ -1,17 +1,17 @@
-"""How packed booleans lie in a file, and what is checked when one is read.
+"""Format of packed booleans in a file, and checks on reading.
 
     bytes         content (numbers little-endian)
     0 to 511      `NDGBITS` and a zero byte; version, uint32; length of the header, uint64; SHA-256 of the header
     512 to 2559   four commits of 512 bytes: number of the commit, uint64; examples, uint64; how many of them were
-                  predicted correctly, int64 (-1: not known); start of the machine, 16 bytes; SHA-256 of these 40 bytes
+                  predicted correctly, int64 (-1: unknown); boot of the machine, 16 bytes; SHA-256 of these 40 bytes
     2560 to 4095  when finished: length, uint32; SHA-256; JSON {examples, correct, sample: [seed, of] or null, digest}
     4096 on       the header, JSON: nodes, thresholds (null for NaN), binarizer, source, words (of a row), network
-                  ("", or not there: not known)
+                  ("" or missing: unknown)
     then          from the next multiple of 4096 on, the words, row by row; bit j of word w is example 64 * w + j
 
-The state is that of the commit with the highest number, and bits past its examples mean nothing. The first two commits
-take turns after the words have reached the disk; the last two take turns where that is not waited for, and count only
-until the machine starts anew. So whichever byte a process, or the machine, stops at, one whole commit is there.
+The commit with the highest number is the state; bits past its examples mean nothing. The first two commits alternate
+and are written after the words have reached the disk. The last two alternate without that wait, and count only until
+the machine restarts. So one complete commit exists whenever a process or the machine stops.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Read = Callable[[int, int], bytes]
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """What is known when a file is made: of which nodes and network it holds bits, and for how many words a row."""
+    """Facts of a new file: nodes, thresholds, network, words per row."""
 
     nodes: NodeSpace
     thresholds: Float64[np.ndarray, " neuron"]
@@ -67,7 +67,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Commit:
-    """So many examples are whole; `correct` of them were predicted correctly, where that is known."""
+    """Number of complete examples, and of correct predictions if known."""
 
     number: int = 0
     examples: int = 0
@@ -80,16 +80,16 @@ class Commit:
 
 
 def read_header(read: Read, size: int, path: Path) -> tuple[Header, int]:
-    """The header of a file of `size` bytes, and where its words start."""
+    """Header of a file of `size` bytes, and where its words start."""
     raw = read(0, START.size)
     magic = raw[: len(MAGIC)]
     if magic != MAGIC[: len(magic)] or not raw:
         raise BitsError(
-            f"{path} holds no packed bits: expected {MAGIC!r} at its start, got {magic!r}; BitMatrix.save and BitFile "
-            "write such files"
+            f"{path} holds no packed bits: expected {MAGIC!r} at its start, got {magic!r}; write it with "
+            "BitMatrix.save or BitFile"
         )
     if len(raw) < START.size:
-        raise BitsError(f"{path} is cut short: expected at least {PAGE} bytes, got {size}; {AGAIN}")
+        raise BitsError(f"{path} is truncated: expected at least {PAGE} bytes, got {size}; {AGAIN}")
     _, version, length, digest = START.unpack(raw)
     if version != VERSION:
         raise BitsError(
@@ -99,40 +99,42 @@ def read_header(read: Read, size: int, path: Path) -> tuple[Header, int]:
     text = read(PAGE, min(length, size))
     if hashlib.sha256(text).digest() != digest:
         if PAGE + length > size:
-            raise BitsError(f"{path} is cut short: expected {PAGE + length} bytes and the words, got {size}; {AGAIN}")
-        raise BitsError(f"{path} is damaged: its header does not have the checksum that was stored with it; {AGAIN}")
+            raise BitsError(f"{path} is truncated: expected {PAGE + length} bytes and the words, got {size}; {AGAIN}")
+        raise BitsError(f"{path} is damaged: its header does not match its checksum; {AGAIN}")
     content = json.loads(text)
     thresholds = np.array([math.nan if x is None else float(x) for x in content["thresholds"]], np.float64)
     nodes = NodeSpace.from_dict(content["nodes"])
-    network = content.get("network", "")  # files of earlier versions do not say
+    network = content.get("network", "")  # missing in files of earlier versions
     header = Header(nodes, thresholds, content["binarizer"], content["source"], content["words"], network)
     start = PAGE + -(-length // PAGE) * PAGE
     expected = start + 8 * header.words * len(nodes)
     if size < expected:
-        raise BitsError(f"{path} is cut short: expected {expected} bytes, got {size}; {AGAIN}")
+        raise BitsError(f"{path} is truncated: expected {expected} bytes, got {size}; {AGAIN}")
     return header, start
 
 
-def read_commits(read: Read, boot: bytes, path: Path) -> list[Commit | None]:
-    """The four commits of a file; None where there is none, or where it is not to be trusted since the machine started.
+def read_commits(read: Read, boot_id: bytes, path: Path) -> list[Commit | None]:
+    """The four commits of a file; None if missing or untrusted.
 
-    Raises BitsError when there is no other.
+    The last two are trusted only until the machine restarts. Raises BitsError if none is left.
     """
-    found: list[Commit | None] = []
+    commits: list[Commit | None] = []
     for slot in range(COMMITS):
         raw = read(SECTOR * (1 + slot), COMMIT.size + DIGEST)
         number, examples, correct, started = COMMIT.unpack(raw[: COMMIT.size])
-        whole = hashlib.sha256(raw[: COMMIT.size]).digest() == raw[COMMIT.size :]
-        trusted = slot < 2 or (started == boot and any(boot))
-        found.append(Commit(number, examples, None if correct < 0 else correct, started) if whole and trusted else None)
-    if not any(found):
-        raise BitsError(f"{path} is damaged: expected the checksum of one of {COMMITS} commits to hold; {AGAIN}")
-    return found
+        intact = hashlib.sha256(raw[: COMMIT.size]).digest() == raw[COMMIT.size :]
+        trusted = slot < 2 or (started == boot_id and any(boot_id))
+        commits.append(
+            Commit(number, examples, None if correct < 0 else correct, started) if intact and trusted else None
+        )
+    if not any(commits):
+        raise BitsError(f"{path} is damaged: none of its {COMMITS} commits matches its checksum; {AGAIN}")
+    return commits
 
 
 def newest(commits: list[Commit | None]) -> Commit:
-    """The commit with the highest number."""
-    return max((one for one in commits if one is not None), key=lambda one: one.number)
+    """Commit with the highest number."""
+    return max((commit for commit in commits if commit is not None), key=lambda commit: commit.number)
 
 
 def encode_finished(facts: dict[str, Any]) -> bytes:
@@ -141,14 +143,14 @@ def encode_finished(facts: dict[str, Any]) -> bytes:
 
 
 def read_finished(read: Read, path: Path) -> dict[str, Any] | None:
-    """What was stored when the file was finished; None where it is not."""
+    """Facts stored when the file was finished; None before that."""
     raw = read(FINISHED_AT, PAGE - FINISHED_AT)
     length, digest = FINISHED.unpack(raw[: FINISHED.size])
     text = raw[FINISHED.size : FINISHED.size + length]
     if not length:
         return None
     if hashlib.sha256(text).digest() != digest:
-        raise BitsError(f"{path} is damaged: its digest does not have the checksum that was stored with it; {AGAIN}")
+        raise BitsError(f"{path} is damaged: its digest does not match its checksum; {AGAIN}")
     return json.loads(text)
 
 

@@ -1,9 +1,8 @@
-"""Booleans and activations, as they come, into 64-bit words: one pass, no transposed copy.
+"""Kernels that pack booleans and activations into 64-bit words, in one pass.
 
-A task is a stripe of nodes over up to eight words, that is 512 examples: its words are built in the first-level cache,
-byte by byte from eight examples at a time, and then stored, one cache line per node. A task writes words that no other
-task touches, so ranges of tasks run on threads. One explicit signature each, so that the compiled code is found on disk
-by the next process.
+A task is a stripe of nodes over up to eight words, that is 512 examples. It builds its words in the first-level cache,
+a byte from eight examples at a time, and stores one cache line per node. Tasks write disjoint words, so ranges of tasks
+run on threads. Each kernel has one explicit signature, so the compiled code is found on disk by the next process.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ TILE = types.Array(types.uint64, 2, "C")
 
 @numba.njit(types.void(BYTES, TILE, types.int64, types.int64), cache=True, nogil=True, boundscheck=False)
 def _join(octets, tile, word, wide):
-    """Eight bytes of each node, the first in the lowest bits, as its word."""
+    """Join eight bytes of each node, the first lowest, to its word."""
     into = tile[word, :wide]
     b0, b1, b2, b3 = octets[0, :wide], octets[1, :wide], octets[2, :wide], octets[3, :wide]
     b4, b5, b6, b7 = octets[4, :wide], octets[5, :wide], octets[6, :wide], octets[7, :wide]
@@ -43,7 +42,7 @@ def _join(octets, tile, word, wide):
     boundscheck=False,
 )
 def _store(tile, words, node, wide, word, count, kept):
-    """The words of a task to their place, after the lowest `kept` bits of the first."""
+    """Store the words of a task, after the first `kept` bits."""
     mask = (np.uint64(1) << np.uint64(kept)) - np.uint64(1)
     for u in range(wide):
         words[node + u, word] = words[node + u, word] & mask | tile[0, u]
@@ -55,7 +54,7 @@ def _store(tile, words, node, wide, word, count, kept):
     types.void(BOOLEANS, WORDS, types.int64, types.int64, types.int64), cache=True, nogil=True, boundscheck=False
 )
 def pack(values, words, start, first, last):
-    """Tasks `first` to `last` of setting the bits of examples `start`, `start + 1`, ... in `words`."""
+    """Pack booleans from example `start` on, tasks `first` to `last`."""
     count, nodes = values.shape
     shift, origin = start % 64, start // 64
     blocks, stripes = (shift + count + 63) // 64, (nodes + STRIPE - 1) // STRIPE
@@ -100,7 +99,7 @@ def pack(values, words, start, first, last):
     boundscheck=False,
 )
 def above(values, cuts, words, start, first, last):
-    """Tasks `first` to `last` of setting the bits of examples `start`, ... where a value is above its node's cut."""
+    """Pack `values > cuts` from example `start` on, tasks `first` to `last`."""
     count, nodes = values.shape
     shift, origin = start % 64, start // 64
     blocks, stripes = (shift + count + 63) // 64, (nodes + STRIPE - 1) // STRIPE
@@ -141,7 +140,7 @@ def above(values, cuts, words, start, first, last):
 
 @numba.njit(types.void(READ, WORDS, types.int64), cache=True, nogil=True, boundscheck=False)
 def place(source, words, start):
-    """Set the bits from `start` on to those of `source`, row by row; those before `start` stay."""
+    """Copy the rows of `source` to `words` from bit `start` on."""
     rows, count = source.shape
     shift, origin, end = np.uint64(start % 64), start // 64, words.shape[1]
     mask, rest = (np.uint64(1) << shift) - np.uint64(1), np.uint64(64) - shift

@@ -1,4 +1,4 @@
-"""Packed booleans of nodes over examples, eight million to a megabyte."""
+"""Packed booleans of nodes over examples: eight million in one megabyte."""
 
 from __future__ import annotations
 
@@ -28,23 +28,22 @@ NETWORK_DIGITS = 16
 
 @dataclass(frozen=True)
 class Sample:
-    """Examples that were chosen by `seed` out of `of`."""
+    """Choice of examples by `seed` out of `population` examples."""
 
     seed: int
-    of: int
+    population: int
 
 
 @dataclass(frozen=True, eq=False)
 class BitMatrix:
-    """One row of 64-bit words per node; bit j of word w of a row belongs to example `64 * w + j`.
+    """Packed booleans of nodes over examples, one row per node.
 
-    Bits past the last example are zero. `words` may be part of a larger array, also of one that lies in a file, as long
-    as the words of a row follow each other. `thresholds` holds, for each neuron, the activation above which it is on; a
-    second set of examples is binarised alike by passing this matrix (or its graph) as `like`. `correct` counts the
-    examples of the loader whose predicted label was the true one, where true labels were given; where tokens are
-    examples here, the loader's are fewer. `sample` says how the examples were chosen where they are not all. `network`
-    is the digest of the weights that gave the bits, "" where no one network is known to have given them all; equality
-    and `digest` are of the bits alone.
+    Bit j of 64-bit word w of a row belongs to example `64 * w + j`; bits past the last example are zero. `words` may be
+    a view of a larger array or of a file, as long as the words of a row are contiguous. A neuron is on above its value
+    in `thresholds`; pass this matrix (or its graph) as `like` to binarise other examples the same way. `correct` counts
+    examples of the loader with a correct prediction, if true labels were given; a loader has fewer examples than the
+    matrix where tokens are examples. `sample` describes a choice of examples. `network` is the digest of the weights
+    that produced the bits, "" if unknown or mixed. Equality and `digest` cover the bits alone.
     """
 
     nodes: NodeSpace
@@ -60,11 +59,11 @@ class BitMatrix:
         expected = (len(self.nodes), -(-self.examples // 64))
         if self.words.shape != expected:
             raise BitsError(
-                f"packed words have the shape (nodes, examples / 64): expected {expected}, got {self.words.shape}"
+                f"packed words must have shape (nodes, examples / 64): expected {expected}, got {self.words.shape}"
             )
         if self.words.shape[1] > 1 and self.words.strides[1] != 8:
             raise BitsError(
-                f"the words of a row follow each other, 8 bytes apart; got {self.words.strides[1]}; pass "
+                f"the words of a row must be contiguous, 8 bytes apart; got {self.words.strides[1]}; pass "
                 "np.ascontiguousarray(words)"
             )
         if self.thresholds.shape != (self.nodes.neurons,):
@@ -73,8 +72,8 @@ class BitMatrix:
             raise BitsError(f"bits past example {self.examples} must be zero; pack with BitMatrix.from_bool")
         if self.network and not re.fullmatch(f"[0-9a-f]{{{NETWORK_DIGITS}}}", self.network):
             raise BitsError(
-                f"the network of bits is told by {NETWORK_DIGITS} hexadecimal digits of its weights; got "
-                f"{self.network!r}; take ndg.activations.digest.weights_digest(model), or leave it out"
+                f"the network of bits must be {NETWORK_DIGITS} hexadecimal digits, the digest of its weights; got "
+                f"{self.network!r}; pass ndg.activations.digest.weights_digest(model), or leave it out"
             )
         self.words.flags.writeable = False
 
@@ -86,18 +85,18 @@ class BitMatrix:
         thresholds: Float64[np.ndarray, " neuron"] | None = None,
         **facts: Any,
     ) -> BitMatrix:
-        """The packed form of booleans, one row per example and one column per node."""
+        """Packed booleans, one row per example, one column per node."""
         builder = BitMatrixBuilder(nodes, len(values))
         builder.append(values)
         return builder.finish(np.full(nodes.neurons, np.nan) if thresholds is None else thresholds, **facts)
 
     def to_bool(self, layer: str | None = None) -> Bool[np.ndarray, "example node"]:
-        """Plain booleans of all nodes, or of one layer (`label` for the labels, `concept` for the concepts)."""
+        """Plain booleans of all nodes or one layer (`label` and `concept` too)."""
         rows = slice(None) if layer is None else self.nodes.slice(layer)
         return np.ascontiguousarray(unpack(self.words[rows], self.examples).T)
 
     def on(self) -> Int64[np.ndarray, " node"]:
-        """Examples on which each node is on."""
+        """Number of examples on which each node is on."""
         return self._on
 
     @cached_property
@@ -110,12 +109,14 @@ class BitMatrix:
         return on
 
     def with_concepts(self, frame: Any) -> BitMatrix:
-        """These bits and, as nodes after them, the boolean columns of a DataFrame, or of a mapping of names to arrays.
+        """Matrix with further nodes from the boolean columns of `frame`.
 
-        A concept is any boolean that is known of each example (its true label, an attribute, a token present), in the
-        order of the examples. It is mined as a label is. The packed words are copied.
+        `frame` is a DataFrame or a mapping from names to arrays, in the order of the examples. A concept is any boolean
+        known of each example (its true label, an attribute, a token present); it is mined like a label. The packed
+        words are copied.
 
-        Raises BitsError, naming the column, for values that are not boolean, another number of rows, or a name twice.
+        Raises BitsError, with the name of the column, for values that are not boolean, another number of rows, or a
+        duplicate name.
         """
         added = concepts.columns(frame, self.examples, self.nodes.concepts)
         nodes = replace(self.nodes, concepts=(*self.nodes.concepts, *added))
@@ -126,9 +127,10 @@ class BitMatrix:
         return replace(self, nodes=nodes, words=words)
 
     def save(self, path: str | os.PathLike[str], source: str = "") -> Path:
-        """The path of the file written (`ndg.bits.file_format` has its form); it is there whole or not at all.
+        """Path of the file written, completely or not at all.
 
-        `source` is any digest of the network and data. Raises OutputError where it cannot be written.
+        `ndg.bits.file_format` describes the format. `source` is any digest of the network and data. Raises OutputError
+        if the file cannot be written.
         """
         from ndg.bits.file import save
 
@@ -136,25 +138,24 @@ class BitMatrix:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, verify: bool = False) -> BitMatrix:
-        """The bits in a file of `save` or of a `BitFile`, read from there as they are used.
+        """Bits of a file of `save` or `BitFile`, read lazily.
 
-        Of a file that is not finished, these are the examples that were committed, with a warning. With `verify`, all
-        bits are read once and compared with the digest in the file. Raises BitsError for a file that is damaged, cut
-        short, of another kind or of another version.
+        An unfinished file gives its committed examples, with a warning. `verify` compares all bits with the digest in
+        the file. Raises BitsError for a file that is damaged, truncated, or of another kind or version.
         """
         from ndg.bits.file import read
 
         return read(path, verify, partial=False)
 
     def __add__(self, other: BitMatrix) -> BitMatrix:
-        """The examples of `self` followed by those of `other`."""
+        """Examples of `self` followed by those of `other`."""
         if self.nodes != other.nodes:
             raise ShapeError(
-                f"examples are added over the same nodes: expected {self.nodes}, got {other.nodes}; "
+                f"added examples must have the same nodes: expected {self.nodes}, got {other.nodes}; "
                 "extract both with the same layers"
             )
         if not np.array_equal(self.thresholds, other.thresholds, equal_nan=True):
-            raise ShapeError("examples are added only when binarised alike; extract the second with like=the first")
+            raise ShapeError("added examples must have the same thresholds; extract the second with like=the first")
         return concatenate([self, other])
 
     def __len__(self) -> int:
@@ -173,7 +174,7 @@ class BitMatrix:
 
     @cached_property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits of the nodes and the booleans."""
+        """Sixteen hexadecimal digits that identify nodes and booleans."""
         state = hashlib.sha256(json.dumps([self.nodes.to_dict(), self.examples]).encode())
         for row in self.words:
             state.update(row.astype("<u8", copy=False).data)
@@ -184,7 +185,7 @@ class BitMatrix:
 
 
 class BitMatrixBuilder(Builder):
-    """Packs batches in memory, which holds `examples` examples at the start and grows by half as needed."""
+    """Builder in memory, with room for `examples`; it grows by half."""
 
     def __init__(self, nodes: NodeSpace, examples: int = 0) -> None:
         super().__init__(nodes)
@@ -192,7 +193,7 @@ class BitMatrixBuilder(Builder):
 
     def _room(self, examples: int) -> Words:
         if self._words is None:
-            raise BitsError("a finished matrix does not grow; start another builder and add the matrices")
+            raise BitsError("a finished matrix cannot grow; start another builder and add the matrices")
         needed, before = -(-examples // 64), self._words.shape[1]
         if needed > before:
             grown = zeros(len(self.nodes), max(needed, before * 3 // 2))
@@ -201,14 +202,14 @@ class BitMatrixBuilder(Builder):
         return self._words
 
     def finish(self, thresholds: Float64[np.ndarray, " neuron"], **facts: Any) -> BitMatrix:
-        """The matrix of all batches appended so far; the builder takes no more."""
+        """Matrix of all appended batches; the builder accepts no more."""
         words = self._room(self.examples)[:, : -(-self.examples // 64)]
         self._words = None
         return BitMatrix(self.nodes, words, self.examples, np.asarray(thresholds, dtype=np.float64), **facts)
 
 
 def concatenate(parts: Iterable[BitMatrix]) -> BitMatrix:
-    """All examples of `parts`, in order; nodes and thresholds are those of the first, the network that of them all."""
+    """All examples of `parts`, with nodes and thresholds of the first."""
     parts = list(parts)
     first, examples = parts[0], 0
     words = zeros(len(first.nodes), -(-sum(part.examples for part in parts) // 64))
@@ -227,6 +228,6 @@ def concatenate(parts: Iterable[BitMatrix]) -> BitMatrix:
 
 
 def network_of(parts: Iterable[BitMatrix]) -> str:
-    """The network that gave all of `parts`; "" where they are of several, or one of them does not say."""
+    """Common network of all `parts`; "" if none."""
     networks = {part.network for part in parts}
     return networks.pop() if len(networks) == 1 else ""

@@ -1,4 +1,4 @@
-"""Booleans to 64-bit words and back. Bit j of word w is example `64 * w + j` on every machine."""
+"""Conversion of booleans to 64-bit words: bit j of word w is example `64 * w + j`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Shaped, UInt64
 
 LINE = 8  # words of a cache line
-AT_ONCE = 1 << 18  # bytes copied at once of values that do not lie row by row
-WORTH_THREADS = 1 << 22  # bytes below which starting threads costs more than it saves
+AT_ONCE = 1 << 18  # bytes of a copy of values that are not contiguous
+WORTH_THREADS = 1 << 22  # bytes; for fewer, threads cost more than they save
 
 
 def tail_mask(examples: int) -> np.uint64:
-    """The bits of the last word that belong to an example."""
+    """Bits of the last word that belong to an example."""
     used = examples % 64
     return np.uint64((1 << used) - 1 if used else 0xFFFFFFFFFFFFFFFF)
 
 
 def zeros(nodes: int, words: int) -> UInt64[np.ndarray, "node word"]:
-    """Words of zero bits; every row starts a cache line and fills whole ones, with zeros that the shape leaves out."""
+    """Zero words; rows start a cache line and have zero padding outside the shape."""
     stride = -(-words // LINE) * LINE
     flat = np.zeros(nodes * stride + LINE, np.uint64)
     skip = -flat.ctypes.data % (8 * LINE) // 8
@@ -33,9 +33,10 @@ def pack(
     start: int,
     threads: int | None = None,
 ) -> None:
-    """Set the bits of examples `start`, `start + 1`, ... in `words`; earlier bits stay, later ones of their words go.
+    """Set the bits of `words` from example `start` on.
 
-    `threads` is by default that of numba, for batches that are worth it; the bits are the same with any.
+    Earlier bits stay; later bits of the same words are cleared. `threads` defaults to numba's number for large batches;
+    any number gives the same bits.
     """
     from ndg.bits import kernel
 
@@ -51,7 +52,7 @@ def pack_above(
     start: int,
     threads: int | None = None,
 ) -> None:
-    """As `pack` of `values > thresholds`, compared as if in float64, without making those booleans."""
+    """Pack `values > thresholds`, compared as float64, without making booleans."""
     from ndg.bits import kernel
 
     single, cut = values.dtype == np.float32, cuts(thresholds)
@@ -64,27 +65,30 @@ def pack_above(
 
 
 def cuts(thresholds: Float64[np.ndarray, " unit"]) -> Float32[np.ndarray, " unit"]:
-    """The largest float32 at most each threshold: a float32 is above the one exactly when it is above the other."""
+    """Largest float32 not above each threshold.
+
+    A float32 value exceeds the cut exactly when it exceeds the threshold.
+    """
     with np.errstate(over="ignore", under="ignore"):
         cut = thresholds.astype(np.float32)
         return np.where(cut > thresholds, np.nextafter(cut, np.float32(-np.inf)), cut)
 
 
 def place(source: UInt64[np.ndarray, "node word"], words: UInt64[np.ndarray, "node wider"], start: int) -> None:
-    """Set the bits from `start` on to those of `source`, row by row; as in `pack`, earlier bits stay."""
+    """Copy the rows of `source` to `words` from bit `start` on."""
     from ndg.bits import kernel
 
     kernel.place(source, words, start)
 
 
 def unpack(words: UInt64[np.ndarray, "node word"], examples: int) -> Bool[np.ndarray, "node example"]:
-    """The booleans of the first `examples` examples, one row per node."""
+    """Booleans of the first `examples` examples, one row per node."""
     raw = np.ascontiguousarray(words).astype("<u8", copy=False).view(np.uint8)
     return np.unpackbits(raw, axis=1, count=examples, bitorder="little").view(np.bool_)
 
 
 def _parts(values: Shaped[np.ndarray, "example node"], most: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-    """`values` row after row in memory, in parts where that takes a copy or where `most` bytes are asked for."""
+    """`values` in contiguous parts of at most `most` bytes, with their first rows."""
     if not values.flags.c_contiguous:
         most = AT_ONCE
     step = max(most // max(values.shape[1] * values.itemsize, 1) // 64 * 64, 64) if most else max(len(values), 1)
@@ -95,7 +99,7 @@ def _parts(values: Shaped[np.ndarray, "example node"], most: int = 0) -> Iterato
 def _run(
     work: Callable[[int, int], None], values: Shaped[np.ndarray, "example node"], start: int, threads: int | None
 ) -> None:
-    """Do all tasks of packing `values`, in ranges over threads where there is enough to do."""
+    """Run all packing tasks of `values`, on several threads if worthwhile."""
     from ndg.bits.kernel import GROUP, STRIPE
 
     examples, nodes = values.shape
@@ -110,6 +114,6 @@ def _run(
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    ends = [tasks * part // threads for part in range(threads + 1)]
+    bounds = [tasks * part // threads for part in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, ends[:-1], ends[1:]))
+        list(pool.map(work, bounds[:-1], bounds[1:]))

@@ -222,13 +222,13 @@ def test_a_commit_that_did_not_wait_for_the_disk_counts_until_the_machine_starts
     one.commit(durable=False)
     assert len(BitMatrix.open(path)) == 73
     with monkeypatch.context() as started:
-        started.setattr(disk, "boot", lambda: bytes(range(16)))
+        started.setattr(disk, "boot_id", lambda: bytes(range(16)))
         assert len(BitMatrix.open(path)) == 64
     with monkeypatch.context() as unknown:
-        unknown.setattr(disk, "boot", lambda: bytes(16))
+        unknown.setattr(disk, "boot_id", lambda: bytes(16))
         assert len(BitMatrix.open(path)) == 64
     one.close()
-    monkeypatch.setattr(disk, "boot", lambda: bytes(range(16)))
+    monkeypatch.setattr(disk, "boot_id", lambda: bytes(range(16)))
     assert len(BitMatrix.open(path)) == 73, "closing waits"
 
 
@@ -239,7 +239,7 @@ def test_two_writers_do_not_write_to_one_file(path):
         one.append(table(10_000))
         with pytest.raises(OutputError, match="is being written by another BitFile"):
             resume(path)
-    with pytest.raises(OutputError, match=r"is there already; continue it with BitFile\.resume"):
+    with pytest.raises(OutputError, match=r"exists already; continue it with BitFile\.resume"):
         create(path)
 
 
@@ -264,10 +264,10 @@ def damage(path, at, content):
     [
         (0, b"{", "holds no packed bits: expected .*NDGBITS.* at its start"),
         (8, struct.pack("<I", 7), "reads packed bits of version 1; .* has version 7; extract again"),
-        (4100, b"XX", "its header does not have the checksum"),
-        (30, b"XX", "its header does not have the checksum"),
-        (512, b"\xff" * 2048, "expected the checksum of one of 4 commits to hold"),
-        (2570, b"XX", "its digest does not have the checksum"),
+        (4100, b"XX", "its header does not match its checksum"),
+        (30, b"XX", "its header does not match its checksum"),
+        (512, b"\xff" * 2048, "none of its 4 commits matches its checksum"),
+        (2570, b"XX", "its digest does not match its checksum"),
     ],
 )
 def test_a_file_that_is_damaged_is_told_apart(path, at, content, message):
@@ -284,7 +284,7 @@ def test_a_file_cut_anywhere_is_cut_short(path, size):
     filled(path)
     os.truncate(path, size)
     for use in (BitMatrix.open, resume):
-        with pytest.raises(BitsError, match=rf"is cut short: expected .* bytes.*, got {size}"):
+        with pytest.raises(BitsError, match=rf"is truncated: expected .* bytes.*, got {size}"):
             use(path)
 
 
@@ -342,7 +342,7 @@ def test_a_disk_that_is_full_is_an_error_and_what_was_committed_stays(path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
-    assert first.startswith(f"{path} cannot be written: File too large; free space, or choose a folder")
+    assert first.startswith(f"{path} cannot be written: File too large; free space, or choose a writable folder")
     assert second.startswith(f"{path}2 cannot be written: File too large")
     assert (BitMatrix.open(path, verify=True).to_bool() == np.concatenate([table(200), table(200)[:100]])).all()
     assert os.listdir(path.parent) == [path.name]
@@ -370,7 +370,7 @@ def test_growing_is_a_copy_beside_that_a_crash_leaves_behind_at_most_once(path, 
             one.append(table(5000))
     assert os.listdir(path.parent) == [path.name], "an exception cleans up"
     one.close()
-    disk.beside(path).write_bytes(b"what a kill leaves")
+    disk.partial_path(path).write_bytes(b"what a kill leaves")
     with resume(path) as again:
         assert again.examples == 100
         assert os.listdir(path.parent) == [path.name]
@@ -380,7 +380,7 @@ def test_growing_is_a_copy_beside_that_a_crash_leaves_behind_at_most_once(path, 
 
 def test_a_file_that_went_on_in_another_place_is_not_continued_in_the_old_one(path):
     filled(path)
-    descriptor = disk.opened(path, os.O_RDWR)
+    descriptor = disk.open_file(path, os.O_RDWR)
     with resume(path) as one:
         one.append(table(10_000))
     try:

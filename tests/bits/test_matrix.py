@@ -83,7 +83,7 @@ def test_packed_examples_are_appended_as_their_booleans_are(values, cut):
     for part in (values[:cut], values[cut:]):
         builder.append_words(BitMatrix.from_bool(part, nodes).words, len(part))
     assert builder.finish(np.zeros(nodes.neurons)).words.tolist() == words_of(values).tolist()
-    with pytest.raises(BitsError, match=r"packed words have the shape \(nodes, examples / 64\)"):
+    with pytest.raises(BitsError, match=r"packed words must have shape \(nodes, examples / 64\)"):
         BitMatrixBuilder(nodes).append_words(np.zeros((len(nodes), 2), np.uint64), 64)
 
 
@@ -100,7 +100,7 @@ def test_words_may_be_part_of_a_larger_array():
     assert part + whole == BitMatrix.from_bool(np.concatenate([values, values]), space(4))
     large[:] = 0
     assert part.digest == whole.digest, "taken once"
-    with pytest.raises(BitsError, match="words of a row follow each other, 8 bytes apart; got 16"):
+    with pytest.raises(BitsError, match="words of a row must be contiguous, 8 bytes apart; got 16"):
         BitMatrix(space(4), np.zeros((4, 6), np.uint64)[:, ::2], 130, whole.thresholds)
 
 
@@ -108,13 +108,13 @@ def test_a_builder_that_has_finished_takes_no_more():
     builder = BitMatrixBuilder(space(2))
     builder.append(np.ones((3, 2), bool))
     bits = builder.finish(np.zeros(1))
-    with pytest.raises(BitsError, match="a finished matrix does not grow"):
+    with pytest.raises(BitsError, match="a finished matrix cannot grow"):
         builder.append(np.ones((3, 2), bool))
     assert (bits.on() == 3).all()
 
 
 def test_a_sum_of_choices_is_no_choice():
-    nodes, chosen = space(2), Sample(seed=3, of=1000)
+    nodes, chosen = space(2), Sample(seed=3, population=1000)
     bits = BitMatrix.from_bool(np.ones((2, 2), bool), nodes, sample=chosen)
     assert concatenate([bits]).sample == chosen
     assert concatenate([bits, bits]).sample is None
@@ -156,14 +156,14 @@ def test_what_is_not_boolean_or_not_of_these_nodes_is_refused():
     with pytest.raises(BitsError, match=r"one threshold per neuron: expected 2, got \(3,\)"):
         builder.append_above(np.ones((3, 1), bool), [three], np.zeros(3))
     named = BitMatrixBuilder(NodeSpace(1, (LayerUnits("a", 2),), ("c",)))
-    with pytest.raises(BitsError, match="concepts join when all examples are there"):
+    with pytest.raises(BitsError, match="concepts are added after all examples"):
         named.append_above(np.ones((3, 1), bool), [three], np.zeros(2))
     assert builder.examples == 0
     one, other = (BitMatrix.from_bool(np.ones((2, n), bool), space(n)) for n in (2, 3))
-    with pytest.raises(ShapeError, match="over the same nodes"):
+    with pytest.raises(ShapeError, match="must have the same nodes"):
         _ = one + other
     raised = BitMatrix.from_bool(np.ones((2, 2), bool), space(2), np.ones(1))
-    with pytest.raises(ShapeError, match="binarised alike"):
+    with pytest.raises(ShapeError, match="must have the same thresholds"):
         _ = one + raised
 
 
