@@ -1,51 +1,56 @@
 """Extraction against a bare forward pass of the same network over the same compute batches.
 
-python -m benchmarks.capture [--json FILE]
+    python -m benchmarks.capture [--json FILE] [--quick]
+
+`--quick`: one round, fewer examples, a ViT of two layers.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from benchmarks.timing import report
+from benchmarks.frame import Figure, Part, parser, run
 from ndg.activations.batches import Batch, compute_batches, fixed
 from ndg.config import CNN
 from ndg.extraction import extract
-from ndg.models.cnn import ConvNet
+from ndg.models import build
 
 THREADS, ROUNDS = (1, 2), 7
 
 
-def cnn() -> tuple[nn.Module, torch.Tensor, list[str]]:
+def cnn(examples: int = 1024) -> tuple[nn.Module, torch.Tensor, list[str]]:
     """The network of Hu & Tian 2022 for MNIST and its 32 latents."""
-    torch.manual_seed(0)
-    model = ConvNet(CNN(channels=(32, 64), width=128, latent=32), (1, 28, 28), 10)
-    return model, torch.rand(1024, 1, 28, 28), ["latent"]
+    model = build(CNN(channels=[32, 64], width=128, latent=32), (1, 28, 28), 10, seed=0)
+    return model, torch.rand(examples, 1, 28, 28), ["latent"]
 
 
-def vit() -> tuple[nn.Module, torch.Tensor, list[str]]:
-    """A vision transformer of 12 layers (width 192, 3 heads) and all 9,216 units of its MLPs, after the activation."""
+def vit(examples: int = 512, depth: int = 12) -> tuple[nn.Module, torch.Tensor, list[str]]:
+    """A vision transformer (width 192, 3 heads) and all 768 units of each MLP, after the activation."""
     from transformers import ViTConfig, ViTForImageClassification
 
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768}
-    settings = ViTConfig(**sizes, num_hidden_layers=12, image_size=64, patch_size=16, num_labels=10)
-    return ViTForImageClassification(settings), torch.rand(512, 3, 64, 64), [r".*\.mlp\.activation_fn"]
+    settings = ViTConfig(**sizes, num_hidden_layers=depth, image_size=64, patch_size=16, num_labels=10)
+    return ViTForImageClassification(settings), torch.rand(examples, 3, 64, 64), [r".*\.mlp\.activation_fn"]
 
 
 def bare(model: nn.Module, batches: list[Batch], threads: int) -> None:
-    """The forward passes alone, over batches that are cut already."""
+    """Run the forward passes alone, over batches that are cut already."""
     with fixed(model, threads):
-        for one in batches:
-            model(one.inputs)
+        for batch in batches:
+            model(batch.inputs)
 
 
-def overhead(model: nn.Module, inputs: torch.Tensor, layers: list[str], threads: int, **how: Any) -> float:
+def overhead(
+    model: nn.Module, inputs: torch.Tensor, layers: list[str], threads: int, rounds: int = ROUNDS, **how: Any
+) -> float:
     """Seconds of an extraction over those of the bare forward passes: the median of rounds in which both take turns."""
     loader = list(inputs.split(100))
     batches = list(compute_batches(loader))
@@ -54,7 +59,7 @@ def overhead(model: nn.Module, inputs: torch.Tensor, layers: list[str], threads:
         lambda: extract(model, loader, layers, threads=threads, **how),
     ]
     ratios = []
-    for number in range(-1, ROUNDS):
+    for number in range(-1, rounds):
         spent = {}
         for which in (0, 1) if number % 2 else (1, 0):
             started = time.perf_counter()
@@ -65,26 +70,35 @@ def overhead(model: nn.Module, inputs: torch.Tensor, layers: list[str], threads:
     return statistics.median(ratios)
 
 
-def figures() -> dict[str, tuple[float, str]]:
+def figures(quick: bool = False) -> Iterator[Figure]:
     """What capture costs, as ratios to a bare forward pass."""
-    found: dict[str, tuple[float, str]] = {}
-    networks = {"cnn": (cnn(), "paper CNN, 32 latents"), "vit": (vit(), "ViT of 12 layers, 9,216 MLP units")}
+    rounds = 1 if quick else ROUNDS
+    networks = {
+        "cnn": (cnn(256) if quick else cnn(), "paper CNN, 32 latents"),
+        "vit": (vit(64, 2), "ViT of 2 layers") if quick else (vit(), "ViT of 12 layers, 9,216 MLP units"),
+    }
+    ratios = []
     for threads in THREADS:
-        with_threads = f"{threads} thread{'s' * (threads > 1)}"
         for name, (network, what) in networks.items():
-            ratio = overhead(*network, threads)
-            found[f"capture_overhead_{name}_{threads}"] = ratio, f"times a bare forward pass, {what}, {with_threads}"
-    every = overhead(*networks["vit"][0], THREADS[0], tokens="every")
-    found["capture_overhead_every_token"] = every, "the same ViT, every token an example, 1 thread"
-    median = overhead(*networks["cnn"][0], THREADS[0], binarizer="median")
-    found["capture_overhead_median"] = median, "paper CNN with fitted thresholds, which take a second pass"
-    worst = max(found[f"capture_overhead_{name}_{threads}"][0] for name in networks for threads in THREADS)
-    return {"capture_overhead": (worst, "the largest of the four that follow")} | found
+            ratios.append(overhead(*network, threads, rounds))
+            with_threads = f"{threads} thread{'s' * (threads > 1)}"
+            yield f"capture_overhead_{name}_{threads}", ratios[-1], f"times a forward pass, {what}, {with_threads}"
+    yield "capture_overhead", max(ratios), f"the largest of these {len(ratios)}"
+    every = overhead(*networks["vit"][0], THREADS[0], rounds, tokens="every")
+    yield "capture_overhead_every_token", every, "the same ViT, every token an example, 1 thread"
+    median = overhead(*networks["cnn"][0], THREADS[0], rounds, binarizer="median")
+    yield "capture_overhead_median", median, "paper CNN with fitted thresholds, which take a second pass"
 
 
-def main() -> None:
-    report("capture", figures())
+def parts(quick: bool = False) -> dict[str, Part]:
+    """The parts of this benchmark."""
+    return {"capture": partial(figures, quick)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser(__doc__).parse_args(arguments)
+    return run(parts(options.quick), options)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

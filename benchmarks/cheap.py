@@ -1,14 +1,18 @@
 """Cheap estimates of exact ablation against each other: rank correlation within layers at the same cost.
 
+    python -m benchmarks.cheap [--json FILE] [--quick] [--networks FOLDER]
+
 What a network's units do to some examples is measured once, exactly: damage, first-order effects, activations. Then any
-number of draws of any estimate costs no pass. `benchmarks.importance` and `analysis.fast_ablation` print the figures.
+number of draws of any estimate costs no pass. `analysis.fast_ablation` prints more figures. `--quick` measures
+two untrained networks.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -18,8 +22,10 @@ import torch
 from scipy.stats import rankdata, t
 from torch import Tensor, nn
 
+from benchmarks.frame import Figures, parser, run
 from ndg import data, runs
 from ndg.activations.batches import columns, compute_batches, fixed
+from ndg.config import MLP
 from ndg.gradients.tape import Tape, per_unit
 from ndg.importance.evaluation.subset import drawn
 from ndg.importance.methods.ablation import damage
@@ -30,6 +36,7 @@ from ndg.importance.methods.fast.plan import Plan, plan
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import Cut
 from ndg.locations import Locations
+from ndg.models import build
 from ndg.training import load_model
 
 DRAWS = 20
@@ -206,7 +213,7 @@ def low(differences: np.ndarray) -> tuple[float, float]:
     return float(of.mean() - reach), float(of.mean() + reach)
 
 
-def figures(folder: Path | None = None, many: int = DRAWS) -> dict[str, tuple[float, str]]:
+def figures(folder: Path | None = None, many: int = DRAWS) -> Figures:
     """The figures of the newest training of each seed of `CONFIGS` among the runs of a folder (else where runs are)."""
     where = Locations.choose(runs=None if folder is None else str(folder))
     networks: dict[str, list[Measured]] = {}
@@ -223,12 +230,24 @@ def figures(folder: Path | None = None, many: int = DRAWS) -> dict[str, tuple[fl
                     :-1
                 ]
                 networks.setdefault(config, []).append(measure(model, inputs, layers))
+    if not networks:
+        print(f"no trained networks of {CONFIGS} in {where.runs}: train_models.py makes them", file=sys.stderr)
     return compared(networks, many)
 
 
-def compared(networks: Mapping[str, Sequence[Measured]], many: int = DRAWS) -> dict[str, tuple[float, str]]:
+def untrained(many: int = 3) -> Figures:
+    """The figures of two small networks with random weights."""
+    networks = []
+    for seed in range(2):
+        model = build(MLP(widths=[24], latent=8), (1, 8, 8), 10, seed)
+        layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)][:-1]
+        networks.append(measure(model, torch.rand(64, 1, 8, 8), layers, batch=32))
+    return compared({"mlp": networks}, many)
+
+
+def compared(networks: Mapping[str, Sequence[Measured]], many: int = DRAWS) -> Figures:
     """The figures of the trainings of each network, by its name."""
-    shown: dict[str, tuple[float, str]] = {}
+    shown: Figures = {}
     lowest = np.inf
     for name, trainings in networks.items():
         what = f"{name}, {len(trainings)} trainings"
@@ -255,3 +274,14 @@ def _spread(values: np.ndarray) -> str:
     """The 95 % interval of the mean of values `[training, draw]`, where there are several, and their deviation."""
     interval = "[{:.3f}, {:.3f}], ".format(*low(values)) if values.size > 1 else ""
     return f"{interval}sd {values.std():.3f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser(__doc__)
+    options.add_argument("--networks", type=Path, metavar="FOLDER", help="where trained networks are kept")
+    chosen = options.parse_args(arguments)
+    return run({"cheap": untrained if chosen.quick else partial(figures, chosen.networks)}, chosen)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,6 +1,6 @@
 """The logic of a graph against networkx, and the seconds it takes at 20,000 literals and 1,000,000 implications.
 
-    python -m benchmarks.graph [--json FILE]
+    python -m benchmarks.graph [--json FILE] [--quick]
 
 Both sides get the same graph, and their results are compared before they are timed. `nx.descendants` of every literal
 gives sets of texts; our closure marks literals in an array, and makes a set of them when asked for it.
@@ -11,13 +11,16 @@ from __future__ import annotations
 import resource
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import networkx as nx
 import numpy as np
 
-from benchmarks.timing import median_seconds, report
+from benchmarks.frame import Figure, Figures, Part, WrongResultError, parser, run
+from benchmarks.timing import median_seconds
 from ndg.graph.closure import reach
 from ndg.graph.ndg import NDG
 from ndg.literal import Literal
@@ -68,7 +71,7 @@ def random_graph(nodes: int, edges: int, seed: int = 0) -> NDG:
     )
 
 
-def peers(nodes: int = 2_000, edges: int = 100_000) -> dict[str, tuple[float, str]]:
+def peers(nodes: int = 2_000, edges: int = 100_000) -> Figures:
     """Closure and reduction of a graph of `nodes` literals, against networkx."""
     graph = random_graph(nodes // 2, edges)
     condensation, whole = graph.condensation, nx.DiGraph(graph.to_networkx())
@@ -90,10 +93,10 @@ def peers(nodes: int = 2_000, edges: int = 100_000) -> dict[str, tuple[float, st
 
     for literal, closed, found in zip(literals, closures(), descendants(), strict=True):
         if {graph.nodes.text(one) for one in closed if one != literal} != found:
-            raise SystemExit(f"the two ways disagree on what follows from {graph.nodes.text(literal)}")
+            raise WrongResultError(f"the two ways disagree on what follows from {graph.nodes.text(literal)}")
     reduced = nx.transitive_reduction(whole)
     if set(graph.reduction()) != set(reduced.edges):
-        raise SystemExit("the two ways disagree on the transitive reduction")
+        raise WrongResultError("the two ways disagree on the transitive reduction")
 
     closing = median_seconds({"ours": closures, "sets": sets, "networkx": descendants}, rounds=3)
     reducing = median_seconds({"ours": reduction, "networkx": lambda: nx.transitive_reduction(whole)}, rounds=3)
@@ -114,47 +117,47 @@ def peers(nodes: int = 2_000, edges: int = 100_000) -> dict[str, tuple[float, st
     }
 
 
-def scale(nodes: int = 10_000, edges: int = 1_000_000) -> dict[str, tuple[float, str]]:
+def scale(nodes: int = 10_000, edges: int = 1_000_000) -> Iterator[Figure]:
     """Seconds of each step once, on a graph of 2 `nodes` literals."""
     graph = random_graph(nodes, edges)
     what = f"{2 * nodes:,} literals, {len(graph):,} implications"
-    spent: dict[str, tuple[float, str]] = {}
 
-    def measure(name: str, does: str, call) -> Any:
+    def measure(name: str, does: str, call: Callable[[], Any]) -> Figure:
         started = time.perf_counter()
-        found = call()
-        spent[f"seconds_{name}"] = (time.perf_counter() - started, f"{does}; {what}")
-        return found
+        call()
+        return f"seconds_{name}", time.perf_counter() - started, f"{does}; {what}"
 
     some = [Literal.of(code) for code in range(0, 2 * nodes, max(nodes // 50, 1))]
-    measure("components", "strongly connected components and their order", lambda: graph.condensation)
-    measure("reduction", "transitive reduction", lambda: reach(graph.condensation))
+    each = f"of each of {len(some)} literals"
+    yield measure("components", "strongly connected components and their order", lambda: graph.condensation)
+    yield measure("reduction", "transitive reduction", lambda: reach(graph.condensation))
     graph.closure(some[0])
-    measure("closure", f"closure of each of {len(some)} literals", lambda: [graph.closure(one) for one in some])
-    measure("ancestors", f"ancestors of each of {len(some)} literals", lambda: [graph.ancestors(one) for one in some])
-    measure("stats", "all figures", graph.stats)
-    measure("edges_frame", "the edge table", graph.edges_frame)
+    yield measure("closure", f"closure {each}", lambda: [graph.closure(literal) for literal in some])
+    yield measure("ancestors", f"ancestors {each}", lambda: [graph.ancestors(literal) for literal in some])
+    yield measure("stats", "all figures", graph.stats)
+    yield measure("edges_frame", "the edge table", graph.edges_frame)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph"
-        measure("save", "writing the whole graph", lambda: graph.save(path))
-        measure("load", "reading it", lambda: NDG.load(path))
+        yield measure("save", "writing the whole graph", lambda: graph.save(path))
+        yield measure("load", "reading it", lambda: NDG.load(path))
         for form in ("json", "graphml", "gexf", "dot", "csv"):
-            writer = getattr(graph, f"to_{form}")
-            measure(form, f"streaming {form}", lambda writer=writer: writer(path))
-            size = path.stat().st_size / 1e6
-            spent[f"seconds_{form}"] = (spent[f"seconds_{form}"][0], f"streaming {size:,.0f} MB of {form}; {what}")
+            key, seconds, _ = measure(form, "", partial(getattr(graph, f"to_{form}"), path))
+            yield key, seconds, f"streaming {path.stat().st_size / 1e6:,.0f} MB of {form}; {what}"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return spent | {"peak_bytes_graph": (float(peak), "of this process, all of the above included")}
+    yield "peak_bytes_graph", float(peak), "of this process, all of the above included"
 
 
-def figures() -> dict[str, tuple[float, str]]:
-    """Value and description of each figure."""
-    return peers() | scale()
+def parts(quick: bool = False) -> dict[str, Part]:
+    """The parts of this benchmark."""
+    if quick:
+        return {"graph peers": partial(peers, 200, 2_000), "graph scale": partial(scale, 200, 5_000)}
+    return {"graph peers": peers, "graph scale": scale}
 
 
-def main() -> None:
-    report("graph", figures())
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser(__doc__).parse_args(arguments)
+    return run(parts(options.quick), options)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

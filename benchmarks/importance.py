@@ -1,14 +1,17 @@
 """Scores of units against their peers: captum's conductance, one JVP per unit, one pass per unit, few images.
 
-python -m benchmarks.importance [--json FILE] [--quick] [--networks FOLDER]
+    python -m benchmarks.importance [--json FILE] [--quick] [--networks FOLDER]
+
+The figures of `benchmarks.cheap` follow, of the networks that are kept in the folder (else where runs are).
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,9 @@ from captum.attr import LayerConductance
 from torch import Tensor, nn
 
 from benchmarks import cheap
+from benchmarks.frame import Figure, Figures, Part, parser, run
 from benchmarks.memory import peak_extra
-from benchmarks.timing import median_seconds, report
+from benchmarks.timing import median_seconds
 from ndg import config, data, training
 from ndg.activations.batches import Batch
 from ndg.allocation import keep_blocks
@@ -31,9 +35,39 @@ from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import Cut
 from ndg.models import build
 
-Figures = dict[str, tuple[float, str]]
+THREADS = 1
 
-THREADS, STEPS = 1, 50
+
+@dataclass(frozen=True)
+class Sizes:
+    """Repetitions, examples and units of each part."""
+
+    rounds: int = 5
+    batch: int = 64
+    steps: int = 50
+    memory_steps: int = 200
+    width: int = 64
+    jvp_seconds: float = 60
+    per_layer: int = 8
+    ablation_examples: int = 32
+    trained: tuple[str, ...] = ("mlp", "cnn", "resnet", "vit")
+    epochs: int = 20
+    trained_examples: int = 32
+
+
+QUICK = Sizes(
+    rounds=1,
+    batch=2,
+    steps=4,
+    memory_steps=20,
+    width=8,
+    jvp_seconds=0.5,
+    per_layer=1,
+    ablation_examples=2,
+    trained=("mlp",),
+    epochs=1,
+    trained_examples=4,
+)
 
 
 def network(settings: Any, shape: tuple[int, ...]) -> nn.Module:
@@ -57,27 +91,28 @@ def noise(examples: int, shape: tuple[int, ...]) -> Tensor:
     return torch.rand(examples, *shape, generator=torch.Generator().manual_seed(1))
 
 
-def conductance_of_five_layers(rounds: int) -> Figures:
-    """All 5 hidden layers of the MNIST CNN of Hu & Tian 2022, a batch of 64: captum with 50 steps against as few steps
-    as are nowhere worse, and against the same 50."""
-    model, inputs = network(CNN(), (1, 28, 28)), noise(64, (1, 28, 28))
+def conductance_of_five_layers(sizes: Sizes) -> Figures:
+    """All 5 hidden layers of the MNIST CNN of Hu & Tian 2022: captum against as few steps as are nowhere worse, and
+    against the same number of steps."""
+    model, inputs = network(CNN(), (1, 28, 28)), noise(sizes.batch, (1, 28, 28))
+    most = sizes.steps
     layers = [name for name, module in model.named_modules() if isinstance(module, (nn.ReLU, nn.Sigmoid))][:5]
     with torch.no_grad():
         logits, start = model(inputs), model(torch.zeros_like(inputs))
     target = logits.argmax(1)
     change = (logits - start).gather(1, target[:, None])[:, 0].double()
 
-    def ours(steps: int = STEPS) -> Any:
+    def ours(steps: int = most) -> Any:
         return score(model, [inputs], layers, "conductance", n_steps=steps, threads=THREADS)
 
     def captum() -> dict[str, Tensor]:
         found = {}
         for layer in layers:
-            made = LayerConductance(model, model.get_submodule(layer)).attribute(inputs, target=target, n_steps=STEPS)
+            made = LayerConductance(model, model.get_submodule(layer)).attribute(inputs, target=target, n_steps=most)
             found[layer] = made.detach().flatten(2).sum(2).double() if made.ndim > 2 else made.detach().double()
         return found
 
-    fine, theirs = ours(20 * STEPS), captum()
+    fine, theirs = ours(20 * most), captum()
     means = {layer: theirs[layer].mean(0).numpy() for layer in layers}
     sums = {layer: float((theirs[layer].sum(1) - change).abs().sum() / change.abs().sum()) for layer in layers}
 
@@ -91,25 +126,25 @@ def conductance_of_five_layers(rounds: int) -> Figures:
         own = {row["layer"]: row["relative"] for row in one.facts["completeness"]}
         return all(own[layer] <= sums[layer] and apart(one)[layer] <= off[layer] for layer in layers)
 
-    few = STEPS
+    few = most
     while few > 1 and no_worse(ours(few - 1)):
         few -= 1
     equal, less = ours(), ours(few)
     between = max(float(np.abs(equal[layer] - means[layer]).max()) for layer in layers)
-    seconds = median_seconds({"equal": ours, "few": lambda: ours(few), "captum": captum}, rounds)
-    what = f"{len(layers)} hidden layers of the MNIST CNN, batch 64, one thread, captum with {STEPS} steps"
+    seconds = median_seconds({"equal": ours, "few": lambda: ours(few), "captum": captum}, sizes.rounds)
+    what = f"{len(layers)} hidden layers of the MNIST CNN, batch {sizes.batch}, one thread, captum with {most} steps"
     return {
         "conductance_speedup_vs_captum": (
             seconds["captum"] / seconds["few"],
             f"times as fast, {what}, ours with {few}: no layer's sum, no layer's worst unit is further off",
         ),
-        "conductance_speedup_same_steps": (seconds["captum"] / seconds["equal"], f"the same, ours with {STEPS} steps"),
-        "max_abs_diff": (between, f"of unit means at {STEPS} steps; largest score {_largest(fine, layers):.3g}"),
-        "max_abs_error_captum": (max(off.values()), f"captum's quadrature error of unit means, by {20 * STEPS} steps"),
-        "max_abs_error_same_steps": (max(apart(equal).values()), f"the same of ours at {STEPS} steps"),
+        "conductance_speedup_same_steps": (seconds["captum"] / seconds["equal"], f"the same, ours with {most} steps"),
+        "max_abs_diff": (between, f"of unit means at {most} steps; largest score {_largest(fine, layers):.3g}"),
+        "max_abs_error_captum": (max(off.values()), f"captum's quadrature error of unit means, by {20 * most} steps"),
+        "max_abs_error_same_steps": (max(apart(equal).values()), f"the same of ours at {most} steps"),
         "max_abs_error_ours": (max(apart(less).values()), f"the same of ours at {few} steps"),
         "completeness_captum": (max(sums.values()), "sum of |error| over sum of |F(x) - F(x')|, worst layer"),
-        "completeness_same_steps": (_incomplete(equal), f"the same of ours at {STEPS} steps"),
+        "completeness_same_steps": (_incomplete(equal), f"the same of ours at {most} steps"),
         "completeness_ours": (_incomplete(less), f"the same of ours at {few} steps"),
     }
 
@@ -122,8 +157,8 @@ def _incomplete(scores: Any) -> float:
     return max(float(row["relative"]) for row in scores.facts["completeness"])
 
 
-def conductance_memory(rounds: int) -> Figures:
-    """One layer of 32 channels of 32 x 32 pixels, batch 16, 200 steps; captum without internal batches."""
+def conductance_memory(sizes: Sizes) -> Figures:
+    """One layer of 32 channels of 32 x 32 pixels, batch 16; captum without internal batches."""
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(512, 10)
@@ -132,14 +167,15 @@ def conductance_memory(rounds: int) -> Figures:
     target = model(inputs).argmax(1)
 
     def ours() -> Any:
-        return score(model, [inputs], "1", "conductance", n_steps=200, internal_batch_size=16, threads=THREADS)
+        steps = sizes.memory_steps
+        return score(model, [inputs], "1", "conductance", n_steps=steps, internal_batch_size=16, threads=THREADS)
 
     def captum() -> Any:
-        return LayerConductance(model, model[1]).attribute(inputs, target=target, n_steps=200)
+        return LayerConductance(model, model[1]).attribute(inputs, target=target, n_steps=sizes.memory_steps)
 
     ours()
     mine, theirs = (peak_extra(call) / 2**20 for call in (ours, captum))
-    seconds = median_seconds({"ours": ours, "captum": captum}, rounds)
+    seconds = median_seconds({"ours": ours, "captum": captum}, sizes.rounds)
     return {
         "conductance_peak_mb_vs_captum": (mine / theirs, f"{mine:.0f} against {theirs:.0f} MB above what was held"),
         "conductance_seconds_vs_captum": (seconds["ours"] / seconds["captum"], "of captum's time, in the same call"),
@@ -150,10 +186,10 @@ def convolutions(model: nn.Module) -> list[str]:
     return [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
 
 
-def gndi_against_jvps(seconds: float) -> Figures:
+def gndi_against_jvps(sizes: Sizes) -> Figures:
     """G-NDI of every channel of a ResNet-18 against one Jacobian-vector product per unit, by double backward passes
     through one graph that is kept, as few passes as that can have."""
-    model, inputs = network(ResNet(), (3, 32, 32)), noise(8, (3, 32, 32))
+    model, inputs = network(ResNet(width=sizes.width), (3, 32, 32)), noise(8, (3, 32, 32))
     layers = convolutions(model)
 
     def ours() -> Any:
@@ -174,7 +210,7 @@ def gndi_against_jvps(seconds: float) -> Figures:
             value = float(torch.linalg.vector_norm(product, dim=1).mean())
             worst = max(worst, abs(value - mine[layer][int(unit)]) / max(abs(value), 1e-6))
             done += 1
-            if time.perf_counter() - began > seconds:
+            if time.perf_counter() - began > sizes.jvp_seconds:
                 break
     alone = (time.perf_counter() - began) / done
     return {
@@ -186,11 +222,11 @@ def gndi_against_jvps(seconds: float) -> Figures:
     }
 
 
-def ablation_against_passes(per_layer: int) -> Figures:
+def ablation_against_passes(sizes: Sizes) -> Figures:
     """Exact ablation of every channel of a ResNet-18 against a loop over units with whole passes, from some units of
     every layer, drawn by chance."""
-    model, inputs = network(ResNet(), (3, 32, 32)), noise(32, (3, 32, 32))
-    layers, rng = convolutions(model), np.random.default_rng(0)
+    model, inputs = network(ResNet(width=sizes.width), (3, 32, 32)), noise(sizes.ablation_examples, (3, 32, 32))
+    layers, rng, per_layer = convolutions(model), np.random.default_rng(0), sizes.per_layer
     before = model(inputs).detach().double()
     ours = theirs = worst = 0.0
     units = 0
@@ -215,7 +251,7 @@ def ablation_against_passes(per_layer: int) -> Figures:
         ours += begun + seconds * width / per_layer
         theirs += whole * width / per_layer
         units += width
-    what = f"times as fast, {units:,} channels of ResNet-18 at full width, 32 images, from {per_layer} of each layer"
+    what = f"times as fast, {units:,} channels of ResNet-18, {len(inputs)} images, from {per_layer} of each layer"
     return {
         "ablation_speedup": (theirs / ours, what),
         "ablation_apart": (worst, "largest difference of a damage, relative to the mean norm of the logits"),
@@ -240,31 +276,28 @@ TRAININGS = {
 """Networks on the digits that scikit-learn bundles: the shipped configs, and a ResNet-18 of width 16."""
 
 
-def completeness(examples: int, epochs: int) -> Figures:
+def completeness(sizes: Sizes) -> Iterator[Figure]:
     """At default settings, of trained networks, over the layers that every path crosses: after each residual sum, and
     all of plain networks."""
-    found: Figures = {}
     worst = 0.0
-    for name, (config_name, *changes) in TRAININGS.items():
-        experiment = config.load(config.find(config_name), [*changes, f"train.epochs={epochs}", "train.threads=1"])
+    for name in sizes.trained:
+        config_name, *changes = TRAININGS[name]
+        changes = [*changes, f"train.epochs={sizes.epochs}", "train.threads=1"]
+        experiment = config.load(config.find(config_name), changes)
         splits = data.load(experiment.data)
         with tempfile.TemporaryDirectory() as folder:
             training.train(experiment, splits, Path(folder) / "run")
             model, _ = training.load_model(Path(folder) / "run")
         layers = [path for path, module in model.named_modules() if _ends(module)]
-        inputs = next(iter(splits.validation.loader(examples)))[0]
+        inputs = next(iter(splits.validation.loader(sizes.trained_examples)))[0]
         scores = score(model, [inputs], layers, "conductance", threads=THREADS)
         rows, facts = [row for row in scores.facts["completeness"] if row["cross"]], scores.facts
         error = max(row["relative"] for row in rows)
         worst = max(worst, error)
         mean = facts["gradients"] / scores.examples
-        what = (
-            f"{len(rows)} layers, {examples} examples, {facts['steps']} steps at most, {mean:.0f} gradients on average"
-        )
-        found[f"completeness_{name}"] = (error, f"{what}, {facts['unfinished']} unfinished")
-    return {
-        "completeness_max_relative_error": (worst, "sum of |error| over sum of |F(x) - F(x')|, worst layer")
-    } | found
+        what = f"{len(rows)} layers, {scores.examples} examples, {facts['steps']} steps at most, {mean:.0f} gradients on average"
+        yield f"completeness_{name}", error, f"{what}, {facts['unfinished']} unfinished"
+    yield "completeness_max_relative_error", worst, "sum of |error| over sum of |F(x) - F(x')|, worst layer"
 
 
 def _ends(module: nn.Module) -> bool:
@@ -273,22 +306,23 @@ def _ends(module: nn.Module) -> bool:
     return isinstance(module, kinds) or type(module).__name__ in ("Block", "ViTLayer")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions, no trained networks")
-    parser.add_argument("--networks", type=Path, metavar="FOLDER", help="where trained networks are kept")
-    asked = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser(__doc__)
+    options.add_argument("--networks", type=Path, metavar="FOLDER", help="where trained networks are kept")
+    chosen = options.parse_args(arguments)
     torch.set_num_threads(THREADS)
     keep_blocks()
-    quick = asked.quick
-    figures = conductance_of_five_layers(1 if quick else 5) | conductance_memory(1 if quick else 5)
-    figures |= gndi_against_jvps(5 if quick else 60) | ablation_against_passes(2 if quick else 8)
-    figures |= completeness(4 if quick else 32, 4 if quick else 20)
-    if not quick:
-        figures |= cheap.figures(asked.networks)
-    report("importance", figures, asked.json)
+    sizes = QUICK if chosen.quick else Sizes()
+    parts: dict[str, Part] = {
+        "conductance of five layers": partial(conductance_of_five_layers, sizes),
+        "conductance memory": partial(conductance_memory, sizes),
+        "G-NDI against JVPs": partial(gndi_against_jvps, sizes),
+        "ablation against passes": partial(ablation_against_passes, sizes),
+        "completeness": partial(completeness, sizes),
+        "cheap": cheap.untrained if chosen.quick else partial(cheap.figures, chosen.networks),
+    }
+    return run(parts, chosen)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

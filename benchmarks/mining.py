@@ -2,26 +2,26 @@
 
     python -m benchmarks.mining [--json FILE] [--quick]
 
-Medians of several runs; `vs_mlxtend` and `vs_pyfim` where those packages are installed (`pip install ndg[bench]`).
-`--quick` leaves out the largest sizes.
+Medians of several runs; `vs_mlxtend` and `vs_pyfim` where those packages are installed (`make bench` does so).
+`--quick` takes small sizes. The figures of `benchmarks.capture` and `benchmarks.graph` follow.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import sys
 import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numba
 import numpy as np
 import torch
 
 from benchmarks import capture, graph
+from benchmarks.frame import Figures, Part, WrongResultError, parser, run
 from benchmarks.memory import peak_extra
-from benchmarks.timing import median_seconds, report
+from benchmarks.timing import median_seconds
 from ndg.bits.matrix import BitMatrix
 from ndg.bits.packing import zeros
 from ndg.mining.kernel import BLOCK, common
@@ -29,7 +29,23 @@ from ndg.mining.miner import find
 from ndg.nodes import LayerUnits, NodeSpace
 
 ALPHA = 20.0
-Figures = dict[str, tuple[float, str]]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Nodes and examples of each part, and repetitions."""
+
+    products: tuple[int, int] = (4096, 65536)
+    registers: tuple[int, int] = (4096, 65536)
+    outer: tuple[int, int] = (768, 9_984)
+    itemsets: tuple[int, int] = (300, 9_984)
+    vit: tuple[int, int] = (36864, 65536)
+    by_nodes: tuple[int, ...] = (2048, 4096, 8192, 16384)
+    by_examples: tuple[int, ...] = (16384, 32768, 65536, 131072, 262144)
+    rounds: int = 7
+
+
+QUICK = Sizes((256, 4096), (256, 4096), (64, 1024), (32, 1024), (256, 1024), (128, 256), (1024, 2048), 1)
 
 
 def random_bits(nodes: int, examples: int, seed: int = 0) -> BitMatrix:
@@ -67,9 +83,9 @@ def judged(product: Callable[[slice], torch.Tensor], on: torch.Tensor, examples:
     return found
 
 
-def against_products() -> Figures:
+def against_products(sizes: Sizes) -> Figures:
     """Counting and judging all pairs against one product of zeros and ones and the same criterion on it."""
-    nodes, examples = 4096, 65536
+    nodes, examples = sizes.products
     bits = random_bits(nodes, examples)
     ones = torch.from_numpy(np.unpackbits(bits.words.view(np.uint8), axis=1, bitorder="little"))
     on = torch.tensor(bits.on())
@@ -81,8 +97,8 @@ def against_products() -> Figures:
     }
     counts = {name: call() for name, call in calls.items()}
     if len(set(counts.values())) != 1:
-        raise SystemExit(f"the ways disagree on the number of implications: {counts}")
-    seconds = median_seconds(calls, rounds=3)
+        raise WrongResultError(f"the ways disagree on the number of implications: {counts}")
+    seconds = median_seconds(calls, rounds=min(sizes.rounds, 3))
     what = f"N = {nodes:,}, n = {examples:,}, {torch.get_num_threads()} threads"
     return {
         "pairs_rate_vs_torch_float32": (seconds["float32"] / seconds["ours"], f"times as fast, {what}"),
@@ -108,16 +124,17 @@ def in_registers(rows, repeats):  # type: ignore[no-untyped-def]
     return total
 
 
-def against_registers() -> Figures:
+def against_registers(sizes: Sizes) -> Figures:
     """The share of the speed of the innermost block that the whole of mining keeps."""
-    nodes, examples, words = 4096, 65536, 512
+    (nodes, examples), words = sizes.registers, 512
     threads = numba.get_num_threads()
     bits = random_bits(nodes, examples)
     rows = zeros(threads * 2 * BLOCK, words).reshape(threads, 2 * BLOCK, words)
     rows[:] = np.random.default_rng(0).integers(0, 2**64, rows.shape, dtype=np.uint64)
     pair_bits = nodes * (nodes - 1) / 2 * examples
-    repeats = int(pair_bits / (threads * BLOCK * BLOCK * words * 64))
-    seconds = median_seconds({"ours": lambda: find(bits, alpha=ALPHA), "peak": lambda: in_registers(rows, repeats)}, 7)
+    repeats = 1 + int(pair_bits / (threads * BLOCK * BLOCK * words * 64))
+    calls = {"ours": lambda: find(bits, alpha=ALPHA), "peak": lambda: in_registers(rows, repeats)}
+    seconds = median_seconds(calls, sizes.rounds)
     peak = repeats * threads * BLOCK * BLOCK * words * 64 / seconds["peak"]
     return {
         "fraction_of_popcount_peak": (
@@ -128,9 +145,9 @@ def against_registers() -> Figures:
     }
 
 
-def whole_vit() -> Figures:
+def whole_vit(sizes: Sizes) -> Figures:
     """Every MLP unit of a ViT-B/16 over 65,536 examples, bits given."""
-    nodes, examples = 36864, 65536
+    nodes, examples = sizes.vit
     bits = random_bits(nodes, examples)
     find(random_bits(64, 640), alpha=ALPHA)
     seconds, found = 0.0, None
@@ -149,9 +166,9 @@ def whole_vit() -> Figures:
     }
 
 
-def against_outer_products() -> Figures:
+def against_outer_products(sizes: Sizes) -> Figures:
     """The way of 2022: an outer product per example, then a Python loop over pairs of literals; extrapolated."""
-    nodes, examples, few, rows = 768, 9_984, 400, 4
+    (nodes, examples), few, rows = sizes.outer, 400, 4
     bits = random_bits(nodes, examples)
     values = bits.to_bool()
     both, others = np.zeros((2, nodes, nodes), np.int64)
@@ -169,17 +186,17 @@ def against_outer_products() -> Figures:
                 allowance = on[i] * (n - on[j]) / (n * ALPHA)
                 found += exceptions <= allowance and allowance > 1
     judging = (time.perf_counter() - started) / rows * nodes
-    ours = median_seconds({"ours": lambda: find(bits, alpha=ALPHA)}, 7)["ours"]
+    ours = median_seconds({"ours": lambda: find(bits, alpha=ALPHA)}, sizes.rounds)["ours"]
     what = f"times as fast, N = {nodes}, n = {examples:,}; extrapolated from {few} examples and {rows} rows of pairs"
     return {"vs_outer_products": ((counting + judging) / ours, what)}
 
 
-def against_itemsets() -> Figures:
+def against_itemsets(sizes: Sizes) -> Figures:
     """Packages for frequent itemsets, asked for the counts of all pairs of nodes that are on, no rule judged.
 
     Of their algorithms `apriori` is the quickest here: every node is frequent, so that trees do not help.
     """
-    nodes, examples = 300, 9_984
+    nodes, examples = sizes.itemsets
     bits = random_bits(nodes, examples)
     values = bits.to_bool()
     calls: dict[str, Callable[[], object]] = {"ours": lambda: find(bits, alpha=ALPHA)}
@@ -194,7 +211,7 @@ def against_itemsets() -> Figures:
 
         transactions = [np.flatnonzero(row).tolist() for row in values]
         calls["vs_pyfim"] = lambda: fim.apriori(transactions, target="s", supp=-1, zmin=2, zmax=2)
-    seconds = {"ours": median_seconds({"ours": calls.pop("ours")}, 9)["ours"]}
+    seconds = {"ours": median_seconds({"ours": calls.pop("ours")}, sizes.rounds + 2)["ours"]}
     for name, call in calls.items():
         started = time.perf_counter()
         call()
@@ -203,37 +220,29 @@ def against_itemsets() -> Figures:
     return {name: (spent / seconds["ours"], what) for name, spent in seconds.items() if name != "ours"}
 
 
-def exponents() -> Figures:
+def exponents(sizes: Sizes) -> Figures:
     """How seconds grow with nodes and with examples."""
 
-    def slope(sizes: Iterable[int], make: Callable[[int], BitMatrix]) -> float:
-        made = {str(size): make(size) for size in sizes}
+    def slope(lengths: Iterable[int], make: Callable[[int], BitMatrix]) -> float:
+        made = {str(length): make(length) for length in lengths}
         calls = {name: (lambda bits=bits: find(bits, alpha=ALPHA)) for name, bits in made.items()}
-        seconds = median_seconds(calls, rounds=5)
+        seconds = median_seconds(calls, min(sizes.rounds, 5))
         return float(np.polyfit(np.log([float(name) for name in seconds]), np.log(list(seconds.values())), 1)[0])
 
+    nodes, examples = sizes.by_nodes[1], sizes.by_examples[0]
     return {
-        "exponent_n": (slope((2048, 4096, 8192, 16384), lambda n: random_bits(n, 16384)), "n = 16,384"),
-        "exponent_examples": (
-            slope((16384, 32768, 65536, 131072, 262144), lambda n: random_bits(4096, n)),
-            "N = 4,096",
-        ),
+        "exponent_n": (slope(sizes.by_nodes, lambda n: random_bits(n, examples)), f"n = {examples:,}"),
+        "exponent_examples": (slope(sizes.by_examples, lambda n: random_bits(nodes, n)), f"N = {nodes:,}"),
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
-    parser.add_argument("--quick", action="store_true", help="leave out the largest sizes")
-    asked = parser.parse_args()
-    parts = [against_products, against_registers, against_outer_products, against_itemsets]
-    parts += [capture.figures, graph.figures] if asked.quick else [exponents, whole_vit, capture.figures, graph.figures]
-    figures: Figures = {}
-    for part in parts:
-        print(f"... {part.__module__.rpartition('.')[2]} {part.__name__}", file=sys.stderr)
-        figures |= part()
-    report("mining", figures, asked.json)
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser(__doc__).parse_args(arguments)
+    sizes = QUICK if options.quick else Sizes()
+    own = (against_products, against_registers, against_outer_products, against_itemsets, exponents, whole_vit)
+    parts: dict[str, Part] = {part.__name__: partial(part, sizes) for part in own}
+    return run(parts | capture.parts(options.quick) | graph.parts(options.quick), options)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

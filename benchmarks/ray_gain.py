@@ -1,18 +1,22 @@
 """What two Ray workers gain over one process: `gain`, for the benchmarks whose work is shared out in tasks.
 
-By itself, `python -m benchmarks.ray_gain` counts what a 12-layer ViT predicts: forward passes and little else.
+    python -m benchmarks.ray_gain [--json FILE] [--quick]
+
+counts what a 12-layer ViT predicts: forward passes and little else. `--quick`: two layers, four batches, one round.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.timing import median_seconds, report
+from benchmarks.frame import Figures, parser, run
+from benchmarks.timing import median_seconds
 from ndg.executors import Ray, Serial
 
 WORKERS = 2
@@ -40,8 +44,8 @@ class Gain:
         """Times as fast as one process on one thread."""
         return self.serial / self.ray
 
-    def figures(self) -> dict[str, tuple[float, str]]:
-        """As `benchmarks.timing.report` takes them."""
+    def figures(self) -> Figures:
+        """Figures of `benchmarks.frame`."""
         how = f"s, median of {self.rounds} rounds of {self.tasks} tasks"
         return {
             "ray_equals_serial": (self.equal, "the same integers (1: yes)"),
@@ -123,15 +127,20 @@ def predicted(model: nn.Module, batch: Tensor) -> Counts:
     return Counts(tuple(torch.bincount(logits.argmax(dim=1), minlength=logits.shape[1]).tolist()))
 
 
-def main() -> None:
+def figures(quick: bool = False) -> Figures:
+    """The gain of counting the predictions of a ViT."""
     from ndg.config.networks import ViT
     from ndg.models import build
 
-    settings = ViT(depth=12, width=192, heads=3, patch=4)
-    model = build(settings, (3, 32, 32), 10, seed=0)
-    images = torch.randn(24, 32, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    report("Two Ray workers against one process", gain(predicted, model, list(images)).figures())
+    model = build(ViT(depth=2 if quick else 12, width=192, heads=3, patch=4), (3, 32, 32), 10, seed=0)
+    images = torch.randn(4 if quick else 24, 32, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    return gain(predicted, model, list(images), rounds=1 if quick else ROUNDS).figures()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser(__doc__).parse_args(arguments)
+    return run({"ray gain": partial(figures, options.quick)}, options)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
