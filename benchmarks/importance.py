@@ -295,7 +295,7 @@ def completeness(sizes: Sizes) -> Iterator[Figure]:
         error = max(row["relative"] for row in rows)
         worst = max(worst, error)
         mean = facts["gradients"] / scores.examples
-        what = f"{len(rows)} layers, {scores.examples} examples, {facts['steps']} steps at most, {mean:.0f} gradients on average"
+        what = f"{len(rows)} layers, {scores.examples} examples, {facts['steps']} steps at most, {mean:.0f} on average"
         yield f"completeness_{name}", error, f"{what}, {facts['unfinished']} unfinished"
     yield "completeness_max_relative_error", worst, "sum of |error| over sum of |F(x) - F(x')|, worst layer"
 
