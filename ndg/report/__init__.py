@@ -1,1 +1,1 @@
-"""Faces of results: tables, pictures and the offline report. Nothing here imports torch."""
+"""Tables, pictures and the HTML report. Nothing here imports torch."""

@@ -1,4 +1,4 @@
-"""The sentences of a picture: its title, the captions of its columns, what was left out, where it came from."""
+"""Texts of a picture: title, column captions, omissions, provenance."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 NEGATION = "¬"
 LONG = 14
-"""Characters of a layer's name above which nodes show only as many of its last parts as tell it from the others."""
+"""Length above which a layer's name is shortened to its last distinctive parts."""
 LISTED = 6
-"""Literals that a sentence lists before it counts the rest."""
+"""Number of literals listed before the rest is counted."""
 BEFORE, MIDDLE, AFTER = 0, 1, 2
-"""Sides of the middle of a picture."""
+"""Position of a column relative to the middle of the picture."""
 
 
 class Names:
-    """How literals are written in a picture: `¬` for a negation, short layers, class names beside class numbers."""
+    """Display names of literals: `¬` for negation, short layer names, class names."""
 
     def __init__(self, nodes: NodeSpace, class_names: Sequence[str] | None = None) -> None:
         if class_names is not None and len(class_names) != nodes.labels:
@@ -32,7 +32,7 @@ class Names:
         self.layers = short_layers([layer.name for layer in nodes.layers])
 
     def __call__(self, literal: str) -> str:
-        """A written literal, such as "~encoder.fc1:7", as the picture shows it."""
+        """Display name of a literal such as "~encoder.fc1:7"."""
         name = literal.removeprefix("~")
         layer, _, unit = name.rpartition(":")
         shown = f"{self.layers.get(layer, layer)}:{unit}"
@@ -41,22 +41,22 @@ class Names:
         return NEGATION * literal.startswith("~") + shown
 
     def all(self, literals: Sequence[str]) -> str:
-        """The first few literals, and how many more there are."""
+        """The first few literals and the number of the others."""
         shown = ", ".join(map(self, literals[:LISTED]))
         more = len(literals) - LISTED
         return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def short_layers(layers: Sequence[str]) -> dict[str, str]:
-    """A short name for each layer: itself, or its last parts as far as they tell it from all others."""
+    """Short, distinct names of layers: the name itself or its last parts."""
     short = {}
     for layer in layers:
         parts = layer.split(".")
         tails = [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
-        alone = [
+        unique = [
             tail for tail in tails if not any(o != layer and (o == tail or o.endswith("." + tail)) for o in layers)
         ]
-        short[layer] = layer if len(layer) <= LONG or not alone else alone[0]
+        short[layer] = layer if len(layer) <= LONG or not unique else unique[0]
     return short
 
 
@@ -65,14 +65,14 @@ def title(aim: str | None) -> str:
 
 
 def subtitle(graph: NDG, dag: nx.DiGraph) -> str:
-    """How the graph was mined and how large it is."""
+    """Examples, criterion and size of the graph."""
     size = f"{len(graph.implications):,} implications"
-    joined = f"{_noun(dag)} by {dag.number_of_edges():,} edges" if _grouped(dag) else _noun(dag)
-    return f"{graph.examples:,} examples · {criterion(graph.criterion)} · {size}, which join {len(dag):,} {joined}"
+    joined = f"{_noun(dag)}, joined by {dag.number_of_edges():,} edges" if _grouped(dag) else _noun(dag)
+    return f"{graph.examples:,} examples · {criterion(graph.criterion)} · {size} between {len(dag):,} {joined}"
 
 
 def criterion(facts: Mapping[str, Any]) -> str:
-    """A criterion by its name and parameters, as in "paper criterion, alpha 20"."""
+    """Name and parameters of a criterion: "paper criterion, alpha 20"."""
     parameters = [
         f"{key} {value:g}" if isinstance(value, int | float) else f"{key} {value}"
         for key, value in facts.items()
@@ -82,7 +82,7 @@ def criterion(facts: Mapping[str, Any]) -> str:
 
 
 def caption(layer: str, side: int, aim: str | None, labels: bool) -> str:
-    """What stands above one column; `labels` says whether the picture has a middle of labels."""
+    """Caption of one column; `labels` says whether labels form the middle."""
     if side == MIDDLE:
         return "target" if aim else "predicted class"
     if not aim and not labels:
@@ -93,7 +93,7 @@ def caption(layer: str, side: int, aim: str | None, labels: bool) -> str:
 
 
 def left_out(graph: NDG, dag: nx.DiGraph, chosen: Selection, names: Names, aim: str | None, max_nodes: int) -> str:
-    """What the picture shows and what it does not, each with its number and its rule."""
+    """Counts of what is shown and left out, with the rules."""
     noun = _noun(dag)
     parts = []
     if chosen.mirrored:
@@ -130,13 +130,13 @@ def left_out(graph: NDG, dag: nx.DiGraph, chosen: Selection, names: Names, aim: 
 
 
 def provenance(graph: NDG) -> str:
-    """Where the graph came from, in one line."""
+    """One line about the origin of the graph."""
     facts = {"graph": graph.digest, **flat(graph.provenance)}
     return " · ".join(f"{key} {str(value)[:60]}" for key, value in facts.items() if value not in (None, ""))
 
 
 def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The leaves of nested facts by dotted key; lists are joined."""
+    """Leaves of nested facts by dotted key, lists joined."""
     leaves: dict[str, Any] = {}
     for key, value in facts.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Lines over two axes as SVG text, for a page: computed elsewhere, only drawn here."""
+"""Line charts as SVG text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DASHES = ("", "6 3", "2 3", "8 3 2 3")
 
 @dataclass(frozen=True)
 class Chart:
-    """Named lines, each of points in rising order of x; `x` and `y` are what the axes show, y is a rate in [0, 1]."""
+    """Named lines of points sorted by x. `x` and `y` name the axes; y is a rate in [0, 1]."""
 
     title: str
     x: str
@@ -25,7 +25,7 @@ class Chart:
     lines: Mapping[str, Points]
 
     def svg(self) -> str:
-        """The chart as one SVG element; the first line is drawn last and thickest. Nothing for no points."""
+        """The chart as one SVG element, empty without points. The first line is drawn on top and thickest."""
         ends = [x for points in self.lines.values() for x, _ in points]
         if not ends:
             return ""
@@ -77,9 +77,9 @@ def _y(rate: float | int) -> float:
 
 
 def _step(high: float) -> float:
-    """A round distance between ticks, of which there are at most about eight."""
+    """Round distance between at most about eight ticks."""
     rough = 10.0 ** math.floor(math.log10(high / 8)) if high > 0 else 1.0
-    return next(rough * many for many in (1, 2, 5, 10) if high / (rough * many) <= 8)
+    return next(rough * factor for factor in (1, 2, 5, 10) if high / (rough * factor) <= 8)
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:

@@ -1,4 +1,4 @@
-"""The tables that the commands print: plans, trainings, alignments."""
+"""Tables that the commands print: plans, trainings, alignments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONTROLS = ("random", "prototype_random", "prototype_surest")
 
 
 def plans(planned: Sequence[Any]) -> Table:
-    """What trainings would do; the seconds are estimates from a few timed steps."""
+    """Planned trainings, with seconds estimated from a few timed steps."""
     columns = {
         "name": Column("config", left=True),
         "train": Column("train", "examples"),
@@ -35,11 +35,11 @@ def plans(planned: Sequence[Any]) -> Table:
         for plan in planned
     ]
     total = sum(plan.seconds for plan in planned)
-    return Table.of("to train", columns, rows, note=f"About {total:.0f} s in all, less where training stops early.")
+    return Table.of("to train", columns, rows, note=f"About {total:.0f} s in total; less if training stops early.")
 
 
 def trained(records: Sequence[RunRecord]) -> Table:
-    """What trainings reached. Validation chose the epoch; test was looked at once."""
+    """Results of trainings. Validation chose the epoch; test was used once."""
     columns = {
         "run": Column("run", left=True),
         "seed": Column("seed"),
@@ -54,7 +54,7 @@ def trained(records: Sequence[RunRecord]) -> Table:
 
 
 def alignment_plans(planned: Sequence[Any]) -> Table:
-    """What alignments would do."""
+    """Planned align runs."""
     columns = {
         "name": Column("config", left=True),
         "run": Column("trained run", left=True),
@@ -69,7 +69,7 @@ def alignment_plans(planned: Sequence[Any]) -> Table:
 
 
 def aligned(records: Sequence[RunRecord]) -> Table:
-    """One row per network and intervention: the rates on test (or the only split tried), each beside its controls."""
+    """Alignment and control rates on test (or the only split), per network and intervention."""
     columns = {
         "name": Column("network", left=True),
         "rule": Column("criterion", left=True),
@@ -98,9 +98,9 @@ def aligned(records: Sequence[RunRecord]) -> Table:
 
 
 def _unimplied(record: RunRecord) -> str:
-    """That Q is G.2 for the classes that no literal implies, with their number."""
-    found = record.figure("results.trial.q") or {}
-    count = max((len(figures["no_ancestors"]) for figures in found.values()), default=0)
+    """Sentence about the classes that no literal implies."""
+    splits = record.figure("results.trial.q") or {}
+    count = max((len(figures["no_ancestors"]) for figures in splits.values()), default=0)
     classes = record.figure("results.data.classes")
     return (
         f"{record['name']}: no literal implies {count} of {classes} classes; for these Q equals G.2." if count else ""
@@ -120,17 +120,17 @@ NOTE = (
 
 
 def criterion(record: RunRecord) -> str:
-    """The criterion of an align run, as in `paper 20`."""
+    """Criterion of an align run, such as `paper 20`."""
     rule = dict(record.figure("results.graph.criterion") or {})
     return " ".join([str(rule.pop("name", "")), *(f"{value:.8g}" for value in rule.values())])
 
 
 def _better(figures: dict[str, Any]) -> str:
-    """Whether the graph's choice beats the better prototype by the paired interval, and whether it is larger."""
-    found = better(figures)
-    if found is None:
+    """Cell that compares the graph's choice with the better prototype."""
+    is_better = better(figures)
+    if is_better is None:
         return "–"
-    return "no" if not found else "yes, larger" if larger(figures) else "yes"
+    return "no" if not is_better else "yes, larger" if larger(figures) else "yes"
 
 
 def _aligned(record: RunRecord) -> list[dict[str, Any]]:
@@ -139,9 +139,17 @@ def _aligned(record: RunRecord) -> list[dict[str, Any]]:
     if not results.get("trial"):
         split = held_out(record)
         accuracy = (results.get("accuracy") or {}).get(split) or {}
-        about = {"name": record["name"], "rule": criterion(record), "accuracy": accuracy.get("rate")}
-        graph = {"implications": results["graph"]["implications"], "precision": results["edges"][split]["precision"]}
-        return [{**about, **graph, "split": split, "intervention": ""}]
+        return [
+            {
+                "name": record["name"],
+                "rule": criterion(record),
+                "accuracy": accuracy.get("rate"),
+                "implications": results["graph"]["implications"],
+                "precision": results["edges"][split]["precision"],
+                "split": split,
+                "intervention": "",
+            }
+        ]
     for trial in results["trial"].values():
         split = "test" if "test" in trial else next(iter(trial))
         figures = trial[split]

@@ -1,7 +1,7 @@
-"""A drawing as DOT, the language of Graphviz.
+"""DOT source (the language of Graphviz) of a drawing.
 
-Columns run from left to right and are fixed here; Graphviz orders classes within a column and routes the edges. For
-more edges than it can route there is a second layout, in which it only draws: positions given, edges straight.
+Columns run from left to right and are fixed here. Graphviz orders the classes within a column and routes the edges.
+Above the number of edges that it can route, a second layout fixes all positions and draws straight edges.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from ndg.report.straight_layout import positions
 INK, SMALL, MUTED, PAPER = "#1c2430", "#3f4955", "#5d6773", "#ffffff"
 LABEL_ON, LABEL_OFF, LABEL_OFF_INK = "#1f5a8a", "#dfe8f1", "#3b5f80"
 SHADE = ("#ffffff", "#f6a04d")
-"""Fill of a node with score 0 and with the largest score."""
+"""Fill colours of a node with score 0 and with the largest score."""
 STROKES = (
     ("#1c2430", 1.7, "solid", "━━━▸", "always"),
     ("#4a5563", 1.1, "solid", "───▸", f"at least {PRECISIONS[1]:.0%}"),
     ("#7c8794", 1.0, "dashed", "╌╌╌▸", f"at least {PRECISIONS[2]:.0%}"),
     ("#8f99a3", 1.0, "dotted", "┄┄┄▸", f"below {PRECISIONS[2]:.0%}"),
 )
-"""Colour, width in points, style, sample and meaning of edges by precision, the surest first."""
+"""Colour, width (points), style, sample and meaning of edges, highest precision first."""
 ENGINES = {"curved": "dot", "straight": "nop2"}
-"""The engine of Graphviz that carries out each layout."""
+"""Graphviz engine of each layout."""
 PITCH = 0.33
-"""Inches from one row of a column to the next."""
+"""Inches between two rows of a column."""
 CROWDED = 150
-"""Edges above which they are drawn closer together and translucent."""
+"""Number of edges above which they are drawn denser and translucent."""
 ROUTED = 500
-"""Edges above which they are drawn straight: routed ones fill a page of 2 m x 1 m, and 6,700 took more than 100 s."""
+"""Number of edges above which they are straight. Routing 6,700 edges took over 100 s and a page of 2 m x 1 m."""
 
 
 def layout_of(drawing: Drawing) -> str:
-    """The layout that a drawing takes when none is asked for: "curved" while edges can be routed, else "straight"."""
+    """Default layout of a drawing: "curved" while edges can be routed, else "straight"."""
     return "curved" if len(drawing.edges) <= ROUTED else "straight"
 
 
 def source(drawing: Drawing, layout: str = "curved", dpi: int | None = None) -> str:
-    """DOT text of a drawing in a layout of ENGINES; it names the engine, so that `dot -Tpdf` draws it as well."""
+    """DOT text of a drawing in a layout of ENGINES. It names the engine, so `dot -Tpdf` draws it too."""
     import graphviz
 
     if layout not in ENGINES:
@@ -104,10 +104,10 @@ def source(drawing: Drawing, layout: str = "curved", dpi: int | None = None) -> 
 
 
 def _columns(page: Any, drawing: Drawing, rows: int) -> None:
-    """Each band under its caption.
+    """Add each band under its caption.
 
-    The captions and the invisible points between them are a path of their own that holds the columns in their order.
-    Declared last, it is set above all else: Graphviz lays out what is not connected side by side, in order.
+    Captions and invisible points form a separate path that fixes the order of the columns. It is declared last, so that
+    Graphviz places it above the rest.
     """
     spine: list[tuple[str, str]] = []
     for i, band in enumerate(drawing.bands):
@@ -155,7 +155,7 @@ def _node(page: Any, node: Node, measures: tuple[str, ...], **attributes: str) -
 
 
 def _id(key: str) -> str:
-    """A node's identifier: its key with `/` for the colon, which DOT would read as a port."""
+    """Identifier of a node; `/` replaces the colon, which DOT reads as a port."""
     return key.replace(":", "/")
 
 
@@ -173,7 +173,7 @@ def _label(node: Node, ink: str) -> str:
 
 
 def _edge(page: Any, edge: Edge, veil: str, **attributes: str) -> None:
-    """One edge; `veil` is the opacity of its colour, in two hexadecimal digits."""
+    """Add one edge; `veil` is its opacity as two hexadecimal digits."""
     color, width, style, _, _ = STROKES[edge.strength]
     page.edge(
         _id(edge.tail),
@@ -194,12 +194,12 @@ def _about(node: Node, measures: tuple[str, ...]) -> str:
     scores = "".join(
         f", {name} {score:.4g}" for name, score in zip(measures, node.scores, strict=True) if score is not None
     )
-    known = "its rate is not known" if node.prior is None else f"holds on {node.prior:.1%} of the examples"
-    return f"{members}: {known}{scores}"
+    prior = "its rate is not known" if node.prior is None else f"holds on {node.prior:.1%} of the examples"
+    return f"{members}: {prior}{scores}"
 
 
 def _head(drawing: Drawing) -> str:
-    """Title, key, what was left out and where the graph came from, as one HTML-like table above the picture."""
+    """Title, legend, omissions and provenance as one HTML-like table."""
     rows = [
         f'<FONT POINT-SIZE="15"><B>{_text(drawing.title)}</B></FONT>',
         f'<FONT COLOR="{MUTED}">{_text(drawing.subtitle)}</FONT>',
@@ -212,7 +212,7 @@ def _head(drawing: Drawing) -> str:
 
 
 def _key(drawing: Drawing) -> list[str]:
-    """Samples of every kind of node and edge that the picture has, in rows."""
+    """Legend: samples of the kinds of nodes and edges in the picture."""
     rows = []
     labels = {node.value for node in drawing.nodes if node.label}
     neurons = {node.value for node in drawing.nodes if not node.label}
@@ -255,7 +255,7 @@ def _lines(text: str, width: int) -> str:
 
 
 def _blend(shade: float) -> str:
-    """The fill of a node whose score is this fraction of the largest."""
+    """Fill colour for a score as a fraction of the largest."""
     low, high = ([int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in SHADE)
     return "#" + "".join(f"{round(a + (b - a) * shade):02x}" for a, b in zip(low, high, strict=True))
 
@@ -275,12 +275,12 @@ def _rate(value: float | None) -> str:
 
 
 def _text(text: str) -> str:
-    """Text for an HTML-like label: escaped, without characters that XML forbids."""
+    """Text escaped for an HTML-like label, without characters that XML forbids."""
     return escape("".join(c if c.isprintable() else " " for c in text))
 
 
 def _plain(text: str) -> str:
-    """Text for an ordinary attribute."""
+    """Text escaped for an ordinary attribute."""
     import graphviz
 
     return graphviz.escape("".join(c if c.isprintable() else " " for c in text))

@@ -1,6 +1,6 @@
-"""What a picture of a graph shows, computed before anything is drawn.
+"""Content of a picture of a graph, computed before it is rendered.
 
-A `Drawing` is plain and frozen: tests read it, and `ndg.report.dot` only renders it. The graph is read, never changed.
+A `Drawing` is a frozen value that tests can read and `ndg.report.dot` renders. The graph is never changed.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     import networkx as nx
 
 PRECISIONS = (1.0, 0.99, 0.95)
-"""Lower ends of the classes of precision in which edges are drawn; what lies below the last is one more class."""
+"""Lower bounds of the precision classes of edges; one more class lies below the last."""
 MEMBERS = 6
-"""Members of an equivalence class that a node lists."""
+"""Number of members of an equivalence class listed in a node."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One class of equivalent literals, known by `key` in `NDG.to_networkx()`.
+    """One class of equivalent literals, with its `key` in `NDG.to_networkx()`.
 
-    `lines` are the members shown, labels first, `more` counts the others. `value` is that of the labels in a class that
-    has any, else of the neurons, and None when both values occur. There is one
-    of `scores` for each of the drawing's measures: that of the member with the largest absolute score; `shade` is the
-    absolute value of the first over the largest in the picture. `column` counts from left to right within the band.
+    `lines` are the members shown, labels first; `more` counts the others. `value` is the truth value of the labels, or
+    of the neurons in a class without labels; None when both occur. `scores` has one entry per measure of the drawing,
+    the member's score with the largest absolute value. `shade` is the first score divided by the largest in the picture
+    (absolute values). `column` counts from left to right within the band.
     """
 
     key: str
@@ -52,7 +52,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """The strongest implication between two classes; `strength` is the place of its precision in PRECISIONS.
+    """Strongest implication between two classes; `strength` is an index into PRECISIONS.
 
     Precision and recall are None where the antecedent or the consequent never holds.
     """
@@ -70,7 +70,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Band:
-    """Columns that stand together: the classes of one layer on one side of the middle."""
+    """Columns of the classes of one layer on one side of the middle."""
 
     layer: str
     side: int
@@ -79,7 +79,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture before it is drawn: what it shows, what it leaves out and by which rule, and where it came from."""
+    """A picture before rendering: content, omissions with their rules, provenance."""
 
     title: str
     subtitle: str
@@ -101,17 +101,17 @@ def draw(
     class_names: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Drawing:
-    """The drawing of an NDG: an overview, or what implies and follows from `target`.
+    """Drawing of an NDG: an overview, or the part around `target`.
 
-    `target` is a class number (that class is predicted) or any literal, as in "~latent:3". `scores` are `Scores`,
-    several of them, or numbers by node index, else those that the graph carries; all are shown, the first as a shade.
-    `class_names` are written beside the class numbers. `title` replaces the picture's own.
+    `target` is a class number (that class is predicted) or a literal such as "~latent:3". `scores` are `Scores`,
+    several of them, or numbers by node index; the default are the scores of the graph. All are shown, the first also as
+    a shade. `class_names` stand beside the class numbers. `title` replaces the default title.
 
-    The middle of the picture is the labels (or the target). Left of it stands what implies them and what has nothing to
-    do with them, right of it what they imply; on either side the layers follow each other in the network's order.
+    The labels (or the target) form the middle. Their antecedents and unrelated literals stand on the left, their
+    consequents on the right; on both sides layers follow the order of the network.
 
-    Raises GraphError for a target that is not in the graph, ConfigError for `max_nodes` below 1, ShapeError for class
-    names that are not one per class.
+    Raises GraphError for a target outside the graph, ConfigError for `max_nodes` below 1, ShapeError unless there is
+    one class name per class.
     """
     if max_nodes < 1:
         raise ConfigError(f"max_nodes must be at least 1; got {max_nodes}")
@@ -151,7 +151,7 @@ def draw(
 
 
 def home_of(graph: NDG, dag: nx.DiGraph, target: int | str | Literal) -> str:
-    """The class of a target."""
+    """Key of the class that holds the target."""
     if isinstance(target, str) and target.isdecimal():
         target = int(target)
     if isinstance(target, str):
@@ -161,28 +161,28 @@ def home_of(graph: NDG, dag: nx.DiGraph, target: int | str | Literal) -> str:
     else:
         if not graph.nodes.labels:
             raise GraphError(
-                f"a target class is one of the graph's; the graph has no classes; name a literal, as in "
-                f"{graph.nodes.name(0)!r}; got {target}"
+                f"a target class needs a graph with classes; this graph has none, got {target}; name a literal such as "
+                f"{graph.nodes.name(0)!r}"
             )
         if not 0 <= target < graph.nodes.labels:
-            raise GraphError(f"a target class is one of 0 to {graph.nodes.labels - 1}; got {target}")
+            raise GraphError(f"a target class is between 0 and {graph.nodes.labels - 1}; got {target}")
         literal = Literal(graph.nodes.index(f"{LABEL}:{target}"))
     home = graph.key(literal)
     if home not in dag:
         raise GraphError(
-            f"a target takes part in the graph; {graph.nodes.text(literal)} is constant over the {graph.examples:,} "
-            "mined examples and was taken out; choose another target, or mine more examples"
+            f"a target must be in the graph; {graph.nodes.text(literal)} is constant over the {graph.examples:,} mined "
+            "examples and was removed; choose another target, or mine more examples"
         )
     return home
 
 
 def _layers(graph: NDG) -> list[str]:
-    """Layers in the order of columns on a side: labels stand outermost, so first and last."""
+    """Layers in column order; labels are outermost, so first and last."""
     return [LABEL, *(name for name, _ in graph.nodes.groups if name != LABEL), LABEL]
 
 
 def _places(graph: NDG, dag: nx.DiGraph, chosen: Selection, middle: set[str]) -> dict[str, tuple[int, int]]:
-    """Side and layer of each class. Right of the middle stands what the middle implies and what does not imply it."""
+    """Side and layer of each class; the right side is implied by the middle and does not imply it."""
     heads: dict[str, list[str]] = {key: [] for key in chosen.nodes}
     tails: dict[str, list[str]] = {key: [] for key in chosen.nodes}
     for tail, head in chosen.edges:
@@ -203,17 +203,16 @@ def _places(graph: NDG, dag: nx.DiGraph, chosen: Selection, middle: set[str]) ->
 
 
 def _reached(starts: Iterable[str], neighbours: Mapping[str, Sequence[str]]) -> set[str]:
-    found, waiting = set(starts), list(starts)
+    reached, waiting = set(starts), list(starts)
     while waiting:
-        for other in neighbours[waiting.pop()]:
-            if other not in found:
-                found.add(other)
-                waiting.append(other)
-    return found
+        new = set(neighbours[waiting.pop()]) - reached
+        reached |= new
+        waiting += new
+    return reached
 
 
 def _columns(chosen: Selection, place: Mapping[str, tuple[int, int]]) -> dict[str, int]:
-    """Longest path of drawn edges within a band: to a class from the left, or from it to the right end."""
+    """Column of each class within its band, by longest paths of drawn edges."""
     within = [(tail, head) for tail, head in chosen.edges if place[tail] == place[head]]
     depth, height = _longest(chosen.nodes, within), _longest(chosen.nodes, [(b, a) for a, b in within])
     widest: dict[tuple[int, int], int] = {}
@@ -223,7 +222,7 @@ def _columns(chosen: Selection, place: Mapping[str, tuple[int, int]]) -> dict[st
 
 
 def _longest(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """Edges on the longest path that ends at each node of an acyclic graph."""
+    """Length of the longest path to each node of an acyclic graph."""
     heads: dict[str, list[str]] = {key: [] for key in nodes}
     waiting = dict.fromkeys(nodes, 0)
     for tail, head in edges:
@@ -243,7 +242,7 @@ def _longest(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str
 
 def _node(key: str, facts: Mapping[str, Any], names: Names) -> Node:
     labels = [member for member in facts["members"] if member.removeprefix("~").startswith(f"{LABEL}:")]
-    labels.sort(key=lambda member: member.startswith("~"))  # the class that is predicted names the node
+    labels.sort(key=lambda member: member.startswith("~"))  # the predicted class names the node
     members = labels + [member for member in facts["members"] if member not in labels]
     values = {not member.startswith("~") for member in labels or members}
     return Node(
@@ -259,16 +258,16 @@ def _node(key: str, facts: Mapping[str, Any], names: Names) -> Node:
 
 
 def _edge(tail: str, head: str, facts: Mapping[str, Any]) -> Edge:
-    kept = ("antecedent", "consequent", "precision", "recall", "support", "exceptions")
+    names = ("antecedent", "consequent", "precision", "recall", "support", "exceptions")
     precision = facts["precision"]
     strength = next((i for i, low in enumerate(PRECISIONS) if (precision or 0.0) >= low), len(PRECISIONS))
-    return Edge(tail, head, **{name: facts[name] for name in kept}, strength=strength)
+    return Edge(tail, head, **{name: facts[name] for name in names}, strength=strength)
 
 
 def _measured(
     graph: NDG, scores: Scores | Sequence[Scores] | Mapping[int, float] | None
 ) -> dict[str, Mapping[int, float]]:
-    """What each kind of number on the nodes is, and the numbers by node index."""
+    """Scores by measure, then by node index."""
     if isinstance(scores, Mapping):
         return {"score": scores}
     if scores is not None:
@@ -277,9 +276,9 @@ def _measured(
 
 
 def _strongest(graph: NDG, members: Iterable[str], values: Mapping[int, float]) -> float | None:
-    """The score with the largest absolute value among the neurons of a class."""
-    found = [values[node] for node in (graph.nodes.literal(member).node for member in members) if node in values]
-    return max(found, key=abs) if found else None
+    """Score with the largest absolute value among the neurons of a class."""
+    nodes = [graph.nodes.literal(member).node for member in members]
+    return max((values[node] for node in nodes if node in values), key=abs, default=None)
 
 
 def _shaded(nodes: Sequence[Node]) -> tuple[Node, ...]:

@@ -1,8 +1,7 @@
-"""Layout and drawing of DOT source by Graphviz, in a child process with a time limit.
+"""Graphviz in a child process with a time limit.
 
-`dot` on the PATH is taken when it is there and works, else the library inside the pygraphviz wheel. The child finds no
-fonts but the DejaVu family that ships with matplotlib: a machine without fonts draws what any other draws, and text in
-a PDF stays text.
+`dot` on the PATH runs if it works, else the library inside the pygraphviz wheel. The child only sees the DejaVu fonts
+of matplotlib, so every machine draws the same picture, and text in a PDF stays text.
 """
 
 from __future__ import annotations
@@ -33,32 +32,33 @@ _TOO_SLOW = (
 
 @dataclass(frozen=True)
 class Program:
-    """A way to run Graphviz: its `name` for people, and the command before the arguments of a layout."""
+    """A way to run Graphviz: its name and the start of its command."""
 
     name: str
     command: tuple[str, ...]
 
     def arguments(self, engine: str, form: str, source: Path, target: Path) -> list[str]:
-        """The command that lays out `source` and draws it to `target`."""
+        """Command that draws `source` to `target`."""
         if self.name == "pygraphviz":
             return [*self.command, engine, form, str(source), str(target)]
         return [*self.command, f"-K{engine}", f"-T{form}", "-o", str(target), str(source)]
 
 
 def programs() -> tuple[Program, ...]:
-    """The ways to run Graphviz on this machine, the first to be tried first; none when nothing is installed."""
-    found = []
+    """Graphviz programs on this machine, in the order of preference."""
+    available = []
     path = shutil.which("dot")
     if path:
-        found.append(Program("dot", (path,)))
+        available.append(Program("dot", (path,)))
     if importlib.util.find_spec("pygraphviz"):
-        # -P: the folder of graphviz_worker.py, which holds html.py, must not come before the standard library
-        found.append(Program("pygraphviz", (sys.executable, "-P", str(Path(__file__).with_name("graphviz_worker.py")))))
-    return tuple(found)
+        # -P: the html.py in this folder must not hide that of the standard library
+        worker = str(Path(__file__).with_name("graphviz_worker.py"))
+        available.append(Program("pygraphviz", (sys.executable, "-P", worker)))
+    return tuple(available)
 
 
 def layout(source: str, path: str | os.PathLike[str], *, engine: str = "dot", timeout: float | int = 60.0) -> Path:
-    """The path, which the picture of DOT `source` was written to, whole or not at all; its suffix is one of FORMATS."""
+    """Path of the picture of DOT `source`, written atomically; the suffix is one of FORMATS."""
     path = Path(path)
     return atomic.write(path, picture(source, path.suffix.removeprefix("."), engine=engine, timeout=timeout))
 
@@ -66,16 +66,16 @@ def layout(source: str, path: str | os.PathLike[str], *, engine: str = "dot", ti
 def picture(
     source: str, form: str, *, engine: str = "dot", timeout: float | int = 60.0, size: str = "the graph"
 ) -> bytes:
-    """The picture of DOT `source` in one of FORMATS, laid out by an `engine` of Graphviz ("dot", "nop2", ...).
+    """Picture of DOT `source` in one of FORMATS, by a Graphviz `engine` ("dot", "nop2", ...).
 
-    `timeout` is in seconds, of all attempts together; `size` says in an error how large the graph is.
+    `timeout` bounds all attempts together, in seconds; `size` describes the graph in error messages.
 
-    Raises RenderError when no Graphviz is installed, when the layout takes too long, or when every attempt fails.
+    Raises RenderError if Graphviz is missing, the layout takes too long, or every attempt fails.
     """
     candidates = programs()
     if not candidates:
         raise RenderError(
-            "a picture needs Graphviz: `dot` on the PATH or the pygraphviz wheel; found neither; "
+            "a picture needs Graphviz: `dot` on the PATH or the pygraphviz wheel; there is neither; "
             "pip install pygraphviz, or conda install graphviz, or write .dot and draw it elsewhere"
         )
     failures = []
@@ -112,7 +112,7 @@ def picture(
 
 
 def font_config(folder: Path) -> Path:
-    """A fontconfig file in `folder` that knows the fonts of matplotlib and keeps its cache in `folder`."""
+    """Fontconfig file in `folder` for the fonts of matplotlib, with its cache there."""
     fonts = escape(str(_matplotlib_fonts()))
     path = folder / "fonts.conf"
     path.write_text(
@@ -124,10 +124,10 @@ def font_config(folder: Path) -> Path:
 
 
 def _matplotlib_fonts() -> Path:
-    """Where DejaVu lies, without the cost of importing matplotlib where its data stand in the usual place."""
+    """Folder of the DejaVu fonts, found without importing matplotlib if possible."""
     spec = importlib.util.find_spec("matplotlib")
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        folder = Path(place, "mpl-data", "fonts", "ttf")
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        folder = Path(location, "mpl-data", "fonts", "ttf")
         if (folder / "DejaVuSans.ttf").is_file():
             return folder
     import matplotlib

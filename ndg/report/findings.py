@@ -1,4 +1,4 @@
-"""What a run found, in words that a careful reader could sign: each claim beside what it has to be compared with."""
+"""Findings of a run in sentences, each claim with its control."""
 
 from __future__ import annotations
 
@@ -13,60 +13,57 @@ from ndg.report.sections import results
 Document = Mapping[str, Any]
 
 WHAT = (
-    "A neuron dependency graph (NDG) turns every neuron into a boolean, on or off for each example, and keeps the "
-    "implications that hold with almost no exception: when neuron 3 is on, class 7 is predicted. Its nodes are "
-    "literals (a neuron on or off, a class predicted or not), its edges are those implications, and every edge p → q "
-    "comes with its contrapositive ¬q → ¬p (Hu & Tian, ICML 2022)."
+    "A neuron dependency graph (NDG) treats every neuron as a boolean, on or off for each example, and keeps the "
+    "implications that hold with almost no exception: when neuron 3 is on, class 7 is predicted. Nodes are literals (a "
+    "neuron on or off, a class predicted or not), edges are implications, and every edge p → q comes with its "
+    "contrapositive ¬q → ¬p (Hu & Tian, ICML 2022)."
 )
 LIMITS = (
     "An implication is a correlation in the data, not a cause: two neurons that follow the same feature imply each "
     "other although neither drives the other.",
     "Precision on the mined examples is high by construction. Judge the graph by the held-out figures.",
-    "An alignment rate means nothing without the size of the intervention. Writing many neurons to the class's usual "
-    "values moves most networks; the prototype controls write as many neurons without looking at the graph's edges.",
-    "The graph speaks about booleans of the chosen layer, on these data. What a neuron does within “on”, and what "
-    "happens on other data, it does not say.",
+    "An alignment rate means nothing without the size of the intervention. Setting many neurons to the usual values "
+    "of a class changes the prediction of most networks; the prototype controls set as many neurons without the "
+    "graph's edges.",
+    "The graph describes booleans of the chosen layer, on these data. It says nothing about how strongly a neuron is "
+    "on, or about other data.",
 )
 
 
 def says(record: Document) -> list[str]:
-    """What this graph says: its size, how it holds on held-out examples, and how its interventions fared."""
-    return [
-        sentence
-        for sentence in (_size(record), _holds(record), *_trials(record), *trial_sections.words(record))
-        if sentence
-    ]
+    """Sentences about size, held-out precision and interventions of the graph."""
+    sentences = [_size(record), _holds(record), *_trials(record), *trial_sections.words(record)]
+    return [sentence for sentence in sentences if sentence]
 
 
 def headline(record: Document) -> list[tuple[str, str, str]]:
-    """A few figures as name, value and remark."""
-    found = []
+    """Key figures as name, value and remark."""
+    figures = []
     split = held_out(record)
     accuracy = results(record, f"accuracy.{split}")
     if accuracy:
-        found.append(("accuracy", f"{accuracy['rate']:.1%}", f"{accuracy['n']:,} {split} examples"))
+        figures.append(("accuracy", f"{accuracy['rate']:.1%}", f"{accuracy['n']:,} {split} examples"))
     graph = results(record, "graph")
     if graph:
-        found.append(("implications", f"{graph['implications']:,}", f"mined from {graph['examples']:,} examples"))
+        figures.append(("implications", f"{graph['implications']:,}", f"mined from {graph['examples']:,} examples"))
     edges = results(record, f"edges.{split}")
     if edges.get("precision") is not None:
-        found.append(("held-out precision", f"{edges['precision']:.4f}", f"mean over implications, {split}"))
+        figures.append(("held-out precision", f"{edges['precision']:.4f}", f"mean over implications, {split}"))
     for trial in results(record, "trial").values():
-        figures = trial.get(split)
-        if not figures or figures["aligned"] is None:
+        rates = trial.get(split)
+        if not rates or rates["aligned"] is None:
             continue
-        name, against = f"{figures['intervention']} aligned", _best(figures)
-        if not figures["neurons_set"]:
-            found.append((name, "–", "the graph names no neuron"))
-        elif against is None:
-            found.append((name, f"{figures['aligned']:.1%}", ""))
+        name, best = f"{rates['intervention']} aligned", _best(rates)
+        if not rates["neurons_set"]:
+            figures.append((name, "–", "the graph names no neuron"))
         else:
-            found.append((name, f"{figures['aligned']:.1%}", f"class prototype of the same size: {against:.1%}"))
-    return found
+            remark = "" if best is None else f"class prototype of the same size: {best:.1%}"
+            figures.append((name, f"{rates['aligned']:.1%}", remark))
+    return figures
 
 
 def held_out(record: Document) -> str:
-    """The split on which implications are judged: test, else validation where a network has no test examples."""
+    """Split for judging implications: test, or validation without test examples."""
     judged = results(record, "edges")
     return "validation" if "test" not in judged and "validation" in judged else "test"
 
@@ -78,18 +75,18 @@ def _size(record: Document) -> str:
     layers = " and ".join(f"{layer['units']:,} units of {layer['layer']}" for layer in graph["layers"])
     condensed = graph.get("condensed") or {}
     classes = results(record, "data").get("classes", "the")
-    among = layers if classes is None else f"{classes} classes and {layers}"  # None: it has no logits
+    among = layers if classes is None else f"{classes} classes and {layers}"  # None: a network without logits
     parts = [
         f"Over {graph['examples']:,} examples, {graph['implications']:,} implications hold among {among} "
         f"({criterion(graph['criterion'])})."
     ]
     if condensed.get("equivalent"):
-        parts.append(f"{condensed['equivalent']:,} literals have an equivalent: they say the same as another.")
+        parts.append(f"{condensed['equivalent']:,} literals are equivalent to another literal.")
     if condensed.get("constant"):
-        parts.append(f"{condensed['constant']:,} nodes never change (or almost never) and are taken out.")
+        parts.append(f"{condensed['constant']:,} nodes (almost) never change and are removed.")
     if graph.get("contradictory"):
         parts.append(
-            f"{graph['contradictory']:,} components contradict themselves and are left out of all conclusions."
+            f"{graph['contradictory']:,} components contradict themselves and are excluded from all conclusions."
         )
     return " ".join(parts)
 
@@ -100,22 +97,22 @@ def _holds(record: Document) -> str:
     if edges.get("precision") is None:
         return ""
     return (
-        f"On {edges['examples']:,} {split} examples the implications hold with mean precision "
-        f"{edges['precision']:.4f}, against {edges['mined_precision']:.4f} on the examples they were mined from."
+        f"On {edges['examples']:,} {split} examples the implications have a mean precision of "
+        f"{edges['precision']:.4f}, compared with {edges['mined_precision']:.4f} on the mined examples."
     )
 
 
 def _trials(record: Document) -> list[str]:
-    """One sentence for each intervention on the last split tried, with its controls and a verdict."""
-    told = []
+    """One sentence per intervention on the last split, with controls and verdict."""
+    sentences = []
     for trial in results(record, "trial").values():
         split = next((name for name in ("test", "validation") if name in trial), next(iter(trial)))
         figures = trial[split]
         if figures["aligned"] is None or not figures["neurons_set"]:
-            told.append(figures.get("words", ""))
+            sentences.append(figures.get("words", ""))
             continue
         controls = figures["controls"]
-        beside = ", ".join(
+        rates = ", ".join(
             f"{words} {controls[name]['aligned']:.1%}"
             for name, words in (
                 ("random", "random booleans"),
@@ -126,23 +123,22 @@ def _trials(record: Document) -> list[str]:
         )
         units = f" of {figures['units']:,}" if figures.get("units") else ""
         interval = f"[{figures['aligned_low']:.1%}, {figures['aligned_high']:.1%}]"
-        told.append(
-            f"{figures['intervention']}, on {split}: writing the {figures['neurons_set']:.1f}{units} neurons that the "
+        sentences.append(
+            f"{figures['intervention']}, on {split}: setting the {figures['neurons_set']:.1f}{units} neurons that the "
             f"graph names ({figures['neurons_changed']:.1f} of them had the other value) turned "
-            f"{figures['aligned']:.1%} {interval} of {figures['n']:,} correct predictions into the class that was "
-            f"drawn. As many neurons set otherwise: {beside}. {verdict(figures)}{_unimplied(record, figures)}"
+            f"{figures['aligned']:.1%} {interval} of {figures['n']:,} correct predictions into the drawn "
+            f"class. Controls with as many neurons: {rates}. {verdict(figures)}{_unimplied(record, figures)}"
         )
-    return told
+    return sentences
 
 
 def _unimplied(record: Document, figures: Document) -> str:
-    """That Q is G.2 for the classes that no literal implies."""
+    """Sentence about the classes that no literal implies."""
     count = len(figures.get("no_ancestors", ()))
     if figures["intervention"] != "Q" or not count:
         return ""
-    return (
-        f" No literal implies {count} of the {results(record, 'data').get('classes', '')} classes; for these Q is G.2."
-    )
+    classes = results(record, "data").get("classes", "")
+    return f" No literal implies {count} of the {classes} classes; for these Q equals G.2."
 
 
 def _best(figures: Document) -> float | None:

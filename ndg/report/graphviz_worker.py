@@ -1,7 +1,9 @@
-"""Lays out and draws one DOT file with the Graphviz library inside the pygraphviz wheel.
+"""Program that draws one DOT file with the library of the pygraphviz wheel.
 
-Run as a program, in a process of its own, because a layout in the library can neither be stopped nor survive a crash of
-the library: `graphviz_worker.py ENGINE FORMAT SOURCE TARGET`. Imports nothing of this package.
+    graphviz_worker.py ENGINE FORMAT SOURCE TARGET
+
+It runs in its own process, because a layout in the library cannot be stopped and may crash. It imports nothing of
+`ndg`.
 """
 
 import sys

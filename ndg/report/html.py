@@ -1,7 +1,7 @@
-"""The report of a run: one HTML file that asks nothing of the network, a script or another file.
+"""Report of a run as one self-contained HTML file.
 
-It is written from plain values: the run document, the held-out figures of the implications, pictures as SVG text, and
-the config. What a run has not computed is left out of the report.
+It is made from plain values: the run document, the held-out figures of the implications, pictures as SVG text, and the
+config. Stages that did not run are left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ndg.report.tables import Table
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture in a report: SVG text, as `ndg.report.render.svg` gives it, under a caption."""
+    """SVG text (from `ndg.report.render.svg`) with a caption."""
 
     caption: str
     svg: str
@@ -30,11 +30,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Report:
-    """What a report is written from.
+    """Contents of a report.
 
-    `record` is the document of an align run. `edges` are rows of `NDG.evaluate` on the examples of `split`, as
-    dictionaries. The first of `pictures` is shown, the others can be opened. `rules` is the graph in words, `config`
-    the resolved config as YAML.
+    `record` is the document of an align run. `edges` are the rows of `NDG.evaluate` on `split`, as dictionaries. The
+    first of `pictures` is shown, the others can be opened. `rules` is the graph in words, `config` the resolved YAML
+    config.
     """
 
     title: str
@@ -47,23 +47,23 @@ class Report:
 
 
 def write(path: str | os.PathLike[str], report: Report) -> Path:
-    """The path of the HTML file written. Raises OutputError where it cannot be written."""
+    """Path of the HTML file written. Raises OutputError if it cannot be written."""
     return atomic.write(path, page(report))
 
 
 def page(report: Report) -> str:
-    """The report as the text of an HTML file."""
+    """HTML text of a report."""
     record = report.record
     parts = {
         "summary": ("In words", _words(report)),
         "picture": ("The picture", _pictures(report.pictures)),
-        "trial": ("On trial", _tables([trial_sections.selectivity(record), *sections.trials(record)])),
+        "trial": ("The trial", _tables([trial_sections.selectivity(record), *sections.trials(record)])),
         "curves": ("Alignment curves", _curves(record)),
         "interchange": ("Interchange interventions", _tables(trial_sections.interchange(record))),
-        "edges": ("Every edge on trial", _tables(trial_sections.edges(record))),
+        "edges": ("Trials of edges", _tables(trial_sections.edges(record))),
         "minimal": ("Minimal interventions", _tables(trial_sections.minimal(record))),
         "precision": (
-            "Train against held out",
+            "Mined and held-out precision",
             _tables(
                 [
                     sections.precision(record),
@@ -73,9 +73,9 @@ def page(report: Report) -> str:
             ),
         ),
         "figures": ("The graph", _tables([sections.figures(record), sections.accuracy(record)])),
-        "rules": ("The graph in sentences", _folded("the surest rules", report.rules)),
+        "rules": ("The graph in sentences", _folded("the most precise rules", report.rules)),
         "scores": ("Importance of neurons", _tables([*importance_tables.boards(record), *sections.scores(record)])),
-        "config": ("Config", _folded("the resolved config; saved to a file, it runs again", report.config)),
+        "config": ("Config", _folded("the resolved config; save it to a file to run it again", report.config)),
     }
     return _document(report.title, record, parts)
 
@@ -83,19 +83,19 @@ def page(report: Report) -> str:
 def study_page(
     title: str, record: Mapping[str, Any], tables: Sequence[Table], words: Sequence[str], config: str = ""
 ) -> str:
-    """The page of a study: what it found in words, its tables, the config, as the text of an HTML file."""
-    sentences = [line for told in words for line in told.splitlines() if line]
+    """HTML text of the page of a study: sentences, tables, config."""
+    sentences = [line for text in words for line in text.splitlines() if line]
     says = "".join(f"<p class=verdict>{escape(sentence)}</p>" for sentence in sentences)
     parts = {
         "summary": ("In words", says),
         "tables": ("The figures", _tables(tables)),
-        "config": ("Config", _folded("the resolved config; saved to a file, it runs again", config)),
+        "config": ("Config", _folded("the resolved config; save it to a file to run it again", config)),
     }
     return _document(title, record, parts, "wide")
 
 
 def _document(title: str, record: Mapping[str, Any], parts: Mapping[str, tuple[str, str]], kind: str = "") -> str:
-    """An HTML file with a section for each part that has content."""
+    """HTML text with a section for each non-empty part."""
     parts = {name: part for name, part in parts.items() if part[1]}
     links = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, (title, _) in parts.items())
     body = "".join(
@@ -131,7 +131,7 @@ def _words(report: Report) -> str:
     limits = "".join(f"<li>{escape(sentence)}</li>" for sentence in findings.LIMITS)
     return (
         f"<p>{escape(findings.WHAT)}</p>"
-        + (f"<h3>What this one says</h3>{says}" if says else "")
+        + (f"<h3>What this graph says</h3>{says}" if says else "")
         + f"<h3>What it does not say</h3><ul>{limits}</ul>"
     )
 
@@ -145,7 +145,7 @@ def _pictures(pictures: Sequence[Picture]) -> str:
 
 
 def _picture(picture: Picture, place: int) -> str:
-    """A picture that fits the page, and at its natural size in a scrolling frame when its box is ticked."""
+    """A picture that fits the page; its checkbox shows it at natural size."""
     svg, width = inline(picture.svg, f"p{place}-")
     return (
         f'<figure style="--natural:{width:.0f}pt"><figcaption>{escape(picture.caption)}</figcaption>'
@@ -156,18 +156,17 @@ def _picture(picture: Picture, place: int) -> str:
 
 
 def inline(svg: str, prefix: str) -> tuple[str, float]:
-    """SVG text as an element inside HTML, and its natural width in points.
+    """SVG text as an HTML element, and its natural width in points.
 
-    The XML prologue and comments go, ids get a prefix so that two pictures on one page have none in common, and the
-    size is left to the page.
+    Removes the XML prologue, comments and size, and adds a prefix to all ids so that pictures on one page do not clash.
     """
     text = re.sub(r"<!--.*?-->", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{prefix}', text)
-    head, rest = text.split(">", 1)
-    found = re.search(r'\bwidth="([\d.]+)pt"', head)
-    width = float(found.group(1)) if found else 800.0
+    head, content = text.split(">", 1)
+    match = re.search(r'\bwidth="([\d.]+)pt"', head)
+    width = float(match.group(1)) if match else 800.0
     head = re.sub(r'\s(?:width|height)="[^"]*"', "", head)
-    return f'{head} style="max-width:{width:.0f}pt">{rest.strip()}', width
+    return f'{head} style="max-width:{width:.0f}pt">{content.strip()}', width
 
 
 def _curves(record: Mapping[str, Any]) -> str:
@@ -187,7 +186,7 @@ def _folded(title: str, text: str) -> str:
 
 
 def _footer(record: Mapping[str, Any]) -> str:
-    """Where the run came from: id, digests, commit, seeds, versions, machine, command."""
+    """Provenance: id, digests, commit, seeds, versions, machine, command."""
     commit = record.get("commit")
     facts = {
         "run": record.get("_id"),

@@ -1,5 +1,4 @@
-"""A graph as a file: a picture (PDF, SVG, PNG), the source of one (DOT), the graph itself (GraphML, GEXF, JSON), or the
-table of its implications (CSV, Parquet)."""
+"""Graphs as files: pictures (PDF, SVG, PNG), DOT source, graphs (GraphML, GEXF, JSON), tables (CSV, Parquet)."""
 
 from __future__ import annotations
 
@@ -8,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ndg import atomic
 from ndg.errors import ConfigError, nearest
@@ -23,7 +23,7 @@ PNG_DPI = 110
 
 @dataclass(frozen=True)
 class Look:
-    """What to draw of a graph and how; see `draw` and `render`."""
+    """Options of a drawing; see `draw` and `render`."""
 
     scores: Scores | Sequence[Scores] | Mapping[int, float] | None = None
     target: int | str | Literal | None = None
@@ -44,31 +44,22 @@ class Look:
         )
 
 
-def render(
-    graph: NDG,
-    path: str | os.PathLike[str],
-    *,
-    scores: Scores | Sequence[Scores] | Mapping[int, float] | None = None,
-    target: int | str | Literal | None = None,
-    max_nodes: int = 300,
-    class_names: Sequence[str] | None = None,
-    title: str | None = None,
-    layout: str | None = None,
-    timeout: float | int = 60.0,
-) -> Path:
-    """The path written: the graph in the format of its suffix, one of REPORTS.
+def render(graph: NDG, path: str | os.PathLike[str], **options: Any) -> Path:
+    """Write the graph in the format of the suffix, one of REPORTS, and return the path.
 
-    A picture shows the transitive reduction, one of each mirrored pair of implications, over at most `max_nodes`
-    classes of equivalent literals, and says what it left out. With `target` (a class number, or a literal as in
-    "~latent:3") it shows what implies the target and what the target implies. `scores`, else those that the graph
-    carries, are written on the nodes. `layout` is "curved" or "straight"; without one, it depends on the number of
-    edges. `timeout` bounds the layout, in seconds.
+    `options` are the fields of `Look`.
 
-    GraphML, GEXF and JSON hold all classes and all implications between them, CSV and Parquet all implications, or
-    those of the target; they are written part by part.
+    A picture shows the transitive reduction, one edge of each mirrored pair, over at most `max_nodes` classes of
+    equivalent literals, and lists what it leaves out. With a `target` (a class number, or a literal such as
+    "~latent:3") it shows only the ancestors and descendants of the target. `scores` are written on the nodes; the
+    default are those of the graph. `layout` is "curved" or "straight"; the default depends on the number of edges.
+    `timeout` bounds the layout, in seconds.
 
-    Raises ConfigError for a suffix or layout that is not known, GraphError for a target that is not in the graph,
-    RenderError when the layout fails or takes too long, OutputError when the file cannot be written.
+    GraphML, GEXF and JSON contain all classes and the implications between them, CSV and Parquet all implications, or
+    those around the target. They are streamed.
+
+    Raises ConfigError for an unknown suffix or layout, GraphError for a target outside the graph, RenderError if the
+    layout fails or takes too long, OutputError if the file cannot be written.
     """
     path = Path(path)
     form = path.suffix.lower().removeprefix(".")
@@ -77,12 +68,11 @@ def render(
             f"a file name ends in one of {', '.join('.' + name for name in REPORTS)}; got {path.name!r}; "
             f"{nearest(form, REPORTS)}"
         )
-    look = Look(scores, target, max_nodes, class_names, title, layout, timeout)
-    return atomic.write(path, REPORTS[form](graph, look))
+    return atomic.write(path, REPORTS[form](graph, Look(**options)))
 
 
 def svg(graph: NDG, look: Look | None = None) -> str:
-    """The picture as SVG text."""
+    """SVG text of the picture."""
     return _picture("svg", graph, look or Look()).decode("utf-8")
 
 
@@ -104,14 +94,14 @@ def _dot(graph: NDG, look: Look) -> str:
 
 
 def _export(form: str, graph: NDG, look: Look) -> Iterator[bytes] | Iterator[str]:
-    """The condensed graph, or the part of it around the target, in parts as they are written."""
+    """Parts of the file of the condensed graph, or of its part around the target."""
     if look.scores is not None and not isinstance(look.scores, Mapping):
         graph = graph.with_scores(look.scores)
     return EXPORTS[form](graph.condensed(None if look.target is None else _around(graph, look.target)))
 
 
 def _around(graph: NDG, target: int | str | Literal) -> set[str]:
-    """The keys of a target's class and of what implies it and follows from it."""
+    """Keys of the target's class, its ancestors and its descendants."""
     import networkx as nx
 
     classes = nx.DiGraph()

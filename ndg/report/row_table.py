@@ -1,4 +1,4 @@
-"""A table of the rows of any study: a column per key, a rate and its ends in one cell."""
+"""Table of the rows of a study, with rates and intervals in one cell."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def table(
     digits: int = 3,
     note: str = "",
 ) -> Table:
-    """The rows as a table, in the order of their keys, without those in `leave`.
+    """Table with one column per key, except the keys in `leave`.
 
-    `x` with `x_low` and `x_high`, or with the two keys that `ends` has for it, is one cell. A column is called by its
-    key, or as `titles` says.
+    `x`, `x_low` and `x_high` (or the two keys in `ends[x]`) share one cell. A column is titled by its key or by
+    `titles`.
     """
     keys = [key for key in dict.fromkeys(key for row in rows for key in row) if key not in leave]
     pairs = {key: (f"{key}_low", f"{key}_high") for key in keys} | dict(ends or {})

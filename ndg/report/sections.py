@@ -1,4 +1,4 @@
-"""The tables of a report, read from a run document. A stage that the run has not written gives no table."""
+"""Tables of a report, read from a run document; stages that did not run give none."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ CONTROLS = {
     "random_inputs": "graph of random inputs",
     "shuffled_labels": "graph of shuffled labels",
 }
-"""What is written into the layer, by the name of a control."""
+"""Description of each control."""
 TRIAL_NOTE = (
     "Rates are over the n examples that the untouched network classifies correctly. Aligned: the prediction becomes "
-    "the class that was drawn for the example; changed: it becomes another one; unchanged: it stays; contradictory: "
-    "the graph asked for a neuron both on and off, and it was left alone. Neurons set: how many were written, on "
-    "average; really changed: how many of these had the other value before. The controls write as many neurons as the "
-    "graph names, example by example; the control graphs write what they name themselves."
+    "the class drawn for the example; changed: it becomes another class; unchanged: it stays. Contradictory: the "
+    "graph sets a neuron both on and off, so it is not set. Neurons set: mean number of neurons written; changed: "
+    "mean number that had the other value before. Controls write as many neurons as the graph, example by example; "
+    "control graphs write the neurons that they name."
 )
 WORST, TOP = 12, 15
-"""Rows of the tables of the least sure implications and of the most important neurons."""
+"""Rows of the tables of the weakest implications and of the most important neurons."""
 
 
 def results(record: Document, path: str) -> Mapping[str, Any]:
-    """The results of a stage by dotted path; nothing where the run has not written it."""
+    """Results of a stage by dotted path, empty if the stage did not run."""
     value: Any = record.get("results") or {}
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -42,13 +42,13 @@ def results(record: Document, path: str) -> Mapping[str, Any]:
 
 
 def rate(figures: Document, name: str) -> Interval | float | None:
-    """A rate with its interval, where the run has one."""
+    """Rate with its interval, if the run has one."""
     value, low, high = (figures.get(key) for key in (name, f"{name}_low", f"{name}_high"))
     return value if value is None or low is None or high is None else Interval(value, low, high)
 
 
 def trials(record: Document) -> list[Table]:
-    """For each split, held-out ones first, what every intervention and every control of the same size did."""
+    """Interventions and controls on each split, held-out splits first."""
     stages = results(record, "trial").values()
     splits = dict.fromkeys(split for stage in stages for split in stage)
     notes = [TRIAL_NOTE, *[""] * len(splits)]
@@ -58,7 +58,7 @@ def trials(record: Document) -> list[Table]:
     ]
 
 
-def _trial(split: str, found: Sequence[Document], note: str) -> Table:
+def _trial(split: str, stages: Sequence[Document], note: str) -> Table:
     columns = {
         "intervention": Column("", left=True),
         "control": Column("written into the layer", left=True),
@@ -67,34 +67,28 @@ def _trial(split: str, found: Sequence[Document], note: str) -> Table:
         "unchanged": Column("unchanged"),
         "contradictory": Column("contradictory"),
         "neurons_set": Column("neurons set", digits=1),
-        "neurons_changed": Column("really changed", digits=1),
+        "neurons_changed": Column("changed", "neurons", digits=1),
         "n": Column("n"),
     }
     rows: list[dict[str, Any]] = []
     strong = set()
-    chance = {figures["chance"] for figures in found if figures.get("chance") is not None}
-    values = {figures["values"] for figures in found if figures.get("values")}
+    chance = {figures["chance"] for figures in stages if figures.get("chance") is not None}
+    values = {figures["values"] for figures in stages if figures.get("values")}
     if note and values:
         note += f" Written for booleans: {', '.join(sorted(values))}."
     note += f" Chance: {', '.join(f'{rate:.3f}' for rate in sorted(chance))}." if note and chance else ""
-    for figures in found:
+    for figures in stages:
         strong.add(len(rows))
-        everything = {"graph": figures, **figures.get("controls", {})}
+        controls = {"graph": figures, **figures.get("controls", {})}
         for name, words in CONTROLS.items():
-            if name in everything:
-                row = {**everything[name], "aligned": rate(everything[name], "aligned"), "control": words}
+            if name in controls:
+                row = {**controls[name], "aligned": rate(controls[name], "aligned"), "control": words}
                 rows.append(row | {"intervention": figures.get("intervention", "") if name == "graph" else ""})
-    return Table.of(
-        f"Interventions on {split}",
-        columns,
-        rows,
-        strong=frozenset(strong),
-        note=note,
-    )
+    return Table.of(f"Interventions on {split}", columns, rows, strong=frozenset(strong), note=note)
 
 
 def figures(record: Document) -> Table | None:
-    """The figures of the graph, as the paper counts them and condensed."""
+    """Figures of the paper's graph and of the condensed graph."""
     graph = results(record, "graph")
     if not graph.get("paper"):
         return None
@@ -105,21 +99,21 @@ def figures(record: Document) -> Table | None:
         (graph.get("cyclic_components"), "cyclic components before condensing"),
         (graph.get("contradictory"), "contradictory components"),
     ]
-    told = ", ".join(f"{value:,} {what}" for value, what in extra if value is not None)
+    counts = ", ".join(f"{value:,} {noun}" for value, noun in extra if value is not None)
     worst = graph.get("worst_agreement")
     return Table(
         "The graph in figures",
         (Column("", left=True), Column("paper's graph", digits=2), Column("condensed", digits=2)),
         rows,
-        note=(f"Besides: {told}. " if told else "")
-        + ("" if worst is None else f"Two members of one class agree on at least {worst:.2%} of the examples. ")
-        + "The paper's graph joins literals pair by pair and may have cycles; condensed, every class of literals that "
-        "imply each other is one node.",
+        note=(f"Also: {counts}. " if counts else "")
+        + ("" if worst is None else f"Members of one class agree on at least {worst:.2%} of the examples. ")
+        + "The paper's graph joins pairs of literals and may have cycles; in the condensed graph, literals that imply "
+        "each other are one node.",
     )
 
 
 def precision(record: Document) -> Table | None:
-    """Mean precision and recall of the implications, on every split."""
+    """Mean precision and recall of the implications on each split."""
     stages = results(record, "edges")
     if not stages:
         return None
@@ -128,21 +122,21 @@ def precision(record: Document) -> Table | None:
         "examples": Column("n"),
         "judged": Column("implications", "judged"),
         "precision": Column("precision", "mean", digits=4),
-        "mined_precision": Column("the same when mined", "mean", digits=4),
+        "mined_precision": Column("precision when mined", "mean", digits=4),
         "recall": Column("recall", "mean", digits=4),
     }
     return Table.of(
-        "How the implications hold on examples they were not mined from",
+        "Implications on other examples than those mined",
         columns,
         [{"split": split, **stage} for split, stage in stages.items()],
-        note="Precision on the mined examples is high because the criterion asks for it; only the other rows carry "
-        "information. Implications are judged where an example has the antecedent. They share examples, so the mean "
-        "has no interval of its own; single implications have theirs below.",
+        note="Precision on the mined examples is high by construction of the criterion; only the other rows are "
+        "informative. Judged: implications whose antecedent holds in some example. They share examples, so the mean "
+        "has no interval; the table of the weakest implications has intervals.",
     )
 
 
 def kinds(edges: Sequence[Document], split: str) -> Table | None:
-    """Held-out precision by what the implications join."""
+    """Held-out precision by the layers that implications join."""
     if not edges:
         return None
     groups: dict[str, list[Document]] = {}
@@ -170,7 +164,7 @@ def kinds(edges: Sequence[Document], split: str) -> Table | None:
             }
         )
     return Table.of(
-        f"Implications by what they join, on {split}",
+        f"Implications by layers, on {split}",
         columns,
         rows,
         note="Clearly lower: the whole 95 % interval of the held-out precision lies below the precision when mined.",
@@ -178,7 +172,7 @@ def kinds(edges: Sequence[Document], split: str) -> Table | None:
 
 
 def weakest(edges: Sequence[Document], split: str) -> Table | None:
-    """The implications that hold least on held-out examples, with intervals."""
+    """Implications with the lowest held-out precision, with intervals."""
     judged = [edge for edge in edges if _known(edge["precision"])]
     if not judged:
         return None
@@ -202,11 +196,11 @@ def weakest(edges: Sequence[Document], split: str) -> Table | None:
         }
         for edge in judged
     ]
-    return Table.of(f"The {len(rows)} implications that hold least on {split}", columns, rows)
+    return Table.of(f"The {len(rows)} implications with the lowest precision on {split}", columns, rows)
 
 
 def scores(record: Document) -> list[Table]:
-    """For each layer the units of largest absolute score by the first method, with all methods beside each other."""
+    """Units with the largest absolute score by the first method, per layer, with all methods."""
     methods = {name: stage for name, stage in results(record, "scores").items() if stage.get("layers")}
     by_layer: dict[str, dict[str, list[float]]] = {}
     for name, stage in methods.items():
@@ -218,36 +212,38 @@ def scores(record: Document) -> list[Table]:
 def _scores(layer: str, values: Mapping[str, Sequence[float]], methods: Mapping[str, Document]) -> Table:
     columns = {"node": Column("neuron", left=True)}
     ranks = {}
-    for name, found in values.items():
+    for name, numbers in values.items():
         columns[name] = Column(name, str(methods[name].get("measure", "")), digits=4)
         columns[f"{name} rank"] = Column("rank")
-        order = sorted(range(len(found)), key=lambda unit, found=found: -abs(found[unit]))  # type: ignore[misc]
+        order = sorted(range(len(numbers)), key=lambda unit, numbers=numbers: -abs(numbers[unit]))  # type: ignore[misc]
         ranks[name] = {unit: place for place, unit in enumerate(order, 1)}
     first = next(iter(values))
     rows = []
     for unit in sorted(ranks[first], key=ranks[first].__getitem__)[:TOP]:
         row: dict[str, Any] = {"node": f"{layer}:{unit}"}
-        for name, found in values.items():
-            row |= {name: found[unit], f"{name} rank": ranks[name][unit]}
+        for name, numbers in values.items():
+            row |= {name: numbers[unit], f"{name} rank": ranks[name][unit]}
         rows.append(row)
-    told = "; ".join(f"{name}: {_whence(stage)}" for name, stage in methods.items() if name in values)
+    sources = "; ".join(f"{name}: {_source(stage)}" for name, stage in methods.items() if name in values)
     stages = [methods[name] for name in values]
-    read = next((row for stage in stages for row in stage.get("tokens", []) if row["layer"] == layer), None)
-    tokens = f" The graph reads {read['graph']}; scored are the units with {read['scored']}." if read else ""
+    reading = next((row for stage in stages for row in stage.get("tokens", []) if row["layer"] == layer), None)
+    tokens = (
+        f" The graph reads {reading['graph']}; scores are of the units with {reading['scored']}." if reading else ""
+    )
     return Table.of(
         f"Importance of the units of {layer}: the {len(rows)} largest of {len(values[first])}",
         columns,
         rows,
-        note=f"{told}. Ranks are by absolute value.{tokens}",
+        note=f"{sources}. Ranks are by absolute value.{tokens}",
     )
 
 
-def _whence(stage: Document) -> str:
-    """What a score is a mean over, and against what."""
+def _source(stage: Document) -> str:
+    """Examples, target and baseline of a score."""
     if stage.get("facts", {}).get("graph"):
-        return f"of the graph alone, mined from {stage['examples']:,} examples"
+        return f"from the graph alone, mined from {stage['examples']:,} examples"
     if not stage.get("examples"):
-        return "of the weights, without examples"
+        return "from the weights, without examples"
     return (
         f"mean over {stage['examples']:,} examples of {stage.get('split', 'the data')}, "
         f"target {stage.get('target')}, baseline {stage.get('baseline')}"
@@ -255,7 +251,7 @@ def _whence(stage: Document) -> str:
 
 
 def accuracy(record: Document) -> Table | None:
-    """Accuracy of the untouched network on every split."""
+    """Accuracy of the untouched network on each split."""
     stages = results(record, "accuracy")
     if not stages:
         return None
@@ -273,7 +269,7 @@ def accuracy(record: Document) -> Table | None:
 
 
 def present(tables: Iterable[Table | None]) -> list[Table]:
-    """Those tables that there are and that have rows."""
+    """Tables that exist and have rows."""
     return [table for table in tables if table is not None and table.rows]
 
 

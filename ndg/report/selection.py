@@ -1,10 +1,10 @@
-"""Which classes and edges of a graph are drawn, and how many are left out by which rule.
+"""Choice of the classes and edges to draw, with counts of those left out.
 
-An NDG says everything twice: p -> q and ~q -> ~p are one fact. The overview draws one edge of each mirrored pair: the
-one that ends in a predicted label, else the one that starts there, else the one with more neurons that are on. A
-picture of one target draws what implies it and what it implies, both as they stand.
+An NDG contains every fact twice, as p -> q and as ~q -> ~p. The overview draws one edge of each mirrored pair: the one
+that ends in a predicted label, else the one that starts there, else the one with more neurons on. A picture of one
+target draws all its ancestors and descendants.
 
-Here a class is a node of the condensed graph: a literal alone, or literals that are equivalent.
+A class is a node of the condensed graph: one literal, or several equivalent ones.
 """
 
 from __future__ import annotations
@@ -20,23 +20,21 @@ if TYPE_CHECKING:
 Edge = tuple[str, str]
 
 MIRROR_RULE = (
-    "of p → q and ¬q → ¬p, which say the same, the one that ends in a predicted label is drawn, else the one that "
-    "starts there, else the one with more neurons on"
+    "p → q and ¬q → ¬p mean the same; the one that ends in a predicted label is drawn, else the one that starts there, "
+    "else the one with more neurons on"
 )
-OVERVIEW_RULE = "labels are kept first, then the classes that take part in most implications"
-TARGET_RULE = (
-    "those fewest steps away from the target are kept, and of these the ones that take part in most implications"
-)
+OVERVIEW_RULE = "labels are kept first, then the classes with most implications"
+TARGET_RULE = "the classes nearest to the target are kept, and among equally near ones those with most implications"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Classes and edges to draw, in the order of the graph's nodes, and what became of all other edges.
+    """Classes and edges to draw, in node order, and counts of the others.
 
-    `edges`, `mirrored`, `implied` and `outside` add up to the edges of the condensed graph: drawn, mirror images of
-    drawn ones, implied by a path of others, and those that touch a class which is not in the picture. `isolated` are
-    classes of one literal without any edge, `unrelated` those that neither imply the target nor follow from it,
-    `beyond` those dropped because a picture holds only so many.
+    `edges` (drawn), `mirrored` (mirror images of drawn ones), `implied` (by a path of others) and `outside` (with an
+    end outside the picture) add up to the edges of the condensed graph. `isolated` are classes of one literal without
+    edges, `unrelated` counts classes that neither imply the target nor follow from it, `beyond` those above the
+    maximum.
     """
 
     nodes: tuple[str, ...]
@@ -50,25 +48,24 @@ class Selection:
 
 
 def mirror(dag: nx.DiGraph) -> dict[str, str]:
-    """The class of the negations of each class; a contradictory class is its own mirror."""
+    """Class of the negations of each class; a contradictory class is its own."""
     home = {member: key for key, members in dag.nodes(data="members") for member in members}
     return {key: home[negated(members[0])] for key, members in dag.nodes(data="members")}
 
 
 def negated(literal: str) -> str:
-    """How the negation of a written literal is written."""
+    """Text of the negation of a literal."""
     return literal[1:] if literal.startswith("~") else "~" + literal
 
 
 def overview(dag: nx.DiGraph, max_nodes: int) -> Selection:
-    """One edge of every mirrored pair of the transitive reduction, over at most `max_nodes` classes."""
+    """One edge of each mirrored pair of the transitive reduction, up to `max_nodes` classes."""
     sound = [key for key, bad in dag.nodes(data="contradictory") if not bad]
     isolated = tuple(key for key in sound if not dag.degree(key) and dag.nodes[key]["size"] == 1)
-    apart = set(isolated)
-    candidates = [key for key in sound if key not in apart]
+    candidates = [key for key in sound if key not in set(isolated)]
     twin = mirror(dag)
     pairs = list(dict.fromkeys(min(key, twin[key], key=_positive_first(dag)) for key in candidates))
-    pairs.sort(key=lambda key: (not dag.nodes[key]["label"], -dag.degree(key)))  # stable: ties stay in node order
+    pairs.sort(key=lambda key: (not dag.nodes[key]["label"], -dag.degree(key)))  # stable sort: ties keep node order
 
     def select(count: int) -> tuple[list[str], list[Edge], list[Edge]]:
         kept = {key for pair in pairs[:count] for key in (pair, twin[pair])}
@@ -102,7 +99,7 @@ def overview(dag: nx.DiGraph, max_nodes: int) -> Selection:
 
 
 def around(dag: nx.DiGraph, target: str, max_nodes: int) -> Selection:
-    """All that implies the class `target` and all that it implies, at most `max_nodes` classes, the nearest first."""
+    """Ancestors and descendants of the class `target`, up to `max_nodes`, nearest first."""
     bad = {key for key, contradictory in dag.nodes(data="contradictory") if contradictory}
     steps = {target: 0}
     if target not in bad:
@@ -129,7 +126,7 @@ def around(dag: nx.DiGraph, target: str, max_nodes: int) -> Selection:
 def half(dag: nx.DiGraph, edges: Iterable[Edge], twin: dict[str, str]) -> list[Edge]:
     """One edge of each mirrored pair, in the given order.
 
-    Where the rule leaves a tie, the edge is taken whose ends are already drawn, then the first in node order.
+    Ties go to the edge whose ends are already drawn, then to the first in node order.
     """
     edges = list(edges)
     order = {key: place for place, key in enumerate(dag)}
@@ -146,29 +143,29 @@ def half(dag: nx.DiGraph, edges: Iterable[Edge], twin: dict[str, str]) -> list[E
             chosen.add(edge)
         elif merit(edge) == merit(image) and (order[edge[0]], order[edge[1]]) < (order[image[0]], order[image[1]]):
             tied.append((edge, image))
-    seen = Counter(key for edge in chosen for key in edge)
+    drawn = Counter(key for edge in chosen for key in edge)
     for edge, image in tied:
-        better = image if sum(key in seen for key in image) > sum(key in seen for key in edge) else edge
+        better = image if sum(key in drawn for key in image) > sum(key in drawn for key in edge) else edge
         chosen.add(better)
-        seen.update(better)
+        drawn.update(better)
     return [edge for edge in edges if edge in chosen]
 
 
 def reduction(dag: nx.DiGraph, nodes: Collection[str]) -> list[Edge]:
-    """Edges among `nodes` that no path among them implies, sorted by node order (transitive reduction, on bitsets)."""
+    """Transitive reduction among `nodes`, in node order (computed on bitsets)."""
     order = {key: place for place, key in enumerate(nodes)}
     heads = {key: [head for head in dag.successors(key) if head in order] for key in order}
     finished: dict[str, int] = {}
-    found = []
+    edges = []
     for key in reversed(_topological(heads)):
         below = 0
         for head in heads[key]:
             below |= finished[head]
-        found += [(key, head) for head in heads[key] if not below >> order[head] & 1]
+        edges += [(key, head) for head in heads[key] if not below >> order[head] & 1]
         for head in heads[key]:
             below |= 1 << order[head]
         finished[key] = below
-    return sorted(found, key=lambda edge: (order[edge[0]], order[edge[1]]))
+    return sorted(edges, key=lambda edge: (order[edge[0]], order[edge[1]]))
 
 
 def _topological(heads: dict[str, list[str]]) -> list[str]:
@@ -186,25 +183,25 @@ def _topological(heads: dict[str, list[str]]) -> list[str]:
 
 
 def _steps(start: str, neighbours: Callable[[str], Iterable[str]], avoid: set[str]) -> dict[str, int]:
-    """Fewest edges from `start` to each class that can be reached without entering `avoid`."""
+    """Distance from `start` to each class reachable without entering `avoid`."""
     steps, queue = {start: 0}, deque([start])
     while queue:
         key = queue.popleft()
-        for other in neighbours(key):
-            if other not in steps and other not in avoid:
-                steps[other] = steps[key] + 1
-                queue.append(other)
+        for neighbour in neighbours(key):
+            if neighbour not in steps and neighbour not in avoid:
+                steps[neighbour] = steps[key] + 1
+                queue.append(neighbour)
     return steps
 
 
 def _polarity(members: Iterable[str]) -> int:
-    """1 when most members say "on", -1 when most say "off"."""
+    """1 if most members are on, -1 if most are off, else 0."""
     total = sum(-1 if member.startswith("~") else 1 for member in members)
     return (total > 0) - (total < 0)
 
 
 def _predicts(attributes: dict[str, Any]) -> bool:
-    """Whether a class has a label that is predicted."""
+    """Whether a class contains a predicted label."""
     return any(member.startswith("label:") for member in attributes["members"])
 
 

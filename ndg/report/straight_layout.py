@@ -1,6 +1,7 @@
-"""Positions for pictures with more edges than Graphviz can route: columns as in every picture, edges as straight lines.
+"""Positions for pictures with more edges than Graphviz can route.
 
-Within a column, classes are ordered by where their neighbours stand (barycentre sweeps, Sugiyama et al. 1981).
+Columns are those of every picture; edges are straight. Classes of a column are ordered by the positions of their
+neighbours (barycentre sweeps, Sugiyama et al. 1981).
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from ndg.report.drawing import Drawing, Node
 
 SWEEPS = 12
 LINE, PADDING, CHARACTER = 13.0, 11.0, 6.2
-"""Points for a line of text, around the text of a node, and for a character."""
+"""Points per line of text, around the text of a node, and per character."""
 STRETCH = 4.0
-"""How much farther apart than they need be the classes of a short column may stand, to meet a tall one."""
+"""Largest factor by which a short column is stretched towards the tallest one."""
 
 
 def positions(drawing: Drawing) -> tuple[dict[str, tuple[float, float]], list[tuple[float, float]]]:
-    """Centres of the classes and of the captions of the bands, in points, x to the right and y upwards."""
+    """Centres of classes and of band captions, in points, y upwards."""
     columns: dict[tuple[int, int], list[Node]] = defaultdict(list)
     for node in drawing.nodes:
         columns[node.band, node.column].append(node)
@@ -26,7 +27,7 @@ def positions(drawing: Drawing) -> tuple[dict[str, tuple[float, float]], list[tu
     _untangle(ordered, drawing)
     tallest = max((sum(map(_height, column)) for column in ordered), default=0.0)
     gap = 110 + 0.09 * tallest
-    found, captions, x = {}, [], 0.0
+    centres, captions, x = {}, [], 0.0
     for column in ordered:
         width = max(CHARACTER * max(map(len, node.lines)) for node in column)
         needed = sum(map(_height, column))
@@ -36,14 +37,14 @@ def positions(drawing: Drawing) -> tuple[dict[str, tuple[float, float]], list[tu
         if column[0].column == 0:
             captions.append((x, tallest / 2 + 2 * LINE))
         for node in column:
-            found[node.key] = (x, y - stretch * _height(node) / 2)
+            centres[node.key] = (x, y - stretch * _height(node) / 2)
             y -= stretch * _height(node)
         x += width / 2 + gap
-    return found, captions
+    return centres, captions
 
 
 def _untangle(columns: list[list[Node]], drawing: Drawing) -> None:
-    """Sort each column by the mean place of its neighbours, back and forth."""
+    """Sort each column by the mean position of its neighbours, in both directions."""
     neighbours: dict[str, list[str]] = defaultdict(list)
     for edge in drawing.edges:
         neighbours[edge.tail].append(edge.head)

@@ -1,7 +1,6 @@
-"""Tables as frozen rows with units, written as aligned plain text or as HTML.
+"""Tables as frozen rows with units, rendered as plain text, Markdown or HTML.
 
-What is in a table is decided once, where it is made; both writers only set it. Cells hold None (not known: a dash),
-text, booleans, counts, numbers, or an `Interval`.
+Cells hold None (unknown, shown as a dash), text, booleans, counts, numbers, or an `Interval`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ DASH = "–"
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with the lower and upper end of its interval, all in the unit of its column."""
+    """A value with the ends of its interval, in the unit of the column."""
 
     value: float
     low: float
@@ -33,9 +32,9 @@ Cell = str | bool | int | float | Interval | None
 
 @dataclass(frozen=True)
 class Column:
-    """Title and unit of a column. `digits` are those behind the point of numbers; counts take none.
+    """Title, unit and format of a column.
 
-    `left` sets the cells flush left, as text wants it.
+    `digits` are decimal places (not for counts); `left` aligns cells to the left.
     """
 
     title: str
@@ -46,7 +45,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """`rows` of one cell per column. `strong` names the rows to be set in bold, by position."""
+    """Rows of one cell per column; `strong` are the indices of bold rows."""
 
     title: str
     columns: tuple[Column, ...]
@@ -61,7 +60,7 @@ class Table:
 
     @classmethod
     def of(cls, title: str, columns: Mapping[str, Column], rows: Sequence[Mapping[str, Any]], **facts: Any) -> Table:
-        """A table of dictionaries; a key that a row lacks is a cell not known."""
+        """Table from dictionaries; missing keys are unknown cells."""
         return cls(
             title, tuple(columns.values()), tuple(tuple(row.get(key) for key in columns) for row in rows), **facts
         )
@@ -70,10 +69,7 @@ class Table:
         return self.text()
 
     def text(self, *, color: bool = False, width: int | None = None) -> str:
-        """The table as aligned lines; plain, unless `color` is asked for and the environment has no NO_COLOR.
-
-        Columns wider than needed never occur; a `width` only wraps the note.
-        """
+        """Text with aligned columns, in `color` unless NO_COLOR is set; `width` wraps the note."""
         bold = color and not os.environ.get("NO_COLOR")
         heads = [column.title + (f" ({column.unit})" if column.unit else "") for column in self.columns]
         cells = [
@@ -99,21 +95,21 @@ class Table:
         return "\n".join(lines)
 
     def markdown(self) -> str:
-        """The table as Markdown, with its note below; the title is left to the page."""
+        """Markdown with the note below and without the title."""
 
         def line(values: Sequence[str]) -> str:
             return f"| {' | '.join(value.replace('|', chr(92) + '|') for value in values)} |"
 
         heads = [column.title + (f" ({column.unit})" if column.unit else "") for column in self.columns]
-        sides = [":---" if column.left else "---:" for column in self.columns]
+        rulers = [":---" if column.left else "---:" for column in self.columns]
         cells = [
             [format_cell(cell, column) for cell, column in zip(row, self.columns, strict=True)] for row in self.rows
         ]
-        lines = [line(heads), line(sides), *map(line, cells)]
+        lines = [line(heads), line(rulers), *map(line, cells)]
         return "\n".join(lines + (["", self.note] if self.note else []))
 
     def html(self) -> str:
-        """The table as one HTML `figure`, escaped, without any style of its own."""
+        """One HTML `figure`, escaped, without styles."""
         heads = "".join(
             f"<th{_side(column)}>{escape(column.title)}{_small(column.unit)}</th>" for column in self.columns
         )
@@ -131,7 +127,7 @@ class Table:
 
 
 def format_cell(cell: Cell, column: Column) -> str:
-    """A cell as plain text: thousands with commas, the column's digits, a dash for what is not known."""
+    """Plain text of a cell: commas in thousands, the column's digits, a dash if unknown."""
     if cell is None:
         return DASH
     if isinstance(cell, str):
@@ -146,7 +142,7 @@ def format_cell(cell: Cell, column: Column) -> str:
 
 
 def _number(value: float, digits: int, tiny: bool = False) -> str:
-    """A number with so many digits; a `tiny` one that they would show as zero, by its power of ten."""
+    """Number with fixed digits, or in scientific notation if `tiny` and rounded to zero."""
     if not math.isfinite(value):
         return DASH
     if tiny and value and abs(value) < 0.5 * 10.0**-digits:
@@ -177,10 +173,10 @@ def _ansi(text: str, code: str, on: bool) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Text without line breaks and control characters, which would break a row or reach a terminal."""
+    """Text without line breaks and control characters."""
     return "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)
 
 
 def _width(text: str) -> int:
-    """Columns of a terminal that a text takes."""
+    """Width of a text in terminal columns."""
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

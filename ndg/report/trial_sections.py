@@ -1,4 +1,4 @@
-"""Tables and charts of what else was on trial: curves, interchange, edges, minimal interventions."""
+"""Tables and charts of curves, interchange, edges and minimal interventions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from ndg.report import row_table
 from ndg.report.chart import Chart
 from ndg.report.row_table import LEVEL
+from ndg.report.sections import rate, results
 from ndg.report.tables import Column, Interval, Table
 
 Document = Mapping[str, Any]
@@ -18,35 +19,33 @@ ORDERS = {
     "prototype_random": "prototype, random",
 }
 SELECTIVITY_NOTE = (
-    "The interval is a paired bootstrap over examples; the draws repeat the choice of alternatives and of random "
-    "neurons."
+    "The interval is a paired bootstrap over examples; each draw repeats the choice of classes and random neurons."
 )
 CURVE_NOTE = (
-    "Neurons are set one after the other: those of the graph's choice, the most specific literals first, until it is "
-    "used up; the others to the class prototype's booleans, in the order named. area: the mean aligned rate under the "
-    "curve, up to the number of changed neurons that every order reaches; graph minus: how much more area the graph's "
-    "has."
+    "Neurons are set one after another: for the graph, its choice with the most specific literals first; for the "
+    "other orders, the booleans of the class prototype in that order. area: mean aligned rate under the curve, up to "
+    "the number of changed neurons that every order reaches; graph minus: the graph's area minus this one."
 )
 INTERCHANGE_NOTE = (
-    "Neurons of a base example take the activations of a source. coverage: share of the pairs on which the graph "
-    "decides on a label. IIA: share of these on which the network predicts it. base label, source label: the constant "
+    "Neurons of a base example take the activations of a source example. coverage: share of the pairs on which the "
+    "graph decides a label. IIA: share of these on which the network predicts it. base label, source label: constant "
     "predictors on the same pairs. undecided wrong: IIA with undecided pairs counted as wrong. shuffled graph: the "
-    "same with the graph's units in another order; random set: as many units, at random."
+    "graph with its units shuffled; random set: as many random units."
 )
 MINIMAL_NOTE = (
-    "How many neurons must be written otherwise until the network predicts the drawn class, on the compared examples, "
-    "those on which every method but the random one succeeds. prefix: the first ones of an order; eliminated: without "
-    "those that can be dropped; within: the smallest set of the graph's literals; searched: of all units, while the "
-    "budget lasted. specific: the graph's ranking without its edges; graph_greedy: greedy among the graph's literals. "
-    "tried: sets tried per example; known smallest: examples on which no smaller set is left."
+    "Number of neurons that must be changed until the network predicts the drawn class, on the compared examples (all "
+    "methods except random succeed). prefix: the first neurons of an order; eliminated: without those that can be "
+    "dropped; within: the smallest set among the graph's literals; searched: among all units, within the budget. "
+    "specific: the graph's ranking without its edges; graph_greedy: greedy among the graph's literals. tried: sets "
+    "tried per example; known smallest: examples where no smaller set exists."
 )
 
 
 def curves(record: Document) -> list[tuple[Chart, Table]]:
-    """For each intervention that has a curve: the chart, and the areas beneath its lines."""
+    """Chart and areas for each intervention with a curve."""
     return [
         _curve(figures, figures["curve"])
-        for stage in (record.get("results") or {}).get("trial", {}).values()
+        for stage in results(record, "trial").values()
         for figures in stage.values()
         if figures.get("curve")
     ]
@@ -76,11 +75,11 @@ def _curve(figures: Document, curve: Document) -> tuple[Chart, Table]:
         "" if end is None else f", up to {end:.1f} changed"
     )
     table = Table.of(head, columns, cells, note=CURVE_NOTE)
-    return Chart(title, "neurons really changed (mean)", "aligned", lines if curve["n"] else {}), table
+    return Chart(title, "neurons changed (mean)", "aligned", lines if curve["n"] else {}), table
 
 
 def selectivity(record: Document) -> Table | None:
-    """Per intervention and split: how much better the graph's choice aligns than the better prototype control."""
+    """Aligned rate of the graph minus the better prototype, per intervention and split."""
     columns = {
         "intervention": Column("", left=True),
         "split": Column("split", left=True),
@@ -89,7 +88,7 @@ def selectivity(record: Document) -> Table | None:
         "most": Column("most", "over draws", digits=4),
         "draws": Column("draws"),
         "control": Column("against", left=True),
-        "picked": Column("which is", left=True),
+        "picked": Column("chosen by", left=True),
     }
     lines = [
         {
@@ -102,7 +101,7 @@ def selectivity(record: Document) -> Table | None:
             "control": ORDERS.get(figures["selectivity_control"], figures["selectivity_control"]),
             "picked": figures["selectivity_picked"],
         }
-        for stage in (record.get("results") or {}).get("trial", {}).values()
+        for stage in results(record, "trial").values()
         for split, figures in stage.items()
         if figures.get("selectivity_draws") and figures.get("selectivity_low") is not None
     ]
@@ -112,17 +111,17 @@ def selectivity(record: Document) -> Table | None:
 
 
 def interchange(record: Document) -> list[Table]:
-    """For each split what interchange interventions found; pairs whose labels differ, then the others."""
-    found = []
-    for split, stage in _stage(record, "interchange").items():
+    """Interchange interventions on each split, pairs with different labels first."""
+    tables = []
+    for split, stage in results(record, "interchange").items():
         lines = [
             {
                 "set": line["set"],
                 "graph": line["control"],
                 "pairs": line["pairs"],
                 "of labels": line["among"],
-                "coverage": _rate(line, "coverage"),
-                "IIA": _rate(line, "iia"),
+                "coverage": rate(line, "coverage"),
+                "IIA": rate(line, "iia"),
                 "base label": line["base_label"],
                 "source label": line["source_label"],
                 "undecided wrong": line["iia_undecided_wrong"],
@@ -132,20 +131,20 @@ def interchange(record: Document) -> list[Table]:
             for line in stage.get("rows", [])
             if line["among"] != "all" and line["pairs"]
         ]
-        found.append(row_table.table(f"Interchange interventions on {split}", lines, note=INTERCHANGE_NOTE))
-    return found
+        tables.append(row_table.table(f"Interchange interventions on {split}", lines, note=INTERCHANGE_NOTE))
+    return tables
 
 
 def edges(record: Document) -> list[Table]:
-    """For each split how many edges survived, by the layers that they join."""
+    """Surviving edges on each split, by layers."""
     return [
-        row_table.table(f"Edges on trial on {split}", stage["summary"], titles=EDGE_TITLES, note=EDGES_NOTE)
-        for split, stage in _stage(record, "edges_tried").items()
+        row_table.table(f"Trials of edges on {split}", stage["summary"], titles=EDGE_TITLES, note=EDGES_NOTE)
+        for split, stage in results(record, "edges_tried").items()
     ]
 
 
 def minimal(record: Document) -> list[Table]:
-    """For each split how small interventions can be, by the order in which neurons are tried."""
+    """Sizes of minimal interventions on each split, by method."""
     keys = ["method", "stage", "success", "success_low", "success_high", "n", "compared"]
     keys += ["median", "median_low", "median_high", "mean", "tried", "exact"]
     return [
@@ -155,43 +154,34 @@ def minimal(record: Document) -> list[Table]:
             titles={"median": "median size", "mean": "mean size", "exact": "known smallest"},
             note=MINIMAL_NOTE,
         )
-        for split, stage in _stage(record, "minimal").items()
+        for split, stage in results(record, "minimal").items()
     ]
 
 
 def words(record: Document) -> list[str]:
-    """What the stages say, a sentence or more for each."""
-    found = []
+    """Sentences about each stage."""
+    sentences = []
     for stage, head in (("interchange", "Interchange, "), ("edges_tried", ""), ("minimal", "")):
-        for one in _stage(record, stage).values():
-            lines = [line for line in str(one.get("words") or "").split("\n") if line]
-            told = "; ".join([f"{head}{lines[0]}", *lines[1:]]) if lines else ""
-            found.append(told[:1].upper() + told[1:] + ("" if told.endswith(".") else "."))
-    return [sentence for sentence in found if len(sentence) > 1]
+        for split in results(record, stage).values():
+            lines = [line for line in str(split.get("words") or "").split("\n") if line]
+            if lines:
+                text = "; ".join([f"{head}{lines[0]}", *lines[1:]])
+                sentences.append(text[:1].upper() + text[1:] + ("" if text.endswith(".") else "."))
+    return sentences
 
 
 EDGE_TITLES = {
     "neurons_set_mean": "neurons set",
-    "neurons_changed_mean": "really changed",
+    "neurons_changed_mean": "neurons changed",
     "before": "rate before",
     "how": "forced",
 }
 EDGES_NOTE = (
-    "Edges from a layer to a later one or to a label, each with its contrapositive, which inherits the verdict. On "
-    "the held-out examples on which the antecedent does not hold it is forced: alone, with what it implies within its "
-    "layer (closure), or these without itself (rest): where as many survive so, the antecedent adds nothing. "
-    "observational: how often the consequent holds where the antecedent does; interventional: where it is forced; "
-    "rate before: on the same examples before. tested: on 20 such examples or more. survived: the lower end of the 95 "
-    "% interval of the interventional rate is at least the bar, and the change is more than chance (McNemar, "
-    "Benjamini & Hochberg at 0.05). Edges within a layer are constraints: nothing is forced there."
+    "Edges from a layer to a later layer or to a label; the contrapositive gets the same verdict. The antecedent is "
+    "forced on the held-out examples on which it does not hold: alone, with all that it implies within its layer "
+    "(closure), or that without itself (rest); where as many edges survive with rest, the antecedent adds nothing. "
+    "observational: how often the consequent holds where the antecedent holds; interventional: where it is forced; "
+    "rate before: on the same examples before forcing. tested: on at least 20 such examples. survived: the lower end "
+    "of the 95 % interval of the interventional rate reaches the threshold, and the change is significant (McNemar, "
+    "Benjamini & Hochberg at 0.05). Edges within a layer are constraints and are not forced."
 )
-
-
-def _stage(record: Document, name: str) -> Mapping[str, Any]:
-    found = (record.get("results") or {}).get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _rate(line: Document, key: str) -> Interval | float | None:
-    value, low, high = (line.get(name) for name in (key, f"{key}_low", f"{key}_high"))
-    return value if value is None or low is None or high is None else Interval(value, low, high)

@@ -52,7 +52,7 @@ def test_nodes_beyond_the_largest_number_are_counted_with_the_rule(planted):
         f"{drawing.selection.beyond} classes of equivalent literals beyond the 4 that a picture may hold"
         in drawing.left_out
     )
-    assert "labels are kept first, then the classes that take part in most implications" in drawing.left_out
+    assert "labels are kept first, then the classes with most implications" in drawing.left_out
 
 
 def test_contradictory_components_are_named(graph_with_contradiction):
@@ -173,7 +173,7 @@ def test_provenance_is_flat_text(planted):
     ("arguments", "error", "message"),
     [
         ({"max_nodes": 0}, ConfigError, r"max_nodes must be at least 1; got 0"),
-        ({"target": 4}, GraphError, r"a target class is one of 0 to 3; got 4"),
+        ({"target": 4}, GraphError, r"a target class is between 0 and 3; got 4"),
         ({"target": "frist:1"}, GraphError, r"no layer 'frist'.*nearest: first"),
         ({"target": "first:10"}, GraphError, r"first:10 is constant over the 3,000 mined examples"),
         ({"class_names": ["a"]}, ShapeError, r"one name per class: expected 4, got 1"),

@@ -132,7 +132,7 @@ def test_source_that_no_engine_can_read_says_what_each_of_them_said(own_dot):
 def test_without_any_graphviz_the_error_says_how_to_get_one(no_dot, monkeypatch):
     find = engine.importlib.util.find_spec
     monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None if name == "pygraphviz" else find(name))
-    with pytest.raises(RenderError, match=r"found neither; pip install pygraphviz, or conda install graphviz"):
+    with pytest.raises(RenderError, match=r"there is neither; pip install pygraphviz, or conda install graphviz"):
         engine.picture(SOURCE, "svg")
 
 

@@ -81,7 +81,7 @@ def test_interchange_leaves_out_sums_and_empty_sets():
 
 
 def test_edges_and_minimal_sets_have_a_table_for_each_split():
-    assert [table.title for table in trial_sections.edges(record())] == ["Edges on trial on test"]
+    assert [table.title for table in trial_sections.edges(record())] == ["Trials of edges on test"]
     assert [table.title for table in trial_sections.minimal(record())] == ["Minimal interventions on test"]
     assert (
         trial_sections.edges({})
