@@ -361,7 +361,7 @@ def test_a_graph_without_labels_goes_all_the_way(tmp_path, criterion):
     for ending in ("svg", "dot", "graphml", "gexf", "json", "csv"):
         assert ndg.render(graph, tmp_path / f"g.{ending}").stat().st_size > 100
     assert ndg.render(graph, tmp_path / "t.svg", target="first:0").is_file()
-    with pytest.raises(GraphError, match=r"the graph has no classes; name a literal, as in 'first:0'"):
+    with pytest.raises(GraphError, match=r"this graph has none, got 0; name a literal such as 'first:0'"):
         ndg.render(graph, tmp_path / "t.svg", target=0)
     with pytest.raises(ShapeError, match="needs at least 2 classes; the graph has 0"):
         ndg.trial(network, graph, [(inputs, torch.zeros(1500).long())], layer="first")
