@@ -57,7 +57,14 @@ def report(record, planted, planted_bits):
 def test_the_report_holds_every_part(report, planted):
     reader = read(html.page(report))
     text = "".join(reader.text)
-    for part in ("In words", "The picture", "The trial", "Mined and held-out precision", "Importance of neurons", "Config"):
+    for part in (
+        "In words",
+        "The picture",
+        "The trial",
+        "Mined and held-out precision",
+        "Importance of neurons",
+        "Config",
+    ):
         assert part in text, part
     assert reader.tags.count("svg") == 2
     assert "the graph's choice" in text
