@@ -1,8 +1,13 @@
 """Which run of a config is aligned: the best on the data that are at hand, and what to do when there is none."""
 
+import json
+
 import pytest
 
+from ndg.abstraction.controls import CONTROLS
 from ndg.cli import main
+from ndg.config import Data
+from ndg.data import load
 from ndg.errors import RunNotFoundError
 from ndg.locations import Locations
 from ndg.workflows import targets
@@ -40,3 +45,31 @@ def test_a_dry_smoke_run_leaves_nothing(tmp_path, capsys, monkeypatch):
     assert main(["train", "mnist_cnn", "--smoke", "--dry-run", "--runs", str(tmp_path / "runs")]) == 0
     assert "mnist_cnn-smoke" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
+
+
+FAST = ["trial.splits=[test]", "trial.interventions=[Q]", "trial.curve=false"]
+
+
+@pytest.mark.parametrize(
+    ("criterion", "runs"), [("paper", 2), ("ratio", 2), ("confidence", 1)], ids=["paper", "ratio", "confidence"]
+)
+def test_a_criterion_that_reads_alpha_gives_one_run_for_each(trained, capsys, criterion, runs):
+    what = ["digits_mlp", *QUICK, f"data.dir={trained / 'one'}", "--runs", str(trained), f"criterion.name={criterion}"]
+    assert main(["align", *what, *FAST, "criterion.alpha=[1.5,20]", "--json", "-q"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert len({run["_id"] for run in done}) == len(done) == runs
+    counts = [run["results"]["mining"]["implications"] for run in done]
+    assert counts == sorted(counts, reverse=True), "a larger alpha is stricter"
+
+
+def test_a_plan_counts_every_pass(trained, capsys):
+    """Compute batches of 8: the fitting examples once, the other splits once, and for each example on trial the
+    untouched pass, the graph's and one for each control."""
+    what = ["digits_mlp", *QUICK, f"data.dir={trained / 'one'}", "--runs", str(trained), "extract.compute_batch=8"]
+    options = ["trial.splits=[validation,test]", "trial.interventions=[Q,G.2]", "criterion.alpha=[5]"]
+    assert main(["align", *what, *options, "--dry-run", "--json"]) == 0
+    [plan] = json.loads(capsys.readouterr().out)
+    splits = load(Data(name="mnist", dir=str(trained / "one")))
+    batches = {name: -(-len(getattr(splits, name)) // 8) for name in ("train", "validation", "test")}
+    tried = (batches["validation"] + batches["test"]) * (1 + 2 * (1 + len(CONTROLS)))
+    assert plan["forwards"] == sum(batches.values()) + tried

@@ -72,6 +72,25 @@ def test_an_edge_survives_by_its_interval_and_by_the_false_discovery_rate(graph,
         assert not verdicts.survives(how)[~tested].any()
 
 
+def test_an_edge_survives_at_its_bars_and_not_above_them():
+    """The bar of the interval, that of the false discovery rate and the least number of examples are all met."""
+    n, gained = np.array([20, 20]), np.array([18, 0])
+    zeros = np.zeros(2, np.int64)
+    verdicts = Verdicts.of(("x", "label"), n, zeros, {"alone": gained}, {"alone": zeros}, FACTS | {"at_least": 0.5})
+    assert verdicts.tested.tolist() == [True, True]
+    assert np.isfinite(verdicts.q_values["alone"]).all(), "20 examples are enough for a test"
+    low = float(wilson(18, 20)[0])
+    assert verdicts.survives("alone", low).tolist() == [True, False]
+    assert verdicts.survives("alone", np.nextafter(low, 1)).tolist() == [False, False]
+    q = float(verdicts.q_values["alone"][0])
+    assert replace(verdicts, facts=verdicts.facts | {"q": q}).survives("alone").tolist() == [True, False]
+    lower = replace(verdicts, facts=verdicts.facts | {"q": np.nextafter(q, 0)})
+    assert lower.survives("alone").tolist() == [False, False]
+    few = Verdicts.of(("x", "label"), n - 1, zeros, {"alone": gained}, {"alone": zeros}, FACTS)
+    assert not few.tested.any()
+    assert np.isnan(few.q_values["alone"]).all()
+
+
 @given(graphs(max_edges=20), st.integers(0, 99))
 @settings(max_examples=30, deadline=None)
 def test_a_pair_has_one_verdict_and_one_of_it_is_forced(graph, seed):

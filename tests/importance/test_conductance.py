@@ -72,6 +72,25 @@ def test_a_relu_with_a_known_kink():
     assert uneven.facts["completeness"][0]["max"] == pytest.approx(abs(4.4 - uneven["encoder"][0]), abs=1e-6)
 
 
+@pytest.mark.parametrize(("most", "steps"), [(63, 32), (64, 64), (127, 64)])
+def test_steps_are_doubled_up_to_the_most_of_them(monkeypatch, most, steps):
+    """The kink above is never complete to the last digit."""
+    monkeypatch.setattr("ndg.importance.methods.conductance.MOST_STEPS", most)
+    monkeypatch.setattr("ndg.importance.methods.conductance.TOLERANCE", 0.0)
+    model = Halves(nn.Sequential(nn.Linear(1, 1), nn.ReLU()), nn.Sequential(nn.Linear(1, 1), nn.ReLU()))
+    for layer in (model.encoder[0], model.head[0]):
+        layer.weight.data.fill_(1.0)
+        layer.bias.data.fill_(-1.0)
+    facts = score(model, [torch.tensor([[6.4]])], "encoder", "conductance").facts
+    assert (facts["steps"], facts["unfinished"]) == (steps, 1)
+
+
+def test_an_example_that_changes_nothing_is_complete_at_once(monkeypatch):
+    monkeypatch.setattr("ndg.importance.methods.conductance.MOST_STEPS", 64)
+    facts = score(dense(nn.Tanh), [torch.zeros(3, 5)], "encoder", "conductance").facts
+    assert (facts["steps"], facts["unfinished"], facts["logit_change"]) == (16, 0, 0.0)
+
+
 def test_the_predicted_class_is_the_default_target():
     model, inputs = dense(nn.Tanh), torch.randn(11, 5)
     predicted = model(inputs).argmax(1)

@@ -1,0 +1,280 @@
+"""The mutants of `tools.mutants`: a text of a file, the text that takes its place, and the tests that must fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A small wrong change. `old` is in the file exactly once; `tests` are files or node ids of pytest."""
+
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def of(file: str, tests: str, changes: Mapping[str, str]) -> list[Mutant]:
+    """Mutants of one file of `ndg/` and the tests under `tests/` for all of them, parted by blanks."""
+    paths = tuple(f"tests/{test}" for test in tests.split())
+    return [Mutant(f"ndg/{file}", old, new, paths) for old, new in changes.items()]
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    *of(
+        "importance/methods/conductance.py",
+        "importance/test_conductance.py",
+        {
+            "2 * steps > MOST_STEPS": "2 * steps >= MOST_STEPS",
+            "worst > TOLERANCE * ": "worst >= TOLERANCE * ",
+        },
+    ),
+    *of(
+        "importance/methods/fast/plan.py",
+        "importance/test_plan.py",
+        {
+            "2 * len(layers) + 2 + 2 *": "2 * len(layers) + 1 + 2 *",
+            "seen * (2 + 2 * directions)": "seen * (1 + 2 * directions)",
+            "budget * exact - before": "budget * exact + before",
+        },
+    ),
+    *of(
+        "importance/evaluation/saturation.py",
+        "importance/test_saturation.py",
+        {
+            ">= APART * len": "> APART * len",
+            "damage[unit] > np.median": "damage[unit] >= np.median",
+            "values[unit] > np.median": "values[unit] >= np.median",
+            "values[unit] < NEAR_ZERO": "values[unit] <= NEAR_ZERO",
+            "damage[unit] < NEAR_ZERO": "damage[unit] <= NEAR_ZERO",
+            "len(values) >= FEWEST": "len(values) > FEWEST",
+        },
+    ),
+    *of(
+        "graph/verdicts.py",
+        "graph/test_verdicts.py",
+        {
+            "low >= bar": "low > bar",
+            '<= self.facts["q"]': '< self.facts["q"]',
+            'tested = n >= facts["least"]': 'tested = n > facts["least"]',
+            'self.n >= self.facts["least"]': 'self.n > self.facts["least"]',
+        },
+    ),
+    *of(
+        "graph/edges.py",
+        "graph/test_edges.py",
+        {
+            "counts.precision >= min_precision": "counts.precision > min_precision",
+            "counts.support >= min_support": "counts.support > min_support",
+            "counts.recall >= min_recall": "counts.recall > min_recall",
+        },
+    ),
+    *of(
+        "graph/traversal.py",
+        "graph",
+        {
+            "precision[edge] > precision[rival]": "precision[edge] >= precision[rival]",
+            "support[edge] > support[rival]": "support[edge] >= support[rival]",
+        },
+    ),
+    *of(
+        "graph/rules.py",
+        "graph/test_rules.py",
+        {
+            "argsort(-np.nan_to_num": "argsort(np.nan_to_num",
+            "len(lines) <= limit": "len(lines) < limit",
+        },
+    ),
+    *of(
+        "abstraction/minimal/search.py",
+        "abstraction/test_minimal_search.py",
+        {
+            "spent > budget": "spent >= budget",
+            "tried + left <= budget": "tried + left < budget",
+            "(other < size))": "(other <= size))",
+        },
+    ),
+    *of(
+        "abstraction/minimal/study.py",
+        "abstraction/test_minimal.py",
+        {
+            "-raised, np.inf": "raised, np.inf",
+        },
+    ),
+    *of(
+        "abstraction/orders.py",
+        "abstraction/test_orders.py",
+        {
+            "-specific, np.inf": "specific, np.inf",
+        },
+    ),
+    *of(
+        "abstraction/orders.py",
+        "abstraction/test_curve.py",
+        {
+            "if units <= STEPS": "if units < STEPS",
+        },
+    ),
+    *of(
+        "abstraction/curve.py",
+        "abstraction/test_curve.py",
+        {
+            "changed < end": "changed <= end",
+        },
+    ),
+    *of(
+        "abstraction/controls.py",
+        "abstraction/test_controls.py",
+        {
+            "2 * on > size": "2 * on >= size",
+            "places(-np.maximum": "places(np.maximum",
+            "(other >= true)": "(other > true)",
+        },
+    ),
+    *of(
+        "abstraction/backward.py",
+        "abstraction/test_backward.py",
+        {
+            "recall > beta": "recall >= beta",
+        },
+    ),
+    *of(
+        "abstraction/verdict.py",
+        "abstraction/test_verdict.py",
+        {
+            '["selectivity_low"] > 0': '["selectivity_low"] >= 0',
+            "> LARGER *": ">= LARGER *",
+            "if low > 0:": "if low >= 0:",
+            "if high < 0:": "if high <= 0:",
+        },
+    ),
+    *of(
+        "abstraction/tally.py",
+        "abstraction/test_tally.py",
+        {
+            "self.correct + 2, self": "self.correct + 1, self",
+        },
+    ),
+    *of(
+        "abstraction/interchange/result.py",
+        "abstraction/test_interchange_running.py abstraction/test_interchange.py",
+        {
+            '["coverage"] < COVERAGE': '["coverage"] <= COVERAGE',
+            "if high >= 0": "if high > 0",
+        },
+    ),
+    *of(
+        "mining/pairs.py",
+        "mining/test_pairs.py",
+        {
+            "(on >= CONSTANT": "(on > CONSTANT",
+            "(on <= (1 - CONSTANT)": "(on < (1 - CONSTANT)",
+            "2 * on[node] > examples": "2 * on[node] >= examples",
+        },
+    ),
+    *of(
+        "mining/criteria/paper.py",
+        "mining/test_criteria.py",
+        {
+            "(exceptions <= allowed)": "(exceptions < allowed)",
+            "(allowed > 1)": "(allowed >= 1)",
+        },
+    ),
+    *of(
+        "mining/criteria/ratio.py",
+        "mining/test_criteria.py",
+        {
+            "(exceptions <= allowed)": "(exceptions < allowed)",
+            "(allowed > 0)": "(allowed >= 0)",
+        },
+    ),
+    *of(
+        "mining/criteria/confidence.py",
+        "mining/test_criteria.py",
+        {
+            "precision >= self.confidence": "precision > self.confidence",
+            "margin >= self.support": "margin > self.support",
+        },
+    ),
+    *of(
+        "mining/criteria/wilson.py",
+        "mining/test_criteria.py",
+        {
+            "low >= self.bound": "low > self.bound",
+        },
+    ),
+    *of(
+        "mining/criteria/fisher.py",
+        "mining/test_criteria.py",
+        {
+            "limit=self.threshold) <= self.threshold": "limit=self.threshold) < self.threshold",
+        },
+    ),
+    *of(
+        "mining/implication_buffer.py",
+        "mining/test_budget.py",
+        {
+            "len(both) > self.budget": "len(both) >= self.budget",
+            "if size > self.budget": "if size >= self.budget",
+        },
+    ),
+    *of(
+        "mining/significance.py",
+        "mining/test_significance.py",
+        {
+            "largest[i] <= bound[i]": "largest[i] < bound[i]",
+            "tests < len(p_values)": "tests <= len(p_values)",
+        },
+    ),
+    *of(
+        "intervals.py",
+        "test_intervals.py",
+        {
+            "rate <= 0, 0.0": "rate < 0, 0.0",
+            "rate >= 1, 1.0": "rate > 1, 1.0",
+            "middle - half": "middle + half",
+        },
+    ),
+    *of(
+        "executors/journal.py",
+        "test_executors_journal.py",
+        {
+            "self._seen = number + 1": "self._seen = number",
+            ">= self._seen": "> self._seen",
+            "< len(line)": "<= len(line)",
+        },
+    ),
+    *of(
+        "executors/ordered_sum.py",
+        "test_executors.py",
+        {
+            "else total + result": "else result + total",
+        },
+    ),
+    # workflows
+    *of(
+        "workflows/targets.py",
+        "test_targets.py",
+        {
+            '("paper", "ratio")': '("paper",)',
+        },
+    ),
+    *of(
+        "workflows/prepare.py",
+        "test_targets.py",
+        {
+            "tried *= 1 + (1 + len(CONTROLS)) * interventions": "tried *= (1 + len(CONTROLS)) * interventions",
+            "(1 + len(CONTROLS)) * interventions": "len(CONTROLS) * interventions",
+            "captured.forwards + held_out": "captured.forwards",
+        },
+    ),
+    *of(
+        "extraction.py",
+        "test_extraction.py",
+        {
+            "// batch) + fitting": "// batch)",
+        },
+    ),
+)
