@@ -26,6 +26,7 @@ from torch import nn
 from analysis.edge_survival import Run, chosen, opened
 from ndg import atomic, executors
 from ndg.activations.batches import COMPUTE_BATCH
+from ndg.activations.subset import subset
 from ndg.comparison.networks import reinitialised
 from ndg.errors import ConfigError, FailureError, NDGError, UserError
 from ndg.executors.outcomes import PATIENCE, Outcome, apart
@@ -33,7 +34,6 @@ from ndg.importance.evaluation.pooled import over
 from ndg.importance.evaluation.score_cache import Kept
 from ndg.importance.evaluation.scoreboard import Scoreboard, scoreboard
 from ndg.importance.evaluation.spec import ALL
-from ndg.importance.evaluation.subset import drawn
 from ndg.locations import Locations
 from ndg.progress import log
 from ndg.report import importance_tables
@@ -75,7 +75,7 @@ class Asked:
 
 def measured(run: Run, model: nn.Module, what: str, asked: Asked) -> Scoreboard:
     """The scoreboard of one network on the examples of one run."""
-    loader = drawn(run.splits[asked.split].loader(COMPUTE_BATCH), asked.examples, run.seed)
+    loader = subset(run.splits[asked.split].loader(COMPUTE_BATCH), asked.examples, run.seed)
     paths = find_layers(model, asked.layers) if asked.layers else weighted_layers(model, loader)
     log.info("%s, seed %d, %s: %d layers", run.network, run.seed, what, len(paths))
     kept = None

@@ -14,9 +14,9 @@ from torch import nn
 from analysis.edge_survival import Run, chosen, opened
 from ndg import atomic
 from ndg.activations.batches import COMPUTE_BATCH
+from ndg.activations.subset import subset
 from ndg.errors import NDGError, UserError
 from ndg.importance.evaluation.spec import fitting, scored
-from ndg.importance.evaluation.subset import drawn
 from ndg.importance.scores import Scores
 from ndg.locations import Locations
 from ndg.report.tables import Interval, Table
@@ -70,7 +70,7 @@ def name_of(run: Run) -> str:
 
 def some(run: Run, split: str, most: int | None) -> Iterable[Any]:
     """At most so many examples of a split, drawn by the seed of the run."""
-    return drawn(run.splits[split].loader(COMPUTE_BATCH), most, run.seed)
+    return subset(run.splits[split].loader(COMPUTE_BATCH), most, run.seed)
 
 
 def layers_of(model: nn.Module, loader: Iterable[Any], asked: Sequence[str]) -> tuple[str, ...]:

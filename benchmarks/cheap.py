@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from benchmarks.frame import Figures, parser, run
 from ndg import data, runs
 from ndg.activations.batches import columns, compute_batches, fixed
+from ndg.activations.subset import subset
 from ndg.config import MLP
 from ndg.gradients.tape import Tape, per_unit
-from ndg.importance.evaluation.subset import drawn
 from ndg.importance.methods.ablation import damage
 from ndg.importance.methods.fast.carried import Carried
 from ndg.importance.methods.fast.directions import Directions, alike
@@ -224,7 +224,7 @@ def figures(folder: Path | None = None, many: int = DRAWS) -> Figures:
             for _, record in sorted(newest.items()):
                 model, experiment = load_model(record.locate(where.runs))
                 test = data.load(where.place(experiment).data).test
-                loader = drawn(test.loader(BATCH), EXAMPLES, 0)
+                loader = subset(test.loader(BATCH), EXAMPLES, 0)
                 inputs = torch.cat([columns(batch)[""] for batch in loader])
                 layers = [name for name, module in model.named_modules() if isinstance(module, (nn.Conv2d, nn.Linear))][
                     :-1

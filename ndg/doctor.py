@@ -62,7 +62,7 @@ def _kernel() -> str:
     import numpy as np
 
     from ndg.bits.matrix import BitMatrix
-    from ndg.mining.counts import count
+    from ndg.mining.counters import count
     from ndg.nodes import NodeSpace
 
     values = np.random.default_rng(0).random((1000, 9)) < 0.5

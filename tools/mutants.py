@@ -24,7 +24,9 @@ from pathlib import Path
 from tools.mutant_list import MUTANTS, Mutant
 
 ROOT = Path(__file__).parent.parent
-LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "runs", "build", "dist", "*.egg-info")
+NOT_COPIED = {"runs", "build", "dist"}
+"""Folders of the root that the tests do not need."""
+
 SECONDS = 600
 """Longest run of the tests of one mutant; a mutant that hangs is noticed."""
 
@@ -40,6 +42,16 @@ class Verdict:
     @property
     def good(self) -> bool:
         return self.outcome == "killed"
+
+
+def copy(root: Path, tree: Path) -> None:
+    """Copy a repository without caches, hidden files and what was made in it."""
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        made = NOT_COPIED if Path(folder) == root else set()
+        return {name for name in names if name in made or name == "__pycache__" or name.startswith(".")}
+
+    shutil.copytree(root, tree, ignore=left_out)
 
 
 def stale(root: Path, mutant: Mutant) -> str:
@@ -86,7 +98,7 @@ def judged(root: Path, mutants: Sequence[Mutant], jobs: int = 1) -> Iterator[Ver
         trees: queue.SimpleQueue[Path] = queue.SimpleQueue()
         for job in range(jobs):
             tree = Path(folder) / str(job)
-            shutil.copytree(root, tree, ignore=LEFT_OUT)
+            copy(root, tree)
             trees.put(tree)
 
         def in_a_tree(mutant: Mutant) -> Verdict:

@@ -127,3 +127,8 @@ def margins(
 ) -> Float64[np.ndarray, "value node"]:
     """Examples on which each node is off and on; NaN, which no comparison passes, for one that does not vary."""
     return np.where(varies, np.stack([examples - on, on]), np.nan)
+
+
+def count(bits: BitMatrix, rows: slice = slice(None), columns: slice = slice(None)) -> Contingency:
+    """Counts of the pairs of the nodes `rows` with the nodes `columns`, by default of all with all."""
+    return Packed.of([bits]).count(rows, columns)

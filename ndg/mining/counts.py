@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from ndg.bits.matrix import BitMatrix
 from ndg.errors import ShapeError
 
 
@@ -49,10 +48,3 @@ class Contingency:
             self.columns + other.columns,
             self.examples + other.examples,
         )
-
-
-def count(bits: BitMatrix, rows: slice = slice(None), columns: slice = slice(None)) -> Contingency:
-    """Counts of the pairs of the nodes `rows` with the nodes `columns`, by default of all with all."""
-    from ndg.mining.counters import Packed
-
-    return Packed.of([bits]).count(rows, columns)

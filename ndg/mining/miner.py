@@ -13,8 +13,8 @@ from jaxtyping import Bool, Int32, Int64
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import BitsError, BudgetError, ConfigError, ShapeError
-from ndg.mining.counters import Counter, Packed, Survivors
-from ndg.mining.counts import Contingency, count
+from ndg.mining.counters import Counter, Packed, Survivors, count
+from ndg.mining.counts import Contingency
 from ndg.mining.criteria import Criterion, Sieve, criterion, sieve_of
 from ndg.mining.implication_buffer import Chunk, Found, OverBudgetError, advice
 from ndg.mining.implications import Implications

@@ -8,12 +8,12 @@ from typing import Any
 from torch import nn
 
 from ndg.activations.batches import COMPUTE_BATCH
+from ndg.activations.subset import subset
 from ndg.config import Experiment
 from ndg.errors import DataError, LayerError
 from ndg.graph.ndg import NDG
 from ndg.importance.evaluation import preflight
 from ndg.importance.evaluation.spec import ALL, of_graph, of_network
-from ndg.importance.evaluation.subset import drawn
 from ndg.importance.graph_scores import OF_GRAPH
 from ndg.importance.scores import Scores
 from ndg.units.places import find_place
@@ -72,7 +72,7 @@ def loader_of(subject: Subject, experiment: Experiment) -> Any:
     settings = experiment.importance
     if settings.split not in subject.loaders:
         raise DataError(f"there is no split {settings.split!r}; there are {', '.join(subject.loaders)}")
-    return drawn(subject.loaders[settings.split], settings.max_examples, experiment.seed)
+    return subset(subject.loaders[settings.split], settings.max_examples, experiment.seed)
 
 
 def how_of(experiment: Experiment) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ndg import seeds
+from ndg.activations.subset import subset
 from ndg.errors import ConfigError, ShapeError
 from ndg.importance.evaluation.agreement import (
     NULL,
@@ -26,7 +27,6 @@ from ndg.importance.evaluation.pooled import over
 from ndg.importance.evaluation.saturation import counted, disagreements
 from ndg.importance.evaluation.scoreboard import scoreboard
 from ndg.importance.evaluation.spec import every, parse, scored
-from ndg.importance.evaluation.subset import drawn
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.scores import Scores
 from ndg.report import importance_tables
@@ -283,14 +283,14 @@ def test_what_means_nothing_to_a_method_is_left_out_for_it():
 
 
 def test_drawn_examples_are_the_same_in_any_batches_and_at_any_reading():
-    few = [drawn(examples(batch=size), 10, seed=4) for size in (3, 40)]
+    few = [subset(examples(batch=size), 10, seed=4) for size in (3, 40)]
     first, second = (torch.cat([batch[""] for batch in loader]) for loader in few)
     assert torch.equal(first, second)
     assert torch.equal(first, torch.cat([batch[""] for batch in few[0]]))
     assert len(first) == 10
     everything = examples()
-    assert drawn(everything, 40, 0) is everything
-    assert drawn(everything, None, 0) is everything
+    assert subset(everything, 40, 0) is everything
+    assert subset(everything, None, 0) is everything
 
 
 def test_channels_are_units_of_a_scoreboard():

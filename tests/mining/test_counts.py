@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import ShapeError
-from ndg.mining.counts import count
+from ndg.mining.counters import count
 from ndg.nodes import NodeSpace
 from tests.references import mining as slow
 

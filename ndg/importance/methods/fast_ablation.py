@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from ndg import seeds
 from ndg.activations.batches import compute_batches
 from ndg.activations.sampling import draw, only
+from ndg.activations.subset import Subset
 from ndg.errors import DataError
 from ndg.gradients.tape import Tape, add, per_unit
-from ndg.importance.evaluation.subset import Drawn
 from ndg.importance.method import Method
 from ndg.importance.methods.ablation import damage, difference
 from ndg.importance.methods.fast.carried import Carried
@@ -69,7 +69,7 @@ def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ..
     seen = draw(settings.seed, "effects of examples", examples, planned.examples)
     few = list(only(loader, draw(settings.seed, "ablated examples", examples, planned.ablated)))
     first, exact = (
-        study.effects(Drawn(loader, seen), planned.directions),
+        study.effects(Subset(loader, seen), planned.directions),
         study.effects(few, planned.on_ablated, keep=True),
     )
     units = {layer: _units(settings.seed, layer, size, planned) for layer, size in sizes.items()}

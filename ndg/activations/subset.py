@@ -1,4 +1,4 @@
-"""A loader of some of the examples of another, drawn by a seed."""
+"""A random subset of a loader's examples."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ndg.activations.sampling import Numbers, chosen, count, only
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
-    """The examples of these numbers, again at each reading; they keep their numbers."""
+class Subset:
+    """The examples of these numbers, at each reading of the loader. Examples keep their numbers."""
 
     loader: Iterable[Any]
     numbers: Numbers
@@ -22,7 +22,7 @@ class Drawn:
         return only(self.loader, self.numbers)
 
 
-def drawn(loader: Iterable[Any], most: int | None, seed: int) -> Iterable[Any]:
-    """At most so many examples of a loader, each choice as likely as any other; the loader itself where that is all."""
+def subset(loader: Iterable[Any], most: int | None, seed: int) -> Iterable[Any]:
+    """At most `most` examples of a loader, each choice equally likely; the loader itself where that is all."""
     numbers = None if most is None else chosen(seed, count(loader), most)
-    return loader if numbers is None else Drawn(loader, numbers)
+    return loader if numbers is None else Subset(loader, numbers)
