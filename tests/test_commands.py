@@ -256,7 +256,7 @@ def test_a_mistake_exits_with_2_says_what_to_do_and_writes_nothing(words, messag
         ("extract.layers=[latent,decoder.fc1]", "set trial.layer to one of them"),
         ("mining.pairs=btween", "got 'btween'; nearest: between"),
         ("mining.pairs=3", "at least one; got 3"),
-        ("mining.pairs=[[label,latnt]]", "names layers of the network; got 'latnt'; nearest: latent"),
+        ("mining.pairs=[[label,latnt]]", "must name layers of the network; got 'latnt'; nearest: latent"),
     ],
 )
 def test_a_name_that_nothing_answers_to_is_refused_before_anything_is_written(home, override, message, capsys):

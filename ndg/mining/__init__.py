@@ -1,1 +1,1 @@
-"""Counts of pairs of nodes, and the approximate implications that follow from them."""
+"""Pair counts of nodes, and the approximate implications they give."""

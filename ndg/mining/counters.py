@@ -1,4 +1,4 @@
-"""What counts the pairs of a tile of nodes and sifts them: packed words on the CPU, other ways beside it."""
+"""Counters of node pairs, tile by tile: packed words on the CPU."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from ndg.mining.counts import Contingency
 from ndg.mining.criteria.sieve import Sieve
 
 EDGE = 1024
-"""Nodes on a side of a tile: eight megabytes of counts, and tasks enough for many cores."""
+"""Nodes per side of a tile: eight megabytes of counts, and tasks for many cores."""
 
 SMALL = 1 << 20
-"""Words of pairs that one thread counts sooner than several that wait for each other."""
+"""Words of pairs below which one thread is faster than several."""
 
 Margins = Float64[np.ndarray, "value _"]
-Words = UInt64[np.ndarray, "node _"]  # shards differ in their words
+Words = UInt64[np.ndarray, "node _"]  # shards have different numbers of words
 
 
 @dataclass(frozen=True, eq=False)
 class Survivors:
-    """Pairs of nodes, first < second, that passed a sieve, with the examples on which both are on.
+    """Node pairs, first < second, that passed a sieve, with their common counts.
 
-    `kind` is `2 p + q` for the implication from `first` having the value p to `second` having the value q.
+    `kind` is `2 p + q` for the implication from `first` having the value p to `second` having the value q; `both`
+    counts the examples on which both nodes are on.
     """
 
     first: Int32[np.ndarray, " pair"]
@@ -39,7 +40,7 @@ class Survivors:
 
 @runtime_checkable
 class Counter(Protocol):
-    """Counts the pairs of a tile of nodes, and sifts them. `edge` is the side of the tiles that suits it."""
+    """Protocol of counters of node pairs; `edge` is their best tile side."""
 
     @property
     def edge(self) -> int: ...
@@ -49,15 +50,15 @@ class Counter(Protocol):
     def examples(self) -> int: ...
 
     def count(self, rows: slice, columns: slice) -> Contingency:
-        """All pairs of the tile."""
+        """Counts of all pairs of the tile."""
 
     def survivors(self, rows: slice, columns: slice, varies: Bool[np.ndarray, " node"], sieve: Sieve) -> Survivors:
-        """The pairs with the row's node before the column's, both of nodes that vary, that pass the sieve."""
+        """Pairs of varying nodes, row before column, that pass the sieve."""
 
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """Counts by and-popcount of packed words, over the examples of all `shards`, whose counts add."""
+    """Counter by and-popcount of packed words, summed over all `shards`."""
 
     shards: tuple[Words, ...]
     on: Int64[np.ndarray, " node"]
@@ -88,15 +89,15 @@ class Packed:
 
         height, width = first.shape[1], second.shape[1]
         both = self._both(rows, columns, height, width, shift)
-        held, hits = np.empty((height, width), np.uint8), np.empty(height, np.int64)
+        passed, row_counts = np.empty((height, width), np.uint8), np.empty(height, np.int64)
         bounds = (sieve.product / self.examples, float(sieve.floor), float(sieve.margin), float(sieve.support))
-        sift(both, first, second, shift, bounds, held, hits)
-        starts = np.concatenate([[0], np.cumsum(hits)])
+        sift(both, first, second, shift, bounds, passed, row_counts)
+        starts = np.concatenate([[0], np.cumsum(row_counts)])
         pairs, kinds = np.empty((2, starts[-1]), np.int32)
-        together = np.empty(starts[-1], np.int64)
+        common = np.empty(starts[-1], np.int64)
         if len(pairs):
-            collect(both, held, starts, pairs, kinds, together)
-        return Survivors(rows.start + pairs // width, columns.start + pairs % width, kinds, together)
+            collect(both, passed, starts, pairs, kinds, common)
+        return Survivors(rows.start + pairs // width, columns.start + pairs % width, kinds, common)
 
     def _both(
         self, rows: slice, columns: slice, height: int, width: int, shift: int
@@ -110,7 +111,7 @@ class Packed:
 
     @contextmanager
     def _threads(self, pairs: int) -> Iterator[None]:
-        """One thread for little work, else as many as there are."""
+        """Use one thread for little work, otherwise all."""
         import numba
 
         before = numba.get_num_threads()
@@ -125,7 +126,7 @@ class Packed:
 def margins(
     on: Int64[np.ndarray, " node"], varies: Bool[np.ndarray, " node"], examples: int
 ) -> Float64[np.ndarray, "value node"]:
-    """Examples on which each node is off and on; NaN, which no comparison passes, for one that does not vary."""
+    """Examples on which each node is off and on; NaN for constant nodes."""
     return np.where(varies, np.stack([examples - on, on]), np.nan)
 
 

@@ -1,4 +1,7 @@
-"""How often two nodes are on together. Only that cell is counted; the other three follow from the margins."""
+"""Counts of how often two nodes are on together.
+
+Only that cell is counted; the other three follow from the margins.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,10 @@ from ndg.errors import ShapeError
 
 @dataclass(frozen=True, eq=False)
 class Contingency:
-    """Counts over `examples` examples for a tile of pairs; `both[i, j]` of them have row node i and column node j on.
+    """Counts over `examples` examples for a tile of node pairs.
 
-    `rows` and `columns` count the examples on which each row node and each column node is on.
+    `both[i, j]` counts examples on which row node i and column node j are on; `rows` and `columns` count each node
+    alone.
     """
 
     both: Int64[np.ndarray, "row column"]
@@ -23,7 +27,7 @@ class Contingency:
     examples: int
 
     def cell(self, first: bool, second: bool) -> Int64[np.ndarray, "row column"]:
-        """Examples on which the row node has the value `first` and the column node the value `second`."""
+        """Examples on which the row node is `first` and the column node `second`."""
         row, column = self.rows[:, None], self.columns[None, :]
         match bool(first), bool(second):
             case True, True:
@@ -36,15 +40,12 @@ class Contingency:
                 return self.examples - row - column + self.both
 
     def __add__(self, other: Contingency) -> Contingency:
-        """Counts over both sets of examples, which must be of the same nodes."""
+        """Counts over both sets of examples, of the same nodes."""
         if self.both.shape != other.both.shape:
             raise ShapeError(
-                f"counts add up only over the same nodes: expected {self.both.shape}, got {other.both.shape}; "
+                f"added counts must be over the same nodes: expected {self.both.shape}, got {other.both.shape}; "
                 "extract both sets of examples with the same layers"
             )
         return Contingency(
-            self.both + other.both,
-            self.rows + other.rows,
-            self.columns + other.columns,
-            self.examples + other.examples,
+            self.both + other.both, self.rows + other.rows, self.columns + other.columns, self.examples + other.examples
         )

@@ -1,8 +1,7 @@
-"""Counts of pairs by matrix products of zeros and ones, for accelerators.
+"""Pair counts by matrix products of zeros and ones, for accelerators.
 
-Tiles of packed bits are unpacked on the device to int8 and multiplied with int32 sums (`torch._int_mm`), or, where a
-device has no such product, to float32, whose sums are whole numbers and exact up to 2**24 examples at a time. Both give
-the same integers as counting bits.
+Tiles of packed bits are unpacked on the device to int8 and multiplied with int32 sums (`torch._int_mm`). A device
+without that product uses float32, whose sums are exact up to 2**24 examples at a time. Both equal the counts of bits.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WORDS_AT_ONCE = 1024  # 65,536 examples of 4,096 nodes unpack to 256 MiB
-MULTIPLE = 32  # integer products want sides of whole blocks
+MULTIPLE = 32  # integer products need sides of whole blocks
 
 
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """Counts on a torch device, over the examples of all `shards`, whose counts add."""
+    """Counter on a torch device, summed over all `shards`."""
 
     shards: tuple[Words, ...]
     on: Int64[np.ndarray, " node"]
@@ -44,7 +43,7 @@ class Dense:
         try:
             kind = torch.device(device).type
         except RuntimeError as error:
-            raise ConfigError(f"a device is cpu, cuda or another that torch knows; got {device!r}") from error
+            raise ConfigError(f"a device must be cpu, cuda or another of torch; got {device!r}") from error
         if kind == "cuda" and not torch.cuda.is_available():
             raise ConfigError(f"--device {device} needs a GPU that torch can use; got none; use --device cpu")
         packed = Packed.of(shards)
@@ -62,18 +61,18 @@ class Dense:
             for part in (rows, columns)
         )
         both = self._both(rows, columns)
-        together = both.double()
+        common = both.double()
         inside = torch.ones_like(both, dtype=torch.bool).triu(rows.start - columns.start + 1)
-        found = []
+        parts_by_kind = []
         for kind in range(4):
             p, q = kind >> 1, kind & 1
-            exceptions = together if q == 0 else first[1][:, None] - together
+            exceptions = common if q == 0 else first[1][:, None] - common
             if p == 0:
                 exceptions = second[1 - q][None, :] - exceptions
             passes = inside & _passes(exceptions, first[p][:, None], second[1 - q][None, :], sieve, self.examples)
             i, j = passes.nonzero(as_tuple=True)
-            found.append((i, j, torch.full_like(i, kind), both[i, j]))
-        up, across, kinds, counts = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
+            parts_by_kind.append((i, j, torch.full_like(i, kind), both[i, j]))
+        up, across, kinds, counts = (torch.cat(parts).cpu().numpy() for parts in zip(*parts_by_kind, strict=True))
         order = np.lexsort((kinds, across, up))
         first_nodes, second_nodes = rows.start + up[order], columns.start + across[order]
         return Survivors(
@@ -94,7 +93,7 @@ class Dense:
         return both
 
     def _unpack(self, words: np.ndarray) -> Tensor:
-        """Zeros and ones `[node, example]` as int8, the nodes padded to whole blocks."""
+        """Zeros and ones `[node, example]` as int8, nodes padded to whole blocks."""
         import torch
 
         raw = np.zeros((-(-len(words) // MULTIPLE) * MULTIPLE, words.shape[1]), "<u8")

@@ -1,13 +1,13 @@
-"""Chance of so few exceptions under independence: lower tails of the hypergeometric distribution, compiled.
+"""Lower tails of the hypergeometric distribution: the chance of so few exceptions.
 
-Of n examples n(p) are drawn and n(~q) are marked; X is how many are both when p and q are independent, and the
-one-sided p-value of `exceptions` is P(X <= exceptions) (Fisher 1922). It is symmetric in the two margins, bit for bit.
+Of n examples n(p) are drawn and n(~q) are marked; X counts those with both if p and q are independent. The one-sided
+p-value of `exceptions` is P(X <= exceptions) (Fisher 1922). It is symmetric in the two margins, bit for bit.
 
-The probability of one count is that of Loader 2000: deviances of the four cells from their expectations and the errors
-of Stirling's formula, so nothing large cancels, as it does between logarithms of factorials. The deviation
-`exceptions - n(p) n(~q) / n` is an exact integer over n. The tail is that probability times a sum of products of
-ratios, which ends where a geometric series bounds the rest. The relative error is usually 1e-13 and stays below 1e-10,
-down to the smallest normal float (2e-308); below that a tail loses digits and becomes 0.
+The probability of one count follows Loader 2000: deviances of the four cells from their expectations and the errors of
+Stirling's formula, so no large numbers cancel, as they do between logarithms of factorials. The deviation `exceptions -
+n(p) n(~q) / n` is an exact integer over n. The tail is that probability times a sum of products of ratios, which stops
+when a geometric series bounds the rest. The relative error is usually 1e-13 and below 1e-10 down to the smallest normal
+float (2e-308); smaller tails lose digits and become 0.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numba import types
 from ndg.errors import ShapeError
 
 LARGEST = 3_037_000_499
-"""Examples whose square is still a 64-bit integer."""
+"""Largest number of examples whose square is a 64-bit integer."""
 
 PART = 1024
 REST = 1e-13
@@ -36,7 +36,7 @@ _MASK = types.Array(types.boolean, 2, "C", readonly=True)
 
 @numba.njit(types.float64(types.float64), cache=True)
 def _stirling(x):
-    """log(x!) - log(sqrt(2 pi x) (x / e)^x), and 0 for x = 0."""
+    """log(x!) - log(sqrt(2 pi x) (x / e)^x); 0 for x = 0."""
     if x < 16:
         return STIRLING[int(x)]
     y = 1 / (x * x)
@@ -45,13 +45,13 @@ def _stirling(x):
 
 @numba.njit(types.float64(types.float64), cache=True)
 def _width(x):
-    """The factor 2 pi x of Stirling's formula, and 1 for x = 0, where 0! needs none."""
+    """Factor 2 pi x of Stirling's formula; 1 for x = 0."""
     return TURN * x if x > 0 else 1.0
 
 
 @numba.njit(types.float64(types.float64, types.float64, types.float64), cache=True)
 def _deviance(x, mean, above):
-    """x log(x / mean) + mean - x, where `above` is x - mean without the error of that difference."""
+    """x log(x / mean) + mean - x, given `above` = x - mean without rounding."""
     if x == 0:
         return mean
     if abs(above) < 0.1 * (x + mean):
@@ -64,8 +64,11 @@ def _deviance(x, mean, above):
 
 @numba.njit(types.float64(*[types.int64] * 4, types.float64, types.float64), cache=True, error_model="numpy")
 def _tail(k, a, b, n, deepest, limit):
-    """P(X <= k); 0 where the Chernoff bound exp(-deepest) is above it already, 1 where it surely exceeds `limit`."""
-    if n - a - b < 0:  # the opposite cell has as many fewer than expected, and is the smaller
+    """P(X <= k).
+
+    Returns 0 if it is below the Chernoff bound exp(-deepest), and 1 if it surely exceeds `limit`.
+    """
+    if n - a - b < 0:  # the opposite cell deviates equally and is smaller
         k, a, b = n - a - b + k, n - a, n - b
     if a > b:
         a, b = b, a
@@ -75,38 +78,40 @@ def _tail(k, a, b, n, deepest, limit):
     above = k * n - a * b
     lower = above < 0
     if not lower:
-        if limit < 0.5:  # a median of X lies at or below the next integer from its mean (Jogdeo & Samuels 1968)
+        if limit < 0.5:  # a median of X is at most its mean rounded up (Jogdeo & Samuels 1968)
             return 1.0
         k, opposite, above = k + 1, opposite + 1, above + n
-    x, one, other, w, size = float(k), float(a - k), float(b - k), float(opposite), float(n)
-    first, second, rest, left = float(a), float(b), float(n - a), float(n - b)
+    both, only_first, only_second, neither, size = float(k), float(a - k), float(b - k), float(opposite), float(n)
+    first, second, not_first, not_second = float(a), float(b), float(n - a), float(n - b)
     delta = float(above) / size
-    deviance = _deviance(x, first * second / size, delta) + _deviance(one, first * left / size, -delta)
+    deviance = _deviance(both, first * second / size, delta) + _deviance(only_first, first * not_second / size, -delta)
     if lower and deviance > deepest:
         return 0.0
-    deviance += _deviance(other, rest * second / size, -delta) + _deviance(w, rest * left / size, delta)
-    error = _stirling(first) + _stirling(rest) + _stirling(second) + _stirling(left) - _stirling(size)
-    error -= _stirling(x) + _stirling(one) + _stirling(other) + _stirling(w)
-    scale = _width(first) * _width(rest) * (_width(second) * _width(left))
-    scale /= _width(size) * _width(x) * _width(w) * (_width(one) * _width(other))
+    deviance += _deviance(only_second, not_first * second / size, -delta) + _deviance(
+        neither, not_first * not_second / size, delta
+    )
+    error = _stirling(first) + _stirling(not_first) + _stirling(second) + _stirling(not_second) - _stirling(size)
+    error -= _stirling(both) + _stirling(only_first) + _stirling(only_second) + _stirling(neither)
+    scale = _width(first) * _width(not_first) * (_width(second) * _width(not_second))
+    scale /= _width(size) * _width(both) * _width(neither) * (_width(only_first) * _width(only_second))
     chance = sqrt(scale) * exp(error - deviance)
     total = term = 1.0
     if lower:
-        while x > 0 and chance > 0:
+        while both > 0 and chance > 0:
             if chance * total > limit:
                 return 1.0
-            ratio = x * w / ((one + 1) * (other + 1))
+            ratio = both * neither / ((only_first + 1) * (only_second + 1))
             term *= ratio
             total += term
-            x, w, one, other = x - 1, w - 1, one + 1, other + 1
+            both, neither, only_first, only_second = both - 1, neither - 1, only_first + 1, only_second + 1
             if term * ratio <= REST * total * (1 - ratio):
                 break
         return min(chance * total, 1.0)
-    while one > 0 and chance > 0:
-        ratio = one * other / ((x + 1) * (w + 1))
+    while only_first > 0 and chance > 0:
+        ratio = only_first * only_second / ((both + 1) * (neither + 1))
         term *= ratio
         total += term
-        x, w, one, other = x + 1, w + 1, one - 1, other - 1
+        both, neither, only_first, only_second = both + 1, neither + 1, only_first - 1, only_second - 1
         if term * ratio <= REST * total * (1 - ratio):
             break
     return 1 - min(chance * total, 1.0)
@@ -131,8 +136,10 @@ def _tails(exceptions, antecedent, negation, n, limit, out):
     cache=True,
 )
 def _tally(both, rows, columns, candidate, n, low, high, shift, deepest, limit, counts):
-    """Add the p-values of the four tests of each candidate to `counts[part]`: those whose bit pattern is below `low`,
-    then bins of 2^shift patterns up to `high`."""
+    """Add the p-values of the four tests of each candidate to `counts[part]`.
+
+    The first column counts bit patterns below `low`, the others bins of 2^shift patterns up to `high`.
+    """
     parts = len(counts)
     for part in numba.prange(parts):
         for i in range(part, len(rows), parts):
@@ -142,7 +149,7 @@ def _tally(both, rows, columns, candidate, n, low, high, shift, deepest, limit, 
                     above = k * n - a * b
                     if above == 0:
                         continue
-                    # Opposite cells have one p-value, and neighbours of a cell below expectation lie above it.
+                    # opposite cells share a p-value; neighbours of a cell below expectation are above it
                     p = _tail(k, a, b, n, deepest, limit) if above < 0 else _tail(a - k, a, n - b, n, deepest, limit)
                     pattern = np.float64(p).view(np.int64)
                     if pattern < low:
@@ -154,26 +161,26 @@ def _tally(both, rows, columns, candidate, n, low, high, shift, deepest, limit, 
 def check_examples(examples: int) -> None:
     if not 0 < examples <= LARGEST:
         raise ShapeError(
-            f"hypergeometric tests take 1 to {LARGEST:,} examples, whose products are exact 64-bit integers; got "
-            f"{examples:,}; mine a sample"
+            f"hypergeometric tests take 1 to {LARGEST:,} examples, so that products are exact; got {examples:,}; "
+            "mine a sample"
         )
 
 
 def lower_tail(
     exceptions: np.ndarray, antecedent: np.ndarray, negation: np.ndarray, examples: int, limit: float = inf
 ) -> np.ndarray:
-    """P(X <= exceptions) for every pair, in [0, 1]; margins broadcast against the exceptions.
+    """P(X <= exceptions) for every pair, in [0, 1].
 
-    A probability that surely exceeds `limit` comes back as 1, which is quicker than to finish it. Counts must be those
-    of a table: no cell below zero.
+    Margins broadcast against the exceptions, and all counts must be cells of one table. A probability that surely
+    exceeds `limit` is returned as 1, which is faster.
     """
     check_examples(examples)
     counts = [np.broadcast_to(count, exceptions.shape) for count in (exceptions, antecedent, negation)]
     k, a, b = (np.ascontiguousarray(count, np.int64).reshape(-1) for count in counts)
     if len(k) and (k.min() < 0 or (a - k).min() < 0 or (b - k).min() < 0 or (examples - a - b + k).min() < 0):
         raise ShapeError(
-            "exceptions, margins and examples must be those of one table: expected no cell below zero; got "
-            "exceptions beyond a margin or margins beyond the examples; give n(p and ~q), n(p), n(~q) and n"
+            "exceptions, margins and examples must be of one table: expected no cell below zero; got exceptions "
+            "above a margin or margins above the examples; pass n(p and ~q), n(p), n(~q) and n"
         )
     out = np.empty(len(k))
     _tails(k, a, b, examples, float(limit), out)
@@ -181,9 +188,9 @@ def lower_tail(
 
 
 class Tails:
-    """How many p-values of tests lie below a window of bit patterns and in each of its bins, tile by tile.
+    """Histogram of p-values: below a window of bit patterns, and inside.
 
-    Positive floats order like their bit patterns as integers. Memory is one array of bins per thread.
+    Positive floats are ordered like their bit patterns as integers. Memory is one array of bins per thread.
     """
 
     def __init__(self, low: int, high: int, shift: int) -> None:
@@ -194,7 +201,7 @@ class Tails:
         self.counts = np.zeros((numba.get_num_threads(), 2 + ((high - low) >> shift)), np.int64)
 
     def add(self, counts: Any, candidate: np.ndarray) -> None:
-        """Count the four tests of every candidate pair of a tile (a `Contingency`)."""
+        """Count the four tests of every candidate pair of a tile."""
         check_examples(counts.examples)
         both, rows, columns = (np.ascontiguousarray(c, np.int64) for c in (counts.both, counts.rows, counts.columns))
         mask = np.ascontiguousarray(candidate)

@@ -1,4 +1,4 @@
-"""Implications as they are found, tile by tile, within a budget."""
+"""Buffer of mined implications, tile by tile, within a budget."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ STEPS = 64
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Implications without their contrapositives, with n(p and ~q), n(p) and n(~q).
+    """Implications without their contrapositives, with their exceptions.
 
-    Bit r of `rules` says that rule r holds.
+    Bit r of `rules` says whether rule r holds.
     """
 
     antecedents: Int32[np.ndarray, " edge"]
@@ -31,15 +31,15 @@ class Chunk:
         return len(self.antecedents)
 
     def under(self, rule: int) -> Bool[np.ndarray, " edge"]:
-        """Which hold under the rule of that number."""
+        """Mask of the implications that hold under rule number `rule`."""
         return self.rules >> rule & 1 != 0
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """What holds in the tiles so far, at most `budget` implications, after `judged` pairs of nodes; `+` is more tiles.
+class ImplicationBuffer:
+    """Implications of the tiles so far, at most `budget`.
 
-    Raises OverBudgetError when an addition exceeds the budget.
+    `judged` counts the judged node pairs; `+` adds more tiles, and raises OverBudgetError above the budget.
     """
 
     budget: int
@@ -47,34 +47,34 @@ class Found:
     judged: int = 0
 
     def __len__(self) -> int:
-        """Implications, contrapositives included."""
+        """Number of implications, contrapositives included."""
         return 2 * sum(map(len, self.chunks))
 
-    def __add__(self, other: Found) -> Found:
-        both = Found(self.budget, (*self.chunks, *other.chunks), self.judged + other.judged)
-        if len(both) > self.budget:
-            raise OverBudgetError(both)
-        return both
+    def __add__(self, other: ImplicationBuffer) -> ImplicationBuffer:
+        total = ImplicationBuffer(self.budget, (*self.chunks, *other.chunks), self.judged + other.judged)
+        if len(total) > self.budget:
+            raise OverBudgetError(total)
+        return total
 
-    def filled(self, tiles: Iterable[tuple[Chunk, int]]) -> Found:
-        """With the chunks of these tiles, each with its number of pairs, until the budget is exceeded."""
-        kept, size, judged = list(self.chunks), len(self), self.judged
+    def extend(self, tiles: Iterable[tuple[Chunk, int]]) -> ImplicationBuffer:
+        """Add tiles (a chunk, its number of pairs) up to the budget."""
+        chunks, size, judged = list(self.chunks), len(self), self.judged
         for chunk, pairs in tiles:
             judged += pairs
             if len(chunk):
-                kept.append(chunk)
+                chunks.append(chunk)
                 size += 2 * len(chunk)
             if size > self.budget:
                 break
-        return Found(self.budget, tuple(kept), judged)
+        return ImplicationBuffer(self.budget, tuple(chunks), judged)
 
-    def arranged(self, rule: int, literals: int) -> dict[str, Any]:
-        """The sorted columns of the implications under one rule, contrapositives included."""
+    def columns(self, rule: int, literals: int) -> dict[str, Any]:
+        """Sorted columns of the implications under one rule, with contrapositives."""
         from ndg.mining.sifting import arrange
 
-        kept = [chunk.under(rule) for chunk in self.chunks]
+        masks = [chunk.under(rule) for chunk in self.chunks]
         columns = [
-            np.concatenate([np.zeros(0, kind), *(getattr(c, name)[k] for c, k in zip(self.chunks, kept, strict=True))])
+            np.concatenate([np.zeros(0, kind), *(getattr(c, name)[m] for c, m in zip(self.chunks, masks, strict=True))])
             for name, kind in (("antecedents", np.int32), ("consequents", np.int32), ("exceptions", np.int64))
         ]
         size = 2 * len(columns[0])
@@ -84,27 +84,31 @@ class Found:
 
 
 class OverBudgetError(BudgetError):
-    """What was found until the budget was exceeded."""
+    """More implications than the budget; `buffer` holds those so far."""
 
-    def __init__(self, found: Found) -> None:
-        super().__init__(f"{len(found)} implications exceed the budget of {found.budget}")
-        self.found = found
+    def __init__(self, buffer: ImplicationBuffer) -> None:
+        super().__init__(f"{len(buffer)} implications exceed the budget of {buffer.budget}")
+        self.buffer = buffer
 
 
 def advice(
-    found: Found, rules: Sequence[Criterion], holds: Int64[np.ndarray, " literal"], examples: int, pairs: int
+    buffer: ImplicationBuffer,
+    rules: Sequence[Criterion],
+    holds: Int64[np.ndarray, " literal"],
+    examples: int,
+    pairs: int,
 ) -> str:
-    """What to say of implications that exceed their budget: how many, and a stricter criterion that would do.
+    """Message for an exceeded budget, with a stricter criterion that would fit.
 
-    `holds` counts the examples on which each literal holds; `pairs` is the number of all pairs of nodes to be counted.
-    The stricter criterion is judged on what was found so far, and its number of implications taken in proportion to the
-    pairs. Of several criteria the one under which most hold is made stricter.
+    `holds` counts the examples on which each literal holds; `pairs` is the number of all node pairs. The stricter
+    criterion is judged on the implications so far, and its total is scaled to all pairs. Of several criteria, the one
+    with most implications is made stricter.
     """
-    sizes = [2 * sum(int(chunk.under(number).sum()) for chunk in found.chunks) for number in range(len(rules))]
+    sizes = [2 * sum(int(chunk.under(number).sum()) for chunk in buffer.chunks) for number in range(len(rules))]
     rule = rules[int(np.argmax(sizes))]
-    share = found.judged / max(pairs, 1)
-    told = (
-        f"more than mining.max_edges = {found.budget:,} implications hold: {len(found):,} after {share:.0%} of the "
+    share = buffer.judged / max(pairs, 1)
+    summary = (
+        f"more than mining.max_edges = {buffer.budget:,} implications hold: {len(buffer):,} after {share:.0%} of the "
         "pairs of nodes"
     )
     name, stricter = rule.to_dict().get("name", "this criterion"), rule
@@ -113,13 +117,13 @@ def advice(
         if step is None:
             break
         stricter = step()
-        size = 2 * sum(int(_judged(chunk, stricter, holds, examples).sum()) for chunk in found.chunks)
-        if size <= found.budget * share:
+        size = 2 * sum(int(_judged(chunk, stricter, holds, examples).sum()) for chunk in buffer.chunks)
+        if size <= buffer.budget * share:
             changed = {key: value for key, value in stricter.to_dict().items() if value != rule.to_dict().get(key)}
             words = " ".join(f"criterion.{key}={value:.6g}" for key, value in changed.items())
             about = f"{size / share:,.0f}" + (" if the other pairs are like these" if share < 1 else "")
-            return f"{told}; {words} leaves about {about}; or raise the budget, or pair fewer layers"
-    return f"{told}; use a criterion stricter than {name}, raise the budget, or pair fewer layers (mining.pairs)"
+            return f"{summary}; {words} leaves about {about}; or raise the budget, or pair fewer layers"
+    return f"{summary}; use a criterion stricter than {name}, raise the budget, or pair fewer layers (mining.pairs)"
 
 
 def _judged(

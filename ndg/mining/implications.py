@@ -1,4 +1,4 @@
-"""Approximate logical implications between literals, as mined from one set of examples."""
+"""Approximate logical implications between literals, mined from examples."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ndg.nodes import NodeSpace
 
 @dataclass(frozen=True, eq=False)
 class Implications:
-    """Every implication that holds, sorted by antecedent and consequent (literal codes, `2 * node + value`).
+    """All implications that hold, sorted by antecedent and consequent.
 
-    An implication and its contrapositive share their exceptions, and both are present. `on` counts the examples on
-    which a node is on; `with_label[c, i]` those on which class c is predicted and node i is on. `constants` are the
-    literals that nearly always hold; they take part in no implication. `tests` is the number of pairs of an implication
-    and its contrapositive that were judged.
+    Antecedents and consequents are literal codes, `2 * node + value`. An implication and its contrapositive are both
+    present and share their exceptions. `on` counts the examples on which a node is on; `with_label[c, i]` those on
+    which class c is predicted and node i is on. `constants` are literals that nearly always hold, which take part in no
+    implication. `tests` counts the judged pairs of an implication and its contrapositive.
     """
 
     nodes: NodeSpace
@@ -39,19 +39,19 @@ class Implications:
 
     def __post_init__(self) -> None:
         if not len(self.antecedents) == len(self.consequents) == len(self.exceptions):
-            raise GraphError("an implication has one antecedent, one consequent and one count of exceptions")
+            raise GraphError("an implication must have one antecedent, one consequent and one count of exceptions")
         if len(self.antecedents) and not (
             min(self.antecedents.min(), self.consequents.min()) >= 0
             and max(self.antecedents.max(), self.consequents.max()) < 2 * len(self.nodes)
         ):
-            raise GraphError(f"literals of {len(self.nodes)} nodes have codes 0 to {2 * len(self.nodes) - 1}")
+            raise GraphError(f"codes of literals of {len(self.nodes)} nodes must be 0 to {2 * len(self.nodes) - 1}")
         forward = self._keys(self.antecedents, self.consequents)
         mirrored = self._keys(self.consequents ^ 1, self.antecedents ^ 1)
         if (np.diff(forward) <= 0).any():
-            raise GraphError("implications are sorted by antecedent and consequent, each once")
+            raise GraphError("implications must be unique and sorted by antecedent and consequent")
         order = np.argsort(mirrored)
         if not (np.array_equal(mirrored[order], forward) and np.array_equal(self.exceptions[order], self.exceptions)):
-            raise GraphError("an implication stands with its contrapositive, which has the same exceptions")
+            raise GraphError("an implication must come with its contrapositive, with the same exceptions")
         for array in (self.antecedents, self.consequents, self.exceptions, self.on, self.with_label, self.thresholds):
             array.flags.writeable = False
 

@@ -1,11 +1,11 @@
-"""And-popcount of packed rows: how often two nodes are on together, for a tile of pairs.
+"""And-popcount kernel: common set bits of packed rows, for a tile of pairs.
 
-Three rows by three columns stay in vector registers while their words stream past (`_common`). Two vectors of common
-bits are added by a carry-save adder to the one bit that each place holds, and only the carries are popcounted: three
-logical instructions and a half popcount for a vector, where and-popcount-add would take two and a whole one. The loops
-around it keep a strip of rows and a panel of columns in the caches of a core, so that the speed is that of the
-instructions and not of the memory. The vectors are those of LLVM: on a machine without AVX-512 the compiler splits
-them, and the counts are the same. One explicit signature, so that the next process finds the compiled code on disk.
+Three rows by three columns stay in vector registers while their words stream past (`_common`). A carry-save adder adds
+two vectors of common bits to the one bit held in each place, and only the carries are popcounted. A vector so costs
+three logical instructions and half a popcount, where and-popcount-add would take two and a whole one. The outer loops
+keep a strip of rows and a panel of columns in the caches of a core, so that instructions and not memory set the speed.
+The vectors are those of LLVM: without AVX-512 the compiler splits them, with the same counts. The one explicit
+signature lets the next process find the compiled code on disk.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from numba.extending import intrinsic
 
 BLOCK = 3  # rows and columns in registers
 LANES = 8  # 64-bit words in a vector
-STEP = 2 * LANES  # words that are added at once
+STEP = 2 * LANES  # words added at once
 STRIP = 63  # rows of a task
 PANEL = 126  # columns of a task
-DEPTH = 1024  # words of a row that are read before the next rows; a panel of that depth is one megabyte
+DEPTH = 1024  # words of a row read before the next rows; a panel of that depth is one megabyte
 
 _ROWS = types.UniTuple(types.uintp, BLOCK)
 _WORD, _INDEX, _FLAG = ir.IntType(64), ir.IntType(32), ir.IntType(1)
@@ -34,7 +34,10 @@ _ZERO, _ONES = ir.Constant(_VECTOR, [0] * LANES), ir.Constant(_VECTOR, [-1] * LA
 
 @intrinsic
 def _common(typingctx, rows, columns, words, out):
-    """Write the common set bits of three rows with three columns, over `words` words, to `out`; all by address."""
+    """Write the common set bits of three rows with three columns to `out`.
+
+    All arguments are addresses, but `words`, the number of words.
+    """
 
     def generate(context, builder, signature, arguments):
         rows, columns, words, out = arguments
@@ -54,7 +57,7 @@ def _common(typingctx, rows, columns, words, out):
         add_common, carry = logic(builder, function)
 
         def step(sums, load):
-            """The counts of carries and the bits that are held, after two more vectors of each row."""
+            """Counts of carries and held bits after two more vectors of each row."""
             first, second = ([load(side, half) for side in sides] for half in (0, 1))
             counts, held = [], []
             for i in range(BLOCK):
@@ -81,7 +84,7 @@ def _common(typingctx, rows, columns, words, out):
             word = builder.add(start, constant(half * LANES))
             return builder.bitcast(builder.gep(side, [word]), vector)
 
-        # whole steps, then one masked step for the words that are left
+        # whole steps, then one masked step for the remaining words
         entry = builder.basic_block
         loop, ended, tail, done = (builder.append_basic_block(name) for name in ("loop", "ended", "tail", "done"))
         whole = builder.and_(words, constant(-STEP))
@@ -126,7 +129,7 @@ def _common(typingctx, rows, columns, words, out):
 
 
 def _plain(builder, function):
-    """`held ^ (a & b)`, and the carry of a full adder from what it held before, between and after, by any logic."""
+    """Plain logic for `held ^ (a & b)` and the carry of a full adder."""
 
     def carry(between, after, before):
         kept = builder.and_(builder.xor(between, _ONES), before)
@@ -136,7 +139,7 @@ def _plain(builder, function):
 
 
 def _ternary(builder, function):
-    """The same with one AVX-512 instruction each; its last operand is the table of the three inputs' logic."""
+    """The same by one AVX-512 instruction each, with a truth table."""
     instruction = function("llvm.x86.avx512.pternlog.q.512", _VECTOR, _VECTOR, _VECTOR, _VECTOR, _INDEX)
 
     def logic(rule):
@@ -153,9 +156,9 @@ TILE = types.Array(types.int64, 2, "C")
 
 @numba.njit(types.void(PACKED, PACKED, types.int64, TILE), parallel=True, cache=True, boundscheck=False)
 def count_tile(rows, columns, shift, both):
-    """Add to `both` the number of common set bits of row i with row j of `columns`, where i < j + `shift`.
+    """Add the common set bits of rows i and j to `both`, for i < j + `shift`.
 
-    Other pairs may be counted or not. The words of one row must lie side by side.
+    Row j is that of `columns`. Other pairs may be counted or not. The words of a row must be contiguous.
     """
     height, width, words = rows.shape[0], columns.shape[0], rows.shape[1]
     strips, panels = -(-height // STRIP), -(-width // PANEL)

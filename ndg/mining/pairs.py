@@ -1,4 +1,4 @@
-"""Which pairs of nodes are candidates for an implication."""
+"""Candidates: the pairs of nodes to judge."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ndg.literal import Literal
 from ndg.nodes import CONCEPT, LABEL, NodeSpace
 
 CONSTANT = 1e-4
-"""A node is constant when its rate of being on is below this or above one minus this (Hu & Tian 2022)."""
+"""A node is constant if its rate is below this, or above one minus this (Hu & Tian 2022)."""
 
 PAIRS = ("all", "between", "within")
 
@@ -23,10 +23,11 @@ Pairs = str | Sequence[Sequence[str]]
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The pairs of nodes that are judged: both vary, and their groups (labels, layers, concepts) may be joined.
+    """Pairs of varying nodes whose groups (labels, layers, concepts) may be joined.
 
-    Two labels imply each other's negation trivially, and two concepts say nothing of the network. Of such pairs only
-    equivalences are kept (`observed` tells their groups), and they do not count as tests.
+    `observed` marks the groups of labels and concepts. Two labels trivially imply each other's negation, and two
+    concepts say nothing about the network, so of pairs within these groups only equivalences are kept; they do not
+    count as tests.
     """
 
     varies: Bool[np.ndarray, " node"]
@@ -36,14 +37,14 @@ class Candidates:
 
     @property
     def tests(self) -> int:
-        """Number of implication pairs {p -> q, ~q -> ~p} among them; four for each pair of nodes."""
+        """Number of pairs {p -> q, ~q -> ~p} to test, four per pair of nodes."""
         size = np.bincount(self.group[self.varies], minlength=len(self.observed)).astype(object)
         within = sum(int(s * (s - 1) // 2) for s in size[self.allowed.diagonal() & ~self.observed])
         between = sum(int(size[a] * size[b]) for a, b in zip(*np.nonzero(np.triu(self.allowed, 1)), strict=True))
         return 4 * (within + between)
 
     def mask(self, rows: slice, columns: slice) -> Bool[np.ndarray, "row column"]:
-        """The tests of one tile: candidates with the row's node before the column's, pairs of labels left out."""
+        """Tests of one tile: candidates with row before column, without label pairs."""
         g, h = self.group[rows], self.group[columns]
         mask = self.varies[rows, None] & self.varies[None, columns] & self.allowed[g[:, None], h[None, :]]
         mask &= ~(self.observed[g][:, None] & (g[:, None] == h[None, :]))
@@ -51,7 +52,10 @@ class Candidates:
         return mask & (first[:, None] < second[None, :])
 
     def tiles(self, edge: int) -> Iterator[tuple[slice, slice]]:
-        """Rows and columns of the tiles, `edge` nodes a side, that hold a candidate, each pair of nodes in one tile."""
+        """Rows and columns of the tiles with a candidate, `edge` nodes a side.
+
+        Each pair of nodes is in one tile.
+        """
         size = len(self.group)
         parts = [slice(start, min(start + edge, size)) for start in range(0, size, edge)]
         present = [np.unique(self.group[part][self.varies[part]]) for part in parts]
@@ -62,7 +66,7 @@ class Candidates:
 
 
 def candidates(nodes: NodeSpace, on: Int64[np.ndarray, " node"], examples: int, pairs: Pairs = "all") -> Candidates:
-    """The candidates among nodes that are on for so many of the examples.
+    """Candidates among nodes with `on[i]` of `examples` examples on.
 
     `pairs` is `all`, `between` (different layers), `within` (one layer), or pairs of layer names, `label` and `concept`
     among them: `[("encoder", "decoder"), ("label", "decoder")]`.
@@ -90,38 +94,40 @@ def candidates(nodes: NodeSpace, on: Int64[np.ndarray, " node"], examples: int, 
 
 
 def pairs_of(nodes: NodeSpace, pairs: Pairs = "all") -> int:
-    """Number of pairs of nodes that are judged when every node varies."""
+    """Number of node pairs to judge if every node varies."""
     on = np.ones(len(nodes), np.int64)
-    among = candidates(nodes, on, 2, pairs)
+    candidate_pairs = candidates(nodes, on, 2, pairs)
     sizes = [where.stop - where.start for _, where in nodes.groups]
     observed = sum(
-        s * (s - 1) // 2 for s, kept in zip(sizes, among.observed & among.allowed.diagonal(), strict=True) if kept
+        s * (s - 1) // 2
+        for s, counted in zip(sizes, candidate_pairs.observed & candidate_pairs.allowed.diagonal(), strict=True)
+        if counted
     )
-    return among.tests // 4 + observed
+    return candidate_pairs.tests // 4 + observed
 
 
 def check_pairs(pairs: Any, names: Sequence[str]) -> None:
-    """Raise ConfigError unless `pairs` is one of PAIRS or pairs of these names of groups."""
+    """Raise ConfigError unless `pairs` is in PAIRS or pairs of `names`."""
     if isinstance(pairs, str):
         if pairs not in PAIRS:
             raise ConfigError(
-                f"mining.pairs is {', '.join(PAIRS)} or pairs of layers; got {pairs!r}; {nearest(pairs, PAIRS)}"
+                f"mining.pairs must be {', '.join(PAIRS)} or pairs of layers; got {pairs!r}; {nearest(pairs, PAIRS)}"
             )
         return
     if not isinstance(pairs, list | tuple) or not pairs:
         raise ConfigError(
-            f"mining.pairs is {', '.join(PAIRS)} or a list of pairs of layers, at least one; got {pairs!r}"
+            f"mining.pairs must be {', '.join(PAIRS)} or a list of at least one pair of layers; got {pairs!r}"
         )
     for pair in pairs:
         if isinstance(pair, str) or not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise ConfigError(f"a pair of layers has two names, such as ('encoder', 'label'); got {pair!r}")
+            raise ConfigError(f"a pair of layers must be two names, as in ('encoder', 'label'); got {pair!r}")
         for name in pair:
             if name not in names:
                 raise ConfigError(
-                    f"mining.pairs names layers of the network; got {name!r}; {nearest(str(name), names)}"
+                    f"mining.pairs must name layers of the network; got {name!r}; {nearest(str(name), names)}"
                 )
 
 
 def constants(varies: Bool[np.ndarray, " node"], on: Int64[np.ndarray, " node"], examples: int) -> tuple[Literal, ...]:
-    """The literals that (nearly) always hold."""
+    """Literals that (nearly) always hold."""
     return tuple(Literal(int(node), bool(2 * on[node] > examples)) for node in np.flatnonzero(~varies))

@@ -1,8 +1,8 @@
-"""From counts to candidates: which pairs of a tile can satisfy a criterion, and the order of what was found.
+"""Sifting: find the pairs of a tile that can satisfy a criterion.
 
-Nearly all pairs fail. A criterion's sieve (`criteria.sieve`), a necessary condition, is judged here in compiled code on
-every pair; the criterion itself judges what passes. A kind of pair is coded `2 p + q`: p and q are the truth values of
-the row's and of the column's literal in the implication row -> column.
+Nearly all pairs fail. This compiled code judges a criterion's sieve (`criteria.sieve`), a necessary condition, on every
+pair; the criterion itself judges the rest. The kind of a pair is `2 p + q`, with the truth values p and q of the row's
+and the column's literal in the implication row -> column.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numba import types
 from ndg.mining.criteria.sieve import SLACK
 
 _SIDE = types.Array(types.float64, 2, "C", readonly=True)
-_HELD = types.Array(types.uint8, 2, "C")
-_HELD_IN = types.Array(types.uint8, 2, "C", readonly=True)
+_PASSED = types.Array(types.uint8, 2, "C")
+_PASSED_IN = types.Array(types.uint8, 2, "C", readonly=True)
 _TILE_IN = types.Array(types.int64, 2, "C", readonly=True)
 _COUNTS = types.Array(types.int64, 1, "C")
 _COUNTS_IN = types.Array(types.int64, 1, "C", readonly=True)
@@ -23,16 +23,16 @@ _CODES = types.Array(types.int32, 1, "C")
 
 
 @numba.njit(
-    types.void(_TILE_IN, _SIDE, _SIDE, types.int64, types.UniTuple(types.float64, 4), _HELD, _COUNTS),
+    types.void(_TILE_IN, _SIDE, _SIDE, types.int64, types.UniTuple(types.float64, 4), _PASSED, _COUNTS),
     parallel=True,
     cache=True,
     boundscheck=False,
 )
-def sift(both, rows, columns, shift, sieve, held, hits):
-    """Set bit `kind` of `held[i, j]` where that kind of pair passes the sieve; `hits[i]` counts them.
+def sift(both, rows, columns, shift, sieve, passed, row_counts):
+    """Set bit `kind` of `passed[i, j]` if that kind of pair passes the sieve.
 
-    `rows[v, i]` and `columns[v, j]` are the examples on which the node has the value v, NaN for a node that takes part
-    in nothing. `sieve` is (product / n, floor, margin, support). Pairs with i >= j + `shift` are left out.
+    `row_counts[i]` counts them. `rows[v, i]` and `columns[v, j]` are the examples on which the node has the value v,
+    NaN for a constant node. `sieve` is (product / n, floor, margin, support). Pairs with i >= j + `shift` are left out.
     """
     product, floor, margin, support = sieve
     product, margin = product * (1 + SLACK), margin * (1 + SLACK)
@@ -41,53 +41,50 @@ def sift(both, rows, columns, shift, sieve, held, hits):
         off, on = rows[0, i], rows[1, i]
         slope_off, slope_on = product * off, product * on
         limit_off, limit_on = margin * off + SLACK, margin * on + SLACK
-        # the least n(~q) that meets floor and support, given n(p)
+        # smallest n(~q) that meets floor and support, given n(p)
         least_off = max(support, floor / slope_off * (1 - SLACK)) if off >= support and slope_off > 0 else np.inf
         least_on = max(support, floor / slope_on * (1 - SLACK)) if on >= support and slope_on > 0 else np.inf
         first = max(0, i - shift + 1)
-        held[i, :first] = 0
-        found = 0
+        passed[i, :first] = 0
+        count = 0
         for j in range(first, width):
-            together, column_off, column_on = np.float64(both[i, j]), columns[0, j], columns[1, j]
+            common, column_off, column_on = np.float64(both[i, j]), columns[0, j], columns[1, j]
             margin_off, margin_on = margin * column_off + SLACK, margin * column_on + SLACK
-            on_on = (on - together <= min(slope_on * column_off, min(limit_on, margin_off))) & (column_off >= least_on)
-            on_off = (together <= min(slope_on * column_on, min(limit_on, margin_on))) & (column_on >= least_on)
-            off_on = (off - column_on + together <= min(slope_off * column_off, min(limit_off, margin_off))) & (
+            on_on = (on - common <= min(slope_on * column_off, min(limit_on, margin_off))) & (column_off >= least_on)
+            on_off = (common <= min(slope_on * column_on, min(limit_on, margin_on))) & (column_on >= least_on)
+            off_on = (off - column_on + common <= min(slope_off * column_off, min(limit_off, margin_off))) & (
                 column_off >= least_off
             )
-            off_off = (column_on - together <= min(slope_off * column_on, min(limit_off, margin_on))) & (
+            off_off = (column_on - common <= min(slope_off * column_on, min(limit_off, margin_on))) & (
                 column_on >= least_off
             )
             bits = (8 if on_on else 0) | (4 if on_off else 0) | (2 if off_on else 0) | (1 if off_off else 0)
-            held[i, j] = bits
-            found |= bits
-        if found:
-            found = 0
+            passed[i, j] = bits
+            count |= bits
+        if count:
+            count = 0
             for j in range(first, width):
-                found += (held[i, j] >> 3) + (held[i, j] >> 2 & 1) + (held[i, j] >> 1 & 1) + (held[i, j] & 1)
-        hits[i] = found
+                count += (passed[i, j] >> 3) + (passed[i, j] >> 2 & 1) + (passed[i, j] >> 1 & 1) + (passed[i, j] & 1)
+        row_counts[i] = count
 
 
 @numba.njit(
-    types.void(_TILE_IN, _HELD_IN, _COUNTS_IN, _CODES, _CODES, _COUNTS),
-    parallel=True,
-    cache=True,
-    boundscheck=False,
+    types.void(_TILE_IN, _PASSED_IN, _COUNTS_IN, _CODES, _CODES, _COUNTS), parallel=True, cache=True, boundscheck=False
 )
-def collect(both, held, starts, pairs, kinds, together):
-    """Write the pairs that passed, as `row * width + column`, their kinds and counts, each row from its start on."""
-    width = held.shape[1]
-    for i in numba.prange(held.shape[0]):
+def collect(both, passed, starts, pairs, kinds, common):
+    """Write the passing pairs, `row * width + column`, with kinds and counts."""
+    width = passed.shape[1]
+    for i in numba.prange(passed.shape[0]):
         place = starts[i]
         if place == starts[i + 1]:
             continue
         for j in range(width):
-            if held[i, j]:
+            if passed[i, j]:
                 for kind in range(4):
-                    if held[i, j] >> kind & 1:
+                    if passed[i, j] >> kind & 1:
                         pairs[place] = i * width + j
                         kinds[place] = kind
-                        together[place] = both[i, j]
+                        common[place] = both[i, j]
                         place += 1
 
 
@@ -96,7 +93,7 @@ _ANY = types.Array(types.int32, 1, "C", readonly=True)
 
 @numba.njit(types.void(_ANY, _ANY, _COUNTS_IN, types.int64, _CODES, _CODES, _COUNTS), cache=True, boundscheck=False)
 def arrange(antecedents, consequents, exceptions, literals, tails, heads, counts):
-    """Write every implication and its contrapositive, sorted by antecedent and consequent: two counting sorts.
+    """Write all implications and contrapositives, sorted by two counting sorts.
 
     The contrapositives sorted by (antecedent, consequent) are the implications sorted by (consequent, antecedent), all
     literals negated, so one pass by consequent prepares both.
@@ -108,7 +105,7 @@ def arrange(antecedents, consequents, exceptions, literals, tails, heads, counts
         ends[(antecedents[edge] ^ 1) + 1] += 1
     for code in range(literals):
         ends[code + 1] += ends[code]
-    order = np.empty(2 * size, np.int64)  # edge, and size + edge for its contrapositive, by consequent
+    order = np.empty(2 * size, np.int64)  # by consequent: edge, or size + edge for a contrapositive
     for edge in range(size):
         order[ends[consequents[edge]]] = edge
         ends[consequents[edge]] += 1

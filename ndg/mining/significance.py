@@ -1,4 +1,4 @@
-"""Significance among very many tests: false discovery rate by Benjamini & Hochberg 1995.
+"""False discovery rate of very many tests (Benjamini & Hochberg 1995).
 
 With m tests, the rule rejects every p-value up to the largest p with p <= R(p) q / m, where R(p) counts the p-values up
 to p. It keeps the expected share of false rejections at or below q for independent tests and many dependent ones.
@@ -20,7 +20,7 @@ OCTAVES = 40
 
 
 class Window(Protocol):
-    """P-values counted by the integers that their bit patterns are: `below` a window, and in `bins` of 2^shift in it.
+    """Histogram of p-values by bit pattern: `below` a window, and its `bins`.
 
     `tests` counts all of them, above the window too.
     """
@@ -35,35 +35,35 @@ class Window(Protocol):
 
 
 def step_up(look: Callable[[int, int, int], Window], q: float) -> tuple[float, int, int]:
-    """Threshold, number of tests and number of rejections of Benjamini & Hochberg at level `q`, exactly.
+    """Threshold, tests and rejections of Benjamini & Hochberg at level `q`, exactly.
 
-    `look(low, high, shift)` counts all p-values afresh, seen through a window from the bit pattern `low` to `high`. The
-    first look, 40 octaves below q in some 80,000 bins, decides every bin but those that the line R q / m crosses; only
-    these are looked into again, the highest first. No p-value is kept. Those up to the threshold are rejected; it is 0
-    where none is.
+    `look(low, high, shift)` counts all p-values in a window from bit pattern `low` to `high`, in bins of 2^shift
+    patterns. The first look, 40 octaves below q in some 80,000 bins, decides every bin but those that the line R q / m
+    crosses. Only these are looked into again, the highest first. No p-value is stored. P-values up to the threshold are
+    rejected; it is 0 if none is.
     """
-    lowest, highest = _pattern(q * 2.0**-OCTAVES), _pattern(q) + 4  # q tests / tests may round above q
+    lowest, highest = _pattern(q * 2.0**-OCTAVES), _pattern(q) + 4  # q * tests / tests may round above q
     tests = 0
 
     def search(low: int, high: int) -> tuple[float, int] | None:
         nonlocal tests
         shift = max(0, (high - low).bit_length() - BINS)
-        seen = look(low, high, shift)
-        tests = seen.tests
-        full = np.flatnonzero(seen.bins)
+        window = look(low, high, shift)
+        tests = window.tests
+        full = np.flatnonzero(window.bins)
         first = low + (full << shift)
         last = np.minimum(first + (1 << shift) - 1, high)
-        rank = seen.below + np.cumsum(seen.bins)[full]
-        if low == lowest and seen.below:  # elsewhere the bins of the look before hold what lies below
-            first, last, rank = np.r_[0, first], np.r_[low - 1, last], np.r_[seen.below, rank]
+        rank = window.below + np.cumsum(window.bins)[full]
+        if low == lowest and window.below:  # later looks: bins of the look before cover the lower values
+            first, last, rank = np.r_[0, first], np.r_[low - 1, last], np.r_[window.below, rank]
         bound = rank * q / max(tests, 1)
         least, largest = first.view(np.float64), last.view(np.float64)
         for i in np.flatnonzero(least <= bound)[::-1]:
             if largest[i] <= bound[i]:
                 return float(largest[i]), int(rank[i])
-            found = search(int(first[i]), int(last[i]))
-            if found:
-                return found
+            nested = search(int(first[i]), int(last[i]))
+            if nested:
+                return nested
         return None
 
     threshold, rejections = search(lowest, highest) or (0.0, 0)
@@ -75,28 +75,26 @@ def _pattern(value: float) -> int:
 
 
 def q_values(p_values: Float64[np.ndarray, " found"], tests: int) -> Float64[np.ndarray, " found"]:
-    """Upper bounds of the Benjamini-Hochberg q-values of some of `tests` tests, in [0, 1].
+    """Upper bounds of the Benjamini-Hochberg q-values of some of `tests` tests.
 
-    The q-value of a test is the least level at which the rule rejects it: the minimum of p m / R(p) over all p-values
-    at or above its own. Here every test counts in m, but R counts only the p-values given, the others being unknown. So
-    the value is never too small; it is exact when every test is given.
+    The q-value of a test is the lowest level that rejects it: the minimum of p m / R(p) over all p-values at or above
+    its own. Here m counts every test, but R counts only the p-values passed. So the bound is never too small; it is
+    exact if all tests are passed. Values are in [0, 1].
     """
     if tests < len(p_values):
-        raise ConfigError(f"{len(p_values):,} p-values come from at least as many tests; got {tests:,}")
+        raise ConfigError(f"{len(p_values):,} p-values need at least as many tests; got {tests:,}")
     ordered = np.sort(p_values)
     rank = np.searchsorted(ordered, ordered, side="right")
     least = np.minimum.accumulate((ordered * tests / rank)[::-1])[::-1]
     return np.minimum(least[np.searchsorted(ordered, p_values)], 1.0)
 
 
-def edge_significance(
-    implications: Implications,
-) -> tuple[Float64[np.ndarray, " edge"], Float64[np.ndarray, " edge"]]:
-    """P-value and q-value of every implication, those of its contrapositive too.
+def edge_significance(implications: Implications) -> tuple[Float64[np.ndarray, " edge"], Float64[np.ndarray, " edge"]]:
+    """P-value and q-value of every implication, contrapositives included.
 
-    The p-value is the chance of so few exceptions if antecedent and consequent were independent, the q-value an upper
-    bound as `q_values` gives, and at most the level of the `fisher` criterion where that found the edges. The q-value
-    is NaN for edges between two labels or two concepts, which were not tests, and where the number of tests is unknown.
+    The p-value is the chance of so few exceptions if antecedent and consequent were independent. The q-value is the
+    bound of `q_values`, and at most the level of the `fisher` criterion if that found the edges. It is NaN for edges
+    between two labels or two concepts, which were not tests, and if the number of tests is unknown.
     """
     from ndg.mining.hypergeometric import lower_tail
 
@@ -106,17 +104,17 @@ def edge_significance(
     group = np.zeros(len(nodes), np.int64)
     group[: nodes.labels] = 1
     group[len(nodes) - len(nodes.concepts) :] = 2
-    one, other = group[antecedents >> 1], group[consequents >> 1]
-    tested = (one == 0) | (one != other)
-    once = tested & (antecedents >> 1 < consequents >> 1)  # of an implication and its contrapositive, one
+    tail_group, head_group = group[antecedents >> 1], group[consequents >> 1]
+    tested = (tail_group == 0) | (tail_group != head_group)
+    first_of_pair = tested & (antecedents >> 1 < consequents >> 1)
     q = np.full(len(p), np.nan)
     if not implications.tests:
         return p, q
-    ranked = q_values(p[once], implications.tests)
+    pair_q = q_values(p[first_of_pair], implications.tests)
     if implications.criterion.get("name") == "fisher":
-        ranked = np.minimum(ranked, implications.criterion["q"])
+        pair_q = np.minimum(pair_q, implications.criterion["q"])
     keys = antecedents.astype(np.int64) * (2 * len(nodes)) + consequents
     mirrored = (consequents ^ 1).astype(np.int64) * (2 * len(nodes)) + (antecedents ^ 1)
-    q[once] = ranked
-    q[np.searchsorted(keys, mirrored[once])] = ranked
+    q[first_of_pair] = pair_q
+    q[np.searchsorted(keys, mirrored[first_of_pair])] = pair_q
     return p, q

@@ -27,7 +27,7 @@ def slowly(mining, tiles):
     mark = MARKS / f"{node}-{os.getpid()}-{tiles[0]}"
     mark.with_suffix(".begun").touch()
     time.sleep(10 if node == (MARKS / "doomed").read_text() else 0.1)
-    found = miner.alone(mining, tiles)
+    found = miner.mine_on_one_core(mining, tiles)
     mark.with_suffix(".ended").touch()
     return found
 

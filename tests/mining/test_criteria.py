@@ -143,7 +143,7 @@ def test_an_answer_that_is_not_one_boolean_per_pair_is_refused(function, got):
 
 
 def test_what_is_no_criterion_is_refused():
-    with pytest.raises(ConfigError, match=r"got 'wilsen'; nearest: wilson, .*; from Python any callable will do"):
+    with pytest.raises(ConfigError, match=r"got 'wilsen'; nearest: wilson, .*; Python code may pass any callable"):
         criterion("wilsen")
     with pytest.raises(ConfigError, match=r"a name, an object with holds and to_dict, or a callable .*; got 3 of int"):
         criterion(3)
@@ -160,7 +160,7 @@ def test_a_sieve_bounds_exceptions_and_margins():
 
 def test_fisher_has_to_see_the_pairs_first():
     with pytest.raises(
-        ConfigError, match=r"seen all candidate pairs; got no threshold yet; call fit\(pairs\), or find"
+        ConfigError, match=r"see all candidate pairs before it judges; got no threshold yet; call fit\(pairs\), or find"
     ):
         judge(Fisher(), 0, 50, 50, 100)
 

@@ -180,7 +180,7 @@ def test_a_window_holds_both_its_ends():
 
 @pytest.mark.parametrize(("e", "p", "not_q"), [(5, 4, 9), (5, 9, 4), (-1, 3, 3), (0, 8, 8)])
 def test_counts_that_are_no_table_are_refused(e, p, not_q):
-    with pytest.raises(ShapeError, match=r"one table: expected no cell below zero; got .*; give n\(p and ~q\)"):
+    with pytest.raises(ShapeError, match=r"one table: expected no cell below zero; got .*; pass n\(p and ~q\)"):
         one(e, p, not_q, 10)
 
 

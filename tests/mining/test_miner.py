@@ -138,7 +138,7 @@ def test_bad_requests_are_refused():
         find(bits, "papr")
     with pytest.raises(ConfigError, match=r"alpha must be above 1"):
         find(bits, alpha=1.0)
-    with pytest.raises(ConfigError, match=r"confidence inside \(0.5, 1\]"):
+    with pytest.raises(ConfigError, match=r"confidence in \(0.5, 1\]"):
         find(bits, "confidence", confidence=0.2)
     with pytest.raises(BitsError, match="at least one example"):
         find(packed(np.ones((0, 2), bool), 1))
@@ -148,7 +148,7 @@ def test_implications_without_their_contrapositive_are_refused():
     mined = find(packed(np.random.default_rng(0).random((90, 3)) < 0.5, 1), alpha=1.01)
     facts = {f: getattr(mined, f) for f in mined.__dataclass_fields__}
     one = np.array([2], np.int32)
-    with pytest.raises(GraphError, match="stands with its contrapositive"):
+    with pytest.raises(GraphError, match="must come with its contrapositive"):
         Implications(**facts | {"antecedents": one, "consequents": one + 2, "exceptions": np.zeros(1, np.int64)})
 
 

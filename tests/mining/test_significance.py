@@ -106,7 +106,7 @@ def test_q_values_order_as_p_values_do_and_say_what_is_rejected(p_values):
 
 
 def test_more_p_values_than_tests_are_refused():
-    with pytest.raises(ConfigError, match=r"3 p-values come from at least as many tests; got 2"):
+    with pytest.raises(ConfigError, match=r"3 p-values need at least as many tests; got 2"):
         q_values(np.array([0.1, 0.2, 0.3]), 2)
     assert q_values(np.array([]), 0).shape == (0,)
 

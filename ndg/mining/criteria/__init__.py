@@ -1,12 +1,11 @@
-"""When an approximate implication holds. A new criterion is one file and one line here.
+"""Criteria of approximate implication. A new one is a file and a line here.
 
-A criterion judges the pair {p -> q, ~q -> ~p} once: both implications enter, or neither. It sees the number of
+A criterion judges the pair {p -> q, ~q -> ~p} once: both implications hold, or neither. It sees the number of
 exceptions n(p and ~q), the margins n(p) and n(~q), and the number of examples n. The support of the pair is the smaller
 margin.
 
-A criterion may have more than its two methods: a property `sieve`, a cheap necessary condition; `stricter()`, the next
-one to propose where too much holds; and `fit(pairs) -> Criterion`, for one that must see all candidate pairs before it
-judges any.
+Three members are optional: a property `sieve`, a cheap necessary condition; `stricter()`, the next criterion to suggest
+if too many pairs hold; and `fit(pairs) -> Criterion`, for one that must see all candidate pairs before it judges any.
 """
 
 from __future__ import annotations
@@ -14,16 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-from jaxtyping import Bool, Int64
-
 from ndg.errors import ConfigError, nearest
 from ndg.mining.criteria.confidence import Confidence
 from ndg.mining.criteria.custom import CustomCriterion
 from ndg.mining.criteria.fisher import Fisher
 from ndg.mining.criteria.paper import Paper
 from ndg.mining.criteria.ratio import Ratio
-from ndg.mining.criteria.sieve import Sieve, sieve_of
+from ndg.mining.criteria.sieve import Counts, Margin, Mask, Sieve, sieve_of
 from ndg.mining.criteria.wilson import Wilson
 
 __all__ = [
@@ -43,16 +39,10 @@ __all__ = [
 
 @runtime_checkable
 class Criterion(Protocol):
-    """A predicate on counts; `to_dict` gives its name and parameters for the record."""
+    """Predicate on counts; `to_dict` gives its name and parameters."""
 
-    def holds(
-        self,
-        exceptions: Int64[np.ndarray, "*pair"],
-        antecedent: Int64[np.ndarray, "*#pair"],
-        negation: Int64[np.ndarray, "*#pair"],
-        examples: int,
-    ) -> Bool[np.ndarray, "*pair"]:
-        """Whether p -> q and its contrapositive hold, given n(p and ~q), n(p), n(~q) and n."""
+    def holds(self, exceptions: Counts, antecedent: Margin, negation: Margin, examples: int) -> Mask:
+        """Whether p -> q and ~q -> ~p hold, given n(p and ~q), n(p), n(~q) and n."""
 
     def to_dict(self) -> dict[str, Any]: ...
 
@@ -69,15 +59,15 @@ CRITERIA: dict[str, Callable[..., Criterion]] = {
 
 
 def criterion(name: str | Criterion | Callable[..., Any], **parameters: Any) -> Criterion:
-    """The criterion of that name with the parameters that it reads.
+    """Criterion of that name, with the parameters that it reads.
 
-    A criterion passes through; any other callable judges the counts itself, as `CustomCriterion` says.
+    A criterion is returned as it is; any other callable becomes a `CustomCriterion`.
     """
     if isinstance(name, str):
         if name not in CRITERIA:
             raise ConfigError(
                 f"criterion.name must be a known criterion; got {name!r}; {nearest(name, CRITERIA)}; "
-                "from Python any callable will do"
+                "Python code may pass any callable"
             )
         return CRITERIA[name](**parameters)
     if isinstance(name, Criterion):
@@ -85,6 +75,6 @@ def criterion(name: str | Criterion | Callable[..., Any], **parameters: Any) -> 
     if callable(name):
         return CustomCriterion(name)
     raise ConfigError(
-        "a criterion is a name, an object with holds and to_dict, or a callable (exceptions, antecedent, negation, "
-        f"examples) -> booleans; got {name!r} of {type(name).__name__}"
+        "a criterion must be a name, an object with holds and to_dict, or a callable (exceptions, antecedent, "
+        f"negation, examples) -> booleans; got {name!r} of {type(name).__name__}"
     )

@@ -1,4 +1,4 @@
-"""Association-rule confidence and support (Agrawal, Imielinski & Swami 1993), asked of both members of a pair."""
+"""Confidence and support of association rules (Agrawal, Imielinski & Swami 1993)."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
 from ndg.errors import ConfigError
-from ndg.mining.criteria.sieve import Sieve
+from ndg.mining.criteria.sieve import Counts, Margin, Mask, Sieve
 
 ROUNDING = 2.0**-53  # a quotient below 1 is rounded by at most half of this
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """P(q | p) and P(~p | ~q) at least `confidence`, with p and ~q on at least `support` examples each.
+    """P(q | p) and P(~p | ~q) at least `confidence`, with enough support.
 
-    The smaller margin decides. One rounded division keeps decimal bounds exact: 5 exceptions in 100 pass at 0.95.
-    Independent literals pass too where q and ~p nearly always hold; `paper`, `ratio` and `fisher` refuse those.
+    p and ~q must each hold on at least `support` examples; the smaller margin decides. One rounded division keeps
+    decimal bounds exact: 5 exceptions in 100 pass at 0.95. Independent literals pass too if q and ~p nearly always
+    hold; `paper`, `ratio` and `fisher` reject those.
     """
 
     confidence: float = 0.95
@@ -28,7 +28,7 @@ class Confidence:
     def __post_init__(self) -> None:
         if not 0.5 < self.confidence <= 1 or self.support < 1:
             raise ConfigError(
-                "the confidence criterion takes a confidence inside (0.5, 1] and a support of at least 1 example; "
+                "the confidence criterion needs a confidence in (0.5, 1] and a support of at least 1 example; "
                 f"got {self.confidence} and {self.support}"
             )
 
@@ -36,19 +36,13 @@ class Confidence:
     def sieve(self) -> Sieve:
         return Sieve(margin=1 - self.confidence + ROUNDING, support=self.support)
 
-    def holds(
-        self,
-        exceptions: Int64[np.ndarray, "*pair"],
-        antecedent: Int64[np.ndarray, "*#pair"],
-        negation: Int64[np.ndarray, "*#pair"],
-        examples: int,
-    ) -> Bool[np.ndarray, "*pair"]:
+    def holds(self, exceptions: Counts, antecedent: Margin, negation: Margin, examples: int) -> Mask:
         margin = np.minimum(antecedent, negation)
         precision = (margin - exceptions) / np.maximum(margin, 1)
         return (precision >= self.confidence) & (margin >= self.support)
 
     def stricter(self) -> Confidence:
-        """The next one to try where too much holds; more support where precision is 1 already."""
+        """Next stricter criterion; doubles the support once confidence is 1."""
         if self.confidence < 1 - 1e-6:
             return Confidence(1 - (1 - self.confidence) / 1.25, self.support)
         return Confidence(1.0, 2 * self.support)

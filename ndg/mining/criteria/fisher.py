@@ -1,4 +1,4 @@
-"""Confidence that chance does not explain: too few exceptions by the exact test, at a false discovery rate."""
+"""Confidence beyond chance: few exceptions by Fisher's exact test."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool
 
 from ndg.errors import ConfigError
 from ndg.mining.counts import Contingency
 from ndg.mining.criteria.confidence import Confidence
-from ndg.mining.criteria.sieve import Sieve
+from ndg.mining.criteria.sieve import Counts, Margin, Mask, Sieve
 
 
 @dataclass(frozen=True)
 class Fisher:
-    """The confidence rule, and q at most `q` by Benjamini & Hochberg 1995 over the tests of all candidate pairs.
+    """Confidence rule, and significance at false discovery rate `q`.
 
-    A test asks how likely so few exceptions are if p and q were independent, margins given: the one-sided exact test
-    (Fisher 1922). Each candidate pair of nodes counts four times, p and q on or off; constants and pairs of labels do
-    not count. Alone the test would be symmetric in p and q, so every edge an equivalence; the confidence rule gives the
-    direction.
+    A test asks how likely so few exceptions are if p and q were independent, given the margins: the one-sided exact
+    test (Fisher 1922). The rate is controlled over the tests of all candidate pairs (Benjamini & Hochberg 1995). Each
+    pair of nodes counts four times, p and q on or off; constants and pairs of labels do not count. The test alone is
+    symmetric in p and q and would make every edge an equivalence; the confidence rule gives the direction.
 
-    `fit` finds the `threshold` of p-values for the pairs at hand; `tests` and `rejections` are numbers of that fit. The
-    rejections still have to pass the confidence rule.
+    `fit` finds the `threshold` of p-values for the pairs at hand, with its numbers of `tests` and `rejections`;
+    rejections must still pass the confidence rule.
     """
 
     q: float = 0.05
@@ -38,30 +38,30 @@ class Fisher:
     def __post_init__(self) -> None:
         if not 0 < self.q < 0.5:
             raise ConfigError(
-                f"criterion.q, the false discovery rate, must be inside (0, 0.5); got {self.q}; 0.05 is usual"
+                f"criterion.q, the false discovery rate, must be in (0, 0.5); got {self.q}; 0.05 is usual"
             )
         if self.threshold is not None and not 0 <= self.threshold < 0.5:
             raise ConfigError(
-                f"the threshold of p-values that fisher finds must be inside [0, 0.5); got {self.threshold}; "
-                "leave it out, and fit finds it"
+                f"criterion.threshold, a p-value of fisher, must be in [0, 0.5); got {self.threshold}; "
+                "leave it out, then fit finds it"
             )
         _ = self.rule
 
     @property
     def rule(self) -> Confidence:
-        """The confidence rule that a significant pair has to pass."""
+        """Confidence rule that significant pairs must pass."""
         return Confidence(self.confidence, self.support)
 
     @property
     def sieve(self) -> Sieve:
-        """That of confidence; and what is significant has fewer exceptions than expected."""
+        """Sieve of the confidence rule, with fewer exceptions than expected."""
         return replace(self.rule.sieve, product=1.0)
 
     def fit(self, pairs: Callable[[], Iterable[tuple[Contingency, Bool[np.ndarray, "row column"]]]]) -> Fisher:
-        """The criterion with the threshold for these pairs; a call of `pairs` gives the tiles of counts afresh, each
-        with the pairs of it that are candidates, every pair of nodes once.
+        """Criterion with the threshold for these pairs.
 
-        The tiles are gone through two or three times, rarely more. Memory is one tile and one histogram per thread.
+        Each call of `pairs` iterates afresh over tiles of counts and the mask of their candidates, every pair of nodes
+        once. There are two or three passes, rarely more. Memory is one tile and one histogram per thread.
         """
         from ndg.mining.hypergeometric import Tails
         from ndg.mining.significance import step_up
@@ -75,17 +75,11 @@ class Fisher:
         threshold, tests, rejections = step_up(look, self.q)
         return replace(self, threshold=threshold, tests=tests, rejections=rejections)
 
-    def holds(
-        self,
-        exceptions: Int64[np.ndarray, "*pair"],
-        antecedent: Int64[np.ndarray, "*#pair"],
-        negation: Int64[np.ndarray, "*#pair"],
-        examples: int,
-    ) -> Bool[np.ndarray, "*pair"]:
+    def holds(self, exceptions: Counts, antecedent: Margin, negation: Margin, examples: int) -> Mask:
         if self.threshold is None:
             raise ConfigError(
-                "the fisher criterion judges after it has seen all candidate pairs; got no threshold yet; "
-                "call fit(pairs), or find, which does"
+                "the fisher criterion must see all candidate pairs before it judges; got no threshold yet; "
+                "call fit(pairs), or find, which calls it"
             )
         from ndg.mining.hypergeometric import lower_tail
 
@@ -95,7 +89,7 @@ class Fisher:
         return holds
 
     def stricter(self) -> Fisher:
-        """The next one to try where too much holds: a stricter confidence rule among the same rejections."""
+        """Next stricter confidence rule, with the same rejections."""
         rule = self.rule.stricter()
         return replace(self, confidence=rule.confidence, support=rule.support)
 

@@ -1,4 +1,4 @@
-"""The criterion of Hu & Tian 2022: far fewer exceptions than independence would give."""
+"""Criterion of Hu & Tian 2022: far fewer exceptions than under independence."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from math import inf
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
 from ndg.errors import ConfigError
-from ndg.mining.criteria.sieve import Sieve
+from ndg.mining.criteria.sieve import Counts, Margin, Mask, Sieve
 
 
 def allowance(
     antecedent: Int64[np.ndarray, "*#pair"], negation: Int64[np.ndarray, "*#pair"], examples: int, alpha: float
 ) -> Float64[np.ndarray, "*#pair"]:
-    """Exceptions allowed where one in `alpha` of those expected under independence is: `n(p) n(~q) / (n alpha)`.
+    """Allowed exceptions: one in `alpha` of those expected, `n(p) n(~q) / (n alpha)`.
 
-    A product of counts is rounded once and does not overflow.
+    The product of counts is rounded once and does not overflow.
     """
     return antecedent.astype(np.float64) * negation / (examples * alpha)
 
@@ -26,18 +26,18 @@ def allowance(
 def check_alpha(alpha: float) -> None:
     if not 1 < alpha < inf:
         raise ConfigError(
-            "criterion.alpha must be above 1, or independent nodes would imply each other, and finite; "
+            "criterion.alpha must be above 1 and finite, or independent nodes would imply each other; "
             f"got {alpha}; 20 is usual"
         )
 
 
 @dataclass(frozen=True)
 class Paper:
-    """At most one exception for every `alpha` expected under independence, where that allowance exceeds one example.
+    """At most one exception per `alpha` expected ones, if more than one is allowed.
 
-    The allowance is `n(p) n(~q) / (n alpha)`. It bounds the precision of p -> q on the mined examples from below by
-    `1 - P(~q) / alpha`, so high precision there carries no information; held-out precision does. The rule is symmetric
-    in the margins n(p) and n(~q): an implication and its contrapositive have one allowance.
+    The allowance `n(p) n(~q) / (n alpha)` must exceed one example. It bounds the precision of p -> q on the mined
+    examples from below by `1 - P(~q) / alpha`, so high precision there carries no information; held-out precision does.
+    The rule is symmetric in the margins n(p) and n(~q): an implication and its contrapositive have one allowance.
     """
 
     alpha: float = 20.0
@@ -49,18 +49,12 @@ class Paper:
     def sieve(self) -> Sieve:
         return Sieve(product=1 / self.alpha, floor=1.0)
 
-    def holds(
-        self,
-        exceptions: Int64[np.ndarray, "*pair"],
-        antecedent: Int64[np.ndarray, "*#pair"],
-        negation: Int64[np.ndarray, "*#pair"],
-        examples: int,
-    ) -> Bool[np.ndarray, "*pair"]:
+    def holds(self, exceptions: Counts, antecedent: Margin, negation: Margin, examples: int) -> Mask:
         allowed = allowance(antecedent, negation, examples, self.alpha)
         return (exceptions <= allowed) & (allowed > 1)
 
     def stricter(self) -> Paper:
-        """The next one to try where too much holds."""
+        """Next stricter criterion."""
         return Paper(self.alpha * 1.25)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,22 +1,19 @@
-"""The first condition of Hu & Tian 2022 alone: expected over observed exceptions."""
+"""First condition of Hu & Tian 2022 alone: expected over observed exceptions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from jaxtyping import Bool, Int64
-
 from ndg.mining.criteria.paper import allowance, check_alpha
-from ndg.mining.criteria.sieve import Sieve
+from ndg.mining.criteria.sieve import Counts, Margin, Mask, Sieve
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Expected exceptions under independence over the exceptions that occur, at least `alpha`.
+    """Expected over observed exceptions of at least `alpha`.
 
-    No exception at all passes where any is expected. Unlike `paper`, the allowance may be below one example, so rare
+    A pair without exceptions passes if any is expected. Unlike `paper`, the allowance may be below one example, so rare
     literals that never meet an exception imply each other; on few examples that is chance.
     """
 
@@ -29,18 +26,12 @@ class Ratio:
     def sieve(self) -> Sieve:
         return Sieve(product=1 / self.alpha, support=1)
 
-    def holds(
-        self,
-        exceptions: Int64[np.ndarray, "*pair"],
-        antecedent: Int64[np.ndarray, "*#pair"],
-        negation: Int64[np.ndarray, "*#pair"],
-        examples: int,
-    ) -> Bool[np.ndarray, "*pair"]:
+    def holds(self, exceptions: Counts, antecedent: Margin, negation: Margin, examples: int) -> Mask:
         allowed = allowance(antecedent, negation, examples, self.alpha)
         return (exceptions <= allowed) & (allowed > 0)
 
     def stricter(self) -> Ratio:
-        """The next one to try where too much holds."""
+        """Next stricter criterion."""
         return Ratio(self.alpha * 1.25)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What counts must satisfy for a criterion to hold at all, cheap enough for the innermost loop of counting."""
+"""Sieve: a cheap necessary condition, for the innermost loop of counting."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from jaxtyping import Bool, Int64
 
 SLACK = 1e-9
 
+Counts = Int64[np.ndarray, "*pair"]
+Margin = Int64[np.ndarray, "*#pair"]
+Mask = Bool[np.ndarray, "*pair"]
+
 
 @dataclass(frozen=True)
 class Sieve:
-    """Four bounds that every pair which holds keeps; most pairs break one of them and need no further judgement.
+    """Four necessary bounds on the counts of a pair; most pairs violate one.
 
-    With the expected exceptions E = n(p) n(~q) / n and the margin m = min(n(p), n(~q)):
-    exceptions <= `product` E, `product` E >= `floor`, exceptions <= `margin` m, and m >= `support`. Whoever compares
-    rounded products widens each by the relative `SLACK`, so that no rounding loses a pair. The default sieve lets
-    every pair through.
+    With the expected exceptions E = n(p) n(~q) / n and the margin m = min(n(p), n(~q)): exceptions <= `product` E,
+    `product` E >= `floor`, exceptions <= `margin` m, and m >= `support`. Code that compares rounded products must widen
+    each bound by the relative `SLACK`, so that rounding loses no pair. The default sieve passes every pair.
     """
 
     product: float = inf
@@ -27,24 +30,18 @@ class Sieve:
     margin: float = inf
     support: int = 0
 
-    def passes(
-        self,
-        exceptions: Int64[np.ndarray, "*pair"],
-        antecedent: Int64[np.ndarray, "*#pair"],
-        negation: Int64[np.ndarray, "*#pair"],
-        examples: int,
-    ) -> Bool[np.ndarray, "*pair"]:
-        """Which pairs may hold."""
+    def passes(self, exceptions: Counts, antecedent: Margin, negation: Margin, examples: int) -> Mask:
+        """Mask of the pairs that may hold."""
         margin = np.minimum(antecedent, negation)
-        passes = np.broadcast_to(margin >= self.support, exceptions.shape)
+        mask = np.broadcast_to(margin >= self.support, exceptions.shape)
         if self.product < inf:
             allowance = antecedent.astype(np.float64) * negation * (self.product / examples)
-            passes = passes & (exceptions <= allowance * (1 + SLACK)) & (allowance * (1 + SLACK) >= self.floor)
+            mask = mask & (exceptions <= allowance * (1 + SLACK)) & (allowance * (1 + SLACK) >= self.floor)
         if self.margin < inf:
-            passes = passes & (exceptions <= margin * (self.margin * (1 + SLACK)))
-        return np.array(passes)
+            mask = mask & (exceptions <= margin * (self.margin * (1 + SLACK)))
+        return np.array(mask)
 
 
 def sieve_of(rule: Any) -> Sieve:
-    """The sieve of a criterion; the one that lets every pair through where the criterion has none."""
+    """Sieve of a criterion; by default one that passes every pair."""
     return getattr(rule, "sieve", Sieve())

@@ -1,4 +1,4 @@
-"""Precision that the number of examples vouches for: the lower end of its score interval (Wilson 1927)."""
+"""Lower end of the score interval of precision (Wilson 1927)."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from math import ceil
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
 from ndg.errors import ConfigError
 from ndg.intervals import Z95, wilson
 from ndg.mining.criteria.confidence import ROUNDING
-from ndg.mining.criteria.sieve import SLACK, Sieve
+from ndg.mining.criteria.sieve import SLACK, Counts, Margin, Mask, Sieve
 
 
 @dataclass(frozen=True)
 class Wilson:
-    """Lower ends of the two-sided 95 % intervals of P(q | p) and of P(~p | ~q) at least `bound`.
+    """Lower 95 % ends of P(q | p) and P(~p | ~q) at least `bound`.
 
-    With as many exceptions, the smaller margin has the lower end, so it decides. A bound asks for support by itself:
-    without any exception, a margin m reaches m / (m + z^2), so 0.95 takes 73 examples. Independent literals pass where
-    q and ~p nearly always hold, as under `confidence`.
+    Exceptions are shared, so the smaller margin has the lower end and decides. The bound implies support: without any
+    exception, a margin m reaches m / (m + z^2), so 0.95 needs 73 examples. Independent literals pass if q and ~p nearly
+    always hold, as under `confidence`.
     """
 
     bound: float = 0.95
@@ -29,8 +28,8 @@ class Wilson:
     def __post_init__(self) -> None:
         if not 0.5 < self.bound < 1:
             raise ConfigError(
-                "criterion.bound, the lower end of the interval of precision, must be inside (0.5, 1); "
-                f"got {self.bound}; 0.95 takes at least 73 examples"
+                "criterion.bound, the lower end of the interval of precision, must be in (0.5, 1); "
+                f"got {self.bound}; 0.95 needs at least 73 examples"
             )
 
     @property
@@ -38,19 +37,13 @@ class Wilson:
         fewest = Z95 * Z95 * self.bound / (1 - self.bound)
         return Sieve(margin=1 - self.bound + ROUNDING, support=ceil(fewest * (1 - SLACK)))
 
-    def holds(
-        self,
-        exceptions: Int64[np.ndarray, "*pair"],
-        antecedent: Int64[np.ndarray, "*#pair"],
-        negation: Int64[np.ndarray, "*#pair"],
-        examples: int,
-    ) -> Bool[np.ndarray, "*pair"]:
+    def holds(self, exceptions: Counts, antecedent: Margin, negation: Margin, examples: int) -> Mask:
         margin = np.broadcast_to(np.minimum(antecedent, negation), exceptions.shape)
         low, _ = wilson(margin - exceptions, margin)
         return low >= self.bound
 
     def stricter(self) -> Wilson:
-        """The next one to try where too much holds."""
+        """Next stricter criterion."""
         return Wilson(1 - (1 - self.bound) / 1.25)
 
     def to_dict(self) -> dict[str, Any]:
