@@ -255,7 +255,7 @@ def test_a_mistake_exits_with_2_says_what_to_do_and_writes_nothing(words, messag
         ("importance.methods=gdni", "known method of importance; got 'gdni'; nearest: gndi"),
         ("extract.layers=[latent,decoder.fc1]", "set trial.layer to one of them"),
         ("mining.pairs=btween", "got 'btween'; nearest: between"),
-        ("mining.pairs=3", "at least one; got 3"),
+        ("mining.pairs=3", "at least one pair of layers; got 3"),
         ("mining.pairs=[[label,latnt]]", "must name layers of the network; got 'latnt'; nearest: latent"),
     ],
 )

@@ -43,9 +43,9 @@ def test_the_provenance_travels(bits):
     ("call", "message"),
     [
         (lambda b: ndg.sweep(b, []), "a list of criteria or of alphas, at least one; got"),
-        (lambda b: ndg.mine(b, max_edges=-1), "is at least 0; got -1"),
-        (lambda b: ndg.mine(b, device="tpu"), "a device is cpu, cuda or another that torch knows; got 'tpu'"),
-        (lambda b: ndg.mine(b, pairs=[]), "a list of pairs of layers, at least one; got"),
+        (lambda b: ndg.mine(b, max_edges=-1), "must be at least 0; got -1"),
+        (lambda b: ndg.mine(b, device="tpu"), "a device must be cpu, cuda or another of torch; got 'tpu'"),
+        (lambda b: ndg.mine(b, pairs=[]), "a list of at least one pair of layers; got"),
         (lambda b: ndg.mine(b, lambda e: e > 0), r"called with arrays \(exceptions, n\(p\), n\(~q\)\) and n"),
     ],
 )
@@ -80,7 +80,7 @@ def test_values_of_another_type_are_refused_where_no_types_are_checked():
         [
             "alpha of a criterion is one number; got [2, 5]; ndg.sweep takes several",
             "support of a criterion is one number; got '5'",
-            "a list of pairs of layers, at least one; got 3",
+            "a list of at least one pair of layers; got 3",
             "a BitMatrix or a list of them; got str; make one with",
             "a BitMatrix or a list of them; got ndarray; make one with",
             "a sweep takes a list of criteria or of alphas, at least one; got 5",

@@ -239,7 +239,7 @@ def save(bits: BitMatrix, path: str | os.PathLike[str], source: str) -> Path:
 
 def _summary(bits: BitMatrix) -> bytes:
     """Entry of a finished file: counts, sample and digest."""
-    sample = None if bits.sample is None else [bits.sample.seed, bits.sample.population]
+    sample = None if bits.sample is None else [bits.sample.seed, bits.sample.of]
     facts = {"examples": bits.examples, "correct": bits.correct, "sample": sample, "digest": bits.digest}
     return file_format.encode_finished(facts)
 

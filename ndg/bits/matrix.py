@@ -28,10 +28,10 @@ NETWORK_DIGITS = 16
 
 @dataclass(frozen=True)
 class Sample:
-    """Choice of examples by `seed` out of `population` examples."""
+    """Choice of examples by `seed`, out of `of` examples."""
 
     seed: int
-    population: int
+    of: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,7 +114,7 @@ def test_a_builder_that_has_finished_takes_no_more():
 
 
 def test_a_sum_of_choices_is_no_choice():
-    nodes, chosen = space(2), Sample(seed=3, population=1000)
+    nodes, chosen = space(2), Sample(seed=3, of=1000)
     bits = BitMatrix.from_bool(np.ones((2, 2), bool), nodes, sample=chosen)
     assert concatenate([bits]).sample == chosen
     assert concatenate([bits, bits]).sample is None

@@ -171,18 +171,18 @@ def test_parameters_of_other_criteria_are_left_unread(name):
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("paper", {"alpha": 1.0}, r"alpha must be above 1, .* and finite; got 1.0; 20 is usual"),
-        ("paper", {"alpha": float("inf")}, r"and finite; got inf"),
-        ("ratio", {"alpha": float("nan")}, r"alpha must be above 1, .*; got nan"),
-        ("ratio", {"alpha": 0.5}, r"alpha must be above 1, .*; got 0.5"),
-        ("confidence", {"confidence": 0.5}, r"confidence inside \(0.5, 1\] and a support .*; got 0.5 and 10"),
+        ("paper", {"alpha": 1.0}, r"alpha must be above 1 and finite, .*; got 1.0; 20 is usual"),
+        ("paper", {"alpha": float("inf")}, r"and finite, .*; got inf"),
+        ("ratio", {"alpha": float("nan")}, r"alpha must be above 1 and finite, .*; got nan"),
+        ("ratio", {"alpha": 0.5}, r"alpha must be above 1 and finite, .*; got 0.5"),
+        ("confidence", {"confidence": 0.5}, r"confidence in \(0.5, 1\] and a support .*; got 0.5 and 10"),
         ("confidence", {"support": 0}, r"support of at least 1 example; got 0.95 and 0"),
         ("wilson", {"bound": 1.0}, r"criterion.bound, .*, must be in \(0.5, 1\); got 1.0; 0.95 needs"),
-        ("wilson", {"bound": 0.5}, r"must be inside \(0.5, 1\); got 0.5"),
+        ("wilson", {"bound": 0.5}, r"must be in \(0.5, 1\); got 0.5"),
         ("fisher", {"q": 0.0}, r"criterion.q, the false discovery rate, must be in \(0, 0.5\); got 0.0; 0.05"),
-        ("fisher", {"q": 0.5}, r"must be inside \(0, 0.5\); got 0.5"),
-        ("fisher", {"confidence": 1.5}, r"confidence inside \(0.5, 1\]"),
-        ("fisher", {"threshold": 0.7}, r"threshold of p-values .* inside \[0, 0.5\); got 0.7; leave it out"),
+        ("fisher", {"q": 0.5}, r"must be in \(0, 0.5\); got 0.5"),
+        ("fisher", {"confidence": 1.5}, r"confidence in \(0.5, 1\]"),
+        ("fisher", {"threshold": 0.7}, r"threshold, a p-value of fisher, must be in \[0, 0.5\); got 0.7; leave it out"),
     ],
 )
 def test_a_parameter_out_of_range_is_refused_by_its_rule(name, parameters, message):
