@@ -131,5 +131,5 @@ def margins(
 
 
 def count(bits: BitMatrix, rows: slice = slice(None), columns: slice = slice(None)) -> Contingency:
-    """Counts of the pairs of the nodes `rows` with the nodes `columns`, by default of all with all."""
+    """Counts of all pairs of a node of `rows` and one of `columns`."""
     return Packed.of([bits]).count(rows, columns)
