@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import frame
+from benchmarks.workloads import WORKLOADS
 
 ROOT = Path(__file__).parent.parent.parent
 
-HELPERS = ("__init__", "frame", "memory", "timing")
+HELPERS = ("__init__", "frame", "memory", "timing", "workloads")
 
 KEYS: dict[str, set[str]] = {
     "accuracy": {"digits_mlp_median", "digits_cnn_median", "digits_vit_median"},
@@ -40,6 +41,7 @@ KEYS: dict[str, set[str]] = {
         "capture_overhead",
         "closure_vs_networkx",
     },
+    "regression": {f"{name}_ratio" for name in WORKLOADS},
     "ray_gain": {"ray_gain_two_cores", "ray_equals_serial", "serial_two_threads_gain"},
 }
 """Figures that each benchmark prints on every machine."""

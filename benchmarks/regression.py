@@ -1,0 +1,65 @@
+"""Speed of the fast paths beside another checkout, both in one run.
+
+    git worktree add ../before HEAD~1
+    python -m benchmarks.regression --before ../before [--json FILE] [--quick]
+
+Each workload (`benchmarks.workloads`) runs in processes of both checkouts in turn. A ratio is the CPU time of the other
+checkout over ours, the median of the pairs: above 1 is faster than before. Without `--before` this checkout runs
+against itself, which shows the noise.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.frame import Figure, parser, run
+from benchmarks.workloads import WORKLOADS
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKLOAD = Path(__file__).with_name("workloads.py")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    command = parser(__doc__)
+    command.add_argument("--before", type=Path, default=ROOT, metavar="DIR", help="the other checkout; default: this")
+    command.add_argument("--only", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), help="these workloads alone")
+    options = command.parse_args(arguments)
+    rounds, repetitions = (1, 1) if options.quick else (5, 3)
+
+    def ratios() -> Iterator[Figure]:
+        for name in options.only:
+            pairs = [
+                [seconds(place, name, repetitions, options.quick) for place in turn]
+                for turn in order(options.before.resolve(), ROOT, rounds)
+            ]
+            ratio = statistics.median(
+                pair[0] / pair[1] if number % 2 == 0 else pair[1] / pair[0] for number, pair in enumerate(pairs)
+            )
+            yield f"{name}_ratio", ratio, f"CPU time before over now, {rounds} pairs of {repetitions} repetitions"
+
+    return run({"regression": ratios}, options)
+
+
+def order(before: Path, now: Path, rounds: int) -> Iterator[tuple[Path, Path]]:
+    """Which checkout runs first in each round: they take turns."""
+    for number in range(rounds):
+        yield (before, now) if number % 2 == 0 else (now, before)
+
+
+def seconds(checkout: Path, name: str, repetitions: int, quick: bool) -> float:
+    """Median CPU seconds of a workload in a process of that checkout."""
+    words = [sys.executable, str(WORKLOAD), name, str(repetitions), *(["--quick"] if quick else [])]
+    place = os.environ | {"PYTHONPATH": str(checkout)}
+    done = subprocess.run(words, env=place, cwd=checkout, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{name} failed in {checkout}:\n{done.stderr}")
+    return statistics.median(float(line) for line in done.stdout.split())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
