@@ -7,6 +7,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ndg.errors import ConfigError, nearest
@@ -35,7 +36,8 @@ class RunOptions:
     ray_address  address of a Ray cluster; None: RAY_ADDRESS, else a session on this machine
     timeout      seconds without any finished task after which Ray workers are given up
     seed         seed of everything that is drawn
-    journal      file of finished tasks: a study that was killed continues from it to the same result
+    journal      file of finished tasks: a study that was killed continues from it to the same result. For scores,
+                 curves and pruning a path is enough; other studies take a `Journal` with a digest of their own
     progress     whether progress bars are shown (only where a person is watching)
 
     Raises ConfigError for a batch or number of threads below 1, and for a timeout that is not above 0.
@@ -48,13 +50,13 @@ class RunOptions:
     ray_address: str | None = None
     timeout: float | int = TIMEOUT
     seed: int = 0
-    journal: Journal | None = None
+    journal: Journal | Path | str | None = None
     progress: bool = True
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
+        if not isinstance(self.batch, int) or self.batch < 1:
             raise ConfigError(f"a compute batch has at least 1 example; got batch={self.batch!r}")
-        if self.threads < 1:
+        if not isinstance(self.threads, int) or self.threads < 1:
             raise ConfigError(f"a forward pass runs on at least 1 thread; got threads={self.threads!r}")
         if not self.timeout > 0:
             raise ConfigError(f"a timeout is a number of seconds above 0; got {self.timeout!r}; leave it out for 300")

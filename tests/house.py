@@ -21,7 +21,7 @@ LAYERS = [
     "units",
     "gradients | capture",
     "interventions",
-    "extraction discovery run_batches",
+    "extraction discovery run_study",
     "abstraction | importance | comparison | counterfactual | rotation | training",
     "runs",
     "report",

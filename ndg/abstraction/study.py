@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from ndg.abstraction.bootstrap import GROUPS, groups_of
 from ndg.abstraction.controls import GRAPH, PROTOTYPES, Bits, Indices, Prototypes, alternatives, controls
@@ -27,28 +27,6 @@ DRAW = "draw"
 
 SettingBits = Bool[np.ndarray, "setting example unit"]
 Classes = Int64[np.ndarray, "setting example"]
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """All that a worker needs to know to try one batch.
-
-    `choices` are those of each intervention, of the graph and of every control graph. There are `draws` draws of
-    alternatives and controls, by seed, seed + 1 and so on. With `orders` the curves are counted.
-    """
-
-    passes: Passes
-    layer: str
-    choices: dict[str, dict[str, Choices]]
-    prototypes: Prototypes
-    writing: Writing
-    seed: int
-    draws: int = 1
-    orders: Orders | None = None
-
-    @property
-    def labels(self) -> int:
-        return self.passes.nodes.labels
 
 
 @dataclass(frozen=True)
@@ -69,6 +47,41 @@ class TrialCounts:
     def from_dict(cls, document: Mapping[str, Any]) -> TrialCounts:
         """Inverse of `to_dict`."""
         return cls(Tallies.from_dict(document["tallies"]), Counts.from_dict(document["curves"]))
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """All that a worker needs to know to try one batch.
+
+    `choices` are those of each intervention, of the graph and of every control graph. There are `draws` draws of
+    alternatives and controls, by seed, seed + 1 and so on. With `orders` the curves are counted.
+    """
+
+    passes: Passes
+    layer: str
+    choices: dict[str, dict[str, Choices]]
+    prototypes: Prototypes
+    writing: Writing
+    seed: int
+    draws: int = 1
+    orders: Orders | None = None
+
+    decode = staticmethod(TrialCounts.from_dict)
+
+    @property
+    def model(self) -> nn.Module:
+        return self.passes.model
+
+    def with_model(self, model: nn.Module) -> Self:
+        return replace(self, passes=self.passes.with_model(model))
+
+    @property
+    def labels(self) -> int:
+        return self.passes.nodes.labels
+
+    def run(self, batch: Batch) -> TrialCounts:
+        """The counts of one compute batch, by intervention, control and draw."""
+        return _counted(self, batch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +108,7 @@ class _Seen:
         return np.flatnonzero(self.correct)
 
 
-def run(study: Study, batch: Batch) -> TrialCounts:
-    """What one compute batch adds to the counts of every intervention, control and draw."""
+def _counted(study: Study, batch: Batch) -> TrialCounts:
     known = study.passes.known(batch)
     true = true_classes(batch, study.labels)
     seen = _Seen(known, known.bits[study.layer], true, known.predicted == true)

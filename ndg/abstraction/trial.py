@@ -9,7 +9,7 @@ same examples with the same alternatives.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,146 +23,141 @@ from ndg.abstraction.curve import EXAMPLES, Curve
 from ndg.abstraction.intervention_sets import choices, definition
 from ndg.abstraction.orders import Orders
 from ndg.abstraction.result import TrialResult
-from ndg.abstraction.study import DRAW, Study, TrialCounts, curve_key, run
-from ndg.activations.batches import COMPUTE_BATCH
-from ndg.errors import ConfigError, DataError, GraphError, ShapeError
-from ndg.executors import AUTO, TIMEOUT, Executor, Journal
+from ndg.abstraction.study import DRAW, Study, TrialCounts, curve_key
+from ndg.abstraction.validate import check_alternatives, one_layer
+from ndg.errors import ConfigError, DataError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.interventions import substitution
 from ndg.interventions.cache import Cache
 from ndg.interventions.passes import Passes
 from ndg.interventions.substitution import Writing
-from ndg.run_batches import placed, run_batches
+from ndg.options import RunOptions, old_keywords
+from ndg.run_study import placed, run_batches
 
 
-def trial(model: nn.Module, graph: NDG, loader: Iterable[Any], intervention: str = "Q", **settings: Any) -> TrialResult:
-    """One intervention on trial, with its controls; the settings are those of `trials`."""
-    return trials(model, graph, loader, [intervention], **settings)[intervention]
+@dataclass(frozen=True)
+class TrialSettings:
+    """What is written for booleans, and beside what the graph is tried.
+
+    layer        layer on trial; needed where the graph has several
+    values       what is written for booleans: a name of `ndg.interventions.substitution`, taken from the examples of
+                 `fit`, or such a way itself. "auto" without `fit` writes 0 and 1, and the result says so
+    beta         implications whose recall exceeds it are walked backwards too; 1 walks none
+    draws        draws of alternatives and controls, by the seed, seed + 1 and so on
+    graphs       further control graphs by name, of the same layer, each with its own D(t, t')
+    curve        whether the aligned rate is counted against the number of neurons changed, for the graph's choice, the
+                 prototypes and `orders`
+    orders       orders of units by name, for the curve
+    split        name of the examples, written beside the results
+    any_network  whether the graph may be of another network of the same shape
+
+    Raises ConfigError for a beta outside (0, 1], no draws, or orders without a curve.
+    """
+
+    layer: str | None = None
+    values: str | Writing = substitution.AUTO
+    beta: float | int = 1.0
+    draws: int = 1
+    graphs: Mapping[str, NDG] | None = None
+    curve: bool = False
+    orders: Mapping[str, Int[np.ndarray, "..."]] | None = None
+    split: str = ""
+    any_network: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.beta <= 1:
+            raise ConfigError(f"beta is a recall inside (0, 1], and 1 walks no implication backwards; got {self.beta}")
+        if self.draws < 1:
+            raise ConfigError(f"alternatives and controls are drawn at least once; got draws={self.draws}")
+        if self.orders and not self.curve:
+            raise ConfigError(f"orders are those of a curve; got {', '.join(self.orders)} without one; pass curve=True")
 
 
+@old_keywords(settings=TrialSettings, options=RunOptions)
+def trial(
+    model: nn.Module,
+    graph: NDG,
+    loader: Iterable[Any],
+    intervention: str = "Q",
+    *,
+    fit: Iterable[Any] | None = None,
+    settings: TrialSettings = TrialSettings(),
+    options: RunOptions = RunOptions(),
+    cache: Cache | None = None,
+) -> TrialResult:
+    """One intervention on trial, with its controls; the parameters are those of `trials`."""
+    results = trials(model, graph, loader, [intervention], fit=fit, settings=settings, options=options, cache=cache)
+    return results[intervention]
+
+
+@old_keywords(settings=TrialSettings, options=RunOptions)
 def trials(
     model: nn.Module,
     graph: NDG,
     loader: Iterable[Any],
     interventions: str | Sequence[str] = ("Q", "G.1", "G.2"),
     *,
-    executor: str | Executor = AUTO,
-    seed: int = 0,
-    layer: str | None = None,
-    split: str = "",
-    batch: int = COMPUTE_BATCH,
-    threads: int = 1,
-    device: str | None = None,
-    ray_address: str | None = None,
-    timeout: float | int = TIMEOUT,
-    values: str | Writing = substitution.AUTO,
     fit: Iterable[Any] | None = None,
-    beta: float | int = 1.0,
-    draws: int = 1,
-    graphs: Mapping[str, NDG] | None = None,
-    orders: Mapping[str, Int[np.ndarray, "..."]] | None = None,
-    curve: bool = False,
+    settings: TrialSettings = TrialSettings(),
+    options: RunOptions = RunOptions(),
     cache: Cache | None = None,
-    journal: Journal | None = None,
-    any_network: bool = False,
 ) -> dict[str, TrialResult]:
     """Each intervention by name, with its controls, counted over all examples of `loader` in one pass.
 
-    `layer` is needed when the graph has several; its units may be neurons, channels or those of tokens. `seed` draws
-    the alternatives and the controls, for each example by its index, and seed + 1, ... those of further `draws`;
-    `batch` and `threads` are those of the compute batches, on which float results may depend in the last bit, and the
-    integers depend on nothing else. `executor` is `auto`, `serial`, `ray` or a value of `ndg.executors`; Ray's workers
-    run on the CPU unless a `device` is given, and the network itself stays where it is. `split` is written beside the
-    results.
-
-    `values` are written for booleans: a name of `ndg.interventions.substitution`, taken from the examples of `fit`, or
-    such a way itself. `auto` without `fit` writes 0 and 1, and the result says so. Implications whose recall exceeds
-    `beta` are walked backwards too. `graphs` are further control graphs by name, of the same layer, each with its own
-    D(t, t'). With a `curve`, the aligned rate is counted against the number of neurons changed, for the graph's choice,
-    the prototypes and `orders` of units by name. A `cache` that several studies of this loader share keeps what is before
-    the layer; a `journal` keeps finished batches (its `decode` is set here). With `any_network` the graph may be of
-    another network than this one, of the same shape.
+    Units of the layer may be neurons, channels or those of tokens. The seed draws the alternatives and the controls,
+    for each example by its index; batch and threads may change the last bit of floats, and the integers depend on
+    nothing else. Ray's workers run on the CPU unless there is a device, and the network itself stays where it is.
+    `fit` gives the examples from which values are taken. A `cache` that several studies of this loader share keeps
+    what is before the layer; the journal is a `Journal`, whose `decode` is set here.
 
     Raises ConfigError for an unknown intervention, executor, device or way to write, and for 0 and 1 where these do not
     read as off and on; GraphError or LayerError for an unknown layer, or one that does not reach the logits; GraphError
     or ShapeError when the graph is of another network; DataError without examples or true labels, and for a loader that
     shuffles or gives what the network does not take; WorkerError when Ray gives no answer.
     """
-    layer = _layer(graph, layer)
+    layer = one_layer(graph, settings.layer, "a trial intervenes on one layer")
     labels, where = graph.nodes.labels, graph.nodes.slice(layer)
-    named = {name: definition(name) for name in ([interventions] if isinstance(interventions, str) else interventions)}
-    _check(graph, layer, named, draws, graphs or {}, orders or {}, curve)
-    if not 0 < beta <= 1:
-        raise ConfigError(f"beta is a recall inside (0, 1], and 1 walks no implication backwards; got {beta}")
-    model = placed(model, device, executor, ray_address)
-    passes = Passes.of(model, graph, [layer], threads, cache, any_network=any_network)
-    written, why = _writing(values, model, graph, layer, fit, seed, batch, threads)
-    walked = {name: walked_backwards(one, beta) for name, one in {GRAPH: graph, **(graphs or {})}.items()}
+    names = [interventions] if isinstance(interventions, str) else interventions
+    named = {name: definition(name) for name in names}
+    if not named:
+        raise DataError("a trial needs at least one intervention; got none")
+    check_alternatives(graph)
+    graphs = settings.graphs or {}
+    _check_controls(graph, layer, graphs)
+    model = placed(model, options)
+    passes = Passes.of(model, graph, [layer], options.threads, cache, any_network=settings.any_network)
+    writing, why = _writing(model, graph, layer, fit, settings, options)
+    walked = {name: walked_backwards(known, settings.beta) for name, known in {GRAPH: graph, **graphs}.items()}
     study = Study(
         passes=passes,
         layer=layer,
-        choices={name: {of: choices(how, one, layer) for of, one in walked.items()} for name, how in named.items()},
+        choices={name: {of: choices(how, known, layer) for of, known in walked.items()} for name, how in named.items()},
         prototypes=Prototypes.of(graph, layer),
-        writing=written,
-        seed=seed,
-        draws=draws,
-        orders=Orders.of(graph, layer, orders or {}) if curve else None,
+        writing=writing,
+        seed=options.seed,
+        draws=settings.draws,
+        orders=Orders.of(graph, layer, settings.orders or {}) if settings.curve else None,
     )
-    total, chosen, reason = run_batches(
-        run,
-        study,
-        loader,
-        f"trial {' '.join(named)}",
-        batch=batch,
-        executor=executor,
-        ray_address=ray_address,
-        timeout=timeout,
-        journal=None if journal is None else replace(journal, decode=TrialCounts.from_dict),
-    )
+    run = run_batches(study, loader, f"trial {' '.join(named)}", options)
     facts = {
         "layer": layer,
-        "split": split,
+        "split": settings.split,
         "units": where.stop - where.start,
-        "seed": seed,
+        "seed": options.seed,
         "graph": graph.digest,
-        "executor": chosen,
-        "reason": reason,
-        "beta": beta,
-        "values": written.name,
+        "executor": run.executor,
+        "reason": run.reason,
+        "beta": settings.beta,
+        "values": writing.name,
         "values_reason": why,
-        "values_examples": written.examples,
+        "values_examples": writing.examples,
     }
-    return {name: _result(name, total, study, labels, facts) for name in named}
+    return {name: _result(name, run.total, study, labels, facts) for name in named}
 
 
-def _layer(graph: NDG, layer: str | None) -> str:
-    names = [known.name for known in graph.nodes.layers]
-    if layer is not None:
-        graph.nodes.slice(layer)
-        return layer
-    if len(names) != 1:
-        raise GraphError(f"a trial intervenes on one layer; the graph has {', '.join(names) or 'none'}; pass layer=")
-    return names[0]
-
-
-def _check(
-    graph: NDG,
-    layer: str,
-    named: Mapping[str, Any],
-    draws: int,
-    graphs: Mapping[str, NDG],
-    orders: Mapping[str, Any],
-    curve: bool,
-) -> None:
+def _check_controls(graph: NDG, layer: str, graphs: Mapping[str, NDG]) -> None:
+    """Raise ConfigError for a taken name, ShapeError for a control graph of another shape."""
     labels, where = graph.nodes.labels, graph.nodes.slice(layer)
-    if not named:
-        raise DataError("a trial needs at least one intervention; got none")
-    if labels < 2:
-        raise ShapeError(f"an alternative class needs at least 2 classes; the graph has {labels}")
-    if draws < 1:
-        raise ConfigError(f"alternatives and controls are drawn at least once; got draws={draws}")
-    if orders and not curve:
-        raise ConfigError(f"orders are those of a curve; got {', '.join(orders)} without one; pass curve=True")
     for name, other in graphs.items():
         if name in (taken := (GRAPH, *CONTROLS, CHANCE)):
             raise ConfigError(f"a control graph has a name of its own, none of {', '.join(taken)}; got {name!r}")
@@ -176,16 +171,15 @@ def _check(
 
 
 def _writing(
-    values: str | Writing,
     model: nn.Module,
     graph: NDG,
     layer: str,
     fit: Iterable[Any] | None,
-    seed: int,
-    batch: int,
-    threads: int,
+    settings: TrialSettings,
+    options: RunOptions,
 ) -> tuple[Writing, str]:
     """The way to write for booleans, and why it is that one."""
+    values = settings.values
     if not isinstance(values, str):
         return values, "as given"
     name = substitution.choose(values, graph)
@@ -196,10 +190,7 @@ def _writing(
         )
         if name != "boolean" and fit is None:
             name, why = "boolean", f"auto: without fitting examples 0 and 1 are written, else it would be {name!r}"
-    written = substitution.fit(
-        name, model, graph, fit, [layer], seed=seed, batch=batch, threads=threads, any_network=True
-    )
-    return written, why
+    return substitution.fit(name, model, graph, fit, [layer], options=options, any_network=True), why
 
 
 def _result(name: str, total: TrialCounts, study: Study, labels: int, facts: dict[str, Any]) -> TrialResult:

@@ -1,12 +1,8 @@
-"""What studies ask of what they are given, before any forward pass."""
+"""Checks that studies share, before any forward pass."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
-from ndg.activations.sampling import shuffled
-from ndg.errors import ConfigError, DataError, GraphError
+from ndg.errors import GraphError, ShapeError
 from ndg.graph.ndg import NDG
 
 
@@ -19,16 +15,21 @@ def check_labels(graph: NDG) -> None:
         )
 
 
-def check_loader(loader: Iterable[Any] | None) -> None:
-    """Raise DataError for a loader that is known to shuffle."""
-    if loader is not None and shuffled(loader):
-        raise DataError(
-            "draws belong to an example by its number in the loader, and this DataLoader shuffles them anew each time; "
-            "make it with shuffle=False"
-        )
+def check_alternatives(graph: NDG) -> None:
+    """Raise ShapeError for a graph with fewer than two labels."""
+    if graph.nodes.labels < 2:
+        raise ShapeError(f"an alternative class needs at least 2 classes; the graph has {graph.nodes.labels}")
 
 
-def check_timeout(timeout: float | int) -> None:
-    """Raise ConfigError for a time that is over before it begins."""
-    if not timeout > 0:
-        raise ConfigError(f"a timeout is a number of seconds above 0; got {timeout}; leave it out for the default")
+def one_layer(graph: NDG, layer: str | None, rule: str) -> str:
+    """The layer, or the only one of the graph.
+
+    Raises GraphError for an unknown one, and, beginning with the `rule`, where there are several and none is named.
+    """
+    names = [known.name for known in graph.nodes.layers]
+    if layer is not None:
+        graph.nodes.slice(layer)
+        return layer
+    if len(names) != 1:
+        raise GraphError(f"{rule}; the graph has {', '.join(names) or 'none'}; pass layer=")
+    return names[0]

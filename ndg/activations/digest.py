@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -31,6 +34,31 @@ def weights_digest(model: nn.Module) -> str:
 def source_of(network: str, facts: dict[str, Any]) -> str:
     """A digest of a network, given by its own, and of how it is read."""
     return hashlib.sha256(json.dumps([network, facts], sort_keys=True, default=str).encode()).hexdigest()
+
+
+def network_digest(model: nn.Module) -> str:
+    """Sixteen hexadecimal digits of a network: its weights, and what its modules say of themselves."""
+    modules = re.sub(r" at 0x[0-9a-f]+", "", repr(model))
+    return digest_of([type(model).__qualname__, modules, weights_digest(model)])
+
+
+def digest_of(value: Any) -> str:
+    """Sixteen hexadecimal digits of plain values, tensors, and containers of them."""
+    return hashlib.sha256(_spelled(value).encode()).hexdigest()[:16]
+
+
+def _spelled(value: Any) -> str:
+    """A value as text that depends on every number of its tensors."""
+    if isinstance(value, Tensor):
+        data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(data.data).hexdigest()}"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(sorted(f'{key!r}: {_spelled(entry)}' for key, entry in value.items()))}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_spelled, value))}]"
+    if is_dataclass(value) and not isinstance(value, type):
+        return f"{type(value).__name__} {_spelled({field.name: getattr(value, field.name) for field in fields(value)})}"
+    return repr(value)
 
 
 def _strided(value: Tensor) -> Tensor:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, SupportsIndex
 
 import torch
 from torch import nn
 
-from ndg.activations.batches import COMPUTE_BATCH, fixed
+from ndg.activations.batches import fixed
 from ndg.errors import ConfigError, LayerError, nearest
-from ndg.executors import Executor
 from ndg.extraction import latent_layer
 from ndg.importance.graph_scores import OF_GRAPH
 from ndg.importance.method import Method
@@ -34,7 +33,9 @@ from ndg.importance.methods import (
     synflow,
 )
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Baselines, Settings
+from ndg.importance.settings import ScoreSettings, Settings
+from ndg.options import RunOptions, old_keywords
+from ndg.run_study import placed
 from ndg.units.places import find_place
 
 IMPORTANCE: dict[str, Method] = {
@@ -57,6 +58,7 @@ IMPORTANCE: dict[str, Method] = {
 }
 
 
+@old_keywords(settings=ScoreSettings, options=RunOptions, renamed={"internal_batch_size": "batch"})
 def score(
     model: nn.Module,
     loader: Iterable[Any],
@@ -64,58 +66,39 @@ def score(
     method: str = "gndi",
     target: SupportsIndex | None = None,
     *,
-    baselines: Baselines = "zero",
-    n_steps: int | None = None,
-    internal_batch_size: int = COMPUTE_BATCH,
-    threads: int = 1,
-    each_position: bool = False,
-    seed: int = 0,
-    executor: str | Executor = "serial",
-    ray_address: str | None = None,
-    journal: Path | str | None = None,
-    **options: Any,
+    settings: ScoreSettings = ScoreSettings(),
+    options: RunOptions = RunOptions(),
+    **own: Any,
 ) -> Scores:
-    """One score per unit of each of `layers`, all layers from the same passes, the mean over the loader's examples.
+    """One score per unit of each of `layers`, the mean over the loader's examples; all layers from the same passes.
 
     `layers` are module paths (one path may stand alone); without them the network's own `latent_layer` is taken. Units
     are those of `[example, unit]`, the channels of `[example, channel, position...]`, the units of all tokens of
-    `[example, token, unit]`, where tokens that an attention mask leaves out do not count. With `each_position` every
-    pixel, token or time step of a unit is scored by itself, unit by unit.
+    `[example, token, unit]`, where tokens that an attention mask leaves out do not count.
 
     `method` is a key of `IMPORTANCE`; its page in docs/importance says what it measures, what it costs and when it
-    misleads. `target` is a class, where the method looks at one. `baselines` is `zero`, `mean`, a number, a tensor, or
-    a tensor for each layer (by name of the input for methods that follow a path of inputs). `n_steps` counts the
-    gradients along a path, for methods that follow one; without it there are as many as the path needs. Sums run in
-    float64 over passes of `internal_batch_size` rows, so the loader's batch size does not change the result and memory
-    does not grow with `n_steps`. Ablation and Shapley values run their tasks by the `executor`, serial or Ray, to the
-    same numbers; with a `journal` file those that it holds do not run again. `options` are the method's own. The
-    network is left as it was: mode, hooks, gradients.
+    misleads. `target` is a class, where the method looks at one. `own` are the method's own options. Sums run in
+    float64 over compute batches of `options.batch` rows, so the loader's batch size does not change the result and
+    memory does not grow with `n_steps`. Ablation and Shapley values run their tasks by the executor, to the same
+    numbers; for their journal a path is enough. The network is left as it was: mode, hooks, gradients.
 
     Raises ConfigError for an unknown method, option, baseline or target; LayerError for a layer that does not exist, is
     not used exactly once, has no units, gives NaN, or from which no gradient path leads to the logits; ShapeError for a
     baseline that does not fit; DataError without examples.
     """
     found = known(method)
+    baselines, n_steps = settings.baselines, settings.n_steps
     if isinstance(baselines, str) and baselines not in found.baselines:
         raise ConfigError(
             f"a baseline of {method} is a known neutral state, a number or a tensor; got {baselines!r}; "
             f"{nearest(baselines, found.baselines)}"
         )
-    settings = Settings(
-        target=target,
-        baselines=baselines,
-        n_steps=n_steps,
-        internal_batch_size=internal_batch_size,
-        threads=threads,
-        each=each_position,
-        seed=seed,
-        options=_options(method, found, options),
-        executor=executor,
-        ray_address=ray_address,
-        journal=None if journal is None else Path(journal),
+    asked = Settings(
+        baselines, n_steps, settings.each_position, target=target, options=options, own=_own(method, found, own)
     )
     if n_steps is not None and not found.steps:
         raise ConfigError(f"n_steps counts gradients along a path; {method} follows none; got {n_steps}; leave it out")
+    model = placed(model, replace(options, executor="serial"))
     given = [layers] if isinstance(layers, (str, nn.Module)) else [latent_layer(model)] if layers is None else layers
     paths = tuple(given)
     for path in paths:
@@ -127,8 +110,8 @@ def score(
         raise LayerError(f"at least one layer is scored, and each once; got {list(paths)}")
     for path in paths:
         find_place(model, path)
-    with torch.inference_mode(False), fixed(model, threads, grad=True):
-        return found.run(model, loader, paths, settings)
+    with torch.inference_mode(False), fixed(model, options.threads, grad=True):
+        return found.run(model, loader, paths, asked)
 
 
 def known(method: str) -> Method:
@@ -144,11 +127,12 @@ def known(method: str) -> Method:
     return IMPORTANCE[method]
 
 
-def _options(name: str, method: Method, given: dict[str, Any]) -> dict[str, Any]:
-    for option in given:
+def _own(name: str, method: Method, own: dict[str, Any]) -> dict[str, Any]:
+    """All options of a method, with its defaults. Raises ConfigError for an unknown one."""
+    for option in own:
         if option not in method.options:
             raise ConfigError(
                 f"an option of {name} is one of its own; got {option!r}; "
                 + (nearest(option, method.options) if method.options else "it has none")
             )
-    return {**method.options, **given}
+    return {**method.options, **own}

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from operator import index
-from pathlib import Path
 from typing import Any, SupportsIndex
 
 from torch import Tensor
 
-from ndg.activations.batches import COMPUTE_BATCH, Batch, compute_batches
+from ndg.activations.batches import Batch, compute_batches
 from ndg.errors import ConfigError, DataError
-from ndg.executors import Executor
+from ndg.options import RunOptions
 from ndg.progress import bar
 
 Baselines = str | float | int | Tensor | Mapping[str, Tensor]
@@ -21,43 +20,51 @@ Baselines = str | float | int | Tensor | Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What is scored, against which neutral state, and how finely.
+class ScoreSettings:
+    """Against which neutral state units are scored, and how finely.
 
-    `target` is a class, or None for what the method takes by itself. `baselines` is zero, the mean over the examples, a
-    number, or tensors. `n_steps` counts the gradients along a path, where a method follows one; None is as many as the
-    path needs. A pass of the network holds `internal_batch_size` examples, whatever the loader's batches and whatever
-    `n_steps`, and runs on `threads` threads. With `each` every position of a unit is scored by itself. `options` are
-    those that a method has for itself, all of them. Draws follow from `seed`. Ablation and Shapley values, which have
-    many tasks of their own, give them to the `executor`, and keep what is finished in the `journal`.
+    baselines      the neutral state: "zero", "mean" over the examples, a number, a tensor, or a tensor for each layer
+                   (by name of the input for methods that follow a path of inputs)
+    n_steps        gradients along a path, for methods that follow one; None: as many as the path needs
+    each_position  whether every pixel, token or time step of a unit is scored by itself, unit by unit
+
+    Raises ConfigError for values that mean nothing.
     """
 
-    target: SupportsIndex | None = None
     baselines: Baselines = "zero"
     n_steps: int | None = None
-    internal_batch_size: int = COMPUTE_BATCH
-    threads: int = 1
-    each: bool = False
-    seed: int = 0
-    options: Mapping[str, Any] = field(default_factory=dict)
-    executor: str | Executor = "serial"
-    ray_address: str | None = None
-    journal: Path | None = None
+    each_position: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("n_steps", "internal_batch_size", "threads"):
-            value = getattr(self, name)
-            if name == "n_steps" and value is None:
-                continue
-            if not isinstance(value, int) or value < 1:
-                raise ConfigError(f"{name} must be a whole number of at least 1; got {value!r}")
+        steps = self.n_steps
+        if steps is not None and (not isinstance(steps, int) or steps < 1):
+            raise ConfigError(f"n_steps must be a whole number of at least 1; got {steps!r}")
+        baselines = self.baselines
+        for value in baselines.values() if isinstance(baselines, Mapping) else [baselines]:
+            if not _neutral(value):
+                came = "one with NaN or infinity" if isinstance(value, Tensor) else repr(value)
+                raise ConfigError(f"baselines are a known neutral state, a number, or tensors, all finite; got {came}")
+
+
+@dataclass(frozen=True)
+class Settings(ScoreSettings):
+    """All that a method is asked: also how it runs, a class or None, and the method's `own` options, all of them."""
+
+    target: SupportsIndex | None = None
+    options: RunOptions = RunOptions()
+    own: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.target is not None and not _whole(self.target):
             raise ConfigError(f"target must be a class of the network, a whole number; got {self.target!r}")
-        given = self.baselines
-        for one in given.values() if isinstance(given, Mapping) else [given]:
-            if not _neutral(one):
-                came = "one with NaN or infinity" if isinstance(one, Tensor) else repr(one)
-                raise ConfigError(f"baselines are a known neutral state, a number, or tensors, all finite; got {came}")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the scores depend on, for digests: all but where they are computed."""
+        fields = ("target", "baselines", "n_steps", "each_position", "own")
+        run = {name: getattr(self.options, name) for name in ("batch", "threads", "seed")}
+        return {name: getattr(self, name) for name in fields} | run
 
     def classes(self, logits: int) -> range:
         """The classes asked for, of a network with that many logits."""
@@ -92,8 +99,16 @@ def _neutral(value: object) -> bool:
 def passes(loader: Iterable[Any], settings: Settings, label: str) -> Iterator[Batch]:
     """The examples in compute batches, with a progress bar; DataError when there are none."""
     none = True
-    for batch in bar(compute_batches(loader, settings.internal_batch_size, short=True), label):
+    for batch in bar(compute_batches(loader, settings.options.batch, short=True), label):
         none = False
         yield batch
     if none:
         raise DataError("at least one example is needed; the loader gave none; check the split")
+
+
+def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """The sums of two parts of the tasks, layer by layer; a layer may be in one of them alone."""
+    joined = dict(first)
+    for layer, more in second.items():
+        joined[layer] = joined[layer] + more if layer in joined else more
+    return joined

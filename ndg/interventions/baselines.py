@@ -42,7 +42,7 @@ class Neutrals:
         if settings.baselines == "mean":
             return cls("mean", _means(tape, loader, layers, settings))
         if settings.baselines == "resample":
-            return cls("resample", pool=_pool(tape, loader, layers, settings), seed=settings.seed)
+            return cls("resample", pool=_pool(tape, loader, layers, settings), seed=settings.options.seed)
         if isinstance(settings.baselines, Mapping):
             unknown = next((name for name in settings.baselines if name not in layers), None)
             if unknown is not None:
@@ -143,6 +143,7 @@ def _pool(tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], settings: 
     """The activations of the first examples, from which others take theirs."""
     check_rereadable(loader, settings.baselines)
     with torch.no_grad():
-        one = next(passes(loader, replace(settings, internal_batch_size=POOL), "examples to take activations from"))
+        few = replace(settings, options=replace(settings.options, batch=POOL))
+        one = next(passes(loader, few, "examples to take activations from"))
         tape.run(one.inputs)
         return {layer: tape[layer][: one.count] for layer in layers}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from typing import Any
 from weakref import ReferenceType, ref
@@ -135,6 +135,10 @@ class Passes:
         if not any_network:
             check_network(model, graph)
         return cls(model, graph.nodes.without_concepts, thresholds, changed, threads, cache)
+
+    def with_model(self, model: nn.Module) -> Passes:
+        """The same passes of a copy of the network."""
+        return replace(self, model=model, _tried={})
 
     def known(self, batch: Batch) -> BaselinePass:
         """What the untouched network does with a batch; run once where there is a cache.

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.activations.batches import COMPUTE_BATCH, compute_batches
+from ndg.activations.batches import compute_batches
 from ndg.activations.sampling import count, draw, only, shuffled
 from ndg.errors import ConfigError, DataError, nearest
 from ndg.graph.ndg import NDG
@@ -144,6 +144,7 @@ def known(name: str) -> str:
     return name
 
 
+@old_keywords(options=RunOptions)
 def fit(
     name: str,
     model: nn.Module,
@@ -151,9 +152,7 @@ def fit(
     loader: Iterable[Any] | None,
     layers: Iterable[str],
     *,
-    seed: int = 0,
-    batch: int = COMPUTE_BATCH,
-    threads: int = 1,
+    options: RunOptions = RunOptions(),
     any_network: bool = False,
 ) -> Writing:
     """The way to write of that name (or `auto`) for these layers of a graph, fitted to the examples of `loader`.
@@ -174,9 +173,7 @@ def fit(
             "values are taken from fitting examples by their numbers; this DataLoader shuffles them anew each time; "
             "make it with shuffle=False"
         )
-    if batch < 1:
-        raise ConfigError(f"a compute batch has at least 1 example; got {batch}")
-    passes = Passes.of(model, graph, layers, threads, any_network=any_network)
+    passes = Passes.of(model, graph, layers, options.threads, any_network=any_network)
     if name == "boolean":
         _check_boolean(passes)
     elif not count(loader or []):
@@ -184,7 +181,7 @@ def fit(
             f"values written as {name!r} are taken from at least one fitting example; the loader of fit= gave none; "
             "check the split"
         )
-    return WRITINGS[name](passes, loader, seed=seed, batch=batch)
+    return WRITINGS[name](passes, loader, seed=options.seed, batch=options.batch)
 
 
 def _check_boolean(passes: Passes) -> None:

@@ -16,7 +16,7 @@ from ndg.config import Experiment
 from ndg.errors import ConfigError, DataError, LayerError, RunNotFoundError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.importance.evaluation.score_cache import Kept, timed
-from ndg.importance.evaluation.scoreboard import Scoreboard, scoreboard
+from ndg.importance.evaluation.scoreboard import BoardSettings, Scoreboard, scoreboard
 from ndg.importance.evaluation.spec import ALL, fitting, of_graph, of_network
 from ndg.importance.graph_scores import OF_GRAPH
 from ndg.importance.scores import Scores
@@ -109,11 +109,11 @@ def measured(
     What is finished stays in the folder of the run until it ends.
     """
     found = []
-    loader, how, kept = loader_of(subject, experiment), how_of(experiment) | by, kept_in(one, subject, experiment)
+    loader, how, kept = loader_of(subject, experiment), how_of(experiment, **by), kept_in(one, subject, experiment)
     for name in methods:
         log.info("score %s by %s", ", ".join(layers) if len(layers) < 4 else f"{len(layers)} layers", name)
         try:
-            found.append(timed(kept, subject.network, loader, layers, name, **fitting(name, how)).scores)
+            found.append(timed(kept, subject.network, loader, layers, name, fitting(name, how)).scores)
         except (ConfigError, DataError, LayerError) as error:
             if ALL not in experiment.importance.methods:
                 raise
@@ -168,6 +168,7 @@ def judge(subject: Subject, layers: Sequence[str], experiment: Experiment, one: 
     if not experiment.importance.layers:
         with suppress(LayerError):
             layers = weighted_layers(subject.network, loader_of(subject, experiment))
+    how = how_of(experiment, **by)
     networks = {"trained": subject.network, "random weights": reinitialised(subject.network, experiment.seed).model}
     log.info("scoreboard over %d layers, trained and with random weights", len(layers))
     boards = [
@@ -176,9 +177,9 @@ def judge(subject: Subject, layers: Sequence[str], experiment: Experiment, one: 
             loader_of(subject, experiment),
             layers,
             methods,
-            network=f"{name}, {what}",
+            settings=BoardSettings(how.baselines, how.n_steps, network=f"{name}, {what}", target=how.target),
+            options=how.options,
             kept=kept_in(one, subject, experiment),
-            **(how_of(experiment) | by),
         )
         for what, network in networks.items()
     ]

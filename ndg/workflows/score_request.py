@@ -16,6 +16,8 @@ from ndg.importance.evaluation import preflight
 from ndg.importance.evaluation.spec import ALL, of_graph, of_network
 from ndg.importance.graph_scores import OF_GRAPH
 from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings
+from ndg.options import RunOptions
 from ndg.units.places import find_place
 from ndg.units.resolve import find_layers
 from ndg.workflows.subject import Subject, candidates
@@ -75,17 +77,11 @@ def loader_of(subject: Subject, experiment: Experiment) -> Any:
     return subset(subject.loaders[settings.split], settings.max_examples, experiment.seed)
 
 
-def how_of(experiment: Experiment) -> dict[str, Any]:
-    """The settings of an experiment as arguments of `ndg.score`."""
-    settings = experiment.importance
-    return {
-        "target": settings.target,
-        "baselines": settings.baselines,
-        "n_steps": settings.n_steps,
-        "internal_batch_size": experiment.extract.compute_batch,
-        "threads": experiment.extract.threads,
-        "seed": experiment.seed,
-    }
+def how_of(experiment: Experiment, **by: Any) -> Settings:
+    """The settings of an experiment for `ndg.score`, with further options of the run."""
+    settings, read = experiment.importance, experiment.extract
+    options = RunOptions(batch=read.compute_batch, threads=read.threads, seed=experiment.seed, **by)
+    return Settings(settings.baselines, settings.n_steps, target=settings.target, options=options)
 
 
 def _inside(model: nn.Module, entry: str, error: LayerError) -> list[str]:

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from ndg.activations.digest import digest_of, network_digest
 from ndg.errors import ConfigError
 from ndg.importance.evaluation.score_cache import Kept, Timed, timed
 from ndg.importance.evaluation.scoreboard import scoreboard
 from ndg.importance.evaluation.spec import scored
-from ndg.importance.run_tasks import digest_of, network_digest
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.settings import Settings
 from tests.importance.test_gndi import dense

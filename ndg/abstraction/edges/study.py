@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -34,6 +35,8 @@ class Study:
     antecedents: Int64[np.ndarray, " edge"]
     consequents: Int64[np.ndarray, " edge"]
 
+    decode = staticmethod(Counts.from_dict)
+
     @classmethod
     def of(
         cls,
@@ -53,26 +56,32 @@ class Study:
         return self.watch.model
 
     @property
-    def threads(self) -> int:
-        return self.watch.threads
-
-    @property
     def nodes(self) -> NodeSpace:
         return self.watch.nodes
 
+    def with_model(self, model: nn.Module) -> Self:
+        watch = self.watch.with_model(model)
+        own = {
+            layer: watch if passes is self.watch else passes.with_model(model)
+            for layer, passes in self.passes_by_layer.items()
+        }
+        return replace(self, watch=watch, passes_by_layer=own)
 
-def run(study: Study, batch: Batch) -> Counts:
-    """Integers of one compute batch: `examples`, `holds` of each literal, `support` of each edge; for each layer and
-    way, `gained LAYER HOW` and `lost LAYER HOW` of its forced edges and `changed LAYER HOW` of its antecedents, the
-    neurons that have another boolean after forcing."""
-    known = study.watch.known(batch)
-    values = known.nodes(study.nodes)
-    counts = {"examples": np.array([batch.count])} | _observed(study, values)
-    for one in study.forcings:
-        passes = study.passes_by_layer[one.layer]
-        own = known if passes is study.watch else passes.known(batch)
-        counts |= _forced(study, one, passes, own, values)
-    return Counts(counts)
+    def run(self, batch: Batch) -> Counts:
+        """Integers of one compute batch.
+
+        `examples`, `holds` of each literal, `support` of each edge; for each layer and way `gained LAYER HOW` and
+        `lost LAYER HOW` of its forced edges, and `changed LAYER HOW` of its antecedents: the neurons that have another
+        boolean after forcing.
+        """
+        known = self.watch.known(batch)
+        values = known.nodes(self.nodes)
+        counts = {"examples": np.array([batch.count])} | _observed(self, values)
+        for one in self.forcings:
+            passes = self.passes_by_layer[one.layer]
+            own = known if passes is self.watch else passes.known(batch)
+            counts |= _forced(self, one, passes, own, values)
+        return Counts(counts)
 
 
 def _observed(study: Study, values: Bool[np.ndarray, "row node"]) -> dict[str, np.ndarray]:

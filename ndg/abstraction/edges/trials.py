@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,109 +13,108 @@ from torch import nn
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.edges.forcing import HOW, forcings
 from ndg.abstraction.edges.result import EdgeTrials
-from ndg.abstraction.edges.study import Study, assembled, run
-from ndg.activations.batches import COMPUTE_BATCH, compute_batches
-from ndg.activations.sampling import shuffled
+from ndg.abstraction.edges.study import Study, assembled
+from ndg.activations.batches import compute_batches
 from ndg.errors import ConfigError, DataError, GraphError
-from ndg.executors import AUTO, TIMEOUT, Executor
-from ndg.executors.journal import Journal
 from ndg.graph.ndg import NDG
 from ndg.graph.verdicts import FORCED, Verdicts, kinds
 from ndg.interventions import substitution
 from ndg.interventions.cache import Cache
 from ndg.interventions.passes import Passes
 from ndg.nodes import CONCEPT, LABEL
-from ndg.run_batches import placed, run_batches
+from ndg.options import RunOptions, old_keywords
+from ndg.run_study import StudyRun, check_order, placed, run_batches
 
 
+@dataclass(frozen=True)
+class EdgeSettings:
+    """How antecedents are forced, and when an edge survives.
+
+    how          ways of forcing: "alone", with its "closure" within its layer (units that come out both on and off are
+                 left as they are), and as a control the "rest" of that closure without the antecedent
+    values       what is written for booleans: "boolean", "mean", "resample" or "auto", fitted to `fit`
+    at_least     least interventional precision of an edge that survives
+    q            false discovery rate of the tests
+    least        least number of examples of a test
+    split        name of the examples, written beside the results
+    any_network  whether the graph may be of another network of the same shape
+
+    Raises ConfigError for a bar, rate or number that means nothing.
+    """
+
+    how: Sequence[str] = HOW
+    values: str = "mean"
+    at_least: float | int = 0.9
+    q: float = 0.05
+    least: int = 20
+    split: str = ""
+    any_network: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.at_least <= 1:
+            raise ConfigError(f"at_least, the bar of interventional precision, is a probability; got {self.at_least}")
+        if not 0 < self.q < 1:
+            raise ConfigError(f"q, the false discovery rate of the tests, lies between 0 and 1; got {self.q}")
+        if self.least < 1:
+            raise ConfigError(f"least, the number of examples of a test, is at least 1; got {self.least}")
+
+
+@old_keywords(settings=EdgeSettings, options=RunOptions)
 def try_edges(
     model: nn.Module,
     graph: NDG,
     loader: Iterable[Any],
     *,
     fit: Iterable[Any] | None = None,
-    values: str = "mean",
-    how: Sequence[str] = HOW,
     layers: Iterable[str] | None = None,
-    at_least: float | int = 0.9,
-    q: float = 0.05,
-    least: int = 20,
-    seed: int = 0,
-    split: str = "",
-    batch: int = COMPUTE_BATCH,
-    threads: int = 1,
-    device: str | None = None,
-    executor: str | Executor = AUTO,
-    ray_address: str | None = None,
-    timeout: float | int = TIMEOUT,
+    settings: EdgeSettings = EdgeSettings(),
+    options: RunOptions = RunOptions(),
     cache: Cache | None = None,
-    journal: Journal | None = None,
-    any_network: bool = False,
 ) -> EdgeTrials:
     """What every edge p -> q does when p is forced on the held-out examples of `loader` on which it does not hold.
 
-    p is forced `alone`, and with its `closure` within its layer, of which units that come out both on and off are left
-    as they are; `how` may also name `rest`, that closure without p, as a control. Activations stay real: a forced unit
-    gets the value that is written for its boolean (`boolean`, `mean`, `resample` or `auto`, fitted to `fit`, the
-    examples that the graph was mined from). Edges are tried from a layer to a later one in the order in which the
-    network runs, the labels last; `layers` narrows them to these layers and the labels. `ndg.graph.verdicts` says what
-    survives: `at_least`, `q` and `least` are the bar, the false discovery rate and the least number of examples. `seed`
-    draws what is resampled. Integers do not depend on the executor; `split` is written beside the results. With
-    `any_network` the graph may be of another network than this one.
+    Activations stay real: a forced unit gets the value that is written for its boolean, fitted to `fit`, the examples
+    that the graph was mined from. Edges are tried from a layer to a later one in the order in which the network runs,
+    the labels last; `layers` narrows them to these layers and the labels. `ndg.graph.verdicts` says what survives. The
+    seed draws what is resampled. Integers do not depend on the executor.
 
     Raises ConfigError for an unknown way, value or executor; GraphError or LayerError for unknown layers; GraphError or
     ShapeError when the graph is of another network; DataError without examples; WorkerError when Ray gives no answer.
     """
-    _check(at_least, q, least)
-    if shuffled(loader):
-        raise DataError(
-            "what is drawn belongs to the number of an example in the loader; this DataLoader shuffles them anew each "
-            "time; make it with shuffle=False"
-        )
+    check_order(loader)
     names = _layers(graph, layers)
     loader = list(loader) if iter(loader) is loader else loader
-    model = placed(model, device, executor, ray_address)
-    watch = Passes.of(model, graph, names[:1], threads, cache, any_network=any_network)
-    of = partial(Passes.of, model, graph, threads=threads, cache=cache, any_network=True)
-    order = (*_order(watch, loader, batch, names), LABEL)
+    model = placed(model, options)
+    watch = Passes.of(model, graph, names[:1], options.threads, cache, any_network=settings.any_network)
+    of = partial(Passes.of, model, graph, threads=options.threads, cache=cache, any_network=True)
+    order = (*_order(watch, loader, options.batch, names), LABEL)
+    how = tuple(settings.how)
     forced = forcings(graph, order, how)
-    where = [one.layer for one in forced]
+    where = [forcing.layer for forcing in forced]
     passes = {layer: of([layer]) for layer in where if (layer,) != watch.changed}
     passes |= {layer: watch for layer in where if layer not in passes}
-    values = substitution.choose(values, graph)
-    written = substitution.fit(
-        values, model, graph, fit, where or names[:1], seed=seed, batch=batch, threads=threads, any_network=True
-    )
-    study = Study.of(graph, watch, passes, forced, tuple(how), written)
-    total, by, reason = run_batches(
-        run,
-        study,
-        loader,
-        f"edges {values}",
-        batch=batch,
-        executor=executor,
-        ray_address=ray_address,
-        timeout=timeout,
-        journal=journal,
-    )
+    values = substitution.choose(settings.values, graph)
+    writing = substitution.fit(values, model, graph, fit, where or names[:1], options=options, any_network=True)
+    study = Study.of(graph, watch, passes, forced, how, writing)
+    run = run_batches(study, loader, f"edges {values}", options)
     facts = {
-        "at_least": at_least,
-        "q": q,
-        "least": least,
+        "at_least": settings.at_least,
+        "q": settings.q,
+        "least": settings.least,
         "values": values,
-        "fitted": written.examples,
-        "split": split,
-        "seed": seed,
-        "examples": int(total["examples"][0]),
+        "fitted": writing.examples,
+        "split": settings.split,
+        "seed": options.seed,
+        "examples": int(run.total["examples"][0]),
         "graph": graph.digest,
     }
-    return _result(graph, study, total, order, facts, by, reason)
+    return _result(graph, study, run, order, facts)
 
 
 def _result(
-    graph: NDG, study: Study, total: Counts, order: tuple[str, ...], facts: dict[str, Any], by: str, reason: str
+    graph: NDG, study: Study, run: StudyRun[Counts], order: tuple[str, ...], facts: dict[str, Any]
 ) -> EdgeTrials:
-    found = graph.implications
+    found, total = graph.implications, run.total
     edges = np.flatnonzero(kinds(found, order) == FORCED)
     holds, support = total["holds"], total["support"]
     tails, heads = found.antecedents[edges], found.consequents[edges]
@@ -136,16 +136,7 @@ def _result(
         changed[how] = np.concatenate([none, *(np.repeat(flips, many) for _, many, flips in pairs)])
     padded = np.zeros(2 * len(graph.nodes), np.int64)
     padded[: len(holds)] = holds
-    return EdgeTrials(found, verdicts, padded, support, sizes, changed, by, reason)
-
-
-def _check(at_least: float | int, q: float, least: int) -> None:
-    if not 0 <= at_least <= 1:
-        raise ConfigError(f"at_least, the bar of interventional precision, is a probability; got {at_least}")
-    if not 0 < q < 1:
-        raise ConfigError(f"q, the false discovery rate of the tests, lies between 0 and 1; got {q}")
-    if least < 1:
-        raise ConfigError(f"least, the number of examples of a test, is at least 1; got {least}")
+    return EdgeTrials(found, verdicts, padded, support, sizes, changed, run.executor, run.reason)
 
 
 def _layers(graph: NDG, layers: Iterable[str] | None) -> list[str]:

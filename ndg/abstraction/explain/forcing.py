@@ -19,6 +19,7 @@ from ndg.interventions import substitution
 from ndg.interventions.passes import BaselinePass, Passes, argmax
 from ndg.interventions.substitution import Writing
 from ndg.literal import Literal
+from ndg.options import RunOptions
 
 Codes = Int64[np.ndarray, "_"]
 """Codes of literals, rising; sets of several lengths meet in one function."""
@@ -27,28 +28,28 @@ Codes = Int64[np.ndarray, "_"]
 def force(
     passes: Passes,
     graph: NDG,
-    written: Writing,
+    writing: Writing,
     sets: dict[str, Codes],
     about: int,
     reference: Iterable[Any],
     examples: int,
-    batch: int,
-    seed: int,
+    options: RunOptions,
 ) -> tuple[Forced, ...]:
     """What the network predicts in reference examples in which a set does not hold, when it is forced."""
-    given = count(reference)
-    if not given:
+    size = count(reference)
+    if not size:
         raise DataError("literals are forced in reference examples; the loader gave none; check the split")
-    prototypes = {one: Prototypes.of(graph, one) for one in passes.changed}
+    prototypes = {layer: Prototypes.of(graph, layer) for layer in passes.changed}
     totals = {what: np.zeros(5, np.int64) for what in sets}
-    for one in compute_batches(only(reference, draw(seed, "explain", given, min(examples, given))), batch):
-        known = passes.known(one)
+    drawn = draw(options.seed, "explain", size, min(examples, size))
+    for batch in compute_batches(only(reference, drawn), options.batch):
+        known = passes.known(batch)
         for what, codes in sets.items():
             holds = known.nodes(passes.nodes)[:, codes >> 1] == (codes & 1).astype(np.bool_)
             open_rows = ~holds.all(axis=1)
-            ways = _ways(graph, codes, prototypes, known.numbers, about, seed)
-            seen = [argmax(_written(passes, written, known, way))[: one.count] == about for way in ways]
-            outcomes = (np.ones(one.count, np.bool_), known.predicted == about, *seen)
+            ways = _ways(graph, codes, prototypes, known.numbers, about, options.seed)
+            seen = [argmax(_written(passes, writing, known, way))[: batch.count] == about for way in ways]
+            outcomes = (np.ones(batch.count, np.bool_), known.predicted == about, *seen)
             totals[what] += [int((outcome & open_rows).sum()) for outcome in outcomes]
     return tuple(Forced(what, texts(graph, codes), *map(int, totals[what])) for what, codes in sets.items())
 

@@ -10,6 +10,7 @@ one literal, or there is none; then the label's own implications, conditions tha
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -20,66 +21,85 @@ from torch import Tensor, nn
 from ndg.abstraction.explain.forcing import Codes, force, texts
 from ndg.abstraction.explain.result import Explanation, Flip, Forced
 from ndg.abstraction.intervention_sets import definition, predicted
-from ndg.abstraction.minimal.run import BUDGET, INTERVENTION, one_layer
+from ndg.abstraction.minimal.run import BUDGET, INTERVENTION
 from ndg.abstraction.minimal.search import smaller
 from ndg.abstraction.minimal.study import Study
-from ndg.abstraction.validate import check_labels, check_loader
-from ndg.activations.batches import COMPUTE_BATCH, columns, compute_batches
+from ndg.abstraction.validate import check_labels, one_layer
+from ndg.activations.batches import columns, compute_batches
 from ndg.errors import ConfigError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.interventions import substitution
 from ndg.interventions.passes import BaselinePass, Passes, argmax
 from ndg.literal import Literal
 from ndg.nodes import NodeSpace
+from ndg.options import RunOptions, old_keywords
+from ndg.run_study import check_order, placed
 
 EXAMPLES = 256
 """Reference examples, drawn by the seed, in which sets of literals are forced."""
 
 
+@dataclass(frozen=True)
+class ExplainSettings:
+    """Which class is explained, and with which sets.
+
+    target        class by which literals are judged; None: the predicted one
+    layer         layer that is looked at; None: all of the graph
+    values        what is written for booleans, fitted to `fit`: "boolean", "mean", "resample" or "auto"
+    examples      reference examples, drawn by the seed, in which sets of literals are forced
+    intervention  whose literals are the candidates of the smallest set
+    budget        sets that are tried by the exact search, and by the greedy one
+    number        number of the example in its loader
+    any_network   whether the graph may be of another network of the same shape
+
+    Raises ConfigError for an unknown intervention.
+    """
+
+    target: int | None = None
+    layer: str | None = None
+    values: str = substitution.AUTO
+    examples: int = EXAMPLES
+    intervention: str = INTERVENTION
+    budget: int = BUDGET
+    number: int = 0
+    any_network: bool = False
+
+    def __post_init__(self) -> None:
+        definition(self.intervention)
+
+
+@old_keywords(settings=ExplainSettings, options=RunOptions)
 def explain(
     model: nn.Module,
     graph: NDG,
     example: Any,
     *,
-    target: int | None = None,
-    layer: str | None = None,
     reference: Iterable[Any] | None = None,
     fit: Iterable[Any] | None = None,
-    values: str = substitution.AUTO,
-    examples: int = EXAMPLES,
-    intervention: str = INTERVENTION,
-    budget: int = BUDGET,
-    number: int = 0,
-    seed: int = 0,
-    batch: int = COMPUTE_BATCH,
-    threads: int = 1,
-    any_network: bool = False,
+    settings: ExplainSettings = ExplainSettings(),
+    options: RunOptions = RunOptions(),
 ) -> Explanation:
-    """What the graph says of one example, `number` in its loader, and whether the network obeys.
+    """What the graph says of one example, and whether the network obeys.
 
-    `example` is one row of what a loader gives. All layers of the graph are looked at, or `layer` alone. With a
-    `target` other than the prediction, literals are judged by that class, and the smallest set of units is sought that
-    turns this example into it, as in `minimal`; that needs one layer. Sets are forced in at most `examples` of the
-    `reference` examples: the literal that suffices, alone and with all it implies in these layers; or, where none does,
-    the conditions that are necessary for the class.
+    `example` is one row of what a loader gives. With a target other than the prediction, literals are judged by that
+    class, and the smallest set of units is sought that turns this example into it, as in `minimal`; that needs one
+    layer. Sets are forced in the `reference` examples: the literal that suffices, alone and with all it implies in
+    these layers; or, where none does, the conditions that are necessary for the class.
 
     Raises ConfigError for a class that there is not, GraphError or LayerError for the layer, GraphError for a graph
-    without labels, GraphError or ShapeError for one of another network, which `any_network` allows where the shape is
-    the same, ShapeError for more than one example, DataError without reference examples where some are given, or where
-    their loader shuffles.
+    without labels, GraphError or ShapeError for one of another network, ShapeError for more than one example, DataError
+    without reference examples where some are given, or where their loader shuffles.
     """
     check_labels(graph)
-    check_loader(reference)
-    labels = graph.nodes.labels
+    check_order(reference)
+    labels, target, layer = graph.nodes.labels, settings.target, settings.layer
     if target is not None and not 0 <= target < labels:
         raise ConfigError(f"a target is a class from 0 to {labels - 1}; got {target}; name one of these")
-    definition(intervention)
-    layers = (layer,) if layer is not None else tuple(one.name for one in graph.nodes.layers)
-    passes = Passes.of(model, graph, layers, threads, any_network=any_network)
-    known = passes.known(next(compute_batches([_one(example)], batch)))
-    written = substitution.fit(
-        values, model, graph, fit, layers, seed=seed, batch=batch, threads=threads, any_network=True
-    )
+    layers = (layer,) if layer is not None else tuple(known.name for known in graph.nodes.layers)
+    model = placed(model, options)
+    passes = Passes.of(model, graph, layers, options.threads, any_network=settings.any_network)
+    known = passes.known(next(compute_batches([_one(example)], options.batch)))
+    writing = substitution.fit(settings.values, model, graph, fit, layers, options=options, any_network=True)
     prediction = int(known.predicted[0])
     about = prediction if target is None else target
     own = _own(known, graph.nodes, layers)
@@ -87,14 +107,14 @@ def explain(
     necessary = _within(graph, graph.closure(predicted(graph, about)).marked, layers)
     flip = None
     if about != prediction:
-        one = one_layer(graph, layer)
-        numbers = np.array([number], np.int64)
-        study = Study.of(passes, graph, written, intervention, numbers, budget, seed, one)
+        alone = one_layer(graph, layer, "a minimal intervention sets units of one layer")
+        numbers = np.array([settings.number], np.int64)
+        study = Study.of(passes, graph, writing, settings.intervention, numbers, settings.budget, options.seed, alone)
         flip = _flip(study, graph, known, prediction, about)
     sets = _sets(graph, sufficient, necessary, layers)
     forced: tuple[Forced, ...] = ()
     if reference is not None and sets:
-        forced = force(passes, graph, written, sets, about, reference, examples, batch, seed)
+        forced = force(passes, graph, writing, sets, about, reference, settings.examples, options)
     return Explanation(
         prediction=prediction,
         about=about,
@@ -106,9 +126,9 @@ def explain(
         missing=texts(graph, np.setdiff1d(necessary, own)),
         forced=forced,
         flip=flip,
-        written=written.name,
-        fitted=written.examples,
-        seed=seed,
+        written=writing.name,
+        fitted=writing.examples,
+        seed=options.seed,
         graph=graph.digest,
     )
 

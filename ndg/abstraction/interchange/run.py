@@ -7,33 +7,65 @@ decided iff exactly one label is on in C' and none both on and off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
-from ndg.abstraction.counts import Counts
 from ndg.abstraction.interchange.families import ANCESTORS, EQUIVALENCE, LAYER, RANDOM, families
 from ndg.abstraction.interchange.pool import check_alike, gather
 from ndg.abstraction.interchange.result import InterchangeResult
 from ndg.abstraction.interchange.shuffle import shuffled
-from ndg.abstraction.interchange.study import Study, work
-from ndg.abstraction.validate import check_labels, check_loader, check_timeout
-from ndg.activations.batches import COMPUTE_BATCH, Batch
+from ndg.abstraction.interchange.study import Study
+from ndg.abstraction.validate import check_labels
 from ndg.activations.sampling import count
 from ndg.errors import ConfigError, DataError
-from ndg.executors import AUTO, TIMEOUT, Executor, Journal
 from ndg.graph.ndg import NDG
 from ndg.interventions.cache import BUDGET, Cache
 from ndg.interventions.passes import Passes
-from ndg.run_batches import placed, run_batches
+from ndg.options import RunOptions, old_keywords
+from ndg.run_study import check_order, placed, run_batches
+
+S = TypeVar("S", bound=Study)
 
 SETS = (EQUIVALENCE, ANCESTORS, RANDOM, LAYER)
 POOL = 1024
 """Examples, drawn by the seed, from which sources are taken."""
 
 
+@dataclass(frozen=True)
+class InterchangeSettings:
+    """What is swapped, and from which sources.
+
+    sets         families of sets of units that are swapped (see `families`), with `random` a random set of the same
+                 size beside the first two
+    units        further sets by name, as lists of nodes such as `latent:3`
+    layers       layers that are swapped at once; None: all of the graph
+    pool         examples of the loader, drawn by the seed, from which sources are taken
+    controls     whether the shuffled graph predicts as well
+    budget       bytes of activations of sources in memory; what needs more lies on disk
+    split        name of the examples, written beside the results
+    any_network  whether the graph may be of another network of the same shape
+
+    Raises ConfigError for a pool without sources.
+    """
+
+    sets: str | Sequence[str] = SETS
+    units: Mapping[str, str | Iterable[str]] | None = None
+    layers: str | Sequence[str] | None = None
+    pool: int = POOL
+    controls: bool = True
+    budget: int = BUDGET
+    split: str = ""
+    any_network: bool = False
+
+    def __post_init__(self) -> None:
+        if self.pool < 1:
+            raise ConfigError(f"a pool has at least 1 source; got {self.pool}; leave it out for {POOL}")
+
+
+@old_keywords(settings=InterchangeSettings, options=RunOptions)
 def interchange(
     model: nn.Module,
     graph: NDG,
@@ -41,167 +73,101 @@ def interchange(
     *,
     base: Iterable[Any] | None = None,
     source: Iterable[Any] | None = None,
-    sets: str | Sequence[str] = SETS,
-    units: Mapping[str, str | Iterable[str]] | None = None,
-    layers: str | Sequence[str] | None = None,
-    pool: int = POOL,
-    controls: bool = True,
-    seed: int = 0,
-    split: str = "",
-    batch: int = COMPUTE_BATCH,
-    threads: int = 1,
-    device: str | None = None,
+    settings: InterchangeSettings = InterchangeSettings(),
+    options: RunOptions = RunOptions(),
     cache: Cache | None = None,
-    budget: int = BUDGET,
-    executor: str | Executor = AUTO,
-    ray_address: str | None = None,
-    timeout: float | int = TIMEOUT,
-    journal: Journal | None = None,
-    any_network: bool = False,
 ) -> InterchangeResult:
-    """How often the network, some of whose neurons come from a source, predicts what the graph says.
+    """How often a network with neurons from a source predicts what the graph says.
 
-    Every example of `loader` is a base; its source is drawn, by its number, from at most `pool` examples of the same
-    loader. Or `base` and `source` give pairs, in their order. `layers`, by default all of the graph, are swapped at
-    once: for each base a set of their units from each family of `sets` (see `families`), a random set of the same size
-    beside the first two with `random`, and the sets of `units`, which have names and list nodes such as `latent:3`.
-    With `controls` the shuffled graph predicts as well. Activations of sources that need more than `budget` bytes lie
-    on disk; the other settings are those of `ndg.abstraction.trial.trials`.
+    Every example of `loader` is a base; its source is drawn, by its number, from the pool of the same loader. Or `base`
+    and `source` give pairs, in their order. A `cache` that several studies of this loader share keeps what is before
+    the layers.
 
     Raises ConfigError for unknown sets, GraphError or LayerError for layers that the graph or the network does not have
     or that lie behind the logits, GraphError for a graph without labels, GraphError or ShapeError for one of another
     network, ShapeError for sources of another shape than the bases', DataError without examples or for a loader that
     shuffles, WorkerError when Ray gives no answer.
     """
-    ran = run_study(
-        work,
-        "interchange",
-        model,
-        graph,
-        loader,
-        base=base,
-        source=source,
-        sets=sets,
-        units=units,
-        layers=layers,
-        pool=pool,
-        controls=controls,
-        seed=seed,
-        batch=batch,
-        threads=threads,
-        device=device,
-        cache=cache,
-        budget=budget,
-        executor=executor,
-        ray_address=ray_address,
-        timeout=timeout,
-        journal=journal,
-        any_network=any_network,
-    )
+    pairs = Loaders.of(loader, base, source)
+    study = prepare(Study, model, graph, pairs, settings, options, cache)
+    run = run_batches(study, pairs.bases, "interchange", options)
     return InterchangeResult(
-        counts=ran.counts,
-        families=tuple(family.name for family in ran.study.families),
-        layers=ran.study.passes.changed,
-        without_ancestors=_of(ran.study.families, ANCESTORS, lambda family: family.alone, ()),
-        classes=_of(ran.study.families, EQUIVALENCE, lambda family: len(family.sets), 0),
-        sources=len(ran.study.pool),
-        paired=ran.study.pool.paired,
-        split=split,
-        seed=seed,
+        counts=run.total,
+        families=tuple(family.name for family in study.families),
+        layers=study.passes.changed,
+        without_ancestors=_of(study.families, ANCESTORS, lambda family: family.alone, ()),
+        classes=_of(study.families, EQUIVALENCE, lambda family: len(family.sets), 0),
+        sources=len(study.pool),
+        paired=study.pool.paired,
+        split=settings.split,
+        seed=options.seed,
         graph=graph.digest,
-        executor=ran.executor,
-        reason=ran.reason,
+        executor=run.executor,
+        reason=run.reason,
     )
 
 
 @dataclass(frozen=True, eq=False)
-class Ran:
-    """A study of interchanges, what it counted, and where it ran."""
+class Loaders:
+    """The bases, and the sources: row i of base i where they are paired, else those of the pool."""
 
-    study: Study
-    counts: Counts
-    executor: str
-    reason: str
+    bases: Iterable[Any]
+    sources: Iterable[Any]
+    paired: bool
 
-
-def run_study(
-    work: Callable[[Study, Batch], Counts],
-    label: str,
-    model: nn.Module,
-    graph: NDG,
-    loader: Iterable[Any] | None = None,
-    *,
-    base: Iterable[Any] | None = None,
-    source: Iterable[Any] | None = None,
-    sets: str | Sequence[str] = SETS,
-    units: Mapping[str, str | Iterable[str]] | None = None,
-    layers: str | Sequence[str] | None = None,
-    pool: int = POOL,
-    controls: bool = True,
-    seed: int = 0,
-    batch: int = COMPUTE_BATCH,
-    threads: int = 1,
-    device: str | None = None,
-    cache: Cache | None = None,
-    budget: int = BUDGET,
-    executor: str | Executor = AUTO,
-    ray_address: str | None = None,
-    timeout: float | int = TIMEOUT,
-    journal: Journal | None = None,
-    any_network: bool = False,
-) -> Ran:
-    """What `work` counts of all pairs; the settings and errors are those of `interchange`."""
-    if (loader is None) == (base is None) or (base is None) != (source is None):
-        raise ConfigError(
-            "an interchange takes a loader, or base= and source= for pairs; give the one or the other two"
-        )
-    if pool < 1:
-        raise ConfigError(f"a pool has at least 1 source; got {pool}; leave it out for {POOL}")
-    check_labels(graph)
-    check_timeout(timeout)
-    for given in (loader, base, source):
-        check_loader(given)
-    bases = _kept(loader if base is None else base)
-    sources = bases if source is None else _kept(source)
-    if source is not None:
+    @classmethod
+    def of(cls, loader: Iterable[Any] | None, base: Iterable[Any] | None, source: Iterable[Any] | None) -> Loaders:
+        """Raises ConfigError for neither or both, DataError for other numbers of both or a loader that shuffles."""
+        if (loader is None) == (base is None) or (base is None) != (source is None):
+            raise ConfigError(
+                "an interchange takes a loader, or base= and source= for pairs; give the one or the other two"
+            )
+        for given in (loader, base, source):
+            check_order(given)
+        bases = _kept(loader if base is None else base)
+        if source is None:
+            return cls(bases, bases, False)
+        sources = _kept(source)
         if (many := (count(bases), count(sources)))[0] != many[1]:
             raise DataError(
                 f"base i is paired with source i; got {many[0]} bases and {many[1]} sources; give as many of both"
             )
         check_alike(bases, sources)
-    names = [layers] if isinstance(layers, str) else layers
+        return cls(bases, sources, True)
+
+
+def prepare(
+    kind: type[S],
+    model: nn.Module,
+    graph: NDG,
+    loaders: Loaders,
+    settings: InterchangeSettings,
+    options: RunOptions,
+    cache: Cache | None,
+) -> S:
+    """The study of that kind: its passes, its families of sets, and the pool of its sources."""
+    check_labels(graph)
+    names = [settings.layers] if isinstance(settings.layers, str) else settings.layers
     names = [layer.name for layer in graph.nodes.layers] if names is None else list(names)
-    sets = [sets] if isinstance(sets, str) else list(sets)
-    model = placed(model, device, executor, ray_address)
-    passes = Passes.of(model, graph, names, threads, cache, any_network=any_network)
-    study = Study(
+    sets = [settings.sets] if isinstance(settings.sets, str) else list(settings.sets)
+    model = placed(model, options)
+    passes = Passes.of(model, graph, names, options.threads, cache, any_network=settings.any_network)
+    return kind(
         passes=passes,
         graph=graph,
-        mixed=shuffled(graph, seed) if controls else None,
-        families=families(graph, passes.changed, sets, units),
+        mixed=shuffled(graph, options.seed) if settings.controls else None,
+        families=families(graph, passes.changed, sets, settings.units),
         pool=gather(
             replace(passes, cache=None),
-            sources,
-            None if base is not None else pool,
-            seed=seed,
-            batch=batch,
-            budget=budget,
+            loaders.sources,
+            None if loaders.paired else settings.pool,
+            seed=options.seed,
+            batch=options.batch,
+            budget=settings.budget,
         ),
         random=RANDOM in sets,
-        seed=seed,
+        seed=options.seed,
     )
-    found, ran, reason = run_batches(
-        work,
-        study,
-        bases,
-        label,
-        batch=batch,
-        executor=executor,
-        ray_address=ray_address,
-        timeout=timeout,
-        journal=journal,
-    )
-    return Ran(study, found, ran, reason)
 
 
 def _kept(loader: Iterable[Any] | None) -> Iterable[Any]:

@@ -6,13 +6,14 @@ What the network does is run once per family and set; each graph then says what 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from ndg import seeds
 from ndg.abstraction.controls import subsets
@@ -106,6 +107,26 @@ class Study:
     random: bool
     seed: int
 
+    decode = staticmethod(Counts.from_dict)
+
+    @property
+    def model(self) -> nn.Module:
+        return self.passes.model
+
+    def with_model(self, model: nn.Module) -> Self:
+        return replace(self, passes=self.passes.with_model(model))
+
+    def run(self, batch: Batch) -> Counts:
+        """The counts of one compute batch: `[among, field]` for every family and control."""
+        pairs = self.pairs(batch)
+        labels = self.graph.nodes.labels
+        found: dict[str, np.ndarray] = {}
+        for swapped in self.swaps(pairs):
+            for control, graph in self.graphs(swapped.control).items():
+                literals = self.follows(graph, pairs, swapped.chosen, self.neurons)
+                found[f"{swapped.family}|{control}"] = _counted(self, pairs, swapped, literals[:, : 2 * labels])
+        return Counts(found)
+
     @cached_property
     def units(self) -> Int64[np.ndarray, " unit"]:
         """The nodes of the layers' units."""
@@ -187,18 +208,6 @@ def _swap(known: BaselinePass, layer: str, chosen: Bits, values: Tensor) -> Chan
         return known.sites[layer].write(output, torch.from_numpy(padded), values, known.masks[layer])
 
     return change
-
-
-def work(study: Study, batch: Batch) -> Counts:
-    """The counts of one compute batch: `[among, field]` for every family and control."""
-    pairs = study.pairs(batch)
-    labels = study.graph.nodes.labels
-    found: dict[str, np.ndarray] = {}
-    for swapped in study.swaps(pairs):
-        for control, graph in study.graphs(swapped.control).items():
-            literals = study.follows(graph, pairs, swapped.chosen, study.neurons)
-            found[f"{swapped.family}|{control}"] = _counted(study, pairs, swapped, literals[:, : 2 * labels])
-    return Counts(found)
 
 
 def _counted(study: Study, pairs: Pairs, swapped: Swapped, literals: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ behind (the downstream layers and the labels) it is given nothing: it must concl
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,13 +18,15 @@ from torch import nn
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.interchange.families import spoken
 from ndg.abstraction.interchange.result import rate
-from ndg.abstraction.interchange.run import SETS, run_study
+from ndg.abstraction.interchange.run import InterchangeSettings, Loaders, prepare
 from ndg.abstraction.interchange.study import CONTROLS, GRAPH, Pairs, Study, Swapped
 from ndg.activations.batches import Batch
 from ndg.errors import ConfigError, GraphError, nearest
 from ndg.graph.ndg import NDG
 from ndg.graph.scm import decided
 from ndg.nodes import LABEL, NodeSpace
+from ndg.options import RunOptions, old_keywords
+from ndg.run_study import run_batches
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,57 +47,66 @@ FIELDS = (
 value is; `moved`, it is not."""
 
 
+@old_keywords(settings=InterchangeSettings, options=RunOptions)
 def unfolding(
     model: nn.Module,
     graph: NDG,
     loader: Iterable[Any] | None,
     layers: str | Iterable[str],
     *,
-    split: str = "",
-    **settings: Any,
+    base: Iterable[Any] | None = None,
+    source: Iterable[Any] | None = None,
+    settings: InterchangeSettings = InterchangeSettings(),
+    options: RunOptions = RunOptions(),
 ) -> UnfoldingResult:
-    """For every node behind the swapped layers, how often the unfolded graph agrees with the intervened network.
+    """How often the unfolded graph agrees with the intervened network, for every node behind the swapped `layers`.
 
-    The settings, and what is raised, are those of `ndg.abstraction.interchange.interchange`; GraphError when no node of
-    the graph lies behind.
+    The parameters, and what is raised, are those of `ndg.interchange`; GraphError when no node of the graph lies
+    behind.
     """
-    layers = [layers] if isinstance(layers, str) else list(layers)
-    settings.setdefault("sets", SETS)
-    ran = run_study(work, "unfolding", model, graph, loader, layers=layers, **settings)
+    settings = replace(settings, layers=[layers] if isinstance(layers, str) else list(layers))
+    loaders = Loaders.of(loader, base, source)
+    study = prepare(Unfolding, model, graph, loaders, settings, options, None)
+    run = run_batches(study, loaders.bases, "unfolding", options)
     return UnfoldingResult(
-        counts=ran.counts,
-        nodes=ran.study.passes.nodes,
-        families=tuple(family.name for family in ran.study.families),
-        layers=ran.study.passes.changed,
-        split=split,
-        seed=ran.study.seed,
+        counts=run.total,
+        nodes=study.passes.nodes,
+        families=tuple(family.name for family in study.families),
+        layers=study.passes.changed,
+        split=settings.split,
+        seed=options.seed,
         graph=graph.digest,
-        executor=ran.executor,
-        reason=ran.reason,
+        executor=run.executor,
+        reason=run.reason,
     )
 
 
-def work(study: Study, batch: Batch) -> Counts:
-    """The counts of one compute batch: `[field, node]` for every family and control; nothing of nodes that are not
-    behind."""
-    pairs = study.pairs(batch)
-    order, nodes = pairs.known.order, study.passes.nodes
-    first = min(order[layer] for layer in study.passes.changed)
-    behind = [layer for layer in study.passes.thresholds if order[layer] > first]
-    given, asked = np.zeros((2, len(study.graph.nodes)), np.bool_)
-    for layer in study.passes.thresholds:
-        given[nodes.slice(layer)] = order[layer] <= first
-    for layer in [LABEL, *behind]:
-        asked[nodes.slice(layer)] = True
-    if not asked.any():
-        raise GraphError("an unfolding is compared at nodes behind the swapped layers; the graph has none; mine more")
-    found: dict[str, np.ndarray] = {}
-    for swapped in study.swaps(pairs, behind):
-        after = _values(study, pairs, swapped, behind)
-        for control, graph in study.graphs(swapped.control).items():
-            says = decided(study.follows(graph, pairs, swapped.chosen, given))
-            found[f"{swapped.family}|{control}"] = _counted(study, pairs, swapped, says, after, asked)
-    return Counts(found)
+@dataclass(frozen=True, eq=False)
+class Unfolding(Study):
+    """The study of interchanges that compares every node behind the swapped layers."""
+
+    def run(self, batch: Batch) -> Counts:
+        """The counts of one compute batch: `[field, node]` for every family and control; nothing of other nodes."""
+        pairs = self.pairs(batch)
+        order, nodes = pairs.known.order, self.passes.nodes
+        first = min(order[layer] for layer in self.passes.changed)
+        behind = [layer for layer in self.passes.thresholds if order[layer] > first]
+        given, asked = np.zeros((2, len(self.graph.nodes)), np.bool_)
+        for layer in self.passes.thresholds:
+            given[nodes.slice(layer)] = order[layer] <= first
+        for layer in [LABEL, *behind]:
+            asked[nodes.slice(layer)] = True
+        if not asked.any():
+            raise GraphError(
+                "an unfolding is compared at nodes behind the swapped layers; the graph has none; mine more"
+            )
+        counts: dict[str, np.ndarray] = {}
+        for swapped in self.swaps(pairs, behind):
+            after = _values(self, pairs, swapped, behind)
+            for control, graph in self.graphs(swapped.control).items():
+                says = decided(self.follows(graph, pairs, swapped.chosen, given))
+                counts[f"{swapped.family}|{control}"] = _counted(self, pairs, swapped, says, after, asked)
+        return Counts(counts)
 
 
 def _values(study: Study, pairs: Pairs, swapped: Swapped, behind: list[str]) -> Bool[np.ndarray, "example node"]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Self
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from ndg import seeds
 from ndg.abstraction.controls import Prototypes, alternatives
@@ -90,6 +91,8 @@ class Study:
     budget: int
     seed: int
 
+    decode = staticmethod(Counts.from_dict)
+
     @classmethod
     def of(
         cls,
@@ -106,6 +109,44 @@ class Study:
         asked = choices(definition(intervention), graph, layer)
         specific, prototypes = specificity(graph, layer), Prototypes.of(graph, layer)
         return cls(passes, layer, writing, asked, specific, prototypes, numbers, budget, seed)
+
+    @property
+    def model(self) -> nn.Module:
+        return self.passes.model
+
+    def with_model(self, model: nn.Module) -> Self:
+        return replace(self, passes=self.passes.with_model(model))
+
+    def run(self, batch: Batch) -> Counts:
+        """What was found for the examples of a batch, each in its own place among those on trial: true class, target,
+        whether it is kept, the size of the set of every method and stage, 0 for none, and the smallest set, packed."""
+        known = self.passes.known(batch)
+        numbers, true = known.numbers, true_classes(batch, self.passes.nodes.labels)
+        target = alternatives(self.seed, numbers, true, self.passes.nodes.labels)
+        everyone = np.arange(batch.count)
+        bits = known.bits[self.layer]
+        kept = argmax(self.logits(known, everyone, bits, numbers)) == true
+        rows = everyone[kept]
+        where = np.searchsorted(self.numbers, numbers)
+        filled = {"true": (where, true), "target": (where, target), "kept": (where, kept)}
+        if len(rows):
+            ask = self.ask(known, rows, target[rows])
+            own = self.by_graph(ask, bits[rows], true[rows], target[rows])
+            methods = {"graph": own.ordered, "graph_greedy": own.greedy}
+            methods |= self.by_others(ask, bits[rows], true[rows], target[rows], numbers[rows])
+            least = reduce(smaller, [method.left for method in methods.values()], own.within.sets)
+            searched = self.search(ask, least, own.order)
+            sizes = {" ".join(WITHIN): own.within.size, " ".join(SEARCHED): searched.size}
+            for name, method in methods.items():
+                sizes |= method.counts(name)
+            filled |= {name: (where[rows], size) for name, size in sizes.items()}
+            filled |= {
+                "within exact": (where[rows], own.within.exact),
+                "searched exact": (where[rows], searched.exact),
+                "set": (where[rows], np.packbits(searched.sets, axis=1, bitorder="little")),
+                "values": (where[rows], np.packbits(bits[rows] ^ searched.sets, axis=1, bitorder="little")),
+            }
+        return Counts({name: _placed(at, values, len(self.numbers)) for name, (at, values) in filled.items()})
 
     def ask(self, known: BaselinePass, rows: Rows, target: Rows) -> Ask:
         """What the network says of sets of these rows of a batch, whose layer is written as its booleans."""
@@ -164,38 +205,6 @@ class Study:
             "random": prefix(ask, drawn, np.full(rows, units, np.int64)),
         }
         return {name: Method.of(ask, one) for name, one in found.items()}
-
-
-def work(study: Study, batch: Batch) -> Counts:
-    """What was found for the examples of a batch, each in its own place among those on trial: true class, target,
-    whether it is kept, the size of the set of every method and stage, 0 for none, and the smallest set, packed."""
-    known = study.passes.known(batch)
-    numbers, true = known.numbers, true_classes(batch, study.passes.nodes.labels)
-    target = alternatives(study.seed, numbers, true, study.passes.nodes.labels)
-    everyone = np.arange(batch.count)
-    bits = known.bits[study.layer]
-    kept = argmax(study.logits(known, everyone, bits, numbers)) == true
-    rows = everyone[kept]
-    where = np.searchsorted(study.numbers, numbers)
-    filled = {"true": (where, true), "target": (where, target), "kept": (where, kept)}
-    if len(rows):
-        ask = study.ask(known, rows, target[rows])
-        own = study.by_graph(ask, bits[rows], true[rows], target[rows])
-        methods = {"graph": own.ordered, "graph_greedy": own.greedy}
-        methods |= study.by_others(ask, bits[rows], true[rows], target[rows], numbers[rows])
-        least = reduce(smaller, [method.left for method in methods.values()], own.within.sets)
-        searched = study.search(ask, least, own.order)
-        sizes = {" ".join(WITHIN): own.within.size, " ".join(SEARCHED): searched.size}
-        for name, method in methods.items():
-            sizes |= method.counts(name)
-        filled |= {name: (where[rows], size) for name, size in sizes.items()}
-        filled |= {
-            "within exact": (where[rows], own.within.exact),
-            "searched exact": (where[rows], searched.exact),
-            "set": (where[rows], np.packbits(searched.sets, axis=1, bitorder="little")),
-            "values": (where[rows], np.packbits(bits[rows] ^ searched.sets, axis=1, bitorder="little")),
-        }
-    return Counts({name: _placed(at, values, len(study.numbers)) for name, (at, values) in filled.items()})
 
 
 def _placed(at: Rows, values: np.ndarray, size: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -15,6 +15,7 @@ from ndg.errors import UserError
 from ndg.gradients.tape import Tape, check_gradients
 from ndg.importance.evaluation.spec import fitting, scored
 from ndg.importance.methods import shapley
+from ndg.importance.settings import Settings
 from ndg.interventions.partial_forward import Cut
 from ndg.progress import log
 
@@ -24,7 +25,7 @@ STEPS = 2
 
 
 def check(
-    model: nn.Module, loader: Iterable[Any], layers: Sequence[str], methods: Iterable[str], how: Mapping[str, Any]
+    model: nn.Module, loader: Iterable[Any], layers: Sequence[str], methods: Iterable[str], how: Settings
 ) -> None:
     """Raise what the first of some methods would raise of these layers, settings or data, naming it."""
     few = first(loader)
@@ -34,16 +35,14 @@ def check(
             raise type(why)(f"{name} does not score what is asked for: {why}") from why
 
 
-def refusal(
-    model: nn.Module, few: Iterable[Any], layers: Sequence[str], asked: str, how: Mapping[str, Any]
-) -> UserError | None:
+def refusal(model: nn.Module, few: Iterable[Any], layers: Sequence[str], asked: str, how: Settings) -> UserError | None:
     """What a method raises of these layers, settings or data on few examples; None where it scores them.
 
     What is no refusal, such as an error of the network's own, is told, and left to the scoring itself to raise.
     """
-    small = fitting(asked, {**how, "n_steps": STEPS}) | {"executor": _Glance(), "ray_address": None}
+    options = replace(how.options, executor=_Glance(), ray_address=None, journal=None)
     try:
-        scored(model, few, layers, asked, **small)
+        scored(model, few, layers, asked, fitting(asked, replace(how, n_steps=STEPS, options=options)))
     except UserError as error:
         return error
     except _EnoughError:
@@ -98,8 +97,8 @@ def _ends(study: shapley.Study, task: shapley.Task) -> None:
     model, settings = study.model, study.settings
     with (
         torch.inference_mode(False),
-        fixed(model, settings.threads),
-        Cut(model, task.layer, task.batch, study.neutrals, each=settings.each) as cut,
+        fixed(model, settings.options.threads),
+        Cut(model, task.layer, task.batch, study.neutrals, each=settings.each_position) as cut,
     ):
         shapley.Game.of(cut, task.batch, study)
 

@@ -10,20 +10,18 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from ndg.activations.batches import device_of
+from ndg.activations.digest import digest_of, network_digest
 from ndg.executors.journal import Journal, opened
 from ndg.importance.evaluation.spec import scored, stepping
-from ndg.importance.run_tasks import digest_of, network_digest
 from ndg.importance.scores import Scores
-
-ELSEWHERE = ("executor", "ray_address")
-"""What says where a score is computed, and changes none."""
+from ndg.importance.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -51,32 +49,33 @@ class Timed:
 
 
 def timed(
-    kept: Kept | None, model: nn.Module, loader: Iterable[Any], layers: Iterable[str] | None, asked: str, **how: Any
+    kept: Kept | None,
+    model: nn.Module,
+    loader: Iterable[Any],
+    layers: Iterable[str] | None,
+    asked: str,
+    how: Settings = Settings(),
 ) -> Timed:
-    """The scores by a method as it is asked for, with `how` for `ndg.score`, of which `n_steps` is for methods that
-    follow a path: those that are kept, else computed, and kept."""
+    """The scores by a method as it is asked for: those that are kept, else computed, and kept.
+
+    `n_steps` is for methods that follow a path.
+    """
     how = stepping(asked, how)
     paths = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
     if kept is None:
-        return _computed(model, loader, paths, asked, **how)
-    of = {key: value for key, value in how.items() if key not in ELSEWHERE and value is not None}
-    digest = digest_of([asked, network_digest(model), str(device_of(model)), paths, of, kept.data])
+        return _computed(model, loader, paths, asked, how)
+    digest = digest_of([asked, network_digest(model), str(device_of(model)), paths, how.identity, kept.data])
     name = f"{re.sub(r'[^A-Za-z0-9_=.,-]+', '_', asked)[:80]}-{digest}"
     tasks = kept.folder / f"{name}.tasks.jsonl"
+    journalled = replace(how, options=replace(how.options, journal=tasks))
     with opened(Journal(kept.folder / f"{name}.jsonl", digest, Timed.from_dict)) as book:
-        found = book.take(0) if 0 in book else book.keep(0, _computed(model, loader, paths, asked, tasks, **how))
+        done = book.take(0) if 0 in book else book.keep(0, _computed(model, loader, paths, asked, journalled))
     tasks.unlink(missing_ok=True)
-    return found
+    return done
 
 
-def _computed(
-    model: nn.Module,
-    loader: Iterable[Any],
-    layers: list[str] | None,
-    asked: str,
-    journal: Path | None = None,
-    **how: Any,
-) -> Timed:
-    whole, began = journal is None or not journal.exists(), time.perf_counter()
-    scores = scored(model, loader, layers, asked, journal=journal, **how)
+def _computed(model: nn.Module, loader: Iterable[Any], layers: list[str] | None, asked: str, how: Settings) -> Timed:
+    journal = how.options.journal
+    whole, began = not isinstance(journal, Path) or not journal.exists(), time.perf_counter()
+    scores = scored(model, loader, layers, asked, how)
     return Timed(scores, time.perf_counter() - began if whole else None)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from torch import nn
 
@@ -16,6 +16,8 @@ from ndg.importance.evaluation.score_cache import Kept, Timed, timed
 from ndg.importance.evaluation.spec import ALL, every, fitting, parse
 from ndg.importance.score import IMPORTANCE
 from ndg.importance.scores import Scores
+from ndg.importance.settings import ScoreSettings, Settings
+from ndg.options import RunOptions, old_keywords
 from ndg.progress import log
 
 if TYPE_CHECKING:
@@ -160,26 +162,46 @@ class Scoreboard:
         return found
 
 
+@dataclass(frozen=True)
+class BoardSettings(ScoreSettings):
+    """How methods are scored, and held against exact ablation.
+
+    network      name of the network, written beside the results
+    target       a class, for methods that look at one
+    draws        bootstrap draws of the intervals
+    first_order  the method whose disagreements with the truth are listed
+    own          further settings of single methods, by method: `n_steps`, `baselines` or options of their own
+    """
+
+    network: str = "network"
+    target: SupportsIndex | None = None
+    draws: int = DRAWS
+    first_order: str = FIRST_ORDER
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def of(self, method: str, options: RunOptions) -> Settings:
+        """The settings of one method."""
+        own = dict(self.own.get(method, {}))
+        more = {name: own.pop(name) for name in ("target", "baselines", "n_steps", "each_position") if name in own}
+        plain = Settings(self.baselines, self.n_steps, self.each_position, self.target, options, own)
+        return replace(plain, **more)
+
+
+@old_keywords(settings=BoardSettings, options=RunOptions, renamed={"internal_batch_size": "batch"})
 def scoreboard(
     model: nn.Module,
     loader: Iterable[Any],
     layers: Iterable[str] | None = None,
     methods: Iterable[str] = (ALL,),
     *,
-    network: str = "network",
-    seed: int = 0,
-    draws: int = DRAWS,
-    first_order: str = FIRST_ORDER,
+    settings: BoardSettings = BoardSettings(),
+    options: RunOptions = RunOptions(),
     truth: Scores | None = None,
-    n_steps: int | None = None,
-    options: Mapping[str, Mapping[str, Any]] | None = None,
     kept: Kept | None = None,
-    **how: Any,
 ) -> Scoreboard:
     """The methods on the units of `layers`, held against exact ablation on the same examples.
 
-    `how` goes to `ndg.score`, for ablation and all others: baselines, target, internal_batch_size, threads, executor;
-    what means nothing to a method is left out for it. `truth` are exact scores where they are known already. With
+    What means nothing to a method is left out for it. `truth` are exact scores where they are known already. With
     `kept`, a folder of finished scores, those that it has are not computed again. A method that refuses these data is
     left out, and its entry says why; one that refuses some layers is judged on the others. Raises ConfigError for an
     unknown method, or for none, and LayerError where it is the layer that is at fault: one that is not used, or whose
@@ -191,73 +213,75 @@ def scoreboard(
     paths = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
     exact = Timed(truth, None) if truth is not None else None
     if exact is None:
-        exact = timed(kept, model, loader, paths, TRUTH, seed=seed, n_steps=n_steps, **how)
+        exact = timed(kept, model, loader, paths, TRUTH, replace(settings, own={}).of(TRUTH, options))
     truth = exact.scores
-    null = agreement(null_of(truth), truth, seed=seed, draws=draws)
-    entries = []
-    for name in asked:
-        by = {"n_steps": n_steps, **how, **(options or {}).get(name, {})}
-        entries.append(_entry(name, model, loader, truth, null, seed, draws, kept, by))
-    shown = first_order if first_order in asked else None
-    return Scoreboard(network, truth, exact.seconds, null, tuple(entries), shown)
+    null = agreement(null_of(truth), truth, seed=options.seed, draws=settings.draws)
+    judge = _Judge(model, loader, truth, null, settings, options, kept)
+    shown = settings.first_order if settings.first_order in asked else None
+    return Scoreboard(settings.network, truth, exact.seconds, null, tuple(map(judge.entry, asked)), shown)
 
 
-def _entry(
-    name: str,
-    model: nn.Module,
-    loader: Iterable[Any],
-    truth: Scores,
-    null: Agreement,
-    seed: int,
-    draws: int,
-    kept: Kept | None,
-    how: dict[str, Any],
-) -> Entry:
-    method, layers = IMPORTANCE[parse(name)[0]], truth.layers
-    log.info("  %s", name)
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    """What every entry of a board is made with."""
 
-    def by(paths: Sequence[str]) -> Timed:
-        return timed(kept, model, loader, paths, name, seed=seed, **fitting(name, how))
+    model: nn.Module
+    loader: Iterable[Any]
+    truth: Scores
+    null: Agreement
+    settings: BoardSettings
+    options: RunOptions
+    kept: Kept | None
 
-    partly = ""
-    try:
-        found = by(layers)
-    except LayerError as error:
-        taken = _taken(name, model, loader, layers, {"seed": seed, **how})
-        if len(taken) == len(layers):  # what it is shows on later examples alone: no refusal
-            raise
-        why = _short(error)
-        if not taken:
-            return Entry(name, method.title, refused=why)
-        partly = f"{len(taken)} of {len(layers)} layers, since {why}"
-        found = by(taken)
-        null = agreement(null_of(_among(truth, taken)), truth, seed=seed, draws=draws)
-    except UserError as error:
-        return Entry(name, method.title, refused=_short(error))
-    scores = found.scores
-    return Entry(
-        name,
-        method.title,
-        scores,
-        agreement(scores, truth, seed=seed, draws=draws),
-        null,
-        found.seconds,
-        scores.facts.get("forward_passes"),
-        scores.facts.get("backward_passes"),
-        scores.facts.get("passed", scores.facts.get("cost")),
-        partly=partly,
-    )
+    def entry(self, name: str) -> Entry:
+        """The entry of one method."""
+        method, layers, null = IMPORTANCE[parse(name)[0]], self.truth.layers, self.null
+        how = self.settings.of(name, self.options)
+        log.info("  %s", name)
+        partly = ""
+        try:
+            timed_scores = self._timed(layers, name, how)
+        except LayerError as error:
+            taken = self._taken(name, how)
+            if len(taken) == len(layers):  # the error comes of later examples: no refusal
+                raise
+            why = _short(error)
+            if not taken:
+                return Entry(name, method.title, refused=why)
+            partly = f"{len(taken)} of {len(layers)} layers, since {why}"
+            timed_scores = self._timed(taken, name, how)
+            null = self._agreement(null_of(_among(self.truth, taken)))
+        except UserError as error:
+            return Entry(name, method.title, refused=_short(error))
+        scores = timed_scores.scores
+        return Entry(
+            name,
+            method.title,
+            scores,
+            self._agreement(scores),
+            null,
+            timed_scores.seconds,
+            scores.facts.get("forward_passes"),
+            scores.facts.get("backward_passes"),
+            scores.facts.get("passed", scores.facts.get("cost")),
+            partly=partly,
+        )
 
+    def _timed(self, layers: Sequence[str], name: str, how: Settings) -> Timed:
+        return timed(self.kept, self.model, self.loader, layers, name, fitting(name, how))
 
-def _taken(name: str, model: nn.Module, loader: Iterable[Any], layers: Sequence[str], how: dict[str, Any]) -> list[str]:
-    """The layers that a method scores, by few examples. Raises LayerError where the fault is not the method's."""
-    few, found = first(loader), []
-    for layer in layers:
-        if refusal(model, few, [layer], name, how) is None:
-            found.append(layer)
-        else:
-            sound(model, few, layer, how.get("threads", 1))
-    return found
+    def _agreement(self, scores: Scores) -> Agreement:
+        return agreement(scores, self.truth, seed=self.options.seed, draws=self.settings.draws)
+
+    def _taken(self, name: str, how: Settings) -> list[str]:
+        """The layers that a method scores, by few examples. Raises LayerError where the layer itself is at fault."""
+        few, taken = first(self.loader), []
+        for layer in self.truth.layers:
+            if refusal(self.model, few, [layer], name, how) is None:
+                taken.append(layer)
+            else:
+                sound(self.model, few, layer, self.options.threads)
+        return taken
 
 
 def _short(error: UserError) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from ndg.errors import ConfigError, nearest
 from ndg.importance.graph_scores import OF_GRAPH
 from ndg.importance.score import IMPORTANCE, known, score
 from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings
 
 ALL = "all"
 
@@ -55,27 +56,28 @@ def of_graph(methods: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name for name in methods if name in OF_GRAPH))
 
 
-def fitting(asked: str, how: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of one method among several, without a class, a neutral state or steps that mean nothing to it."""
-    method, found = IMPORTANCE[parse(asked)[0]], stepping(asked, how)
+def fitting(asked: str, how: Settings) -> Settings:
+    """The settings for one method among several, without a class, neutral state or steps that mean nothing to it."""
+    method, how = IMPORTANCE[parse(asked)[0]], stepping(asked, how)
     if not method.target:
-        found.pop("target", None)
-    if isinstance(found.get("baselines"), str) and found["baselines"] not in method.baselines:
-        del found["baselines"]
-    return found
+        how = replace(how, target=None)
+    if isinstance(how.baselines, str) and how.baselines not in method.baselines:
+        how = replace(how, baselines="zero")
+    return how
 
 
-def stepping(asked: str, how: Mapping[str, Any]) -> dict[str, Any]:
+def stepping(asked: str, how: Settings) -> Settings:
     """The same without `n_steps` for a method that follows no path."""
-    along = IMPORTANCE[parse(asked)[0]].steps
-    return {name: value for name, value in how.items() if along or name != "n_steps"}
+    return how if IMPORTANCE[parse(asked)[0]].steps else replace(how, n_steps=None)
 
 
-def scored(model: nn.Module, loader: Iterable[Any], layers: Iterable[str] | None, asked: str, **how: Any) -> Scores:
+def scored(
+    model: nn.Module, loader: Iterable[Any], layers: Iterable[str] | None, asked: str, how: Settings = Settings()
+) -> Scores:
     """The scores by a method as it is asked for, by `ndg.score`; their method is what was asked."""
-    name, options = parse(asked)
-    found = score(model, loader, layers, name, **options, **how)
-    return replace(found, method=asked) if options else found
+    name, own = parse(asked)
+    scores = score(model, loader, layers, name, how.target, settings=how, options=how.options, **{**how.own, **own})
+    return replace(scores, method=asked) if own else scores
 
 
 def _literal(text: str) -> Any:

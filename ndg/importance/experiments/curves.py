@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -19,76 +18,64 @@ from jaxtyping import Float64, Int64
 from torch import nn
 from torch.nn import functional
 
-from ndg.activations.batches import COMPUTE_BATCH, Batch, check_finite, fixed, forward, true_labels
-from ndg.executors import Executor
+from ndg.activations.batches import Batch, check_finite, fixed, forward, true_labels
 from ndg.gradients.tape import Tape
 from ndg.importance.experiments.groups import ORDERS, RANDOM, SHARES, Group, common_sizes, groups, over_draws
-from ndg.importance.run_tasks import total
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings, passes
 from ndg.intervals import Z95, wilson
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.clamp import rests, silenced
+from ndg.options import RunOptions, old_keywords
+from ndg.run_study import run_study
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(frozen=True)
+class CurveSettings:
+    """Which groups of units are neutralised.
+
+    shares     shares of the units, in rising order
+    orders     which units go first: "top", "bottom"
+    scope      "layer", one layer at a time; "each", the share of every layer at once; "all", all layers ranked together
+    draws      random groups of every size, the control
+    baselines  the neutral state
+    """
+
+    shares: Sequence[float | int] = SHARES
+    orders: Sequence[str] = ORDERS
+    scope: str = "all"
+    draws: int = 10
+    baselines: Baselines = "zero"
+
+
+@old_keywords(settings=CurveSettings, options=RunOptions, renamed={"internal_batch_size": "batch"})
 def ablation_curves(
     model: nn.Module,
     loader: Iterable[Any],
     scores: Mapping[str, Scores],
     *,
-    shares: Sequence[float | int] = SHARES,
-    orders: Sequence[str] = ORDERS,
-    scope: str = "all",
-    draws: int = 10,
-    baselines: Baselines = "zero",
-    seed: int = 0,
-    internal_batch_size: int = COMPUTE_BATCH,
-    threads: int = 1,
-    executor: str | Executor = "serial",
-    ray_address: str | None = None,
-    journal: Path | str | None = None,
+    settings: CurveSettings = CurveSettings(),
+    options: RunOptions = RunOptions(),
 ) -> Curves:
     """What remains of the network as shares of its units are put to the neutral state together.
 
-    `scores` are by name, of the same layers. `scope` is `layer`, one layer at a time, `each`, the share of every layer
-    at once, or `all`, units of all layers ranked together. `draws` random groups of every size are the control. The
-    loader gives held-out examples; without true classes only logits are compared. Tasks run by the `executor`, to the
-    same numbers; a `journal` keeps those that are finished.
+    `scores` are by name, of the same layers. The loader gives held-out examples; without true classes only logits are
+    compared. A path for a journal is enough: its digest is that of the groups, the network and the first batch.
 
     Raises ConfigError for shares, orders, a scope or draws that do not fit, ShapeError for scores of different units.
     """
     layers = tuple(common_sizes(scores))
-    tried = tuple(groups(scores, shares, orders, scope, draws, seed))
-    settings = Settings(
-        baselines=baselines,
-        internal_batch_size=internal_batch_size,
-        threads=threads,
-        seed=seed,
-        options={"groups": digest(tried)},
-        executor=executor,
-        ray_address=ray_address,
-        journal=None if journal is None else Path(journal),
-    )
-    with torch.inference_mode(False), fixed(model, threads):
+    tried = tuple(groups(scores, settings.shares, settings.orders, settings.scope, settings.draws, options.seed))
+    asked = Settings(baselines=settings.baselines, options=options, own={"groups": digest(tried)})
+    with torch.inference_mode(False), fixed(model, options.threads):
         with Tape(model, layers) as tape:
-            neutrals = Neutrals.read(tape, loader, layers, settings)
-        study = Study(model, layers, settings, neutrals, tried)
-        tally = total(_work, study, passes(loader, settings, "group ablation"), "group ablation", settings, Tally.read)
-    return Curves(tried, tally, neutrals.name, scope)
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """What a worker needs to know to neutralise groups."""
-
-    model: nn.Module
-    layers: tuple[str, ...]
-    settings: Settings
-    neutrals: Neutrals
-    groups: tuple[Group, ...]
+            neutrals = Neutrals.read(tape, loader, layers, asked)
+        study = Study(model, layers, asked, neutrals, tried)
+        tally = run_study(study, passes(loader, asked, "group ablation"), "group ablation", options).total
+    return Curves(tried, tally, neutrals.name, settings.scope)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +116,48 @@ class Tally:
             np.array(document["shift"], np.float64),
             np.array(document["squares"], np.float64),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What a worker needs to know to neutralise groups."""
+
+    model: nn.Module
+    layers: tuple[str, ...]
+    settings: Settings
+    neutrals: Neutrals
+    groups: tuple[Group, ...]
+
+    decode = staticmethod(Tally.read)
+
+    @property
+    def identity(self) -> Any:
+        return self.layers, self.settings.identity
+
+    def with_model(self, model: nn.Module) -> Self:
+        return replace(self, model=model)
+
+    def run(self, batch: Batch) -> Tally:
+        """The tally of one compute batch."""
+        model, count = self.model, batch.count
+        with torch.inference_mode(False), fixed(model, self.settings.options.threads):
+            logits, states = rests(model, self.layers, batch, self.neutrals)
+            logits = logits[:count]
+            check_finite(logits, "logits", batch.start)
+            labels = None
+            if batch.labels is not None:
+                labels = true_labels(batch.labels, count, logits.shape[1]).to(logits.device)
+            after = [logits]
+            for group in self.groups:
+                with silenced(model, group.chosen, states):
+                    after.append(forward(model, batch.inputs)[:count])
+        correct, loss = np.zeros(len(after), np.int64), np.zeros(len(after))
+        if labels is not None:
+            correct = np.array([int((one.argmax(dim=1) == labels).sum()) for one in after])
+            loss = np.array([functional.cross_entropy(one.double(), labels, reduction="sum").item() for one in after])
+        shifts = torch.stack([torch.linalg.vector_norm(one.double() - logits.double(), dim=1) for one in after]).cpu()
+        sums = shifts.sum(dim=1).numpy(), shifts.square().sum(dim=1).numpy()
+        return Tally(count, 0 if labels is None else count, correct, loss, *sums)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,25 +244,3 @@ def digest(tried: Sequence[Group]) -> str:
         for layer, units in group.chosen.items():
             state.update(layer.encode() + np.packbits(units).tobytes())
     return state.hexdigest()[:16]
-
-
-def _work(study: Study, batch: Batch) -> Tally:
-    model, count = study.model, batch.count
-    with torch.inference_mode(False), fixed(model, study.settings.threads):
-        logits, states = rests(model, study.layers, batch, study.neutrals)
-        logits = logits[:count]
-        check_finite(logits, "logits", batch.start)
-        labels = None
-        if batch.labels is not None:
-            labels = true_labels(batch.labels, count, logits.shape[1]).to(logits.device)
-        after = [logits]
-        for group in study.groups:
-            with silenced(model, group.chosen, states):
-                after.append(forward(model, batch.inputs)[:count])
-    correct, loss = np.zeros(len(after), np.int64), np.zeros(len(after))
-    if labels is not None:
-        correct = np.array([int((one.argmax(dim=1) == labels).sum()) for one in after])
-        loss = np.array([functional.cross_entropy(one.double(), labels, reduction="sum").item() for one in after])
-    shifts = torch.stack([torch.linalg.vector_norm(one.double() - logits.double(), dim=1) for one in after]).cpu()
-    sums = shifts.sum(dim=1).numpy(), shifts.square().sum(dim=1).numpy()
-    return Tally(count, 0 if labels is None else count, correct, loss, *sums)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,13 +20,14 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.activations.batches import COMPUTE_BATCH, columns, fixed
+from ndg.activations.batches import columns, fixed
 from ndg.errors import ConfigError, DataError
 from ndg.gradients.tape import Tape
 from ndg.importance.experiments.groups import RANDOM, over_draws
 from ndg.importance.score import known, score
 from ndg.importance.settings import Settings, passes
 from ndg.intervals import wilson
+from ndg.options import RunOptions, old_keywords
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,37 +38,54 @@ ROUNDS = 2000
 ALL = "all filters"
 
 
+@dataclass(frozen=True)
+class FilterSettings:
+    """How many examples and filters the experiment takes.
+
+    fit    examples of each class that scores and the classifier see
+    test   examples of each class that the classifier is tested on
+    top    numbers of best filters that the classifier sees
+    draws  choices of random filters, the control
+    own    options of single methods, by method
+
+    Raises ConfigError without examples, or for a negative number of draws.
+    """
+
+    fit: int = FIT
+    test: int = TEST
+    top: Sequence[int] = TOP
+    draws: int = 20
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if min(self.fit, self.test) < 1 or self.draws < 0:
+            raise ConfigError(
+                f"the experiment takes at least 1 example of each class to fit and to test; got {self.fit}, {self.test}"
+            )
+
+
+@old_keywords(settings=FilterSettings, options=RunOptions, renamed={"internal_batch_size": "batch"})
 def filter_experiment(
     model: nn.Module,
     loader: Iterable[Any],
     layer: str,
     methods: Sequence[str],
     *,
-    fit: int = FIT,
-    test: int = TEST,
-    top: Sequence[int] = TOP,
-    draws: int = 20,
-    seed: int = 0,
-    internal_batch_size: int = COMPUTE_BATCH,
-    threads: int = 1,
-    options: Mapping[str, Mapping[str, Any]] | None = None,
+    settings: FilterSettings = FilterSettings(),
+    options: RunOptions = RunOptions(),
 ) -> Filters:
-    """How well scores of a layer's filters find those that matter, of `fit + test` examples of every class.
+    """How well scores of a layer's filters find those that matter, on examples of every class.
 
-    `methods` are keys of `IMPORTANCE`, with `options` by method; one to which classes mean nothing sees the class in
-    its examples alone. Examples are drawn by the seed; scores and the classifier see the `fit` of each class alone. A
-    filter's score for the choice of the k best is its mean over the classes of the absolute score for that class's
-    logit. Controls: in `drop` the score of each class against the drop of the next one, in `probe` `draws` choices of
-    k random filters, and all filters.
+    `methods` are keys of `IMPORTANCE`; one to which classes mean nothing sees the class in its examples alone. Examples
+    are drawn by the seed. A filter's score for the choice of the k best is its mean over the classes of the absolute
+    score for that class's logit. Controls: in `drop` the score of each class against the drop of the next one, in
+    `probe` choices of k random filters, and all filters.
 
     Raises DataError when a class has too few examples, ConfigError for a k that the layer has not.
     """
-    if min(fit, test) < 1 or draws < 0:
-        raise ConfigError(
-            f"the experiment takes at least 1 example of each class to fit and to test; got {fit}, {test}"
-        )
+    fit, test, top, seed = settings.fit, settings.test, settings.top, options.seed
     first, second = _divided(loader, fit, test, seed)
-    shared = Settings(internal_batch_size=internal_batch_size, threads=threads)
+    shared = Settings(options=options)
     with torch.inference_mode(False):
         seen, kept = (_features(model, layer, part, shared) for part in (first, second))
         filters = seen.values.shape[1]
@@ -83,9 +101,7 @@ def filter_experiment(
                     layer,
                     method,
                     target=label if known(method).target else None,
-                    seed=seed,
-                    internal_batch_size=internal_batch_size,
-                    threads=threads,
+                    options=options,
                     **own,
                 )[layer]
                 for label, part in first.items()
@@ -93,13 +109,13 @@ def filter_experiment(
             return np.stack(found)
 
         drops = by_class("ablation", measure="logits")
-        scored = {method: by_class(method, **(options or {}).get(method, {})) for method in methods}
+        scored = {method: by_class(method, **settings.own.get(method, {})) for method in methods}
     correlated = tuple(_correlated(method, values, drops, seed) for method, values in scored.items())
     chosen: list[tuple[str, int, int | None, Bool[np.ndarray, " filter"]]] = []
     for k in top:
         for method, values in scored.items():
             chosen.append((method, k, None, _best(np.abs(values).mean(axis=0), k)))
-        for draw in range(draws):
+        for draw in range(settings.draws):
             drawn = seeds.generator(seed, "random filters", draw).random((filters,))
             chosen.append((RANDOM, k, draw, _best(drawn, k)))
     chosen.append((ALL, filters, None, np.ones(filters, np.bool_)))
@@ -237,7 +253,7 @@ def _batch(part: dict[str, Tensor]) -> Any:
 
 def _features(model: nn.Module, layer: str, parts: Mapping[int, Any], settings: Settings) -> _Features:
     values, labels = [], []
-    with fixed(model, settings.threads, grad=False), Tape(model, [layer]) as tape:
+    with fixed(model, settings.options.threads, grad=False), Tape(model, [layer]) as tape:
         for one in passes(list(parts.values()), settings, "activations of filters"):
             tape.run(one.inputs)
             values.append(tape[layer][: one.count].double().mean(dim=2).cpu().numpy())

@@ -9,8 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from jaxtyping import Int64
@@ -18,18 +17,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ndg import seeds
-from ndg.activations.batches import COMPUTE_BATCH, Batch, columns, compute_batches, fixed, forward, true_labels
+from ndg.activations.batches import Batch, columns, compute_batches, fixed, forward, true_labels
 from ndg.errors import ConfigError, DataError, FailureError
-from ndg.executors import Executor
 from ndg.gradients.tape import Tape
 from ndg.importance.experiments.curves import digest
 from ndg.importance.experiments.groups import RANDOM, SHARES, Group, common_sizes, groups, over_draws
-from ndg.importance.run_tasks import total
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings
 from ndg.intervals import wilson
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.clamp import Rest, rests, silenced
+from ndg.options import RunOptions, old_keywords
+from ndg.run_study import run_study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,78 +52,72 @@ class Tuning:
             raise ConfigError(f"fine-tuning takes at least 1 epoch, 2 rows and a rate above 0; got {self}")
 
 
+@dataclass(frozen=True)
+class PruneSettings:
+    """Which units are pruned, and how the network is trained on.
+
+    shares     shares of the units, in rising order
+    scope      "all", units of all layers ranked together, or "each", the same share of every layer
+    draws      random sets of units at every share, the control
+    baselines  the state at which pruned units stay: "zero", "mean", a number or tensors
+    tuning     how fine-tuning goes, where there are training examples
+
+    Raises ConfigError for scope "layer", and for a neutral state that differs from example to example.
+    """
+
+    shares: Sequence[float | int] = SHARES
+    scope: str = "all"
+    draws: int = 5
+    baselines: Baselines = "zero"
+    tuning: Tuning = Tuning()
+
+    def __post_init__(self) -> None:
+        if self.scope == "layer":
+            raise ConfigError("a network is pruned in all its scored layers, scope 'all' or 'each'; got 'layer'")
+        if isinstance(self.baselines, str) and self.baselines not in NEUTRAL:
+            raise ConfigError(
+                f"pruned units stay at one state, {' or '.join(NEUTRAL)}, or given; got {self.baselines!r}"
+            )
+
+
+@old_keywords(settings=PruneSettings, options=RunOptions, renamed={"internal_batch_size": "batch"})
 def prune(
     model: nn.Module,
     loader: Iterable[Any],
     scores: Mapping[str, Scores],
     *,
     train: Iterable[Any] | None = None,
-    tuning: Tuning | None = None,
-    shares: Sequence[float | int] = SHARES,
-    scope: str = "all",
-    draws: int = 5,
-    baselines: Baselines = "zero",
-    seed: int = 0,
-    internal_batch_size: int = COMPUTE_BATCH,
-    threads: int = 1,
-    executor: str | Executor = "serial",
-    ray_address: str | None = None,
-    journal: Path | str | None = None,
+    settings: PruneSettings = PruneSettings(),
+    options: RunOptions = RunOptions(),
 ) -> Pruning:
     """Held-out accuracy with the lowest-scored shares of units put to the neutral state for good.
 
     `loader` gives held-out examples with their true classes, `train` those that fine-tuning may see; without `train`
-    there is none. `scores` are by name, of the same layers; `scope` is `all`, units of all layers ranked together, or
-    `each`, the same share of every layer. Controls: the whole network, fine-tuned likewise, and `draws` random sets of
-    units at every share. Fine-tuning sees the same examples in the same order at every point. The neutral state is
-    zero, the mean over `train` (without it, over `loader`), or given. The network that is given stays as it was.
+    there is none. `scores` are by name, of the same layers. Controls: the whole network, fine-tuned likewise, and
+    random sets of units at every share. Fine-tuning sees the same examples in the same order at every point. The mean
+    is that over `train` (without it, over `loader`). The network that is given stays as it was.
 
     Raises DataError without classes, ConfigError for shares or settings that do not fit, ShapeError for scores of
     different units, FailureError when a loss is not finite.
     """
-    if scope == "layer":
-        raise ConfigError("a network is pruned in all its scored layers, scope 'all' or 'each'; got 'layer'")
-    if isinstance(baselines, str) and baselines not in NEUTRAL:
-        raise ConfigError(f"pruned units stay at one state, {' or '.join(NEUTRAL)}, or given; got {baselines!r}")
     layers = tuple(common_sizes(scores))
-    tried = tuple(groups(scores, shares, ("bottom",), scope, draws, seed))
-    tuning = (tuning or Tuning()) if train is not None else None
-    settings = Settings(
-        baselines=baselines,
-        internal_batch_size=internal_batch_size,
-        threads=threads,
-        seed=seed,
-        options={"groups": digest(tried), "tuning": tuning},
-        executor=executor,
-        ray_address=ray_address,
-        journal=None if journal is None else Path(journal),
-    )
-    held = tuple(compute_batches(loader, internal_batch_size, short=True))
-    if not held or any(one.labels is None for one in held):
+    tried = tuple(groups(scores, settings.shares, ("bottom",), settings.scope, settings.draws, options.seed))
+    tuning = settings.tuning if train is not None else None
+    own = {"groups": digest(tried), "tuning": tuning}
+    asked = Settings(baselines=settings.baselines, options=options, own=own)
+    held = tuple(compute_batches(loader, options.batch, short=True))
+    if not held or any(batch.labels is None for batch in held):
         raise DataError("accuracy after pruning needs examples with their true classes; give (inputs, labels)")
-    with torch.inference_mode(False), fixed(model, threads):
+    with torch.inference_mode(False), fixed(model, options.threads):
         with Tape(model, layers) as tape:
-            neutrals = Neutrals.read(tape, loader if train is None else train, layers, settings)
+            neutrals = Neutrals.read(tape, loader if train is None else train, layers, asked)
         _, states = rests(model, layers, held[0], neutrals)
         states = {layer: replace(rest, mask=None) for layer, rest in states.items()}  # of every batch
     seen = None if train is None else _gathered(train)
-    study = Study(model, layers, settings, states, held, seen, tuning)
+    study = Study(model, layers, asked, states, held, seen, tuning)
     points: list[Group | None] = [None, *tried]
-    found = total(_work, study, enumerate(points), "pruning", settings, Found.from_dict)
-    return Pruning(tried, found, sum(one.count for one in held), tuning, scope)
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """What a worker needs to know to prune, fine-tune and judge a network."""
-
-    model: nn.Module
-    layers: tuple[str, ...]
-    settings: Settings
-    states: Mapping[str, Rest]
-    held: tuple[Batch, ...]
-    seen: dict[str, Tensor] | None
-    tuning: Tuning | None
+    counts = run_study(study, enumerate(points), "pruning", options).total
+    return Pruning(tried, counts, sum(batch.count for batch in held), tuning, settings.scope)
 
 
 @dataclass(frozen=True)
@@ -144,6 +137,40 @@ class Found:
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Found:
         return cls(dict(map(tuple, document["pruned"])), dict(map(tuple, document["tuned"])))
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What a worker needs to know to prune, fine-tune and judge a network."""
+
+    model: nn.Module
+    layers: tuple[str, ...]
+    settings: Settings
+    states: Mapping[str, Rest]
+    held: tuple[Batch, ...]
+    seen: dict[str, Tensor] | None
+    tuning: Tuning | None
+
+    decode = staticmethod(Found.from_dict)
+
+    @property
+    def identity(self) -> Any:
+        return self.layers, self.settings.identity
+
+    def with_model(self, model: nn.Module) -> Self:
+        return replace(self, model=model)
+
+    def run(self, task: tuple[int, Group | None]) -> Found:
+        """Correct predictions at one point, on a copy of the network."""
+        number, group = task
+        chosen = {} if group is None else group.chosen
+        network = copy.deepcopy(self.model)
+        with torch.inference_mode(False), silenced(network, chosen, self.states):
+            pruned = _correct(network, self)
+            if self.seen is None or self.tuning is None:
+                return Found({number: pruned}, {})
+            _tune(network, self.seen, self.tuning, self.settings)
+            return Found({number: pruned}, {number: _correct(network, self)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,23 +235,10 @@ class Pruning:
         return figures
 
 
-def _work(study: Study, task: tuple[int, Group | None]) -> Found:
-    """One point, on a copy of the network."""
-    number, group = task
-    chosen = {} if group is None else group.chosen
-    network = copy.deepcopy(study.model)
-    with torch.inference_mode(False), silenced(network, chosen, study.states):
-        pruned = _correct(network, study)
-        if study.seen is None or study.tuning is None:
-            return Found({number: pruned}, {})
-        _tune(network, study.seen, study.tuning, study.settings)
-        return Found({number: pruned}, {number: _correct(network, study)})
-
-
 def _correct(network: nn.Module, study: Study) -> int:
     """Correct predictions on the held-out examples."""
     found = 0
-    with fixed(network, study.settings.threads):
+    with fixed(network, study.settings.options.threads):
         for one in study.held:
             logits = forward(network, one.inputs)[: one.count].cpu()
             assert one.labels is not None
@@ -240,12 +254,12 @@ def _tune(network: nn.Module, seen: dict[str, Tensor], tuning: Tuning, settings:
         raise ConfigError("fine-tuning changes parameters; all of this network are frozen; leave train out")
     optimizer = torch.optim.AdamW(parameters, lr=tuning.learning_rate, weight_decay=0.0)
     threads = torch.get_num_threads()
-    torch.set_num_threads(settings.threads)
+    torch.set_num_threads(settings.options.threads)
     network.train()
     try:
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seeds.integer(settings.seed, "fine-tuning dropout"))
-            for rows in _steps(len(labels), tuning, settings.seed):
+            torch.default_generator.manual_seed(seeds.integer(settings.options.seed, "fine-tuning dropout"))
+            for rows in _steps(len(labels), tuning, settings.options.seed):
                 inputs = {key: column[rows] for key, column in seen.items() if key != "labels"}
                 logits = forward(network, inputs.get("", inputs))
                 loss = functional.cross_entropy(logits, labels[rows].to(logits.device))

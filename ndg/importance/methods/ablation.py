@@ -11,8 +11,8 @@ passes, and an example whose unit is at its neutral state already is not passed 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -24,11 +24,11 @@ from ndg.activations.batches import Batch, fixed, true_labels
 from ndg.errors import ConfigError, DataError
 from ndg.gradients.tape import Tape
 from ndg.importance.method import Method
-from ndg.importance.run_tasks import merged, total
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Settings, merged, passes
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import Cut
+from ndg.run_study import run_study
 
 MEASURES = ("logits", "loss", "accuracy")
 
@@ -42,17 +42,17 @@ def ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], s
     """The mean over the examples of each unit's damage, exactly; `whole` is that of the whole layer at once.
 
     The neutral state is zero, the mean over the examples, position by position, `resample` (the unit's values in
-    another example, drawn by `settings.seed` among the first 256), or given. Option `measure` is `logits`, `loss` or
+    another example, drawn by the seed among the first 256), or given. Option `measure` is `logits`, `loss` or
     `accuracy`; the last two need true classes. `errors` are standard errors of the mean. `facts["passed"]` counts the
     rows that were passed, of `facts["pairs"]` of unit and example.
     """
-    measure = settings.options["measure"]
+    measure = settings.own["measure"]
     if measure not in MEASURES:
         raise ConfigError(f"damage is measured in {', '.join(MEASURES)}; got {measure!r}")
-    with Tape(model, layers, each=settings.each) as tape:
+    with Tape(model, layers, each=settings.each_position) as tape:
         neutrals = Neutrals.read(tape, loader, layers, settings)
     study = Study(model, layers, settings, neutrals, measure)
-    sums = total(_work, study, _tasks(study, loader), "ablation", settings, Sums.from_dict)
+    sums = run_study(study, _tasks(study, loader), "ablation", settings.options).total
     examples = sums.examples // len(layers)
     means = {layer: sums.damage[layer] / examples for layer in layers}
     spread = {layer: np.maximum(sums.squares[layer] / examples - means[layer] ** 2, 0) for layer in layers}
@@ -66,7 +66,7 @@ def ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], s
         measure=measure,
         errors={layer: np.sqrt(spread[layer] / max(examples - 1, 1)) for layer in layers},
         facts={
-            "batch": settings.internal_batch_size,
+            "batch": settings.options.batch,
             "pairs": examples * sum(len(values) for values in means.values()),
             "passed": sums.passed,
         },
@@ -82,17 +82,6 @@ METHOD = Method(
     baselines=("zero", "mean", "resample"),
     laws=frozenset({"additive", "baseline", "unread", "neutral"}),
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """What a worker needs to know to ablate units."""
-
-    model: nn.Module
-    layers: tuple[str, ...]
-    settings: Settings
-    neutrals: Neutrals
-    measure: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +125,47 @@ class Sums:
             {layer: np.array(row) for layer, row in document[name].items()} for name in ("damage", "squares")
         )
         return cls(damage, squares, document["whole"], document["examples"], document["passed"])
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What a worker needs to know to ablate units."""
+
+    model: nn.Module
+    layers: tuple[str, ...]
+    settings: Settings
+    neutrals: Neutrals
+    measure: str
+
+    decode = staticmethod(Sums.from_dict)
+
+    @property
+    def identity(self) -> Any:
+        return self.layers, self.settings.identity
+
+    def with_model(self, model: nn.Module) -> Self:
+        return replace(self, model=model)
+
+    def run(self, task: Task) -> Sums:
+        """The damage of the units of one task."""
+        settings, layer, batch = self.settings, task.layer, task.batch
+        target = None if settings.target is None else int(settings.target)
+        with (
+            torch.inference_mode(False),
+            fixed(self.model, settings.options.threads),
+            Cut(self.model, layer, batch, self.neutrals, each=settings.each_position) as cut,
+        ):
+            labels = labels_of(batch, cut.logits.shape[1], self.measure)
+            found, passed = damage(cut, task.units, self.measure, target, labels)
+            sums, squares = (np.zeros(cut.differs.shape[1]) for _ in range(2))
+            sums[task.units.start : task.units.stop] = found.sum(dim=1).numpy()
+            squares[task.units.start : task.units.stop] = found.square().sum(dim=1).numpy()
+            whole, first = 0.0, task.units.start == 0
+            if first:
+                rows = torch.arange(batch.count, device=cut.logits.device)
+                after = cut.run(rows, torch.ones_like(cut.differs))
+                whole = float(difference(cut.logits, after, self.measure, target, _of(labels, rows)).sum())
+        return Sums({layer: sums}, {layer: squares}, {layer: whole}, batch.count if first else 0, passed)
 
 
 def damage(
@@ -191,30 +221,9 @@ def _tasks(study: Study, loader: Iterable[Any]) -> Iterator[Task]:
     sizes: dict[str, int] = {}
     for batch in passes(loader, study.settings, "ablation"):
         if not sizes:
-            with torch.no_grad(), Tape(study.model, study.layers, each=study.settings.each) as tape:
+            with torch.no_grad(), Tape(study.model, study.layers, each=study.settings.each_position) as tape:
                 study.settings.classes(tape.run(batch.inputs).shape[1])
                 sizes = {layer: tape[layer].shape[1] for layer in study.layers}
         for layer, size in sizes.items():
             for first in range(0, size, SHARE):
                 yield Task(batch, layer, range(first, min(first + SHARE, size)))
-
-
-def _work(study: Study, task: Task) -> Sums:
-    settings, layer, batch = study.settings, task.layer, task.batch
-    target = None if settings.target is None else int(settings.target)
-    with (
-        torch.inference_mode(False),
-        fixed(study.model, settings.threads),
-        Cut(study.model, layer, batch, study.neutrals, each=settings.each) as cut,
-    ):
-        labels = labels_of(batch, cut.logits.shape[1], study.measure)
-        found, passed = damage(cut, task.units, study.measure, target, labels)
-        sums, squares = (np.zeros(cut.differs.shape[1]) for _ in range(2))
-        sums[task.units.start : task.units.stop] = found.sum(dim=1).numpy()
-        squares[task.units.start : task.units.stop] = found.square().sum(dim=1).numpy()
-        whole, first = 0.0, task.units.start == 0
-        if first:
-            rows = torch.arange(batch.count, device=cut.logits.device)
-            after = cut.run(rows, torch.ones_like(cut.differs))
-            whole = float(difference(cut.logits, after, study.measure, target, _of(labels, rows)).sum())
-    return Sums({layer: sums}, {layer: squares}, {layer: whole}, batch.count if first else 0, passed)

@@ -32,7 +32,7 @@ def activation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
     no_class(settings, "activation")
     values: dict[str, Tensor] = {}
     examples = forwards = 0
-    with torch.no_grad(), Tape(model, layers, each=settings.each) as tape:
+    with torch.no_grad(), Tape(model, layers, each=settings.each_position) as tape:
         neutrals = Neutrals.read(tape, loader, layers, settings)
         for one in passes(loader, settings, "activation"):
             tape.run(one.inputs)
@@ -51,7 +51,7 @@ def activation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
         examples=examples,
         measure="activation",
         facts={
-            "batch": settings.internal_batch_size,
+            "batch": settings.options.batch,
             "forward_passes": forwards * (1 + neutrals.passes),
             "backward_passes": 0,
         },

@@ -15,14 +15,16 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
-from ndg.activations.batches import COMPUTE_BATCH, check_finite, fixed
+from ndg.activations.batches import check_finite, fixed
 from ndg.errors import ConfigError, LayerError
 from ndg.gradients.paths import Path, joined, parts, starting
 from ndg.gradients.tape import Tape, add
 from ndg.importance.methods.conductance import FIXED_STEPS, chosen, classes_of
-from ndg.importance.settings import Baselines, Settings, passes
+from ndg.importance.settings import ScoreSettings, Settings, passes
+from ndg.options import RunOptions, old_keywords
 
 
+@old_keywords(settings=ScoreSettings, options=RunOptions, renamed={"internal_batch_size": "batch"})
 def conductance_by_input(
     model: nn.Module,
     loader: Iterable[Any],
@@ -30,10 +32,8 @@ def conductance_by_input(
     units: Sequence[int] | None = None,
     target: int | None = None,
     *,
-    baselines: Baselines = "zero",
-    n_steps: int = FIXED_STEPS,
-    internal_batch_size: int = COMPUTE_BATCH,
-    threads: int = 1,
+    settings: ScoreSettings = ScoreSettings(),
+    options: RunOptions = RunOptions(),
 ) -> dict[str, Float64[np.ndarray, "unit ..."]]:
     """Mean over the examples of each unit's conductance of each input value, in logits, by name of the input ("" for
     inputs alone): `[unit, *shape of one input]`. Of token ids an input is a token, summed over its embedding.
@@ -46,22 +46,23 @@ def conductance_by_input(
     Raises DataError for inputs that are neither floats nor token ids, ShapeError for a baseline that does not fit,
     LayerError as `score`, ConfigError for a unit that there is not.
     """
-    settings = Settings(target=target, baselines=baselines, internal_batch_size=internal_batch_size, threads=threads)
+    asked = Settings(settings.baselines, settings.n_steps, target=target, options=options)
+    n_steps = settings.n_steps or FIXED_STEPS
     sums: dict[str, Tensor] = {}
     examples = 0
     with (
         torch.inference_mode(False),
-        fixed(model, threads, grad=True),
-        starting(model, loader, settings) as start,
+        fixed(model, options.threads, grad=True),
+        starting(model, loader, asked) as start,
         Tape(model, [layer]) as tape,
     ):
-        for one in passes(loader, settings, "conductance by input"):
+        for one in passes(loader, asked, "conductance by input"):
             path = start.path(one.inputs)
             with torch.no_grad():
                 logits = tape.run(path(1.0))
                 check_finite(tape[layer][: one.count], layer, one.start)
                 check_finite(logits[: one.count], "logits", one.start)
-                classes = classes_of(logits, settings)
+                classes = classes_of(logits, asked)
             wanted = _wanted(units, tape[layer].shape[1], layer)
             for step in range(n_steps):
                 for key, flows in _at(tape, path, (step + 0.5) / n_steps, classes, layer, wanted, one.count).items():

@@ -53,7 +53,7 @@ def conductance(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...]
     the examples, or given. A channel sums its positions; `whole` sums the units. With `settings.n_steps` as many
     gradients are taken; without, an example's steps are doubled from 16 until the units of every layer that all paths
     cross add up to F(x) - F(x') to 0.1 %, or to 4,096 steps; `facts["unfinished"]` counts the examples that got no
-    further. A pass holds at most `settings.internal_batch_size` rows, so memory does not grow with the steps.
+    further. A pass holds at most `settings.options.batch` rows, so memory does not grow with the steps.
 
     `facts["completeness"]` has, for each layer, whether all paths `cross` it, mean and largest absolute difference
     between the sum over units and F(x) - F(x'), in logits, and `relative`: the sum of the absolute differences over the
@@ -71,7 +71,7 @@ def conductance(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...]
     crossing: tuple[str, ...] | None = None
     with (
         starting(model, loader, settings) as start,
-        Tape(model, layers, each=settings.each, copies=False) as tape,
+        Tape(model, layers, each=settings.each_position, copies=False) as tape,
         QuickPools(),
     ):
         for one in passes(loader, settings, "conductance"):
@@ -104,7 +104,7 @@ def conductance(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...]
         examples=examples,
         facts={
             "steps": work.most,
-            "batch": settings.internal_batch_size,
+            "batch": settings.options.batch,
             "forward_passes": work.forwards,
             "backward_passes": work.backwards,
             "gradients": work.gradients,
@@ -202,7 +202,7 @@ def _flows(
     here: dict[str, View] = {}
     slopes: dict[str, View] = {}
     flows: dict[str, Tensor] = {}
-    together = max(1, settings.internal_batch_size // count)
+    together = max(1, settings.options.batch // count)
     for first in range(0, steps, together):
         these = range(first, min(first + together, steps))
         logits = tape.run(path(*(_position((step + 0.5) / steps) for step in these)))

@@ -56,23 +56,23 @@ def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ..
             "fast ablation reads the loader several times, and an iterator can be read once; pass a list, a "
             "DataLoader, or any object whose iteration starts anew"
         )
-    with Tape(model, layers, each=settings.each) as tape:
+    with Tape(model, layers, each=settings.each_position) as tape:
         neutrals = Neutrals.read(tape, loader, layers, settings)
         shape = _shape(tape, loader, layers, settings)
     sizes, logits, examples = shape
     target = None if settings.target is None else settings.classes(logits)[0]
     planned = plan(
-        list(sizes.values()), examples, 1 if target is not None else logits, settings.options["budget"],
+        list(sizes.values()), examples, 1 if target is not None else logits, settings.own["budget"],
         before=SHAPE + examples * neutrals.passes,
     )  # fmt: skip
     study = _Study(model, layers, settings, neutrals, target, planned)
-    seen = draw(settings.seed, "effects of examples", examples, planned.examples)
-    few = list(only(loader, draw(settings.seed, "ablated examples", examples, planned.ablated)))
+    seen = draw(settings.options.seed, "effects of examples", examples, planned.examples)
+    few = list(only(loader, draw(settings.options.seed, "ablated examples", examples, planned.ablated)))
     first, exact = (
         study.effects(Subset(loader, seen), planned.directions),
         study.effects(few, planned.on_ablated, keep=True),
     )
-    units = {layer: _units(settings.seed, layer, size, planned) for layer, size in sizes.items()}
+    units = {layer: _units(settings.options.seed, layer, size, planned) for layer, size in sizes.items()}
     damages, whole, passed = study.damages(few, units)
     found = estimate([study.evidence(first, exact, layer, units[layer], damages[layer], examples) for layer in layers])
     cost = SHAPE + examples * neutrals.passes + first.cost + exact.cost + passed
@@ -88,14 +88,14 @@ def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ..
         examples=examples,
         errors={layer: errors for layer, (_, errors) in zip(layers, found, strict=True)},
         facts={
-            "batch": settings.internal_batch_size,
+            "batch": settings.options.batch,
             "cost": cost,
             "exact_cost": planned.exact,
             "directions": planned.directions,
             "effects_of_examples": planned.examples,
             "ablated_examples": planned.ablated,
             "ablated_units": int(sum(chosen.sum() for chosen in units.values())),
-            "seed": settings.seed,
+            "seed": settings.options.seed,
         },
     )
 
@@ -143,12 +143,12 @@ class _Study:
         """First-order effects of all units by so many directions of the logits, exact by as many as logits; of each
         example where they are to be kept."""
         settings, all_logits = self.settings, directions == self.planned.logits
-        seed = seeds.integer(settings.seed, "kept effects" if keep else "effects")
+        seed = seeds.integer(settings.options.seed, "kept effects" if keep else "effects")
         random = None if all_logits else Directions(seed, self.planned.logits, directions)
         found = _Effects({}, {}, {}, {}, {}, {}, random)
         with (
-            Tape(self.model, self.layers, each=settings.each) as tape,
-            Carried(self.model, tape, self.layers, self.neutrals, each=settings.each) as carried,
+            Tape(self.model, self.layers, each=settings.each_position) as tape,
+            Carried(self.model, tape, self.layers, self.neutrals, each=settings.each_position) as carried,
         ):
             for batch in passes(loader, settings, LABEL):
                 logits = carried.run(batch)
@@ -195,14 +195,14 @@ class _Study:
         self, loader: Iterable[Any], units: dict[str, Bool[np.ndarray, " unit"]]
     ) -> tuple[dict[str, Float64[np.ndarray, "ablated example"]], dict[str, float], int]:
         """The damage of each chosen unit to each example, the mean damage of whole layers, and what it cost."""
-        settings, rows = self.settings, min(self.planned.rows, self.settings.internal_batch_size)
+        settings, rows = self.settings, min(self.planned.rows, self.settings.options.batch)
         found: dict[str, list[np.ndarray]] = {layer: [] for layer in self.layers}
         whole = dict.fromkeys(self.layers, 0.0)
         examples = cost = 0
         for batch in compute_batches(loader, rows):
             examples += batch.count
             for layer in self.layers:
-                with torch.no_grad(), Cut(self.model, layer, batch, self.neutrals, each=settings.each) as cut:
+                with torch.no_grad(), Cut(self.model, layer, batch, self.neutrals, each=settings.each_position) as cut:
                     some, passed = damage(cut, np.flatnonzero(units[layer]).tolist(), "logits", self.target, None)
                     found[layer].append(some.numpy())
                     every = torch.arange(batch.count, device=cut.logits.device)

@@ -46,10 +46,10 @@ def gndi(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], setti
     where there are more than 128 logits. With them `errors` are standard errors, p is 2, and `whole` comes from one
     Jacobian-vector product per layer. Source: Nagy 2025, unit and layer form.
     """
-    norm = settings.options["norm"]
+    norm = settings.own["norm"]
     if norm not in NORMS:
         raise ConfigError(f"the norm of G-NDI is 1, 2 or inf; got {norm!r}")
-    with Tape(model, layers, each=settings.each) as tape:
+    with Tape(model, layers, each=settings.each_position) as tape:
         neutrals = Neutrals.read(tape, loader, layers, settings)
         values: dict[str, Tensor] = {}
         whole: dict[str, Tensor] = {}
@@ -63,7 +63,7 @@ def gndi(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], setti
             check_finite(logits[: one.count], "logits", one.start)
             draws = _draws(settings, logits.shape[1], norm)
             if draws:
-                sizes, wholes = _projected(tape, logits, changes, one, draws, settings.seed)
+                sizes, wholes = _projected(tape, logits, changes, one, draws, settings.options.seed)
             else:
                 sizes, wholes = _exact(tape, logits, changes, settings, norm)
             for layer in layers:
@@ -82,12 +82,12 @@ def gndi(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], setti
         examples=examples,
         errors={layer: (share * squares[layer]).sqrt().cpu().numpy() / examples for layer in layers} if draws else {},
         facts={
-            "batch": settings.internal_batch_size,
+            "batch": settings.options.batch,
             "forward_passes": forwards * (1 + neutrals.passes),
             "backward_passes": backwards,
         }
         | ({"norm": "inf" if norm == math.inf else norm} if norm != 2 else {})
-        | ({"projections": draws, "seed": settings.seed} if draws else {}),
+        | ({"projections": draws, "seed": settings.options.seed} if draws else {}),
     )
 
 
@@ -162,7 +162,7 @@ def shrink(draws: int) -> float:
 
 
 def _draws(settings: Settings, logits: int, norm: float | int) -> int:
-    asked = settings.options["projections"]
+    asked = settings.own["projections"]
     if settings.target is not None:
         return 0
     if asked is None:

@@ -31,7 +31,7 @@ def gradient(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], s
     no_baseline(settings, "gradient")
     values: dict[str, Tensor] = {}
     examples = forwards = 0
-    with Tape(model, layers, each=settings.each) as tape:
+    with Tape(model, layers, each=settings.each_position) as tape:
         for one in passes(loader, settings, "gradient"):
             logits = tape.run(one.inputs)
             for layer in layers:
@@ -50,7 +50,7 @@ def gradient(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], s
         baseline="none",
         examples=examples,
         measure="logits per activation",
-        facts={"batch": settings.internal_batch_size, "forward_passes": forwards, "backward_passes": forwards},
+        facts={"batch": settings.options.batch, "forward_passes": forwards, "backward_passes": forwards},
     )
 
 

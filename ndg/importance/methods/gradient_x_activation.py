@@ -31,13 +31,13 @@ def gradient_x_activation(
     F is the logit of the class that the network predicts, or of `settings.target`. With option `absolute` the size of
     each example's effect is taken before the mean over the examples. `whole` restricts to no unit.
     """
-    absolute = settings.options["absolute"]
+    absolute = settings.own["absolute"]
     if not isinstance(absolute, bool):
         raise ConfigError(f"option absolute is True or False; got {absolute!r}")
     values: dict[str, Tensor] = {}
     whole: dict[str, Tensor] = {}
     examples = forwards = 0
-    with Tape(model, layers, each=settings.each) as tape:
+    with Tape(model, layers, each=settings.each_position) as tape:
         neutrals = Neutrals.read(tape, loader, layers, settings)
         for one in passes(loader, settings, "gradient x activation"):
             logits = tape.run(one.inputs)
@@ -61,7 +61,7 @@ def gradient_x_activation(
         baseline=neutrals.name,
         examples=examples,
         facts={
-            "batch": settings.internal_batch_size,
+            "batch": settings.options.batch,
             "forward_passes": forwards * (1 + neutrals.passes),
             "backward_passes": forwards,
         }

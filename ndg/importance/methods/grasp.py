@@ -74,7 +74,7 @@ def grasp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], sett
         examples=examples,
         measure="nats squared",
         facts={
-            "batch": settings.internal_batch_size,
+            "batch": settings.options.batch,
             "forward_passes": 2 * forwards,
             "backward_passes": 3 * forwards,
         },

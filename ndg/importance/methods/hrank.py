@@ -30,7 +30,7 @@ def hrank(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], sett
     """
     no_class(settings, "hrank")
     no_baseline(settings, "hrank")
-    if settings.each:
+    if settings.each_position:
         raise ConfigError("hrank scores whole maps; got each_position=True; leave it out")
     values: dict[str, Tensor] = {}
     examples = forwards = 0
@@ -57,7 +57,7 @@ def hrank(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], sett
         baseline="none",
         examples=examples,
         measure="rank",
-        facts={"batch": settings.internal_batch_size, "forward_passes": forwards, "backward_passes": 0},
+        facts={"batch": settings.options.batch, "forward_passes": forwards, "backward_passes": 0},
     )
 
 

@@ -28,13 +28,13 @@ def influence(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], 
 
     F is the logit of the class that the network predicts at x, or of `settings.target`. x' is zero, the mean input of
     the examples, or given. There are `settings.n_steps` gradients along a path, 50 without. A pass holds at most
-    `settings.internal_batch_size` rows. Of token ids the path leads to their embeddings. Raises DataError for other
+    `settings.options.batch` rows. Of token ids the path leads to their embeddings. Raises DataError for other
     inputs that are not floats.
     """
     steps = settings.n_steps or FIXED_STEPS
     values: dict[str, Tensor] = {}
     examples = forwards = backwards = 0
-    with starting(model, loader, settings) as start, Tape(model, layers, each=settings.each) as tape:
+    with starting(model, loader, settings) as start, Tape(model, layers, each=settings.each_position) as tape:
         for one in passes(loader, settings, "internal influence"):
             found, ran = _batch(tape, one, start.path(one.inputs), layers, steps, settings)
             for layer in layers:
@@ -51,7 +51,7 @@ def influence(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], 
         measure="logits per activation",
         facts={
             "steps": steps,
-            "batch": settings.internal_batch_size,
+            "batch": settings.options.batch,
             "forward_passes": forwards,
             "backward_passes": backwards,
         },
@@ -80,7 +80,7 @@ def _batch(
         check_finite(logits[: one.count], "logits", one.start)
         classes = classes_of(logits, settings)
     sums: dict[str, Tensor] = {}
-    together = max(1, settings.internal_batch_size // len(classes))
+    together = max(1, settings.options.batch // len(classes))
     ran = 0
     for first in range(0, steps, together):
         these = range(first, min(first + together, steps))

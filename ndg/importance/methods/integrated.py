@@ -47,12 +47,12 @@ def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
     deltas = {layer: Delta() for layer in layers}
     work = Work()
     examples = 0
-    with torch.no_grad(), Tape(model, layers, each=settings.each) as tape:
+    with torch.no_grad(), Tape(model, layers, each=settings.each_position) as tape:
         neutrals = Neutrals.read(tape, loader, layers, settings)
     for one in passes(loader, settings, "integrated G-NDI"):
         examples += one.count
         for layer in layers:
-            way = Way(model, layer, one, neutrals, each=settings.each)
+            way = Way(model, layer, one, neutrals, each=settings.each_position)
             with way:
                 units, delta = _units(way, steps, settings, work)
                 add(sums, layer, units)
@@ -70,7 +70,7 @@ def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
         examples=examples,
         facts={
             "steps": steps,
-            "batch": settings.internal_batch_size,
+            "batch": settings.options.batch,
             "forward_passes": work.forwards,
             "backward_passes": work.backwards,
             "completeness": [{"layer": layer, **delta.facts()} for layer, delta in deltas.items()],

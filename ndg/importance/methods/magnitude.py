@@ -35,7 +35,7 @@ def magnitude(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], 
     """
     no_class(settings, "magnitude")
     no_baseline(settings, "magnitude")
-    side, norm = settings.options["side"], settings.options["norm"]
+    side, norm = settings.own["side"], settings.own["norm"]
     if side not in SIDES or norm not in NORMS:
         raise ConfigError(f"magnitude has side incoming or outgoing and norm 1 or 2; got side={side!r}, norm={norm!r}")
 
@@ -50,7 +50,7 @@ def magnitude(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], 
             sums[layer] = one.rows({path: powers(weight) for path, weight in one.weights.items()}).sum(dim=1)
     else:
         batch = next(iter(passes(loader, settings, "magnitude")))
-        sums, forwards = outgoing(model, batch, layers, powers, each=settings.each), 1
+        sums, forwards = outgoing(model, batch, layers, powers, each=settings.each_position), 1
     return Scores(
         method="magnitude",
         values={layer: (sums[layer] ** (1 / norm)).cpu().numpy() for layer in layers},

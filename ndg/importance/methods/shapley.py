@@ -14,9 +14,9 @@ where the same orders for all would see less of both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -30,11 +30,11 @@ from ndg.gradients.tape import Tape
 from ndg.importance.method import Method
 from ndg.importance.methods.ablation import MEASURES, difference, labels_of
 from ndg.importance.methods.conductance import chosen, classes_of
-from ndg.importance.run_tasks import merged, total
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Settings, merged, passes
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import Cut
+from ndg.run_study import run_study
 
 PAYOFFS = ("logit", *MEASURES)
 
@@ -56,7 +56,7 @@ def shapley(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
 
     Raises ConfigError for an unknown payoff or an odd number of orders, DataError without the classes that it needs.
     """
-    orders, payoff = settings.options["permutations"], settings.options["payoff"]
+    orders, payoff = settings.own["permutations"], settings.own["payoff"]
     if payoff not in PAYOFFS:
         raise ConfigError(f"the payoff of Shapley values is {', '.join(PAYOFFS)}; got {payoff!r}")
     if not isinstance(orders, int) or orders < 4 or orders % 2:
@@ -64,10 +64,10 @@ def shapley(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
             f"orders come in pairs, and two pairs tell how far they differ: permutations is even and at least 4; got "
             f"{orders!r}"
         )
-    with Tape(model, layers, each=settings.each) as tape:
+    with Tape(model, layers, each=settings.each_position) as tape:
         neutrals = Neutrals.read(tape, loader, layers, settings)
     study = Study(model, layers, settings, neutrals, payoff)
-    sums = total(_work, study, _tasks(study, loader), "Shapley values", settings, Sums.from_dict)
+    sums = run_study(study, _tasks(study, loader), "Shapley values", settings.options).total
     examples = sums.examples // len(layers)
     pairs = orders // 2
     means = {layer: sums.credits[layer] / (pairs * examples) for layer in layers}
@@ -81,9 +81,9 @@ def shapley(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
         measure="logits" if payoff == "logit" else payoff,
         errors={layer: np.sqrt(sums.spread[layer] / sums.freedom[layer] / (pairs * examples)) for layer in layers},
         facts={
-            "batch": settings.internal_batch_size,
+            "batch": settings.options.batch,
             "permutations": orders,
-            "seed": settings.seed,
+            "seed": settings.options.seed,
             "passed": sums.passed,
         },
     )
@@ -100,17 +100,6 @@ METHOD = Method(
 )
 
 _TARGETS = {"logit": "predicted class", "logits": "all logits", "loss": "true class", "accuracy": "true class"}
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """What a worker needs to know to let units join."""
-
-    model: nn.Module
-    layers: tuple[str, ...]
-    settings: Settings
-    neutrals: Neutrals
-    payoff: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,36 +149,56 @@ class Sums:
         return cls(**{**document, **lists})
 
 
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What a worker needs to know to let units join."""
+
+    model: nn.Module
+    layers: tuple[str, ...]
+    settings: Settings
+    neutrals: Neutrals
+    payoff: str
+
+    decode = staticmethod(Sums.from_dict)
+
+    @property
+    def identity(self) -> Any:
+        return self.layers, self.settings.identity
+
+    def with_model(self, model: nn.Module) -> Self:
+        return replace(self, model=model)
+
+    def run(self, task: Task) -> Sums:
+        """The credits of the orders of one task."""
+        settings, layer, batch, model = self.settings, task.layer, task.batch, self.model
+        with (
+            torch.inference_mode(False),
+            fixed(model, settings.options.threads),
+            Cut(model, layer, batch, self.neutrals, each=settings.each_position) as cut,
+        ):
+            game = Game.of(cut, batch, self)
+            found = torch.stack([game.credits(_order(batch, layer, settings, pair, cut)) for pair in task.pairs])
+        spread = (found - found.mean(dim=0)).square().sum(dim=(0, 1))
+        first = task.pairs.start == 0
+        return Sums(
+            credits={layer: found.sum(dim=(0, 1)).numpy()},
+            spread={layer: spread.numpy()},
+            freedom={layer: (len(task.pairs) - 1) * batch.count},
+            whole={layer: float((game.all - game.none).sum()) if first else 0.0},
+            examples=batch.count if first else 0,
+            passed=game.passed,
+        )
+
+
 def _tasks(study: Study, loader: Iterable[Any]) -> Iterator[Task]:
     """Batch by batch, layer by layer, so many pairs at a time; none has a single pair."""
-    pairs = study.settings.options["permutations"] // 2
+    pairs = study.settings.own["permutations"] // 2
     parts = max(1, pairs // SHARE)
     ends = [pairs * part // parts for part in range(parts + 1)]
     for batch in passes(loader, study.settings, "Shapley values"):
         for layer in study.layers:
             for first, last in pairwise(ends):
                 yield Task(batch, layer, range(first, last))
-
-
-def _work(study: Study, task: Task) -> Sums:
-    settings, layer, batch, model = study.settings, task.layer, task.batch, study.model
-    with (
-        torch.inference_mode(False),
-        fixed(model, settings.threads),
-        Cut(model, layer, batch, study.neutrals, each=settings.each) as cut,
-    ):
-        game = Game.of(cut, batch, study)
-        found = torch.stack([game.credits(_order(batch, layer, settings, pair, cut)) for pair in task.pairs])
-    spread = (found - found.mean(dim=0)).square().sum(dim=(0, 1))
-    first = task.pairs.start == 0
-    return Sums(
-        credits={layer: found.sum(dim=(0, 1)).numpy()},
-        spread={layer: spread.numpy()},
-        freedom={layer: (len(task.pairs) - 1) * batch.count},
-        whole={layer: float((game.all - game.none).sum()) if first else 0.0},
-        examples=batch.count if first else 0,
-        passed=game.passed,
-    )
 
 
 @dataclass(eq=False)
@@ -261,5 +270,5 @@ def _order(batch: Batch, layer: str, settings: Settings, pair: int, cut: Cut) ->
     """The place of each unit in one random order of each example; it belongs to the example's number."""
     count, units = cut.differs.shape
     numbers = np.array([batch.number(row) for row in range(count)])
-    words = seeds.words(settings.seed, "shapley", layer, pair, examples=numbers, draws=units)
+    words = seeds.words(settings.options.seed, "shapley", layer, pair, examples=numbers, draws=units)
     return torch.from_numpy(words.argsort(axis=1, kind="stable").argsort(axis=1)).to(cut.differs.device)

@@ -56,7 +56,7 @@ def snip(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], setti
         baseline="none",
         examples=examples,
         measure="nats",
-        facts={"batch": settings.internal_batch_size, "forward_passes": forwards, "backward_passes": forwards},
+        facts={"batch": settings.options.batch, "forward_passes": forwards, "backward_passes": forwards},
     )
 
 

@@ -53,7 +53,7 @@ def weighted(model: nn.Module, layers: Iterable[str], settings: Settings, method
 
     Raises LayerError for layers that have none, naming the nearest before them that has.
     """
-    if settings.each:
+    if settings.each_position:
         raise ConfigError(f"{method} scores weights, which positions share; got each_position=True; leave it out")
     modules = dict(model.named_modules())
     found = {}

@@ -54,7 +54,11 @@ def lrp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settin
     totals: dict[str, Tensor] = {}
     kept: dict[str, Kept] | None = None
     logits: list[Tensor] = []
-    with Tape(model, layers, each=settings.each) as tape, prepared(model), _Marks(model, layers, rules.ledger) as marks:
+    with (
+        Tape(model, layers, each=settings.each_position) as tape,
+        prepared(model),
+        _Marks(model, layers, rules.ledger) as marks,
+    ):
         for one in passes(loader, settings, "LRP"):
             if kept is None:
                 kept = {layer: Kept() for layer in _crossing(model, tape, layers, one.inputs, rules)}
@@ -75,10 +79,10 @@ def lrp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settin
         baseline="none",
         examples=len(logit),
         facts={
-            "rule": settings.options["rule"],
+            "rule": settings.own["rule"],
             "epsilon": float(rules.epsilon),
             **({"gamma": float(rules.gamma)} if rules.gamma else {}),
-            "batch": settings.internal_batch_size,
+            "batch": settings.options.batch,
             "forward_passes": len(logits) + len(layers),
             "backward_passes": len(logits) + len(layers),
             "logit": float(logit.mean()),
@@ -150,7 +154,7 @@ class _Marks:
 
 
 def _rules(settings: Settings) -> Rules:
-    rule, epsilon, gamma = (settings.options[name] for name in ("rule", "epsilon", "gamma"))
+    rule, epsilon, gamma = (settings.own[name] for name in ("rule", "epsilon", "gamma"))
     if rule not in RULE_NAMES:
         raise ConfigError(f"the rule of LRP is {' or '.join(RULE_NAMES)}; got {rule!r}")
     for name, value in (("epsilon", epsilon), ("gamma", gamma)):
