@@ -24,7 +24,7 @@ from torch import nn
 
 import ndg
 from ndg import atomic, extraction, runs
-from ndg.abstraction.edges import EdgeTrials, try_edges
+from ndg.abstraction.edges import EdgeSettings, EdgeTrials, try_edges
 from ndg.abstraction.edges.forcing import REST
 from ndg.activations.batches import COMPUTE_BATCH
 from ndg.counterfactual import counterfactual_set, train_on
@@ -35,6 +35,7 @@ from ndg.graph.ndg import NDG
 from ndg.intervals import wilson
 from ndg.interventions.cache import Cache
 from ndg.locations import Locations
+from ndg.options import RunOptions
 from ndg.report.tables import Column, Interval, Table
 from ndg.runs.record import RunRecord
 from ndg.workflows.subject import candidates
@@ -145,11 +146,8 @@ def measured(run: Run, alphas: Sequence[float] = ALPHAS, layers: Sequence[str] =
             graph,
             test,
             fit=train,
-            values=values,
-            how=how,
-            seed=run.seed,
-            split="test",
-            executor="serial",
+            settings=EdgeSettings(how, values, split="test"),
+            options=RunOptions(seed=run.seed, executor="serial"),
             cache=cache,
         )
 

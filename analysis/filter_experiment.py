@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -20,8 +21,10 @@ from analysis.edge_survival import Run
 from analysis.subjects import Tables, interval, main, name_of, refusals, scores_of, some
 from ndg.activations.batches import COMPUTE_BATCH
 from ndg.errors import LayerError
-from ndg.importance.experiments.filters import FIT, TEST, TOP, Filters, filter_experiment
+from ndg.importance.experiments.filters import FIT, TEST, TOP, Filters, FilterSettings, filter_experiment
 from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings
+from ndg.options import RunOptions
 from ndg.report.tables import Column, Table
 from ndg.units.resolve import find_layers
 from ndg.workflows.subject import candidates
@@ -74,12 +77,18 @@ def last_convolution(run: Run) -> str:
 
 def measured(run: Run, layer: str, asked: argparse.Namespace) -> tuple[Filters, str]:
     """The experiment at one layer by the methods that can score it, and what refused."""
-    how = QUICK if asked.quick else {"fit": asked.fit, "test": asked.test, "draws": DRAWS}
+    settings = FilterSettings(asked.fit, asked.test, asked.top, DRAWS)
+    settings = replace(settings, **QUICK) if asked.quick else settings
     loader = [batch for split in ("validation", "test") for batch in run.splits[split].loader(COMPUTE_BATCH)]
-    tried = dict(scores_of(run.model, some(run, "test", 2), (layer,), asked.methods, target=0, n_steps=1))
+    tried = dict(scores_of(run.model, some(run, "test", 2), (layer,), asked.methods, Settings(target=0, n_steps=1)))
     methods = [method for method, scores in tried.items() if isinstance(scores, Scores)]
     found = filter_experiment(
-        run.model, loader, layer, methods, top=asked.top, seed=run.seed, threads=asked.threads, **how
+        run.model,
+        loader,
+        layer,
+        methods,
+        settings=settings,
+        options=RunOptions(seed=run.seed, threads=asked.threads),
     )
     return found, refusals(tried)
 

@@ -29,8 +29,10 @@ from ndg.errors import ConfigError
 from ndg.importance.evaluation.agreement import NULL, agreement, null_of
 from ndg.importance.methods.ablation import damage
 from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import Cut
+from ndg.options import RunOptions
 from ndg.report.tables import Column, Table
 from ndg.units.resolve import find_layers
 from ndg.workflows.subject import candidates
@@ -125,7 +127,9 @@ def measured(
 ) -> tuple[list[dict[str, Any]], str]:
     """One row per score, the null last, and what refused."""
     truth = damages(model, loader, channels, threads)
-    found = dict(scores_of(model, loader, tuple(channels), methods, seed=seed, threads=threads))
+    found = dict(
+        scores_of(model, loader, tuple(channels), methods, Settings(options=RunOptions(seed=seed, threads=threads)))
+    )
     known = {method: only(scores, channels) for method, scores in found.items() if isinstance(scores, Scores)}
     rows = []
     for method, scores in [*known.items(), (NULL, null_of(truth))]:

@@ -32,9 +32,10 @@ from ndg.errors import ConfigError, FailureError, NDGError, UserError
 from ndg.executors.outcomes import PATIENCE, Outcome, apart
 from ndg.importance.evaluation.pooled import over
 from ndg.importance.evaluation.score_cache import Kept
-from ndg.importance.evaluation.scoreboard import Scoreboard, scoreboard
+from ndg.importance.evaluation.scoreboard import BoardSettings, Scoreboard, scoreboard
 from ndg.importance.evaluation.spec import ALL
 from ndg.locations import Locations
+from ndg.options import RunOptions
 from ndg.progress import log
 from ndg.report import importance_tables
 from ndg.report.tables import Table
@@ -60,7 +61,7 @@ class Boards:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of every training. `folder` is where the process stands that asked; `how` goes to the scores."""
+    """What is asked of every training. `folder` is where the process stands that asked; `options` are those of scores."""
 
     where: Locations
     folder: str
@@ -70,7 +71,8 @@ class Asked:
     split: str
     examples: int
     journal: Path | None
-    how: dict[str, Any]
+    baselines: str
+    options: RunOptions
 
 
 def measured(run: Run, model: nn.Module, what: str, asked: Asked) -> Scoreboard:
@@ -82,7 +84,9 @@ def measured(run: Run, model: nn.Module, what: str, asked: Asked) -> Scoreboard:
     if asked.journal is not None:
         kept = Kept(asked.journal, f"{run.splits.digest} {asked.split} {asked.examples} {run.seed} {run.about}")
     name = f"{run.network} {run.seed}, {what}"
-    return scoreboard(model, loader, paths, asked.methods, network=name, seed=run.seed, kept=kept, **asked.how)
+    settings = BoardSettings(asked.baselines, network=name)
+    options = replace(asked.options, seed=run.seed)
+    return scoreboard(model, loader, paths, asked.methods, settings=settings, options=options, kept=kept)
 
 
 def of_training(asked: Asked, folder: Path) -> Boards:
@@ -99,11 +103,10 @@ def outcomes(asked: Asked, folders: Sequence[Path], executor: str, address: str 
     """The scoreboards of each training, or why there are none, in their order: one task each where there are several,
     else one training whose own tasks are shared out."""
     if len(folders) == 1:
-        alone = replace(asked, how=asked.how | {"executor": executor, "ray_address": address})
+        alone = replace(asked, options=replace(asked.options, executor=executor, ray_address=address))
         yield Outcome(of_training(alone, folders[0]))
         return
-    threads = asked.how.get("threads", 1)
-    workers, _ = executors.choose(executor, address=address, timeout=PATIENCE, task_cpus=threads)
+    workers, _ = executors.choose(executor, address=address, timeout=PATIENCE, task_cpus=asked.options.threads)
     yield from apart(workers, of_training, asked, folders, "trainings")
 
 
@@ -166,7 +169,8 @@ def main(words: Sequence[str] | None = None) -> int:
             asked.split,
             asked.examples,
             Path(asked.journal).absolute() if asked.journal else None,
-            {"baselines": asked.baselines, "threads": asked.threads},
+            asked.baselines,
+            RunOptions(threads=asked.threads, executor="serial"),
         )
         ended = list(outcomes(told, folders, asked.executor, asked.ray_address))
         failed = {folder.name: one for folder, one in zip(folders, ended, strict=True) if one.reason is not None}

@@ -21,8 +21,9 @@ from analysis.edge_survival import Run
 from analysis.subjects import Tables, interval, layers_of, main, name_of, some
 from ndg.comparison.networks import reinitialised
 from ndg.importance.evaluation.agreement import kendall, pearson, spearman
-from ndg.importance.experiments.curves import ablation_curves
+from ndg.importance.experiments.curves import CurveSettings, ablation_curves
 from ndg.importance.score import score
+from ndg.options import RunOptions
 from ndg.report.tables import Column, Table
 
 CONFIGS = ("digits_mlp", "digits_cnn", "digits_vit")
@@ -60,9 +61,14 @@ def measured(
     model: nn.Module, loader: Any, layers: tuple[str, ...], network: str, weights: str, threads: int = 1
 ) -> list[dict[str, Any]]:
     """One row per layer."""
-    first = score(model, loader, layers, "gndi", threads=threads)
+    options = RunOptions(threads=threads)
+    first = score(model, loader, layers, "gndi", options=options)
     found = ablation_curves(
-        model, loader, {"gndi": first}, shares=[1.0], orders=["top"], scope="layer", draws=0, threads=threads
+        model,
+        loader,
+        {"gndi": first},
+        settings=CurveSettings([1.0], ["top"], "layer", draws=0),
+        options=options,
     )
     return [
         {

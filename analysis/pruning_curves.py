@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import Any
 
 from analysis.edge_survival import Run
 from analysis.subjects import Tables, interval, layers_of, main, name_of, refusals, scores_of, some
 from ndg.errors import ConfigError
-from ndg.importance.experiments.curves import ablation_curves
+from ndg.importance.experiments.curves import CurveSettings, ablation_curves
 from ndg.importance.experiments.groups import SHARES
-from ndg.importance.experiments.pruning import Tuning, prune
+from ndg.importance.experiments.pruning import PruneSettings, Tuning, prune
 from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings
+from ndg.options import RunOptions
 from ndg.report.tables import Column, Table
 
 CONFIGS = ("digits_mlp", "digits_cnn")
@@ -65,24 +68,19 @@ def measured(run: Run, asked: argparse.Namespace) -> tuple[list[dict[str, Any]],
         (QUICK_EXAMPLES, QUICK_DRAWS, QUICK_SHARES) if asked.quick else (asked.examples, asked.draws, asked.shares)
     )
     train = some(run, "train", most)
+    options = RunOptions(seed=run.seed, threads=asked.threads)
     layers = layers_of(run.model, train, asked.layers)
-    found = dict(scores_of(run.model, train, layers, asked.methods, seed=run.seed, threads=asked.threads))
+    found = dict(scores_of(run.model, train, layers, asked.methods, Settings(options=options)))
     scores = {method: one for method, one in found.items() if isinstance(one, Scores)}
     if not scores:
         raise ConfigError(f"no score can be taken of these layers:{refusals(found)}")
-    how = {
-        "shares": shares,
-        "scope": asked.scope,
-        "draws": draws,
-        "seed": run.seed,
-        "threads": asked.threads,
-        "executor": asked.executor,
-    }
     held = some(run, "test", most if asked.quick else None)
-    tuning = Tuning(asked.epochs, asked.learning_rate)
+    settings = PruneSettings(shares, asked.scope, draws, tuning=Tuning(asked.epochs, asked.learning_rate))
+    groups = CurveSettings(shares, scope=asked.scope, draws=draws)
+    options = replace(options, executor=asked.executor)
     seen = None if asked.no_tuning else some(run, "train", most if asked.quick else None)
-    pruned = prune(run.model, held, scores, train=seen, tuning=tuning, **how)
-    ablated = ablation_curves(run.model, held, scores, **how)
+    pruned = prune(run.model, held, scores, train=seen, settings=settings, options=options)
+    ablated = ablation_curves(run.model, held, scores, settings=groups, options=options)
     name = {"network": name_of(run)}
     return [name | row for row in pruned.rows()], [name | row for row in ablated.rows()], refusals(found)
 

@@ -18,6 +18,7 @@ from ndg.activations.subset import subset
 from ndg.errors import NDGError, UserError
 from ndg.importance.evaluation.spec import fitting, scored
 from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings
 from ndg.locations import Locations
 from ndg.report.tables import Interval, Table
 from ndg.units.resolve import find_layers
@@ -79,12 +80,12 @@ def layers_of(model: nn.Module, loader: Iterable[Any], asked: Sequence[str]) -> 
 
 
 def scores_of(
-    model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], methods: Iterable[str], **how: Any
+    model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], methods: Iterable[str], how: Settings
 ) -> Iterator[tuple[str, Scores | str]]:
     """The scores by each method, or why it refuses these layers."""
     for method in methods:
         try:
-            yield method, scored(model, loader, layers, method, **fitting(method, how))
+            yield method, scored(model, loader, layers, method, fitting(method, how))
         except UserError as error:
             yield method, str(error)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,14 @@ from ndg.config import CNN, ResNet
 from ndg.gradients.tape import Tape
 from ndg.importance.methods.ablation import damage
 from ndg.importance.score import score
+from ndg.importance.settings import ScoreSettings
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import Cut
 from ndg.models import build
+from ndg.options import RunOptions
 
 THREADS = 1
+ONE = RunOptions(threads=THREADS)
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def conductance_of_five_layers(sizes: Sizes) -> Figures:
     change = (logits - start).gather(1, target[:, None])[:, 0].double()
 
     def ours(steps: int = most) -> Any:
-        return score(model, [inputs], layers, "conductance", n_steps=steps, threads=THREADS)
+        return score(model, [inputs], layers, "conductance", settings=ScoreSettings(n_steps=steps), options=ONE)
 
     def captum() -> dict[str, Tensor]:
         found = {}
@@ -167,8 +170,8 @@ def conductance_memory(sizes: Sizes) -> Figures:
     target = model(inputs).argmax(1)
 
     def ours() -> Any:
-        steps = sizes.memory_steps
-        return score(model, [inputs], "1", "conductance", n_steps=steps, internal_batch_size=16, threads=THREADS)
+        settings = ScoreSettings(n_steps=sizes.memory_steps)
+        return score(model, [inputs], "1", "conductance", settings=settings, options=replace(ONE, batch=16))
 
     def captum() -> Any:
         return LayerConductance(model, model[1]).attribute(inputs, target=target, n_steps=sizes.memory_steps)
@@ -193,7 +196,7 @@ def gndi_against_jvps(sizes: Sizes) -> Figures:
     layers = convolutions(model)
 
     def ours() -> Any:
-        return score(model, [inputs], layers, "gndi", internal_batch_size=8, threads=THREADS)
+        return score(model, [inputs], layers, "gndi", options=replace(ONE, batch=8))
 
     mine, spent = ours(), median_seconds({"gndi": ours}, 3)["gndi"]
     units = sum(len(mine[layer]) for layer in layers)
@@ -290,7 +293,7 @@ def completeness(sizes: Sizes) -> Iterator[Figure]:
             model, _ = training.load_model(Path(folder) / "run")
         layers = [path for path, module in model.named_modules() if _ends(module)]
         inputs = next(iter(splits.validation.loader(sizes.trained_examples)))[0]
-        scores = score(model, [inputs], layers, "conductance", threads=THREADS)
+        scores = score(model, [inputs], layers, "conductance", options=ONE)
         rows, facts = [row for row in scores.facts["completeness"] if row["cross"]], scores.facts
         error = max(row["relative"] for row in rows)
         worst = max(worst, error)

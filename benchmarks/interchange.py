@@ -29,7 +29,7 @@ from benchmarks.ray_gain import ROUNDS, gain
 from benchmarks.timing import median_seconds
 from ndg.abstraction.interchange.families import families
 from ndg.abstraction.interchange.pool import gather
-from ndg.abstraction.interchange.study import Study, work
+from ndg.abstraction.interchange.study import Study
 from ndg.activations.batches import compute_batches
 from ndg.activations.hooks import Trace
 from ndg.allocation import keep_blocks
@@ -37,6 +37,8 @@ from ndg.discovery import mine
 from ndg.extraction import extract
 from ndg.interventions.passes import Passes
 from ndg.interventions.swap import swap
+from ndg.options import RunOptions
+from ndg.run_study import run_task
 
 WIDTH, SIDE, BATCH = 128, 24, 32
 EQUAL = 1e-5
@@ -191,7 +193,7 @@ def by_ray(sizes: Sizes) -> Figures:
         seed=0,
     )
     return gain(
-        work,
+        run_task,
         study,
         list(compute_batches(loader, BATCH)),
         rounds=min(sizes.rounds, ROUNDS),
@@ -203,13 +205,16 @@ def q_on_mnist(sizes: Sizes) -> Figures:
     """The trial of Q with its four controls on the network of Hu & Tian 2022, over MNIST's test images
     where NDG_DATA has them, else over noise, which costs as much. Weights are random: they cost as much, too."""
     from ndg import data
-    from ndg.abstraction.trial import trials
+    from ndg.abstraction.trial import TrialSettings, trials
     from ndg.config import CNN, Data
     from ndg.models import build
 
-    settings = Data(name="mnist", dir=os.environ.get("NDG_DATA"))
-    if data.absent(settings) is None:
-        batches, what = list(data.load(settings).test.loader(256))[: sizes.images // 256 + 1], "MNIST's test images"
+    data_settings = Data(name="mnist", dir=os.environ.get("NDG_DATA"))
+    if data.absent(data_settings) is None:
+        batches, what = (
+            list(data.load(data_settings).test.loader(256))[: sizes.images // 256 + 1],
+            "MNIST's test images",
+        )
     else:
         made = torch.Generator().manual_seed(0)
         noise = torch.rand(sizes.images, 1, 28, 28, generator=made), torch.randint(10, (sizes.images,), generator=made)
@@ -217,8 +222,9 @@ def q_on_mnist(sizes: Sizes) -> Figures:
     model = build(CNN(), (1, 28, 28), 10, 0)
     graph = mine(extract(model, batches, binarizer="median"), "confidence", confidence=0.7, support=20)
     count = sum(len(labels) for _, labels in batches)
+    settings, options = TrialSettings(values="boolean"), RunOptions(executor="serial")
     seconds = median_seconds(
-        {"q": lambda: trials(model, graph, batches, ["Q"], executor="serial", values="boolean")}, sizes.rounds
+        {"q": lambda: trials(model, graph, batches, ["Q"], settings=settings, options=options)}, sizes.rounds
     )["q"]
     how = f"Q and its controls, one thread, {count:,} examples: {what}"
     return {"examples_per_second": (count / seconds, how)}

@@ -11,19 +11,21 @@ from torch import Tensor, nn
 
 from ndg.abstraction.controls import alternatives
 from ndg.abstraction.intervention_sets import choices, definition
-from ndg.activations.batches import COMPUTE_BATCH, Inputs, check_finite, compute_batches, fixed, forward, true_labels
+from ndg.activations.batches import Inputs, check_finite, compute_batches, fixed, forward, true_labels
 from ndg.activations.binarize import as_tensor, binarize
 from ndg.activations.digest import weights_digest
 from ndg.activations.hooks import Overwrite, Trace, find_layer, per_unit
 from ndg.activations.sampling import shuffled
 from ndg.counterfactual.counterfactual_set import CounterfactualSet, Origin
-from ndg.errors import ConfigError, DataError, GraphError, ShapeError, nearest
+from ndg.errors import DataError, GraphError, ShapeError, nearest
 from ndg.graph.ndg import NDG
 from ndg.interventions.passes import check_network
 from ndg.interventions.reach import Change, check_reach, taking
 from ndg.nodes import UNIT
+from ndg.options import RunOptions, old_keywords
 
 
+@old_keywords(options=RunOptions)
 def counterfactual_set(
     model: nn.Module,
     graph: NDG,
@@ -31,28 +33,23 @@ def counterfactual_set(
     intervention: str = "Q",
     *,
     layer: str | None = None,
-    seed: int = 0,
-    batch: int = COMPUTE_BATCH,
-    threads: int = 1,
+    options: RunOptions = RunOptions(),
     any_network: bool = False,
 ) -> CounterfactualSet:
     """What an intervention writes on every example of `loader`, toward an alternative class drawn from its number.
 
-    The alternatives are those that a trial with this `seed` draws. `layer` is needed when the graph has several. Give
+    The alternatives are those that a trial with this seed draws. `layer` is needed when the graph has several. Give
     the training examples, in a fixed order.
 
-    Raises ConfigError for an unknown intervention, or no thread; GraphError or LayerError for a layer that does not fit
-    or does not reach the logits; GraphError,
-    unless `any_network`, or ShapeError when the graph is of another network; DataError without examples or true labels,
-    or for a loader that shuffles.
+    Raises ConfigError for an unknown intervention; GraphError or LayerError for a layer that does not fit or does not
+    reach the logits; GraphError, unless `any_network`, or ShapeError when the graph is of another network; DataError without
+    examples or true labels, or for a loader that shuffles.
     """
     if shuffled(loader):
         raise DataError(
             "counterfactual data number the examples of a loader; this DataLoader shuffles them anew each time; make "
             "it with shuffle=False"
         )
-    if threads < 1:
-        raise ConfigError(f"a forward pass runs on at least 1 thread; got threads={threads}")
     how = definition(intervention)
     layer = _layer(graph, layer)
     find_layer(model, layer)
@@ -64,13 +61,14 @@ def counterfactual_set(
             f"classes and {int(np.isnan(thresholds).sum())} units of {layer!r} without a threshold; mine it from "
             "extracted bits"
         )
+    seed = options.seed
     network = weights_digest(model)
     if not any_network:
         check_network(model, graph, network)
     wanted = choices(how, graph, layer)
     parts: list[tuple[np.ndarray, ...]] = []
-    with fixed(model, threads), Trace(model, [layer]) as trace:
-        for one in compute_batches(loader, batch):
+    with fixed(model, options.threads), Trace(model, [layer]) as trace:
+        for one in compute_batches(loader, options.batch):
             trace.clear()
             with taking(model, one.inputs):
                 logits = forward(model, one.inputs)

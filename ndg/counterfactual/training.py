@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.abstraction.trial import trial
+from ndg.abstraction.trial import TrialSettings, trial
 from ndg.activations.batches import (
-    COMPUTE_BATCH,
     Batch,
     compute_batches,
     device_of,
@@ -35,6 +34,7 @@ from ndg.graph.ndg import NDG
 from ndg.interventions.reach import taking
 from ndg.interventions.substitution import Boolean
 from ndg.interventions.suffix import Rest
+from ndg.options import RunOptions, old_keywords
 
 TRAIN, VALIDATION = "train", "validation"
 SAME = 1e-5
@@ -42,56 +42,56 @@ SAME = 1e-5
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long and how the rest of the network is trained; `patience` epochs without a better one end it."""
+class CounterfactualSettings:
+    """How long and how the rest of the network is trained.
 
-    epochs: int
-    learning_rate: float | int
-    mix: float | int
-    rows: int
-    patience: int
-    seed: int
-    threads: int
+    epochs         most epochs
+    learning_rate  of Adam
+    mix            share of the counterfactual examples in the loss, from 0 to 1
+    rows           examples of one step, each seen twice
+    patience       epochs without a lower validation loss that end the training
+
+    Raises ConfigError for values out of range.
+    """
+
+    epochs: int = 20
+    learning_rate: float | int = 1e-3
+    mix: float | int = 0.5
+    rows: int = 128
+    patience: int = 3
 
     def __post_init__(self) -> None:
         if not 0 <= self.mix <= 1:
             raise ConfigError(f"mix is the share of counterfactual examples in the loss, from 0 to 1; got {self.mix}")
-        if min(self.epochs, self.rows, self.patience, self.threads) < 1 or not 0 < self.learning_rate < math.inf:
+        if min(self.epochs, self.rows, self.patience) < 1 or not 0 < self.learning_rate < math.inf:
             raise ConfigError(
-                "counterfactual training takes at least 1 epoch, row, epoch of patience and thread, and a rate above "
-                f"0; got {self}"
+                "counterfactual training takes at least 1 epoch, row and epoch of patience, and a rate above 0; got "
+                f"{self}"
             )
 
 
+@old_keywords(settings=CounterfactualSettings, options=RunOptions)
 def train_on(
     model: nn.Module,
     graph: NDG,
     data: CounterfactualSet,
     loaders: Mapping[str, Iterable[Any]],
     *,
-    epochs: int = 20,
-    learning_rate: float | int = 1e-3,
-    mix: float | int = 0.5,
-    rows: int = 128,
-    patience: int = 3,
-    seed: int = 0,
-    batch: int = COMPUTE_BATCH,
-    threads: int = 1,
-    executor: Any = "serial",
+    settings: CounterfactualSettings = CounterfactualSettings(),
+    options: RunOptions = RunOptions(),
 ) -> CounterfactualResult:
     """A copy of the network whose part after the layer was trained on `data`, with its rates before and after.
 
     `loaders` are those of `train`, from which `data` were made, of `validation`, and of any held-out split; rates are
-    taken on all but `train`. In every step the same `rows` examples are seen twice: their real latents with the true
-    class, weighing 1 - `mix`, and the written ones with the alternative, weighing `mix`. What comes before the layer is
+    taken on all but `train`. In every step the same examples are seen twice: their real latents with the true class,
+    weighing 1 - `mix`, and the written ones with the alternative, weighing `mix`. What comes before the layer is
     frozen, dropout is off. The epoch with the lowest loss on `validation` is kept, be it none (epoch 0). As a control a
     second copy is trained likewise on the real examples alone.
 
-    Raises GraphError or CheckpointError for data of another graph or network; ConfigError for settings out of range;
-    DataError without `train` or `validation`, for other examples than those of `data`, or for a loader that shuffles;
-    LayerError when nothing can be trained after the layer; FailureError when a loss is not finite.
+    Raises GraphError or CheckpointError for data of another graph or network; DataError without `train` or
+    `validation`, for other examples than those of `data`, or for a loader that shuffles; LayerError when nothing can be
+    trained after the layer; FailureError when a loss is not finite.
     """
-    plan = Schedule(epochs, learning_rate, mix, rows, patience, seed, threads)
     missing = [name for name in (TRAIN, VALIDATION) if name not in loaders]
     if missing or any(map(shuffled, loaders.values())):
         raise DataError(
@@ -99,7 +99,7 @@ def train_on(
             f"order; got {', '.join(loaders) or 'none'}; add the split, or make the DataLoader with shuffle=False"
         )
     data.check(model, graph)
-    _check_examples(model, data, loaders[TRAIN], batch, threads)
+    _check_examples(model, data, loaders[TRAIN], options)
     origin = data.origin
     validation = counterfactual_set(
         model,
@@ -107,14 +107,13 @@ def train_on(
         loaders[VALIDATION],
         origin.intervention,
         layer=origin.layer,
-        seed=origin.seed,
-        batch=batch,
-        threads=threads,
+        options=replace(options, seed=origin.seed),
         any_network=True,
     )
     networks, histories = {BEFORE: model}, {}
-    for stage, share in ((AFTER, plan.mix), (REAL_ONLY, 0.0)):
-        networks[stage], histories[stage] = _fitted(model, data, validation, loaders, plan, share)
+    for stage, share in ((AFTER, settings.mix), (REAL_ONLY, 0.0)):
+        plan = replace(settings, mix=share)
+        networks[stage], histories[stage] = _fitted(model, data, validation, loaders, plan, options)
     trials = {
         stage: {
             split: trial(
@@ -122,38 +121,32 @@ def train_on(
                 graph,
                 loaders[split],
                 origin.intervention,
-                layer=origin.layer,
-                seed=origin.seed,
-                split=split,
-                batch=batch,
-                threads=threads,
-                executor=executor,
-                values=Boolean(),
-                any_network=True,
+                settings=TrialSettings(origin.layer, Boolean(), split=split, any_network=True),
+                options=replace(options, seed=origin.seed),
             )
             for split in loaders
             if split != TRAIN
         }
         for stage, network in networks.items()
     }
-    settings = {
-        "epochs": epochs,
-        "learning_rate": float(learning_rate),
-        "mix": float(mix),
-        "rows": rows,
-        "patience": patience,
-        "seed": seed,
+    facts = {
+        "epochs": settings.epochs,
+        "learning_rate": float(settings.learning_rate),
+        "mix": float(settings.mix),
+        "rows": settings.rows,
+        "patience": settings.patience,
+        "seed": options.seed,
         "data_seed": origin.seed,
         "examples": len(data),
     }
-    return CounterfactualResult(networks[AFTER], origin, trials, histories, settings)
+    return CounterfactualResult(networks[AFTER], origin, trials, histories, facts)
 
 
-def _check_examples(model: nn.Module, data: CounterfactualSet, loader: Iterable[Any], batch: int, threads: int) -> None:
+def _check_examples(model: nn.Module, data: CounterfactualSet, loader: Iterable[Any], options: RunOptions) -> None:
     """Raise DataError unless a loader gives the examples of the data: as many, of the same true classes, and in the
     first and the last compute batch the same latents."""
     layer, true, seen, last = data.origin.layer, [], 0, None
-    with fixed(model, threads), Trace(model, [layer]) as trace:
+    with fixed(model, options.threads), Trace(model, [layer]) as trace:
 
         def apart(one: Batch) -> float:
             trace.clear()
@@ -166,7 +159,7 @@ def _check_examples(model: nn.Module, data: CounterfactualSet, loader: Iterable[
             return float(np.abs(found - expected).max() / max(1.0, float(np.abs(expected).max())))
 
         furthest = 0.0
-        for one in compute_batches(loader, batch):
+        for one in compute_batches(loader, options.batch):
             if one.labels is None:
                 raise DataError("counterfactual training needs the true labels; give a loader of (inputs, labels)")
             furthest = apart(one) if not seen else furthest
@@ -191,11 +184,12 @@ def _fitted(
     data: CounterfactualSet,
     validation: CounterfactualSet,
     loaders: Mapping[str, Iterable[Any]],
-    plan: Schedule,
-    mix: float | int,
+    plan: CounterfactualSettings,
+    options: RunOptions,
 ) -> tuple[nn.Module, tuple[Epoch, ...]]:
     """A trained copy as it was after its best epoch, and the losses of all epochs, that of none first."""
     network = copy.deepcopy(model)
+    mix, threads = plan.mix, options.threads
     layer, place = data.origin.layer, device_of(model)
     seen, held = (Rest.of(network, layer, loaders[split], 2 * plan.rows) for split in (TRAIN, VALIDATION))
     if seen.recorded is None and (got := len(next(iter(seen.inputs.values())))) != len(data):
@@ -209,20 +203,20 @@ def _fitted(
         one.requires_grad_(name in trained)
     optimizer = torch.optim.Adam(trained.values(), lr=plan.learning_rate)
     column, judged = _Columns.of(data, place), _Columns.of(validation, place)
-    history = [Epoch(0, None, judged.loss(held, mix, plan.rows, plan.threads))]
+    history = [Epoch(0, None, judged.loss(held, mix, plan.rows, threads))]
     best = {name: one.detach().clone() for name, one in trained.items()}
     while len(history) <= plan.epochs and len(history) - 1 - _best(history) < plan.patience:
         number = len(history)
-        order = torch.from_numpy(seeds.generator(plan.seed, "counterfactual order", number).permutation(len(data)))
+        order = torch.from_numpy(seeds.generator(options.seed, "counterfactual order", number).permutation(len(data)))
         total = 0.0
-        with fixed(network, plan.threads, grad=True):
+        with fixed(network, threads, grad=True):
             for examples in order.split(plan.rows):
                 loss = column.part(seen, examples, mix)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 total += loss.item() * len(examples)
-        history.append(Epoch(number, total / len(data), judged.loss(held, mix, plan.rows, plan.threads)))
+        history.append(Epoch(number, total / len(data), judged.loss(held, mix, plan.rows, threads)))
         if not math.isfinite(history[-1].validation_loss):
             raise FailureError(f"the loss of epoch {number} is not finite; lower the learning rate")
         if _best(history) == number:

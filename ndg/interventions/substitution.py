@@ -29,6 +29,7 @@ from ndg.errors import ConfigError, DataError, nearest
 from ndg.graph.ndg import NDG
 from ndg.interventions.calibration import settled
 from ndg.interventions.passes import BaselinePass, Passes
+from ndg.options import RunOptions, old_keywords
 from ndg.progress import bar
 from ndg.units.readings import Mask
 from ndg.units.site import Output, Site, shaped

@@ -30,6 +30,7 @@ from ndg.locations import Locations
 from ndg.mining.criteria import criterion
 from ndg.mining.pairs import check_pairs
 from ndg.nodes import LABEL
+from ndg.options import RunOptions
 from ndg.runs.record import RunRecord
 from ndg.units.resolve import find_layers
 from ndg.workflows.score_request import checked
@@ -156,6 +157,10 @@ class Prepared:
         settings, place = self.target.experiment.extract, device_of(self.subject.network)
         device = None if place.type == "cpu" else str(place)
         return {"batch": settings.compute_batch, "threads": settings.threads, "device": device}
+
+    def options(self, seed: int, **more: Any) -> RunOptions:
+        """How a study of the network runs."""
+        return RunOptions(seed=seed, executor=self.executor, ray_address=self.address, **self.passes, **more)
 
     def mine(self, bits: BitMatrix, alpha: float | None = None) -> NDG:
         """The graph of other booleans by the experiment's criterion, at its first alpha unless another is given."""

@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
-from ndg.abstraction.explain import Explanation, explain
+from ndg.abstraction.explain import ExplainSettings, Explanation, explain
 from ndg.activations.batches import columns
 from ndg.config import load
 from ndg.errors import ConfigError, UserError
 from ndg.locations import Locations
+from ndg.options import RunOptions
 from ndg.runs.record import RunRecord
 from ndg.workflows import targets
 from ndg.workflows.pictures import graph_of
@@ -59,16 +60,10 @@ def explained(
         subject.network,
         graph,
         example,
-        target=target,
-        layer=settings.layer,
         reference=subject.loaders[split],
         fit=subject.loaders["train"],
-        values=settings.values,
-        budget=settings.budget,
-        number=number,
-        seed=settings.seed,
-        batch=prepared.passes["batch"],
-        threads=prepared.passes["threads"],
+        settings=ExplainSettings(target, settings.layer, settings.values, budget=settings.budget, number=number),
+        options=RunOptions(**prepared.passes, seed=settings.seed),
     )
     return found, None if "labels" not in example else int(example["labels"][0])
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ndg import atomic, executors
-from ndg.abstraction.counts import Counts
-from ndg.abstraction.edges import try_edges
-from ndg.abstraction.interchange import interchange
-from ndg.abstraction.minimal import minimal
+from ndg.abstraction.edges import EdgeSettings, try_edges
+from ndg.abstraction.interchange import InterchangeSettings, interchange
+from ndg.abstraction.minimal import MinimalSettings, minimal
 from ndg.abstraction.result import TrialResult
-from ndg.abstraction.tally import Tallies
-from ndg.abstraction.trial import trials
+from ndg.abstraction.trial import TrialSettings, trials
 from ndg.executors import Executor, Journal
 from ndg.graph.ndg import NDG
 from ndg.importance.scores import Scores
 from ndg.interventions.cache import Cache
+from ndg.options import RunOptions
 from ndg.progress import log
 from ndg.runs.run import Run
 from ndg.workflows.control_graphs import control_graphs
@@ -72,15 +72,19 @@ class TrialStages:
                 self._graph,
                 self._subject.loaders[split],
                 settings.interventions,
-                layer=self._layer,
                 fit=self._subject.loaders["train"],
-                values=settings.values,
-                beta=settings.beta,
-                draws=settings.draws,
-                graphs=graphs,
-                orders=self._orders(scores) if settings.curve and split == held_out else {},
-                curve=settings.curve and split == held_out,
-                **self._how("trial", split, Tallies.from_dict),
+                settings=TrialSettings(
+                    layer=self._layer,
+                    values=settings.values,
+                    beta=settings.beta,
+                    draws=settings.draws,
+                    graphs=graphs,
+                    orders=self._orders(scores) if settings.curve and split == held_out else {},
+                    curve=settings.curve and split == held_out,
+                    split=split,
+                ),
+                options=self._options("trial", split),
+                cache=self._cache(split),
             )
             log.info("  trial on %s, %s", split, next(iter(found[split].values())).reason)
         frames, curves = [], []
@@ -108,65 +112,64 @@ class TrialStages:
         return found
 
     def _interchange(self) -> None:
+        split = self._subject.held_out
         found = interchange(
             self._subject.network,
             self._graph,
-            self._subject.loaders[self._subject.held_out],
-            layers=[self._layer],
-            pool=self._settings.pool,
-            **self._how("interchange", self._subject.held_out, Counts.from_dict),
+            self._subject.loaders[split],
+            settings=InterchangeSettings(layers=[self._layer], pool=self._settings.pool, split=split),
+            options=self._options("interchange", split),
+            cache=self._cache(split),
         )
         told = {**found.to_dict(), "rows": found.rows(), "words": found.words()}
         self._one.result(f"interchange.{self._subject.held_out}", told)
         self._write(INTERCHANGE, found.frame())
 
     def _minimal(self) -> None:
+        split, settings = self._subject.held_out, self._settings
         found = minimal(
             self._subject.network,
             self._graph,
-            self._subject.loaders[self._subject.held_out],
+            self._subject.loaders[split],
             fit=self._subject.loaders["train"],
-            values=self._settings.values,
-            layer=self._layer,
-            examples=self._settings.minimal,
-            budget=self._settings.budget,
-            **self._how("minimal", self._subject.held_out, Counts.from_dict, cached=False),
+            settings=MinimalSettings(
+                self._layer, settings.values, settings.minimal, budget=settings.budget, split=split
+            ),
+            options=self._options("minimal", split),
         )
         self._one.result(f"minimal.{self._subject.held_out}", found.to_dict())
         self._write(MINIMAL, found.frame())
 
     def _edges(self) -> NDG:
+        split, settings = self._subject.held_out, self._settings
+        values = "mean" if settings.values == "auto" else settings.values
         found = try_edges(
             self._subject.network,
             self._graph,
-            self._subject.loaders[self._subject.held_out],
+            self._subject.loaders[split],
             fit=self._subject.loaders["train"],
-            values="mean" if self._settings.values == "auto" else self._settings.values,
-            how=HOW,
-            at_least=self._settings.at_least,
-            **self._how("edges", self._subject.held_out, Counts.from_dict),
+            settings=EdgeSettings(HOW, values, settings.at_least, split=split),
+            options=self._options("edges", split),
+            cache=self._cache(split),
         )
         self._one.result(f"edges_tried.{self._subject.held_out}", found.to_dict())
         self._write(EDGES, found.frame())
         return self._graph.with_verdicts(found)
 
-    def _how(self, stage: str, split: str, decode: Any, cached: bool = True) -> dict[str, Any]:
-        """How a stage runs on a split: where, with which seed, from which journal on."""
+    def _options(self, stage: str, split: str) -> RunOptions:
+        """How a stage runs on a split, with a journal of its own."""
         weights = (self._subject.identity or {}).get("weights", self._prepared.target.id)
         of = (stage, split, self._graph.digest, self._experiment.digest, self._subject.facts["digest"], weights)
         folder = self._one.folder / JOURNALS
         folder.mkdir(exist_ok=True)
         digest = hashlib.sha256(" ".join(map(str, of)).encode()).hexdigest()[:16]
-        cache = {"cache": self._prepared.caches.setdefault(split, Cache())} if cached else {}
-        return {
-            "seed": self._settings.seed,
-            "split": split,
-            "executor": self._by,
-            "ray_address": self._prepared.address,
-            "journal": Journal(folder / f"{stage}-{split}.jsonl", digest, decode),
-            **self._prepared.passes,
-            **cache,
-        }
+        options = self._prepared.options(
+            self._settings.seed, journal=Journal(folder / f"{stage}-{split}.jsonl", digest, dict)
+        )
+        return replace(options, executor=self._by)
+
+    def _cache(self, split: str) -> Cache:
+        return self._prepared.caches.setdefault(split, Cache())
 
     def _write(self, name: str, frame: Any) -> None:
         self._one.artefact(atomic.write(self._one.folder / name, frame.to_csv(index=False)))

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ndg.run_batches import count_batches, placed
 from torch import nn
 
 from ndg import executors
@@ -21,6 +20,7 @@ from ndg.errors import ConfigError, ShapeError
 from ndg.executors import Journal, Serial
 from ndg.graph.ndg import NDG
 from ndg.interventions.cache import Cache
+from ndg.run_study import count_batches, placed
 from tests.interventions.test_passes import Counted
 from tests.references.by_hand import EXAMPLES, SEED, ByHand, by_hand, examples, loader
 

@@ -6,4 +6,5 @@ causal = graph.with_verdicts(trials).causal(at_least=0.9, how="closure")
 """
 
 from ndg.abstraction.edges.result import EdgeTrials as EdgeTrials
+from ndg.abstraction.edges.trials import EdgeSettings as EdgeSettings
 from ndg.abstraction.edges.trials import try_edges as try_edges

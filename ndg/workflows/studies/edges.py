@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ndg.abstraction.edges import EdgeTrials, try_edges
+from ndg.abstraction.edges import EdgeSettings, EdgeTrials, try_edges
+from ndg.abstraction.interchange import InterchangeSettings
 from ndg.abstraction.interchange.unfolding import UnfoldingResult, unfolding
 from ndg.errors import ConfigError
 from ndg.report import row_table
@@ -45,31 +46,23 @@ def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
     def work(one: Run) -> Findings:
         graph = prepared.graphs[prepared.alphas[0]]
         settings = experiment.trial
+        values = "mean" if settings.values == "auto" else settings.values
+        options = prepared.options(settings.seed)
         found = try_edges(
             subject.network,
             graph,
             subject.loaders[subject.held_out],
             fit=subject.loaders["train"],
-            values="mean" if settings.values == "auto" else settings.values,
-            how=HOW,
-            at_least=settings.at_least,
-            seed=settings.seed,
-            split=subject.held_out,
-            executor=prepared.executor,
-            ray_address=prepared.address,
-            **prepared.passes,
+            settings=EdgeSettings(HOW, values, settings.at_least, split=subject.held_out),
+            options=options,
         )
         behind = unfolding(
             subject.network,
             graph,
             subject.loaders[subject.held_out],
             [graph.nodes.layers[0].name],
-            split=subject.held_out,
-            pool=settings.pool,
-            seed=settings.seed,
-            executor=prepared.executor,
-            ray_address=prepared.address,
-            **prepared.passes,
+            settings=InterchangeSettings(pool=settings.pool, split=subject.held_out),
+            options=options,
         )
         tried = graph.with_verdicts(found)
         one.artefact(tried.save(one.folder / GRAPH))

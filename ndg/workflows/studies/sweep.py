@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ndg.abstraction.trial import trials
+from ndg.abstraction.trial import TrialSettings, trials
 from ndg.errors import ConfigError
 from ndg.interventions.cache import Cache
 from ndg.report import row_table
@@ -79,16 +79,10 @@ def _lines(prepared: Prepared) -> list[dict[str, Any]]:
                     graph,
                     subject.loaders[split],
                     [Q],
-                    layer=prepared.trial_layer,
-                    seed=experiment.trial.seed,
-                    split=split,
-                    values=experiment.trial.values,
                     fit=subject.loaders["train"],
-                    beta=beta,
+                    settings=TrialSettings(prepared.trial_layer, experiment.trial.values, beta, split=split),
+                    options=prepared.options(experiment.trial.seed),
                     cache=prepared.caches.setdefault(split, Cache()),
-                    executor=prepared.executor,
-                    ray_address=prepared.address,
-                    **prepared.passes,
                 )[Q]
                 picking = picking or result
                 figures = result.picked(picking).to_dict()

@@ -1,0 +1,210 @@
+"""Run a study of a network: each task by an executor, and the sum of their results.
+
+run = run_batches(study, loader, "trial Q", options)       # the compute batches of a loader are the tasks
+run.total, run.executor, run.reason
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import torch
+from torch import nn
+
+from ndg import executors
+from ndg.activations.batches import Batch, compute_batches, device_of
+from ndg.activations.digest import digest_of, network_digest
+from ndg.activations.sampling import examples_of, shuffled
+from ndg.errors import ConfigError, DataError
+from ndg.executors import AUTO, Cost, Executor, Journal
+from ndg.options import RunOptions
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+TASK_GPUS = 0.25
+"""Part of a GPU that one Ray task takes when a study runs on a GPU."""
+
+
+class Study(Protocol[T_contra, R_co]):
+    """A frozen value that holds a network and does one task at a time, anywhere.
+
+    Results add up with `+`, have `to_dict`, and `decode` is its inverse. A study whose journal is a path also has
+    `identity`: plain values that tell it from other studies of the same network.
+    """
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    def with_model(self, model: nn.Module) -> Self:
+        """The same study of a copy of its network."""
+
+    def run(self, task: T_contra, /) -> R_co:
+        """The result of one task: a compute batch, or a part of one."""
+
+    def decode(self, document: dict[str, Any], /) -> R_co:
+        """The result that `to_dict` was called on."""
+
+
+@dataclass(frozen=True)
+class StudyRun(Generic[R]):
+    """The sum of the results of all tasks, the name of the executor, and the reason for its choice."""
+
+    total: R
+    executor: str
+    reason: str
+
+
+def run_study(
+    study: Study[T, R],
+    tasks: Iterable[T],
+    label: str,
+    options: RunOptions,
+    *,
+    count: int | None = None,
+    start: Any = None,
+) -> StudyRun[R]:
+    """The sum of the results of `tasks`, of which there are `count`, after `start`.
+
+    `auto` is serial unless there is a Ray address. Tasks that the journal holds do not run again. Ray workers get a
+    copy of the network on the CPU, unless there is a `device`. Raises ConfigError for an unknown executor or a journal
+    of another study, network or first batch; WorkerError when Ray gives no answer.
+    """
+    model = placed(study.model, options)
+    study = study if model is study.model else study.with_model(model)
+    executor, reason = _choose(study, options, None)
+    journal = None
+    if options.journal is not None:
+        tasks = iter(tasks)
+        first = list(islice(tasks, 1))
+        journal = _journal(study, label, first, options.journal)
+        tasks = chain(first, tasks)
+    total = executor.total(run_task, study, tasks, label, count=count, start=start, journal=journal)
+    return StudyRun(total, executor.name, reason)
+
+
+def run_batches(study: Study[Batch, R], loader: Iterable[Any], label: str, options: RunOptions) -> StudyRun[R]:
+    """The sum of the results of the compute batches of `loader`.
+
+    `auto` times the first batch, which counts once. Raises DataError without examples or for a loader that shuffles,
+    and what `run_study` does.
+    """
+    check_order(loader)
+    batches: Iterator[Batch] = compute_batches(loader, options.batch)
+    count = count_batches(loader, options.batch)
+    if options.executor != AUTO or options.ray_address:
+        return run_study(study, batches, label, options, count=count)
+    place = device_of(study.model)
+    if place.type != "cpu":
+        reason = f"serial: the network is on {place}, which one process uses best"
+        return replace(
+            run_study(study, batches, label, replace(options, executor="serial"), count=count), reason=reason
+        )
+    batch, start, cost = _first(study, batches, count)
+    if options.journal is not None:
+        options = replace(options, journal=_journal(study, label, [batch], options.journal, first=1))
+    executor, reason = _choose(study, options, cost)
+    if count == 1:
+        executor, reason = executors.serial(), "serial: there is one batch only"
+    options = replace(options, executor=executor)
+    return replace(run_study(study, batches, label, options, count=cost.tasks, start=start), reason=reason)
+
+
+def placed(model: nn.Module, options: RunOptions) -> nn.Module:
+    """The network on the device of the options: itself where it is there already, else a copy.
+
+    Without a device it stays where it is, but for Ray, whose workers run on the CPU. Raises ConfigError for a device
+    that this machine does not have.
+    """
+    device = options.device or ("cpu" if _is_ray(options) else None)
+    if device is not None:
+        _check_device(device)
+    if device is None or device_of(model).type == device or device_of(model) == torch.device(device):
+        return model
+    return copy.deepcopy(model).to(device)
+
+
+def count_batches(loader: Iterable[Any], size: int) -> int | None:
+    """Number of compute batches, None where the loader does not tell its number of examples."""
+    examples = examples_of(loader)
+    return None if examples is None else -(-examples // size)
+
+
+def check_order(loader: Iterable[Any] | None) -> None:
+    """Raise DataError for a loader that is known to shuffle."""
+    if loader is not None and shuffled(loader):
+        raise DataError(
+            "draws belong to an example by its number in the loader, and this DataLoader shuffles them anew each time; "
+            "make it with shuffle=False"
+        )
+
+
+def run_task(study: Study[T, R], task: T) -> R:
+    """The result of one task: the function that executors call."""
+    return study.run(task)
+
+
+def _journal(
+    study: Study[T, R], label: str, tasks: list[Any], journal: Journal | Path | str, **changes: Any
+) -> Journal:
+    """The journal with the study's `decode`; one that is a path gets a digest of study, network and first batch."""
+    if isinstance(journal, Journal):
+        return replace(journal, decode=study.decode, **changes)
+    identity = getattr(study, "identity", None)
+    if identity is None:
+        raise ConfigError(
+            f"a journal of this study needs a digest of its data and settings; got the path {journal}; pass "
+            "ndg.executors.Journal(path, digest, decode)"
+        )
+    batches = [task if isinstance(task, Batch) else getattr(task, "batch", None) for task in tasks]
+    digest = digest_of([label, network_digest(study.model), identity, batches])
+    return Journal(Path(journal), digest, study.decode, **changes)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        devices = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        raise ConfigError(
+            f"a network runs on a device that this machine has, {', '.join(devices)}; got {device!r} "
+            f"({str(error).splitlines()[0]}); leave device out for where the network is"
+        ) from error
+
+
+def _is_ray(options: RunOptions) -> bool:
+    executor = options.executor
+    return executor == "ray" or isinstance(executor, executors.Ray) or (executor == AUTO and bool(options.ray_address))
+
+
+def _choose(study: Study[T, R], options: RunOptions, cost: Cost | None) -> tuple[Executor, str]:
+    """The executor, and why it is that one; Ray shares a GPU among tasks when the network is on one."""
+    cpus = min(options.threads, executors.available_cpus())
+    chosen, reason = executors.choose(
+        options.executor, cost, address=options.ray_address, timeout=options.timeout, task_cpus=cpus
+    )
+    if isinstance(chosen, executors.Ray) and device_of(study.model).type == "cuda" and not chosen.task_gpus:
+        chosen = replace(chosen, task_gpus=TASK_GPUS)
+    return chosen, reason
+
+
+def _first(study: Study[Batch, R], batches: Iterator[Batch], count: int | None) -> tuple[Batch, R, Cost]:
+    """The first batch, its result, and the cost of the others; a short batch is timed again when warm."""
+    first = next(batches, None)
+    if first is None:
+        raise DataError("at least one example is needed; the loader gave none; check the split")
+    for _ in range(2):
+        before = time.perf_counter()
+        result = study.run(first)
+        seconds = time.perf_counter() - before
+        if seconds > 1:
+            break
+    return first, result, Cost(None if count is None else count - 1, seconds)
