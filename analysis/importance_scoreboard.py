@@ -61,7 +61,7 @@ class Boards:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of every training. `folder` is where the process stands that asked; `options` are those of scores."""
+    """What is asked of every training. `folder` is where the process stands that asked."""
 
     where: Locations
     folder: str

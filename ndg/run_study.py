@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import nn
@@ -34,6 +34,7 @@ TASK_GPUS = 0.25
 """Part of a GPU that one Ray task takes when a study runs on a GPU."""
 
 
+@runtime_checkable
 class Study(Protocol[T_contra, R_co]):
     """A frozen value that holds a network and does one task at a time, anywhere.
 
@@ -44,7 +45,7 @@ class Study(Protocol[T_contra, R_co]):
     @property
     def model(self) -> nn.Module: ...
 
-    def with_model(self, model: nn.Module) -> Self:
+    def with_model(self, model: nn.Module) -> Study[T_contra, R_co]:
         """The same study of a copy of its network."""
 
     def run(self, task: T_contra, /) -> R_co:

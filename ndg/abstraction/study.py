@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +72,7 @@ class Study:
     def model(self) -> nn.Module:
         return self.passes.model
 
-    def with_model(self, model: nn.Module) -> Self:
+    def with_model(self, model: nn.Module) -> Study:
         return replace(self, passes=self.passes.with_model(model))
 
     @property

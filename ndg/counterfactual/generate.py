@@ -42,8 +42,8 @@ def counterfactual_set(
     the training examples, in a fixed order.
 
     Raises ConfigError for an unknown intervention; GraphError or LayerError for a layer that does not fit or does not
-    reach the logits; GraphError, unless `any_network`, or ShapeError when the graph is of another network; DataError without
-    examples or true labels, or for a loader that shuffles.
+    reach the logits; GraphError, unless `any_network`, or ShapeError when the graph is of another network; DataError
+    without examples or true labels, or for a loader that shuffles.
     """
     if shuffled(loader):
         raise DataError(

@@ -23,6 +23,7 @@ from ndg.abstraction.minimal.search import Found, eliminate, exhaust, greedy, pl
 from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.options import RunOptions
 from tests.references import minimal as slow
 
 UNITS = 10
@@ -288,7 +289,7 @@ def test_examples_are_drawn_from_the_correct_ones_however_many_are_looked_at(wan
     inputs, true = data(net, 37, 2, 3, wrong=0.7)
     with torch.no_grad():
         correct = (net(inputs).argmax(dim=1) == true).tolist()
-    numbers, looked, right = draw(net, [(inputs, true)], 37, wanted, 3, seed=9, batch=8)
+    numbers, looked, right = draw(net, [(inputs, true)], 37, wanted, 3, RunOptions(seed=9, batch=8))
     assert numbers.tolist() == slow.drawn(9, correct, wanted)
     assert min(2 * wanted, 37) <= looked <= 37
     assert len(numbers) <= right <= sum(correct)

@@ -123,7 +123,7 @@ def test_nan_is_an_error_that_names_layer_and_unit(model, graph):
 
 
 def test_raw_settings_are_refused_in_words(model, graph):
-    with pytest.raises(ConfigError, match="a compute batch has at least 1 example; got 0"):
+    with pytest.raises(ConfigError, match="a compute batch has at least 1 example; got batch=0"):
         trial(model, graph, loader(), batch=0)
     with pytest.raises(ConfigError, match="at least 1 thread; got threads=0"):
         trial(model, graph, loader(), threads=0)

@@ -20,6 +20,7 @@ from ndg.errors import ConfigError, ShapeError
 from ndg.executors import Journal, Serial
 from ndg.graph.ndg import NDG
 from ndg.interventions.cache import Cache
+from ndg.options import RunOptions
 from ndg.run_study import count_batches, placed
 from tests.interventions.test_passes import Counted
 from tests.references.by_hand import EXAMPLES, SEED, ByHand, by_hand, examples, loader
@@ -150,8 +151,10 @@ def test_batches_of_the_loader_are_those_that_are_counted():
 
 
 def test_a_network_stays_where_it_is(model):
-    assert placed(model) is placed(model, "cpu") is placed(model, None, "ray") is model
-    assert placed(model, "meta") is not model
-    assert placed(model, "meta").encoder.weight.is_meta
+    meta = RunOptions(device="meta")
+    for options in (RunOptions(), RunOptions(device="cpu"), RunOptions(executor="ray")):
+        assert placed(model, options) is model
+    assert placed(model, meta) is not model
+    assert placed(model, meta).encoder.weight.is_meta
     assert not model.encoder.weight.is_meta
-    assert placed(model.to("meta"), "meta", "ray").encoder.weight.is_meta
+    assert placed(model.to("meta"), replace(meta, executor="ray")).encoder.weight.is_meta

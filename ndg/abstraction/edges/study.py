@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -59,7 +58,7 @@ class Study:
     def nodes(self) -> NodeSpace:
         return self.watch.nodes
 
-    def with_model(self, model: nn.Module) -> Self:
+    def with_model(self, model: nn.Module) -> Study:
         watch = self.watch.with_model(model)
         own = {
             layer: watch if passes is self.watch else passes.with_model(model)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 import torch
@@ -113,7 +112,7 @@ class Study:
     def model(self) -> nn.Module:
         return self.passes.model
 
-    def with_model(self, model: nn.Module) -> Self:
+    def with_model(self, model: nn.Module) -> Study:
         return replace(self, passes=self.passes.with_model(model))
 
     def run(self, batch: Batch) -> Counts:

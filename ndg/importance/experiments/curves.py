@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -134,7 +134,7 @@ class Study:
     def identity(self) -> Any:
         return self.layers, self.settings.identity
 
-    def with_model(self, model: nn.Module) -> Self:
+    def with_model(self, model: nn.Module) -> Study:
         return replace(self, model=model)
 
     def run(self, batch: Batch) -> Tally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Int64
@@ -157,7 +157,7 @@ class Study:
     def identity(self) -> Any:
         return self.layers, self.settings.identity
 
-    def with_model(self, model: nn.Module) -> Self:
+    def with_model(self, model: nn.Module) -> Study:
         return replace(self, model=model)
 
     def run(self, task: tuple[int, Group | None]) -> Found:

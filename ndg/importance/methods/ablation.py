@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -143,7 +143,7 @@ class Study:
     def identity(self) -> Any:
         return self.layers, self.settings.identity
 
-    def with_model(self, model: nn.Module) -> Self:
+    def with_model(self, model: nn.Module) -> Study:
         return replace(self, model=model)
 
     def run(self, task: Task) -> Sums:
