@@ -17,6 +17,7 @@ from ndg.importance.evaluation.scoreboard import scoreboard
 from ndg.importance.evaluation.spec import scored
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.settings import Settings
+from ndg.options import RunOptions
 from tests.importance.test_gndi import dense
 from tests.importance.test_scoreboard import examples
 
@@ -47,7 +48,9 @@ def test_what_is_kept_equals_what_is_computed_and_is_not_computed_again(asked, t
     kept, model = Kept(tmp_path, "some examples"), Counted(dense())
     first = timed(kept, model, examples(), LAYERS, asked)
     runs = model.runs
-    second = timed(kept, model, examples(), LAYERS, asked, executor="serial")  # who computes is no difference
+    second = timed(
+        kept, model, examples(), LAYERS, asked, Settings(options=RunOptions(executor="serial"))
+    )  # who computes is no difference
     assert model.runs == runs
     assert plain(first) == plain(second) == json.dumps(scored(dense(), examples(), LAYERS, asked).to_dict())
     assert first.seconds == second.seconds
@@ -61,8 +64,8 @@ def test_other_networks_layers_settings_and_data_lie_beside_it(tmp_path):
         plain(timed(kept, dense(), examples(), LAYERS, "gndi")),
         plain(timed(kept, dense(1), examples(), LAYERS, "gndi")),
         plain(timed(kept, dense(), examples(), LAYERS[:1], "gndi")),
-        plain(timed(kept, dense(), examples(), LAYERS, "gndi", baselines="mean")),
-        plain(timed(kept, dense(), examples(), LAYERS, "gndi", target=1)),
+        plain(timed(kept, dense(), examples(), LAYERS, "gndi", Settings("mean"))),
+        plain(timed(kept, dense(), examples(), LAYERS, "gndi", Settings(target=1))),
         plain(timed(kept, dense(), examples(), LAYERS, "gndi:norm=1")),
         plain(timed(others, dense(), examples(9), LAYERS, "gndi")),
     }
@@ -109,16 +112,16 @@ def test_an_address_in_memory_is_no_part_of_a_network():
 
 @pytest.mark.parametrize("asked", ["ablation", "shapley:permutations=4"])
 def test_a_method_that_was_cut_short_goes_on_with_its_tasks(asked, tmp_path):
-    kept, by = Kept(tmp_path, "examples"), {"internal_batch_size": 10}
+    kept, how = Kept(tmp_path, "examples"), Settings(options=RunOptions(batch=10))
     whole = Counted(dense())
-    expected = scored(whole, examples(), LAYERS, asked, **by).to_dict()
+    expected = scored(whole, examples(), LAYERS, asked, how).to_dict()
     cut = Counted(dense(), most=whole.runs // 2)
     with pytest.raises(KeyboardInterrupt):
-        timed(kept, cut, examples(), LAYERS, asked, **by)
+        timed(kept, cut, examples(), LAYERS, asked, how)
     [tasks] = tmp_path.glob("*.tasks.jsonl")
     assert 1 < len(tasks.read_bytes().splitlines()) < 9  # the head, and some of the 8 tasks
     rest = Counted(dense())
-    found = timed(kept, rest, examples(), LAYERS, asked, **by)
+    found = timed(kept, rest, examples(), LAYERS, asked, how)
     assert found.scores.to_dict() == expected
     assert rest.runs < whole.runs
     assert found.seconds is None  # a part of them is gone
@@ -141,8 +144,9 @@ def test_a_scoreboard_that_was_cut_short_goes_on(tmp_path):
 
 def test_a_score_that_is_kept_is_taken_by_a_scoreboard(tmp_path):
     kept, model = Kept(tmp_path, "examples"), Counted(dense())
-    timed(kept, model, examples(), LAYERS, "ablation", seed=3)
-    timed(kept, model, examples(), LAYERS, "gndi", seed=3)
+    seeded = Settings(options=RunOptions(seed=3))
+    timed(kept, model, examples(), LAYERS, "ablation", seeded)
+    timed(kept, model, examples(), LAYERS, "gndi", seeded)
     runs = model.runs
     board = scoreboard(model, examples(), LAYERS, ["gndi"], seed=3, draws=5, kept=kept)
     assert model.runs == runs
@@ -152,7 +156,7 @@ def test_a_score_that_is_kept_is_taken_by_a_scoreboard(tmp_path):
 def test_every_score_can_be_kept(tmp_path):
     for name in IMPORTANCE:
         if name != "hrank":  # is of channels
-            found = timed(Kept(tmp_path, "examples"), dense(), examples(), ["encoder.0"], name, n_steps=2)
+            found = timed(Kept(tmp_path, "examples"), dense(), examples(), ["encoder.0"], name, Settings(n_steps=2))
             assert plain(Timed.from_dict(json.loads(json.dumps(found.to_dict())))) == plain(found)
 
 
