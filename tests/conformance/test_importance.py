@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
-from ndg.importance.evaluation.spec import stepping
 from ndg.importance.method import LAWS
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.scores import Scores
@@ -114,8 +113,12 @@ def scored(method: str, model: nn.Module | None = None, data=None, layers=None, 
     own = {name: value for name, value in SMALL.items() if name in IMPORTANCE[method].options}
     model = Network() if model is None else model
     data = loader(examples()) if data is None else data
-    how = stepping(method, {"n_steps": 2}) | BATCH | own | more
+    how = _steps(method) | BATCH | own | more
     return score(model, data, units(method) if layers is None else layers, method, **how)
+
+
+def _steps(method: str) -> dict[str, int]:
+    return {"n_steps": 2} if IMPORTANCE[method].steps else {}
 
 
 def same(a: Scores, b: Scores) -> bool:
@@ -258,7 +261,7 @@ def test_layers_scored_together_score_as_they_do_alone(method):
 
 @every
 def test_without_layers_the_network_names_its_own(method):
-    more = stepping(method, {"n_steps": 2}) | BATCH
+    more = _steps(method) | BATCH
     if units(method) is UNITS:
         assert score(Network(), loader(examples()), method=method, **more).layers == ("latent",)
     else:
@@ -387,8 +390,12 @@ def test_bad_settings_are_refused(method):
         scored(method, baselines="men")
     with pytest.raises(ConfigError, match=rf"an option of {method} is one of its own; got 'colour'"):
         scored(method, colour="red")
-    for name in ("n_steps", "internal_batch_size", "threads"):
-        with pytest.raises(ConfigError, match=rf"{name} must be a whole number of at least 1; got 0"):
+    for name, rule in (
+        ("n_steps", "n_steps must be a whole number of at least 1; got 0"),
+        ("internal_batch_size", "a compute batch has at least 1 example; got batch=0"),
+        ("threads", "a forward pass runs on at least 1 thread; got threads=0"),
+    ):
+        with pytest.raises(ConfigError, match=rule):
             scored(method, **{name: 0})
 
 

@@ -8,6 +8,7 @@ from torch import nn
 from ndg.errors import ConfigError, DataError, LayerError
 from ndg.importance.evaluation.spec import stepping
 from ndg.importance.score import score
+from ndg.importance.settings import Settings
 from tests.importance.test_gndi import convolutional, dense
 from tests.references import importance_cheap as reference
 
@@ -100,7 +101,7 @@ def test_padding_does_not_count(method):
     model, texts, lengths = Words(), torch.randn(3, 5, 2), [2, 5, 3]
     mask = torch.tensor([[position < length for position in range(5)] for length in lengths])
     texts[~mask] = 100.0
-    steps = stepping(method, {"n_steps": 3})
+    steps = {"settings": stepping(method, Settings(n_steps=3))}
     together = score(model, [{"inputs": texts, "attention_mask": mask}], "hidden", method, target=None, **steps)
     alone = [
         score(

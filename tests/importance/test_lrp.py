@@ -14,6 +14,7 @@ from ndg.errors import ConfigError
 from ndg.importance.methods.lrp import METHOD
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings
+from ndg.options import RunOptions
 from tests.references import lrp as reference
 from tests.units.test_heads import NETWORKS, inputs_of
 
@@ -21,7 +22,9 @@ RULE = [{"rule": "epsilon"}, {"rule": "epsilon", "epsilon": 0.1}, {"rule": "gamm
 
 
 def relevance(model, inputs, layers, target=None, batch=4, each=False, **options) -> Scores:
-    settings = Settings(target=target, internal_batch_size=batch, each=each, options={**METHOD.options, **options})
+    settings = Settings(
+        each_position=each, target=target, options=RunOptions(batch=batch), own={**METHOD.options, **options}
+    )
     paths = (layers,) if isinstance(layers, str) else tuple(layers)
     with fixed(model, 1, grad=True):
         return METHOD.run(model, [inputs], paths, settings)

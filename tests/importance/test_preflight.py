@@ -13,6 +13,8 @@ from ndg.importance.evaluation.preflight import check, first, refusal, sound
 from ndg.importance.evaluation.scoreboard import scoreboard
 from ndg.importance.evaluation.spec import stepping
 from ndg.importance.score import IMPORTANCE, score
+from ndg.importance.settings import Settings
+from ndg.options import RunOptions
 from tests.importance.test_gndi import Halves, convolutional, dense
 from tests.importance.test_score_cache import Counted
 from tests.importance.test_scoreboard import examples
@@ -35,9 +37,9 @@ def test_a_refusal_is_what_the_method_raises():
     few = first(examples())
     assert [len(batch[""]) for batch in few] == [2]
     for name in IMPORTANCE:
-        why = refusal(dense(), few, ["encoder.1"], name, {})
+        why = refusal(dense(), few, ["encoder.1"], name, Settings())
         if why is None:
-            score(dense(), examples(), ["encoder.1"], name, **stepping(name, {"n_steps": 2}))
+            score(dense(), examples(), ["encoder.1"], name, settings=stepping(name, Settings(n_steps=2)))
             continue
         with pytest.raises(type(why)) as caught:
             score(dense(), examples(), ["encoder.1"], name)
@@ -56,8 +58,8 @@ def test_a_refusal_is_what_the_method_raises():
 )
 def test_what_is_refused_is_told_before_anything_is_scored(methods, how, kind, why):
     with pytest.raises(kind, match=why):
-        check(dense(), examples(), ["encoder.1"], methods, how)
-    check(dense(), examples(), ["encoder.1"], ["gndi", "ablation", "activation"], {"target": 2})
+        check(dense(), examples(), ["encoder.1"], methods, Settings(**how))
+    check(dense(), examples(), ["encoder.1"], ["gndi", "ablation", "activation"], Settings(target=2))
 
 
 def test_a_check_reads_the_first_examples_alone():
@@ -69,18 +71,19 @@ def test_a_check_reads_the_first_examples_alone():
                 read.append(number)
                 yield batch
 
-    check(dense(), Loader(), ["encoder.1"], ["gndi", "ablation"], {})
+    check(dense(), Loader(), ["encoder.1"], ["gndi", "ablation"], Settings())
     assert read == [0]
 
 
 @pytest.mark.parametrize("asked", ["ablation", "ablation:measure=loss", "shapley", "shapley:payoff=loss"])
 def test_a_check_passes_no_more_for_more_units(asked):
     passes = []
+    by_ray = Settings(options=RunOptions(executor="ray"))
     for units in (20, 300):
         torch.manual_seed(0)
         wide = nn.Sequential(nn.Linear(5, units), nn.Tanh())
         model = Counted(Halves(wide, nn.Linear(units, 3)))
-        assert refusal(model, first(examples()), ["encoder.0", "encoder.1"], asked, {"executor": "ray"}) is None
+        assert refusal(model, first(examples()), ["encoder.0", "encoder.1"], asked, by_ray) is None
         passes.append(model.runs)
     assert 0 < passes[0] == passes[1] < 12
 
@@ -91,15 +94,15 @@ def test_a_check_looks_at_every_layer(asked):
     model = dense()
     model.head[0].register_forward_hook(lambda *call: torch.full_like(call[2], torch.nan))
     for layers in (["encoder.0"], ["encoder.0", "head.0"]):
-        assert isinstance(refusal(model, few, layers, asked, {}), LayerError)
-    assert isinstance(refusal(dense(), few, ["encoder.0", "encoder.9"], asked, {}), LayerError)
-    assert isinstance(refusal(dense(), few, ["encoder.0"], asked, {"baselines": torch.zeros(3)}), ShapeError)
+        assert isinstance(refusal(model, few, layers, asked, Settings()), LayerError)
+    assert isinstance(refusal(dense(), few, ["encoder.0", "encoder.9"], asked, Settings()), LayerError)
+    assert isinstance(refusal(dense(), few, ["encoder.0"], asked, Settings(torch.zeros(3))), ShapeError)
 
 
 def test_without_labels_methods_that_need_them_refuse():
     few = first([torch.randn(6, 5)])
-    assert type(refusal(dense(), few, ["encoder.0"], "snip", {})) is DataError
-    assert refusal(dense(), few, ["encoder.0"], "gndi", {}) is None
+    assert type(refusal(dense(), few, ["encoder.0"], "snip", Settings())) is DataError
+    assert refusal(dense(), few, ["encoder.0"], "gndi", Settings()) is None
 
 
 def test_gradients_that_are_no_numbers_are_a_fault_and_no_refusal():

@@ -48,9 +48,8 @@ def test_what_is_kept_equals_what_is_computed_and_is_not_computed_again(asked, t
     kept, model = Kept(tmp_path, "some examples"), Counted(dense())
     first = timed(kept, model, examples(), LAYERS, asked)
     runs = model.runs
-    second = timed(
-        kept, model, examples(), LAYERS, asked, Settings(options=RunOptions(executor="serial"))
-    )  # who computes is no difference
+    elsewhere = Settings(options=RunOptions(executor="serial"))  # who computes is no difference
+    second = timed(kept, model, examples(), LAYERS, asked, elsewhere)
     assert model.runs == runs
     assert plain(first) == plain(second) == json.dumps(scored(dense(), examples(), LAYERS, asked).to_dict())
     assert first.seconds == second.seconds

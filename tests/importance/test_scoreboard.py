@@ -175,9 +175,7 @@ def test_a_saturated_sigmoid_is_found():
 
 
 def test_a_scoreboard_holds_every_method_and_says_why_some_are_left_out():
-    board = scoreboard(
-        dense(), examples(), ["encoder.1", "encoder.3"], draws=50, options={"conductance": {"n_steps": 4}}
-    )
+    board = scoreboard(dense(), examples(), ["encoder.1", "encoder.3"], draws=50, own={"conductance": {"n_steps": 4}})
     assert [entry.method for entry in board.entries] == [name for name in IMPORTANCE if name != "ablation"]
     for entry in board.entries:
         assert (entry.agreement is None) == bool(entry.refused)
