@@ -1,7 +1,8 @@
 """Speed of the fast paths beside another checkout, both in one run.
 
-    git worktree add ../before HEAD~1
-    python -m benchmarks.regression --before ../before [--json FILE] [--quick]
+    python -m benchmarks.regression [--json FILE] [--quick] [--before DIR]
+
+The other checkout can be made by `git worktree add ../before HEAD~1`.
 
 Each workload (`benchmarks.workloads`) runs in processes of both checkouts in turn. A ratio is the CPU time of the other
 checkout over ours, the median of the pairs: above 1 is faster than before. Without `--before` this checkout runs
@@ -21,18 +22,20 @@ from benchmarks.frame import Figure, parser, run
 from benchmarks.workloads import WORKLOADS
 
 ROOT = Path(__file__).resolve().parent.parent
+QUICK = ["conductance", "mining"]
 WORKLOAD = Path(__file__).with_name("workloads.py")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     command = parser(__doc__)
     command.add_argument("--before", type=Path, default=ROOT, metavar="DIR", help="the other checkout; default: this")
-    command.add_argument("--only", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), help="these workloads alone")
+    command.add_argument("--only", nargs="+", choices=WORKLOADS, help="these workloads alone")
     options = command.parse_args(arguments)
+    names = options.only or (QUICK if options.quick else list(WORKLOADS))
     rounds, repetitions = (1, 1) if options.quick else (5, 3)
 
     def ratios() -> Iterator[Figure]:
-        for name in options.only:
+        for name in names:
             pairs = [
                 [seconds(place, name, repetitions, options.quick) for place in turn]
                 for turn in order(options.before.resolve(), ROOT, rounds)

@@ -1,6 +1,6 @@
 """One workload of `benchmarks.regression`, timed by its public calls alone, so that an older checkout runs it too.
 
-python benchmarks/workloads.py conductance 5 [--quick]        # prints seconds of CPU time, one figure per repetition
+python benchmarks/workloads.py conductance 5 [--quick]    # prints CPU seconds, one per repetition
 """
 
 from __future__ import annotations
