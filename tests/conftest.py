@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 import tests.checking
@@ -22,6 +23,9 @@ def _modules() -> list[str]:
 
 
 hook = install_import_hook(_modules(), f"{tests.checking.__name__}.checked")
+
+settings.register_profile("ndg", deadline=None)  # no test is about time
+settings.load_profile("ndg")
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
