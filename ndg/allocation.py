@@ -1,8 +1,7 @@
-"""How this process asks for memory: large blocks that it gave back are kept for the next ones.
+"""Memory allocation: keep freed large blocks for reuse.
 
-By default glibc maps every block above some megabytes anew and gives it back when it is freed. A forward pass then
-spends much of its time in the kernel, clearing pages: the convolutions of an MNIST network run 1.7 times as fast
-without.
+By default glibc maps every block above a few megabytes and unmaps it when it is freed. Forward passes then spend much
+time in the kernel clearing pages; without it the convolutions of an MNIST network run 1.7 times as fast.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ LARGEST = 1 << 30
 
 
 def keep_blocks() -> bool:
-    """Whether freed blocks are kept from now on, in this whole process; False where the C library is not glibc."""
+    """Keep freed blocks in this process; False if the C library is not glibc."""
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt

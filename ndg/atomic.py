@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic file writes: a file is complete or absent."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def write(
     parents: bool = True,
     remedy: str = REMEDY,
 ) -> Path:
-    """The path, with the content in it and on the disk; whoever reads it finds the old file or the new one whole.
+    """Write a file atomically and return its path.
 
-    Content in parts is written as it comes. `parents` makes missing folders. Raises OutputError, which ends in
-    `remedy`, where it cannot be written.
+    Content in parts is written as it arrives. `parents` creates missing folders. Raises OutputError, ending with
+    `remedy`, if the file cannot be written.
     """
     with writing(path, parents=parents, remedy=remedy) as file:
         for part in [content] if isinstance(content, bytes | str) else content:
@@ -34,7 +34,7 @@ def write(
 
 @contextmanager
 def writing(path: str | os.PathLike[str], *, parents: bool = True, remedy: str = REMEDY) -> Iterator[BinaryIO]:
-    """A file to write to, which becomes `path` when the block ends, and is gone when it does not end well.
+    """File to write to; it becomes `path` when the block succeeds, else it is removed.
 
     Raises OutputError as `write` does, also for an OSError within the block.
     """

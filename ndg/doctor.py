@@ -1,4 +1,4 @@
-"""What works on this machine, checked by doing it once; what does not, with the remedy."""
+"""Checks of this machine, each by one real use, with remedies."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ PACKAGES = ("torch", "transformers", "numpy", "numba", "networkx", "ray", "pymon
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. A `remedy` means that it does not work."""
+    """Result of one check; a `remedy` means that it failed."""
 
-    what: str
-    found: str
+    name: str
+    state: str
     remedy: str = ""
 
 
-def examine(where: Locations) -> list[Finding]:
-    """Everything that was looked at, in the order of a run: packages, device, kernel, Ray, pictures, log, data."""
+def examine(locations: Locations) -> list[Finding]:
+    """Results of all checks: packages, device, kernel, Ray, Graphviz, run log, data."""
     checks: list[tuple[str, Callable[[], str]]] = [
         ("device", _device),
         ("counting kernel", _kernel),
         ("Ray", _ray),
         ("Graphviz", _graphviz),
-        ("runs folder", lambda: _writable(where.runs)),
-        ("run log", lambda: _store(where.store)),
+        ("runs folder", lambda: _writable(locations.runs)),
+        ("run log", lambda: _store(locations.store)),
     ]
     findings = [_package(name) for name in PACKAGES]
-    for what, check in checks:
+    for name, check in checks:
         try:
-            findings.append(Finding(what, check()))
+            findings.append(Finding(name, check()))
         except (NDGError, ImportError, OSError, RuntimeError) as error:
-            findings.append(Finding(what, "does not work", str(error).strip() or type(error).__name__))
-    return [*findings, *_data(where)]
+            findings.append(Finding(name, "does not work", str(error).strip() or type(error).__name__))
+    return [*findings, *_data(locations)]
 
 
 def _package(name: str) -> Finding:
@@ -68,8 +68,10 @@ def _kernel() -> str:
     values = np.random.default_rng(0).random((1000, 9)) < 0.5
     both = count(BitMatrix.from_bool(values, NodeSpace(9))).both
     if (both != values.T.astype(np.int64) @ values).any():
-        raise RuntimeError("the compiled kernel miscounts on this machine; delete __pycache__ folders and report this")
-    return "counts as the plain product does"
+        raise RuntimeError(
+            "the compiled kernel counts wrongly on this machine; delete __pycache__ folders and report this"
+        )
+    return "counts correctly"
 
 
 def _ray() -> str:
@@ -96,31 +98,31 @@ def _graphviz() -> str:
 
 
 def _writable(folder: Path) -> str:
-    above = next(path for path in [folder, *folder.absolute().parents] if path.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
+    parent = next(path for path in [folder, *folder.absolute().parents] if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise OSError(f"{folder} cannot be written; choose another with --runs, NDG_RUNS or global_params.py")
-    return f"{folder} ({'there' if folder.exists() else 'made at the first run'})"
+    return f"{folder} ({'exists' if folder.exists() else 'created by the first run'})"
 
 
 def _store(uri: str) -> str:
     from ndg import runs
 
     if "://" not in uri and not Path(uri).exists():
-        return f"{uri} (made at the first run)"
+        return f"{uri} (created by the first run)"
     with runs.open(uri) as log:
         count = len(log.find({}))
     return f"{log.uri}, {count} runs"
 
 
-def _data(where: Locations) -> list[Finding]:
-    """Each data set of the configs that ship, once."""
+def _data(locations: Locations) -> list[Finding]:
+    """Checks of the data sets of all shipped configs."""
     from ndg import config, data
     from ndg.data.sources import SOURCES
 
-    settings = {one.name: one for path in config.configs().values() for one in [where.place(config.load(path)).data]}
+    experiments = [locations.place(config.load(path)) for path in config.configs().values()]
     findings = []
-    for name, one in settings.items():
+    for name, settings in {experiment.data.name: experiment.data for experiment in experiments}.items():
         way = f"`ndg data get {name}`" if SOURCES[name].files else f"`ndg data list {name}` says how to get it"
-        found = "at hand" if data.absent(one) is None else f"not at hand; {way}, or set data.dir (NDG_DATA)"
-        findings.append(Finding(f"data set {name}", found))
+        state = "available" if data.absent(settings) is None else f"missing; {way}, or set data.dir (NDG_DATA)"
+        findings.append(Finding(f"data set {name}", state))
     return findings

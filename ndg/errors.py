@@ -1,11 +1,11 @@
-"""What can go wrong, as one tree. A user's mistake ends a command with exit code 2, a failure with 1.
+"""Errors of this package, as one tree. Commands exit with 2 for a mistake of the user, with 1 for a failure.
 
     NDGError
       UserError (exit 2)      ConfigError  DataError  LayerError  ShapeError  BitsError  GraphError
                               CheckpointError  RunNotFoundError  MissingPackageError  BudgetError
       FailureError (exit 1)   StoreError  RenderError  OutputError  WorkerError  DownloadError
 
-A message states the rule, what was expected, what came, and the next step.
+A message states the rule, the expected and the actual value, and the next step.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from difflib import get_close_matches
 
 
 class NDGError(Exception):
-    """Anything that this package raises on purpose."""
+    """Base of all errors of this package."""
 
     exit_code = 1
 
 
 class UserError(NDGError, ValueError):
-    """What was asked for cannot be done as asked; the message says what to change."""
+    """The request is invalid; the message says what to change."""
 
     exit_code = 2
 
@@ -31,19 +31,19 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """A data set is missing, damaged or cannot be split as asked."""
+    """A data set is missing, damaged or cannot be split."""
 
 
 class LayerError(UserError):
-    """A layer does not exist, gives no value per unit, or gives values that are not numbers."""
+    """A layer is missing, has no value per unit, or returns NaN."""
 
 
 class ShapeError(UserError):
-    """Two things that must describe the same nodes, units or examples do not."""
+    """Two arguments do not describe the same nodes, units or examples."""
 
 
 class BitsError(UserError):
-    """Booleans are not booleans, or packed words break the law of their padding."""
+    """Values are not booleans, or packed words have invalid padding."""
 
 
 class GraphError(UserError):
@@ -55,23 +55,23 @@ class CheckpointError(UserError):
 
 
 class RunNotFoundError(UserError):
-    """No run answers to the name, config or query."""
+    """No run matches the name, config or query."""
 
 
 class MissingPackageError(UserError):
-    """An optional package is needed for what was asked."""
+    """An optional package is missing."""
 
 
 class BudgetError(UserError):
-    """More implications hold than were asked to be kept."""
+    """More implications hold than the budget allows."""
 
 
 class FailureError(NDGError, RuntimeError):
-    """The request was sound and the machine could not carry it out."""
+    """The request is valid but could not be carried out."""
 
 
 class StoreError(FailureError):
-    """The run log cannot be reached or refuses a document."""
+    """The run log is unreachable or rejects a document."""
 
 
 class RenderError(FailureError):
@@ -79,19 +79,19 @@ class RenderError(FailureError):
 
 
 class OutputError(FailureError):
-    """A file cannot be written where it should go."""
+    """A file cannot be written."""
 
 
 class WorkerError(FailureError):
-    """A parallel worker gave no answer."""
+    """A parallel worker did not answer."""
 
 
 class DownloadError(FailureError):
-    """A server cannot be reached, or gives no whole file."""
+    """A server is unreachable or sends an incomplete file."""
 
 
 def nearest(word: str, valid: Iterable[str], limit: int = 3) -> str:
-    """A clause naming the valid words nearest to `word`, or all of them when none is near."""
+    """Clause with the valid words nearest to `word`, or with all of them."""
     valid = list(valid)
     lower = {name.lower(): name for name in valid}
     near = [lower[name] for name in get_close_matches(word.lower(), lower, n=limit, cutoff=0.5)]

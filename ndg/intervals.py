@@ -11,7 +11,7 @@ Z95 = 1.959963984540054
 def wilson(
     successes: np.ndarray | int, trials: np.ndarray | int, z: float = Z95
 ) -> tuple[Float64[np.ndarray, "*shape"], Float64[np.ndarray, "*shape"]]:
-    """Lower and upper end of the two-sided 95 % score interval of a rate (Wilson 1927); [0, 1] for no trials.
+    """Ends of the 95 % score interval of a rate (Wilson 1927); [0, 1] without trials.
 
     `z` is the normal quantile; `successes` and `trials` are counts of the same shape.
     """

@@ -1,4 +1,4 @@
-"""Names of a module that are loaded at first use, so that importing it is silent and quick."""
+"""Lazy loading of the names of a module."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def lazily(module: str, home: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of a module (PEP 562) whose names live in other modules: each name's `home`."""
+    """`__getattr__` and `__dir__` (PEP 562) of a module that imports names from their `home` at first use."""
 
     def get(name: str) -> Any:
         if name not in home:

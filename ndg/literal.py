@@ -1,4 +1,4 @@
-"""A literal: a node together with a truth value, such as "unit 3 of fc1 is off"."""
+"""Literals: a node with a truth value, such as "unit 3 of fc1 is off"."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 class Literal(NamedTuple):
     """The statement that `node` is on (`value` True) or off. `~a` is its negation.
 
-    `code` numbers all literals of a node space, `2 * node + value`, so that the negation of a code is `code ^ 1`. A
-    tuple, because graphs make sets of millions of them, and tuples are hashed by C.
+    `code` is `2 * node + value`, so the negation of a code is `code ^ 1`. It is a tuple because graphs hold sets of
+    millions of literals, and tuples are hashed in C.
     """
 
     node: int
@@ -21,7 +21,7 @@ class Literal(NamedTuple):
 
     @classmethod
     def of(cls, code: int) -> Literal:
-        """The literal that has this code."""
+        """Literal with this code."""
         return cls(int(code) >> 1, bool(code & 1))
 
     def __invert__(self) -> Literal:

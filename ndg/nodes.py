@@ -1,8 +1,8 @@
-"""Names and order of the nodes of a graph: labels first, then the units of each layer, then concepts.
+"""Names and order of graph nodes: labels, then units of each layer, then concepts.
 
-This module is the only owner of index arithmetic. A node is called `layer:unit`: `label:3` is "class 3 is predicted",
-`encoder.fc1:7` is unit 7 of the module `encoder.fc1`. A concept is any other boolean that is known of each example, and
-is called by its name: `concept:has wings`. A literal is a node name, with `~` before it when it is off.
+All index arithmetic is here. A node is named `layer:unit`: `label:3` is "class 3 is predicted", `encoder.fc1:7` is unit
+7 of the module `encoder.fc1`. A concept is any other boolean of the examples: `concept:has wings`. A literal is a node
+name, with `~` in front if it is off.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ UNIT = "unit"
 
 @dataclass(frozen=True)
 class LayerUnits:
-    """A layer, by its module path, and how many units it has.
+    """Module path and number of units of a layer.
 
-    `reading` says how the output of the module becomes one value per unit: `unit` where it is that already; `max`,
-    `mean` or `any` over the positions of a convolution channel; `first`, `mean` or `every` token (with `every`, each
-    token is an example).
+    `reading` tells how the output becomes one value per unit: `unit` (unchanged); `max`, `mean` or `any` over the
+    positions of a convolution channel; `first`, `mean` or `every` token (with `every`, each token is an example).
     """
 
     name: str
@@ -37,7 +36,7 @@ class LayerUnits:
 
 @dataclass(frozen=True)
 class NodeSpace:
-    """`labels` label nodes (one per class), then the units of each of `layers`, in order, then `concepts`, by name."""
+    """All nodes of a graph: labels (one per class), units of `layers`, `concepts`."""
 
     labels: int
     layers: tuple[LayerUnits, ...] = ()
@@ -47,17 +46,16 @@ class NodeSpace:
         names = [layer.name for layer in self.layers]
         if {LABEL, CONCEPT} & set(names) or len(set(names)) < len(names):
             raise ShapeError(
-                f"layers of one node space have different names, none of them {LABEL!r} or {CONCEPT!r}; got {names}; "
+                f"layers of a node space need distinct names other than {LABEL!r} and {CONCEPT!r}; got {names}; "
                 "rename the module or select each layer once"
             )
         if "" in self.concepts or len(self._concept) < len(self.concepts):
             raise ShapeError(
-                f"concepts of one node space have different names, none of them empty; got {list(self.concepts)}; "
-                "rename one"
+                f"concepts of a node space need distinct, non-empty names; got {list(self.concepts)}; rename one"
             )
         if any(name.startswith("~") for name in names):
             raise ShapeError(
-                f"a name that begins with ~ is read as a negation; got the layers {names}; rename the module"
+                f"a name must not start with ~, which means negation; got the layers {names}; rename the module"
             )
         if self.labels < 0 or any(layer.units < 1 for layer in self.layers):
             raise ShapeError(f"a layer has at least one unit; got {self.labels} labels and {self.layers}")
@@ -78,18 +76,18 @@ class NodeSpace:
 
     @property
     def neurons(self) -> int:
-        """Number of nodes that are units of a layer."""
+        """Number of unit nodes."""
         return self._starts[-1] - self.labels
 
     @property
     def groups(self) -> tuple[tuple[str, slice], ...]:
-        """Name and place of the labels, of each layer and of the concepts, in order, empty ones left out."""
-        places = [(name, self.slice(name)) for name in (LABEL, *(layer.name for layer in self.layers), CONCEPT)]
-        return tuple((name, where) for name, where in places if where.start < where.stop)
+        """Names and slices of the non-empty groups: labels, layers, concepts."""
+        slices = [(name, self.slice(name)) for name in (LABEL, *(layer.name for layer in self.layers), CONCEPT)]
+        return tuple((name, span) for name, span in slices if span.start < span.stop)
 
     @property
     def without_concepts(self) -> NodeSpace:
-        """The labels and units alone; they keep their numbers."""
+        """The labels and units, with the same numbers."""
         return NodeSpace(self.labels, self.layers)
 
     def is_label(self, node: int) -> bool:
@@ -99,7 +97,7 @@ class NodeSpace:
         return node >= self._starts[-1]
 
     def layer(self, node: int) -> str:
-        """Name of the layer of a node; `label` for a label node, `concept` for a concept."""
+        """Layer name of a node, or `label` or `concept`."""
         if self.is_label(self._checked(node)):
             return LABEL
         if self.is_concept(node):
@@ -107,13 +105,13 @@ class NodeSpace:
         return self.layers[bisect_right(self._starts, node) - 1].name
 
     def unit(self, node: int) -> int:
-        """Position of a node within its layer; the class for a label node, the position among the concepts for one."""
+        """Position of a node within its layer, the labels or the concepts."""
         if self.is_label(self._checked(node)):
             return node
         return node - self._starts[bisect_right(self._starts, node) - 1]
 
     def slice(self, layer: str) -> slice:
-        """Where the units of a layer stand in the node order; `label` and `concept` are groups too, if empty ones."""
+        """Slice of a layer in the node order; `label` and `concept` also work."""
         if layer == LABEL:
             return slice(0, self.labels)
         if layer == CONCEPT:
@@ -121,15 +119,15 @@ class NodeSpace:
         for index, units in enumerate(self.layers):
             if units.name == layer:
                 return slice(self._starts[index], self._starts[index + 1])
-        known = [LABEL, *(known.name for known in self.layers), *([CONCEPT] if self.concepts else [])]
-        raise GraphError(f"no layer {layer!r} in this graph; {nearest(layer, known)}")
+        names = [LABEL, *(units.name for units in self.layers), *([CONCEPT] if self.concepts else [])]
+        raise GraphError(f"no layer {layer!r} in this graph; {nearest(layer, names)}")
 
     def name(self, node: int) -> str:
         unit = self.unit(node)
         return f"{self.layer(node)}:{self.concepts[unit] if self.is_concept(node) else unit}"
 
     def index(self, name: str) -> int:
-        """The node called `layer:unit` or `concept:name`."""
+        """Index of the node `layer:unit` or `concept:name`."""
         layer, colon, unit = name.partition(":")
         if layer == CONCEPT and colon:
             if unit not in self._concept:
@@ -138,17 +136,17 @@ class NodeSpace:
         layer, colon, unit = name.rpartition(":")
         if not colon or not unit.isdecimal():
             raise GraphError(f"a node is written layer:unit, as in {self.name(0)!r}; got {name!r}")
-        where = self.slice(layer)
-        if int(unit) >= where.stop - where.start:
-            raise GraphError(f"layer {layer!r} has units 0 to {where.stop - where.start - 1}; got unit {unit}")
-        return where.start + int(unit)
+        span = self.slice(layer)
+        if int(unit) >= span.stop - span.start:
+            raise GraphError(f"layer {layer!r} has units 0 to {span.stop - span.start - 1}; got unit {unit}")
+        return span.start + int(unit)
 
     def literal(self, text: str) -> Literal:
-        """The literal of the node called `text` (on), or `~` and its name (off)."""
+        """Literal of a node name (on), or of `~` and a node name (off)."""
         return Literal(self.index(text.removeprefix("~")), not text.startswith("~"))
 
     def text(self, literal: Literal) -> str:
-        """How a literal is written; inverse of `literal`."""
+        """Text of a literal, the inverse of `literal`."""
         return ("" if literal.value else "~") + self.name(literal.node)
 
     def nodes(self) -> Iterator[str]:

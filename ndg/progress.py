@@ -1,4 +1,4 @@
-"""Progress bars and messages: on stderr, and bars only when a person is watching."""
+"""Progress bars and messages on stderr."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ T = TypeVar("T")
 log = logging.getLogger("ndg")
 
 EVERY = 30.0
-"""Seconds between two messages of progress where nobody watches a bar."""
+"""Seconds between progress messages without a bar."""
 
 
 def bar(items: Iterable[T], label: str, total: int | None = None, unit: str = "batch", done: int = 0) -> Iterator[T]:
-    """`items`, with a bar on stderr when it is a terminal and messages are not silenced, else with a message at times.
+    """Items with a progress bar on a terminal, else with a message every 30 s.
 
-    `total` is how many there are, where it is known, with the `done` ones that were finished before.
+    `total` is the number of items if known, including `done` items that were finished before.
     """
     if not visible():
-        yield from _told(items, label, total, unit, done)
+        yield from _with_messages(items, label, total, unit, done)
         return
     from tqdm import tqdm
 
@@ -40,25 +40,25 @@ def bar(items: Iterable[T], label: str, total: int | None = None, unit: str = "b
 
 
 def visible() -> bool:
-    """Whether bars are drawn."""
+    """Whether progress bars are shown."""
     return sys.stderr.isatty() and log.isEnabledFor(logging.INFO)
 
 
 def left(seconds: float | int) -> str:
-    """A length of time that remains, in its largest sensible unit: `1.5 min left`."""
+    """Text of the remaining time: `1.5 min left`."""
     for unit, length in (("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit} left"
     return f"{seconds:.0f} s left"
 
 
-def _told(items: Iterable[T], label: str, total: int | None, unit: str, done: int) -> Iterator[T]:
-    began = said = time.monotonic()
+def _with_messages(items: Iterable[T], label: str, total: int | None, unit: str, done: int) -> Iterator[T]:
+    started = reported = time.monotonic()
     for count, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
-        if now - said < EVERY:
+        if now - reported < EVERY:
             continue
-        said = now
-        whole = f" of {total}, {left((now - began) / count * max(total - done - count, 0))}" if total else ""
-        log.info("%s: %s %d%s", label, unit, done + count, whole)
+        reported = now
+        rest = f" of {total}, {left((now - started) / count * max(total - done - count, 0))}" if total else ""
+        log.info("%s: %s %d%s", label, unit, done + count, rest)

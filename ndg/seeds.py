@@ -1,7 +1,7 @@
-"""Randomness as named children of one seed.
+"""Random numbers from named children of one seed.
 
-A draw depends on the seed, on what it is for and, where it belongs to an example, on that example's index: never on
-batch size, worker or order. So any part of a computation can be repeated alone.
+A draw depends on the seed, its purpose and, if it belongs to an example, the index of that example. It never depends on
+batch size, worker or order, so any part of a computation can be repeated alone.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def integer(seed: int, *purpose: str | int) -> int:
-    """A seed in [0, 2**63) for the named purpose, as torch and others want one."""
+    """Seed in [0, 2**63) for a purpose, for torch and others."""
     text = "\x1f".join([str(int(seed)), *map(str, purpose)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
-    """A numpy generator for the named purpose."""
+    """Numpy generator for a purpose."""
     return np.random.Generator(np.random.PCG64(integer(seed, *purpose)))
 
 
 def words(
     seed: int, *purpose: str | int, examples: Int64[np.ndarray, " example"], draws: int
 ) -> UInt64[np.ndarray, "example draw"]:
-    """Uniform 64-bit words, `draws` for each example index: draw k of example i is the same in every batch.
+    """Uniform 64-bit words, `draws` for each example index, equal in every batch.
 
-    SplitMix64 (Steele, Lea & Flood 2014) of a counter made of example and draw, keyed by seed and purpose.
+    SplitMix64 (Steele, Lea & Flood 2014) of a counter of example and draw, keyed by seed and purpose.
     """
     key = np.uint64(integer(seed, *purpose))
     with np.errstate(over="ignore"):

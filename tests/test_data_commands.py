@@ -102,10 +102,10 @@ def test_a_mistake_is_told_before_anything_is_fetched(shelf, capsys, arguments, 
 
 def test_the_doctor_says_how_to_get_what_is_missing():
     findings = _data(Locations.choose())
-    found = {finding.what: finding.found for finding in findings}
-    assert found["data set digits"] == "at hand"
-    assert found["data set mnist"] == "not at hand; `ndg data get mnist`, or set data.dir (NDG_DATA)"
-    assert found["data set devign"].startswith("not at hand; `ndg data list devign` says how to get it")
+    states = {finding.name: finding.state for finding in findings}
+    assert states["data set digits"] == "available"
+    assert states["data set mnist"] == "missing; `ndg data get mnist`, or set data.dir (NDG_DATA)"
+    assert states["data set devign"].startswith("missing; `ndg data list devign` says how to get it")
 
 
 def test_the_page_about_data_names_every_data_set():

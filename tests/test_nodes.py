@@ -91,5 +91,5 @@ def test_two_layers_of_one_name_are_refused():
         with pytest.raises(ShapeError, match="none of them 'label' or 'concept'"):
             NodeSpace(2, (LayerUnits(taken, 3),))
     for wrong in (("a", "a"), ("a", "")):
-        with pytest.raises(ShapeError, match=r"concepts of one node space have different names, none of them empty"):
+        with pytest.raises(ShapeError, match=r"concepts of a node space need distinct, non-empty names"):
             NodeSpace(2, (), wrong)

@@ -236,7 +236,7 @@ def test_every_epoch_and_seed_walks_all_examples_in_an_order_of_its_own(splits, 
 
 
 def test_a_loss_that_is_not_finite_names_the_epoch_and_keeps_the_last_good_checkpoint(splits, tmp_path):
-    with pytest.raises(FailureError, match=r"loss is (nan|inf) in epoch 1 \(learning rate .*no epoch was good.*lower"):
+    with pytest.raises(FailureError, match=r"loss is (nan|inf) in epoch 1 \(learning rate .*there is no good epoch to keep.*lower"):
         training.train(experiment(learning_rate=1e38, warmup=0.0, clip=1e38), splits, tmp_path / "at once")
     assert not (tmp_path / "at once" / training.MODEL).exists()
 
@@ -302,7 +302,7 @@ def test_a_model_without_an_experiment_is_refused(tmp_path):
 
 def test_a_folder_that_cannot_be_made_and_a_device_that_is_not_there_are_errors(splits, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="cannot be made"):
+    with pytest.raises(OutputError, match="cannot be created"):
         training.train(experiment(), splits, tmp_path / "file" / "run")
     with pytest.raises(ConfigError, match=r"a device is cpu or cuda; got 'gpu'"):
         training.train(experiment(), splits, tmp_path / "run", device="gpu")

@@ -44,7 +44,7 @@ def doctor(asked: Namespace, where: Locations) -> int:
 
     ill = False
     for finding in examine(where):
-        print(f"{'!!' if finding.remedy else 'ok'}  {finding.what:22} {finding.found}")
+        print(f"{'!!' if finding.remedy else 'ok'}  {finding.name:22} {finding.state}")
         if finding.remedy:
             ill = True
             print(f"    {finding.remedy}")

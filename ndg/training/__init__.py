@@ -1,14 +1,14 @@
-"""Training of one network: an optimiser, a schedule per step, early stopping, and a folder from which it can go on.
+"""Training of one network, with early stopping and exact resume.
 
     result = train(experiment, data.load(experiment.data), Path("runs/mine"))
 
 The folder gets `model.safetensors` (the best epoch so far, or the last one), `resume.safetensors` (the last epoch:
-weights, optimiser and history), `metrics.csv` and `log.txt`. Everything random in an epoch comes from the seed and the
-epoch's number, so a training that was stopped and resumed equals one that was not, to the last bit on a CPU (with
-`train.compile` to rounding, since torch compiles other code for the first batches that it sees).
+weights, optimiser and history), `metrics.csv` and `log.txt`. All randomness of an epoch comes from the seed and the
+epoch number, so a resumed training equals an uninterrupted one, to the last bit on a CPU (with `train.compile` up to
+rounding, since torch compiles different code for the first batches).
 
-Networks may have `pretrained_parts`, the module paths of what comes from a pretrained network, and a method
-`extra_loss(output, labels)`, a scalar that is added to the cross entropy.
+Networks may have `pretrained_parts`, module paths of pretrained modules, and a method `extra_loss(output, labels)` that
+returns a scalar to add to the cross entropy.
 """
 
 from ndg.training.checkpoints import MODEL as MODEL

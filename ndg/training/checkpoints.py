@@ -1,4 +1,4 @@
-"""What a training keeps in its folder: networks of chosen epochs, and the state from which it can go on."""
+"""Files of a training: networks of chosen epochs, and the state to resume from."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ MODEL, STATE = "model.safetensors", "resume.safetensors"
 
 
 def load_model(folder: Path, name: str = MODEL) -> tuple[nn.Module, Experiment]:
-    """A network of a run folder, on the CPU in evaluation mode, and its experiment.
+    """Network of a run folder, on the CPU in evaluation mode, and its experiment.
 
-    It is the one that the training kept, or that of an epoch by its file, such as `epoch-0010.safetensors`.
+    `name` is a file such as `epoch-0010.safetensors`; the default is the network that the training kept.
     """
     path = folder / name
-    network, about = checkpoint.load(path)
-    if "experiment" not in about:
+    network, metadata = checkpoint.load(path)
+    if "experiment" not in metadata:
         raise CheckpointError(
-            f"{path} must name its experiment; got {', '.join(about)}; give a folder that `train` wrote"
+            f"{path} must name its experiment; got {', '.join(metadata)}; give a folder that `train` wrote"
         )
-    return network, config.load(about["experiment"])
+    return network, config.load(metadata["experiment"])
 
 
 def best(history: Sequence[Row]) -> int:
-    """Number of the best epoch so far, the first among equals; 0 before the first."""
+    """Number of the best epoch so far, the first among equals; 0 without any."""
     if not history:
         return 0
     return max(history, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))["epoch"]
 
 
 def chosen(settings: Train, history: Sequence[Row]) -> int:
-    """Number of the epoch whose network is in `model.safetensors`: the best, or with `last` the last."""
+    """Number of the epoch in `model.safetensors`: the best one or the last one."""
     return len(history) if settings.keep_checkpoints == "last" else best(history)
 
 
-def apart(settings: Train, epochs: int) -> dict[int, str]:
-    """The epochs, of that many, that are kept in files of their own, and the names of these."""
+def epoch_files(settings: Train, epochs: int) -> dict[int, str]:
+    """File names of the epochs that are kept in separate files, by epoch."""
     _, _, every = settings.keep_checkpoints.partition(":")
     return {
         number: f"epoch-{number:04d}.safetensors"
@@ -56,41 +56,41 @@ def apart(settings: Train, epochs: int) -> dict[int, str]:
 
 
 def save(path: Path, learner: Learner, identity: dict[str, Any], history: list[Row]) -> None:
-    """Write weights, optimiser and history as they are after the last epoch; `identity` says of which training."""
+    """Write weights, optimiser and history after the last epoch, with the training's `identity`."""
     tensors = {f"model/{name}": tensor for name, tensor in learner.network.state_dict().items()}
     for index, slots in learner.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{slot}": each for slot, each in slots.items() if isinstance(each, Tensor)}
-    about = {**identity, "history": history, "scaler": learner.scaler.state_dict()}
-    checkpoint.write(path, tensors, about)
+        tensors |= {f"optimizer/{index}/{slot}": value for slot, value in slots.items() if isinstance(value, Tensor)}
+    metadata = {**identity, "history": history, "scaler": learner.scaler.state_dict()}
+    checkpoint.write(path, tensors, metadata)
 
 
 def restore(path: Path, learner: Learner, identity: dict[str, Any]) -> list[Row]:
-    """Put weights and optimiser back as they were after the last epoch of the returned history."""
-    tensors, about = checkpoint.read(path)
-    got = {key: about.get(key) for key in identity}
-    if got != identity:
+    """Restore weights and optimiser, and return the history of epochs."""
+    tensors, metadata = checkpoint.read(path)
+    saved = {key: metadata.get(key) for key in identity}
+    if saved != identity:
         raise CheckpointError(
-            f"{path} belongs to another training: expected {_words(identity)}, got {_words(got)}; "
-            "resume with the config, seed and data it was started with, or train in another folder"
+            f"{path} belongs to another training: expected {_words(identity)}, got {_words(saved)}; "
+            "resume with the same config, seed and data, or train in another folder"
         )
     weights: dict[str, Tensor] = {}
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        kind, _, rest = name.partition("/")
+        kind, _, key = name.partition("/")
         if kind == "model":
-            weights[rest] = tensor
+            weights[key] = tensor
         else:
-            index, _, slot = rest.partition("/")
+            index, _, slot = key.partition("/")
             slots.setdefault(int(index), {})[slot] = tensor
     checkpoint.fill(learner.network, weights, path)
     learner.optimizer.load_state_dict({**learner.optimizer.state_dict(), "state": slots})
-    if about.get("scaler"):
-        learner.scaler.load_state_dict(about["scaler"])
-    return about["history"]
+    if metadata.get("scaler"):
+        learner.scaler.load_state_dict(metadata["scaler"])
+    return metadata["history"]
 
 
 def identity_of(experiment: Experiment, splits: Splits) -> dict[str, Any]:
-    """What must be the same for a training to go on: the config, the seed, and all inputs and labels."""
+    """Digests that must match to resume: config, seed, inputs and labels."""
     return {"training_digest": experiment.training_digest, "seed": experiment.seed, "data": splits.digest}
 
 

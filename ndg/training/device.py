@@ -1,4 +1,4 @@
-"""Where a training runs: the device, the number of threads, the generators."""
+"""Device, threads and random generators of a training."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from ndg.errors import ConfigError
 
 
 def device_of(name: str) -> torch.device:
-    """The device of that name; ConfigError when there is none."""
+    """Torch device by name. Raises ConfigError if it is missing."""
     try:
-        place = torch.device(name)
+        device = torch.device(name)
     except RuntimeError:
-        place = torch.device("meta")
-    if place.type not in ("cpu", "cuda"):
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
         raise ConfigError(f"a device is cpu or cuda; got {name!r}; choose one of them")
-    if place.type == "cuda" and not torch.cuda.is_available():
+    if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device cuda needs a GPU that torch can see; it sees none; train on the device cpu")
-    return place
+    return device
 
 
-def peak_bytes(place: torch.device) -> int:
-    """The most memory so far, in bytes: of this process, or on a GPU of torch's tensors."""
-    if place.type == "cuda":
-        return torch.cuda.max_memory_allocated(place)
+def peak_bytes(device: torch.device) -> int:
+    """Peak memory in bytes: of this process, or of torch's tensors on a GPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def reseed(seed: int, place: torch.device) -> None:
-    """Seed what networks draw from while they train (dropout)."""
+def reseed(seed: int, device: torch.device) -> None:
+    """Seed the generators that networks use in training (dropout)."""
     torch.default_generator.manual_seed(seed)
-    if place.type == "cuda":
-        with torch.cuda.device(place):
+    if device.type == "cuda":
+        with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
 
 
 @contextmanager
-def own_threads_and_randomness(threads: int, place: torch.device) -> Iterator[None]:
-    """A fixed number of threads, since float results depend on it; the caller's threads and generators come back."""
+def own_threads_and_randomness(threads: int, device: torch.device) -> Iterator[None]:
+    """Use a fixed number of threads and separate generators, then restore the old ones."""
     before = torch.get_num_threads()
-    devices = [torch.cuda.current_device() if place.index is None else place.index] if place.type == "cuda" else []
+    devices = [torch.cuda.current_device() if device.index is None else device.index] if device.type == "cuda" else []
     torch.set_num_threads(threads)
     try:
         with torch.random.fork_rng(devices=devices), torch.enable_grad():

@@ -1,4 +1,4 @@
-"""How good a network is."""
+"""Loss and accuracy of a network."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ndg.data.examples import Examples
 
 
 def evaluate(network: nn.Module, examples: Examples, batch: int = COMPUTE_BATCH) -> tuple[float, float]:
-    """Mean cross entropy (nats) and accuracy of a network in evaluation mode, in fixed compute batches of `batch`.
+    """Mean cross entropy (nats) and accuracy in evaluation mode, in fixed compute batches.
 
-    Always in float32, whatever the precision of its training.
+    Always in float32, whatever the precision of the training.
     """
     loss, correct = 0.0, 0
     with fixed(network, torch.get_num_threads()):
-        for one in compute_batches(examples.loader(batch), batch):
-            assert one.labels is not None
-            logits = forward(network, one.inputs)[: one.count].cpu()
-            loss += F.cross_entropy(logits, one.labels, reduction="sum").item()
-            correct += int((logits.argmax(1) == one.labels).sum())
+        for part in compute_batches(examples.loader(batch), batch):
+            assert part.labels is not None
+            logits = forward(network, part.inputs)[: part.count].cpu()
+            loss += F.cross_entropy(logits, part.labels, reduction="sum").item()
+            correct += int((logits.argmax(1) == part.labels).sum())
     return loss / len(examples), correct / len(examples)

@@ -1,4 +1,4 @@
-"""What people read of a training: `log.txt`, `metrics.csv`, events for TensorBoard, and a bar."""
+"""Logs of a training: `log.txt`, `metrics.csv`, TensorBoard events, a progress bar."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ _END = "end: "
 
 @dataclass(frozen=True)
 class Journal:
-    """`log.txt` and `metrics.csv` in a folder: a head, a line and a row for each of at most `epochs`, an end."""
+    """`log.txt` and `metrics.csv` in a folder, with one line and row per epoch."""
 
     folder: Path
     epochs: int
 
     def open(self, head: Sequence[str], history: Sequence[Row]) -> None:
-        """Begin, or go on after the last epoch of `history`: what was written past it goes, what is missing comes."""
+        """Start, or continue after the last epoch of `history`, with exactly its lines."""
         path = self.folder / LOG
         old = path.read_text(encoding="utf-8") if path.exists() else ""
-        lines = old[: old.rfind("\n") + 1].splitlines()  # a crash may have cut the last line
-        numbers = [int(found[1]) if (found := _EPOCH.match(line)) else 0 for line in lines]
+        lines = old[: old.rfind("\n") + 1].splitlines()  # drops a last line cut by a crash
+        numbers = [int(match[1]) if (match := _EPOCH.match(line)) else 0 for line in lines]
         kept = [
             line
             for line, number in zip(lines, numbers, strict=True)
             if number <= len(history) and not line.startswith(_END)
         ]
-        lost = [self.line(history[:number]) for number in range(1, len(history) + 1) if number not in numbers]
-        atomic.write(path, "".join(f"{line}\n" for line in [*kept, *lost, *head]), parents=False)
+        missing = [self.line(history[:number]) for number in range(1, len(history) + 1) if number not in numbers]
+        atomic.write(path, "".join(f"{line}\n" for line in [*kept, *missing, *head]), parents=False)
 
     def epoch(self, history: Sequence[Row]) -> None:
-        """Write down the last epoch of `history`."""
+        """Append the last epoch of `history`."""
         atomic.write(self.folder / METRICS, table(history), parents=False)
         self._append(self.line(history))
 
@@ -53,13 +53,13 @@ class Journal:
         self._append(f"{_END}{words}")
 
     def line(self, history: Sequence[Row]) -> str:
-        """The last epoch of `history` in words."""
+        """Text of the last epoch of `history`."""
         row = history[-1]
         return (
             f"epoch {row['epoch']}/{self.epochs}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}; "
             f"validation loss {row['validation_loss']:.4f}, accuracy {row['validation_accuracy']:.4f}; "
             f"rate {row['learning_rate']:.3g}; {row['examples_per_second']:,.0f} examples/s; "
-            f"{row['seconds']:.1f} s; {left(history, self.epochs)}"
+            f"{row['seconds']:.1f} s; {remaining(history, self.epochs)}"
         )
 
     def _append(self, line: str) -> None:
@@ -72,29 +72,26 @@ class Journal:
 
 
 def table(history: Sequence[Row]) -> str:
-    """The rows as csv."""
+    """CSV text of the rows."""
     text = io.StringIO()
-    names = list(dict.fromkeys(name for row in history for name in row))  # a resumed one may be watched
+    names = list(dict.fromkeys(name for row in history for name in row))  # columns may be added after a resume
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     return text.getvalue()
 
 
-def left(history: Sequence[Row], epochs: int) -> str:
-    """How long the epochs that remain take at most, if they are as long as those of `history`."""
-    seconds = sum(row["seconds"] for row in history) / len(history) * (epochs - len(history))
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit} left"
-    return f"{seconds:.0f} s left"
+def remaining(history: Sequence[Row], epochs: int) -> str:
+    """Text of the time left for all epochs, at the mean speed of `history`."""
+    seconds = sum(row["seconds"] for row in history) / len(history)
+    return progress.left(seconds * (epochs - len(history)))
 
 
 @contextmanager
 def events(folder: Path, wanted: bool, done: int) -> Iterator[Callable[[Row], None]]:
-    """A function that writes a row as events for TensorBoard, where wanted; those past `done` epochs are taken back.
+    """Function that writes a row as TensorBoard events, after removing those past `done` epochs.
 
-    Raises MissingPackageError where the package is not installed.
+    Does nothing unless `wanted`. Raises MissingPackageError if the package is missing.
     """
     if not wanted:
         yield lambda row: None
@@ -118,7 +115,7 @@ def events(folder: Path, wanted: bool, done: int) -> Iterator[Callable[[Row], No
 
 
 class Bar:
-    """Steps of an epoch, examples per second and the time left, for a person who is watching; else nothing."""
+    """Progress bar of an epoch; does nothing without a terminal."""
 
     def __init__(self, bar: Any, label: str, epochs: int) -> None:
         self._bar, self._label, self._epochs = bar, label, epochs
@@ -136,16 +133,16 @@ class Bar:
         if self._bar is not None:
             row = history[-1]
             figures = f"loss {row['loss']:.4f}, validation accuracy {row['validation_accuracy']:.4f}"
-            self._bar.set_postfix_str(f"{figures}, {left(history, self._epochs)}")
+            self._bar.set_postfix_str(f"{figures}, {remaining(history, self._epochs)}")
 
 
 @contextmanager
 def bar(label: str, examples: int, epochs: int) -> Iterator[Bar]:
-    """A bar over the `examples` of each epoch, on stderr when it is a terminal."""
+    """Progress bar over the examples of each epoch, on stderr if it is a terminal."""
     if not progress.visible():
         yield Bar(None, label, epochs)
         return
     from tqdm import tqdm
 
-    with tqdm(total=examples, unit="example", file=sys.stderr, dynamic_ncols=True, leave=False) as shown:
-        yield Bar(shown, label, epochs)
+    with tqdm(total=examples, unit="example", file=sys.stderr, dynamic_ncols=True, leave=False) as tqdm_bar:
+        yield Bar(tqdm_bar, label, epochs)

@@ -1,4 +1,4 @@
-"""A whole training, epoch by epoch."""
+"""Training loop over epochs."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from ndg.units.resolve import find_layers
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Accuracies in [0, 1] of the network in `checkpoint`, which is that of `epoch`: the best, or the last one.
+    """Result of a training; accuracies in [0, 1] are of the network in `checkpoint`.
 
-    `network` says what was trained. `history` has one row per epoch, `seconds` counts every session; `others` are the
-    files of epochs kept apart. `peak_bytes` is the most memory that the last session took: the whole process, or the
-    tensors on a GPU.
+    `checkpoint` is the network of `epoch`, the best or the last one. `history` has one row per epoch; `seconds` adds up
+    all sessions; `others` are the files of further epochs. `peak_bytes` is the peak memory of the last session, of the
+    process or of the tensors on a GPU.
     """
 
     network: str
@@ -70,47 +70,47 @@ def train(
     resume: bool = False,
     on_epoch: Callable[[Row], None] | None = None,
 ) -> TrainResult:
-    """The result of a whole training; the test split is looked at once, at the end, with the network that is kept.
+    """Train a network and return the result; the test split is used once, at the end.
 
-    The best epoch has the highest validation accuracy, ties by the lower validation loss; after `train.patience` epochs
-    without a better one training stops. `on_epoch` gets each row once its epoch is safely on disk. With `resume`
-    training goes on after the last epoch in `folder`, or starts if there is none.
+    The best epoch has the highest validation accuracy, then the lowest validation loss. Training stops after
+    `train.patience` epochs without a better one. `on_epoch` gets each row once its epoch is on disk. With `resume`
+    training continues after the last epoch in `folder`, or starts if there is none.
 
-    Raises CheckpointError if `folder` holds another training (any, without `resume`), OutputError if it cannot be
-    written, and FailureError when a loss is not finite; the last good checkpoint stays.
+    Raises CheckpointError if `folder` holds another training (any training without `resume`), OutputError if it cannot
+    be written, and FailureError if a loss is not finite; the last good checkpoint stays.
     """
-    place = device_of(device)
+    target = device_of(device)
     state = folder / STATE
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror}; choose a writable folder") from error
+        raise OutputError(f"{folder} cannot be created: {error.strerror}; choose a writable folder") from error
     if state.exists() and not resume:
         raise CheckpointError(f"{folder} already holds a training; resume it or train in another folder")
 
     settings = experiment.train
     journal = Journal(folder, settings.epochs)
-    with own_threads_and_randomness(settings.threads, place):
-        network = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(place)
-        learner = Learner.of(network, settings, place)
+    with own_threads_and_randomness(settings.threads, target):
+        network = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(target)
+        learner = Learner.of(network, settings, target)
         identity = checkpoints.identity_of(experiment, splits)
         history = checkpoints.restore(state, learner, identity) if state.exists() else []
-        watch = _watch(experiment, splits, network, place) if settings.fitness else None
+        watch = _watch(experiment, splits, network, target) if settings.fitness else None
         with (
             events(folder, settings.tensorboard, len(history)) as event,
             bar(experiment.name, len(splits.train), settings.epochs) as shown,
         ):
-            head = _head(learner, experiment, splits, place, len(history)) if _goes_on(settings, history) else []
+            head = _head(learner, experiment, splits, target, len(history)) if _continues(settings, history) else []
             journal.open(head, history)
-            while _goes_on(settings, history):
-                row = _epoch(learner, experiment, splits, len(history) + 1, place, shown)
+            while _continues(settings, history):
+                row = _epoch(learner, experiment, splits, len(history) + 1, target, shown)
                 if not (math.isfinite(row["loss"]) and math.isfinite(row["validation_loss"])):
                     raise FailureError(_not_finite(row, settings, history, folder))
                 if watch is not None:
                     row |= watch(network)
                 history.append(row)
                 _keep(folder, learner, experiment, splits, history)
-                checkpoints.save(state, learner, identity, history)  # last, so that an epoch which has one is whole
+                checkpoints.save(state, learner, identity, history)  # last: its epoch is then complete
                 journal.epoch(history)
                 event(row)
                 shown.end(history)
@@ -127,22 +127,22 @@ def train(
         epoch=chosen(settings, history),
         epochs=len(history),
         seconds=sum(row["seconds"] for row in history),
-        peak_bytes=peak_bytes(place),
+        peak_bytes=peak_bytes(target),
         history=history,
         checkpoint=folder / MODEL,
-        others=[folder / name for name in checkpoints.apart(settings, len(history)).values()],
+        others=[folder / name for name in checkpoints.epoch_files(settings, len(history)).values()],
         examples=splits.sizes(),
     )
     journal.end(
-        f"the network of epoch {result.epoch} is kept (best: {result.best_epoch}): validation accuracy "
-        f"{result.validation_accuracy:.4f}, test accuracy {test_accuracy:.4f}; {result.seconds:.1f} s in all"
+        f"kept the network of epoch {result.epoch} (best: {result.best_epoch}): validation accuracy "
+        f"{result.validation_accuracy:.4f}, test accuracy {test_accuracy:.4f}; {result.seconds:.1f} s in total"
     )
     return result
 
 
-def _watch(experiment: Experiment, splits: Splits, network: nn.Module, place: torch.device) -> Watch:
-    """What measures neurons after every epoch, on some training examples as they are."""
-    fresh = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(place)
+def _watch(experiment: Experiment, splits: Splits, network: nn.Module, device: torch.device) -> Watch:
+    """Measures of neurons after every epoch, on a sample of the training examples."""
+    fresh = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(device)
     rows = draw(experiment.seed, "fitness", len(splits.train), EXAMPLES)
     layers, batch = experiment.extract.layers, experiment.extract.compute_batch
     return Watch(
@@ -157,36 +157,36 @@ def _watch(experiment: Experiment, splits: Splits, network: nn.Module, place: to
 
 
 def augmentation(settings: Train) -> Augment:
-    """How the images of a training are varied."""
+    """Augmentation of the images of a training."""
     return Augment(settings.flip, settings.pad, settings.shift, settings.erase, settings.noise)
 
 
 def _epoch(
-    learner: Learner, experiment: Experiment, splits: Splits, number: int, place: torch.device, shown: Bar
+    learner: Learner, experiment: Experiment, splits: Splits, number: int, device: torch.device, shown: Bar
 ) -> Row:
-    """Train for one pass over the examples; the row of its figures. `number` counts from 1."""
+    """Train for one epoch (numbered from 1) and return its row of figures."""
     started, settings, seed = time.perf_counter(), experiment.train, experiment.seed
     examples = splits.train
     order = torch.from_numpy(seeds.generator(seed, "order", number).permutation(len(examples)))
     changes = torch.Generator().manual_seed(seeds.integer(seed, "augment", number))
-    how = augmentation(settings)
-    reseed(seeds.integer(seed, "dropout", number), place)
+    augment = augmentation(settings)
+    reseed(seeds.integer(seed, "dropout", number), device)
 
-    parts = _batches(order, settings.batch_size)
-    steps = len(parts)
-    loss_sum = torch.zeros((), dtype=torch.float64, device=place)
-    correct = torch.zeros((), dtype=torch.int64, device=place)
+    batches = _batches(order, settings.batch_size)
+    steps = len(batches)
+    loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
     rate = 0.0
     learner.network.train()
     shown.begin(number)
-    for step, rows in enumerate(parts):
+    for step, rows in enumerate(batches):
         batch = examples[rows]
         rate = settings.learning_rate * schedule(settings, (number - 1) * steps + step, settings.epochs * steps)
-        loss, right = learner.step(batch.inputs.varied(how, changes), batch.labels, rate)
+        loss, hits = learner.step(batch.inputs.varied(augment, changes), batch.labels, rate)
         loss_sum += loss * len(batch)
-        correct += right
+        correct += hits
         shown.step(len(batch))
-    loss_mean = loss_sum.item() / len(examples)  # waits until a GPU has done all steps
+    loss_mean = loss_sum.item() / len(examples)  # waits for all steps of a GPU
     trained = time.perf_counter()
     validation_loss, validation_accuracy = evaluate(
         learner.network, splits.validation, experiment.extract.compute_batch
@@ -204,45 +204,45 @@ def _epoch(
 
 
 def _batches(order: Int64[Tensor, " example"], size: int) -> list[Int64[Tensor, " chosen"]]:
-    """The rows of each step; one that is left over joins the others before it, since it has no variance by itself."""
-    parts = list(order.split(size))
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [torch.cat(parts[-2:])]
-    return parts
+    """Rows of each step; a single last row joins the batch before it, as it has no variance."""
+    batches = list(order.split(size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
 
 
-def _goes_on(settings: Train, history: list[Row]) -> bool:
+def _continues(settings: Train, history: list[Row]) -> bool:
     return len(history) < settings.epochs and len(history) - best(history) < settings.patience
 
 
 def _keep(folder: Path, learner: Learner, experiment: Experiment, splits: Splits, history: list[Row]) -> None:
-    """Write the networks that the last epoch leaves."""
+    """Write the networks to keep after the last epoch."""
     settings, number = experiment.train, len(history)
     names = [MODEL] if chosen(settings, history) == number else []
-    if number in (others := checkpoints.apart(settings, number)):
-        names.append(others[number])
-    about = {"experiment": experiment.to_dict(), "epoch": number}
+    if number in (files := checkpoints.epoch_files(settings, number)):
+        names.append(files[number])
+    metadata = {"experiment": experiment.to_dict(), "epoch": number}
     for name in names:
-        checkpoint.save(folder / name, learner.network, experiment.model, splits.form, splits.classes, about)
+        checkpoint.save(folder / name, learner.network, experiment.model, splits.form, splits.classes, metadata)
 
 
-def _head(learner: Learner, experiment: Experiment, splits: Splits, place: torch.device, done: int) -> list[str]:
-    """What is being trained, where, and by which versions."""
+def _head(learner: Learner, experiment: Experiment, splits: Splits, device: torch.device, done: int) -> list[str]:
+    """Head of the log: config, device, versions, data, network, optimiser."""
     settings, sizes = experiment.train, splits.sizes()
     parameters = sum(parameter.numel() for parameter in learner.network.parameters())
-    learns = sum(parameter.numel() for parameter in learner.network.parameters() if parameter.requires_grad)
+    trainable = sum(parameter.numel() for parameter in learner.network.parameters() if parameter.requires_grad)
     threads = f"{settings.threads} thread{'s' * (settings.threads > 1)}"
     return [
         f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: " + (f"resumed after epoch {done}" if done else "started"),
         f"config {experiment.name}, digest {experiment.digest}, training digest {experiment.training_digest}, seed "
         f"{experiment.seed}",
-        f"device {_name(place)}, {threads}, {settings.precision}{', compiled' * settings.compile}; Python "
+        f"device {_name(device)}, {threads}, {settings.precision}{', compiled' * settings.compile}; Python "
         f"{platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}, ndg {__version__}",
         f"data {splits.source}: "
         + ", ".join(f"{count:,} {name}" for name, count in sizes.items())
         + f" examples of {splits.classes} classes"
-        + (f"; cut at their end: {_shares(splits.cut)}" if any(splits.cut.values()) else ""),
-        f"network {_title(learner.network, experiment)}: {parameters:,} parameters, of which {learns:,} learn",
+        + (f"; truncated: {_shares(splits.cut)}" if any(splits.cut.values()) else ""),
+        f"network {_title(learner.network, experiment)}: {parameters:,} parameters, {trainable:,} trainable",
         f"{settings.optimizer}, rate {settings.learning_rate:g}, {settings.schedule}, batches of {settings.batch_size}",
     ]
 
@@ -252,19 +252,19 @@ def _shares(parts: dict[str, float]) -> str:
 
 
 def _title(network: nn.Module, experiment: Experiment) -> str:
-    """What a network says that it is, else its name in the config."""
+    """Title of a network, or its name in the config."""
     return str(getattr(network, "title", experiment.model.name))
 
 
-def _name(place: torch.device) -> str:
-    return f"{place} ({torch.cuda.get_device_name(place)})" if place.type == "cuda" else str(place)
+def _name(device: torch.device) -> str:
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
 def _not_finite(row: Row, settings: Train, history: list[Row], folder: Path) -> str:
-    which = "loss" if not math.isfinite(row["loss"]) else "validation_loss"
+    name = "loss" if not math.isfinite(row["loss"]) else "validation_loss"
     number = chosen(settings, history)
-    there = f"epoch {number} is kept in {folder / MODEL}" if history else "no epoch was good, nothing is kept"
+    kept = f"epoch {number} is kept in {folder / MODEL}" if history else "there is no good epoch to keep"
     return (
-        f"losses must be finite; {which} is {row[which]} in epoch {row['epoch']} (learning rate "
-        f"{row['learning_rate']:.3g}); {there}; lower train.learning_rate or train.clip"
+        f"losses must be finite; {name} is {row[name]} in epoch {row['epoch']} (learning rate "
+        f"{row['learning_rate']:.3g}); {kept}; lower train.learning_rate or train.clip"
     )

@@ -1,4 +1,4 @@
-"""Optimisers, and how fast each part of a network learns at each step."""
+"""Optimisers and learning rates of the parts of a network."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import nn
 from ndg.config import Train
 
 FACTOR = "factor"
-"""Key of a parameter group: what the learning rate is multiplied by for it."""
+"""Key of the learning rate factor of a parameter group."""
 
 
 def schedule(settings: Train, step: int, steps: int) -> float:
-    """The learning rate at a step, counted from 0, as a fraction of `learning_rate`.
+    """Learning rate at a step (from 0) as a fraction of `learning_rate`.
 
-    A linear warm-up over a fraction of the steps leads to 1; after it the rate is constant, falls in a line to 0 after
-    the last step, or as a half cosine. `triangular` (Smith 2017, one cycle with the lower bound 0) rises over the first
-    half of the steps and falls over the second: its first half is the warm-up, and `warmup` is not used.
+    A linear warm-up over a fraction of the steps leads to 1. Then the rate is constant, falls linearly to 0, or follows
+    a half cosine. `triangular` (Smith 2017, one cycle with lower bound 0) rises over the first half of the steps and
+    falls over the second; it ignores `warmup`.
     """
     warm = round((0.5 if settings.schedule == "triangular" else settings.warmup) * steps)
     if step < warm:
@@ -32,9 +32,9 @@ def schedule(settings: Train, step: int, steps: int) -> float:
 
 
 def optimizer_of(network: nn.Module, settings: Train) -> torch.optim.Optimizer:
-    """The optimiser of a network's parameters, in groups that learn at their own rates.
+    """Optimiser of a network, with a learning rate factor per group.
 
-    Where pretrained parts learn at rate 0, their gradients are not taken at all.
+    Parameters with factor 0 get no gradients.
     """
     groups = _groups(network, settings)
     for group in groups:
@@ -47,13 +47,13 @@ def optimizer_of(network: nn.Module, settings: Train) -> torch.optim.Optimizer:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Let every group learn at its own multiple of a rate."""
+    """Set the learning rate of each group to `rate` times its factor."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group[FACTOR]
 
 
 def _groups(network: nn.Module, settings: Train) -> list[dict[str, Any]]:
-    """New and pretrained parameters, apart, each with its factor; no group is empty."""
+    """Groups of new and of pretrained parameters with their factors, none empty."""
     prefixes = tuple(f"{part}." for part in getattr(network, "pretrained_parts", ()))
     parts: dict[str, dict[str, Any]] = {
         "new": {"params": [], FACTOR: settings.new_rate},

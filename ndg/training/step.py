@@ -1,4 +1,4 @@
-"""One step of training: forward, loss, backward, clipping, update; in mixed precision and compiled where asked."""
+"""One training step: forward, loss, backward, clipping, update."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ndg.training.schedules import optimizer_of, set_rate
 
 @dataclass(frozen=True, eq=False)
 class Learner:
-    """A network on its device with what changes it: `called` is the network itself, or compiled from it."""
+    """A network with its optimiser; `called` is the network or its compiled form."""
 
     network: nn.Module
     called: nn.Module
@@ -30,29 +30,29 @@ class Learner:
     settings: Train
 
     @classmethod
-    def of(cls, network: nn.Module, settings: Train, place: torch.device) -> Learner:
-        """A learner with a fresh optimiser. Gradients are scaled in float16 alone, where small ones would be lost."""
+    def of(cls, network: nn.Module, settings: Train, device: torch.device) -> Learner:
+        """Learner with a new optimiser. Only float16 scales gradients, where small ones would vanish."""
         return cls(
             network=network,
             called=cast(nn.Module, torch.compile(network)) if settings.compile else network,
             optimizer=optimizer_of(network, settings),
-            scaler=torch.amp.GradScaler(place.type, enabled=settings.precision == "float16"),
+            scaler=torch.amp.GradScaler(device.type, enabled=settings.precision == "float16"),
             settings=settings,
         )
 
     def step(
         self, inputs: Columns, labels: Int64[Tensor, " example"], rate: float
     ) -> tuple[Float[Tensor, ""], Int64[Tensor, ""]]:
-        """Mean loss of a batch before its step (nats), and the number of right predictions, both on the device.
+        """Mean loss of a batch before its step (nats) and its number of correct predictions, on the device.
 
-        Parameters and optimiser are float32 in every precision; `float16` leaves out a step whose gradients overflow.
+        Parameters and optimiser are always float32; `float16` skips a step whose gradients overflow.
         """
-        settings, place = self.settings, next(self.network.parameters()).device
-        labels = labels.to(place)
+        settings, device = self.settings, next(self.network.parameters()).device
+        labels = labels.to(device)
         dtype = getattr(torch, settings.precision)
         set_rate(self.optimizer, rate)
-        with _told(settings, place):
-            with torch.autocast(place.type, dtype, enabled=dtype != torch.float32):
+        with _clear_errors(settings, device):
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 output = output_of(self.called, inputs)
                 extra = self._extra(output, labels)
             logits = logits_of(output).float()
@@ -73,18 +73,18 @@ class Learner:
 
 
 @contextmanager
-def _told(settings: Train, place: torch.device) -> Iterator[None]:
-    """Where torch cannot compile here, or a layer has no float16 on a CPU, an error that says what to do."""
+def _clear_errors(settings: Train, device: torch.device) -> Iterator[None]:
+    """Turn errors of torch.compile and of float16 on a CPU into ConfigError."""
     failures: tuple[type[Exception], ...] = ()
-    rule = "train.precision=float16 on a CPU needs layers that have it there (recurrent ones do not)"
+    rule = "train.precision=float16 on a CPU needs layers that support it there (recurrent layers do not)"
     remedy = "set train.precision=bfloat16 or float32, or train on a GPU"
     if settings.compile:
         from torch._dynamo.exc import TorchDynamoException
 
         failures = (TorchDynamoException,)
-        rule = "train.compile needs a network and a compiler that torch.compile can use"
+        rule = "train.compile needs a network and a compiler that torch.compile supports"
         remedy = "install g++ (on a GPU, triton), or set train.compile=false"
-    elif settings.precision == "float16" and place.type == "cpu":
+    elif settings.precision == "float16" and device.type == "cpu":
         failures = (RuntimeError,)
     try:
         yield

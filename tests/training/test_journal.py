@@ -45,7 +45,7 @@ def test_the_log_tells_what_is_trained_where_each_epoch_and_the_end(tmp_path):
         assert part in head
     network, _ = training.load_model(tmp_path)
     count = sum(parameter.numel() for parameter in network.parameters())
-    assert f"{count:,} parameters, of which {count:,} learn" in head
+    assert f"{count:,} parameters, {count:,} trainable" in head
     assert epochs(tmp_path) == [f"epoch {number}/4" for number in range(1, 5)]
     for row, line in zip(result.history, text[6:10], strict=True):
         assert f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}; validation loss" in line

@@ -121,5 +121,5 @@ def test_a_compiled_network_learns_the_same_and_has_the_same_names(tmp_path):
 
 def test_where_there_is_no_compiler_an_error_says_what_to_do(tmp_path):
     said = compiled(tmp_path / "run", CXX="/nonexistent/g++")
-    assert "train.compile needs a network and a compiler that torch.compile can use; torch says: " in said
+    assert "train.compile needs a network and a compiler that torch.compile supports; torch says: " in said
     assert "install g++ (on a GPU, triton), or set train.compile=false" in said
