@@ -85,10 +85,10 @@ def test_a_wrong_name_is_answered_with_the_nearest_or_the_range():
 
 
 def test_two_layers_of_one_name_are_refused():
-    with pytest.raises(ShapeError, match="different names"):
+    with pytest.raises(ShapeError, match="distinct names"):
         NodeSpace(2, (LayerUnits("a", 3), LayerUnits("a", 3)))
     for taken in ("label", "concept"):
-        with pytest.raises(ShapeError, match="none of them 'label' or 'concept'"):
+        with pytest.raises(ShapeError, match="other than 'label' and 'concept'"):
             NodeSpace(2, (LayerUnits(taken, 3),))
     for wrong in (("a", "a"), ("a", "")):
         with pytest.raises(ShapeError, match=r"concepts of a node space need distinct, non-empty names"):

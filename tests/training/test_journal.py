@@ -10,7 +10,7 @@ import torch
 
 from ndg import training
 from ndg.errors import MissingPackageError, OutputError
-from ndg.training.journal import EVENTS, left
+from ndg.training.journal import EVENTS, remaining
 from tests.training.small import Interrupt, digits, experiment
 
 HERE = importlib.util.find_spec("tensorboard") is not None
@@ -101,10 +101,10 @@ def test_what_a_crash_cut_off_or_lost_is_mended(damage, tmp_path):
 
 def test_the_time_that_is_left_goes_by_the_mean_epoch():
     history = [{"seconds": seconds} for seconds in (10.0, 30.0)]
-    assert left(history, 5) == "60 s left"
-    assert left(history, 14) == "4.0 min left"
-    assert left(history, 902) == "5.0 h left"
-    assert left(history, 2) == "0 s left"
+    assert remaining(history, 5) == "60 s left"
+    assert remaining(history, 14) == "4.0 min left"
+    assert remaining(history, 902) == "5.0 h left"
+    assert remaining(history, 2) == "0 s left"
 
 
 def test_a_log_that_cannot_be_written_is_an_error(tmp_path):
