@@ -2,7 +2,7 @@
 
     python -m analysis.edge_precision [--store URI] [--where JSON]
 
-Precision on train is bounded from below by the criterion itself; what the held-out splits say is news.
+The criterion itself bounds precision on train from below; only the held-out splits are informative.
 """
 
 from __future__ import annotations

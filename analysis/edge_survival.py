@@ -1,10 +1,10 @@
-"""What makes edges survive the forcing of their antecedent: one factor at a time, over trainings and networks.
+"""Factors that make edges survive forced antecedents, one factor at a time.
 
     python -m analysis.edge_survival --configs digits_mlp digits_cnn --seeds 0 1 2 [--markdown] [--json FILE]
     python -m analysis.edge_survival RUN... [--runs DIR] [--data DIR]
 
 Graphs are mined on train, over the latent layer and the activations after it; values are fitted on train; edges are
-tried on test. All factors but the one in the row are at their base: alpha 10, forced with the closure, mean values.
+tested on test. All other factors have their base value: alpha 10, forced with the closure, mean values.
 """
 
 from __future__ import annotations
@@ -62,17 +62,18 @@ COLUMNS = {
 }
 NOTE = (
     "survival: share of the tested edges that survive, pooled over seeds, with a Wilson interval as if edges were "
-    "independent; over seeds: the least and the largest share of a training, and how many there are. n: tested edges, "
+    "independent; over seeds: smallest and largest share of a training, and the number of trainings. n: tested edges, "
     "each an implication with its contrapositive. consequent holds: on the examples without the antecedent, pooled "
-    "over edges; before forcing is the control. closure without it: the same neurons but the antecedent's own are "
-    "forced, so that the difference is what it adds. All but the factor is at its base: alpha 10, closure, mean."
+    "over edges; before forcing is the control. closure without it: the closure is forced without the antecedent "
+    "itself, so the difference is what the antecedent adds. All other factors have their base value: alpha 10, "
+    "closure, mean."
 )
 TALLIES = ("tested", "survived", "untested", "n", "before", "after")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trained network with its data; `about` are the settings of the network."""
+    """A trained network with its data; `about` is the text of its settings."""
 
     network: str
     seed: int
@@ -82,7 +83,7 @@ class Run:
 
 
 def edge_table(trials: EdgeTrials, how: str) -> pd.DataFrame:
-    """One row per forced edge: its verdict, counts, and what it is like."""
+    """One row per forced edge: verdict, counts and properties."""
     columns = trials.columns(how)
     figures = mined(trials.implications)
     forced = columns["kind"] == "forced"
@@ -122,11 +123,11 @@ BY: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "prior of the consequent": _bins("prior", (0.5, 0.8, 0.9)),
     "neurons forced": _bins("neurons_set", (1, 4, 16, 64)),
 }
-"""Factors that split the edges of the base trial."""
+"""Factors that group the edges of the base trial."""
 
 
 def measured(run: Run, alphas: Sequence[float] = ALPHAS, layers: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Counts of one trained network, one row per factor and level."""
+    """Counts for one trained network, one row per factor and level."""
     train, test = (run.splits[name].loader(COMPUTE_BATCH) for name in ("train", "test"))
     layers = list(layers) or later_layers(run.model, train)
     bits = ndg.extract(run.model, train, layers=layers)
@@ -134,7 +135,7 @@ def measured(run: Run, alphas: Sequence[float] = ALPHAS, layers: Sequence[str] =
     graphs = dict(zip(alphas, ndg.sweep(bits, alphas), strict=True))
     cache = Cache()
 
-    def tried(
+    def test_edges(
         model: nn.Module,
         graph: NDG,
         how: Sequence[str] = (HOW,),
@@ -151,31 +152,32 @@ def measured(run: Run, alphas: Sequence[float] = ALPHAS, layers: Sequence[str] =
             cache=cache,
         )
 
-    base = tried(run.model, graphs[ALPHA], tuple(SETS))
-    found: list[tuple[str, str, pd.DataFrame]] = [
+    base = test_edges(run.model, graphs[ALPHA], tuple(SETS))
+    results: list[tuple[str, str, pd.DataFrame]] = [
         ("antecedent set", SETS[how], edge_table(base, how)) for how in base.how
     ]
     for alpha in alphas:
-        own = base if alpha == ALPHA else tried(run.model, graphs[alpha])
-        found.append(("alpha", f"{alpha:g}", edge_table(own, HOW)))
+        trials = base if alpha == ALPHA else test_edges(run.model, graphs[alpha])
+        results.append(("alpha", f"{alpha:g}", edge_table(trials, HOW)))
     for values in VALUES:
-        own = base if values == "mean" else tried(run.model, graphs[ALPHA], values=values)
-        found.append(("value written", values, edge_table(own, HOW)))
-    changed = interventional(run, graphs[ALPHA], layers)
-    again = ndg.mine(ndg.extract(changed, train, like=bits), alpha=ALPHA)
-    found.append(("interventional training", NONE, edge_table(base, HOW)))
-    found.append(("interventional training", TRAINED, edge_table(tried(changed, again, cache=None), HOW)))
+        trials = base if values == "mean" else test_edges(run.model, graphs[ALPHA], values=values)
+        results.append(("value written", values, edge_table(trials, HOW)))
+    retrained = interventional(run, graphs[ALPHA], layers)
+    mined_again = ndg.mine(ndg.extract(retrained, train, like=bits), alpha=ALPHA)
+    results.append(("interventional training", NONE, edge_table(base, HOW)))
+    trials = test_edges(retrained, mined_again, cache=None)
+    results.append(("interventional training", TRAINED, edge_table(trials, HOW)))
     table = edge_table(base, HOW)
     for factor, level in BY.items():
-        found += [(factor, str(name), part) for name, part in table.groupby(level(table), observed=True)]
+        results += [(factor, str(name), part) for name, part in table.groupby(level(table), observed=True)]
     return [
         {"factor": factor, "level": name, "network": run.network, "seed": run.seed, **_tallied(edges)}
-        for factor, name, edges in found
+        for factor, name, edges in results
     ]
 
 
 def interventional(run: Run, graph: NDG, layers: Sequence[str]) -> nn.Module:
-    """The network after counterfactual training of what follows its latent layer, by the graph of that layer."""
+    """The network after counterfactual training of the part after its latent layer."""
     latent = graph.subgraph([layers[0]])
     loaders = {name: run.splits[name].loader(COMPUTE_BATCH) for name in ("train", "validation")}
     data = counterfactual_set(run.model, latent, loaders["train"], seed=run.seed)
@@ -183,17 +185,17 @@ def interventional(run: Run, graph: NDG, layers: Sequence[str]) -> nn.Module:
 
 
 def later_layers(model: nn.Module, loader: Iterable[Any]) -> list[str]:
-    """The latent layer and the activations after it that give one value per unit. LayerError without any after it."""
+    """The latent layer and later activations with one value per unit. Raises LayerError without any."""
     latent = extraction.latent_layer(model)
     shapes = candidates(model, loader, COMPUTE_BATCH)
     modules = [path for path, module in model.named_modules() if isinstance(module, ACTIVATIONS) or path == latent]
-    found = [path for path in modules[modules.index(latent) :] if len(shapes.get(path, ())) == 1]
-    if found[:1] != [latent] or len(found) < 2:
+    paths = [path for path in modules[modules.index(latent) :] if len(shapes.get(path, ())) == 1]
+    if paths[:1] != [latent] or len(paths) < 2:
         raise LayerError(
-            f"edges lead from the latent layer {latent!r} to activations of one value per unit after it; there are "
-            f"{found}; name layers with --layers"
+            f"the latent layer {latent!r} must be followed by activations with one value per unit; got {paths}; name "
+            "layers with --layers"
         )
-    return found
+    return paths
 
 
 def _tallied(edges: pd.DataFrame) -> dict[str, int]:
@@ -207,7 +209,7 @@ def _tallied(edges: pd.DataFrame) -> dict[str, int]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
-    """One row per factor, level and network; seeds are pooled, and their least and largest share stand beside."""
+    """One row per factor, level and network, pooled over seeds."""
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["factor"], row["level"], row["network"]), []).append(row)
@@ -215,13 +217,13 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
     levels: dict[str, dict[str, int]] = {}
     for factor, level, _ in groups:
         levels.setdefault(factor, {}).setdefault(level, len(levels[factor]))
-    made = []
+    cells = []
     for (factor, level, network), group in sorted(
-        groups.items(), key=lambda one: (order[one[0][0]], levels[one[0][0]][one[0][1]], one[0][2])
+        groups.items(), key=lambda item: (order[item[0][0]], levels[item[0][0]][item[0][1]], item[0][2])
     ):
         total = {name: sum(row[name] for row in group) for name in TALLIES}
-        made.append({"factor": factor, "level": level, "network": network, **_figures(total, group)})
-    return Table.of("what makes edges survive", COLUMNS, made, note=NOTE)
+        cells.append({"factor": factor, "level": level, "network": network, **_figures(total, group)})
+    return Table.of("what makes edges survive", COLUMNS, cells, note=NOTE)
 
 
 def _figures(total: dict[str, int], group: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -240,34 +242,34 @@ def _figures(total: dict[str, int], group: Sequence[dict[str, Any]]) -> dict[str
 
 
 def chosen(
-    asked: Sequence[str], configs: Sequence[str], seeds: Sequence[int], where: Locations
+    names: Sequence[str], configs: Sequence[str], seeds: Sequence[int], locations: Locations
 ) -> list[tuple[str, Path]]:
-    """Name and folder of the runs asked for, by folder or id, and of the newest completed one of each config and seed.
+    """Name and folder of the named runs, and of the newest run of each config and seed.
 
-    Raises RunNotFoundError that says how to train one.
+    Raises RunNotFoundError with the command to train one.
     """
-    found = [(Path(run).name, Path(run)) for run in asked if Path(run).is_dir()]
-    with runs.open(where.store, local=where.runs) as log:
-        records: list[RunRecord] = [log.get(run, "train") for run in asked if not Path(run).is_dir()]
+    folders = [(Path(name).name, Path(name)) for name in names if Path(name).is_dir()]
+    with runs.open(locations.store, local=locations.runs) as log:
+        records: list[RunRecord] = [log.get(name, "train") for name in names if not Path(name).is_dir()]
         for config in configs:
             for seed in seeds:
                 query = {"kind": "train", "status": "COMPLETED", "name": config, "config.seed": seed}
                 newest = log.find(query, limit=1, metrics=False)
                 if not newest:
                     raise RunNotFoundError(
-                        f"{where.store} has no completed training of {config} with seed {seed}; train it, as in "
+                        f"{locations.store} has no completed training of {config} with seed {seed}; train it, as in "
                         f"`ndg train {config} seed={seed}`"
                     )
                 records += newest
-    if not found and not records:
-        raise RunNotFoundError("edges are tried of trained networks; name runs, or --configs with --seeds")
-    return found + [(record.id, record.locate(where.runs)) for record in records]
+    if not folders and not records:
+        raise RunNotFoundError("a trained network is needed; name runs, or --configs with --seeds")
+    return folders + [(record.id, record.locate(locations.runs)) for record in records]
 
 
-def opened(folder: Path, where: Locations) -> Run:
-    """The network of a run's folder, and its data."""
+def opened(folder: Path, locations: Locations) -> Run:
+    """Network and data of the folder of a run."""
     model, experiment = ndg.load_model(folder)
-    splits = load(where.place(experiment), folder)
+    splits = load(locations.place(experiment), folder)
     return Run(experiment.name, experiment.seed, model, splits, repr(experiment.model))
 
 
@@ -278,21 +280,21 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
     parser.add_argument("--alphas", nargs="+", type=float, default=list(ALPHAS), metavar="ALPHA")
     parser.add_argument("--layers", nargs="+", default=[], metavar="PATH", help="the latent layer, then later ones")
-    parser.add_argument("--markdown", action="store_true", help="as a page of docs/ has it")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown, as in docs/")
     parser.add_argument("--json", metavar="FILE", help="write the counts of every run, factor and level")
     parser.add_argument("--runs", metavar="DIR", help="folder of the runs (else NDG_RUNS, else runs)")
     parser.add_argument("--store", metavar="URI", help="run log (else NDG_STORE, else RUNS/ndg.db)")
     parser.add_argument("--data", metavar="DIR", help="folder of the data sets (else NDG_DATA)")
-    asked = parser.parse_args(words)
-    where = Locations.choose(data=asked.data, runs=asked.runs, store=asked.store)
+    args = parser.parse_args(words)
+    locations = Locations.choose(data=args.data, runs=args.runs, store=args.store)
     try:
         rows: list[dict[str, Any]] = []
-        for _, folder in chosen(asked.run, asked.configs, asked.seeds, where):
-            rows += measured(opened(folder, where), asked.alphas, asked.layers)
-        if asked.json:
-            atomic.write(Path(asked.json), json.dumps({"note": NOTE, "rows": rows}, indent=1) + "\n")
-        made = table(rows)
-        print(made.markdown() if asked.markdown else made)
+        for _, folder in chosen(args.run, args.configs, args.seeds, locations):
+            rows += measured(opened(folder, locations), args.alphas, args.layers)
+        if args.json:
+            atomic.write(Path(args.json), json.dumps({"note": NOTE, "rows": rows}, indent=1) + "\n")
+        result = table(rows)
+        print(result.markdown() if args.markdown else result)
     except NDGError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code

@@ -1,10 +1,10 @@
-"""G-NDI's table (Nagy 2025) on an untrained and on the trained network: sampled channels against their damage.
+"""G-NDI's table (Nagy 2025): scores of sampled channels against their damage.
 
     python -m analysis.gndi_table [RUN...] [--configs cifar10_resnet18] [--channels 300] [--methods ...] [--json FILE]
 
-The published table has 300 channels of the convolutions of a ResNet-18 with a 3 x 3 stem, zero ablation, and the L2
-distance of the logits, on randomly drawn weights. The channels are drawn over all convolutions, each as likely as any
-other. The published figures stand beside an untrained ResNet-18, whatever its width and data.
+The published table uses 300 channels of the convolutions of a ResNet-18 with a 3 x 3 stem, zero ablation, the L2
+distance of the logits, and random weights. Here both the untrained and the trained network are measured. Channels are
+drawn uniformly over all convolutions. The published figures stand beside an untrained ResNet-18 of any width and data.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PUBLISHED: dict[str, tuple[float, float, float, float, float]] = {
     "magnitude": (-0.543, -0.506, -0.584, -0.418, -0.352),
     "grasp": (-0.069, -0.055, -0.193, 0.080, -0.040),
 }
-"""Pearson, Spearman with the ends of its interval, and Kendall of Nagy 2025, CIFAR-10, signed."""
+"""Nagy 2025, CIFAR-10, signed: Pearson, Spearman and its interval, Kendall."""
 
 COLUMNS = {
     "network": Column("network", left=True),
@@ -65,22 +65,22 @@ COLUMNS = {
 }
 NOTE = (
     "Correlations of absolute scores with the mean L2 distance of the logits when the channel is at zero; published "
-    "ones are of signed scores and of an untrained network. Intervals: 95 % bootstrap over channels. layer mean: the "
-    "null that knows each layer's mean damage and nothing of its channels. within layers: mean over the layers of 3 or "
-    "more sampled channels, weighted by them."
+    "ones are of signed scores and of an untrained network. Intervals: 95 % bootstrap over channels. layer mean: a "
+    "null that only knows the mean damage of each layer. within layers: mean over layers with at least 3 sampled "
+    "channels, weighted by their number."
 )
 
 Sampled = Mapping[str, Int64[np.ndarray, " channel"]]
 
 
 def sampled(model: nn.Module, loader: Iterable[Any], layers: Sequence[str], count: int, seed: int) -> Sampled:
-    """Channels drawn over all convolutions, by layer; all where there are no more. ConfigError without convolutions."""
+    """Channels drawn uniformly over all convolutions, by layer. Raises ConfigError without any."""
     modules, shapes = dict(model.named_modules()), candidates(model, loader, COMPUTE_BATCH)
     kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
     paths = find_layers(model, layers) if layers else [path for path in shapes if isinstance(modules[path], kinds)]
     ends = np.cumsum([shapes[path][0] for path in paths])
     if not len(ends):
-        raise ConfigError("G-NDI's table is about channels of convolutions; this network has none; name --layers")
+        raise ConfigError("G-NDI's table needs convolutions; this network has none; name layers with --layers")
     drawn = np.sort(seeds.generator(seed, "sampled channels").permutation(ends[-1])[:count])
     parts = {
         path: drawn[(drawn >= end - shapes[path][0]) & (drawn < end)] - (end - shapes[path][0])
@@ -90,7 +90,7 @@ def sampled(model: nn.Module, loader: Iterable[Any], layers: Sequence[str], coun
 
 
 def damages(model: nn.Module, loader: Iterable[Any], channels: Sampled, threads: int = 1) -> Scores:
-    """Exact ablation of the sampled channels alone: zero, logit L2, the mean over the examples."""
+    """Exact ablation of the sampled channels (zero baseline, mean L2 norm over logits)."""
     sums = {layer: np.zeros(len(units)) for layer, units in channels.items()}
     neutrals, examples = Neutrals("zero"), 0
     with torch.inference_mode(False), fixed(model, threads):
@@ -98,8 +98,8 @@ def damages(model: nn.Module, loader: Iterable[Any], channels: Sampled, threads:
             examples += batch.count
             for layer, units in channels.items():
                 with Cut(model, layer, batch, neutrals) as cut:
-                    found, _ = damage(cut, units.tolist(), "logits", None, None)
-                sums[layer] += found.sum(dim=1).numpy()
+                    damages, _ = damage(cut, units.tolist(), "logits", None, None)
+                sums[layer] += damages.sum(dim=1).numpy()
     return Scores(
         method="ablation",
         values={layer: total / examples for layer, total in sums.items()},
@@ -111,7 +111,7 @@ def damages(model: nn.Module, loader: Iterable[Any], channels: Sampled, threads:
 
 
 def only(scores: Scores, channels: Sampled) -> Scores:
-    """The scores of the sampled channels."""
+    """Scores of the sampled channels."""
     values = {layer: scores[layer][units] for layer, units in channels.items()}
     return replace(scores, values=values, whole={layer: scores.whole[layer] for layer in values}, errors={})
 
@@ -125,43 +125,45 @@ def measured(
     draws: int,
     threads: int,
 ) -> tuple[list[dict[str, Any]], str]:
-    """One row per score, the null last, and what refused."""
+    """One row per score, the null last, and a note on methods that could not score."""
     truth = damages(model, loader, channels, threads)
-    found = dict(
+    results = dict(
         scores_of(model, loader, tuple(channels), methods, Settings(options=RunOptions(seed=seed, threads=threads)))
     )
-    known = {method: only(scores, channels) for method, scores in found.items() if isinstance(scores, Scores)}
+    known = {method: only(scores, channels) for method, scores in results.items() if isinstance(scores, Scores)}
     rows = []
     for method, scores in [*known.items(), (NULL, null_of(truth))]:
-        one = agreement(scores, truth, seed=seed, draws=draws)
+        agreements = agreement(scores, truth, seed=seed, draws=draws)
         rows.append(
             {
                 "score": method,
-                "n": one.pooled["pearson"].n,
+                "n": agreements.pooled["pearson"].n,
                 "examples": truth.examples,
-                **{name: one.pooled[name].to_dict() for name in ("pearson", "spearman", "kendall")},
-                "within": one.within["spearman"].to_dict(),
+                **{name: agreements.pooled[name].to_dict() for name in ("pearson", "spearman", "kendall")},
+                "within": agreements.within["spearman"].to_dict(),
             }
         )
-    return rows, refusals(found)
+    return rows, refusals(results)
 
 
-def work(asked: argparse.Namespace, runs: list[Run]) -> Tables:
-    """The table of all networks, untrained and trained."""
-    limits = QUICK if asked.quick else {"channels": asked.channels, "examples": asked.examples, "draws": DRAWS}
+def work(args: argparse.Namespace, runs: list[Run]) -> Tables:
+    """Table for all networks, untrained and trained."""
+    limits = QUICK if args.quick else {"channels": args.channels, "examples": args.examples, "draws": DRAWS}
     rows: list[dict[str, Any]] = []
     left_out = ""
     for run in runs:
         loader = some(run, "test", limits["examples"])
-        channels = sampled(run.model, loader, asked.layers, limits["channels"], run.seed)
+        channels = sampled(run.model, loader, args.layers, limits["channels"], run.seed)
         for weights, model in ((UNTRAINED, reinitialised(run.model, run.seed).model), (TRAINED, run.model)):
-            mine, left_out = measured(model, loader, channels, asked.methods, run.seed, limits["draws"], asked.threads)
-            known = {"network": name_of(run), "resnet": "ResNet-18" in getattr(model, "title", "")}
-            rows += [{**known, "weights": weights, **row} for row in mine]
-    made = Table.of(
+            measurements, left_out = measured(
+                model, loader, channels, args.methods, run.seed, limits["draws"], args.threads
+            )
+            names = {"network": name_of(run), "resnet": "ResNet-18" in getattr(model, "title", "")}
+            rows += [{**names, "weights": weights, **row} for row in measurements]
+    table = Table.of(
         "scores of sampled channels against exact ablation", COLUMNS, list(map(_cells, rows)), note=NOTE + left_out
     )
-    return [made], {"note": NOTE, "published": PUBLISHED, "rows": rows}
+    return [table], {"note": NOTE, "published": PUBLISHED, "rows": rows}
 
 
 def _cells(row: dict[str, Any]) -> dict[str, Any]:
@@ -172,8 +174,12 @@ def _cells(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--channels", type=int, default=CHANNELS, metavar="N", help="sampled (default %(default)s)")
-    parser.add_argument("--examples", type=int, default=EXAMPLES, metavar="N", help="of test (default %(default)s)")
+    parser.add_argument(
+        "--channels", type=int, default=CHANNELS, metavar="N", help="sampled channels (default %(default)s)"
+    )
+    parser.add_argument(
+        "--examples", type=int, default=EXAMPLES, metavar="N", help="test examples (default %(default)s)"
+    )
     parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="METHOD")
 
 

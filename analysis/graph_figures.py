@@ -1,4 +1,4 @@
-"""Table 2 of Hu & Tian 2022: the figures of each graph, with those of its condensation beside them.
+"""Table 2 of Hu & Tian 2022: figures of each graph and of its condensation.
 
 python -m analysis.graph_figures [--store URI] [--where JSON]
 """
@@ -17,7 +17,7 @@ FIGURES = ("neurons", "nodes", "edges", "isolated", "equivalent", "constant", "m
 
 
 def table(records: list[RunRecord]) -> Table:
-    """Two rows per graph: the paper's, with pairwise equivalence, and the condensed one."""
+    """Two rows per graph: the paper's (pairwise equivalence) and the condensed one."""
     columns = {"name": Column("network", left=True), "criterion": Column("criterion", left=True)}
     columns |= {"graph": Column("graph", left=True)}
     columns |= {name: Column(name.replace("_", " "), digits=2) for name in FIGURES}
@@ -26,7 +26,7 @@ def table(records: list[RunRecord]) -> Table:
         for kind in ("paper", "condensed"):
             figures = record.figure(f"results.graph.{kind}")
             rows.append({"name": record["name"], "criterion": criterion(record), "graph": kind, **figures})
-    note = "paper: literals as nodes, equivalent pairs taken out of the edges."
+    note = "paper: literals as nodes, equivalent pairs removed from the edges."
     return Table.of("graph figures", columns, rows, note=note)
 
 

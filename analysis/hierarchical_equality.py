@@ -1,11 +1,11 @@
-"""Can two hidden booleans of hierarchical equality be interchanged in a network? In its units, and in other bases.
+"""Interchange of the two hidden variables of hierarchical equality, by basis.
 
     python -m analysis.hierarchical_equality [--seeds 0 1 2] [--decays 0.0001 0.1] [--layers 1] [--json FILE]
 
 For every weight decay and seed a small network is trained on fresh inputs. The interchange intervention accuracy (IIA)
-of Geiger et al. (2023) is counted on held-out pairs of fresh vectors: for the best units (picked on validation pairs),
-for as many principal components and directions of a random rotation (picked likewise), for directions learned by
-distributed alignment search, and, as a control, for directions learned on the untrained network.
+of Geiger et al. (2023) is counted on held-out pairs: for the best units (chosen on validation pairs), for as many
+principal components and random directions (chosen likewise), for directions learned by distributed alignment search,
+and, as a control, for directions learned on the untrained network.
 """
 
 from __future__ import annotations
@@ -37,37 +37,40 @@ COLUMNS = {
     "accuracy": Column("accuracy", "95 %"),
 }
 NOTE = (
-    "IIA: share of held-out pairs on which the network predicts under the interchange what the high-level model does; "
-    "intervals are Wilson's. Moved: pairs whose label differs from the base's. base label, most common label: the IIA "
-    "of these constant predictors. accuracy: of the trained network on as many fresh inputs. localist, pca, random: "
-    "the coordinates of each variable are the best found on validation pairs; das: the first, and the next, of the "
-    "learned directions, fitted to pairs of their own."
+    "IIA: share of held-out pairs on which the network after the interchange predicts the label of the high-level "
+    "model; Wilson intervals. Moved: pairs whose label differs from that of the base. base label, most common label: "
+    "IIA of these constant predictors. accuracy: of the trained network on as many fresh inputs. localist, pca, "
+    "random: coordinates chosen on validation pairs; das: the first and the next learned directions, fitted on "
+    "separate pairs."
 )
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
-    """The rows of all seeds, with their intervals."""
+    """Table of all seeds, with intervals."""
     return Table.of("Hierarchical equality", COLUMNS, [_cells(row) for row in rows], note=NOTE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table and what it says; with `--json` write the figures as well."""
+    """Print the table and sentences; with `--json` also write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="trainings (default 0 1 2)")
     parser.add_argument("--decays", type=float, nargs="+", default=[1e-4, 0.1], help="weight decays of the training")
     parser.add_argument("--layers", nargs="+", default=[LAYER], help="1, 3 or 5: the ReLUs (default %(default)s)")
     parser.add_argument("--quick", action="store_true", help="a third of the training, search and pairs")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
-    asked = parser.parse_args(arguments)
-    effort = Effort().scaled(1 / 3) if asked.quick else Effort()
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures")
+    args = parser.parse_args(arguments)
+    effort = Effort().scaled(1 / 3) if args.quick else Effort()
     try:
-        found = [
-            hierarchical_equality(seed, asked.layers, effort, decay) for decay in asked.decays for seed in asked.seeds
+        results = [
+            hierarchical_equality(seed, args.layers, effort, decay) for decay in args.decays for seed in args.seeds
         ]
-        print(table([row for one in found for row in one.rows()]))
-        print("\n".join(f"Weight decay {one.weight_decay:g}, seed {one.seed}: {one.words()}" for one in found))
-        if asked.json:
-            atomic.write(asked.json, json.dumps([one.to_dict() for one in found], indent=2, allow_nan=False) + "\n")
+        print(table([row for result in results for row in result.rows()]))
+        lines = [f"Weight decay {result.weight_decay:g}, seed {result.seed}: {result.words()}" for result in results]
+        print("\n".join(lines))
+        if args.json:
+            atomic.write(
+                args.json, json.dumps([result.to_dict() for result in results], indent=2, allow_nan=False) + "\n"
+            )
     except NDGError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code
@@ -75,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, Any]:
-    """A row in which a rate and the ends of its interval are one cell."""
+    """A row with each rate and its interval in one cell."""
     intervals = {
         name: Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
         for name in ("iia", "moved_iia", "accuracy")

@@ -1,4 +1,4 @@
-"""The interventions of Hu & Tian 2022, each beside its controls, on every split that was tried.
+"""Interventions of Hu & Tian 2022 with their controls, on every split.
 
 python -m analysis.interventions [--store URI] [--where JSON]
 """

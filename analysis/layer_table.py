@@ -1,10 +1,10 @@
-"""The importance of whole layers: G-NDI of a layer against neutralising all of it.
+"""Importance of whole layers: G-NDI of a layer against its damage.
 
     python -m analysis.layer_table [RUN...] [--configs digits_mlp digits_cnn digits_vit sst2_small] [--json FILE]
 
-The layer form of G-NDI (Nagy 2025) is the first order of what happens when the whole layer is at zero, where the way is
-longest; the damage is exact. Both are mean L2 norms over logits, on held-out examples. The control is the same network
-with random weights.
+The layer form of G-NDI (Nagy 2025) is the first-order effect of setting the whole layer to zero; the damage is the
+exact effect. Both are mean L2 norms over logits, on held-out examples. The control is the same network with random
+weights.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ SUMMARY = {
     "pearson": Column("Pearson"),
     "spearman": Column("Spearman"),
     "kendall": Column("Kendall"),
-    "lowest": Column("least ratio"),
+    "lowest": Column("smallest ratio"),
     "highest": Column("largest ratio"),
 }
 NOTE = (
     "damage: mean over n held-out examples of the L2 distance of the logits when the whole layer is at zero. ratio 1: "
-    "the first order tells the size of the damage. Correlations are over the layers of one network."
+    "G-NDI equals the damage. Correlations are over the layers of one network."
 )
 
 
@@ -62,11 +62,11 @@ def measured(
 ) -> list[dict[str, Any]]:
     """One row per layer."""
     options = RunOptions(threads=threads)
-    first = score(model, loader, layers, "gndi", options=options)
-    found = ablation_curves(
+    gndi = score(model, loader, layers, "gndi", options=options)
+    curves = ablation_curves(
         model,
         loader,
-        {"gndi": first},
+        {"gndi": gndi},
         settings=CurveSettings([1.0], ["top"], "layer", draws=0),
         options=options,
     )
@@ -77,42 +77,42 @@ def measured(
             "layer": row["layer"],
             "units": row["units"],
             "n": row["n"],
-            "gndi": first.whole[row["layer"]],
+            "gndi": gndi.whole[row["layer"]],
             **{key: row[key] for key in ("shift", "shift_low", "shift_high")},
-            "ratio": first.whole[row["layer"]] / row["shift"] if row["shift"] else None,
+            "ratio": gndi.whole[row["layer"]] / row["shift"] if row["shift"] else None,
             **{key: row[key] for key in ("accuracy", "accuracy_low", "accuracy_high")},
         }
-        for row in found.rows()[1:]
+        for row in curves.rows()[1:]
     ]
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """How the layers of one network agree."""
-    first, second = (np.array([row[key] for row in rows]) for key in ("gndi", "shift"))
+    """Agreement over the layers of one network."""
+    gndi, damage = (np.array([row[key] for row in rows]) for key in ("gndi", "shift"))
     ratios = [row["ratio"] for row in rows if row["ratio"] is not None]
     few = len(rows) < 3
     return {
         **{key: rows[0][key] for key in ("network", "weights")},
         "layers": len(rows),
-        "pearson": None if few else pearson(first, second),
-        "spearman": None if few else spearman(first, second),
-        "kendall": None if few else kendall(first, second),
+        "pearson": None if few else pearson(gndi, damage),
+        "spearman": None if few else spearman(gndi, damage),
+        "kendall": None if few else kendall(gndi, damage),
         "lowest": min(ratios, default=None),
         "highest": max(ratios, default=None),
     }
 
 
-def work(asked: argparse.Namespace, runs: list[Run]) -> Tables:
-    """Both tables of all networks."""
+def work(args: argparse.Namespace, runs: list[Run]) -> Tables:
+    """Both tables for all networks."""
     rows: list[dict[str, Any]] = []
     summaries = []
     for run in runs:
-        loader = some(run, "test", QUICK if asked.quick else EXAMPLES)
-        layers = layers_of(run.model, loader, asked.layers)
+        loader = some(run, "test", QUICK if args.quick else EXAMPLES)
+        layers = layers_of(run.model, loader, args.layers)
         for weights, model in ((TRAINED, run.model), (RANDOM, reinitialised(run.model, run.seed).model)):
-            mine = measured(model, loader, layers, name_of(run), weights, asked.threads)
-            rows += mine
-            summaries.append(summary(mine))
+            measurements = measured(model, loader, layers, name_of(run), weights, args.threads)
+            rows += measurements
+            summaries.append(summary(measurements))
     cells = [
         row
         | {

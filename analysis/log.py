@@ -1,4 +1,4 @@
-"""What the scripts of this folder share: which runs of the log a table is about."""
+"""Selection of runs for the scripts of this folder."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from ndg.runs.record import RunRecord
 
 
 def main(title: str, table: Callable[[list[RunRecord]], Table], kind: str = "align") -> int:
-    """Print a table of completed runs: each train run of the log, or the newest align run of a config and criterion."""
+    """Print a table of completed runs: all train runs, or the newest align run per config and criterion."""
     parser = argparse.ArgumentParser(description=title)
-    parser.add_argument("--markdown", action="store_true", help="as a page of docs/ has it")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown, as in docs/")
     parser.add_argument("--runs", metavar="DIR", help="folder of the runs (else NDG_RUNS, else runs)")
     parser.add_argument("--store", metavar="URI", help="run log (else NDG_STORE, else RUNS/ndg.db)")
     parser.add_argument("--where", metavar="JSON", default="{}", help="a MongoDB query that narrows the runs")
-    asked = parser.parse_args()
-    where = Locations.choose(runs=asked.runs, store=asked.store)
+    args = parser.parse_args()
+    locations = Locations.choose(runs=args.runs, store=args.store)
     try:
-        narrowed = json.loads(asked.where)
+        query = json.loads(args.where)
     except json.JSONDecodeError as error:
-        parser.error(f"--where takes a MongoDB query as JSON, in single quotes; got {asked.where!r} ({error})")
+        parser.error(f"--where takes a MongoDB query as JSON, in single quotes; got {args.where!r} ({error})")
     try:
-        with runs.open(where.store, local=where.runs) as log:
+        with runs.open(locations.store, local=locations.runs) as log:
             complete = {"kind": kind, "status": "COMPLETED"}
-            found = log.find({"$and": [complete, narrowed]}, metrics=False)
+            records = log.find({"$and": [complete, query]}, metrics=False)
         if kind == "align":
-            newest = {json.dumps([run["name"], run["config"]["criterion"]]): run for run in reversed(found)}
-            found = list(newest.values())
-            if not found:
-                raise RunNotFoundError(f"no completed align run in {where.store}; `make demo` makes three")
-        made = table(found)
-        print(made.markdown() if asked.markdown else made)
+            newest = {json.dumps([run["name"], run["config"]["criterion"]]): run for run in reversed(records)}
+            records = list(newest.values())
+            if not records:
+                raise RunNotFoundError(f"no completed align run in {locations.store}; `make demo` makes three")
+        result = table(records)
+        print(result.markdown() if args.markdown else result)
     except NDGError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code

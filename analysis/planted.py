@@ -1,9 +1,9 @@
-"""How much of a planted truth each criterion finds, and how much else: precision, recall, F1, false discovery rate.
+"""Precision, recall, F1 and false discovery rate of each criterion on planted truth.
 
     python -m analysis.planted [--seeds 10] [--noise 0 0.002 0.01 0.05] [--examples 100 300 1000 10000] [--json FILE]
 
-Every seed draws its own mechanism, examples and noise. Beside each figure stands a control: the same booleans with
-every column shuffled on its own, where nothing is true and all that is found is false.
+Every seed draws its own mechanism, examples and noise. The control shuffles every column of the booleans independently:
+nothing is true there, so every discovery is false.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ RATES = ("precision", "recall", "f1", "false_discovery")
 
 @dataclass(frozen=True)
 class World:
-    """A source of booleans with a known truth; `draw` gives both for a seed."""
+    """Source of booleans with a known truth; `draw` gives both for a seed."""
 
     table: str
     noise: float
@@ -61,13 +61,13 @@ def worlds(noises: Sequence[float], examples: Sequence[int]) -> list[World]:
         ("by number of examples", [(usual[0], count) for count in examples], COMMON),
         ("rare nodes", [(0.0, usual[1]), usual], RARE),
     ]
-    found = [
+    booleans = [
         World(title, noise, count, partial(_boolean, rates, noise, count))
         for title, points, rates in tables
         for noise, count in points
     ]
     title = "networks of gates (noise: standard deviation added to every weight)"
-    return found + [World(title, noise, usual[1], partial(_network, noise, usual[1])) for noise in WEIGHT_NOISE]
+    return booleans + [World(title, noise, usual[1], partial(_network, noise, usual[1])) for noise in WEIGHT_NOISE]
 
 
 @cache
@@ -96,7 +96,7 @@ def _network(noise: float, examples: int, seed: int) -> tuple[BitMatrix, Truth]:
 
 
 def shuffled(bits: BitMatrix, seed: int) -> BitMatrix:
-    """The same booleans with every column shuffled on its own: the margins stay, nothing implies anything."""
+    """The same booleans with every column shuffled independently."""
     values = seeds.generator(seed, "shuffled").permuted(bits.to_bool(), axis=0)
     return BitMatrix.from_bool(values, bits.nodes, bits.thresholds)
 
@@ -107,25 +107,25 @@ def settings() -> list[Criterion]:
 
 
 def measure(world: World, seed: int) -> list[tuple[str, Recovery, int]]:
-    """For each setting its spelling, what it recovers of the truth, and what it finds in the control."""
+    """Name, recovery of the truth and discoveries in the control, per setting."""
     bits, truth = world.draw(seed)
     nothing = np.zeros_like(truth.follows)
     void, rules = Truth(truth.nodes, nothing, nothing), settings()
     found, control = sweep(bits, rules), sweep(shuffled(bits, seed), rules)
     return [
-        (spelt(rule), truth.recovered(real), void.recovered(shuffle).false)
+        (text(rule), truth.recovered(real), void.recovered(shuffle).false)
         for rule, real, shuffle in zip(rules, found, control, strict=True)
     ]
 
 
-def spelt(rule: Criterion) -> str:
-    """A criterion and its parameters; those that it has yet to find (none or 0) are left out."""
+def text(rule: Criterion) -> str:
+    """Text of a criterion with its non-zero parameters."""
     parameters = rule.to_dict()
     return " ".join([parameters.pop("name"), *(f"{key}={value:g}" for key, value in parameters.items() if value)])
 
 
 def over_seeds(values: Iterable[float]) -> Interval:
-    """Mean and two-sided 95 % Student interval of a rate over the seeds where it is known, cut to [0, 1]."""
+    """Mean and 95 % Student interval of a rate over seeds, cut to [0, 1]."""
     from scipy.stats import t
 
     known = np.array([value for value in values if not math.isnan(value)])
@@ -140,23 +140,23 @@ def over_seeds(values: Iterable[float]) -> Interval:
 
 def rows(world: World, count: int) -> list[dict[str, Any]]:
     """One row per setting, over the seeds 0 to `count` - 1."""
-    found = []
-    for same in zip(*(measure(world, seed) for seed in range(count)), strict=True):
-        recoveries = [recovery for _, recovery, _ in same]
-        row: dict[str, Any] = {"noise": world.noise, "examples": world.examples, "rule": same[0][0], "seeds": count}
+    rows = []
+    for results in zip(*(measure(world, seed) for seed in range(count)), strict=True):
+        recoveries = [recovery for _, recovery, _ in results]
+        row: dict[str, Any] = {"noise": world.noise, "examples": world.examples, "rule": results[0][0], "seeds": count}
         row |= {rate: over_seeds(getattr(recovery, rate) for recovery in recoveries) for rate in RATES}
         row |= {
             "truth": float(np.mean([recovery.true + recovery.missed for recovery in recoveries])),
             "found": float(np.mean([recovery.found for recovery in recoveries])),
             "near": float(np.mean([recovery.near for recovery in recoveries])),
-            "control": float(np.mean([false for _, _, false in same])),
+            "control": float(np.mean([false for _, _, false in results])),
         }
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
-def table(title: str, found: list[dict[str, Any]]) -> Table:
-    """The rows of one table."""
+def table(title: str, rows: list[dict[str, Any]]) -> Table:
+    """One table of rows."""
     columns = {
         "noise": Column("noise", digits=3),
         "examples": Column("examples"),
@@ -172,34 +172,35 @@ def table(title: str, found: list[dict[str, Any]]) -> Table:
         "control": Column("in control", digits=1),
     }
     note = (
-        "An implication and its contrapositive count once. true, found, near, in control: means over seeds. Intervals: "
-        "Student over seeds, cut to [0, 1]; precision over the seeds that found anything. near: found and not planted, "
-        "but nearly true without noise (precision above 0.9 both ways, fewer than half of the exceptions of "
-        "independence); for neither side. in control: found with every column shuffled, all false."
+        "An implication and its contrapositive count once. true, found, near, in control: means over seeds. "
+        "Intervals: Student over seeds, cut to [0, 1]; precision over seeds with discoveries. near: discoveries that "
+        "are not planted but nearly true without noise (precision above 0.9 both ways, fewer than half of the "
+        "exceptions expected under independence); they count neither as true nor as false. in control: discoveries "
+        "with every column shuffled."
     )
-    return Table.of(title, columns, found, note=note)
+    return Table.of(title, columns, rows, note=note)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the tables; with `--json` write their rows as well."""
+    """Print the tables; with `--json` also write their rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--seeds", type=int, default=SEEDS, help="seeds 0 to SEEDS - 1, at least 2 (default %(default)s)"
     )
     parser.add_argument("--noise", type=float, nargs="+", default=NOISE, help="noise levels of the first table")
     parser.add_argument("--examples", type=int, nargs="+", default=EXAMPLES, help="numbers of the second table")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
-    asked = parser.parse_args(arguments)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures")
+    args = parser.parse_args(arguments)
     try:
-        if asked.seeds < 2:
-            raise ConfigError(f"an interval over seeds takes at least 2 seeds; got {asked.seeds}")
+        if args.seeds < 2:
+            raise ConfigError(f"an interval over seeds needs at least 2 seeds; got {args.seeds}")
         tables: dict[str, list[dict[str, Any]]] = {}
-        for world in worlds(asked.noise, asked.examples):
-            tables.setdefault(world.table, []).extend(rows(world, asked.seeds))
-        print("\n\n".join(str(table(title, found)) for title, found in tables.items()))
-        if asked.json:
-            plain = {title: [_plain(row) for row in found] for title, found in tables.items()}
-            atomic.write(asked.json, json.dumps(plain, indent=2, allow_nan=False) + "\n")
+        for world in worlds(args.noise, args.examples):
+            tables.setdefault(world.table, []).extend(rows(world, args.seeds))
+        print("\n\n".join(str(table(title, group)) for title, group in tables.items()))
+        if args.json:
+            plain = {title: [_plain(row) for row in group] for title, group in tables.items()}
+            atomic.write(args.json, json.dumps(plain, indent=2, allow_nan=False) + "\n")
     except NDGError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code
@@ -207,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """A row as JSON has it: an interval by its three numbers, null for what is not known."""
+    """Row for JSON: intervals as three numbers, null for unknown values."""
 
     def known(value: Any) -> Any:
         return None if isinstance(value, float) and math.isnan(value) else value

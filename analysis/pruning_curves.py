@@ -1,10 +1,10 @@
-"""Pruning curves: held-out accuracy without the least important units by each score, before and after fine-tuning.
+"""Pruning curves: held-out accuracy after pruning by each score.
 
     python -m analysis.pruning_curves [RUN...] [--configs digits_mlp digits_cnn] [--methods ...] [--json FILE]
 
-Units are scored on training examples, the pruned network is fine-tuned on the training split and judged on the test
-split. Each point begins with the network as it was trained. A second table says what happens when the most important
-units go first.
+Units are scored on training examples; the pruned network is measured on the test split, before and after fine-tuning on
+the training split. Each point starts from the trained network. A second table ablates groups of the most or least
+important units.
 """
 
 from __future__ import annotations
@@ -56,42 +56,43 @@ ABLATED = {
 }
 NOTE = (
     "Units of all scored layers are ranked together, by absolute score. accuracy: Wilson interval over n test "
-    "examples. random units: mean over draws with a Student interval. draws below: of how many random draws the score "
-    "keeps more. none: the whole network, fine-tuned likewise. The network is as it was trained before every point."
+    "examples. random units: mean over draws with a Student interval. draws below: number of random draws that keep "
+    "less accuracy than the score. none: the whole network with the same fine-tuning. Each point starts from the "
+    "trained network."
 )
-GROUP_NOTE = "top: the most important units are put to zero together, before the others; bottom: the least important."
+GROUP_NOTE = "top: the most important units are set to zero together; bottom: the least important."
 
 
-def measured(run: Run, asked: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
-    """Rows of both tables for one network, and what refused."""
+def measured(run: Run, args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
+    """Rows of both tables for one network, and a note on methods that could not score."""
     most, draws, shares = (
-        (QUICK_EXAMPLES, QUICK_DRAWS, QUICK_SHARES) if asked.quick else (asked.examples, asked.draws, asked.shares)
+        (QUICK_EXAMPLES, QUICK_DRAWS, QUICK_SHARES) if args.quick else (args.examples, args.draws, args.shares)
     )
     train = some(run, "train", most)
-    options = RunOptions(seed=run.seed, threads=asked.threads)
-    layers = layers_of(run.model, train, asked.layers)
-    found = dict(scores_of(run.model, train, layers, asked.methods, Settings(options=options)))
-    scores = {method: one for method, one in found.items() if isinstance(one, Scores)}
+    options = RunOptions(seed=run.seed, threads=args.threads)
+    layers = layers_of(run.model, train, args.layers)
+    results = dict(scores_of(run.model, train, layers, args.methods, Settings(options=options)))
+    scores = {method: value for method, value in results.items() if isinstance(value, Scores)}
     if not scores:
-        raise ConfigError(f"no score can be taken of these layers:{refusals(found)}")
-    held = some(run, "test", most if asked.quick else None)
-    settings = PruneSettings(shares, asked.scope, draws, tuning=Tuning(asked.epochs, asked.learning_rate))
-    groups = CurveSettings(shares, scope=asked.scope, draws=draws)
-    options = replace(options, executor=asked.executor)
-    seen = None if asked.no_tuning else some(run, "train", most if asked.quick else None)
-    pruned = prune(run.model, held, scores, train=seen, settings=settings, options=options)
-    ablated = ablation_curves(run.model, held, scores, settings=groups, options=options)
+        raise ConfigError(f"no method can score these layers:{refusals(results)}")
+    held_out = some(run, "test", most if args.quick else None)
+    settings = PruneSettings(shares, args.scope, draws, tuning=Tuning(args.epochs, args.learning_rate))
+    groups = CurveSettings(shares, scope=args.scope, draws=draws)
+    options = replace(options, executor=args.executor)
+    tuned_on = None if args.no_tuning else some(run, "train", most if args.quick else None)
+    pruned = prune(run.model, held_out, scores, train=tuned_on, settings=settings, options=options)
+    ablated = ablation_curves(run.model, held_out, scores, settings=groups, options=options)
     name = {"network": name_of(run)}
-    return [name | row for row in pruned.rows()], [name | row for row in ablated.rows()], refusals(found)
+    return [name | row for row in pruned.rows()], [name | row for row in ablated.rows()], refusals(results)
 
 
-def work(asked: argparse.Namespace, runs: list[Run]) -> Tables:
-    """Both tables of all networks."""
+def work(args: argparse.Namespace, runs: list[Run]) -> Tables:
+    """Both tables for all networks."""
     pruned: list[dict[str, Any]] = []
     ablated: list[dict[str, Any]] = []
     left_out = ""
     for run in runs:
-        first, second, left_out = measured(run, asked)
+        first, second, left_out = measured(run, args)
         pruned, ablated = pruned + first, ablated + second
     tables = [
         Table.of("pruning", PRUNED, [_cells(row) for row in pruned], note=NOTE + left_out),
@@ -117,11 +118,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="METHOD")
     parser.add_argument("--shares", type=float, nargs="+", default=list(SHARES), metavar="SHARE")
     parser.add_argument("--scope", default="all", choices=("all", "each"), help="rank over all layers, or in each")
-    parser.add_argument("--draws", type=int, default=DRAWS, metavar="N", help="of random units (default %(default)s)")
-    parser.add_argument("--examples", type=int, default=EXAMPLES, metavar="N", help="that are scored")
-    parser.add_argument("--epochs", type=int, default=1, metavar="N", help="of fine-tuning (default %(default)s)")
+    parser.add_argument(
+        "--draws", type=int, default=DRAWS, metavar="N", help="draws of random units (default %(default)s)"
+    )
+    parser.add_argument("--examples", type=int, default=EXAMPLES, metavar="N", help="examples for scoring")
+    parser.add_argument(
+        "--epochs", type=int, default=1, metavar="N", help="epochs of fine-tuning (default %(default)s)"
+    )
     parser.add_argument("--learning-rate", type=float, default=Tuning.learning_rate, metavar="RATE")
-    parser.add_argument("--no-tuning", action="store_true", help="prune alone")
+    parser.add_argument("--no-tuning", action="store_true", help="prune without fine-tuning")
     parser.add_argument("--executor", default="serial", choices=("serial", "ray"))
 
 

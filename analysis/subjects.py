@@ -1,4 +1,4 @@
-"""What the scripts about importance share: their arguments, the trained networks they are about, and their scores."""
+"""Arguments, trained networks and scores of the scripts about importance."""
 
 from __future__ import annotations
 
@@ -34,30 +34,32 @@ def main(
     words: Sequence[str] | None = None,
     add: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> int:
-    """Print the tables of `work` about trained networks: those named, else the newest of each config and seed."""
+    """Print the tables of `work` for the named runs, or the newest of each config and seed."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("run", nargs="*", metavar="RUN", help="id or folder of a train run")
-    parser.add_argument("--configs", nargs="+", metavar="CONFIG", help=f"else, without RUN, {' '.join(configs)}")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N", help="of those configs (default 0)")
+    parser.add_argument("--configs", nargs="+", metavar="CONFIG", help=f"default without RUN: {' '.join(configs)}")
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=[0], metavar="N", help="seeds of the configs (default 0)"
+    )
     parser.add_argument("--layers", nargs="+", default=[], metavar="PATH", help="module paths or regular expressions")
     parser.add_argument("--threads", type=int, default=1, metavar="N")
-    parser.add_argument("--quick", action="store_true", help="fewer examples and draws: to see that it runs")
-    parser.add_argument("--markdown", action="store_true", help="as a page of docs/ has it")
+    parser.add_argument("--quick", action="store_true", help="fewer examples and draws, for a quick check")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown, as in docs/")
     parser.add_argument("--json", metavar="FILE", help="write the figures")
     parser.add_argument("--runs", metavar="DIR", help="folder of the runs (else NDG_RUNS, else runs)")
     parser.add_argument("--store", metavar="URI", help="run log (else NDG_STORE, else RUNS/ndg.db)")
     parser.add_argument("--data", metavar="DIR", help="folder of the data sets (else NDG_DATA)")
     if add is not None:
         add(parser)
-    asked = parser.parse_args(words)
-    where = Locations.choose(data=asked.data, runs=asked.runs, store=asked.store)
+    args = parser.parse_args(words)
+    locations = Locations.choose(data=args.data, runs=args.runs, store=args.store)
     try:
-        names = asked.configs if asked.configs is not None else () if asked.run else configs
-        found = [opened(folder, where) for _, folder in chosen(asked.run, names, asked.seeds, where)]
-        tables, document = work(asked, found)
-        if asked.json:
-            atomic.write(Path(asked.json), json.dumps(document, indent=1, allow_nan=False) + "\n")
-        print("\n\n".join(table.markdown() if asked.markdown else str(table) for table in tables))
+        names = args.configs if args.configs is not None else () if args.run else configs
+        trainings = [opened(folder, locations) for _, folder in chosen(args.run, names, args.seeds, locations)]
+        tables, document = work(args, trainings)
+        if args.json:
+            atomic.write(Path(args.json), json.dumps(document, indent=1, allow_nan=False) + "\n")
+        print("\n\n".join(table.markdown() if args.markdown else str(table) for table in tables))
     except NDGError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code
@@ -65,38 +67,38 @@ def main(
 
 
 def name_of(run: Run) -> str:
-    """A run as a row names it."""
+    """Name of a run in a table."""
     return f"{run.network} {run.seed}"
 
 
 def some(run: Run, split: str, most: int | None) -> Iterable[Any]:
-    """At most so many examples of a split, drawn by the seed of the run."""
+    """At most `most` examples of a split, drawn by the seed of the run."""
     return subset(run.splits[split].loader(COMPUTE_BATCH), most, run.seed)
 
 
-def layers_of(model: nn.Module, loader: Iterable[Any], asked: Sequence[str]) -> tuple[str, ...]:
-    """The layers asked for, else all linear and convolution layers but the one that gives the logits."""
-    return tuple(find_layers(model, asked) if asked else weighted_layers(model, loader))
+def layers_of(model: nn.Module, loader: Iterable[Any], layers: Sequence[str]) -> tuple[str, ...]:
+    """The requested layers, or all linear and convolution layers except the last."""
+    return tuple(find_layers(model, layers) if layers else weighted_layers(model, loader))
 
 
 def scores_of(
-    model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], methods: Iterable[str], how: Settings
+    model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], methods: Iterable[str], settings: Settings
 ) -> Iterator[tuple[str, Scores | str]]:
-    """The scores by each method, or why it refuses these layers."""
+    """Scores by each method, or the reason why it cannot score these layers."""
     for method in methods:
         try:
-            yield method, scored(model, loader, layers, method, fitting(method, how))
+            yield method, scored(model, loader, layers, method, fitting(method, settings))
         except UserError as error:
             yield method, str(error)
 
 
-def refusals(found: Mapping[str, Scores | str]) -> str:
-    """The methods that refused, and why, as a note says it."""
-    return "".join(f" {method} is left out: {why}." for method, why in found.items() if isinstance(why, str))
+def refusals(scores: Mapping[str, Scores | str]) -> str:
+    """Note about the methods that could not score, with reasons."""
+    return "".join(f" {method} is left out: {reason}." for method, reason in scores.items() if isinstance(reason, str))
 
 
 def interval(value: float | None, low: float | None, high: float | None) -> Interval | float | None:
-    """A cell: a value with its interval, where both are known."""
+    """Table cell of a value, with its interval if known."""
     if value is None or low is None or high is None:
         return value
     return Interval(value, low, high)

@@ -1,4 +1,4 @@
-"""What the trainings of every config reached, beside what its paper reports: the table of docs/results.md.
+"""Accuracy of the trainings of every config, beside the published accuracy (docs/results.md).
 
 python -m analysis.trainings [--markdown] [--store URI] [--where JSON]
 """
@@ -33,36 +33,35 @@ PARTS = ("data", "model", "train")
 
 
 def table(records: list[RunRecord]) -> Table:
-    """One row per config and way of training it, the newest run of each; configs that were never trained say so."""
+    """One row per config and training settings, the newest run of each; also configs without runs."""
     rows = []
     for name, path in config.configs().items():
         shipped = config.load(path)
-        own = {record["training_digest"]: record for record in reversed(records) if record["name"] == name}
-        for record in own.values():
+        runs = {record["training_digest"]: record for record in reversed(records) if record["name"] == name}
+        for record in runs.values():
             rows.append({"name": name, "paper": shipped.paper.accuracy, **_row(record, shipped.to_dict())})
-        if not own:
+        if not runs:
             rows.append({"name": name, "paper": shipped.paper.accuracy, "changed": "not run"})
     note = (
-        "test accuracy: of the epoch that validation chose, looked at once. paper: what the publication named in the "
-        "config reports. time: training and validation. peak memory: of the whole process, of the GPU where there is "
-        "one."
+        "test accuracy: of the epoch chosen on validation; the test set was used once. paper: accuracy in the "
+        "publication of the config. time: training and validation. peak memory: of the whole process, or of the GPU."
     )
     return Table.of("trainings", COLUMNS, rows, note=note)
 
 
 def _row(record: RunRecord, shipped: dict[str, Any]) -> dict[str, Any]:
-    found, examples = record.figure("results.train"), record.figure("results.data.examples.test")
-    correct = round(found["test_accuracy"] * examples)
+    results, examples = record.figure("results.train"), record.figure("results.data.examples.test")
+    correct = round(results["test_accuracy"] * examples)
     low, high = wilson(correct, examples)
-    peak = found.get("peak_bytes")
+    peak = results.get("peak_bytes")
     return {
-        "network": found.get("network"),
+        "network": results.get("network"),
         "changed": " ".join(_changes(record["config"], shipped)) or "nothing",
-        "test": Interval(found["test_accuracy"], float(low), float(high)),
+        "test": Interval(results["test_accuracy"], float(low), float(high)),
         "n": examples,
-        "validation": found["validation_accuracy"],
-        "epochs": found["epochs"],
-        "seconds": found["seconds"],
+        "validation": results["validation_accuracy"],
+        "epochs": results["epochs"],
+        "seconds": results["seconds"],
         "peak": None if peak is None else peak / 1e6,
         "device": record["device"],
         "source": record.figure("results.data.source"),
@@ -70,7 +69,7 @@ def _row(record: RunRecord, shipped: dict[str, Any]) -> dict[str, Any]:
 
 
 def _changes(trained: dict[str, Any], shipped: dict[str, Any]) -> list[str]:
-    """The settings of a training that differ from those of the config, as overrides."""
+    """Settings that differ from the config, as overrides."""
     return [
         f"{part}.{key}={json.dumps(value) if isinstance(value, list) else value}"
         for part in PARTS

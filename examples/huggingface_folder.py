@@ -1,6 +1,6 @@
 """A Hugging Face folder on texts of your own: `ndg align --hf FOLDER data.name=texts data.dir=FOLDER`.
 
-It writes such a folder first, a small DistilBERT taught on sentences that are made up here; take yours instead.
+It first writes such a folder: a small DistilBERT trained on generated sentences. Replace it by your own.
 
     python examples/huggingface_folder.py [--out FOLDER] [--quick]
 """
@@ -29,28 +29,28 @@ WORDS = {
 def sentences(count: int, seed: int) -> list[tuple[str, str]]:
     """Sentences with their label."""
     chance = random.Random(seed)
-    found = []
+    rows = []
     for _ in range(count):
         label = chance.choice(list(WORDS))
         subject = chance.choice(["film", "play", "plot", "book", "cast", "score"])
-        found.append(
+        rows.append(
             (f"the {subject} is {chance.choice(['rather', 'truly', 'so'])} {chance.choice(WORDS[label])}", label)
         )
-    return found
+    return rows
 
 
 def write_data(folder: Path, count: int) -> list[tuple[str, str]]:
-    """The training sentences; train.csv and test.csv lie in the folder."""
+    """Write train.csv and test.csv, and return the training sentences."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = {"train": sentences(count, 1), "test": sentences(count // 2, 2)}
-    for split, some in rows.items():
+    for split, part in rows.items():
         with (folder / f"{split}.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([("text", "label"), *some])
+            csv.writer(file).writerows([("text", "label"), *part])
     return rows["train"]
 
 
 def write_network(folder: Path, rows: list[tuple[str, str]], steps: int) -> None:
-    """A folder as `save_pretrained` writes one, with its tokenizer."""
+    """Write a network and its tokenizer as `save_pretrained` does."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = Texts(tuple(text for text, _ in rows))
     tokenizer = Tokenizer.trained(texts.first, vocabulary=400)
@@ -68,25 +68,25 @@ def write_network(folder: Path, rows: list[tuple[str, str]], steps: int) -> None
     batch = tokenizer.encode(texts, LENGTH).batch()
     labels = torch.tensor([names.index(label) for _, label in rows])
     for step in range(steps):
-        some = torch.arange(64 * step, 64 * step + 64) % len(rows)
+        chosen = torch.arange(64 * step, 64 * step + 64) % len(rows)
         optimizer.zero_grad()
-        network(**{key: column[some] for key, column in batch.items()}, labels=labels[some]).loss.backward()
+        network(**{key: column[chosen] for key, column in batch.items()}, labels=labels[chosen]).loss.backward()
         optimizer.step()
     network.save_pretrained(folder)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("huggingface_folder"), help="folder for all that is written")
+    parser.add_argument("--out", type=Path, default=Path("huggingface_folder"), help="output folder")
     parser.add_argument("--quick", action="store_true", help="fewer sentences and steps")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     logging.disable_progress_bar()
-    rows = write_data(asked.out / "data", 400 if asked.quick else 2000)
-    write_network(asked.out / "network", rows, steps=40 if asked.quick else 150)
+    rows = write_data(args.out / "data", 400 if args.quick else 2000)
+    write_network(args.out / "network", rows, steps=40 if args.quick else 150)
     return ndg(
         [
-            *("align", "--hf", str(asked.out / "network"), "--layers", "pre_classifier"),
-            *("--runs", str(asked.out / "runs"), "data.name=texts", f"data.dir={asked.out / 'data'}"),
+            *("align", "--hf", str(args.out / "network"), "--layers", "pre_classifier"),
+            *("--runs", str(args.out / "runs"), "data.name=texts", f"data.dir={args.out / 'data'}"),
             *(f"data.length={LENGTH}", "criterion.alpha=5"),
         ]
     )

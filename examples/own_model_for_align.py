@@ -1,10 +1,10 @@
-"""A network of your own for align.py, which mines, tries, scores, draws and logs it:
+"""Your own network for align.py, which mines, tests, scores, draws and logs it:
 
     python align.py --model examples/own_model_for_align.py:make --layers encoder.act criterion.alpha=5
 
-`make` is called without arguments. It returns the network and its loaders by split: `train`, and `test` or `validation`
-or both. A loader gives (inputs, labels) or dictionaries with `labels`, in one order, any number of times.
-This file runs as well, and does just that:
+`make` takes no arguments. It returns the network and its loaders by split: `train`, and `test` or `validation` or both.
+A loader yields (inputs, labels) or dictionaries with `labels`, always in the same order. This file also runs as a
+script and does the same:
 
     python examples/own_model_for_align.py [KEY=VALUE ...]
 """
@@ -19,20 +19,20 @@ from torch.utils.data import DataLoader, TensorDataset
 
 
 def make() -> tuple[nn.Module, dict[str, DataLoader]]:
-    """A small network that tells three wines apart, and its data. A real one would load its weights from a file."""
+    """A small network for three wines, and its data. A real one would load its weights."""
     wine = load_wine()
     values = torch.tensor(wine.data, dtype=torch.float32)
     labels = torch.tensor(wine.target)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     parts = {"train": order[:118], "test": order[118:]}
-    known = values[parts["train"]]  # what is fitted is fitted to these alone
-    values = (values - known.mean(dim=0)) / known.std(dim=0)
+    training = values[parts["train"]]  # scales are fitted to training examples only
+    values = (values - training.mean(dim=0)) / training.std(dim=0)
     data = {split: TensorDataset(values[rows], labels[rows]) for split, rows in parts.items()}
 
     torch.manual_seed(0)
     encoder = nn.Sequential(OrderedDict(dense=nn.Linear(13, 24), act=nn.ReLU()))
     network = nn.Sequential(OrderedDict(encoder=encoder, out=nn.Linear(24, 3)))
-    network.class_names = [str(name) for name in wine.target_names]  # pictures use them, where there are any
+    network.class_names = [str(name) for name in wine.target_names]  # optional; shown in pictures
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
     for _ in range(100):
         optimizer.zero_grad()

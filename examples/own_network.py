@@ -1,4 +1,4 @@
-"""A network and data of your own: its graph, a trial, scores and a picture. Nothing to inherit, nothing to configure.
+"""Your own network and data: graph, trial, scores and picture.
 
 python examples/own_network.py [--out FOLDER] [--quick]
 """
@@ -14,7 +14,7 @@ import ndg
 
 
 def examples(count: int, seed: int) -> TensorDataset:
-    """Points of eight numbers; the class is the largest of the first three."""
+    """Points of eight numbers; the class is the index of the largest of the first three."""
     points = torch.randn(count, 8, generator=torch.Generator().manual_seed(seed))
     return TensorDataset(points, points[:, :3].argmax(dim=1))
 
@@ -35,14 +35,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("own_network"), help="folder for graph and picture")
     parser.add_argument("--quick", action="store_true", help="less data and training")
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
 
-    data = examples(1000 if asked.quick else 4000, seed=1)
-    network = trained(data, epochs=5 if asked.quick else 20)
+    data = examples(1000 if args.quick else 4000, seed=1)
+    network = trained(data, epochs=5 if args.quick else 20)
     train, test = DataLoader(data, batch_size=256), DataLoader(examples(1000, seed=2), batch_size=256)
 
-    bits = ndg.extract(network, train, layers=["3"])  # module paths, as network.named_modules() tells them
+    bits = ndg.extract(network, train, layers=["3"])  # module paths from network.named_modules()
     held_out = ndg.extract(network, test, like=bits)  # the same thresholds
     graph = ndg.mine(bits, alpha=5)
     print(graph)
@@ -56,8 +56,8 @@ def main() -> None:
         print(f"{intervention}: aligned {result.to_dict()['aligned']:.3f}, class prototype {prototype:.3f}")
 
     graph = graph.with_scores(ndg.score(network, test, ["3"]))
-    print("graph:", graph.save(asked.out / "ndg.json"))
-    print("picture:", ndg.render(graph, asked.out / "ndg.pdf", class_names=["first", "second", "third"]))
+    print("graph:", graph.save(args.out / "ndg.json"))
+    print("picture:", ndg.render(graph, args.out / "ndg.pdf", class_names=["first", "second", "third"]))
 
 
 if __name__ == "__main__":

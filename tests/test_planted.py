@@ -50,6 +50,6 @@ def test_the_interval_over_seeds_is_students():
 
 def test_one_seed_gives_no_interval(capsys):
     assert planted.main(["--seeds", "1"]) == 2
-    assert "takes at least 2 seeds; got 1" in capsys.readouterr().err
+    assert "needs at least 2 seeds; got 1" in capsys.readouterr().err
     assert planted.main(["--seeds", "2", "--noise", "0.7"]) == 2
     assert "a noise in [0, 0.5)" in capsys.readouterr().err

@@ -51,7 +51,7 @@ def test_the_log_tells_what_is_trained_where_each_epoch_and_the_end(tmp_path):
         assert f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}; validation loss" in line
         assert f"rate {row['learning_rate']:.3g}; {row['examples_per_second']:,.0f} examples/s" in line
         assert line.endswith(" left")
-    assert ends.startswith("end: the network of epoch ")
+    assert ends.startswith("end: kept the network of epoch ")
     assert f"test accuracy {result.test_accuracy:.4f}" in ends
     assert len(text) == 11
 
