@@ -88,5 +88,5 @@ def test_what_is_not_there_is_said(tmp_path, capsys):
     assert "name runs, or --configs with --seeds" in capsys.readouterr().err
     net = nn.Sequential(nn.Linear(3, 4), nn.Sigmoid(), nn.Linear(4, 2))
     net.latent_layer = "1"
-    with pytest.raises(LayerError, match="activations of one value per unit after it; there are"):
+    with pytest.raises(LayerError, match="must be followed by activations with one value per unit; got"):
         survival.later_layers(net, [torch.zeros(2, 3)])
