@@ -236,7 +236,8 @@ def test_every_epoch_and_seed_walks_all_examples_in_an_order_of_its_own(splits, 
 
 
 def test_a_loss_that_is_not_finite_names_the_epoch_and_keeps_the_last_good_checkpoint(splits, tmp_path):
-    with pytest.raises(FailureError, match=r"loss is (nan|inf) in epoch 1 \(learning rate .*there is no good epoch to keep.*lower"):
+    message = r"loss is (nan|inf) in epoch 1 \(learning rate .*there is no good epoch to keep.*lower"
+    with pytest.raises(FailureError, match=message):
         training.train(experiment(learning_rate=1e38, warmup=0.0, clip=1e38), splits, tmp_path / "at once")
     assert not (tmp_path / "at once" / training.MODEL).exists()
 

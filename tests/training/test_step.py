@@ -90,7 +90,8 @@ def test_mixed_precision_goes_on_after_an_interrupt_to_the_last_bit(tmp_path):
 
 
 def test_a_layer_without_float16_on_a_cpu_is_an_error_that_says_so(tmp_path):
-    with pytest.raises(ConfigError, match=r"float16 on a CPU needs layers that support it.*; torch says: .*; set train\."):
+    message = r"float16 on a CPU needs layers that support it.*; torch says: .*; set train\."
+    with pytest.raises(ConfigError, match=message):
         training.train(experiment("lstm", precision="float16"), sentences(), tmp_path)
 
 
