@@ -1,9 +1,9 @@
 """Experiments: their schema, and the only reader of `configs/*.yaml`."""
 
+from ndg.config.criterion import Criterion
 from ndg.config.loading import configs, find, is_config, load, store_uri
 from ndg.config.networks import CNN, GRU, LSTM, MLP, MODELS, Bert, DistilBert, ResNet, Roberta, TransFG, ViT
 from ndg.config.schema import (
-    Criterion,
     Data,
     Experiment,
     Extract,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from ndg.config.criterion import Criterion, section_of
 from ndg.config.networks import MLP, MODELS
 from ndg.config.schema import Experiment
 from ndg.errors import ConfigError, nearest
@@ -51,7 +52,9 @@ def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, 
     name = model.get("name", MLP.name) if isinstance(model, dict) else model
     if not isinstance(name, str) or name not in MODELS:
         raise ConfigError(f"model.name must be a known model; got {name!r}; {nearest(str(name), MODELS)}")
-    schema_of = Experiment(model=MODELS[name]())
+    criterion = document.get("criterion")
+    rule = criterion.get("name", Criterion.name) if isinstance(criterion, dict) else Criterion.name
+    schema_of = Experiment(model=MODELS[name](), criterion=section_of(str(rule))())
     _match(document, schema_of, "")
     if isinstance(document.get("smoke"), dict):
         document["smoke"].pop("store", None)

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from ndg.config.criterion import Criterion
 from ndg.config.networks import MLP
 from ndg.config.validation import check
 
@@ -96,22 +97,6 @@ class Extract:
     quantile: float = 0.5
     compute_batch: int = 256
     threads: int = 1
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """When an approximate implication holds.
-
-    `paper` and `ratio` read `alpha`, of which several are mined from one count; `confidence` reads `confidence` and
-    `support`; `wilson` reads `bound`; `fisher` reads `confidence`, `support` and `q`.
-    """
-
-    name: str = "paper"
-    alpha: list[float] = field(default_factory=lambda: [20.0])
-    confidence: float = 0.95
-    support: int = 10
-    bound: float = 0.95
-    q: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -260,6 +245,10 @@ class Experiment:
         """The same of data, model and training alone, whatever the seed: runs of one config share it."""
         whole = self._portable()
         return _digest({key: whole[key] for key in ("data", "model", "train")})
+
+    def at(self, alpha: float) -> Experiment:
+        """The same experiment with this alpha alone."""
+        return replace(self, criterion=replace(self.criterion, alpha=[alpha]))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,5 +1,9 @@
 """Criteria of approximate implication. A new one is a file and a line here.
 
+It is a frozen dataclass. Its fields, each with a default, are its parameters, and keys of the config section
+`criterion`. One with a field `alpha` is mined at several alphas at once. Fields that `fit` finds carry the metadata
+`{"fitted": True}`, and are no keys of a config.
+
 A criterion judges the pair {p -> q, ~q -> ~p} once: both implications hold, or neither. It sees the number of
 exceptions n(p and ~q), the margins n(p) and n(~q), and the number of examples n. The support of the pair is the smaller
 margin.
@@ -11,7 +15,8 @@ if too many pairs hold; and `fit(pairs) -> Criterion`, for one that must see all
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import Field, fields
+from typing import Any, Protocol, get_type_hints, runtime_checkable
 
 from ndg.errors import ConfigError, nearest
 from ndg.mining.criteria.confidence import Confidence
@@ -33,6 +38,7 @@ __all__ = [
     "Sieve",
     "Wilson",
     "criterion",
+    "settings",
     "sieve_of",
 ]
 
@@ -47,29 +53,33 @@ class Criterion(Protocol):
     def to_dict(self) -> dict[str, Any]: ...
 
 
-CRITERIA: dict[str, Callable[..., Criterion]] = {
-    "paper": lambda alpha=20.0, **_: Paper(float(alpha)),
-    "ratio": lambda alpha=20.0, **_: Ratio(float(alpha)),
-    "confidence": lambda confidence=0.95, support=10, **_: Confidence(float(confidence), int(support)),
-    "wilson": lambda bound=0.95, **_: Wilson(float(bound)),
-    "fisher": lambda q=0.05, confidence=0.95, support=10, threshold=None, tests=0, rejections=0, **_: Fisher(
-        float(q), float(confidence), int(support), threshold, int(tests), int(rejections)
-    ),
+CRITERIA: dict[str, type[Any]] = {
+    "paper": Paper,
+    "ratio": Ratio,
+    "confidence": Confidence,
+    "wilson": Wilson,
+    "fisher": Fisher,
 }
 
 
+def settings(name: str) -> dict[str, Field[Any]]:
+    """The parameters of a criterion that a config sets: all its fields but those that its `fit` finds.
+
+    Raises ConfigError for an unknown name.
+    """
+    return {field.name: field for field in fields(_class(name)) if not field.metadata.get("fitted")}
+
+
 def criterion(name: str | Criterion | Callable[..., Any], **parameters: Any) -> Criterion:
-    """Criterion of that name, with the parameters that it reads.
+    """Criterion of that name, with those of the parameters that it has.
 
     A criterion is returned as it is; any other callable becomes a `CustomCriterion`.
     """
     if isinstance(name, str):
-        if name not in CRITERIA:
-            raise ConfigError(
-                f"criterion.name must be a known criterion; got {name!r}; {nearest(name, CRITERIA)}; "
-                "Python code may pass any callable"
-            )
-        return CRITERIA[name](**parameters)
+        made = _class(name)
+        types = get_type_hints(made)
+        own = {field.name: parameters[field.name] for field in fields(made) if field.name in parameters}
+        return made(**{key: types[key](value) if types[key] in (int, float) else value for key, value in own.items()})
     if isinstance(name, Criterion):
         return name
     if callable(name):
@@ -78,3 +88,12 @@ def criterion(name: str | Criterion | Callable[..., Any], **parameters: Any) -> 
         "a criterion must be a name, an object with holds and to_dict, or a callable (exceptions, antecedent, "
         f"negation, examples) -> booleans; got {name!r} of {type(name).__name__}"
     )
+
+
+def _class(name: str) -> type[Any]:
+    if name not in CRITERIA:
+        raise ConfigError(
+            f"criterion.name must be a known criterion; got {name!r}; {nearest(name, CRITERIA)}; "
+            "Python code may pass any callable"
+        )
+    return CRITERIA[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,9 @@ class Fisher:
     q: float = 0.05
     confidence: float = 0.95
     support: int = 10
-    threshold: float | None = None
-    tests: int = 0
-    rejections: int = 0
+    threshold: float | None = field(default=None, metadata={"fitted": True})
+    tests: int = field(default=0, metadata={"fitted": True})
+    rejections: int = field(default=0, metadata={"fitted": True})
 
     def __post_init__(self) -> None:
         if not 0 < self.q < 0.5:

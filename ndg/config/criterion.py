@@ -1,0 +1,75 @@
+"""The config section `criterion`: the name of a criterion, and its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, asdict, dataclass, field, fields, make_dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+if TYPE_CHECKING:
+    from ndg.mining.criteria import Criterion as Rule
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """When an approximate implication holds: the criterion of that name, with the parameters that it has.
+
+    `paper` and `ratio` have `alpha`, of which several are mined from one count; `confidence` has `confidence` and
+    `support`; `wilson` has `bound`; `fisher` has `confidence`, `support` and `q`. The section of a criterion with other
+    parameters is a subclass with these as further fields (`section_of`).
+    """
+
+    name: str = "paper"
+    alpha: list[float] = field(default_factory=lambda: [20.0])
+    confidence: float = 0.95
+    support: int = 10
+    bound: float = 0.95
+    q: float = 0.05
+
+    @property
+    def alphas(self) -> list[float]:
+        """The alphas to mine at: all, or only the first where the criterion has no alpha."""
+        from ndg.mining.criteria import settings
+
+        return self.alpha if "alpha" in settings(self.name) else self.alpha[:1]
+
+    def rule(self, alpha: float | None = None) -> Rule:
+        """The criterion at an alpha, by default the first. Raises ConfigError for an unknown name."""
+        from ndg.mining.criteria import criterion
+
+        return criterion(**{**asdict(self), "alpha": self.alpha[0] if alpha is None else alpha})
+
+    def __reduce__(self) -> tuple[Callable[..., Criterion], tuple[dict[str, Any]]]:
+        return _of, (asdict(self),)  # a class that section_of makes cannot be found by its name
+
+
+def section_of(name: str) -> type[Criterion]:
+    """The class of the section for a criterion. Raises ConfigError for an unknown name."""
+    from ndg.mining.criteria import CRITERIA, settings
+
+    known = {each.name for each in fields(Criterion)}
+    return _with_fields(CRITERIA.get(name), tuple(key for key in settings(name) if key not in known))
+
+
+@cache
+def _with_fields(criterion: Any, names: tuple[str, ...]) -> type[Criterion]:
+    """`Criterion` with some fields of a criterion's class added; the same class at every call."""
+    if not names:
+        return Criterion
+    types, own = get_type_hints(criterion), {each.name: each for each in fields(criterion)}
+    added = [
+        (
+            key,
+            types[key],
+            field(default_factory=own[key].default_factory)
+            if own[key].default_factory is not MISSING
+            else field(default=own[key].default),
+        )
+        for key in names
+    ]
+    return make_dataclass(f"{criterion.__name__}Criterion", added, bases=(Criterion,), frozen=True)
+
+
+def _of(values: dict[str, Any]) -> Criterion:
+    return section_of(values["name"])(**values)
