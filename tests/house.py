@@ -15,8 +15,9 @@ import networkx as nx
 ROOT = Path(__file__).parent.parent
 
 LAYERS = [
-    "errors lazy allocation atomic literal nodes config seeds intervals progress locations options results",
+    "errors lazy allocation atomic literal nodes seeds intervals progress options results",
     "bits mining planted",
+    "config locations",
     "graph | data models activations | executors",
     "units",
     "gradients | capture",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -13,6 +15,9 @@ from ndg import runs
 from ndg.cli import main
 from ndg.counterfactual import CounterfactualSet
 from ndg.graph.ndg import NDG
+from ndg.report import row_table
+from ndg.workflows.studies import STUDIES
+from ndg.workflows.studies.study_record import Findings, logged
 
 QUICK = ["train.epochs=6", "train.schedule=constant"]
 TRIAL = [
@@ -147,3 +152,27 @@ def test_what_a_study_cannot_do_is_said(home, capsys):
     assert "nothing" in capsys.readouterr().err
     assert main(["align", "layer", "digits_mlp", *QUICK, *options]) == 2
     assert "is named 'layer'" in capsys.readouterr().err
+
+
+def test_a_new_study_is_a_module_and_a_line(home, capsys, monkeypatch):
+    module = ModuleType("ndg.workflows.studies.counting")
+
+    def run(prepared):
+        def work(_: object) -> Findings:
+            lines = [{"network": each.target.id, "edges": len(each.graph)} for each in prepared]
+            return Findings({"rows": lines}, [row_table.table("Edges counted", lines)], {"counting.csv": lines})
+
+        return [logged("counting", prepared[0], work, "Counting")]
+
+    module.run = run
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(STUDIES, "counting", "how many edges there are")
+    with pytest.raises(SystemExit):
+        main(["align", "--help"])
+    assert "counting: how many edges there are" in " ".join(capsys.readouterr().out.split())
+    [record], told = study(home, capsys, "counting", "digits_mlp", "criterion.alpha=[5,50]")
+    assert "Edges counted" in told
+    assert record["config"]["criterion"]["alpha"] == [5.0]
+    [line] = record["results"]["counting"]["rows"]
+    assert line["edges"] > 0
+    assert rows_of(record, "counting.csv") == [{"network": record["parent"], "edges": str(line["edges"])}]

@@ -37,17 +37,17 @@ def align(asked: Namespace, where: Locations) -> int:
         log.info("%s: %s (%s)", target.experiment.name, target.id, target.why)
     device = train.device(asked.device)
     if asked.dry_run:
-        plans = prepare.plans(found, where)
+        plans = [plan for target in found for plan in prepare.plans(target, where)]
         return output(asked, cli_tables.alignment_plans(plans), [plan.to_dict() for plan in plans])
-    made = prepare.prepare(found, where, device, asked.executor, asked.ray_address)
+    prepared = [prepare.Prepared(target, where, device, asked.executor, asked.ray_address) for target in found]
     if study == studies.TRIAL:
-        return _trial(asked, made)
+        return _trial(asked, prepared)
     if asked.resume:
         raise UserError(
             f"--resume goes on with a trial that was cut short; the study {study} begins anew; leave it out"
         )
     records: list[Any] = []
-    for record, findings in studies.study(study)([one for _, one in made]):
+    for record, findings in studies.study(study)(prepared):
         records.append(record)
         if not asked.json:
             print(f"{findings.text(width=120)}\n\n{near(record.folder / 'report.html')}\n")
@@ -63,7 +63,7 @@ def _targets(
     if asked.model or asked.hf:
         if seeds:
             raise UserError("--seeds names trainings of a config; a network of --model or --hf is as it is")
-        return targets.own(asked.model, asked.hf, layers, names, overrides, where)
+        return [targets.own(asked.model, asked.hf, layers, names, overrides, where)]
     if layers:
         overrides.append(f"extract.layers={json.dumps(layers)}")
     each = [[*overrides, f"seed={seed}"] for seed in seeds] or [overrides]
@@ -74,15 +74,16 @@ def _targets(
         raise RunNotFoundError(f"{error}; the nearest study is {near[0]}") if near else error from None
 
 
-def _trial(asked: Namespace, made: Sequence[Any]) -> int:
+def _trial(asked: Namespace, prepared: Sequence[Any]) -> int:
     from ndg.report import cli_tables
     from ndg.workflows import align as align_workflow
 
     records: list[Any] = []
     try:
-        for target, one in made:
-            log.debug("align %s by digest %s", target.id, target.experiment.digest)
-            records.append(align_workflow.run(target, one, resume=asked.resume))
+        for network in prepared:
+            for alpha in network.alphas:
+                log.debug("align %s by digest %s", network.target.id, network.experiment.at(alpha).digest)
+                records.append(align_workflow.run(network, alpha, resume=asked.resume))
     finally:  # what is done is told, also when a later one fails
         if records:
             output(asked, cli_tables.aligned(records), records)

@@ -85,8 +85,7 @@ def _targets(
     if asked.model or asked.hf:
         if seeds:
             raise UserError("--seeds names trainings of a config; a network of --model or --hf is as it is")
-        found = targets.own(asked.model, asked.hf, asked.layers or [], names, overrides, where, fitted=False)
-        return [(target, None) for target in _first(found)]
+        return [(targets.own(asked.model, asked.hf, asked.layers or [], names, overrides, where, fitted=False), None)]
     if not names:
         raise UserError("`ndg score` needs a network: a config, a run, --model or --hf; got none")
     each = [[*overrides, f"seed={seed}"] for seed in seeds] or [overrides]
@@ -104,7 +103,7 @@ def _targets(
             if record["kind"] not in ("train", "align") and record.get("parent"):
                 whose = record["parent"]
         for words in each:
-            pairs += [(target, aligned) for target in _first(targets.find([whose], words, where, asked.smoke))]
+            pairs += [(target, aligned) for target in targets.find([whose], words, where, asked.smoke)]
     return pairs
 
 
@@ -120,14 +119,6 @@ def _begun(record: Any, overrides: Sequence[str], where: Locations) -> Any:
         )
     asked = config.load(record["config"])
     return replace(targets.find([record["parent"]], [], where)[0], experiment=asked)
-
-
-def _first(found: Sequence[Any]) -> list[Any]:
-    """One target for each network: scores do not depend on alpha."""
-    kept: dict[str, Any] = {}
-    for target in found:
-        kept.setdefault(target.id, target)
-    return list(kept.values())
 
 
 def _tell(records: Sequence[Any]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, field, fields, make_dataclass
+from copy import copy
+from dataclasses import asdict, dataclass, field, fields, make_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -49,25 +50,17 @@ def section_of(name: str) -> type[Criterion]:
     from ndg.mining.criteria import CRITERIA, settings
 
     known = {each.name for each in fields(Criterion)}
-    return _with_fields(CRITERIA.get(name), tuple(key for key in settings(name) if key not in known))
+    own = tuple(key for key in settings(name) if key not in known)
+    return _with_fields(CRITERIA[name], own)  # type: ignore[arg-type]  # mypy takes a class for not hashable
 
 
 @cache
-def _with_fields(criterion: Any, names: tuple[str, ...]) -> type[Criterion]:
+def _with_fields(criterion: type[Any], names: tuple[str, ...]) -> type[Criterion]:
     """`Criterion` with some fields of a criterion's class added; the same class at every call."""
     if not names:
         return Criterion
     types, own = get_type_hints(criterion), {each.name: each for each in fields(criterion)}
-    added = [
-        (
-            key,
-            types[key],
-            field(default_factory=own[key].default_factory)
-            if own[key].default_factory is not MISSING
-            else field(default=own[key].default),
-        )
-        for key in names
-    ]
+    added = [(key, types[key], copy(own[key])) for key in names]
     return make_dataclass(f"{criterion.__name__}Criterion", added, bases=(Criterion,), frozen=True)
 
 

@@ -102,6 +102,8 @@ def check(experiment: Experiment) -> None:
     for holds, key, rule, got in rules:
         if not holds:
             raise ConfigError(f"{key} must be {rule}; got {got}")
+    for alpha in experiment.criterion.alphas:
+        experiment.criterion.rule(alpha)  # checks the parameters that a criterion has of its own
     for name, value in vars(experiment.model).items():
         holds, rule = _model_rule(name, value)
         if not holds:

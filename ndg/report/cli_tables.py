@@ -122,7 +122,10 @@ NOTE = (
 def criterion(record: RunRecord) -> str:
     """Criterion of an align run, such as `paper 20`."""
     rule = dict(record.figure("results.graph.criterion") or {})
-    return " ".join([str(rule.pop("name", "")), *(f"{value:.8g}" for value in rule.values())])
+    name = str(rule.pop("name", ""))
+    return " ".join(
+        [name, *(f"{value:.8g}" if isinstance(value, int | float) else f"{value}" for value in rule.values())]
+    )
 
 
 def _better(figures: dict[str, Any]) -> str:

@@ -32,12 +32,12 @@ from ndg.workflows.trial_stages import JOURNALS, TrialStages
 EDGES, HTML = "edges.csv", "report.html"
 
 
-def run(target: Target, prepared: Prepared, resume: bool = False) -> RunRecord:
-    """The document of a finished alignment; its folder holds the graph, the tables, the picture and the report.
+def run(prepared: Prepared, alpha: float, resume: bool = False) -> RunRecord:
+    """The document of a finished alignment at one alpha. Its folder holds the graph, tables, picture and report.
 
-    With `resume` the newest alignment of this network by this experiment that was cut short goes on.
+    With `resume` the newest unfinished alignment of this network by this experiment goes on.
     """
-    where, experiment = prepared.where, target.experiment
+    target, where, experiment = prepared.target, prepared.where, prepared.experiment.at(alpha)
     check(experiment)
     subject = prepared.subject
     scored = checked(subject, prepared.reading["layers"], experiment)
@@ -61,7 +61,7 @@ def run(target: Target, prepared: Prepared, resume: bool = False) -> RunRecord:
         scores = _score(prepared, graph, scored, experiment, one)
         on_nodes = [found for found in scores if set(found.layers) & {layer.name for layer in graph.nodes.layers}]
         if experiment.trial.interventions:
-            graph = TrialStages(prepared, graph, one).run(on_nodes)
+            graph = TrialStages(prepared, experiment, graph, one).run(on_nodes)
         graph = graph.with_scores(on_nodes)
         one.artefact(graph.save(one.folder / pictures.GRAPH))
         shutil.rmtree(one.folder / JOURNALS, ignore_errors=True)

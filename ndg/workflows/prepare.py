@@ -27,7 +27,6 @@ from ndg.interventions import substitution
 from ndg.interventions.cache import Cache
 from ndg.interventions.prefix_cache import Front
 from ndg.locations import Locations
-from ndg.mining.criteria import criterion
 from ndg.mining.pairs import check_pairs
 from ndg.nodes import LABEL
 from ndg.options import RunOptions
@@ -61,21 +60,13 @@ class Plan:
         return asdict(self)
 
 
-def plans(targets: Sequence[Target], where: Locations) -> list[Plan]:
-    """What the alignment of each target would do. Reads data and networks, runs a compute batch; writes nothing."""
-    seen: set[int] = set()
-    found = []
-    for target, prepared in prepare(targets, where, "cpu", "serial", None):
-        found.append(plan(target, where, shared=id(prepared) in seen))
-        seen.add(id(prepared))
-    return found
+def plans(target: Target, where: Locations) -> list[Plan]:
+    """What the alignment of a target would do, for each alpha. Reads the data and runs a compute batch; writes nothing.
 
-
-def plan(target: Target, where: Locations, shared: bool = False) -> Plan:
-    """The plan of one target; `shared` says that another one extracts and counts for it."""
-    experiment = target.experiment
+    Raises DataError for a loader of training examples that does not know how many it has.
+    """
+    experiment, subject = target.experiment, subject_of(target, where)
     check(experiment)
-    subject = subject_of(target, where)
     settings, splits = experiment.extract, subject.sizes
     reading = _reading(subject, experiment)
     checked(subject, reading["layers"], experiment)
@@ -92,33 +83,33 @@ def plan(target: Target, where: Locations, shared: bool = False) -> Plan:
             "a list of batches, or one with `dataset` or `examples`"
         )
     batches = {name: -(-size // settings.compute_batch) for name, size in splits.items()}
-    tried = sum(batches[name] for name in experiment.trial.splits)
-    held_out = sum(count for name, count in batches.items() if name != "train")
     interventions = len(experiment.trial.interventions)
-    tried *= 1 + (1 + len(CONTROLS)) * interventions if interventions else 0
-    forwards = tried + (0 if shared else captured.forwards + held_out)
-    asked = min(splits["train"], experiment.mining.max_examples or splits["train"])
-    sizes = {name: round(size * captured.examples / asked) for name, size in splits.items()}
+    passes = 1 + (1 + len(CONTROLS)) * interventions if interventions else 0
+    tried = passes * sum(batches[name] for name in experiment.trial.splits)
+    held_out = sum(count for name, count in batches.items() if name != "train")
+    most = min(splits["train"], experiment.mining.max_examples or splits["train"])
+    sizes = {name: round(size * captured.examples / most) for name, size in splits.items()}
     sizes["train"] = captured.examples  # each token is an example where tokens are "every"
-    counting = 0.0 if shared else discovery.seconds_to_count(captured.pairs, captured.examples)
-    return Plan(
+    counting = discovery.seconds_to_count(captured.pairs, captured.examples)
+    first = Plan(
         name=experiment.name,
         run=target.id,
         examples=sum(sizes.values()),
         nodes=captured.nodes,
         pairs=captured.pairs,
         bytes=sum(captured.nodes * 8 * -(-size // 64) for size in sizes.values()),
-        forwards=forwards,
-        seconds=forwards * captured.seconds / captured.forwards + counting,
+        forwards=tried + captured.forwards + held_out,
+        seconds=(tried + captured.forwards + held_out) * captured.seconds / captured.forwards + counting,
     )
+    other = replace(first, forwards=tried, seconds=tried * captured.seconds / captured.forwards)
+    return [first, *[other] * (len(experiment.criterion.alphas) - 1)]
 
 
 @dataclass(eq=False)
 class Prepared:
-    """The network, the data, the booleans and the graphs of one trained network, made once for all of its alphas."""
+    """The network, data, booleans and graphs of one target, made once for all its alphas."""
 
     target: Target
-    alphas: tuple[float, ...]
     where: Locations
     device: str
     executor: str
@@ -127,26 +118,36 @@ class Prepared:
     peak_bytes: int = 0
     caches: dict[str, Cache] = field(default_factory=dict)
 
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment of the target, with all its alphas."""
+        return self.target.experiment
+
+    @property
+    def alphas(self) -> list[float]:
+        """The alphas of the experiment; one where its criterion has no alpha."""
+        return self.experiment.criterion.alphas
+
     @cached_property
     def subject(self) -> Subject:
-        """The network, whose layers are as asked, and its data."""
+        """The network and its data. Raises an error for layers that cannot be read."""
         subject = subject_of(self.target, self.where)
-        _reading(subject, self.target.experiment)  # layers that cannot be read are refused before anything is written
+        _reading(subject, self.experiment)  # layers that cannot be read are refused before anything is written
         return replace(subject, network=subject.network.to(self.device))
 
     @property
     def reading(self) -> dict[str, Any]:
         """How the layers of the experiment are extracted, as arguments of `ndg.extract`."""
-        return _reading(self.subject, self.target.experiment)
+        return _reading(self.subject, self.experiment)
 
     @property
     def trial_layer(self) -> str:
         """The layer that is intervened on. ConfigError where there are several and none is named."""
-        return _trial_layer(self.reading["layers"], self.target.experiment)
+        return _trial_layer(self.reading["layers"], self.experiment)
 
     def _front(self, split: str) -> Front | None:
         """Keeps what is before the trial's layer for the trial, where there is one."""
-        if not self.target.experiment.trial.interventions:
+        if not self.experiment.trial.interventions:
             return None
         cache, layers = self.caches.setdefault(split, Cache()), tuple(self.reading["layers"])
         return Front(self.subject.network, layers, (self.trial_layer,), cache)
@@ -154,7 +155,7 @@ class Prepared:
     @property
     def passes(self) -> dict[str, Any]:
         """How forward passes run, as arguments of the studies that take a network."""
-        settings, place = self.target.experiment.extract, device_of(self.subject.network)
+        settings, place = self.experiment.extract, device_of(self.subject.network)
         device = None if place.type == "cpu" else str(place)
         return {"batch": settings.compute_batch, "threads": settings.threads, "device": device}
 
@@ -162,15 +163,20 @@ class Prepared:
         """How a study of the network runs."""
         return RunOptions(seed=seed, executor=self.executor, ray_address=self.address, **self.passes, **more)
 
+    @property
+    def graph(self) -> NDG:
+        """The graph of the first alpha, which the studies are about."""
+        return self.graphs[self.alphas[0]]
+
     def mine(self, bits: BitMatrix, alpha: float | None = None) -> NDG:
-        """The graph of other booleans by the experiment's criterion, at its first alpha unless another is given."""
-        return self._sweep(bits, [self.alphas[0] if alpha is None else alpha])[0]
+        """The graph of other booleans by the experiment's criterion, by default at the first alpha."""
+        return self.sweep(bits, [self.alphas[0] if alpha is None else alpha])[0]
 
     @cached_property
     def bits(self) -> dict[str, BitMatrix]:
         """The booleans of every split; the others are binarised as train is."""
         model, loaders = self.subject.network, self.subject.loaders
-        experiment, started = self.target.experiment, time.perf_counter()
+        experiment, started = self.experiment, time.perf_counter()
         by: dict[str, Any] = {"executor": self.executor, "ray_address": self.address}
         reading = self.reading
         most = experiment.mining.max_examples
@@ -196,24 +202,24 @@ class Prepared:
     def read(self) -> dict[str, int]:
         """Examples of each split that the network is run on."""
         sizes = self.subject.sizes
-        most = self.target.experiment.mining.max_examples
+        most = self.experiment.mining.max_examples
         return sizes | {"train": min(sizes["train"], most or sizes["train"])}
 
     @cached_property
     def graphs(self) -> dict[float, NDG]:
         """The graph of each alpha, from one count of all pairs."""
         bits, started = self.bits["train"], time.perf_counter()
-        found = self._sweep(bits, self.alphas)
+        graphs = self.sweep(bits, self.alphas)
         self.seconds["mine"] = time.perf_counter() - started
         self.peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return dict(zip(self.alphas, found, strict=True))
+        return dict(zip(self.alphas, graphs, strict=True))
 
-    def _sweep(self, bits: BitMatrix, alphas: Sequence[float]) -> list[NDG]:
-        rule, mining = self.target.experiment.criterion, self.target.experiment.mining
-        parameters = {"confidence": rule.confidence, "support": rule.support, "bound": rule.bound, "q": rule.q}
+    def sweep(self, bits: BitMatrix, alphas: Sequence[float]) -> list[NDG]:
+        """The graph of the booleans at each alpha, from one count of all pairs."""
+        mining = self.experiment.mining
         return discovery.sweep(
             bits,
-            [criterion(rule.name, alpha=alpha, **parameters) for alpha in alphas],
+            [self.experiment.criterion.rule(alpha) for alpha in alphas],
             pairs=mining.pairs,
             max_edges=mining.max_edges,
             executor=self.executor,
@@ -222,26 +228,8 @@ class Prepared:
         )
 
 
-def prepare(
-    targets: Sequence[Target], where: Locations, device: str, executor: str, address: str | None
-) -> list[tuple[Target, Prepared]]:
-    """Each target with what it shares with those that differ from it in alpha only."""
-    shared: dict[str, list[Target]] = {}
-    for target in targets:
-        experiment = target.experiment
-        same = replace(experiment, criterion=replace(experiment.criterion, alpha=[20.0]))
-        shared.setdefault(f"{target.id} {same.digest}", []).append(target)
-    made: dict[int, Prepared] = {}
-    for group in shared.values():
-        alphas = tuple(dict.fromkeys(target.experiment.criterion.alpha[0] for target in group))
-        one = Prepared(group[0], alphas, where, device, executor, address)
-        made |= {id(target): one for target in group}
-    return [(target, made[id(target)]) for target in targets]
-
-
 def check(experiment: Experiment) -> None:
     """Raise ConfigError for a name that no registry knows, before anything is written."""
-    criterion(experiment.criterion.name)
     choose(experiment.extract.binarizer, nn.Identity())
     for name in [*experiment.trial.interventions, experiment.counterfactual.intervention]:
         definition(name)

@@ -27,9 +27,9 @@ def prepared_of(record: RunRecord, where: Locations) -> Prepared:
     """
     experiment = load(record["config"])
     if record["parent"] is not None:
-        [target] = targets.find([record["parent"]], [], where)[:1]
+        [target] = targets.find([record["parent"]], [], where)
     elif ":" in (name := str(record.figure("results.network.name") or "")):
-        [target] = targets.own(name, None, experiment.extract.layers, [], [], where)[:1]
+        target = targets.own(name, None, experiment.extract.layers, [], [], where)
     else:
         raise ConfigError(
             f"the network of {record.id} is of no training here, and no function makes it; its graph can be looked at, "
@@ -37,7 +37,7 @@ def prepared_of(record: RunRecord, where: Locations) -> Prepared:
         )
     settings = {key: getattr(experiment, key) for key in ("extract", "criterion", "mining", "trial", "importance")}
     target = replace(target, experiment=replace(target.experiment, **settings))
-    return Prepared(target, tuple(experiment.criterion.alpha), where, "cpu", "serial", None)
+    return Prepared(target, where, "cpu", "serial", None)
 
 
 def explained(

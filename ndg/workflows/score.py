@@ -55,7 +55,7 @@ def run(
     of that graph, else those of the config. With `resume` the newest scoring of this network by this experiment that
     was cut short goes on, with the graph that it began with.
     """
-    experiment = target.experiment
+    experiment = logged_experiment(target)
     settings = experiment.importance
     methods = of_network(settings.methods)
     parent = None if target.run is None else target.run.id
@@ -99,6 +99,11 @@ def run(
         one.artefact(atomic.write(one.folder / PAGE, page))
         shutil.rmtree(one.folder / JOURNALS, ignore_errors=True)
     return one.record
+
+
+def logged_experiment(target: Target) -> Experiment:
+    """The experiment that a scoring logs: with one alpha, because scores do not depend on it."""
+    return target.experiment.at(target.experiment.criterion.alpha[0])
 
 
 def measured(

@@ -96,14 +96,14 @@ def _scored(shared: Shared, task: Task) -> RunRecord:
 def _begun(target: Target, where: Locations) -> bool:
     """Whether there is a run that scored a network by this experiment, or began to."""
     parent = None if target.run is None else target.run.id
-    return bool(runs.begun(where.runs, target.experiment, kind=score.KIND, parent=parent))
+    return bool(runs.begun(where.runs, score.logged_experiment(target), kind=score.KIND, parent=parent))
 
 
 def _complete(target: Target, where: Locations) -> RunRecord | None:
     """The newest run that scored a network by this experiment, where it is complete."""
     mine = {
         "kind": score.KIND,
-        "digest": target.experiment.digest,
+        "digest": score.logged_experiment(target).digest,
         "parent": None if target.run is None else target.run.id,
     }
     with runs.open(where.store, local=where.runs) as book:

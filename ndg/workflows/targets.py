@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,9 +28,9 @@ METHODS = re.compile(r"\s*importance(\.methods)?\s*=")
 
 @dataclass(frozen=True)
 class Target:
-    """A completed train run, or a network of the user's own, and the experiment to align it by (one alpha).
+    """A completed train run, or the user's own network, and the experiment to align it by.
 
-    `why` says why it is this one; the seed is that of the training.
+    `why` says why this run was chosen. The experiment's seed is that of the training.
     """
 
     experiment: Experiment
@@ -46,21 +47,23 @@ class Target:
 
 
 def find(names: Sequence[str], overrides: Sequence[str], where: Locations, smoke: bool = False) -> list[Target]:
-    """The targets of configs and run ids, in their order; the best completed run of every shipped config without any.
+    """Targets of configs and run ids, in their order; without names, of every shipped config that was trained.
 
-    With `smoke` those of the configs' quick runs. A list of alphas becomes a target each. Raises RunNotFoundError that
-    says how to train when no run is there.
+    A config stands for its best completed run, with `smoke` for that of its quick run. Raises RunNotFoundError, which
+    says how to train, when there is none.
     """
     if not names:
-        every = [_of_config(name, overrides, where, required=False, smoke=smoke) for name in config.configs()]
-        found = [target for targets in every for target in targets]
-        if not found:
+        targets = []
+        for name in config.configs():
+            with suppress(RunNotFoundError):
+                targets.append(_of_config(name, overrides, where, smoke))
+        if not targets:
             raise RunNotFoundError(
                 f"{where.store} has no completed training of a shipped config; "
                 "train one first, as in `ndg train digits_mlp`"
             )
-        return found
-    return [target for name in names for target in _of(name, overrides, where, smoke)]
+        return targets
+    return [_of(name, overrides, where, smoke) for name in names]
 
 
 def own(
@@ -72,11 +75,12 @@ def own(
     where: Locations,
     *,
     fitted: bool = True,
-) -> list[Target]:
-    """The targets of a network of the user's own: of the function `model`, or of the Hugging Face `folder`.
+) -> Target:
+    """The target of the user's own network: of the function `model`, or of the Hugging Face `folder`.
 
     Settings are those of one config, or the defaults. What the network or its data do not allow is left out of the
-    experiment, and said: splits that there are not, and without logits trial and scores; not so with `fitted` False.
+    experiment with a message: missing splits, and without logits the trial and the scores. With `fitted=False` only
+    the split of the scores is replaced.
     """
     from ndg.workflows.own_network import of_folder, of_function
 
@@ -100,8 +104,8 @@ def own(
     if not experiment.extract.layers and not isinstance(getattr(subject.network, "latent_layer", None), str):
         raise no_layers(subject.network, subject.loaders["train"], batch)
     named = experiment.importance.methods != Importance().methods or any(map(METHODS.match, overrides))
-    fits = _fitted(experiment, subject, named) if fitted else _with_split(experiment, subject)
-    return _each_alpha(fits, None, why, subject)
+    experiment = _fitted(experiment, subject, named) if fitted else _with_split(experiment, subject)
+    return Target(experiment, None, why, subject)
 
 
 def _short(model: str | None, folder: str | None) -> str:
@@ -158,9 +162,9 @@ def _with_split(experiment: Experiment, subject: Subject) -> Experiment:
     return replace(experiment, importance=replace(experiment.importance, split=subject.held_out))
 
 
-def _of(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> list[Target]:
+def _of(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> Target:
     if config.is_config(name):
-        return _of_config(name, overrides, where, required=True, smoke=smoke)
+        return _of_config(name, overrides, where, smoke)
     with runs.open(where.store, local=where.runs) as log:
         record = log.get(name)
         if record["kind"] == "align" and not record.get("parent"):
@@ -174,24 +178,19 @@ def _of(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> l
             f"run {record.id} is {record.state()} and has no finished network; finish it with "
             f"`ndg train {record['name']} --resume`, or choose a completed run (`ndg runs`)"
         )
-    return _spread(config.load(record["config"], overrides), record, "asked for")
+    return _trained(config.load(record["config"], overrides), record, "asked for")
 
 
-def _of_config(name: str, overrides: Sequence[str], where: Locations, *, required: bool, smoke: bool) -> list[Target]:
+def _of_config(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> Target:
     experiment = config.load(config.find(name), overrides, smoke=smoke)
+    seed = experiment.seed if any(word.startswith("seed=") for word in overrides) else None
+    command = " ".join([name, *overrides, *["--smoke"] * smoke])
     with runs.open(where.store, local=where.runs) as log:
-        try:
-            seed = experiment.seed if any(word.startswith("seed=") for word in overrides) else None
-            asked = " ".join([name, *overrides, *["--smoke"] * smoke])
-            fits = partial(_fits, experiment, where)
-            record = log.best(experiment.training_digest, name=asked, seed=seed, fits=fits)
-        except RunNotFoundError:
-            if required:
-                raise
-            return []
+        fits = partial(_fits, experiment, where)
+        record = log.best(experiment.training_digest, name=command, seed=seed, fits=fits)
     accuracy = record.figure("results.train.validation_accuracy")
     why = f"best of the completed runs of {experiment.name}, validation accuracy {accuracy:.4f}"
-    return _spread(replace(_found(experiment, record, where), seed=record["seeds"]["seed"]), record, why)
+    return _trained(replace(_found(experiment, record, where), seed=record["seeds"]["seed"]), record, why)
 
 
 def _found(experiment: Experiment, record: RunRecord, where: Locations) -> Experiment:
@@ -208,22 +207,12 @@ def _fits(experiment: Experiment, where: Locations, record: RunRecord) -> bool:
     return absent(placed.data) is None and load(placed, folder).digest == record.figure("results.data.digest")
 
 
-def _spread(experiment: Experiment, record: RunRecord, why: str) -> list[Target]:
+def _trained(experiment: Experiment, record: RunRecord, why: str) -> Target:
+    """The target of a train run. Raises ConfigError where the overrides change how it would be trained."""
     if experiment.training_digest != record["training_digest"]:
         raise ConfigError(
             f"run {record.id} was trained by other settings than these overrides give (digest "
             f"{record['training_digest']} against {experiment.training_digest}); "
             "change data, model or train only when training"
         )
-    return _each_alpha(experiment, record, why)
-
-
-def _each_alpha(
-    experiment: Experiment, record: RunRecord | None, why: str, subject: Subject | None = None
-) -> list[Target]:
-    several = experiment.criterion.name in ("paper", "ratio")
-    alphas = experiment.criterion.alpha if several else experiment.criterion.alpha[:1]
-    return [
-        Target(replace(experiment, criterion=replace(experiment.criterion, alpha=[alpha])), record, why, subject)
-        for alpha in alphas
-    ]
+    return Target(experiment, record, why)

@@ -15,6 +15,7 @@ from ndg.abstraction.interchange import InterchangeSettings, interchange
 from ndg.abstraction.minimal import MinimalSettings, minimal
 from ndg.abstraction.result import TrialResult
 from ndg.abstraction.trial import TrialSettings, trials
+from ndg.config import Experiment
 from ndg.executors import Executor, Journal
 from ndg.graph.ndg import NDG
 from ndg.importance.scores import Scores
@@ -40,9 +41,9 @@ VALIDATION = "validation"
 class TrialStages:
     """The trials of one graph. Each stage keeps a journal in the run's folder, so that a killed one goes on."""
 
-    def __init__(self, prepared: Prepared, graph: NDG, one: Run) -> None:
+    def __init__(self, prepared: Prepared, experiment: Experiment, graph: NDG, one: Run) -> None:
         self._prepared, self._graph, self._one = prepared, graph, one
-        self._experiment, self._subject = prepared.target.experiment, prepared.subject
+        self._experiment, self._subject = experiment, prepared.subject
         self._settings = self._experiment.trial
         self._layer = prepared.trial_layer
         address = prepared.address

@@ -1,8 +1,12 @@
-"""The studies of `align.py` beside the trial. Each takes what it needs of one or more networks, and logs a run."""
+"""Studies of `align.py` besides the trial. A new study is a module here with a function `run`, and a line in STUDIES.
+
+`run(prepared)` takes the networks of the command and logs one run or more.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pkgutil import resolve_name
 from typing import Any
 
 STUDIES: dict[str, str] = {
@@ -18,8 +22,6 @@ TRIAL = "trial"
 
 
 def study(name: str) -> Callable[[Sequence[Any]], list[tuple[Any, Any]]]:
-    """The function of a study: of networks that are prepared, to run documents with what they found."""
-    from ndg.workflows.studies import controls, counterfactual, edges, layers, models, rotation, sweep
-
-    every = (layers, models, controls, edges, rotation, counterfactual, sweep)
-    return dict(zip(STUDIES, every, strict=True))[name].run
+    """The `run` function of a study: from prepared networks to run documents and their findings."""
+    function: Callable[[Sequence[Any]], list[tuple[Any, Any]]] = resolve_name(f"{__name__}.{name}:run")
+    return function

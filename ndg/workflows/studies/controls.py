@@ -7,7 +7,6 @@ from typing import Any
 
 from ndg.comparison.sources import controls
 from ndg.comparison.tables import table_3, table_7
-from ndg.mining.criteria import criterion
 from ndg.runs.record import RunRecord
 from ndg.workflows.prepare import Prepared
 from ndg.workflows.studies.study_record import Findings, edges_table, logged, untried
@@ -54,8 +53,10 @@ def vocabulary(prepared: Prepared) -> int | None:
 
 def mining_of(prepared: Prepared) -> dict[str, Any]:
     """How the experiment mines, as arguments of `ndg.mine`."""
-    rule, mining = prepared.target.experiment.criterion, prepared.target.experiment.mining
-    made = criterion(
-        rule.name, alpha=rule.alpha[0], confidence=rule.confidence, support=rule.support, bound=rule.bound, q=rule.q
-    )
-    return {"criterion": made, "alpha": rule.alpha[0], "pairs": mining.pairs, "max_edges": mining.max_edges}
+    criterion, mining = prepared.experiment.criterion, prepared.experiment.mining
+    return {
+        "criterion": criterion.rule(),
+        "alpha": criterion.alpha[0],
+        "pairs": mining.pairs,
+        "max_edges": mining.max_edges,
+    }

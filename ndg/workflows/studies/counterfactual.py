@@ -39,7 +39,7 @@ def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
         )
 
     def work(one: Run) -> Findings:
-        graph = prepared.graphs[prepared.alphas[0]]
+        graph = prepared.graph
         settings, layer = experiment.counterfactual, prepared.trial_layer
         how = {"batch": prepared.passes["batch"], "threads": prepared.passes["threads"]}
         data = counterfactual_set(

@@ -44,7 +44,7 @@ def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
         raise ConfigError(f"edges are tried on a network with logits; {experiment.name} has none; mine its graph alone")
 
     def work(one: Run) -> Findings:
-        graph = prepared.graphs[prepared.alphas[0]]
+        graph = prepared.graph
         settings = experiment.trial
         values = "mean" if settings.values == "auto" else settings.values
         options = prepared.options(settings.seed)

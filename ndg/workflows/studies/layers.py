@@ -22,7 +22,7 @@ def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
 
     def work(one: object) -> Findings:
         shuffled = prepared.mine(independent(prepared.bits["train"], experiment.seed))
-        graph = prepared.graphs[prepared.alphas[0]]
+        graph = prepared.graph
         found = of_graph(graph, prepared.bits[held_out], experiment.seed, shuffled)
         table = edges_table(f"{experiment.name}: edges within layers and between them", found.rows())
         return Findings(found.to_dict(), [table], {"layers.csv": found.rows()})

@@ -61,7 +61,7 @@ def logged(
     import pandas as pd
 
     where, target = prepared.where, prepared.target
-    experiment = target.experiment
+    experiment = target.experiment.at(prepared.alphas[0])
     check(experiment)
     parent = None if target.run is None else target.run.id
     with runs.start(where.store, kind, experiment, where.runs, parent=parent, device=prepared.device) as one:

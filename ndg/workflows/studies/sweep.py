@@ -7,7 +7,6 @@ figures stand beside it and choose nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from ndg.abstraction.trial import TrialSettings, trials
@@ -30,19 +29,13 @@ NOTE = (
 def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
     """The sweep over all trainings of each experiment, as one run of each."""
     groups: dict[str, list[Prepared]] = {}
-    for one in prepared:
-        groups.setdefault(one.target.experiment.training_digest, []).append(_swept(one))
+    for each in prepared:
+        if "validation" not in each.subject.loaders:
+            raise ConfigError(
+                "a sweep takes an alpha by validation examples; there are none; give a loader named validation"
+            )
+        groups.setdefault(each.experiment.training_digest, []).append(each)
     return [_group(group) for group in groups.values()]
-
-
-def _swept(prepared: Prepared) -> Prepared:
-    """The same network with the graphs of all alphas."""
-    sweep = prepared.target.experiment.sweep
-    if "validation" not in prepared.subject.loaders:
-        raise ConfigError(
-            "a sweep takes an alpha by validation examples; there are none; give a loader named validation"
-        )
-    return replace(prepared, alphas=tuple(sweep.alphas), seconds={}, caches={})
 
 
 def _group(group: Sequence[Prepared]) -> tuple[RunRecord, Findings]:
@@ -68,8 +61,8 @@ def _lines(prepared: Prepared) -> list[dict[str, Any]]:
     experiment, subject = prepared.target.experiment, prepared.subject
     splits = dict.fromkeys(["validation", subject.held_out])
     found = []
-    for alpha in prepared.alphas:
-        graph = prepared.graphs[alpha]
+    alphas = experiment.sweep.alphas
+    for alpha, graph in zip(alphas, prepared.sweep(prepared.bits["train"], alphas), strict=True):
         judged = graph.held_out(prepared.bits[subject.held_out])
         for beta in experiment.sweep.betas:
             picking = None
