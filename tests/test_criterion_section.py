@@ -1,4 +1,4 @@
-"""The config section `criterion` follows the criteria: their parameters, and whether they are mined at several alphas."""
+"""The config section `criterion`: its keys, and which criteria are mined at several alphas."""
 
 from __future__ import annotations
 
