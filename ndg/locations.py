@@ -28,6 +28,11 @@ class Locations:
         uri = store or os.environ.get("NDG_STORE") or str(folder / STORE_FILE)
         return cls(Path(data) if data else None, folder, uri)
 
+    def absolute(self) -> Locations:
+        """The same locations as absolute paths, for a process in another folder."""
+        store = self.store if "://" in self.store else str(Path(self.store).expanduser().absolute())
+        return replace(self, runs=self.runs.absolute(), store=store)
+
     def place(self, experiment: Experiment) -> Experiment:
         """The experiment with its data folder filled in where it names none, and folders of pretrained networks found.
 

@@ -147,7 +147,7 @@ def test_diff_of_two_trainings_matches_their_units(home, capsys, tmp_path):
 def test_what_a_study_cannot_do_is_said(home, capsys):
     _, options = home
     assert main(["align", "layers", "digits_mlp", "--resume", *QUICK, *options]) == 2
-    assert "begins anew; leave" in capsys.readouterr().err
+    assert "starts from the beginning; leave" in capsys.readouterr().err
     assert main(["diff", "nothing", "else", *options]) == 2
     assert "nothing" in capsys.readouterr().err
     assert main(["align", "layer", "digits_mlp", *QUICK, *options]) == 2

@@ -8,73 +8,71 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from ndg import config
-from ndg.commands.shared import OVERRIDE, near, output, print_configs, seeds_of, sort, with_store
+from ndg.commands.shared import names_and_overrides, near, output, print_configs, seeds_of, with_store
 from ndg.errors import RunNotFoundError, UserError
 from ndg.locations import Locations
 from ndg.progress import log
 
 
-def align(asked: Namespace, where: Locations) -> int:
+def align(options: Namespace, where: Locations) -> int:
+    """Align the networks that the command names, or run a study of them."""
     from ndg.report import cli_tables
     from ndg.workflows import prepare, studies, train
 
-    seeds = seeds_of(asked)
-    names, overrides = sort(asked.what)
+    seeds = seeds_of(options)
+    names, overrides = names_and_overrides(options)
     study = names.pop(0) if names and names[0] in (studies.TRIAL, *studies.STUDIES) else studies.TRIAL
     if late := [name for name in names if name in studies.STUDIES]:
         raise UserError(f"a study stands before the configs, as in `align.py {late[0]} digits_mlp`; got it after them")
-    if asked.dry_run and study != studies.TRIAL:
-        raise UserError(f"--dry-run tells what a trial costs, not what {study} does; leave it out, or the study")
-    layers = [word for word in asked.layers or [] if not OVERRIDE.match(word)]
-    overrides += [word for word in asked.layers or [] if OVERRIDE.match(word)]  # they may follow the layers
-    configs = [] if asked.model or asked.hf else config.configs()
-    overrides, where = with_store(asked, names or configs, overrides, where)
-    found = _targets(asked, names, layers, overrides, seeds, where)
-    if asked.print_config:
-        return print_configs([target.experiment for target in found])
-    for target in found:
+    if options.dry_run and study != studies.TRIAL:
+        raise UserError(f"--dry-run shows what a trial costs, not the study {study}; leave out one of them")
+    overrides, where = with_store(options, names, overrides, where)
+    targets = _targets(options, names, overrides, seeds, where)
+    if options.print_config:
+        return print_configs([target.experiment for target in targets])
+    for target in targets:
         log.info("%s: %s (%s)", target.experiment.name, target.id, target.why)
-    device = train.device(asked.device)
-    if asked.dry_run:
-        plans = [plan for target in found for plan in prepare.plans(target, where)]
-        return output(asked, cli_tables.alignment_plans(plans), [plan.to_dict() for plan in plans])
-    prepared = [prepare.Prepared(target, where, device, asked.executor, asked.ray_address) for target in found]
+    device = train.device(options.device)
+    if options.dry_run:
+        plans = [plan for target in targets for plan in prepare.plans(target, where)]
+        return output(options, cli_tables.alignment_plans(plans), [plan.to_dict() for plan in plans])
+    prepared = [prepare.Prepared(target, where, device, options.executor, options.ray_address) for target in targets]
     if study == studies.TRIAL:
-        return _trial(asked, prepared)
-    if asked.resume:
+        return _trial(options, prepared)
+    if options.resume:
         raise UserError(
-            f"--resume goes on with a trial that was cut short; the study {study} begins anew; leave it out"
+            f"--resume continues an interrupted trial; the study {study} starts from the beginning; leave it out"
         )
     records: list[Any] = []
     for record, findings in studies.study(study)(prepared):
         records.append(record)
-        if not asked.json:
+        if not options.json:
             print(f"{findings.text(width=120)}\n\n{near(record.folder / 'report.html')}\n")
-    return output(asked, "", records) if asked.json else 0
+    return output(options, "", records) if options.json else 0
 
 
 def _targets(
-    asked: Namespace, names: list[str], layers: list[str], overrides: list[str], seeds: Sequence[int], where: Locations
-) -> Any:
-    """The networks that were asked for; with seeds the best training of each seed."""
+    options: Namespace, names: list[str], overrides: list[str], seeds: Sequence[int], where: Locations
+) -> list[Any]:
+    """The networks to align; with seeds, the best training of each seed."""
     from ndg.workflows import studies, targets
 
-    if asked.model or asked.hf:
+    layers = options.layers or []
+    if options.model or options.hf:
         if seeds:
-            raise UserError("--seeds names trainings of a config; a network of --model or --hf is as it is")
-        return [targets.own(asked.model, asked.hf, layers, names, overrides, where)]
+            raise UserError("--seeds names trainings of a config; a network of --model or --hf has none")
+        return [targets.own(options.model, options.hf, layers, names, overrides, where)]
     if layers:
         overrides.append(f"extract.layers={json.dumps(layers)}")
     each = [[*overrides, f"seed={seed}"] for seed in seeds] or [overrides]
     try:
-        return [target for words in each for target in targets.find(names, words, where, asked.smoke)]
+        return [target for words in each for target in targets.find(names, words, where, options.smoke)]
     except RunNotFoundError as error:
-        near = get_close_matches(names[0], studies.STUDIES, 1, 0.7) if names else []
-        raise RunNotFoundError(f"{error}; the nearest study is {near[0]}") if near else error from None
+        similar = get_close_matches(names[0], studies.STUDIES, 1, 0.7) if names else []
+        raise RunNotFoundError(f"{error}; the nearest study is {similar[0]}") if similar else error from None
 
 
-def _trial(asked: Namespace, prepared: Sequence[Any]) -> int:
+def _trial(options: Namespace, prepared: Sequence[Any]) -> int:
     from ndg.report import cli_tables
     from ndg.workflows import align as align_workflow
 
@@ -83,11 +81,11 @@ def _trial(asked: Namespace, prepared: Sequence[Any]) -> int:
         for network in prepared:
             for alpha in network.alphas:
                 log.debug("align %s by digest %s", network.target.id, network.experiment.at(alpha).digest)
-                records.append(align_workflow.run(network, alpha, resume=asked.resume))
-    finally:  # what is done is told, also when a later one fails
+                records.append(align_workflow.run(network, alpha, resume=options.resume))
+    finally:  # finished runs are printed also when a later one fails
         if records:
-            output(asked, cli_tables.aligned(records), records)
-        for record in records if not asked.json else []:
+            output(options, cli_tables.aligned(records), records)
+        for record in records if not options.json else []:
             for name in ("ndg.pdf", "report.html"):
                 if (record.folder / name).is_file():
                     print(f"{record['name']:12} {near(record.folder / name)}")

@@ -9,119 +9,124 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from ndg.commands.shared import OVERRIDE, near, output, print_configs, seeds_of, sort, with_store
+from ndg.commands.shared import names_and_overrides, near, output, print_configs, seeds_of, with_store
 from ndg.errors import FailureError, RunNotFoundError, UserError
 from ndg.locations import Locations
 from ndg.progress import log
 
 
-def score(asked: Namespace, where: Locations) -> int:
+def score(options: Namespace, where: Locations) -> int:
+    """Score the units of the networks that the command names."""
     from ndg.workflows import score as score_workflow
     from ndg.workflows import score_many, train
 
-    seeds = seeds_of(asked)
-    names, overrides = sort(asked.what)
-    for option in ("method", "layers", "scoreboard"):
-        words = getattr(asked, option)
-        if words is not None:  # overrides may follow
-            overrides += [word for word in words if OVERRIDE.match(word)]
-            setattr(asked, option, [word for word in words if not OVERRIDE.match(word)])
-    overrides, where = with_store(asked, names, overrides + _overrides(asked), where)
-    found = _targets(asked, names, overrides, seeds, where)
-    if asked.print_config:
-        return print_configs([target.experiment for target, _ in found])
-    device = train.device(asked.device)
-    for target, _ in found:
+    seeds = seeds_of(options)
+    names, overrides = names_and_overrides(options)
+    overrides, where = with_store(options, names, overrides + _overrides(options), where)
+    tasks = _tasks(options, names, overrides, seeds, where)
+    if options.print_config:
+        return print_configs([task.target.experiment for task in tasks])
+    device = train.device(options.device)
+    for target in [task.target for task in tasks]:
         log.info("%s: %s (%s)", target.experiment.name, target.id, target.why)
-    by = {"device": device, "executor": asked.executor, "address": asked.ray_address, "resume": asked.resume}
-    records: list[Any] = []
-    failed: list[tuple[str, bool]] = []
+    how = {"device": device, "executor": options.executor, "address": options.ray_address}
+    records: dict[int, Any] = {}
+    failures: dict[int, Any] = {}
     try:
-        if len(found) == 1:
-            [(target, aligned)] = found
-            records.append(score_workflow.run(target, where, aligned=aligned, **by))
+        if len(tasks) == 1:
+            [task] = tasks
+            records[0] = score_workflow.run(task.target, where, aligned=task.aligned, resume=task.resume, **how)
         else:
-            for (target, _), outcome in zip(found, score_many.run_all(found, where, **by), strict=True):
+            for number, outcome in score_many.run_all(tasks, where, **how):
                 if outcome.reason is None:
-                    records.append(outcome.result)
+                    records[number] = outcome.result
                 else:
-                    failed.append((f"{target.experiment.name} {target.id}: {outcome.reason}", outcome.mistake))
-                    log.warning("%s %s is not scored: %s", target.experiment.name, target.id, outcome.reason)
-    finally:  # what is done is told, also when a later one fails
-        if records and asked.json:
-            output(asked, "", records)
-        elif records:
-            _tell(records)
-    if failed:
-        kind = UserError if all(mistake for _, mistake in failed) else FailureError
+                    failures[number] = outcome
+                    log.warning("%s is not scored: %s", _name(tasks[number]), outcome.reason)
+    finally:  # finished runs are printed also when a later one fails
+        finished = [records[number] for number in sorted(records)]
+        if finished and options.json:
+            output(options, "", finished)
+        elif finished:
+            _print(finished)
+    if failures:
+        kind = UserError if all(outcome.mistake for outcome in failures.values()) else FailureError
         raise kind(
-            f"{len(failed)} of {len(found)} networks could not be scored, the others are; "
-            + "; ".join(reason for reason, _ in failed)
+            f"{len(failures)} of {len(tasks)} networks could not be scored, the others are; "
+            + "; ".join(f"{_name(tasks[number])}: {failures[number].reason}" for number in sorted(failures))
         )
     return 0
 
 
-def _overrides(asked: Namespace) -> list[str]:
+def _name(task: Any) -> str:
+    return f"{task.target.experiment.name} {task.target.id}"
+
+
+def _overrides(options: Namespace) -> list[str]:
     """The options as overrides of the section `importance`."""
-    found = {
-        "methods": asked.method or None,
-        "layers": asked.layers or None,
-        "target": asked.target,
-        "baselines": asked.baselines,
-        "split": asked.split,
-        "max_examples": asked.max_examples,
-        "scoreboard": None if asked.scoreboard is None else asked.scoreboard or True,
+    values = {
+        "methods": options.method or None,
+        "layers": options.layers or None,
+        "target": options.target,
+        "baselines": options.baselines,
+        "split": options.split,
+        "max_examples": options.max_examples,
+        "scoreboard": None if options.scoreboard is None else options.scoreboard or True,
     }
-    return [f"importance.{key}={json.dumps(value)}" for key, value in found.items() if value is not None]
+    return [f"importance.{key}={json.dumps(value)}" for key, value in values.items() if value is not None]
 
 
-def _targets(
-    asked: Namespace, names: list[str], overrides: list[str], seeds: Sequence[int], where: Locations
-) -> list[tuple[Any, Any]]:
-    """The networks that were asked for, each with the alignment whose graph is meant, where one was named."""
+def _tasks(
+    options: Namespace, names: list[str], overrides: list[str], seeds: Sequence[int], where: Locations
+) -> list[Any]:
+    """The networks to score, each with its alignment where an align run was named."""
     from ndg import runs
     from ndg.workflows import targets
+    from ndg.workflows.score_many import Task
 
-    if asked.model or asked.hf:
+    if options.model or options.hf:
         if seeds:
-            raise UserError("--seeds names trainings of a config; a network of --model or --hf is as it is")
-        return [(targets.own(asked.model, asked.hf, asked.layers or [], names, overrides, where, fitted=False), None)]
+            raise UserError("--seeds names trainings of a config; a network of --model or --hf has none")
+        layers = options.layers or []
+        own = targets.own(options.model, options.hf, layers, names, overrides, where, fitted=False)
+        return [Task(own, None, options.resume)]
     if not names:
         raise UserError("`ndg score` needs a network: a config, a run, --model or --hf; got none")
     each = [[*overrides, f"seed={seed}"] for seed in seeds] or [overrides]
-    pairs: list[tuple[Any, Any]] = []
+    tasks: list[Any] = []
     for name in names:
-        aligned, whose = None, name
         record = None
         with runs.open(where.store, local=where.runs) as book, suppress(RunNotFoundError):  # else it is a config
             record = book.get(name)
-        if record is not None:
-            if asked.resume and record["kind"] == "score":
-                pairs.append((_begun(record, overrides, where), None))
-                continue
-            aligned = record if record["kind"] == "align" else None
-            if record["kind"] not in ("train", "align") and record.get("parent"):
-                whose = record["parent"]
+        if record is not None and options.resume and record["kind"] == "score":
+            tasks.append(Task(_interrupted(record, overrides, where), None, True))
+            continue
+        aligned = record if record is not None and record["kind"] == "align" else None
+        trained = name
+        if record is not None and record["kind"] not in ("train", "align") and record.get("parent"):
+            trained = record["parent"]
         for words in each:
-            pairs += [(target, aligned) for target in targets.find([whose], words, where, asked.smoke)]
-    return pairs
+            tasks += [
+                Task(target, aligned, options.resume) for target in targets.find([trained], words, where, options.smoke)
+            ]
+    return tasks
 
 
-def _begun(record: Any, overrides: Sequence[str], where: Locations) -> Any:
-    """The network of a scoring that was cut short, to be scored as it was asked then."""
+def _interrupted(record: Any, overrides: Sequence[str], where: Locations) -> Any:
+    """The target of an interrupted scoring, with the experiment that it was started with."""
     from ndg import config
     from ndg.workflows import targets
 
     if overrides or record["parent"] is None:
         raise UserError(
-            f"a scoring that is named goes on as it was begun, on a network that was trained here; give {record.id} "
-            "and --resume alone, or the words of the command that began it and --resume"
+            "a scoring that is named continues as it was started, on a network that was trained here; give "
+            f"{record.id} and --resume alone, or repeat the command that started it with --resume"
         )
-    asked = config.load(record["config"])
-    return replace(targets.find([record["parent"]], [], where)[0], experiment=asked)
+    [target] = targets.find([record["parent"]], [], where)
+    return replace(target, experiment=config.load(record["config"]))
 
 
-def _tell(records: Sequence[Any]) -> None:
+def _print(records: Sequence[Any]) -> None:
     from ndg.report import importance_tables, sections
 
     for record in records:

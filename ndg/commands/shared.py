@@ -1,4 +1,4 @@
-"""What commands share: sorting the words that were asked, and printing for people or for programs."""
+"""Helpers of the commands: names, overrides, seeds and store from the command line; printing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,34 +19,46 @@ from ndg.runs.provenance import mask
 
 OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
 STORE = re.compile(r"\s*store(\.\w+)?\s*=")
+LISTS = ("method", "layers", "scoreboard")
+"""Options that take several words, so that overrides may follow them."""
 
 
-def seeds_of(asked: Namespace) -> list[int]:
-    """The whole numbers after --seeds; other words that follow them are configs and overrides."""
-    words = asked.seeds or []
-    found = [int(word) for word in words if word.isdecimal()]
-    if words and not found:
+def seeds_of(options: Namespace) -> list[int]:
+    """The whole numbers after --seeds. Configs and overrides that follow them are moved to `what`."""
+    words = options.seeds or []
+    seeds = [int(word) for word in words if word.isdecimal()]
+    if words and not seeds:
         raise UserError(f"--seeds takes whole numbers, as in --seeds 0 1 2; got {' '.join(words)}")
-    asked.what += [word for word in words if not word.isdecimal()]
-    return found
+    options.what += [word for word in words if not word.isdecimal()]
+    return seeds
+
+
+def names_and_overrides(options: Namespace) -> tuple[list[str], list[str]]:
+    """Names of configs and runs, and overrides. Overrides after an option such as --layers are moved."""
+    words = list(options.what)
+    for name in LISTS:
+        if values := getattr(options, name, None):
+            words += [value for value in values if OVERRIDE.match(value)]
+            setattr(options, name, [value for value in values if not OVERRIDE.match(value)])
+    return [word for word in words if "=" not in word], [word for word in words if "=" in word]
 
 
 def with_store(
-    asked: Namespace, names: Iterable[str], overrides: Sequence[str], where: Locations
+    options: Namespace, names: Sequence[str], overrides: Sequence[str], where: Locations
 ) -> tuple[list[str], Locations]:
-    """The other overrides, and the locations with the run log that `store.uri=...` or the configs name.
+    """The overrides without `store.uri=...`, and the locations with the run log that it or the configs name.
 
     The option --store goes before both. Raises ConfigError for configs that name different run logs.
     """
     of_store = [word for word in overrides if STORE.match(word)]
     others = [word for word in overrides if word not in of_store]
-    if asked.store:
+    if options.store:
         return others, where
-    uris = (
-        {config.store_uri({}, of_store)}
-        if of_store
-        else {config.store_uri(config.find(name), smoke=asked.smoke) for name in names if config.is_config(name)}
-    )
+    if of_store:
+        uris = {config.store_uri({}, of_store)}
+    else:
+        configs = [name for name in names or ([] if _own(options) else config.configs()) if config.is_config(name)]
+        uris = {config.store_uri(config.find(name), smoke=options.smoke) for name in configs}
     if len(uris) > 1:
         logs = ", ".join(sorted(mask(uri or where.store) for uri in uris))
         raise ConfigError(f"one command writes to one run log; these configs name {logs}; choose one with --store")
@@ -54,22 +66,22 @@ def with_store(
     return others, where if uri is None else replace(where, store=uri)
 
 
-def sort(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Names and overrides, apart."""
-    overrides = [word for word in words if "=" in word]
-    return [word for word in words if "=" not in word], overrides
+def _own(options: Namespace) -> bool:
+    """Whether the command is about the user's own network."""
+    return bool(getattr(options, "model", None) or getattr(options, "hf", None))
 
 
 def print_configs(experiments: Sequence[Experiment]) -> int:
+    """Print one experiment as YAML. Raises ConfigError for several."""
     if len(experiments) != 1:
         raise ConfigError(f"--print-config prints one config; got {len(experiments)}; name one")
     print(experiments[0].to_yaml(), end="")
     return 0
 
 
-def output(asked: Namespace, text: Any, document: Any) -> int:
-    """Text for people, or with --json the document: results go to stdout."""
-    if getattr(asked, "json", False):
+def output(options: Namespace, text: Any, document: Any) -> int:
+    """Print the text or table, or with --json the document, to stdout."""
+    if getattr(options, "json", False):
         json.dump(document, sys.stdout, indent=2, allow_nan=False)
         print()
     else:
@@ -78,5 +90,5 @@ def output(asked: Namespace, text: Any, document: Any) -> int:
 
 
 def near(path: Path) -> Path:
-    """A path as a person in this folder would type it."""
+    """A path relative to the current folder where it lies below it."""
     return path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path

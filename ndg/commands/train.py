@@ -1,8 +1,9 @@
-"""`ndg train`."""
+"""`ndg train`: train the networks of configs."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -10,77 +11,80 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ndg import config
-from ndg.commands.shared import output, print_configs, seeds_of, sort, with_store
+from ndg.commands.shared import names_and_overrides, output, print_configs, seeds_of, with_store
 from ndg.config import Experiment
 from ndg.errors import FailureError, UserError
 from ndg.locations import Locations
 from ndg.progress import log
 
 
-def train(asked: Namespace, where: Locations) -> int:
-    seeds = seeds_of(asked)
-    names, overrides = sort(asked.what)
-    if asked.seed is not None:
-        overrides.append(f"seed={asked.seed}")
+def train(options: Namespace, where: Locations) -> int:
+    """Train the networks of the configs that the command names."""
+    seeds = seeds_of(options)
+    names, overrides = names_and_overrides(options)
+    if options.seed is not None:
+        overrides.append(f"seed={options.seed}")
     if seeds and any(word.startswith("seed=") for word in overrides):
         raise UserError("a training has one seed: give --seeds, or --seed (or seed=N), and not both")
-    overrides, where = with_store(asked, names or config.configs(), overrides, where)
-    experiments = [config.load(config.find(name), overrides, smoke=asked.smoke) for name in names or config.configs()]
-    if asked.print_config:
+    overrides, where = with_store(options, names, overrides, where)
+    configs = names or config.configs()
+    experiments = [config.load(config.find(name), overrides, smoke=options.smoke) for name in configs]
+    if options.print_config:
         return print_configs(experiments)
 
     from ndg.workflows import smoke
+    from ndg.workflows import train as train_workflow
 
-    with TemporaryDirectory() if asked.dry_run else nullcontext(where.runs) as folder:  # a dry run leaves nothing
-        if asked.smoke:
+    with TemporaryDirectory() if options.dry_run else nullcontext(where.runs) as folder:  # a dry run leaves nothing
+        if options.smoke:
             samples = replace(where, runs=Path(folder))
             experiments = [smoke.with_data(experiment, samples) for experiment in experiments]
-        return _train(asked, where, names, experiments, seeds)
+        if not names:
+            experiments, missing = train_workflow.at_hand(experiments, where)
+            for name, reason in missing.items():
+                log.info("%s is left out: %s", name, reason)
+            if not experiments:
+                raise UserError("no config has its data at hand; `ndg doctor` says what each needs")
+        if options.dry_run or not names:
+            from ndg.report import cli_tables
+
+            plans = [train_workflow.plan(experiment, where) for experiment in experiments]
+            plans = [plan for plan in plans for _ in seeds or [0]]
+            if options.dry_run:
+                return output(options, cli_tables.plans(plans), [plan.to_dict() for plan in plans])
+            log.info("%s", cli_tables.plans(plans))
+        return _train(options, where, experiments, seeds)
 
 
-def _train(
-    asked: Namespace, where: Locations, names: list[str], experiments: list[Experiment], seeds: list[int]
-) -> int:
+def _train(options: Namespace, where: Locations, experiments: Sequence[Experiment], seeds: Sequence[int]) -> int:
     from ndg.report import cli_tables
     from ndg.workflows import train as train_workflow
     from ndg.workflows import train_many
 
-    if not names:
-        experiments, missing = train_workflow.at_hand(experiments, where)
-        for name, reason in missing.items():
-            log.info("%s is left out: %s", name, reason)
-        if not experiments:
-            raise UserError("no config has its data at hand; `ndg doctor` says what each needs")
-    plans = [train_workflow.plan(experiment, where) for experiment in experiments] if asked.dry_run or not names else []
-    plans = [plan for plan in plans for _ in seeds or [0]]
-    if asked.dry_run:
-        return output(asked, cli_tables.plans(plans), [plan.to_dict() for plan in plans])
-    if plans:
-        log.info("%s", cli_tables.plans(plans))
-    device = train_workflow.device(asked.device)
+    device = train_workflow.device(options.device)
     records: list[Any] = []
-    failed: list[str] = []
+    failures: list[str] = []
     try:
         for experiment in experiments:
-            told = f"seeds {', '.join(map(str, seeds))}" if seeds else f"seed {experiment.seed}"
-            log.info("train %s, %s, on %s", experiment.name, told, device)
+            which = f"seeds {', '.join(map(str, seeds))}" if seeds else f"seed {experiment.seed}"
+            log.info("train %s, %s, on %s", experiment.name, which, device)
             log.debug("  training digest %s, run log %s", experiment.training_digest, where.store)
-            if seeds:
-                how = {"resume": asked.resume, "executor": asked.executor, "address": asked.ray_address}
-                for outcome in train_many.run_seeds(experiment, seeds, where, device=device, **how):
-                    if outcome.record is None:
-                        failed.append(f"{experiment.name} with seed {outcome.seed}: {outcome.reason}")
-                    else:
-                        records.append(outcome.record)
+            if not seeds:
+                records.append(train_workflow.run(experiment, where, device=device, resume=options.resume))
+                log.info("  %s", records[-1].folder)
                 continue
-            records.append(train_workflow.run(experiment, where, device=device, resume=asked.resume))
-            log.info("  %s", records[-1].folder)
-    finally:  # what is done is told, also when a later one fails
+            how = {"resume": options.resume, "executor": options.executor, "address": options.ray_address}
+            for trained in train_many.run_seeds(experiment, seeds, where, device=device, **how):
+                if trained.record is None:
+                    failures.append(f"{experiment.name} with seed {trained.seed}: {trained.reason}")
+                else:
+                    records.append(trained.record)
+    finally:  # finished runs are printed also when a later one fails
         if records:
-            output(asked, cli_tables.trained(records), records)
-    if failed:
+            output(options, cli_tables.trained(records), records)
+    if failures:
         raise FailureError(
-            f"{len(failed)} of {len(failed) + len(records)} trainings failed, the others are complete; "
-            + "; ".join(failed)
+            f"{len(failures)} of {len(failures) + len(records)} trainings failed, the others are complete; "
+            + "; ".join(failures)
         )
     return 0

@@ -1,47 +1,121 @@
-"""Tasks that stand alone: each has an outcome, and one that fails does not stop the others."""
+"""Independent tasks, such as whole trainings: each has an outcome, and a failure does not stop the others."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from ndg.errors import NDGError, UserError
+from ndg.errors import NDGError, UserError, WorkerError
+from ndg.executors.payload import in_worker, packed
 from ndg.executors.protocol import Executor
-from ndg.executors.serial_executor import Serial
+from ndg.executors.ray_executor import Ray
+from ndg.executors.ray_scheduler import Needs
+from ndg.executors.ray_session import line
 from ndg.progress import log
 
-PATIENCE = 7 * 86_400.0
-"""Seconds that a task may take which is a whole study: of such tasks none ends for long."""
+PATIENCE = 5.0
+"""Seconds between two looks at workers, and seconds that interrupted workers get to log the interrupt."""
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """The result of a task, or the reason why there is none; `mistake` says whether it is one of the user."""
+    """The result of a task, or the reason of its failure; `mistake` says that the user made it."""
 
     result: Any = None
     reason: str | None = None
     mistake: bool = False
 
 
-def apart(
-    executor: Executor, work: Callable[[Any, Any], Any], shared: Any, tasks: Sequence[Any], label: str
-) -> Iterator[Outcome]:
-    """The outcome of `work(shared, task)` for each task, in their order; here as they end, in workers at the end of
-    all. An interrupt is no outcome: it ends them all."""
-    if isinstance(executor, Serial):
-        for task in tasks:
-            yield from _outcome((work, shared), task)
+@dataclass(frozen=True)
+class _Caller:
+    """The function, what its tasks share, and the folder and command line that workers take over."""
+
+    work: Callable[[Any, Any], Any]
+    shared: Any
+    folder: str
+    command: tuple[str, ...]
+
+
+def outcomes(
+    executor: Executor, work: Callable[[Any, Any], Any], shared: Any, tasks: Sequence[Any], remedy: str
+) -> Iterator[tuple[int, Outcome]]:
+    """Number and outcome of `work(shared, task)` for each task, as tasks finish.
+
+    Ray workers run several at once, in the folder and with the command line of this process; a task whose worker dies
+    fails. Any other executor runs one after the other here. KeyboardInterrupt propagates, and reaches the workers.
+
+    Raises WorkerError, with the `remedy`, where the Ray cluster could never run a task.
+    """
+    if isinstance(executor, Ray):
+        yield from _in_ray(executor, work, shared, tasks, remedy)
     else:
-        yield from executor.total(_outcome, (work, shared), tasks, label, count=len(tasks))
+        for number, task in enumerate(tasks):
+            yield number, _outcome(work, shared, task)
 
 
-def _outcome(shared: tuple[Callable[[Any, Any], Any], Any], task: Any) -> tuple[Outcome, ...]:
-    work, of = shared
+def _in_ray(
+    executor: Ray, work: Callable[[Any, Any], Any], shared: Any, tasks: Sequence[Any], remedy: str
+) -> Iterator[tuple[int, Outcome]]:
+    with executor.session():
+        import ray
+
+        needs = Needs(executor.task_cpus, executor.task_gpus).amounts()
+        cluster = ray.cluster_resources()
+        for kind, need in needs.items():
+            if cluster.get(kind, 0) < need:
+                raise WorkerError(
+                    f"each task needs {need:g} {kind} at once; the Ray cluster has {cluster.get(kind, 0):g}; {remedy}, "
+                    "choose another device, or use the executor 'serial'"
+                )
+        package = packed(_in_worker, _Caller(work, shared, str(Path.cwd()), tuple(sys.argv)))
+        held = ray.put((sys.path, package.data, package.buffers))
+        remote = ray.remote(in_worker).options(
+            num_cpus=needs.get("CPU", 0), num_gpus=needs.get("GPU", 0), max_retries=0
+        )
+        running = {remote.remote([held], task): number for number, task in enumerate(tasks)}
+        try:
+            while running:
+                ended, _ = ray.wait(list(running), num_returns=1, timeout=PATIENCE)
+                for reference in ended:
+                    yield running.pop(reference), _answer(reference)
+        finally:
+            for reference in running:
+                ray.cancel(reference)
+            if running:
+                ray.wait(list(running), num_returns=len(running), timeout=PATIENCE)
+
+
+def _in_worker(caller: _Caller, task: Any) -> Outcome:
+    """Runs in a Ray worker as in the process that sent the task: paths and the logged command are the same."""
+    if os.path.isdir(caller.folder):
+        os.chdir(caller.folder)
+    sys.argv = list(caller.command)
+    return _outcome(caller.work, caller.shared, task)
+
+
+def _answer(reference: Any) -> Outcome:
+    """The outcome of a finished Ray task."""
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+
     try:
-        return (Outcome(work(of, task)),)
+        outcome: Outcome = ray.get(reference)
+    except RayError as error:
+        cause = error.cause if isinstance(error, RayTaskError) else None
+        if isinstance(cause, NDGError):
+            return Outcome(None, str(cause), isinstance(cause, UserError))
+        return Outcome(None, f"its Ray worker ended without an answer: {line(error)}")
+    return outcome
+
+
+def _outcome(work: Callable[[Any, Any], Any], shared: Any, task: Any) -> Outcome:
+    try:
+        return Outcome(work(shared, task))
     except Exception as error:
         known = isinstance(error, NDGError)
         log.debug("%s", task, exc_info=not known)
-        told = str(error) if known else f"{type(error).__name__}: {error}"
-        return (Outcome(None, told, isinstance(error, UserError)),)
+        return Outcome(None, str(error) if known else f"{type(error).__name__}: {error}", isinstance(error, UserError))

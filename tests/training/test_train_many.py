@@ -175,7 +175,7 @@ def test_what_could_never_run_is_refused_before_anything_is_written(ray_session,
 
 
 def test_without_several_seeds_or_room_for_them_auto_stays_in_this_process(tmp_path, monkeypatch):
-    monkeypatch.setattr(train_many, "_in_ray", lambda *_: pytest.fail("Ray is not needed"))
+    monkeypatch.setattr("ndg.executors.outcomes._in_ray", lambda *_: pytest.fail("Ray is not needed"))
     (one,) = train_many.run_seeds(small(), [5], places(tmp_path))
     monkeypatch.setattr("ndg.executors.available_cpus", lambda: 1)
     two = train_many.run_seeds(small(), [6, 7], places(tmp_path))
