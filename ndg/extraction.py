@@ -91,9 +91,9 @@ def extract(
     the last two need a second pass, over at most 16,384 examples drawn by `seed`. `like` takes layers, readings and
     thresholds from other bits or from a graph, as held-out examples must (and no labels where these have none).
     `max_examples` draws so many of the loader's examples by `seed`. With a `file` the bits lie there and not in memory,
-    and an extraction that was interrupted goes on where it stopped. `executor` is `serial`, `ray` (whose workers run on
-    the CPU; thresholds are fitted here) or a value of `ndg.executors`. `around(batch)` is a context in which the pass
-    of each compute batch runs, in this process alone. The network is left as it was. The bits carry a digest of its
+    and an extraction that was interrupted goes on where it stopped. `executor` is `serial`, `threads`, `ray` (whose
+    workers run on the CPU; thresholds are fitted here), `auto` or a value of `ndg.executors`. `around(batch)` is a
+    context in which the pass of each compute batch runs, in this process alone. The network is left as it was. The bits carry a digest of its
     weights, so that a graph of them is not tried on another network by mistake.
 
     Raises LayerError for an unknown layer, an output of another shape, or NaN (naming layer and unit); DataError
@@ -111,9 +111,8 @@ def extract(
     plan = _plan(model, layers, asked(channels, tokens), binarizer, quantile, like, threads, labels)
     if plan.fitted or max_examples is not None:
         _again(loader)
-    by, _ = executors.choose(
-        executor, address=ray_address, timeout=timeout, task_cpus=min(threads, executors.available_cpus())
-    )
+    cpus = min(threads, executors.available_cpus())
+    by, _ = executors.choose(executor, model=model, address=ray_address, timeout=timeout, task_cpus=cpus)
     numbers, sample = _choice(loader, max_examples, seed)
     network = weights_digest(model)
     name = source_of(network, plan.facts | {"batch": batch, "seed": seed, "max": max_examples}) if where else ""
@@ -131,7 +130,7 @@ def extract(
         if part is not None:
             batches = rest(study, batches, part)
         work: Callable[[Any, Any], Any] = capture
-        if around is not None and by.name == "serial":
+        if around is not None and not isinstance(by, executors.Ray):
             work = partial(_within, around)
         total = None if expected is None else -(-expected // max(batch, 1))
         by.total(work, study, batches, "extract", count=total, start=sink)

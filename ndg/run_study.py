@@ -7,8 +7,7 @@ run.total, run.executor, run.reason
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -22,7 +21,7 @@ from ndg.activations.batches import Batch, compute_batches, device_of
 from ndg.activations.digest import digest_of, network_digest
 from ndg.activations.sampling import examples_of, shuffled
 from ndg.errors import ConfigError, DataError
-from ndg.executors import AUTO, Cost, Executor, Journal
+from ndg.executors import AUTO, Executor, Journal
 from ndg.options import RunOptions
 
 T = TypeVar("T")
@@ -75,13 +74,13 @@ def run_study(
 ) -> StudyRun[R]:
     """The sum of the results of `tasks`, of which there are `count`, after `start`.
 
-    `auto` is serial unless there is a Ray address. Tasks that the journal holds do not run again. Ray workers get a
-    copy of the network on the CPU, unless there is a `device`. Raises ConfigError for an unknown executor or a journal
+    `auto` is what `executors.choose` says, and serial for one task. Tasks that the journal holds do not run again. Ray
+    workers get a copy of the network on the CPU, unless there is a `device`. Raises ConfigError for an unknown executor or a journal
     of another study, network or first batch; WorkerError when Ray gives no answer.
     """
     model = placed(study.model, options)
     study = study if model is study.model else study.with_model(model)
-    executor, reason = _choose(study, options, None)
+    executor, reason = _choose(study, options, count)
     journal = None
     if options.journal is not None:
         tasks = iter(tasks)
@@ -95,28 +94,11 @@ def run_study(
 def run_batches(study: Study[Batch, R], loader: Iterable[Any], label: str, options: RunOptions) -> StudyRun[R]:
     """The sum of the results of the compute batches of `loader`.
 
-    `auto` times the first batch, which counts once. Raises DataError without examples or for a loader that shuffles,
-    and what `run_study` does.
+    Raises DataError without examples or for a loader that shuffles, and what `run_study` does.
     """
     check_order(loader)
-    batches: Iterator[Batch] = compute_batches(loader, options.batch)
     count = count_batches(loader, options.batch)
-    if options.executor != AUTO or options.ray_address:
-        return run_study(study, batches, label, options, count=count)
-    place = device_of(study.model)
-    if place.type != "cpu":
-        reason = f"serial: the network is on {place}, which one process uses best"
-        return replace(
-            run_study(study, batches, label, replace(options, executor="serial"), count=count), reason=reason
-        )
-    batch, start, cost = _first(study, batches, count)
-    if options.journal is not None:
-        options = replace(options, journal=_journal(study, label, [batch], options.journal, first=1))
-    executor, reason = _choose(study, options, cost)
-    if count == 1:
-        executor, reason = executors.serial(), "serial: there is one batch only"
-    options = replace(options, executor=executor)
-    return replace(run_study(study, batches, label, options, count=cost.tasks, start=start), reason=reason)
+    return run_study(study, compute_batches(loader, options.batch), label, options, count=count)
 
 
 def placed(model: nn.Module, options: RunOptions) -> nn.Module:
@@ -186,26 +168,14 @@ def _is_ray(options: RunOptions) -> bool:
     return executor == "ray" or isinstance(executor, executors.Ray) or (executor == AUTO and bool(options.ray_address))
 
 
-def _choose(study: Study[T, R], options: RunOptions, cost: Cost | None) -> tuple[Executor, str]:
-    """The executor, and why it is that one; Ray shares a GPU among tasks when the network is on one."""
+def _choose(study: Study[T, R], options: RunOptions, count: int | None) -> tuple[Executor, str]:
+    """The executor, and why it was chosen; Ray shares a GPU among tasks when the network is on one."""
+    if options.executor == AUTO and not options.ray_address and count == 1:
+        return executors.serial(), "serial: there is one batch only"
     cpus = min(options.threads, executors.available_cpus())
     chosen, reason = executors.choose(
-        options.executor, cost, address=options.ray_address, timeout=options.timeout, task_cpus=cpus
+        options.executor, model=study.model, address=options.ray_address, timeout=options.timeout, task_cpus=cpus
     )
     if isinstance(chosen, executors.Ray) and device_of(study.model).type == "cuda" and not chosen.task_gpus:
         chosen = replace(chosen, task_gpus=TASK_GPUS)
     return chosen, reason
-
-
-def _first(study: Study[Batch, R], batches: Iterator[Batch], count: int | None) -> tuple[Batch, R, Cost]:
-    """The first batch, its result, and the cost of the others; a short batch is timed again when warm."""
-    first = next(batches, None)
-    if first is None:
-        raise DataError("at least one example is needed; the loader gave none; check the split")
-    for _ in range(2):
-        before = time.perf_counter()
-        result = study.run(first)
-        seconds = time.perf_counter() - before
-        if seconds > 1:
-            break
-    return first, result, Cost(None if count is None else count - 1, seconds)

@@ -9,10 +9,11 @@ import sys
 import threading
 
 import pytest
+import torch
 
 from ndg import executors
 from ndg.errors import ConfigError, DataError, ShapeError, WorkerError
-from ndg.executors import EXECUTORS, Cost, Executor, Ray, Serial, choose
+from ndg.executors import EXECUTORS, Executor, Ray, Serial, Threads, choose
 from tests.child import script
 
 TIMEOUT = 120.0
@@ -224,42 +225,42 @@ def test_an_address_where_nothing_listens_is_told_at_once(tmp_path, address):
 
 
 def test_a_chosen_executor_comes_with_its_reason():
-    assert choose("serial") == (Serial(), "serial: as asked for")
+    assert choose("serial") == (Serial(), "serial: as requested")
+    assert choose("threads", cpus=6, task_cpus=2) == (Threads(3, 2), "threads: as requested")
     chosen, reason = choose("ray", address="10.0.0.1:6379", timeout=9.0, cpus=3)
-    assert (chosen, reason) == (Ray("10.0.0.1:6379", 9.0, 3), "ray: as asked for")
+    assert (chosen, reason) == (Ray("10.0.0.1:6379", 9.0, 3), "ray: as requested")
     mine = Ray(cpus=5)
-    assert choose(mine) == (mine, "ray: as asked for")
+    assert choose(mine) == (mine, "ray: as given")
     assert choose("auto", address="here:1")[1] == "ray: an address was given, here:1"
 
 
-def test_auto_is_ray_above_the_estimate_and_serial_below(monkeypatch):
-    monkeypatch.setattr(executors, "_connected", lambda: False)
-    chosen, reason = choose("auto", Cost(400, 0.2), cpus=4)
+def test_the_threads_of_a_given_executor_have_the_torch_threads_of_the_study():
+    assert choose(Threads(3), task_cpus=2) == (Threads(3, 2), "threads: as given")
+
+
+def test_auto_is_threads_where_two_tasks_fit_and_serial_elsewhere(monkeypatch):
+    monkeypatch.setattr(executors, "_session_cpus", lambda: 0)
+    assert choose("auto", cpus=4, task_cpus=2) == (Threads(2, 2), "threads: 2 at once on this machine")
+    assert choose("auto", cpus=2, task_cpus=2) == (Serial(), "serial: 2 CPUs for tasks of 2 threads")
+    assert choose("auto", cpus=1) == (Serial(), "serial: 1 CPU for tasks of 1 thread")
+
+
+def test_auto_is_ray_where_its_session_is_larger_than_this_machine(monkeypatch):
+    monkeypatch.setattr(executors, "_session_cpus", lambda: 8)
+    assert choose("auto", cpus=8)[0] == Threads(8)
+    chosen, reason = choose("auto", cpus=4)
     assert chosen == Ray(cpus=4)
-    assert reason == (
-        "ray: 400 batches of 0.2 s (one was timed) are about 80.0 s in this process and 31.7 s with Ray on 4 CPUs, "
-        "5 s of them to start"
-    )
-    chosen, reason = choose("auto", Cost(8, 0.021), cpus=2)
-    assert chosen == Serial()
-    assert reason == (
-        "serial: 8 batches of 0.021 s (one was timed) are about 0.2 s in this process and 5.1 s with Ray on 2 CPUs, "
-        "5 s of them to start"
-    )
-    assert choose("auto", Cost(10**6, 1.0), cpus=1)[0] == Serial()
-    assert choose("auto", Cost(None, 1.0), cpus=8)[0] == Serial()
+    assert reason == "ray: the Ray session of this process has 8 CPUs, this machine 4"
 
 
-def test_auto_knows_that_a_running_session_starts_sooner(monkeypatch):
-    cost = Cost(30, 0.25)
-    monkeypatch.setattr(executors, "_connected", lambda: False)
-    assert choose("auto", cost, cpus=2)[0].name == "serial"
-    monkeypatch.setattr(executors, "_connected", lambda: True)
-    assert choose("auto", cost, cpus=2)[0].name == "ray"
+@pytest.mark.parametrize("name", ["auto", "threads", Threads(3)])
+def test_threads_are_not_for_a_network_on_another_device(name):
+    chosen, reason = choose(name, model=torch.nn.Linear(2, 2, device="meta"), cpus=4)
+    assert (chosen, reason) == (Serial(), "serial: the network is on meta, which one process uses best")
 
 
 def test_an_unknown_executor_names_the_nearest():
-    with pytest.raises(ConfigError, match="an executor is auto, serial or ray; got 'Rai'; nearest: ray"):
+    with pytest.raises(ConfigError, match="an executor is auto, serial, threads or ray; got 'Rai'; nearest: ray"):
         choose("Rai")
 
 

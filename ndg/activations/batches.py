@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ndg.cancellation import check_cancelled
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 
 COMPUTE_BATCH = 256
@@ -117,6 +118,7 @@ def fixed(
 
     `modules` are its own, where they are known already.
     """
+    check_cancelled()
     training = [module for module in (model.modules() if modules is None else modules) if module.training]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

@@ -1,20 +1,20 @@
-"""Executors: values that sum the results of a function over tasks, in this process or in Ray workers.
+"""Executors: values that sum the results of a function over tasks, here, in threads, or in Ray workers.
 
     total = executor.total(work, shared, tasks, "label")        # work(shared, tasks[0]) + work(shared, tasks[1]) + ...
 
 `work` is a function of a module and must not depend on where it runs. Results are added in the order of the tasks, so
 every executor gives the same sum. A `Journal` keeps the results of finished tasks in a file: a total that was killed
-goes on where it was, and its sum is the same. `choose` takes Ray when an estimate says that it ends sooner, and says
-why.
+continues from it to the same sum. `choose` decides once for a whole run, and says why.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from ndg.cancellation import in_worker
 from ndg.errors import ConfigError, nearest
 from ndg.executors.journal import Journal
 from ndg.executors.protocol import Executor
@@ -22,37 +22,38 @@ from ndg.executors.ray_executor import Ray
 from ndg.executors.ray_scheduler import TIMEOUT
 from ndg.executors.ray_session import available_cpus
 from ndg.executors.serial_executor import Serial
+from ndg.executors.threads_executor import Threads
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = [
     "AUTO",
     "EXECUTORS",
     "TIMEOUT",
-    "Cost",
     "Executor",
     "Journal",
     "Ray",
     "Serial",
+    "Threads",
     "available_cpus",
     "choose",
     "ray",
     "serial",
+    "threads",
 ]
 
 AUTO = "auto"
 
-START_SECONDS = 5.0
-"""Starting Ray, importing torch in its workers and ending it; measured on two cores, 4 to 6 s."""
-
-JOIN_SECONDS = 2.0
-"""The same in a Ray session that runs already."""
-
-GAIN = 0.75
-"""Gain of one more CPU in Ray; 1.5 times for two was measured."""
-
 
 def serial() -> Serial:
-    """The executor that runs tasks in this process."""
+    """The executor that runs tasks one after the other in this process."""
     return Serial()
+
+
+def threads(workers: int | None = None, task_cpus: int = 1) -> Threads:
+    """The executor that runs tasks in threads of this process."""
+    return Threads(workers, task_cpus)
 
 
 def ray(address: str | None = None, timeout: float = TIMEOUT, cpus: int | None = None, task_cpus: int = 1) -> Ray:
@@ -60,55 +61,71 @@ def ray(address: str | None = None, timeout: float = TIMEOUT, cpus: int | None =
     return Ray(address, timeout, cpus, task_cpus)
 
 
-EXECUTORS: dict[str, Callable[..., Executor]] = {"serial": serial, "ray": ray}
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Number of tasks, None where it is not known, and the seconds that one took here."""
-
-    tasks: int | None
-    seconds: float
+EXECUTORS: dict[str, Callable[..., Executor]] = {"serial": serial, "threads": threads, "ray": ray}
 
 
 def choose(
     name: str | Executor,
-    cost: Cost | None = None,
+    model: nn.Module | None = None,
     *,
     address: str | None = None,
     timeout: float = TIMEOUT,
     cpus: int | None = None,
     task_cpus: int = 1,
 ) -> tuple[Executor, str]:
-    """The executor of that name and a sentence that says why it is that one.
+    """The executor of that name, and a sentence that says why it was chosen.
 
-    `auto` is Ray when an address is given, or when its estimated time, start included, is below that of doing one task
-    after the other; it needs the `cost`. Raises ConfigError for an unknown name.
+    `auto` is Ray where an address is given, or where the Ray session of this process has more CPUs than this machine;
+    else threads; serial where there is room for one task of `task_cpus` only, and where `model` is on another device or
+    cannot be copied. Raises ConfigError for an unknown name.
     """
+    device = "cpu" if model is None else _device(model)
+    if device != "cpu" and (name in (AUTO, "threads") and not address or isinstance(name, Threads)):
+        return serial(), f"serial: the network is on {device}, which one process uses best"
+    if isinstance(name, Threads):
+        name = replace(name, task_cpus=task_cpus)
     if not isinstance(name, str):
-        return name, f"{name.name}: as asked for"
-    if name not in (AUTO, *EXECUTORS):
-        raise ConfigError(f"an executor is auto, serial or ray; got {name!r}; {nearest(name, [AUTO, *EXECUTORS])}")
+        return name, f"{name.name}: as given"
     if name == "serial":
-        return serial(), "serial: as asked for"
+        return serial(), "serial: as requested"
+    if name == "threads":
+        return threads(cpus and max(cpus // task_cpus, 1), task_cpus), "threads: as requested"
     parallel = ray(address, timeout, cpus, task_cpus)
     if name == "ray":
-        return parallel, "ray: as asked for"
+        return parallel, "ray: as requested"
+    if name != AUTO:
+        known = [AUTO, *EXECUTORS]
+        raise ConfigError(f"an executor is {', '.join(known[:-1])} or {known[-1]}; got {name!r}; {nearest(name, known)}")
     if address:
         return parallel, f"ray: an address was given, {address}"
-    if cost is None or cost.tasks is None:
-        return serial(), "serial: the number of batches is not known before they are read"
-    count = max((cpus or available_cpus()) // task_cpus, 1)
-    alone = cost.tasks * cost.seconds
-    start = JOIN_SECONDS if _connected() else START_SECONDS
-    shared = start + alone / max(1.0, GAIN * count)
-    winner: Executor = parallel if shared < alone else serial()
-    return winner, (
-        f"{winner.name}: {cost.tasks} batches of {cost.seconds:.3g} s (one was timed) are about {alone:.1f} s in this "
-        f"process and {shared:.1f} s with Ray on {count} CPU{'s' * (count > 1)}, {start:g} s of them to start"
-    )
+    return _here(parallel, model, cpus or available_cpus(), task_cpus)
 
 
-def _connected() -> bool:
+def _here(parallel: Ray, model: nn.Module | None, cpus: int, task_cpus: int) -> tuple[Executor, str]:
+    """The choice of `auto` on this machine."""
+    if in_worker():
+        return serial(), "serial: this is a thread of another total"
+    if (connected := _session_cpus()) > cpus:
+        return parallel, f"ray: the Ray session of this process has {connected} CPUs, this machine {cpus}"
+    count = cpus // task_cpus
+    if count < 2:
+        return serial(), f"serial: {cpus} CPU{'s' * (cpus > 1)} for tasks of {task_cpus} thread{'s' * (task_cpus > 1)}"
+    if model is not None:
+        from ndg.executors.replicas import why_not
+
+        if reason := why_not(model):
+            return serial(), f"serial: {reason}"
+    return threads(count, task_cpus), f"threads: {count} at once on this machine"
+
+
+def _device(model: nn.Module) -> str:
+    first = next(model.parameters(), None)
+    return "cpu" if first is None else str(first.device)
+
+
+def _session_cpus() -> int:
+    """CPUs of the Ray session that this process has, 0 without one."""
     loaded: Mapping[str, Any] = sys.modules
-    return "ray" in loaded and loaded["ray"].is_initialized()
+    if "ray" not in loaded or not loaded["ray"].is_initialized():
+        return 0
+    return int(loaded["ray"].cluster_resources().get("CPU", 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ BUDGET = 1 << 30
 class Cache:
     """Values by key, the tensors in them counted against a budget of bytes; the others lie in a temporary folder.
 
-    A key is written once. The folder goes with the cache. Another process gets an empty cache of the same budget.
+    A key is written once, by any thread. The folder goes with the cache. Another process gets an empty cache of the same budget.
     """
 
     def __init__(self, budget: int = BUDGET) -> None:
@@ -27,6 +28,7 @@ class Cache:
         self._held: dict[Any, Any] = {}
         self._files: dict[Any, Path] = {}
         self._folder: Path | None = None
+        self._lock = threading.Lock()
 
     def __contains__(self, key: Any) -> bool:
         return key in self._held or key in self._files
@@ -38,16 +40,19 @@ class Cache:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         size = sum(leaf.nbytes for leaf in tree_flatten(value)[0] if isinstance(leaf, torch.Tensor))
-        if size <= self._left:
-            self._left -= size
-            self._held[key] = value
-            return
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="ndg-cache-"))
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        path = self._folder / f"{len(self._files)}.pt"
-        torch.save(value, path)
-        self._files[key] = path
+        with self._lock:
+            if key in self:
+                return
+            if size <= self._left:
+                self._left -= size
+                self._held[key] = value
+                return
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="ndg-cache-"))
+                weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            path = self._folder / f"{len(self._files)}.pt"
+            torch.save(value, path)
+            self._files[key] = path
 
     @property
     def on_disk(self) -> int:

@@ -8,6 +8,7 @@ others it is the input of a projection, or the output of X where the projection 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.backends import mha
 from torch.nn import functional
 
 from ndg.errors import LayerError
@@ -121,16 +123,39 @@ def composed(module: nn.MultiheadAttention) -> Iterator[None]:
         yield
 
 
+class _Depth(threading.local):
+    """How many `unfused` contexts a thread is in."""
+
+    here = 0
+
+
+_depth, _lock, _threads_inside = _Depth(), threading.Lock(), 0
+_fastpath_of_process = mha.get_fastpath_enabled
+
+
 @contextmanager
 def unfused() -> Iterator[None]:
-    """While it lasts `nn.TransformerEncoderLayer` calls its parts, which its fused form passes by where no gradient is
-    asked for."""
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
+    """Let `nn.TransformerEncoderLayer` call its parts, which its fused form skips where no gradient is needed.
+
+    Torch has one switch for the process, and other threads may need the fused form meanwhile. So torch asks a function
+    that answers each thread by itself.
+    """
+    _enter(1)
     try:
         yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
+        _enter(-1)
+
+
+def _enter(step: int) -> None:
+    global _threads_inside
+    with _lock:
+        _depth.here, _threads_inside = _depth.here + step, _threads_inside + step
+        mha.get_fastpath_enabled = _fastpath_of_thread if _threads_inside else _fastpath_of_process
+
+
+def _fastpath_of_thread() -> bool:
+    return not _depth.here and _fastpath_of_process()
 
 
 Tokens = Float[Tensor, "example token feature"]

@@ -1,0 +1,166 @@
+"""Replicas of shared values for threads: networks are copied, arrays and parameters are not.
+
+Hooks, virtual modules and `.eval()` are set on modules, so threads must not share a module. Everything else that the
+tasks read (parameters, bits, pools, caches) exists once. Buffers are copied, since a forward pass may write to them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ndg.errors import WorkerError
+
+T = TypeVar("T")
+
+PLAIN = (str, bytes, int, float, complex, type, np.ndarray, np.generic, Tensor, torch.device, torch.dtype, ModuleType)
+"""Types of values that hold no network."""
+
+
+def replica(value: T) -> T:
+    """The value with a copy of each network in it.
+
+    Raises WorkerError for a network that cannot be copied.
+    """
+    return _Replica().of(value)
+
+
+def why_not(model: nn.Module) -> str | None:
+    """Why a network cannot be copied; None where it can."""
+    try:
+        replica(model)
+    except WorkerError as error:
+        return str(error)
+    return None
+
+
+class _Replica:
+    """One replica of a value; what is reached twice is copied once."""
+
+    def __init__(self) -> None:
+        self._memo: dict[int, Any] = {}
+        self._copies: dict[int, Any] = {}
+        self._held: list[Any] = []
+
+    def of(self, value: Any) -> Any:
+        if value is None or isinstance(value, PLAIN):
+            return value
+        if id(value) not in self._copies:
+            self._held.append(value)  # an id is that of a living object
+            self._copies[id(value)] = value  # where the value holds itself
+            self._copies[id(value)] = self._copy(value)
+        return self._copies[id(value)]
+
+    def _copy(self, value: Any) -> Any:
+        if isinstance(value, nn.Module):
+            return self._network(value)
+        if isinstance(value, dict):
+            return self._changed(value, value.values(), lambda parts: _rebuilt(value, zip(value, parts, strict=True)))
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return self._changed(value, value, lambda parts: type(value)(*parts))
+        if type(value) in (list, tuple, set, frozenset):
+            return self._changed(value, value, type(value))
+        if isinstance(value, partial):
+            parts = (value.func, value.args, value.keywords)
+            return self._changed(value, parts, lambda new: partial(new[0], *new[1], **new[2]))
+        if isinstance(value, MethodType):
+            return self._changed(value, [value.__self__], lambda new: MethodType(value.__func__, new[0]))
+        if isinstance(value, FunctionType):
+            if any(isinstance(held, nn.Module) for held in _reached(value)):
+                raise _uncopied(f"the function {value.__qualname__} holds a network", "pass it as an argument")
+            return value
+        if isinstance(value, BuiltinFunctionType) or not hasattr(value, "__dict__"):
+            return value
+        return self._changed(value, vars(value).values(), lambda parts: _with(value, parts))
+
+    def _changed(self, value: Any, parts: Iterable[Any], rebuild: Any) -> Any:
+        """The value itself where none of its parts is copied."""
+        parts = list(parts)
+        copies = [self.of(part) for part in parts]
+        same = all(copy is part for copy, part in zip(copies, parts, strict=True))
+        return value if same else rebuild(copies)
+
+    def _network(self, model: nn.Module) -> nn.Module:
+        self._memo |= {id(parameter): parameter for parameter in model.parameters()}
+        try:
+            copied = copy.deepcopy(model, self._memo)
+        except Exception as error:  # copying runs the code of any module
+            raise _uncopied(f"{type(error).__name__}: {error}", "remove what cannot be copied") from error
+        originals = {id(module) for module in model.modules()}
+        for module in copied.modules():
+            own = {name: value for name, value in vars(module).items() if name not in _REGISTERED}
+            if any(id(held) in originals for held in _reached(own)):
+                raise _uncopied(
+                    f"a function on {type(module).__name__} holds a module of the network itself",
+                    "use a method, or functools.partial, in its place",
+                )
+        return copied
+
+
+_REGISTERED = ("_parameters", "_buffers", "_modules")
+
+
+def _uncopied(reason: str, remedy: str) -> WorkerError:
+    return WorkerError(
+        f"each thread runs a copy of the network, and this one cannot be copied ({reason}); {remedy}, or use the "
+        "executor 'serial'"
+    )
+
+
+def _rebuilt(value: dict[Any, Any], items: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    copied = copy.copy(value)
+    copied.update(items)
+    return copied
+
+
+def _with(value: Any, parts: Iterable[Any]) -> Any:
+    """A copy of an object that holds a network; what it keeps in containers of its own is for one network only."""
+    copied = copy.copy(value)
+    for (name, before), part in zip(vars(value).items(), parts, strict=True):
+        vars(copied)[name] = _own(part) if part is before else part
+    return copied
+
+
+def _own(value: Any) -> Any:
+    """Containers with the same content, themselves new."""
+    if type(value) is dict:
+        return {key: _own(part) for key, part in value.items()}
+    return type(value)(map(_own, value)) if type(value) in (list, set, tuple) else value
+
+
+def _reached(value: Any) -> Iterator[Any]:
+    """What a value and the functions in it hold, modules not entered."""
+    seen: set[int] = set()
+    left = [value]
+    while left:
+        one = left.pop()
+        if one is None or isinstance(one, PLAIN) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        if isinstance(one, dict):
+            left += one.values()
+        elif isinstance(one, list | tuple | set | frozenset):
+            left += one
+        elif isinstance(one, FunctionType):
+            left += [cell.cell_contents for cell in one.__closure__ or () if _filled(cell)]
+            left += [*(one.__defaults__ or ()), *(one.__kwdefaults__ or {}).values()]
+        elif isinstance(one, partial):
+            left += [one.func, one.args, one.keywords]
+        elif isinstance(one, MethodType):
+            left.append(one.__self__)
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents
+    except ValueError:
+        return False
+    return True
