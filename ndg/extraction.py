@@ -91,10 +91,11 @@ def extract(
     the last two need a second pass, over at most 16,384 examples drawn by `seed`. `like` takes layers, readings and
     thresholds from other bits or from a graph, as held-out examples must (and no labels where these have none).
     `max_examples` draws so many of the loader's examples by `seed`. With a `file` the bits lie there and not in memory,
-    and an extraction that was interrupted goes on where it stopped. `executor` is `serial`, `threads`, `ray` (whose
-    workers run on the CPU; thresholds are fitted here), `auto` or a value of `ndg.executors`. `around(batch)` is a
-    context in which the pass of each compute batch runs, in this process alone. The network is left as it was. The bits carry a digest of its
-    weights, so that a graph of them is not tried on another network by mistake.
+    and an extraction that was interrupted goes on where it stopped. `executor` is `serial`, `threads`,
+    `ray` (whose workers run on the CPU; thresholds are fitted here), `auto` or a value of `ndg.executors`.
+    `around(batch)` is a context in which the pass of each compute batch runs, in this process alone. The network is
+    left as it was. The bits carry a digest of its weights, so that a graph of them is not tried on another network by
+    mistake.
 
     Raises LayerError for an unknown layer, an output of another shape, or NaN (naming layer and unit); DataError
     without examples, or where the first or the last examples in a file are others than the loader's (those between are

@@ -80,7 +80,7 @@ def choose(
     cannot be copied. Raises ConfigError for an unknown name.
     """
     device = "cpu" if model is None else _device(model)
-    if device != "cpu" and (name in (AUTO, "threads") and not address or isinstance(name, Threads)):
+    if device != "cpu" and ((name in (AUTO, "threads") and not address) or isinstance(name, Threads)):
         return serial(), f"serial: the network is on {device}, which one process uses best"
     if isinstance(name, Threads):
         name = replace(name, task_cpus=task_cpus)
@@ -95,7 +95,8 @@ def choose(
         return parallel, "ray: as requested"
     if name != AUTO:
         known = [AUTO, *EXECUTORS]
-        raise ConfigError(f"an executor is {', '.join(known[:-1])} or {known[-1]}; got {name!r}; {nearest(name, known)}")
+        names = f"{', '.join(known[:-1])} or {known[-1]}"
+        raise ConfigError(f"an executor is {names}; got {name!r}; {nearest(name, known)}")
     if address:
         return parallel, f"ray: an address was given, {address}"
     return _here(parallel, model, cpus or available_cpus(), task_cpus)

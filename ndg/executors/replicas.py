@@ -160,7 +160,6 @@ def _reached(value: Any) -> Iterator[Any]:
 
 def _filled(cell: Any) -> bool:
     try:
-        cell.cell_contents
+        return cell.cell_contents is not None
     except ValueError:
         return False
-    return True

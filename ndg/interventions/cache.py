@@ -20,7 +20,8 @@ BUDGET = 1 << 30
 class Cache:
     """Values by key, the tensors in them counted against a budget of bytes; the others lie in a temporary folder.
 
-    A key is written once, by any thread. The folder goes with the cache. Another process gets an empty cache of the same budget.
+    A key is written once. The folder goes with the cache. Another process gets an empty cache of the same
+    budget.
     """
 
     def __init__(self, budget: int = BUDGET) -> None:
