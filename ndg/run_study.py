@@ -75,8 +75,8 @@ def run_study(
     """The sum of the results of `tasks`, of which there are `count`, after `start`.
 
     `auto` is what `executors.choose` says, and serial for one task. Tasks that the journal holds do not run again. Ray
-    workers get a copy of the network on the CPU, unless there is a `device`. Raises ConfigError for an unknown executor or a journal
-    of another study, network or first batch; WorkerError when Ray gives no answer.
+    workers get a copy of the network on the CPU, unless there is a `device`. Raises ConfigError for an unknown executor
+    or a journal of another study, network or first batch; WorkerError when Ray gives no answer.
     """
     model = placed(study.model, options)
     study = study if model is study.model else study.with_model(model)
