@@ -190,11 +190,12 @@ def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path, conten
     assert path.read_bytes() == content
 
 
-def test_a_journal_of_more_tasks_than_there_are_is_refused(executor, tmp_path, finished):
+@pytest.mark.parametrize("tasks", [4, 8])
+def test_a_journal_of_more_tasks_than_there_are_is_refused(executor, tmp_path, finished, tasks):
     path = tmp_path / "words.jsonl"
     path.write_bytes(finished)
-    with pytest.raises(ConfigError, match=r"the one total that it is read for, which has 4; .* has task 8; remove it"):
-        total(path, executor, tasks=4)
+    with pytest.raises(ConfigError, match=rf"the one total that it is read for, which has {tasks}; .* has task 8; "):
+        total(path, executor, tasks=tasks)
 
 
 def test_two_cannot_write_to_one_journal(tmp_path):

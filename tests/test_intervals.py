@@ -22,3 +22,9 @@ def test_no_trials_say_nothing():
     low, high = wilson(np.array([0, 3]), np.array([0, 3]))
     assert (low[0], high[0]) == (0, 1)
     assert high[1] == 1
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 20, 59, 1000, 54321])
+def test_the_interval_of_none_and_of_all_ends_exactly_there(n):
+    assert wilson(0, n)[0] == 0.0
+    assert wilson(n, n)[1] == 1.0
