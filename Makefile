@@ -2,16 +2,26 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := $(VENV)/.peers
 JOBS ?= 2
 DEMO := digits_mlp digits_cnn digits_vit
+BENCHMARKS := $(filter-out __init__ frame memory timing,$(basename $(notdir $(wildcard benchmarks/*.py))))
+QUICKLY := not slow and not ray and not browser
+FAST := $(addprefix tests/,bits graph mining planted units abstraction/test_backward.py abstraction/test_controls.py \
+	abstraction/test_counts.py abstraction/test_curve.py abstraction/test_minimal_search.py abstraction/test_orders.py \
+	abstraction/test_tally.py abstraction/test_verdict.py importance/test_plan.py importance/test_saturation.py \
+	importance/test_scores.py conformance/test_binarizers.py test_config.py test_errors.py test_habits.py test_house.py \
+	test_intervals.py test_literal.py test_nodes.py test_seeds.py)
 
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test check lint style types fast bench mutants lock clean
 
 help:
 	@echo "make demo    install, train three networks on digits, extract and try their graphs, draw and report"
+	@echo "make check   lint, types and a fast part of the tests, side by side, in about a minute"
 	@echo "make test    install and run the whole test suite, in two processes (JOBS=1: in one)"
-	@echo "make lint    ruff and mypy"
-	@echo "make bench   benchmarks, side by side with their peers"
+	@echo "make lint    ruff, vulture and mypy"
+	@echo "make bench   benchmarks, side by side with their peers, which it installs (QUICK=--quick: small sizes)"
+	@echo "make mutants small wrong changes of the core: do the tests notice them?"
 	@echo "make clean   remove the environment and caches (runs/ stays)"
 
 $(READY): requirements.lock pyproject.toml
@@ -23,6 +33,12 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
+# pyvene asks for packages that the comparison does not need.
+$(PEERS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e ".[bench]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "pyvene>=0.1.8"
+	@touch $@
+
 demo: $(READY)
 	$(BIN)/python train_models.py $(DEMO)
 	$(BIN)/python align.py $(DEMO)
@@ -30,16 +46,29 @@ demo: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-lint: $(READY)
+check: $(READY)
+	@$(MAKE) --no-print-directory -j2 --output-sync=target types fast style
+
+lint: style types
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/vulture
+
+types: $(READY)
 	$(BIN)/mypy
 
-bench: $(READY)
-	$(BIN)/python -m benchmarks.accuracy
-	$(BIN)/python -m benchmarks.mining
-	$(BIN)/python -m benchmarks.importance
-	$(BIN)/python -m benchmarks.interchange
+fast: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "$(QUICKLY)" $(FAST)
+
+bench: $(PEERS)
+	@failed=; for name in $(BENCHMARKS); do \
+		echo "== $$name"; $(BIN)/python -m benchmarks.$$name $(QUICK) || failed="$$failed $$name"; \
+	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
+
+mutants: $(READY)
+	$(BIN)/python -m tools.mutants --jobs $(JOBS)
 
 # What an environment made from pyproject.toml holds. torch is written without a local version, so that both its
 # CPU build and its default build satisfy the lock.

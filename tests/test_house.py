@@ -130,6 +130,7 @@ def test_importing_is_silent(code, tmp_path):
     assert set(ROOT.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_the_logic_needs_no_torch():
     rooms = [f"ndg.{name}" for name in NO_TORCH]
     code = "import importlib, pkgutil\n"
@@ -149,6 +150,7 @@ def test_everything_that_is_exported_can_be_had():
         _ = ndg.mien
 
 
+@pytest.mark.slow
 def test_no_export_is_hidden_by_a_module_of_its_name():
     import ndg
 
@@ -163,7 +165,8 @@ def test_no_export_is_hidden_by_a_module_of_its_name():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("room", ["comparison", "importance", "rotation"])
+@pytest.mark.slow
+@pytest.mark.parametrize("room", ["comparison", "importance", "rotation", "testing"])
 def test_a_room_gives_its_functions_and_no_module_of_it_hides_one(room):
     """In a process of its own, with all modules of the room read before."""
     code = f"import ndg, pkgutil, importlib\nroom = ndg.{room}\n"

@@ -63,14 +63,14 @@ def stale(root: Path, mutant: Mutant) -> str:
     return "" if count == 1 else f"{mutant.file} has {mutant.old!r} {count} times; once is needed"
 
 
-def tested(tree: Path, tests: Sequence[str]) -> tuple[int, str]:
+def run_tests(tree: Path, tests: Sequence[str], seconds: float = SECONDS) -> tuple[int, str]:
     """Exit code of pytest and the end of its output; 1 if it took too long."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     try:
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=SECONDS)
+        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        return 1, f"no end after {SECONDS} s"
+        return 1, f"no end after {seconds} s"
     return done.returncode, (done.stdout + done.stderr)[-2000:]
 
 
@@ -82,7 +82,7 @@ def judge(tree: Path, mutant: Mutant) -> Verdict:
     source = file.read_text()
     file.write_text(source.replace(mutant.old, mutant.new))
     try:
-        code, output = tested(tree, mutant.tests)
+        code, output = run_tests(tree, mutant.tests)
     finally:
         file.write_text(source)
     outcome = {0: "survived", 1: "killed"}.get(code, "broken")
@@ -109,7 +109,7 @@ def judged(root: Path, mutants: Sequence[Mutant], jobs: int = 1) -> Iterator[Ver
                 trees.put(tree)
 
         tests = sorted({test for mutant in mutants if not stale(root, mutant) for test in mutant.tests})
-        code, output = tested(tree, tests) if tests else (0, "")
+        code, output = run_tests(tree, tests, 5 * SECONDS) if tests else (0, "")
         if code:
             raise SystemExit(f"the tests must pass without any change; pytest ended with {code}:\n{output}")
         with ThreadPoolExecutor(jobs) as pool:

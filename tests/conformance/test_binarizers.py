@@ -9,20 +9,20 @@ from torch import nn
 
 from ndg.activations.binarize import BINARIZERS, Reservoir, binarize, choose
 from ndg.errors import ConfigError
+from ndg.testing import BINARIZER_CHECKS
 
 
 @pytest.mark.parametrize("name", BINARIZERS)
-def test_a_binarizer_has_a_constant_or_a_fit_and_follows_its_units(name):
-    rule = BINARIZERS[name]
-    assert (rule.threshold is None) != (rule.fit is None)
-    if rule.fit:
-        sample = np.random.default_rng(0).normal(size=(101, 6)).astype(np.float32)
-        thresholds = rule.fit(sample, 0.3)
-        assert thresholds.shape == (6,)
-        assert thresholds.dtype == np.float64
-        order = np.array([3, 1, 0, 5, 4, 2])
-        assert (rule.fit(sample[:, order], 0.3) == thresholds[order]).all()
-        assert (sample > thresholds).mean(axis=0) == pytest.approx(0.5 if name == "median" else 0.7, abs=0.02)
+@pytest.mark.parametrize("check", BINARIZER_CHECKS)
+def test_a_binarizer_keeps_the_laws(name, check):
+    BINARIZER_CHECKS[check](BINARIZERS[name])
+
+
+@pytest.mark.parametrize(("name", "share"), [("median", 0.5), ("quantile", 0.7)])
+def test_a_quantile_leaves_its_share_of_the_examples_above(name, share):
+    activations = np.random.default_rng(0).normal(size=(101, 6)).astype(np.float32)
+    thresholds = BINARIZERS[name].fit(activations, 0.3)
+    assert (activations > thresholds).mean(axis=0) == pytest.approx(share, abs=0.02)
 
 
 def test_auto_is_half_after_a_sigmoid_and_positive_elsewhere():

@@ -1,0 +1,484 @@
+"""The laws of a method of importance, on a small network with a convolution, dense layers, dropout and a norm."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ndg.errors import ConfigError, DataError, LayerError, ShapeError
+from ndg.importance.method import LAWS, Method
+from ndg.importance.score import IMPORTANCE, score
+from ndg.importance.scores import Scores
+from ndg.nodes import LayerUnits, NodeSpace
+from ndg.testing.checks import equal, refused, rule, run
+
+UNITS = {"conv": 3, "hidden": 5, "latent": 6}
+WEIGHTED = {"conv": 3, "hidden": 5, "before": 6}
+EXAMPLES, CLASSES = 11, 4
+CLOSE: dict[str, float] = {"rtol": 1e-4, "atol": 1e-6}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A method by its name in the registry, and what the suite has to know beyond its `Method`.
+
+    `maps`: it scores layers with rows and columns alone. `still`: the values of the inputs mean nothing to it.
+    `sampled`: its draws go by the number of a unit. `shared`: its layers share a budget. `options` make it quick.
+    """
+
+    name: str
+    maps: bool = False
+    still: bool = False
+    sampled: bool = False
+    shared: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def method(self) -> Method:
+        return IMPORTANCE[self.name]
+
+    @property
+    def units(self) -> dict[str, int]:
+        """Units of the layers that are scored."""
+        return {"conv": 3} if self.maps else WEIGHTED if self.method.weights else UNITS
+
+    @property
+    def last(self) -> str:
+        return list(self.units)[-1]
+
+    def keeps(self, law: str) -> bool:
+        return law in self.method.laws
+
+
+def check_method(method: Method, name: str = "subject", **traits: Any) -> None:
+    """Raise ConformanceError for a method of importance that breaks a law, its own promised `laws` among them.
+
+    `traits` are those of `Subject`: maps, still, sampled, shared, options.
+    """
+    with registered(name, method):
+        run(METHOD_CHECKS, Subject(name, **traits))
+
+
+@contextmanager
+def registered(name: str, method: Method) -> Iterator[None]:
+    """A block in which a method is in the registry."""
+    before = dict(IMPORTANCE)
+    IMPORTANCE[name] = method
+    try:
+        yield
+    finally:
+        IMPORTANCE.clear()
+        IMPORTANCE.update(before)
+
+
+class Network(nn.Module):
+    """A convolution, dense layers, dropout; unit `constant` of the latent layer is always 0.75, or 0 if `silent`."""
+
+    latent_layer = "latent"
+
+    def __init__(self, seed: int = 0, constant: int | None = None, silent: bool = False) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.conv, self.relu, self.hidden = nn.Conv2d(1, 3, 3), nn.ReLU(inplace=True), nn.Linear(12, 5)
+            self.tanh = nn.Tanh()
+            self.dropout, self.before, self.latent = nn.Dropout(0.5), nn.Linear(5, 6), nn.Hardtanh(-1.0, 1.0)
+            self.norm, self.out = nn.BatchNorm1d(6), nn.Linear(6, CLASSES)
+            self.norm.running_mean, self.norm.running_var = torch.randn(6), torch.rand(6) + 0.5
+        self.conv.bias.data += 0.2  # no channel is silent
+        if constant is not None:
+            self.before.weight.data[constant] = 0
+            self.before.bias.data[constant] = 0.0 if silent else 0.75
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.tanh(self.hidden(self.relu(self.conv(x)).flatten(1)))
+        logits: Tensor = self.out(self.norm(self.latent(self.before(self.dropout(hidden)))))
+        return logits
+
+    def permuted(self, layer: str, order: list[int]) -> Network:
+        """The same network with the units of a layer in another order."""
+        other, places = Network(), torch.tensor(order)
+        other.load_state_dict(self.state_dict())
+        if layer == "conv":
+            other.conv.weight.data, other.conv.bias.data = self.conv.weight[places], self.conv.bias[places]
+            other.hidden.weight.data = self.hidden.weight.unflatten(1, (3, 4))[:, places].flatten(1)
+            return other
+        other.before.weight.data, other.before.bias.data = self.before.weight[places], self.before.bias[places]
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            getattr(other.norm, name).data = getattr(self.norm, name)[places].data
+        other.out.weight.data = self.out.weight[:, places]
+        return other
+
+
+def examples(n: int = EXAMPLES, seed: int = 0) -> Tensor:
+    return torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def labels(inputs: Tensor) -> Tensor:
+    """A true class that belongs to the example."""
+    return (inputs.flatten(1).double().nan_to_num().sum(dim=1) * 1000).long() % CLASSES
+
+
+def loader(inputs: Tensor, size: int = 256) -> list[tuple[Tensor, Tensor]]:
+    return [(part, labels(part)) for part in inputs.split(size)]
+
+
+def scored(
+    subject: Subject,
+    model: nn.Module | None = None,
+    data: Iterable[Any] | None = None,
+    layers: Any = None,
+    **more: Any,
+) -> Scores:
+    """Scores by a method with settings that keep it quick."""
+    model = Network() if model is None else model
+    data = loader(examples()) if data is None else data
+    own = {name: value for name, value in subject.options.items() if name in subject.method.options}
+    how = steps(subject) | {"internal_batch_size": 8} | own | more
+    return score(model, data, subject.units if layers is None else layers, subject.name, **how)
+
+
+def steps(subject: Subject) -> dict[str, int]:
+    return {"n_steps": 2} if subject.method.steps else {}
+
+
+def same(found: Scores, expected: Scores, text: str) -> None:
+    rule(found.to_dict() == expected.to_dict(), text)
+
+
+def close(found: np.ndarray, expected: np.ndarray, text: str, rtol: float = 1e-4, atol: float = 1e-6) -> None:
+    rule(np.allclose(found, expected, rtol=rtol, atol=atol), f"{text}: expected {expected}, got {found}")
+
+
+def one_score_per_unit(subject: Subject) -> None:
+    """One finite float64 per unit of each layer, with the facts of the method."""
+    scores = scored(subject)
+    equal(scores.layers, tuple(subject.units), "layers keep their order")
+    for layer, count in subject.units.items():
+        equal(scores[layer].shape, (count,), f"one score for each unit of {layer}")
+        equal(scores[layer].dtype, np.dtype(np.float64), "scores are float64")
+        rule(np.isfinite(scores[layer]).all() and np.isfinite(scores.whole[layer]), "scores are finite")
+        rule(np.count_nonzero(scores[layer]), f"some unit of {layer} matters")
+    equal((scores.method, scores.measure), (subject.name, subject.method.measure), "scores name method and measure")
+    equal(scores.examples, 0 if subject.still else EXAMPLES, "scores count their examples")
+    passes = [scores.facts.get(name, 0) for name in ("forward_passes", "backward_passes")]
+    rule(min(passes) >= 0, f"passes are counted; got {passes}")
+    equal(scores.frame().shape, (sum(subject.units.values()), 6 if scores.errors else 5), "the frame has all units")
+
+
+def described(subject: Subject) -> None:
+    """A method has a title and a source, and promises known laws."""
+    rule(subject.method.title and subject.method.source, "a method has a title and a source")
+    rule(subject.method.laws <= set(LAWS), f"laws are among {', '.join(LAWS)}; got {subject.method.laws}")
+
+
+def loader_batches(subject: Subject) -> None:
+    """The batches of the loader change no bit. `compute_batches` sees to it, for a method that reads by it."""
+    baseline = subject.method.baselines[-1]
+    model = Network()
+    whole, parts = (scored(subject, model, loader(examples(), size), baselines=baseline) for size in (256, 3))
+    same(parts, whole, "the batches of the loader change nothing: read them by ndg.activations.batches.compute_batches")
+
+
+def compute_batch(subject: Subject) -> None:
+    """The compute batch changes no more than rounding."""
+    small, large = (scored(subject, internal_batch_size=size) for size in (4, 32))
+    for layer in subject.units:
+        close(small[layer], large[layer], "the compute batch changes no more than rounding")
+
+
+def additive(subject: Subject) -> None:
+    """Scores of two sets of examples are the weighted mean of their parts, where the method promises it."""
+    if subject.keeps("additive"):
+        inputs, model = examples(), Network()
+        first, second, both = (scored(subject, model, loader(part)) for part in (inputs[:8], inputs[8:], inputs))
+        for layer in subject.units:
+            mean = (8 * first[layer] + 3 * second[layer]) / EXAMPLES
+            close(both[layer], mean, f"law additive: {LAWS['additive']}", 1e-6, 1e-8)
+
+
+def repeatable(subject: Subject) -> None:
+    """The same call gives the same scores, whatever the state of the random generators."""
+    model = Network()
+    for baseline in subject.method.baselines:
+        calls = []
+        for seed in (0, 1):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                calls.append(scored(subject, model, baselines=baseline))
+        same(*calls, f"the same call gives the same scores (baselines={baseline!r}): draw by settings.seed")
+
+
+def permutation(subject: Subject) -> None:
+    """Permuting units permutes scores."""
+    if not subject.sampled:
+        layer, model = subject.last, Network()
+        plain = scored(subject, model, layers=layer)[layer]
+        for seed in range(3):
+            order = np.random.default_rng(seed).permutation(subject.units[layer]).tolist()
+            found = scored(subject, model.permuted(layer, order).requires_grad_(False), layers=layer)[layer]
+            close(found, plain[order], "permuting units permutes scores")
+
+
+def baseline_unit(subject: Subject) -> None:
+    """A unit that always equals its baseline scores 0, where the method promises it."""
+    if subject.keeps("baseline"):
+        for unit in (0, 3, 5):
+            alone(subject, Network(constant=unit, silent=True), unit, "baseline")
+            if "mean" in subject.method.baselines:
+                alone(subject, Network(constant=unit), unit, "baseline", baselines="mean")
+
+
+def unread_unit(subject: Subject) -> None:
+    """A unit that nothing reads scores 0, where the method promises it."""
+    if subject.keeps("unread"):
+        model = Network()
+        model.out.weight.data[:, 2] = 0
+        alone(subject, model, 2, "unread")
+
+
+def weightless_unit(subject: Subject) -> None:
+    """A unit without incoming weights scores 0, where the method promises it."""
+    if subject.keeps("weightless"):
+        alone(subject, Network(constant=2), 2, "weightless")
+
+
+def alone(subject: Subject, model: nn.Module, unit: int, law: str, **how: Any) -> None:
+    """One unit of the last layer scores 0 and others do not."""
+    scores = scored(subject, model, layers=subject.last, **how)[subject.last]
+    rule(scores[unit] == 0, f"law {law}: {LAWS[law]}; unit {unit} scores {scores[unit]}")
+    rule(np.count_nonzero(scores) > 1, "other units do not score 0")
+
+
+def neutral_states(subject: Subject) -> None:
+    """A neutral state is a name, a number or tensors, where the method promises it; else it is refused."""
+    if subject.keeps("neutral"):
+        model, layer, half = Network(), "latent", torch.full((6,), 0.5)
+
+        def by(baselines: Any) -> np.ndarray:
+            return scored(subject, model, layers=layer, baselines=baselines)[layer]
+
+        zero, number = by("zero"), by(0.5)
+        for other in (0.0, torch.zeros(6), {"latent": torch.zeros(6)}):
+            rule((by(other) == zero).all(), "zero as a name, a number or tensors gives the same scores")
+        rule(not np.allclose(number, zero), "another neutral state gives other scores")
+        rule((by(half) == number).all(), "a number stands for a tensor of it")
+        with refused(ShapeError, r"'latent' has 6 units with 1 positions each, the baseline has shape \(5,\)"):
+            by(torch.zeros(5))
+        with refused(ConfigError, r"baselines are of scored layers; got 'latnt'; nearest: latent"):
+            by({"latnt": torch.zeros(6)})
+    if subject.method.baselines == ("zero",):
+        for baseline in (0.5, torch.zeros(6)):
+            with refused(ConfigError, rf"{subject.name} compares a unit with no neutral state; got baselines="):
+                scored(subject, baselines=baseline)
+
+
+def layers_apart(subject: Subject) -> None:
+    """Layers scored together score as they do alone."""
+    if not subject.shared:
+        together = scored(subject)
+        for layer in subject.units:
+            same_layer = (scored(subject, layers=layer)[layer] == together[layer]).all()
+            rule(same_layer, f"{layer} scores alone as it does beside other layers")
+
+
+def latent_layer(subject: Subject) -> None:
+    """Without layers the network names its own; a layer that cannot be scored is refused by name."""
+    more = steps(subject) | {"internal_batch_size": 8}
+    if subject.units is UNITS or subject.units == UNITS:
+        found = score(Network(), loader(examples()), method=subject.name, **more)
+        equal(found.layers, ("latent",), "without layers the network's `latent_layer` is scored")
+    else:
+        with refused(LayerError, r"'latent'"):
+            score(Network(), loader(examples()), method=subject.name, **more)
+
+
+def weights(subject: Subject) -> None:
+    """A method of weights refuses layers without weights, and names the one before."""
+    if subject.method.weights:
+        name = subject.name
+        pattern = rf"{name} is of layers with weights .* 'latent' \(Hardtanh\) has none; name .* 'before'"
+        with refused(LayerError, pattern):
+            scored(subject, layers=["conv", "latent"])
+        with refused(ConfigError, rf"{name} scores weights, which positions share; got each_position=True"):
+            scored(subject, each_position=True)
+
+
+def true_classes(subject: Subject) -> None:
+    """A method of true classes needs and checks them."""
+    if subject.method.labels:
+        with refused(DataError, rf"{subject.name} needs the true classes; the loader gives inputs alone"):
+            scored(subject, data=[examples()])
+        with refused(DataError, r"true labels are one class from 0 to 3 per example"):
+            scored(subject, data=[(examples(), torch.full((EXAMPLES,), CLASSES))])
+
+
+def target(subject: Subject) -> None:
+    """A target is a class, each class with scores of its own; or it is refused."""
+    if subject.method.target:
+        layer = subject.last
+        found = [scored(subject, layers=layer, target=target) for target in range(CLASSES)]
+        equal([scores.target for scores in found], list(range(CLASSES)), "scores name their target")
+        equal(len({scores[layer].tobytes() for scores in found}), CLASSES, "each class has scores of its own")
+        with refused(ConfigError, r"target must be a class of the network, 0 to 3; got 4"):
+            scored(subject, layers=layer, target=CLASSES)
+    else:
+        with refused(ConfigError, rf"{subject.name} scores a unit for no class in particular; got target=1"):
+            scored(subject, target=1)
+
+
+def network_untouched(subject: Subject) -> None:
+    """Weights, gradients, modes, hooks and the storage of parameters are left as they were."""
+    for training in (True, False):
+        model = Network().train(training)
+        model.norm.train(not training)
+        model.out.bias.grad = torch.ones(CLASSES)
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        places = {name: (id(value), value.data_ptr()) for name, value in model.named_parameters()}
+        scored(subject, model)
+        after = model.state_dict()
+        rule(model.training == training and model.norm.training != training, "every module keeps its mode")
+        equal(list(after), list(before), "the network keeps its parameters and buffers")
+        kept = [torch.equal(value, before[name]) and value.dtype == before[name].dtype for name, value in after.items()]
+        rule(all(kept), "the network keeps its weights and buffers")
+        now = {name: (id(value), value.data_ptr()) for name, value in model.named_parameters()}
+        equal(now, places, "parameters stay the same objects in the same memory")
+        gradients = torch.equal(model.out.bias.grad, torch.ones(CLASSES)) and model.conv.weight.grad is None
+        rule(gradients, "gradients that are there stay, and no other comes")
+        rule(all(parameter.requires_grad for parameter in model.parameters()), "parameters keep requires_grad")
+        unhooked(model)
+
+
+def unhooked(model: nn.Module) -> None:
+    rule(not any(module._forward_hooks for module in model.modules()), "no hook is left on the network")
+    rule(not any("forward" in vars(module) for module in model.modules()), "no module keeps another forward")
+
+
+class Failing:
+    """A loader whose second batch cannot be read."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        yield examples(8), labels(examples(8))
+        raise RuntimeError("the disk is gone")
+
+
+def errors(subject: Subject) -> None:
+    """After an error no hook is left and the modes are back."""
+    if not subject.still:
+        model = Network().train()
+        places = {name: id(value) for name, value in model.named_parameters()}
+        with refused(RuntimeError, "the disk is gone"):
+            scored(subject, model, Failing())
+        rule(model.training, "after an error the network has its mode back")
+        equal({name: id(value) for name, value in model.named_parameters()}, places, "parameters stay after an error")
+        unhooked(model)
+        rule(torch.is_grad_enabled(), "after an error gradients are enabled as before")
+
+
+def without_gradients(subject: Subject) -> None:
+    """Frozen networks and callers without gradients get the same scores."""
+    expected = scored(subject)
+    same(scored(subject, Network().requires_grad_(False)), expected, "a frozen network has the same scores")
+    with torch.no_grad():
+        same(scored(subject), expected, "a caller under no_grad gets the same scores")
+    model, data = Network(), loader(examples())
+    with torch.inference_mode():
+        same(scored(subject, model, data), expected, "a caller in inference mode gets the same scores")
+
+
+def recorded(subject: Subject) -> None:
+    """Scores go to a run document and back, and to the nodes of a graph."""
+    layer = subject.last
+    scores, count = scored(subject, layers=layer), subject.units[layer]
+    document = json.loads(json.dumps(scores.to_dict(), allow_nan=False))
+    same(Scores.from_dict(document), scores, "scores are plain JSON and come back from it")
+    by_node = scores.by_node(NodeSpace(CLASSES, (LayerUnits(layer, count),)))
+    expected = dict(zip(range(CLASSES, CLASSES + count), scores[layer].tolist(), strict=True))
+    equal(by_node, expected, "scores know their nodes")
+    page = scores._repr_html_()
+    rule(subject.name in page and f"{layer}:{count - 1}" in page, "the notebook's table has the method and its units")
+
+
+BAD_LAYERS: tuple[tuple[Any, str], ...] = (
+    ("latnet", r"no layer 'latnet' in Network; nearest: latent"),
+    (["latent", "latent"], r"at least one layer is scored, and each once; got \['latent', 'latent'\]"),
+    ([], r"at least one layer is scored, and each once; got \[\]"),
+    (["latent", ""], r"no layer '' in Network"),
+)
+
+
+def bad_layers(subject: Subject) -> None:
+    """Layers that cannot be scored are refused."""
+    for layers, pattern in BAD_LAYERS:
+        with refused(LayerError, pattern):
+            scored(subject, layers=layers)
+
+
+BAD_NUMBERS = {
+    "n_steps": "n_steps must be a whole number of at least 1; got 0",
+    "internal_batch_size": "a compute batch has at least 1 example; got batch=0",
+    "threads": "a forward pass runs on at least 1 thread; got threads=0",
+}
+
+
+def bad_settings(subject: Subject) -> None:
+    """Unknown methods, baselines and options are refused, and numbers below 1."""
+    name = subject.name
+    with refused(ConfigError, rf"known method of importance; got '{name}x'; nearest: {name}"):
+        score(Network(), loader(examples()), "latent", name + "x")
+    with refused(ConfigError, rf"a baseline of {name} is a known neutral state, .*; got 'men'"):
+        scored(subject, baselines="men")
+    with refused(ConfigError, rf"an option of {name} is one of its own; got 'colour'"):
+        scored(subject, colour="red")
+    for number, pattern in BAD_NUMBERS.items():
+        with refused(ConfigError, pattern):
+            scored(subject, **{number: 0})
+
+
+def bad_examples(subject: Subject) -> None:
+    """No example at all is refused, and NaN is named by unit, layer and example."""
+    if subject.still:
+        other = [(torch.full((3, 1, 4, 4), float("nan")), torch.zeros(3, dtype=torch.int64))]
+        same(scored(subject, data=other), scored(subject), "values of inputs mean nothing to this method")
+        return
+    for baseline in subject.method.baselines:
+        with refused(DataError, r"at least one example is needed; the loader gave none; check the split"):
+            scored(subject, data=[], baselines=baseline)
+    broken = examples()
+    broken[9, 0, 1, 1] = float("nan")
+    with refused(LayerError, r"unit 0 of '\w+' is NaN at example 9"):
+        scored(subject, data=loader(broken), layers=list(subject.units)[:2][-1])
+
+
+METHOD_CHECKS: dict[str, Callable[[Subject], None]] = {
+    "one score per unit": one_score_per_unit,
+    "described": described,
+    "loader batches": loader_batches,
+    "compute batch": compute_batch,
+    "additive": additive,
+    "repeatable": repeatable,
+    "permutation": permutation,
+    "baseline unit": baseline_unit,
+    "unread unit": unread_unit,
+    "weightless unit": weightless_unit,
+    "neutral states": neutral_states,
+    "layers apart": layers_apart,
+    "latent layer": latent_layer,
+    "weights": weights,
+    "true classes": true_classes,
+    "target": target,
+    "network untouched": network_untouched,
+    "errors": errors,
+    "without gradients": without_gradients,
+    "recorded": recorded,
+    "bad layers": bad_layers,
+    "bad settings": bad_settings,
+    "bad examples": bad_examples,
+}

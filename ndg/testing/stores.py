@@ -1,0 +1,384 @@
+"""The laws of a store of run documents: documents stay as they are, and one query language is answered."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ndg.errors import UserError
+from ndg.runs.store import Store
+from ndg.testing.checks import equal, refused, rule, run
+
+Make = Callable[[], Store]
+"""Makes an empty store that no other call made."""
+
+ROUNDS = 40
+"""Random sets of documents and queries."""
+
+ABSENT = object()
+RUN: dict[str, Any] = {
+    "_id": "20261121-001200-digits_mlp-train-3f2a",
+    "kind": "train",
+    "name": 'it\'s "digits" é ☃ $x a.b\n',
+    "config": {"data": {"name": "digits", "dir": None}, "criterion": {"alpha": [20.0, 50.0]}, "flags": {"on": True}},
+    "dirty": True,
+    "metrics": [{"epoch": 1, "loss": 0.5, "best": True}, {"epoch": 2, "loss": None, "nested": [[1, 2], [3.5, None]]}],
+    "results": {"trial": {"q": {"test": {"aligned": 0.95, "tiny": 1e-300, "by_class": {"3": {"aligned": 10}}}}}},
+    "large": 2**62,
+    "negative": -(2**63),
+    "empty": {},
+    "tags": ["paper", "x"],
+    "notes": "",
+}
+
+
+def check_store(make: Make) -> None:
+    """Raise ConformanceError for a kind of store that breaks a law. Each call of `make` gives a new empty store."""
+    run(STORE_CHECKS, make)
+
+
+@contextmanager
+def opened(make: Make) -> Iterator[Store]:
+    """A new store, closed at the end."""
+    store = make()
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def round_trip(make: Make) -> None:
+    """A document comes back as it was."""
+    with opened(make) as store:
+        rule(store.insert(dict(RUN)), "inserting a new document gives True")
+        equal(store.find({"_id": RUN["_id"]}), [RUN], "a document comes back as it was")
+
+
+def empty(make: Make) -> None:
+    """An empty store finds nothing and changes nothing."""
+    with opened(make) as store:
+        equal(store.find(), [], "an empty store finds nothing")
+        changed = store.update("no such run", {"$set": {"notes": "x"}})
+        rule(changed is False, "updating a document that is not there gives False")
+
+
+def unique_ids(make: Make) -> None:
+    """An id is taken once."""
+    with opened(make) as store:
+        rule(store.insert(dict(RUN)), "inserting a new document gives True")
+        rule(not store.insert({**RUN, "notes": "another"}), "inserting an id that is taken gives False")
+        equal(store.find(), [RUN], "the first document of an id stays")
+        rule(store.insert({**RUN, "_id": "other"}), "another id is free")
+
+
+def setting(make: Make) -> None:
+    """Setting fields leaves the others as they were."""
+    change = {"metrics": [{"epoch": 1, "ok": True, "loss": None}], "results": {}, "error": None, "notes": 'it\'s\n"$x"'}
+    with opened(make) as store:
+        store.insert(dict(RUN))
+        rule(store.update(str(RUN["_id"]), {"$set": change}), "updating a document gives True")
+        equal(store.find(), [{**RUN, **change}], "$set changes the named fields alone")
+
+
+def tagging(make: Make) -> None:
+    """Tags are added once and taken away, and the rest stays."""
+    with opened(make) as store:
+        store.insert(dict(RUN))
+        for tag in ("new", "paper", "new"):
+            rule(store.update(str(RUN["_id"]), {"$addToSet": {"tags": tag}}), "updating a document gives True")
+        equal(store.find(), [{**RUN, "tags": ["paper", "x", "new"]}], "$addToSet adds a tag once, at the end")
+        rule(store.update(str(RUN["_id"]), {"$pull": {"tags": "x"}}), "updating a document gives True")
+        equal(store.find(), [{**RUN, "tags": ["paper", "new"]}], "$pull takes a tag away")
+
+
+def replacing(make: Make) -> None:
+    """Replacing puts a document in place of another or anew."""
+    with opened(make) as store:
+        store.replace(dict(RUN))
+        store.replace({"_id": RUN["_id"], "kind": "align"})
+        equal(store.find(), [{"_id": RUN["_id"], "kind": "align"}], "replacing leaves nothing of the old document")
+
+
+def projecting(make: Make) -> None:
+    """Top-level fields can be kept or dropped."""
+    kept = {"_id": RUN["_id"], "tags": ["paper", "x"], "notes": ""}
+    with opened(make) as store:
+        store.insert(dict(RUN))
+        equal(store.find(fields={"tags": 1, "notes": 1}), [kept], "fields of 1 are kept, with the id")
+        left = {key: value for key, value in RUN.items() if key != "metrics"}
+        equal(store.find(fields={"metrics": 0}), [left], "fields of 0 are left out")
+
+
+def sorting(make: Make) -> None:
+    """Sorting goes by dotted paths, null and absent first, and takes a limit."""
+    values = {"a": 0.5, "b": None, "c": 20, "d": -3.5, "e": 0.95}
+    with opened(make) as store:
+        for id, value in values.items():
+            store.insert({"_id": id, "kind": "train" if id < "c" else "align", "r": {"q": value}})
+
+        def ids(*where: Any, **how: Any) -> str:
+            return "".join(document["_id"] for document in store.find(*where, **how))
+
+        equal(ids(sort="r.q"), "bdaec", "sorting goes by a dotted path, null first")
+        equal(ids(sort="-r.q", limit=2), "ce", "a minus sorts downwards; a limit keeps the first")
+        equal(ids(sort=["kind", ("_id", -1)]), "edcba", "several keys sort one after the other")
+        equal(ids({"r.q": {"$gt": 0}}, sort=[("_id", 1)], limit=2), "ac", "a limit counts what the query finds")
+        with refused(UserError, r"a sort key is a path with 1 \(upwards\) or -1"):
+            store.find(sort=[("started", 2)])
+
+
+def reopening(make: Make) -> None:
+    """A closed store opens again."""
+    with opened(make) as store:
+        store.insert(dict(RUN))
+        store.close()
+        equal(store.find(), [RUN], "a closed store opens again at its next use")
+
+
+def large_documents(make: Make) -> None:
+    """A document of five megabytes fits."""
+    document = {"_id": "large", "metrics": [{"text": "x" * 1000}] * 5000}
+    with opened(make) as store:
+        rule(store.insert(document), "inserting a new document gives True")
+        rule(store.find({"_id": "large"}) == [document], "a document of five megabytes comes back as it was")
+
+
+ASKED: list[tuple[dict[str, Any], str]] = [
+    ({"kind": "train"}, "ab"),
+    ({"_id": "a"}, "a"),
+    ({"r.q": {"$gt": 0.9}}, "c"),
+    ({"r.q": {"$gte": 0.5, "$lt": 20}}, "a"),
+    ({"r.q": {"$lte": 0.5}}, "a"),
+    ({"r.q": {"$exists": True}}, "ac"),
+    ({"r.q": {"$exists": False}}, "bd"),
+    ({"r.q": None}, "bd"),
+    ({"r.q": {"$ne": None}}, "ac"),
+    ({"r.q": {"$eq": 20}}, "c"),
+    ({"r": {"$exists": True}}, "abc"),
+    ({"kind": {"$in": ["align", "other"]}}, "cd"),
+    ({"kind": {"$nin": ["align", "other"]}}, "ab"),
+    ({"kind": {"$ne": "train"}}, "cd"),
+    ({"tags": "paper"}, "ab"),
+    ({"tags": {"$ne": "paper"}}, "cd"),
+    ({"tags": {"$in": ["new", "none"]}}, "bc"),
+    ({"tags": {"$all": ["paper", "new"]}}, "b"),
+    ({"name": {"$regex": "^digits_c"}}, "b"),
+    ({"name": {"$regex": "CNN$", "$options": "i"}}, "bc"),
+    ({"name": re.compile("Mlp", re.IGNORECASE)}, "a"),
+    ({"started": {"$gte": "2026-11-21T00:00:02"}}, "bcd"),
+    ({"$or": [{"kind": "align"}, {"r.q": 0.5}]}, "acd"),
+    ({"$and": [{"kind": "train"}, {"tags": "new"}]}, "b"),
+    ({"$nor": [{"kind": "align"}, {"tags": "new"}]}, "a"),
+    ({"flags.on": True}, "a"),
+    ({"results.by_class.3.aligned": {"$gt": 1}}, "a"),
+    ({}, "abcd"),
+]
+
+
+FOUR: list[dict[str, Any]] = [
+    {
+        "_id": "a",
+        "kind": "train",
+        "name": "digits_mlp",
+        "started": "2026-11-21T00:00:01.000Z",
+        "tags": ["paper"],
+        "r": {"q": 0.5, "other": None},
+        "flags": {"on": True},
+        "results": {"by_class": {"3": {"aligned": 10}}},
+    },
+    {
+        "_id": "b",
+        "kind": "train",
+        "name": "digits_cnn",
+        "started": "2026-11-21T00:00:02.000Z",
+        "r": {"q": None},
+        "tags": ["paper", "new"],
+        "flags": {"on": False},
+        "results": {},
+    },
+    {
+        "_id": "c",
+        "kind": "align",
+        "name": "mnist_cnn",
+        "started": "2026-11-21T00:00:03.000Z",
+        "r": {"q": 20},
+        "tags": ["new"],
+        "results": {},
+    },
+    {"_id": "d", "kind": "align", "name": None, "started": "2026-11-21T00:00:04.000Z", "tags": [], "results": {}},
+]
+
+
+def querying(make: Make) -> None:
+    """Each part of the query language is answered."""
+    with opened(make) as store:
+        for document in FOUR:
+            store.insert(dict(document))
+        for where, expected in ASKED:
+            found = "".join(document["_id"] for document in store.find(where, sort="_id"))
+            equal(found, expected, f"the answer to {where}")
+
+
+def matches(document: dict[str, Any], where: dict[str, Any]) -> bool:
+    """The language as `ndg.runs.query` defines it, document by document. Exists only to be obviously right."""
+    for key, asked in where.items():
+        if key in ("$and", "$or", "$nor"):
+            answers = [matches(document, query) for query in asked]
+            if not {"$and": all(answers), "$or": any(answers), "$nor": not any(answers)}[key]:
+                return False
+        elif not isinstance(asked, dict):
+            if not equals(at(document, key), asked):
+                return False
+        elif not all(holds(at(document, key), operator, value) for operator, value in asked.items()):
+            return False
+    return True
+
+
+def at(document: Any, path: str) -> Any:
+    for part in path.split("."):
+        if not isinstance(document, dict) or part not in document:
+            return ABSENT
+        document = document[part]
+    return document
+
+
+def equals(value: Any, asked: Any) -> bool:
+    if asked is None:
+        return value is None or value is ABSENT
+    if isinstance(value, list):
+        return asked in value
+    return value is not ABSENT and value == asked
+
+
+def holds(value: Any, operator: str, asked: Any) -> bool:
+    match operator:
+        case "$eq":
+            return equals(value, asked)
+        case "$ne":
+            return not equals(value, asked)
+        case "$in":
+            return any(equals(value, one) for one in asked)
+        case "$nin":
+            return not any(equals(value, one) for one in asked)
+        case "$all":
+            return all(equals(value, one) for one in asked)
+        case "$exists":
+            return (value is not ABSENT and value is not None) == asked
+        case "$regex":
+            return isinstance(value, str) and re.search(asked, value) is not None
+    if isinstance(asked, str):
+        comparable = isinstance(value, str)
+    else:
+        comparable = isinstance(value, int | float) and not isinstance(value, bool)
+    if not comparable:
+        return False
+    return {"$gt": value > asked, "$gte": value >= asked, "$lt": value < asked, "$lte": value <= asked}[operator]
+
+
+WORDS = ["train", "align", "a", "digits_mlp", "it's", "é"]
+NUMBERS = [0, 1, 2, -3, 0.5, 20, 0.95]
+PATTERNS = ["^a", "t", "i.*t", "[a-d]", "'"]
+TEXT_FIELDS, NUMBER_FIELDS = ["kind", "tags", "note", "r.t.x", "no.such"], ["n", "r.q", "alpha", "r.no"]
+
+
+def random_document(draw: random.Random) -> dict[str, Any]:
+    """A document with some of the fields that queries ask for."""
+    result: dict[str, Any] = {"q": draw.choice([*NUMBERS, None])}
+    if draw.random() < 0.5:
+        result["t"] = {"x": draw.choice(WORDS)}
+    whole = {
+        "kind": draw.choice(WORDS),
+        "tags": draw.sample(WORDS, draw.randint(0, 3)),
+        "note": draw.choice([*WORDS, None]),
+        "n": draw.choice([*NUMBERS, None]),
+        "r": result,
+        "alpha": draw.choices(NUMBERS, k=draw.randint(1, 2)),
+    }
+    return {name: value for name, value in whole.items() if draw.random() < 0.6}
+
+
+def random_condition(draw: random.Random, values: list[Any], patterns: bool) -> Any:
+    """A value to be equal to, or one or two operators."""
+
+    def one() -> dict[str, Any]:
+        several = draw.choices([*values, None], k=draw.randint(1, 3))
+        choices: dict[str, Any] = {"$in": several, "$nin": several, "$all": several, "$exists": draw.random() < 0.5}
+        choices |= {operator: draw.choice([*values, None]) for operator in ("$eq", "$ne")}
+        choices |= {operator: draw.choice(values) for operator in ("$gt", "$gte", "$lt", "$lte")}
+        if patterns:
+            choices["$regex"] = draw.choice(PATTERNS)
+        operator = draw.choice(list(choices))
+        return {operator: choices[operator]}
+
+    return draw.choice([draw.choice([*values, None]), one(), one() | one()])
+
+
+def random_query(draw: random.Random, depth: int = 2) -> dict[str, Any]:
+    """Conditions on one or two fields, or queries joined by $and, $or, $nor."""
+    if depth and draw.random() < 0.4:
+        joined = [random_query(draw, depth - 1) for _ in range(draw.randint(1, 3))]
+        return {draw.choice(["$and", "$or", "$nor"]): joined}
+    text = draw.random() < 0.5
+    fields = draw.sample(TEXT_FIELDS if text else NUMBER_FIELDS, draw.randint(1, 2))
+    return {field: random_condition(draw, WORDS if text else NUMBERS, text) for field in fields}
+
+
+def answering_as_defined(make: Make) -> None:
+    """Random queries over random documents are answered as `ndg.runs.query` defines the language."""
+    for seed in range(ROUNDS):
+        draw = random.Random(seed)
+        documents = [{"_id": f"run-{i:02}", **random_document(draw)} for i in range(draw.randint(1, 12))]
+        with opened(make) as store:
+            for document in documents:
+                store.insert(dict(document))
+            for where in (random_query(draw) for _ in range(draw.randint(1, 8))):
+                expected = [document["_id"] for document in documents if matches(document, where)]
+                found = [document["_id"] for document in store.find(where, sort="_id")]
+                equal(found, expected, f"the answer to {where} over {documents}")
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"r.q": {"$not": {"$gt": 1}}}, r"r\.q cannot be asked by '\$not'; nearest: \$ne"),
+    ({"r.q": {"$greater": 1}}, r"cannot be asked by '\$greater'; nearest: .*\$gt"),
+    ({"$where": "1"}, r"no '\$where' at the top"),
+    ({"config": {"name": "x"}}, r"config cannot be asked by 'name'; name a field inside it with a dot"),
+    ({"tags": ["a"]}, r"compared with one number, text, boolean or null; got \['a'\]; use \$in"),
+    ({"tags": {"$in": []}}, r"\$in takes a list of one or more values"),
+    ({"r.q": {"$gt": None}}, r"\$gt compares numbers or text"),
+    ({"r.q": float("nan")}, r"compared with one number"),
+    ({"r.q": b"x"}, r"a value that no run document holds"),
+    ({"$or": []}, r"\$or takes a list of one or more queries"),
+    ({"a'b": 1}, r"a field is a dotted path such as .* got \"a'b\""),
+    ({"a..b": 1}, r"a field is a dotted path"),
+    ({"name": {"$regex": "("}}, r"is not a regular expression"),
+    ({"name": {"$options": "i"}}, r"\$options belongs to a \$regex"),
+    ({"name": {}}, r"name is asked by a dictionary of fields or operators; got \{\}"),
+]
+
+
+def refusing(make: Make) -> None:
+    """Queries that stores would answer differently are refused as the user's mistake."""
+    with opened(make) as store:
+        for where, message in REFUSED:
+            with refused(UserError, message):
+                store.find(where)
+
+
+STORE_CHECKS: dict[str, Callable[[Make], None]] = {
+    "round trip": round_trip,
+    "empty": empty,
+    "unique ids": unique_ids,
+    "setting": setting,
+    "tagging": tagging,
+    "replacing": replacing,
+    "projecting": projecting,
+    "sorting": sorting,
+    "reopening": reopening,
+    "large documents": large_documents,
+    "querying": querying,
+    "answering as defined": answering_as_defined,
+    "refusing": refusing,
+}

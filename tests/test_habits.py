@@ -1,0 +1,93 @@
+"""The habits of the repository: its commands, its markers, its workflows, and what its wheel holds."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, flags=re.MULTILINE))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\[>=<~!; ]", text)[0].lower().replace("_", "-") for text in requirements}
+
+
+def test_ci_runs_lint_types_and_tests():
+    assert {"make lint", "make test"} <= set((ROOT / ".ci" / "run").read_text().splitlines())
+    assert re.search(r"^lint: .*style.* types", MAKEFILE, flags=re.MULTILINE)
+
+
+def test_the_lock_holds_what_lint_and_tests_need():
+    lock = names((ROOT / "requirements.lock").read_text().splitlines())
+    extras = PROJECT["project"]["optional-dependencies"]
+    needed = names(PROJECT["project"]["dependencies"] + extras["lint"] + extras["test"] + extras["parquet"])
+    assert not needed - lock - {"ndg"}
+
+
+def test_check_runs_files_that_exist():
+    [listed] = re.findall(r"^FAST := \$\(addprefix tests/,(.*?)\)$", MAKEFILE, flags=re.MULTILINE | re.DOTALL)
+    files = listed.replace("\\\n", " ").split()
+    assert len(files) > 10
+    assert not [file for file in files if not (ROOT / "tests" / file).exists()]
+
+
+def test_every_benchmark_is_run_by_make_bench():
+    [helpers] = re.findall(r"^BENCHMARKS := \$\(filter-out ([\w ]+),", MAKEFILE, flags=re.MULTILINE)
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        assert ("\ndef main(" in path.read_text()) != (path.stem in helpers.split()), path.stem
+
+
+def test_markers_are_registered_and_checked():
+    options = PROJECT["tool"]["pytest"]["ini_options"]
+    assert "--strict-markers" in options["addopts"]
+    assert [marker.split(":")[0] for marker in options["markers"]] == ["slow", "ray", "browser"]
+
+
+def test_tests_with_the_shared_session_of_ray_are_marked(request):
+    marked = [item for item in request.session.items if "ray_session" in getattr(item, "fixturenames", ())]
+    assert all(item.get_closest_marker("ray") for item in marked)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=[path.name for path in WORKFLOWS])
+def test_a_workflow_is_valid_and_calls_targets_of_make(path):
+    workflow = yaml.safe_load(path.read_text())
+    assert {"name", "jobs"} <= set(workflow)
+    assert True in workflow or "on" in workflow  # YAML 1.1 reads `on` as a boolean
+    for job in workflow["jobs"].values():
+        assert job["runs-on"]
+        for step in job["steps"]:
+            assert ("uses" in step) != ("run" in step)
+            for target in re.findall(r"^make (\w+)", step.get("run", ""), flags=re.MULTILINE):
+                assert target in TARGETS, target
+
+
+def test_workflows_check_and_test_every_version_of_python_and_run_the_benchmarks():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "check.yml").read_text())
+    versions = {text.rpartition(" ")[2] for text in PROJECT["project"]["classifiers"] if "Python :: 3." in text}
+    for name in ("check", "test"):
+        assert set(workflow["jobs"][name]["strategy"]["matrix"]["python"]) == versions
+    assert "download.pytorch.org/whl/cpu" in workflow["env"]["PIP_EXTRA_INDEX_URL"]
+    assert workflow["jobs"]["benchmarks"]["steps"][-1]["run"] == "make bench QUICK=--quick"
+
+
+def test_pre_commit_runs_ruff_and_mypy():
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    hooks = [hook for repository in config["repos"] for hook in repository["hooks"]]
+    assert [hook["id"] for hook in hooks] == ["ruff", "ruff-format", "mypy"]
+    assert all(repository["repo"] == "local" for repository in config["repos"])
+    assert all(hook["language"] == "system" for hook in hooks)
+
+
+def test_the_wheel_says_that_it_is_typed():
+    builder = pytest.importorskip("hatchling.builders.wheel").WheelBuilder(str(ROOT))
+    files = {file.distribution_path for file in builder.recurse_included_files()}
+    assert {"ndg/py.typed", "ndg/__init__.py", "ndg/testing/__init__.py"} <= files
+    assert not [file for file in files if file.startswith(("tests/", "tools/", "benchmarks/"))]
