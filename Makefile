@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
 JOBS ?= 2
 DEMO := digits_mlp digits_cnn digits_vit
-BENCHMARKS := $(filter-out __init__ frame memory timing,$(basename $(notdir $(wildcard benchmarks/*.py))))
+BENCHMARKS := $(filter-out __init__ frame memory timing workloads,$(basename $(notdir $(wildcard benchmarks/*.py))))
 QUICKLY := not slow and not ray and not browser
 FAST := $(addprefix tests/,bits graph mining planted units abstraction/test_backward.py abstraction/test_controls.py \
 	abstraction/test_counts.py abstraction/test_curve.py abstraction/test_minimal_search.py abstraction/test_orders.py \
