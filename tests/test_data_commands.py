@@ -90,7 +90,7 @@ def test_a_data_set_that_came_is_told_also_when_the_next_fails(tmp_path, shelf, 
         (["get", "devign"], "has no download; its authors give it out by Google Drive"),
         (["get", "mqnli"], "has no download; its authors publish a program and no files"),
         (["get", "mnist", "images"], "data set 'images' has no download; it is data of your own"),
-        (["get", "mnist"], "data sets need a folder to lie in; got none; name one with --data DIR or NDG_DATA"),
+        (["get", "mnist"], "data sets need a folder; got none; name one with --data DIR or NDG_DATA"),
         (["get"], "`ndg data get` needs the name of a data set; got none"),
     ],
 )

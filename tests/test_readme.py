@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ndg import cli, config
+from ndg import config
+from ndg.commands import parser
 from ndg.report import cli_tables
 from ndg.workflows.studies import STUDIES
 
@@ -61,7 +62,7 @@ def test_the_program_understands_every_command(name, line):
         words = shlex.split(command)
         if words[0] == "python":
             words = ["ndg", {"train_models.py": "train", "align.py": "align"}[words[1]], *words[2:]]
-        options = cli._parse(cli._parser("ndg"), words[1:])
+        options = parser.parse("ndg", words[1:])
         what = getattr(options, "what", [])
         if words[1] == "align" and what and what[0] in STUDIES:
             what = what[1:]

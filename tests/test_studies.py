@@ -169,7 +169,7 @@ def test_a_new_study_is_a_module_and_a_line(home, capsys, monkeypatch):
     monkeypatch.setitem(STUDIES, "counting", "how many edges there are")
     with pytest.raises(SystemExit):
         main(["align", "--help"])
-    assert "counting: how many edges there are" in " ".join(capsys.readouterr().out.split())
+    assert "counting how many edges there are" in " ".join(capsys.readouterr().out.split())
     [record], told = study(home, capsys, "counting", "digits_mlp", "criterion.alpha=[5,50]")
     assert "Edges counted" in told
     assert record["config"]["criterion"]["alpha"] == [5.0]

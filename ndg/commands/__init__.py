@@ -1,4 +1,4 @@
-"""What each command prints. Each takes the parsed options and where things lie, and returns the exit code."""
+"""The commands. Each takes the parsed options and the locations, prints its results and returns the exit code."""
 
 from ndg.commands.align import align
 from ndg.commands.graphs import diff, explain, render

@@ -1,4 +1,4 @@
-"""`ndg render`, `ndg diff` and `ndg explain`: graphs of runs that there are."""
+"""`ndg render`, `ndg diff` and `ndg explain`: graphs of finished runs."""
 
 from __future__ import annotations
 
@@ -12,56 +12,60 @@ from ndg.runs.log import Log
 from ndg.runs.record import RunRecord
 
 
-def render(asked: Namespace, where: Locations) -> int:
+def render(options: Namespace, where: Locations) -> int:
+    """Draw or export the graph of a run."""
     from ndg import runs
     from ndg.report.render import REPORTS
     from ndg.workflows import pictures
 
-    with runs.open(where.store, local=where.runs) as book:
-        record = _last(book) if asked.run == "last" else book.get(asked.run)
+    with runs.open(where.store, local=where.runs) as log:
+        record = _last(log) if options.run == "last" else log.get(options.run)
     if record["kind"] not in ("align", "score"):
-        raise UserError(f"{record.id} is a {record['kind']} run; graphs are those of align runs, and of score runs")
-    wanted = {kind: getattr(asked, kind) for kind in REPORTS if getattr(asked, kind) is not None}
-    for kind, path in (wanted or {"pdf": ""}).items():
-        how = {"target": asked.target, "max_nodes": asked.max_nodes, "score": asked.score, "most": asked.top}
+        raise UserError(f"{record.id} is a {record['kind']} run; only align and score runs have graphs")
+    files = {kind: getattr(options, kind) for kind in REPORTS if getattr(options, kind) is not None}
+    for kind, path in (files or {"pdf": ""}).items():
+        how = {"target": options.target, "max_nodes": options.max_nodes, "score": options.score, "most": options.top}
         print(near(pictures.draw(record, kind, path, **how)))
     return 0
 
 
-def _last(book: Log) -> RunRecord:
-    """The newest complete run that left a graph, with or without scores of its own."""
-    complete = book.find({"kind": {"$in": ["align", "score"]}, "status": "COMPLETED"}, metrics=False)
+def _last(log: Log) -> RunRecord:
+    """The newest complete run with a graph: an align run, or a score run that annotated one."""
+    complete = log.find({"kind": {"$in": ["align", "score"]}, "status": "COMPLETED"}, metrics=False)
     drawn = (record for record in complete if record["kind"] == "align" or record.figure("results.annotated"))
-    return next(drawn, None) or book.get("last", kind="align")
+    return next(drawn, None) or log.get("last", kind="align")
 
 
-def diff(asked: Namespace, where: Locations) -> int:
+def diff(options: Namespace, where: Locations) -> int:
+    """Compare the graphs of align runs edge by edge."""
     import pandas as pd
 
     from ndg import atomic, runs
     from ndg.workflows import diff as diff_workflow
 
-    if asked.bootstraps < 0:
-        raise UserError(f"--bootstraps is at least 0; got {asked.bootstraps}")
-    with runs.open(where.store, local=where.runs) as book:
-        records = [book.get(name, kind="align") for name in asked.run]
-    found = diff_workflow.compare(records, where, match=not asked.by_number, bootstraps=asked.bootstraps)
-    output(asked, found.text(width=120), dict(found.results))
-    if asked.csv:
-        Path(asked.csv).mkdir(parents=True, exist_ok=True)
-        for name, lines in found.rows.items():
-            path = atomic.write(Path(asked.csv) / name, pd.DataFrame(list(lines)).to_csv(index=False))
-            if not asked.json:
+    if options.bootstraps < 0:
+        raise UserError(f"--bootstraps is at least 0; got {options.bootstraps}")
+    with runs.open(where.store, local=where.runs) as log:
+        records = [log.get(name, kind="align") for name in options.run]
+    findings = diff_workflow.compare(records, where, match=not options.by_number, bootstraps=options.bootstraps)
+    output(options, findings.text(width=120), dict(findings.results))
+    if options.csv:
+        Path(options.csv).mkdir(parents=True, exist_ok=True)
+        for name, lines in findings.rows.items():
+            path = atomic.write(Path(options.csv) / name, pd.DataFrame(list(lines)).to_csv(index=False))
+            if not options.json:
                 print(near(path))
     return 0
 
 
-def explain(asked: Namespace, where: Locations) -> int:
+def explain(options: Namespace, where: Locations) -> int:
+    """Explain the prediction for one example by the graph of an align run."""
     from ndg import runs
     from ndg.workflows import reload
 
-    with runs.open(where.store, local=where.runs) as book:
-        record = book.get(asked.run, kind="align")
-    found, true = reload.explained(record, where, asked.example, asked.target, asked.split)
-    told = f"{record.id}, example {asked.example}" + ("" if true is None else f", true class {true}")
-    return output(asked, f"{told}\n{found.text()}", {**found.to_dict(), "run": record.id, "true": true})
+    with runs.open(where.store, local=where.runs) as log:
+        record = log.get(options.run, kind="align")
+    explanation, label = reload.explained(record, where, options.example, options.target, options.split)
+    title = f"{record.id}, example {options.example}" + ("" if label is None else f", true class {label}")
+    document = {**explanation.to_dict(), "run": record.id, "true": label}
+    return output(options, f"{title}\n{explanation.text()}", document)

@@ -11,41 +11,44 @@ from ndg.errors import UserError
 from ndg.locations import Locations
 
 
-def data(asked: Namespace, where: Locations) -> int:
+def data(options: Namespace, where: Locations) -> int:
+    """List data sets, or download them from their publishers."""
     from ndg.data import downloads
 
-    if asked.action == "list":
-        found = downloads.entries(where.data, asked.names)
-        return output(asked, "\n\n".join(each.text() for each in found), [each.to_dict() for each in found])
-    if not asked.names:
+    if options.action == "list":
+        entries = downloads.entries(where.data, options.names)
+        return output(options, "\n\n".join(each.text() for each in entries), [each.to_dict() for each in entries])
+    if not options.names:
         raise UserError("`ndg data get` needs the name of a data set; got none; `ndg data list` names them")
-    for name in asked.names:
+    for name in options.names:
         downloads.source_of(name)
     if where.data is None:
-        raise UserError("data sets need a folder to lie in; got none; name one with --data DIR or NDG_DATA")
-    got: list[Any] = []
+        raise UserError("data sets need a folder; got none; name one with --data DIR or NDG_DATA")
+    finished: list[Any] = []
     try:
-        for name in asked.names:
-            got.append(downloads.get(name, where.data))
-    finally:  # what is done is told, also when a later one fails
-        if got:
-            output(asked, "\n".join(each.text() for each in got), [each.to_dict() for each in got])
+        for name in options.names:
+            finished.append(downloads.get(name, where.data))
+    finally:  # finished downloads are printed also when a later one fails
+        if finished:
+            output(options, "\n".join(each.text() for each in finished), [each.to_dict() for each in finished])
     return 0
 
 
-def configs(asked: Namespace, where: Locations) -> int:
+def configs(options: Namespace, where: Locations) -> int:
+    """List the configs of this installation."""
     for name, path in config.configs().items():
         print(f"{name:20} {near(path)}")
     return 0
 
 
-def doctor(asked: Namespace, where: Locations) -> int:
+def doctor(options: Namespace, where: Locations) -> int:
+    """Check versions, device, Ray, Graphviz, run log and data; exit with 1 for a problem."""
     from ndg.doctor import examine
 
-    ill = False
+    problems = False
     for finding in examine(where):
         print(f"{'!!' if finding.remedy else 'ok'}  {finding.name:22} {finding.state}")
         if finding.remedy:
-            ill = True
+            problems = True
             print(f"    {finding.remedy}")
-    return int(ill)
+    return int(problems)

@@ -10,27 +10,29 @@ from ndg.errors import UserError
 from ndg.locations import Locations
 
 
-def runs(asked: Namespace, where: Locations) -> int:
+def runs(options: Namespace, where: Locations) -> int:
+    """List logged runs, newest first."""
     from ndg import runs
     from ndg.runs import show
 
-    if asked.limit < 1:
-        raise UserError(f"--limit is at least 1; got {asked.limit}")
+    if options.limit < 1:
+        raise UserError(f"--limit is at least 1; got {options.limit}")
     try:
-        query = json.loads(asked.where) if asked.where else {}
+        query = json.loads(options.where) if options.where else {}
     except json.JSONDecodeError as error:
         raise UserError(
-            f"--where takes a MongoDB query as JSON, in single quotes; got {asked.where!r} ({error})"
+            f"--where takes a MongoDB query as JSON, in single quotes; got {options.where!r} ({error})"
         ) from error
-    with runs.open(where.store, local=where.runs) as book:
-        found = book.find(query, limit=asked.limit, metrics=asked.json)
-    return output(asked, show.table(found), found)
+    with runs.open(where.store, local=where.runs) as log:
+        records = log.find(query, limit=options.limit, metrics=options.json)
+    return output(options, show.table(records), records)
 
 
-def show(asked: Namespace, where: Locations) -> int:
+def show(options: Namespace, where: Locations) -> int:
+    """Show one run."""
     from ndg import runs
     from ndg.runs import show
 
-    with runs.open(where.store, local=where.runs) as book:
-        record = book.get(asked.run)
-    return output(asked, show.text(record), record)
+    with runs.open(where.store, local=where.runs) as log:
+        record = log.get(options.run)
+    return output(options, show.text(record), record)

@@ -1,7 +1,7 @@
 """The only reader of config files.
 
-OmegaConf reads YAML and dotted overrides (`criterion.alpha=50`) and converts types; every key is checked against the
-schema. A scalar given for a list becomes a list of one. What a run did can be run again from its saved config.
+OmegaConf reads YAML and dotted overrides (`criterion.alpha=50`) and converts types. Every key is checked against the
+schema; a scalar in place of a list becomes a list of one. The saved config of a run loads as well.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ndg.config.schema import Experiment
 from ndg.errors import ConfigError, nearest
 
 FORMER = {"importance.steps": "n_steps"}
-"""Keys of configs that older runs have saved, and what they are called now."""
+"""Renamed keys in the saved configs of older runs."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class _Store:
 
 
 def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False) -> Experiment:
-    """The experiment of a YAML file (or a dictionary), with dotted overrides applied.
+    """The experiment of a YAML file or a dictionary, with dotted overrides.
 
-    With `smoke` the config's own `smoke` section is applied before them, and the name ends in `-smoke`. A section
-    `store` is no part of an experiment: `store_uri` reads it.
+    With `smoke`, the config's `smoke` section is applied before the overrides, and the name ends in `-smoke`. A section
+    `store` is not part of the experiment: `store_uri` reads it.
 
     Raises ConfigError for a missing file, an unknown key (naming the nearest valid one), or a value of the wrong type.
     """
@@ -76,14 +76,14 @@ def store_uri(source: str | Path | dict[str, Any], overrides: Sequence[str] = ()
 
 
 def configs() -> dict[str, Path]:
-    """Name and path of every config that ships: package data when installed, `configs/` in a checkout."""
-    here = Path(__file__).parent.parent
-    folder = next((f for f in (here / "configs", here.parent / "configs") if f.is_dir()), None)
+    """Paths of the configs of this installation by name: package data, or `configs/` in a checkout."""
+    package = Path(__file__).parent.parent
+    folder = next((f for f in (package / "configs", package.parent / "configs") if f.is_dir()), None)
     return {} if folder is None else {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def find(name: str) -> Path:
-    """The config file of that path, or the shipped config of that name."""
+    """Path of a config, by its path or the name of a shipped config. Raises ConfigError."""
     path = Path(name)
     if path.is_file():
         return path
@@ -94,7 +94,7 @@ def find(name: str) -> Path:
 
 
 def is_config(name: str) -> bool:
-    """Whether a name is a config's: a file, a shipped config, or any path that ends as a config does."""
+    """Whether a name means a config: a file, a shipped config, or a path ending in .yaml or .yml."""
     path = Path(name)
     return path.is_file() or path.stem in configs() or path.suffix in (".yaml", ".yml")
 
@@ -104,7 +104,7 @@ def _where(source: str | Path | dict[str, Any]) -> str:
 
 
 def _document(source: str | Path | dict[str, Any], overrides: Sequence[str], smoke: bool) -> dict[str, Any]:
-    """A config as a dictionary, overrides and the smoke section merged, before it is compared with the schema."""
+    """A config as a dictionary, with overrides and smoke section merged, before its keys are checked."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -141,7 +141,7 @@ def _store(document: dict[str, Any]) -> str | None:
 
 
 def _smoke(document: Any, where: str) -> Any:
-    """The document with its smoke section merged into it, under a name of its own."""
+    """The document with its smoke section merged, and a name that ends in -smoke."""
     from omegaconf import OmegaConf
 
     changes = document.pop("smoke", None)
@@ -152,16 +152,16 @@ def _smoke(document: Any, where: str) -> Any:
     return merged
 
 
-def _match(given: dict[Any, Any], schema: Any, prefix: str) -> None:
+def _match(section: dict[Any, Any], schema: Any, prefix: str) -> None:
     """Check keys against a dataclass, and turn scalars into lists where the schema has a list."""
     valid = {f.name: getattr(schema, f.name) for f in fields(schema)}
-    for key, value in list(given.items()):
+    for key, value in list(section.items()):
         full = f"{prefix}{key}"
         if (now := FORMER.get(full)) is not None:
-            given[now] = given.pop(key)
+            section[now] = section.pop(key)
             key, full = now, f"{prefix}{now}"
         if key not in valid:
-            hint = _elsewhere(str(key), schema, prefix) or nearest(full, [prefix + name for name in valid])
+            hint = _right_place(str(key), schema, prefix) or nearest(full, [prefix + name for name in valid])
             raise ConfigError(f"no key {full!r} in a config; {hint}")
         expected = valid[key]
         if is_dataclass(expected):
@@ -170,11 +170,11 @@ def _match(given: dict[Any, Any], schema: Any, prefix: str) -> None:
                 raise ConfigError(f"{full} must hold keys ({keys}); got {value!r}")
             _match(value, expected, f"{full}.")
         elif isinstance(expected, list) and not isinstance(value, list):
-            given[key] = [value]
+            section[key] = [value]
 
 
-def _elsewhere(key: str, schema: Any, prefix: str) -> str:
-    """Where a misplaced key does exist, such as `alpha` at the top level."""
+def _right_place(key: str, schema: Any, prefix: str) -> str:
+    """Where a misplaced key belongs, such as `alpha` at the top level."""
     if prefix:
         return ""
     sections = {f.name: getattr(schema, f.name) for f in fields(schema)}

@@ -1,4 +1,4 @@
-"""The networks that a config can name, each with its settings."""
+"""Settings of the networks that a config can name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ POOLINGS = ("first", "mean")
 
 @dataclass(frozen=True)
 class MLP:
-    """Dense layers with ReLU, `latent` sigmoid units, and a decoder of the same widths backwards."""
+    """Dense layers with ReLU, `latent` sigmoid units, and a decoder of the reversed widths."""
 
     name: str = "mlp"
     widths: list[int] = field(default_factory=lambda: [128])
@@ -21,7 +21,10 @@ class MLP:
 
 @dataclass(frozen=True)
 class CNN:
-    """The MNIST network of Hu & Tian 2022, scaled to the input: convolutions, pool, dense, sigmoid latents, decoder."""
+    """The MNIST network of Hu & Tian 2022, scaled to the input size.
+
+    Convolutions, pooling, a dense layer, sigmoid latents, and a decoder.
+    """
 
     name: str = "cnn"
     channels: list[int] = field(default_factory=lambda: [32, 64])
@@ -33,9 +36,10 @@ class CNN:
 
 @dataclass(frozen=True)
 class ResNet:
-    """A residual network with a 3 x 3 stem for small images (He et al. 2016); ResNet-18 has two blocks at four widths.
+    """Residual network with a 3 x 3 stem for small images (He et al. 2016).
 
-    `width` is that of the first stage and doubles from stage to stage.
+    `width` is that of the first stage and doubles at each further stage. ResNet-18 has two blocks in each of four
+    stages.
     """
 
     name: str = "resnet"
@@ -46,11 +50,11 @@ class ResNet:
 
 @dataclass(frozen=True)
 class ViT:
-    """`transformers.ViTModel` with a head of `latent` sigmoids (or ReLUs) and a linear layer; `linear`: that alone.
+    """`transformers.ViTModel` with a head of `latent` sigmoids or ReLUs and a linear layer, or with a `linear` head.
 
-    `pretrained` is a folder of a pretrained network, whose sizes stand above those given here. It sees pixels as the
-    folder's `preprocessor_config.json` says, and its position embeddings are interpolated to images of another size.
-    Such a network keeps its own dropout, and `dropout` is that of the head; else `dropout` is that of the transformer.
+    `pretrained` is the folder of a pretrained network, whose sizes and dropout replace those given here; `dropout` then
+    applies to the head, otherwise to the transformer. Pixels are normalised by the folder's `preprocessor_config.json`,
+    and position embeddings are interpolated to the image size.
     """
 
     name: str = "vit"
@@ -68,12 +72,12 @@ class ViT:
 
 @dataclass(frozen=True)
 class TransFG:
-    """A vision transformer that selects parts (He et al. 2022): its last layer sees one token per attention head.
+    """Vision transformer that selects parts: its last layer sees one token per head (He et al. 2022).
 
-    `stride` below `patch` makes patches overlap. `contrast` is the weight of the contrastive loss, with `margin`; 0
-    leaves it out. `head` is as that of a vision transformer; the paper's own is `linear`. `pretrained` is a folder of
-    a vision transformer, whose sizes, but not `stride`, stand above those given here. Such a network keeps its own
-    dropout, and `dropout` is that of the head; else `dropout` is that of the transformer.
+    `stride` below `patch` makes patches overlap. `contrast` weighs the contrastive loss with its `margin`; 0 leaves it
+    out. `head` is as for a vision transformer; the paper's is `linear`. `pretrained` is the folder of a vision
+    transformer, whose sizes (but `stride`) and dropout replace those given here; `dropout` then applies to the head,
+    otherwise to the transformer.
     """
 
     name: str = "transfg"
@@ -94,11 +98,11 @@ class TransFG:
 
 @dataclass(frozen=True)
 class Bert:
-    """A text transformer with a dense head: `latent` sigmoids, or ReLUs, and a linear layer; `linear`: that alone.
+    """Text transformer with a head of `latent` sigmoids or ReLUs and a linear layer, or with a `linear` head.
 
-    `pooling` reads the first token or the mean of all. `pretrained` is a folder of a pretrained network of the same
-    family, whose sizes and dropout stand above those given here: then `dropout` acts in the head alone, before its
-    dense layer (of a `linear` head: after the latents), whichever place the family gives it.
+    `pooling` reads the first token or the mean of all. `pretrained` is the folder of a pretrained network of this
+    family, whose sizes and dropout replace those given here; `dropout` then applies to the head alone, before its dense
+    layer (in a `linear` head after the latents).
     """
 
     name: str = "bert"
@@ -116,21 +120,21 @@ class Bert:
 
 @dataclass(frozen=True)
 class Roberta(Bert):
-    """The same of the RoBERTa family, which tells the sentences of a pair apart by the separator alone."""
+    """The same for the RoBERTa family, which separates a pair of sentences by the separator token alone."""
 
     name: str = "roberta"
 
 
 @dataclass(frozen=True)
 class DistilBert(Bert):
-    """The same of the DistilBERT family, which tells the sentences of a pair apart by the separator alone."""
+    """The same for the DistilBERT family, which separates a pair of sentences by the separator token alone."""
 
     name: str = "distilbert"
 
 
 @dataclass(frozen=True)
 class LSTM:
-    """A recurrent network over tokens, whose last states go through `latent` sigmoids and a linear layer.
+    """Recurrent network over tokens; its last states feed `latent` sigmoids and a linear layer.
 
     `width` is that of the states of one direction.
     """

@@ -1,4 +1,4 @@
-"""Experiments as frozen dataclasses: the schema of `configs/*.yaml`."""
+"""Experiments as frozen dataclasses, the schema of `configs/*.yaml`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from ndg.config.validation import check
 
 @dataclass(frozen=True)
 class Data:
-    """Which examples. `seed` draws the splits, stratified by class; it is apart from the seed of a training.
+    """Examples and their splits.
 
-    The fractions `validation` and `test` are not used where the publisher of a data set has set such a set apart, nor
-    `test` where there is a validation set of which half is the test set. With a `limit` no split has more examples than
-    that, but at least one of each class. Images are scaled to `size` (null: as they are, all alike) and cut to `crop`.
-    Texts are cut at `length` tokens of the `tokenizer` in a folder, or of one with at most `vocabulary` tokens that is
-    trained on the training texts. A csv has its text, or pair of texts, and label in `columns`.
+    `seed` draws the splits, stratified by class, independently of the training's seed. The fractions `validation` and
+    `test` are ignored where the publisher provides such a split; half of a published validation set serves as the test
+    set if there is none. `limit` bounds the examples of each split, but keeps at least one of each class. Images are
+    scaled to `size` (null: unchanged, all of one size) and cropped to `crop`. Texts are cut at `length` tokens of the
+    `tokenizer` in a folder, or of one with at most `vocabulary` tokens trained on the training texts. `columns` of a
+    CSV file are one or two texts and the label.
     """
 
     name: str = "digits"
@@ -39,20 +40,20 @@ class Data:
 
 @dataclass(frozen=True)
 class Train:
-    """How a network is trained; rates are set per step.
+    """Training of a network; rates are set per step.
 
-    `optimizer` is `adamw`, or `sgd` with `momentum`. `schedule` is `constant`, `linear` (to zero) or
-    `cosine`, after a linear `warmup` over a fraction of all steps, or `triangular`: up over the first half of the
-    training and down over the second, whatever the warm-up.
-    Parts that come from a pretrained network learn at `pretrained_rate` times the rate, all others at `new_rate` times.
-    `precision` is `float32`, or `bfloat16` or `float16` for the forward passes of steps in mixed precision (weights and
-    evaluation stay float32); `compile` is `torch.compile`. `keep_checkpoints` is `best`, `last`, or `every:K` epochs,
-    which keeps the best as well. `tensorboard` writes events. `fitness` measures neurons after every epoch, which
-    changes nothing: true, or the weights of its composite, as in {weights: 0.4, gradient: 0.4, activation: 0.2}.
+    `optimizer` is `adamw`, or `sgd` with `momentum`. `schedule` is `constant`, `linear` (to zero) or `cosine`, after a
+    linear `warmup` over a fraction of all steps, or `triangular`: up over the first half of the training and down over
+    the second, without warm-up. Pretrained parts learn at `pretrained_rate` times the rate, other parts at `new_rate`
+    times. `precision` is `float32`, or `bfloat16` or `float16` for the forward passes of steps (mixed precision;
+    weights and evaluation stay float32). `compile` uses `torch.compile`. `keep_checkpoints` is `best`, `last`, or
+    `every:K` epochs, which also keeps the best. `tensorboard` writes events. `fitness` measures neurons after every
+    epoch without changing the training: true, or weights of its composite, as in {weights: 0.4, gradient: 0.4,
+    activation: 0.2}.
 
-    Training images are varied: `flip`, `pad` and cut, `shift`, `erase` a square, `noise`.
+    Training images are augmented: `flip`, `pad` and crop, `shift`, `erase` a square, `noise`.
 
-    `threads` is part of the config because float results depend on it; small networks train fastest on one.
+    `threads` is in the config because float results depend on it; small networks train fastest on one.
     """
 
     epochs: int = 40
@@ -83,11 +84,11 @@ class Train:
 
 @dataclass(frozen=True)
 class Extract:
-    """Which neurons become booleans and how. `layers` are paths or regular expressions; none means the latent layer.
+    """Neurons to read as booleans. `layers` are paths or regular expressions; none means the latent layer.
 
-    `channels` of a convolution are read by `max`, `mean` or `any` over positions; `tokens` are `first`, `mean` or
+    `channels` of a convolution are read by `max`, `mean` or `any` over positions. `tokens` are `first`, `mean` or
     `every`, where each token is an example. Forward passes run in batches of exactly `compute_batch` examples on
-    `threads` threads, so that float results do not depend on anything else.
+    `threads` threads, so that float results depend on nothing else.
     """
 
     layers: list[str] = field(default_factory=list)
@@ -101,10 +102,10 @@ class Extract:
 
 @dataclass(frozen=True)
 class Mining:
-    """Which pairs are judged and how many: `pairs` is `all`, `between` (layers), `within`, or pairs of layer names.
+    """Pairs to judge: `pairs` is `all`, `between` (layers), `within`, or pairs of layer names.
 
-    More implications than `max_edges` are an error that proposes a stricter criterion. Of the training examples
-    `max_examples` are drawn, by the seed of the training; null takes all.
+    More implications than `max_edges` are an error that suggests a stricter criterion. `max_examples` training examples
+    are drawn by the training's seed; null takes all.
     """
 
     pairs: Any = "all"
@@ -114,18 +115,17 @@ class Mining:
 
 @dataclass(frozen=True)
 class Trial:
-    """Interventions on trial, on which splits, with which seed for alternatives and controls.
+    """Interventions to try, on which splits, with the seed of alternatives and controls.
 
-    `layer` is the one that is intervened on; null where only one is extracted. `values` are written for booleans:
-    `boolean` (0 and 1), `mean` (of the fitting examples with that boolean), `resample` (from one of them), or `auto`,
-    which is `boolean` after a sigmoid and else `mean`. An edge of recall above `beta` is walked backwards as well; 1 is
-    never. Alternatives and controls are drawn `draws` times. `graphs` are the control graphs: `reinitialised`,
-    `random_inputs`, `shuffled_labels`.
+    `layer` is changed; null means the only extracted layer. `values` replace booleans: `boolean` (0 and 1), `mean` (of
+    the fitting examples with that boolean), `resample` (from one of them), or `auto`: `boolean` after a sigmoid, else
+    `mean`. Edges with a recall above `beta` are also followed backwards; with 1, none is. Alternatives and controls are
+    drawn `draws` times. `graphs` are control graphs: `reinitialised`, `random_inputs`, `shuffled_labels`.
 
-    On the held-out split there are also the `curve` of aligned rates against neurons changed; `interchange`
-    interventions, whose sources are among `pool` examples; every edge on trial (`edges`), which survives where its
-    interventional precision is certainly at least `at_least`; and `minimal` interventions for so many examples, on each
-    of which `budget` sets are tried.
+    Only on the held-out split: `curve` counts aligned examples against changed neurons. `interchange` interventions
+    take their sources from `pool` examples. `edges` tries every edge; one survives where its interventional precision
+    is significantly at least `at_least`. `minimal` is the number of examples for minimal interventions, with up to
+    `budget` sets tried for each.
     """
 
     interventions: list[str] = field(default_factory=lambda: ["Q", "G.1", "G.2"])
@@ -147,8 +147,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What `align.py sweep` tries: every alpha with every recall threshold beta. Of the alphas the largest is taken at
-    which Q aligns at least `goal` of the validation examples."""
+    """The grid of `align.py sweep`: every alpha with every recall threshold beta.
+
+    The largest alpha is chosen at which Q aligns at least `goal` of the validation examples.
+    """
 
     alphas: list[float] = field(
         default_factory=lambda: [
@@ -162,8 +164,10 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Counterfactual:
-    """How the part after the layer is trained on counterfactual latents, with which intervention's alternatives; `mix`
-    is the share of counterfactual examples in a batch."""
+    """Training of the decoder on counterfactual latents, the alternatives of an intervention.
+
+    `mix` is the share of counterfactual examples in a batch.
+    """
 
     intervention: str = "Q"
     epochs: int = 5
@@ -173,14 +177,13 @@ class Counterfactual:
 
 @dataclass(frozen=True)
 class Importance:
-    """Scores written on the nodes: of `layers` (none: those of the graph), by `methods`, which are names, or names with
-    options as in `magnitude:side=outgoing`.
+    """Scores of units in `layers` (none: layers of the graph) by `methods`.
 
-    `split` is read, or of it `max_examples` that the seed draws (null: all). `target` is a class, null what a method
-    takes by itself. `baselines` is the neutral state: `zero`, `mean` or `resample`. `n_steps` is the number of
-    gradients along a path, where a method follows one; null takes as many as completeness needs. `scoreboard` judges
-    methods against exact ablation: some of them, or true for all that there are; without `layers` on all linear and
-    convolution layers but the last.
+    Methods are names, or names with options as in `magnitude:side=outgoing`. Scores read `split`, or `max_examples` of
+    it drawn by the seed (null: all). `target` is a class; null leaves it to the method. `baselines` is the neutral
+    state: `zero`, `mean` or `resample`. `n_steps` is the number of gradients along a path, for methods that follow one;
+    null takes as many as completeness needs. `scoreboard` compares methods with exact ablation: a list, or true for
+    all; without `layers` on all linear and convolution layers but the last.
     """
 
     methods: list[str] = field(default_factory=lambda: ["gndi", "conductance"])
@@ -195,7 +198,7 @@ class Importance:
 
 @dataclass(frozen=True)
 class Report:
-    """Bounds of the picture: the largest number of drawn nodes, and seconds that layout may take."""
+    """Bounds of the picture: number of drawn nodes, and seconds of layout."""
 
     max_nodes: int = 300
     timeout: float = 60.0
@@ -203,7 +206,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Paper:
-    """What the publication of an experiment reports: test accuracy in [0, 1], or null, and where it says so."""
+    """The published test accuracy in [0, 1], or null, and its source."""
 
     accuracy: float | None = None
     source: str | None = None
@@ -211,9 +214,10 @@ class Paper:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment, from data to report. `seed` is the seed of initialisation, order and augmentation.
+    """One experiment, from data to report. It holds no secret and no location but `data.dir`.
 
-    `smoke` holds what to change, as in the config itself, for a quick run that shows that everything works.
+    `seed` is the seed of initialisation, order and augmentation. `smoke` holds changes, written as in a config, for a
+    quick run that shows that everything works.
     """
 
     name: str = "experiment"
@@ -237,12 +241,12 @@ class Experiment:
 
     @property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits of everything that can change a result (not where things lie)."""
+        """Sixteen hexadecimal digits of everything that can change a result, without locations."""
         return _digest(self._portable())
 
     @property
     def training_digest(self) -> str:
-        """The same of data, model and training alone, whatever the seed: runs of one config share it."""
+        """Digest of data, model and training without the seed; all trainings of one config share it."""
         whole = self._portable()
         return _digest({key: whole[key] for key in ("data", "model", "train")})
 
@@ -254,7 +258,7 @@ class Experiment:
         return asdict(self)
 
     def to_yaml(self, without: tuple[str, ...] = ()) -> str:
-        """The resolved config as YAML, without some sections; `load` of the whole equals this experiment."""
+        """The resolved config as YAML, without some sections. `load` of the whole gives this experiment."""
         from omegaconf import OmegaConf
 
         return OmegaConf.to_yaml(

@@ -1,4 +1,4 @@
-"""What the values of an experiment must obey."""
+"""Rules for the values of an experiment."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check(experiment: Experiment) -> None:
         (train.pretrained_rate >= 0, "train.pretrained_rate", "at least 0, a factor of the rate",
          train.pretrained_rate),
         (train.new_rate > 0, "train.new_rate", "above 0, a factor of the rate", train.new_rate),
-        (_keeps(train.keep_checkpoints), "train.keep_checkpoints", "best, last, or every:K with K at least 1",
+        (_is_keeping_rule(train.keep_checkpoints), "train.keep_checkpoints", "best, last, or every:K with K at least 1",
          train.keep_checkpoints),
         (train.pad >= 0, "train.pad", "at least 0 pixels", train.pad),
         (train.erase >= 0, "train.erase", "at least 0 pixels", train.erase),
@@ -48,7 +48,7 @@ def check(experiment: Experiment) -> None:
         (len(data.columns) in (2, 3), "data.columns", "the names of one or two columns of text and of the label",
          data.columns),
         (0 <= train.warmup < 1, "train.warmup", "a fraction of the steps, in [0, 1)", train.warmup),
-        (_fitness(train.fitness), "train.fitness",
+        (_is_fitness(train.fitness), "train.fitness",
          "true, false, or weights of the composite by measure, 0 or more and not all 0", train.fitness),
         (train.patience >= 1, "train.patience", "at least 1 epoch", train.patience),
         (train.threads >= 1, "train.threads", "at least 1", train.threads),
@@ -94,7 +94,7 @@ def check(experiment: Experiment) -> None:
          "at least 1, or null", importance.max_examples),
         ((importance.target or 0) >= 0, "importance.target", "a class, 0 or more, or null", importance.target),
         (importance.baselines in BASELINES, "importance.baselines", _either(BASELINES), importance.baselines),
-        (_board(importance.scoreboard), "importance.scoreboard", "true, false, or a list of methods",
+        (_is_scoreboard(importance.scoreboard), "importance.scoreboard", "true, false, or a list of methods",
          importance.scoreboard),
         (experiment.report.max_nodes >= 1, "report.max_nodes", "at least 1", experiment.report.max_nodes),
         (experiment.report.timeout > 0, "report.timeout", "above 0 seconds", experiment.report.timeout),
@@ -112,14 +112,15 @@ def check(experiment: Experiment) -> None:
     if paper is not None and not 0 < paper <= 1:
         raise ConfigError(f"paper.accuracy must be inside (0, 1], or null; got {paper}")
     splits = ("train", "validation", "test")
-    for key, given in (("trial.splits", experiment.trial.splits), ("importance.split", [experiment.importance.split])):
-        for split in given:
+    named = {"trial.splits": experiment.trial.splits, "importance.split": [experiment.importance.split]}
+    for key, names in named.items():
+        for split in names:
             if split not in splits:
                 raise ConfigError(f"{key} must name splits; got {split!r}; {nearest(split, splits)}")
 
 
 def _model_rule(name: str, value: Any) -> tuple[bool, str]:
-    """Whether a setting of a network is one, and what it must be."""
+    """Whether a setting of a network is valid, and its rule in words."""
     if name == "head":
         return value in HEADS, _either(HEADS)
     if name == "pooling":
@@ -132,21 +133,23 @@ def _model_rule(name: str, value: Any) -> tuple[bool, str]:
     return all(isinstance(size, str) or size is None or size >= 1 for size in sizes), "at least 1"
 
 
-def _keeps(rule: str) -> bool:
+def _is_keeping_rule(rule: str) -> bool:
     word, colon, epochs = rule.partition(":")
     return (word == "every" and epochs.isdecimal() and int(epochs) > 0) if colon else word in ("best", "last")
 
 
-def _fitness(given: Any) -> bool:
-    if isinstance(given, bool):
+def _is_fitness(value: Any) -> bool:
+    if isinstance(value, bool):
         return True
-    weights = list(given.values()) if isinstance(given, dict) else []
-    numbers = all(isinstance(one, (int, float)) and not isinstance(one, bool) and one >= 0 for one in weights)
-    return numbers and any(weights) and all(isinstance(name, str) for name in given)
+    weights = list(value.values()) if isinstance(value, dict) else []
+    numbers = all(
+        isinstance(weight, int | float) and not isinstance(weight, bool) and weight >= 0 for weight in weights
+    )
+    return numbers and any(weights) and all(isinstance(name, str) for name in value)
 
 
-def _board(given: Any) -> bool:
-    return isinstance(given, bool) or (isinstance(given, list) and all(isinstance(name, str) for name in given))
+def _is_scoreboard(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, list) and all(isinstance(name, str) for name in value))
 
 
 def _either(words: tuple[str, ...]) -> str:

@@ -1,6 +1,6 @@
 """Studies of `align.py` besides the trial. A new study is a module here with a function `run`, and a line in STUDIES.
 
-`run(prepared)` takes the networks of the command and logs one run or more.
+`run(prepared)` takes the networks of the command and logs one or more runs. A study is about the first alpha.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from pkgutil import resolve_name
 from typing import Any
 
 STUDIES: dict[str, str] = {
-    "layers": "two layers of one network in one graph",
-    "models": "two networks in one graph, under the paper's five conditions",
-    "controls": "the graph beside graphs that know nothing (Tables 3 and 7)",
-    "edges": "every edge on trial: which survive when their antecedent is forced",
-    "rotation": "the layer in the basis of its principal components, beside its own units",
-    "counterfactual": "train what follows the layer on counterfactual latents, before and after",
+    "layers": "the graph within and between two layers of a network",
+    "models": "the graph over two networks, under the paper's five conditions",
+    "controls": "the graph compared with control graphs (Tables 3 and 7)",
+    "edges": "every edge tested by setting its antecedent",
+    "rotation": "the layer in the basis of its principal components, compared with its units",
+    "counterfactual": "the decoder trained on counterfactual latents, before and after",
     "sweep": "every alpha and beta, over trainings; the largest alpha at which Q aligns on validation",
 }
 TRIAL = "trial"
