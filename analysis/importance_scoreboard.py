@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from ndg.activations.batches import COMPUTE_BATCH
 from ndg.activations.subset import subset
 from ndg.comparison.networks import reinitialised
 from ndg.errors import ConfigError, FailureError, NDGError, UserError
-from ndg.executors.outcomes import PATIENCE, Outcome, apart
+from ndg.executors.outcomes import Outcome, outcomes
 from ndg.importance.evaluation.pooled import over
 from ndg.importance.evaluation.score_cache import Kept
 from ndg.importance.evaluation.scoreboard import BoardSettings, Scoreboard, scoreboard
@@ -61,10 +60,9 @@ class Boards:
 
 @dataclass(frozen=True)
 class Request:
-    """Settings for each training; `folder` is the working directory."""
+    """Settings for each training."""
 
     locations: Locations
-    folder: str
     methods: tuple[str, ...]
     layers: tuple[str, ...]
     random: bool
@@ -90,25 +88,23 @@ def measured(run: Run, model: nn.Module, kind: str, request: Request) -> Scorebo
 
 def of_training(request: Request, folder: Path) -> Boards:
     """Scoreboards of one training, here or in a worker."""
-    if os.path.isdir(request.folder):
-        os.chdir(request.folder)
     run = opened(folder, request.locations)
     trained = [measured(run, run.model, TRAINED, request)]
     fresh = [measured(run, reinitialised(run.model, run.seed).model, RANDOM, request)] if request.random else []
     return Boards(run.network, trained, fresh)
 
 
-def outcomes(request: Request, folders: Sequence[Path], executor: str, address: str | None) -> Iterator[Outcome]:
+def scoreboards(request: Request, folders: Sequence[Path], executor: str, address: str | None) -> list[Outcome]:
     """Scoreboards of each training in order, or the reason for failure.
 
     Several trainings are one task each; a single one distributes its own tasks.
     """
     if len(folders) == 1:
         single = replace(request, options=replace(request.options, executor=executor, ray_address=address))
-        yield Outcome(of_training(single, folders[0]))
-        return
-    workers, _ = executors.choose(executor, address=address, timeout=PATIENCE, task_cpus=request.options.threads)
-    yield from apart(workers, of_training, request, folders, "trainings")
+        return [Outcome(of_training(single, folders[0]))]
+    workers, _ = executors.choose(executor, address=address, task_cpus=request.options.threads)
+    ended = dict(outcomes(workers, of_training, request, folders, "lower --threads"))
+    return [ended[number] for number in range(len(folders))]
 
 
 def by_config(results: Iterable[Boards]) -> list[Boards]:
@@ -163,7 +159,6 @@ def main(words: Sequence[str] | None = None) -> int:
         folders = [folder.absolute() for _, folder in chosen(args.run, args.configs, args.seeds, locations)]
         request = Request(
             locations,
-            str(Path.cwd()),
             tuple(args.methods or [ALL]),
             tuple(args.layers),
             not args.trained_only,
@@ -173,7 +168,7 @@ def main(words: Sequence[str] | None = None) -> int:
             args.baselines,
             RunOptions(threads=args.threads, executor="serial"),
         )
-        results = list(outcomes(request, folders, args.executor, args.ray_address))
+        results = scoreboards(request, folders, args.executor, args.ray_address)
         failed = {folder.name: one for folder, one in zip(folders, results, strict=True) if one.reason is not None}
         found = by_config(one.result for one in results if one.reason is None)
         if args.json and found:
