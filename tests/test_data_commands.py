@@ -79,14 +79,14 @@ def test_a_data_set_that_came_is_told_also_when_the_next_fails(tmp_path, shelf, 
     assert main(["data", "get", "mnist", "allnli", "--data", str(tmp_path / "data")]) == 1
     out, err = capsys.readouterr()
     assert out.startswith("mnist: fetched ")
-    assert "AllNLI.tsv.gz must come whole from where it is published" in err
+    assert "AllNLI.tsv.gz must be downloaded completely from its publisher" in err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["get", "minst"], "a data set must be a known one; got 'minst'; nearest: mnist"),
-        (["list", "minst"], "a data set must be a known one; got 'minst'; nearest: mnist"),
+        (["get", "minst"], "a data set must be a known name; got 'minst'; nearest: mnist"),
+        (["list", "minst"], "a data set must be a known name; got 'minst'; nearest: mnist"),
         (["get", "devign"], "has no download; its authors give it out by Google Drive"),
         (["get", "mqnli"], "has no download; its authors publish a program and no files"),
         (["get", "mnist", "images"], "data set 'images' has no download; it is data of your own"),

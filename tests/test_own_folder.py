@@ -155,7 +155,7 @@ def test_a_folder_is_read_by_its_own_tokenizer(folders, place, capsys):
     change(strange, pad_token_id=3)
     assert align(place, "--hf", str(strange), *words) == 2
     message = capsys.readouterr().err
-    assert "by its own tokenizer; the data are filled up with token 0, the network in" in message
+    assert "needs its own tokenizer; the data are padded with token 0, the network in" in message
     assert f"so the tokenizer is another one; set data.tokenizer={strange}" in message
 
 
@@ -164,7 +164,7 @@ def test_a_folder_whose_weights_do_not_fit_its_config_is_refused(folders, place,
     change(headless, architectures=["BertForSequenceClassification"])
     words = ["--layers", "bert.pooler.activation", *TEXTS, f"data.dir={folders['data']}"]
     assert align(place, "--hf", str(headless), *words) == 2
-    assert "must hold all weights of its BertForSequenceClassification; 2 are missing" in capsys.readouterr().err
+    assert "must have all weights of its BertForSequenceClassification; 2 are missing" in capsys.readouterr().err
     deeper = shutil.copytree(folders["classifier"], place / "deeper")
     path = deeper / "model.safetensors"
     more = {"bert.encoder.layer.1.output.dense.bias": torch.ones(16)}
@@ -195,7 +195,7 @@ def test_a_folder_that_cannot_be_used_is_refused(folders, place, capsys):
     whole = (folders["classifier"] / "model.safetensors").read_bytes()
     (damaged / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     assert align(place, "--hf", str(damaged), *texts) == 2
-    assert "must hold whole weights" in capsys.readouterr().err
+    assert "must have complete weights" in capsys.readouterr().err
     few = (folders["data"] / "texts.csv").read_text().splitlines()
     (place / "three").mkdir()
     rows = [row if number % 3 else row.rpartition(",")[0] + ",2" for number, row in enumerate(few[1:])]

@@ -1,7 +1,4 @@
-"""Packed booleans in a file: append, interrupt, resume, read in place.
-
-`ndg.bits.file_format` describes the bytes.
-"""
+"""Packed booleans in a file: append, resume, read in place (see `file_format`)."""
 
 from __future__ import annotations
 

@@ -65,10 +65,7 @@ def pack_above(
 
 
 def cuts(thresholds: Float64[np.ndarray, " unit"]) -> Float32[np.ndarray, " unit"]:
-    """Largest float32 not above each threshold.
-
-    A float32 value exceeds the cut exactly when it exceeds the threshold.
-    """
+    """Largest float32 not above each threshold, which separates float32 values equally."""
     with np.errstate(over="ignore", under="ignore"):
         cut = thresholds.astype(np.float32)
         return np.where(cut > thresholds, np.nextafter(cut, np.float32(-np.inf)), cut)

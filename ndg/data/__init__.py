@@ -32,29 +32,29 @@ __all__ = [
     "split",
 ]
 
-MUCH = 0.01
-"""Share of training texts that may be cut without a warning."""
+CUT_WARNING = 0.01
+"""Share of truncated training texts above which a warning is logged."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """How a data set is read, and the files that must lie in one of its `places` below `data.dir`.
+    """Reader of a data set, and the files it needs below `data.dir`.
 
-    Without files no folder is needed. A file may also have one of the `suffixes`, and its name may be a pattern
-    (`images*.tgz`) or several, with `|` between them, of which one is enough.
+    All `files` must be in one of the `places`. Without files no folder is needed. A file may also have one of the
+    `suffixes`. Its name may be a pattern (`images*.tgz`), or alternatives separated by `|`.
     """
 
-    read: Callable[[Path | None, Data], Pool]
+    read: Callable[[Path, Data], Pool]
     files: tuple[str, ...] = ()
     places: tuple[str, ...] = (".",)
     suffixes: tuple[str, ...] = ("",)
 
     def home(self, above: Path) -> Path:
-        """The place that lacks the fewest files, the first of equals."""
+        """Place that lacks the fewest files, the first of ties."""
         return min((above / place for place in self.places), key=lambda folder: len(self.missing(folder)))
 
     def missing(self, folder: Path) -> list[str]:
-        """The files that a folder lacks."""
+        """Names of the files that a folder lacks."""
         return [
             names
             for names in self.files
@@ -89,41 +89,42 @@ DATASETS: dict[str, Dataset] = {
 
 
 def load(config: Data, tokenizer: str | Path | None = None) -> Splits:
-    """The train, validation and test examples of a data set; they depend on `config.seed` and on no other seed.
+    """Train, validation and test examples of a data set.
 
-    A published data set keeps its publisher's validation and test sets, and the fraction for such a set is not used.
-    Pixels are scaled to `config.size` and cut to `config.crop`. Tables are standardised by their training rows. Texts
-    become tokens by the tokenizer in the folder `tokenizer`, else
-    in `config.tokenizer`, else by one that is trained on the training texts.
+    They depend on `config.seed` and no other seed. A published data set keeps its publisher's validation and test sets,
+    and the fraction for such a set is not used. Pixels are scaled to `config.size` and cut to `config.crop`. Tables are
+    standardised by their training rows. Texts are tokenised by the tokenizer in the folder `tokenizer`, else in
+    `config.tokenizer`, else by one that is trained on the training texts.
 
-    `source` begins with what generated files are. A warning says how many training texts are cut, where more than one
-    in a hundred is. Raises DataError for an unknown data set, missing or damaged files, an empty split, and a class
-    that a split lacks.
+    `source` names generated files as such. A warning is logged if more than one in a hundred training texts is
+    truncated. Raises DataError for an unknown data set, missing or damaged files, an empty split, and a class that a
+    split lacks.
     """
     if reason := absent(config):
         raise DataError(reason)
     dataset = DATASETS[config.name]
-    folder = None if config.dir is None else dataset.home(Path(config.dir))
+    above = Path(config.dir or ".")
+    folder = dataset.home(above)
     pool = dataset.read(folder, config)
     pool = replace(pool, inputs=images.fitted(pool.inputs, config))
-    if folder is not None and _generated(folder, Path(str(config.dir))):
+    if config.dir is not None and _generated(folder, above):
         pool = replace(pool, source=f"generated here, not real data: {pool.source}")
     rows = divide(pool, config.validation, config.test, config.seed, config.limit)
     if not isinstance(pool.inputs, Texts):
         return take(tables.standardised(pool, rows["train"]), rows)
-    if place := tokenizer or config.tokenizer:
-        words = Tokenizer.load(place)
+    if tokenizer_folder := tokenizer or config.tokenizer:
+        text_tokenizer = Tokenizer.load(tokenizer_folder)
     else:
         training = pool.inputs[rows["train"]]
-        words = Tokenizer.trained(training.sentences, config.vocabulary, lower=not training.cased)
-    splits = take(pool, rows, words, config.length)
-    if (cut := splits.cut["train"]) > MUCH:
+        text_tokenizer = Tokenizer.trained(training.sentences, config.vocabulary, lower=not training.cased)
+    splits = take(pool, rows, text_tokenizer, config.length)
+    if (cut := splits.cut["train"]) > CUT_WARNING:
         log.warning("%s: %.1f%% of the training texts are cut at data.length=%d", config.name, 100 * cut, config.length)
     return splits
 
 
 def absent(config: Data) -> str | None:
-    """Why the data of a config cannot be read here, with the remedy; None when they are at hand."""
+    """Reason why the data of a config cannot be read, with a remedy; None if they can."""
     if config.name not in DATASETS:
         return f"data.name must be a known data set; got {config.name!r}; {nearest(config.name, DATASETS)}"
     dataset = DATASETS[config.name]
@@ -132,7 +133,7 @@ def absent(config: Data) -> str | None:
     needs = f"data set {config.name!r} needs a folder with {_named(dataset.files)}"
     if packed := [suffix for suffix in dataset.suffixes if suffix]:
         needs += f" (or each with {' or '.join(packed)})"
-    remedy = "set data.dir=FOLDER to where they lie"
+    remedy = "set data.dir=FOLDER to their folder"
     if len(dataset.places) > 1:
         remedy += f", or to the folder above {dataset.places[1]}"
     if config.name in SOURCES and SOURCES[config.name].files:
@@ -140,15 +141,15 @@ def absent(config: Data) -> str | None:
     if config.dir is None:
         return f"{needs}; data.dir is not set; {remedy}"
     if not Path(config.dir).is_dir():
-        return f"{needs}; there is no folder {config.dir!r}; {remedy}"
+        return f"{needs}; folder {config.dir!r} does not exist; {remedy}"
     home = dataset.home(Path(config.dir))
     missing = dataset.missing(home)
     return f"{needs}; {str(home)!r} lacks {_named(missing)}; {remedy}" if missing else None
 
 
 def _generated(home: Path, above: Path) -> bool:
-    """Whether a folder, or one between it and `above`, is marked as one of generated files."""
-    return any((each / MARKER).is_file() for each in (home, *home.parents) if each.is_relative_to(above))
+    """Whether a folder, or a parent below `above`, is marked as generated."""
+    return any((folder / MARKER).is_file() for folder in (home, *home.parents) if folder.is_relative_to(above))
 
 
 def _named(files: Sequence[str]) -> str:

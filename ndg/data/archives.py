@@ -1,4 +1,4 @@
-"""Members of tar, zip and gz archives, which are trusted in nothing: names, links, sizes and damage are checked."""
+"""Members of tar, zip and gz archives: untrusted, so everything is checked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ndg.errors import DataError, OutputError
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip", ".gz")
 
 ROOM, RATIO = 64 << 20, 100
-"""An archive may unpack to at most so many bytes, and so many times its own bytes more."""
+"""Limit of unpacked bytes: ROOM plus RATIO times the size of the archive."""
 
 CHUNK = 1 << 20
 AGAIN = "copy the archive again from its publisher"
@@ -30,30 +30,30 @@ Member = tuple[PurePosixPath, io.BufferedIOBase]
 
 
 def members(path: Path, suffixes: tuple[str, ...] = ()) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """The names and the content of the files in an archive, in its order; with `suffixes` those that end in one.
+    """Names and content of the files in an archive, optionally with these suffixes.
 
-    Nothing is written. Every name is checked, and the archive is read to its end, so that damage anywhere is found.
-    Raises DataError that names the archive and the member.
+    Nothing is written. Every name is checked, and the archive is read to its end, so damage anywhere is found. Raises
+    DataError that names the archive and the member.
     """
-    with _refusing(path):
+    with _checked(path):
         for name, stream in _members(path):
             if not suffixes or name.name.lower().endswith(suffixes):
                 yield name, stream.read()
 
 
 def unpack(archive: Path, folder: Path) -> list[Path]:
-    """The files that were in an archive, now below `folder`, in the archive's order: all of them or none.
+    """Files of an archive, unpacked below `folder`: all of them or none.
 
     They are written beside `folder` and moved when the whole archive is sound; an unpacked `x.gz` is the file `x`.
-    Modes and owners are not taken over. Raises DataError for an archive that is damaged or not safe, and where
-    something of a member's name is in `folder` already; OutputError where nothing can be written.
+    Modes and owners are not restored. Raises DataError for an archive that is damaged or unsafe, and if a member's name
+    already exists in `folder`; OutputError if nothing can be written.
     """
     _writing(folder, folder.parent.mkdir, parents=True, exist_ok=True)
     part = Path(_writing(folder, tempfile.mkdtemp, prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
     try:
         part.chmod(0o755)
         names = []
-        with _refusing(archive):
+        with _checked(archive):
             for name, stream in _members(archive):
                 names.append(name)
                 _write(part / name, stream, archive)
@@ -64,52 +64,52 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
 
 
 def _members(path: Path) -> Iterator[Member]:
-    """Names and streams; each stream is read before the next member is asked for."""
+    """Names and streams; read each stream before the next member."""
     name = path.name.lower()
     if not name.endswith(SUFFIXES):
         raise DataError(f"an archive must end in {', '.join(SUFFIXES)}; got {path}; give another file")
-    allowed = _Allowed(path)
+    budget = _Budget(path)
     if name.endswith(".zip"):
-        found = _zipped(path, allowed)
+        entries = _zip_members(path, budget)
     elif name.endswith((".tar", ".tar.gz", ".tgz")):
-        found = _tarred(path, allowed)
+        entries = _tar_members(path, budget)
     else:
-        found = _single(path, allowed)
+        entries = _gzip_member(path, budget)
     seen: set[PurePosixPath] = set()
-    for inside, stream in found:
+    for inside, stream in entries:
         if inside in seen:
-            raise DataError(f"{path} must hold each member once; {str(inside)!r} comes twice; {AGAIN}")
+            raise DataError(f"{path} must have each member once; {str(inside)!r} comes twice; {AGAIN}")
         seen.add(inside)
         yield inside, stream
 
 
-def _zipped(path: Path, allowed: _Allowed) -> Iterator[Member]:
+def _zip_members(path: Path, budget: _Budget) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
         _check_count(path, archive)
         for entry in archive.infolist():
             inside = _safe(path, entry.orig_filename)
             kind = stat.S_IFMT(entry.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise DataError(_special(path, entry.orig_filename, "a link or a device"))
+                raise DataError(_forbidden(path, entry.orig_filename, "a link or a device"))
             if not entry.is_dir():
                 with archive.open(entry) as stream:
-                    yield inside, _bounded(stream, allowed)
+                    yield inside, _limited(stream, budget)
 
 
 def _check_count(path: Path, archive: zipfile.ZipFile) -> None:
-    """Raise BadZipFile unless there are as many members as the end of the archive says: damage can hide some."""
+    """Raise BadZipFile if the archive's end states another number of members."""
     with path.open("rb") as file:
         file.seek(-22 - len(archive.comment), io.SEEK_END)
         promised = int.from_bytes(file.read(12)[10:], "little")
     found = len(archive.infolist())
-    if promised not in (found, 0xFFFF):  # larger numbers stand elsewhere
+    if promised not in (found, 0xFFFF):  # larger numbers are stored elsewhere
         raise zipfile.BadZipFile(f"it promises {promised} members and has {found}")
 
 
-def _tarred(path: Path, allowed: _Allowed) -> Iterator[Member]:
-    packed = not path.name.lower().endswith(".tar")
-    with gzip.open(path) if packed else path.open("rb") as raw:
-        stream = _bounded(raw, allowed)
+def _tar_members(path: Path, budget: _Budget) -> Iterator[Member]:
+    compressed = not path.name.lower().endswith(".tar")
+    with gzip.open(path) if compressed else path.open("rb") as raw:
+        stream = _limited(raw, budget)
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive:
             for entry in archive:
                 inside = _safe(path, entry.name)
@@ -117,34 +117,34 @@ def _tarred(path: Path, allowed: _Allowed) -> Iterator[Member]:
                     continue
                 if not entry.isreg() or entry.issparse():
                     kind = "a link" if entry.issym() or entry.islnk() else "a device or a file with holes"
-                    raise DataError(_special(path, entry.name, kind))
+                    raise DataError(_forbidden(path, entry.name, kind))
                 content: Any = archive.extractfile(entry)
                 yield inside, content
-                archive.members.clear()  # type: ignore[attr-defined]  # it would remember every member
-        while stream.read(CHUNK):  # the sum of a gzip file stands at its end
+                archive.members.clear()  # type: ignore[attr-defined]  # else it would store every member
+        while stream.read(CHUNK):  # the checksum of gzip is at its end
             pass
 
 
-def _single(path: Path, allowed: _Allowed) -> Iterator[Member]:
+def _gzip_member(path: Path, budget: _Budget) -> Iterator[Member]:
     with gzip.open(path) as stream:
-        yield _safe(path, path.name[: -len(".gz")]), _bounded(stream, allowed)
+        yield _safe(path, path.name[: -len(".gz")]), _limited(stream, budget)
 
 
 class _Header(tarfile.TarInfo):
-    """A header that is damaged anywhere but at the beginning is an error too, and not the end of the archive."""
+    """Tar header that raises on damage anywhere, not only at the beginning."""
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> _Header:
         try:
             return super().fromtarfile(tarfile_)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
-            raise  # the mark at the end
+            raise  # regular end mark
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"{error} at byte {tarfile_.offset:,}") from error
 
 
-class _Allowed:
-    """How many bytes may still come out of an archive."""
+class _Budget:
+    """Number of bytes that may still come out of an archive."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -158,16 +158,16 @@ class _Allowed:
         if self.left < 0:
             raise DataError(
                 f"{self.path} may unpack to at most {self.bound:,} bytes, {RATIO} times its own and {ROOM:,} more; "
-                f"more came, as of an archive made to fill a disk; do not trust it, {AGAIN}"
+                f"got more, as from an archive made to fill a disk; do not trust it, {AGAIN}"
             )
 
 
-class _Bounded(io.RawIOBase):
-    """A stream that counts what it gives."""
+class _Limited(io.RawIOBase):
+    """Stream that counts its bytes."""
 
-    def __init__(self, stream: Any, allowed: _Allowed) -> None:
+    def __init__(self, stream: Any, budget: _Budget) -> None:
         super().__init__()
-        self._stream, self._allowed = stream, allowed
+        self._stream, self._allowed = stream, budget
 
     def readable(self) -> bool:
         return True
@@ -179,28 +179,28 @@ class _Bounded(io.RawIOBase):
         return len(chunk)
 
 
-def _bounded(stream: Any, allowed: _Allowed) -> io.BufferedIOBase:
-    return io.BufferedReader(_Bounded(stream, allowed), CHUNK)
+def _limited(stream: Any, budget: _Budget) -> io.BufferedIOBase:
+    return io.BufferedReader(_Limited(stream, budget), CHUNK)
 
 
 def _safe(path: Path, name: str) -> PurePosixPath:
-    """The name of a member, which stays in the folder that it is unpacked to."""
+    """Name of a member, checked to stay inside the folder."""
     inside = PurePosixPath(name)
     escapes = inside.is_absolute() or ".." in inside.parts or re.match(r"[A-Za-z]:", name) is not None
     if escapes or "\\" in name or "\0" in name or not name:
         raise DataError(
-            f"{path} must hold members with names below one folder; got {name[:200]!r}; do not trust it, {AGAIN}"
+            f"{path} must have members with names below one folder; got {name[:200]!r}; do not trust it, {AGAIN}"
         )
     return inside
 
 
-def _special(path: Path, name: str, kind: str) -> str:
-    return f"{path} must hold files and folders only; {name[:200]!r} is {kind}; do not trust it, {AGAIN}"
+def _forbidden(path: Path, name: str, kind: str) -> str:
+    return f"{path} must contain files and folders only; {name[:200]!r} is {kind}; do not trust it, {AGAIN}"
 
 
 @contextmanager
-def _refusing(path: Path) -> Iterator[None]:
-    """Damage in an archive as DataError."""
+def _checked(path: Path) -> Iterator[None]:
+    """Raise DataError for any damage of an archive."""
     try:
         yield
     except (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, RuntimeError, ValueError) as error:
@@ -214,16 +214,16 @@ def _write(path: Path, stream: io.BufferedIOBase, archive: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("xb")
     except (FileExistsError, NotADirectoryError) as error:
-        raise DataError(f"{archive} must hold each name once; {path.name!r} is a file and a folder; {AGAIN}") from error
+        raise DataError(f"{archive} must have each name once; {path.name!r} is a file and a folder; {AGAIN}") from error
     except OSError as error:
-        raise _unwritten(path, error) from error
+        raise _unwritable(path, error) from error
     with file:
         while chunk := stream.read(CHUNK):
             _writing(path, file.write, chunk)
 
 
 def _move(part: Path, folder: Path, archive: Path) -> None:
-    """Move what was unpacked to its place; where that fails half-way, back again."""
+    """Move unpacked files to their place; undo it after a failure."""
     if not folder.exists():
         _writing(folder, part.rename, folder)
         return
@@ -231,7 +231,7 @@ def _move(part: Path, folder: Path, archive: Path) -> None:
     for top in tops:
         if (folder / top.name).exists():
             raise DataError(
-                f"{archive} must be unpacked where its members are not; {folder / top.name} is there already; "
+                f"{archive} must be unpacked to a folder without its members; {folder / top.name} exists already; "
                 "remove it or choose another folder"
             )
     moved: list[Path] = []
@@ -241,17 +241,15 @@ def _move(part: Path, folder: Path, archive: Path) -> None:
     except OSError as error:
         for place in moved:
             place.rename(part / place.name)
-        raise _unwritten(folder, error) from error
+        raise _unwritable(folder, error) from error
 
 
 def _writing(path: Path, step: Any, *arguments: Any, **options: Any) -> Any:
     try:
         return step(*arguments, **options)
     except OSError as error:
-        raise _unwritten(path, error) from error
+        raise _unwritable(path, error) from error
 
 
-def _unwritten(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{path} cannot be written: {error.strerror or error}; free space, or choose a folder that can be written to"
-    )
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{path} cannot be written: {error.strerror or error}; free space, or choose a writable folder")

@@ -1,4 +1,4 @@
-"""Images or rows of numbers of one's own: `inputs.npy` and `labels.npy` in a folder."""
+"""Your own images or tables: `inputs.npy` and `labels.npy` in a folder."""
 
 from __future__ import annotations
 
@@ -8,56 +8,54 @@ import numpy as np
 
 from ndg.config import Data
 from ndg.data.examples import Pool
-from ndg.data.inputs import held
+from ndg.data.inputs import as_inputs
 from ndg.errors import DataError
 
 FILES = ("inputs.npy", "labels.npy")
 CHANNELS = (1, 2, 3, 4)
 
 
-def read(folder: Path | None, settings: Data) -> Pool:
-    """The images [example, channel, height, width] or [example, height, width], or the rows [example, feature] of a
-    table, of a folder, and their classes from 0.
+def read(folder: Path, settings: Data) -> Pool:
+    """Images or table rows of a folder, with classes from 0.
 
-    Pixels are in [0, 1], or bytes, which are divided by 255. A table has any numbers. Raises DataError that names the
-    file and the rule.
+    Images are [example, channel, height, width] or [example, height, width], with pixels in [0, 1] or bytes, which are
+    divided by 255; rows are [example, feature] of any numbers. Raises DataError that names the file and the rule.
     """
-    assert folder is not None
     inputs, labels = (_array(folder / name) for name in FILES)
     if inputs.ndim == 3:
         inputs = inputs[:, None]
-    wrong, table = None, inputs.ndim == 2
+    rule, table = None, inputs.ndim == 2
     if inputs.ndim not in (2, 4) or labels.ndim != 1 or len(inputs) != len(labels):
-        wrong = (
+        rule = (
             f"one label per image of 2 or 3 axes, or per row of a table; got shapes {inputs.shape} and {labels.shape}"
         )
     elif not np.issubdtype(labels.dtype, np.integer) or (labels.size and labels.min() < 0):
-        wrong = f"labels that are whole numbers from 0; got {labels.dtype}{_range(labels)}"
+        rule = f"labels that are whole numbers from 0; got {labels.dtype}{_range(labels)}"
     elif not table and inputs.shape[3] in CHANNELS and inputs.shape[1] not in CHANNELS:
-        wrong = f"images with their channels first; got shape {inputs.shape}: use numpy.moveaxis(images, 3, 1)"
+        rule = f"images with their channels first; got shape {inputs.shape}: use numpy.moveaxis(images, 3, 1)"
     elif table and not _finite(inputs):
-        wrong = f"rows of finite numbers that fit into 32 bits; got {inputs.dtype}{_range(inputs)}"
+        rule = f"rows of finite numbers that fit into 32 bits; got {inputs.dtype}{_range(inputs)}"
     elif (
         not table
         and inputs.dtype != np.uint8
         and (not np.issubdtype(inputs.dtype, np.floating) or not ((inputs >= 0) & (inputs <= 1)).all())
     ):
-        wrong = f"pixels as bytes or as numbers in [0, 1]; got {inputs.dtype} from {inputs.min()} to {inputs.max()}"
-    if wrong:
-        raise DataError(f"{folder} must hold {wrong}; write {' and '.join(FILES)} again with numpy.save")
+        rule = f"pixels as bytes or as numbers in [0, 1]; got {inputs.dtype} from {inputs.min()} to {inputs.max()}"
+    if rule:
+        raise DataError(f"{folder} must contain {rule}; write {' and '.join(FILES)} again with numpy.save")
     names = tuple(str(label) for label in range(int(labels.max(initial=-1)) + 1))
-    values = held(inputs if inputs.dtype == np.uint8 and not table else inputs.astype(np.float32))
+    values = as_inputs(inputs if inputs.dtype == np.uint8 and not table else inputs.astype(np.float32))
     return Pool(values, labels.astype(np.int64), names, str(folder))
 
 
 def _finite(rows: np.ndarray) -> bool:
-    """Whether all are real numbers that a float of 32 bits can hold."""
+    """Whether all values are real numbers within float32."""
     real = np.issubdtype(rows.dtype, np.floating) or np.issubdtype(rows.dtype, np.integer)
     return real and bool((np.abs(rows.astype(np.float64)) <= np.finfo(np.float32).max).all())
 
 
 def _range(rows: np.ndarray) -> str:
-    """From which number to which; nothing where they are no real numbers."""
+    """Range of real numbers as text; empty for others."""
     return f" from {rows.min()} to {rows.max()}" if rows.dtype.kind in "fiu" and rows.size else ""
 
 

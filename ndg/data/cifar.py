@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in python batches (Krizhevsky 2009): pickles, of which only arrays and lists are admitted."""
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009), from pickles of arrays and lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxtyping import Int64, UInt8
 from ndg.config import Data
 from ndg.data import releases
 from ndg.data.examples import Pool
-from ndg.data.inputs import held, join
+from ndg.data.inputs import as_inputs, join
 from ndg.errors import DataError
 
 FILES10 = ("batches.meta", "data_batch_1", "test_batch")
@@ -23,16 +23,14 @@ SHAPE = (3, 32, 32)
 AGAIN = "copy the file again from its publisher"
 
 
-def cifar10(folder: Path | None, settings: Data) -> Pool:
-    """Ten kinds of things, 3 x 32 x 32 pixels, with the publisher's test set; batches 2 to 5 may be missing."""
-    assert folder is not None
+def cifar10(folder: Path, settings: Data) -> Pool:
+    """Ten classes, 3 x 32 x 32 pixels; batches 2 to 5 may be missing."""
     batches = [path for number in range(1, 6) if (path := folder / f"data_batch_{number}").is_file()]
     return _read("cifar10", folder / "batches.meta", batches, folder / "test_batch", ("label_names", "labels", 10))
 
 
-def cifar100(folder: Path | None, settings: Data) -> Pool:
-    """A hundred kinds of things by their fine labels, 3 x 32 x 32 pixels, with the publisher's test set."""
-    assert folder is not None
+def cifar100(folder: Path, settings: Data) -> Pool:
+    """A hundred fine classes, 3 x 32 x 32 pixels."""
     keys = ("fine_label_names", "fine_labels", 100)
     return _read("cifar100", folder / "meta", [folder / "train"], folder / "test", keys)
 
@@ -41,32 +39,35 @@ def _read(name: str, meta: Path, batches: list[Path], test: Path, keys: tuple[st
     names_key, labels_key, classes = keys
     class_names = _dictionary(meta).get(names_key)
     if not (isinstance(class_names, list) and len(class_names) == classes and all(type(n) is str for n in class_names)):
-        raise DataError(f"{meta} must hold {classes} names as {names_key!r}; got {_kind(class_names)}; {AGAIN}")
+        raise DataError(f"{meta} must have {classes} names as {names_key!r}; got {_kind(class_names)}; {AGAIN}")
     parts = [_batch(path, labels_key, classes) for path in batches]
-    tested = _batch(test, labels_key, classes)
-    inputs = {"train": join([held(images) for images, _ in parts]), "test": held(tested[0])}
-    labels = {"train": np.concatenate([labels for _, labels in parts]), "test": tested[1]}
+    test_part = _batch(test, labels_key, classes)
+    inputs = {"train": join([as_inputs(images) for images, _ in parts]), "test": as_inputs(test_part[0])}
+    labels = {"train": np.concatenate([labels for _, labels in parts]), "test": test_part[1]}
     return releases.pool(name, inputs, labels, tuple(class_names), [meta, *batches, test])
 
 
 def _batch(
     path: Path, key: str, classes: int
 ) -> tuple[UInt8[np.ndarray, "example channel height width"], Int64[np.ndarray, " example"]]:
-    """Images and labels of one file, as many as it holds."""
+    """Images and labels of one file."""
     content = _dictionary(path)
     images, labels = _array(content.get("data")), content.get(key)
     if images is None or images.ndim != 2 or images.shape[1] != np.prod(SHAPE):
         got = "none" if images is None else f"the shape {images.shape}"
-        raise DataError(f"{path} must hold bytes of shape (images, {np.prod(SHAPE)}) as 'data'; got {got}; {AGAIN}")
+        raise DataError(f"{path} must have bytes of shape (images, {np.prod(SHAPE)}) as 'data'; got {got}; {AGAIN}")
     if not (isinstance(labels, list) and all(type(label) is int and abs(label) < 2**31 for label in labels)):
-        raise DataError(f"{path} must hold a list of whole numbers as {key!r}; got {_kind(labels)}; {AGAIN}")
+        raise DataError(f"{path} must have a list of whole numbers as {key!r}; got {_kind(labels)}; {AGAIN}")
     numbers = np.array(labels, np.int64)
     releases.check_labels(path, numbers, len(images), classes)
     return images.reshape(len(images), *SHAPE), numbers
 
 
 class _Record:
-    """What a pickle says of an array or of its type. Numpy's own unpickling trusts what it reads and is not called."""
+    """Pickled description of an array or its type.
+
+    Numpy's own unpickling trusts its input and is never called.
+    """
 
     arguments: tuple[Any, ...] = ()
     state: tuple[Any, ...] = ()
@@ -87,9 +88,9 @@ ADMITTED = {
 
 
 class _Unpickler(pickle._Unpickler):
-    """Reads dictionaries, lists, numbers, strings and records of arrays; nothing that a file names is imported.
+    """Unpickler of dictionaries, lists, numbers, strings and array records; imports nothing.
 
-    It is the one in Python: its twin in C makes room for whatever number of remembered values a file claims.
+    The Python version is used, since its C twin allocates whatever number of memo entries a file claims.
     """
 
     def __init__(self, path: Path) -> None:
@@ -99,8 +100,8 @@ class _Unpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> type[_Record]:
         if (module, name) not in ADMITTED:
             raise DataError(
-                f"{self.path} must hold arrays, lists and strings only; it asks for {module}.{name}, which was refused "
-                f"and not run; do not trust this file, {AGAIN}"
+                f"{self.path} must contain arrays, lists and strings only; it asks for {module}.{name}, which was "
+                f"refused and not run; do not trust this file, {AGAIN}"
             )
         return _Record
 
@@ -113,12 +114,12 @@ def _dictionary(path: Path) -> dict[str, Any]:
     except Exception as error:  # a damaged pickle can raise anything
         raise DataError(f"{path} must be a whole python batch (a pickle); {error!r}; {AGAIN}") from error
     if not isinstance(content, dict):
-        raise DataError(f"{path} must hold a dictionary; got {type(content).__name__}; {AGAIN}")
+        raise DataError(f"{path} must have a dictionary; got {type(content).__name__}; {AGAIN}")
     return {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in content.items()}
 
 
 def _array(record: Any) -> np.ndarray | None:
-    """The array of unsigned bytes that a record describes; None when it describes nothing of the kind."""
+    """Array of unsigned bytes of a record; None if it describes another."""
     try:
         _, shape, kind, fortran, raw = record.state
         if kind.arguments[0] != "u1":
@@ -130,5 +131,5 @@ def _array(record: Any) -> np.ndarray | None:
 
 
 def _kind(value: Any) -> str:
-    """Its type and length; a hostile value may be too large to print."""
+    """Type and length; a hostile value may be too large to print."""
     return f"a list of {len(value)}" if isinstance(value, list) else type(value).__name__

@@ -1,4 +1,4 @@
-"""Caltech-UCSD Birds-200-2011 (Wah et al. 2011), from its folder or from its archive as it is."""
+"""Caltech-UCSD Birds-200-2011 (Wah et al. 2011), from a folder or archive."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ CLASSES = 200
 AGAIN = "copy the files of one release again"
 
 
-def read(folder: Path | None, settings: Data) -> Pool:
-    """The birds with the publisher's test set, in the order of their ids and classes.
+def read(folder: Path, settings: Data) -> Pool:
+    """Birds with the publisher's test set, in the order of ids and classes.
 
-    A class without an image in a copy of a part is left out, and `source` says that it is a part. Raises DataError for
-    an id that is unknown, missing or comes twice, for a class or split that does not exist, and for a missing image.
+    Classes without images, in a partial copy, are left out, as `source` states. Raises DataError for an unknown,
+    missing or duplicate id, an unknown class or split, and a missing image.
     """
-    assert folder is not None
     if (folder / LISTS[0]).is_file():
         place, origin = folder, "in files that have no published sum"
         lists = {name: _bytes(folder / name) for name in LISTS}
@@ -47,7 +46,7 @@ def read(folder: Path | None, settings: Data) -> Pool:
             )
     if missing := [name for name in names.values() if name not in images]:
         raise DataError(
-            f"{place} must hold every image of images.txt; {len(missing):,} of {len(names):,} are missing, first "
+            f"{place} must have every image of images.txt; {len(missing):,} of {len(names):,} are missing, first "
             f"images/{missing[0]}; {AGAIN}"
         )
     labels = _numbers(place, "image_class_labels.txt", tables, {str(number) for number in tables["classes.txt"]})
@@ -57,15 +56,15 @@ def read(folder: Path | None, settings: Data) -> Pool:
     present, renumbered = np.unique(labels, return_inverse=True)
     class_names = tuple(tables["classes.txt"][int(number)] for number in present)
     fewer = [f"{len(present)} of {CLASSES} classes"] if len(present) != CLASSES else []
-    said = ["cub200", counted(parts), origin, *releases.lacking("cub200", sizes(parts), *fewer)]
+    clauses = ["cub200", counted(parts), origin, *releases.lacking("cub200", sizes(parts), *fewer)]
     inputs = pictures([images[name] for name in names.values()], settings)
-    parted = parts if len(np.unique(parts)) > 1 else None
-    said += releases.divided(parted)
-    return Pool(inputs, renumbered.astype(np.int64), class_names, ", ".join(said), parted)
+    division = parts if len(np.unique(parts)) > 1 else None
+    clauses += releases.divided(division)
+    return Pool(inputs, renumbered.astype(np.int64), class_names, ", ".join(clauses), division)
 
 
 def _packed(archive: Path) -> tuple[dict[str, bytes], dict[str, Picture]]:
-    """The lists and the images of an archive."""
+    """Lists and images of an archive."""
     lists, images = {}, {}
     for name, content in archives.members(archive, (*SUFFIXES, ".txt")):
         if len(name.parts) == 2 and name.parts[0] == HOME and name.name in LISTS:
@@ -74,7 +73,7 @@ def _packed(archive: Path) -> tuple[dict[str, bytes], dict[str, Picture]]:
             inside = "/".join(name.parts[2:])
             images[inside] = Picture(inside, archive, content)
     if missing := [name for name in LISTS if name not in lists]:
-        raise DataError(f"{archive} must hold {HOME}/{missing[0]}; it is not there; {AGAIN}")
+        raise DataError(f"{archive} must have {HOME}/{missing[0]}; it is not there; {AGAIN}")
     return lists, images
 
 
@@ -86,8 +85,8 @@ def _bytes(path: Path) -> bytes:
 
 
 def _table(where: str, content: bytes) -> dict[int, str]:
-    """What each id stands for, sorted by id, from lines of an id, a space and a word."""
-    found: dict[int, str] = {}
+    """Value of each id, sorted by id, from lines "id value"."""
+    values: dict[int, str] = {}
     try:
         lines = content.decode().splitlines()
     except UnicodeDecodeError as error:
@@ -96,16 +95,16 @@ def _table(where: str, content: bytes) -> dict[int, str]:
         key, _, value = line.strip().partition(" ")
         if not (key.isascii() and key.isdigit() and len(key) < 10 and value):
             raise DataError(f"{where}, line {number:,} must be an id from 1 and a value; got {line[:80]!r}; {AGAIN}")
-        if int(key) in found:
+        if int(key) in values:
             raise DataError(f"{where}, line {number:,} must have an id of its own; got {int(key)} again; {AGAIN}")
-        found[int(key)] = value
-    if not found:
+        values[int(key)] = value
+    if not values:
         raise DataError(f"{where} must have lines; it is empty; {AGAIN}")
-    return dict(sorted(found.items()))
+    return dict(sorted(values.items()))
 
 
 def _numbers(place: Path, name: str, tables: dict[str, dict[int, str]], known: set[str]) -> np.ndarray:
-    """The numbers of a list, in the order of ids."""
+    """Numbers of a list, in the order of ids."""
     for key, value in tables[name].items():
         if value not in known:
             shown = listed(sorted(known, key=int))

@@ -1,4 +1,4 @@
-"""Examples of a classification task, and their division into train, validation and test."""
+"""Examples of a classification task, and their division into splits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Inputs with their true classes; `indices` are positions in the data set that they were drawn from."""
+    """Inputs with true classes; `indices` are positions in the whole data set."""
 
     inputs: Inputs
     labels: Int64[Tensor, " example"]
@@ -34,13 +34,13 @@ class Examples:
         return Examples(self.inputs[chosen], self.labels[chosen], self.indices[chosen])
 
     def loader(self, batch_size: int = 256) -> Batches:
-        """The examples in their order, as (inputs, labels); it can be walked any number of times."""
+        """Batches of the examples in order, as (inputs, labels); can be iterated repeatedly."""
         return Batches(self, batch_size)
 
 
 @dataclass(frozen=True, eq=False)
 class Batches:
-    """Pairs (inputs, labels) of at most `batch_size` examples; the last may be smaller."""
+    """Pairs (inputs, labels) of at most `batch_size` examples."""
 
     examples: Examples
     batch_size: int
@@ -56,9 +56,9 @@ class Batches:
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Three disjoint sets of examples in which every class occurs. `source` says where they are from.
+    """Disjoint train, validation and test examples, each with every class.
 
-    Texts have the `tokenizer` that made tokens of them.
+    `source` describes their origin. Texts have the `tokenizer` of their tokens.
     """
 
     train: Examples
@@ -74,17 +74,17 @@ class Splits:
 
     @property
     def form(self) -> Form:
-        """What an input looks like to a network."""
+        """Form of an input."""
         return self.train.inputs.form
 
     def __getitem__(self, name: str) -> Examples:
         if name not in SPLITS:
-            raise DataError(f"a split is one of {', '.join(SPLITS)}; got {name!r}; {nearest(name, SPLITS)}")
+            raise DataError(f"a split must be one of {', '.join(SPLITS)}; got {name!r}; {nearest(name, SPLITS)}")
         return getattr(self, name)
 
     @property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits of all inputs and labels and of how they are divided."""
+        """Sixteen hexadecimal digits of all inputs, labels and their division."""
         parts: list[Inputs | bytes] = [repr(self.class_names).encode()]
         for name in SPLITS:
             part = self[name]
@@ -92,13 +92,13 @@ class Splits:
         return digest(*parts)
 
     def facts(self) -> dict[str, Any]:
-        """What the run log says about the data; of texts also how many are `cut`, and how many `duplicates`."""
-        found = {"source": self.source, "classes": self.classes, "examples": self.sizes(), "digest": self.digest}
-        return found | ({"cut": self.cut, "duplicates": self.duplicates} if self.cut else {})
+        """Facts about the data for the run log; texts add `cut` and `duplicates`."""
+        facts = {"source": self.source, "classes": self.classes, "examples": self.sizes(), "digest": self.digest}
+        return facts | ({"cut": self.cut, "duplicates": self.duplicates} if self.cut else {})
 
     @property
     def cut(self) -> dict[str, float]:
-        """The fraction of the texts of each split that lost their end to `data.length`; empty for other inputs."""
+        """Fraction of truncated texts of each split; empty for other inputs."""
         return {
             name: float(inputs.cut.double().mean())
             for name in SPLITS
@@ -107,9 +107,15 @@ class Splits:
 
     @property
     def duplicates(self) -> dict[str, float]:
-        """The fraction of validation and test texts with the tokens of a training text; empty for other inputs."""
-        prints = {name: inputs.prints() for name in SPLITS if isinstance(inputs := self[name].inputs, Tokens)}
-        return {name: float(np.isin(prints[name], prints["train"]).mean()) for name in prints if name != "train"}
+        """Fraction of validation and test texts equal to a training text, by tokens."""
+        fingerprints = {
+            name: inputs.fingerprints() for name in SPLITS if isinstance(inputs := self[name].inputs, Tokens)
+        }
+        return {
+            name: float(np.isin(fingerprints[name], fingerprints["train"]).mean())
+            for name in fingerprints
+            if name != "train"
+        }
 
     def sizes(self) -> dict[str, int]:
         """Number of examples in each split."""
@@ -118,9 +124,9 @@ class Splits:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """A whole data set before it is divided.
+    """Whole data set before division.
 
-    `parts` is the publisher's own division, where there is one: for each example its place in SPLITS.
+    `parts` is the publisher's division, if any: the place in SPLITS of each example.
     """
 
     inputs: Inputs | Texts
@@ -133,97 +139,95 @@ class Pool:
 def divide(
     pool: Pool, validation: float, test: float, seed: int, limit: int | None = None
 ) -> dict[str, Int64[np.ndarray, " chosen"]]:
-    """The rows of each split, in their order, stratified: of each class, `test` and then `validation` of its examples,
-    rounded.
+    """Rows of each split, sorted and stratified by class.
 
-    A validation or test set that the publisher set apart is taken whole, and the fraction for it is not used. With a
-    validation set of the publisher and no test set, half of each class of it, rounded down, becomes the test set, since
-    a training set may hold parts of its own texts. Each class is shuffled by a generator of its own, so that the draw
-    of a class depends on the seed and on its own examples alone. Texts that are equal stay together in the set that the
-    first of them is drawn for. With a `limit` no split has more examples than that, of each class its share, but at
-    least one: with more classes than `limit`, one of each. Raises DataError for an empty split, and for a class that a
-    split lacks.
+    Of each class, the fraction `test` and then `validation` of its examples is drawn, rounded. A validation or test set
+    of the publisher is taken whole, and its fraction is not used. With a validation but no test set of the publisher,
+    half of each of its classes, rounded down, becomes the test set, since a training set may contain parts of its own
+    texts. Each class has its own random generator, so its draw depends on the seed and its own examples alone. Equal
+    texts stay together, in the set of the first one. `limit` bounds the examples of a split, with a proportional share
+    of at least one per class. Raises DataError for an empty split, and for a class that a split lacks.
     """
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in SPLITS}
     parts = np.zeros(len(pool.labels), np.int8) if pool.parts is None else pool.parts
-    given = {SPLITS[number] for number in np.unique(parts)}
-    halved = "validation" in given and "test" not in given
+    published = {SPLITS[number] for number in np.unique(parts)}
+    halved = "validation" in published and "test" not in published
     for label in range(len(pool.class_names)):
         of_class = np.flatnonzero(pool.labels == label)
         generator = seeds.generator(seed, "split", label)
-        own = {name: of_class[parts[of_class] == number] for number, name in enumerate(SPLITS)}
-        rest = generator.permutation(own["train"])
+        by_split = {name: of_class[parts[of_class] == number] for number, name in enumerate(SPLITS)}
+        remaining = generator.permutation(by_split["train"])
         if halved:
-            shuffled = generator.permutation(own["validation"])
-            own["test"], own["validation"] = np.split(shuffled, [len(shuffled) // 2])
+            shuffled = generator.permutation(by_split["validation"])
+            by_split["test"], by_split["validation"] = np.split(shuffled, [len(shuffled) // 2])
         for name, fraction in (("test", test), ("validation", validation)):
-            if name not in given and not (halved and name == "test"):
-                base = own["train"] if name == "test" or "test" in given else of_class
-                own[name], rest = np.split(rest, [round(fraction * len(base))])
-        own["train"] = rest
+            if name not in published and not (halved and name == "test"):
+                eligible = by_split["train"] if name == "test" or "test" in published else of_class
+                by_split[name], remaining = np.split(remaining, [round(fraction * len(eligible))])
+        by_split["train"] = remaining
         for name in SPLITS:
-            drawn[name].append(own[name])
-    if isinstance(pool.inputs, Texts) and not {"validation", "test"} <= given:
+            drawn[name].append(by_split[name])
+    if isinstance(pool.inputs, Texts) and not {"validation", "test"} <= published:
         drawn = _together(drawn, pool.inputs, parts)
-    fractions = {} if "validation" in given else {"validation": validation}
-    if "test" not in given and not halved:
+    fractions = {} if "validation" in published else {"validation": validation}
+    if "test" not in published and not halved:
         fractions["test"] = test
     if len(pool.class_names) == 1:
         raise DataError(
-            f"a classification tells at least 2 classes apart; {pool.source} has {pool.class_names[0]!r} alone; "
+            f"a classification needs at least 2 classes; {pool.source} has only {pool.class_names[0]!r}; "
             "add examples of another class"
         )
     for name in SPLITS:
         origin = "validation" if halved and name == "test" else name
-        _check(name, [len(rows) for rows in drawn[name]], pool, origin if origin in given else "train", fractions)
+        _check(name, [len(rows) for rows in drawn[name]], pool, origin if origin in published else "train", fractions)
     if limit is not None:
         drawn = {name: _fewer(rows, limit, seed, name) for name, rows in drawn.items()}
     return {name: np.sort(np.concatenate(rows)) for name, rows in drawn.items()}
 
 
 def split(pool: Pool, validation: float, test: float, seed: int, limit: int | None = None) -> Splits:
-    """The splits of a pool of inputs, as `divide` divides it."""
+    """Splits of a pool of inputs, as `divide` divides it."""
     return take(pool, divide(pool, validation, test, seed, limit))
 
 
 def take(
     pool: Pool, rows: dict[str, Int64[np.ndarray, " chosen"]], tokenizer: Tokenizer | None = None, length: int = 0
 ) -> Splits:
-    """The splits of these rows; texts as tokens of the tokenizer, all as long as the longest, at most `length`."""
+    """Splits of these rows; texts are tokenised and padded to the longest, at most `length`."""
     inputs: dict[str, Inputs] = {}
     if not isinstance(pool.inputs, Texts):
         inputs = {name: pool.inputs[torch.from_numpy(chosen)] for name, chosen in rows.items()}
     elif tokenizer is not None:
         tokens = {name: tokenizer.encode(pool.inputs[chosen], length) for name, chosen in rows.items()}
-        longest = max(int(each.lengths.max()) for each in tokens.values())
-        inputs = {name: each.until(longest) for name, each in tokens.items()}
+        longest = max(int(part.lengths.max()) for part in tokens.values())
+        inputs = {name: part.trimmed(longest) for name, part in tokens.items()}
     else:
-        raise DataError("texts become inputs by a tokenizer; got texts; use `ndg.data.load`")
-    found = {
+        raise DataError("texts need a tokenizer to become inputs; got none; use `ndg.data.load`")
+    examples = {
         name: Examples(inputs[name], torch.from_numpy(pool.labels[chosen]), torch.from_numpy(chosen))
         for name, chosen in rows.items()
     }
-    return Splits(**found, class_names=pool.class_names, source=pool.source, tokenizer=tokenizer)
+    return Splits(**examples, class_names=pool.class_names, source=pool.source, tokenizer=tokenizer)
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
-    """The first names with commas, and how many more there are."""
+    """First names with commas, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _fewer(rows: list[np.ndarray], limit: int, seed: int, name: str) -> list[np.ndarray]:
-    """Of each class its share of `limit` rows, at least one, drawn by the seed."""
+    """Share of `limit` rows of each class, at least one, drawn by the seed."""
     total = sum(map(len, rows))
     if total <= limit:
         return rows
     return [
-        seeds.generator(seed, "limit", name, label).permutation(each)[: max(1, limit * len(each) // total)]
-        for label, each in enumerate(rows)
+        seeds.generator(seed, "limit", name, label).permutation(of_class)[: max(1, limit * len(of_class) // total)]
+        for label, of_class in enumerate(rows)
     ]
 
 
 def _together(drawn: dict[str, list[np.ndarray]], texts: Texts, parts: np.ndarray) -> dict[str, list[np.ndarray]]:
-    """The same draw, but for equal texts of one set of the publisher: they are where the first of them was drawn to."""
+    """The same draw with equal texts of one published set moved to the first one."""
     places = np.empty(len(parts), np.int8)
     for number, name in enumerate(SPLITS):
         places[np.concatenate(drawn[name])] = number
@@ -234,7 +238,7 @@ def _together(drawn: dict[str, list[np.ndarray]], texts: Texts, parts: np.ndarra
 
 
 def _check(name: str, counts: list[int], pool: Pool, origin: str, fractions: dict[str, float]) -> None:
-    """Raise DataError where a split, drawn from the publisher's set `origin` by the `fractions`, lacks a class."""
+    """Raise DataError if a split, drawn from the published set `origin`, lacks a class."""
     if name in fractions:
         remedy = f"raise data.{name}"
     elif origin != "train":
@@ -243,12 +247,12 @@ def _check(name: str, counts: list[int], pool: Pool, origin: str, fractions: dic
         remedy = "lower " + " or ".join(f"data.{key}" for key in fractions) if fractions else "get a larger copy"
     if not sum(counts):
         raise DataError(
-            f"the {name} split must hold examples of every class; it is empty: {len(pool.labels)} examples of "
+            f"the {name} split must have examples of every class; it is empty: {len(pool.labels)} examples of "
             f"{len(counts)} classes in {pool.source}, divided by {fractions}; {remedy}"
         )
     lacking = [pool.class_names[label] for label, count in enumerate(counts) if not count]
     if lacking:
-        shown = listed([repr(each) for each in lacking])
+        shown = listed(list(map(repr, lacking)))
         total = int((pool.labels == pool.class_names.index(lacking[0])).sum())
         raise DataError(
             f"every class must occur in the {name} split; class {shown} never does ({pool.source} has {total} examples "

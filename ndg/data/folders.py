@@ -1,4 +1,4 @@
-"""Images in folders named by their class, with or without folders for the splits above them."""
+"""Images in folders named by class, optionally below folders of splits."""
 
 from __future__ import annotations
 
@@ -22,84 +22,81 @@ JPEG_FILES = (f"{JPEG}|{JPEG}.tar.gz",)
 CLASSES10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def read(folder: Path | None, settings: Data) -> Pool:
-    """The images of one's own in `train/CLASS`, `validation/CLASS` (or `val`, `valid`) and `test/CLASS`, of which the
-    last two may be missing, or in `CLASS` alone, which is divided here.
+def read(folder: Path, settings: Data) -> Pool:
+    """Your own images in `train/CLASS`, `validation/CLASS` and `test/CLASS`, or in `CLASS`.
 
-    Classes and images are in the order of their names. Images without any colour have one channel.
+    The last two splits may be missing (`val` and `valid` also name the second); images in `CLASS` are divided here.
+    Classes and images are sorted by name. Images have one channel if all are grey.
     """
-    assert folder is not None
     images, labels, parts, names = arranged(folder, gathered(folder), _empty(folder))
     inputs = pictures(images, settings, 1 if grey(images) else 3)
-    parted = parts if len(np.unique(parts)) > 1 else None
-    source = ", ".join([f"images of {folder}", counted(parts), *releases.halved(parted)])
-    return Pool(inputs, labels, names, source, parted)
+    division = parts if len(np.unique(parts)) > 1 else None
+    source = ", ".join([f"images of {folder}", counted(parts), *releases.halved(division)])
+    return Pool(inputs, labels, names, source, division)
 
 
-def cifar10_jpeg(folder: Path | None, settings: Data) -> Pool:
-    """The images of CIFAR-10 as JPEG in class folders: lossy, so that figures are not those of CIFAR-10."""
-    assert folder is not None
+def cifar10_jpeg(folder: Path, settings: Data) -> Pool:
+    """CIFAR-10 as lossy JPEG images in class folders; figures differ from CIFAR-10."""
     place = folder / JPEG
     if place.is_dir():
-        found, empty = gathered(place), _empty(place)
+        images_found, empty = gathered(place), _empty(place)
     else:
         place = folder / f"{JPEG}.tar.gz"
-        found, empty = within(gathered(place), JPEG), []
-    images, labels, parts, names = arranged(place, found, empty)
+        images_found, empty = within(gathered(place), JPEG), []
+    images, labels, parts, names = arranged(place, images_found, empty)
     if not set(names) <= set(CLASSES10):
         raise DataError(
-            f"{place} must hold the classes of CIFAR-10 ({', '.join(CLASSES10)}); got {listed(names)}; "
+            f"{place} must have the classes of CIFAR-10 ({', '.join(CLASSES10)}); got {listed(names)}; "
             "set data.name=images for images of your own"
         )
-    said = ["cifar10_jpeg", counted(parts), "lossy JPEG copies, not the publisher's files"]
-    said += releases.lacking("cifar10_jpeg", sizes(parts))
-    if absent := [name for name in CLASSES10 if name not in names]:
-        said.append(f"without {listed(absent)}")
-    parted = parts if len(np.unique(parts)) > 1 else None
-    said += releases.divided(parted)
-    return Pool(pictures(images, settings), labels, names, ", ".join(said), parted)
+    clauses = ["cifar10_jpeg", counted(parts), "lossy JPEG copies, not the publisher's files"]
+    clauses += releases.lacking("cifar10_jpeg", sizes(parts))
+    if missing := [name for name in CLASSES10 if name not in names]:
+        clauses.append(f"without {listed(missing)}")
+    division = parts if len(np.unique(parts)) > 1 else None
+    clauses += releases.divided(division)
+    return Pool(pictures(images, settings), labels, names, ", ".join(clauses), division)
 
 
 def arranged(
     place: Path, images: Sequence[Picture], empty: Sequence[str] = ()
 ) -> tuple[list[Picture], Int64[np.ndarray, " example"], Int8[np.ndarray, " example"], tuple[str, ...]]:
-    """Images with their classes, their places in SPLITS (train where there are no folders of splits) and the names of
-    the classes, by the folders in their names; in the order of split, class and name.
+    """Images, classes, places in SPLITS and class names, by the folders in image names.
 
-    Raises DataError for images beside the folders of classes, for folders of classes beside those of splits, and for
-    folders without images.
+    Sorted by split (train without split folders), class and name. Raises DataError for images outside class folders,
+    class folders beside split folders, and folders without images.
     """
     tops = {image.name.partition("/")[0] for image in images if "/" in image.name}
     divided = bool(tops & FOLDERS.keys())
     if divided and (others := sorted(tops - FOLDERS.keys())):
         raise DataError(
-            f"{place} must hold folders of splits ({', '.join(FOLDERS)}) or of classes, not both; "
+            f"{place} must have folders of splits ({', '.join(FOLDERS)}) or of classes, not both; "
             f"got {listed(others)} beside {listed(sorted(tops & FOLDERS.keys()))}; move or rename them"
         )
     depth = 3 if divided else 2
     rows = []
     for image in images:
-        above = image.name.split("/")
-        if len(above) < depth:
+        parts = image.name.split("/")
+        if len(parts) < depth:
             raise DataError(
                 f"an image must lie in a folder named by its class; {image.where} lies beside them; "
                 "move it into one, or leave it out"
             )
-        rows.append((FOLDERS[above[0]] if divided else 0, above[depth - 2], image.name, image))
+        rows.append((FOLDERS[parts[0]] if divided else 0, parts[depth - 2], image.name, image))
     if not rows or empty:
         raise DataError(
-            f"{place} must hold folders of classes with images ({', '.join(SUFFIXES)}) in them; "
+            f"{place} must have folders of classes with images ({', '.join(SUFFIXES)}) in them; "
             f"got {f'none in {listed(empty)}' if empty else 'no image'}; add images or set another data.dir"
         )
     rows.sort(key=lambda row: row[:3])
     names = tuple(sorted({name for _, name, _, _ in rows}))
-    places = {name: label for label, name in enumerate(names)}
-    labels = np.array([places[name] for _, name, _, _ in rows], np.int64)
+    numbers = {name: label for label, name in enumerate(names)}
+    labels = np.array([numbers[name] for _, name, _, _ in rows], np.int64)
     return [image for *_, image in rows], labels, np.array([part for part, *_ in rows], np.int8), names
 
 
 def within(images: Iterable[Picture], folder: str) -> list[Picture]:
-    """Those in a folder of an archive, with their names below it."""
+    """Images in a folder of an archive, with names relative to it."""
     start = folder + "/"
     return [
         Picture(image.name.removeprefix(start), image.place, image.content)
@@ -109,20 +106,22 @@ def within(images: Iterable[Picture], folder: str) -> list[Picture]:
 
 
 def counted(parts: Int8[np.ndarray, " example"]) -> str:
-    """How many examples there are in each of the splits that have any."""
+    """Number of examples of each non-empty split, as text."""
     present, counts = np.unique(parts, return_counts=True)
     only = f" ({SPLITS[present[0]]} only)" if len(present) == 1 and present[0] else ""
     return " + ".join(f"{count:,}" for count in counts) + f" examples{only}"
 
 
 def sizes(parts: Int8[np.ndarray, " example"]) -> dict[str, int]:
-    """Number of examples of each split, by its name."""
+    """Number of examples of each split, by name."""
     return {name: int((parts == number).sum()) for number, name in enumerate(SPLITS)}
 
 
 def _empty(folder: Path) -> list[str]:
-    """Folders of classes below it in which nothing lies; their classes would be lost without a word."""
-    above = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    if any(path.name in FOLDERS for path in above):
-        above = [path for split in above for path in split.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    return [path.relative_to(folder).as_posix() for path in sorted(above) if not gathered(path)]
+    """Class folders without images, whose classes would vanish silently."""
+    folders = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    if any(path.name in FOLDERS for path in folders):
+        folders = [
+            path for split in folders for path in split.iterdir() if path.is_dir() and not path.name.startswith(".")
+        ]
+    return [path.relative_to(folder).as_posix() for path in sorted(folders) if not gathered(path)]

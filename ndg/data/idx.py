@@ -1,4 +1,4 @@
-"""MNIST and its kin in the idx format (LeCun, Cortes & Burges 1998): a magic number, the lengths of the axes, bytes."""
+"""MNIST and similar sets in the idx format (LeCun, Cortes & Burges 1998)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from ndg.config import Data
 from ndg.data import releases
 from ndg.data.examples import Pool
-from ndg.data.inputs import Inputs, Texts, held
+from ndg.data.inputs import Inputs, Texts, as_inputs
 from ndg.errors import DataError
 
 PAIRS = {
@@ -27,57 +27,49 @@ PACKED = ".gz"
 SIZE = (28, 28)
 CLASSES = 10
 DIGITS = tuple(str(digit) for digit in range(CLASSES))
-CLOTHES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 
-def mnist(folder: Path | None, settings: Data) -> Pool:
-    """The ten handwritten digits of 28 x 28 pixels, with the publisher's test set."""
+def mnist(folder: Path, settings: Data) -> Pool:
+    """Ten handwritten digits, 28 x 28 pixels, with the publisher's test set."""
     return _read("mnist", folder, DIGITS)
 
 
-def mnist_even(folder: Path | None, settings: Data) -> Pool:
-    """MNIST with the label mod 2: 0 is an even digit and 1 an odd one."""
+def mnist_even(folder: Path, settings: Data) -> Pool:
+    """MNIST with the label mod 2: 0 for even digits, 1 for odd ones."""
     pool = _read("mnist", folder, ("even", "odd"), modulus=2)
     return replace(pool, source=f"label mod 2 of {pool.source}")
 
 
-def fashion_mnist(folder: Path | None, settings: Data) -> Pool:
-    """The ten kinds of clothing of 28 x 28 pixels (Xiao, Rasul & Vollgraf 2017), with the publisher's test set."""
+def fashion_mnist(folder: Path, settings: Data) -> Pool:
+    """Ten kinds of clothing, 28 x 28 pixels (Xiao, Rasul & Vollgraf 2017)."""
     return _read("fashion_mnist", folder, CLOTHES)
 
 
 def read_idx(path: Path, *size: int) -> UInt8[np.ndarray, "example ..."]:
-    """The examples of an idx file of unsigned bytes, each with axes of these lengths; `.gz` files are unpacked.
+    """Examples of an idx file of unsigned bytes, plain or `.gz`.
 
-    Raises DataError for another magic number or size, and for fewer or more bytes than the header promises.
+    `size` gives the lengths of the other axes. Raises DataError for another magic number or size, and if the file has
+    fewer or more bytes than its header states.
     """
     remedy = "copy the file again"
-    header = 4 + 4 * (1 + len(size))
+    header_size = 4 + 4 * (1 + len(size))
     magic = 0x0800 + 1 + len(size)  # 08: unsigned bytes; the last byte: number of axes
     try:
         with gzip.open(path) if path.suffix == PACKED else path.open("rb") as file:
-            found = np.frombuffer(file.read(header), np.uint8)
-            if len(found) < header:
-                raise DataError(f"{path} must begin with {header} bytes of idx header; got {len(found)}; {remedy}")
-            number, count, *lengths = (int(word) for word in found.view(">u4"))
+            header_bytes = np.frombuffer(file.read(header_size), np.uint8)
+            if len(header_bytes) < header_size:
+                raise DataError(
+                    f"{path} must begin with {header_size} bytes of idx header; got {len(header_bytes)}; {remedy}"
+                )
+            number, count, *lengths = (int(word) for word in header_bytes.view(">u4"))
             if number != magic:
                 raise DataError(
                     f"{path} must begin with the idx magic number {magic:#010x}; got {number:#010x}; {remedy}"
                 )
             if tuple(lengths) != size:
                 raise DataError(
-                    f"{path} must hold images of {_times(size)} pixels; got {_times(lengths)}; "
+                    f"{path} must have images of {_times(size)} pixels; got {_times(lengths)}; "
                     "set data.name to the data set that the file belongs to"
                 )
             promised = count * math.prod(size)
@@ -89,15 +81,14 @@ def read_idx(path: Path, *size: int) -> UInt8[np.ndarray, "example ..."]:
     if len(content) != promised:
         got = f"only {len(content):,}" if len(content) < promised else "more"
         raise DataError(
-            f"{path} must hold the {promised:,} bytes that its header promises ({_times((count, *size))}); got {got}; "
+            f"{path} must have the {promised:,} bytes that its header promises ({_times((count, *size))}); got {got}; "
             f"{remedy}"
         )
     return np.frombuffer(content, np.uint8).reshape(count, *size)
 
 
-def _read(name: str, folder: Path | None, class_names: tuple[str, ...], modulus: int = CLASSES) -> Pool:
-    """The pairs of images and labels that lie in a folder; a copy may have only one of the two."""
-    assert folder is not None
+def _read(name: str, folder: Path, class_names: tuple[str, ...], modulus: int = CLASSES) -> Pool:
+    """Pool of the pairs of images and labels in a folder; one of the two may be missing."""
     paths: list[Path] = []
     inputs: dict[str, Inputs | Texts] = {}
     classes = {}
@@ -107,18 +98,18 @@ def _read(name: str, folder: Path | None, class_names: tuple[str, ...], modulus:
             continue
         if missing := [path for path in (images_path, labels_path) if not path.exists()]:
             raise DataError(
-                f"{folder} must hold both or none of {' and '.join(pair)}; it lacks {missing[0].name}; "
+                f"{folder} must have both or none of {' and '.join(pair)}; it lacks {missing[0].name}; "
                 "copy it as well, or move the other away"
             )
         paths += [images_path, labels_path]
         images, labels = read_idx(images_path, *SIZE), read_idx(labels_path).astype(np.int64)
         releases.check_labels(labels_path, labels, len(images), CLASSES)
-        inputs[split], classes[split] = held(images[:, None]), labels % modulus
+        inputs[split], classes[split] = as_inputs(images[:, None]), labels % modulus
     return releases.pool(name, inputs, classes, class_names, paths)
 
 
 def _read_upto(file: io.BufferedIOBase, most: int) -> bytes:
-    """At most that many bytes, in small steps: a false header must not make room for what never comes."""
+    """At most `most` bytes, in small steps, so a false header allocates nothing."""
     chunks = []
     while most > 0 and (chunk := file.read(min(most, 1 << 20))):
         chunks.append(chunk)

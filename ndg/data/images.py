@@ -1,4 +1,4 @@
-"""Images in JPEG and PNG files or archives: decoded once where all fit in memory, else a batch at a time."""
+"""JPEG and PNG images of folders and archives, decoded once or per batch."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from ndg.errors import DataError
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 HELD = 1 << 30
-"""Bytes of pixels that are kept in memory; more are decoded again whenever they are asked for."""
+"""Limit of decoded bytes in memory; larger sets are decoded for each batch."""
 
 PACKED = 8 << 30
-"""Bytes of encoded images of an archive that are kept in memory."""
+"""Limit of encoded bytes of an archive in memory."""
 
 MOST_PIXELS = 64 << 20
 MOST_BYTES = 256 << 20
@@ -38,10 +38,7 @@ CHUNK = 32
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One encoded image: its name within the data set with `/` between the parts, where it lies, and its bytes.
-
-    `content` is None for a file, which is read anew each time.
-    """
+    """Encoded image: name in the data set, place, and bytes (None: read the file)."""
 
     name: str
     place: Path
@@ -52,7 +49,7 @@ class Picture:
         return str(self.place) if self.content is None else f"{self.place} ({self.name})"
 
     def read(self) -> bytes:
-        """The encoded bytes. Raises DataError where they cannot be read, or are too many for an image."""
+        """Encoded bytes; DataError if unreadable or too many."""
         if self.content is not None:
             return self.content
         try:
@@ -65,16 +62,17 @@ class Picture:
         return content
 
     def decode(self, channels: int, size: int | None = None) -> UInt8[np.ndarray, "{channels} height width"]:
-        """The pixels, in colour (3 channels) or grey (1), scaled bilinearly to a square of side `size`.
+        """Pixels in colour (3 channels) or grey (1), optionally scaled to side `size`.
 
-        Raises DataError for bytes that are no whole JPEG or PNG image with 8 bits a channel, and for too many pixels.
+        Scaling is bilinear. Raises DataError unless the bytes are a whole JPEG or PNG image with 8 bits per channel,
+        and for too many pixels.
         """
         from PIL import Image
 
         with _opened(self) as image:
             try:
                 image = image.convert("RGB" if channels == 3 else "L")
-            except Exception as error:  # Pillow raises what its decoders do
+            except Exception as error:  # decoders of Pillow may raise anything
                 raise _damaged(self, error) from error
         if size is not None and image.size != (size, size):
             image = image.resize((size, size), Image.Resampling.BILINEAR)
@@ -82,17 +80,17 @@ class Picture:
         return np.ascontiguousarray(values.transpose(2, 0, 1) if channels == 3 else values[None])
 
     def header(self) -> tuple[int, int, bool]:
-        """Height, width, and whether it is grey, without decoding it."""
+        """Height, width, and whether the image is grey, without decoding it."""
         with _opened(self) as image:
             return image.height, image.width, image.mode in ("1", "L")
 
 
 @dataclass(frozen=True, eq=False)
 class Files(Inputs):
-    """Images that are decoded whenever a batch is asked for; the same pixels, crops and changes as `Pixels` of them.
+    """Images decoded for each batch, with the same results as `Pixels`.
 
-    All are scaled to `size`, or without it have the same `height` and `width`. Their digest reads names and encoded
-    bytes, not pixels.
+    All are scaled to `size`, or have equal `height` and `width`. Their digest covers names and encoded bytes, not
+    pixels.
     """
 
     images: tuple[Picture, ...]
@@ -117,8 +115,10 @@ class Files(Inputs):
     def batch(self) -> Float32[Tensor, "example channel height width"]:
         return self.decoded().batch()
 
-    def varied(self, how: Augment, generator: torch.Generator) -> Float32[Tensor, "example channel height width"]:
-        return self.decoded().varied(how, generator)
+    def varied(
+        self, augmentation: Augment, generator: torch.Generator
+    ) -> Float32[Tensor, "example channel height width"]:
+        return self.decoded().varied(augmentation, generator)
 
     def update(self, state: Hash) -> None:
         state.update(f"{self.channels} {self.height} {self.width} {self.size} {self.crop}".encode())
@@ -127,7 +127,7 @@ class Files(Inputs):
             state.update(f"{image.name} {len(content)} ".encode() + sha256(content).digest())
 
     def decoded(self) -> Pixels:
-        """The pixels of all of them, in memory."""
+        """Pixels of all images, in memory."""
         values = torch.empty((len(self), self.channels, self.height, self.width), dtype=torch.uint8)
         rows = values.numpy()
 
@@ -145,37 +145,37 @@ class Files(Inputs):
         return Pixels(values, self.crop)
 
 
-def pictures(images: Sequence[Picture], settings: Data, channels: int = 3, most: int | None = None) -> Inputs:
-    """The inputs that images are: `Pixels` where all take at most `most` bytes decoded (HELD unless given),
-    else `Files`.
+def pictures(images: Sequence[Picture], settings: Data, channels: int = 3, limit: int | None = None) -> Inputs:
+    """Inputs of images: `Pixels` if at most `limit` bytes decoded (default HELD), else `Files`.
 
     They are scaled to `settings.size` and cut to `settings.crop`. Raises DataError for images of different sizes
-    without `size`, a crop that is larger than they are, and a damaged image where all are decoded.
+    without `size`, a crop larger than the images, and a damaged image if all are decoded.
     """
     size = settings.size
     height, width = (size, size) if size is not None else images[0].header()[:2]
     _check_crop(settings.crop, height, width, images[0].where)
     files = Files(tuple(images), channels, height, width, size, settings.crop)
-    if len(images) * channels * height * width <= (HELD if most is None else most):
+    if len(images) * channels * height * width <= (HELD if limit is None else limit):
         return files.decoded()
     if size is None:
         for image in images:
-            if (found := image.header()[:2]) != (height, width):
-                raise _unequal(image, found, images[0], (height, width))
+            if (image_size := image.header()[:2]) != (height, width):
+                raise _unequal(image, image_size, images[0], (height, width))
     return files
 
 
 def fitted(inputs: Inputs | Texts, settings: Data) -> Inputs | Texts:
-    """The inputs scaled to `settings.size` and cut to `settings.crop`; image files are so already.
+    """Inputs scaled to `settings.size` and cut to `settings.crop`.
 
-    Raises DataError for a crop that is larger than the images, and for inputs that are no bytes of images.
+    Image files are already scaled. Raises DataError for a crop larger than the images, and for inputs that are not
+    bytes of images.
     """
     if (settings.size is None and settings.crop is None) or isinstance(inputs, Files):
         return inputs
     if not isinstance(inputs, Pixels):
         kind = "texts" if isinstance(inputs, Texts) else f"numbers of shape {inputs.form.shape}"
         raise DataError(
-            f"data.size and data.crop are for images with bytes as pixels; data set {settings.name!r} has {kind}; "
+            f"data.size and data.crop need images with bytes as pixels; data set {settings.name!r} has {kind}; "
             "leave both null"
         )
     height, width = inputs.values.shape[2:]
@@ -185,21 +185,21 @@ def fitted(inputs: Inputs | Texts, settings: Data) -> Inputs | Texts:
 
 
 def grey(images: Sequence[Picture]) -> bool:
-    """Whether no image has colours; it looks at headers, and no further than the first that has."""
+    """Whether all images are grey; reads headers up to the first with colours."""
     return all(image.header()[2] for image in images)
 
 
 def gathered(place: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Picture]:
-    """The images below a folder or in an archive, sorted by name; files whose names begin with a dot are left out.
+    """Images below a folder or in an archive, sorted by name.
 
-    Links to folders are not followed. An archive is read whole: its encoded images stay in memory. Raises DataError
-    for an archive that is damaged or not safe, or too large to be kept in memory.
+    Hidden files are left out, and links to folders are not followed. An archive is read whole: its encoded images stay
+    in memory. Raises DataError for an archive that is damaged, unsafe or too large.
     """
-    found = []
+    paths = []
     if place.is_dir():
         for above, _, names in os.walk(place):
-            found += [path for name in names if (path := Path(above, name)).suffix.lower() in suffixes]
-        images = [Picture(path.relative_to(place).as_posix(), path) for path in found]
+            paths += [path for name in names if (path := Path(above, name)).suffix.lower() in suffixes]
+        images = [Picture(path.relative_to(place).as_posix(), path) for path in paths]
     else:
         images, total = [], 0
         for name, content in archives.members(place, suffixes):
@@ -207,11 +207,11 @@ def gathered(place: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Picture]
             total += len(content)
             if total > PACKED:
                 raise DataError(
-                    f"{place} must hold at most {PACKED:,} bytes of images to be read as an archive; got more; "
+                    f"{place} must have at most {PACKED:,} bytes of images to be read as an archive; got more; "
                     "unpack it and set data.dir to the folder"
                 )
-    shown = [image for image in images if not any(part.startswith(".") for part in image.name.split("/"))]
-    return sorted(shown, key=lambda image: image.name)
+    visible = [image for image in images if not any(part.startswith(".") for part in image.name.split("/"))]
+    return sorted(visible, key=lambda image: image.name)
 
 
 def _check_crop(crop: int | None, height: int, width: int, where: str) -> None:
@@ -223,7 +223,7 @@ def _check_crop(crop: int | None, height: int, width: int, where: str) -> None:
 
 
 def _opened(picture: Picture) -> Any:
-    """A Pillow image of which the header has been read."""
+    """Pillow image with its header read."""
     from PIL import Image
 
     try:
@@ -243,13 +243,13 @@ def _opened(picture: Picture) -> Any:
 
 
 def _damaged(picture: Picture, error: Exception) -> DataError:
-    said = str(error).partition(" <_io")[0] or type(error).__name__
-    return DataError(f"{picture.where} must be a whole JPEG or PNG image; {said}; copy it again or leave it out")
+    reason = str(error).partition(" <_io")[0] or type(error).__name__
+    return DataError(f"{picture.where} must be a whole JPEG or PNG image; {reason}; copy it again or leave it out")
 
 
-def _unequal(image: Picture, found: Sequence[int], first: Picture, expected: Sequence[int]) -> DataError:
-    (height, width), (high, wide) = found, expected
+def _unequal(image: Picture, size: Sequence[int], first: Picture, expected: Sequence[int]) -> DataError:
+    (height, width), (first_height, first_width) = size, expected
     return DataError(
-        f"images must have the same size; {image.where} has {height} x {width} pixels, {first.where} {high} x {wide}; "
-        "set data.size to scale them"
+        f"images must have the same size; {image.where} has {height} x {width} pixels, {first.where} "
+        f"{first_height} x {first_width}; set data.size to scale them"
     )

@@ -1,7 +1,7 @@
-"""What the inputs of a data set are, and how a batch of them reaches a network: numbers, pixels or tokens.
+"""Inputs of a data set (numbers, pixels, tokens) and their batches.
 
-Inputs are held as small as they are published (pixels as bytes, tokens as whole numbers) and become what a network
-takes a batch at a time. `batch` gives the same for the same examples each time; `varied` is for training.
+Inputs are stored as small as they are published (bytes, integers) and converted a batch at a time. `batch` is
+deterministic; `varied` is the random variant for training.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Columns = Tensor | dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Form:
-    """What one input looks like to a network.
+    """Form of one input, as a network sees it.
 
-    `shape` is (channels, height, width) of an image, (features,) of a row of a table, (tokens,) of a text. A text has
-    tokens from 0 to `vocabulary - 1`, is filled up with `padding`, and has `sentences` parts that `token_type_ids` tell
-    apart (2: a pair; 1 as well for a pair whose tokenizer tells them apart by a separator alone).
+    `shape` is (channels, height, width) of an image, (features,) of a table row, (tokens,) of a text. A text has tokens
+    from 0 to `vocabulary - 1`, is padded with `padding`, and has `sentences` parts that `token_type_ids` distinguish
+    (2: a pair; 1 also for a pair that the tokenizer marks by a separator alone).
     """
 
     kind: str
@@ -44,11 +44,11 @@ class Form:
     sentences: int = 1
 
     @classmethod
-    def of(cls, given: Form | Sequence[int]) -> Form:
-        """Itself, or the form of an image of three lengths or of a row of one length."""
-        if isinstance(given, Form):
-            return given
-        return cls(IMAGE if len(given) == 3 else TABLE, tuple(given))
+    def of(cls, shape: Form | Sequence[int]) -> Form:
+        """The form itself, or that of an image of three lengths or a row of one."""
+        if isinstance(shape, Form):
+            return shape
+        return cls(IMAGE if len(shape) == 3 else TABLE, tuple(shape))
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "shape": list(self.shape)}
@@ -60,42 +60,42 @@ class Form:
 
 @runtime_checkable
 class Hash(Protocol):
-    """What hashlib makes."""
+    """Hash object of hashlib."""
 
     def update(self, data: Any, /) -> None: ...
 
 
 class Inputs(ABC):
-    """The inputs of some examples, in their order."""
+    """Inputs of some examples, in order."""
 
     @property
     @abstractmethod
     def form(self) -> Form:
-        """What one of them looks like to a network."""
+        """Form of one input."""
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
     def __getitem__(self, rows: Rows) -> Inputs:
-        """Some of them, in the order of `rows`."""
+        """Inputs of these rows, in their order."""
 
     @abstractmethod
     def batch(self) -> Columns:
-        """All of them as a network takes them: a tensor, or tensors by name; the first axis is the example."""
+        """All inputs as a tensor, or tensors by name, with examples first."""
 
-    def varied(self, how: Augment, generator: torch.Generator) -> Columns:
-        """The same for one step of training, where inputs of this kind can be varied without harm to their class."""
+    def varied(self, augmentation: Augment, generator: torch.Generator) -> Columns:
+        """Batch for one training step, with random changes that preserve the class."""
         return self.batch()
 
     @abstractmethod
     def update(self, state: Hash) -> None:
-        """Put their content into a hash."""
+        """Add the content to a hash."""
 
 
 @dataclass(frozen=True, eq=False)
 class Numbers(Inputs):
-    """Floats as they are: images with pixels in [0, 1], or rows of a table."""
+    """Floats, unchanged: images with pixels in [0, 1], or table rows."""
 
     values: Float32[Tensor, "example ..."]
 
@@ -112,8 +112,8 @@ class Numbers(Inputs):
     def batch(self) -> Tensor:
         return self.values
 
-    def varied(self, how: Augment, generator: torch.Generator) -> Tensor:
-        return augment(self.values, how, generator) if self.values.ndim == 4 else self.values
+    def varied(self, augmentation: Augment, generator: torch.Generator) -> Tensor:
+        return augment(self.values, augmentation, generator) if self.values.ndim == 4 else self.values
 
     def update(self, state: Hash) -> None:
         _update(state, self.values)
@@ -121,10 +121,10 @@ class Numbers(Inputs):
 
 @dataclass(frozen=True, eq=False)
 class Pixels(Inputs):
-    """Images as bytes, divided by 255 batch by batch.
+    """Images as bytes, divided by 255 per batch.
 
-    With `size` they are scaled to squares of that side, batch by batch as well. With `crop` a network sees squares of
-    that side: their middle, or in training a place drawn for each image.
+    `size` scales them to squares of that side, per batch as well. `crop` cuts squares of that side: the centre, or in
+    training a random place of each image.
     """
 
     values: UInt8[Tensor, "example channel height width"]
@@ -147,16 +147,18 @@ class Pixels(Inputs):
         values = self.scaled()
         return fractions(values if self.crop is None else centre_crop(values, self.crop))
 
-    def varied(self, how: Augment, generator: torch.Generator) -> Float32[Tensor, "example channel height width"]:
+    def varied(
+        self, augmentation: Augment, generator: torch.Generator
+    ) -> Float32[Tensor, "example channel height width"]:
         values = self.scaled()
         values = values if self.crop is None else random_crop(values, self.crop, generator)
-        return augment(fractions(values), how, generator)
+        return augment(fractions(values), augmentation, generator)
 
     def scaled(self) -> UInt8[Tensor, "example channel height width"]:
-        """All pixels at `size`, by the bilinear filter that image files are scaled by, of which a few round by 1."""
+        """Pixels at `size` by bilinear filtering, within 1 of Pillow's."""
         if self.size is None:
             return self.values
-        if not len(self):  # torch scales no empty batch
+        if not len(self):  # torch cannot scale an empty batch
             return self.values.new_empty((0, self.values.shape[1], self.size, self.size))
         return F.interpolate(self.values, (self.size, self.size), mode="bilinear", antialias=True)
 
@@ -167,11 +169,11 @@ class Pixels(Inputs):
 
 @dataclass(frozen=True, eq=False)
 class Tokens(Inputs):
-    """Texts as token ids, filled up at their end; `segments` is 1 in the second sentence of a pair, and None where the
-    tokenizer does not mark it. `cut` says which of them lost their end to the length, where that is known.
+    """Texts as token ids, padded at the end.
 
-    `batch` gives `input_ids`, `attention_mask` and, with segments, `token_type_ids`, all of the same length each time;
-    in training a batch is as long as its longest text.
+    `segments` is 1 in the second sentence of a pair, or None if the tokenizer does not mark it. `cut` marks truncated
+    texts, if known. `batch` returns `input_ids`, `attention_mask` and, with segments, `token_type_ids`, always of one
+    length; a training batch is as long as its longest text.
     """
 
     ids: Int32[Tensor, "example token"]
@@ -197,7 +199,7 @@ class Tokens(Inputs):
     def batch(self) -> dict[str, Tensor]:
         return self._columns(self.ids.shape[1])
 
-    def varied(self, how: Augment, generator: torch.Generator) -> dict[str, Tensor]:
+    def varied(self, augmentation: Augment, generator: torch.Generator) -> dict[str, Tensor]:
         return self._columns(int(self.lengths.max()) if len(self) else 0)
 
     def update(self, state: Hash) -> None:
@@ -205,13 +207,13 @@ class Tokens(Inputs):
             if tensor is not None:
                 _update(state, tensor)
 
-    def until(self, length: int) -> Tokens:
-        """The same, filled up to `length`, which none of them is longer than."""
+    def trimmed(self, length: int) -> Tokens:
+        """The same, padded only to `length`, which no text exceeds."""
         segments = None if self.segments is None else self.segments[:, :length]
         return replace(self, ids=self.ids[:, :length], segments=segments)
 
-    def prints(self) -> Int64[np.ndarray, " example"]:
-        """A number for each text; within one process equal tokens have equal numbers, and others (almost) never."""
+    def fingerprints(self) -> Int64[np.ndarray, " example"]:
+        """Hash of each text's tokens, valid within one process."""
         return np.array([hash(row.tobytes()) for row in self.ids.numpy()], np.int64)
 
     def _columns(self, length: int) -> dict[str, Tensor]:
@@ -224,7 +226,7 @@ class Tokens(Inputs):
 
 @dataclass(frozen=True)
 class Texts:
-    """Sentences, or pairs of them, before a tokenizer has made tokens of them; `cased` where case has a meaning."""
+    """Sentences, or pairs of them, before tokenization; `cased` if case matters."""
 
     first: tuple[str, ...]
     second: tuple[str, ...] | None = None
@@ -232,46 +234,46 @@ class Texts:
 
     def __post_init__(self) -> None:
         if self.second is not None and len(self.first) != len(self.second):
-            raise DataError(f"pairs have two sentences; got {len(self.first)} first and {len(self.second)} second ones")
+            raise DataError(f"pairs need two sentences; got {len(self.first)} first and {len(self.second)} second ones")
 
     def __len__(self) -> int:
         return len(self.first)
 
     def __getitem__(self, rows: Int64[np.ndarray, " chosen"]) -> Texts:
-        """Some of them, in the order of `rows`."""
+        """Texts of these rows, in their order."""
         chosen = rows.tolist()
         second = None if self.second is None else tuple(self.second[row] for row in chosen)
         return Texts(tuple(self.first[row] for row in chosen), second, self.cased)
 
     def keys(self) -> Iterator[tuple[str, ...]]:
-        """What texts must agree in to be equal: everything but white space and, where it has no meaning, case."""
+        """Keys of equal texts: white space and, unless `cased`, case are ignored."""
         for texts in zip(self.first, strict=True) if self.second is None else zip(self.first, self.second, strict=True):
             spaced = (" ".join(text.split()) for text in texts)
             yield tuple(spaced if self.cased else map(str.lower, spaced))
 
     @property
     def sentences(self) -> Iterator[str]:
-        """All of them one by one: the first ones, then the second ones."""
+        """All sentences: first ones, then second ones."""
         return chain(self.first, self.second or ())
 
 
-def held(array: np.ndarray) -> Numbers | Pixels:
-    """Bytes as pixels, floats as numbers."""
+def as_inputs(array: np.ndarray) -> Numbers | Pixels:
+    """Pixels from bytes, Numbers from floats."""
     values = torch.from_numpy(np.require(array, requirements=["C", "W"]))  # torch shares the memory
     return Pixels(values) if values.dtype == torch.uint8 else Numbers(values)
 
 
 def join(parts: Sequence[Inputs | Texts]) -> Inputs | Texts:
-    """The inputs of several sets of one kind as one set."""
+    """Inputs of several sets of one kind as one set."""
     first = parts[0]
     if isinstance(first, Texts):
-        seconds = [each.second for each in parts if isinstance(each, Texts) and each.second is not None]
+        seconds = [part.second for part in parts if isinstance(part, Texts) and part.second is not None]
         pairs = tuple(chain(*seconds)) if seconds else None
-        return Texts(tuple(chain(*(each.first for each in parts if isinstance(each, Texts)))), pairs, first.cased)
+        return Texts(tuple(chain(*(part.first for part in parts if isinstance(part, Texts)))), pairs, first.cased)
     if isinstance(first, Pixels):
-        return Pixels(torch.cat([each.values for each in parts if isinstance(each, Pixels)]), first.crop, first.size)
+        return Pixels(torch.cat([part.values for part in parts if isinstance(part, Pixels)]), first.crop, first.size)
     if isinstance(first, Numbers):
-        return Numbers(torch.cat([each.values for each in parts if isinstance(each, Numbers)]))
+        return Numbers(torch.cat([part.values for part in parts if isinstance(part, Numbers)]))
     raise TypeError(f"{type(first).__name__} cannot be joined")
 
 

@@ -1,4 +1,4 @@
-"""Pairs of sentences, of which the first entails the second, contradicts it, or neither: SNLI, AllNLI, MQNLI, SICK."""
+"""Sentence pairs with entailment, neutral or contradiction: SNLI, AllNLI, MQNLI, SICK."""
 
 from __future__ import annotations
 
@@ -44,12 +44,11 @@ SICK = tuple(SICK_FILES.values())
 SICK_COLUMNS = ("pair_ID", "sentence_A", "sentence_B", "relatedness_score", "entailment_judgment")
 
 
-def snli(folder: Path | None, settings: Data) -> Pool:
-    """Pairs that people wrote about captions of photographs (Bowman et al. 2015); any of the three files.
+def snli(folder: Path, settings: Data) -> Pool:
+    """Pairs about captions of photographs (Bowman et al. 2015); any of the three files.
 
-    Pairs on whose label no majority agreed ("-") are left out.
+    Pairs without a majority label ("-") are left out.
     """
-    assert folder is not None
     paths = text_splits.present(folder, SNLI_FILES)
     columns = (*COLUMNS, "pairID")
     found = {
@@ -58,39 +57,37 @@ def snli(folder: Path | None, settings: Data) -> Pool:
     return text_splits.assemble("snli", found, CLASSES, list(paths.values()))
 
 
-def allnli(folder: Path | None, settings: Data) -> Pool:
-    """SNLI and MultiNLI (Williams et al. 2018) together, as sentence-transformers publishes them in one file.
+def allnli(folder: Path, settings: Data) -> Pool:
+    """SNLI and MultiNLI (Williams et al. 2018), as sentence-transformers publishes them.
 
-    The files of both corpora, side by side, are read as well; as there, the matched pairs of MultiNLI are for
-    validation and the mismatched ones for the test.
+    The files of both corpora, side by side, are read as well: the matched pairs of MultiNLI are for validation and the
+    mismatched ones for the test, as in the single file.
     """
-    assert folder is not None
-    whole = next((folder / name for name in ALLNLI_FILES if (folder / name).is_file()), None)
-    if whole is not None:
-        return text_splits.assemble("allnli", _one_file(whole), CLASSES, [whole])
+    single = next((folder / name for name in ALLNLI_FILES if (folder / name).is_file()), None)
+    if single is not None:
+        return text_splits.assemble("allnli", _one_file(single), CLASSES, [single])
     corpora = [text_splits.present(folder, files) for files in (SNLI_FILES, MULTINLI_FILES)]
     if "train" not in corpora[0]:
         raise DataError(
             f"AllNLI must be {ALLNLI_FILES[0]}, or SNLI and MultiNLI side by side; {folder} has "
             f"{MULTINLI_FILES['train']} without {SNLI_FILES['train']}; copy that as well"
         )
-    found = {}
+    parts = {}
     for split in SPLITS:
-        if chosen := [paths[split] for paths in corpora if split in paths]:
-            found[split] = _collect(chain.from_iterable(text_files.objects(path, COLUMNS) for path in chosen))
-    return text_splits.assemble("allnli", found, CLASSES, [path for paths in corpora for path in paths.values()])
+        if split_paths := [paths[split] for paths in corpora if split in paths]:
+            parts[split] = _collect(chain.from_iterable(text_files.objects(path, COLUMNS) for path in split_paths))
+    return text_splits.assemble("allnli", parts, CLASSES, [path for paths in corpora for path in paths.values()])
 
 
-def mqnli(folder: Path | None, settings: Data) -> Pool:
-    """Pairs of sentences with several quantifiers, whose labels follow from logic (Geiger et al. 2019).
+def mqnli(folder: Path, settings: Data) -> Pool:
+    """Pairs with several quantifiers, whose labels follow from logic (Geiger et al. 2019).
 
-    The authors publish a program and no files. It writes `multiplyquantified.train`, `.val` and `.test`, each line a
-    JSON object with `sentence1`, `sentence2` and `gold_label`, of as many rows as asked for; later code of theirs reads
-    such files as `mqnli.train.txt`, `.dev.txt` and `.test.txt`. `train.jsonl`, `dev.jsonl` and `test.jsonl` are read
-    too. Each sentence has nine words; `emptystring` stands where a place, as that of an adverb, is empty. The labels
-    that the program gives to compound sentences (`entails`, `permits`, `contradicts`) count as the same classes.
+    The authors publish a program and no files. It writes `multiplyquantified.train`, `.val` and `.test`, with a JSON
+    object of `sentence1`, `sentence2` and `gold_label` per line; their later code reads such files as
+    `mqnli.train.txt`, `.dev.txt` and `.test.txt`. `train.jsonl`, `dev.jsonl` and `test.jsonl` are read too. Each
+    sentence has nine words, with `emptystring` for an empty place, such as an adverb's. The labels of compound
+    sentences (`entails`, `permits`, `contradicts`) count as the same classes.
     """
-    assert folder is not None
     paths: dict[str, Path] = {}
     for split, names in MQNLI_FILES.items():
         if path := next((folder / name for name in names if (folder / name).is_file()), None):
@@ -102,36 +99,35 @@ def mqnli(folder: Path | None, settings: Data) -> Pool:
     return text_splits.assemble("mqnli", found, CLASSES, list(paths.values()))
 
 
-def sick(folder: Path | None, settings: Data) -> Pool:
-    """Pairs about captions of photographs and videos (Marelli et al. 2014), with the publisher's three sets."""
-    assert folder is not None
+def sick(folder: Path, settings: Data) -> Pool:
+    """Pairs about captions of photographs and videos (Marelli et al. 2014)."""
     _, first, second, _, label = SICK_COLUMNS
     numbers = {name.upper(): number for name, number in NUMBERS.items()}
     paths = {split: folder / file for split, file in SICK_FILES.items()}
-    found = {
+    parts = {
         split: text_splits.collect(
             text_files.unique(text_files.tabbed(path, SICK_COLUMNS), SICK_COLUMNS[0]), (first, second, label), numbers
         )
         for split, path in paths.items()
     }
-    return text_splits.assemble("sick", found, CLASSES, list(paths.values()))
+    return text_splits.assemble("sick", parts, CLASSES, list(paths.values()))
 
 
-def _collect(read: Iterator[Row]) -> Part:
-    return text_splits.collect(read, COLUMNS, NUMBERS, without=NO_MAJORITY)
+def _collect(rows: Iterator[Row]) -> Part:
+    return text_splits.collect(rows, COLUMNS, NUMBERS, without=NO_MAJORITY)
 
 
 def _one_file(path: Path) -> dict[str, Part]:
-    """The splits of AllNLI, whose rows may come in any order."""
+    """Splits of the single AllNLI file, whose rows may have any order."""
     known = dict(zip(("train", "dev", "test"), range(len(SPLITS)), strict=True))
-    places: list[int] = []
+    numbers: list[int] = []
 
-    def placed() -> Iterator[Row]:
+    def numbered_rows() -> Iterator[Row]:
         for row in text_files.tabbed(path, ALLNLI_COLUMNS):
-            places.append(row.label("split", known))
+            numbers.append(row.label("split", known))
             yield row
 
-    whole = text_splits.collect(placed(), ("sentence1", "sentence2", "label"), NUMBERS)
-    number = np.array(places, np.int8)
-    chosen = {split: np.flatnonzero(number == place) for place, split in enumerate(SPLITS)}
+    whole = text_splits.collect(numbered_rows(), ("sentence1", "sentence2", "label"), NUMBERS)
+    split_numbers = np.array(numbers, np.int8)
+    chosen = {split: np.flatnonzero(split_numbers == split_number) for split_number, split in enumerate(SPLITS)}
     return {split: whole[chosen[split]] for split in SPLITS if len(chosen[split])}

@@ -1,4 +1,4 @@
-"""What copies of published data sets have in common: known sums, and the publisher's division into train and test."""
+"""Published releases of data sets: checksums, sizes, and the publisher's splits."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ COUNTS: dict[str, dict[str, int]] = {
     "sick": {"train": 4_500, "validation": 500, "test": 4_927},
     "devign": {"train": 21_854, "validation": 2_732, "test": 2_732},
 }
-"""How many examples with a label the publishers' files have, by their own account."""
+"""Number of labelled examples in each release, as its publisher states."""
 
 MARKER = "GENERATED.txt"
-"""The file that lies beside files that were generated here in a publisher's format."""
+"""File that marks a folder of generated files in a publisher's format."""
 
 DIVIDED = "divided here, not comparable with published figures"
 
@@ -74,75 +74,79 @@ def pool(
     *notes: str,
     release: str | None = None,
 ) -> Pool:
-    """The examples of the publisher's splits, by name; `source` says how many, from what, without which class, what
-    the `notes` say, and how many the `release` has (that of the name, unless another is given).
+    """Pool of the publisher's splits, by name.
 
-    Where there is no training set but two others, the validation set takes its place, and the test set stays one.
-    Where only one split is at hand the publisher's division is gone. `source` says both. A class that occurs nowhere,
-    in a copy of a part, is left out and the others are numbered from 0 in their order, so that no network has an
-    output, and no trial an aim, without examples. Raises DataError for an empty split, and when a file of `paths` is
-    the publisher's file of another data set.
+    `source` lists their sizes, files, missing classes, the `notes`, and how they differ from the `release` (by default
+    that of `name`). Without a training set but with two others, the validation set is trained on; with only one split
+    the publisher's division is lost; `source` says both. A class without examples, in a partial copy, is left out and
+    the others are renumbered in order, so that no network output is without examples. Raises DataError for an empty
+    split, and for a file of `paths` that belongs to another data set.
     """
-    given = [split for split in SPLITS if split in inputs]
-    for split in given:
+    splits = [split for split in SPLITS if split in inputs]
+    for split in splits:
         if not len(labels[split]):
             raise DataError(
-                f"the {split} split must hold examples; it is empty in {', '.join(map(str, paths))}; "
+                f"the {split} split must have examples; it is empty in {', '.join(map(str, paths))}; "
                 f"get a copy with a larger {split} set"
             )
-    every = np.concatenate([labels[split] for split in given])
-    sizes = " + ".join(f"{len(labels[split]):,}" for split in given)
-    source = [name, f"{sizes} examples" + (f" ({given[0]} only)" if len(given) == 1 else ""), origin(name, paths)]
-    present, renumbered = np.unique(every, return_inverse=True)
-    if absent := [each for label, each in enumerate(class_names) if label not in present]:
-        source.append(f"without {listed(absent)}")
-    source += [*notes, *lacking(release or name, {split: len(labels[split]) for split in given})]
-    places = list(map(SPLITS.index, given))
-    if len(given) > 1 and "train" not in given:
-        places[0] = SPLITS.index("train")
+    all_labels = np.concatenate([labels[split] for split in splits])
+    sizes = " + ".join(f"{len(labels[split]):,}" for split in splits)
+    source = [name, f"{sizes} examples" + (f" ({splits[0]} only)" if len(splits) == 1 else ""), origin(name, paths)]
+    present, renumbered = np.unique(all_labels, return_inverse=True)
+    if missing := [class_name for label, class_name in enumerate(class_names) if label not in present]:
+        source.append(f"without {listed(missing)}")
+    source += [*notes, *lacking(release or name, {split: len(labels[split]) for split in splits})]
+    numbers = list(map(SPLITS.index, splits))
+    if len(splits) > 1 and "train" not in splits:
+        numbers[0] = SPLITS.index("train")
         source.append("trained on its validation set")
-    parts = np.repeat(np.array(places, np.int8), [len(labels[split]) for split in given])
-    parted = parts if len(given) > 1 else None
+    parts = np.repeat(np.array(numbers, np.int8), [len(labels[split]) for split in splits])
+    division = parts if len(splits) > 1 else None
     return Pool(
-        inputs=join([inputs[split] for split in given]),
+        inputs=join([inputs[split] for split in splits]),
         labels=renumbered.astype(np.int64),
         class_names=tuple(class_names[label] for label in present),
-        source=", ".join([*source, *divided(parted)]),
-        parts=parted,
+        source=", ".join([*source, *divided(division)]),
+        parts=division,
     )
 
 
-def lacking(release: str, found: dict[str, int], *more: str) -> list[str]:
-    """A clause that says of which splits the release has another number of examples, and `more`; none where all agree
-    or the numbers of the release are not known.
+def lacking(release: str, sizes: dict[str, int], *more: str) -> list[str]:
+    """Clause on the splits whose size differs from the release, and `more`.
+
+    Empty if all agree, or the sizes of the release are unknown.
     """
     known = COUNTS.get(release, {})
-    wrong = [
-        f"{found[split]:,} of {count:,} {split} examples" if found.get(split) else f"no {split} set"
+    differences = [
+        f"{sizes[split]:,} of {count:,} {split} examples" if sizes.get(split) else f"no {split} set"
         for split, count in known.items()
-        if found.get(split) != count
+        if sizes.get(split) != count
     ]
-    larger = any(found.get(split, 0) > count for split, count in known.items())
-    return [f"not the {'' if larger else 'whole '}release ({'; '.join([*wrong, *more])})"] if wrong or more else []
+    larger = any(sizes.get(split, 0) > count for split, count in known.items())
+    return (
+        [f"not the {'' if larger else 'whole '}release ({'; '.join([*differences, *more])})"]
+        if differences or more
+        else []
+    )
 
 
 def divided(parts: Int8[np.ndarray, " example"] | None) -> list[str]:
-    """Clauses that say that the test set is drawn here, and from what; none where the publisher set one apart."""
-    given = set() if parts is None else {SPLITS[number] for number in np.unique(parts)}
-    return [] if "test" in given else [*halved(parts), DIVIDED]
+    """Clauses saying that the test set is drawn here; none if the publisher set one apart."""
+    splits = set() if parts is None else {SPLITS[number] for number in np.unique(parts)}
+    return [] if "test" in splits else [*halved(parts), DIVIDED]
 
 
 def halved(parts: Int8[np.ndarray, " example"] | None) -> list[str]:
-    """A clause that says that half of the validation set is tested on, as `divide` has it; none where it is not."""
-    given = set() if parts is None else {SPLITS[number] for number in np.unique(parts)}
-    return ["tested on half of its validation set"] if "validation" in given and "test" not in given else []
+    """Clause saying that half of the validation set is tested on, as `divide` does."""
+    splits = set() if parts is None else {SPLITS[number] for number in np.unique(parts)}
+    return ["tested on half of its validation set"] if "validation" in splits and "test" not in splits else []
 
 
 def origin(name: str, paths: Sequence[Path]) -> str:
-    """Whether files are those that the publisher of a data set gave out, by their md5 sums; a clause for `source`."""
+    """Clause on whether files are the publisher's, by their md5 sums."""
     sums = {path: _md5(path) for path in paths}
-    for path, found in sums.items():
-        owners = [each for each, known in MD5.items() if found in known.values()]
+    for path, md5 in sums.items():
+        owners = [dataset for dataset, known in MD5.items() if md5 in known.values()]
         if owners and name not in owners:
             raise DataError(
                 f"data set {name!r} must be read from its own files; {path} is the publisher's file of {owners[0]!r}; "
@@ -151,7 +155,7 @@ def origin(name: str, paths: Sequence[Path]) -> str:
     known = MD5.get(name, {})
     if any(path.name not in known for path in sums):
         return "in files that have no published sum"
-    if any(known[path.name] != found for path, found in sums.items()):
+    if any(known[path.name] != md5 for path, md5 in sums.items()):
         return "not the publisher's files"
     return "the publisher's files" if len(sums) == len(known) else "part of the publisher's files"
 
@@ -162,14 +166,14 @@ def _md5(path: Path) -> str:
 
 
 def check_labels(path: Path, labels: Int64[np.ndarray, " example"], images: int, classes: int) -> None:
-    """Raise DataError unless there is one label per image, and each is a class from 0."""
+    """Raise DataError unless there is one label per image, each a class from 0."""
     if len(labels) != images:
         raise DataError(
-            f"{path} must hold one label per image; got {len(labels):,} labels and {images:,} images; "
+            f"{path} must have one label per image; got {len(labels):,} labels and {images:,} images; "
             "copy the files of one release again"
         )
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise DataError(
-            f"{path} must hold labels from 0 to {classes - 1}; got {labels.min()} to {labels.max()}; "
+            f"{path} must have labels from 0 to {classes - 1}; got {labels.min()} to {labels.max()}; "
             "set data.name to the data set that the file belongs to, or copy it again"
         )

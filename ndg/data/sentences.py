@@ -1,4 +1,4 @@
-"""SST-2, sentences that praise or blame, and Devign, functions of C that are vulnerable or not."""
+"""Single texts: SST-2, sentiment of sentences, and Devign, vulnerable C functions."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ DEVIGN_COLUMNS = ("func", "target")
 VULNERABLE = ("non-vulnerable", "vulnerable")
 
 
-def sst2(folder: Path | None, settings: Data) -> Pool:
-    """Whole sentences of film reviews (Socher et al. 2013), lower case, with the publisher's three sets.
+def sst2(folder: Path, settings: Data) -> Pool:
+    """Whole sentences of film reviews (Socher et al. 2013), lower case.
 
-    The files have a sentence, a tab and 0 or 1 in each line. Those of GLUE (Wang et al. 2018) are read as well: they
-    begin with a header, their training set has phrases of the same sentences, and their test set has no labels, so that
-    half of the validation set is tested on: `source` tells them apart.
+    Each line has a sentence, a tab and 0 or 1. The GLUE files (Wang et al. 2018) are read as well: they have a header,
+    phrases of the same sentences in the training set, and no labels in the test set, so half of the validation set is
+    tested on; `source` distinguishes them.
     """
-    assert folder is not None
-    found: dict[str, Part] = {}
+    parts: dict[str, Part] = {}
     notes, glue = [], False
     classes = {str(label): label for label in range(len(FEELINGS))}
     paths = text_splits.present(folder, SST2_FILES)
@@ -39,25 +38,25 @@ def sst2(folder: Path | None, settings: Data) -> Pool:
             del paths[split]
         else:
             header = first == "\t".join(SST2_COLUMNS)
-            found[split] = text_splits.collect(text_files.tabbed(path, SST2_COLUMNS, header), SST2_COLUMNS, classes)
+            parts[split] = text_splits.collect(text_files.tabbed(path, SST2_COLUMNS, header), SST2_COLUMNS, classes)
             glue = glue or header
     if glue:
         notes.append("in the layout of GLUE")
-    if "test" not in found:
+    if "test" not in parts:
         notes.append("no labelled test set of the publisher")
     release = "sst2 of GLUE" if glue else "sst2"
-    return text_splits.assemble("sst2", found, FEELINGS, list(paths.values()), *notes, release=release)
+    return text_splits.assemble("sst2", parts, FEELINGS, list(paths.values()), *notes, release=release)
 
 
-def devign(folder: Path | None, settings: Data) -> Pool:
-    """Functions of FFmpeg and QEMU (Zhou et al. 2019), as CodeXGLUE divides them (Lu et al. 2021); any of its files.
+def devign(folder: Path, settings: Data) -> Pool:
+    """Functions of FFmpeg and QEMU (Zhou et al. 2019), as CodeXGLUE divides them.
 
-    A line is a JSON object with `func`, `target` (1: vulnerable) and `idx`. Their case is kept.
+    See Lu et al. 2021; any of the three files. A line is a JSON object with `func`, `target` (1: vulnerable) and `idx`.
+    Case is kept.
     """
-    assert folder is not None
     classes = {str(label): label for label in range(len(VULNERABLE))}
     paths = text_splits.present(folder, DEVIGN_FILES)
-    found = {
+    parts = {
         split: text_splits.collect(
             text_files.unique(text_files.objects(path, (*DEVIGN_COLUMNS, "idx")), "idx"),
             DEVIGN_COLUMNS,
@@ -66,4 +65,4 @@ def devign(folder: Path | None, settings: Data) -> Pool:
         )
         for split, path in paths.items()
     }
-    return text_splits.assemble("devign", found, VULNERABLE, list(paths.values()))
+    return text_splits.assemble("devign", parts, VULNERABLE, list(paths.values()))

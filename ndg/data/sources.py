@@ -1,4 +1,4 @@
-"""Where the publishers keep their data sets: addresses, official sums, licences. Nothing here opens a connection."""
+"""Publishers of the data sets: addresses, official checksums, licences, citations."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ndg.data.releases import MD5
 
 @dataclass(frozen=True)
 class File:
-    """A file to fetch: its addresses in order of trial, its official sum (`md5:...`, `sha256:...`), its bytes.
+    """File to download: addresses in order, official sum (`md5:...`, `sha256:...`), size.
 
-    An empty `sum` means that no official one is known, a `size` of 0 that the size is not. Of an archive, `inside` is
-    the folder in it ("" for none) and `holds` the files and folders that are wanted from there; a file with `inside`
-    None stays as it is. Only a `plain` file may come without encryption.
+    An empty `sum` or a `size` of 0 is unknown. Of an archive, `inside` is the folder to unpack ("" for the top) and
+    `holds` the wanted files and folders in it; a file with `inside` None stays as it is. Only a `plain` file may come
+    over http.
     """
 
     name: str
@@ -26,15 +26,15 @@ class File:
 
     @property
     def results(self) -> tuple[str, ...]:
-        """The files that are there when it has been fetched."""
+        """Files that exist after the download."""
         return (self.name,) if self.inside is None else self.holds
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a data set is, under which licence, whom to cite, and what to fetch into which `folder` below `data.dir`.
+    """Description, licence and citation of a data set, and its downloads.
 
-    Without `files` there is nothing to fetch, and `instead` says why and what to do.
+    `files` go to `folder` below `data.dir`. Without files, `instead` says why and what to do.
     """
 
     what: str
@@ -46,16 +46,22 @@ class Source:
 
     @property
     def size(self) -> int:
-        """Bytes to fetch, 0 where one of the files has no known size."""
+        """Bytes to download; 0 if a size is unknown."""
         return sum(file.size for file in self.files) if all(file.size for file in self.files) else 0
 
 
-def _idx(name: str, sizes: dict[str, int], *above: str, plain: bool = False) -> tuple[File, ...]:
-    """The four files of MNIST or of its kin, in each of the folders `above`."""
+def _idx(name: str, sizes: dict[str, int], *addresses: str, plain: bool = False) -> tuple[File, ...]:
+    """The four files of an MNIST-like set, at each of the addresses `addresses`."""
     return tuple(
-        File(file, tuple(f"{place}/{file}" for place in above), f"md5:{MD5[name][file]}", size, plain=plain)
+        File(file, tuple(f"{address}/{file}" for address in addresses), f"md5:{MD5[name][file]}", size, plain=plain)
         for file, size in sizes.items()
     )
+
+
+def _bundled(name: str, what: str, cite: str) -> Source:
+    """Data set that scikit-learn bundles."""
+    instead = f"it is bundled with scikit-learn and needs no download; set data.name={name} and no data.dir"
+    return Source(what, "CC BY 4.0, as the UCI repository states", cite, instead=instead)
 
 
 IDX = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz",
@@ -70,33 +76,24 @@ _LECUN = "LeCun, Cortes & Burges 1998, The MNIST database of handwritten digits"
 _MNIST_LICENCE = "the authors state none; copies are commonly given out as CC BY-SA 3.0"
 _KRIZHEVSKY = "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images"
 _CIFAR_LICENCE = "the publisher states none and asks for the citation"
-_BUNDLED = "it is bundled with scikit-learn and needs no download; set data.name={} and no data.dir"
 _OWN = "it is data of your own, which nobody publishes; docs/data.md says which files it takes"
 
 SOURCES: dict[str, Source] = {
-    "digits": Source(
+    "digits": _bundled(
+        "digits",
         "1,797 handwritten digits of 8 x 8 pixels",
-        "CC BY 4.0, as the UCI repository states",
         "Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits",
-        instead=_BUNDLED.format("digits"),
     ),
-    "iris": Source(
+    "iris": _bundled(
+        "iris",
         "150 flowers of three kinds of iris, 4 measures each",
-        "CC BY 4.0, as the UCI repository states",
         "Fisher 1936, The use of multiple measurements in taxonomic problems",
-        instead=_BUNDLED.format("iris"),
     ),
-    "wine": Source(
-        "178 wines of three growers, 13 measures each",
-        "CC BY 4.0, as the UCI repository states",
-        "Aeberhard & Forina 1991, Wine",
-        instead=_BUNDLED.format("wine"),
-    ),
-    "breast_cancer": Source(
+    "wine": _bundled("wine", "178 wines of three growers, 13 measures each", "Aeberhard & Forina 1991, Wine"),
+    "breast_cancer": _bundled(
+        "breast_cancer",
         "569 tumours, malignant or benign, 30 measures each",
-        "CC BY 4.0, as the UCI repository states",
         "Wolberg, Mangasarian, Street & Street 1995, Breast Cancer Wisconsin (Diagnostic)",
-        instead=_BUNDLED.format("breast_cancer"),
     ),
     "arrays": Source("images of your own in inputs.npy and labels.npy", "yours", instead=_OWN),
     "images": Source("images of your own, in a folder for each class", "yours", instead=_OWN),

@@ -1,4 +1,4 @@
-"""Rows of text files, tab or comma separated or JSON, each with the place that an error can name."""
+"""Readers of tab separated, csv and JSON-lines files, with line numbers for errors."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any
 from ndg.errors import DataError, nearest
 
 LONGEST = 4 << 20
-"""Bytes of a line; the longest function of Devign has a thirtieth of them."""
+"""Limit of bytes per line, thirty times the longest function of Devign."""
 
 AGAIN = "copy the file again"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The fields of one row by name, and where it stands."""
+    """Fields of one row by name, with its file and line."""
 
     path: Path
     line: int
@@ -32,9 +32,9 @@ class Row:
         return place(self.path, self.line)
 
     def text(self, name: str) -> str:
-        """The words of a field, as they stand there.
+        """Text of a field, unchanged.
 
-        Raises DataError for a field that is no text, is empty, or has half a character (a surrogate on its own).
+        Raises DataError for a field that is no text, is empty, or has an unpaired surrogate.
         """
         value = self.fields[name]
         if not isinstance(value, str) or not value.strip():
@@ -48,7 +48,7 @@ class Row:
         return value
 
     def label(self, name: str, classes: dict[str, int]) -> int:
-        """The class of a field. Raises DataError for a label that is none of the classes."""
+        """Class of a field; DataError for an unknown label."""
         value = str(self.fields[name])
         if value not in classes:
             raise DataError(
@@ -59,14 +59,14 @@ class Row:
 
 
 def place(path: Path, line: int) -> str:
-    """A file and a line of it, from 1."""
+    """A file and a line number, from 1."""
     return f"{path}, line {line:,}"
 
 
 def lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, plain or `.gz`, without their ends.
+    """Lines of a text file, plain or `.gz`, without line ends.
 
-    Raises DataError for bytes that are not UTF-8, a line without end, and a damaged archive.
+    Raises DataError for bytes that are not UTF-8, an overlong line, and a damaged archive.
     """
     number = 0
     try:
@@ -87,45 +87,42 @@ def lines(path: Path) -> Iterator[str]:
 
 
 def tabbed(path: Path, names: Sequence[str], header: bool = True) -> Iterator[Row]:
-    """The rows of a file of columns with tabs between and no quoting, whose header, where it has one, is `names`."""
+    """Rows of a tab-separated file with columns `names`, which a header must match."""
     for number, line in enumerate(lines(path), 1):
-        found = line.split("\t")
+        fields = line.split("\t")
         if header and number == 1:
-            if found != list(names):
-                raise DataError(f"{path} must begin with the header {_shown(names)}; got {_shown(found)}; {AGAIN}")
-        elif len(found) != len(names):
+            if fields != list(names):
+                raise DataError(f"{path} must begin with the header {_shown(names)}; got {_shown(fields)}; {AGAIN}")
+        elif len(fields) != len(names):
             raise DataError(
                 f"{place(path, number)} must have {len(names)} columns with tabs between ({_shown(names)}); "
-                f"got {len(found)}; {AGAIN}"
+                f"got {len(fields)}; {AGAIN}"
             )
         else:
-            yield Row(path, number, dict(zip(names, found, strict=True)))
+            yield Row(path, number, dict(zip(names, fields, strict=True)))
 
 
 def objects(path: Path, names: Sequence[str]) -> Iterator[Row]:
-    """The rows of a file with one JSON object a line, each of which has at least the fields `names`."""
+    """Rows of a JSON-lines file, whose objects have at least the fields `names`."""
     for number, line in enumerate(lines(path), 1):
         try:
-            found = json.loads(line)
+            document = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{place(path, number)} must be one JSON object; {error}; {AGAIN}") from error
-        if not isinstance(found, dict) or not found.keys() >= set(names):
-            got = _shown(found) if isinstance(found, dict) else type(found).__name__
+        if not isinstance(document, dict) or not document.keys() >= set(names):
+            got = _shown(document) if isinstance(document, dict) else type(document).__name__
             raise DataError(
                 f"{place(path, number)} must be a JSON object with the fields {_shown(names)}; got {got}; "
                 "set data.name to the data set that the file belongs to, or copy it again"
             )
-        yield Row(path, number, {name: found[name] for name in names})
+        yield Row(path, number, {name: document[name] for name in names})
 
 
 def separated(path: Path, names: Sequence[str]) -> Iterator[Row]:
-    """The rows of a csv file, or of one with tabs (`.tsv`), with quotes and a header in which `names` occur.
-
-    Rows without any field are left out.
-    """
+    """Non-empty rows of a csv or `.tsv` file whose header contains `names`."""
     delimiter = "\t" if path.suffix == ".tsv" else ","
-    marked = (line.removeprefix("\ufeff") + "\n" for line in lines(path))  # some programs mark a file as UTF-8
-    reader = csv.reader(marked, delimiter=delimiter, strict=True)
+    text_lines = (line.removeprefix("\ufeff") + "\n" for line in lines(path))  # byte order mark
+    reader = csv.reader(text_lines, delimiter=delimiter, strict=True)
     try:
         header = next(reader, [])
         for name in names:
@@ -134,21 +131,21 @@ def separated(path: Path, names: Sequence[str]) -> Iterator[Row]:
                     f"{path} must begin with a header that has the column {name!r} once; got {_shown(header)}; "
                     f"{nearest(name, header)}; set data.columns"
                 )
-        for found in reader:
-            if len(found) not in (0, len(header)):
+        for fields in reader:
+            if len(fields) not in (0, len(header)):
                 raise DataError(
                     f"{place(path, reader.line_num)} must have {len(header)} columns, as the header "
-                    f"({_shown(header)}); got {len(found)}; put quotes around a text with {delimiter!r} in it"
+                    f"({_shown(header)}); got {len(fields)}; put quotes around a text with {delimiter!r} in it"
                 )
-            if found:
-                values = dict(zip(header, found, strict=True))
+            if fields:
+                values = dict(zip(header, fields, strict=True))
                 yield Row(path, reader.line_num, {name: values[name] for name in names})
     except csv.Error as error:
         raise DataError(f"{place(path, reader.line_num)} must be a row of a csv file; {error}; correct it") from error
 
 
 def unique(rows: Iterator[Row], name: str) -> Iterator[Row]:
-    """The same rows. Raises DataError when a field that tells them apart comes twice."""
+    """The same rows; DataError if two have the same field `name`."""
     seen: dict[Any, int] = {}
     for row in rows:
         key = str(row.fields[name])
@@ -161,6 +158,6 @@ def unique(rows: Iterator[Row], name: str) -> Iterator[Row]:
 
 
 def _shown(names: Any) -> str:
-    """Names with commas, cut where they would fill a screen."""
+    """Names with commas, truncated if too long."""
     text = ", ".join(map(str, names)) or "nothing"
     return text if len(text) <= 200 else text[:200] + "..."

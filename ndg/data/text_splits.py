@@ -1,4 +1,4 @@
-"""The files of a published set of texts, one for each split, as one pool."""
+"""Texts in one file per split, as one pool."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ndg.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The texts of one split and their classes; `left_out` more rows have no class."""
+    """Texts and classes of one split; `left_out` rows had no class."""
 
     texts: Texts
     labels: Int64[np.ndarray, " example"]
     left_out: int = 0
 
     def __getitem__(self, rows: Int64[np.ndarray, " chosen"]) -> Part:
-        """Some examples, in the order of `rows`."""
+        """Examples of these rows, in their order."""
         return Part(self.texts[rows], self.labels[rows])
 
 
@@ -36,7 +36,7 @@ def collect(
     without: str | None = None,
     cased: bool = False,
 ) -> Part:
-    """The texts in all `columns` but the last, which holds the label; rows with the label `without` are left out."""
+    """Texts of all `columns` but the last, the label; skips the label `without`."""
     *names, last = columns
     texts: list[list[str]] = [[] for _ in names]
     labels = []
@@ -45,8 +45,8 @@ def collect(
         if without is not None and row.fields[last] == without:
             left_out += 1
             continue
-        for name, held in zip(names, texts, strict=True):
-            held.append(row.text(name))
+        for name, column in zip(names, texts, strict=True):
+            column.append(row.text(name))
         labels.append(row.label(last, classes))
     second = tuple(texts[1]) if len(names) == 2 else None
     return Part(Texts(tuple(texts[0]), second, cased), np.array(labels, np.int64), left_out)
@@ -60,19 +60,20 @@ def assemble(
     *notes: str,
     release: str | None = None,
 ) -> Pool:
-    """The texts of the publisher's splits, by name, as `releases.pool` puts them together; `source` says what was
-    left out. Raises DataError without examples.
+    """Pool of the publisher's splits, by name, as `releases.pool` combines them.
+
+    `source` states what was left out. Raises DataError without examples.
     """
     if not parts:
-        raise DataError(f"data set {name!r} must hold examples; {', '.join(map(str, paths))} has none; copy it again")
-    said = list(notes)
+        raise DataError(f"data set {name!r} must have examples; {', '.join(map(str, paths))} has none; copy it again")
+    clauses = list(notes)
     if left_out := sum(part.left_out for part in parts.values()):
-        said.append(f"{left_out:,} without a label left out")
+        clauses.append(f"{left_out:,} without a label left out")
     texts: dict[str, Inputs | Texts] = {split: part.texts for split, part in parts.items()}
     labels = {split: part.labels for split, part in parts.items()}
-    return releases.pool(name, texts, labels, class_names, paths, *said, release=release)
+    return releases.pool(name, texts, labels, class_names, paths, *clauses, release=release)
 
 
 def present(folder: Path, files: dict[str, str]) -> dict[str, Path]:
-    """Those of the files, by split, that lie in the folder."""
+    """Files of the mapping that exist in the folder, by split."""
     return {split: folder / file for split, file in files.items() if (folder / file).is_file()}

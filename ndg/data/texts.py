@@ -1,4 +1,4 @@
-"""Texts of one's own: csv or tsv files with columns of text and of the label."""
+"""Your own texts: csv or tsv files with columns of text and label."""
 
 from __future__ import annotations
 
@@ -20,51 +20,49 @@ ALONE = "texts"
 FILES = ("|".join(name + suffix for name in (ALONE, "train") for suffix in SUFFIXES),)
 
 
-def read(folder: Path | None, settings: Data) -> Pool:
-    """The texts, or pairs of them, of `texts.csv`, or of `train.csv`, `validation.csv` and `test.csv`, of which the
-    last two may be missing; each may end in `.tsv`.
+def read(folder: Path, settings: Data) -> Pool:
+    """Texts, or pairs, of `texts.csv`, or of `train.csv`, `validation.csv` and `test.csv`.
 
-    `settings.columns` names the column of the text, or two of a pair, and then that of the label; other columns are not
-    looked at. The classes are all labels that occur, sorted.
+    The last two may be missing; each file may end in `.tsv`. `settings.columns` names the column of the text, or two of
+    a pair, and then that of the label; other columns are ignored. The classes are all labels that occur, sorted.
     """
-    assert folder is not None
-    found = {name: path for name in (ALONE, *SPLITS) if (path := _only(folder, name))}
-    if ALONE in found and len(found) > 1:
+    paths = {name: path for name in (ALONE, *SPLITS) if (path := _only(folder, name))}
+    if ALONE in paths and len(paths) > 1:
         raise DataError(
-            f"{folder} must hold one file of all texts, or one for each split; got "
-            f"{', '.join(path.name for path in found.values())}; take one or the others away"
+            f"{folder} must contain one file of all texts, or one per split; got "
+            f"{', '.join(path.name for path in paths.values())}; move one or the others away"
         )
-    gathered = {"train" if name == ALONE else name: _gather(path, settings.columns) for name, path in found.items()}
+    by_split = {"train" if name == ALONE else name: _gather(path, settings.columns) for name, path in paths.items()}
     names, numbers = np.unique(
-        list(chain.from_iterable(labels for _, labels in gathered.values())), return_inverse=True
+        list(chain.from_iterable(labels for _, labels in by_split.values())), return_inverse=True
     )
-    ends = np.cumsum([len(labels) for _, labels in gathered.values()])
+    ends = np.cumsum([len(labels) for _, labels in by_split.values()])
     classes = np.split(numbers.astype(np.int64), ends[:-1])
-    texts: dict[str, Inputs | Texts] = {split: each for split, (each, _) in gathered.items()}
+    texts: dict[str, Inputs | Texts] = {split: part for split, (part, _) in by_split.items()}
     pool = releases.pool(
-        ALONE, texts, dict(zip(texts, classes, strict=True)), tuple(map(str, names)), list(found.values())
+        ALONE, texts, dict(zip(texts, classes, strict=True)), tuple(map(str, names)), list(paths.values())
     )
-    counts = " + ".join(f"{len(each):,}" for each in classes)
+    counts = " + ".join(f"{len(part):,}" for part in classes)
     return replace(pool, source=", ".join([str(folder), f"{counts} texts", *releases.halved(pool.parts)]))
 
 
 def _gather(path: Path, columns: list[str]) -> tuple[Texts, list[str]]:
-    """The texts of a file and their labels."""
+    """Texts and labels of a file."""
     *names, label = columns
     texts: list[list[str]] = [[] for _ in names]
     labels = []
     for row in text_files.separated(path, columns):
-        for name, held in zip(names, texts, strict=True):
-            held.append(row.text(name))
+        for name, column in zip(names, texts, strict=True):
+            column.append(row.text(name))
         labels.append(sys.intern(row.text(label).strip()))
     return Texts(tuple(texts[0]), tuple(texts[1]) if len(names) == 2 else None), labels
 
 
 def _only(folder: Path, name: str) -> Path | None:
-    """The file of that name, whatever its suffix, where there is one."""
-    found = [path for suffix in SUFFIXES if (path := folder / (name + suffix)).is_file()]
-    if len(found) > 1:
+    """File of that name with any suffix, if it exists."""
+    paths = [path for suffix in SUFFIXES if (path := folder / (name + suffix)).is_file()]
+    if len(paths) > 1:
         raise DataError(
-            f"{folder} must hold one file {name!r}; got {' and '.join(path.name for path in found)}; take one away"
+            f"{folder} must contain one file {name!r}; got {' and '.join(path.name for path in paths)}; move one away"
         )
-    return found[0] if found else None
+    return paths[0] if paths else None

@@ -1,4 +1,4 @@
-"""From texts to tokens, by a tokenizer trained on the training texts alone or by that of a pretrained network."""
+"""Tokenizer, trained on the training texts or of a pretrained network."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ OLDER = {"vocab.txt": "BertTokenizer", "merges.txt": "RobertaTokenizer"}
 
 @dataclass(frozen=True, eq=False)
 class Tokenizer:
-    """A tokenizer of the `tokenizers` package, with what networks need to know: the id to fill up with, and the most
-    tokens that a text may have, where its maker states a number.
+    """Tokenizer of the `tokenizers` package, with facts for networks.
+
+    `padding` is the padding id, `longest` the limit of tokens per text, if its maker states one.
     """
 
     backend: Any
@@ -39,22 +40,22 @@ class Tokenizer:
 
     @classmethod
     def trained(cls, texts: Iterable[str], vocabulary: int = 8192, lower: bool = True) -> Tokenizer:
-        """Byte pairs (Sennrich et al. 2016, Radford et al. 2019) of these texts, at most `vocabulary` tokens.
+        """Byte-pair tokenizer of these texts (Sennrich et al. 2016, Radford et al. 2019).
 
-        A text is cleaned of control characters, its white space becomes single spaces, and with `lower` it loses upper
-        case and accents. It is parted into words, numbers and signs, and these into the most frequent strings of bytes,
-        so that there is no unknown text and `decode` gives all of it back. A text becomes `[CLS] ... [SEP]`, a pair
-        `[CLS] ... [SEP] ... [SEP]`.
+        It has at most `vocabulary` tokens. Control characters are removed and white space becomes single spaces;
+        `lower` removes upper case and accents. Texts are divided into words, numbers and signs, and these into the most
+        frequent byte strings, so no text is unknown and `decode` restores all of it. A text becomes `[CLS] ... [SEP]`,
+        a pair `[CLS] ... [SEP] ... [SEP]`.
 
-        The same texts give the same tokenizer in every process, which the WordPiece training of that package does not:
-        it breaks ties by the order of a hash table. Raises DataError when `vocabulary` has no room for all bytes.
+        The same texts give the same tokenizer in every process. The package's WordPiece training does not, since it
+        breaks ties by the order of a hash table. Raises DataError if `vocabulary` has no room for all bytes.
         """
         from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
         from tokenizers import Tokenizer as Backend
 
         if vocabulary < SMALLEST:
             raise DataError(
-                f"a tokenizer that is trained must have room for 256 bytes and {len(SPECIAL)} special tokens; got "
+                f"a trained tokenizer needs room for 256 bytes and {len(SPECIAL)} special tokens; got "
                 f"data.vocabulary={vocabulary}; set it to at least {SMALLEST}"
             )
         backend = Backend(models.BPE())
@@ -70,7 +71,7 @@ class Tokenizer:
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        with _alone():
+        with _single_threaded():
             backend.train_from_iterator(texts, trainer)
         start, end = ((word, backend.token_to_id(word)) for word in (START, END))
         backend.post_processor = processors.TemplateProcessing(
@@ -80,9 +81,9 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: str | Path) -> Tokenizer:
-        """The tokenizer of a folder: `tokenizer.json`, or the files of an older Hugging Face model.
+        """Tokenizer of a folder: `tokenizer.json`, or files of an older Hugging Face model.
 
-        Raises DataError when the folder holds none that can be read, or one that has no token to fill up with.
+        Raises DataError if the folder has no readable tokenizer, or one without a padding token.
         """
         from tokenizers import Tokenizer as Backend
 
@@ -94,14 +95,14 @@ class Tokenizer:
             padding = _padding(backend, settings.get("pad_token"))
         except Exception as error:  # the packages raise plain exceptions
             raise DataError(
-                f"{folder} must hold a tokenizer ({FILE}, or the files of a Hugging Face model); "
+                f"{folder} must contain a tokenizer ({FILE}, or the files of a Hugging Face model); "
                 f"{(str(error).strip() or type(error).__name__).splitlines()[0]}; "
                 "give another folder, or data.tokenizer=null to train one"
             ) from error
         if padding is None:
             raise DataError(
-                f"a tokenizer needs a token to fill up with; {folder} has neither [PAD] nor <pad> and names no other; "
-                f'add one to it, and name it as "pad_token" in {SETTINGS}'
+                f"a tokenizer needs a padding token; {folder} has neither [PAD] nor <pad> and names no other; "
+                f'add one, and name it as "pad_token" in {SETTINGS}'
             )
         backend.no_padding()
         backend.no_truncation()
@@ -110,16 +111,16 @@ class Tokenizer:
 
     @property
     def vocabulary(self) -> int:
-        """Number of tokens that it may give, from 0."""
+        """Number of token ids, from 0."""
         return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
 
     @property
     def tells_pairs(self) -> bool:
-        """Whether it marks the tokens of the second sentence of a pair, as that of BERT does and RoBERTa's does not."""
+        """Whether it marks the second sentence of a pair, as BERT's does and RoBERTa's does not."""
         return any(self.backend.encode("a", "a").type_ids)
 
     def save(self, folder: Path) -> Path:
-        """The file written, which `load` of the folder reads."""
+        """Path of the file written, which `load` of the folder reads."""
         self.backend.enable_padding(pad_id=self.padding, pad_token=self.backend.id_to_token(self.padding))
         try:
             return atomic.write(folder / FILE, self.backend.to_str(pretty=True))
@@ -127,18 +128,18 @@ class Tokenizer:
             self.backend.no_padding()
 
     def encode(self, texts: Texts, length: int) -> Tokens:
-        """The tokens of texts, cut at `length` tokens (of a pair, the longer sentence first) and filled up to it.
+        """Tokens of texts, truncated and padded to `length`.
 
-        Words that look like special tokens, as `[MASK]` in a program, are words. Pairs have segments where the
-        tokenizer tells them apart. The work is done on one thread unless TOKENIZERS_PARALLELISM is set; the tokens are
-        the same. Raises DataError when `length` leaves no room for text, or is more than the network of a pretrained
-        tokenizer can take.
+        Of a pair, the longer sentence is cut first. Words that look like special tokens, such as `[MASK]` in a program,
+        are words. Pairs have segments if the tokenizer marks them. One thread is used unless TOKENIZERS_PARALLELISM is
+        set; the tokens are the same. Raises DataError if `length` leaves no room for text, or exceeds the limit of a
+        pretrained tokenizer.
         """
         special = self.backend.num_special_tokens_to_add(texts.second is not None)
         if length <= special or (self.longest is not None and length > self.longest):
             most = "" if self.longest is None else f" and at most {self.longest}, as {SETTINGS} says"
             raise DataError(
-                f"a text must have more tokens than the {special} special ones{most}; got data.length={length}; "
+                f"a text needs more tokens than the {special} special ones{most}; got data.length={length}; "
                 f"set data.length={special + 2 if length <= special else self.longest}"
             )
         ids = np.full((len(texts), length), self.padding, np.int32)
@@ -148,13 +149,13 @@ class Tokenizer:
         self.backend.encode_special_tokens = True
         self.backend.enable_truncation(length, strategy="longest_first")
         try:
-            with _alone():
-                for row, found in enumerate(self._encodings(texts)):
-                    count = lengths[row] = len(found.ids)
-                    ids[row, :count] = found.ids
-                    cut[row] = count == length and bool(found.overflowing)
+            with _single_threaded():
+                for row, encoding in enumerate(self._encodings(texts)):
+                    count = lengths[row] = len(encoding.ids)
+                    ids[row, :count] = encoding.ids
+                    cut[row] = count == length and bool(encoding.overflowing)
                     if segments is not None:
-                        segments[row, :count] = found.type_ids
+                        segments[row, :count] = encoding.type_ids
         finally:
             self.backend.no_truncation()
         kinds = None if segments is None else torch.from_numpy(segments)
@@ -162,21 +163,21 @@ class Tokenizer:
         return Tokens(*tensors, self.vocabulary, self.padding, torch.from_numpy(cut))
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of tokens, without the special ones."""
+        """Text of tokens, without special ones."""
         return self.backend.decode(list(ids), skip_special_tokens=True)
 
     def _encodings(self, texts: Texts) -> Iterator[Any]:
-        """The encodings in order, some at a time: one takes hundreds of times the room of its tokens."""
+        """Encodings in order, in batches, since one takes far more memory than its tokens."""
         for start in range(0, len(texts), CHUNK):
             chosen = slice(start, start + CHUNK)
             first = texts.first[chosen]
-            given = first if texts.second is None else zip(first, texts.second[chosen], strict=True)
-            yield from self.backend.encode_batch_fast(list(given))
+            batch = first if texts.second is None else zip(first, texts.second[chosen], strict=True)
+            yield from self.backend.encode_batch_fast(list(batch))
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """No threads of the `tokenizers` package, unless the user asks for them: it warns of every fork after their use."""
+def _single_threaded() -> Iterator[None]:
+    """Disable threads of `tokenizers`, which would warn at every fork, unless set."""
     if PARALLEL in os.environ:
         yield
         return
@@ -188,19 +189,19 @@ def _alone() -> Iterator[None]:
 
 
 def _older(folder: Path) -> Any:
-    """The tokenizer of a folder without `tokenizer.json`, by the family that its config or its files tell."""
+    """Tokenizer of a folder without `tokenizer.json`, by its model family."""
     import transformers
 
     family = "AutoTokenizer"
     if not any((folder / name).is_file() for name in ("config.json", SETTINGS)):
         family = next((known for name, known in OLDER.items() if (folder / name).is_file()), family)
-    made = getattr(transformers, family).from_pretrained(str(folder), local_files_only=True)
-    return made.backend_tokenizer
+    tokenizer = getattr(transformers, family).from_pretrained(str(folder), local_files_only=True)
+    return tokenizer.backend_tokenizer
 
 
 def _padding(backend: Any, named: Any) -> int | None:
-    """The id to fill up with: of the token that the folder names, else of one with a usual name."""
-    own = (backend.padding or {}).get("pad_token")
-    words = (named.get("content") if isinstance(named, dict) else named, own, PADDING, "<pad>")
+    """Padding id: of the token that the folder names, else of a usual name."""
+    stored = (backend.padding or {}).get("pad_token")
+    words = (named.get("content") if isinstance(named, dict) else named, stored, PADDING, "<pad>")
     ids = (backend.token_to_id(word) for word in words if isinstance(word, str))
-    return next((found for found in ids if found is not None), None)
+    return next((padding_id for padding_id in ids if padding_id is not None), None)

@@ -1,1 +1,1 @@
-"""The graph of implications between literals: closure, classes, reduction, figures, files."""
+"""Graph of implications between literals: closure, classes, reduction, files."""

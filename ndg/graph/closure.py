@@ -1,4 +1,4 @@
-"""What follows from what: the transitive reduction, and the closure of a set of literals along it."""
+"""Transitive reduction, and the closure of a set of literals."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from jaxtyping import Bool, Int64
 from ndg.graph.condensation import Condensation, starts_of
 from ndg.literal import Literal
 
-BLOCK_BYTES = 16 << 20  # of bits of reachability at a time
+BLOCK_BYTES = 16 << 20  # of reachability bits at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Closure:
-    """The literals that follow from some literals, themselves included, marked by code; sets are made when asked for.
+    """Literals that follow from some literals, those included, marked by code.
 
-    Two closures over as many nodes are equal when they hold the same literals.
+    Two closures over as many nodes are equal if they hold the same literals.
     """
 
     marked: Bool[np.ndarray, " literal"]
@@ -31,12 +31,12 @@ class Closure:
 
     @cached_property
     def contradictions(self) -> frozenset[int]:
-        """The nodes that come out both on and off."""
+        """Nodes that are both on and off."""
         return frozenset(np.flatnonzero(self.marked.reshape(-1, 2).all(axis=1)).tolist())
 
     @property
     def consistent(self) -> frozenset[Literal]:
-        """The literals of the nodes that come out with one value only."""
+        """Literals of the nodes that have one value only."""
         return frozenset(literal for literal in self.literals if literal.node not in self.contradictions)
 
     def __iter__(self) -> Iterator[Literal]:
@@ -57,11 +57,11 @@ class Closure:
 
 @dataclass(frozen=True, eq=False)
 class Reachability:
-    """The transitive reduction of a condensation, and the components from which some node follows both on and off.
+    """Transitive reduction of a condensation, and its contradicting components.
 
-    An arc is essential when no other path joins its ends: the essential arcs are the transitive reduction, which is
-    unique for an acyclic graph (Aho, Garey & Ullman 1972). Since the graph is skew-symmetric, x and ~x both follow from
-    c iff ~c follows from c.
+    An arc is essential if no other path joins its ends. The essential arcs are the transitive reduction, which is
+    unique for an acyclic graph (Aho, Garey & Ullman 1972). From a contradicting component some node follows both on and
+    off. Since the graph is skew-symmetric, x and ~x both follow from c iff ~c follows from c.
     """
 
     condensation: Condensation
@@ -74,9 +74,9 @@ class Reachability:
         return starts_of(len(self.condensation), tails), heads
 
     def below(self, codes: Int64[np.ndarray, " code"]) -> Bool[np.ndarray, " literal"]:
-        """The literals that follow from those with these codes, they included.
+        """Literals that follow from the literals with these codes, those included.
 
-        Nothing follows from a literal of a contradictory component but itself.
+        Only itself follows from a literal of a contradictory component.
         """
         from ndg.graph.traversal import follow
 
@@ -84,12 +84,12 @@ class Reachability:
         seen = np.zeros(len(self.condensation), np.bool_)
         seen[numbers[~self.condensation.contradictory[numbers]]] = True
         follow(*self._reduced, seen)
-        found = seen[self.condensation.component]
-        found[codes] = True
-        return found
+        reached = seen[self.condensation.component]
+        reached[codes] = True
+        return reached
 
     def below_each(self, marked: Bool[np.ndarray, "row literal"]) -> Bool[np.ndarray, "row literal"]:
-        """The literals that follow from those marked in each row, they included; as `below` of every row."""
+        """Literals that follow from those marked, row by row, as `below`."""
         from ndg.graph.traversal import follow_each
 
         rows, component = len(marked), self.condensation.component
@@ -105,11 +105,11 @@ class Reachability:
 
 
 def reach(condensation: Condensation, block_bytes: int = BLOCK_BYTES) -> Reachability:
-    """The reachability of all components.
+    """Reachability of all components.
 
-    What each component reaches is a row of bits, taken from the rows of its successors. Memory is bounded: components
-    are reached a block at a time, in topological order, so that the arcs into earlier blocks are known to be essential
-    or not, and those into later blocks do not matter.
+    A component's reach is a row of bits, the union of its successors' rows. Blocks of components in topological order
+    bound the memory: arcs to earlier blocks are already known to be essential or not, and those to later blocks do not
+    matter.
     """
     from ndg.graph.traversal import reach_block
 
@@ -120,20 +120,13 @@ def reach(condensation: Condensation, block_bytes: int = BLOCK_BYTES) -> Reachab
     for low in range(0, count, 64 * words):
         high = min(low + 64 * words, count)
         reach_block(
-            condensation.starts,
-            condensation.heads,
-            condensation.mirror,
-            low,
-            high,
-            below,
-            essential,
-            contradicting,
+            condensation.starts, condensation.heads, condensation.mirror, low, high, below, essential, contradicting
         )
     return Reachability(condensation, essential, contradicting)
 
 
 def literals_of(mask: Bool[np.ndarray, " literal"]) -> frozenset[Literal]:
-    """The literals whose codes are marked."""
+    """Literals whose codes are marked."""
     return frozenset(compress(_literals(len(mask)), mask.tolist()))
 
 
@@ -142,6 +135,6 @@ def _literals(count: int) -> tuple[Literal, ...]:
     return tuple(map(Literal.of, range(count)))
 
 
-def negated(mask: Bool[np.ndarray, " literal"]) -> Bool[np.ndarray, " literal"]:
-    """The negations of the literals marked."""
-    return mask.reshape(-1, 2)[:, ::-1].reshape(-1)
+def negated(marked: Bool[np.ndarray, "*row literal"]) -> Bool[np.ndarray, "*row literal"]:
+    """Negations of the marked literals."""
+    return marked.reshape(*marked.shape[:-1], marked.shape[-1] // 2, 2)[..., ::-1].reshape(marked.shape)

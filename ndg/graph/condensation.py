@@ -1,7 +1,7 @@
-"""Strongly connected components of an implication graph, and the directed acyclic graph that they form.
+"""Strongly connected components of an implication graph, and their acyclic graph.
 
 Literals that imply each other, directly or through others, are one component. An arc between two components stands for
-all implications from a member of the one to a member of the other.
+all implications from a member of one to a member of the other.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Codes = Integer[np.ndarray, " edge"]
 
 @dataclass(frozen=True, eq=False)
 class Condensation:
-    """Components in a topological order: arcs go from a lower to a higher number.
+    """Components in topological order: arcs go from lower to higher numbers.
 
-    The numbers ascend by `level` (arcs on the longest path that ends at the component), then by smallest literal code,
-    so they depend on the graph alone. A contradictory component holds some literal and its negation. Arcs are distinct
-    and sorted by tail and head.
+    The numbers ascend by `level` (arcs on the longest path to the component), then by smallest literal code, so they
+    depend on the graph alone. A contradictory component contains a literal and its negation. Arcs are distinct and
+    sorted by tail and head.
     """
 
     component: Int64[np.ndarray, " literal"]
@@ -37,12 +37,12 @@ class Condensation:
 
     @cached_property
     def starts(self) -> Int64[np.ndarray, " start"]:
-        """Where the arcs of each component begin, and where the last end."""
+        """Start of each component's arcs, and the end of the last."""
         return starts_of(len(self), self.tails)
 
     @cached_property
     def mirror(self) -> Int64[np.ndarray, " component"]:
-        """The component of the negations of each component's members; a contradictory one is its own."""
+        """Component of the negated members; a contradictory one is its own."""
         mirror = np.empty(len(self), np.int64)
         mirror[self.component] = self.component[np.arange(len(self.component)) ^ 1]
         return mirror
@@ -56,19 +56,19 @@ class Condensation:
 
     @cached_property
     def sizes(self) -> Int64[np.ndarray, " component"]:
-        """Literals in each component."""
+        """Number of literals in each component."""
         return np.bincount(self.component, minlength=len(self)).astype(np.int64)
 
     @cached_property
     def degrees(self) -> Int64[np.ndarray, " component"]:
-        """Arcs into and out of each component."""
+        """Number of arcs into and out of each component."""
         return np.bincount(np.concatenate([self.tails, self.heads]), minlength=len(self)).astype(np.int64)
 
 
 def condense(literals: int, antecedents: Codes, consequents: Codes, *, bridge: bool = False) -> Condensation:
-    """The components of the graph with an edge from each antecedent to its consequent, over codes below `literals`.
+    """Condensation of the graph with these edges, over codes below `literals`.
 
-    Contradictory components have arcs only if `bridge`: what follows through a contradiction says nothing.
+    Contradictory components have arcs only if `bridge`, since anything follows from a contradiction.
     """
     count, labels = connected(literals, antecedents, consequents, "strong")
     codes = np.arange(literals)
@@ -92,19 +92,19 @@ def condense(literals: int, antecedents: Codes, consequents: Codes, *, bridge: b
 
 
 def distinct(nodes: int, tails: Codes, heads: Codes) -> tuple[Int64[np.ndarray, " arc"], Int64[np.ndarray, " arc"]]:
-    """The arcs, each once, sorted by tail and head."""
+    """Distinct arcs, sorted by tail and head."""
     keys = np.sort(tails.astype(np.int64) * nodes + heads)
     keys = keys[np.diff(keys, prepend=-1) > 0]
     return keys // max(nodes, 1), keys % max(nodes, 1)
 
 
 def starts_of(nodes: int, tails: Codes) -> Int64[np.ndarray, " start"]:
-    """Where the arcs of each node begin in arcs sorted by tail, and where the last end."""
+    """Start of each node's arcs, sorted by tail, and the end of the last."""
     return np.concatenate([[0], np.cumsum(np.bincount(tails, minlength=nodes))]).astype(np.int64)
 
 
 def connected(nodes: int, tails: Codes, heads: Codes, connection: str) -> tuple[int, Int64[np.ndarray, " node"]]:
-    """How many `strong` or `weak` components there are, and the component of each node."""
+    """Number of `strong` or `weak` components, and the component of each node."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
@@ -116,12 +116,12 @@ def connected(nodes: int, tails: Codes, heads: Codes, connection: str) -> tuple[
 
 
 def levels(nodes: int, tails: Codes, heads: Codes) -> Int64[np.ndarray, " node"]:
-    """Edges on the longest path that ends at each node of an acyclic graph."""
+    """Edges on the longest path to each node of an acyclic graph."""
     from ndg.graph.traversal import longest
 
     tails, heads = distinct(nodes, tails, heads)
     level = np.empty(nodes, np.int64)
     cyclic = longest(starts_of(nodes, tails), heads, level)
     if cyclic:
-        raise GraphError(f"levels exist in acyclic graphs only; {cyclic} nodes lie on or behind a cycle")
+        raise GraphError(f"levels need an acyclic graph; {cyclic} nodes are on or behind a cycle")
     return level

@@ -1,4 +1,4 @@
-"""The figures of each implication, and implications kept or dropped in pairs."""
+"""Figures of each implication, and selection of implications in pairs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class EdgeCounts:
-    """Examples, of `examples`, on which the antecedent holds, the consequent holds, and the implication fails."""
+    """Counts, out of `examples`, of antecedents, consequents and exceptions."""
 
     antecedent: Int64[np.ndarray, " edge"]
     consequent: Int64[np.ndarray, " edge"]
@@ -30,22 +30,22 @@ class EdgeCounts:
 
     @property
     def support(self) -> Int64[np.ndarray, " edge"]:
-        """Examples on which both hold."""
+        """Examples on which both ends hold."""
         return self.antecedent - self.exceptions
 
     @property
     def precision(self) -> Float64[np.ndarray, " edge"]:
-        """P(consequent | antecedent); NaN where the antecedent never holds."""
+        """P(consequent | antecedent); NaN if the antecedent never holds."""
         return _ratio(self.support, self.antecedent)
 
     @property
     def recall(self) -> Float64[np.ndarray, " edge"]:
-        """P(antecedent | consequent); NaN where the consequent never holds."""
+        """P(antecedent | consequent); NaN if the consequent never holds."""
         return _ratio(self.support, self.consequent)
 
     @property
     def lift(self) -> Float64[np.ndarray, " edge"]:
-        """How many times more often both hold than if they were independent; NaN where one never holds."""
+        """Ratio of joint occurrence to independence; NaN if one never holds."""
         prior = _ratio(self.consequent, np.full(len(self.consequent), self.examples))
         return _ratio(self.precision, prior)
 
@@ -55,41 +55,42 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> Float64[np.ndarray, " edge"]:
 
 
 def mined(implications: Implications) -> EdgeCounts:
-    """The counts of each implication on the examples it was mined from."""
+    """Counts of each implication on the mined examples."""
     holds = implications.holds
     return EdgeCounts(
-        holds[implications.antecedents],
-        holds[implications.consequents],
-        implications.exceptions,
-        implications.examples,
+        holds[implications.antecedents], holds[implications.consequents], implications.exceptions, implications.examples
     )
 
 
 def contrapositives(implications: Implications) -> Int64[np.ndarray, " edge"]:
-    """Where the contrapositive of each implication stands among them."""
+    """Position of the contrapositive of each implication."""
     return _position(implications, implications.consequents ^ 1, implications.antecedents ^ 1)
 
 
 def mutual(implications: Implications) -> Bool[np.ndarray, " edge"]:
-    """Whether each implication holds in the other direction too: its ends are directly equivalent."""
+    """Mask of implications whose converse holds too."""
     return _position(implications, implications.consequents, implications.antecedents) >= 0
 
 
 def _position(
     implications: Implications, tails: Int32[np.ndarray, " edge"], heads: Int32[np.ndarray, " edge"]
 ) -> Int64[np.ndarray, " edge"]:
-    """Where the implication of each head by each tail stands; -1 where there is none."""
-    from ndg.graph.traversal import stand
+    """Position of each implication from tail to head; -1 if missing."""
+    from ndg.graph.traversal import lookup
 
-    found = np.empty(len(tails), np.int64)
-    stand(
-        starts_of(2 * len(implications.nodes), implications.antecedents), implications.consequents, tails, heads, found
+    positions = np.empty(len(tails), np.int64)
+    lookup(
+        starts_of(2 * len(implications.nodes), implications.antecedents),
+        implications.consequents,
+        tails,
+        heads,
+        positions,
     )
-    return found
+    return positions
 
 
 def strongest(implications: Implications, condensation: Condensation) -> Int64[np.ndarray, " arc"]:
-    """For each arc between components the implication of highest precision, then highest support, then lowest codes."""
+    """Strongest implication of each arc: highest precision, then support, then lowest codes."""
     from ndg.graph.traversal import strongest_edges
 
     counts, best = mined(implications), np.empty(len(condensation.tails), np.int64)
@@ -113,21 +114,18 @@ def keep(
     min_recall: float | int | None = None,
     layers: Iterable[str] | None = None,
 ) -> Implications:
-    """The implications that meet all bounds together with their contrapositives; the others leave in pairs.
+    """Implications that meet all bounds together with their contrapositives.
 
     `layers` keeps those with both ends in these layers or among the labels; "concept" names the concepts.
     """
     for name, bound in (("min_precision", min_precision), ("min_recall", min_recall)):
         if bound is not None and not 0 <= bound <= 1:
-            raise GraphError(f"{name} is a probability between 0 and 1; got {bound}")
+            raise GraphError(f"{name} must be a probability between 0 and 1; got {bound}")
     counts = mined(implications)
     kept = np.ones(len(implications), np.bool_)
-    if min_precision is not None:
-        kept &= counts.precision >= min_precision
-    if min_support is not None:
-        kept &= counts.support >= min_support
-    if min_recall is not None:
-        kept &= counts.recall >= min_recall
+    bounds = (min_precision, counts.precision), (min_support, counts.support), (min_recall, counts.recall)
+    for bound, figures in bounds:
+        kept &= True if bound is None else figures >= bound
     if layers is not None:
         inside = np.zeros(len(implications.nodes), np.bool_)
         for layer in (LABEL, *_names(layers)):
@@ -137,7 +135,7 @@ def keep(
 
 
 def select(implications: Implications, kept: Bool[np.ndarray, " edge"]) -> Implications:
-    """The implications marked, over the same nodes."""
+    """Implications of the mask, over the same nodes."""
     return replace(
         implications,
         antecedents=implications.antecedents[kept],
@@ -147,10 +145,7 @@ def select(implications: Implications, kept: Bool[np.ndarray, " edge"]) -> Impli
 
 
 def restrict(implications: Implications, layers: Iterable[str], labels: bool = True) -> Implications:
-    """The implications among the units of these layers, and among the labels if wanted, over those nodes alone.
-
-    "concept" names the concepts as a layer.
-    """
+    """Implications among `layers` ("concept" too) and labels, over those nodes alone."""
     old = implications.nodes
     wanted = set(_names(layers)) - {LABEL}
     for layer in wanted:
@@ -161,7 +156,7 @@ def restrict(implications: Implications, layers: Iterable[str], labels: bool = T
         old.concepts if CONCEPT in wanted else (),
     )
     if not len(nodes):
-        raise GraphError(f"a graph has at least one node; got layers {sorted(wanted)} and no labels")
+        raise GraphError(f"a graph needs at least one node; got layers {sorted(wanted)} and no labels")
     inside = np.zeros(len(old), np.bool_)
     for layer in wanted | ({LABEL} if labels else set()):
         inside[old.slice(layer)] = True
@@ -188,7 +183,7 @@ def frame(implications: Implications) -> pd.DataFrame:
 def frames(
     implications: Implications, rows: int, wanted: Bool[np.ndarray, " edge"] | None = None
 ) -> Iterator[pd.DataFrame]:
-    """`frame`, at most `rows` implications at a time, of those `wanted`; one empty frame where there are none."""
+    """`frame` in parts of at most `rows` of the `wanted` implications, at least one part."""
     import pandas as pd
 
     counts, nodes = mined(implications), implications.nodes
@@ -197,8 +192,8 @@ def frames(
     whole = np.full(len(implications), implications.examples)
     p_values, q_values = significance(implications)
     figures = {
-        "exceptions": known(counts.exceptions, implications),
-        "support": known(counts.support, implications),
+        "exceptions": or_nan(counts.exceptions, implications),
+        "support": or_nan(counts.support, implications),
         "precision": counts.precision,
         "recall": counts.recall,
         "lift": counts.lift,
@@ -208,9 +203,9 @@ def frames(
         "p_value": p_values,
         "q_value": q_values,
     }
-    told = np.arange(len(implications)) if wanted is None else np.flatnonzero(wanted)
-    for start in range(0, max(len(told), 1), rows):
-        part = told[start : start + rows]
+    chosen = np.arange(len(implications)) if wanted is None else np.flatnonzero(wanted)
+    for start in range(0, max(len(chosen), 1), rows):
+        part = chosen[start : start + rows]
         tails, heads = implications.antecedents[part], implications.consequents[part]
         yield pd.DataFrame(
             {
@@ -223,15 +218,13 @@ def frames(
         )
 
 
-def known(counts: Int64[np.ndarray, " edge"], implications: Implications) -> np.ndarray:
-    """Counts, or NaN where there are no examples that they could have been counted on."""
+def or_nan(counts: Int64[np.ndarray, " edge"], implications: Implications) -> np.ndarray:
+    """Counts, or NaN for a graph without examples."""
     return counts if implications.examples else np.full(len(counts), np.nan)
 
 
-def significance(
-    implications: Implications,
-) -> tuple[Float64[np.ndarray, " edge"], Float64[np.ndarray, " edge"]]:
-    """P-value and q-value of each implication; NaN where the counts or the number of tests are not known."""
+def significance(implications: Implications) -> tuple[Float64[np.ndarray, " edge"], Float64[np.ndarray, " edge"]]:
+    """P-value and q-value of each implication; NaN if unknown."""
     from ndg.mining.significance import edge_significance
 
     unknown = np.full(len(implications), np.nan)
@@ -242,14 +235,14 @@ def significance(
     return edge_significance(implications)
 
 
-def ends(implications: Implications) -> dict[str, np.ndarray]:
-    """The text of antecedent and consequent of each implication."""
+def end_texts(implications: Implications) -> dict[str, np.ndarray]:
+    """Texts of antecedent and consequent of each implication."""
     texts = texts_of(implications.nodes)
     return {"antecedent": texts[implications.antecedents], "consequent": texts[implications.consequents]}
 
 
 def texts_of(nodes: NodeSpace) -> np.ndarray:
-    """How each literal is written, by its code."""
+    """Text of each literal, by code."""
     names = [text for name in nodes.nodes() for text in (f"~{name}", name)]
     return np.array(names, dtype=object)
 

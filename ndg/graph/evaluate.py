@@ -1,4 +1,4 @@
-"""How the implications of one set of examples hold on another.
+"""Held-out evaluation of the implications of a graph.
 
 Precision on the mined examples is high by construction of the criterion; only held-out figures carry information.
 """
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float64, Int32, Int64
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import ShapeError
-from ndg.graph.edges import EdgeCounts, ends, mined
+from ndg.graph.edges import EdgeCounts, end_texts, mined
 from ndg.intervals import wilson
 from ndg.mining.implications import Implications
 from ndg.progress import bar
@@ -21,15 +21,15 @@ from ndg.progress import bar
 if TYPE_CHECKING:
     import pandas as pd
 
-BLOCK_WORDS = 1 << 18  # of all nodes at a time: 2 MiB, which stay in the cache of a core
+BLOCK_WORDS = 1 << 18  # words of all nodes at a time: 2 MiB, which fit the cache of a core
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Means over implications, on `examples` held-out examples beside those mined.
+    """Mean figures of the implications on `examples` held-out examples.
 
     `precision` and `mined_precision` are over the `judged` implications whose antecedent occurs in the held-out
-    examples, `recall` and `mined_recall` over the `recalled` ones whose consequent occurs; null where there is none.
+    examples, `recall` and `mined_recall` over the `recalled` ones whose consequent occurs; null if there are none.
     """
 
     implications: int
@@ -46,33 +46,33 @@ class HeldOut:
 
 
 def count_edges(implications: Implications, bits: BitMatrix, any_thresholds: bool = False) -> EdgeCounts:
-    """The counts of each implication on `bits`; both members of a pair are read off one and-popcount.
+    """Counts of each implication on `bits`, by one and-popcount per pair.
 
-    Raises ShapeError when `bits` has other nodes, or other thresholds unless `any_thresholds`.
+    Raises ShapeError if `bits` has other nodes, or other thresholds unless `any_thresholds`.
     """
     nodes = implications.nodes
     if bits.nodes != nodes:
         raise ShapeError(
-            f"a graph is evaluated on bits of its own nodes: expected {nodes}, got {bits.nodes}; "
-            "extract the same layers of a network of the same shape, and join the same concepts by .with_concepts"
+            f"bits for evaluation must have the graph's nodes: expected {nodes}, got {bits.nodes}; "
+            "extract the same layers of a network of the same shape, and add the same concepts by .with_concepts"
         )
     if not any_thresholds and not np.array_equal(bits.thresholds, implications.thresholds, equal_nan=True):
         raise ShapeError(
-            "a graph is evaluated on bits binarised as the mined ones were; extract them with like=graph, "
+            "bits for evaluation must have the graph's thresholds; extract them with like=graph, "
             "or pass any_thresholds=True for the bits of another network"
         )
-    return counted(implications.antecedents, implications.consequents, bits)
+    return edge_counts(implications.antecedents, implications.consequents, bits)
 
 
-def counted(
+def edge_counts(
     antecedents: Int32[np.ndarray, " edge"], consequents: Int32[np.ndarray, " edge"], bits: BitMatrix
 ) -> EdgeCounts:
-    """The counts on `bits` of the implication of each consequent by each antecedent."""
+    """Counts on `bits` of the implications from antecedents to consequents."""
     nodes = len(bits.nodes)
     first, second = (codes.astype(np.int64) >> 1 for codes in (antecedents, consequents))
     keys = np.minimum(first, second) * nodes + np.maximum(first, second)
-    pairs, which = np.unique(keys, return_inverse=True)
-    both = together(bits, pairs // max(nodes, 1), pairs % max(nodes, 1))[which]
+    pairs, inverse = np.unique(keys, return_inverse=True)
+    both = common_counts(bits, pairs // max(nodes, 1), pairs % max(nodes, 1))[inverse]
 
     on, n = bits.on(), bits.examples
     holds = np.stack([n - on, on], axis=1).reshape(-1)
@@ -82,10 +82,10 @@ def counted(
     return EdgeCounts(antecedent, consequent, antecedent - support, n)
 
 
-def together(
+def common_counts(
     bits: BitMatrix, rows: Int64[np.ndarray, " pair"], columns: Int64[np.ndarray, " pair"]
 ) -> Int64[np.ndarray, " pair"]:
-    """Examples on which both nodes of each pair are on, a block of words of all nodes at a time."""
+    """Examples on which both nodes of each pair are on, in blocks of words."""
     from ndg.graph.pair_counts import add_common
 
     counts = np.zeros(len(rows), np.int64)
@@ -96,30 +96,30 @@ def together(
 
 
 def frame(implications: Implications, bits: BitMatrix, any_thresholds: bool = False) -> pd.DataFrame:
-    """One row per implication: precision and recall on `bits` with 95 % Wilson intervals, and on the mined examples.
+    """One row per implication: held-out and mined precision and recall.
 
-    Precision and its interval are null where no example of `bits` has the antecedent, recall where none has the
-    consequent.
+    Held-out figures have 95 % Wilson intervals. Precision is null if no example of `bits` has the antecedent, recall if
+    none has the consequent.
     """
     import pandas as pd
 
-    held, own = count_edges(implications, bits, any_thresholds), mined(implications)
-    precision = _interval(held.support, held.antecedent)
-    recall = _interval(held.support, held.consequent)
+    held_out, on_mined = count_edges(implications, bits, any_thresholds), mined(implications)
+    precision = _interval(held_out.support, held_out.antecedent)
+    recall = _interval(held_out.support, held_out.consequent)
     return pd.DataFrame(
         {
-            **ends(implications),
-            "precision": held.precision,
+            **end_texts(implications),
+            "precision": held_out.precision,
             "precision_low": precision[0],
             "precision_high": precision[1],
-            "recall": held.recall,
+            "recall": held_out.recall,
             "recall_low": recall[0],
             "recall_high": recall[1],
-            "n_antecedent": held.antecedent,
-            "n_consequent": held.consequent,
-            "exceptions": held.exceptions,
-            "mined_precision": own.precision,
-            "mined_recall": own.recall,
+            "n_antecedent": held_out.antecedent,
+            "n_consequent": held_out.consequent,
+            "exceptions": held_out.exceptions,
+            "mined_precision": on_mined.precision,
+            "mined_recall": on_mined.recall,
         }
     )
 
@@ -132,18 +132,18 @@ def _interval(
 
 
 def summary(implications: Implications, bits: BitMatrix, any_thresholds: bool = False) -> HeldOut:
-    """Mean precision and recall of the implications on `bits`, each with how many implications it is over."""
-    held, own = count_edges(implications, bits, any_thresholds), mined(implications)
-    judged, recalled = held.antecedent > 0, held.consequent > 0
+    """Mean held-out precision and recall, with their numbers of implications."""
+    held_out, on_mined = count_edges(implications, bits, any_thresholds), mined(implications)
+    judged, recalled = held_out.antecedent > 0, held_out.consequent > 0
     return HeldOut(
         implications=len(implications),
         examples=bits.examples,
         judged=int(judged.sum()),
-        precision=_mean(held.precision, judged),
-        mined_precision=_mean(own.precision, judged),
+        precision=_mean(held_out.precision, judged),
+        mined_precision=_mean(on_mined.precision, judged),
         recalled=int(recalled.sum()),
-        recall=_mean(held.recall, recalled),
-        mined_recall=_mean(own.recall, recalled),
+        recall=_mean(held_out.recall, recalled),
+        mined_recall=_mean(on_mined.recall, recalled),
     )
 
 

@@ -1,7 +1,7 @@
-"""The condensed graph as others read it, row by row, and as networkx.
+"""Condensed graph for other programs, row by row, and as networkx.
 
-There is one node per class of equivalent literals. Its key is the text of the member with the smallest node index (of
-two values of one node, off comes first): `label:3`, `~latent:7`. So a key changes only when the class changes.
+There is one node per class of equivalent literals. Its key is the text of the member with the smallest node index (off
+before on): `label:3`, `~latent:7`. So a key changes only when the class changes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from ndg.graph.condensation import Condensation
-from ndg.graph.edges import known, mined, strongest, texts_of
+from ndg.graph.edges import mined, or_nan, strongest, texts_of
 from ndg.mining.implications import Implications
 
 if TYPE_CHECKING:
@@ -45,19 +45,19 @@ EDGE: dict[str, type] = {
     "lift": float,
 }
 AT_ONCE = 1 << 16  # edges
-_QUOTE = re.compile(r'(?<!\\)((?:\\\\)*)\\"')  # in a JSON text; DOT could not tell it from the end of the text
+_QUOTE = re.compile(r'(?<!\\)((?:\\\\)*)\\"')  # in a JSON text; in DOT it would end the text
 
 
 @dataclass(frozen=True, eq=False)
 class Condensed:
-    """The condensed graph as rows of plain values, made as they are asked for; `facts` describe the graph.
+    """Condensed graph as rows of plain values, made lazily.
 
     Node attributes: members (texts), layer, unit, value and prior (rate on the mined examples) of the literal in the
     key, label, concept, contradictory, size. Edge attributes: antecedent and consequent of the strongest implication
-    from one class to the other (highest precision), and its exceptions, support, precision, recall, lift; null where
+    from one class to the other (highest precision), and its exceptions, support, precision, recall, lift; null if
     undefined. Contradictory classes have no edges; isolated literals are nodes, constants are not. Each method of
-    `scores` is a node attribute: the score of the member's node that has the largest absolute one; labels have none.
-    With `only`, the rows are those of the classes with these keys and of the edges among them.
+    `scores` is a node attribute: the largest absolute score of the members, with its sign; labels have none. `only`
+    limits the rows to the classes with these keys and the edges among them. `facts` describe the graph.
     """
 
     implications: Implications
@@ -68,13 +68,13 @@ class Condensed:
 
     @cached_property
     def keys(self) -> dict[int, str]:
-        """The key of each component that is wanted, by component number."""
-        found = keys(self.implications, self.condensation)
-        return found if self.only is None else {number: key for number, key in found.items() if key in self.only}
+        """Key of each selected component, by component number."""
+        all_keys = keys(self.implications, self.condensation)
+        return all_keys if self.only is None else {number: key for number, key in all_keys.items() if key in self.only}
 
     @property
     def node_types(self) -> dict[str, type]:
-        """The attributes of nodes and what they are."""
+        """Names and types of the node attributes."""
         return NODE | dict.fromkeys(self.scores, float)
 
     def nodes(self) -> Iterator[tuple[str, Row]]:
@@ -104,24 +104,24 @@ class Condensed:
                 yield tail, head, dict(zip(EDGE, values, strict=True))
 
     def edge_values(self) -> Iterator[list[tuple[Any, ...]]]:
-        """The same as plain tuples, some thousands at a time: the two keys, then the attributes in their order."""
+        """The same as tuples (tail, head, attributes in order), in large batches."""
         implications, tails, heads = self.implications, self.condensation.tails, self.condensation.heads
         best, texts = strongest(implications, self.condensation), texts_of(implications.nodes)
-        counts, named = mined(implications), self.keys
+        counts, keys = mined(implications), self.keys
         if self.only is not None:
             wanted = np.zeros(len(self.condensation), np.bool_)
-            wanted[list(named)] = True
-            among = wanted[tails] & wanted[heads]
-            tails, heads, best = tails[among], heads[among], best[among]
+            wanted[list(keys)] = True
+            selected = wanted[tails] & wanted[heads]
+            tails, heads, best = tails[selected], heads[selected], best[selected]
         for start in range(0, len(best), AT_ONCE):
             part = best[start : start + AT_ONCE]
             columns = [
-                map(named.__getitem__, tails[start : start + AT_ONCE].tolist()),
-                map(named.__getitem__, heads[start : start + AT_ONCE].tolist()),
+                map(keys.__getitem__, tails[start : start + AT_ONCE].tolist()),
+                map(keys.__getitem__, heads[start : start + AT_ONCE].tolist()),
                 texts[implications.antecedents[part]].tolist(),
                 texts[implications.consequents[part]].tolist(),
-                plain(known(counts.exceptions[part], implications)),
-                plain(known(counts.support[part], implications)),
+                plain(or_nan(counts.exceptions[part], implications)),
+                plain(or_nan(counts.support[part], implications)),
                 plain(counts.precision[part]),
                 plain(counts.recall[part]),
                 plain(counts.lift[part]),
@@ -129,7 +129,7 @@ class Condensed:
             yield list(zip(*columns, strict=True))
 
     def edge_rows(self) -> Bool[np.ndarray, " edge"]:
-        """Which implications are among the literals of the classes that are wanted."""
+        """Mask of the implications among the literals of the selected classes."""
         wanted = np.zeros(len(self.condensation), np.bool_)
         wanted[list(self.keys)] = True
         inside = wanted[self.condensation.component]
@@ -137,7 +137,7 @@ class Condensed:
 
 
 def keys(implications: Implications, condensation: Condensation) -> dict[int, str]:
-    """The key of each component that is not a constant, by component number, labels and lower nodes first."""
+    """Key of each non-constant component, by number, sorted by node."""
     texts = texts_of(implications.nodes)
     constant = {constant.node for constant in implications.constants}
     first = {number: members[0] for number, members in enumerate(condensation.members)}
@@ -149,20 +149,20 @@ def keys(implications: Implications, condensation: Condensation) -> dict[int, st
 
 
 def to_networkx(graph: Condensed) -> nx.DiGraph:
-    """The condensed graph, acyclic and frozen; its facts are attributes of the graph."""
+    """Condensed graph as a frozen, acyclic networkx.DiGraph with its facts."""
     import networkx as nx
 
-    found = nx.DiGraph(**graph.facts)
-    found.add_nodes_from(graph.nodes())
-    found.add_edges_from(graph.edges())
-    return nx.freeze(found)
+    digraph = nx.DiGraph(**graph.facts)
+    digraph.add_nodes_from(graph.nodes())
+    digraph.add_edges_from(graph.edges())
+    return nx.freeze(digraph)
 
 
 def flat(attributes: Mapping[str, Any]) -> Row:
-    """Attributes for formats that know only text, numbers and booleans.
+    """Attributes for formats with text, numbers and booleans only.
 
-    Lists of texts are joined by spaces, or are JSON where a text has a space itself; nested values are JSON; unknown
-    values are left out.
+    Lists of texts are joined by spaces, or are JSON if a text contains a space; nested values are JSON; unknown values
+    are left out.
     """
     row = {}
     for name, value in attributes.items():
@@ -176,7 +176,7 @@ def flat(attributes: Mapping[str, Any]) -> Row:
 
 
 def unflat(value: str | list[str]) -> list[str]:
-    """The list of texts that `flat` wrote, or the list itself."""
+    """List of texts that `flat` wrote; a list is returned as it is."""
     if isinstance(value, str):
         return [str(item) for item in json.loads(value)] if value.startswith("[") else value.split()
     return list(value)
@@ -187,12 +187,14 @@ def _one_word(text: str) -> bool:
 
 
 def _scored(members: set[int], scores: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
-    """The score of the most important member, by each method that has one."""
-    found = {method: [values[node] for node in sorted(members) if node in values] for method, values in scores.items()}
-    return {method: max(values, key=abs) for method, values in found.items() if values}
+    """Largest absolute score of the members, by method."""
+    member_scores = {
+        method: [values[node] for node in sorted(members) if node in values] for method, values in scores.items()
+    }
+    return {method: max(values, key=abs) for method, values in member_scores.items() if values}
 
 
 def plain(column: np.ndarray) -> list[float | int | bool | None]:
-    """The values of a column of numbers; null where one is not finite."""
+    """Values of a numeric column; null if not finite."""
     values = column.tolist()
     return values if np.isfinite(column).all() else [value if np.isfinite(value) else None for value in values]

@@ -1,11 +1,11 @@
-"""A graph as a JSON file.
+"""Graph as a JSON file.
 
 Schema 2: `format` ("ndg"), `schema` (2), `digest`, `nodes` {labels, layers: [[name, units] or [name, units, reading]],
-and concepts: [name] if any}, `examples`, `tests`, `criterion`, `binarizer`, `bits_digest`, `provenance`,
-`scores` {method: {measure, values: {node: number}}}, `constants` (texts), `thresholds` (null for NaN), `on` per node,
-`with_label` per label and node, `antecedents`, `consequents`, `exceptions` per implication (literal codes:
-2 node + value). A graph whose edges were tried has `verdicts` {order, how, facts, q_values, counts}, of the forced
-implications in their order. Schema 1, which can be read too, has neither tests nor readings nor concepts.
+and concepts: [name] if any}, `examples`, `tests`, `criterion`, `binarizer`, `bits_digest`, `provenance`, `scores`
+{method: {measure, values: {node: number}}}, `constants` (texts), `thresholds` (null for NaN), `on` per node,
+`with_label` per label and node, `antecedents`, `consequents`, `exceptions` per implication (literal codes: 2 node +
+value). A graph with edge verdicts has `verdicts` {order, how, facts, q_values, counts}, of the forced implications in
+their order. Schema 1, still readable, has no tests, readings or concepts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ AT_ONCE = 1 << 16  # numbers in one part of the text
 
 
 def digest(implications: Implications) -> str:
-    """Sixteen hexadecimal digits of everything in the implications, the same on every machine and in every schema."""
+    """Sixteen hexadecimal digits of all implications, on any machine and schema."""
     facts: list[Any] = [
         implications.nodes.to_dict(),
         implications.examples,
@@ -58,7 +58,7 @@ def save(
     scored: dict[str, Any],
     verdicts: Verdicts | None = None,
 ) -> Path:
-    """The path of the file written; it is there whole or not at all, and its text never in memory."""
+    """Path of the file written, completely or not at all; the text is streamed."""
     document = {
         "format": FORMAT,
         "schema": SCHEMA,
@@ -76,21 +76,22 @@ def save(
     }
     try:
         text = json.dumps(document, allow_nan=False, ensure_ascii=False)
-        tried = "" if verdicts is None else json.dumps(verdicts.head(), allow_nan=False, ensure_ascii=False)
+        verdicts_head = "" if verdicts is None else json.dumps(verdicts.head(), allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise GraphError(
-            f"criterion, provenance and scores of a graph are plain JSON (finite numbers, text, lists, dicts): {error}"
+            "criterion, provenance and scores of a graph must be plain JSON (finite numbers, text, lists, dicts): "
+            f"{error}"
         ) from error
-    return atomic.write(path, _text(text, implications, tried, verdicts))
+    return atomic.write(path, _text(text, implications, verdicts_head, verdicts))
 
 
-def _text(head: str, implications: Implications, tried: str, verdicts: Verdicts | None) -> Iterator[str]:
-    """The document whose first entries are in `head`, those of the verdicts in `tried`, in parts."""
+def _text(head: str, implications: Implications, verdicts_head: str, verdicts: Verdicts | None) -> Iterator[str]:
+    """Parts of the document, which starts with the entries of `head`."""
     yield head.removesuffix("}")
     if verdicts is not None:
-        yield f', "verdicts": {tried.removesuffix("}")}, "counts": {{'
-        for place, (name, numbers) in enumerate(verdicts.arrays.items()):
-            yield f"{', ' if place else ''}{json.dumps(name)}: "
+        yield f', "verdicts": {verdicts_head.removesuffix("}")}, "counts": {{'
+        for number, (name, numbers) in enumerate(verdicts.arrays.items()):
+            yield f"{', ' if number else ''}{json.dumps(name)}: "
             yield from _list(numbers)
         yield "}}"
     yield ', "on": '
@@ -114,24 +115,20 @@ def _list(numbers: Int[np.ndarray, " number"]) -> Iterator[str]:
     yield "]"
 
 
-def load(
-    path: str | os.PathLike[str],
-) -> tuple[Implications, dict[str, Any], dict[str, Any], Verdicts | None]:
-    """The implications, the provenance, the scores and the verdicts in a file that `save` wrote.
+def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any], dict[str, Any], Verdicts | None]:
+    """Implications, provenance, scores and verdicts of a file of `save`.
 
-    Raises GraphError when the file is missing, damaged, of another kind or of another schema.
+    Raises GraphError if the file is missing, damaged, of another kind or schema.
     """
     path = Path(path)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise GraphError(f"no graph can be read at {path}: {error.strerror}; NDG.save writes one") from error
+        raise GraphError(f"no graph can be read at {path}: {error.strerror}; write one with NDG.save") from error
     except (ValueError, RecursionError) as error:
-        raise GraphError(
-            f"{path} is damaged: a graph is one JSON document, and this is not ({error}); mine it again"
-        ) from error
+        raise GraphError(f"{path} is damaged: a graph must be one JSON document ({error}); mine it again") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise GraphError(f'{path} is no graph: expected "format": "{FORMAT}" at the top; NDG.save writes such files')
+        raise GraphError(f'{path} is no graph: expected "format": "{FORMAT}" at the top; write one with NDG.save')
     if document.get("schema") not in READABLE:
         raise GraphError(
             f"this version of ndg reads graphs of schema {' and '.join(map(str, READABLE))}; "
@@ -140,16 +137,16 @@ def load(
         )
     try:
         implications = _implications(document)
-        provenance, scored, stated = dict(document["provenance"]), dict(document["scores"]), document["digest"]
-        tried = document.get("verdicts")
-        verdicts = None if tried is None else Verdicts.read(tried, tried["counts"])
+        provenance, scored, stored = dict(document["provenance"]), dict(document["scores"]), document["digest"]
+        verdicts_head = document.get("verdicts")
+        verdicts = None if verdicts_head is None else Verdicts.read(verdicts_head, verdicts_head["counts"])
     except KeyError as error:
         raise GraphError(f"{path} is damaged: it has no {error}; mine it again") from error
     except (TypeError, ValueError, OverflowError, AttributeError, IndexError) as error:
         raise GraphError(f"{path} is damaged: {error}; mine it again") from error
-    found = digest(implications)
-    if found != stated:
-        raise GraphError(f"{path} is damaged: its digest says {stated}, its content {found}; mine it again")
+    actual = digest(implications)
+    if actual != stored:
+        raise GraphError(f"{path} is damaged: its digest says {stored}, its content {actual}; mine it again")
     return implications, provenance, scored, verdicts
 
 

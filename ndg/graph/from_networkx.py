@@ -1,24 +1,23 @@
 """Implications from a networkx graph of literals.
 
-What is read: every node is a literal ("layer:unit", "~layer:unit") or, with the attribute `members` (a list, or the
-text that GraphML, GEXF and DOT hold), a class of equivalent ones. An edge is an implication, between the literals in
-its attributes `antecedent` and `consequent` where they are members of its ends, else between the first members that are
-not both labels or both concepts. Each is completed by its contrapositive, and the members of a class, in their order,
-by equivalences of neighbours. The attributes `nodes` and `constants` of the graph say which nodes there are and which
-are constant; without `nodes`, those of the bits, else those that are named: a layer then has as many units as its
-largest number says.
+Every node is a literal ("layer:unit", "~layer:unit") or, with the attribute `members` (a list, or the text in GraphML,
+GEXF and DOT), a class of equivalent literals. An edge is an implication between the literals of its attributes
+`antecedent` and `consequent` if they are members of its ends, else between the first members that are not both labels
+or both concepts. Contrapositives are added, and equivalences between neighbouring members of a class. The graph
+attributes `nodes` and `constants` give the nodes and the constant literals. Without `nodes`, the nodes are those of the
+bits, or else the named ones; a layer then has units up to its largest number.
 
-What is lost of a graph that `to_networkx` gave: which members of a class imply each other directly, all implications
-between two classes but the strongest, thresholds, and counts. Classes, closure, ancestors and reduction are the same.
-No count is read from attributes: those of the strongest implications do not give the others. They are counted on bits,
-or unknown, which is said by no examples at all, so that every figure is null.
+From a graph of `to_networkx` some information is lost: which members of a class imply each other directly, all
+implications between two classes but the strongest, thresholds, and counts. Classes, closure, ancestors and reduction
+are the same. Counts are never read from attributes, since those of the strongest implications do not determine the
+others. They are counted on bits, or unknown: then the graph has no examples and every figure is null.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from ndg.bits.matrix import BitMatrix
 from ndg.errors import GraphError
 from ndg.graph.condensation import distinct
 from ndg.graph.edges import texts_of
-from ndg.graph.evaluate import counted, together
+from ndg.graph.evaluate import common_counts, edge_counts
 from ndg.graph.export import unflat
 from ndg.literal import Literal
 from ndg.mining.implications import Implications
@@ -38,13 +37,13 @@ if TYPE_CHECKING:
 
 
 def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> tuple[Implications, dict[str, Any]]:
-    """The implications of a graph, counted on `bits` if given, and where they come from.
+    """Implications of a graph, counted on `bits` if passed, and their provenance.
 
-    Raises GraphError for what is no directed graph of literals, for nodes that the bits do not have, and for an
-    implication between two labels or two concepts that is no equivalence.
+    Raises GraphError if the graph is no directed graph of literals, for nodes that the bits lack, and for an
+    implication between two labels or two concepts without its converse.
     """
     if not graph.is_directed() or graph.is_multigraph():
-        raise GraphError(f"implications are read from a networkx.DiGraph; got a {type(graph).__name__}")
+        raise GraphError(f"implications must be read from a networkx.DiGraph; got a {type(graph).__name__}")
     members = {node: _members(node, attributes) for node, attributes in graph.nodes.items()}
     constants = unflat(graph.graph.get("constants", []))
     nodes = bits.nodes if bits is not None else _nodes(graph, [*members.values(), constants])
@@ -53,19 +52,19 @@ def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> tuple[Implications
 
     names = [name for name, where in nodes.groups for _ in range(where.stop - where.start)]
     group = [1 if name == LABEL else 2 if name == CONCEPT else 0 for name in names]
-    found = [_edge(nodes, known, group, codes[tail], codes[head], row) for tail, head, row in graph.edges(data=True)]
-    for ones in codes.values():
-        for one, other in pairwise(ones):
-            found += [(one, other), (other, one)]
-    tails, heads = np.array(found, np.int64).reshape(-1, 2).T
+    edges = [_edge(nodes, known, group, codes[tail], codes[head], row) for tail, head, row in graph.edges(data=True)]
+    for class_codes in codes.values():
+        for code, following in pairwise(class_codes):
+            edges += [(code, following), (following, code)]
+    tails, heads = np.array(edges, np.int64).reshape(-1, 2).T
     tails, heads = distinct(2 * len(nodes), np.concatenate([tails, heads ^ 1]), np.concatenate([heads, tails ^ 1]))
-    of = np.array(group, np.int64)
-    alike = (of[tails >> 1] > 0) & (of[tails >> 1] == of[heads >> 1])
-    among = set(zip(tails[alike].tolist(), heads[alike].tolist(), strict=True))
-    for p, q in sorted(among):
-        if (q, p) not in among:
+    groups = np.array(group, np.int64)
+    alike = (groups[tails >> 1] > 0) & (groups[tails >> 1] == groups[heads >> 1])
+    pairs = set(zip(tails[alike].tolist(), heads[alike].tolist(), strict=True))
+    for p, q in sorted(pairs):
+        if (q, p) not in pairs:
             raise GraphError(
-                "of two labels, or two concepts, only equivalences are implications; got "
+                "an implication between two labels, or two concepts, must be an equivalence; got "
                 f"{nodes.text(Literal.of(p))} -> {nodes.text(Literal.of(q))} without its converse; leave it out"
             )
 
@@ -95,9 +94,9 @@ def _unknown(nodes: NodeSpace, edges: int) -> dict[str, Any]:
 
 def _counted(bits: BitMatrix, antecedents: np.ndarray, consequents: np.ndarray) -> dict[str, Any]:
     labels, nodes = np.arange(bits.nodes.labels), np.arange(len(bits.nodes))
-    both = together(bits, np.repeat(labels, len(nodes)), np.tile(nodes, len(labels)))
+    both = common_counts(bits, np.repeat(labels, len(nodes)), np.tile(nodes, len(labels)))
     return {
-        "exceptions": counted(antecedents, consequents, bits).exceptions,
+        "exceptions": edge_counts(antecedents, consequents, bits).exceptions,
         "on": bits.on(),
         "with_label": both.reshape(len(labels), len(nodes)),
         "examples": bits.examples,
@@ -108,52 +107,52 @@ def _counted(bits: BitMatrix, antecedents: np.ndarray, consequents: np.ndarray) 
 
 
 UNITS = 1_000_000
-"""Units of a layer that a graph may name without stating its nodes; one misread name would fill the memory."""
+"""Limit of units per layer for graphs without `nodes`, since one misread name could fill the memory."""
 
 
 def _members(node: Any, attributes: Mapping[str, Any]) -> list[str]:
     members = attributes.get("members")
     if members is not None and not isinstance(members, str | list | tuple):
-        raise GraphError(f"the members of a class are a list of literals; got {members!r} at node {node!r}")
+        raise GraphError(f"the members of a class must be a list of literals; got {members!r} at node {node!r}")
     texts = unflat(members if isinstance(members, str) else list(members)) if members else [node]
     for text in texts:
         if not isinstance(text, str):
-            raise GraphError(f"a literal is a text as 'layer:unit' or '~layer:unit'; got {text!r}")
+            raise GraphError(f"a literal must be a text like 'layer:unit' or '~layer:unit'; got {text!r}")
     return texts
 
 
 def _nodes(graph: nx.DiGraph, texts: Iterable[list[str]]) -> NodeSpace:
-    """The nodes that the graph states, else those that are named in it."""
+    """Nodes of the graph attribute `nodes`, else those named in texts."""
     stated = graph.graph.get("nodes")
     if stated:
         try:
             return NodeSpace.from_dict(json.loads(stated) if isinstance(stated, str) else stated)
         except (KeyError, TypeError, ValueError) as error:
             raise GraphError(
-                "the attribute 'nodes' of a graph is {'labels': 2, 'layers': [['fc1', 32]]}; "
+                "the attribute 'nodes' of a graph must look like {'labels': 2, 'layers': [['fc1', 32]]}; "
                 f"got {stated!r} ({error})"
             ) from error
     sizes: dict[str, int] = {}
     concepts: dict[str, None] = {}
-    for text in (text for some in texts for text in some):
+    for text in chain.from_iterable(texts):
         name = text.removeprefix("~")
         if name.startswith(f"{CONCEPT}:"):
             concepts[name.removeprefix(f"{CONCEPT}:")] = None
             continue
         layer, _, unit = name.rpartition(":")
         if not layer or not unit.isdecimal():
-            raise GraphError(f"a literal is a text as 'layer:unit' or '~layer:unit'; got {text!r}")
+            raise GraphError(f"a literal must be a text like 'layer:unit' or '~layer:unit'; got {text!r}")
         sizes[layer] = max(sizes.get(layer, 0), int(unit) + 1)
         if sizes[layer] > UNITS:
             raise GraphError(
-                f"units of a layer are numbered 0 to {UNITS - 1:,} here; got {text!r}; number them densely"
+                f"units of a layer must be numbered 0 to {UNITS - 1:,}; got {text!r}; use consecutive numbers"
             )
     labels = sizes.pop(LABEL, 0)
     return NodeSpace(labels, tuple(LayerUnits(name, units) for name, units in sizes.items()), tuple(concepts))
 
 
 def _code(nodes: NodeSpace, known: Mapping[str, int], text: str) -> int:
-    return known[text] if text in known else nodes.literal(text).code  # which says what is wrong, or reads "a:03"
+    return known[text] if text in known else nodes.literal(text).code  # reads "a:03", or raises
 
 
 def _edge(
@@ -164,7 +163,7 @@ def _edge(
     heads: list[int],
     attributes: Mapping[str, Any],
 ) -> tuple[int, int]:
-    """The implication that an edge between two classes stands for."""
+    """Implication that an edge between two classes stands for."""
     p, q = known.get(attributes.get("antecedent", ""), -1), known.get(attributes.get("consequent", ""), -1)
     if p in tails and q in heads:
         return p, q
@@ -172,7 +171,7 @@ def _edge(
     p, q = next(ends, (tails[0], heads[0]))
     if p == q:
         text = nodes.text(Literal.of(p))
-        raise GraphError(f"an implication joins two literals; got {text} -> {text}")
+        raise GraphError(f"an implication must join two different literals; got {text} -> {text}")
     return p, q
 
 

@@ -1,4 +1,4 @@
-"""The neuron dependency graph: approximate implications between literals, and what follows from them."""
+"""Neuron dependency graph: approximate implications and what follows from them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Scored(Protocol):
-    """One number per node by some method, such as `ndg.Scores`."""
+    """One score per node by some method, such as `ndg.Scores`."""
 
     @property
     def method(self) -> str: ...
@@ -49,7 +49,7 @@ class Scored(Protocol):
 
 @runtime_checkable
 class EdgeEvidence(Protocol):
-    """A trial of the edges of the graph with that digest, such as `ndg.abstraction.edges.EdgeTrials`."""
+    """Trial of the edges of the graph with digest `graph`, such as `EdgeTrials`."""
 
     @property
     def graph(self) -> str: ...
@@ -62,14 +62,15 @@ Literals = Iterable[Literal | str] | Literal | str
 
 @dataclass(frozen=True, eq=False)
 class NDG:
-    """The implication graph of 2-SAT over the nodes of a network (Aspvall, Plass & Tarjan 1979; Hu & Tian 2022).
+    """Neuron dependency graph: the 2-SAT implication graph of a network's nodes.
 
-    It is skew-symmetric: a -> b iff ~b -> ~a. Literals that imply each other, directly or through others, are one
-    class; the classes form a directed acyclic graph. A class that holds a literal and its negation is contradictory: it
-    is listed, and nothing enters or passes through it. The paper keeps pairwise equivalences only; `stats` tells both.
+    See Aspvall, Plass & Tarjan 1979 and Hu & Tian 2022. The graph is skew-symmetric: a -> b iff ~b -> ~a. Literals that
+    imply each other, directly or through others, are one class; the classes form a directed acyclic graph. A
+    contradictory class contains a literal and its negation: it is listed, but nothing enters or passes through it. The
+    paper keeps pairwise equivalences only; `stats` gives both.
 
-    Equal graphs have equal implications over the same nodes; `provenance` (plain JSON), what `with_scores` wrote,
-    `scored`, and what `with_verdicts` did, `verdicts`, are carried along.
+    Equal graphs have equal implications over the same nodes. `provenance` (plain JSON), `scored` (from `with_scores`)
+    and `verdicts` (from `with_verdicts`) are carried along.
     """
 
     implications: Implications
@@ -87,7 +88,7 @@ class NDG:
         if touched.any():
             node = self.implications.antecedents[touched][0] >> 1
             node = node if constant[node] else self.implications.consequents[touched][0] >> 1
-            raise GraphError(f"a constant takes part in no implication; {self.nodes.name(int(node))} does")
+            raise GraphError(f"a constant must take part in no implication; {self.nodes.name(int(node))} does")
 
     @property
     def nodes(self) -> NodeSpace:
@@ -95,17 +96,17 @@ class NDG:
 
     @property
     def examples(self) -> int:
-        """Number of examples that the implications were mined from."""
+        """Number of mined examples."""
         return self.implications.examples
 
     @property
     def criterion(self) -> dict[str, Any]:
-        """Name and parameters of the criterion that judged the implications."""
+        """Name and parameters of the criterion of the implications."""
         return dict(self.implications.criterion)
 
     @property
     def thresholds(self) -> Float64[np.ndarray, " neuron"]:
-        """The activation above which each neuron is on."""
+        """Activation above which each neuron is on."""
         return self.implications.thresholds
 
     @property
@@ -124,7 +125,7 @@ class NDG:
 
     @cached_property
     def condensation(self) -> Condensation:
-        """The components and the arcs between them, as arrays."""
+        """Components and the arcs between them, as arrays."""
         return condense(2 * len(self.nodes), self.implications.antecedents, self.implications.consequents)
 
     @cached_property
@@ -133,12 +134,12 @@ class NDG:
 
     @cached_property
     def classes(self) -> tuple[tuple[Literal, ...], ...]:
-        """The equivalence classes of two or more literals, without the contradictory ones."""
+        """Equivalence classes of two or more literals, without contradictory ones."""
         return self._components(contradictory=False)
 
     @cached_property
     def contradictory(self) -> tuple[tuple[Literal, ...], ...]:
-        """The classes that hold a literal and its negation."""
+        """Classes that contain a literal and its negation."""
         return self._components(contradictory=True)
 
     def _components(self, contradictory: bool) -> tuple[tuple[Literal, ...], ...]:
@@ -147,35 +148,37 @@ class NDG:
         return tuple(sorted(tuple(map(Literal.of, codes)) for codes in members))
 
     def closure(self, literals: Literals) -> Closure:
-        """What follows from some literals, they included: extensive, monotone and idempotent.
+        """Literals that follow from some literals, those included.
 
-        A given literal of a contradictory class stays, and nothing is concluded from it.
+        The closure is extensive, monotone and idempotent. A literal of a contradictory class stays, and nothing follows
+        from it.
         """
         return Closure(self._reach.below(np.array([literal.code for literal in self._literals(literals)], np.int64)))
 
     def closures(self, marked: Bool[np.ndarray, "row literal"]) -> Bool[np.ndarray, "row literal"]:
-        """The closure of every row, a set of literals marked by code; as many as there are examples, at one walk."""
+        """Closure of every row of marked literals, in one walk."""
         if marked.shape[1] != 2 * len(self.nodes):
             raise ShapeError(
-                f"a set of literals is marked over the {2 * len(self.nodes)} literals of the graph; got {marked.shape}"
+                f"sets of literals must be rows over the {2 * len(self.nodes)} literals of the graph; got "
+                f"{marked.shape}"
             )
         return self._reach.below_each(marked)
 
     def descendants(self, literal: Literal | str) -> frozenset[Literal]:
-        """What follows from a literal, without itself."""
+        """Literals that follow from a literal, without itself."""
         return literals_of(self._follow(self.literal(literal)))
 
     def ancestors(self, literal: Literal | str) -> frozenset[Literal]:
-        """The literals from which a literal follows, without itself: what follows from its negation, negated."""
+        """Literals from which a literal follows, without itself."""
         return literals_of(negated(self._follow(~self.literal(literal))))
 
     def _follow(self, literal: Literal) -> Bool[np.ndarray, " literal"]:
-        found = self._reach.below(np.array([literal.code]))
-        found[literal.code] = False
-        return found
+        followers = self._reach.below(np.array([literal.code]))
+        followers[literal.code] = False
+        return followers
 
     def literal(self, literal: Literal | str) -> Literal:
-        """The literal written so, or the literal itself; GraphError when this graph has no such node."""
+        """Literal of a text, or the literal itself; GraphError for an unknown node."""
         if isinstance(literal, str):
             return self.nodes.literal(literal)
         self.nodes.layer(literal.node)
@@ -185,24 +188,24 @@ class NDG:
         return map(self.literal, [literals] if isinstance(literals, Literal | str) else literals)
 
     def key(self, literal: Literal | str) -> str:
-        """The key, in `to_networkx`, of the class that a literal is in: the text of its member of smallest index."""
+        """Key of a literal's class in `to_networkx`."""
         number = self.condensation.component[self.literal(literal).code]
         return self.nodes.text(Literal.of(self.condensation.members[number][0]))
 
     def with_scores(self, scores: Scored | Iterable[Scored]) -> NDG:
-        """The same graph with the scores of its neurons on the nodes, by method; `to_networkx` and pictures show them.
+        """Graph with scores of its neurons on the nodes, by method.
 
-        GraphError for units that the graph does not have.
+        `to_networkx` and pictures show them. Raises GraphError for units that the graph does not have.
         """
-        kept = dict(self.scored)
-        for one in [scores] if isinstance(scores, Scored) else scores:
-            values = {self.nodes.name(node): value for node, value in sorted(one.by_node(self.nodes).items())}
-            kept[one.method] = {"measure": one.measure, "values": values}
-        return replace(self, scored=kept)
+        scored = dict(self.scored)
+        for method_scores in [scores] if isinstance(scores, Scored) else scores:
+            values = {self.nodes.name(node): value for node, value in sorted(method_scores.by_node(self.nodes).items())}
+            scored[method_scores.method] = {"measure": method_scores.measure, "values": values}
+        return replace(self, scored=scored)
 
     @property
     def scores(self) -> dict[str, dict[int, float]]:
-        """The scores on the nodes, by method and node."""
+        """Scores on the nodes, by method and node."""
         index = {name: node for node, name in enumerate(self.nodes.nodes())}
         return {
             method: {index[name]: value for name, value in scored["values"].items() if name in index}
@@ -210,34 +213,34 @@ class NDG:
         }
 
     def with_verdicts(self, trials: object) -> NDG:
-        """The same graph with what a trial of its edges found, an `EdgeTrials`; `causal` and `to_networkx` read it.
+        """Graph with the verdicts of a trial of its edges, an `EdgeTrials`.
 
-        GraphError for a trial of another graph, or what is no trial of edges.
+        `causal` and `to_networkx` read them. Raises GraphError for a trial of another graph, or of no edges.
         """
         if not isinstance(trials, EdgeEvidence):
             raise GraphError(
-                f"verdicts come from a trial of edges; got {type(trials).__name__}; pass what "
-                "ndg.abstraction.edges.try_edges(model, graph, held_out, fit=train) gives"
+                f"verdicts must come from a trial of edges; got {type(trials).__name__}; pass the result of "
+                "ndg.abstraction.edges.try_edges(model, graph, held_out, fit=train)"
             )
         if trials.graph != self.digest:
             raise GraphError(
-                f"verdicts belong to the graph whose edges were tried, digest {trials.graph}; this one has "
-                f"{self.digest}; try the edges of this graph"
+                f"verdicts must belong to this graph: expected digest {self.digest}, got {trials.graph}; "
+                "try the edges of this graph"
             )
         return replace(self, verdicts=trials.verdicts)
 
     def causal(self, at_least: float | int = 0.9, how: str = "closure", constraints: bool = False) -> NDG:
-        """The graph of the implications that survived the forcing of their antecedent, over the same nodes.
+        """Graph of the implications that survived the forcing of their antecedent.
 
-        `ndg.graph.verdicts` says when one survives; the bar `at_least` may be another than that of the trial. `how` is
-        `alone` or `closure`. Implications within a layer cannot be tested; they stay as `constraints` if wanted. The
+        `ndg.graph.verdicts` defines survival; `at_least` may differ from the bar of the trial. `how` is `alone` or
+        `closure`. Implications within a layer cannot be tested; `constraints` keeps them. Nodes stay the same, and the
         choice is added to `provenance["filters"]`.
 
-        Raises GraphError when the edges were never tried, or not in that way.
+        Raises GraphError if the edges were never tried, or not in that way.
         """
         if self.verdicts is None:
             raise GraphError(
-                "the causal graph is made of the edges that survived a trial; those of this graph were never tried; "
+                "a causal graph needs a trial of its edges; those of this graph were never tried; "
                 "call graph.with_verdicts(ndg.abstraction.edges.try_edges(model, graph, held_out, fit=train)) first"
             )
         judged = self.verdicts.judged(self.implications, how, at_least)
@@ -246,7 +249,7 @@ class NDG:
         return self._derived(edges.select(self.implications, kept), {"causal": self.verdicts.facts | choice})
 
     def condensed(self, only: Collection[str] | None = None) -> Condensed:
-        """The condensed graph as rows, for writers; of the classes with the keys `only`, if given."""
+        """Condensed graph as rows for writers, optionally of the classes `only`."""
         facts = {
             "nodes": self.nodes.to_dict(),
             "constants": [self.nodes.text(literal) for literal in self.constants],
@@ -258,62 +261,67 @@ class NDG:
         return Condensed(self.implications, self.condensation, facts, self.scores, only)
 
     def to_networkx(self) -> nx.DiGraph:
-        """The condensed graph as a new, frozen, acyclic networkx.DiGraph with one node per class.
+        """Condensed graph as a new, frozen, acyclic networkx.DiGraph.
 
-        A node's key is the text of the class's literal with the smallest node index, such as `label:3` or `~latent:7`.
-        Attributes are those of `ndg.graph.export.Condensed`, one for each method of `scores`, and on the edges those of
-        `Verdicts.attributes`; of the graph: nodes (as in a file), constants, criterion, examples, binarizer, digest.
+        There is one node per class; its key is the text of the class's literal with the smallest node index, such as
+        `label:3` or `~latent:7`. Attributes are those of `ndg.graph.export.Condensed`, one for each method of `scores`,
+        and on the edges those of `Verdicts.attributes`; of the graph: nodes (as in a file), constants, criterion,
+        examples, binarizer, digest.
         """
-        found = to_networkx(self.condensed())
-        return found if self.verdicts is None else self.verdicts.attributes(found, self.implications)
+        digraph = to_networkx(self.condensed())
+        return digraph if self.verdicts is None else self.verdicts.attributes(digraph, self.implications)
 
     @classmethod
     def from_networkx(cls, graph: nx.DiGraph, bits: BitMatrix | None = None) -> NDG:
-        """The implications of a DiGraph of literals, or of one that `to_networkx` or a file of it gave.
+        """Graph from a DiGraph of literals, or from one of `to_networkx`.
 
-        `ndg.graph.from_networkx` says what is read and what is lost. Counts come from `bits` alone: without, `examples`
-        is 0 and all figures are unknown.
+        `ndg.graph.from_networkx` describes what is read and what is lost. Counts come from `bits` alone: without them,
+        `examples` is 0 and all figures are unknown.
         """
         implications, provenance = networkx_reader.read(graph, bits)
         return cls(implications, provenance)
 
     def scm(self) -> SCM:
-        """The graph as a structural causal model: `.rule("label:3")` is what implies a literal, `.do({"latent:3": 1})`
-        the model in which variables are set and their rules cut, `.unfold(bits)` the value of every variable per
-        example."""
+        """Graph as a structural causal model.
+
+        `.rule("label:3")` gives what implies a literal, `.do({"latent:3": 1})` the model with fixed variables, and
+        `.unfold(bits)` the value of every variable per example.
+        """
         return SCM(self.nodes, self._reach)
 
     def reduction(self) -> tuple[tuple[str, str], ...]:
-        """The edges of `to_networkx` that no longer path replaces: its transitive reduction."""
+        """Transitive reduction of the edges of `to_networkx`."""
         named = keys(self.implications, self.condensation)
         tails = self.condensation.tails[self._reach.essential].tolist()
         heads = self.condensation.heads[self._reach.essential].tolist()
         return tuple((named[tail], named[head]) for tail, head in zip(tails, heads, strict=True))
 
     def stats(self, bits: BitMatrix | None = None) -> GraphStats:
-        """The figures of the paper's Table 2, on the paper's graph and on the condensed one.
+        """Figures of the paper's Table 2, on the paper's and the condensed graph.
 
-        With `bits` the agreement within classes is counted on them; without, it is read from the implications, which
-        give a lower bound when two members are joined through others only.
+        With `bits` the agreement within classes is counted on them. Otherwise it is read from the implications, which
+        give a lower bound for members connected only through others.
         """
         return statistics(self.implications, self._reach, self.classes, bits)
 
     def edges_frame(self) -> pd.DataFrame:
-        """One row per implication: antecedent, consequent, their layers and priors, exceptions, support, precision,
-        recall, lift on the mined examples, whether the converse holds too, p-value and q-value of so few exceptions.
-        Null where unknown."""
+        """One row per implication, with its figures on the mined examples.
+
+        Columns: antecedent, consequent, their layers and priors, exceptions, support, precision, recall, lift, whether
+        the converse holds too, p-value and q-value of so few exceptions. Null if unknown.
+        """
         return edges.frame(self.implications)
 
     def evaluate(self, bits: BitMatrix, any_thresholds: bool = False) -> pd.DataFrame:
-        """One row per implication: precision and recall on held-out `bits` with 95 % Wilson intervals.
+        """One row per implication: precision and recall on held-out `bits`.
 
-        Null where no example has the antecedent (precision) or the consequent (recall). `any_thresholds` admits the
-        bits of another network with as many units.
+        They have 95 % Wilson intervals, and are null if no example has the antecedent (precision) or the consequent
+        (recall). `any_thresholds` accepts the bits of another network with as many units.
         """
         return evaluate.frame(self.implications, bits, any_thresholds)
 
     def held_out(self, bits: BitMatrix, any_thresholds: bool = False) -> HeldOut:
-        """Mean precision and recall of all implications on held-out `bits`, with the numbers that they are over."""
+        """Mean held-out precision and recall, with their numbers of implications."""
         return evaluate.summary(self.implications, bits, any_thresholds)
 
     def filter(
@@ -323,7 +331,7 @@ class NDG:
         min_recall: float | int | None = None,
         layers: Iterable[str] | None = None,
     ) -> NDG:
-        """The graph of the implications that meet all bounds, over the same nodes.
+        """Graph of the implications that meet all bounds, over the same nodes.
 
         An implication stays iff it and its contrapositive both meet the bounds, so the graph remains skew-symmetric.
         `layers` keeps those among these layers and the labels. The bounds are added to `provenance["filters"]`.
@@ -339,7 +347,7 @@ class NDG:
         return self._derived(kept, {name: bound for name, bound in bounds.items() if bound is not None})
 
     def subgraph(self, layers: Iterable[str], labels: bool = True) -> NDG:
-        """The graph over the units of these layers alone, and over the labels if wanted."""
+        """Graph over the units of these layers, with the labels if wanted."""
         layers = [layers] if isinstance(layers, str) else list(layers)
         return self._derived(edges.restrict(self.implications, layers, labels), {"subgraph": layers, "labels": labels})
 
@@ -349,9 +357,9 @@ class NDG:
         return NDG(implications, self.provenance | {"filters": steps}, self.scored, verdicts)
 
     def rules(self, limit: int | None = None, reduced: bool = True) -> str:
-        """The graph in words, one line each: constants, equivalences, then rules, the surest first.
+        """Graph in words: constants, equivalences, then rules, the surest first.
 
-        `reduced` leaves out rules that follow from others; `limit` is the number of rules told.
+        `reduced` leaves out rules that follow from others; `limit` is the number of rules.
         """
         return rules(
             self.implications,
@@ -364,39 +372,39 @@ class NDG:
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """The path of the JSON file written (schema in `ndg.graph.files`), whole or not at all."""
+        """Path of the JSON file written atomically (schema in `ndg.graph.files`)."""
         return files.save(path, self.implications, self.provenance, self.scored, self.verdicts)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> NDG:
-        """The graph that `save` wrote; GraphError when the file is damaged or of another schema."""
+        """Graph of a file of `save`; GraphError if damaged or of another schema."""
         return cls(*files.load(path))
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:
-        """The condensed graph as node-link JSON; `save` keeps everything.
+        """Condensed graph as node-link JSON; `save` keeps everything.
 
-        This and the formats that follow give the text or, with `path`, stream it there and give the path.
+        This and the following formats return the text or, with `path`, stream it there and return the path.
         """
         return self._exported("json", path)
 
     def to_graphml(self, path: str | os.PathLike[str] | None = None) -> str | Path:
-        """The condensed graph as GraphML."""
+        """Condensed graph as GraphML."""
         return self._exported("graphml", path)
 
     def to_gexf(self, path: str | os.PathLike[str] | None = None) -> str | Path:
-        """The condensed graph as GEXF, for Gephi."""
+        """Condensed graph as GEXF, for Gephi."""
         return self._exported("gexf", path)
 
     def to_dot(self, path: str | os.PathLike[str] | None = None) -> str | Path:
-        """The condensed graph as DOT with all attributes; `ndg.render` draws a picture of a part of it."""
+        """Condensed graph as DOT with all attributes; `ndg.render` draws pictures."""
         return self._exported("dot", path)
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | Path:
-        """The table of `edges_frame` as CSV."""
+        """Table of `edges_frame` as CSV."""
         return self._exported("csv", path)
 
     def to_parquet(self, path: str | os.PathLike[str]) -> Path:
-        """The path of the table of `edges_frame` as Parquet; MissingPackageError without pyarrow."""
+        """Path of the table of `edges_frame` as Parquet; needs pyarrow."""
         return atomic.write(path, EXPORTS["parquet"](self.condensed()))
 
     def _exported(self, form: str, path: str | os.PathLike[str] | None) -> str | Path:
@@ -424,5 +432,5 @@ class NDG:
         )
 
     def _repr_html_(self) -> str:
-        told = self.rules(limit=10).split("\n")[1:]
-        return f"<p>{escape(header(self.implications))}</p><pre>{escape(chr(10).join(told))}</pre>"
+        lines = self.rules(limit=10).split("\n")[1:]
+        return f"<p>{escape(header(self.implications))}</p><pre>{escape(chr(10).join(lines))}</pre>"

@@ -1,4 +1,4 @@
-"""And-popcount of chosen pairs of packed rows, compiled. Callers pass a block of words that stays in the cache."""
+"""Compiled and-popcounts of chosen pairs of packed rows, for blocks in the cache."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ popcount: Any = _popcount  # numba passes the typing context itself
 
 @numba.njit(types.void(PACKED, NUMBERS, NUMBERS, COUNTS), **OPTIONS)
 def add_common(words, first, second, counts):
-    """Add to `counts` the number of common set bits of each pair of rows."""
+    """Add the common set bits of each pair of rows to `counts`."""
     for pair in range(len(first)):
         i, j = first[pair], second[pair]
         common = np.int64(0)
@@ -44,7 +44,7 @@ def add_common(words, first, second, counts):
 
 @numba.njit(types.void(PACKED, PACKED, TILE), **OPTIONS)
 def add_unlike(rows, columns, counts):
-    """Add to `counts` the number of bits in which each of `rows` differs from each of `columns`."""
+    """Add the number of bits that differ, rows by columns, to `counts`."""
     for i in range(rows.shape[0]):
         for j in range(columns.shape[0]):
             unlike = np.int64(0)

@@ -1,4 +1,4 @@
-"""The graph in words: constants, equivalences, then one sentence for each pair of rules."""
+"""Graph in words: constants, equivalences, then a sentence per rule."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ndg.nodes import NodeSpace
 
 
 def phrase(nodes: NodeSpace, literal: Literal) -> str:
-    """A literal in words: "class 3 is predicted", "latent:7 is off", "has wings" holds."""
+    """Literal in words: "class 3 is predicted", "latent:7 is off", "has wings" holds."""
     if nodes.is_label(literal.node):
         return f"class {nodes.unit(literal.node)} is {'' if literal.value else 'not '}predicted"
     if nodes.is_concept(literal.node):
@@ -29,28 +29,29 @@ def rules(
     limit: int | None = None,
     reduced: bool = True,
 ) -> str:
-    """Sentences, the surest first; `reduced` leaves out what follows from the others.
+    """Sentences, the surest first; `reduced` leaves out rules that follow from others.
 
-    A `limit` holds for constants, for equivalences and for rules, each.
-
-    Of a rule and its contrapositive one is told: the one that concludes a prediction, else starts from one, else speaks
-    of more nodes that are on. Of two mirrored classes the one whose first member is on is told.
+    `limit` applies to constants, equivalences and rules separately. Of a rule and its contrapositive one is shown: the
+    one that concludes a prediction, else starts from one, else has more nodes that are on. Of two mirrored classes, the
+    one whose first member is on is shown.
     """
     nodes = implications.nodes
     lines = [header(implications)]
-    lines += _some([f"always: {phrase(nodes, literal)}" for literal in implications.constants], limit, "constants")
-    equal = [members for members in classes if members[0].value]
-    equivalences = [" if and only if ".join(phrase(nodes, literal) for literal in members) for members in equal]
-    lines += _some(equivalences, limit, "classes of equivalent literals")
-    named = [", ".join(dict.fromkeys(nodes.name(literal.node) for literal in members)) for members in contradictory]
-    opposed = [f"contradictory, left out: {names} (each both on and off)" for names in named]
-    lines += _some(opposed, limit, "contradictory components")
+    lines += _limited([f"always: {phrase(nodes, literal)}" for literal in implications.constants], limit, "constants")
+    shown_classes = [members for members in classes if members[0].value]
+    equivalences = [" if and only if ".join(phrase(nodes, literal) for literal in members) for members in shown_classes]
+    lines += _limited(equivalences, limit, "classes of equivalent literals")
+    names_of_contradictory = [
+        ", ".join(dict.fromkeys(nodes.name(literal.node) for literal in members)) for members in contradictory
+    ]
+    contradictions = [f"contradictory, left out: {names} (each both on and off)" for names in names_of_contradictory]
+    lines += _limited(contradictions, limit, "contradictory components")
 
-    told = _told(implications, condensation, essential, reduced)
+    chosen = _chosen(implications, condensation, essential, reduced)
     counts = mined(implications)
-    order = np.lexsort((implications.consequents[told], implications.antecedents[told], -counts.support[told]))
-    told = told[order][np.argsort(-np.nan_to_num(counts.precision[told][order], nan=-1.0), kind="stable")]
-    shown = told if limit is None else told[:limit]
+    order = np.lexsort((implications.consequents[chosen], implications.antecedents[chosen], -counts.support[chosen]))
+    chosen = chosen[order][np.argsort(-np.nan_to_num(counts.precision[chosen][order], nan=-1.0), kind="stable")]
+    shown = chosen if limit is None else chosen[:limit]
     for edge in shown.tolist():
         antecedent, consequent = (
             Literal.of(int(codes[edge])) for codes in (implications.antecedents, implications.consequents)
@@ -64,20 +65,20 @@ def rules(
             f"if {phrase(nodes, antecedent)} then {phrase(nodes, consequent)}  "
             f"({figures if implications.examples else 'counts unknown'})"
         )
-    if len(shown) < len(told):
-        lines.append(f"and {len(told) - len(shown):,} more")
+    if len(shown) < len(chosen):
+        lines.append(f"and {len(chosen) - len(shown):,} more")
     return "\n".join(lines)
 
 
-def _some(lines: list[str], limit: int | None, what: str) -> list[str]:
-    """The first lines, and how many more there are."""
+def _limited(lines: list[str], limit: int | None, what: str) -> list[str]:
+    """First lines, and how many more there are."""
     if limit is None or len(lines) <= limit:
         return lines
     return [*lines[:limit], f"and {len(lines) - limit:,} more {what}"]
 
 
 def header(implications: Implications) -> str:
-    """One line: how large the graph is and where it comes from."""
+    """One line with the size and origin of the graph."""
     nodes = implications.nodes
     facts = {key: value for key, value in implications.criterion.items() if key != "name"}
     criterion = f"{implications.criterion.get('name', 'unnamed')} criterion" + "".join(
@@ -92,20 +93,20 @@ def header(implications: Implications) -> str:
     )
 
 
-def _told(implications: Implications, condensation: Condensation, essential: np.ndarray, reduced: bool) -> np.ndarray:
+def _chosen(implications: Implications, condensation: Condensation, essential: np.ndarray, reduced: bool) -> np.ndarray:
     if reduced:
-        chosen = strongest(implications, condensation)[essential]
+        edges = strongest(implications, condensation)[essential]
     else:
-        chosen = np.flatnonzero(~mutual(implications))
+        edges = np.flatnonzero(~mutual(implications))
     mirrored = contrapositives(implications)
-    best = np.where(
-        _plainness(implications, chosen) >= _plainness(implications, mirrored[chosen]), chosen, mirrored[chosen]
+    plainest = np.where(
+        _plainness(implications, edges) >= _plainness(implications, mirrored[edges]), edges, mirrored[edges]
     )
-    return np.unique(best)
+    return np.unique(plainest)
 
 
 def _plainness(implications: Implications, edges: np.ndarray) -> np.ndarray:
-    """A rank of how plainly a rule reads; ties between a rule and its contrapositive fall to the lower antecedent."""
+    """Rank of how plainly a rule reads; ties go to the lower antecedent."""
     labels, size = implications.nodes.labels, 2 * len(implications.nodes)
     tails, heads = implications.antecedents[edges].astype(np.int64), implications.consequents[edges].astype(np.int64)
     concludes = (heads >> 1 < labels) & (heads & 1 == 1)

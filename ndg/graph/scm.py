@@ -1,8 +1,8 @@
-"""The graph as a structural causal model: variables, one rule per literal, interventions, and what they unfold to.
+"""Graph as a structural causal model: variables, rules, interventions.
 
 Every implication has one antecedent, so a literal holds iff one of its parents does (or it is given): a disjunction.
 Parents are those of the transitive reduction; the members of an equivalence class are parents of each other, and all of
-them those of what the class implies. Nothing is concluded from or to a contradictory class.
+them are parents of what the class implies. Nothing is concluded from or to a contradictory class.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jaxtyping import Bool, Int8, Int64
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import BitsError, GraphError, ShapeError
-from ndg.graph.closure import Reachability
+from ndg.graph.closure import Reachability, negated
 from ndg.graph.condensation import Condensation
 from ndg.literal import Literal
 from ndg.nodes import LABEL, NodeSpace
@@ -26,35 +26,30 @@ Values = Bool[np.ndarray, "row node"]
 Which = Bool[np.ndarray, "#row node"]
 
 GIVEN = "given"
-"""The rule of a literal that nothing implies: it holds only where the bits say so."""
+"""Rule of a literal that nothing implies: it holds only where the bits say so."""
 
 
 def marked(values: Values, among: Which) -> Marked:
-    """The literals of the nodes that `among` selects, by code."""
+    """Literals of the nodes that `among` selects, by code."""
     both = np.stack([~values & among, values & among], axis=2)
     return both.reshape(len(values), 2 * values.shape[1])
 
 
-def denied(literals: Marked) -> Marked:
-    """The negations of the literals marked."""
-    return literals.reshape(len(literals), literals.shape[1] // 2, 2)[:, :, ::-1].reshape(literals.shape)
-
-
 def unfolded(closures: Callable[[Marked], Marked], forced: Marked, others: Marked) -> Marked:
-    """What follows from the literals that are forced, and from those of the others that this does not contradict."""
+    """Closure of the forced literals and of the others that do not contradict it."""
     first = closures(forced)
-    return closures(first | (others & ~denied(first)))
+    return closures(first | (others & ~negated(first)))
 
 
 def decided(literals: Marked) -> Int8[np.ndarray, "row node"]:
-    """1 for a node that is on, 0 for one that is off, -1 where neither holds, or both do."""
+    """1 for a node that is on, 0 for off, -1 if undecided or both."""
     pairs = literals.reshape(len(literals), literals.shape[1] // 2, 2)
     off, on = pairs[:, :, 0], pairs[:, :, 1]
     return np.where(on ^ off, on.astype(np.int8), np.int8(-1))
 
 
 def label_of(literals: Marked, labels: int) -> Int64[np.ndarray, " row"]:
-    """The one label that is on; -1 where there is none, several, or a label that is both on and off."""
+    """Label that is on; -1 if none, several, or both on and off."""
     pairs = literals[:, : 2 * labels].reshape(len(literals), labels, 2)
     off, on = pairs[:, :, 0], pairs[:, :, 1]
     clear = (on.sum(axis=1) == 1) & ~(on & off).any(axis=1)
@@ -63,7 +58,7 @@ def label_of(literals: Marked, labels: int) -> Int64[np.ndarray, " row"]:
 
 @dataclass(frozen=True, eq=False)
 class SCM:
-    """The rules of a graph, with the variables in `fixed` set whatever their rules say. Made by `NDG.scm`."""
+    """Rules of a graph, with the variables in `fixed` set. Made by `NDG.scm`."""
 
     nodes: NodeSpace
     reach: Reachability
@@ -71,24 +66,21 @@ class SCM:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The names of all nodes, each on or off."""
+        """Names of all nodes, each on or off."""
         return tuple(self.nodes.nodes())
 
     @property
     def interventions(self) -> dict[str, bool]:
-        """The variables that `do` set, by name."""
+        """Variables set by `do`, by name."""
         return {self.nodes.name(node): value for node, value in sorted(self.fixed.items())}
 
     @cached_property
     def order(self) -> tuple[tuple[str, ...], ...]:
-        """The literals by equivalence class, so that parents outside a class stand in classes before it."""
+        """Literals by equivalence class, parents of a class before it."""
         return tuple(tuple(self.nodes.text(Literal.of(code)) for code in part) for part in self._graph.members)
 
     def parents(self, literal: Literal | str) -> tuple[str, ...]:
-        """The literals any of which makes this one hold: the others of its class, then the classes before it.
-
-        None of a variable that is set, and none of a contradictory class.
-        """
+        """Literals that imply this one, its class first; none if fixed or contradictory."""
         code = self._code(literal)
         if code >> 1 in self.fixed:
             return ()
@@ -100,62 +92,63 @@ class SCM:
         return tuple(self.nodes.text(Literal.of(parent)) for parent in codes)
 
     def rule(self, literal: Literal | str) -> str:
-        """The rule in words: `latent:3 or ~latent:7`; `given` where nothing implies the literal, `true` or `false` of
-        a variable that is set."""
+        """Rule in words: `latent:3 or ~latent:7`; `given` without parents, `true` or `false` if fixed."""
         code = self._code(literal)
         if code >> 1 in self.fixed:
             return str(self.fixed[code >> 1] == bool(code & 1)).lower()
         return " or ".join(self.parents(literal)) or GIVEN
 
     def rules(self) -> dict[str, str]:
-        """The rules of all literals that have one, by literal."""
+        """Rules of all literals that have one, by literal."""
         texts = (self.nodes.text(Literal.of(code)) for code in range(2 * len(self.nodes)))
         return {text: rule for text in texts if (rule := self.rule(text)) != GIVEN}
 
     def do(self, values: Mapping[str, bool | int]) -> SCM:
-        """The model in which these variables have these values, on or off, and the rules that conclude them are cut.
+        """Model with these variables fixed on or off, and their rules cut.
 
-        Raises GraphError for an unknown variable, or another value than 0 and 1.
+        Raises GraphError for an unknown variable, or a value other than 0 and 1.
         """
         fixed = dict(self.fixed)
         for name, value in values.items():
             if value not in (0, 1):
-                raise GraphError(f"a variable is set to 1 (on) or 0 (off); got {value!r} for {name!r}")
+                raise GraphError(f"a variable must be set to 1 (on) or 0 (off); got {value!r} for {name!r}")
             fixed[self.nodes.index(name)] = bool(value)
         return replace(self, fixed=fixed)
 
     def unfold(
         self, bits: BitMatrix | np.ndarray, given: Iterable[str] | None = None
     ) -> Int8[np.ndarray, "example node"]:
-        """What the model says of each example: 1 on, 0 off, -1 undecided, which is also said where both follow.
+        """Value of each node per example: 1 on, 0 off, -1 undecided or contradictory.
 
-        It knows the values of the layers that are `given`, by default of all nodes but the labels, those apart that its
-        interventions contradict. With interventions that do not contradict each other this is the closure of them and
-        of the rest; where they do, they stand as they were set.
+        The model starts from the values of the layers `given`, by default of all nodes but the labels, except those
+        that its interventions contradict. Consistent interventions give the closure of them and of the rest;
+        contradictory ones stay as they were set.
 
         `bits` are booleans `[example, node]`. Raises GraphError for an unknown layer, ShapeError for bits of other
-        nodes, BitsError for what is no boolean.
+        nodes, BitsError for values that are not boolean.
         """
         values = bits.to_bool() if isinstance(bits, BitMatrix) else bits
         if values.dtype != np.bool_:
-            raise BitsError(f"what is unfolded are booleans; got {values.dtype}; binarise first, or use .astype(bool)")
+            raise BitsError(
+                f"bits to unfold must be booleans; got {values.dtype}; binarise first, or use .astype(bool)"
+            )
         if values.ndim != 2 or values.shape[1] != len(self.nodes):
             nodes = f"bits of {values.shape[1]} nodes" if values.ndim == 2 else f"an array of shape {values.shape}"
             raise ShapeError(
-                f"the model has {len(self.nodes)} variables; got {nodes}; give booleans of shape (example, node)"
+                f"the model has {len(self.nodes)} variables; got {nodes}; pass booleans of shape (example, node)"
             )
-        among = np.zeros(len(self.nodes), np.bool_)
+        known = np.zeros(len(self.nodes), np.bool_)
         names = [name for name, _ in self.nodes.groups if name != LABEL] if given is None else given
         for layer in [names] if isinstance(names, str) else names:
-            among[self.nodes.slice(layer)] = True
-        held = np.zeros(len(self.nodes), np.bool_)
-        held[list(self.fixed)] = True
+            known[self.nodes.slice(layer)] = True
+        fixed = np.zeros(len(self.nodes), np.bool_)
+        fixed[list(self.fixed)] = True
         settings = np.zeros(len(self.nodes), np.bool_)
         settings[[node for node, value in self.fixed.items() if value]] = True
-        forced = marked(np.broadcast_to(settings, values.shape), held[None])
-        found = decided(unfolded(self._closures, forced, marked(values, (among & ~held)[None])))
-        found[:, held] = settings[held]
-        return found
+        forced = marked(np.broadcast_to(settings, values.shape), fixed[None])
+        result = decided(unfolded(self._closures, forced, marked(values, (known & ~fixed)[None])))
+        result[:, fixed] = settings[fixed]
+        return result
 
     @property
     def _graph(self) -> Condensation:
@@ -163,17 +156,17 @@ class SCM:
 
     @cached_property
     def _cut(self) -> Reachability:
-        """The rules without those that conclude classes of which every member is set."""
+        """Rules without those that conclude classes of fixed members only."""
         free = np.zeros(len(self._graph), np.bool_)
         codes = np.arange(2 * len(self.nodes))
         free[self._graph.component[~np.isin(codes >> 1, list(self.fixed))]] = True
         return replace(self.reach, essential=self.reach.essential & free[self._graph.heads])
 
     def _closures(self, literals: Marked) -> Marked:
-        found = self._cut.below_each(literals)
+        closures = self._cut.below_each(literals)
         for node, value in self.fixed.items():
-            found[:, 2 * node + (not value)] = False
-        return found
+            closures[:, 2 * node + (not value)] = False
+        return closures
 
     def _tails(self, component: int) -> list[int]:
         into = (self._graph.heads == component) & self.reach.essential

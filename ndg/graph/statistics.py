@@ -1,4 +1,4 @@
-"""The figures of Table 2 of Hu & Tian 2022, on the paper's graph and on the condensed one."""
+"""Figures of Table 2 of Hu & Tian 2022, on both forms of the graph."""
 
 from __future__ import annotations
 
@@ -24,15 +24,14 @@ CYCLE_LIMIT = 1000
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures of one graph; on the paper's graph a node is a literal, on the condensed one a class of literals.
+    """Figures of one graph: the paper's (nodes are literals) or the condensed one (classes).
 
-    `neurons` counts units of the network, whether constant or not. `nodes` leaves out constants and counts both values
-    of the others, labels too. `isolated` nodes have no edge in this graph. `equivalent` counts literals: on the paper's
-    graph those that imply another and are implied by it, on the condensed graph those in a class of two or more.
-    `constant` counts neurons and labels. `mean_degree` is edges in and out per node. `height` is the number of edges on
-    the longest path; null when there are cycles. `cycles` counts elementary cycles, and stops at 1,000.
-    `contradictions` are nodes from which some node follows both on and off. `components` are weakly connected, isolated
-    nodes included.
+    `neurons` counts units of the network, constant or not. `nodes` leaves out constants and counts both values of the
+    others, labels too. `isolated` nodes have no edge in this graph. `equivalent` counts literals: on the paper's graph
+    those that imply another and are implied by it, on the condensed graph those in a class of two or more. `constant`
+    counts neurons and labels. `mean_degree` is edges in and out per node. `height` is the number of edges on the
+    longest path; null if there are cycles. `cycles` counts elementary cycles, up to 1,000. `contradictions` are nodes
+    from which some node follows both on and off. `components` are weakly connected, isolated nodes included.
     """
 
     neurons: int
@@ -50,13 +49,13 @@ class Figures:
 
 @dataclass(frozen=True)
 class GraphStats:
-    """Figures of the paper's graph and of the condensed graph, and what condensing glosses over.
+    """Figures of the paper's and the condensed graph, and what condensing hides.
 
     The paper's graph has an edge for every implication but those of directly equivalent pairs. As approximate
-    implication is not transitive, it may have cycles: `cyclic_components` strongly connected components of two or more
-    literals, which the condensation takes for one class. `equivalent_pairs` counts pairs of literals that imply each
-    other directly. `classes` gives the worst agreement within each class. `contradictory` counts components that hold a
-    literal and its negation; they have no edges in the condensed graph.
+    implication is not transitive, it may have cycles: `cyclic_components` counts strongly connected components of two
+    or more literals, which the condensation treats as one class. `equivalent_pairs` counts pairs of literals that imply
+    each other directly. `classes` gives the worst agreement within each class. `contradictory` counts components that
+    contain a literal and its negation; they have no edges in the condensed graph.
     """
 
     paper: Figures
@@ -68,11 +67,11 @@ class GraphStats:
 
     @property
     def worst_agreement(self) -> float | None:
-        """The smallest agreement of two members of one class, a rate; null without classes, or without examples."""
-        return min((one.worst for one in self.classes if one.worst == one.worst), default=None)
+        """Smallest agreement of two members of one class; null if unknown."""
+        return min((each.worst for each in self.classes if each.worst == each.worst), default=None)
 
     def frame(self) -> pd.DataFrame:
-        """One row per figure, with its value on the paper's graph and on the condensed one."""
+        """One row per figure, on the paper's graph and on the condensed one."""
         import pandas as pd
 
         rows = zip(asdict(self.paper).values(), asdict(self.condensed).values(), strict=True)
@@ -80,7 +79,7 @@ class GraphStats:
         return pd.DataFrame(list(rows), index=names, columns=["paper", "condensed"], dtype=object)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers for a record; of the classes their number, the largest and the worst agreement."""
+        """Plain numbers for a record; of the classes number, largest and worst agreement."""
         return {
             "paper": asdict(self.paper),
             "condensed": asdict(self.condensed),
@@ -89,9 +88,9 @@ class GraphStats:
             "cyclic_components": self.cyclic_components,
             "contradictory": self.contradictory,
             "classes": len(self.classes),
-            "largest_class": max((len(one.members) for one in self.classes), default=0),
+            "largest_class": max((len(each.members) for each in self.classes), default=0),
             "worst_agreement": self.worst_agreement,
-            "worst_agreement_exact": all(one.exact for one in self.classes),
+            "worst_agreement_exact": all(each.exact for each in self.classes),
         }
 
     def _repr_html_(self) -> str:
@@ -115,18 +114,18 @@ def statistics(
     classes: tuple[tuple[Literal, ...], ...],
     bits: BitMatrix | None = None,
 ) -> GraphStats:
-    """All figures of a graph; the agreement within classes is counted on `bits` where given."""
-    literals, both_ways, condensation = 2 * len(implications.nodes), mutual(implications), reachability.condensation
-    tails, heads = implications.antecedents[~both_ways], implications.consequents[~both_ways]
+    """All figures of a graph; agreement within classes is counted on `bits` if passed."""
+    literals, mutual_edges, condensation = 2 * len(implications.nodes), mutual(implications), reachability.condensation
+    tails, heads = implications.antecedents[~mutual_edges], implications.consequents[~mutual_edges]
     paper = condense(literals, tails, heads, bridge=True)
     cyclic = int((paper.sizes > 1).sum())
-    joined = implications.antecedents[both_ways] != implications.consequents[both_ways]
+    joined = implications.antecedents[mutual_edges] != implications.consequents[mutual_edges]
     return GraphStats(
         paper=_figures(
             implications,
             literals,
             (tails, heads),
-            int(np.unique(implications.antecedents[both_ways][joined]).size),
+            int(np.unique(implications.antecedents[mutual_edges][joined]).size),
             None if cyclic else paper,
             _cycles(paper, tails, heads) if cyclic else 0,
             int(paper.sizes[reach(paper).contradicting].sum()),
@@ -176,15 +175,15 @@ def _figures(
 
 
 def _cycles(condensation: Condensation, tails: Codes, heads: Codes) -> int:
-    """Elementary cycles, at most CYCLE_LIMIT.
+    """Number of elementary cycles, at most CYCLE_LIMIT.
 
-    A strongly connected graph has at least as many as it has edges more than nodes, and one: where that is below the
-    limit there are few edges to walk. Each cycle, but where all is one ring, passes a node of two or more edges.
+    A strongly connected graph has at least edges - nodes + 1 cycles. If that is below the limit, there are few edges to
+    walk. Each cycle, unless the component is one ring, passes a node of two or more edges.
     """
     from ndg.graph.traversal import circuits
 
-    inside = condensation.component[tails] == condensation.component[heads]
-    tails, heads = tails[inside].astype(np.int64), heads[inside].astype(np.int64)
+    within = condensation.component[tails] == condensation.component[heads]
+    tails, heads = tails[within].astype(np.int64), heads[within].astype(np.int64)
     edges = np.bincount(condensation.component[tails], minlength=len(condensation))
     cyclic = edges > 0
     rings = int((edges == condensation.sizes)[cyclic].sum())
@@ -194,5 +193,5 @@ def _cycles(condensation: Condensation, tails: Codes, heads: Codes) -> int:
     rank = np.empty(len(degree), np.int64)
     rank[np.argsort(-degree, kind="stable")] = np.arange(len(degree))
     tails, heads = distinct(len(degree), rank[tails], rank[heads])
-    found = circuits(starts_of(len(degree), tails), heads, int((degree > 1).sum()), CYCLE_LIMIT)
-    return min(rings + found, CYCLE_LIMIT)
+    cycles = circuits(starts_of(len(degree), tails), heads, int((degree > 1).sum()), CYCLE_LIMIT)
+    return min(rings + cycles, CYCLE_LIMIT)

@@ -1,4 +1,4 @@
-"""A graph seen through the scores of its neurons: the most important ones alone, or one score before the others."""
+"""Graphs by scores: the most important neurons alone, or one score first."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ndg.nodes import CONCEPT, LABEL
 
 
 def top(graph: NDG, scores: Scored | str, k: int) -> NDG:
-    """The graph of the implications among the labels, the concepts and the `k` neurons of largest absolute score.
+    """Graph among the labels, the concepts and the `k` neurons of largest absolute score.
 
-    Nodes and their numbers stay; the other neurons take part in nothing. `scores` are given, or named by their method
-    where the graph carries them; of equal scores the first node is taken. With both ends a pair of implications stays
-    or leaves, so the graph remains skew-symmetric. The choice is added to `provenance["filters"]`.
+    Nodes and their numbers stay; the other neurons take part in nothing. `scores` is a result of scoring, or the method
+    of scores that the graph carries; ties go to the first node. An implication leaves with its contrapositive, so the
+    graph remains skew-symmetric. The choice is added to `provenance["filters"]`.
 
     Raises GraphError for scores that the graph does not carry, or `k` below 1.
     """
     if k < 1:
-        raise GraphError(f"the most important neurons are 1 or more; got {k}")
+        raise GraphError(f"k, the number of most important neurons, must be at least 1; got {k}")
     if isinstance(scores, str):
         method, values = scores, _carried(graph, scores)
     else:
@@ -40,7 +40,7 @@ def top(graph: NDG, scores: Scored | str, k: int) -> NDG:
 
 
 def foremost(graph: NDG, method: str) -> NDG:
-    """The same graph with the scores by a method before all others, as pictures shade by the first."""
+    """Graph with the scores of one method first, as pictures need."""
     _carried(graph, method)
     return replace(graph, scored={method: graph.scored[method], **graph.scored})
 

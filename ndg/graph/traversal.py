@@ -1,7 +1,7 @@
-"""Walks over arrays of arcs, compiled: levels, reachability, cycles, and where an arc stands.
+"""Compiled traversals over arrays of arcs: levels, reachability, cycles, lookup.
 
 Arcs are sorted by tail and head; those of tail `t` are `heads[starts[t]:starts[t + 1]]`. Each function has one explicit
-signature, so that the compiled code is found on disk by the next process.
+signature, so the compiled code is found on disk by the next process.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from numba import types
 NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
 CODES = types.Array(types.int32, 1, "C", readonly=True)
 RATES = types.Array(types.float64, 1, "C", readonly=True)
-FOUND = types.Array(types.int64, 1, "C")
+RESULT = types.Array(types.int64, 1, "C")
 MARKS = types.Array(types.boolean, 1, "C")
 WORDS = types.Array(types.uint64, 2, "C")
 OPTIONS: Any = {"cache": True, "nogil": True, "boundscheck": False}
 
 
-@numba.njit(types.int64(NUMBERS, NUMBERS, FOUND), **OPTIONS)
+@numba.njit(types.int64(NUMBERS, NUMBERS, RESULT), **OPTIONS)
 def longest(starts, heads, level):
-    """Write the number of arcs on the longest path that ends at each node (Kahn 1962); nodes on or behind a cycle, of
-    which the number comes back, get -1."""
+    """Write longest path lengths, -1 on or behind cycles, and count the latter (Kahn 1962)."""
     nodes = len(level)
     waiting = np.zeros(nodes, np.int64)
     for head in heads:
@@ -55,11 +54,11 @@ def longest(starts, heads, level):
 
 @numba.njit(types.void(NUMBERS, NUMBERS, NUMBERS, types.int64, types.int64, WORDS, MARKS, MARKS), **OPTIONS)
 def reach_block(starts, heads, mirror, low, high, below, essential, mirrored):
-    """Which of the components `low` to `high` each component reaches, as bits of `below`.
+    """Write which of the components `low` to `high` each one reaches, as bits of `below`.
 
-    Marks the arcs into them that no other path replaces, and the components that reach their `mirror` among them.
-    Blocks come in ascending order: an arc to an earlier block is marked already, one to a later block leads nowhere
-    here. Heads are visited in topological order, so that one that another reaches is covered when its turn comes.
+    Marks the arcs to them that no other path replaces, and the components that reach their `mirror` among them. Blocks
+    come in ascending order: an arc to an earlier block is marked already, one to a later block leads nowhere here.
+    Heads are visited in topological order, so a head reached through another one is covered before its turn.
     """
     one, last = np.uint64(1), np.uint64(63)
     words = below.shape[1]
@@ -86,7 +85,7 @@ def reach_block(starts, heads, mirror, low, high, below, essential, mirrored):
 
 @numba.njit(types.void(NUMBERS, NUMBERS, MARKS), **OPTIONS)
 def follow(starts, heads, seen):
-    """Mark whatever the marked nodes reach; arcs go from a lower to a higher number."""
+    """Mark all nodes that marked nodes reach; arcs go to higher numbers."""
     for tail in range(len(seen)):
         if seen[tail]:
             for arc in range(starts[tail], starts[tail + 1]):
@@ -102,9 +101,9 @@ def follow_each(starts, heads, seen):
                 seen[heads[arc], word] |= seen[tail, word]
 
 
-@numba.njit(types.void(NUMBERS, CODES, CODES, CODES, FOUND), **OPTIONS)
-def stand(starts, heads, tails, wanted, found):
-    """Write where the arc from each of `tails` to its `wanted` head stands; -1 where there is none."""
+@numba.njit(types.void(NUMBERS, CODES, CODES, CODES, RESULT), **OPTIONS)
+def lookup(starts, heads, tails, wanted, positions):
+    """Write the position of each arc from `tails` to `wanted`; -1 if missing."""
     for query in range(len(tails)):
         low, high = starts[tails[query]], starts[tails[query] + 1]
         end = high
@@ -114,12 +113,12 @@ def stand(starts, heads, tails, wanted, found):
                 low = middle + 1
             else:
                 high = middle
-        found[query] = low if low < end and heads[low] == wanted[query] else -1
+        positions[query] = low if low < end and heads[low] == wanted[query] else -1
 
 
-@numba.njit(types.void(NUMBERS, NUMBERS, NUMBERS, CODES, CODES, RATES, NUMBERS, FOUND), **OPTIONS)
+@numba.njit(types.void(NUMBERS, NUMBERS, NUMBERS, CODES, CODES, RATES, NUMBERS, RESULT), **OPTIONS)
 def strongest_edges(starts, heads, component, antecedents, consequents, precision, support, best):
-    """Write, for each arc between components, the first edge of highest precision, then highest support."""
+    """Write the first edge of highest precision, then support, of each arc."""
     for arc in range(len(best)):
         best[arc] = -1
     for edge in range(len(antecedents)):
@@ -145,8 +144,7 @@ def strongest_edges(starts, heads, component, antecedents, consequents, precisio
 
 @numba.njit(types.int64(NUMBERS, NUMBERS, types.int64, types.int64), **OPTIONS)
 def circuits(starts, heads, roots, limit):
-    """Elementary cycles through the nodes below `roots`, at most `limit` (Johnson 1975): those whose lowest node is 0,
-    then those of which it is 1, and so on."""
+    """Number of elementary cycles with lowest node below `roots`, up to `limit` (Johnson 1975)."""
     nodes, arcs = len(starts) - 1, len(heads)
     into = np.zeros(nodes + 1, np.int64)
     for head in heads:
@@ -162,7 +160,7 @@ def circuits(starts, heads, roots, limit):
             filled[heads[arc]] += 1
 
     path, turn, freed = np.empty(nodes, np.int64), np.empty(nodes, np.int64), np.empty(nodes, np.int64)
-    found = 0
+    count = 0
     for root in range(roots):
         blocked, closed, waits = np.zeros(nodes, np.bool_), np.zeros(nodes, np.bool_), np.zeros(arcs, np.bool_)
         path[0], turn[0], blocked[root], depth = root, starts[root], True, 1
@@ -172,8 +170,8 @@ def circuits(starts, heads, roots, limit):
                 head = heads[turn[depth - 1]]
                 turn[depth - 1] += 1
                 if head == root:
-                    found += 1
-                    if found >= limit:
+                    count += 1
+                    if count >= limit:
                         return limit
                     closed[node] = True
                 elif head > root and not blocked[head]:
@@ -198,4 +196,4 @@ def circuits(starts, heads, roots, limit):
                             blocked[source[place]] = False
                             freed[waiting] = source[place]
                             waiting += 1
-    return found
+    return count

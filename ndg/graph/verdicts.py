@@ -1,8 +1,8 @@
-"""Which implications hold when their antecedent is forced, and the graph of those that do.
+"""Verdicts: which implications hold when their antecedent is forced.
 
-An implication p -> q is forced where p lies in an earlier layer than q, labels last. On the held-out examples on which
-p does not hold, p is made to hold and q is read again: `gained` counts those on which q holds only then, `lost` those
-on which it held only before. It survives iff the lower end of the 95 % Wilson interval of "q holds after forcing" is at
+An implication p -> q is forced if p lies in an earlier layer than q, labels last. On the held-out examples without p, p
+is made to hold and q is read again: `gained` counts examples on which q holds only then, `lost` those on which it held
+only before. The implication survives iff the lower end of the 95 % Wilson interval of "q holds after forcing" is at
 least a bar, and an exact McNemar test of "gained more than lost" rejects at a Benjamini-Hochberg level over all
 implications that were forced on enough examples. Its contrapositive has the same verdict and is not forced.
 """
@@ -37,14 +37,13 @@ Edges = Int64[np.ndarray, " forced"]
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """Counts for each forced implication of a graph, in its order.
+    """Counts of each forced implication of a graph, in its order.
 
-    `order` names the layers on trial in the order in which they run, the labels last. Of `n` examples on which the
-    antecedent does not hold, the consequent holds on `before`; `gained` and `lost` are by how the antecedent was forced
-    (`alone`, with its `closure` within its layer, or as a control the `rest` of that closure). `q_values` are over all
-    implications of the trial, also when some of them have been taken away since; NaN where fewer than `least` examples
-    were there. `facts` is plain JSON: the bar `at_least`, the level `q`, `least`, and what was written on which
-    examples.
+    `order` names the layers on trial in the order in which they run, labels last. Of `n` examples without the
+    antecedent, the consequent holds on `before`. `gained` and `lost` are by the way of forcing: the antecedent `alone`,
+    with its `closure` within its layer, or as a control the `rest` of that closure. `q_values` are over all
+    implications of the trial, even if some were removed since; NaN for fewer than `least` examples. `facts` is plain
+    JSON: the bar `at_least`, the level `q`, `least`, and what was written on which examples.
     """
 
     order: tuple[str, ...]
@@ -65,44 +64,44 @@ class Verdicts:
         lost: Mapping[str, Edges],
         facts: Mapping[str, Any],
     ) -> Verdicts:
-        """The verdicts of a whole trial, whose tests are one family for each way of forcing."""
+        """Verdicts of a whole trial, with one family of tests per way of forcing."""
         tested = n >= facts["least"]
-        found = {}
+        q_values_by_how = {}
         for how in gained:
-            found[how] = np.full(len(n), np.nan)
-            found[how][tested] = q_values(mcnemar(gained[how][tested], lost[how][tested]), int(tested.sum()))
-        return cls(tuple(order), n, before, dict(gained), dict(lost), found, dict(facts))
+            q_values_by_how[how] = np.full(len(n), np.nan)
+            q_values_by_how[how][tested] = q_values(mcnemar(gained[how][tested], lost[how][tested]), int(tested.sum()))
+        return cls(tuple(order), n, before, dict(gained), dict(lost), q_values_by_how, dict(facts))
 
     @property
     def how(self) -> tuple[str, ...]:
-        """The ways in which antecedents were forced."""
+        """Ways of forcing the antecedents."""
         return tuple(self.gained)
 
     @property
     def tested(self) -> Bool[np.ndarray, " forced"]:
-        """Whether there were enough examples."""
+        """Whether each implication had enough examples."""
         return self.n >= self.facts["least"]
 
     def after(self, how: str) -> Edges:
-        """Of the `n` examples those on which the consequent holds after forcing."""
+        """Of the `n` examples, those on which the consequent holds after forcing."""
         return self.before + self.gained[how] - self.lost[how]
 
     def p_values(self, how: str) -> Float64[np.ndarray, " forced"]:
-        """Of the exact one-sided McNemar test."""
+        """P-values of the exact one-sided McNemar test."""
         return mcnemar(self.gained[how], self.lost[how])
 
     def survives(self, how: str, at_least: float | int | None = None) -> Bool[np.ndarray, " forced"]:
-        """Whether each forced implication survives, under another bar than the trial's if given.
+        """Mask of forced implications that survive, optionally under another bar.
 
-        Raises GraphError for a bar that is no probability and for a way of forcing that was not tried.
+        Raises GraphError for a bar that is no probability, and for a way of forcing that was not tried.
         """
         bar = self.facts["at_least"] if at_least is None else at_least
         if not 0 <= bar <= 1:
-            raise GraphError(f"at_least is a probability between 0 and 1; got {bar}")
+            raise GraphError(f"at_least must be a probability between 0 and 1; got {bar}")
         if how not in self.gained:
             raise GraphError(
-                f"edges were tried with their antecedent forced {' and '.join(self.how)}; got how={how!r}; choose one "
-                "of these, or try the edges again with that"
+                f"how must be a way in which antecedents were forced ({' and '.join(self.how)}); got how={how!r}; "
+                "choose one of these, or try the edges again with that"
             )
         low, _ = wilson(self.after(how), self.n)
         with np.errstate(invalid="ignore"):
@@ -111,54 +110,61 @@ class Verdicts:
     def judged(
         self, implications: Implications, how: str, at_least: float | int | None = None
     ) -> Int8[np.ndarray, " edge"]:
-        """The verdict on every implication, as its place in `VERDICTS`; contrapositives have that of the forced one."""
-        place, kind = places(implications, self.order), kinds(implications, self.order)
-        own = np.where(self.survives(how, at_least), SURVIVES, np.where(self.tested, FAILS, UNTESTED)).astype(np.int8)
-        found = np.full(len(implications), NOT_TRIED, np.int8)
-        found[kind == WITHIN] = CONSTRAINT
-        found[place >= 0] = own[place[place >= 0]]
-        return found
+        """Verdict on every implication, or its contrapositive, as its place in `VERDICTS`."""
+        position, kind = places(implications, self.order), kinds(implications, self.order)
+        forced_verdicts = np.where(
+            self.survives(how, at_least), SURVIVES, np.where(self.tested, FAILS, UNTESTED)
+        ).astype(np.int8)
+        verdicts = np.full(len(implications), NOT_TRIED, np.int8)
+        verdicts[kind == WITHIN] = CONSTRAINT
+        verdicts[position >= 0] = forced_verdicts[position[position >= 0]]
+        return verdicts
 
     def among(self, before: Implications, after: Implications) -> Verdicts:
-        """The verdicts on those implications that are still there."""
+        """Verdicts on the implications that remain in `after`."""
         forced = _forced(before, self.order)
-        order = tuple(name for name in self.order if name == LABEL or name in {one.name for one in after.nodes.layers})
-        left = _forced(after, order)
+        order = tuple(
+            name for name in self.order if name == LABEL or name in {layer.name for layer in after.nodes.layers}
+        )
+        remaining = _forced(after, order)
         width = 2 * len(before.nodes)
         keys = before.antecedents[forced].astype(np.int64) * width + before.consequents[forced]
         numbers = _numbers(after.nodes, before.nodes)
-        tails, heads = (numbers[codes[left]] for codes in (after.antecedents, after.consequents))
+        tails, heads = (numbers[codes[remaining]] for codes in (after.antecedents, after.consequents))
         return self._at(np.searchsorted(keys, tails * width + heads), order)
 
     def _at(self, places: Int64[np.ndarray, " left"], order: tuple[str, ...]) -> Verdicts:
-        def part(by: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-            return {how: column[places] for how, column in by.items()}
+        def select(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {how: column[places] for how, column in columns.items()}
 
         return replace(
             self,
             order=order,
             n=self.n[places],
             before=self.before[places],
-            gained=part(self.gained),
-            lost=part(self.lost),
-            q_values=part(self.q_values),
+            gained=select(self.gained),
+            lost=select(self.lost),
+            q_values=select(self.q_values),
         )
 
     def check(self, implications: Implications) -> None:
-        """Raise GraphError unless there is one count for each implication that can be forced."""
+        """Raise GraphError unless there is one count per forced implication."""
         forced = len(_forced(implications, self.order))
         columns = [self.n, self.before, *self.gained.values(), *self.lost.values(), *self.q_values.values()]
         if any(len(column) != forced for column in columns) or not (
             self.gained.keys() == self.lost.keys() == self.q_values.keys()
         ):
             raise GraphError(
-                f"verdicts have one count for each forced implication; the graph has {forced}, the verdicts "
+                f"verdicts must have one count per forced implication: expected {forced}, got "
                 f"{sorted({len(column) for column in columns})}; try the edges of this graph"
             )
 
     def attributes(self, graph: nx.DiGraph, implications: Implications) -> nx.DiGraph:
-        """A condensed graph whose edges say what was found of their strongest implication: `verdict_alone`,
-        `verdict_closure`, and `interventional_alone`, `interventional_closure` where it was forced."""
+        """Condensed graph with the verdicts of the strongest implications on its edges.
+
+        They are `verdict_alone`, `verdict_closure` and, for a forced implication, the rates `interventional_alone` and
+        `interventional_closure`.
+        """
         from ndg.graph.edges import texts_of
 
         texts = texts_of(implications.nodes)
@@ -177,12 +183,13 @@ class Verdicts:
 
     @cached_property
     def arrays(self) -> dict[str, Edges]:
-        """The integers by the names that they have in a file."""
-        by_how = {f"{name} {how}": of[how] for name, of in (("gained", self.gained), ("lost", self.lost)) for how in of}
+        """Integer arrays by their names in a file."""
+        counts = {"gained": self.gained, "lost": self.lost}
+        by_how = {f"{name} {how}": columns[how] for name, columns in counts.items() for how in columns}
         return {"n": self.n, "before": self.before, **by_how}
 
     def head(self) -> dict[str, Any]:
-        """All but the integers, as plain JSON."""
+        """Everything but the integers, as plain JSON."""
         ranks = {
             how: [None if np.isnan(value) else value for value in column.tolist()]
             for how, column in self.q_values.items()
@@ -191,7 +198,7 @@ class Verdicts:
 
     @classmethod
     def read(cls, head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Verdicts:
-        """Inverse of `head` and `arrays`."""
+        """Verdicts from `head` and `arrays`."""
         columns = {name: np.array(numbers, np.int64) for name, numbers in arrays.items()}
         ranks = head["q_values"]
         return cls(
@@ -206,9 +213,10 @@ class Verdicts:
 
 
 def mcnemar(gained: Int64[np.ndarray, " edge"], lost: Int64[np.ndarray, " edge"]) -> Float64[np.ndarray, " edge"]:
-    """P-value of the exact McNemar test, one-sided: so many or more of gained + lost were gained, were both as likely.
+    """P-value of the exact one-sided McNemar test: as many or more gained.
 
-    One-sided, since an implication that forcing makes hold less often does not survive. 1 where neither occurred.
+    Gained and lost are equally likely under the null. One-sided, since an implication that forcing makes hold less
+    often does not survive. 1 if neither occurred.
     """
     from scipy.stats import binom
 
@@ -216,32 +224,32 @@ def mcnemar(gained: Int64[np.ndarray, " edge"], lost: Int64[np.ndarray, " edge"]
 
 
 def kinds(implications: Implications, order: Sequence[str]) -> Int8[np.ndarray, " edge"]:
-    """How each implication stands to a trial of the layers in `order`, as its place in `KINDS`.
+    """Role of each implication in a trial of the layers `order`, as its place in `KINDS`.
 
     An implication from an earlier to a later layer is forced; one from a later to an earlier is its contrapositive; one
     within a layer is a constraint. Those that touch a concept or another layer are left out.
     """
     depth = depths(implications.nodes, order)
     tail, head = depth[implications.antecedents >> 1], depth[implications.consequents >> 1]
-    found = np.where(tail < head, FORCED, np.where(tail > head, CONTRAPOSITIVE, WITHIN))
-    return np.where((tail < 0) | (head < 0), LEFT_OUT, found).astype(np.int8)
+    roles = np.where(tail < head, FORCED, np.where(tail > head, CONTRAPOSITIVE, WITHIN))
+    return np.where((tail < 0) | (head < 0), LEFT_OUT, roles).astype(np.int8)
 
 
 def depths(nodes: NodeSpace, order: Iterable[str]) -> Int64[np.ndarray, " node"]:
-    """Place of the layer of each node in `order`; -1 where it is not there."""
-    found = np.full(len(nodes), -1, np.int64)
+    """Place of each node's layer in `order`; -1 if it is not there."""
+    places = np.full(len(nodes), -1, np.int64)
     for place, name in enumerate(order):
-        found[nodes.slice(name)] = place
-    return found
+        places[nodes.slice(name)] = place
+    return places
 
 
 def places(implications: Implications, order: Sequence[str]) -> Int64[np.ndarray, " edge"]:
-    """Where the counts of each implication, or of its contrapositive, stand among the forced ones; -1 for none."""
+    """Position of each implication, or its contrapositive, among the forced ones; else -1."""
     forced = _forced(implications, order)
-    found = np.full(len(implications), -1, np.int64)
-    found[forced] = np.arange(len(forced))
-    found[contrapositives(implications)[forced]] = np.arange(len(forced))
-    return found
+    positions = np.full(len(implications), -1, np.int64)
+    positions[forced] = np.arange(len(forced))
+    positions[contrapositives(implications)[forced]] = np.arange(len(forced))
+    return positions
 
 
 def _forced(implications: Implications, order: Sequence[str]) -> Int64[np.ndarray, " forced"]:
@@ -249,8 +257,8 @@ def _forced(implications: Implications, order: Sequence[str]) -> Int64[np.ndarra
 
 
 def _numbers(nodes: NodeSpace, others: NodeSpace) -> Int64[np.ndarray, " literal"]:
-    """The code that each literal has among other nodes, which hold all of its layers and the same concepts."""
-    found = np.empty(len(nodes), np.int64)
-    for name, where in nodes.groups:
-        found[where] = np.arange(where.stop - where.start) + others.slice(name).start
-    return (2 * found[:, None] + np.arange(2)).reshape(-1)
+    """Code of each literal among other nodes with all its layers."""
+    codes = np.empty(len(nodes), np.int64)
+    for name, rows in nodes.groups:
+        codes[rows] = np.arange(rows.stop - rows.start) + others.slice(name).start
+    return (2 * codes[:, None] + np.arange(2)).reshape(-1)

@@ -1,7 +1,4 @@
-"""Counts of how often two nodes are on together.
-
-Only that cell is counted; the other three follow from the margins.
-"""
+"""Counts of nodes that are on together; the margins give the other cells."""
 
 from __future__ import annotations
 

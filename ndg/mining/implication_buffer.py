@@ -17,10 +17,7 @@ STEPS = 64
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Implications without their contrapositives, with their exceptions.
-
-    Bit r of `rules` says whether rule r holds.
-    """
+    """Implications without contrapositives; bit r of `rules` says whether rule r holds."""
 
     antecedents: Int32[np.ndarray, " edge"]
     consequents: Int32[np.ndarray, " edge"]

@@ -34,10 +34,7 @@ _ZERO, _ONES = ir.Constant(_VECTOR, [0] * LANES), ir.Constant(_VECTOR, [-1] * LA
 
 @intrinsic
 def _common(typingctx, rows, columns, words, out):
-    """Write the common set bits of three rows with three columns to `out`.
-
-    All arguments are addresses, but `words`, the number of words.
-    """
+    """Write the common bits of three rows by three columns to `out`, by address."""
 
     def generate(context, builder, signature, arguments):
         rows, columns, words, out = arguments

@@ -52,10 +52,7 @@ class Candidates:
         return mask & (first[:, None] < second[None, :])
 
     def tiles(self, edge: int) -> Iterator[tuple[slice, slice]]:
-        """Rows and columns of the tiles with a candidate, `edge` nodes a side.
-
-        Each pair of nodes is in one tile.
-        """
+        """Tiles (rows, columns) with a candidate, `edge` a side, each pair in one."""
         size = len(self.group)
         parts = [slice(start, min(start + edge, size)) for start in range(0, size, edge)]
         present = [np.unique(self.group[part][self.varies[part]]) for part in parts]

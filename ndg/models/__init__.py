@@ -21,9 +21,10 @@ from ndg.models.resnet import ResidualNet
 
 @dataclass(frozen=True)
 class Network:
-    """`make` builds a network from its settings, the form of an input and the number of classes; `kinds` of inputs.
+    """Builder of a network, and the `kinds` of inputs it takes.
 
-    Where settings may name a pretrained folder, `make` also takes the architecture that a checkpoint keeps instead.
+    `make` takes settings, the form of an input and the number of classes. If settings may name a pretrained folder, it
+    also takes the architecture of a checkpoint instead.
     """
 
     make: Callable[..., nn.Module]
@@ -47,17 +48,17 @@ MODELS: dict[str, Network] = {
 def build(
     config: Any, form: Form | Sequence[int], classes: int, seed: int, architecture: dict[str, Any] | None = None
 ) -> nn.Module:
-    """A network in evaluation mode with fresh weights, drawn from `seed` alone, around those of `config.pretrained`.
+    """Network in evaluation mode, with fresh weights drawn from `seed` alone.
 
-    `form` is that of the data, or the lengths (channels, height, width) of an image. `latent_layer` is the module path
-    of the units that its graph is about, whose output is [example, unit]; `second_layer` is that of another layer for
-    graphs between layers. `forward` takes a tensor (or, by name, the tensors of a text) and returns logits, or a tuple
-    whose first part they are. `title` says in one line what the network is, for reports. The global generators stay as
-    they were.
+    Weights of `config.pretrained` are kept. `form` is that of the data, or (channels, height, width) of an image. The
+    network's `latent_layer` is the module path of the units of its graph, with output [example, unit]; `second_layer`
+    is another layer, for graphs between layers. `forward` takes a tensor (or the named tensors of a text) and returns
+    logits, or a tuple that starts with them. `title` describes the network in one line. Global random generators are
+    not changed.
 
-    A network from a pretrained folder has `pretrained_parts`, the module paths that came with it, and `architecture`:
-    given here, that stands for the folder, all weights are fresh, and nothing is read. A network may have
-    `extra_loss(output, labels)`, to be added to the cross entropy, where `output` is what `forward` returned.
+    A network from a pretrained folder has `pretrained_parts`, the module paths from there, and `architecture`: if
+    passed here, it replaces the folder, all weights are fresh, and nothing is read. A network may have
+    `extra_loss(output, labels)`, to be added to the cross entropy, where `output` is the result of `forward`.
 
     Raises ConfigError for an unknown network, and for one that does not take inputs of this kind.
     """
@@ -65,12 +66,12 @@ def build(
         raise ConfigError(f"model.name must be a known model; got {config.name!r}; {nearest(config.name, MODELS)}")
     network, form = MODELS[config.name], Form.of(form)
     if form.kind not in network.kinds:
-        fitting = ", ".join(name for name, each in MODELS.items() if form.kind in each.kinds)
+        fitting = ", ".join(name for name, model in MODELS.items() if form.kind in model.kinds)
         raise ConfigError(
             f"model.name={config.name} takes {' or '.join(network.kinds)} inputs; the data give {form.kind} inputs of "
             f"shape {form.shape}; use one of {fitting}"
         )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seeds.integer(seed, "init"))
-        known = {} if architecture is None else {"architecture": architecture}
-        return network.make(config, form, classes, **known).eval()
+        options = {} if architecture is None else {"architecture": architecture}
+        return network.make(config, form, classes, **options).eval()

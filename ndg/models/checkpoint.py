@@ -1,7 +1,7 @@
-"""Weights on disk: one safetensors file with a description of its network, written whole or not at all.
+"""Checkpoints: a safetensors file with weights and a description of their network.
 
-checkpoint.save("run/model.safetensors", network, config.model, splits.form, splits.classes)
-network, about = checkpoint.load("run/model.safetensors")
+checkpoint.save("run/model.safetensors", network, config.model, splits.form, splits.classes) network, about =
+checkpoint.load("run/model.safetensors")
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ _KEY = "ndg"
 
 
 def save(path: Path, network: nn.Module, model: Any, form: Form, classes: int, about: dict[str, Any]) -> None:
-    """Write the weights of a network built from the config `model`, with what `load` needs and `about` beside them.
+    """Write the weights of a network with everything that `load` needs.
 
-    Of a network from a pretrained folder that is its architecture as well, so that `load` does without the folder.
+    `model` is its config; `about` is stored too. The architecture of a network from a pretrained folder is included, so
+    `load` needs no folder.
     """
     description = {"model": asdict(model), "form": form.to_dict(), "classes": classes, **about}
     if (architecture := getattr(network, "architecture", None)) is not None:
@@ -35,9 +36,9 @@ def save(path: Path, network: nn.Module, model: Any, form: Form, classes: int, a
 
 
 def load(path: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The network of a file, on the CPU and in evaluation mode, and the description stored with it.
+    """Network of a file, on the CPU in evaluation mode, and its description.
 
-    Raises CheckpointError for a missing, truncated or foreign file and for weights that do not fit the description.
+    Raises CheckpointError for a missing, truncated or foreign file, and for weights that do not fit the description.
     """
     tensors, about = read(path)
     try:
@@ -55,28 +56,28 @@ def load(path: Path) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Put weights into a network; CheckpointError names the first of another name or shape, and nothing is changed."""
+    """Load weights; CheckpointError for another name or shape, with nothing changed."""
     expected = network.state_dict()
     for name in [*expected, *tensors]:
-        want, got = _shape(expected.get(name)), _shape(tensors.get(name))
-        if want != got:
+        expected_shape, shape = _shape(expected.get(name)), _shape(tensors.get(name))
+        if expected_shape != shape:
             raise CheckpointError(
-                f"{path} holds the weights of another network: expected {name} of shape {want}, got {got}; "
+                f"{path} holds the weights of another network: expected {name} of shape {expected_shape}, got {shape}; "
                 "use the config (and the number of classes) that it was trained with"
             )
     network.load_state_dict(dict(tensors))
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
-    """Replace the file by these tensors and this description, in one step."""
+    """Replace the file by these tensors and this description, atomically."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     atomic.write(path, to_bytes(plain, {_KEY: json.dumps(about, allow_nan=False)}), parents=False)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the description of a file that `write` wrote; CheckpointError for any other file."""
+    """Tensors and description of a file of `write`; CheckpointError for any other."""
     if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}; train first, or name the folder of a run that has one")
+        raise CheckpointError(f"checkpoint {path} does not exist; train first, or name the folder of a run with one")
     try:
         with safe_open(str(path), framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
@@ -84,7 +85,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except KeyError as error:
         raise CheckpointError(
             f"{path} must describe its network; it has no description, so another program wrote it; "
-            "give a checkpoint written by ndg"
+            "pass a checkpoint written by ndg"
         ) from error
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(

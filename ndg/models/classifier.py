@@ -1,4 +1,4 @@
-"""The last layers of a network: from a state of the whole input to its latents and from these to the logits."""
+"""Classifier on top of a network: from its state to latents and logits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"sigmoid": nn.Sigmoid, "relu": nn.ReL
 
 
 def head(settings: ViT | TransFG | Bert, width: int, classes: int, dropout: float = 0.0) -> tuple[nn.Sequential, str]:
-    """Modules from `[example, width]` to logits, and the name of the one whose output is the latents.
+    """Modules from `[example, width]` to logits, and the name of the latents.
 
     `sigmoid` and `relu`: dropout, `pre` (dense), `latent`, `decoder` (linear). `linear`: the state itself is `pooled`,
     then dropout and `decoder`. Noise, if any, comes just before the latents.
@@ -34,15 +34,15 @@ def head(settings: ViT | TransFG | Bert, width: int, classes: int, dropout: floa
 
 
 def last_dense(model: nn.Module, prefix: str) -> str:
-    """Path of the last dense layer of a transformer, the way out of its last feed-forward part."""
+    """Path of the last dense layer of a transformer, the output of its feed-forward part."""
     return f"{prefix}.{[name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]}"
 
 
 def ending(settings: ViT | TransFG | Bert) -> str:
-    """What stands between the state and the logits, for reports."""
+    """Description of the head, for reports."""
     return "linear head" if settings.head == "linear" else f"head of {settings.latent} {settings.head} latents"
 
 
 def origin(folder: str | None) -> str:
-    """Where the weights began, for reports: the name of a pretrained folder, or nothing at all."""
+    """Origin of the weights, for reports: a pretrained folder, or none."""
     return "from scratch" if folder is None else f"from {Path(folder).name}"

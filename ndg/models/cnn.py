@@ -1,7 +1,7 @@
-"""The network of the MNIST experiments of Hu & Tian 2022, for images of any size.
+"""Convolutional network of the MNIST experiments of Hu & Tian 2022.
 
-Two 3 x 3 convolutions without padding, a 2 x 2 pool, a dense layer, sigmoid latents, and a decoder of two dense layers:
-on 28 x 28 pixels the pooled maps have the paper's 9,216 values, on 8 x 8 they have 256.
+Two 3 x 3 convolutions without padding, a 2 x 2 pool, a dense layer, sigmoid latents, and a decoder of two dense layers.
+Pooled maps have 9,216 values for 28 x 28 pixels, as in the paper, and 256 for 8 x 8.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from ndg.config import CNN
 from ndg.data.inputs import Form
 from ndg.errors import ShapeError
-from ndg.models.mlp import dense, latent_input, spelt
+from ndg.models.mlp import dense, joined, latent_input
 
 PUBLISHED = ([32, 64], 128, 32)
 """Channels, width and latents of the network in the paper."""
 
 
 class ConvNet(nn.Module):
-    """encoder -> latent (sigmoid) -> decoder, on images."""
+    """Encoder, latents (sigmoid), decoder, on images."""
 
     latent_layer = "latent"
     second_layer = "decoder.relu2"
@@ -31,7 +31,7 @@ class ConvNet(nn.Module):
         published = (list(config.channels), config.width, config.latent) == PUBLISHED
         self.title = (
             f"{'CNN of' if published else 'convolutional network after'} Hu & Tian 2022: convolutions "
-            f"{spelt(config.channels)}, dense {config.width}, {config.latent} sigmoid latents"
+            f"{joined(config.channels)}, dense {config.width}, {config.latent} sigmoid latents"
         )
         channels, height, width = form.shape
         lost = 2 * len(config.channels)

@@ -1,4 +1,4 @@
-"""A dense network with sigmoid latents in its middle."""
+"""Dense network with sigmoid latents."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ndg.data.inputs import Form
 
 
 class DenseNet(nn.Module):
-    """encoder -> latent (sigmoid) -> decoder, on flattened inputs."""
+    """Encoder, latents (sigmoid), decoder, on flattened inputs."""
 
     latent_layer = "latent"
 
     def __init__(self, config: MLP, form: Form, classes: int) -> None:
         super().__init__()
-        self.title = f"dense network of widths {spelt(config.widths)} with {config.latent} sigmoid latents"
+        self.title = f"dense network of widths {joined(config.widths)} with {config.latent} sigmoid latents"
         inputs = math.prod(form.shape)
         encoder = [("flatten", nn.Flatten()), *dense([inputs, *config.widths], config.dropout)]
         encoder += latent_input([inputs, *config.widths][-1], config.latent, config.latent_noise)
@@ -36,7 +36,7 @@ class DenseNet(nn.Module):
         return self.decoder(self.latent(self.encoder(inputs)))
 
 
-def spelt(widths: Sequence[int]) -> str:
+def joined(widths: Sequence[int]) -> str:
     """Widths as reports write them."""
     return "-".join(map(str, widths)) or "none"
 
@@ -44,8 +44,8 @@ def spelt(widths: Sequence[int]) -> str:
 class Noise(nn.Module):
     """Gaussian noise of standard deviation `std`, in training only.
 
-    Before a sigmoid it rewards inputs far from 0, so that latents come close to 0 or 1 and lose little when they are
-    turned into booleans (Salakhutdinov & Hinton 2009, "Semantic hashing").
+    Before a sigmoid it rewards inputs far from 0, so latents come close to 0 or 1 and lose little as booleans
+    (Salakhutdinov & Hinton 2009, "Semantic hashing").
     """
 
     def __init__(self, std: float) -> None:
@@ -60,13 +60,13 @@ class Noise(nn.Module):
 
 
 def latent_input(width: int, latent: int, noise: float) -> list[tuple[str, nn.Module]]:
-    """The dense layer in front of the sigmoid latents, named `pre`, and its noise if any."""
+    """Dense layer before the latents, named `pre`, and its noise if any."""
     modules: list[tuple[str, nn.Module]] = [("pre", nn.Linear(width, latent))]
     return [*modules, ("noise", Noise(noise))] if noise else modules
 
 
 def dense(widths: Sequence[int], dropout: float = 0.0) -> list[tuple[str, nn.Module]]:
-    """Named modules `fc1 relu1 fc2 relu2 ...` that lead through these widths."""
+    """Named modules `fc1 relu1 fc2 relu2 ...` through these widths."""
     modules: list[tuple[str, nn.Module]] = []
     for number, (narrow, wide) in enumerate(pairwise(widths), start=1):
         modules += [(f"fc{number}", nn.Linear(narrow, wide)), (f"relu{number}", nn.ReLU())]

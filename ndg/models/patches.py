@@ -1,4 +1,4 @@
-"""What vision transformers share: where their sizes and weights come from, and how images fit them."""
+"""Sizes, weights and position embeddings of vision transformers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ POSITIONS = "embeddings.position_embeddings"
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The settings of `transformers.ViTConfig`, the weights of a pretrained network, and how it wants its pixels.
+    """Settings of `transformers.ViTConfig`, pretrained weights, and pixel normalisation.
 
-    `dropout` is that of the head, which has one on a pretrained network alone.
+    `dropout` is that of the head, which only a pretrained network has.
     """
 
     settings: dict[str, Any]
@@ -33,37 +33,39 @@ class Plan:
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """What a checkpoint keeps, so that the network can be built without the pretrained folder."""
+        """Description for a checkpoint, to build the network without the folder."""
         return {"transformer": self.settings, "pixels": self.pixels}
 
 
-def plan(config: ViT | TransFG, form: Form, architecture: dict[str, Any] | None, stride: int | None = None) -> Plan:
-    """From the sizes of a config, a pretrained folder, or the architecture of a checkpoint.
+def plan_transformer(
+    config: ViT | TransFG, form: Form, architecture: dict[str, Any] | None, stride: int | None = None
+) -> Plan:
+    """Plan from the sizes of a config, a pretrained folder, or a checkpoint's architecture.
 
-    Position embeddings of a pretrained network are interpolated to the grid of patches of these images; patches begin
-    every `stride` pixels, or side by side. Raises ShapeError for images that do not fit the network.
+    Position embeddings of a pretrained network are interpolated to the patches of these images, which start every
+    `stride` pixels, or side by side. Raises ShapeError for images that do not fit the network.
     """
     channels, height, width = form.shape
     if architecture is not None:
-        found = Plan(architecture["transformer"], None, architecture["pixels"], config.dropout)
+        result = Plan(architecture["transformer"], None, architecture["pixels"], config.dropout)
     elif config.pretrained is not None:
-        given = pretrained.read(config.pretrained, "vit", config.name)
-        seen = pretrained.pixels(config.pretrained, given.settings["num_channels"])
-        found = Plan(given.settings, given.weights, seen, config.dropout)
+        network = pretrained.read(config.pretrained, "vit", config.name)
+        pixels = pretrained.pixels(config.pretrained, network.settings["num_channels"])
+        result = Plan(network.settings, network.weights, pixels, config.dropout)
     else:
-        found = Plan(_fresh(config, channels, height, width))
-    patch, rows = pair(found.settings["patch_size"]), found.settings["num_channels"]
-    if rows != channels:
+        result = Plan(_fresh(config, channels, height, width))
+    patch, expected_channels = pair(result.settings["patch_size"]), result.settings["num_channels"]
+    if expected_channels != channels:
         raise ShapeError(
-            f"model.pretrained takes images of {rows} channels; the data have {channels}; "
-            "use images of that many, or another pretrained network"
+            f"model.pretrained needs images of {expected_channels} channels; the data have {channels}; "
+            "use such images, or another pretrained network"
         )
-    if found.weights is None:
-        return found
-    before = grid(pair(found.settings["image_size"]), patch)
-    after = grid((height, width), patch, stride)
-    weights = {**found.weights, POSITIONS: interpolated(found.weights[POSITIONS], before, after)}
-    return replace(found, settings={**found.settings, "image_size": [height, width]}, weights=weights)
+    if result.weights is None:
+        return result
+    old_grid = grid(pair(result.settings["image_size"]), patch)
+    new_grid = grid((height, width), patch, stride)
+    weights = {**result.weights, POSITIONS: interpolated(result.weights[POSITIONS], old_grid, new_grid)}
+    return replace(result, settings={**result.settings, "image_size": [height, width]}, weights=weights)
 
 
 def _fresh(config: ViT | TransFG, channels: int, height: int, width: int) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def _fresh(config: ViT | TransFG, channels: int, height: int, width: int) -> dic
         "hidden_act": "gelu",
         "hidden_dropout_prob": config.dropout,
         "attention_probs_dropout_prob": 0.0,
-        # the package's 0.02 is meant for widths of many hundreds, and small networks learn slowly from it
+        # the package's 0.02 suits widths of many hundreds; small networks learn slowly from it
         "initializer_range": config.width**-0.5,
         "layer_norm_eps": 1e-12,
         "image_size": (height, width),
@@ -88,11 +90,11 @@ def _fresh(config: ViT | TransFG, channels: int, height: int, width: int) -> dic
 
 
 def grid(image: tuple[int, int], patch: tuple[int, int], stride: int | None = None) -> tuple[int, int]:
-    """Rows and columns of patches: side by side, or each `stride` pixels after the one before.
+    """Rows and columns of patches, side by side or every `stride` pixels.
 
-    Raises ShapeError where patches side by side do not fill the image, or the image is smaller than one patch.
+    Raises ShapeError if patches side by side do not fill the image, or the image is smaller than one patch.
     """
-    size, (height, width) = spelt(patch), image
+    size, (height, width) = patch_text(patch), image
     if stride is None:
         if height % patch[0] or width % patch[1]:
             raise ShapeError(
@@ -101,37 +103,37 @@ def grid(image: tuple[int, int], patch: tuple[int, int], stride: int | None = No
             )
         return height // patch[0], width // patch[1]
     if height < patch[0] or width < patch[1]:
-        raise ShapeError(f"an image holds at least one patch; got patches of {size} on {height} x {width} pixels")
+        raise ShapeError(f"an image must have at least one patch; got patches of {size} on {height} x {width} pixels")
     return (height - patch[0]) // stride + 1, (width - patch[1]) // stride + 1
 
 
 def interpolated(
     positions: Float[Tensor, "1 before width"], before: tuple[int, int], after: tuple[int, int]
 ) -> Float[Tensor, "1 after width"]:
-    """Position embeddings for another grid of patches, by bicubic interpolation; the first token keeps its own."""
+    """Position embeddings interpolated bicubically to another grid, but for the first token."""
     if before == after:
         return positions
-    own, patches = positions[:, :1], positions[:, 1:]
+    first_token, patches = positions[:, :1], positions[:, 1:]
     maps = patches.reshape(1, *before, -1).permute(0, 3, 1, 2)
-    wide = F.interpolate(maps, size=after, mode="bicubic", align_corners=False)
-    return torch.cat([own, wide.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
+    resized = F.interpolate(maps, size=after, mode="bicubic", align_corners=False)
+    return torch.cat([first_token, resized.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
 
 
 def pair(size: int | Iterable[int]) -> tuple[int, int]:
-    """Height and width, which are the same where one number is given."""
+    """Height and width, equal for a single number."""
     if isinstance(size, int):
         return size, size
     height, width = size
     return height, width
 
 
-def spelt(patch: tuple[int, int]) -> str:
-    """One number where both are the same."""
+def patch_text(patch: tuple[int, int]) -> str:
+    """Size of a patch for reports; one number if square."""
     return f"{patch[0]}" if patch[0] == patch[1] else f"{patch[0]} x {patch[1]}"
 
 
 class Normalise(nn.Module):
-    """Pixels in [0, 1] as a pretrained network has learnt to see them: less `mean`, over `std`, channel by channel."""
+    """Normalise pixels in [0, 1] per channel: subtract `mean`, divide by `std`."""
 
     mean: Tensor
     std: Tensor
@@ -145,6 +147,6 @@ class Normalise(nn.Module):
         return (pixels - self.mean) / self.std
 
 
-def seeing(pixels: dict[str, list[float]] | None) -> nn.Module:
-    """The first module of a vision transformer."""
+def normalisation(pixels: dict[str, list[float]] | None) -> nn.Module:
+    """First module of a vision transformer."""
     return nn.Identity() if pixels is None else Normalise(**pixels)

@@ -1,10 +1,10 @@
-"""Small networks whose implications hold by construction: thresholds of inputs, then AND and OR gates of those.
+"""Small networks with known implications: input thresholds, then AND and OR gates.
 
 The weights are set by hand, not trained (in the spirit of Gupta et al. 2024, "InterpBench", whose networks are trained
 to a known circuit). A first-layer unit is on iff its input is above its threshold, so a higher threshold implies a
-lower one on the same input. A second-layer unit is the AND or the OR of first-layer units, each as it is or negated. A
-label follows from the last second-layer unit that names a class and is on. Because each input lies in one of finitely
-many cells between its thresholds, all that is true of such a circuit, and how often, is counted cell by cell.
+lower one on the same input. A second-layer unit is the AND or the OR of first-layer units, some negated. The label is
+that of the last second-layer unit that names a class and is on. Each input lies in one of finitely many cells between
+its thresholds, so the truth about the circuit, with probabilities, is counted cell by cell.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ndg import seeds
 from ndg.errors import ConfigError, DataError, ShapeError
 from ndg.nodes import LayerUnits, NodeSpace
-from ndg.planted.truth import Truth, apart
+from ndg.planted.truth import Truth, different_nodes
 
 GAP = 0.01
 CELLS = 100_000
@@ -30,7 +30,7 @@ STEEP_INPUT, STEEP_GATE = 2000.0, 60.0
 
 @dataclass(frozen=True)
 class Gate:
-    """The AND (`every`) or the OR of first-layer units: of `units[k]` being on iff `values[k]`."""
+    """AND (`every`) or OR of first-layer units: `units[k]` is on iff `values[k]`."""
 
     every: bool
     units: tuple[int, ...]
@@ -39,9 +39,10 @@ class Gate:
 
 @dataclass(frozen=True)
 class Circuit:
-    """`thresholds[i]` are those of the units that read input i, ascending; units are numbered input by input.
+    """Circuit of thresholds and gates; units are numbered input by input.
 
-    Class c > 0 is predicted iff gate `heads[c - 1]` is on and no later one of `heads` is; else class 0.
+    `thresholds[i]` are those of the units that read input i, ascending. Class c > 0 is predicted iff gate `heads[c -
+    1]` is on and no later one of `heads` is; else class 0.
     """
 
     thresholds: tuple[tuple[float, ...], ...]
@@ -49,25 +50,26 @@ class Circuit:
     heads: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        cells = int(np.prod([len(own) + 1.0 for own in self.thresholds]))
+        cells = int(np.prod([len(input_thresholds) + 1.0 for input_thresholds in self.thresholds]))
         if cells > CELLS:
             raise ConfigError(
-                f"a planted circuit has at most {CELLS:,} cells, the product of (thresholds + 1) over its inputs; "
-                f"got {cells:,}; take fewer inputs or thresholds"
+                f"a planted circuit must have at most {CELLS:,} cells, the product of (thresholds + 1) over its "
+                f"inputs; got {cells:,}; use fewer inputs or thresholds"
             )
-        for own in self.thresholds:
-            ends = np.array([0.0, *own, 1.0])
-            if not own or (np.diff(ends) <= 2 * GAP).any():
+        for input_thresholds in self.thresholds:
+            ends = np.array([0.0, *input_thresholds, 1.0])
+            if not input_thresholds or (np.diff(ends) <= 2 * GAP).any():
                 raise ConfigError(
-                    f"each input has thresholds, ascending inside (0, 1) and more than {2 * GAP:g} apart; got {own}"
+                    f"thresholds of an input must ascend inside (0, 1), more than {2 * GAP:g} apart; got "
+                    f"{input_thresholds}"
                 )
         units, used = self.nodes.layers[0].units, [unit for gate in self.gates for unit in gate.units]
         if not all(gate.units and len(gate.units) == len(gate.values) for gate in self.gates):
-            raise ConfigError("a gate has at least one unit, and one value for each of its units")
+            raise ConfigError("a gate must have at least one unit, and one value for each of its units")
         if not self.gates or min(used) < 0 or max(used) >= units:
-            raise ConfigError(f"gates read first-layer units, 0 to {units - 1}; got {sorted(set(used))}")
+            raise ConfigError(f"gates must read first-layer units, 0 to {units - 1}; got {sorted(set(used))}")
         if not self.heads or min(self.heads) < 0 or max(self.heads) >= len(self.gates):
-            raise ConfigError(f"classes are named by gates, 0 to {len(self.gates) - 1}; got {self.heads}")
+            raise ConfigError(f"heads must be gates, 0 to {len(self.gates) - 1}; got {self.heads}")
 
     @property
     def nodes(self) -> NodeSpace:
@@ -78,12 +80,12 @@ class Circuit:
     @cached_property
     def wiring(self) -> list[tuple[int, float]]:
         """Input and threshold of each first-layer unit."""
-        return [(i, threshold) for i, own in enumerate(self.thresholds) for threshold in own]
+        return [(i, threshold) for i, input_thresholds in enumerate(self.thresholds) for threshold in input_thresholds]
 
     def values(self, inputs: Float[np.ndarray, "example input"]) -> Bool[np.ndarray, "example node"]:
-        """The node values that the gates give by logic, without any network."""
+        """Node values by the logic of the gates, without a network."""
         if inputs.ndim != 2 or inputs.shape[1] != len(self.thresholds):
-            raise ShapeError(f"a planted circuit reads {len(self.thresholds)} inputs; got shape {inputs.shape}")
+            raise ShapeError(f"a planted circuit needs {len(self.thresholds)} inputs; got shape {inputs.shape}")
         first = np.stack([inputs[:, i] > threshold for i, threshold in self.wiring], axis=1)
         second = []
         for gate in self.gates:
@@ -96,12 +98,12 @@ class Circuit:
         return np.concatenate([labels, first, np.stack(second, axis=1)], axis=1)
 
     def inputs(self, examples: int, seed: int = 0) -> Float32[np.ndarray, "example input"]:
-        """Independent inputs, uniform in (0, 1) but for a gap of 0.01 on both sides of each threshold.
+        """Independent uniform inputs in (0, 1), with a gap of 0.01 around each threshold.
 
-        What falls into a gap moves to its end, on the same side, so that no cell gains or loses.
+        Values inside a gap move to its end on the same side, so the probability of each cell is unchanged.
         """
         if examples < 1:
-            raise ConfigError(f"planted inputs take at least 1 example; got {examples}")
+            raise ConfigError(f"planted inputs need at least 1 example; got {examples}")
         index = np.arange(examples, dtype=np.int64)
         drawn = seeds.words(seed, "planted", "inputs", examples=index, draws=len(self.thresholds))
         inputs = (drawn >> np.uint64(11)) * 2.0**-53
@@ -113,8 +115,8 @@ class Circuit:
 
     @cached_property
     def _cells(self) -> tuple[Bool[np.ndarray, "cell node"], Float64[np.ndarray, " cell"]]:
-        """The node values in every cell of the inputs, and the probability of the cell."""
-        ends = [np.array([0.0, *own, 1.0]) for own in self.thresholds]
+        """Node values in every cell of the inputs, and the cell's probability."""
+        ends = [np.array([0.0, *input_thresholds, 1.0]) for input_thresholds in self.thresholds]
         middles = np.meshgrid(*[(end[1:] + end[:-1]) / 2 for end in ends], indexing="ij")
         widths = np.meshgrid(*[np.diff(end) for end in ends], indexing="ij")
         values = self.values(np.stack([middle.ravel() for middle in middles], axis=1))
@@ -122,25 +124,26 @@ class Circuit:
 
     @property
     def rates(self) -> Float64[np.ndarray, " node"]:
-        """The probability that each node is on."""
-        values, share = self._cells
-        return share @ values
+        """Probability that each node is on."""
+        values, probability = self._cells
+        return probability @ values
 
     def truth(self) -> Truth:
-        """What holds in every cell of the inputs; what is near it, by exact probabilities."""
-        values, share = self._cells
+        """Truth in every cell of the inputs, and near pairs by exact probabilities."""
+        values, probability = self._cells
         literals = np.stack([~values, values], axis=2).reshape(len(values), -1).astype(np.float64)
-        together, weighted = literals.T @ literals, (literals * share[:, None]).T @ literals
+        common, joint = literals.T @ literals, (literals * probability[:, None]).T @ literals
         negated = np.arange(literals.shape[1]) ^ 1
-        follows = (together[:, negated] == 0) & apart(len(self.nodes))
-        return Truth.of(self.nodes, follows, (weighted + weighted.T) / 2)
+        follows = (common[:, negated] == 0) & different_nodes(len(self.nodes))
+        return Truth.of(self.nodes, follows, (joint + joint.T) / 2)
 
 
 class PlantedNet(nn.Module):
-    """The network of a circuit: `first` and `second` are sigmoids, on above 0.5, and `head` gives the logits.
+    """Network of a circuit: sigmoid layers `first` and `second`, then `head`.
 
-    At `noise` 0 it computes the circuit exactly on the circuit's inputs. `noise` is the standard deviation of what is
-    added to every weight and bias before a layer is made steep; an AND gate has weights 1 and a bias of half a unit.
+    Units are on above 0.5. At `noise` 0 it computes the circuit exactly on the circuit's inputs. `noise` is the
+    standard deviation of the noise on every weight and bias before a layer is made steep; an AND gate has weights 1 and
+    a bias of half a unit.
     """
 
     latent_layer = "second"
@@ -148,7 +151,7 @@ class PlantedNet(nn.Module):
     def __init__(self, circuit: Circuit, noise: float | int = 0.0, seed: int = 0) -> None:
         super().__init__()
         if not noise >= 0:
-            raise ConfigError(f"the noise of a planted network is a standard deviation of at least 0; got {noise}")
+            raise ConfigError(f"noise, a standard deviation, must be at least 0; got {noise}")
         rng = seeds.generator(seed, "planted", "weights")
         first = np.array([threshold for _, threshold in circuit.wiring])
         compare = np.zeros((circuit.nodes.layers[0].units, len(circuit.thresholds)))
@@ -175,22 +178,16 @@ class PlantedNet(nn.Module):
 
 
 def draw(
-    inputs: int = 5,
-    thresholds: int = 3,
-    gates: int = 12,
-    labels: int = 3,
-    *,
-    rare: float | int = 0.05,
-    seed: int = 0,
+    inputs: int = 5, thresholds: int = 3, gates: int = 12, labels: int = 3, *, rare: float | int = 0.05, seed: int = 0
 ) -> Circuit:
-    """A random circuit: so many thresholds on each input, gates of two or three inputs, classes named by gates.
+    """Random circuit with gates of two or three inputs, classes named by gates.
 
-    A gate is on, and off, on at least a share `rare` of the inputs' cells, and so is each label.
+    Each input has `thresholds` thresholds. Each gate and each label is on, and off, with probability at least `rare`.
     """
     if inputs < 3 or thresholds < 1 or gates < 1 or not 2 <= labels <= gates + 1 or not 0 <= rare < 0.5:
         raise ConfigError(
-            "a planted circuit has at least 3 inputs, 1 threshold on each, 1 gate, 2 labels but at most one more than "
-            f"gates, and a share `rare` in [0, 0.5); got {inputs}, {thresholds}, {gates}, {labels} and {rare}"
+            "a planted circuit needs at least 3 inputs, 1 threshold on each, 1 gate, 2 labels but at most one more "
+            f"than gates, and `rare` in [0, 0.5); got {inputs}, {thresholds}, {gates}, {labels} and {rare}"
         )
     rng = seeds.generator(seed, "planted", "circuit")
     apart_by = (np.arange(thresholds) + rng.uniform(0.75, 1.25, (inputs, thresholds))) / (thresholds + 1)
@@ -214,8 +211,8 @@ def draw(
         if common(circuit, circuit.nodes.slice("label")):
             return circuit
     raise DataError(
-        f"every gate and every label is on, and off, for at least {rare:g} of the inputs; no such circuit was found "
-        f"with {gates} gates and {labels} labels; allow rarer gates, or take fewer labels or more gates"
+        f"every gate and label must be on, and off, for at least {rare:g} of the inputs; no such circuit was found "
+        f"with {gates} gates and {labels} labels; allow rarer gates, or use fewer labels or more gates"
     )
 
 
@@ -226,7 +223,7 @@ def _linear(
     noise: float | int,
     rng: np.random.Generator,
 ) -> nn.Linear:
-    """A dense layer with these weights and noise on them, times `steep`."""
+    """Dense layer of these weights plus noise, times `steep`."""
     layer = nn.Linear(weight.shape[1], weight.shape[0])
     with torch.no_grad():
         for parameter, value in ((layer.weight, weight), (layer.bias, bias)):

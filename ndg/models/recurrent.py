@@ -1,4 +1,4 @@
-"""Recurrent networks over tokens: LSTM (Hochreiter & Schmidhuber 1997) and GRU (Cho et al. 2014)."""
+"""Recurrent networks over tokens: LSTM (Hochreiter & Schmidhuber 1997), GRU (Cho et al. 2014)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Sequences = Float[Tensor, "example token width"]
 
 
 class RecurrentNet(nn.Module):
-    """tokens -> embedding -> recurrent layers -> states (the last of each direction) -> latent (sigmoid) -> out.
+    """Embedding, recurrent layers, states (last of each direction), sigmoid latents, output.
 
-    What fills a text up at its end does not reach the logits. Texts are not packed by length: a packed batch computes
-    as many at a time as have so many tokens, so an example's result would depend on its neighbours in the last bit.
+    Padding does not reach the logits. Texts are not packed by length: a packed batch computes as many at a time as have
+    that many tokens, so an example's result would depend on its neighbours in the last bit.
     """
 
     latent_layer = "latent"
@@ -58,15 +58,15 @@ class RecurrentNet(nn.Module):
         for depth in range(len(self.ahead)):
             both = [self.ahead[depth](self.dropout(tokens))[0]]
             if self.back:
-                both.append(_taken(self.back[depth](_taken(self.dropout(tokens), mirror))[0], mirror))
+                both.append(_gathered(self.back[depth](_gathered(self.dropout(tokens), mirror))[0], mirror))
             tokens = torch.cat(both, dim=2)
         width = self.ahead[-1].hidden_size
-        last = [_taken(tokens[:, :, :width], lengths[:, None] - 1)[:, 0]]
+        last = [_gathered(tokens[:, :, :width], lengths[:, None] - 1)[:, 0]]
         if self.back:
             last.append(tokens[:, 0, width:])
         return self.out(self.latent(self.dense(self.dropout(self.states(torch.cat(last, dim=1))))))
 
 
-def _taken(sequences: Sequences, places: Int64[Tensor, "example place"]) -> Float[Tensor, "example place width"]:
-    """The tokens at these places of each example."""
+def _gathered(sequences: Sequences, places: Int64[Tensor, "example place"]) -> Float[Tensor, "example place width"]:
+    """Tokens at these places of each example."""
     return sequences.gather(1, places[:, :, None].expand(-1, -1, sequences.shape[2]))

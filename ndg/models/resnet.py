@@ -1,8 +1,8 @@
 """Residual networks for small images (He et al. 2016, "Deep Residual Learning for Image Recognition").
 
-Basic blocks with projection shortcuts where the shape changes (option B), a 3 x 3 stem and no pooling after it. The
-default settings make the ResNet-18 that is usual for 32 x 32 pixels: 11,173,962 parameters at 10 classes, and 4,800
-output channels of its convolutions, shortcuts included. Each ReLU is a module of its own and is used once.
+Basic blocks with projection shortcuts where the shape changes (option B), a 3 x 3 stem without pooling. The default
+settings make the usual ResNet-18 for 32 x 32 pixels: 11,173,962 parameters for 10 classes, and 4,800 output channels of
+its convolutions, shortcuts included. Each ReLU is its own module, used once.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from torch import Tensor, nn
 from ndg.config import ResNet
 from ndg.data.inputs import Form
 from ndg.errors import ShapeError
-from ndg.models.mlp import spelt
+from ndg.models.mlp import joined
 
 Maps = Float[Tensor, "example channel height width"]
 
 NAMED: dict[tuple[int, ...], str] = {(2, 2, 2, 2): "ResNet-18", (3, 4, 6, 3): "ResNet-34"}
-"""Networks of basic blocks that the paper names, by blocks in each stage."""
+"""Names in the paper of networks of basic blocks, by blocks per stage."""
 
 
 class ResidualNet(nn.Module):
-    """stem -> stages -> features (the mean of each channel) -> classifier."""
+    """Stem, stages, features (mean of each channel), classifier."""
 
     latent_layer = "features"
 
     def __init__(self, config: ResNet, form: Form, classes: int) -> None:
         super().__init__()
-        known = NAMED.get(tuple(config.blocks), f"residual network of {spelt(config.blocks)} blocks")
-        self.title = f"{known} (He et al. 2016) with a 3 x 3 stem, width {config.width}"
+        name = NAMED.get(tuple(config.blocks), f"residual network of {joined(config.blocks)} blocks")
+        self.title = f"{name} (He et al. 2016) with a 3 x 3 stem, width {config.width}"
         channels, height, width = form.shape
         least = 2 ** (len(config.blocks) - 1)
         if min(height, width) < least:
@@ -59,7 +59,7 @@ class ResidualNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut, which is 1 x 1 where the shape changes."""
+    """Two 3 x 3 convolutions and a shortcut, 1 x 1 where the shape changes."""
 
     def __init__(self, narrow: int, wide: int, stride: int = 1) -> None:
         super().__init__()
@@ -81,6 +81,6 @@ def _conv(narrow: int, wide: int, stride: int = 1) -> nn.Conv2d:
 
 
 def _init(module: nn.Module) -> None:
-    """Weights of convolutions as He et al. 2015 draw them before a ReLU."""
+    """Initialise convolutions before a ReLU (He et al. 2015)."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,4 +1,4 @@
-"""Text transformers of three families with a head of latents, from a config or a pretrained folder.
+"""Text transformers of three families with a head of latents.
 
 For SST-2, AllNLI and Devign, Hu & Tian 2022 look at a dense layer between the state of the text and the logits.
 """
@@ -22,16 +22,13 @@ FAMILIES = {
     "roberta": "RoBERTa (Liu et al. 2019)",
     "distilbert": "DistilBERT (Sanh et al. 2019)",
 }
-"""What reports call the networks of these names."""
+"""Names of the networks in reports."""
 
 Ids = Int64[Tensor, "example token"]
 
 
 class TextTransformer(nn.Module):
-    """tokens -> transformer -> pool (one state per text) -> head (latents, then logits).
-
-    What fills a text up at its end does not reach the logits.
-    """
+    """Transformer, pooling, head (latents, then logits); padding has no effect."""
 
     def __init__(self, config: Bert, settings: dict[str, Any], classes: int) -> None:
         super().__init__()
@@ -56,20 +53,20 @@ class TextTransformer(nn.Module):
         self, input_ids: Ids, attention_mask: Ids | None = None, token_type_ids: Ids | None = None
     ) -> Float[Tensor, "example label"]:
         mask = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask != 0
-        more: dict[str, Tensor] = {}
+        extra: dict[str, Tensor] = {}
         if self._segments and token_type_ids is not None:
-            more["token_type_ids"] = token_type_ids
-        if self._first_position is not None:  # the family counts from here and leaves out what fills up
-            more["position_ids"] = mask.cumsum(dim=1) * mask + self._first_position - 1
-        # of four axes, the mask is used as it is; else a batch without padding would go through another kernel, and an
+            extra["token_type_ids"] = token_type_ids
+        if self._first_position is not None:  # the family counts from here and skips padding
+            extra["position_ids"] = mask.cumsum(dim=1) * mask + self._first_position - 1
+        # a mask of four axes is used unchanged; otherwise batches without padding would take another kernel, and an
         # example's result would depend on its neighbours in the last bit
-        wide = mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
-        states = self.transformer(input_ids=input_ids, attention_mask=wide, **more).last_hidden_state
+        mask_4d = mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
+        states = self.transformer(input_ids=input_ids, attention_mask=mask_4d, **extra).last_hidden_state
         return self.head(self.pool(states, mask))
 
 
 class Pooling(nn.Module):
-    """One state per text: that of its `first` token, or the `mean` over the tokens that do not fill it up."""
+    """State of each text: that of its `first` token, or the `mean` of its tokens."""
 
     def __init__(self, how: str) -> None:
         super().__init__()
@@ -80,25 +77,25 @@ class Pooling(nn.Module):
     ) -> Float[Tensor, "example width"]:
         if self.how == "first":
             return states[:, 0]
-        kept = states.masked_fill(~mask[:, :, None], 0)
-        return kept.sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        unpadded = states.masked_fill(~mask[:, :, None], 0)
+        return unpadded.sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
     def extra_repr(self) -> str:
         return self.how
 
 
 def build(config: Bert, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> TextTransformer:
-    """Fresh weights, or those of the folder `config.pretrained`; nothing is downloaded.
+    """Network with fresh weights, or those of the folder `config.pretrained`.
 
-    With the `architecture` of a checkpoint the folder is not read. Raises ShapeError where the tokenizer has more
-    tokens, or the texts more of them, than the network knows, or where it is not that of the folder.
+    Nothing is downloaded. With the `architecture` of a checkpoint the folder is not read. Raises ShapeError if the
+    tokenizer has more tokens, or a text more positions, than the network, or if it is not the folder's tokenizer.
     """
     weights = None
     if architecture is not None:
         settings = architecture["transformer"]
     elif config.pretrained is not None:
-        found = pretrained.read(config.pretrained, config.name, config.name)
-        settings, weights = found.settings, found.weights
+        network_files = pretrained.read(config.pretrained, config.name, config.name)
+        settings, weights = network_files.settings, network_files.weights
         pretrained.check_tokenizer(config.pretrained, form, settings["vocab_size"], settings["pad_token_id"])
         settings["pad_token_id"] = settings["pad_token_id"] or 0
     else:
@@ -113,7 +110,7 @@ def build(config: Bert, form: Form, classes: int, architecture: dict[str, Any] |
 
 
 def _widen(module: nn.Module, std: float) -> None:
-    """The package draws all weights with 0.02: embeddings learn fast from that, narrow dense layers slowly."""
+    """Initialise dense layers wider than the package's 0.02, which is too narrow."""
     if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=std)
 
@@ -151,7 +148,7 @@ _DISTILBERT = {
     "hidden_dropout_prob": "dropout",
     "attention_probs_dropout_prob": "attention_dropout",
 }
-"""Names of settings that the family has of its own."""
+"""DistilBERT's names of settings."""
 
 
 def _name(config: Bert, key: str) -> str:
@@ -159,17 +156,17 @@ def _name(config: Bert, key: str) -> str:
 
 
 def _check(config: Bert, form: Form, settings: dict[str, Any]) -> None:
-    """Raise ShapeError unless the network has a token for each of the tokenizer's and a position for each of a text."""
-    whose = f"the network in {config.pretrained}" if config.pretrained else f"model.name={config.name}"
+    """Raise ShapeError unless the network knows all tokens and positions of the texts."""
+    network = f"the network in {config.pretrained}" if config.pretrained else f"model.name={config.name}"
     if form.vocabulary > settings["vocab_size"]:
         raise ShapeError(
-            f"a network knows all tokens of the tokenizer; the data have {form.vocabulary}, {whose} knows "
+            f"a network must know all tokens of the tokenizer; the data have {form.vocabulary}, {network} knows "
             f"{settings['vocab_size']}; set data.tokenizer to the folder of the network"
         )
     offset = settings["pad_token_id"] + 1 if config.name == "roberta" else 0
     longest = settings["max_position_embeddings"] - offset
     if form.shape[0] > longest:
         raise ShapeError(
-            f"a network has a position for each token of a text; the data have {form.shape[0]}, {whose} has {longest}; "
-            f"set data.length to at most {longest}"
+            f"a network needs a position for each token of a text; the data have {form.shape[0]}, {network} has "
+            f"{longest}; set data.length to at most {longest}"
         )

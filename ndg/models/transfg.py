@@ -1,8 +1,8 @@
 """TransFG (He et al. 2022, "TransFG: A Transformer Architecture for Fine-grained Recognition").
 
 Patches overlap; all layers but the last see all of them. The attention maps of those layers, multiplied head by head,
-say from which patch each head has carried most to the first token; the last layer sees the first token and these parts
-alone. A contrastive loss draws the first tokens of one class together. The head has a hidden layer of latents, as for
+show which patch each head has carried most of to the first token. The last layer sees the first token and these parts
+alone. A contrastive loss pulls the first tokens of one class together. The head has a hidden layer of latents, as for
 CUB-200 in Hu & Tian 2022; the paper's own head is `head: linear`.
 """
 
@@ -19,26 +19,26 @@ from ndg.config import TransFG
 from ndg.data.inputs import Form
 from ndg.errors import CheckpointError, ConfigError, ShapeError
 from ndg.models.classifier import ending, head, last_dense, origin
-from ndg.models.patches import Plan, grid, pair, plan, seeing, spelt
+from ndg.models.patches import Plan, grid, normalisation, pair, patch_text, plan_transformer
 
 Tokens = Float[Tensor, "example token feature"]
 Heads = Float[Tensor, "example head token part"]
 
 
-class Look(NamedTuple):
-    """What each token asks for and what each offers, head by head: the attention of a layer, without its maps."""
+class QueryKey(NamedTuple):
+    """Queries and keys of one attention layer, per head, without its maps."""
 
     query: Heads
     key: Heads
 
     def maps(self, tokens: slice = slice(None)) -> Float[Tensor, "example head asking token"]:
-        """How much of each token comes to each of these."""
+        """Attention maps: the weight of each token for each of these tokens."""
         products = self.query[:, :, tokens] @ self.key.transpose(2, 3) * self.query.shape[-1] ** -0.5
         return products.softmax(dim=-1, dtype=torch.float32)
 
 
 class Output(NamedTuple):
-    """Logits; the state of the first token after the last layer; the selected token of each head (patches from 1)."""
+    """Logits, state of the first token, and selected token per head (patches from 1)."""
 
     logits: Float[Tensor, "example label"]
     state: Float[Tensor, "example feature"]
@@ -46,12 +46,12 @@ class Output(NamedTuple):
 
 
 class PartTransformer(nn.Module):
-    """pixels -> vit, which selects parts -> state of the first token -> classifier (latents, then logits)."""
+    """Vision transformer that selects parts, then a classifier on its first token."""
 
     def __init__(self, config: TransFG, plan: Plan, patches: tuple[int, int], classes: int) -> None:
         super().__init__()
         self.title = title(config, pair(plan.settings["patch_size"]))
-        self.normalise = seeing(plan.pixels)
+        self.normalise = normalisation(plan.pixels)
         self.vit = Encoder(plan.settings, patches, config.stride)
         self.classifier, latents = head(config, plan.settings["hidden_size"], classes, plan.dropout)
         self.latent_layer = f"classifier.{latents}"
@@ -66,15 +66,15 @@ class PartTransformer(nn.Module):
         return Output(self.classifier(state), state, parts)
 
     def extra_loss(self, output: Output, labels: Int64[Tensor, " example"]) -> Float[Tensor, ""]:
-        """The contrastive loss times its weight, to be added to the cross entropy."""
+        """Weighted contrastive loss, to be added to the cross entropy."""
         if not self.contrast:
             return output.logits.new_zeros(())
         return self.contrast * contrastive(output.state, labels, self.margin)
 
 
 def title(config: TransFG, patch: tuple[int, int]) -> str:
-    """What the network is and which parts of the paper's it lacks, for reports."""
-    size = spelt(patch)
+    """Description of the network for reports, and what it lacks of the paper's."""
+    size = patch_text(patch)
     overlap = f"at stride {config.stride}" if config.stride < max(patch) else "side by side (no overlap)"
     loss = f"contrastive loss {config.contrast:g}" if config.contrast else "no contrastive loss"
     return (
@@ -84,30 +84,30 @@ def title(config: TransFG, patch: tuple[int, int]) -> str:
 
 
 def build(config: TransFG, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> PartTransformer:
-    """Fresh weights, or those of the vision transformer in the folder `config.pretrained`; nothing is downloaded.
+    """Network with fresh weights, or those of the transformer in `config.pretrained`.
 
-    With the `architecture` of a checkpoint the folder is not read. Raises ConfigError for patches that leave gaps or a
-    depth without a layer before the last, and ShapeError for images that do not fit.
+    Nothing is downloaded. With the `architecture` of a checkpoint the folder is not read. Raises ConfigError for
+    patches that leave gaps or a depth without a layer before the last, and ShapeError for images that do not fit.
     """
-    found = plan(config, form, architecture, config.stride)
-    patch = pair(found.settings["patch_size"])
+    plan = plan_transformer(config, form, architecture, config.stride)
+    patch = pair(plan.settings["patch_size"])
     if config.stride > min(patch):
         raise ConfigError(
             f"model.stride must be at most the side of a patch, or pixels are lost; got {config.stride} and patches "
             f"of {patch[0]} x {patch[1]}; lower model.stride"
         )
-    if found.settings["num_hidden_layers"] < 2:
+    if plan.settings["num_hidden_layers"] < 2:
         raise ConfigError(
-            "parts are selected by the layers before the last; model.depth must be at least 2, got "
-            f"{found.settings['num_hidden_layers']}; raise it, or use model.name=vit"
+            "model.depth must be at least 2, since the layers before the last select parts; got "
+            f"{plan.settings['num_hidden_layers']}; raise it, or use model.name=vit"
         )
     patches = grid((form.shape[1], form.shape[2]), patch, config.stride)
-    network = PartTransformer(config, found, patches, classes)
-    if found.weights is None:
-        network.vit.apply(lambda module: _init(module, found.settings["initializer_range"]))
+    network = PartTransformer(config, plan, patches, classes)
+    if plan.weights is None:
+        network.vit.apply(lambda module: _init(module, plan.settings["initializer_range"]))
     else:
         try:
-            network.vit.load_state_dict({_ours(name): tensor for name, tensor in found.weights.items()})
+            network.vit.load_state_dict({_ours(name): tensor for name, tensor in plan.weights.items()})
         except RuntimeError as error:
             raise CheckpointError(
                 f"{config.pretrained} must hold the weights of a vision transformer; {str(error).splitlines()[-1]}; "
@@ -117,24 +117,24 @@ def build(config: TransFG, form: Form, classes: int, architecture: dict[str, Any
 
 
 @torch.no_grad()
-def select(looks: list[Look]) -> Int64[Tensor, "example head"]:
-    """The token, other than the first, from which each head has carried most to the first through these layers.
+def select(layers: list[QueryKey]) -> Int64[Tensor, "example head"]:
+    """Token, other than the first, that each head has carried most of to the first.
 
-    Attention is multiplied from layer to layer. Only the first token's row of the product is needed, so it is taken
-    from the last layer backwards, and the maps of one layer at a time are made anew for it: all those of an image of
-    448 pixels, kept, would take a gigabyte. Nothing is learnt through the choice.
+    Attention is multiplied from layer to layer. Only the first token's row of the product is needed, so it is computed
+    from the last layer backwards, with the maps of one layer at a time: all maps of an image of 448 pixels would take a
+    gigabyte. No gradient passes through the choice.
     """
-    with torch.autocast(looks[0].query.device.type, enabled=False):
-        row = looks[-1].maps(slice(1))
-        for look in reversed(looks[:-1]):
-            row = row @ look.maps()
+    with torch.autocast(layers[0].query.device.type, enabled=False):
+        row = layers[-1].maps(slice(1))
+        for layer in reversed(layers[:-1]):
+            row = row @ layer.maps()
         return row[:, :, 0, 1:].argmax(dim=-1) + 1
 
 
 def contrastive(
     states: Float[Tensor, "example feature"], labels: Int64[Tensor, " example"], margin: float
 ) -> Float[Tensor, ""]:
-    """Mean over all ordered pairs of 1 - cosine in one class, and of what the cosine has above `margin` across two."""
+    """Mean over ordered pairs of 1 - cosine in one class, and cosine above `margin` across two."""
     with torch.autocast(states.device.type, enabled=False):
         unit = F.normalize(states.float(), dim=1)
         cosines = unit @ unit.T
@@ -143,7 +143,7 @@ def contrastive(
 
 
 class Encoder(nn.Module):
-    """A vision transformer whose parts have the names of `transformers.ViTModel`, and whose last layer sees parts."""
+    """Vision transformer with the module names of `transformers.ViTModel`; its last layer sees parts."""
 
     def __init__(self, settings: dict[str, Any], patches: tuple[int, int], stride: int) -> None:
         super().__init__()
@@ -154,19 +154,19 @@ class Encoder(nn.Module):
     def forward(
         self, pixels: Float[Tensor, "example channel height width"]
     ) -> tuple[Float[Tensor, "example feature"], Int64[Tensor, "example head"]]:
-        """The first token's state after the last layer, and the tokens that were selected."""
-        tokens, looks = self.embeddings(pixels), []
+        """State of the first token after the last layer, and the selected tokens."""
+        tokens, attentions = self.embeddings(pixels), []
         for layer in self.layers[:-1]:
-            tokens, look = layer(tokens)
-            looks.append(look)
-        parts = select(looks)
+            tokens, attention = layer(tokens)
+            attentions.append(attention)
+        parts = select(attentions)
         chosen = tokens.gather(1, parts[:, :, None].expand(-1, -1, tokens.shape[2]))
         tokens, _ = self.layers[-1](torch.cat([tokens[:, :1], chosen], dim=1))
         return self.layernorm(tokens[:, 0]), parts
 
 
 class Embeddings(nn.Module):
-    """One token per patch after a first one of its own, each with its position."""
+    """Class token and one token per patch, with positions."""
 
     def __init__(self, settings: dict[str, Any], patches: tuple[int, int], stride: int) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class Embeddings(nn.Module):
         patches = self.patch_embeddings(pixels)
         if patches.shape[1] != self.position_embeddings.shape[1] - 1:
             raise ShapeError(
-                f"images have the size the network was built for, of {self.position_embeddings.shape[1] - 1} patches; "
+                f"images must have the network's size, of {self.position_embeddings.shape[1] - 1} patches; "
                 f"got {tuple(pixels.shape)}, {patches.shape[1]} patches; scale or crop the images"
             )
         first = self.cls_token.expand(len(pixels), -1, -1).to(patches.dtype)
@@ -188,7 +188,7 @@ class Embeddings(nn.Module):
 
 
 class Patches(nn.Module):
-    """A linear map of each patch."""
+    """Linear map of each patch."""
 
     def __init__(self, channels: int, width: int, patch: tuple[int, int], stride: int) -> None:
         super().__init__()
@@ -199,7 +199,7 @@ class Patches(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention and a feed-forward part, each after a norm and beside a shortcut; says where it looked as well."""
+    """Pre-norm attention and feed-forward part with shortcuts; also returns its queries and keys."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
@@ -210,14 +210,14 @@ class Layer(nn.Module):
         self.mlp = FeedForward(settings)
         self.dropout = nn.Dropout(settings["hidden_dropout_prob"])
 
-    def forward(self, tokens: Tokens) -> tuple[Tokens, Look]:
-        mixed, look = self.attention(self.layernorm_before(tokens))
+    def forward(self, tokens: Tokens) -> tuple[Tokens, QueryKey]:
+        mixed, attention = self.attention(self.layernorm_before(tokens))
         tokens = tokens + self.dropout(mixed)
-        return tokens + self.dropout(self.mlp(self.layernorm_after(tokens))), look
+        return tokens + self.dropout(self.mlp(self.layernorm_after(tokens))), attention
 
 
 class Attention(nn.Module):
-    """Attention of several heads between all tokens."""
+    """Multi-head attention between all tokens."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
@@ -227,11 +227,11 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(width, width)
         self.dropout = nn.Dropout(settings["attention_probs_dropout_prob"])
 
-    def forward(self, tokens: Tokens) -> tuple[Tokens, Look]:
-        query, key, value = (self._split(each(tokens)) for each in (self.q_proj, self.k_proj, self.v_proj))
-        look = Look(query, key)
-        mixed = self.dropout(look.maps().to(value.dtype)) @ value
-        return self.o_proj(mixed.transpose(1, 2).flatten(2)), look
+    def forward(self, tokens: Tokens) -> tuple[Tokens, QueryKey]:
+        query, key, value = (self._split(project(tokens)) for project in (self.q_proj, self.k_proj, self.v_proj))
+        attention = QueryKey(query, key)
+        mixed = self.dropout(attention.maps().to(value.dtype)) @ value
+        return self.o_proj(mixed.transpose(1, 2).flatten(2)), attention
 
     def _split(self, tokens: Tokens) -> Heads:
         return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -261,7 +261,7 @@ _OLD = {
     "intermediate.dense": "mlp.fc1",
     "output.dense": "mlp.fc2",
 }
-"""Names of weights in earlier versions of `transformers`, and those used here."""
+"""Weight names in earlier versions of `transformers`, and here."""
 
 
 def _ours(name: str) -> str:
@@ -271,7 +271,7 @@ def _ours(name: str) -> str:
 
 
 def _init(module: nn.Module, std: float) -> None:
-    """Normal weights of this deviation, cut at two of them, and biases of zero."""
+    """Truncated normal weights of this deviation, zero biases."""
     if isinstance(module, (nn.Linear, nn.Conv2d)):
         nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
         if module.bias is not None:

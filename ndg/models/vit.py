@@ -1,7 +1,7 @@
-"""A vision transformer of the `transformers` package with a head of latents, from a config or a pretrained folder.
+"""Vision transformer of the `transformers` package with a head of latents.
 
-As for CUB-200 in Hu & Tian 2022, the neurons to look at are the hidden layer of the head. It sees all patches in all
-its layers; the network of that paper selects parts: see `ndg.models.transfg`.
+As for CUB-200 in Hu & Tian 2022, the neurons to look at are the hidden layer of the head. All layers see all patches;
+the network of that paper selects parts: see `ndg.models.transfg`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from ndg.config import ViT
 from ndg.data.inputs import Form
 from ndg.models import pretrained
 from ndg.models.classifier import ending, head, last_dense, origin
-from ndg.models.patches import Plan, grid, pair, plan, seeing, spelt
+from ndg.models.patches import Plan, grid, normalisation, pair, patch_text, plan_transformer
 
 
 class VisionTransformer(nn.Module):
-    """pixels -> vit -> state of the first token -> classifier (latents, then logits)."""
+    """Vision transformer, then a classifier (latents, logits) on its first token."""
 
     def __init__(self, config: ViT, plan: Plan, classes: int, vit: nn.Module) -> None:
         super().__init__()
         self.title = (
             "vision transformer (Dosovitskiy et al. 2021), without selection of parts, patches of "
-            f"{spelt(pair(plan.settings['patch_size']))}; {ending(config)}, {origin(config.pretrained)}"
+            f"{patch_text(pair(plan.settings['patch_size']))}; {ending(config)}, {origin(config.pretrained)}"
         )
-        self.normalise, self.vit = seeing(plan.pixels), vit
+        self.normalise, self.vit = normalisation(plan.pixels), vit
         self.classifier, latents = head(config, plan.settings["hidden_size"], classes, plan.dropout)
         self.latent_layer = f"classifier.{latents}"
         self.second_layer = last_dense(vit, "vit")
@@ -40,19 +40,20 @@ class VisionTransformer(nn.Module):
 
 
 def build(config: ViT, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> VisionTransformer:
-    """Fresh weights, or those of the folder `config.pretrained`; nothing is downloaded.
+    """Network with fresh weights, or those of the folder `config.pretrained`.
 
-    With the `architecture` of a checkpoint the folder is not read. Raises ShapeError for images that do not fit.
+    Nothing is downloaded. With the `architecture` of a checkpoint the folder is not read. Raises ShapeError for images
+    that do not fit.
     """
-    found = plan(config, form, architecture)
-    grid((form.shape[1], form.shape[2]), pair(found.settings["patch_size"]))
+    plan = plan_transformer(config, form, architecture)
+    grid((form.shape[1], form.shape[2]), pair(plan.settings["patch_size"]))
     if config.pretrained is None:
         from transformers import ViTConfig, ViTForImageClassification
 
-        settings: dict[str, Any] = {**found.settings, "num_labels": classes}
+        settings: dict[str, Any] = {**plan.settings, "num_labels": classes}
         vit: nn.Module = ViTForImageClassification(ViTConfig(**settings)).vit
     else:
-        vit = pretrained.transformer("vit", found.settings)
-    if found.weights is not None:
-        vit.load_state_dict(found.weights)
-    return VisionTransformer(config, found, classes, vit)
+        vit = pretrained.transformer("vit", plan.settings)
+    if plan.weights is not None:
+        vit.load_state_dict(plan.weights)
+    return VisionTransformer(config, plan, classes, vit)

@@ -1,1 +1,1 @@
-"""Booleans whose implications are known, to see which of them a criterion finds."""
+"""Booleans with known implications, to test what a criterion finds."""

@@ -1,8 +1,8 @@
-"""Random booleans with planted implications: a 2-SAT formula drawn first, then examples that satisfy it exactly.
+"""Random booleans with planted implications: examples of a random 2-SAT formula.
 
-What is true is a theorem, not an estimate. If no literal reaches its own negation, every clause that a 2-SAT formula
+The truth is a theorem, not an estimate. If no literal reaches its own negation, every clause that a 2-SAT formula
 entails is a path of its implication graph (Aspvall, Plass & Tarjan 1979). `Mechanism.values` gives every satisfying
-assignment a positive probability and no other any. So p -> q holds for all examples iff q can be reached from p.
+assignment a positive probability and no other. So p -> q holds for all examples iff q can be reached from p.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ LAYER = "planted"
 
 @dataclass(frozen=True, eq=False)
 class Mechanism:
-    """`planted` implications and their closure `follows`, by literal code; how nodes that are free come on.
+    """Planted implications, their closure `follows` by literal code, and node rates.
 
-    Nodes are decided in `order`. One that is not yet settled comes on with its own probability, `rates`; then all that
-    follows from it is settled too. What is settled can never clash: were the negation of a consequence settled before,
-    so was, by contraposition, the node itself.
+    Nodes are decided in `order`. A node that is not yet settled comes on with its probability in `rates`; then
+    everything that follows from it is settled too. Settled values cannot conflict: if the negation of a consequence was
+    settled before, so was, by contraposition, the node itself.
     """
 
     nodes: NodeSpace
@@ -47,33 +47,33 @@ class Mechanism:
             array.flags.writeable = False
 
     def values(self, examples: int, noise: float | int = 0.0, seed: int = 0) -> Bool[np.ndarray, "example node"]:
-        """Examples of the mechanism, each bit flipped on its own with probability `noise`.
+        """Examples of the mechanism, each bit flipped independently with probability `noise`.
 
         The draws of an example depend on the seed and its index alone: fewer examples are the first of more, and the
         same examples lie under every noise.
         """
         if examples < 1 or not 0 <= noise < 0.5:
             raise ConfigError(
-                "planted examples take at least 1 example and a noise in [0, 0.5), the chance that a bit is flipped; "
+                "planted examples need at least 1 example and a noise in [0, 0.5), the chance that a bit is flipped; "
                 f"got {examples} and {noise}"
             )
         chance = _uniform(seed, "values", examples, len(self.nodes))
-        held = np.zeros((2 * len(self.nodes), examples), np.bool_)
+        settled = np.zeros((2 * len(self.nodes), examples), np.bool_)
         for node in self.order.tolist():
-            free = ~(held[2 * node] | held[2 * node + 1])
+            free = ~(settled[2 * node] | settled[2 * node + 1])
             on = chance[:, node] < self.rates[node]
             for literal, chosen in ((2 * node, free & ~on), (2 * node + 1, free & on)):
-                held[literal] |= chosen
-                held[self.follows[literal]] |= chosen
-        values = np.ascontiguousarray(held[1::2].T)
+                settled[literal] |= chosen
+                settled[self.follows[literal]] |= chosen
+        values = np.ascontiguousarray(settled[1::2].T)
         return values ^ (_uniform(seed, "noise", examples, len(self.nodes)) < noise) if noise else values
 
     def bits(self, examples: int, noise: float | int = 0.0, seed: int = 0) -> BitMatrix:
-        """The packed form of `values`, ready to be mined."""
+        """Packed form of `values`, ready to mine."""
         return BitMatrix.from_bool(self.values(examples, noise, seed), self.nodes)
 
     def population(self) -> Bool[np.ndarray, "example node"]:
-        """65,536 noise-free examples of a seed that belongs to the mechanism."""
+        """65,536 noise-free examples with a seed of the mechanism."""
         return self.values(POPULATION, seed=seeds.integer(self.seed, "population"))
 
     def truth(self) -> Truth:
@@ -94,37 +94,37 @@ def plant(
     rare: float | int = 0.02,
     seed: int = 0,
 ) -> Mechanism:
-    """A mechanism with so many planted implications between random literals of random nodes.
+    """Mechanism with planted implications between random literals.
 
     The longest chain of planted implications has `depth` steps. `equivalent` of the nodes are copies of another, some
-    of them negated. Nodes that are free come on with a probability drawn from `rates`. A graph is drawn again when a
-    node is on, or off, for less than a share `rare` of a noise-free population: nothing could be known of it.
+    of them negated. Free nodes come on with a probability drawn from `rates`. A graph is drawn again if a node is on,
+    or off, for less than a share `rare` of a noise-free population, since nothing could be learnt about it.
 
-    Raises ConfigError for a parameter out of range, DataError where no such graph was found.
+    Raises ConfigError for a parameter out of range, DataError if no such graph was found.
     """
     _check(nodes, implications, depth, equivalent, rates, rare)
     space = NodeSpace(0, (LayerUnits(LAYER, nodes),))
     for attempt in range(ATTEMPTS):
         rng = seeds.generator(seed, "mechanism", attempt)
         graph = _draw(rng, nodes, implications, depth, equivalent)
-        chosen, order = rng.uniform(*rates, nodes), rng.permutation(nodes)
+        node_rates, order = rng.uniform(*rates, nodes), rng.permutation(nodes)
         if graph is not None:
-            own = seeds.integer(seed, "mechanism", attempt)
-            mechanism = Mechanism(space, *graph, chosen, order, own)
+            mechanism_seed = seeds.integer(seed, "mechanism", attempt)
+            mechanism = Mechanism(space, *graph, node_rates, order, mechanism_seed)
             on = mechanism.population().mean(axis=0)
             if min(on.min(), 1 - on.max()) >= rare:
                 return mechanism
     raise DataError(
-        f"every node is on, and off, for at least {rare:g} of the examples; in {ATTEMPTS} attempts no graph was so "
-        f"with {nodes} nodes, {implications} planted implications, chains of {depth} steps and free rates in {rates}; "
-        "plant fewer implications, allow rarer nodes, or take rates nearer to 0.5"
+        f"every node must be on, and off, for at least {rare:g} of the examples; none of {ATTEMPTS} graphs with "
+        f"{nodes} nodes, {implications} planted implications, chains of {depth} steps and free rates in {rates} is; "
+        "plant fewer implications, allow rarer nodes, or choose rates nearer to 0.5"
     )
 
 
 def _draw(
     rng: np.random.Generator, nodes: int, implications: int, depth: int, equivalent: int
 ) -> tuple[tuple[tuple[Literal, Literal], ...], Relation] | None:
-    """Planted implications and their closure, or None where the random choices lead to a dead end.
+    """Planted implications and their closure; None after a dead end.
 
     A chain of `depth` steps comes first, then pairs of random literals. Each must be new, and none may make a literal
     imply its negation (that node would be constant), two literals imply each other, or a chain longer than `depth`.
@@ -151,7 +151,7 @@ def _draw(
 
 
 def _with(follows: Relation, p: int, q: int) -> Relation:
-    """The transitive closure of `follows` together with p -> q."""
+    """Transitive closure of `follows` together with p -> q."""
     before, after = follows[:, p].copy(), follows[q].copy()
     before[p] = after[q] = True
     return follows | np.outer(before, after)
@@ -169,11 +169,11 @@ def _longest(follows: Relation) -> int:
 def _copied(
     rng: np.random.Generator, planted: list[tuple[int, int]], follows: Relation, nodes: int
 ) -> tuple[tuple[tuple[Literal, Literal], ...], Bool[np.ndarray, "copied copied"]]:
-    """The graph with copies of some nodes, up to `nodes` of them, all under new numbers."""
+    """Graph with copies of some nodes, up to `nodes`, under new numbers."""
     base, number = len(follows) // 2, rng.permutation(nodes)
     origin = np.concatenate([np.arange(base), rng.permutation(base)[: nodes - base]])
     flipped = np.concatenate([np.zeros(base, np.int64), rng.integers(2, size=nodes - base)])
-    code = np.empty(2 * nodes, np.int64)  # of the literal that each new literal copies
+    code = np.empty(2 * nodes, np.int64)  # literal that each new literal copies
     for node in range(nodes):
         code[2 * number[node]] = 2 * origin[node] + flipped[node]
         code[2 * number[node] + 1] = 2 * origin[node] + 1 - flipped[node]
@@ -200,17 +200,17 @@ def _check(
 ) -> None:
     if not (0 <= equivalent <= nodes // 2 and nodes - equivalent >= 2):
         raise ConfigError(
-            "a mechanism has at least 2 nodes, of which at most half are copies of another; "
+            "a mechanism needs at least 2 nodes, of which at most half are copies of another; "
             f"got {nodes} nodes and {equivalent} equivalent"
         )
     if not 1 <= depth <= min(implications, nodes - equivalent - 1):
         raise ConfigError(
-            "the longest chain has at least 1 step and at most one for each planted implication, through nodes that "
+            "the longest chain must have at least 1 step and at most one per planted implication, through nodes that "
             f"are no copies; got depth {depth}, {implications} implications, {nodes - equivalent} nodes"
         )
     if not (0 < rates[0] <= rates[1] < 1 and 0 <= rare < 0.5):
         raise ConfigError(
-            "rates are a lower and an upper probability inside (0, 1), and rare is a share in [0, 0.5); "
+            "rates must be a lower and an upper probability in (0, 1), and rare a share in [0, 0.5); "
             f"got {rates} and {rare}"
         )
 

@@ -75,7 +75,7 @@ def test_what_lies_in_the_folder_stays_and_is_not_written_over(tmp_path):
     archives.unpack(path, tmp_path)
     assert {each.name for each in tmp_path.iterdir()} == {"x.zip", "other", "a", "three.txt"}
     (tmp_path / "three.txt").write_text("mine")
-    with pytest.raises(DataError, match=r"where its members are not; .*/a is there already; remove it or choose"):
+    with pytest.raises(DataError, match=r"to a folder without its members; .*/a exists already; remove it or choose"):
         archives.unpack(path, tmp_path)
     assert (tmp_path / "three.txt").read_text() == "mine"
     assert {each.name for each in tmp_path.iterdir()} == {"x.zip", "other", "a", "three.txt"}
@@ -87,7 +87,7 @@ def test_what_lies_in_the_folder_stays_and_is_not_written_over(tmp_path):
 )
 def test_a_name_that_leaves_the_folder_is_refused(tmp_path, kind, name):
     path = pack(tmp_path / kind, [("good.txt", b"good"), (name, b"evil")])
-    message = r"must hold members with names below one folder; got '.*'; do not trust it"
+    message = r"must have members with names below one folder; got '.*'; do not trust it"
     with pytest.raises(DataError, match=message):
         archives.unpack(path, tmp_path / "folder")
     assert nothing_came(tmp_path, path)
@@ -109,7 +109,7 @@ def test_links_and_devices_in_a_tar_are_refused(tmp_path, kind):
     entry.type, entry.linkname = kind, "/etc/passwd"
     path = tar(tmp_path / "x.tar.gz", [("good.txt", b"good"), (entry, b""), ("link/evil", b"evil")])
     said = "a link" if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE) else "a device"
-    with pytest.raises(DataError, match=rf"x\.tar\.gz must hold files and folders only; 'link' is {said}"):
+    with pytest.raises(DataError, match=rf"x\.tar\.gz must contain files and folders only; 'link' is {said}"):
         archives.unpack(path, tmp_path / "folder")
     assert nothing_came(tmp_path, path)
 
@@ -118,7 +118,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path):
     entry = zipfile.ZipInfo("link")
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16
     path = pack(tmp_path / "x.zip", [(entry, b"/etc/passwd")])
-    with pytest.raises(DataError, match="must hold files and folders only; 'link' is a link"):
+    with pytest.raises(DataError, match="must contain files and folders only; 'link' is a link"):
         archives.unpack(path, tmp_path / "folder")
     assert nothing_came(tmp_path, path)
 
@@ -179,10 +179,10 @@ def test_a_flipped_byte_is_refused_or_harms_no_content(tmp_path, kind):
 def test_a_name_that_comes_twice_or_is_a_file_and_a_folder_is_refused(tmp_path, kind):
     with pytest.warns(UserWarning, match="Duplicate name") if kind == "x.zip" else io.BytesIO():
         path = pack(tmp_path / kind, [("a", b"1"), ("a", b"2")])
-    with pytest.raises(DataError, match="must hold each member once; 'a' comes twice"):
+    with pytest.raises(DataError, match="must have each member once; 'a' comes twice"):
         archives.unpack(path, tmp_path / "folder")
     pack(path, [("a", b"1"), ("a/b", b"2")])
-    with pytest.raises(DataError, match="must hold each name once; 'b' is a file and a folder"):
+    with pytest.raises(DataError, match="must have each name once; 'b' is a file and a folder"):
         archives.unpack(path, tmp_path / "folder")
     assert nothing_came(tmp_path, path)
 
@@ -204,5 +204,5 @@ def test_an_encrypted_zip_and_an_unknown_kind_are_named(tmp_path):
 def test_a_folder_that_cannot_be_made_is_the_machines_fault(tmp_path):
     path = pack(tmp_path / "x.zip", FILES.items())
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"cannot be written: .*choose a folder that can be written to"):
+    with pytest.raises(OutputError, match=r"cannot be written: .*choose a writable folder"):
         archives.unpack(path, tmp_path / "file" / "folder")

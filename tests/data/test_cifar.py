@@ -63,7 +63,7 @@ def test_a_pickle_that_executes_is_refused_by_name_and_does_not_run(tmp_path, fi
     hostile = dump({"data": Runs(f"touch {tmp_path}/ran"), "labels": []})
     (tmp_path / file).write_bytes(hostile)
     refused = (
-        rf"{file} must hold arrays, lists and strings only; it asks for posix\.system, which was refused and not run"
+        rf"{file} must contain arrays, lists and strings only; it asks for posix\.system, which was refused and not run"
     )
     with pytest.raises(DataError, match=refused):
         data.load(Data(name="cifar10", dir=str(tmp_path)))
@@ -93,22 +93,22 @@ GOOD = {"data": PIXELS, "labels": TEST.tolist()}
     [
         (
             {**GOOD, "labels": [*TEST.tolist(), 1]},
-            "test_batch must hold one label per image; got 21 labels and 20 images",
+            "test_batch must have one label per image; got 21 labels and 20 images",
         ),
-        ({**GOOD, "labels": (TEST + 1).tolist()}, "test_batch must hold labels from 0 to 9; got 1 to 10"),
-        ({**GOOD, "labels": (TEST - 1).tolist()}, "test_batch must hold labels from 0 to 9; got -1 to 8"),
-        ({**GOOD, "labels": [0.5] * 20}, "must hold a list of whole numbers as 'labels'; got a list of 20; copy"),
-        ({**GOOD, "labels": [2**80] * 20}, "must hold a list of whole numbers as 'labels'; got a list of 20; copy"),
-        ({"data": PIXELS}, "must hold a list of whole numbers as 'labels'; got NoneType"),
-        ({"labels": []}, r"must hold bytes of shape \(images, 3072\) as 'data'; got none"),
+        ({**GOOD, "labels": (TEST + 1).tolist()}, "test_batch must have labels from 0 to 9; got 1 to 10"),
+        ({**GOOD, "labels": (TEST - 1).tolist()}, "test_batch must have labels from 0 to 9; got -1 to 8"),
+        ({**GOOD, "labels": [0.5] * 20}, "must have a list of whole numbers as 'labels'; got a list of 20; copy"),
+        ({**GOOD, "labels": [2**80] * 20}, "must have a list of whole numbers as 'labels'; got a list of 20; copy"),
+        ({"data": PIXELS}, "must have a list of whole numbers as 'labels'; got NoneType"),
+        ({"labels": []}, r"must have bytes of shape \(images, 3072\) as 'data'; got none"),
         ({**GOOD, "data": PIXELS[:, 1:]}, r"bytes of shape \(images, 3072\) as 'data'; got the shape \(20, 3071\)"),
         ({**GOOD, "data": PIXELS[0]}, r"bytes of shape.*got the shape \(3072,\)"),
         ({**GOOD, "data": PIXELS.astype(np.int16)}, "bytes of shape.*got none"),
         ({**GOOD, "data": [1, 2]}, "bytes of shape.*got none"),
-        ([1], "test_batch must hold a dictionary; got list"),
+        ([1], "test_batch must have a dictionary; got list"),
         (
             {"data": PIXELS[:0], "labels": []},
-            r"test split must hold.*is empty in .*get a copy with a larger test",
+            r"test split must have.*is empty in .*get a copy with a larger test",
         ),
         (
             {"data": PIXELS[:9], "labels": TEST.tolist()[:9]},
@@ -163,7 +163,7 @@ def test_a_small_file_that_claims_millions_of_values_makes_no_room_for_them(tmp_
     fixtures.write_cifar10(tmp_path, TRAIN, TEST)
     (tmp_path / "batches.meta").write_bytes(b"\x80\x02}r\xff\xff\xff\x01.")
     tracemalloc.start()
-    with pytest.raises(DataError, match=r"batches\.meta must hold 10 names"):
+    with pytest.raises(DataError, match=r"batches\.meta must have 10 names"):
         data.load(Data(name="cifar10", dir=str(tmp_path)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -174,5 +174,5 @@ def test_names_that_are_not_one_per_class_are_refused(tmp_path):
     fixtures.write_cifar10(tmp_path, TRAIN, TEST)
     for names, got in ((["a"] * 9, "a list of 9"), ([1] * 10, "a list of 10"), (None, "NoneType")):
         (tmp_path / "batches.meta").write_bytes(fixtures.python2({"label_names": names}))
-        with pytest.raises(DataError, match=rf"batches\.meta must hold 10 names as 'label_names'; got {got}; copy"):
+        with pytest.raises(DataError, match=rf"batches\.meta must have 10 names as 'label_names'; got {got}; copy"):
             data.load(Data(name="cifar10", dir=str(tmp_path)))

@@ -132,7 +132,7 @@ def test_missing_and_damaged_lists_are_named(tmp_path):
     with tarfile.open(tmp_path / "CUB_200_2011.tgz", "w:gz") as archive:
         archive.add(tmp_path / "images.txt", "CUB_200_2011/images.txt")
     (tmp_path / "images.txt").unlink()
-    with pytest.raises(DataError, match=r"CUB_200_2011\.tgz must hold CUB_200_2011/image_class_labels\.txt"):
+    with pytest.raises(DataError, match=r"CUB_200_2011\.tgz must have CUB_200_2011/image_class_labels\.txt"):
         load(tmp_path)
     with pytest.raises(DataError, match=r"data set 'cub200' needs a folder with images\.txt or CUB_200_2011\*\.tgz"):
         load(Path(tmp_path / "images"))

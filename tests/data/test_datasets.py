@@ -50,7 +50,7 @@ def test_arrays_of_bytes_become_pixels_in_0_1(tmp_path, shape):
         (np.full((30, 4, 4), np.nan), LABELS, r"pixels as bytes or as numbers in \[0, 1\].*nan"),
         (np.zeros((30, 4, 4), np.int64), LABELS, r"pixels as bytes.*got int64"),
         (np.zeros((30, 4, 4)), 2 * LABELS, r"class '1', '3' never does"),
-        (np.zeros((0, 4, 4)), LABELS[:0], "train split must hold examples.*0 examples of 0 classes"),
+        (np.zeros((0, 4, 4)), LABELS[:0], "train split must have examples.*0 examples of 0 classes"),
     ],
 )
 def test_arrays_that_break_a_rule_are_refused_by_that_rule(tmp_path, inputs, labels, message):
@@ -74,7 +74,7 @@ def test_missing_folder_and_files_are_named_with_the_remedy(tmp_path):
     needs = r"data set 'arrays' needs a folder with inputs\.npy, labels\.npy; "
     with pytest.raises(DataError, match=needs + r"data\.dir is not set; set data\.dir=FOLDER"):
         data.load(Data(name="arrays"))
-    with pytest.raises(DataError, match=needs + "there is no folder '/not/there'"):
+    with pytest.raises(DataError, match=needs + "folder '/not/there' does not exist"):
         data.load(Data(name="arrays", dir="/not/there"))
     (tmp_path / "inputs.npy").touch()
     with pytest.raises(DataError, match=needs + r".* lacks labels\.npy"):

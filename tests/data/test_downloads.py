@@ -76,7 +76,7 @@ def test_attempts_that_bring_more_do_not_count(tmp_path, shelf):
 def test_a_server_that_never_gets_further_is_given_up(tmp_path, shelf):
     shelf.ranges, shelf.faults = False, [100_000] * 20
     with pytest.raises(
-        DownloadError, match=r"file\.bin must come whole.*ended at 100,000 of 300,000 bytes; look at the"
+        DownloadError, match=r"file\.bin must be downloaded completely.*ended at 100,000 of 300,000 bytes; check the"
     ):
         fetch(file(shelf.url("file.bin")), tmp_path, SOON)
     assert len(shelf.requests) == SOON.attempts
@@ -147,7 +147,7 @@ def test_what_is_not_the_publishers_is_removed_and_said(tmp_path, shelf):
 
 def test_a_page_of_words_is_no_archive_even_without_a_sum(tmp_path, shelf):
     shelf.files["page"] = b"<html>moved</html>"
-    with pytest.raises(DataError, match=r"x\.tar\.gz must begin with b'\\x1f\\x8b', as its kind does; got b'<h'"):
+    with pytest.raises(DataError, match=r"x\.tar\.gz must begin with b'\\x1f\\x8b', by its suffix; got b'<h'"):
         fetch(file(shelf.url("page"), name="x.tar.gz", sum=""), tmp_path, SOON)
     assert names(tmp_path) == []
 
@@ -207,21 +207,21 @@ def test_redirects_stay_on_the_network(tmp_path, shelf):
     shelf.places = {"moved": shelf.url("file.bin"), "local": secret.as_uri(), "old": "ftp://127.0.0.1/file.bin"}
     assert fetch(file(shelf.url("moved")), tmp_path / "a", SOON).read_bytes() == CONTENT
     for name in ("local", "old"):
-        with pytest.raises(DownloadError, match=r"/(local|old): HTTP 302|comes by https or http only"):
+        with pytest.raises(DownloadError, match=r"/(local|old): HTTP 302|must come by https or http"):
             fetch(file(shelf.url(name)), tmp_path / "b", SOON)
     assert not (tmp_path / "b" / "file.bin").exists()
 
 
 @pytest.mark.parametrize("start", ["http://127.0.0.1:1/", "ftp://127.0.0.1/", "file:///etc/"])
 def test_only_https_is_asked_unless_the_table_allows_more(tmp_path, start):
-    with pytest.raises(DownloadError, match=rf"file\.bin comes by https only; got {start}"):
+    with pytest.raises(DownloadError, match=rf"file\.bin must come by https; got {start}"):
         fetch(file(f"{start}file.bin", plain=False), tmp_path, SOON)
 
 
 def test_a_file_that_does_not_fit_is_not_begun(tmp_path, shelf):
     shelf.length = 10**18
     with pytest.raises(
-        OutputError, match=r"file\.bin needs 1000000000\.0 GB of free space in .*; there is .* GB; make"
+        OutputError, match=r"file\.bin needs 1000000000\.0 GB of free space in .*; there is .* GB; free"
     ):
         fetch(file(shelf.url("file.bin")), tmp_path, SOON)
     assert "file.bin" not in names(tmp_path)
@@ -229,15 +229,13 @@ def test_a_file_that_does_not_fit_is_not_begun(tmp_path, shelf):
 
 def test_a_place_that_is_no_folder_is_an_error_of_output(tmp_path, shelf):
     (tmp_path / "data").write_text("a file")
-    with pytest.raises(OutputError, match=r"file\.bin cannot be written: .*; make room, or choose another folder"):
+    with pytest.raises(OutputError, match=r"file\.bin cannot be written: .*; free space, or choose another folder"):
         fetch(file(shelf.url("file.bin")), tmp_path / "data", SOON)
 
 
 def test_a_file_of_the_same_name_that_is_another_stays(tmp_path, shelf):
     (tmp_path / "file.bin").write_bytes(b"mine")
-    with pytest.raises(
-        DataError, match=r"file\.bin must have the md5 sum .*; move it away, and the same command fetches"
-    ):
+    with pytest.raises(DataError, match=r"file\.bin must have the md5 sum .*; move it away, then run the same command"):
         fetch(file(shelf.url("file.bin")), tmp_path, SOON)
     assert (tmp_path / "file.bin").read_bytes() == b"mine"
     assert shelf.requests == []
@@ -343,11 +341,11 @@ def test_files_of_ones_own_are_never_written_over(tmp_path, shelf, cifar):
     home = tmp_path / "data" / "cifar10" / "cifar-10-batches-py"
     home.mkdir(parents=True)
     (home / "data_batch_1").write_bytes(b"mine")
-    with pytest.raises(DataError, match=r"must have all of batches\.meta, .* or none; got data_batch_1; move what is"):
+    with pytest.raises(DataError, match=r"have all of batches\.meta, .* or none; got data_batch_1; move these away"):
         downloads.get("cifar10", tmp_path / "data", cifar, SOON)
     assert shelf.requests == []
     (home / "c.tar.gz").write_bytes(shelf.files["c.tar.gz"])
-    with pytest.raises(DataError, match=r"data_batch_1 must be as it is in c\.tar\.gz, or not there; it differs; move"):
+    with pytest.raises(DataError, match=r"data_batch_1 must equal .* in c\.tar\.gz, or not exist; it differs; move"):
         downloads.get("cifar10", tmp_path / "data", cifar, SOON)
     assert names(home) == ["c.tar.gz", "data_batch_1"]
     assert (home / "data_batch_1").read_bytes() == b"mine"
@@ -356,7 +354,7 @@ def test_files_of_ones_own_are_never_written_over(tmp_path, shelf, cifar):
 def test_an_archive_without_a_file_is_removed(tmp_path, shelf, cifar):
     (tmp_path / "made" / "test_batch").unlink()
     shelf.files["c.tar.gz"] = packed(tmp_path / "made", "cifar-10-batches-py")
-    with pytest.raises(DataError, match=r"c\.tar\.gz must hold .*; it lacks test_batch; it is removed, and the same"):
+    with pytest.raises(DataError, match=r"gz must contain .*; it lacks test_batch; it was removed; run the same"):
         downloads.get("cifar10", tmp_path / "data", table(shelf), SOON)
     assert names(tmp_path / "data" / "cifar10" / "cifar-10-batches-py") == []
 
@@ -381,7 +379,7 @@ def test_a_data_set_that_cannot_be_read_says_what_is_wrong_with_it(tmp_path, she
 
 
 def test_names_are_corrected_and_what_has_no_download_says_why():
-    with pytest.raises(DataError, match=r"a data set must be a known one; got 'minst'; nearest: mnist"):
+    with pytest.raises(DataError, match=r"a data set must be a known name; got 'minst'; nearest: mnist"):
         downloads.source_of("minst")
     with pytest.raises(DataError, match=r"'digits' has no download; it is bundled with scikit-learn"):
         downloads.source_of("digits")

@@ -95,13 +95,13 @@ def test_what_was_written_is_read(tmp_path, name):
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (RAW[:-1], r"must hold the 24 bytes that its header promises \(2 x 3 x 4\); got only 23; copy the file again"),
-        (RAW + b"\0", r"must hold the 24 bytes that its header promises \(2 x 3 x 4\); got more; copy"),
+        (RAW[:-1], r"must have the 24 bytes that its header promises \(2 x 3 x 4\); got only 23; copy the file again"),
+        (RAW + b"\0", r"must have the 24 bytes that its header promises \(2 x 3 x 4\); got more; copy"),
         (RAW[:11], r"must begin with 16 bytes of idx header; got 11; copy the file again"),
         (b"", r"must begin with 16 bytes of idx header; got 0"),
         (fixtures.idx(IMAGES[0]) + bytes(9), r"the idx magic number 0x00000803; got 0x00000802; copy the file again"),
         (b"\0\0\x0d\x03" + RAW[4:], r"the idx magic number 0x00000803; got 0x00000d03"),
-        (fixtures.idx(IMAGES.reshape(2, 4, 3)), r"must hold images of 3 x 4 pixels; got 4 x 3; set data\.name to"),
+        (fixtures.idx(IMAGES.reshape(2, 4, 3)), r"must have images of 3 x 4 pixels; got 4 x 3; set data\.name to"),
         (struct.pack(">4I", 0x803, 2**32 - 1, 3, 4) + bytes(9), r"the 51,539,607,540 bytes.* got only 9"),
     ],
 )
@@ -126,16 +126,16 @@ def test_labels_that_do_not_fit_the_images_or_the_classes_are_refused(tmp_path):
     fixtures.write_idx(tmp_path, TRAIN, TEST, packed=False)
     labels = tmp_path / "t10k-labels-idx1-ubyte"
     labels.write_bytes(fixtures.idx(TEST[:-1]))
-    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte must hold one label per image; got 29 labels and 30"):
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte must have one label per image; got 29 labels and 30"):
         data.load(config)
     labels.write_bytes(fixtures.idx(TEST + 1))
-    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte must hold labels from 0 to 9; got 1 to 10; set"):
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte must have labels from 0 to 9; got 1 to 10; set"):
         data.load(config)
 
 
 def test_missing_files_are_named_with_the_places_where_they_may_lie(tmp_path):
     needs = r"data set 'mnist' needs a folder with train-images-idx3-ubyte or t10k-.*, train-labels.* \(or each with "
-    remedy = r"set data\.dir=FOLDER to where they lie, or to the folder above mnist"
+    remedy = r"set data\.dir=FOLDER to they lie, or to the folder above mnist"
     with pytest.raises(DataError, match=needs + r"\.gz\); data\.dir is not set; " + remedy):
         data.load(Data(name="mnist"))
     fixtures.write_idx(tmp_path / "mnist", TRAIN, TEST)

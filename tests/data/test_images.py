@@ -215,7 +215,7 @@ def test_bounds_on_encoded_bytes_hold(tmp_path, monkeypatch):
     with tarfile.open(tmp_path / "x.tar", "w") as file:
         file.add(tmp_path / "folder", ".")
     monkeypatch.setattr(images, "PACKED", 1000)
-    with pytest.raises(DataError, match=r"x\.tar must hold at most 1,000 bytes of images.*unpack it and set data\.dir"):
+    with pytest.raises(DataError, match=r"x\.tar must have at most 1,000 bytes of images.*unpack it and set data\.dir"):
         gathered(tmp_path / "x.tar")
     monkeypatch.setattr(images, "MOST_BYTES", 100)
     with pytest.raises(DataError, match=r"must be an image of at most 100 bytes; got more"):

@@ -13,7 +13,7 @@ from ndg import extract, seeds
 from ndg.config import Data
 from ndg.data import load
 from ndg.data.augment import Augment
-from ndg.data.inputs import Form, Numbers, Pixels, Texts, Tokens, digest, held, join
+from ndg.data.inputs import Form, Numbers, Pixels, Texts, Tokens, as_inputs, digest, join
 from ndg.data.samples import SAMPLES
 from ndg.errors import DataError
 
@@ -117,7 +117,7 @@ def test_texts_are_chosen_joined_and_told_one_by_one():
     assert list(Texts(("a",)).sentences) == ["a"]
     assert join([texts, texts[np.array([1])]]) == Texts(("a", "b", "c", "b"), ("d", "e", "f", "e"), cased=True)
     assert join([Texts(("a",)), Texts(("b",))]) == Texts(("a", "b"))
-    with pytest.raises(DataError, match="pairs have two sentences; got 2 first and 1 second ones"):
+    with pytest.raises(DataError, match="pairs need two sentences; got 2 first and 1 second ones"):
         Texts(("a", "b"), ("c",))
 
 
@@ -125,8 +125,8 @@ def test_joined_inputs_are_one_after_the_other():
     pixels, crop = every_kind()[2], every_kind()[3]
     assert torch.equal(join([pixels, pixels]).values, torch.cat([pixels.values, pixels.values]))
     assert join([crop, crop]).crop == 6
-    assert isinstance(held(np.zeros((2, 3), np.float32)), Numbers)
-    assert isinstance(held(np.zeros((2, 1, 3, 3), np.uint8)), Pixels)
+    assert isinstance(as_inputs(np.zeros((2, 3), np.float32)), Numbers)
+    assert isinstance(as_inputs(np.zeros((2, 1, 3, 3), np.uint8)), Pixels)
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(8, 8, 21), (9, 6, 12), (30, 20, 7), (8, 8, 8)])

@@ -108,7 +108,7 @@ def test_allnli_is_one_packed_file_whose_rows_say_their_split(tmp_path):
         (gzip.compress("\n".join([*ALLNLI, ALLNLI[1] + "\t"]).encode(), mtime=0), r"line 7 must have 6 columns.*got 7"),
         (
             gzip.compress(ALLNLI[0].encode(), mtime=0),
-            r"'allnli' must hold examples; .*AllNLI\.tsv\.gz has none; copy it again",
+            r"'allnli' must have examples; .*AllNLI\.tsv\.gz has none; copy it again",
         ),
         (
             gzip.compress(b"\0" * (text_files.LONGEST + 9), mtime=0),

@@ -12,14 +12,14 @@ from ndg import data
 from ndg.config import Data
 from ndg.data import releases
 from ndg.data.examples import Pool, split
-from ndg.data.inputs import held
+from ndg.data.inputs import as_inputs
 from ndg.errors import DataError
 from tests.data import fixtures
 
 
 def pool(labels, test, names=("a", "b", "c")):
     inputs = np.zeros((len(labels), 1, 1, 1), np.uint8)
-    return Pool(held(inputs), np.asarray(labels, np.int64), names, "a test", 2 * np.asarray(test, np.int8))
+    return Pool(as_inputs(inputs), np.asarray(labels, np.int64), names, "a test", 2 * np.asarray(test, np.int8))
 
 
 LABELS = np.repeat([0, 1, 2], 30)
@@ -50,7 +50,7 @@ def test_a_class_that_a_split_lacks_is_named_with_what_helps():
         DataError, match=r"occur in the test split; class 'd' never does.*get a copy with a larger test"
     ):
         split(pool([*LABELS, 3, 3, 3, 3], [*MARKED, 0, 0, 0, 0], names), 0.25, 0.2, 0)
-    with pytest.raises(DataError, match=r"train split must hold.*divided by \{'validation': 0\.25\}; lower data\.val"):
+    with pytest.raises(DataError, match=r"train split must have.*divided by \{'validation': 0\.25\}; lower data\.val"):
         split(pool(LABELS[:3], [1, 1, 1], names), 0.25, 0.2, 0)
 
 

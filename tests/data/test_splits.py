@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from ndg import data
 from ndg.config import Data
 from ndg.data.examples import SPLITS, Pool, divide, split
-from ndg.data.inputs import Texts, held
+from ndg.data.inputs import Texts, as_inputs
 from ndg.errors import DataError
 
 
 def pool(labels, names=None):
     labels = np.asarray(labels, dtype=np.int64)
     inputs = np.arange(len(labels), dtype=np.float32)[:, None, None, None] / max(1, len(labels))
-    return Pool(held(inputs), labels, names or tuple("abcdefghij"[: labels.max() + 1]), "a test")
+    return Pool(as_inputs(inputs), labels, names or tuple("abcdefghij"[: labels.max() + 1]), "a test")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_the_draw_of_a_class_does_not_depend_on_the_other_classes():
 
 
 def test_an_empty_split_says_how_many_examples_there_were():
-    with pytest.raises(DataError, match=r"validation split must hold.*empty: 18 examples of 2 classes in a test"):
+    with pytest.raises(DataError, match=r"validation split must have.*empty: 18 examples of 2 classes in a test"):
         split(pool([0, 1] * 9), 0.05, 0.2, 0)
     with pytest.raises(DataError, match=r"test split.*raise data\.test"):
         data.load(Data(test=0.0001))
@@ -94,7 +94,7 @@ def test_an_empty_split_says_how_many_examples_there_were():
 
 
 def test_one_class_is_not_a_classification():
-    with pytest.raises(DataError, match=r"tells at least 2 classes apart; a test has 'a' alone; add examples"):
+    with pytest.raises(DataError, match=r"needs at least 2 classes; a test has only 'a'; add examples"):
         split(pool([0] * 100), 0.2, 0.2, 0)
 
 
@@ -121,7 +121,7 @@ def test_a_published_validation_set_gives_the_test_set_where_there_is_none():
     again, other = (split(parted(30, 11), 0.3, 0.1, seed) for seed in (0, 1))
     assert torch.equal(again.test.indices, splits.test.indices)
     assert not torch.equal(other.test.indices, splits.test.indices)
-    with pytest.raises(DataError, match=r"test split must hold.*by \{\}; get a copy with a larger validation set"):
+    with pytest.raises(DataError, match=r"test split must have.*by \{\}; get a copy with a larger validation set"):
         split(parted(30, 1), 0.2, 0.4, 0)
 
 

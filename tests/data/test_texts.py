@@ -92,7 +92,7 @@ def test_a_damaged_line_of_sst2_is_named(tmp_path, line, message):
 
 def test_an_empty_set_is_refused(tmp_path):
     put(tmp_path, train__tsv="", dev__tsv=SST2)
-    with pytest.raises(DataError, match=r"the train split must hold examples; it is empty.*train\.tsv"):
+    with pytest.raises(DataError, match=r"the train split must have examples; it is empty.*train\.tsv"):
         read("sst2", tmp_path)
 
 
@@ -203,7 +203,7 @@ def test_texts_are_also_pairs_in_a_file_for_each_split(tmp_path, suffix):
         ("text,label\n,x\n", r"texts\.csv, line 2 must have a text as 'text'; got an empty one"),
         (b"text,label\n\xff,x\n", r"texts\.csv, line 2 must be UTF-8; .* at byte 0; convert the file to UTF-8"),
         ("text,label\n" + "a" * 200_000 + ",x\n", r"texts\.csv, line 2 must be a row of a csv file; field larger than"),
-        ("text,label\n", r"the train split must hold examples; it is empty"),
+        ("text,label\n", r"the train split must have examples; it is empty"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_named(tmp_path, content, message):
@@ -214,10 +214,10 @@ def test_a_table_that_cannot_be_read_is_named(tmp_path, content, message):
 
 def test_two_files_of_the_same_texts_are_refused(tmp_path):
     put(tmp_path, texts__csv="text,label\na,b\n", train__tsv="text\tlabel\na\tb\n")
-    with pytest.raises(DataError, match=r"one file of all texts, or one for each split; got texts\.csv, train\.tsv"):
+    with pytest.raises(DataError, match=r"one file of all texts, or one per split; got texts\.csv, train\.tsv"):
         read("texts", tmp_path)
     put(tmp_path, texts__tsv="text\tlabel\na\tb\n")
-    with pytest.raises(DataError, match=r"must hold one file 'texts'; got texts\.csv and texts\.tsv; take one away"):
+    with pytest.raises(DataError, match=r"must contain one file 'texts'; got texts\.csv and texts\.tsv; move one away"):
         read("texts", tmp_path)
 
 

@@ -235,14 +235,14 @@ def test_a_padding_token_with_a_name_of_its_own_is_taken_and_kept(words, tmp_pat
 def test_a_folder_without_a_tokenizer_is_named(tmp_path, content):
     if content is not None:
         (tmp_path / "tokenizer.json").write_bytes(content)
-    with pytest.raises(DataError, match=r"must hold a tokenizer \(tokenizer\.json.*data\.tokenizer=null to train"):
+    with pytest.raises(DataError, match=r"must contain a tokenizer \(tokenizer\.json.*data\.tokenizer=null to train"):
         Tokenizer.load(tmp_path)
 
 
 def test_damaged_settings_beside_a_tokenizer_are_named(words, tmp_path):
     words.save(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text("[1, 2]")
-    with pytest.raises(DataError, match="must hold a tokenizer"):
+    with pytest.raises(DataError, match="must contain a tokenizer"):
         Tokenizer.load(tmp_path)
 
 

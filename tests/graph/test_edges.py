@@ -188,7 +188,7 @@ def test_mine_hands_every_parameter_on():
 
 
 def test_bounds_and_layers_that_make_no_sense_are_refused():
-    with pytest.raises(GraphError, match=r"min_precision is a probability between 0 and 1; got 95"):
+    with pytest.raises(GraphError, match=r"min_precision must be a probability between 0 and 1; got 95"):
         drawn().filter(min_precision=95)
     with pytest.raises(GraphError, match=r"no layer 'c' in this graph"):
         drawn().filter(layers=["c"])

@@ -92,13 +92,13 @@ def test_pairs_are_counted_a_chunk_at_a_time_with_the_same_result(monkeypatch):
 
 def test_bits_of_other_nodes_or_thresholds_are_refused():
     graph = drawn()
-    with pytest.raises(ShapeError, match=r"bits of its own nodes: expected .* extract the same layers"):
+    with pytest.raises(ShapeError, match=r"must have the graph's nodes: expected .* extract the same layers"):
         graph.evaluate(pack(np.ones((3, 2), bool), 1))
     values = np.random.default_rng(0).random((60, 3)) < 0.5
     values[:, 2] = values[:, 1]
     mined_here = NDG(find(pack(values, 1, np.zeros(2)), alpha=2))
     other = pack(values, 1, np.ones(2))
-    with pytest.raises(ShapeError, match=r"binarised as the mined ones were; extract them with like=graph"):
+    with pytest.raises(ShapeError, match=r"must have the graph's thresholds; extract them with like=graph"):
         mined_here.evaluate(other)
     assert (mined_here.evaluate(other, any_thresholds=True).precision == 1).all()
     assert mined_here.held_out(other, any_thresholds=True).precision == 1

@@ -76,7 +76,7 @@ def test_the_digest_tells_graphs_apart_and_not_their_provenance():
         (lambda d: d.update(tests=9), r"damaged: its digest says"),
         (lambda d: d.update(schema=[]), r"has schema \[\]"),
         (lambda d: d.update(format="dot"), r'is no graph: expected "format": "ndg"'),
-        (lambda d: d["exceptions"].__setitem__(0, d["exceptions"][0] + 1), r"damaged: an implication stands with its"),
+        (lambda d: d["exceptions"].__setitem__(0, d["exceptions"][0] + 1), r"damaged: an implication must come with its"),
         (lambda d: d["on"].__setitem__(0, d["on"][0] + 1), r"damaged: its digest says \w{16}, its content \w{16}"),
         (lambda d: d["antecedents"].pop(), "is damaged: "),
         (lambda d: d["with_label"].pop(), r"damaged: cannot reshape"),
@@ -100,7 +100,7 @@ def test_files_cut_short_missing_or_of_another_kind_are_refused(tmp_path):
     text = path.read_text()
     for cut in (0, 1, len(text) // 2, len(text) - 3):
         path.write_text(text[:cut])
-        with pytest.raises(GraphError, match=r"graph.json is damaged: a graph is one JSON document"):
+        with pytest.raises(GraphError, match=r"graph.json is damaged: a graph must be one JSON document"):
             NDG.load(path)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(GraphError, match="is damaged"):
@@ -117,6 +117,6 @@ def test_what_is_not_plain_json_is_refused_and_the_old_file_stays(tmp_path):
     path = graph.save(tmp_path / "graph.json")
     before = path.read_bytes()
     for bad in (object(), float("nan")):
-        with pytest.raises(GraphError, match="provenance and scores of a graph are plain JSON"):
+        with pytest.raises(GraphError, match="provenance and scores of a graph must be plain JSON"):
             NDG(graph.implications, {"bad": bad}).save(path)
     assert path.read_bytes() == before

@@ -114,16 +114,16 @@ def test_an_edge_between_classes_joins_members_that_are_not_both_labels():
 @pytest.mark.parametrize(
     ("graph", "message"),
     [
-        (nx.Graph([("a:0", "a:1")]), r"read from a networkx.DiGraph; got a Graph"),
-        (nx.MultiDiGraph([("a:0", "a:1")]), r"read from a networkx.DiGraph; got a MultiDiGraph"),
-        (nx.DiGraph([(0, 1)]), r"a literal is a text as 'layer:unit' or '~layer:unit'; got 0"),
-        (nx.DiGraph([("a:0", "fc1")]), r"a literal is a text as 'layer:unit' or '~layer:unit'; got 'fc1'"),
-        (nx.DiGraph([("a:0", "a:0")]), r"an implication joins two literals; got a:0 -> a:0"),
-        (nx.DiGraph([("label:0", "~label:1")]), r"of two labels, .* got label:\d -> ~label:\d without its converse"),
-        (nx.DiGraph([("concept:x", "concept:y")]), r"or two concepts, only equivalences are implications"),
+        (nx.Graph([("a:0", "a:1")]), r"must be read from a networkx.DiGraph; got a Graph"),
+        (nx.MultiDiGraph([("a:0", "a:1")]), r"must be read from a networkx.DiGraph; got a MultiDiGraph"),
+        (nx.DiGraph([(0, 1)]), r"a literal must be a text like 'layer:unit' or '~layer:unit'; got 0"),
+        (nx.DiGraph([("a:0", "fc1")]), r"a literal must be a text like 'layer:unit' or '~layer:unit'; got 'fc1'"),
+        (nx.DiGraph([("a:0", "a:0")]), r"an implication must join two different literals; got a:0 -> a:0"),
+        (nx.DiGraph([("label:0", "~label:1")]), r"two labels, .* got label:\d -> ~label:\d without its converse"),
+        (nx.DiGraph([("concept:x", "concept:y")]), r"or two concepts, must be an equivalence"),
         (nx.DiGraph([("a:0", "a:1")], nodes={"labels": 1, "layers": [["a", 1]]}), r"'a' has units 0 to 0; got unit 1"),
-        (nx.DiGraph([("a:0", "a:1")], nodes="[1"), r"the attribute 'nodes' of a graph is \{'labels'"),
-        (nx.DiGraph([("a:0", "a:1")], constants=["a:0"]), r"a constant takes part in no implication; a:0 does"),
+        (nx.DiGraph([("a:0", "a:1")], nodes="[1"), r"the attribute 'nodes' of a graph must look like \{'labels'"),
+        (nx.DiGraph([("a:0", "a:1")], constants=["a:0"]), r"a constant must take part in no implication; a:0 does"),
     ],
 )  # fmt: skip
 def test_what_is_no_graph_of_literals_is_refused(graph, message):

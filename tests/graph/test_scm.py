@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import BitsError, GraphError, ShapeError
+from ndg.graph.closure import negated
 from ndg.graph.ndg import NDG
-from ndg.graph.scm import GIVEN, decided, denied, label_of, marked
+from ndg.graph.scm import GIVEN, decided, label_of, marked
 from ndg.nodes import LABEL
 from tests.references import graph as slow
 from tests.references import interchange as reference
@@ -151,8 +152,8 @@ def test_literals_and_labels_of_arrays():
     values = np.array([[True, False], [False, False]])
     literals = marked(values, np.array([[True, True], [True, False]]))
     assert literals.tolist() == [[False, True, True, False], [True, False, False, False]]
-    assert denied(literals).tolist() == [[True, False, False, True], [False, True, False, False]]
-    assert decided(literals | denied(literals)).tolist() == [[-1, -1], [-1, -1]]
+    assert negated(literals).tolist() == [[True, False, False, True], [False, True, False, False]]
+    assert decided(literals | negated(literals)).tolist() == [[-1, -1], [-1, -1]]
     assert label_of(literals, 2).tolist() == [0, -1]
     assert label_of(np.array([[True, True, False, True], [False, True, True, True]]), 2).tolist() == [-1, -1]
     assert label_of(np.zeros((2, 4), np.bool_), 0).tolist() == [-1, -1]
@@ -162,13 +163,13 @@ def test_what_is_asked_for_must_exist():
     scm = drawn().scm()
     with pytest.raises(GraphError, match="no layer 'c' in this graph; there is: label, a, b"):
         scm.do({"c:0": 1})
-    with pytest.raises(GraphError, match=re.escape("a variable is set to 1 (on) or 0 (off); got 2 for 'a:0'")):
+    with pytest.raises(GraphError, match=re.escape("a variable must be set to 1 (on) or 0 (off); got 2 for 'a:0'")):
         scm.do({"a:0": 2})
     with pytest.raises(ShapeError, match="the model has 12 variables; got bits of 3 nodes"):
         scm.unfold(np.zeros((2, 3), np.bool_))
-    with pytest.raises(ShapeError, match=r"got an array of shape \(12,\); give booleans of shape \(example, node\)"):
+    with pytest.raises(ShapeError, match=r"got an array of shape \(12,\); pass booleans of shape \(example, node\)"):
         scm.unfold(np.zeros(12, np.bool_))
-    with pytest.raises(BitsError, match="what is unfolded are booleans; got int64"):
+    with pytest.raises(BitsError, match="bits to unfold must be booleans; got int64"):
         scm.unfold(np.zeros((2, 12), np.int64))
     with pytest.raises(GraphError, match="no layer 'later'"):
         scm.unfold(np.zeros((2, 12), np.bool_), given=["later"])

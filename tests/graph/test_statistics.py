@@ -146,7 +146,7 @@ def test_large_classes_are_bounded_through_some_of_their_members(monkeypatch):
     edges = [(2 * p + 1, 2 * q + 1) for p in range(40) for q in rng.choice(40, 4, replace=False).tolist() if p != q]
     graph = NDG(implications(values, space(40, 0), edges + [(q, p) for p, q in edges]))
     exact, near = graph.stats(pack(values, 0)).classes[0], graph.stats().classes[0]
-    monkeypatch.setattr(agreement, "WAYS", 0)
+    monkeypatch.setattr(agreement, "PATHS", 0)
     far = graph.stats().classes[0]
     assert 0 < far.worst <= near.worst <= exact.worst
     assert (exact.exact, near.exact, far.exact) == (True, False, False)

@@ -205,13 +205,13 @@ def test_edges_of_the_condensed_graph_carry_the_verdict_of_their_strongest_impli
     ("call", "message"),
     [
         (lambda g: drawn().causal(), r"were never tried; call graph.with_verdicts\("),
-        (lambda g: g.causal(how="together"), "forced alone and closure; got how='together'"),
+        (lambda g: g.causal(how="together"), r"forced \(alone and closure\); got how='together'"),
         (lambda g: g.causal(at_least=90), "a probability between 0 and 1; got 90"),
         (
             lambda g: g.filter(min_precision=0.6).with_verdicts(Trials(g.digest, g.verdicts)),
             "try the edges of this graph",
         ),
-        (lambda g: replace(g.filter(min_precision=0.6), verdicts=g.verdicts), "one count for each forced implication"),
+        (lambda g: replace(g.filter(min_precision=0.6), verdicts=g.verdicts), "one count per forced implication"),
     ],
 )
 def test_what_was_not_tried_is_refused(call, message):
@@ -220,5 +220,5 @@ def test_what_was_not_tried_is_refused(call, message):
 
 
 def test_verdicts_come_from_a_trial_of_edges():
-    with pytest.raises(GraphError, match="verdicts come from a trial of edges; got dict; pass what"):
+    with pytest.raises(GraphError, match="verdicts must come from a trial of edges; got dict; pass the"):
         drawn().with_verdicts({"graph": "0"})

@@ -42,7 +42,7 @@ def test_a_loaded_network_computes_what_the_saved_one_did(name, tmp_path):
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):
-    with pytest.raises(CheckpointError, match=r"there is no checkpoint .*x\.safetensors; train first"):
+    with pytest.raises(CheckpointError, match=r"checkpoint .*x\.safetensors does not exist; train first"):
         checkpoint.load(tmp_path / "x.safetensors")
 
 

@@ -110,11 +110,11 @@ def test_labels_and_gates_are_on_and_off_often_enough(part):
     ("build", "message"),
     [
         (lambda: Circuit(((0.5, 0.51),), HAND.gates, (0,)), r"more than 0.02 apart; got \(0.5, 0.51\)"),
-        (lambda: Circuit(((),), HAND.gates, (0,)), r"each input has thresholds"),
-        (lambda: Circuit(((0.5,),) * 17, HAND.gates, (0,)), r"at most 100,000 cells.*got 131,072; take fewer inputs"),
+        (lambda: Circuit(((),), HAND.gates, (0,)), r"thresholds of an input must ascend"),
+        (lambda: Circuit(((0.5,),) * 17, HAND.gates, (0,)), r"at most 100,000 cells.*got 131,072; use fewer inputs"),
         (lambda: Circuit(HAND.thresholds, (Gate(True, (3,), (True,)),), (0,)), r"first-layer units, 0 to 2; got \[3\]"),
         (lambda: Circuit(HAND.thresholds, (Gate(True, (1,), ()),), (0,)), r"one value for each of its units"),
-        (lambda: Circuit(HAND.thresholds, HAND.gates, (2,)), r"named by gates, 0 to 1; got \(2,\)"),
+        (lambda: Circuit(HAND.thresholds, HAND.gates, (2,)), r"heads must be gates, 0 to 1; got \(2,\)"),
         (lambda: draw(inputs=2), r"at least 3 inputs.*got 2, 3, 12, 3 and 0.05"),
         (lambda: draw(gates=1, labels=3), r"at most one more than gates"),
         (lambda: PlantedNet(HAND, -0.1), r"standard deviation of at least 0; got -0.1"),
@@ -127,7 +127,7 @@ def test_a_circuit_that_cannot_be_is_named(build, message):
 
 
 def test_inputs_of_another_width_and_circuits_too_rare_are_refused():
-    with pytest.raises(ShapeError, match=r"reads 2 inputs; got shape \(5, 3\)"):
+    with pytest.raises(ShapeError, match=r"needs 2 inputs; got shape \(5, 3\)"):
         HAND.values(np.zeros((5, 3), np.float32))
     with pytest.raises(DataError, match=r"with 1 gates and 2 labels; allow rarer gates"):
         draw(3, 1, 1, 2, rare=0.499)

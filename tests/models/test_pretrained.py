@@ -89,7 +89,7 @@ def test_a_checkpoint_brings_the_network_back_without_the_folder(name, folders, 
     assert about["architecture"] == json.loads(json.dumps(network.architecture))
     assert loaded.pretrained_parts == network.pretrained_parts
     assert (loaded.latent_layer, loaded.second_layer) == (network.latent_layer, network.second_layer)
-    with pytest.raises(ConfigError, match=r"must be a folder with config\.json.*cannot be read .*give another folder"):
+    with pytest.raises(ConfigError, match=r"must be a folder with config\.json.*cannot be read .*use another folder"):
         models.build(settings, form, 3, seed=5)
 
 
@@ -278,9 +278,9 @@ def test_a_layer_more_than_the_config_says_is_refused(name, folders, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "where", "form", "error", "message"),
     [
-        (Roberta(), "bert", FORM, ConfigError, r"model\.name=roberta takes .* 'bert'; use model\.name=bert"),
+        (Roberta(), "bert", FORM, ConfigError, r"model\.name=roberta needs .* 'bert'; use model\.name=bert"),
         (Bert(), "distilbert", FORM, ConfigError, r"of the bert family; .* 'distilbert'; use model\.name=distilbert"),
-        (TransFG(), "roberta", SHAPE, ConfigError, r"model\.name=transfg takes .* vit family; .*use model\.name=rob"),
+        (TransFG(), "roberta", SHAPE, ConfigError, r"model\.name=transfg needs .* vit family; .*use model\.name=rob"),
         (Bert(), "vit", FORM, ConfigError, r"of the family 'vit'; use model\.name=vit or transfg"),
         (Bert(), "bert", replace(FORM, vocabulary=41), ShapeError, r"the data have 41, .*bert knows 40; set data\.tok"),
         (Bert(), "bert", FORM_1, ShapeError, r"its own tokenizer; .* with token 1, .*bert with 0, .*data\.tokenizer="),
@@ -340,10 +340,10 @@ def test_of_a_config_only_sizes_are_taken(folders, tmp_path):
     [
         (lambda f: (f / "config.json").unlink(), ConfigError, r"must be a folder with config\.json; .*cannot be read"),
         (lambda f: (f / "config.json").write_text("{"), ConfigError, r"config\.json cannot be read \(JSONDecodeError"),
-        (lambda f: (f / "config.json").write_text("[1]"), ConfigError, r"config\.json holds a list; give another"),
+        (lambda f: (f / "config.json").write_text("[1]"), ConfigError, r"config\.json contains a list; use another"),
         (lambda f: _set(f, model_type="llama"), ConfigError, r"'llama'; this package knows bert, roberta, distilbert"),
-        (lambda f: _set(f, hidden_size="wide"), ConfigError, r"config\.json must hold the sizes of a bert network"),
-        (lambda f: _set(f, hidden_size=24), CheckpointError, r"must hold whole weights that fit its config\.json"),
+        (lambda f: _set(f, hidden_size="wide"), ConfigError, r"config\.json must contain the sizes of a bert network"),
+        (lambda f: _set(f, hidden_size=24), CheckpointError, r"must have complete weights that fit its config\.json"),
         (
             lambda f: _set(f, num_hidden_layers=1),
             CheckpointError,
@@ -360,8 +360,8 @@ def test_of_a_config_only_sizes_are_taken(folders, tmp_path):
             r"position_embedding_type of .* must be 'absolute'; got 'relative_key'.*; use another network",
         ),
         (lambda f: _set(f, num_hidden_layers=3), CheckpointError, r"16 are missing, the first is encoder\.layer\.2"),
-        (lambda f: _cut(f, 100), CheckpointError, r"must hold whole weights that fit its config\.json"),
-        (lambda f: _cut(f, -10), CheckpointError, r"must hold whole weights that fit its config\.json"),
+        (lambda f: _cut(f, 100), CheckpointError, r"must have complete weights that fit its config\.json"),
+        (lambda f: _cut(f, -10), CheckpointError, r"must have complete weights that fit its config\.json"),
     ],
 )
 def test_damaged_folders_are_refused(change, error, message, folders, tmp_path):
@@ -383,7 +383,7 @@ def test_damaged_folders_are_refused(change, error, message, folders, tmp_path):
         ({"rescale_factor": 0}, r"rescale_factor of .* must be a number above 0; got 0; correct the file"),
         ({"rescale_factor": "1/255"}, r"rescale_factor of .* must be a number above 0; got '1/255'"),
         ({"rescale_offset": True}, r"asks for rescale_offset as well; set it to false"),
-        ([], r"preprocessor_config\.json is a JSON object; .* holds a list"),
+        ([], r"preprocessor_config\.json must be a JSON object; .* contains a list"),
     ],
 )
 def test_a_wrong_description_of_pixels_is_refused(pixels, message, folders, tmp_path):

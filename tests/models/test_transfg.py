@@ -14,7 +14,7 @@ from ndg.config import TransFG, ViT
 from ndg.errors import ConfigError, ShapeError
 from ndg.models import pretrained
 from ndg.models.patches import interpolated
-from ndg.models.transfg import Attention, Look, contrastive, select
+from ndg.models.transfg import Attention, QueryKey, contrastive, select
 from tests.references import transfg as reference
 
 SETTINGS = TransFG(patch=4, stride=3, width=12, depth=4, heads=3, mlp=16, latent=5)
@@ -23,7 +23,7 @@ SHAPE = (3, 13, 16)
 
 def looks(layers, seed, tokens=9):
     generator = torch.Generator().manual_seed(seed)
-    return [Look(*torch.randn(2, 4, 3, tokens, 5, generator=generator)) for _ in range(layers)]
+    return [QueryKey(*torch.randn(2, 4, 3, tokens, 5, generator=generator)) for _ in range(layers)]
 
 
 def maps(looks):
@@ -205,7 +205,7 @@ def test_it_is_told_from_a_plain_vision_transformer():
 def test_settings_that_do_not_fit_are_refused():
     with pytest.raises(ConfigError, match=r"model\.stride must be at most the side of a patch.*got 5 and patches of 4"):
         models.build(replace(SETTINGS, stride=5), SHAPE, 4, seed=0)
-    with pytest.raises(ConfigError, match=r"model\.depth must be at least 2, got 1; raise it, or use model\.name=vit"):
+    with pytest.raises(ConfigError, match=r"depth must be at least 2, .*; got 1; raise it, or use model\.name=vit"):
         models.build(replace(SETTINGS, depth=1), SHAPE, 4, seed=0)
     with pytest.raises(ShapeError, match=r"at least one patch; got patches of 4 on 3 x 16 pixels"):
         models.build(SETTINGS, (3, 3, 16), 4, seed=0)

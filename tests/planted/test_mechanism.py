@@ -150,12 +150,12 @@ def test_the_papers_criterion_finds_an_easy_truth_whole_and_nothing_else():
     [
         ({"nodes": 1, "equivalent": 0}, r"at least 2 nodes, of which at most half are copies.*got 1 nodes and 0"),
         ({"nodes": 4, "equivalent": 3}, r"got 4 nodes and 3 equivalent"),
-        ({"depth": 0}, r"at least 1 step and at most one for each planted implication.*got depth 0, 30 implications"),
+        ({"depth": 0}, r"at least 1 step and at most one per planted implication.*got depth 0, 30 implications"),
         ({"implications": 2, "depth": 3}, r"got depth 3, 2 implications"),
         ({"nodes": 4, "equivalent": 0}, r"got depth 4, 30 implications, 4 nodes"),
-        ({"rates": (0.0, 0.5)}, r"inside \(0, 1\).*got \(0.0, 0.5\) and 0.02"),
+        ({"rates": (0.0, 0.5)}, r"in \(0, 1\).*got \(0.0, 0.5\) and 0.02"),
         ({"rates": (0.6, 0.5)}, r"got \(0.6, 0.5\)"),
-        ({"rare": 0.5}, r"rare is a share in \[0, 0.5\)"),
+        ({"rare": 0.5}, r"rare a share in \[0, 0.5\)"),
     ],
 )
 def test_a_parameter_out_of_range_is_named(asked, message):
@@ -164,7 +164,7 @@ def test_a_parameter_out_of_range_is_named(asked, message):
 
 
 def test_what_cannot_be_planted_says_what_to_change():
-    with pytest.raises(DataError, match=r"in 100 attempts no graph was so with 3 nodes, 9 planted .*; plant fewer"):
+    with pytest.raises(DataError, match=r"none of 100 graphs with 3 nodes, 9 planted .*; plant fewer"):
         plant(3, 9, depth=1, equivalent=0)
 
 

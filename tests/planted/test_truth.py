@@ -104,6 +104,6 @@ def test_in_shuffled_columns_fisher_finds_almost_nothing(seed):
 def test_implications_over_other_nodes_are_refused():
     truth = plant(5, 2, depth=1, equivalent=0).truth()
     found = mined([("a:0", "a:1")])
-    with pytest.raises(ShapeError, match=r"over its own nodes: expected NodeSpace.*planted.*; mine the bits that"):
+    with pytest.raises(ShapeError, match=r"over the truth's nodes: expected NodeSpace.*planted.*; mine the bits of"):
         truth.recovered(found)
     assert replace(truth, nodes=SPACE).recovered(found).false == 1

@@ -1,4 +1,4 @@
-"""Small files of made-up images in the publishers' formats: a smooth pattern for each class, in noise."""
+"""Generated image files: a smooth pattern per class, with noise."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ndg.data.samples import writers
 CLASSES10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BIRDS = 200
 GRID = 4
-"""Sides of the grid of numbers between which a pattern is smooth."""
+"""Sides of the grid of numbers that a pattern interpolates."""
 
 
 def write_idx(folder: Path, seed: int) -> None:
-    """The four files of MNIST, 200 + 40 images of each of ten classes."""
+    """Four files of MNIST, 200 + 40 images of each of ten classes."""
     for part, each in (("train", 200), ("t10k", 40)):
         images, labels = _shuffled(seed, part, 10, each, (28, 28, 1))
         writers.write_pair(folder, part, images[..., 0], labels)
 
 
 def write_cifar10(folder: Path, seed: int) -> None:
-    """The seven files of CIFAR-10, 100 + 20 images of each class."""
+    """Seven files of CIFAR-10, 100 + 20 images of each class."""
     images, labels = _shuffled(seed, "train", 10, 100, (32, 32, 3))
     for number, rows in enumerate(np.split(np.arange(len(labels)), 5), 1):
         _batch(folder / f"data_batch_{number}", images[rows], labels[rows], "labels")
@@ -34,7 +34,7 @@ def write_cifar10(folder: Path, seed: int) -> None:
 
 
 def write_cifar100(folder: Path, seed: int) -> None:
-    """The three files of CIFAR-100, 20 + 5 images of each class."""
+    """Three files of CIFAR-100, 20 + 5 images of each class."""
     for name, each in (("train", 20), ("test", 5)):
         _batch(folder / name, *_shuffled(seed, name, 100, each, (32, 32, 3)), "fine_labels")
     names = [f"kind {number:02}" for number in range(100)]
@@ -42,7 +42,7 @@ def write_cifar100(folder: Path, seed: int) -> None:
 
 
 def write_cifar10_jpeg(folder: Path, seed: int) -> None:
-    """The folders of CIFAR-10 as JPEG, 40 + 10 images of each class."""
+    """Folders of CIFAR-10 as JPEG, 40 + 10 images of each class."""
     part = folder / ".CIFAR-10-images.part"
     for name, each in (("train", 40), ("test", 10)):
         _folders(part / name, seed, name, CLASSES10, each, 32, ".jpg")
@@ -50,8 +50,7 @@ def write_cifar10_jpeg(folder: Path, seed: int) -> None:
 
 
 def write_cub200(folder: Path, seed: int) -> None:
-    """The folder of CUB-200-2011, 8 + 2 images of 64 x 64 pixels of each of 200 classes, so that a tenth of the
-    training images of a class is one."""
+    """Folder of CUB-200-2011: 8 + 2 images of 64 x 64 pixels per class."""
     names = tuple(f"{number:03}.Bird_{number:03}" for number in range(1, BIRDS + 1))
     home = folder / "CUB_200_2011"
     paths = _folders(home / "images", seed, "birds", names, 10, 64, ".jpg")
@@ -66,7 +65,7 @@ def write_cub200(folder: Path, seed: int) -> None:
 
 
 def write_images(folder: Path, seed: int) -> None:
-    """Folders of splits and classes, 40 + 10 PNG images of 16 x 16 pixels of each of three classes."""
+    """Folders of splits and classes: 40 + 10 PNG images of three classes."""
     for name, each in (("train", 40), ("test", 10)):
         _folders(folder / name, seed, name, ("first", "second", "third"), each, 16, ".png")
 
@@ -74,7 +73,7 @@ def write_images(folder: Path, seed: int) -> None:
 def drawn(
     seed: int, part: str, label: int, count: int, size: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "example height width channel"]:
-    """Images of a class in some part: its pattern, which depends on the seed and the class alone, in noise."""
+    """Images of a class: its pattern, by seed and class alone, with noise by `part`."""
     height, width, channels = size
     grid = seeds.generator(seed, "pattern", label).uniform(-1, 1, (GRID, GRID, channels))
     weights = [_weights(length) for length in (height, width)]
@@ -84,7 +83,7 @@ def drawn(
 
 
 def _weights(length: int) -> np.ndarray:
-    """How much each point of the grid counts at each place, in proportion to its nearness: [place, point]."""
+    """Interpolation weights [place, grid point]."""
     places = np.linspace(0, GRID - 1, length)[:, None]
     return np.clip(1 - np.abs(places - np.arange(GRID)), 0, 1)
 
@@ -110,7 +109,7 @@ def _batch(
 def _folders(
     folder: Path, seed: int, part: str, names: tuple[str, ...], each: int, side: int, suffix: str
 ) -> list[Path]:
-    """The files written, one folder for each class."""
+    """Paths of the files written, one folder per class."""
     from PIL import Image
 
     paths = []

@@ -1,4 +1,4 @@
-"""Small files of made-up texts in the publishers' formats, with a signal that can be learnt."""
+"""Generated text files in the publishers' formats, with a signal to learn."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TOPICS = {
 
 
 def write_sst2(folder: Path, seed: int) -> None:
-    """`train.tsv`, `dev.tsv` and `test.tsv`: a sentence of praise or blame, a tab, 1 or 0."""
+    """`train.tsv`, `dev.tsv` and `test.tsv`: a sentence, a tab, 1 or 0."""
     for part, rng in _parts("sst2", seed):
         lines = []
         for row in range(SIZES[part]):
@@ -53,15 +53,15 @@ def write_sst2(folder: Path, seed: int) -> None:
 
 
 def write_snli(folder: Path, seed: int) -> None:
-    """`snli_1.0_train.jsonl`, `_dev` and `_test`, with all fields, and in each twentieth row no majority."""
+    """`snli_1.0_train.jsonl`, `_dev` and `_test`; each twentieth row has no majority."""
     for part, rng in _parts("snli", seed):
         lines = []
         for row, (first, second, label) in enumerate(_pairs(rng, SIZES[part])):
-            given = "-" if row % 20 == 19 else label
+            gold_label = "-" if row % 20 == 19 else label
             document = {
-                "annotator_labels": [label, "neutral", "entailment", "contradiction"] if given == "-" else [label],
+                "annotator_labels": [label, "neutral", "entailment", "contradiction"] if gold_label == "-" else [label],
                 "captionID": f"{part}{row}.jpg#0",
-                "gold_label": given,
+                "gold_label": gold_label,
                 "pairID": f"{part}{row}.jpg#0r1{label[0]}",
                 "sentence1": first,
                 "sentence1_binary_parse": f"( {first} )",
@@ -85,7 +85,7 @@ def write_allnli(folder: Path, seed: int) -> None:
 
 
 def write_mqnli(folder: Path, seed: int) -> None:
-    """`train.jsonl`, `dev.jsonl` and `test.jsonl`: sentences of nine words; the labels follow from the quantifiers."""
+    """`train.jsonl`, `dev.jsonl` and `test.jsonl`: sentences of nine words with quantifiers."""
     for part, rng in _parts("mqnli", seed):
         lines = []
         for row in range(SIZES[part]):
@@ -95,8 +95,8 @@ def write_mqnli(folder: Path, seed: int) -> None:
             first = {"entailment": "every", "neutral": "some", "contradiction": "some"}[label]
             second = {"entailment": "some", "neutral": "every", "contradiction": "no"}[label]
             premise = (first, _any(rng, QUALITIES), subject, "emptystring", _any(rng, MANNERS), verb)
-            kept = premise[1] if label == "entailment" else "emptystring"
-            hypothesis = (second, kept, other if label == "neutral" else subject, "emptystring", "emptystring", verb)
+            quality = premise[1] if label == "entailment" else "emptystring"
+            hypothesis = (second, quality, other if label == "neutral" else subject, "emptystring", "emptystring", verb)
             document = {
                 "sentence1": " ".join((*premise, "some", _any(rng, QUALITIES), thing)),
                 "sentence2": " ".join((*hypothesis, "some", "emptystring", thing)),
@@ -107,7 +107,7 @@ def write_mqnli(folder: Path, seed: int) -> None:
 
 
 def write_sick(folder: Path, seed: int) -> None:
-    """`SICK_train.txt`, `SICK_trial.txt` and `SICK_test_annotated.txt`, with a header and a score of relatedness."""
+    """`SICK_train.txt`, `SICK_trial.txt` and `SICK_test_annotated.txt`, with a relatedness score."""
     names = {"train": "SICK_train.txt", "dev": "SICK_trial.txt", "test": "SICK_test_annotated.txt"}
     number = 0
     for part, rng in _parts("sick", seed):
@@ -119,7 +119,7 @@ def write_sick(folder: Path, seed: int) -> None:
 
 
 def write_devign(folder: Path, seed: int) -> None:
-    """`train.jsonl`, `valid.jsonl` and `test.jsonl`: functions of C that check a length before they copy, or do not."""
+    """`train.jsonl`, `valid.jsonl` and `test.jsonl`: C functions with or without a length check."""
     number = 0
     for part, rng in _parts("devign", seed):
         lines = []
@@ -140,7 +140,7 @@ def write_devign(folder: Path, seed: int) -> None:
 
 
 def write_texts(folder: Path, seed: int) -> None:
-    """`texts.csv` with a header, `text` and `label`: sentences of three topics, some with commas and quotes."""
+    """`texts.csv` with columns `text` and `label`: sentences of three topics."""
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
     table.writerow(("text", "label"))
@@ -153,19 +153,19 @@ def write_texts(folder: Path, seed: int) -> None:
 
 
 def _pairs(rng: np.random.Generator, count: int) -> Iterator[tuple[str, str, str]]:
-    """Captions, with a second sentence that is more general, says more, or speaks of rest."""
+    """Captions, each with a more general, more detailed, or contradictory sentence."""
     for row in range(count):
-        person, (deed, general), where = _any(rng, PEOPLE), DEEDS[int(rng.integers(len(DEEDS)))], _any(rng, PLACES)
+        person, (deed, general), location = _any(rng, PEOPLE), DEEDS[int(rng.integers(len(DEEDS)))], _any(rng, PLACES)
         second = (
             f"A {person} is {general} outdoors.",
             f"A {person} is {deed} {_any(rng, REASONS)}.",
             f"A {person} is {_any(rng, OTHERS)} indoors.",
         )[row % 3]
-        yield f"A {person} is {deed} {where}.", second, RELATIONS[row % 3]
+        yield f"A {person} is {deed} {location}.", second, RELATIONS[row % 3]
 
 
 def _parts(name: str, seed: int) -> Iterator[tuple[str, np.random.Generator]]:
-    """Each split with a generator of its own."""
+    """Each split with its own generator."""
     for part in SIZES:
         yield part, seeds.generator(seed, "sample", name, part)
 

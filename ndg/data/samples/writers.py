@@ -1,4 +1,4 @@
-"""Files in the publishers' formats, byte by byte: idx and the pickles of Python 2."""
+"""Byte formats of the publishers: idx files and Python 2 pickles."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Bytes = UInt8[np.ndarray, "..."]
 
 
 def idx(array: Bytes) -> bytes:
-    """An idx file of unsigned bytes."""
+    """idx file of unsigned bytes."""
     return struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
 
 
 def write_pair(
     folder: Path, part: str, images: UInt8[np.ndarray, "example height width"], labels: Bytes, packed: bool = True
 ) -> None:
-    """The two idx files of images and labels of a part (`train` or `t10k`), as gzip or plain."""
+    """Two idx files of images and labels of a part (`train` or `t10k`)."""
     for name, content in (("images-idx3", images), ("labels-idx1", labels)):
         raw = idx(content)
         path = folder / f"{part}-{name}-ubyte{'.gz' if packed else ''}"
@@ -34,7 +34,7 @@ def write_pair(
 
 
 class Python2(pickle._Pickler):
-    """Writes strings as Python 2 did, in which the publisher's files are pickled."""
+    """Pickler that writes strings as Python 2 did."""
 
     dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)
 
@@ -48,7 +48,7 @@ class Python2(pickle._Pickler):
 
 
 def python2(value: Any) -> bytes:
-    """A pickle as Python 2 with an old numpy wrote it."""
+    """Pickle as Python 2 with an old numpy wrote it."""
     stream = io.BytesIO()
     Python2(stream, 2).dump(value)
     return stream.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
@@ -60,5 +60,5 @@ def batch(
     key: str = "labels",
     dump: Callable[[Any], bytes] = python2,
 ) -> bytes:
-    """A python batch of CIFAR with these images and labels."""
+    """Python batch of CIFAR with these images and labels."""
     return dump({"batch_label": "a batch", key: labels, "data": pixels})

@@ -1,4 +1,4 @@
-"""The graph in the formats of others, in parts, so that neither its text nor a second graph is ever in memory.
+"""Export formats of the graph, written in parts to bound the memory.
 
 GraphML, GEXF, DOT and JSON carry the condensed graph, with the keys and attributes of `NDG.to_networkx`; CSV and
 Parquet carry the edge table. A new format is one file and one line here.

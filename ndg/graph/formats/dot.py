@@ -1,5 +1,4 @@
-"""DOT, as Graphviz and pygraphviz read it. The source of a picture, with its selection and colours, is another matter:
-`ndg.render` writes that."""
+"""DOT export, for Graphviz and pygraphviz; `ndg.render` draws pictures."""
 
 from __future__ import annotations
 
@@ -12,17 +11,18 @@ from ndg.graph.formats.escape import lines, plain
 
 
 def dot(graph: Condensed) -> Iterator[str]:
-    """The condensed graph; values as text, lists as `flat` writes them, unknown ones left out, the facts in a comment.
+    """Condensed graph as DOT text, with the facts in a comment.
 
-    In Graphviz the label of a node is the text in it: the key. That a class holds a label is called `is_label` here.
+    Lists are written as by `flat`; unknown values are left out. In Graphviz the label of a node is the text in it, the
+    key, so the attribute `label` (the class contains a label) is called `is_label`.
     """
     yield f"// {json.dumps(graph.facts, ensure_ascii=False)}\ndigraph ndg {{\n"
     for key, attributes in graph.nodes():
-        told = ", ".join(
+        values_text = ", ".join(
             f"{quoted('is_label' if name == 'label' else name)}={quoted(plain(value))}"
             for name, value in flat(attributes).items()
         )
-        yield f"{quoted(key)} [{told}];\n"
+        yield f"{quoted(key)} [{values_text}];\n"
     values = (f"{name}=%s, " if kind is str else f'{name}="%s", ' for name, kind in EDGE.items())
     pieces = ["%s -> %s [", *values, "];\n"]
     for rows in graph.edge_values():

@@ -1,4 +1,4 @@
-"""Text as XML and DOT hold it, so that names of any signs come back as they were; and rows of it, quickly."""
+"""Escaping of text for XML and DOT, and fast formatting of rows."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _NO_DOT = re.compile(r'(?<!\\)(?:\\\\)*\\(?:"|\r?\n|\Z)|\x00')
 
 
 def xml(text: str) -> str:
-    """A text between tags or between double quotes; GraphError for signs that XML 1.0 cannot hold."""
-    found = _NO_XML.search(text)
-    if found:
+    """Text for XML content or attributes; GraphError for characters outside XML 1.0."""
+    invalid = _NO_XML.search(text)
+    if invalid:
         raise GraphError(
-            f"XML cannot hold the control character {found.group()!r} in {text!r}; rename it, or export to JSON"
+            f"XML cannot hold the control character {invalid.group()!r} in {text!r}; rename it, or export to JSON"
         )
     return _SPECIAL.sub(lambda sign: _XML[sign.group()], text)
 
 
 def dot(text: str) -> str:
-    """A quoted text; GraphError where a backslash would escape the quote or line break behind it."""
+    """Quoted DOT text; GraphError if a backslash would escape the quote or newline."""
     if _NO_DOT.search(text):
         raise GraphError(
             f"DOT cannot hold a backslash before a quote or at the end of a line, as in {text!r}; "
@@ -38,21 +38,24 @@ def dot(text: str) -> str:
 def lines(
     rows: list[tuple[Any, ...]], escape: Callable[[str], str], pieces: Sequence[str], texts: int, ends: int = 0
 ) -> str:
-    """One text of all rows: for each the pieces, with its values in place of their `%s`, those of unknown values left
-    out. The first `texts` values are escaped; the first `ends` stand in the first piece, the last piece has none."""
-    written, whole = cache(escape), "".join(pieces)
-    found = []
+    """Text of all rows: the pieces, with values in place of their `%s`.
+
+    Pieces of unknown values are left out. The first `texts` values are escaped; the first `ends` values stand in the
+    first piece, and the last piece has none.
+    """
+    escaped, whole = cache(escape), "".join(pieces)
+    formatted = []
     for row in rows:
-        values = (*map(written, row[:texts]), *row[texts:])
+        values = (*map(escaped, row[:texts]), *row[texts:])
         if None in row:
-            told = [piece for piece, value in zip(pieces[1:-1], row[ends:], strict=True) if value is not None]
-            form = "".join((pieces[0], *told, pieces[-1]))
-            found.append(form % tuple(value for value in values if value is not None))
+            known_pieces = [piece for piece, value in zip(pieces[1:-1], row[ends:], strict=True) if value is not None]
+            form = "".join((pieces[0], *known_pieces, pieces[-1]))
+            formatted.append(form % tuple(value for value in values if value is not None))
         else:
-            found.append(whole % values)
-    return "".join(found)
+            formatted.append(whole % values)
+    return "".join(formatted)
 
 
 def plain(value: str | float | int | bool) -> str:
-    """A value as GraphML, GEXF and DOT write it."""
+    """Value as GraphML, GEXF and DOT write it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

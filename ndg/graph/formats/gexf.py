@@ -1,4 +1,4 @@
-"""GEXF 1.2, as Gephi and networkx.read_gexf read it (https://gexf.net)."""
+"""GEXF 1.2 export, for Gephi and networkx.read_gexf (https://gexf.net)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ TYPES = {bool: "boolean", int: "long", float: "double"}
 
 
 def gexf(graph: Condensed) -> Iterator[str]:
-    """The condensed graph; lists as `flat` writes them, unknown values left out, the facts as JSON in the description.
+    """Condensed graph as GEXF text, with the facts as JSON in its description.
 
-    In GEXF the label of a node is the text beside it: the key. That a class holds a label is called `is_label` here.
+    Lists are written as by `flat`; unknown values are left out. In GEXF the label of a node is its text, the key, so
+    the attribute `label` (the class contains a label) is called `is_label`.
     """
     nodes = {"is_label" if name == "label" else name: kind for name, kind in graph.node_types.items()}
     ids = {name: number for number, name in enumerate(nodes)} | {"label": list(nodes).index("is_label")}
@@ -27,16 +28,16 @@ def gexf(graph: Condensed) -> Iterator[str]:
     )
     for kind, types in (("node", nodes), ("edge", EDGE)):
         yield f'<attributes class="{kind}" mode="static">\n'
-        for number, (name, of) in enumerate(types.items()):
-            yield f'<attribute id="{number}" title="{xml(name)}" type="{TYPES.get(of, "string")}"/>\n'
+        for number, (name, value_type) in enumerate(types.items()):
+            yield f'<attribute id="{number}" title="{xml(name)}" type="{TYPES.get(value_type, "string")}"/>\n'
         yield "</attributes>\n"
     yield "<nodes>\n"
     for key, attributes in graph.nodes():
-        told = "".join(
+        values_text = "".join(
             f'<attvalue for="{ids[name]}" value="{xml(value) if isinstance(value, str) else plain(value)}"/>'
             for name, value in flat(attributes).items()
         )
-        yield f'<node id="{xml(key)}" label="{xml(key)}"><attvalues>{told}</attvalues></node>\n'
+        yield f'<node id="{xml(key)}" label="{xml(key)}"><attvalues>{values_text}</attvalues></node>\n'
     yield "</nodes>\n<edges>\n"
     values = (f'<attvalue for="{number}" value="%s"/>' for number in range(len(EDGE)))
     pieces = ['<edge id="%s" source="%s" target="%s"><attvalues>', *values, "</attvalues></edge>\n"]

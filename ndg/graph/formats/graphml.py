@@ -1,4 +1,4 @@
-"""GraphML, as networkx.read_graphml, yEd and Gephi read it (http://graphml.graphdrawing.org)."""
+"""GraphML export, for networkx, yEd and Gephi (http://graphml.graphdrawing.org)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ TYPES = {bool: "boolean", int: "long", float: "double"}
 
 
 def graphml(graph: Condensed) -> Iterator[str]:
-    """The condensed graph; lists and nested values as `flat` writes them, unknown values left out."""
+    """Condensed graph as GraphML text; values as by `flat`, unknown ones left out."""
     facts = flat(graph.facts)
     names: dict[tuple[str, str], str] = {}
     yield '<?xml version="1.0" encoding="utf-8"?>\n<graphml xmlns="http://graphml.graphdrawing.org/xmlns">\n'
     kinds = {"graph": {name: type(value) for name, value in facts.items()}, "node": graph.node_types, "edge": EDGE}
     for kind, types in kinds.items():
-        for name, of in types.items():
+        for name, value_type in types.items():
             names[kind, name] = f"d{len(names)}"
             yield (
                 f'<key id="{names[kind, name]}" for="{kind}" attr.name="{xml(name)}" '
-                f'attr.type="{TYPES.get(of, "string")}"/>\n'
+                f'attr.type="{TYPES.get(value_type, "string")}"/>\n'
             )
     yield '<graph edgedefault="directed">\n'
     yield from _data(facts, {name: names["graph", name] for name in facts})

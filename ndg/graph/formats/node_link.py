@@ -1,4 +1,4 @@
-"""Node-link JSON, as networkx.node_link_graph(document, edges="edges") reads it."""
+"""Node-link JSON export, for networkx.node_link_graph(document, edges="edges")."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ SCHEMA = 1
 
 
 def node_link(graph: Condensed) -> Iterator[str]:
-    """`nodes` with their key as `id`, `edges` with `source` and `target`, both with all attributes, one on a line.
+    """Condensed graph as JSON text, one node or edge per line.
 
-    Schema 1: beside these `format` ("ndg-condensed"), `schema` (1), `directed`, `multigraph` and `graph`, the facts.
+    `nodes` have their key as `id`, `edges` have `source` and `target`, both with all attributes. Schema 1 has further
+    `format` ("ndg-condensed"), `schema` (1), `directed`, `multigraph` and `graph`, the facts.
     """
     encode: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     text = cache(encode)
@@ -28,12 +29,12 @@ def node_link(graph: Condensed) -> Iterator[str]:
         yield '],\n"edges": ['
         form = '\n{"source": %s, "target": %s' + "".join(f', "{name}": %s' for name in EDGE) + "}"
         for number, rows in enumerate(graph.edge_values()):
-            told = [form % (*map(text, row[:4]), *("null" if v is None else v for v in row[4:])) for row in rows]
-            yield ("," if number else "") + ",".join(told)
+            formatted = [form % (*map(text, row[:4]), *("null" if v is None else v for v in row[4:])) for row in rows]
+            yield ("," if number else "") + ",".join(formatted)
         yield "]}\n"
     except ValueError as error:
         raise GraphError(
-            f"JSON holds finite numbers; the criterion or a score has none ({error}); leave that score out"
+            f"JSON needs finite numbers; the criterion or a score has another ({error}); leave that score out"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The edge table as CSV and as Parquet: one row per implication, with the columns of `NDG.edges_frame`."""
+"""Edge table as CSV and Parquet, with the columns of `NDG.edges_frame`."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ AT_ONCE = 1 << 16  # rows
 
 
 def csv(graph: Condensed) -> Iterator[str]:
-    """Comma-separated values in UTF-8, with a header; unknown figures are empty."""
+    """Comma-separated values in UTF-8 with a header; unknown figures are empty."""
     text = cache(_quoted)
     for number, frame in enumerate(_frames(graph)):
         if not number:
             yield ",".join(frame.columns) + "\n"
         columns: list[Iterable[Any]] = [map(text, frame[name].tolist()) for name in frame.columns[:4]]
         for name in frame.columns[4:]:
-            told = plain(frame[name].to_numpy())
-            columns.append(["" if value is None else value for value in told] if None in told else told)
+            values = plain(frame[name].to_numpy())
+            columns.append(["" if value is None else value for value in values] if None in values else values)
         form = ",".join(["%s"] * len(columns)) + "\n"
         yield "".join([form % row for row in zip(*columns, strict=True)])
 
@@ -37,17 +37,15 @@ def _quoted(text: str) -> str:
 
 
 def parquet(graph: Condensed) -> Iterator[bytes]:
-    """Apache Parquet, texts as dictionaries, unknown figures null; the facts are JSON in its metadata, as `ndg`.
+    """Apache Parquet, with texts as dictionaries and unknown figures null.
 
-    Raises MissingPackageError without pyarrow.
+    The facts are JSON in its metadata, as `ndg`. Raises MissingPackageError without pyarrow.
     """
     try:
         import pyarrow as pa
         from pyarrow import parquet as pq
     except ImportError:
-        raise MissingPackageError(
-            "Parquet is written by pyarrow: pip install 'ndg[parquet]'; CSV needs nothing"
-        ) from None
+        raise MissingPackageError("Parquet needs pyarrow: pip install 'ndg[parquet]'; CSV needs no package") from None
 
     drain, writer = _Drain(), None
     for frame in _frames(graph):
@@ -70,7 +68,7 @@ def _frames(graph: Condensed) -> Iterator[pd.DataFrame]:
 
 
 class _Drain(io.RawIOBase):
-    """What was written since it was last taken."""
+    """Binary stream that returns what was written since the last `take`."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []

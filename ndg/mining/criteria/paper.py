@@ -16,10 +16,7 @@ from ndg.mining.criteria.sieve import Counts, Margin, Mask, Sieve
 def allowance(
     antecedent: Int64[np.ndarray, "*#pair"], negation: Int64[np.ndarray, "*#pair"], examples: int, alpha: float
 ) -> Float64[np.ndarray, "*#pair"]:
-    """Allowed exceptions: one in `alpha` of those expected, `n(p) n(~q) / (n alpha)`.
-
-    The product of counts is rounded once and does not overflow.
-    """
+    """Allowed exceptions `n(p) n(~q) / (n alpha)`, one in `alpha` of those expected."""
     return antecedent.astype(np.float64) * negation / (examples * alpha)
 
 
