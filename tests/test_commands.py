@@ -218,7 +218,7 @@ MISTAKES = [
     (["train", "digits_mpl"], "none of that name ships; nearest: digits_mlp"),
     (["train", "digits_mlp", "data.name=digitz"], "known data set; got 'digitz'; nearest: digits"),
     (["train", "digits_mlp", "data.name=arrays"], "data set 'arrays' needs a folder with"),
-    (["train", "digits_mlp", "data.test=0.001"], "the test split must hold examples"),
+    (["train", "digits_mlp", "data.test=0.001"], "the test split must have examples"),
     (["train", "digits_mlp", "model.dropout=3"], "model.dropout must be inside [0, 1); got 3.0"),
     (["train", "digits_mlp", "model.widths=[0]"], "model.widths must be at least 1; got [0]"),
     (["train", "digits_vit", "model.patch=0"], "model.patch must be at least 1; got 0"),

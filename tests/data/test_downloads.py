@@ -334,7 +334,7 @@ def test_a_copy_that_is_found_before_is_told(tmp_path, cifar):
     fixtures.write_cifar10(tmp_path / "data", [np.arange(10)], np.arange(10))
     got = downloads.get("cifar10", tmp_path / "data", cifar, SOON)
     home = tmp_path / "data" / "cifar10" / "cifar-10-batches-py"
-    assert got.hint == f"{tmp_path / 'data'} is found before it; set data.dir={home}"
+    assert got.hint == f"{tmp_path / 'data'} takes precedence; set data.dir={home}"
 
 
 def test_files_of_ones_own_are_never_written_over(tmp_path, shelf, cifar):

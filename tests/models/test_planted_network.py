@@ -117,7 +117,7 @@ def test_labels_and_gates_are_on_and_off_often_enough(part):
         (lambda: Circuit(HAND.thresholds, HAND.gates, (2,)), r"heads must be gates, 0 to 1; got \(2,\)"),
         (lambda: draw(inputs=2), r"at least 3 inputs.*got 2, 3, 12, 3 and 0.05"),
         (lambda: draw(gates=1, labels=3), r"at most one more than gates"),
-        (lambda: PlantedNet(HAND, -0.1), r"standard deviation of at least 0; got -0.1"),
+        (lambda: PlantedNet(HAND, -0.1), r"a standard deviation, must be at least 0; got -0.1"),
         (lambda: HAND.inputs(0), r"at least 1 example; got 0"),
     ],
 )

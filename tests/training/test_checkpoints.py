@@ -100,7 +100,7 @@ def test_every_k_th_epoch_is_kept_beside_the_best(tmp_path):
 
 def test_an_epoch_that_was_not_kept_is_an_error(tmp_path):
     training.train(experiment(epochs=1), digits(), tmp_path)
-    with pytest.raises(CheckpointError, match=r"there is no checkpoint .*epoch-0001\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"checkpoint .*epoch-0001\.safetensors does not exist"):
         training.load_model(tmp_path, "epoch-0001.safetensors")
 
 
