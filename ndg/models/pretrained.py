@@ -114,8 +114,8 @@ def check(folder: str, settings: dict[str, Any]) -> None:
     """Raise ConfigError unless a folder has safetensors and supported settings."""
     if not any((Path(folder) / f"model.safetensors{ending}").is_file() for ending in ("", ".index.json")):
         raise ConfigError(
-            f"a pretrained folder must have its weights in model.safetensors, since pickles are never loaded; {folder} has "
-            "none; if you trust it, load the network with transformers and write it with save_pretrained"
+            "a pretrained folder must have its weights in model.safetensors, since pickles are never loaded; "
+            f"{folder} has none; if you trust it, load the network with transformers and write it with save_pretrained"
         )
     positions = settings.get("position_embedding_type", "absolute")
     if settings.get("model_type") in FAMILIES and positions != "absolute":

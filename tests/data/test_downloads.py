@@ -184,7 +184,7 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_not(tmp_path, shelf):
 def test_a_server_that_is_not_there_is_named(tmp_path):
     with served(files={}) as gone:
         url = gone.url("file.bin")
-    with pytest.raises(DownloadError, match=rf"{re.escape(url)}: .*refused; look at the network, and at HTTPS_PROXY"):
+    with pytest.raises(DownloadError, match=rf"{re.escape(url)}: .*refused; check the network, and HTTPS_PROXY"):
         fetch(file(url), tmp_path, SOON)
 
 
@@ -364,7 +364,7 @@ def test_an_archive_that_would_write_elsewhere_is_refused_and_removed(tmp_path, 
     with tarfile.open(fileobj=stream, mode="w:gz") as archive:
         archive.addfile(tarfile.TarInfo("../../escaped"), io.BytesIO())
     shelf.files["c.tar.gz"] = stream.getvalue()
-    with pytest.raises(DataError, match=r"escaped.*it is removed"):
+    with pytest.raises(DataError, match=r"escaped.*it was removed"):
         downloads.get("cifar10", tmp_path / "data", table(shelf), SOON)
     assert not list(tmp_path.rglob("escaped"))
     assert names(tmp_path / "data" / "cifar10" / "cifar-10-batches-py") == []

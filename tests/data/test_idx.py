@@ -72,7 +72,7 @@ def test_size_and_crop_are_those_of_a_config_and_nothing_large_is_kept(tmp_path)
 
 @pytest.mark.parametrize(("name", "kind"), [("digits", r"\(1, 8, 8\)"), ("iris", r"\(4,\)")])
 def test_a_size_of_numbers_is_refused(name, kind):
-    rule = r"data\.size and data\.crop are for images with bytes as pixels; data set "
+    rule = r"data\.size and data\.crop need images with bytes as pixels; data set "
     for given in ({"size": 16}, {"crop": 4}):
         with pytest.raises(DataError, match=rule + f"'{name}' has numbers of shape {kind}; leave both null"):
             data.load(Data(name=name, **given))
@@ -135,7 +135,7 @@ def test_labels_that_do_not_fit_the_images_or_the_classes_are_refused(tmp_path):
 
 def test_missing_files_are_named_with_the_places_where_they_may_lie(tmp_path):
     needs = r"data set 'mnist' needs a folder with train-images-idx3-ubyte or t10k-.*, train-labels.* \(or each with "
-    remedy = r"set data\.dir=FOLDER to they lie, or to the folder above mnist"
+    remedy = r"set data\.dir=FOLDER to their folder, or to the folder above mnist"
     with pytest.raises(DataError, match=needs + r"\.gz\); data\.dir is not set; " + remedy):
         data.load(Data(name="mnist"))
     fixtures.write_idx(tmp_path / "mnist", TRAIN, TEST)

@@ -73,7 +73,7 @@ def test_pixels_at_once_and_files_by_the_batch_are_the_same(tmp_path):
     pixels = folder_of(tmp_path)
     found = gathered(tmp_path)
     settings = Data(name="images", crop=6)
-    at_once, lazy = pictures(found, settings), pictures(found, settings, most=1000)
+    at_once, lazy = pictures(found, settings), pictures(found, settings, limit=1000)
     assert isinstance(at_once, Pixels)
     assert isinstance(lazy, Files)
     assert torch.equal(at_once.values, pixels)
@@ -108,7 +108,7 @@ def test_a_folder_and_an_archive_of_it_are_the_same(tmp_path, name):
     else:
         with tarfile.open(archive, "w" if name == "x.tar" else "w:gz") as file:
             file.add(tmp_path / "folder", ".")
-    first, second = (pictures(gathered(place), Data(), most=0) for place in (tmp_path / "folder", archive))
+    first, second = (pictures(gathered(place), Data(), limit=0) for place in (tmp_path / "folder", archive))
     assert torch.equal(first.batch(), second.batch())
     assert [image.name for image in first.images] == [image.name for image in second.images]
     assert digest(first) == digest(second)
@@ -116,15 +116,15 @@ def test_a_folder_and_an_archive_of_it_are_the_same(tmp_path, name):
 
 def test_the_digest_of_files_sees_content_order_name_and_settings(tmp_path):
     folder_of(tmp_path, 10)
-    lazy = pictures(gathered(tmp_path), Data(), most=0)
+    lazy = pictures(gathered(tmp_path), Data(), limit=0)
     assert digest(lazy[:5]) == digest(lazy[torch.arange(5)])
     found = [digest(lazy), digest(lazy[:9]), digest(lazy[torch.tensor([*range(1, 10), 0])])]
     changes = [Data(crop=4), Data(crop=4, size=6), Data(size=6)]
-    found += [digest(pictures(gathered(tmp_path), settings, most=0)) for settings in changes]
+    found += [digest(pictures(gathered(tmp_path), settings, limit=0)) for settings in changes]
     (tmp_path / "0" / "000.png").rename(tmp_path / "0" / "0000.png")
-    found.append(digest(pictures(gathered(tmp_path), Data(), most=0)))
+    found.append(digest(pictures(gathered(tmp_path), Data(), limit=0)))
     fixtures.write_image(tmp_path / "0" / "0000.png", fixtures.noise(8, 9, 3, seed=5))
-    found.append(digest(pictures(gathered(tmp_path), Data(), most=0)))
+    found.append(digest(pictures(gathered(tmp_path), Data(), limit=0)))
     assert len(set(found)) == len(found)
 
 
@@ -153,7 +153,7 @@ def test_a_damaged_image_is_named(tmp_path, content, most):
     with pytest.raises(
         DataError, match=r"1/x\.png must be a whole JPEG or PNG image; .+; copy it again or leave it out"
     ):
-        pictures(gathered(tmp_path), Data(), most=most).batch()
+        pictures(gathered(tmp_path), Data(), limit=most).batch()
 
 
 def test_a_damaged_image_in_an_archive_is_named_with_the_archive():
@@ -195,8 +195,8 @@ def test_images_of_different_sizes_need_a_size(tmp_path, most):
     with pytest.raises(
         DataError, match=r"same size; .*1/x\.png has 9 x 8 pixels, .*0/000\.png 8 x 9; set data\.size to scale them"
     ):
-        pictures(gathered(tmp_path), Data(), most=most)
-    assert pictures(gathered(tmp_path), Data(size=7), most=most).batch().shape == (5, 3, 7, 7)
+        pictures(gathered(tmp_path), Data(), limit=most)
+    assert pictures(gathered(tmp_path), Data(size=7), limit=most).batch().shape == (5, 3, 7, 7)
 
 
 def test_a_crop_larger_than_the_images_and_a_file_that_went_away_are_refused(tmp_path):
@@ -204,7 +204,7 @@ def test_a_crop_larger_than_the_images_and_a_file_that_went_away_are_refused(tmp
     found = gathered(tmp_path)
     with pytest.raises(DataError, match=r"data\.crop must be at most the side of the images; got 9 for 8 x 9 pixels"):
         pictures(found, Data(crop=9))
-    lazy = pictures(found, Data(), most=0)
+    lazy = pictures(found, Data(), limit=0)
     (tmp_path / "1" / "001.png").unlink()
     with pytest.raises(DataError, match=r"1/001\.png must be a file that can be read; .*No such file.*copy it again"):
         lazy.batch()

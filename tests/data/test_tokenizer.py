@@ -218,7 +218,7 @@ def test_a_padding_token_with_a_name_of_its_own_is_taken_and_kept(words, tmp_pat
     document = json.loads(backend.to_str())
     document = json.loads(json.dumps(document).replace("[PAD]", "<|fill|>"))
     (tmp_path / "tokenizer.json").write_text(json.dumps(document))
-    with pytest.raises(DataError, match=r"a token to fill up with; .* neither \[PAD\] nor <pad> and names no other"):
+    with pytest.raises(DataError, match=r"a padding token; .* neither \[PAD\] nor <pad> and names no other"):
         Tokenizer.load(tmp_path)
     for named in ("<|fill|>", {"content": "<|fill|>"}):
         (tmp_path / "tokenizer_config.json").write_text(json.dumps({"pad_token": named, "model_max_length": 16}))

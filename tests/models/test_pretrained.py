@@ -283,7 +283,7 @@ def test_a_layer_more_than_the_config_says_is_refused(name, folders, tmp_path):
         (TransFG(), "roberta", SHAPE, ConfigError, r"model\.name=transfg needs .* vit family; .*use model\.name=rob"),
         (Bert(), "vit", FORM, ConfigError, r"of the family 'vit'; use model\.name=vit or transfg"),
         (Bert(), "bert", replace(FORM, vocabulary=41), ShapeError, r"the data have 41, .*bert knows 40; set data\.tok"),
-        (Bert(), "bert", FORM_1, ShapeError, r"its own tokenizer; .* with token 1, .*bert with 0, .*data\.tokenizer="),
+        (Bert(), "bert", FORM_1, ShapeError, r"its own tokenizer; .* with token 1, .*bert with 0; .*data\.tokenizer="),
         (Roberta(), "roberta", FORM, ShapeError, r"its own tokenizer; .* with token 0, .*roberta with 1; set data"),
         (Bert(), "bert", replace(FORM, shape=(21,)), ShapeError, r"have 21, .*has 20; set data\.length to at most 20"),
         (Roberta(), "roberta", replace(FORM_1, shape=(19,)), ShapeError, r"have 19, .*has 18; .* at most 18"),
