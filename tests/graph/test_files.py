@@ -76,7 +76,7 @@ def test_the_digest_tells_graphs_apart_and_not_their_provenance():
         (lambda d: d.update(tests=9), r"damaged: its digest says"),
         (lambda d: d.update(schema=[]), r"has schema \[\]"),
         (lambda d: d.update(format="dot"), r'is no graph: expected "format": "ndg"'),
-        (lambda d: d["exceptions"].__setitem__(0, d["exceptions"][0] + 1), r"damaged: an implication must come with its"),
+        (lambda d: d["exceptions"].__setitem__(0, d["exceptions"][0] + 1), r"damaged: .* must come with its contrap"),
         (lambda d: d["on"].__setitem__(0, d["on"][0] + 1), r"damaged: its digest says \w{16}, its content \w{16}"),
         (lambda d: d["antecedents"].pop(), "is damaged: "),
         (lambda d: d["with_label"].pop(), r"damaged: cannot reshape"),
