@@ -31,7 +31,7 @@ from ndg.importance.methods.ablation import damage
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings
 from ndg.interventions.baselines import Neutrals
-from ndg.interventions.partial_forward import Cut
+from ndg.interventions.partial_forward import PartialForward
 from ndg.options import RunOptions
 from ndg.report.tables import Column, Table
 from ndg.units.resolve import find_layers
@@ -97,7 +97,7 @@ def damages(model: nn.Module, loader: Iterable[Any], channels: Sampled, threads:
         for batch in compute_batches(loader, short=True):
             examples += batch.count
             for layer, units in channels.items():
-                with Cut(model, layer, batch, neutrals) as cut:
+                with PartialForward(model, layer, batch, neutrals) as cut:
                     damages, _ = damage(cut, units.tolist(), "logits", None, None)
                 sums[layer] += damages.sum(dim=1).numpy()
     return Scores(

@@ -34,7 +34,7 @@ from ndg.importance.methods.fast.directions import Directions, alike
 from ndg.importance.methods.fast.estimate import Evidence, estimate
 from ndg.importance.methods.fast.plan import Plan, plan
 from ndg.interventions.baselines import Neutrals
-from ndg.interventions.partial_forward import Cut
+from ndg.interventions.partial_forward import PartialForward
 from ndg.locations import Locations
 from ndg.models import build
 from ndg.training import load_model
@@ -115,7 +115,7 @@ def measure(model: nn.Module, inputs: Tensor, layers: Sequence[str], batch: int 
     with fixed(model, 1):
         for one in compute_batches([inputs], batch):
             for layer in layers:
-                with Cut(model, layer, one, neutrals) as cut:
+                with PartialForward(model, layer, one, neutrals) as cut:
                     done[layer].append(damage(cut, range(cut.differs.shape[1]), "logits", None, None)[0].numpy())
     whole = {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
     damages = [np.concatenate(done[layer], axis=1) for layer in layers]

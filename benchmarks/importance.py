@@ -33,7 +33,7 @@ from ndg.importance.methods.ablation import damage
 from ndg.importance.score import score
 from ndg.importance.settings import ScoreSettings
 from ndg.interventions.baselines import Neutrals
-from ndg.interventions.partial_forward import Cut
+from ndg.interventions.partial_forward import PartialForward
 from ndg.models import build
 from ndg.options import RunOptions
 
@@ -239,7 +239,7 @@ def ablation_against_passes(sizes: Sizes) -> Figures:
         some = sorted(rng.choice(width, per_layer, replace=False).tolist())
         with torch.no_grad():
             began = time.perf_counter()
-            with Cut(model, layer, Batch(0, len(inputs), inputs, None), Neutrals("zero")) as cut:
+            with PartialForward(model, layer, Batch(0, len(inputs), inputs, None), Neutrals("zero")) as cut:
                 damage(cut, some[:1], "logits", None, None)
                 begun = time.perf_counter() - began  # once for all units of the layer: what is before, and untouched
                 found = damage(cut, some, "logits", None, None)[0]

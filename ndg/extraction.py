@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,7 +20,6 @@ from ndg import executors
 from ndg.activations.batches import COMPUTE_BATCH, Batch, compute_batches, device_of, fixed
 from ndg.activations.binarize import AUTO, BINARIZERS, choose
 from ndg.activations.digest import source_of, weights_digest
-from ndg.activations.hooks import find_modules
 from ndg.activations.sampling import Numbers, chosen, count, draw, examples_of, only, shuffled
 from ndg.bits.matrix import BitMatrix, Sample
 from ndg.capture.reader import Capture, capture, fit, with_thresholds
@@ -30,8 +29,8 @@ from ndg.executors import TIMEOUT, Executor
 from ndg.mining.pairs import Pairs, pairs_of
 from ndg.nodes import NodeSpace
 from ndg.progress import bar, log
-from ndg.units.readings import asked
-from ndg.units.resolve import find_layers
+from ndg.units.readings import DEFAULTS, choose_readings
+from ndg.units.resolve import Layer, find_layers, resolve_layer
 
 FIT_EXAMPLES = 16_384
 FIT_BYTES = 1 << 30
@@ -61,6 +60,7 @@ def extract(
     labels: bool = True,
     channels: str = "max",
     tokens: str = "first",
+    readings: Mapping[str, str] | None = None,
     binarizer: str = AUTO,
     quantile: float = 0.5,
     like: Binarised | None = None,
@@ -76,23 +76,26 @@ def extract(
 ) -> BitMatrix:
     """Which label is predicted and which neurons are on, for every example of `loader`, packed.
 
-    `layers` are module paths, or regular expressions that match whole paths; without them the network's own
-    `latent_layer` is taken; their order is the network's. An output `[example, unit]` is read as it is. Of
-    `[example, channel, position...]`, `channels` is `max`, `mean` or `any` over the positions of a channel. Of
-    `[example, token, unit]`, `tokens` is `first`, `mean` or `every`: with `every`, each token is an example, with the
-    label that is predicted of its sequence. Three axes are those of tokens unless a one-dimensional convolution, norm
-    or pool gave them. Tokens that an `attention_mask` leaves out do not count. All batches are padded to one length.
+    `layers` are module paths, `X.heads` of an attention module, `X.gates` of a recurrent layer, or regular expressions
+    that match whole paths; without them the network's own `latent_layer` is taken; their order is the network's.
+
+    An output `[example, unit]` is read as it is. Of `[example, channel, position...]`, `channels` is `max`, `mean` or
+    `any` over the positions of a channel. Of `[example, token, unit]`, `tokens` is `first`, `mean` or `every`: with
+    `every`, each token is an example, with the label that is predicted of its sequence. `readings` names those of
+    other kinds too, such as `{"heads": "norm", "gates": "mean"}`; with `each`, every position of a unit is a neuron of
+    its own, see `ndg.units.readings`. Three axes are those of tokens unless a one-dimensional convolution, norm or pool
+    gave them. Tokens that an `attention_mask` leaves out do not count. All batches are padded to one length.
 
     With `labels=False` the bits are those of the neurons alone, whatever the network returns: for encoders and language
     models, which have no logits `[example, class]`. True labels are not needed; with them, how many predictions are
     correct is counted.
 
-    `binarizer` is `auto` (above 0.5 after a sigmoid, above 0 elsewhere), `positive`, `half`, `median` or `quantile`;
-    the last two need a second pass, over at most 16,384 examples drawn by `seed`. `like` takes layers, readings and
-    thresholds from other bits or from a graph, as held-out examples must (and no labels where these have none).
-    `max_examples` draws so many of the loader's examples by `seed`. With a `file` the bits lie there and not in memory,
-    and an extraction that was interrupted goes on where it stopped. `executor` is `serial`, `threads`,
-    `ray` (whose workers run on the CPU; thresholds are fitted here), `auto` or a value of `ndg.executors`.
+    `binarizer` is `auto` (above 0.5 after a sigmoid and for sigmoid gates, above 0 elsewhere), `positive`, `half`,
+    `median` or `quantile`; the last two need a second pass, over at most 16,384 examples drawn by `seed`. `like` takes
+    layers, readings and thresholds from other bits or from a graph, as held-out examples must (and no labels where
+    these have none). `max_examples` draws so many of the loader's examples by `seed`. With a `file` the bits lie there
+    and not in memory, and an extraction that was interrupted goes on where it stopped. `executor` is `serial`,
+    `threads`, `ray` (whose workers run on the CPU; thresholds are fitted here), `auto` or a value of `ndg.executors`.
     `around(batch)` is a context in which the pass of each compute batch runs, in this process alone. The network is
     left as it was. The bits carry a digest of its weights, so that a graph of them is not tried on another network by
     mistake.
@@ -109,7 +112,7 @@ def extract(
                 "shuffles them anew each time; make it with shuffle=False"
             )
         log.warning("the DataLoader shuffles: rows of the bits are in its order, so concepts cannot be joined to them")
-    plan = _plan(model, layers, asked(channels, tokens), binarizer, quantile, like, threads, labels)
+    plan = _plan(model, layers, _readings(channels, tokens, readings), binarizer, quantile, like, threads, labels)
     if plan.fitted or max_examples is not None:
         _again(loader)
     cpus = min(threads, executors.available_cpus())
@@ -179,6 +182,7 @@ def estimate(
     labels: bool = True,
     channels: str = "max",
     tokens: str = "first",
+    readings: Mapping[str, str] | None = None,
     binarizer: str = AUTO,
     quantile: float = 0.5,
     like: Binarised | None = None,
@@ -191,7 +195,7 @@ def estimate(
 
     `pairs` are the pairs of layers that will be mined.
     """
-    plan = _plan(model, layers, asked(channels, tokens), binarizer, quantile, like, threads, labels)
+    plan = _plan(model, layers, _readings(channels, tokens, readings), binarizer, quantile, like, threads, labels)
     _again(loader)
     first = next(iter(compute_batches(loader, batch)), None)
     if first is None:
@@ -248,20 +252,42 @@ def _plan(
             )
         if not paths:
             raise LayerError("at least one layer is extracted; got none")
-        find_modules(model, paths)
+        for path in paths:
+            resolve_layer(model, path)
         nodes = nodes if labels else NodeSpace(0, nodes.layers)
         study = Capture(model, tuple(paths), readings, {}, {}, None, threads, nodes.labels > 0)
         study = with_thresholds(study, nodes, like.thresholds)
         known = {"nodes": nodes.to_dict(), "thresholds": like.thresholds.tolist(), "threads": threads}
         return _Plan(study, {}, like.binarizer, known)
     paths = find_layers(model, [latent_layer(model)] if layers is None else layers)
-    names = {path: choose(binarizer, module) for path, module in find_modules(model, paths).items()}
-    fitted = {path: name for path, name in names.items() if BINARIZERS[name].fit}
-    levels: dict[str, Any] = {path: BINARIZERS[name].threshold or 0.0 for path, name in names.items()}
+    resolved = [resolve_layer(model, path) for path in paths]
+    names = {layer.path: _binarizer(model, layer, binarizer) for layer in resolved}
+    fitted = {path: name for path, name in names.items() if name != MIDDLE and BINARIZERS[name].fit}
+    levels: dict[str, Any] = {
+        layer.path: np.array(layer.levels)
+        if names[layer.path] == MIDDLE
+        else BINARIZERS[names[layer.path]].threshold or 0.0
+        for layer in resolved
+    }
     spelt = _spell(names, quantile)
-    facts: dict[str, Any] = {"layers": paths, "readings": readings, "binarizer": spelt, "threads": threads}
+    named = {kind: name for kind, name in readings.items() if kind not in ("heads", "gates") or name != DEFAULTS[kind]}
+    facts: dict[str, Any] = {"layers": paths, "readings": named, "binarizer": spelt, "threads": threads}
     facts |= {} if labels else {"labels": False}
     return _Plan(Capture(model, tuple(paths), readings, {}, levels, None, threads, labels), fitted, spelt, facts)
+
+
+MIDDLE = "middle"
+"""Thresholds in the middle of what each gate can give: what `auto` is for gates."""
+
+
+def _binarizer(model: nn.Module, layer: Layer, name: str) -> str:
+    if name == AUTO and layer.levels is not None:
+        return MIDDLE
+    return choose(name, nn.Identity() if layer.virtual else model.get_submodule(layer.path))
+
+
+def _readings(channels: str, tokens: str, others: Mapping[str, str] | None) -> dict[str, str]:
+    return choose_readings({"channels": channels, "tokens": tokens, **(others or {})})
 
 
 def _choice(loader: Iterable[Any], most: int | None, seed: int) -> tuple[Numbers | None, Sample | None]:

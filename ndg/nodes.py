@@ -26,7 +26,8 @@ class LayerUnits:
     """Module path and number of units of a layer.
 
     `reading` tells how the output becomes one value per unit: `unit` (unchanged); `max`, `mean` or `any` over the
-    positions of a convolution channel; `first`, `mean` or `every` token (with `every`, each token is an example).
+    positions of a convolution channel; `first`, `mean` or `every` token (with `every`, each token is an example);
+    `mean` or `norm` of a head; `mean` over the time steps of a gate. With `each`, every position of a unit is a unit.
     """
 
     name: str

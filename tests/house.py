@@ -32,9 +32,6 @@ LAYERS = [
 """A room may import earlier layers and its own arm; `|` parts siblings, which do not import each other."""
 
 EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("gradients", "importance"): "kernels and settings move below",
-    ("gradients", "interventions"): "baselines move below",
-    ("interventions", "importance"): "settings move below",
     ("counterfactual", "abstraction"): "controls and intervention sets move below",
     ("rotation", "abstraction"): "controls move below",
     ("rotation", "comparison"): "the sections of a layer move below",

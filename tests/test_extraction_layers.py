@@ -184,9 +184,9 @@ def test_an_output_that_cannot_be_read_is_named_with_its_shape(change, message):
 
 
 def test_readings_that_are_not_known_are_refused():
-    with pytest.raises(ConfigError, match="channels are read by max, mean, any; got 'maximum'; nearest: max"):
+    with pytest.raises(ConfigError, match="channels are read by max, mean, any, each; got 'maximum'; nearest: max"):
         extract(made(conv2d), [drawn(N, 1, 6, 6)], ["0"], channels="maximum")
-    with pytest.raises(ConfigError, match="tokens are read by first, mean, every; got 'frist'; nearest: first"):
+    with pytest.raises(ConfigError, match="tokens are read by first, mean, every, each; got 'frist'; nearest: first"):
         extract(made(vit), [drawn(N, 1, 8, 8)], ["vit"], tokens="frist")
 
 

@@ -137,7 +137,7 @@ def secants(model: nn.Module, inputs: Tensor, layers: Sequence[str], batch: int 
             with _Towards() as seen:
                 to.run(one)
             ends = {layer: to.ends(layer)[0] for layer in layers}
-            changes = {layer: tape.forms[layer].back(to.changes[layer], end) for layer, end in ends.items()}
+            changes = {layer: tape.layouts[layer].broadcast(to.changes[layer], end) for layer, end in ends.items()}
             places = {layer: seen.number(end) for layer, end in ends.items()}
             rows = []
             for layer in layers:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmarks.cheap import Measured, projected
 from ndg.activations.batches import compute_batches, fixed
 from ndg.interventions.baselines import Neutrals
-from ndg.interventions.partial_forward import Cut
+from ndg.interventions.partial_forward import PartialForward
 
 SIZE = 4
 """Units of a group."""
@@ -41,7 +41,7 @@ def ablated(model: nn.Module, inputs: Tensor, layers: Sequence[str], batch: int)
         for layer in layers:
             groups, damages = [], []
             for one in compute_batches([inputs[:POOL]], batch):
-                with Cut(model, layer, one, neutrals) as cut:
+                with PartialForward(model, layer, one, neutrals) as cut:
                     units = cut.differs.shape[1]
                     order = np.stack([draw.permutation(units) for _ in range(one.count)])
                     group = order // SIZE

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Int64
-from torch import Tensor, nn
+from torch import nn
 
 from ndg.abstraction.bootstrap import GROUPS, groups_of
 from ndg.abstraction.controls import GRAPH, PROTOTYPES, Bits, Indices, Prototypes, alternatives, controls
@@ -21,7 +19,7 @@ from ndg.abstraction.orders import Orders
 from ndg.abstraction.tally import Outcome, Tallies, Tally
 from ndg.activations.batches import Batch
 from ndg.interventions.passes import BaselinePass, Passes, argmax, true_classes
-from ndg.interventions.substitution import Writing
+from ndg.interventions.substitution import Substitution, Writing
 
 DRAW = "draw"
 
@@ -109,7 +107,7 @@ class _Seen:
 
 
 def _counted(study: Study, batch: Batch) -> TrialCounts:
-    known = study.passes.known(batch)
+    known = study.passes.baseline(batch)
     true = true_classes(batch, study.labels)
     seen = _Seen(known, known.bits[study.layer], true, known.predicted == true)
     others = [alternatives(study.seed + draw, known.numbers, true, study.labels) for draw in range(study.draws)]
@@ -222,13 +220,12 @@ def predict(study: Study, known: BaselinePass, asked: SettingBits, rows: Int64[n
     first, which = _distinct(wanted, np.tile(rows, len(asked)))
     row = rows[first % len(rows)]
     turn = np.arange(len(first)) - np.searchsorted(row, row)
-    numbers = known.numbers
     classes = np.empty(len(first), np.int64)
     for one in range(int(turn.max()) + 1):
         now = turn == one
         booleans = known.bits[study.layer].copy()
         booleans[row[now]] = wanted[first[now]]
-        classes[now] = _classes(study, known, booleans, numbers)[row[now]]
+        classes[now] = _classes(study, known, booleans)[row[now]]
     found[:, rows] = classes[which].reshape(len(asked), len(rows))
     return found
 
@@ -243,16 +240,8 @@ def _distinct(
     return first, which.reshape(-1)
 
 
-def _classes(study: Study, known: BaselinePass, booleans: Bits, numbers: Indices) -> Indices:
+def _classes(study: Study, known: BaselinePass, booleans: Bits) -> Indices:
     """What the network predicts when the whole layer has these booleans."""
-    logits, _ = study.passes.run(known, {study.layer: partial(_written, study, known, booleans, numbers)})
+    change = Substitution(study.writing, known, study.layer, booleans)
+    logits, _ = study.passes.run(known, {study.layer: change})
     return argmax(logits[: known.batch.count])
-
-
-def _written(study: Study, known: BaselinePass, booleans: Bits, numbers: Indices, output: Tensor) -> Tensor:
-    """The output of the layer in which every unit has what is written for its boolean."""
-    site = known.sites[study.layer]
-    mask = known.masks[study.layer]
-    values = study.writing.values(site, booleans, numbers, output, mask)
-    everywhere = torch.ones(len(output), site.units, dtype=torch.bool)
-    return site.write(output, everywhere, values, mask)

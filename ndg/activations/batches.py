@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ndg.cancellation import check_cancelled
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
+from ndg.progress import bar
 
 COMPUTE_BATCH = 256
 
@@ -43,11 +44,25 @@ class Batch:
     @property
     def rows(self) -> int:
         """Number of rows of the inputs, padding included."""
-        return len(next(iter(self.inputs.values())) if isinstance(self.inputs, dict) else self.inputs)
+        return rows_of(self.inputs)
 
     def number(self, row: int) -> int:
         """Which example of the loader a row is."""
         return self.start + row if self.numbers is None else int(self.numbers[row])
+
+
+def rows_of(inputs: Inputs) -> int:
+    """Number of rows of inputs."""
+    return len(next(iter(inputs.values())) if isinstance(inputs, dict) else inputs)
+
+
+def pick(inputs: Inputs, rows: Tensor | None) -> Inputs:
+    """These rows of inputs, all of them for None."""
+    if rows is None:
+        return inputs
+    if isinstance(inputs, dict):
+        return {key: column.index_select(0, rows.to(column.device)) for key, column in inputs.items()}
+    return inputs.index_select(0, rows.to(inputs.device))
 
 
 def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH, short: bool = False) -> Iterator[Batch]:
@@ -76,6 +91,16 @@ def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH, short: boo
             yield _batch({key: column[:count] for key, column in whole.items()}, start, count, rows)
             start, waiting = start + count, waiting - count
             held = [({key: column[count:] for key, column in whole.items()}, waiting)] if waiting else []
+
+
+def examples_in_batches(loader: Iterable[Any], size: int, label: str) -> Iterator[Batch]:
+    """Compute batches with a progress bar, a single short one not padded; DataError when there are none."""
+    none = True
+    for batch in bar(compute_batches(loader, size, short=True), label):
+        none = False
+        yield batch
+    if none:
+        raise DataError("at least one example is needed; the loader gave none; check the split")
 
 
 def forward(model: nn.Module, inputs: Inputs) -> Tensor:
@@ -121,14 +146,16 @@ def fixed(
     check_cancelled()
     training = [module for module in (model.modules() if modules is None else modules) if module.training]
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    if before != threads:  # torch has one number for all Python threads: those that run at once ask for the same
+        torch.set_num_threads(threads)
     try:
         if training:
             model.eval()
         with torch.set_grad_enabled(grad):
             yield model
     finally:
-        torch.set_num_threads(before)
+        if before != threads:
+            torch.set_num_threads(before)
         for module in training:
             module.training = True
 
@@ -139,11 +166,11 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu") if first is None else first.device
 
 
-def check_finite(values: Tensor, where: str, first_example: int) -> None:
-    """Raise LayerError naming layer, unit and example when a value `[example, unit, ...]` is not a number."""
+def check_finite(values: Tensor, where: str, batch: Batch) -> None:
+    """Raise LayerError naming layer, unit and example when a value `[row, unit, ...]` of a batch is not a number."""
     broken = nan(values)
     if broken is not None:
-        raise not_a_number(where, broken[1], first_example + broken[0])
+        raise not_a_number(where, broken[1], batch.number(broken[0]))
 
 
 def nan(values: Tensor) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -55,7 +56,8 @@ class Trace(_Hooks):
     """The outputs of layers in the latest forward pass: `with Trace(model, ["fc1"]) as trace: ...; trace["fc1"]`.
 
     A module that returns a tuple is read at its first element. With `reduce`, what is kept of an output is
-    `reduce(path, module, output)`, called as soon as the layer has run, so that the output itself can be let go.
+    `reduce(path, module, output)`, called as soon as the layer has run, so that the output itself can be let go. Of
+    layers in `steps`, which run once for each time step, it is called when they are read, with all outputs as a list.
     Raises LayerError at reading when the layer was not reached, or was used more than once in that pass and so has no
     single output.
     """
@@ -64,13 +66,18 @@ class Trace(_Hooks):
         self,
         model: nn.Module,
         layers: Iterable[str],
-        reduce: Callable[[str, nn.Module, Tensor], Any] | None = None,
+        reduce: Callable[[str, nn.Module, Any], Any] | None = None,
+        steps: Iterable[str] = (),
     ) -> None:
         super().__init__()
         self._modules = find_modules(model, layers)
         self._reduce = reduce
+        self._steps = frozenset(steps)
         self._seen: dict[str, Any] = {}
         self._times: Counter[str] = Counter()
+        self._clock = count()
+        self.order: dict[str, int] = {}
+        """A number for each layer, that of a layer which ended later is larger."""
 
     def __enter__(self) -> Trace:
         for path, module in self._modules.items():
@@ -84,8 +91,12 @@ class Trace(_Hooks):
         """Forget the outputs seen so far; call it before each forward pass."""
         self._seen.clear()
         self._times.clear()
+        self.order.clear()
 
     def __getitem__(self, path: str) -> Any:
+        if path in self._steps and path in self._seen:
+            steps = self._seen[path]
+            return steps if self._reduce is None else self._reduce(path, self._modules[path], steps)
         if self._times[path] != 1:
             raise LayerError(
                 f"a traced layer is used once in a forward pass; {path!r} was used {self._times[path]} times; "
@@ -96,10 +107,14 @@ class Trace(_Hooks):
     def _record(self, path: str) -> Callable[..., None]:
         def record(module: nn.Module, arguments: Any, output: Any) -> None:
             self._times[path] += 1
+            self.order[path] = next(self._clock)
+            value = _tensor(output, path)
+            if path in self._steps:
+                self._seen.setdefault(path, []).append(value.clone())
+                return
             if self._times[path] > 1:
                 self._seen.pop(path, None)
                 return
-            value = _tensor(output, path)
             self._seen[path] = value if self._reduce is None else self._reduce(path, module, value)
 
         return record

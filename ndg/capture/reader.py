@@ -18,23 +18,14 @@ from torch import Tensor, nn
 
 from ndg.activations.batches import Batch, fixed, forward, nan, not_a_number, output_of, true_labels
 from ndg.activations.binarize import Reservoir, as_tensor, binarize
-from ndg.activations.hooks import Lineage, Trace
+from ndg.activations.hooks import Trace
 from ndg.bits.matrix import BitMatrix
 from ndg.bits.packing import WORTH_THREADS, pack, pack_above, zeros
 from ndg.errors import LayerError, ShapeError
 from ndg.nodes import LayerUnits, NodeSpace
-from ndg.units.readings import (
-    CHANNELS_FIRST,
-    EVERY,
-    READINGS,
-    SELECTIONS,
-    UNITS_LAST,
-    Function,
-    Mask,
-    Reading,
-    attention,
-    kind,
-)
+from ndg.units.layout import Layout, Layouts, stack_steps
+from ndg.units.readings import EVERY, SELECTIONS, Function, Mask
+from ndg.units.resolve import resolve_layer, visible
 
 Levels = Float64[np.ndarray, " unit"]
 Values = Float32[np.ndarray, "row unit"]
@@ -46,14 +37,14 @@ Counts = Int64[np.ndarray, " real"]
 class Capture:
     """All that a worker needs to know to read a compute batch.
 
-    `asked` is the reading of each kind of output, `known` that of layers which were read before. `levels` holds the
+    `readings` are those of each kind of output, `known` those of layers which were read before. `levels` holds the
     thresholds of each layer, or one for all its units. `nodes` are those that are expected, where they are known.
     Without `labels` the network's own output is not looked at.
     """
 
     model: nn.Module
     layers: tuple[str, ...]
-    asked: dict[str, str]
+    readings: dict[str, str]
     known: dict[str, str]
     levels: dict[str, float | Levels]
     nodes: NodeSpace | None
@@ -61,9 +52,11 @@ class Capture:
     labels: bool = True
 
     def level(self, path: str, units: int) -> Levels:
-        """The threshold of each unit of a layer."""
+        """The threshold of each unit of a layer; where every position is a unit, levels are repeated for each."""
         level = self.levels[path]
-        return np.full(units, level) if isinstance(level, float) else level
+        if isinstance(level, float):
+            return np.full(units, level)
+        return np.repeat(level, units // len(level)) if units % len(level) == 0 and units else level
 
 
 def with_thresholds(study: Capture, nodes: NodeSpace, thresholds: Float64[np.ndarray, " neuron"]) -> Capture:
@@ -121,9 +114,9 @@ def fit(
     offered: Counter[str] = Counter()
     left: list[str] = []
 
-    def offer(path: str, module: nn.Module, output: Tensor) -> None:
+    def offer(path: str, output: Tensor, layout: Layout, mask: Mask | None) -> None:
         nonlocal budget
-        values = reader.sample(path, module, output)
+        values = reader.sample(path, output, layout, mask)
         if path not in samples:
             needed = 4 * size * values.shape[1]
             if samples and needed > budget:
@@ -157,25 +150,35 @@ class Reader:
 
     def __init__(self, study: Capture, batch: Batch) -> None:
         self._study, self._batch = study, batch
-        self._lineage = Lineage(study.model, CHANNELS_FIRST, UNITS_LAST)
-        self._last = Lineage(study.model, UNITS_LAST, CHANNELS_FIRST)
-        self._masks: dict[int, Mask | None] = {}
+        self._layers = {path: resolve_layer(study.model, path) for path in study.layers}
+        self._layouts = Layouts(study.model)
 
     def run(
-        self, layers: Iterable[str], reduce: Callable[[str, nn.Module, Tensor], Any]
+        self, layers: Iterable[str], reduce: Callable[[str, Tensor, Layout, Mask | None], Any]
     ) -> tuple[Tensor | None, dict[str, Any]]:
         """The logits of the examples that are no padding, where they count, and what `reduce` made of each output."""
         model, batch = self._study.model, self._batch
-        with fixed(model, self._study.threads), self._lineage, self._last, Trace(model, layers, reduce) as trace:
-            if self._study.labels:
-                return forward(model, batch.inputs)[: batch.count], {path: trace[path] for path in layers}
-            output_of(model, batch.inputs)
-            return None, {path: trace[path] for path in layers}
+        steps = [path for path in layers if self._layers[path].steps]
 
-    def read(self, path: str, module: nn.Module, output: Tensor) -> _Seen:
+        def found(path: str, module: nn.Module, output: Any) -> Any:
+            layer = self._layers[path]
+            layout = self._layouts.of(layer, output[0] if layer.steps else output)
+            mask = self._layouts.mask(layer, layout, output[0] if layer.steps else output)
+            return reduce(path, stack_steps(path, output, mask) if layer.steps else output, layout, mask)
+
+        with fixed(model, self._study.threads), visible(self._layers.values()), self._layouts:
+            self._layouts.begin(batch)
+            with Trace(model, layers, found, steps) as trace:
+                if self._study.labels:
+                    return forward(model, batch.inputs)[: batch.count], {path: trace[path] for path in layers}
+                output_of(model, batch.inputs)
+                return None, {path: trace[path] for path in layers}
+
+    def read(self, path: str, output: Tensor, layout: Layout, mask: Mask | None) -> _Seen:
         """What is kept of an output, without padding rows."""
-        _, name, reading, mask = self.how(path, output)
-        values, rows = self._rows(path, reading.rows, output, mask)
+        name = self._name(layout)
+        reading = layout.reading(name, output)
+        values, rows = self._rows(path, reading.rows, layout.parts(output), mask)
         units = values.shape[1]
         if name != EVERY:
             return _Seen(name, units, values)
@@ -186,10 +189,10 @@ class Reader:
         _pack(values, level, words, self._study.threads)
         return _Seen(name, units, None, words, rows)
 
-    def sample(self, path: str, module: nn.Module, output: Tensor) -> Tensor:
+    def sample(self, path: str, output: Tensor, layout: Layout, mask: Mask | None) -> Tensor:
         """The values of an output that thresholds are fitted to."""
-        _, _, reading, mask = self.how(path, output)
-        return self._rows(path, reading.sample or reading.rows, output, mask)[0]
+        reading = layout.reading(self._name(layout), output)
+        return self._rows(path, reading.sample or reading.rows, layout.parts(output), mask)[0]
 
     def _rows(self, path: str, function: Function, output: Tensor, mask: Mask | None) -> tuple[Tensor, Counts]:
         """Values of the examples that are no padding, and how many rows each example has."""
@@ -208,21 +211,8 @@ class Reader:
             raise not_a_number(path, broken[1], self._batch.number(example))
         return values, rows
 
-    def how(self, path: str, output: Tensor) -> tuple[str, str, Reading, Mask | None]:
-        """What an output is, the name of its reading, the reading, and which tokens are no padding."""
-        study, batch = self._study, self._batch
-        what = kind(path, output, batch.rows, self._lineage.__contains__, self._last.__contains__)
-        name = study.known.get(path, study.asked[what])
-        if name not in READINGS[what]:
-            raise LayerError(
-                f"a layer is read as it was before, {path!r} by {name!r}; it gives {tuple(output.shape)} now, which is "
-                f"read by {' or '.join(READINGS[what])}; use the bits or the graph of this network"
-            )
-        tokens = output.shape[1]
-        if what == "tokens" and tokens not in self._masks:
-            mask = attention(batch, tokens)
-            self._masks[tokens] = None if mask is None else mask.to(output.device)
-        return what, name, READINGS[what][name], self._masks[tokens] if what == "tokens" else None
+    def _name(self, layout: Layout) -> str:
+        return self._study.known.get(layout.layer, self._study.readings[layout.kind])
 
 
 def _pack(values: Tensor, level: Levels, words: Words, threads: int, repeats: Counts | None = None) -> None:

@@ -82,7 +82,7 @@ def counterfactual_set(
                 )
             if one.labels is None:
                 raise DataError("counterfactual data need the true labels; give a loader of (inputs, labels)")
-            check_finite(latents, layer, one.start)
+            check_finite(latents, layer, one)
             if not parts:
                 check_reach(layer, logits, output.clone(), partial(_changed, model, layer, one.inputs))
             true = true_labels(one.labels, one.count, labels).numpy().astype(np.int64)

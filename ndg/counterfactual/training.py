@@ -33,7 +33,7 @@ from ndg.errors import ConfigError, DataError, FailureError
 from ndg.graph.ndg import NDG
 from ndg.interventions.reach import taking
 from ndg.interventions.substitution import Boolean
-from ndg.interventions.suffix import Rest
+from ndg.interventions.suffix import Suffix
 from ndg.options import RunOptions, old_keywords
 
 TRAIN, VALIDATION = "train", "validation"
@@ -191,7 +191,7 @@ def _fitted(
     network = copy.deepcopy(model)
     mix, threads = plan.mix, options.threads
     layer, place = data.origin.layer, device_of(model)
-    seen, held = (Rest.of(network, layer, loaders[split], 2 * plan.rows) for split in (TRAIN, VALIDATION))
+    seen, held = (Suffix.of(network, layer, loaders[split], 2 * plan.rows) for split in (TRAIN, VALIDATION))
     if seen.recorded is None and (got := len(next(iter(seen.inputs.values())))) != len(data):
         raise DataError(
             f"counterfactual data go with the examples that they were made from: {len(data)}, and the loader of train "
@@ -249,7 +249,7 @@ class _Columns:
         written = torch.from_numpy(data.booleans).to(real)
         return cls(real, written, torch.from_numpy(data.true).to(place), torch.from_numpy(data.alternative).to(place))
 
-    def part(self, rest: Rest, examples: Int64[Tensor, " row"], mix: float | int) -> Float[Tensor, ""]:
+    def part(self, rest: Suffix, examples: Int64[Tensor, " row"], mix: float | int) -> Float[Tensor, ""]:
         """The mean loss of some examples, real and counterfactual (nats)."""
         logits = rest.logits(
             torch.cat([self.latents[examples], self.written[examples]]), torch.cat([examples, examples])
@@ -259,7 +259,7 @@ class _Columns:
             written, self.alternative[examples]
         )
 
-    def loss(self, rest: Rest, mix: float | int, rows: int, threads: int) -> float:
+    def loss(self, rest: Suffix, mix: float | int, rows: int, threads: int) -> float:
         """The mean loss of all examples."""
         total = 0.0
         with fixed(rest.model, threads):

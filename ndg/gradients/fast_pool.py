@@ -28,7 +28,7 @@ def along(slopes: View, after: View, before: View) -> Float64[Tensor, "example u
     given = slopes, after, before
     if slopes.numel() < MANY or not all(_plain(one) for one in given):
         return (slopes * (after - before)).sum(dim=2, dtype=torch.float64)
-    from ndg.importance.kernels import flowed
+    from ndg.gradients.kernels import flowed
 
     sums = slopes.new_empty(slopes.shape[:2], dtype=torch.float64)
     flowed(*(one.detach().numpy() for one in (*given, sums)))
@@ -74,7 +74,7 @@ def _pair(given: Any) -> tuple[int, ...]:
 class _Pool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
-        from ndg.importance.kernels import largest
+        from ndg.gradients.kernels import largest
 
         many, channels, high, wide = values.shape
         pooled = values.new_empty(many, channels, high // 2, wide // 2)
@@ -86,7 +86,7 @@ class _Pool(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        from ndg.importance.kernels import spread
+        from ndg.gradients.kernels import spread
 
         (choices,) = ctx.saved_tensors
         many, channels, high, wide = choices.shape

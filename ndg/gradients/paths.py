@@ -1,6 +1,6 @@
 """The straight path from a baseline to the inputs, for methods that follow one; of token ids, to their embeddings.
 
-with starting(model, loader, settings) as start, Tape(model, layers) as tape:
+with starting(model, loader, "zero", batch=256) as start, Tape(model, layers) as tape:
     path = start.path(batch.inputs)
     tape.run(path(0.5))
 """
@@ -16,12 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ndg.activations.batches import Inputs
+from ndg.activations.batches import Inputs, examples_in_batches
 from ndg.errors import ConfigError, ShapeError, nearest
 from ndg.gradients.embeddings import IDS, STILL, Words
+from ndg.gradients.neutral import Baselines, check_rereadable, describe
 from ndg.gradients.tape import add
-from ndg.importance.settings import Baselines, Settings, passes
-from ndg.interventions.baselines import check_rereadable, describe
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +120,16 @@ class Start:
 
 
 @contextmanager
-def starting(model: nn.Module, loader: Iterable[Any], settings: Settings) -> Iterator[Start]:
-    """The baseline that the settings ask for; its `mean` is over the examples, of embeddings over unpadded tokens.
+def starting(model: nn.Module, loader: Iterable[Any], baselines: Baselines, batch: int) -> Iterator[Start]:
+    """The start of paths of inputs; a `mean` is over the examples, of embeddings over unpadded tokens.
 
     While it lasts the network takes embeddings for token ids. Enter it before a Tape. Of a network that embeds anything
     the first examples are read once more.
     """
     with Words(model, loader) as words:
-        yield Start(settings.baselines, _means(loader, settings, words) if settings.baselines == "mean" else {}, words)
+        yield Start(
+            baselines, _means(loader, batch, words) if isinstance(baselines, str) and baselines == "mean" else {}, words
+        )
 
 
 def parts(inputs: Inputs) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -167,11 +168,11 @@ def crossed(run: Callable[[Inputs], Tensor], module: nn.Module, inputs: Inputs) 
     return all(one is None for one in found)
 
 
-def _means(loader: Iterable[Any], settings: Settings, words: Words) -> dict[str, Tensor]:
-    check_rereadable(loader, settings.baselines)
+def _means(loader: Iterable[Any], batch: int, words: Words) -> dict[str, Tensor]:
+    check_rereadable(loader, "mean")
     sums: dict[str, Tensor] = {}
     counts: Counter[str] = Counter()
-    for one in passes(loader, settings, "mean input"):
+    for one in examples_in_batches(loader, batch, "mean input"):
         moving, still = parts(words.embedded(one.inputs))
         for key, column in moving.items():
             values = column[: one.count]

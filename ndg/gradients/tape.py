@@ -10,44 +10,40 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor, nn
 
-from ndg.activations.batches import Batch, Inputs, forward
-from ndg.activations.hooks import Lineage, find_modules
+from ndg.activations.batches import Batch, Inputs, forward, rows_of
+from ndg.activations.hooks import find_modules
 from ndg.errors import LayerError
 from ndg.units.heads import unfused
-from ndg.units.places import Form, Output, Place, View, find_place, heads_fit
-from ndg.units.readings import CHANNELS_FIRST, UNITS_LAST, Mask, attention, kind
+from ndg.units.layout import Layout, Layouts, View, stack_steps
+from ndg.units.readings import Mask, Output
+from ndg.units.resolve import Layer, resolve_layer, visible
 
 
 class Tape:
     """`with Tape(model, ["fc1"]) as tape: logits = tape.run(inputs); tape["fc1"]; tape.gradients(logits[:, 3])`.
 
-    A layer is seen as `[example, unit, position]`, see `ndg.units.places`; with `each` every position is a unit.
+    A layer is seen as `[example, unit, position]`, see `ndg.units.layout`; with `each` every position is a unit.
     Parameters need no gradient and get none. The logits are those of the bare network to the last bit. Without `copies`
     the network gets the outputs themselves, until it is seen to write to one.
     """
 
     def __init__(self, model: nn.Module, layers: Iterable[str], *, each: bool = False, copies: bool = True) -> None:
-        self._model, self._each, self._copies = model, each, copies
-        self._places: dict[str, Place] = {layer: find_place(model, layer) for layer in layers}
+        self._model, self._copies = model, copies
+        self.layers: dict[str, Layer] = {path: resolve_layer(model, path) for path in layers}
         self._stack = ExitStack()
-        self._channels = Lineage(model, CHANNELS_FIRST, UNITS_LAST)
-        self._last = Lineage(model, UNITS_LAST, CHANNELS_FIRST)
+        self._found = Layouts(model, each=each)
         self._outputs: dict[str, list[Output]] = {}
         self._written: list[tuple[Output, int]] = []
         self._masks: dict[str, Mask | None] = {}
         self._tuples: set[str] = set()
-        self._inputs: Inputs | None = None
-        self._rows = 0
-        self.forms: dict[str, Form] = {}
+        self.layouts: dict[str, Layout] = {}
 
     def __enter__(self) -> Tape:
         self._stack.enter_context(unfused())
-        self._stack.enter_context(self._channels)  # before what asks them
-        self._stack.enter_context(self._last)
-        for place in self._places.values():
-            self._stack.enter_context(place.around())
-        for path, module in find_modules(self._model, self._places).items():
-            handle = module.register_forward_hook(self._record(self._places[path]), with_kwargs=True)
+        self._stack.enter_context(self._found)
+        self._stack.enter_context(visible(self.layers.values()))
+        for path, module in find_modules(self._model, self.layers).items():
+            handle = module.register_forward_hook(self._record(self.layers[path]), with_kwargs=True)
             self._stack.callback(handle.remove)
         return self
 
@@ -56,11 +52,12 @@ class Tape:
         self._outputs.clear()
         self._written.clear()
 
-    def run(self, inputs: Inputs) -> Float[Tensor, "example logit"]:
-        """The logits; raises LayerError when a layer was not used exactly once, or has no units."""
+    def run(self, inputs: Inputs | Batch) -> Float[Tensor, "example logit"]:
+        """The logits of inputs, or of a batch; LayerError when a layer was not used exactly once, or has no units."""
+        batch = inputs if isinstance(inputs, Batch) else Batch(0, rows_of(inputs), inputs, None)
         if not self._copies:
             try:
-                logits = self._pass(inputs)
+                logits = self._pass(batch)
             except RuntimeError as error:
                 if "in-place operation" not in str(error):
                     raise
@@ -68,17 +65,14 @@ class Tape:
                 if all(output._version == times for output, times in self._written):
                     return logits
             self._copies = True
-        return self._pass(inputs)
+        return self._pass(batch)
 
-    def _pass(self, inputs: Inputs) -> Float[Tensor, "example logit"]:
+    def _pass(self, batch: Batch) -> Float[Tensor, "example logit"]:
         self._outputs.clear()
         self._written.clear()
-        self._inputs = inputs
-        self._rows = len(next(iter(inputs.values())) if isinstance(inputs, dict) else inputs)
-        self._channels.clear()
-        self._last.clear()
-        logits = forward(self._model, inputs)
-        for layer in self._places:
+        self._found.begin(batch)
+        logits = forward(self._model, batch.inputs)
+        for layer in self.layers:
             if layer not in self._outputs:
                 raise LayerError(
                     f"a scored layer is used once in a forward pass; {layer!r} was not used; "
@@ -165,75 +159,38 @@ class Tape:
         return found
 
     def _view(self, layer: str, parts: list[Output]) -> View:
-        form, mask = self.forms[layer], self._masks[layer]
-        if not self._places[layer].steps:
-            return form.view(_wide(parts[0]), mask)
-        values = torch.stack([_wide(part) for part in parts], dim=2)  # [example, unit, step]
-        if mask is not None and mask.shape[1] != len(parts):
-            raise LayerError(
-                f"a recurrent layer runs once for each token of the attention_mask; {layer!r} ran {len(parts)} times "
-                f"for {mask.shape[1]} tokens; leave the mask out, or score a layer that runs for every token"
-            )
-        if mask is not None:
-            values = values.masked_fill(~mask[:, None, :], 0)
-        return values.flatten(1)[:, :, None] if self._each else values
+        mask = self._masks[layer]
+        wide = [_wide(part) for part in parts]
+        output = stack_steps(layer, wide, mask) if self.layers[layer].steps else wide[0]
+        return self.layouts[layer].view(output, mask)
 
-    def _record(self, place: Place) -> Callable[[nn.Module, Any, Any, Any], Any]:
-        layer = place.path
+    def _record(self, layer: Layer) -> Callable[[nn.Module, Any, Any, Any], Any]:
+        path = layer.path
 
         def record(module: nn.Module, arguments: Any, named: Any, output: Any) -> Any:
             given = first = output[0] if isinstance(output, tuple) and output else output
-            if layer in self._outputs and not place.steps:
+            if path in self._outputs and not layer.steps:
                 raise LayerError(
-                    f"a scored layer is used once in a forward pass; {layer!r} was used several times; "
+                    f"a scored layer is used once in a forward pass; {path!r} was used several times; "
                     "give each use a module of its own, or choose another layer"
                 )
-            self.forms[layer] = self._form(place, first)
-            self._masks[layer] = self._padding(place, first)
+            self.layouts[path] = layout = self._found.of(layer, first)
+            self._masks[path] = self._found.mask(layer, layout, first)
             if isinstance(output, tuple):
-                self._tuples.add(layer)
+                self._tuples.add(path)
             if isinstance(output, tuple) or _shares(first, [*arguments, *named.values()]):
                 first = first.clone()  # others may read what the module gave, or write to it
             kept = first if first.requires_grad else first.detach().requires_grad_()
-            self._outputs.setdefault(layer, []).append(kept)
+            self._outputs.setdefault(path, []).append(kept)
             onward = kept
             if self._copies:  # the next module may work in place, as nn.ReLU(inplace=True) does
                 with torch.enable_grad():
                     onward = kept.clone()
             self._written.append((kept, kept._version))
-            for lineage in (self._channels, self._last):
-                if given in lineage:
-                    lineage.add(onward)
+            self._found.hand_on(given, onward)
             return (onward, *output[1:]) if isinstance(output, tuple) else onward
 
         return record
-
-    def _form(self, place: Place, output: Any) -> Form:
-        if not isinstance(output, Tensor):
-            raise LayerError(
-                f"a scored layer returns a tensor, alone or first in a tuple; {place.path!r} returns "
-                f"{type(output).__name__}; score a layer inside it"
-            )
-        if place.heads is not None:
-            if len(output) != self._rows:
-                raise LayerError(
-                    f"the first axis of a scored layer is the example; {place.path!r} gives {tuple(output.shape)} for "
-                    f"{self._rows} examples (windows of an image, say); score a layer whose first axis is the example"
-                )
-            heads_fit(place.path, output, place.heads)
-            return Form(place.path, "heads", place.heads, self._each)
-        what = kind(place.path, output, self._rows, self._channels.__contains__, self._last.__contains__)
-        return Form(place.path, what, each=self._each)
-
-    def _padding(self, place: Place, output: Tensor) -> Mask | None:
-        tokens = place.steps or (self.forms[place.path].kind in ("tokens", "heads") and output.ndim == 3)
-        if not tokens or not isinstance(self._inputs, dict) or "attention_mask" not in self._inputs:
-            return None
-        length = self._inputs["attention_mask"].shape[-1] if place.steps else output.shape[1]
-        mask = attention(Batch(0, self._rows, self._inputs, None), length)
-        if mask is None:
-            return None
-        return (mask.flip(1) if place.backwards else mask).to(output.device)
 
 
 def per_unit(values: Float[Tensor, "example unit position"]) -> Float64[Tensor, "example unit"]:

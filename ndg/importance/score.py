@@ -36,7 +36,7 @@ from ndg.importance.scores import Scores
 from ndg.importance.settings import ScoreSettings, Settings
 from ndg.options import RunOptions, old_keywords
 from ndg.run_study import placed
-from ndg.units.places import find_place
+from ndg.units.resolve import expand_layers, resolve_layer
 
 IMPORTANCE: dict[str, Method] = {
     "gndi": gndi.METHOD,
@@ -100,16 +100,17 @@ def score(
         raise ConfigError(f"n_steps counts gradients along a path; {method} follows none; got {n_steps}; leave it out")
     model = placed(model, replace(options, executor="serial"))
     given = [layers] if isinstance(layers, (str, nn.Module)) else [latent_layer(model)] if layers is None else layers
-    paths = tuple(given)
-    for path in paths:
+    entries = tuple(given)
+    for path in entries:
         if not isinstance(path, str):
             raise LayerError(
                 f"layers are paths, as model.named_modules() has them; got {type(path).__name__}; give its path"
             )
-    if not paths or len(set(paths)) < len(paths):
-        raise LayerError(f"at least one layer is scored, and each once; got {list(paths)}")
+    if not entries or len(set(entries)) < len(entries):
+        raise LayerError(f"at least one layer is scored, and each once; got {list(entries)}")
+    paths = tuple(expand_layers(model, entries))
     for path in paths:
-        find_place(model, path)
+        resolve_layer(model, path)
     with torch.inference_mode(False), fixed(model, options.threads, grad=True):
         return found.run(model, loader, paths, asked)
 

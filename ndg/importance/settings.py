@@ -10,13 +10,10 @@ from typing import Any, SupportsIndex
 
 from torch import Tensor
 
-from ndg.activations.batches import Batch, compute_batches
-from ndg.errors import ConfigError, DataError
+from ndg.activations.batches import Batch, examples_in_batches
+from ndg.errors import ConfigError
+from ndg.gradients.neutral import Baselines
 from ndg.options import RunOptions
-from ndg.progress import bar
-
-Baselines = str | float | int | Tensor | Mapping[str, Tensor]
-"""A neutral state by name, a number, a tensor, or a tensor per layer."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +63,11 @@ class Settings(ScoreSettings):
         run = {name: getattr(self.options, name) for name in ("batch", "threads", "seed")}
         return {name: getattr(self, name) for name in fields} | run
 
+    @property
+    def neutral(self) -> tuple[Baselines, int, int]:
+        """The baseline, the rows of a pass and the seed, as `Neutrals.read` takes them."""
+        return self.baselines, self.options.batch, self.options.seed
+
     def classes(self, logits: int) -> range:
         """The classes asked for, of a network with that many logits."""
         if self.target is None:
@@ -98,12 +100,7 @@ def _neutral(value: object) -> bool:
 
 def passes(loader: Iterable[Any], settings: Settings, label: str) -> Iterator[Batch]:
     """The examples in compute batches, with a progress bar; DataError when there are none."""
-    none = True
-    for batch in bar(compute_batches(loader, settings.options.batch, short=True), label):
-        none = False
-        yield batch
-    if none:
-        raise DataError("at least one example is needed; the loader gave none; check the split")
+    return examples_in_batches(loader, settings.options.batch, label)
 
 
 def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,11 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from ndg import seeds
-from ndg.activations.batches import Batch
-from ndg.errors import ConfigError, DataError, ShapeError, nearest
+from ndg.activations.batches import Batch, examples_in_batches
+from ndg.errors import ConfigError, ShapeError, nearest
+from ndg.gradients.neutral import Baselines, check_rereadable, describe
 from ndg.gradients.tape import Tape, add
-from ndg.importance.settings import Baselines, Settings, passes
-from ndg.units.places import Form, View
+from ndg.units.layout import Layout, View
 
 Neutral = Shaped[Tensor, "_ _ _"]
 
@@ -25,7 +24,7 @@ POOL = 256
 
 
 class Neutrals:
-    """The neutral activations of layers: `neutrals.of(layer, view, form)` broadcasts to the view of a layer."""
+    """The neutral activations of layers: `neutrals.of(layer, view, layout)` broadcasts to the view of a layer."""
 
     def __init__(
         self,
@@ -37,23 +36,28 @@ class Neutrals:
         self._given, self._means, self._pool, self._seed = given, means or {}, pool or {}, seed
 
     @classmethod
-    def read(cls, tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Neutrals:
-        """Those that the settings ask for; their `mean` is over the examples, position by position."""
-        if settings.baselines == "mean":
-            return cls("mean", _means(tape, loader, layers, settings))
-        if settings.baselines == "resample":
-            return cls("resample", pool=_pool(tape, loader, layers, settings), seed=settings.options.seed)
-        if isinstance(settings.baselines, Mapping):
-            unknown = next((name for name in settings.baselines if name not in layers), None)
+    def read(
+        cls, tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], baselines: Baselines, batch: int, seed: int = 0
+    ) -> Neutrals:
+        """The neutral states of layers; their `mean` is over the examples, position by position.
+
+        Passes have `batch` rows. `seed` draws the examples of `resample`.
+        """
+        if baselines == "mean":
+            return cls("mean", _means(tape, loader, layers, batch))
+        if baselines == "resample":
+            return cls("resample", pool=_pool(tape, loader, layers), seed=seed)
+        if isinstance(baselines, Mapping):
+            unknown = next((name for name in baselines if name not in layers), None)
             if unknown is not None:
                 raise ConfigError(f"baselines are of scored layers; got {unknown!r}; {nearest(unknown, layers)}")
-            without = next((layer for layer in layers if layer not in settings.baselines), None)
+            without = next((layer for layer in layers if layer not in baselines), None)
             if without is not None:
                 raise ConfigError(
                     f"baselines by layer name each that is scored; there is none for {without!r}; give it one, such as "
                     "torch.zeros of its units"
                 )
-        return cls(settings.baselines)
+        return cls(baselines)
 
     @property
     def passes(self) -> int:
@@ -64,7 +68,7 @@ class Neutrals:
     def name(self) -> str:
         return describe(self._given, "activation")
 
-    def of(self, layer: str, view: View, form: Form, batch: Batch | None = None) -> Neutral:
+    def of(self, layer: str, view: View, layout: Layout, batch: Batch | None = None) -> Neutral:
         """The neutral state of a layer, `[1, unit, position]` or one value for all positions; of `resample` one for
         each row of the batch. Raises ShapeError for a baseline that does not fit."""
         if self._means:
@@ -80,7 +84,7 @@ class Neutrals:
         if given.ndim == 1 and len(given) == view.shape[1]:
             return given.to(view)[None, :, None]
         try:
-            shaped = form.view(given.to(view)[None])
+            shaped = layout.view(given.to(view)[None])
         except (RuntimeError, IndexError):
             shaped = view[:0]
         if shaped.shape[1:] != view.shape[1:] or not len(shaped):
@@ -100,50 +104,33 @@ class Neutrals:
         return torch.from_numpy(np.where(drawn == numbers, (drawn + 1) % pool, drawn))
 
 
-def describe(given: Baselines, what: str) -> str:
-    """A baseline as scores record it."""
-    if isinstance(given, str):
-        return f"{given} {what}"
-    return f"{what} {float(given):g}" if not isinstance(given, (Tensor, Mapping)) else f"given {what}"
-
-
 def changed(tape: Tape, layer: str, neutrals: Neutrals) -> View:
     """What separates a layer's units from their neutral state; nothing at padded tokens."""
     view = tape[layer]
-    difference = view - neutrals.of(layer, view, tape.forms[layer])
+    difference = view - neutrals.of(layer, view, tape.layouts[layer])
     return tape.unpadded(layer, difference)
 
 
-def check_rereadable(loader: Iterable[Any], given: Baselines) -> None:
-    """Raise DataError when a loader cannot be read twice, as a mean baseline needs."""
-    if iter(loader) is loader:
-        raise DataError(
-            f"baselines={given!r} reads the loader twice, and an iterator can be read once; pass a list, a "
-            "DataLoader, or any object whose iteration starts anew"
-        )
-
-
-def _means(tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> dict[str, View]:
+def _means(tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], batch: int) -> dict[str, View]:
     """Mean over the examples of each activation of each layer."""
-    check_rereadable(loader, settings.baselines)
+    check_rereadable(loader, "mean")
     sums: dict[str, Tensor] = {}
     counts: dict[str, Tensor] = {}
     with torch.no_grad():
-        for one in passes(loader, settings, "mean activations"):
-            tape.run(one.inputs)
+        for part in examples_in_batches(loader, batch, "mean activations"):
+            tape.run(part)
             for layer in layers:
-                view, kept = tape[layer][: one.count], tape.kept(layer)
+                view, kept = tape[layer][: part.count], tape.kept(layer)
                 add(sums, layer, view.sum(dim=0, keepdim=True, dtype=torch.float64))
-                there = torch.ones_like(view) if kept is None else kept[: one.count]
+                there = torch.ones_like(view) if kept is None else kept[: part.count]
                 add(counts, layer, there.sum(dim=0, keepdim=True, dtype=torch.float64))
     return {layer: (total / counts[layer].clamp(min=1)).to(tape[layer].dtype) for layer, total in sums.items()}
 
 
-def _pool(tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> dict[str, View]:
+def _pool(tape: Tape, loader: Iterable[Any], layers: tuple[str, ...]) -> dict[str, View]:
     """The activations of the first examples, from which others take theirs."""
-    check_rereadable(loader, settings.baselines)
+    check_rereadable(loader, "resample")
     with torch.no_grad():
-        few = replace(settings, options=replace(settings.options, batch=POOL))
-        one = next(passes(loader, few, "examples to take activations from"))
-        tape.run(one.inputs)
-        return {layer: tape[layer][: one.count] for layer in layers}
+        first = next(examples_in_batches(loader, POOL, "examples to take activations from"))
+        tape.run(first)
+        return {layer: tape[layer][: first.count] for layer in layers}

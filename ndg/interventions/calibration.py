@@ -1,43 +1,50 @@
 """What is written for a boolean reads back as that boolean.
 
 The mean map of a channel has a lower maximum than the examples that it is the mean of, and the mean over an example's
-tokens is another one than over those that were fitted. Such values are shifted by a constant for each unit.
+tokens is another one than over those that were fitted. Such values are shifted by a constant for each unit, or scaled
+where units are read by their norm.
 """
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from ndg.activations.binarize import as_tensor
-from ndg.units.readings import Mask
-from ndg.units.site import Chosen, Output, Site, shaped
+from ndg.units.neurons import Chosen, Neurons
+from ndg.units.readings import Mask, Output
 
 STEPS = 40
 """How often a shift that rounding undoes is enlarged, twofold each time."""
 
 
-def settled(site: Site, values: Output, booleans: Chosen, mask: Mask | None = None) -> Output:
-    """The values, those of a unit shifted by the least constant that makes them read as its boolean where they do not.
-
-    The least is that to the threshold and a few roundings past it.
-    """
-    thresholds = as_tensor(site.thresholds, values.device)
-    read = site.read(values, mask)
+def calibrated(neurons: Neurons, values: Output, booleans: Chosen, mask: Mask | None = None) -> Output:
+    """The values, those of a unit that reads as another boolean moved just past its threshold, plus a few ulps."""
+    thresholds = as_tensor(neurons.thresholds, values.device)
+    read = neurons.read(values, mask)
     wrong = (read > thresholds) != booleans
     if not wrong.any():
         return values
-    gap, float_of = thresholds - read.double(), torch.finfo(values.dtype)
-    sizes = values.abs()
-    if values.ndim > 2:
-        sizes = sizes.amax(dim=1) if site.kind == "tokens" else sizes.flatten(2).amax(dim=2)
-    past = torch.maximum(thresholds.abs(), sizes.double()).clamp(min=float_of.tiny) * float_of.eps
+    precision = torch.finfo(values.dtype)
+    sizes = neurons.layout.view(values.abs()).amax(dim=2).double()
+    past = torch.maximum(thresholds.abs(), sizes).clamp(min=precision.tiny) * precision.eps
     past = torch.where(booleans, past, -past)
-    shift, found = torch.zeros_like(gap), values
+    gap, shift, moved = thresholds - read.double(), torch.zeros_like(past), values
     for step in range(STEPS):
         shift = torch.where(wrong, gap + past * 2**step, shift)
-        shifted = (values + shaped(site, shift, values)).to(values.dtype)
-        found = torch.where(shaped(site, shift != 0, values), shifted, values)
-        wrong = (site.read(found, mask) > thresholds) != booleans
+        if neurons.reading == "norm":
+            changed = _scaled(neurons, values, read.double(), shift)
+        else:
+            changed = values + neurons.shaped(shift, values)
+        moved = torch.where(neurons.shaped(shift != 0, values), changed.to(values.dtype), values)
+        wrong = (neurons.read(moved, mask) > thresholds) != booleans
         if not wrong.any():
             break
-    return found
+    return moved
+
+
+def _scaled(neurons: Neurons, values: Output, norms: Tensor, shift: Tensor) -> Tensor:
+    """Values whose norms are larger by the shift; where all are zero, as many equal numbers."""
+    goal = (norms + shift).clamp(min=0)
+    factor = torch.where(norms > 0, goal / norms.clamp(min=torch.finfo(norms.dtype).tiny), 1.0)
+    return values * neurons.shaped(factor, values) + neurons.shaped(torch.where(norms > 0, 0.0, goal), values)

@@ -2,88 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool
-from torch import Tensor, nn
+from torch import nn
 
 from ndg.activations.batches import Batch
-from ndg.activations.hooks import find_modules
 from ndg.gradients.tape import Tape
 from ndg.interventions.baselines import Neutrals
-from ndg.units.places import Form, Output, find_place
+from ndg.interventions.engine import Write, changing
+from ndg.units.layout import Layout, stack_steps
+from ndg.units.readings import Mask, Output
+from ndg.units.resolve import resolve_layer, visible
 
 
 @dataclass(frozen=True, eq=False)
-class Rest:
-    """The neutral state of a layer in the shape of its output: one tensor, or one per time step; nothing is written
-    where a `mask` leaves tokens out."""
+class NeutralState:
+    """The neutral state of a layer, in a shape that broadcasts to its output. Tokens that a `mask` leaves out stay."""
 
-    form: Form
-    steps: bool
-    values: tuple[Output, ...]
-    mask: Bool[Tensor, "row token"] | None
+    layout: Layout
+    values: Output
+    like: Output
+    mask: Mask | None
+
+    def write(self, units: Bool[np.ndarray, " unit"]) -> Write:
+        """The change that puts these units to the neutral state."""
+        places = self.layout.of_units(torch.from_numpy(units).to(self.like.device)[None], self.like)
+        return Write(self.layout.unpadded_places(places, self.like, self.mask), self.values)
 
 
-def rests(
+def neutral_states(
     model: nn.Module, layers: tuple[str, ...], batch: Batch, neutrals: Neutrals
-) -> tuple[Output, dict[str, Rest]]:
+) -> tuple[Output, dict[str, NeutralState]]:
     """The untouched logits of a batch, padding included, and the neutral state of each layer there."""
+    states = {}
     with torch.no_grad(), Tape(model, layers) as tape:
-        logits = tape.run(batch.inputs)
-        found = {}
+        logits = tape.run(batch)
         for layer in layers:
-            view, form, raw = tape[layer], tape.forms[layer], tape.raw(layer)
-            neutral, steps = neutrals.of(layer, view, form, batch), find_place(model, layer).steps
-            if steps:
-                by_step = neutral.reshape(len(neutral), view.shape[1], -1).expand(-1, -1, len(raw))
-                values = tuple(by_step[:, :, step].to(raw[0]) for step in range(len(raw)))
-            else:
-                values = (form.back(neutral, raw[0]).to(raw[0]),)
-            found[layer] = Rest(form, steps, values, tape.mask(layer))
-    return logits, found
+            layout, raw = tape.layouts[layer], tape.raw(layer)
+            output = stack_steps(layer, raw) if tape.layers[layer].steps else raw[0]
+            neutral = neutrals.of(layer, tape[layer], layout, batch)
+            values = layout.broadcast(neutral, output).to(output)
+            states[layer] = NeutralState(layout, values, output[:1].detach().clone(), tape.mask(layer))
+    return logits, states
 
 
 @contextmanager
-def silenced(
-    model: nn.Module, chosen: Mapping[str, Bool[np.ndarray, " _"]], rests: Mapping[str, Rest]
+def clamped(
+    model: nn.Module, chosen: Mapping[str, Bool[np.ndarray, " _"]], states: Mapping[str, NeutralState]
 ) -> Iterator[nn.Module]:
     """The network with the chosen units of each layer at their neutral state; no gradient reaches what made them."""
-    places = {layer: find_place(model, layer) for layer, units in chosen.items() if units.any()}
-    step = dict.fromkeys(places, 0)
-
-    def begin(module: nn.Module, arguments: Any) -> None:
-        step.update(dict.fromkeys(places, 0))
-
-    with ExitStack() as stack:
-        for place in places.values():
-            stack.enter_context(place.around())
-        handles = [model.register_forward_pre_hook(begin)]
-        for layer, module in find_modules(model, places).items():
-            handles.append(module.register_forward_hook(_writing(layer, chosen[layer], rests[layer], step)))
-        for handle in handles:
-            stack.callback(handle.remove)
+    layers = {layer: resolve_layer(model, layer) for layer, units in chosen.items() if units.any()}
+    changes = {layer: states[layer].write(chosen[layer]) for layer in layers}
+    with visible(layers.values()), changing(model, changes, layers=layers):
         yield model
-
-
-def _writing(
-    layer: str, units: Bool[np.ndarray, " unit"], rest: Rest, step: dict[str, int]
-) -> Callable[[nn.Module, Any, Any], Any]:
-    wanted = torch.from_numpy(units)
-
-    def write(module: nn.Module, arguments: Any, output: Any) -> Any:
-        first: Tensor = output[0] if isinstance(output, tuple) else output
-        here = wanted.to(first.device)[None, :]
-        places = here if rest.steps else rest.form.back(here[:, :, None], first)
-        if rest.mask is not None:
-            places = places & (rest.mask[:, step[layer], None] if rest.steps else rest.mask[:, :, None])
-        written = torch.where(places, rest.values[step[layer]], first)
-        step[layer] += rest.steps
-        return (written, *output[1:]) if isinstance(output, tuple) else written
-
-    return write

@@ -1,15 +1,15 @@
-"""Passes of a network in which layers are changed: what is before the first of them runs once for each batch.
+"""Passes in which layers of a graph are changed, and their neurons read.
 
     passes = Passes.of(model, graph, ["encoder.fc1"], threads=1)
-    known = passes.known(batch)                                   # the untouched pass: logits, outputs, booleans
-    logits, bits = passes.run(known, {"encoder.fc1": change})     # the part that the change can reach
+    baseline = passes.baseline(batch)                                # the untouched pass: logits, outputs, booleans
+    logits, bits = passes.run(baseline, {"encoder.fc1": change})     # the part that the change can reach
 
 Every pass has as many rows as the compute batch, so floats do not depend on what else is run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
@@ -18,24 +18,23 @@ from weakref import ReferenceType, ref
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor, nn
 
 from ndg.activations.batches import Batch, check_finite, fixed, forward, true_labels
 from ndg.activations.digest import weights_digest
-from ndg.activations.hooks import Overwrite, Trace, find_modules
-from ndg.capture.reader import Capture, Reader, with_thresholds
 from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.interventions.cache import Cache
-from ndg.interventions.prefix_cache import Seen, key_of
+from ndg.interventions.engine import Change, Engine, Prefix
+from ndg.interventions.prefix_cache import ExtractedPass, key_of
 from ndg.interventions.reach import check_reach, taking
-from ndg.interventions.replay import Recorded, Replay
+from ndg.interventions.replay import Recorded
 from ndg.nodes import LABEL, UNIT, NodeSpace
-from ndg.units.readings import asked
-from ndg.units.site import Site, check_reading, thresholds_of
+from ndg.units.layout import Layout, Layouts, stack_steps
+from ndg.units.neurons import Neurons, check_reading
+from ndg.units.resolve import resolve_layer
 
-Change = Callable[[Tensor], Tensor]
 Bits = Bool[np.ndarray, "example unit"]
 Indices = Int64[np.ndarray, " example"]
 
@@ -45,15 +44,14 @@ CLOSE = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class BaselinePass:
-    """What the untouched network does with one compute batch: logits and booleans of its `count` examples, outputs of
-    all its rows.
+    """The untouched pass of one compute batch: logits and booleans of its `count` examples, outputs of all its rows.
 
-    `outputs` are those of the intervened layers, `bits` the booleans of every layer of the graph, `masks` which tokens
-    are no padding, `order` the order in which the layers end.
+    `outputs` are those of the changed layers, of gates `[row, step, unit]`; `bits` the booleans of every layer of the
+    graph, `masks` which tokens are no padding, `order` the order in which the layers end.
     """
 
     batch: Batch
-    sites: dict[str, Site]
+    neurons: dict[str, Neurons]
     logits: Tensor
     outputs: dict[str, Tensor]
     bits: dict[str, Bits]
@@ -71,6 +69,10 @@ class BaselinePass:
         """Which example of the loader each row is."""
         return np.array([self.batch.number(row) for row in range(self.batch.count)], np.int64)
 
+    @property
+    def prefix(self) -> Prefix:
+        return Prefix(self.batch.inputs, self.recorded)
+
     def nodes(self, space: NodeSpace) -> Bool[np.ndarray, "example node"]:
         """The value of every label and neuron."""
         values = np.zeros((self.batch.count, len(space)), np.bool_)
@@ -79,14 +81,12 @@ class BaselinePass:
             values[:, space.slice(layer)] = bits
         return values
 
-
-@dataclass(frozen=True, eq=False)
-class Structure:
-    """The modules of a network, those of the changed layers, and what can be replayed."""
-
-    modules: tuple[nn.Module, ...]
-    layers: dict[str, nn.Module]
-    replay: Replay
+    def rows(self, rows: Indices) -> Int64[Tensor, " row"]:
+        """These rows as a pass takes them: the last one is repeated to the size of the batch."""
+        size = self.batch.rows
+        if not 0 < len(rows) <= size:
+            raise ShapeError(f"a pass takes 1 to {size} rows, the size of the compute batch; got {len(rows)}")
+        return torch.from_numpy(np.concatenate([rows, np.full(size - len(rows), rows[-1], np.int64)]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +131,8 @@ class Passes:
         for layer in dict.fromkeys([*changed, *layers]):
             graph.nodes.slice(layer)
             check_reading(graph.nodes, layer)
-        find_modules(model, layers)
+        for layer in layers:
+            resolve_layer(model, layer)
         if not any_network:
             check_network(model, graph)
         return cls(model, graph.nodes.without_concepts, thresholds, changed, threads, cache)
@@ -140,32 +141,31 @@ class Passes:
         """The same passes of a copy of the network."""
         return replace(self, model=model, _tried={})
 
-    def known(self, batch: Batch) -> BaselinePass:
-        """What the untouched network does with a batch; run once where there is a cache.
+    def baseline(self, batch: Batch) -> BaselinePass:
+        """The untouched pass of a batch; run once where there is a cache.
 
         Raises ShapeError when the network has other labels or units than the graph, LayerError for NaN and for a layer
         that the network reaches after its logits, or not at all.
         """
         key = (self.changed, batch.start, batch.count)
         if self.cache is not None and key in self.cache:
-            kept = self.cache[key]
-            return BaselinePass(batch=batch, **kept)
-        front = None if self.cache is None else key_of(self.changed, tuple(self.thresholds), batch)
-        if self.cache is not None and front in self.cache:
-            found = self._from(batch, self.cache[front])
-            self._check_reach(found)
-            return found
+            return BaselinePass(batch=batch, **self.cache[key])
+        extracted = None if self.cache is None else key_of(self.changed, tuple(self.thresholds), batch)
+        if self.cache is not None and extracted in self.cache:
+            baseline = self._from(batch, self.cache[extracted])
+            self._check_reach(baseline)
+            return baseline
         with taking(self.model, batch.inputs):
-            found = self._observe(batch)
-        self._check_reach(found)
+            baseline = self._observe(batch)
+        self._check_reach(baseline)
         if self.cache is not None:
-            kept = {one.name: getattr(found, one.name) for one in fields(found) if one.name != "batch"}
-            self.cache[key] = kept
-        return found
+            values = {part.name: getattr(baseline, part.name) for part in fields(baseline) if part.name != "batch"}
+            self.cache[key] = values
+        return baseline
 
     def run(
         self,
-        known: BaselinePass,
+        baseline: BaselinePass,
         changes: Mapping[str, Change],
         read: Sequence[str] = (),
         rows: Indices | None = None,
@@ -178,104 +178,111 @@ class Passes:
         these rows of it, at most as many as it has; a change then gets an output of as many rows as the batch, of
         which the first `len(rows)` count.
         """
-        count = known.batch.count if rows is None else len(rows)
-        which = None if rows is None else self._padded(rows, known.batch.rows)
-        if which is not None and not self._selecting(known):
-            return self._pass(known, changes, read, count, which, Recorded())
-        return self._pass(known, changes, read, count, which, known.recorded)
+        count = baseline.batch.count if rows is None else len(rows)
+        picked = None if rows is None else baseline.rows(rows)
+        replay = picked is None or self._selecting(baseline)
+        return self._pass(baseline, changes, read, count, picked, replay)
 
     def _pass(
         self,
-        known: BaselinePass,
+        baseline: BaselinePass,
         changes: Mapping[str, Change],
         read: Sequence[str],
         count: int,
         rows: Tensor | None,
-        recorded: Recorded,
+        replay: bool,
     ) -> tuple[Tensor, dict[str, Bits]]:
-        inputs, size = known.batch.inputs, known.batch.rows
-        if rows is not None:
-            inputs = (
-                {key: column.index_select(0, rows) for key, column in inputs.items()}
-                if isinstance(inputs, dict)
-                else inputs.index_select(0, rows)
-            )
-        first = min((known.order[layer] for layer in changes), default=len(known.order))
-        behind = [layer for layer in read if known.order[layer] >= first]
+        order = baseline.order
+        first = min((order[layer] for layer in changes), default=len(order))
+        behind = [layer for layer in read if order[layer] >= first]
         bits = {
-            layer: known.bits[layer] if rows is None else known.bits[layer][rows[:count]]
+            layer: baseline.bits[layer] if rows is None else baseline.bits[layer][rows[:count]]
             for layer in read
             if layer not in behind
         }
 
-        def booleans(path: str, module: nn.Module, output: Tensor) -> None:
-            mask = known.masks[path]
+        def booleans(path: str, module: nn.Module, output: Any) -> None:
+            mask = baseline.masks[path]
+            output = stack_steps(path, output, mask) if isinstance(output, list) else output
             mask = mask.index_select(0, rows) if mask is not None and rows is not None else mask
-            bits[path] = known.sites[path].bits(output, mask)[:count]
+            bits[path] = baseline.neurons[path].bits(output, mask)[:count]
 
-        structure = self._structure
-        with fixed(self.model, self.threads, modules=structure.modules), ExitStack() as stack:
-            for layer, change in changes.items():
-                stack.enter_context(Overwrite(self.model, layer, change, structure.layers.get(layer)))
+        with ExitStack() as stack:
+            engine = self._engine
+            stack.enter_context(engine.visible())
+            stack.enter_context(fixed(self.model, self.threads, modules=engine.parts.modules))
+            inputs = stack.enter_context(engine.changed_pass(baseline.prefix, changes, rows, replay=replay))
             if behind:
-                stack.enter_context(Trace(self.model, behind, booleans))
-            stack.enter_context(structure.replay.of(recorded).replaying(rows, size))
+                trace = stack.enter_context(engine.trace(behind, booleans))
             logits = forward(self.model, inputs)
+            for path in behind:
+                trace[path]
         return logits if rows is None else logits[:count], bits
 
     @property
-    def _structure(self) -> Structure:
-        """What a pass needs to know of the network, found once."""
-        if "structure" not in self._tried:
-            layers = find_modules(self.model, self.changed)
-            self._tried["structure"] = Structure(tuple(self.model.modules()), layers, Replay(self.model, self.changed))
-        return self._tried["structure"]
+    def _engine(self) -> Engine:
+        """The engine of the changed layers, made once for a network."""
+        engine: Engine | None = self._tried.get("engine")
+        if engine is None or engine.model is not self.model:
+            engine = self._tried["engine"] = Engine(self.model, self.changed, self.thresholds)
+        return engine
 
     def _observe(self, batch: Batch) -> BaselinePass:
-        layers = tuple(self.thresholds)
-        study = with_thresholds(
-            Capture(self.model, layers, asked("max", "first"), {}, {}, None, self.threads),
-            self.nodes,
-            np.concatenate([self.thresholds[layer] for layer in layers]) if layers else np.zeros(0),
-        )
-        reader = Reader(study, batch)
-        sites: dict[str, Site] = {}
+        engine, layers = self._engine, self._engine.layers
+        readings = {layer.name: layer.reading for layer in self.nodes.layers}
+        layouts = Layouts(self.model)
+        neurons: dict[str, Neurons] = {}
         outputs: dict[str, Tensor] = {}
         bits: dict[str, Bits] = {}
         masks: dict[str, Tensor | None] = {}
-        order: dict[str, int] = {}
 
-        def see(path: str, module: nn.Module, output: Tensor) -> None:
-            kind, name, _, mask = reader.how(path, output)
-            site = Site(path, kind, name, self.thresholds[path])
-            self._check_shapes({path: output.shape[-1 if kind == "tokens" else 1]}, self.nodes.labels)
-            check_finite(output[: batch.count].flatten(1), path, batch.start)
-            sites[path], masks[path], order[path] = site, mask, len(order)
-            bits[path] = site.bits(output, mask)[: batch.count]
+        def see(path: str, module: nn.Module, output: Any) -> None:
+            layer = layers[path]
+            part = output[0] if layer.steps else output
+            layout = layouts.of(layer, part)
+            mask = masks[path] = layouts.mask(layer, layout, part)
+            output = stack_steps(path, output, mask) if layer.steps else output
+            layout.reading(readings[path], output)
+            neurons[path] = Neurons.of(layout, readings[path], self.thresholds[path])
+            self._check_shapes({path: neurons[path].count(output)}, self.nodes.labels)
+            check_finite(layout.view(output)[: batch.count], path, batch)
+            bits[path] = neurons[path].bits(output, mask)[: batch.count]
             if path in self.changed:
                 outputs[path] = output.clone()
 
-        replay = Replay(self.model, self.changed)
-        if "before" not in self._tried:
-            self._check_before(batch)
-            self._tried["before"] = True
-        with replay.recording():
-            logits, _ = reader.run(layers, see)
-        self._check_shapes({}, None if logits is None else logits.shape[1])
-        assert logits is not None
-        check_finite(logits, "logits", batch.start)
-        return BaselinePass(batch, sites, logits, outputs, bits, masks, replay.recorded, order)
+        with engine.visible():
+            if "before" not in self._tried:
+                self._check_before(batch)
+                self._tried["before"] = True
+            with (
+                engine.recording(batch.inputs) as prefix,
+                fixed(self.model, self.threads),
+                layouts,
+                engine.trace(tuple(self.thresholds), see) as trace,
+            ):
+                layouts.begin(batch)
+                logits = forward(self.model, batch.inputs)[: batch.count]
+                for path in self.thresholds:
+                    trace[path]
+                order = {path: at for at, path in enumerate(sorted(self.thresholds, key=trace.order.__getitem__))}
+        self._check_shapes({}, logits.shape[1])
+        check_finite(logits, "logits", batch)
+        return BaselinePass(batch, neurons, logits, outputs, bits, masks, prefix.recorded, order)
 
-    def _from(self, batch: Batch, seen: Seen) -> BaselinePass:
+    def _from(self, batch: Batch, extracted: ExtractedPass) -> BaselinePass:
         """The same of a pass that an extraction ran, whose layers all give one value per unit."""
-        labels, found = seen.logits.shape[1], {path: output.shape[1] for path, output in seen.outputs.items()}
-        self._check_shapes(found, labels)
-        sites = {path: Site(path, "units", UNIT, self.thresholds[path]) for path in seen.outputs}
-        bits = {path: sites[path].bits(output)[: batch.count] for path, output in seen.outputs.items()}
-        outputs = {path: seen.outputs[path] for path in self.changed}
-        order = {path: place for place, path in enumerate(seen.outputs)}
+        outputs = extracted.outputs
+        self._check_shapes({path: output.shape[1] for path, output in outputs.items()}, extracted.logits.shape[1])
+        neurons = {path: Neurons(Layout(path, "units"), UNIT, self.thresholds[path]) for path in outputs}
         return BaselinePass(
-            batch, sites, seen.logits[: batch.count], outputs, bits, dict.fromkeys(sites), seen.recorded, order
+            batch,
+            neurons,
+            extracted.logits[: batch.count],
+            {path: outputs[path] for path in self.changed},
+            {path: neurons[path].bits(output)[: batch.count] for path, output in outputs.items()},
+            dict.fromkeys(neurons),
+            extracted.recorded,
+            {path: place for place, path in enumerate(outputs)},
         )
 
     def _check_shapes(self, units: Mapping[str, int], labels: int | None) -> None:
@@ -288,14 +295,14 @@ class Passes:
 
     def _check_before(self, batch: Batch) -> None:
         """Raise LayerError for a changed layer that begins after a module has given the logits."""
-        given: list[tuple[str, ReferenceType[Tensor] | None]] = []
+        ended: list[tuple[str, ReferenceType[Tensor] | None]] = []
 
         def watch(path: str) -> Any:
-            def ended(module: nn.Module, arguments: Any, output: Any) -> None:
+            def end(module: nn.Module, arguments: Any, output: Any) -> None:
                 first = output[0] if isinstance(output, tuple) and output else output
-                given.append((path, ref(first) if isinstance(first, Tensor) else None))
+                ended.append((path, ref(first) if isinstance(first, Tensor) else None))
 
-            return ended
+            return end
 
         handles = [module.register_forward_hook(watch(path)) for path, module in self.model.named_modules() if path]
         try:
@@ -304,38 +311,32 @@ class Passes:
         finally:
             for handle in handles:
                 handle.remove()
-        gave = next((at for at, (_, output) in enumerate(given) if output is not None and output() is logits), None)
-        for path, _ in given[gave + 1 :] if gave is not None else []:
-            if path in self.changed and not given[gave or 0][0].startswith(f"{path}."):
+        gave = next((at for at, (_, output) in enumerate(ended) if output is not None and output() is logits), None)
+        for path, _ in ended[gave + 1 :] if gave is not None else []:
+            if path in self.changed and not ended[gave or 0][0].startswith(f"{path}."):
                 raise LayerError(
-                    f"an intervention changes a layer before the logits; {path!r} runs after {given[gave or 0][0]!r} "
+                    f"an intervention changes a layer before the logits; {path!r} runs after {ended[gave or 0][0]!r} "
                     "has given them; choose a layer on the way from inputs to logits"
                 )
 
-    def _check_reach(self, known: BaselinePass) -> None:
+    def _check_reach(self, baseline: BaselinePass) -> None:
         """Raise LayerError, once, for a changed layer that is the logits or does not reach them."""
         if "reach" in self._tried:
             return
         for layer in self.changed:
-            check_reach(layer, known.logits, known.outputs[layer], partial(self._logits, known, layer))
+            check_reach(layer, baseline.logits, baseline.outputs[layer], partial(self._logits, baseline, layer))
         self._tried["reach"] = True
 
-    def _logits(self, known: BaselinePass, layer: str, change: Change) -> Tensor:
-        return self.run(known, {layer: change})[0]
+    def _logits(self, baseline: BaselinePass, layer: str, change: Change) -> Tensor:
+        return self.run(baseline, {layer: change})[0]
 
-    def _padded(self, rows: Indices, size: int) -> Int64[Tensor, " row"]:
-        if not 0 < len(rows) <= size:
-            raise ShapeError(f"a pass takes 1 to {size} rows, the size of the compute batch; got {len(rows)}")
-        last = np.full(size - len(rows), rows[-1], np.int64)
-        return torch.from_numpy(np.concatenate([rows, last]))
-
-    def _selecting(self, known: BaselinePass) -> bool:
+    def _selecting(self, baseline: BaselinePass) -> bool:
         """Whether rows of what was recorded can stand for rows of the inputs: tried once, on the batch reversed."""
         if "rows" not in self._tried:
-            size = known.batch.rows
+            size = baseline.batch.rows
             rows = torch.arange(size - 1, -1, -1)
-            before = self._pass(known, {}, (), size, rows, Recorded())[0]
-            after = self._pass(known, {}, (), size, rows, known.recorded)[0]
+            before = self._pass(baseline, {}, (), size, rows, False)[0]
+            after = self._pass(baseline, {}, (), size, rows, True)[0]
             scale = float(before.abs().max()) or 1.0
             self._tried["rows"] = size > 1 and float((after - before).abs().max()) <= CLOSE * scale
         return self._tried["rows"]
@@ -353,6 +354,18 @@ def true_classes(batch: Batch, labels: int) -> Indices:
     return true_labels(batch.labels, batch.count, labels).numpy().astype(np.int64)
 
 
+def thresholds_of(graph: NDG, layer: str) -> Float64[np.ndarray, " unit"]:
+    """The thresholds of a layer's units. Raises GraphError when the graph has none, or no such layer."""
+    where = graph.nodes.slice(layer)
+    thresholds = np.array(graph.thresholds[where.start - graph.nodes.labels : where.stop - graph.nodes.labels])
+    if np.isnan(thresholds).any():
+        raise GraphError(
+            f"a trial sets neurons by the thresholds that the graph was mined with; those of {layer!r} are NaN; mine "
+            "the graph from extracted bits, or pass them as bits= to NDG.from_networkx"
+        )
+    return thresholds
+
+
 def check_network(model: nn.Module, graph: NDG, known: str | None = None) -> None:
     """Raise GraphError for a graph that was mined from a network of other weights, as far as it knows its own.
 
@@ -361,17 +374,17 @@ def check_network(model: nn.Module, graph: NDG, known: str | None = None) -> Non
     expected = graph.provenance.get("weights")
     if expected is None:
         return
-    found = weights_digest(model) if known is None else known
-    if found not in ("", expected):
+    digest = weights_digest(model) if known is None else known
+    if digest not in ("", expected):
         raise GraphError(
             f"a graph is tried on the network that it was mined from: expected weights of digest {expected}, got "
-            f"{found}; use the network that the graph was mined from, or pass any_network=True to try the graph on "
+            f"{digest}; use the network that the graph was mined from, or pass any_network=True to try the graph on "
             "another one on purpose"
         )
 
 
-def _other(expected: str, found: str) -> ShapeError:
+def _other(expected: str, came: str) -> ShapeError:
     return ShapeError(
-        f"the graph is of another network: it has {expected}, the network {found}; use the graph that was mined from "
+        f"the graph is of another network: it has {expected}, the network {came}; use the graph that was mined from "
         "this network"
     )

@@ -29,12 +29,15 @@ def check_reach(layer: str, logits: Tensor, output: Tensor, run: Callable[[Chang
     if not output.is_floating_point():
         return
     size = float(output.abs().max()) + 1.0
-    turned = torch.arange(output.numel(), device=output.device).reshape(output.shape) % 3 - 1.0
+
+    def turned(given: Tensor) -> Tensor:
+        return torch.arange(given.numel(), device=given.device).reshape(given.shape) % 3 - 1.0
+
     changes: tuple[Change, ...] = (
         lambda given: (1 - given).to(given.dtype),
         lambda given: (-given - size).to(given.dtype),
         lambda given: (-given + size).to(given.dtype),
-        lambda given: (given + 8 * size * turned).to(given.dtype),
+        lambda given: (given + 8 * size * turned(given)).to(given.dtype),
     )
     for change in changes:
         if not torch.equal(run(change)[:rows], logits):

@@ -122,7 +122,11 @@ class Selected(Tensor):
         """The tensor itself; always the same one, as a module may change it in place."""
         if self._made is None:
             rows = self._rows
-            self._made = self._source.contiguous().clone() if rows is None else self._source.index_select(0, rows)
+            self._made = (
+                self._source.contiguous().clone()
+                if rows is None
+                else self._source.index_select(0, rows.to(self._source.device))
+            )
         return self._made
 
     @classmethod

@@ -1,4 +1,4 @@
-"""A change of one unit, carried through a network as a change of one unit while that is what it is.
+"""Propagate the change of one unit cheaply, as long as the operations keep units separate.
 
 A row of a pass differs from its example's untouched pass in one channel. Through activations, norms in evaluation mode,
 pooling and sums that stays so, and only that channel is computed. A convolution or dense layer spreads it: its output
@@ -40,7 +40,7 @@ POOLS = {aten.avg_pool2d.default, aten._adaptive_avg_pool2d.default, aten.avg_po
 """What treats every channel alike."""
 
 
-class Untouched:
+class BaselineValues:
     """What the untouched pass gives at each operation: recorded in a first pass, then looked up.
 
     An operation is known by what it does, the untouched values that it does it to, and which time in a pass that is.
@@ -69,8 +69,8 @@ class Untouched:
 
 
 @dataclass(frozen=True, eq=False)
-class Which:
-    """Which example each row is of, and which unit of it differs; rows of one unit lie together.
+class ChangedUnits:
+    """ChangedUnits example each row is of, and which unit of it differs; rows of one unit lie together.
 
     Where every example has one row, in order, `rows` is None.
     """
@@ -78,10 +78,12 @@ class Which:
     rows: Int64[Tensor, " row"] | None
     units: Int64[Tensor, " row"]
     runs: tuple[tuple[int, int, int], ...]
-    untouched: Untouched
+    baseline: BaselineValues
 
     @classmethod
-    def of(cls, rows: Int64[Tensor, " row"], units: Int64[Tensor, " row"], size: int, untouched: Untouched) -> Which:
+    def of(
+        cls, rows: Int64[Tensor, " row"], units: Int64[Tensor, " row"], size: int, baseline: BaselineValues
+    ) -> ChangedUnits:
         """`size` is the number of examples of the untouched pass."""
         runs, start = [], 0
         for unit, same in groupby(units.tolist()):
@@ -89,7 +91,7 @@ class Which:
             runs.append((unit, start, stop))
             start = stop
         every = len(rows) == size and torch.equal(rows, torch.arange(size, device=rows.device))
-        return cls(None if every else rows, units, tuple(runs), untouched)
+        return cls(None if every else rows, units, tuple(runs), baseline)
 
     def pick(self, base: Tensor) -> Tensor:
         """The untouched values of each row; not to be written to."""
@@ -101,7 +103,7 @@ class Which:
         return base[rows, self.units][:, None]
 
 
-class Narrow(Tensor):
+class OneUnit(Tensor):
     """Rows that are those of `base`, `[example, unit, ...]`, but for one unit each, whose values are `value`,
     `[row, 1, ...]`. While the untouched pass is recorded `which` is None and it is `base` itself.
 
@@ -111,13 +113,15 @@ class Narrow(Tensor):
 
     base: Tensor
     value: Tensor | None
-    which: Which | None
-    untouched: Untouched
+    which: ChangedUnits | None
+    baseline: BaselineValues
     kept: Tensor | None
-    shared: list[ReferenceType[Narrow]]
+    shared: list[ReferenceType[OneUnit]]
 
     @staticmethod
-    def __new__(cls, base: Tensor, value: Tensor | None, which: Which | None, untouched: Untouched) -> Narrow:
+    def __new__(
+        cls, base: Tensor, value: Tensor | None, which: ChangedUnits | None, baseline: BaselineValues
+    ) -> OneUnit:
         rows = len(base) if which is None else len(which.units)
         made = Tensor._make_wrapper_subclass(
             cls,
@@ -126,7 +130,7 @@ class Narrow(Tensor):
             dtype=base.dtype,
             device=base.device,
         )
-        made.base, made.value, made.which, made.untouched = base, value, which, untouched
+        made.base, made.value, made.which, made.baseline = base, value, which, baseline
         made.kept, made.shared = None, []
         return made
 
@@ -151,45 +155,45 @@ class Narrow(Tensor):
                 one.kept = self.kept.view(one.shape)
         return self.kept
 
-    def others(self) -> list[Narrow]:
+    def others(self) -> list[OneUnit]:
         """Those of `shared` that there still are."""
         return [one for one in (held() for held in self.shared) if one is not None]
 
-    def changed(self, base: Tensor, value: Tensor | None) -> Narrow:
+    def changed(self, base: Tensor, value: Tensor | None) -> OneUnit:
         """The same rows and units with other values."""
-        return Narrow(base, value, self.which, self.untouched)
+        return OneUnit(base, value, self.which, self.baseline)
 
     @classmethod
     def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         kwargs = kwargs or {}
         first = args[0] if args else None
         found: Any = NotImplemented
-        if _narrow(first):
+        if _in_one_unit(first):
             found = _ruled(function, first, args, kwargs)
-        elif function is aten.addmm.default and _narrow(args[1]):
+        elif function is aten.addmm.default and _in_one_unit(args[1]):
             found = _dense(function, args[1], args[2], args[0]) if not kwargs else NotImplemented
-        elif function is aten.add.Tensor and _narrow(args[1]) and not kwargs and type(first) is not Narrow:
+        elif function is aten.add.Tensor and _in_one_unit(args[1]) and not kwargs and type(first) is not OneUnit:
             found = _sum(function, args[1], first) if isinstance(first, Tensor) else NotImplemented
         if found is not NotImplemented:
             return found
         writes = any(part.alias_info is not None for part in function._schema.arguments)  # a view, or in place
 
         def plain(value: Any) -> Any:
-            if not isinstance(value, Narrow):
+            if not isinstance(value, OneUnit):
                 return value
             return value.keep() if writes else value.whole()
 
         return function(*tree_map(plain, args), **tree_map(plain, kwargs))
 
 
-def _narrow(value: Any) -> TypeGuard[Narrow]:
-    return isinstance(value, Narrow) and value.kept is None
+def _in_one_unit(value: Any) -> TypeGuard[OneUnit]:
+    return isinstance(value, OneUnit) and value.kept is None
 
 
-def _ruled(function: Any, x: Narrow, args: Any, kwargs: Any) -> Any:
+def _ruled(function: Any, x: OneUnit, args: Any, kwargs: Any) -> Any:
     """What an operation gives for rows that differ in one unit; NotImplemented where there is no rule."""
     rest = args[1:]
-    if any(isinstance(part, Narrow) for part in rest):
+    if any(isinstance(part, OneUnit) for part in rest):
         return NotImplemented
     if function in UNARY:
         return _each(function, x, lambda values: function(values, *rest, **kwargs))
@@ -200,7 +204,7 @@ def _ruled(function: Any, x: Narrow, args: Any, kwargs: Any) -> Any:
     if function in POOLS and x.ndim > 3:
         return _each(function, x, lambda values: function(values, *rest, **kwargs))
     if function is aten.max_pool2d_with_indices.default:
-        known = x.untouched.at(function, x.base, lambda: function(x.base, *rest, **kwargs))
+        known = x.baseline.at(function, x.base, lambda: function(x.base, *rest, **kwargs))
         if known is None:
             return NotImplemented
         values = (None, None) if x.value is None else function(x.value, *rest, **kwargs)
@@ -221,7 +225,7 @@ def _ruled(function: Any, x: Narrow, args: Any, kwargs: Any) -> Any:
     return NotImplemented
 
 
-def _written(x: Narrow, after: Any) -> Any:
+def _written(x: OneUnit, after: Any) -> Any:
     """The same rows, which from now on have these values."""
     if after is NotImplemented:
         return after
@@ -232,15 +236,15 @@ def _written(x: Narrow, after: Any) -> Any:
     return x
 
 
-def _each(function: Any, x: Narrow, apply: Callable[[Tensor], Tensor]) -> Any:
-    base = x.untouched.at(function, x.base, lambda: apply(x.base))
+def _each(function: Any, x: OneUnit, apply: Callable[[Tensor], Tensor]) -> Any:
+    base = x.baseline.at(function, x.base, lambda: apply(x.base))
     return NotImplemented if base is None else x.changed(base, None if x.value is None else apply(x.value))
 
 
-def _sum(function: Any, x: Narrow, other: Tensor) -> Any:
+def _sum(function: Any, x: OneUnit, other: Tensor) -> Any:
     if other.shape != x.shape:
         return NotImplemented
-    known = x.untouched.at(function, x.base, lambda: (other.clone(), x.base + other))
+    known = x.baseline.at(function, x.base, lambda: (other.clone(), x.base + other))
     if known is None:
         return NotImplemented
     beside, base = known
@@ -251,7 +255,7 @@ def _sum(function: Any, x: Narrow, other: Tensor) -> Any:
     return x.changed(base, x.value + x.which.channel(beside))
 
 
-def _folded(function: Any, x: Narrow, shape: list[int]) -> Any:
+def _folded(function: Any, x: OneUnit, shape: list[int]) -> Any:
     """Positions of one value each that fall away: `[row, unit, 1, 1]` as `[row, unit]`."""
     if x.base[0, 0].numel() != 1 or len(shape) != 2 or shape[1] not in (-1, x.shape[1]):
         return NotImplemented
@@ -264,9 +268,9 @@ def _folded(function: Any, x: Narrow, shape: list[int]) -> Any:
 
 
 def _norm(
-    function: Any, x: Narrow, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor, least: float
+    function: Any, x: OneUnit, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor, least: float
 ) -> Any:
-    base = x.untouched.at(
+    base = x.baseline.at(
         function, x.base, lambda: functional.batch_norm(x.base, mean, variance, weight, bias, False, 0.0, least)
     )
     if base is None:
@@ -280,10 +284,10 @@ def _norm(
 
 
 def _convolved(
-    function: Any, x: Narrow, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any
+    function: Any, x: OneUnit, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any
 ) -> Any:
     convolve: Any = {3: functional.conv1d, 4: functional.conv2d, 5: functional.conv3d}[x.ndim]
-    base = x.untouched.at(function, x.base, lambda: convolve(x.base, weight, bias, stride, padding, dilation))
+    base = x.baseline.at(function, x.base, lambda: convolve(x.base, weight, bias, stride, padding, dilation))
     if base is None:
         return NotImplemented
     if x.value is None or x.which is None:
@@ -297,10 +301,10 @@ def _convolved(
     return effect.add_(x.which.pick(base))
 
 
-def _dense(function: Any, x: Narrow, weight: Tensor, bias: Tensor | None) -> Any:
+def _dense(function: Any, x: OneUnit, weight: Tensor, bias: Tensor | None) -> Any:
     if x.ndim != 2:
         return NotImplemented
-    base = x.untouched.at(
+    base = x.baseline.at(
         function, x.base, lambda: x.base @ weight if bias is None else torch.addmm(bias, x.base, weight)
     )
     if base is None:

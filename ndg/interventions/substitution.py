@@ -5,16 +5,16 @@
 - `resample`: the unit's activation in a fitting example that is drawn, for each example and unit, among those in which
   it has that boolean (resampling ablation, Chan et al. 2022, one unit at a time).
 
-Means and examples keep the positions of a channel, and the tokens of a token layer that is read as their mean. What is
-written reads back as its boolean: a unit's mean map, of which the maximum lies below that of the examples, and tokens
-under another example's mask are shifted by a constant, the least that is needed. Where no fitting example has the
-boolean, the activation stays as it is. A new way is one line in `WRITINGS`.
+Means and examples keep the positions of a unit: of a channel, of the tokens of a layer that is read as their mean, of
+a head, of the time steps of a gate. What is written reads back as its boolean, see `calibration`. Where no fitting
+example has the boolean, the activation stays as it is. A new way is one line in `WRITINGS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -27,12 +27,13 @@ from ndg.activations.batches import compute_batches
 from ndg.activations.sampling import count, draw, only, shuffled
 from ndg.errors import ConfigError, DataError, nearest
 from ndg.graph.ndg import NDG
-from ndg.interventions.calibration import settled
+from ndg.interventions.calibration import calibrated
+from ndg.interventions.engine import Write
 from ndg.interventions.passes import BaselinePass, Passes
 from ndg.options import RunOptions, old_keywords
 from ndg.progress import bar
-from ndg.units.readings import Mask
-from ndg.units.site import Output, Site, shaped
+from ndg.units.neurons import Neurons
+from ndg.units.readings import Mask, Output
 
 AUTO = "auto"
 FIT_EXAMPLES = 16_384
@@ -54,12 +55,17 @@ class Writing(Protocol):
     @property
     def examples(self) -> int: ...
 
-    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None) -> Output:
+    def values(
+        self, neurons: Neurons, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None
+    ) -> Output:
         """What the output of a layer is when its units have these booleans, in examples of these numbers.
 
         There may be fewer booleans than rows of the output; the last ones are repeated. `mask`, a row for each of the
         output, says which tokens are no padding.
         """
+
+    def known(self, neurons: Neurons, booleans: Bits) -> Bits | None:
+        """For which units a fitting example has the boolean; None for all. The others are not written."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,13 @@ class Boolean:
     name = "boolean"
     examples = 0
 
-    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None) -> Output:
-        return shaped(site, rows_of(booleans, output), output).to(output.dtype).expand(output.shape)
+    def values(
+        self, neurons: Neurons, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None
+    ) -> Output:
+        return neurons.shaped(rows_of(booleans, output), output).to(output.dtype).expand(output.shape)
+
+    def known(self, neurons: Neurons, booleans: Bits) -> Bits | None:
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,13 +94,15 @@ class Mean:
     examples: int
     name = "mean"
 
-    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None) -> Output:
-        on = shaped(site, rows_of(booleans, output), output)
-        off_mean, on_mean = (_fitted(self.means[site.layer][k], output) for k in (0, 1))
-        values = torch.where(on, on_mean, off_mean)
-        if site.reading == "mean":
-            values = settled(site, values.expand(output.shape), rows_of(booleans, output), mask)
-        return _where_seen(site, self.seen[site.layer], booleans, values, output)
+    def values(
+        self, neurons: Neurons, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None
+    ) -> Output:
+        on = neurons.shaped(rows_of(booleans, output), output)
+        off_mean, on_mean = (_fitted(self.means[neurons.layer][k], output) for k in (0, 1))
+        return _as_read(self, neurons, booleans, torch.where(on, on_mean, off_mean), output, mask)
+
+    def known(self, neurons: Neurons, booleans: Bits) -> Bits | None:
+        return _seen(neurons, self.seen[neurons.layer], booleans)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,20 +116,22 @@ class Resample:
     examples: int
     name = "resample"
 
-    def values(self, site: Site, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None) -> Output:
-        seen, units = self.seen[site.layer], np.arange(site.units)
-        words = seeds.words(self.seed, "resample", site.layer, examples=numbers, draws=site.units)
+    def values(
+        self, neurons: Neurons, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None
+    ) -> Output:
+        seen, units = self.seen[neurons.layer], np.arange(neurons.units)
+        words = seeds.words(self.seed, "resample", neurons.layer, examples=numbers, draws=neurons.units)
         which = booleans.astype(np.int64)
         many = np.maximum(seen[which, units], 1)
         at = np.where(booleans, seen[0], 0) + (words % many.astype(np.uint64)).astype(np.int64)
-        chosen = self.places[site.layer][np.minimum(at, self.examples - 1), units]
-        pool = self.pool[site.layer].to(output.device)
-        pool = _tokens(pool, output) if site.kind == "tokens" else pool
-        values = torch.take_along_dim(pool, shaped(site, rows_of(chosen, output), output), dim=0)
-        values = values.to(output.dtype).expand(output.shape)
-        if site.reading == "mean":
-            values = settled(site, values, rows_of(booleans, output), mask)
-        return _where_seen(site, seen, booleans, values, output)
+        chosen = self.places[neurons.layer][np.minimum(at, self.examples - 1), units]
+        pool = self.pool[neurons.layer].to(output.device)
+        pool = _tokens(pool, output) if neurons.layout.tokens and output.ndim == 3 else pool
+        values = torch.take_along_dim(pool, neurons.shaped(rows_of(chosen, output), output), dim=0)
+        return _as_read(self, neurons, booleans, values.to(output.dtype), output, mask)
+
+    def known(self, neurons: Neurons, booleans: Bits) -> Bits | None:
+        return _seen(neurons, self.seen[neurons.layer], booleans)
 
 
 WRITINGS: dict[str, Callable[..., Writing]] = {
@@ -202,24 +217,22 @@ def _mean(passes: Passes, loader: Iterable[Any], *, seed: int, batch: int) -> Me
     sums: dict[str, Tensor] = {}
     seen: dict[str, Any] = {}
     examples = 0
-    for known in _knowns(passes, loader, FIT_EXAMPLES, seed, batch):
-        examples += known.batch.count
+    for baseline in _baselines(passes, loader, FIT_EXAMPLES, seed, batch):
+        examples += baseline.batch.count
         for layer in passes.changed:
-            output, site = _kept(known, layer), known.sites[layer]
-            on = torch.from_numpy(known.bits[layer]).to(output.device)
+            output, bits = _read_part(baseline, layer), baseline.bits[layer]
             exact = output.double()
-            marked = shaped(site, on, output)
-            both = torch.stack([(exact * ~marked).sum(dim=0), (exact * marked).sum(dim=0)])
+            on = baseline.neurons[layer].shaped(torch.from_numpy(bits).to(output.device), output)
+            both = torch.stack([(exact * ~on).sum(dim=0), (exact * on).sum(dim=0)])
             sums[layer] = sums[layer] + both if layer in sums else both
-            counted = np.stack([(~known.bits[layer]).sum(axis=0), known.bits[layer].sum(axis=0)])
-            seen[layer] = seen.get(layer, 0) + counted
+            seen[layer] = seen.get(layer, 0) + np.stack([(~bits).sum(axis=0), bits.sum(axis=0)])
     means = {}
     for layer, total in sums.items():
-        site, output = known.sites[layer], known.outputs[layer]
-        number = torch.from_numpy(np.maximum(seen[layer], 1)).to(total.device)
-        mean = total / torch.stack([shaped(site, one[None], output)[0] for one in number])
-        off_on = torch.tensor([[False], [True]], device=mean.device).expand(2, site.units)
-        means[layer] = settled(site, mean.to(output.dtype), off_on, None).double()
+        neurons, output = baseline.neurons[layer], baseline.outputs[layer]
+        counts = torch.from_numpy(np.maximum(seen[layer], 1)).to(total.device)
+        mean = total / neurons.shaped(counts, output)
+        off_on = torch.tensor([[False], [True]], device=mean.device).expand(2, neurons.units)
+        means[layer] = calibrated(neurons, mean.to(output.dtype), off_on, None).double()
     return Mean(means, seen, examples)
 
 
@@ -227,34 +240,34 @@ def _resample(passes: Passes, loader: Iterable[Any], *, seed: int, batch: int) -
     held: dict[str, list[Tensor]] = {layer: [] for layer in passes.changed}
     bits: dict[str, list[np.ndarray]] = {layer: [] for layer in passes.changed}
     examples = 0
-    for known in _knowns(passes, loader, POOL, seed, batch):
-        examples += known.batch.count
+    for baseline in _baselines(passes, loader, POOL, seed, batch):
+        examples += baseline.batch.count
         for layer in passes.changed:
-            held[layer].append(_kept(known, layer).cpu())
-            bits[layer].append(known.bits[layer])
+            held[layer].append(_read_part(baseline, layer).cpu())
+            bits[layer].append(baseline.bits[layer])
     whole = {layer: np.concatenate(parts) for layer, parts in bits.items()}
     return Resample(
         {layer: torch.cat(parts) for layer, parts in held.items()},
-        {layer: np.argsort(found, axis=0, kind="stable") for layer, found in whole.items()},
-        {layer: np.stack([(~found).sum(axis=0), found.sum(axis=0)]) for layer, found in whole.items()},
+        {layer: np.argsort(rows, axis=0, kind="stable") for layer, rows in whole.items()},
+        {layer: np.stack([(~rows).sum(axis=0), rows.sum(axis=0)]) for layer, rows in whole.items()},
         seed,
         examples,
     )
 
 
-def _kept(known: BaselinePass, layer: str) -> Output:
-    """An output of the examples, without padding; of a layer that is read at the first token that token alone."""
-    site, output, count = known.sites[layer], known.outputs[layer], known.batch.count
-    if (site.kind, site.reading) == ("tokens", "first"):
-        return site.read(output, known.masks[layer])[:count, None]
+def _read_part(baseline: BaselinePass, layer: str) -> Output:
+    """An output of the examples, without padding rows; of units at the first token that token alone."""
+    neurons, output, count = baseline.neurons[layer], baseline.outputs[layer], baseline.batch.count
+    if neurons.at_first_token:
+        return neurons.read(output, baseline.masks[layer])[:count, None]
     return output[:count]
 
 
-def _knowns(passes: Passes, loader: Iterable[Any], most: int, seed: int, batch: int) -> Iterable[BaselinePass]:
+def _baselines(passes: Passes, loader: Iterable[Any], most: int, seed: int, batch: int) -> Iterable[BaselinePass]:
     examples = count(loader)
-    given = loader if examples <= most else only(loader, draw(seed, "writing", examples, most))
+    chosen = loader if examples <= most else only(loader, draw(seed, "writing", examples, most))
     total = -(-min(examples, most) // batch)
-    return (passes.known(one) for one in bar(compute_batches(given, batch), "fit values", total))
+    return (passes.baseline(part) for part in bar(compute_batches(chosen, batch), "fit values", total))
 
 
 def rows_of(values: np.ndarray, output: Tensor) -> Tensor:
@@ -280,11 +293,52 @@ def _fitted(mean: Float64[Tensor, "..."], output: Tensor) -> Tensor:
     return _tokens(mean, output) if output.ndim == 3 and mean.shape != output.shape[1:] else mean
 
 
-def _where_seen(
-    site: Site, seen: Int64[np.ndarray, "boolean unit"], booleans: Bits, values: Tensor, output: Tensor
-) -> Tensor:
-    """The values, but the output itself where no fitting example has the boolean."""
-    if seen.all():
-        return values.expand(output.shape)
-    there = rows_of(seen[booleans.astype(np.int64), np.arange(site.units)] > 0, output)
-    return torch.where(shaped(site, there, output), values, output)
+def _seen(neurons: Neurons, seen: Int64[np.ndarray, "boolean unit"], booleans: Bits) -> Bits | None:
+    """For which units a fitting example has the boolean; None for all."""
+    return None if seen.all() else seen[booleans.astype(np.int64), np.arange(neurons.units)] > 0
+
+
+def _as_read(
+    writing: Writing, neurons: Neurons, booleans: Bits, values: Tensor, output: Output, mask: Mask | None
+) -> Output:
+    """The values as they read back, but the output itself where no fitting example has the boolean."""
+    values = values.expand(output.shape)
+    if neurons.reading in ("mean", "norm"):
+        values = calibrated(neurons, values, rows_of(booleans, output), mask)
+    known = writing.known(neurons, booleans)
+    return values if known is None else torch.where(neurons.shaped(rows_of(known, output), output), values, output)
+
+
+@dataclass(frozen=True, eq=False)
+class Substitution:
+    """The change that writes booleans to the units of a layer, to `chosen` ones alone, in `rows` of a batch."""
+
+    writing: Writing
+    baseline: BaselinePass
+    layer: str
+    booleans: Bits
+    chosen: Bits | None = None
+    rows: Numbers | None = None
+
+    @cached_property
+    def write(self) -> Write:
+        """The values and their places; made in the pass, as all that is computed."""
+        baseline, layer, chosen = self.baseline, self.layer, self.chosen
+        neurons, output, mask = baseline.neurons[layer], baseline.outputs[layer], baseline.masks[layer]
+        numbers = baseline.numbers if self.rows is None else baseline.numbers[self.rows]
+        if mask is not None and self.rows is not None:
+            mask = mask.index_select(0, baseline.rows(self.rows).to(mask.device))
+        values = self.writing.values(neurons, self.booleans, numbers, output, mask)
+        known = self.writing.known(neurons, self.booleans)
+        if known is not None:
+            chosen = known if chosen is None else chosen & known
+        if chosen is None:
+            everywhere = torch.ones((len(output), neurons.units), dtype=torch.bool)
+            return Write(neurons.places(everywhere, output, mask), values)
+        return Write(neurons.places(rows_of(chosen, output), output, mask), values)
+
+    def __call__(self, output: Output) -> Output:
+        return self.write(output)
+
+    def at(self, step: int) -> Write:
+        return self.write.at(step)

@@ -1,24 +1,25 @@
-"""The rest of a network: what comes after a layer, run on given outputs of the layer, and its parameters."""
+"""What comes after a layer, run on given outputs of the layer, and its parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from ndg.activations.batches import Inputs, columns, compute_batches, device_of, fixed, forward
-from ndg.activations.hooks import Overwrite, Trace
+from ndg.activations.batches import Inputs, columns, compute_batches, fixed, forward
+from ndg.activations.hooks import Trace
 from ndg.errors import DataError, LayerError
-from ndg.interventions.replay import Recorded, Replay
+from ndg.interventions.engine import Engine, Prefix
+from ndg.interventions.replay import Recorded
 
 
 @dataclass(frozen=True, eq=False)
-class Rest:
+class Suffix:
     """A network after a layer. Where nothing else reaches it (`recorded`) no input matters, and `inputs` are any;
     elsewhere they are those of all examples, kept in memory."""
 
@@ -28,24 +29,26 @@ class Rest:
     recorded: Recorded | None
 
     @classmethod
-    def of(cls, model: nn.Module, layer: str, loader: Iterable[Any], rows: int) -> Rest:
-        """The rest of a network for the examples of `loader`, at most `rows` of them at a time."""
+    def of(cls, model: nn.Module, layer: str, loader: Iterable[Any], rows: int) -> Suffix:
+        """The part after a layer for the examples of `loader`, at most `rows` of them at a time."""
         probe = next(compute_batches(loader, rows), None)
         if probe is None:
             raise DataError("the rest of a network is run on at least one example; the loader gave none")
         first = _columns(probe.inputs)
-        with fixed(model), Trace(model, [layer]) as trace:
-            replay = Replay(model, [layer])
-            with replay.recording():
-                forward(model, probe.inputs)
+        with (
+            Engine(model, [layer]).recording(probe.inputs) as prefix,
+            fixed(model),
+            Trace(model, [layer]) as trace,
+        ):
+            forward(model, probe.inputs)
             latents = trace[layer]
         flipped = {name: column.flip(0) for name, column in first.items()}
-        ways = [cls(model, layer, some, None) for some in (first, flipped)]
+        ways = [cls(model, layer, inputs, None) for inputs in (first, flipped)]
         everyone = torch.arange(rows)
         with fixed(model):
             alone = torch.equal(*(way.logits(latents, everyone) for way in ways))
         if alone and any(not torch.equal(column, flipped[name]) for name, column in first.items()):
-            return cls(model, layer, first, replay.recorded)
+            return cls(model, layer, first, prefix.recorded)
         parts: dict[str, list[Tensor]] = {}
         for batch in loader:
             for name, column in columns(batch).items():
@@ -62,24 +65,25 @@ class Rest:
             torch.set_grad_enabled(grad)
             return latents
 
-        count = len(latents)
-        rows = torch.arange(count) if self.recorded is not None else examples
-        inputs = _inputs({name: column[rows] for name, column in self.inputs.items()})
-        with torch.no_grad(), Overwrite(self.model, self.layer, change), self._replaying(rows):
+        rows: Tensor | None = examples
+        if self.recorded is not None:
+            rows = None if len(latents) == self._prefix.rows else torch.arange(len(latents))
+        with torch.no_grad(), self._engine.changed_pass(self._prefix, {self.layer: change}, rows) as inputs:
             return forward(self.model, inputs)
 
-    def _replaying(self, rows: Tensor) -> Any:
-        if not self.recorded:
-            return nullcontext()
-        size = len(next(iter(self.inputs.values())))
-        replay = Replay(self.model, [self.layer], self.recorded)
-        return replay.replaying() if len(rows) == size else replay.replaying(rows.to(device_of(self.model)), size)
+    @cached_property
+    def _engine(self) -> Engine:
+        return Engine(self.model, [self.layer])
+
+    @cached_property
+    def _prefix(self) -> Prefix:
+        return Prefix(_inputs(self.inputs), self.recorded or {})
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """The parameters that act after the layer and not before it, by name; LayerError where there is none."""
         inputs = {name: column[:2] for name, column in self.inputs.items()}
         everything = dict(self.model.named_parameters())
-        flags = {name: one.requires_grad for name, one in everything.items()}
+        flags = {name: parameter.requires_grad for name, parameter in everything.items()}
         try:
             self.model.requires_grad_(True)
             with fixed(self.model, grad=True), Trace(self.model, [self.layer]) as trace:
@@ -87,18 +91,18 @@ class Rest:
                 latents = trace[self.layer]
                 before = _used(latents, everything)
             with fixed(self.model, grad=True):
-                here = Rest(self.model, self.layer, inputs, None)
+                here = Suffix(self.model, self.layer, inputs, None)
                 after = _used(here.logits(latents.detach(), torch.arange(len(latents))), everything)
         finally:
-            for name, one in everything.items():
-                one.requires_grad_(flags[name])
-        found = {name: one for name, one in everything.items() if name in after - before}
-        if not found:
+            for name, parameter in everything.items():
+                parameter.requires_grad_(flags[name])
+        trained = {name: parameter for name, parameter in everything.items() if name in after - before}
+        if not trained:
             raise LayerError(
                 f"what comes after the layer is trained; no parameter acts after {self.layer!r} and not before it; "
                 "choose an earlier layer"
             )
-        return found
+        return trained
 
 
 def _used(output: Tensor, parameters: dict[str, nn.Parameter]) -> set[str]:
@@ -113,5 +117,5 @@ def _columns(inputs: Inputs) -> dict[str, Tensor]:
     return inputs if isinstance(inputs, dict) else {"": inputs}
 
 
-def _inputs(given: dict[str, Tensor]) -> Inputs:
-    return given[""] if set(given) == {""} else given
+def _inputs(columns: dict[str, Tensor]) -> Inputs:
+    return columns[""] if set(columns) == {""} else columns

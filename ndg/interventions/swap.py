@@ -6,8 +6,8 @@ distinct pair.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,31 +17,35 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from ndg.activations.batches import COMPUTE_BATCH, Inputs, compute_batches, fixed, forward
+from ndg.activations.batches import COMPUTE_BATCH, Inputs, compute_batches, fixed, forward, pick
 from ndg.activations.hooks import find_layer
 from ndg.errors import DataError, LayerError, ShapeError
-from ndg.interventions.replay import Recorded, Replay
+from ndg.interventions.engine import Engine, Fixed, Prefix, Rows
 
 Indices = Int64[np.ndarray, " _"]
-Rows = Int64[Tensor, " row"]
 
 CLOSE = 1e-4
 """Difference of logits, relative to the largest, up to which rows of what was recorded stand for rows of the inputs."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Front:
+class _Pool:
     """What a network gives on a pool of `size` examples, all at once: the layer's output, and what came before."""
 
     size: int
-    inputs: Inputs
+    prefix: Prefix
     output: Any
-    recorded: Recorded
 
     @property
     def first(self) -> Tensor:
         """The output, or its first element where it is a tuple."""
         return self.output[0] if isinstance(self.output, tuple) else self.output
+
+    def fixed(self, output: Tensor, rows: Rows) -> Fixed:
+        """The layer's whole output on these rows of the pool, with another first element."""
+        if not isinstance(self.output, tuple):
+            return Fixed(output)
+        return Fixed((output, *_rows(self.output[1:], rows, self.size)))
 
 
 def swap(
@@ -65,23 +69,25 @@ def swap(
     as many sources as bases; DataError for rows outside the pool.
     """
     with fixed(model, threads), torch.inference_mode():
-        front = _front(model, layer, pool, batch)
-        _check(front, layer, units, base, source)
-        keys, place = np.unique(base * front.size + source, return_inverse=True)
+        engine = Engine(model, [layer])
+        passed = _passed(engine, layer, pool, batch)
+        _check(passed, layer, units, base, source)
+        keys, place = np.unique(base * passed.size + source, return_inverse=True)
         if units is None or len(units):
-            found = _behind(model, layer, front, units, keys, batch)[torch.from_numpy(place.reshape(-1))]
+            logits = _swapped(engine, layer, passed, units, keys, batch)[torch.from_numpy(place.reshape(-1))]
         else:
-            untouched = compute_batches([front.inputs], batch)
-            found = torch.cat([forward(model, one.inputs)[: one.count] for one in untouched])[torch.from_numpy(base)]
-    return found.clone()
+            untouched = compute_batches([passed.prefix.inputs], batch)
+            logits = torch.cat([forward(model, part.inputs)[: part.count] for part in untouched])
+            logits = logits[torch.from_numpy(base)]
+    return logits.clone()
 
 
 class _ReachedError(Exception):
     """Ends a pass at the layer."""
 
 
-def _front(model: nn.Module, layer: str, pool: Inputs | Iterable[Any], batch: int) -> _Front:
-    module = find_layer(model, layer)
+def _passed(engine: Engine, layer: str, pool: Inputs | Iterable[Any], batch: int) -> _Pool:
+    module = find_layer(engine.model, layer)
     outputs: list[Any] = []
 
     def reached(module: nn.Module, arguments: Any, output: Any) -> None:
@@ -92,13 +98,12 @@ def _front(model: nn.Module, layer: str, pool: Inputs | Iterable[Any], batch: in
     rows = batch
     handle = module.register_forward_hook(reached)
     try:
-        for one in compute_batches([pool] if isinstance(pool, (Tensor, dict)) else pool, batch):
-            replay = Replay(model, [layer])
-            with replay.recording(), suppress(_ReachedError):
-                forward(model, one.inputs)
+        for part in compute_batches([pool] if isinstance(pool, (Tensor, dict)) else pool, batch):
+            with engine.recording(part.inputs) as prefix, suppress(_ReachedError):
+                forward(engine.model, part.inputs)
             if len(outputs) == len(parts):
                 raise _once(layer, 0)
-            parts.append((one.count, (one.inputs, outputs[-1], replay.recorded)))
+            parts.append((part.count, (part.inputs, outputs[-1], prefix.recorded)))
     finally:
         handle.remove()
     if not parts:
@@ -109,7 +114,8 @@ def _front(model: nn.Module, layer: str, pool: Inputs | Iterable[Any], batch: in
             return torch.cat([value[:count] for value, (count, _) in zip(same, parts, strict=True)])
         return same[0]
 
-    return _Front(sum(count for count, _ in parts), *tree_map(joined, *[whole for _, whole in parts]))
+    inputs, output, recorded = tree_map(joined, *[whole for _, whole in parts])
+    return _Pool(sum(count for count, _ in parts), Prefix(inputs, recorded), output)
 
 
 def _once(layer: str, times: int) -> LayerError:
@@ -123,17 +129,17 @@ def _copy(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) else value
 
 
-def _check(front: _Front, layer: str, units: Sequence[int] | None, base: Indices, source: Indices) -> None:
+def _check(pool: _Pool, layer: str, units: Sequence[int] | None, base: Indices, source: Indices) -> None:
     if len(base) != len(source):
         raise ShapeError(f"each base has one source; got {len(base)} bases and {len(source)} sources")
     for rows in (base, source):
-        if len(rows) and not 0 <= rows.min() <= rows.max() < front.size:
+        if len(rows) and not 0 <= rows.min() <= rows.max() < pool.size:
             raise DataError(
-                f"bases and sources are rows of the pool, 0 to {front.size - 1}; got {rows.min()} to {rows.max()}"
+                f"bases and sources are rows of the pool, 0 to {pool.size - 1}; got {rows.min()} to {rows.max()}"
             )
-    if not isinstance(front.first, Tensor) or front.first.ndim < 2 or len(front.first) != front.size:
+    if not isinstance(pool.first, Tensor) or pool.first.ndim < 2 or len(pool.first) != pool.size:
         raise LayerError(f"an interchange is at a layer that gives (example, unit, ...); {layer!r} does not")
-    many = front.first.shape[_axis(front.first)]
+    many = pool.first.shape[_axis(pool.first)]
     if units is not None and len(units) and not 0 <= min(units) <= max(units) < many:
         raise LayerError(f"units of {layer!r} are 0 to {many - 1}; got {min(units)} to {max(units)}")
 
@@ -142,27 +148,24 @@ def _axis(output: Tensor) -> int:
     return 2 if output.ndim == 3 else 1
 
 
-def _behind(
-    model: nn.Module,
+def _swapped(
+    engine: Engine,
     layer: str,
-    front: _Front,
+    pool: _Pool,
     units: Sequence[int] | None,
     keys: Int64[np.ndarray, " pair"],
     batch: int,
 ) -> Tensor:
     """Logits of the pairs, `base * size + source`."""
-    base, source = torch.from_numpy(keys // front.size), torch.from_numpy(keys % front.size)
-    write = _writer(front.first, units)
-    replay, module = Replay(model, [layer], front.recorded), find_layer(model, layer)
-    if not _selecting(model, layer, front, replay):
-        replay.recorded = {}
-    found = []
+    base, source = torch.from_numpy(keys // pool.size), torch.from_numpy(keys % pool.size)
+    write = _writer(pool.first, units)
+    prefix = pool.prefix if _selecting(engine, layer, pool) else Prefix(pool.prefix.inputs, {})
+    logits = []
     for start in range(0, len(base), batch):
         rows, givers = (_padded(part[start : start + batch], batch) for part in (base, source))
-        with _standing(module, front, replay, rows, write(rows, givers)):
-            logits = forward(model, _rows(front.inputs, rows, front.size))
-        found.append(logits[: len(base) - start])
-    return torch.cat(found)
+        change = {layer: pool.fixed(write(rows, givers), rows)}
+        logits.append(engine.run(prefix, change, rows)[: len(base) - start])
+    return torch.cat(logits)
 
 
 def _writer(output: Tensor, units: Sequence[int] | None) -> Callable[[Rows, Rows], Tensor]:
@@ -187,41 +190,22 @@ def _writer(output: Tensor, units: Sequence[int] | None) -> Callable[[Rows, Rows
     return write
 
 
-def _selecting(model: nn.Module, layer: str, front: _Front, replay: Replay) -> bool:
+def _selecting(engine: Engine, layer: str, pool: _Pool) -> bool:
     """Whether rows of what was recorded can stand for rows of the inputs: tried on two of them, untouched."""
-    rows, times = torch.tensor([front.size - 1, 0]), []
-    inputs = _rows(front.inputs, rows, front.size)
-    handle = find_layer(model, layer).register_forward_hook(lambda *_: times.append(layer))
+    rows, times = torch.tensor([pool.size - 1, 0]), []
+    handle = find_layer(engine.model, layer).register_forward_hook(lambda *_: times.append(layer))
     try:
-        expected = forward(model, inputs)
+        expected = forward(engine.model, pick(pool.prefix.inputs, rows))
     finally:
         handle.remove()
     if len(times) != 1:
         raise _once(layer, len(times))
     try:
-        with _standing(find_layer(model, layer), front, replay, rows, front.first.index_select(0, rows)):
-            again = forward(model, inputs)
+        again = engine.run(pool.prefix, {layer: pool.fixed(pool.first.index_select(0, rows), rows)}, rows)
     except (RuntimeError, IndexError):  # a tensor whose first axis is no example, and only as long as the pool
         return False
     scale = float(expected.abs().max()) or 1.0
     return again.shape == expected.shape and float((again - expected).abs().max()) <= CLOSE * scale
-
-
-@contextmanager
-def _standing(module: nn.Module, front: _Front, replay: Replay, rows: Rows, output: Tensor) -> Iterator[None]:
-    """While it lasts, the layer gives this output, and what comes before it these rows of what it gave."""
-    rest = front.output[1:] if isinstance(front.output, tuple) else None
-    given = output if rest is None else (output, *_rows(rest, rows, front.size))
-    before = vars(module).get("forward")
-    object.__setattr__(module, "forward", lambda *arguments, **named: given)
-    try:
-        with replay.replaying(rows, front.size):
-            yield
-    finally:
-        if before is None:
-            object.__delattr__(module, "forward")
-        else:
-            object.__setattr__(module, "forward", before)
 
 
 def _rows(values: Any, rows: Rows, of: int) -> Any:

@@ -25,7 +25,7 @@ def outputs(
             trace.clear()
             output_of(model, one.inputs)
             values = per_unit(trace[layer], layer)[: one.count]
-            check_finite(values, layer, one.start)
+            check_finite(values, layer, one)
             parts.append(values.double().cpu().numpy())
     if not parts:
         raise DataError("a rotation is fitted to at least 1 example; the loader gave none; check the split")

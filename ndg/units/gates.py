@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,22 +37,39 @@ State = tuple[Tensor, ...]
 See = Callable[[Tensor], Tensor]
 
 
-def find_gates(model: nn.Module, owner: str, name: str) -> tuple[bool, Callable[[], AbstractContextManager[None]]]:
-    """Whether the steps of those gates run backwards, and what makes them visible. LayerError where there are none."""
+def find_gates(model: nn.Module, owner: str, name: str) -> Callable[[], AbstractContextManager[None]]:
+    """The context in which those gates are visible. LayerError where there are none."""
     modules = dict(model.named_modules())
     module = modules[owner]
     if not isinstance(module, (*LAYERS, *CELLS)):
-        known = [path for path, one in modules.items() if isinstance(one, (*LAYERS, *CELLS))]
+        known = [path for path, part in modules.items() if isinstance(part, (*LAYERS, *CELLS))]
         raise LayerError(
             f"gates are those of nn.LSTM, nn.GRU, nn.RNN and of their cells; {owner!r} is {type(module).__name__}; "
             + (f"in this network they are in: {', '.join(known)}" if known else "there are none in this network")
         )
-    names = _names(module)
-    if name not in names and not (name == "gates_l0" and len(names) == 1 and isinstance(module, LAYERS)):
+    known = _names(module)
+    if name not in known and not (name == "gates_l0" and len(known) == 1 and isinstance(module, LAYERS)):
         raise LayerError(
-            f"gates are named by layer and direction; {owner!r} has {', '.join(names)}; got {name!r}; name one of them"
+            f"gates are named by layer and direction; {owner!r} has {', '.join(known)}; got {name!r}; name one of them"
         )
-    return name.endswith("_reverse"), lambda: _visible(module, name)
+    return partial(_visible, module, name)
+
+
+def names(model: nn.Module) -> list[str]:
+    """The names of all gates of a network."""
+    modules = {path: part for path, part in model.named_modules() if isinstance(part, (*LAYERS, *CELLS))}
+    return [f"{path}.{name}" if path else name for path, part in modules.items() for name in _names(part)]
+
+
+def middles(module: Any) -> tuple[float, ...]:
+    """The middle of what each gate can give: one half for sigmoids, zero for candidates and states."""
+    kinds = {"LSTM": (0.5, 0.5, 0.0, 0.5), "GRU": (0.5, 0.5, 0.0), "RNN": (0.0,)}
+    of_kind = next(levels for kind, levels in kinds.items() if isinstance(module, _kinds(kind)))
+    return tuple(level for level in of_kind for _ in range(module.hidden_size))
+
+
+def _kinds(name: str) -> tuple[type[nn.Module], ...]:
+    return getattr(nn, name), getattr(nn, f"{name}Cell")
 
 
 @contextmanager

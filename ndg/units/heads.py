@@ -11,6 +11,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,27 +36,32 @@ INWARD = ({"query", "key", "value"}, {"q_proj", "k_proj", "v_proj"}, {"q_lin", "
 
 
 def find_heads(model: nn.Module, owner: str) -> tuple[int, Callable[[], AbstractContextManager[None]]]:
-    """How many heads a module has, and what makes them visible. LayerError for one whose heads are not known."""
+    """The number of heads of a module, and the context in which they are visible. LayerError where none are known."""
     modules = dict(model.named_modules())
     module = modules[owner]
     number = _number(module)
     if isinstance(module, nn.MultiheadAttention):
-        return module.num_heads, lambda: _composed(module)
+        return module.num_heads, partial(_composed, module)
     if number and (projection := _projection(module)) is not None:
-        return number, lambda: _before(module, projection)
+        return number, partial(_before, module, projection)
     if number and _takes_inward(module):
-        return number, lambda: _after(module)
-    known = [path for path, one in modules.items() if _holds(one)]
+        return number, partial(_after, module)
+    known = names(model)
     raise LayerError(
         f"heads are those of nn.MultiheadAttention, or of a module with a number of heads ({', '.join(NUMBERS)}) and a "
         f"projection of them ({', '.join(PROJECTIONS)}) or {', '.join(sorted(INWARD[0]))}; {owner!r} is "
         f"{type(module).__name__}; "
         + (
-            f"in this network they are at: {', '.join(f'{path}.{NAME}' if path else NAME for path in known)}"
+            f"in this network they are at: {', '.join(known)}"
             if known
             else "there are none in this network; score the layer after its attention"
         )
     )
+
+
+def names(model: nn.Module) -> list[str]:
+    """The names of all heads of a network."""
+    return [f"{path}.{NAME}" if path else NAME for path, part in model.named_modules() if _holds(part)]
 
 
 def _holds(module: nn.Module) -> bool:

@@ -1,29 +1,33 @@
 """How the output of a layer becomes one value per unit of each example.
 
-`[example, unit]` is that already. A convolution gives `[example, channel, position...]`, and a channel is one unit: its
-`max` or `mean` over the positions, or whether `any` position is above the threshold. A token model gives
-`[example, token, unit]`: the `first` token is read, the `mean` over the tokens, or `every` token is an example of its
-own. Tokens that an attention mask leaves out do not count: the first is the first that is no padding.
+`[example, unit]` is that already. Other outputs hold several positions of a unit:
+
+    channels   [example, channel, position...]     max, mean or any position
+    tokens     [example, token, unit]              first token, mean over tokens, or every token as an example
+    heads      [example, token, head, number]      mean or norm (root mean square) of a head's numbers over all tokens
+    gates      [example, step, unit]               mean over the time steps
+
+With `each`, every position is a unit of its own, unit by unit. Tokens that an attention mask leaves out do not count:
+the first token is the first that is no padding. `each` reads them as 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Shaped
-from torch import Tensor, nn
+from torch import Tensor
 
-from ndg.activations.batches import Batch
-from ndg.errors import ConfigError, DataError, LayerError, nearest
+from ndg.errors import ConfigError, nearest
 from ndg.nodes import UNIT
 
 Output = Shaped[Tensor, "example ..."]
 Rows = Shaped[Tensor, "row unit"]
 Mask = Bool[Tensor, "example token"]
 
-EVERY = "every"
+EVERY, EACH = "every", "each"
 
 
 def _whole(output: Output, mask: Mask | None) -> Rows:
@@ -42,6 +46,10 @@ def _positions(output: Output, mask: Mask | None) -> Rows:
     return output.flatten(2).transpose(1, 2).flatten(0, 1)
 
 
+def _each_position(output: Output, mask: Mask | None) -> Rows:
+    return output.flatten(1).clone()
+
+
 def _first(output: Output, mask: Mask | None) -> Rows:
     if mask is None or bool(mask[:, 0].all()):
         return output[:, 0].clone()  # a view would keep all tokens
@@ -51,23 +59,47 @@ def _first(output: Output, mask: Mask | None) -> Rows:
 def _average_token(output: Output, mask: Mask | None) -> Rows:
     if mask is None:
         return output.mean(dim=1)
-    kept = output.masked_fill(~mask[:, :, None], 0)  # a product would let NaN at padding through
-    return kept.sum(dim=1) / mask.sum(dim=1, keepdim=True)
+    return unpadded(output, mask).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
 
 def _every(output: Output, mask: Mask | None) -> Rows:
     return output.flatten(0, 1) if mask is None else output[mask]
 
 
+def _each_token(output: Output, mask: Mask | None) -> Rows:
+    return unpadded(output, mask).transpose(1, 2).flatten(1).clone()
+
+
+def _average_head(output: Output, mask: Mask | None) -> Rows:
+    means = output.mean(dim=-1)
+    return _average_token(means.reshape(len(means), -1, means.shape[-1]), mask)
+
+
+def _norm_of_head(output: Output, mask: Mask | None) -> Rows:
+    return _average_head(output.square(), mask).sqrt()
+
+
+def _each_number(output: Output, mask: Mask | None) -> Rows:
+    return unpadded(output, mask).movedim(-2, 1).flatten(1).clone()
+
+
+def unpadded(output: Output, mask: Mask | None) -> Output:
+    """An output `[example, token, ...]` with zeros at padded tokens."""
+    if mask is None:
+        return output
+    kept = mask.reshape(*mask.shape, *[1] * (output.ndim - 2))
+    return output.masked_fill(~kept, 0)  # a product would let NaN at padding through
+
+
 Function = Callable[[Output, Mask | None], Rows]
 
 SELECTIONS = (_positions, _every)
-"""What gives several rows for an example, and computes nothing."""
+"""Functions that give several rows for an example, and compute nothing."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """`rows` are the values that are compared with a threshold; `sample` those that one is fitted to, where others."""
+    """`rows` gives the values that are compared with a threshold, `sample` those that one is fitted to, if others."""
 
     rows: Function
     sample: Function | None = None
@@ -79,89 +111,28 @@ READINGS: dict[str, dict[str, Reading]] = {
         "max": Reading(_largest),
         "mean": Reading(_average),
         "any": Reading(_largest, sample=_positions),  # a position is above a threshold iff the largest is
+        EACH: Reading(_each_position),
     },
-    "tokens": {"first": Reading(_first), "mean": Reading(_average_token), EVERY: Reading(_every)},
+    "tokens": {
+        "first": Reading(_first),
+        "mean": Reading(_average_token),
+        EVERY: Reading(_every),
+        EACH: Reading(_each_token),
+    },
+    "heads": {"mean": Reading(_average_head), "norm": Reading(_norm_of_head), EACH: Reading(_each_number)},
+    "gates": {"mean": Reading(_average_token), EACH: Reading(_each_token)},
 }
-"""By what the axes after the first are."""
+"""By the kind of a layer's layout; the first of each kind is the default."""
 
-CHANNELS_FIRST: tuple[type[nn.Module], ...] = (
-    nn.Conv1d,
-    nn.ConvTranspose1d,
-    nn.BatchNorm1d,
-    nn.SyncBatchNorm,
-    nn.InstanceNorm1d,
-    nn.GroupNorm,
-    nn.MaxPool1d,
-    nn.MaxUnpool1d,
-    nn.AvgPool1d,
-    nn.LPPool1d,
-    nn.AdaptiveMaxPool1d,
-    nn.AdaptiveAvgPool1d,
-    nn.ConstantPad1d,
-    nn.ReflectionPad1d,
-    nn.ReplicationPad1d,
-    nn.Upsample,
-)
-"""Modules whose output of three axes is `[example, channel, position]`; an activation after one keeps that."""
+DEFAULTS = {kind: next(iter(readings)) for kind, readings in READINGS.items()}
 
 
-UNITS_LAST: tuple[type[nn.Module], ...] = (nn.Linear, nn.LayerNorm, nn.RMSNorm, nn.Embedding)
-"""Modules whose units are the last axis, however many there are; an activation after one keeps that."""
-
-
-def asked(channels: str, tokens: str) -> dict[str, str]:
-    """The reading of each kind of output; ConfigError for one that is not known."""
-    for what, name in (("channels", channels), ("tokens", tokens)):
-        if name not in READINGS[what]:
-            known = READINGS[what]
-            raise ConfigError(f"{what} are read by {', '.join(known)}; got {name!r}; {nearest(name, known)}")
-    return {"units": UNIT, "channels": channels, "tokens": tokens}
-
-
-def kind(
-    layer: str, output: Tensor, rows: int, channels: Callable[[Tensor], bool], units: Callable[[Tensor], bool]
-) -> str:
-    """`units`, `channels` or `tokens`; LayerError for an output that is none of them or not of `rows` examples.
-
-    `channels` says of an output of three axes whether the second one is the channel, `units` of one of more axes
-    whether the last one is the unit.
-    """
-    shape = tuple(output.shape)
-    if not output.is_floating_point():
-        raise LayerError(
-            f"activations are floating-point numbers; {layer!r} gives {output.dtype} of shape {shape}; "
-            "choose the layer before or after it"
-        )
-    if not 2 <= output.ndim <= 5:
-        raise LayerError(
-            "a layer gives (example, unit), (example, channel, position...) or (example, token, unit); "
-            f"{layer!r} gives {shape}; choose another layer, or wrap it in a module that gives one of these"
-        )
-    if not output.numel() or len(output) != rows:
-        raise LayerError(
-            f"a layer gives at least one value for each of the {rows} examples of a compute batch; {layer!r} gives "
-            f"{shape}; choose a layer whose first axis is the example"
-        )
-    if output.ndim > 3 and units(output):
-        raise LayerError(
-            f"of four or more axes the second is the channel; {layer!r} gives {shape}, whose units are the last axis; "
-            "choose a layer of (example, token, unit), or wrap it in a module that flattens its positions to tokens"
-        )
-    if output.ndim == 2:
-        return "units"
-    return "channels" if output.ndim > 3 or channels(output) else "tokens"
-
-
-def attention(batch: Batch, tokens: int) -> Mask | None:
-    """Which tokens are not padding, where that is not all and an `attention_mask` of so many tokens says so."""
-    mask = batch.inputs.get("attention_mask") if isinstance(batch.inputs, dict) else None
-    if mask is None or mask.ndim != 2 or mask.shape[1] != tokens:
-        return None
-    mask = mask != 0
-    empty = ~mask.any(dim=1)
-    if empty.any():
-        raise DataError(
-            f"an example has at least one token that is not padding; the attention_mask of example "
-            f"{batch.number(int(empty.nonzero()[0, 0]))} leaves out all {tokens}; leave such examples out of the loader"
-        )
-    return None if mask.all() else mask
+def choose_readings(readings: Mapping[str, str]) -> dict[str, str]:
+    """The reading of each kind of output, those not named by default. ConfigError for an unknown kind or reading."""
+    for kind, name in readings.items():
+        if kind not in READINGS:
+            raise ConfigError(f"readings are of {', '.join(READINGS)}; got {kind!r}; {nearest(kind, READINGS)}")
+        if name not in READINGS[kind]:
+            known = READINGS[kind]
+            raise ConfigError(f"{kind} are read by {', '.join(known)}; got {name!r}; {nearest(name, known)}")
+    return DEFAULTS | dict(readings)

@@ -1,40 +1,126 @@
-"""Which layers of a network are meant: module paths, or regular expressions over them."""
+"""Layers of a network by name: module paths, heads, gates, and regular expressions that match whole names.
+
+`X.heads` of an attention module and `X.gates` of a recurrent layer name units that no module outputs, see
+`ndg.units.heads` and `ndg.units.gates`. A module of the network's own at that path comes first.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 
+import torch
 from torch import nn
 
+from ndg.activations.hooks import find_layer
 from ndg.errors import LayerError, nearest
+from ndg.units import gates, heads
+from ndg.units.virtual import Virtual
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A layer that has units. Within `around()` the module at `path` is part of the network and outputs them.
+
+    With `heads`, the last axis of the output holds so many groups of equal width, and a group is a unit. With `steps`,
+    the module runs once for each time step, `backwards` from the last one. `levels` are thresholds in the middle of
+    what each unit can give, where its range is known.
+    """
+
+    path: str
+    heads: int | None = None
+    steps: bool = False
+    backwards: bool = False
+    levels: tuple[float, ...] | None = None
+    around: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    @property
+    def virtual(self) -> bool:
+        """Whether no module of the network's own outputs the units."""
+        return self.steps or self.heads is not None
+
+
+def resolve_layer(model: nn.Module, path: str) -> Layer:
+    """The layer of that name. LayerError for an unknown one, naming the nearest."""
+    modules = dict(model.named_modules())
+    owner, _, name = path.rpartition(".")
+    present = modules.get(path)
+    if owner in modules and (present is None or isinstance(present, Virtual)):
+        if name == heads.NAME:
+            number, around = heads.find_heads(model, owner)
+            return Layer(path, heads=number, around=around)
+        if gates.NAME.fullmatch(name):
+            around = gates.find_gates(model, owner, name)
+            backwards, levels = name.endswith("_reverse"), gates.middles(modules[owner])
+            return Layer(path, steps=True, backwards=backwards, levels=levels, around=around)
+    if isinstance(find_layer(model, path), torch.jit.ScriptModule):
+        raise LayerError(
+            f"the units of a layer are seen by a hook, which scripted code does not call; {path!r} is scripted; choose "
+            "the module that it was made from"
+        )
+    return Layer(path)
+
+
+@contextmanager
+def visible(layers: Iterable[Layer]) -> Iterator[None]:
+    """Make the units of these layers outputs of modules while it lasts."""
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(layer.around())
+        yield
 
 
 def find_layers(model: nn.Module, layers: Iterable[str]) -> list[str]:
-    """Module paths in the network's order, each once. An entry is a path; else an expression that a whole path matches.
+    """Names of layers in the network's order, each once.
 
-    Raises LayerError for an entry that is neither, naming the nearest paths, and without any entry.
+    An entry is a name, or an expression that whole module paths match; heads and gates are looked at where none does.
+    Raises LayerError without any entry, and for one that is neither, naming the nearest paths.
     """
     paths = [path for path, _ in model.named_modules() if path]
     known = set(paths)
     chosen: set[str] = set()
     entries = [layers] if isinstance(layers, str) else list(layers)
     if not entries:
-        raise LayerError("at least one layer is extracted; got none")
+        raise LayerError("at least one layer is needed; got none; name one, or an expression that matches some")
     for entry in entries:
-        found = {entry} if entry in known else _matches(entry, paths)
-        if not found:
-            raise LayerError(f"no layer {entry!r} in {type(model).__name__}; {nearest(entry, paths)}")
-        chosen |= found
-    return [path for path in paths if path in chosen]
+        names = {entry} if entry in known else _matches(entry, paths) or _virtual_matches(model, entry, known)
+        if not names:
+            find_layer(model, entry)  # raises, naming the nearest
+        chosen |= names
+    return [name for name in _in_order(paths, chosen - known) if name in chosen]
 
 
-def _matches(expression: str, paths: list[str]) -> set[str]:
+def expand_layers(model: nn.Module, layers: Iterable[str]) -> list[str]:
+    """Names of layers in the order asked for, each once; those of one expression in the network's order."""
+    return list(dict.fromkeys(name for entry in layers for name in find_layers(model, [entry])))
+
+
+def _matches(expression: str, names: Iterable[str]) -> set[str]:
     try:
         pattern = re.compile(expression)
     except re.error as error:
         raise LayerError(
             f"a layer is a module path or a regular expression that matches whole paths; {expression!r} is no path and "
-            f"no expression: {error}; {nearest(expression, paths)}"
+            f"no expression: {error}; {nearest(expression, names)}"
         ) from error
-    return {path for path in paths if pattern.fullmatch(path)}
+    return {name for name in names if pattern.fullmatch(name)}
+
+
+def _virtual_matches(model: nn.Module, entry: str, known: set[str]) -> set[str]:
+    """The heads and gates of that name, or that an expression matches."""
+    owner, _, name = entry.rpartition(".")
+    if owner in known and (name == heads.NAME or gates.NAME.fullmatch(name)):
+        return {resolve_layer(model, entry).path}
+    return _matches(entry, [*heads.names(model), *gates.names(model)])
+
+
+def _in_order(paths: list[str], virtual: set[str]) -> list[str]:
+    """Module paths in their order, and names of heads and gates after all that is inside their module."""
+    names = list(paths)
+    for name in sorted(virtual, reverse=True):
+        owner = name.rpartition(".")[0]
+        inside = [at for at, path in enumerate(names) if path == owner or path.startswith(f"{owner}.") or not owner]
+        names.insert(inside[-1] + 1 if inside else 0, name)
+    return names

@@ -25,7 +25,7 @@ from ndg.graph.ndg import NDG
 from ndg.importance.evaluation.spec import every, of_network
 from ndg.interventions import substitution
 from ndg.interventions.cache import Cache
-from ndg.interventions.prefix_cache import Front
+from ndg.interventions.prefix_cache import PrefixCache
 from ndg.locations import Locations
 from ndg.mining.pairs import check_pairs
 from ndg.nodes import LABEL
@@ -145,12 +145,12 @@ class Prepared:
         """The layer that is intervened on. ConfigError where there are several and none is named."""
         return _trial_layer(self.reading["layers"], self.experiment)
 
-    def _front(self, split: str) -> Front | None:
+    def _front(self, split: str) -> PrefixCache | None:
         """Keeps what is before the trial's layer for the trial, where there is one."""
         if not self.experiment.trial.interventions:
             return None
         cache, layers = self.caches.setdefault(split, Cache()), tuple(self.reading["layers"])
-        return Front(self.subject.network, layers, (self.trial_layer,), cache)
+        return PrefixCache(self.subject.network, layers, (self.trial_layer,), cache)
 
     @property
     def passes(self) -> dict[str, Any]:

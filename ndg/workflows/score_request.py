@@ -18,8 +18,7 @@ from ndg.importance.graph_scores import OF_GRAPH
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings
 from ndg.options import RunOptions
-from ndg.units.places import find_place
-from ndg.units.resolve import find_layers
+from ndg.units.resolve import expand_layers
 from ndg.workflows.subject import Subject, candidates
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -42,13 +41,7 @@ def checked(subject: Subject, layers: Sequence[str], experiment: Experiment) -> 
 def layers_of(model: nn.Module, asked: Sequence[str]) -> list[str]:
     """The layers of paths, regular expressions, and units that no module gives by itself, such as `layer.heads` or
     `layers.*attention.heads`."""
-    found: list[str] = []
-    for entry in asked:
-        try:
-            found += find_layers(model, [entry])
-        except LayerError as error:
-            found += _inside(model, entry, error)
-    return list(dict.fromkeys(found))
+    return expand_layers(model, asked)
 
 
 def weighted_layers(model: nn.Module, loader: Iterable[Any]) -> list[str]:
@@ -82,19 +75,3 @@ def how_of(experiment: Experiment, **by: Any) -> Settings:
     settings, read = experiment.importance, experiment.extract
     options = RunOptions(batch=read.compute_batch, threads=read.threads, seed=experiment.seed, **by)
     return Settings(settings.baselines, settings.n_steps, target=settings.target, options=options)
-
-
-def _inside(model: nn.Module, entry: str, error: LayerError) -> list[str]:
-    """The places of that name inside the modules of a path or expression; the last error where there is none."""
-    owners, _, name = entry.rpartition(".")
-    if not owners:
-        raise error
-    found = []
-    for owner in find_layers(model, [owners]):
-        try:
-            found.append(find_place(model, f"{owner}.{name}").path)
-        except LayerError as why:
-            error = why
-    if not found:
-        raise error
-    return found

@@ -436,8 +436,8 @@ def test_tokens_of_ragged_masks_are_forced_as_each_example_alone(reading, values
         unit = p.node - nodes.slice("act").start
         n = before = after = 0
         for batch in compute_batches(loader, 8):
-            known = passes.known(batch)
-            site, mask = known.sites["act"], known.masks["act"]
+            known = passes.baseline(batch)
+            site, mask = known.neurons["act"], known.masks["act"]
             chosen = np.zeros((batch.rows, site.units), np.bool_)
             chosen[:, unit] = True
             booleans = np.full_like(chosen, p.value)

@@ -62,12 +62,12 @@ def test_the_counts_are_those_of_a_pass_of_the_whole_network_for_each_example(ma
     found = trials(model, graph, loader, ["G.1", "G.2"], values="mean", fit=loader, batch=8, executor="serial", seed=4)
     way = substitution.fit("mean", model, graph, loader, [layer], batch=8)
     passes = Passes.of(model, graph, [layer])
-    each = [passes.known(batch) for batch in compute_batches(cut(loader, 1), 1)]
+    each = [passes.baseline(batch) for batch in compute_batches(cut(loader, 1), 1)]
     for name, result in found.items():
         choice = choices(INTERVENTIONS[name], graph, layer)
         correct = aligned = unchanged = named = 0
         for known in each:
-            site, mask, true = known.sites[layer], known.masks[layer], known.batch.labels.numpy()
+            site, mask, true = known.neurons[layer], known.masks[layer], known.batch.labels.numpy()
             if known.predicted[0] != true[0]:
                 continue
             other = alternatives(4, known.numbers, true, 3)
@@ -113,8 +113,8 @@ def test_an_empty_intervention_leaves_the_logits_bit_identical(made, layer, read
     model, loader, graph = setting(made, layer, reading)
     passes = Passes.of(model, graph, [layer])
     for batch in compute_batches(loader, 16):
-        known = passes.known(batch)
-        site, mask = known.sites[layer], known.masks[layer]
+        known = passes.baseline(batch)
+        site, mask = known.neurons[layer], known.masks[layer]
         nobody = torch.zeros(batch.rows, site.units, dtype=torch.bool)
         logits, _ = passes.run(known, {layer: lambda x, m=mask, s=site, n=nobody: s.write(x, n, x * float("nan"), m)})
         assert torch.equal(logits[: batch.count], known.logits[: batch.count])

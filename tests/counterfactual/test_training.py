@@ -17,7 +17,7 @@ from ndg.activations.batches import fixed
 from ndg.activations.hooks import Trace
 from ndg.counterfactual import CounterfactualSet, counterfactual_set, train_on
 from ndg.errors import CheckpointError, ConfigError, DataError, GraphError, LayerError
-from ndg.interventions.suffix import Rest
+from ndg.interventions.suffix import Suffix
 from tests.activations.networks import Words, made, sentences
 from tests.counterfactual.small import SIZES, graph_of, loaders, network
 
@@ -127,7 +127,7 @@ def test_a_hopeless_rate_leaves_the_network_as_it_was(case):
 def test_the_rest_of_a_network_on_real_latents_is_the_network(case):
     model, _, data, _ = case
     inputs, _ = (torch.cat(part) for part in zip(*loaders()["train"], strict=True))
-    rest = Rest.of(model, "latent", loaders()["train"], 64)
+    rest = Suffix.of(model, "latent", loaders()["train"], 64)
     assert (rest.recorded is not None) == (model.skip is None)
     chosen = torch.tensor([3, 250, 8, 8, 120])
     with fixed(model):
@@ -138,7 +138,7 @@ def test_the_rest_of_a_network_on_real_latents_is_the_network(case):
 
 def test_gradients_flow_after_the_layer_alone(case):
     model, _, data, _ = case
-    rest = Rest.of(model, "latent", loaders()["train"], 64)
+    rest = Suffix.of(model, "latent", loaders()["train"], 64)
     assert set(rest.parameters()) == {"decoder.0.weight", "decoder.0.bias", "decoder.3.weight", "decoder.3.bias"}
     with fixed(model, grad=True):
         rest.logits(torch.from_numpy(data.latents[:9]), torch.arange(9)).sum().backward()
@@ -150,7 +150,7 @@ def test_gradients_flow_after_the_layer_alone(case):
 def test_inputs_by_name_are_taken_as_well():
     model, given = made(Words), sentences(20)
     loader = [{**given, "labels": torch.zeros(20, dtype=torch.long)}]
-    rest = Rest.of(model, "pooled", loader, 8)
+    rest = Suffix.of(model, "pooled", loader, 8)
     with fixed(model), Trace(model, ["pooled"]) as trace:
         expected = model(**given)
         torch.testing.assert_close(rest.logits(trace["pooled"][3:9], torch.arange(3, 9)), expected[3:9])
@@ -159,13 +159,13 @@ def test_inputs_by_name_are_taken_as_well():
 
 def test_weights_that_also_act_before_the_layer_are_left():
     model = Tied()
-    rest = Rest.of(model, "first", loaders()["train"], 16)
+    rest = Suffix.of(model, "first", loaders()["train"], 16)
     assert set(rest.parameters()) == {"out.weight", "out.bias"}
 
 
 def test_nothing_to_train_is_said():
     with pytest.raises(LayerError, match="no parameter acts after '0'"):
-        Rest.of(nn.Sequential(nn.Linear(6, 3), nn.Tanh()), "0", loaders()["train"], 16).parameters()
+        Suffix.of(nn.Sequential(nn.Linear(6, 3), nn.Tanh()), "0", loaders()["train"], 16).parameters()
 
 
 def test_what_does_not_fit_is_said(case):

@@ -11,7 +11,6 @@ from ndg.errors import ConfigError, DataError, ShapeError
 from ndg.gradients.paths import Start, starting
 from ndg.importance.methods.breakdown import conductance_by_input
 from ndg.importance.score import score
-from ndg.importance.settings import Settings
 from tests.references import embeddings as reference
 
 transformers = pytest.importorskip("transformers")
@@ -127,7 +126,7 @@ def test_a_point_of_the_path_is_the_network_on_embeddings_on_the_way(name):
     model, batch = network(name), given(network(name))
     vectors, mask = words_of(model)(texts()["input_ids"]).detach(), texts()["attention_mask"]
     kept = mask.bool()[..., None]
-    with torch.no_grad(), starting(model, batch, Settings()) as start:
+    with torch.no_grad(), starting(model, batch, "zero", 256) as start:
         path = start.path(batch[0])
         plain = forward(model, batch[0])
         assert torch.equal(forward(model, path(1.0)), plain)
@@ -325,7 +324,7 @@ def test_modules_that_read_the_same_ids_move_together_and_those_of_positions_sta
     batch = {"ids": ids, "other": other}
     wide, narrow, second = model.wide(ids), model.narrow(ids), model.wide(other)
     positions = model.positions(ids)
-    with torch.no_grad(), starting(model, [batch], Settings()) as start:
+    with torch.no_grad(), starting(model, [batch], "zero", 256) as start:
         path = start.path(batch)
         assert {key: column.shape[-1] for key, column in path.moving.items()} == {"ids": 6, "other": 4}
         for amount in (0.0, 0.4, 1.0):
@@ -458,7 +457,7 @@ def test_integrated_g_ndi_of_units_that_a_text_drives_is_their_ablation():
 
 def test_a_start_without_texts_is_as_it_was():
     inputs = torch.randn(4, 3)
-    with starting(nn.Linear(3, 2), [inputs], Settings(baselines="mean")) as start:
+    with starting(nn.Linear(3, 2), [inputs], "mean", 256) as start:
         assert isinstance(start, Start)
         path = start.path(inputs)
         assert isinstance(path(0.5), torch.Tensor)

@@ -76,7 +76,7 @@ def known_of(model: nn.Module, loader: list, layers: list[str], changed: list[st
     bits = ndg.extract(model, loader, layers=layers, binarizer="median", tokens=str(settings.pop("tokens", "first")))
     graph = ndg.mine(bits, alpha=1.5)
     passes = Passes.of(model, graph, changed, **settings)  # type: ignore[arg-type]
-    return passes, passes.known(next(compute_batches(loader, 16))), bits
+    return passes, passes.baseline(next(compute_batches(loader, 16))), bits
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_changed_pass_equals_that_of_the_whole_network(changed):
         expected = model(known.batch.inputs)
     assert torch.equal(logits, expected)
     for layer in seen:
-        assert np.array_equal(bits[layer], known.sites[layer].bits(seen[layer])[:16])
+        assert np.array_equal(bits[layer], known.neurons[layer].bits(seen[layer])[:16])
 
 
 @pytest.mark.parametrize("made", [images, tokens])
@@ -159,7 +159,7 @@ def test_the_front_runs_once_with_a_cache_in_memory_or_on_disk():
         cache = Cache(budget)
         passes, known, _ = known_of(model, loader, ["second", "latent"], ["latent"], cache=cache)
         before = model.front.passes
-        again = passes.known(known.batch)
+        again = passes.baseline(known.batch)
         logits, _ = passes.run(again, {"latent": lambda output: 1 - output})
         assert model.front.passes == before
         assert (cache.on_disk > 0) == (budget == 0)
@@ -171,7 +171,7 @@ def test_an_unchanged_output_leaves_the_logits_bit_identical():
     model, loader = images()
     passes, known, _ = known_of(model, loader, ["second"], ["second"])
     nothing = torch.zeros(16, 6, dtype=torch.bool)
-    site = known.sites["second"]
+    site = known.neurons["second"]
     logits, _ = passes.run(known, {"second": lambda output: site.write(output, nothing, output * float("nan"))})
     assert torch.equal(logits, known.logits)
     assert np.array_equal(argmax(logits), known.predicted)
@@ -203,7 +203,7 @@ def test_what_cannot_be_changed_is_refused():
     late, found = After().eval(), None
     bits = ndg.extract(late, loader, layers=["latent", "after"])
     with pytest.raises(LayerError, match="'after' runs after 'out' has given them"):
-        found = Passes.of(late, ndg.mine(bits, alpha=1.5), ["after"]).known(known.batch)
+        found = Passes.of(late, ndg.mine(bits, alpha=1.5), ["after"]).baseline(known.batch)
     assert found is None
     other = nn.Sequential()
     other.second, other.latent, other.out = (
@@ -212,7 +212,7 @@ def test_what_cannot_be_changed_is_refused():
         nn.ReLU(),
     )
     with pytest.raises(ShapeError, match="the graph is of another network: it has 6 units of 'second', the network 5"):
-        Passes.of(other, graph, ["latent"], any_network=True).known(known.batch)
+        Passes.of(other, graph, ["latent"], any_network=True).baseline(known.batch)
     every = ndg.mine(ndg.extract(*tokens(), layers=["act"], tokens="every"), alpha=1.5)
     with pytest.raises(LayerError, match="every token is an example"):
         Passes.of(tokens()[0], every, ["act"])
@@ -243,16 +243,16 @@ def test_a_layer_that_does_not_reach_the_logits_is_refused():
     bits = ndg.extract(model, loader, layers=["latent", "aside", "faint"], binarizer="median")
     graph, batch = ndg.mine(bits, alpha=1.5), next(compute_batches(loader, 16))
     for layer in ("latent", "faint"):
-        Passes.of(model, graph, [layer]).known(batch)
+        Passes.of(model, graph, [layer]).baseline(batch)
     for changed in (["aside"], ["latent", "aside"]):
         with pytest.raises(
             LayerError, match="'aside' does not reach the logits, of which no bit changed in 16 examples"
         ):
-            Passes.of(model, graph, changed).known(batch)
+            Passes.of(model, graph, changed).baseline(batch)
     plain, _ = images()
     own = ndg.mine(ndg.extract(plain, loader, layers=["out"], binarizer="median"), alpha=1.5)
     with pytest.raises(LayerError, match="'out' is the logits; choose a layer on the way"):
-        Passes.of(plain, own, ["out"]).known(batch)
+        Passes.of(plain, own, ["out"]).baseline(batch)
 
 
 def test_inputs_that_the_network_does_not_take_and_no_thread_are_refused():
@@ -260,28 +260,28 @@ def test_inputs_that_the_network_does_not_take_and_no_thread_are_refused():
     graph = ndg.mine(ndg.extract(model, loader, layers=["latent"]), alpha=1.5)
     wide = next(compute_batches([loader[0][0].expand(-1, 2, -1, -1)], 16))
     with pytest.raises(DataError, match=r"Images given \{'inputs': \(16, 2, 8, 8\)\} raised RuntimeError: .*channels"):
-        Passes.of(model, graph, ["latent"]).known(wide)
+        Passes.of(model, graph, ["latent"]).baseline(wide)
     with pytest.raises(ConfigError, match="at least 1 thread; got threads=0"):
         Passes.of(model, graph, ["latent"], 0)
 
 
 def test_a_pass_of_an_extraction_is_not_run_again():
-    from ndg.interventions.prefix_cache import Front
+    from ndg.interventions.prefix_cache import PrefixCache
 
     model, loader = images()
     cache = Cache()
-    front = Front(model, ("latent",), ("latent",), cache)
+    front = PrefixCache(model, ("latent",), ("latent",), cache)
     bits = ndg.extract(model, loader, layers=["latent"], binarizer="median", batch=16, around=front)
     graph = ndg.mine(bits, alpha=1.5)
     before = model.front.passes
     change = {"latent": lambda output: 1 - output}
     for batch in compute_batches(loader, 16):
         kept = Passes.of(model, graph, ["latent"], cache=cache)
-        known = kept.known(batch)
+        known = kept.baseline(batch)
         logits, read = kept.run(known, change, ["latent"])
         assert model.front.passes == before
         fresh = Passes.of(model, graph, ["latent"])
-        again = fresh.known(batch)
+        again = fresh.baseline(batch)
         before = model.front.passes
         assert torch.equal(known.logits, again.logits)
         assert torch.equal(known.outputs["latent"], again.outputs["latent"])
@@ -293,12 +293,12 @@ def test_a_pass_of_an_extraction_is_not_run_again():
 
 
 def test_channels_are_observed_anew():
-    from ndg.interventions.prefix_cache import Front
+    from ndg.interventions.prefix_cache import PrefixCache
 
     model, loader = images()
     cache = Cache()
-    front = Front(model, ("second",), ("second",), cache)
+    front = PrefixCache(model, ("second",), ("second",), cache)
     bits = ndg.extract(model, loader, layers=["second"], binarizer="median", batch=16, around=front)
     passes = Passes.of(model, ndg.mine(bits, alpha=1.5), ["second"], cache=cache)
-    known = passes.known(next(compute_batches(loader, 16)))
-    assert known.sites["second"].kind == "channels"
+    known = passes.baseline(next(compute_batches(loader, 16)))
+    assert known.neurons["second"].layout.kind == "channels"

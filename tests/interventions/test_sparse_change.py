@@ -7,8 +7,8 @@ from torch.nn import functional
 
 from ndg.activations.batches import Batch
 from ndg.interventions.baselines import Neutrals
-from ndg.interventions.partial_forward import Cut
-from ndg.interventions.sparse_change import Narrow
+from ndg.interventions.partial_forward import PartialForward
+from ndg.interventions.sparse_change import OneUnit
 
 
 class Many(nn.Module):
@@ -44,7 +44,7 @@ ACTS = [nn.ReLU(), nn.ReLU(inplace=True), nn.GELU(), nn.SiLU(inplace=True), nn.H
 def test_logits_are_those_of_whole_tensors(layer, act):
     model = Many(act).eval()
     batch = Batch(0, 5, torch.randn(5, 2, 8, 8), None)
-    with Cut(model, layer, batch, Neutrals(0.3)) as cut:
+    with PartialForward(model, layer, batch, Neutrals(0.3)) as cut:
         units = cut.differs.shape[1]
         for rows, which in [
             ([0, 1, 2, 3, 4], [1] * 5),  # one unit, every example
@@ -63,7 +63,7 @@ def test_what_follows_one_unit_is_narrow_until_a_layer_spreads_it(monkeypatch):
     model, seen = Many(nn.ReLU()).eval(), []
     monkeypatch.setattr(model.act, "forward", lambda x: seen.append(type(x)) or functional.relu(x))
     monkeypatch.setattr(model.grouped, "forward", lambda x: seen.append(type(x)) or x)
-    with Cut(model, "first", Batch(0, 4, torch.randn(4, 2, 8, 8), None), Neutrals("zero")) as cut:
+    with PartialForward(model, "first", Batch(0, 4, torch.randn(4, 2, 8, 8), None), Neutrals("zero")) as cut:
         seen.clear()
         cut.run_units(torch.arange(4), torch.zeros(4, dtype=torch.long))
-    assert seen == [Narrow, torch.Tensor] * 2  # a pass that is untouched, and the one with the change
+    assert seen == [OneUnit, torch.Tensor] * 2  # a pass that is untouched, and the one with the change

@@ -24,7 +24,7 @@ CASES = [(images, "second", "first"), (images, "latent", "first"), (tokens, "act
 def setting(made, layer, reading):
     model, loader = made()
     graph = ndg.mine(ndg.extract(model, loader, layers=[layer], binarizer="median", tokens=reading), alpha=1.5)
-    known = [Passes.of(model, graph, [layer]).known(batch) for batch in compute_batches(loader, 16)]
+    known = [Passes.of(model, graph, [layer]).baseline(batch) for batch in compute_batches(loader, 16)]
     outputs = torch.cat([one.outputs[layer][: one.batch.count] for one in known])
     bits = np.concatenate([one.bits[layer] for one in known])
     return model, loader, graph, known[0], outputs, bits
@@ -32,16 +32,16 @@ def setting(made, layer, reading):
 
 def axis(site, array, unit):
     """What belongs to a unit and is read, of an array `[example, ...]`; the first tokens are no padding."""
-    if (site.kind, site.reading) == ("tokens", "first"):
+    if (site.layout.kind, site.reading) == ("tokens", "first"):
         return array[:, :1, unit]
-    return array[..., unit] if site.kind == "tokens" else array[:, unit]
+    return array[..., unit] if site.layout.kind == "tokens" else array[:, unit]
 
 
 @pytest.mark.parametrize(("made", "layer", "reading"), CASES)
 def test_booleans_are_written_as_zero_and_one(made, layer, reading):
     model, _loader, graph, known, _outputs, bits = setting(made, layer, reading)
     way = substitution.fit("boolean", model, graph, None, [layer])
-    site, output = known.sites[layer], known.outputs[layer]
+    site, output = known.neurons[layer], known.outputs[layer]
     values = way.values(site, known.bits[layer], known.numbers, output)
     assert values.shape == output.shape
     assert way.examples == 0
@@ -54,7 +54,7 @@ def test_booleans_are_written_as_zero_and_one(made, layer, reading):
 def test_means_are_those_of_the_examples_with_the_boolean(made, layer, reading):
     model, loader, graph, known, outputs, bits = setting(made, layer, reading)
     way = substitution.fit("mean", model, graph, loader, [layer], batch=16)
-    site, output = known.sites[layer], known.outputs[layer]
+    site, output = known.neurons[layer], known.outputs[layer]
     rng = np.random.default_rng(0)
     wanted = rng.random((16, site.units)) < 0.5
     values = way.values(site, wanted, known.numbers, output)
@@ -65,7 +65,7 @@ def test_means_are_those_of_the_examples_with_the_boolean(made, layer, reading):
             expected = axis(site, outputs, unit)[among].mean(dim=0) if among.any() else axis(site, output, unit)[row]
             shift = axis(site, values, unit)[row] - expected
             assert shift.max() - shift.min() < 1e-5
-            if site.kind == "units" or (site.reading == "first" and site.kind == "tokens"):
+            if site.layout.kind == "units" or (site.reading == "first" and site.layout.kind == "tokens"):
                 assert shift.abs().max() < 1e-5
 
 
@@ -122,8 +122,8 @@ def test_what_is_written_reads_back_as_its_boolean(module, inputs, reading, valu
     way = substitution.fit(values, model, graph, fitting, ["layer"], batch=8)
     passes = Passes.of(model, graph, ["layer"])
     for batch in compute_batches([inputs], 16):
-        known = passes.known(batch)
-        site, mask, output = known.sites["layer"], known.masks["layer"], known.outputs["layer"]
+        known = passes.baseline(batch)
+        site, mask, output = known.neurons["layer"], known.masks["layer"], known.outputs["layer"]
         wanted = np.random.default_rng(batch.start).random((batch.rows, site.units)) < 0.5
         numbers = np.arange(batch.rows) + batch.start
         written = site.write(
@@ -164,7 +164,7 @@ def test_fitting_examples_are_there_and_in_order():
 def test_resampled_values_are_those_of_an_example_with_the_boolean(made, layer, reading):
     model, loader, graph, known, outputs, bits = setting(made, layer, reading)
     way = substitution.fit("resample", model, graph, loader, [layer], seed=5, batch=16)
-    site, output = known.sites[layer], known.outputs[layer]
+    site, output = known.neurons[layer], known.outputs[layer]
     wanted = np.random.default_rng(1).random((16, site.units)) < 0.5
     values = way.values(site, wanted, known.numbers, output)
     taken = set()
@@ -188,13 +188,13 @@ def test_resampled_values_are_those_of_an_example_with_the_boolean(made, layer, 
 def test_a_boolean_that_was_never_seen_leaves_the_activation():
     model, loader, graph, known, _, _ = setting(images, "latent", "first")
     graph = ndg.mine(ndg.extract(model, loader, layers=["latent"]), alpha=1.5)
-    known = Passes.of(model, graph, ["latent"]).known(known.batch)
+    known = Passes.of(model, graph, ["latent"]).baseline(known.batch)
     for name in ("mean", "resample"):
         way = substitution.fit(name, model, graph, loader, ["latent"])
         never = ~known.bits["latent"].any(axis=0) & (way.seen["latent"][1] == 0)
         always = way.seen["latent"][0] == 0
         values = way.values(
-            known.sites["latent"], np.ones((16, 5), np.bool_) & ~always, known.numbers, known.outputs["latent"]
+            known.neurons["latent"], np.ones((16, 5), np.bool_) & ~always, known.numbers, known.outputs["latent"]
         )
         for unit in np.flatnonzero(never | always):
             assert torch.equal(values[:, unit], known.outputs["latent"][:, unit])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ndg.activations.hooks import Overwrite, Trace
 from ndg.errors import DataError, LayerError, ShapeError
-from ndg.interventions import swap
+from ndg.interventions.swap import swap
 from tests.interventions.test_passes import images, tokens
 
 PAIRS = 30

@@ -13,7 +13,7 @@ from ndg.data.inputs import TEXT, Form
 from ndg.errors import LayerError
 from ndg.gradients.tape import Tape
 from ndg.importance.score import score
-from ndg.units.places import find_place
+from ndg.units.resolve import resolve_layer
 
 LAYERS = {
     "lstm": lambda **o: nn.LSTM(4, 3, **o),
@@ -48,7 +48,7 @@ def test_step_by_step_a_layer_gives_what_it_gives_at_once(name, options):
     given = tuple(start) if start else torch.randn_like(layer(x)[1])
     for state in (None, given):
         expected = layer(x, state)
-        with find_place(layer, path).around():
+        with resolve_layer(layer, path).around():
             same(layer(x, state), expected)
     assert "forward" not in vars(layer)
     assert not layer._modules
@@ -62,7 +62,7 @@ def test_packed_sequences_stay_packed_and_hold_no_gate_at_padding(name, sort):
     packed = pack_padded_sequence(x, lengths, enforce_sorted=sort)
     expected, states = layer(packed)
     seen = []
-    with find_place(layer, "gates_l1").around():
+    with resolve_layer(layer, "gates_l1").around():
         layer.gates_l1.register_forward_hook(lambda _, given, output: seen.append(output))
         found, last = layer(packed)
     same(last, states)
@@ -189,7 +189,7 @@ def test_gradients_are_those_of_a_small_change_of_one_gate_at_one_step(kind):
     with Tape(model, ["layer.gates"]) as tape:
         gradients = tape.gradients(tape.run(x)[:, 0])["layer.gates"]
     small = 1e-6
-    with torch.no_grad(), find_place(model, "layer.gates").around():
+    with torch.no_grad(), resolve_layer(model, "layer.gates").around():
         for unit in range(gradients.shape[1]):
             for step in range(4):
                 ends = []
@@ -247,18 +247,18 @@ def test_each_layer_and_direction_has_gates_of_its_own_name():
     with pytest.raises(
         LayerError, match=r"'0' has gates_l0, gates_l0_reverse, gates_l1, gates_l1_reverse; got 'gates'"
     ):
-        find_place(model, "0.gates")
+        resolve_layer(model, "0.gates")
     with pytest.raises(LayerError, match=r"got 'gates_l2'; name one of them"):
-        find_place(model, "0.gates_l2")
-    place = find_place(model, "0.gates_l1_reverse")
+        resolve_layer(model, "0.gates_l2")
+    place = resolve_layer(model, "0.gates_l1_reverse")
     assert place.steps
     assert place.backwards
-    assert not find_place(model, "0.gates_l1").backwards
-    assert find_place(nn.Sequential(made("rnn")), "0.gates_l0").steps
+    assert not resolve_layer(model, "0.gates_l1").backwards
+    assert resolve_layer(nn.Sequential(made("rnn")), "0.gates_l0").steps
     with pytest.raises(LayerError, match=r"'out' is Linear; in this network they are in: layer$"):
-        find_place(Reading("gru"), "out.gates")
+        resolve_layer(Reading("gru"), "out.gates")
     with pytest.raises(LayerError, match=r"there are none in this network"):
-        find_place(nn.Sequential(nn.Linear(2, 2)), "0.gates")
+        resolve_layer(nn.Sequential(nn.Linear(2, 2)), "0.gates")
 
 
 def test_both_directions_at_once():
@@ -287,5 +287,5 @@ def test_both_directions_at_once():
 def test_a_sequence_alone_is_refused():
     layer = made("gru")
     message = r"batches of sequences; got a sequence of shape \(5, 4\)"
-    with find_place(layer, "gates").around(), pytest.raises(LayerError, match=message):
+    with resolve_layer(layer, "gates").around(), pytest.raises(LayerError, match=message):
         layer(torch.randn(5, 4, dtype=torch.float64))

@@ -12,7 +12,7 @@ from ndg.data.inputs import TEXT, Form
 from ndg.errors import LayerError
 from ndg.gradients.tape import Tape, per_unit
 from ndg.importance.score import score
-from ndg.units.places import find_place
+from ndg.units.resolve import resolve_layer
 
 WIDTH, HEADS, TOKENS = 12, 3, 5
 
@@ -64,7 +64,7 @@ def test_composed_attention_is_that_of_torch(options):
     for mask in masks():
         for more in ({}, {"need_weights": False}, {"average_attn_weights": False}):
             expected, weights = module(query, key, value, **mask, **more)
-            with find_place(module, "heads").around():
+            with resolve_layer(module, "heads").around():
                 found, seen = module(query, key, value, **mask, **more)
             torch.testing.assert_close(found, expected)
             torch.testing.assert_close(seen, weights)
@@ -251,15 +251,15 @@ def test_attention_of_ones_own_is_known_by_its_names_or_refused_by_its_name():
         tape.run(torch.randn(3, 5, 4))
         assert tape["0.heads"].shape == (3, 2, 10)
     with pytest.raises(LayerError, match=r"'0' is Own; there are none in this network; score the layer after its att"):
-        find_place(nn.Sequential(Own("outward")), "0.heads")
+        resolve_layer(nn.Sequential(Own("outward")), "0.heads")
     with pytest.raises(LayerError, match=r"'out' is Linear; in this network they are at: attention\.heads$"):
-        find_place(Attending(), "out.heads")
+        resolve_layer(Attending(), "out.heads")
 
 
 def test_what_is_no_batch_of_sequences_is_refused():
     module, x = attention(), torch.zeros(5, 12, dtype=torch.float64)
     message = r"\(example, token, feature\).*; got \(5, 12\)"
-    with find_place(module, "heads").around(), pytest.raises(LayerError, match=message):
+    with resolve_layer(module, "heads").around(), pytest.raises(LayerError, match=message):
         module(x, x, x)
     assert "forward" not in vars(module)
     assert list(module._modules) == ["out_proj"]

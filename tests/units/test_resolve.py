@@ -43,7 +43,7 @@ def test_what_matches_nothing_is_answered_with_the_nearest(net):
         find_layers(net, ["fc1"])
     with pytest.raises(LayerError, match=r"no layer '' in ModuleDict"):
         find_layers(net, [""])
-    with pytest.raises(LayerError, match=r"at least one layer is extracted; got none"):
+    with pytest.raises(LayerError, match=r"at least one layer is needed; got none"):
         find_layers(net, [])
 
 

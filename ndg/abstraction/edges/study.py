@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Int64
-from torch import Tensor, nn
+from torch import nn
 
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.edges.forcing import Forcings
 from ndg.activations.batches import Batch
 from ndg.graph.ndg import NDG
 from ndg.interventions.passes import BaselinePass, Passes, argmax
-from ndg.interventions.substitution import Writing, rows_of
+from ndg.interventions.substitution import Substitution, Writing
 from ndg.nodes import LABEL, NodeSpace
 
 BLOCK_BYTES = 16 << 20  # of packed booleans at a time
@@ -73,12 +73,12 @@ class Study:
         `lost LAYER HOW` of its forced edges, and `changed LAYER HOW` of its antecedents: the neurons that have another
         boolean after forcing.
         """
-        known = self.watch.known(batch)
+        known = self.watch.baseline(batch)
         values = known.nodes(self.nodes)
         counts = {"examples": np.array([batch.count])} | _observed(self, values)
         for one in self.forcings:
             passes = self.passes_by_layer[one.layer]
-            own = known if passes is self.watch else passes.known(batch)
+            own = known if passes is self.watch else passes.baseline(batch)
             counts |= _forced(self, one, passes, own, values)
         return Counts(counts)
 
@@ -142,14 +142,7 @@ def _after(
 ) -> Bool[np.ndarray, "pair node"]:
     """The labels and the later units when a set is forced on a row, pair by pair; other nodes are off."""
     layer, nodes = forcing.layer, study.nodes
-    site, mask = known.sites[layer], known.masks[layer]
-    booleans, numbers = forcing.booleans[sets], known.numbers[rows]
-
-    def change(output: Tensor) -> Tensor:
-        own = mask if mask is None else mask[rows_of(rows, output).to(mask.device)]
-        values = study.writing.values(site, booleans, numbers, output, own)
-        return site.write(output, rows_of(forcing.chosen[sets], output), values, own)
-
+    change = Substitution(study.writing, known, layer, forcing.booleans[sets], forcing.chosen[sets], rows)
     layers = {nodes.layer(int(one)) for one in np.unique(forcing.consequents >> 1)} - {LABEL}
     logits, bits = passes.run(known, {layer: change}, sorted(layers), rows=rows)
     found = np.zeros((len(sets), len(nodes)), np.bool_)

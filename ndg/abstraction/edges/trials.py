@@ -159,5 +159,5 @@ def _order(watch: Passes, loader: Iterable[Any], batch: int, names: Sequence[str
     first = next(compute_batches(loader, batch), None)
     if first is None:
         raise DataError("at least one example is needed; the loader gave none; check the split")
-    order = watch.known(first).order
+    order = watch.baseline(first).order
     return sorted(names, key=lambda name: order[name])

@@ -15,9 +15,8 @@ from ndg.activations.batches import compute_batches
 from ndg.activations.sampling import count, draw, only
 from ndg.errors import DataError
 from ndg.graph.ndg import NDG
-from ndg.interventions import substitution
 from ndg.interventions.passes import BaselinePass, Passes, argmax
-from ndg.interventions.substitution import Writing
+from ndg.interventions.substitution import Substitution, Writing
 from ndg.literal import Literal
 from ndg.options import RunOptions
 
@@ -43,7 +42,7 @@ def force(
     totals = {what: np.zeros(5, np.int64) for what in sets}
     drawn = draw(options.seed, "explain", size, min(examples, size))
     for batch in compute_batches(only(reference, drawn), options.batch):
-        known = passes.known(batch)
+        known = passes.baseline(batch)
         for what, codes in sets.items():
             holds = known.nodes(passes.nodes)[:, codes >> 1] == (codes & 1).astype(np.bool_)
             open_rows = ~holds.all(axis=1)
@@ -86,17 +85,10 @@ def _ways(
 def _written(passes: Passes, written: Writing, known: BaselinePass, way: Way) -> Tensor:
     """Logits when these units are set, and the others stay as they are."""
 
-    def change_of(layer: str) -> Any:
-        site, (chosen, booleans) = known.sites[layer], way[layer]
-
-        def change(output: Tensor) -> Tensor:
-            mask = known.masks[layer]
-            new = written.values(site, booleans, known.numbers, output, mask)
-            return site.write(output, substitution.rows_of(chosen, output), new, mask)
-
-        return change
-
-    return passes.run(known, {layer: change_of(layer) for layer in way})[0]
+    changes = {
+        layer: Substitution(written, known, layer, booleans, chosen) for layer, (chosen, booleans) in way.items()
+    }
+    return passes.run(known, changes)[0]
 
 
 def texts(graph: NDG, codes: Codes) -> tuple[str, ...]:

@@ -98,7 +98,7 @@ def explain(
     layers = (layer,) if layer is not None else tuple(known.name for known in graph.nodes.layers)
     model = placed(model, options)
     passes = Passes.of(model, graph, layers, options.threads, any_network=settings.any_network)
-    known = passes.known(next(compute_batches([_one(example)], options.batch)))
+    known = passes.baseline(next(compute_batches([_one(example)], options.batch)))
     writing = substitution.fit(settings.values, model, graph, fit, layers, options=options, any_network=True)
     prediction = int(known.predicted[0])
     about = prediction if target is None else target
@@ -186,7 +186,7 @@ def _flip(study: Study, graph: NDG, known: BaselinePass, prediction: int, target
     layer = study.layer
     first = np.zeros(1, np.int64)
     bits = known.bits[layer][:1]
-    binarised = int(argmax(study.logits(known, first, bits, study.numbers))[0])
+    binarised = int(argmax(study.logits(known, first, bits))[0])
     if binarised != prediction:
         return Flip(layer, target, binarised, (), (), False, binarised)
     aim = np.array([target], np.int64)
@@ -197,7 +197,7 @@ def _flip(study: Study, graph: NDG, known: BaselinePass, prediction: int, target
     least = reduce(smaller, [method.left for method in others.values()], found.within.sets)
     searched = study.search(ask, least, found.order)
     chosen = searched.sets
-    after = int(argmax(study.logits(known, first, bits ^ chosen, study.numbers))[0])
+    after = int(argmax(study.logits(known, first, bits ^ chosen))[0])
     start = graph.nodes.slice(layer).start
 
     def literals(units: Bool[np.ndarray, " unit"]) -> tuple[str, ...]:

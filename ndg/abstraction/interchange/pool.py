@@ -104,7 +104,7 @@ def gather(
     given = loader if numbers is None else only(loader, numbers)
     pool: Pool | None = None
     start = 0
-    for known in bar(map(passes.known, compute_batches(given, batch)), "sources", -(-size // batch)):
+    for known in bar(map(passes.baseline, compute_batches(given, batch)), "sources", -(-size // batch)):
         pool = pool or _room(passes, known, size, most is None, budget)
         stop = start + known.batch.count
         for layer in passes.changed:
@@ -154,8 +154,8 @@ def _spelt(shapes: dict[str, tuple[tuple[int, ...], str]]) -> str:
 
 def _donated(known: BaselinePass, layer: str) -> Tensor:
     """What an example gives to others of a layer's output, which broadcasts against theirs."""
-    output, site, mask = known.outputs[layer], known.sites[layer], known.masks[layer]
-    if site.kind != "tokens" or site.reading != "first":
+    output, mask = known.outputs[layer], known.masks[layer]
+    if not known.neurons[layer].at_first_token:
         return output
     first = 0 if mask is None else mask.int().argmax(dim=1).to(output.device)
     return output[torch.arange(len(output), device=output.device), first][:, None]
@@ -169,7 +169,7 @@ def _room(passes: Passes, known: BaselinePass, size: int, paired: bool, budget: 
         owner = [_Folder(folder)]
     return Pool(
         outputs={layer: Held.empty(size, output, folder) for layer, output in donated.items()},
-        bits={layer: np.zeros((size, known.sites[layer].units), np.bool_) for layer in passes.changed},
+        bits={layer: np.zeros((size, known.neurons[layer].units), np.bool_) for layer in passes.changed},
         predicted=np.zeros(size, np.int64),
         shapes=shapes_of(known.batch),
         on_disk=folder is not None,

@@ -23,7 +23,8 @@ from ndg.activations.batches import Batch
 from ndg.errors import ShapeError
 from ndg.graph.ndg import NDG
 from ndg.graph.scm import label_of, marked, unfolded
-from ndg.interventions.passes import BaselinePass, Change, Passes, argmax
+from ndg.interventions.engine import Change, Write
+from ndg.interventions.passes import BaselinePass, Passes, argmax
 
 GRAPH, RANDOM_SET, SHUFFLED = "graph", "random set", "shuffled graph"
 CONTROLS = (GRAPH, RANDOM_SET, SHUFFLED)
@@ -144,7 +145,7 @@ class Study:
                 f"an interchange takes bases and sources of one shape; expected {self.pool.shapes}, the sources', got "
                 f"{shapes_of(batch)}; pad or cut both alike"
             )
-        known = self.passes.known(batch)
+        known = self.passes.baseline(batch)
         numbers = known.numbers
         source = numbers
         if not self.pool.paired:
@@ -193,20 +194,18 @@ class Study:
         changes: dict[str, Change] = {}
         start = 0
         for layer in self.passes.changed:
-            stop = start + known.sites[layer].units
+            stop = start + known.neurons[layer].units
             changes[layer] = _swap(known, layer, chosen[:, start:stop], values[layer])
             start = stop
         return changes
 
 
-def _swap(known: BaselinePass, layer: str, chosen: Bits, values: Tensor) -> Change:
+def _swap(known: BaselinePass, layer: str, chosen: Bits, values: Tensor) -> Write:
     padded = np.zeros((known.batch.rows, chosen.shape[1]), np.bool_)
     padded[: len(chosen)] = chosen
-
-    def change(output: Tensor) -> Tensor:
-        return known.sites[layer].write(output, torch.from_numpy(padded), values, known.masks[layer])
-
-    return change
+    return Write(
+        known.neurons[layer].places(torch.from_numpy(padded), known.outputs[layer], known.masks[layer]), values
+    )
 
 
 def _counted(study: Study, pairs: Pairs, swapped: Swapped, literals: np.ndarray) -> np.ndarray:

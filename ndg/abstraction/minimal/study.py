@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor, nn
 
@@ -20,7 +19,7 @@ from ndg.abstraction.orders import specificity
 from ndg.activations.batches import Batch
 from ndg.graph.ndg import NDG
 from ndg.interventions.passes import BaselinePass, Passes, argmax, true_classes
-from ndg.interventions.substitution import Writing
+from ndg.interventions.substitution import Substitution, Writing
 
 METHODS = ("graph", "graph_greedy", "specific", "greedy", "prototype", "random")
 STAGES = ("prefix", "eliminated")
@@ -119,12 +118,12 @@ class Study:
     def run(self, batch: Batch) -> Counts:
         """What was found for the examples of a batch, each in its own place among those on trial: true class, target,
         whether it is kept, the size of the set of every method and stage, 0 for none, and the smallest set, packed."""
-        known = self.passes.known(batch)
+        known = self.passes.baseline(batch)
         numbers, true = known.numbers, true_classes(batch, self.passes.nodes.labels)
         target = alternatives(self.seed, numbers, true, self.passes.nodes.labels)
         everyone = np.arange(batch.count)
         bits = known.bits[self.layer]
-        kept = argmax(self.logits(known, everyone, bits, numbers)) == true
+        kept = argmax(self.logits(known, everyone, bits)) == true
         rows = everyone[kept]
         where = np.searchsorted(self.numbers, numbers)
         filled = {"true": (where, true), "target": (where, target), "kept": (where, kept)}
@@ -149,30 +148,22 @@ class Study:
 
     def ask(self, known: BaselinePass, rows: Rows, target: Rows) -> Ask:
         """What the network says of sets of these rows of a batch, whose layer is written as its booleans."""
-        base, numbers = known.bits[self.layer][rows], known.numbers[rows]
+        base = known.bits[self.layer][rows]
 
         def asked(which: Rows, sets: Sets) -> tuple[Bool[np.ndarray, " row"], Float64[np.ndarray, " row"]]:
             reached, margin = np.zeros(len(which), np.bool_), np.zeros(len(which))
             for part in _slices(len(which), known.batch.rows):
                 at = which[part]
-                logits = self.logits(known, rows[at], base[at] ^ sets[part], numbers[at])
+                logits = self.logits(known, rows[at], base[at] ^ sets[part])
                 reached[part] = argmax(logits) == target[at]
                 margin[part] = _margin(logits, target[at])
             return reached, margin
 
         return asked
 
-    def logits(self, known: BaselinePass, rows: Rows, booleans: Bits, numbers: Rows) -> Tensor:
+    def logits(self, known: BaselinePass, rows: Rows, booleans: Bits) -> Tensor:
         """Logits of rows of a batch when the whole layer has these booleans; at most as many rows as the batch."""
-        site, mask = known.sites[self.layer], known.masks[self.layer]
-        if mask is not None:
-            padded = np.concatenate([rows, np.full(known.batch.rows - len(rows), rows[-1], np.int64)])
-            mask = mask.index_select(0, torch.from_numpy(padded).to(mask.device))
-
-        def change(output: Tensor) -> Tensor:
-            chosen = torch.ones((len(output), site.units), dtype=torch.bool)
-            return site.write(output, chosen, self.writing.values(site, booleans, numbers, output, mask), mask)
-
+        change = Substitution(self.writing, known, self.layer, booleans, rows=rows)
         return self.passes.run(known, {self.layer: change}, rows=rows)[0]
 
     def by_graph(self, ask: Ask, bits: Bits, true: Rows, target: Rows) -> ByGraph:

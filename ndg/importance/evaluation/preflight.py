@@ -16,7 +16,7 @@ from ndg.gradients.tape import Tape, check_gradients
 from ndg.importance.evaluation.spec import fitting, scored
 from ndg.importance.methods import shapley
 from ndg.importance.settings import Settings
-from ndg.interventions.partial_forward import Cut
+from ndg.interventions.partial_forward import PartialForward
 from ndg.progress import log
 
 EXAMPLES = 2
@@ -57,8 +57,8 @@ def sound(model: nn.Module, few: Iterable[Any], layer: str, threads: int = 1) ->
     activations, or the gradients at them, are no numbers."""
     with torch.inference_mode(False), fixed(model, threads, grad=True), Tape(model, [layer]) as tape:
         for one in compute_batches(few, EXAMPLES, short=True):
-            logits = tape.run(one.inputs)
-            check_finite(tape[layer][: one.count], layer, one.start)
+            logits = tape.run(one)
+            check_finite(tape[layer][: one.count], layer, one)
             check_gradients(_gradients(logits, tape.raw(layer)), layer)
 
 
@@ -98,7 +98,7 @@ def _ends(study: shapley.Study, task: shapley.Task) -> None:
     with (
         torch.inference_mode(False),
         fixed(model, settings.options.threads),
-        Cut(model, task.layer, task.batch, study.neutrals, each=settings.each_position) as cut,
+        PartialForward(model, task.layer, task.batch, study.neutrals, each=settings.each_position) as cut,
     ):
         shapley.Game.of(cut, task.batch, study)
 

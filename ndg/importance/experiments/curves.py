@@ -25,7 +25,7 @@ from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings, passes
 from ndg.intervals import Z95, wilson
 from ndg.interventions.baselines import Neutrals
-from ndg.interventions.clamp import rests, silenced
+from ndg.interventions.clamp import clamped, neutral_states
 from ndg.options import RunOptions, old_keywords
 from ndg.run_study import run_study
 
@@ -72,7 +72,7 @@ def ablation_curves(
     asked = Settings(baselines=settings.baselines, options=options, own={"groups": digest(tried)})
     with torch.inference_mode(False), fixed(model, options.threads):
         with Tape(model, layers) as tape:
-            neutrals = Neutrals.read(tape, loader, layers, asked)
+            neutrals = Neutrals.read(tape, loader, layers, *asked.neutral)
         study = Study(model, layers, asked, neutrals, tried)
         tally = run_study(study, passes(loader, asked, "group ablation"), "group ablation", options).total
     return Curves(tried, tally, neutrals.name, settings.scope)
@@ -141,15 +141,15 @@ class Study:
         """The tally of one compute batch."""
         model, count = self.model, batch.count
         with torch.inference_mode(False), fixed(model, self.settings.options.threads):
-            logits, states = rests(model, self.layers, batch, self.neutrals)
+            logits, states = neutral_states(model, self.layers, batch, self.neutrals)
             logits = logits[:count]
-            check_finite(logits, "logits", batch.start)
+            check_finite(logits, "logits", batch)
             labels = None
             if batch.labels is not None:
                 labels = true_labels(batch.labels, count, logits.shape[1]).to(logits.device)
             after = [logits]
             for group in self.groups:
-                with silenced(model, group.chosen, states):
+                with clamped(model, group.chosen, states):
                     after.append(forward(model, batch.inputs)[:count])
         correct, loss = np.zeros(len(after), np.int64), np.zeros(len(after))
         if labels is not None:

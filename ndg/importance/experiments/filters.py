@@ -255,7 +255,7 @@ def _features(model: nn.Module, layer: str, parts: Mapping[int, Any], settings: 
     values, labels = [], []
     with fixed(model, settings.options.threads, grad=False), Tape(model, [layer]) as tape:
         for one in passes(list(parts.values()), settings, "activations of filters"):
-            tape.run(one.inputs)
+            tape.run(one)
             values.append(tape[layer][: one.count].double().mean(dim=2).cpu().numpy())
             assert one.labels is not None
             labels.append(one.labels.numpy())

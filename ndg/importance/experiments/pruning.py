@@ -26,7 +26,7 @@ from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings
 from ndg.intervals import wilson
 from ndg.interventions.baselines import Neutrals
-from ndg.interventions.clamp import Rest, rests, silenced
+from ndg.interventions.clamp import NeutralState, clamped, neutral_states
 from ndg.options import RunOptions, old_keywords
 from ndg.run_study import run_study
 
@@ -110,8 +110,8 @@ def prune(
         raise DataError("accuracy after pruning needs examples with their true classes; give (inputs, labels)")
     with torch.inference_mode(False), fixed(model, options.threads):
         with Tape(model, layers) as tape:
-            neutrals = Neutrals.read(tape, loader if train is None else train, layers, asked)
-        _, states = rests(model, layers, held[0], neutrals)
+            neutrals = Neutrals.read(tape, loader if train is None else train, layers, *asked.neutral)
+        _, states = neutral_states(model, layers, held[0], neutrals)
         states = {layer: replace(rest, mask=None) for layer, rest in states.items()}  # of every batch
     seen = None if train is None else _gathered(train)
     study = Study(model, layers, asked, states, held, seen, tuning)
@@ -146,7 +146,7 @@ class Study:
     model: nn.Module
     layers: tuple[str, ...]
     settings: Settings
-    states: Mapping[str, Rest]
+    states: Mapping[str, NeutralState]
     held: tuple[Batch, ...]
     seen: dict[str, Tensor] | None
     tuning: Tuning | None
@@ -165,7 +165,7 @@ class Study:
         number, group = task
         chosen = {} if group is None else group.chosen
         network = copy.deepcopy(self.model)
-        with torch.inference_mode(False), silenced(network, chosen, self.states):
+        with torch.inference_mode(False), clamped(network, chosen, self.states):
             pruned = _correct(network, self)
             if self.seen is None or self.tuning is None:
                 return Found({number: pruned}, {})

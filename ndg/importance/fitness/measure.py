@@ -37,7 +37,7 @@ from ndg.errors import ConfigError, DataError, LayerError, nearest
 from ndg.gradients.tape import Tape, add
 from ndg.importance.scores import Scores
 from ndg.importance.weights.leading import Weights, leading, read_by, weights_of
-from ndg.units.places import View
+from ndg.units.layout import View
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,7 +185,7 @@ def fitness(
             raise DataError("at least one example is needed; the loader gave none; check the split")
         with torch.no_grad():
             for one in compute_batches(loader, batch, short=True):
-                tape.run(one.inputs)
+                tape.run(one)
                 for layer, found in sums.items():
                     found.spread(tape[layer][: one.count], _kept(tape, layer, one))
     now = weights_of(model, leading(model, loader, layers, batch) if led is None else led)
@@ -203,7 +203,7 @@ def _gradients(tape: Tape, one: Batch) -> tuple[dict[str, View], Right]:
     """Gradient of each example's own loss at each layer, and whose prediction is right."""
     if one.labels is None:
         raise DataError("fitness needs the true classes; the loader gives inputs alone; give (inputs, labels)")
-    logits = tape.run(one.inputs).float()
+    logits = tape.run(one).float()
     labels = true_labels(one.labels, one.count, logits.shape[1])
     labels = labels[torch.arange(len(logits)).clamp(max=one.count - 1)]  # rows that fill a batch up are not counted
     labels = labels.to(logits.device)

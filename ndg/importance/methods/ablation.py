@@ -27,7 +27,7 @@ from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, merged, passes
 from ndg.interventions.baselines import Neutrals
-from ndg.interventions.partial_forward import Cut
+from ndg.interventions.partial_forward import PartialForward
 from ndg.run_study import run_study
 
 MEASURES = ("logits", "loss", "accuracy")
@@ -50,7 +50,7 @@ def ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], s
     if measure not in MEASURES:
         raise ConfigError(f"damage is measured in {', '.join(MEASURES)}; got {measure!r}")
     with Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, settings)
+        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
     study = Study(model, layers, settings, neutrals, measure)
     sums = run_study(study, _tasks(study, loader), "ablation", settings.options).total
     examples = sums.examples // len(layers)
@@ -153,7 +153,7 @@ class Study:
         with (
             torch.inference_mode(False),
             fixed(self.model, settings.options.threads),
-            Cut(self.model, layer, batch, self.neutrals, each=settings.each_position) as cut,
+            PartialForward(self.model, layer, batch, self.neutrals, each=settings.each_position) as cut,
         ):
             labels = labels_of(batch, cut.logits.shape[1], self.measure)
             found, passed = damage(cut, task.units, self.measure, target, labels)
@@ -169,7 +169,11 @@ class Study:
 
 
 def damage(
-    cut: Cut, units: Iterable[int], measure: str, target: int | None, labels: Int64[Tensor, " example"] | None
+    cut: PartialForward,
+    units: Iterable[int],
+    measure: str,
+    target: int | None,
+    labels: Int64[Tensor, " example"] | None,
 ) -> tuple[Damage, int]:
     """What each unit's ablation does to each example of a batch, and the number of rows that were passed."""
     wanted = torch.as_tensor(list(units))
@@ -222,7 +226,7 @@ def _tasks(study: Study, loader: Iterable[Any]) -> Iterator[Task]:
     for batch in passes(loader, study.settings, "ablation"):
         if not sizes:
             with torch.no_grad(), Tape(study.model, study.layers, each=study.settings.each_position) as tape:
-                study.settings.classes(tape.run(batch.inputs).shape[1])
+                study.settings.classes(tape.run(batch).shape[1])
                 sizes = {layer: tape[layer].shape[1] for layer in study.layers}
         for layer, size in sizes.items():
             for first in range(0, size, SHARE):

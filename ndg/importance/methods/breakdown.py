@@ -53,15 +53,15 @@ def conductance_by_input(
     with (
         torch.inference_mode(False),
         fixed(model, options.threads, grad=True),
-        starting(model, loader, asked) as start,
+        starting(model, loader, asked.baselines, asked.options.batch) as start,
         Tape(model, [layer]) as tape,
     ):
         for one in passes(loader, asked, "conductance by input"):
             path = start.path(one.inputs)
             with torch.no_grad():
                 logits = tape.run(path(1.0))
-                check_finite(tape[layer][: one.count], layer, one.start)
-                check_finite(logits[: one.count], "logits", one.start)
+                check_finite(tape[layer][: one.count], layer, one)
+                check_finite(logits[: one.count], "logits", one)
                 classes = classes_of(logits, asked)
             wanted = _wanted(units, tape[layer].shape[1], layer)
             for step in range(n_steps):

@@ -33,7 +33,8 @@ from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
 from ndg.progress import log
-from ndg.units.places import View, find_place
+from ndg.units.layout import View
+from ndg.units.resolve import resolve_layer
 
 FIRST_STEPS, MOST_STEPS, FIXED_STEPS = 16, 4096, 50
 """Gradients that a path starts with and may come to, and those that it gets where no layer is complete."""
@@ -70,7 +71,7 @@ def conductance(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...]
     work = Work()
     crossing: tuple[str, ...] | None = None
     with (
-        starting(model, loader, settings) as start,
+        starting(model, loader, settings.baselines, settings.options.batch) as start,
         Tape(model, layers, each=settings.each_position, copies=False) as tape,
         QuickPools(),
     ):
@@ -79,7 +80,7 @@ def conductance(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...]
             if crossing is None:
                 alone = path.rows(torch.zeros(1, dtype=torch.long))(1.0)
                 whole = (
-                    layer for layer in layers if not find_place(model, layer).steps
+                    layer for layer in layers if not resolve_layer(model, layer).steps
                 )  # later gates read earlier ones
                 crossing = tuple(layer for layer in whole if crossed(tape.run, find_layer(model, layer), alone))
             flows, change = _batch(tape, one, path, layers, crossing, settings, work)
@@ -158,11 +159,11 @@ def _batch(
     with torch.no_grad():
         logits = tape.run(path(1.0))
         for layer in layers:
-            check_finite(tape[layer][: one.count], layer, one.start)
-        check_finite(logits[: one.count], "logits", one.start)
+            check_finite(tape[layer][: one.count], layer, one)
+        check_finite(logits[: one.count], "logits", one)
         classes, ends = classes_of(logits, settings), {layer: tape[layer] for layer in layers}
         change = chosen(logits, classes).double() - chosen(tape.run(path(0.0)), classes).double()
-        check_finite(change[: one.count, None], "logits at the baseline", one.start)
+        check_finite(change[: one.count, None], "logits at the baseline", one)
         begins = {layer: tape[layer] for layer in layers}
     work.forwards += 2
     steps = settings.n_steps or (FIRST_STEPS if crossing else FIXED_STEPS)

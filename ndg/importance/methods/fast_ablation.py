@@ -32,7 +32,7 @@ from ndg.importance.methods.fast.plan import Plan, plan
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
 from ndg.interventions.baselines import Neutrals
-from ndg.interventions.partial_forward import Cut
+from ndg.interventions.partial_forward import PartialForward
 
 LABEL = "fast ablation"
 
@@ -57,7 +57,7 @@ def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ..
             "DataLoader, or any object whose iteration starts anew"
         )
     with Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, settings)
+        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
         shape = _shape(tape, loader, layers, settings)
     sizes, logits, examples = shape
     target = None if settings.target is None else settings.classes(logits)[0]
@@ -202,7 +202,8 @@ class _Study:
         for batch in compute_batches(loader, rows):
             examples += batch.count
             for layer in self.layers:
-                with torch.no_grad(), Cut(self.model, layer, batch, self.neutrals, each=settings.each_position) as cut:
+                part = PartialForward(self.model, layer, batch, self.neutrals, each=settings.each_position)
+                with torch.no_grad(), part as cut:
                     some, passed = damage(cut, np.flatnonzero(units[layer]).tolist(), "logits", self.target, None)
                     found[layer].append(some.numpy())
                     every = torch.arange(batch.count, device=cut.logits.device)

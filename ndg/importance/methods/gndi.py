@@ -28,7 +28,7 @@ from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
 from ndg.interventions.baselines import Neutrals, changed
-from ndg.units.places import View
+from ndg.units.layout import View
 
 NORMS = (1, 2, math.inf)
 MANY, DRAWS = 128, 32
@@ -50,17 +50,17 @@ def gndi(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], setti
     if norm not in NORMS:
         raise ConfigError(f"the norm of G-NDI is 1, 2 or inf; got {norm!r}")
     with Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, settings)
+        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
         values: dict[str, Tensor] = {}
         whole: dict[str, Tensor] = {}
         squares: dict[str, Tensor] = {}
         examples = forwards = backwards = draws = 0
         for one in passes(loader, settings, "G-NDI"):
-            logits = tape.run(one.inputs)
+            logits = tape.run(one)
             changes = {layer: changed(tape, layer, neutrals) for layer in layers}
             for layer in layers:
-                check_finite(changes[layer][: one.count], layer, one.start)
-            check_finite(logits[: one.count], "logits", one.start)
+                check_finite(changes[layer][: one.count], layer, one)
+            check_finite(logits[: one.count], "logits", one)
             draws = _draws(settings, logits.shape[1], norm)
             if draws:
                 sizes, wholes = _projected(tape, logits, changes, one, draws, settings.options.seed)

@@ -33,10 +33,10 @@ def gradient(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], s
     examples = forwards = 0
     with Tape(model, layers, each=settings.each_position) as tape:
         for one in passes(loader, settings, "gradient"):
-            logits = tape.run(one.inputs)
+            logits = tape.run(one)
             for layer in layers:
-                check_finite(tape[layer][: one.count], layer, one.start)
-            check_finite(logits[: one.count], "logits", one.start)
+                check_finite(tape[layer][: one.count], layer, one)
+            check_finite(logits[: one.count], "logits", one)
             found = tape.gradients(chosen(logits, classes_of(logits, settings)))
             for layer in layers:
                 add(values, layer, mean_size(tape, layer, found[layer])[: one.count].sum(dim=0))

@@ -38,13 +38,13 @@ def gradient_x_activation(
     whole: dict[str, Tensor] = {}
     examples = forwards = 0
     with Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, settings)
+        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
         for one in passes(loader, settings, "gradient x activation"):
-            logits = tape.run(one.inputs)
+            logits = tape.run(one)
             changes = {layer: changed(tape, layer, neutrals) for layer in layers}
             for layer in layers:
-                check_finite(changes[layer][: one.count], layer, one.start)
-            check_finite(logits[: one.count], "logits", one.start)
+                check_finite(changes[layer][: one.count], layer, one)
+            check_finite(logits[: one.count], "logits", one)
             found = tape.gradients(chosen(logits, classes_of(logits, settings)))
             for layer in layers:
                 effects = per_unit(found[layer] * changes[layer])[: one.count]

@@ -36,11 +36,11 @@ def hrank(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], sett
     examples = forwards = 0
     with torch.no_grad(), Tape(model, layers) as tape:
         for one in passes(loader, settings, "HRank"):
-            tape.run(one.inputs)
+            tape.run(one)
             for layer in layers:
-                check_finite(tape[layer][: one.count], layer, one.start)
+                check_finite(tape[layer][: one.count], layer, one)
                 maps = tape.raw(layer)[0]
-                if tape.forms[layer].kind != "channels" or maps.ndim != 4:
+                if tape.layouts[layer].kind != "channels" or maps.ndim != 4:
                     raise LayerError(
                         f"hrank is the rank of a channel's map of rows and columns; {layer!r} gives "
                         f"{tuple(maps.shape)}; name a convolution of images, or the norm or activation after one"

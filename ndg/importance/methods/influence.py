@@ -34,7 +34,10 @@ def influence(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], 
     steps = settings.n_steps or FIXED_STEPS
     values: dict[str, Tensor] = {}
     examples = forwards = backwards = 0
-    with starting(model, loader, settings) as start, Tape(model, layers, each=settings.each_position) as tape:
+    with (
+        starting(model, loader, settings.baselines, settings.options.batch) as start,
+        Tape(model, layers, each=settings.each_position) as tape,
+    ):
         for one in passes(loader, settings, "internal influence"):
             found, ran = _batch(tape, one, start.path(one.inputs), layers, steps, settings)
             for layer in layers:
@@ -76,8 +79,8 @@ def _batch(
     with torch.no_grad():
         logits = tape.run(path(1.0))
         for layer in layers:
-            check_finite(tape[layer][: one.count], layer, one.start)
-        check_finite(logits[: one.count], "logits", one.start)
+            check_finite(tape[layer][: one.count], layer, one)
+        check_finite(logits[: one.count], "logits", one)
         classes = classes_of(logits, settings)
     sums: dict[str, Tensor] = {}
     together = max(1, settings.options.batch // len(classes))

@@ -23,8 +23,8 @@ from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
 from ndg.interventions.baselines import Neutrals
-from ndg.interventions.partial_forward import Chosen, Cut, Rows
-from ndg.units.places import Output
+from ndg.interventions.partial_forward import Chosen, PartialForward, Rows
+from ndg.units.readings import Output
 
 STEPS = 32
 
@@ -48,11 +48,11 @@ def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
     work = Work()
     examples = 0
     with torch.no_grad(), Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, settings)
+        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
     for one in passes(loader, settings, "integrated G-NDI"):
         examples += one.count
         for layer in layers:
-            way = Way(model, layer, one, neutrals, each=settings.each_position)
+            way = PartWay(model, layer, one, neutrals, each=settings.each_position)
             with way:
                 units, delta = _units(way, steps, settings, work)
                 add(sums, layer, units)
@@ -89,22 +89,18 @@ METHOD = Method(
 )
 
 
-class Way(Cut):
-    """A cut whose chosen units are part of the way to their neutral state: `amount` of it, for each row."""
+class PartWay(PartialForward):
+    """Chosen units are part of the way to their neutral state: `amount` of it, for each row."""
 
     amount: Float[Tensor, " row"]
-
-    @property
-    def layer(self) -> str:
-        return self._layer
 
     def part(self, rows: Rows, chosen: Chosen, amount: Float[Tensor, " row"]) -> Float[Tensor, "row logit"]:
         """Logits of these rows, in the graph of gradients of `amount`."""
         self.amount = amount
         return self.run(rows, chosen)
 
-    def _rest(self, step: int, rows: Rows) -> Output:
-        here, there = self._outputs[step].index_select(0, rows), super()._rest(step, rows)
+    def _values(self, rows: Rows) -> Output:
+        here, there = self._output.index_select(0, rows), super()._values(rows)
         amount = torch.cat([self.amount, self.amount[-1:].expand(len(rows) - len(self.amount))]).to(here.dtype)
         return torch.lerp(here, there.expand_as(here), amount.reshape(-1, *[1] * (here.ndim - 1)))
 
@@ -139,7 +135,7 @@ class Delta:
         }
 
 
-def _units(way: Way, steps: int, settings: Settings, work: Work) -> tuple[Float64[Tensor, " unit"], Delta]:
+def _units(way: PartWay, steps: int, settings: Settings, work: Work) -> tuple[Float64[Tensor, " unit"], Delta]:
     """The sum over the examples of a batch of each unit's score, and how far that is from ablation."""
     width = way.differs.shape[1]
     sums, delta = torch.zeros(width, dtype=torch.float64), Delta()
@@ -165,7 +161,7 @@ def _units(way: Way, steps: int, settings: Settings, work: Work) -> tuple[Float6
     return sums, delta
 
 
-def _integral(way: Way, rows: Rows, chosen: Chosen, steps: int, settings: Settings, work: Work) -> Effects:
+def _integral(way: PartWay, rows: Rows, chosen: Chosen, steps: int, settings: Settings, work: Work) -> Effects:
     """What each row's logits lose on the way of its chosen units to their neutral state."""
     total: Tensor | None = None
     for step in range(steps):
@@ -182,7 +178,7 @@ def _integral(way: Way, rows: Rows, chosen: Chosen, steps: int, settings: Settin
 
 
 def _slope(
-    way: Way, values: Float[Tensor, " row"], amount: Float[Tensor, " row"], *, last: bool
+    way: PartWay, values: Float[Tensor, " row"], amount: Float[Tensor, " row"], *, last: bool
 ) -> Float[Tensor, " row"]:
     found = torch.autograd.grad(values.sum(), amount, retain_graph=not last, allow_unused=True)[0]
     if found is None:

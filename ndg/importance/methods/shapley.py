@@ -33,7 +33,7 @@ from ndg.importance.methods.conductance import chosen, classes_of
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, merged, passes
 from ndg.interventions.baselines import Neutrals
-from ndg.interventions.partial_forward import Cut
+from ndg.interventions.partial_forward import PartialForward
 from ndg.run_study import run_study
 
 PAYOFFS = ("logit", *MEASURES)
@@ -65,7 +65,7 @@ def shapley(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
             f"{orders!r}"
         )
     with Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, settings)
+        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
     study = Study(model, layers, settings, neutrals, payoff)
     sums = run_study(study, _tasks(study, loader), "Shapley values", settings.options).total
     examples = sums.examples // len(layers)
@@ -174,7 +174,7 @@ class Study:
         with (
             torch.inference_mode(False),
             fixed(model, settings.options.threads),
-            Cut(model, layer, batch, self.neutrals, each=settings.each_position) as cut,
+            PartialForward(model, layer, batch, self.neutrals, each=settings.each_position) as cut,
         ):
             game = Game.of(cut, batch, self)
             found = torch.stack([game.credits(_order(batch, layer, settings, pair, cut)) for pair in task.pairs])
@@ -206,7 +206,7 @@ class Game:
     """The payoff of coalitions of one layer's units on one batch. Units at their neutral state already take no part:
     they join last, and nothing comes of it."""
 
-    cut: Cut
+    cut: PartialForward
     study: Study
     labels: Int64[Tensor, " example"] | None
     classes: Int64[Tensor, " example"] | None
@@ -216,7 +216,7 @@ class Game:
     passed: int = 0
 
     @classmethod
-    def of(cls, cut: Cut, batch: Batch, study: Study) -> Game:
+    def of(cls, cut: PartialForward, batch: Batch, study: Study) -> Game:
         """The game of a batch, with its two ends."""
         count, logits = batch.count, cut.logits
         study.settings.classes(logits.shape[1])
@@ -266,7 +266,7 @@ class Game:
         return -difference(self.cut.logits[rows], logits, payoff, target, labels).cpu()
 
 
-def _order(batch: Batch, layer: str, settings: Settings, pair: int, cut: Cut) -> Order:
+def _order(batch: Batch, layer: str, settings: Settings, pair: int, cut: PartialForward) -> Order:
     """The place of each unit in one random order of each example; it belongs to the example's number."""
     count, units = cut.differs.shape
     numbers = np.array([batch.number(row) for row in range(count)])

@@ -78,7 +78,7 @@ def loss(model: nn.Module, one: Batch, name: str) -> Float[Tensor, ""]:
     if one.labels is None:
         raise DataError(f"{name} needs the true classes; the loader gives inputs alone; give (inputs, labels)")
     logits = forward(model, one.inputs)[: one.count]
-    check_finite(logits, "logits", one.start)
+    check_finite(logits, "logits", one)
     if logits.shape[1] == 1:
         raise LayerError(
             f"{name} follows the cross-entropy of the true class, which for one logit is 0 whatever the weights; the "

@@ -34,7 +34,7 @@ def leading(model: nn.Module, loader: Iterable[Any], layers: Sequence[str], batc
     named = {id(parameter): name for name, parameter in model.named_parameters()}
     one = next(iter(compute_batches(loader, batch, short=True)))
     with torch.inference_mode(False), fixed(model, torch.get_num_threads(), grad=True), Tape(model, layers) as tape:
-        tape.run(one.inputs)
+        tape.run(one)
         return {
             layer: [named[key] for key in _nearest(tape.raw(layer)[0], tape[layer].shape[1]) if key in named]
             for layer in layers

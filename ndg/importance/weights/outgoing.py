@@ -21,7 +21,7 @@ from ndg.activations.batches import Batch
 from ndg.activations.hooks import find_layer
 from ndg.errors import LayerError
 from ndg.gradients.tape import Tape
-from ndg.units.places import find_place
+from ndg.units.resolve import resolve_layer
 
 NONE = -1
 """Stands for a value that comes from no unit of the layer."""
@@ -83,7 +83,7 @@ def outgoing(
     alone = {key: column[:1] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[:1]
     with ExitStack() as stack:
         for layer in layers:
-            if find_place(model, layer).steps:
+            if resolve_layer(model, layer).steps:
                 raise _lost(layer, "the next time step of a recurrence")
         tape = stack.enter_context(Tape(model, layers, each=each))
         follow = Follow(powers)
@@ -218,7 +218,7 @@ def _begin(layer: str, tape: Tape, follow: Follow) -> Callable[[nn.Module, Any, 
         with torch._C.DisableTorchFunction():
             units = tape[layer].shape[1]
             numbers = torch.arange(units, device=first.device)[None, :, None]
-            follow.begin(layer, first, tape.forms[layer].back(numbers, first).expand_as(first))
+            follow.begin(layer, first, tape.layouts[layer].broadcast(numbers, first).expand_as(first))
 
     return begin
 

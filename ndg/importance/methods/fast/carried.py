@@ -23,7 +23,8 @@ from ndg.activations.hooks import find_modules
 from ndg.errors import LayerError
 from ndg.gradients.tape import Tape, check_gradients
 from ndg.interventions.baselines import Neutrals
-from ndg.units.places import Output, View
+from ndg.units.layout import View, stack_steps
+from ndg.units.readings import Output
 
 # fmt: off
 ELEMENTWISE = frozenset((
@@ -107,7 +108,7 @@ class Carried:
         self._ways.clear()
         self._batch = batch
         with _Following(self._ways):
-            logits = self._tape.run(batch.inputs)
+            logits = self._tape.run(batch)
         self.changes = {layer: self._change(layer, batch) for layer in self._layers}
         for layer, change in self.changes.items():
             if (broken := nan(change[: batch.count])) is not None:
@@ -136,16 +137,17 @@ class Carried:
 
     def _begin(self, layer: str) -> Callable[..., None]:
         def begin(module: nn.Module, arguments: Any, output: Any) -> None:
-            form = self._tape.forms[layer]
-            tokens = form.kind in ("tokens", "heads") and self._tape.mask(layer) is not None
+            layout, steps = self._tape.layouts[layer], self._tape.layers[layer].steps
+            tokens = layout.kind in ("tokens", "heads") and self._tape.mask(layer) is not None
             if not isinstance(output, Tensor) or len(self._tape.raw(layer)) > 1 or tokens:
                 self._ways.pop(layer, None)
                 return
             with torch.no_grad():
                 view = self._tape[layer]
-                neutral = self._neutrals.of(layer, view, form, self._batch)
-                standing = form.back(neutral, output).to(output).expand_as(output)
-            way = _Way(form.kind in ("units", "channels") and not self._each, [_Stop(output, standing, ())])
+                neutral = self._neutrals.of(layer, view, layout, self._batch)
+                whole = output[:, None] if steps else output
+                standing = layout.broadcast(neutral, whole).to(output).expand_as(whole).reshape(output.shape)
+            way = _Way(layout.kind in ("units", "channels", "gates") and not self._each, [_Stop(output, standing, ())])
             self._ways[layer] = way
 
         return begin
@@ -154,19 +156,15 @@ class Carried:
         way = self._ways.get(layer)
         if way is None:
             view = self._tape[layer]
-            return self._tape.unpadded(layer, view - self._neutrals.of(layer, view, self._tape.forms[layer], batch))
+            return self._tape.unpadded(layer, view - self._neutrals.of(layer, view, self._tape.layouts[layer], batch))
         end = way.stops[way.end]
         return self.seen(layer, [end.value.detach() - end.neutral])
 
     def seen(self, layer: str, parts: list[Tensor]) -> View:
         """Values at an end as those of units."""
-        form, mask = self._tape.forms[layer], self._tape.mask(layer)
-        if len(parts) == 1:
-            return form.view(parts[0], mask)
-        steps = torch.stack(parts, dim=2)  # [example, unit, step]
-        kept = self._tape.kept(layer)
-        steps = steps.flatten(1)[:, :, None] if self._each else steps
-        return steps if kept is None else steps.masked_fill(~kept, 0)
+        mask = self._tape.mask(layer)
+        output = stack_steps(layer, parts, mask) if self._tape.layers[layer].steps else parts[0]
+        return self._tape.layouts[layer].view(output, mask)
 
     def ends(self, layer: str) -> list[Output]:
         """What stands where a layer stops, in the graph of gradients; one for each time step."""

@@ -30,7 +30,7 @@ from ndg.importance.methods.lrp.rules import Rules
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
 from ndg.importance.validate import no_baseline
-from ndg.units.places import find_place
+from ndg.units.resolve import resolve_layer
 
 RULE_NAMES = ("epsilon", "gamma")
 
@@ -169,7 +169,7 @@ def _batch(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """The relevance of each unit for each example, and F."""
     with Relevance(rules):
-        logits = tape.run(one.inputs)
+        logits = tape.run(one)
     if not logits.requires_grad:
         raise LayerError(
             f"relevance comes from the logits to a scored layer; to {', '.join(map(repr, layers))} none does: under "
@@ -178,7 +178,7 @@ def _batch(
         )
     check_functions(logits)
     for layer in layers:
-        check_finite(tape[layer][: one.count], layer, one.start)
+        check_finite(tape[layer][: one.count], layer, one)
     values = chosen(logits, classes_of(logits.detach(), settings))
     there = torch.arange(len(values), device=values.device) < one.count
     gradients = tape.gradients(torch.where(there, values, torch.zeros_like(values)))
@@ -191,7 +191,7 @@ def _crossing(model: nn.Module, tape: Tape, layers: tuple[str, ...], inputs: Inp
     few = {key: column[:2] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[:2]
     found = []
     for layer in layers:
-        if find_place(model, layer).steps:
+        if resolve_layer(model, layer).steps:
             continue
         with _Sources(model) as sources:
             handle = find_layer(model, layer).register_forward_hook(_cut)

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 
 from ndg.errors import LayerError
 from ndg.nodes import LayerUnits, NodeSpace
-from ndg.units.site import Site, check_reading
+from ndg.units.layout import Layout
+from ndg.units.neurons import Neurons, check_reading
 
 SHAPES = {"units": (6, 5), "channels": (6, 5, 2, 3), "tokens": (6, 4, 5)}
 CASES = [("units", "unit"), ("channels", "max"), ("channels", "mean"), ("tokens", "first"), ("tokens", "mean")]
 
 
-def site(kind: str, reading: str) -> Site:
-    return Site("layer", kind, reading, np.linspace(-0.4, 0.4, 5))
+def site(kind: str, reading: str) -> Neurons:
+    return Neurons(Layout("layer", kind), reading, np.linspace(-0.4, 0.4, 5))
 
 
 def unit_axis(kind: str) -> int:

@@ -6,7 +6,7 @@ from torch import nn
 
 from ndg.errors import LayerError
 from ndg.gradients.tape import Tape
-from ndg.units.places import Form, find_place, heads_fit
+from ndg.units.layout import Layout, heads_fit
 from ndg.units.virtual import Virtual, standing, virtual_of
 
 
@@ -27,25 +27,25 @@ class Named(nn.Module):
 def test_a_module_of_that_name_comes_first():
     model = Named()
     for path in ("heads", "gates", "attention", "reading.weight_hh_l0"[:7]):
-        place = find_place(model, path)
+        place = resolve_layer(model, path)
         assert (place.heads, place.steps) == (None, False)
-    assert find_place(model, "attention.heads").heads == 2
-    assert find_place(model, "reading.gates").steps
+    assert resolve_layer(model, "attention.heads").heads == 2
+    assert resolve_layer(model, "reading.gates").steps
 
 
 def test_what_does_not_exist_is_named():
     for path in ("atention.heads", "attention.head", "", "reading.gate"):
         with pytest.raises(LayerError, match=rf"no layer '{path}' in Named"):
-            find_place(Named(), path)
+            resolve_layer(Named(), path)
 
 
 def test_places_stand_in_each_other_and_leave_nothing():
     model, x = Named().eval(), torch.randn(2, 5, 4)
     paths = ["attention.heads", "reading.gates", "heads"]
     before = dict(model.named_modules())
-    with find_place(model, "attention.heads").around(), find_place(model, "reading.gates").around():
+    with resolve_layer(model, "attention.heads").around(), resolve_layer(model, "reading.gates").around():
         assert isinstance(model.get_submodule("attention.heads"), Virtual)
-        assert find_place(model, "attention.heads").heads == 2
+        assert resolve_layer(model, "attention.heads").heads == 2
         with Tape(model, paths) as tape:
             tape.run(x)
             assert [tape[path].shape[1] for path in paths] == [2, 16, 4]
@@ -67,7 +67,7 @@ def test_after_an_error_nothing_is_left():
 def test_weights_and_names_of_a_network_are_those_it_had():
     model = Named()
     keys = set(model.state_dict())
-    with find_place(model, "reading.gates").around():
+    with resolve_layer(model, "reading.gates").around():
         assert set(model.state_dict()) == keys
     owner = nn.Module()
     owner.heads = 4
@@ -85,13 +85,15 @@ SHAPES = {"units": (3, 4), "channels": (3, 4, 5, 2), "tokens": (3, 5, 4), "heads
 @pytest.mark.parametrize("kind", SHAPES)
 def test_a_view_goes_back_to_the_output_it_came_from(kind, each):
     output = torch.randn(SHAPES[kind])
-    form = Form("layer", kind, 4 if kind == "heads" else 0, each)
-    view = form.view(output)
+    layout = Layout("layer", kind, 4 if kind == "heads" else 0, each)
+    view = layout.view(output)
     assert view.shape == ((3, 4, output[0].numel() // 4) if not each else (3, output[0].numel(), 1))
-    assert torch.equal(form.back(view, output).expand_as(output), output)
+    assert torch.equal(layout.broadcast(view, output).expand_as(output), output)
     if not each:
         one = view[:, :, :1]
-        assert torch.equal(form.view(form.back(one, output).expand_as(output).contiguous()), one.expand_as(view))
+        assert torch.equal(
+            layout.view(layout.broadcast(one, output).expand_as(output).contiguous()), one.expand_as(view)
+        )
 
 
 class Normed(nn.Module):

@@ -1,0 +1,208 @@
+"""Run the part of a network that a change of some layers can reach; what is before them runs once.
+
+    engine = Engine(model, ["encoder.fc1"])
+    with engine.recording(inputs) as prefix:
+        logits = forward(model, inputs)                              # the untouched pass
+    logits = engine.run(prefix, {"encoder.fc1": change}, rows)       # rows of these inputs, changed
+
+A change is a function of the layer's output, a `Write` of values to places of it, or a `Fixed` output, for which the
+layer itself does not run. All other runs of changed layers are made of these.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Int64, Shaped
+from torch import Tensor, nn
+
+from ndg.activations.batches import Inputs, forward, pick, rows_of
+from ndg.activations.hooks import Overwrite, Trace, find_modules
+from ndg.interventions.replay import Recorded, Replay
+from ndg.units.readings import Output
+from ndg.units.resolve import Layer, resolve_layer, visible
+
+Rows = Int64[Tensor, " row"]
+
+
+@runtime_checkable
+class StepChange(Protocol):
+    """A change of a layer that runs once for each time step."""
+
+    def at(self, step: int) -> Callable[[Output], Output]:
+        """The change of one step's output."""
+
+
+@dataclass(frozen=True, eq=False)
+class Write:
+    """Values that are written to places of an output; both broadcast to it, and to `[row, step, unit]` of gates."""
+
+    places: Bool[Tensor, "_ ..."]
+    values: Shaped[Tensor, "_ ..."]
+
+    def __call__(self, output: Output) -> Output:
+        return torch.where(self.places, self.values.to(output.device, output.dtype), output)
+
+    def at(self, step: int) -> Write:
+        return Write(*(part[:, step if part.shape[1] > 1 else 0] for part in (self.places, self.values)))
+
+
+@dataclass(frozen=True, eq=False)
+class Fixed:
+    """An output that a layer gives without running, nor its hooks. With `runs` it still runs, for what it does to its
+    input in place."""
+
+    output: Any
+    runs: bool = False
+
+
+Change = Callable[[Tensor], Tensor] | Write | Fixed
+
+
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """What an untouched pass leaves for the passes that follow: its inputs, and what ran before the changed layers."""
+
+    inputs: Inputs
+    recorded: Recorded
+
+    @property
+    def rows(self) -> int:
+        return rows_of(self.inputs)
+
+
+class Parts(NamedTuple):
+    """What an engine needs to know of a network's modules."""
+
+    modules: tuple[nn.Module, ...]
+    changed: dict[str, nn.Module]
+    replay: Replay
+
+
+class Engine:
+    """A network and the layers of it that are changed. It holds no state of a pass, so each replica has its own."""
+
+    def __init__(self, model: nn.Module, changed: Iterable[str], read: Iterable[str] = ()) -> None:
+        self.model = model
+        self.changed = tuple(changed)
+        self.layers: dict[str, Layer] = {path: resolve_layer(model, path) for path in [*self.changed, *read]}
+        self._virtual = [layer for layer in self.layers.values() if layer.virtual]
+        self._parts: Parts | None = None
+
+    @contextmanager
+    def visible(self) -> Iterator[None]:
+        """Make heads and gates outputs of modules. Enter it around all other calls."""
+        with visible(self._virtual):
+            try:
+                yield
+            finally:
+                if self._virtual:
+                    self._parts = None  # the modules of heads and gates are gone
+
+    @property
+    def parts(self) -> Parts:
+        """All modules, those of the changed layers, and what can be replayed; looked up once."""
+        if self._parts is None:
+            modules = find_modules(self.model, self.changed)
+            self._parts = Parts(tuple(self.model.modules()), modules, Replay(self.model, self.changed))
+        return self._parts
+
+    def recording(self, inputs: Inputs) -> AbstractContextManager[Prefix]:
+        """Keep what runs before the layers in the pass of these inputs; the prefix is complete after it."""
+        return _recording(self.parts.replay.of({}), inputs)
+
+    def trace(self, paths: Sequence[str], reduce: Callable[[str, nn.Module, Any], Any]) -> Trace:
+        """The outputs of layers in a pass, reduced; of gates those of all time steps as a list."""
+        return Trace(self.model, paths, reduce, [path for path in paths if self.layers[path].steps])
+
+    @contextmanager
+    def changed_pass(
+        self, prefix: Prefix, changes: Mapping[str, Change], rows: Rows | None = None, *, replay: bool = True
+    ) -> Iterator[Inputs]:
+        """The inputs of a pass in which these layers are changed, on rows of the prefix's inputs, all for None.
+
+        Without `replay` what is before the layers runs again.
+        """
+        player = self.parts.replay.of(prefix.recorded if replay else {})
+        with (
+            changing(self.model, changes, self.parts.changed, self.layers),
+            player.replaying(rows, prefix.rows),
+        ):
+            yield pick(prefix.inputs, rows)
+
+    def run(self, prefix: Prefix, changes: Mapping[str, Change], rows: Rows | None = None) -> Any:
+        """Logits of a pass in which these layers are changed."""
+        with self.changed_pass(prefix, changes, rows) as inputs:
+            return forward(self.model, inputs)
+
+
+@contextmanager
+def _recording(replay: Replay, inputs: Inputs) -> Iterator[Prefix]:
+    prefix = Prefix(inputs, {})
+    with replay.recording():
+        yield prefix
+    prefix.recorded.update(replay.recorded)
+
+
+@contextmanager
+def changing(
+    model: nn.Module,
+    changes: Mapping[str, Change],
+    modules: Mapping[str, nn.Module] | None = None,
+    layers: Mapping[str, Layer] | None = None,
+) -> Iterator[None]:
+    """Change the outputs of layers in every pass while it lasts."""
+    modules = find_modules(model, changes) if modules is None else modules
+    with ExitStack() as stack:
+        for path, change in changes.items():
+            if isinstance(change, Fixed):
+                stack.enter_context(_fixed(modules[path], change))
+                continue
+            if layers is not None and layers[path].steps and isinstance(change, StepChange):
+                change = stack.enter_context(_by_step(model, change))
+            stack.enter_context(Overwrite(model, path, change, modules[path]))
+        yield
+
+
+@contextmanager
+def _by_step(model: nn.Module, change: StepChange) -> Iterator[Callable[[Tensor], Tensor]]:
+    """The change of each output in turn; with each pass the steps begin anew."""
+    steps = count()
+
+    def begin(module: nn.Module, arguments: Any) -> None:
+        nonlocal steps
+        steps = count()
+
+    handle = model.register_forward_pre_hook(begin)
+    try:
+        yield lambda output: change.at(next(steps))(output)
+    finally:
+        handle.remove()
+
+
+CALL = ("forward", "_forward_hooks", "_forward_pre_hooks")
+"""Attributes of a module that say what its call does."""
+
+
+@contextmanager
+def _fixed(module: nn.Module, change: Fixed) -> Iterator[None]:
+    attributes, run = vars(module), module.forward
+    before = {name: attributes[name] for name in CALL if name in attributes}
+
+    def forward(*arguments: Any, **named: Any) -> Any:
+        if change.runs:
+            run(*arguments, **named)
+        return change.output
+
+    attributes.update(forward=forward, _forward_hooks=OrderedDict(), _forward_pre_hooks=OrderedDict())
+    try:
+        yield
+    finally:
+        del attributes["forward"]
+        attributes.update(before)
