@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool
-from torch import nn
+from jaxtyping import Bool, Shaped
+from torch import Tensor, nn
 
 from ndg.activations.batches import Batch
 from ndg.gradients.tape import Tape
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.engine import Write, changing
 from ndg.units.layout import Layout, stack_steps
-from ndg.units.readings import Mask, Output
+from ndg.units.readings import Output
 from ndg.units.resolve import resolve_layer, visible
 
 
@@ -25,9 +25,9 @@ class NeutralState:
     """The neutral state of a layer, in a shape that broadcasts to its output. Tokens that a `mask` leaves out stay."""
 
     layout: Layout
-    values: Output
-    like: Output
-    mask: Mask | None
+    values: Shaped[Tensor, "_ ..."]
+    like: Shaped[Tensor, "_ ..."]
+    mask: Bool[Tensor, "row token"] | None
 
     def write(self, units: Bool[np.ndarray, " unit"]) -> Write:
         """The change that puts these units to the neutral state."""

@@ -224,7 +224,7 @@ def test_a_scripted_layer_is_refused_and_layers_beside_it_are_scored():
     model[1] = torch.jit.script(model[1])
     np.testing.assert_allclose(score(model, [x], "0", "ablation")["0"], expected, rtol=1e-5)
     for layer in ("1", "1.1"):
-        with pytest.raises(LayerError, match=f"'{layer}' is scripted; score the module that it was made from"):
+        with pytest.raises(LayerError, match=f"'{layer}' is scripted; choose the module that it was made from"):
             score(model, [x], layer)
 
 
