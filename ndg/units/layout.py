@@ -117,7 +117,9 @@ class Layout:
         """The output as its readings take it: heads in an axis of their own."""
         return output.unflatten(-1, (self.heads, -1)) if self.kind == "heads" else output
 
-    def unpadded_places(self, places: Bool[Tensor, "row ..."], output: Output, mask: Mask | None) -> Tensor:
+    def unpadded_places(
+        self, places: Bool[Tensor, "_ ..."], output: Tensor, mask: Bool[Tensor, "row token"] | None
+    ) -> Tensor:
         """These places without those at padded tokens."""
         if mask is None or not self.tokens or output.ndim != 3:
             return places
