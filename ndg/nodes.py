@@ -140,7 +140,7 @@ class NodeSpace:
         span = self.slice(layer)
         if int(unit) >= span.stop - span.start:
             raise GraphError(f"layer {layer!r} has units 0 to {span.stop - span.start - 1}; got unit {unit}")
-        return span.start + int(unit)
+        return int(span.start) + int(unit)
 
     def literal(self, text: str) -> Literal:
         """Literal of a node name (on), or of `~` and a node name (off)."""

@@ -209,7 +209,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "mining/implication_buffer.py",
         "mining/test_budget.py",
         {
-            "len(both) > self.budget": "len(both) >= self.budget",
+            "len(total) > self.budget": "len(total) >= self.budget",
             "if size > self.budget": "if size >= self.budget",
         },
     ),
@@ -249,19 +249,19 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # workflows
     *of(
-        "workflows/targets.py",
+        "config/criterion.py",
         "test_targets.py",
         {
-            '("paper", "ratio")': '("paper",)',
+            '"alpha" in settings(self.name)': 'self.name == "paper"',
         },
     ),
     *of(
         "workflows/prepare.py",
         "test_targets.py",
         {
-            "tried *= 1 + (1 + len(CONTROLS)) * interventions": "tried *= (1 + len(CONTROLS)) * interventions",
-            "(1 + len(CONTROLS)) * interventions": "len(CONTROLS) * interventions",
-            "captured.forwards + held_out": "captured.forwards",
+            "1 + (1 + len(CONTROLS)) * interventions": "(1 + len(CONTROLS)) * interventions",
+            "(1 + len(CONTROLS))": "len(CONTROLS)",
+            "forwards=tried + captured.forwards + held_out": "forwards=tried + captured.forwards",
         },
     ),
     *of(

@@ -39,14 +39,6 @@ class Selectivity:
     picked: str
     draws: tuple[float, ...]
 
-    @property
-    def draws_low(self) -> float:
-        return min(self.draws)
-
-    @property
-    def draws_high(self) -> float:
-        return max(self.draws)
-
 
 @dataclass(frozen=True)
 class TrialResult:

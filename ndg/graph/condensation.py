@@ -59,10 +59,6 @@ class Condensation:
         """Number of literals in each component."""
         return np.bincount(self.component, minlength=len(self)).astype(np.int64)
 
-    @cached_property
-    def degrees(self) -> Int64[np.ndarray, " component"]:
-        """Number of arcs into and out of each component."""
-        return np.bincount(np.concatenate([self.tails, self.heads]), minlength=len(self)).astype(np.int64)
 
 
 def condense(literals: int, antecedents: Codes, consequents: Codes, *, bridge: bool = False) -> Condensation:

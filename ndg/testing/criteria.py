@@ -108,10 +108,10 @@ def broadcasting(subject: Criterion) -> None:
         p, not_q = rng.integers(0, n + 1, (5, 1)), rng.integers(0, n + 1, (1, 8))
         least, most = np.maximum(0, p + not_q - n), np.minimum(p, not_q)
         e = least + ((most - least) * rng.random((5, 8)) ** 9).astype(np.int64)
-        wide = [np.ascontiguousarray(np.broadcast_to(margin, e.shape)) for margin in (p, not_q)]
+        a, b = (np.ascontiguousarray(np.broadcast_to(margin, e.shape)) for margin in (p, not_q))
         held, text = judge.holds(e, p, not_q, n), f"margins broadcast against the exceptions (n = {n})"
-        rule((held == judge.holds(e, *wide, n)).all(), text)
-        rule((held.ravel() == judge.holds(e.ravel(), *(margin.ravel() for margin in wide), n)).all(), text)
+        rule((held == judge.holds(e, a, b, n)).all(), text)
+        rule((held.ravel() == judge.holds(e.ravel(), a.ravel(), b.ravel(), n)).all(), text)
         rule((held[:, 3] == judge.holds(e[:, 3], p[:, 0], not_q[0, 3:4], n)).all(), text)
         rule(judge.holds(e[:0], p[:0], not_q, n).shape == (0, 8), f"{text}, also where there is no pair")
 

@@ -92,7 +92,7 @@ class Network(nn.Module):
             self.dropout, self.before, self.latent = nn.Dropout(0.5), nn.Linear(5, 6), nn.Hardtanh(-1.0, 1.0)
             self.norm, self.out = nn.BatchNorm1d(6), nn.Linear(6, CLASSES)
             self.norm.running_mean, self.norm.running_var = torch.randn(6), torch.rand(6) + 0.5
-        self.conv.bias.data += 0.2  # no channel is silent
+        bias(self.conv).data += 0.2  # no channel is silent
         if constant is not None:
             self.before.weight.data[constant] = 0
             self.before.bias.data[constant] = 0.0 if silent else 0.75
@@ -107,7 +107,7 @@ class Network(nn.Module):
         other, places = Network(), torch.tensor(order)
         other.load_state_dict(self.state_dict())
         if layer == "conv":
-            other.conv.weight.data, other.conv.bias.data = self.conv.weight[places], self.conv.bias[places]
+            other.conv.weight.data, bias(other.conv).data = self.conv.weight[places], bias(self.conv)[places]
             other.hidden.weight.data = self.hidden.weight.unflatten(1, (3, 4))[:, places].flatten(1)
             return other
         other.before.weight.data, other.before.bias.data = self.before.weight[places], self.before.bias[places]
@@ -115,6 +115,12 @@ class Network(nn.Module):
             getattr(other.norm, name).data = getattr(self.norm, name)[places].data
         other.out.weight.data = self.out.weight[:, places]
         return other
+
+
+def bias(layer: nn.Conv2d) -> Tensor:
+    """The bias of a convolution, which has one."""
+    assert layer.bias is not None
+    return layer.bias
 
 
 def examples(n: int = EXAMPLES, seed: int = 0) -> Tensor:
@@ -213,7 +219,7 @@ def repeatable(subject: Subject) -> None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 calls.append(scored(subject, model, baselines=baseline))
-        same(*calls, f"the same call gives the same scores (baselines={baseline!r}): draw by settings.seed")
+        same(calls[0], calls[1], f"the same call gives the same scores (baselines={baseline!r}): draw by settings.seed")
 
 
 def permutation(subject: Subject) -> None:
@@ -439,7 +445,7 @@ def bad_settings(subject: Subject) -> None:
         scored(subject, colour="red")
     for number, pattern in BAD_NUMBERS.items():
         with refused(ConfigError, pattern):
-            scored(subject, **{number: 0})
+            scored(subject, None, None, None, **{number: 0})
 
 
 def bad_examples(subject: Subject) -> None:

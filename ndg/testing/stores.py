@@ -76,7 +76,12 @@ def unique_ids(make: Make) -> None:
 
 def setting(make: Make) -> None:
     """Setting fields leaves the others as they were."""
-    change = {"metrics": [{"epoch": 1, "ok": True, "loss": None}], "results": {}, "error": None, "notes": 'it\'s\n"$x"'}
+    change: dict[str, Any] = {
+        "metrics": [{"epoch": 1, "ok": True, "loss": None}],
+        "results": {},
+        "error": None,
+        "notes": 'it\'s\n"$x"',
+    }
     with opened(make) as store:
         store.insert(dict(RUN))
         rule(store.update(str(RUN["_id"]), {"$set": change}), "updating a document gives True")

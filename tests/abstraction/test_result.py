@@ -116,7 +116,7 @@ def test_selectivity_is_against_the_better_prototype_and_says_how_it_was_picked(
 def test_the_range_is_that_over_the_draws(result):
     found = result.selectivity()
     assert found.draws == (0.05, 0.11)
-    assert (found.draws_low, found.draws_high) == (0.05, 0.11)
+    assert (min(found.draws), max(found.draws)) == (0.05, 0.11)
     assert result.to_dict()["selectivity_draws"] == [0.05, 0.11]
     assert result.selectivity("random").draws == (0.55,)
     assert replace(result, drawn=()).selectivity().draws == (0.05,)

@@ -51,6 +51,7 @@ def test_every_benchmark_is_listed_here():
     assert modules - set(HELPERS) == set(KEYS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(KEYS))
 def test_a_benchmark_runs_with_quick(name, tmp_path, capsys):
     file = tmp_path / "figures.json"

@@ -92,6 +92,24 @@ def test_a_filter_keeps_an_implication_iff_it_and_its_contrapositive_meet_the_bo
     assert kept.filter(min_precision=precision, min_recall=recall, min_support=support) == kept
 
 
+@pytest.mark.parametrize("figure", ["precision", "recall", "support"])
+def test_an_implication_at_the_bound_itself_is_kept(figure):
+    graph = drawn()
+    frame = graph.edges_frame()
+    value = frame[figure].median()
+    value = frame[figure][(frame[figure] - value).abs().idxmin()]  # one that is there
+    kept = graph.filter(**{f"min_{figure}": value}).edges_frame()
+    assert value in set(kept[figure]) or kept[figure].min() > value
+    meets = frame[figure] >= value
+    both = {(row.antecedent, row.consequent) for row in frame[meets].itertuples()}
+    mirrored = {
+        (row.antecedent, row.consequent)
+        for row, there in zip(frame.itertuples(), contrapositives(graph.implications), strict=True)
+        if meets[there]
+    }
+    assert {(row.antecedent, row.consequent) for row in kept.itertuples()} == both & mirrored
+
+
 @given(graphs())
 @SOME
 def test_a_filter_on_layers_keeps_what_lies_among_them_and_the_labels(graph):
@@ -139,9 +157,9 @@ def test_the_strongest_implication_between_two_classes_has_the_highest_precision
     frame, component = graph.edges_frame(), graph.condensation.component
     tails, heads = component[graph.implications.antecedents], component[graph.implications.consequents]
     for arc, (tail, head) in enumerate(zip(graph.condensation.tails, graph.condensation.heads, strict=True)):
-        among = frame[(tails == tail) & (heads == head)].precision.fillna(-1)
-        assert best[arc] in among.index
-        assert among[best[arc]] == among.max()
+        among = frame[(tails == tail) & (heads == head)].fillna({"precision": -1})
+        order = among.sort_values(["precision", "support"], ascending=False, kind="stable")
+        assert best[arc] == order.index[0], "the highest precision, then the highest support, then the first"
 
 
 def test_every_implication_knows_where_its_contrapositive_stands():
