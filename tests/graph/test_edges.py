@@ -95,19 +95,10 @@ def test_a_filter_keeps_an_implication_iff_it_and_its_contrapositive_meet_the_bo
 @pytest.mark.parametrize("figure", ["precision", "recall", "support"])
 def test_an_implication_at_the_bound_itself_is_kept(figure):
     graph = drawn()
-    frame = graph.edges_frame()
-    value = frame[figure].median()
-    value = frame[figure][(frame[figure] - value).abs().idxmin()]  # one that is there
-    kept = graph.filter(**{f"min_{figure}": value}).edges_frame()
-    assert value in set(kept[figure]) or kept[figure].min() > value
-    meets = frame[figure] >= value
-    both = {(row.antecedent, row.consequent) for row in frame[meets].itertuples()}
-    mirrored = {
-        (row.antecedent, row.consequent)
-        for row, there in zip(frame.itertuples(), contrapositives(graph.implications), strict=True)
-        if meets[there]
-    }
-    assert {(row.antecedent, row.consequent) for row in kept.itertuples()} == both & mirrored
+    values = graph.edges_frame()[figure].to_numpy()
+    lower = np.minimum(values, values[contrapositives(graph.implications)])
+    kept = graph.filter(**{f"min_{figure}": lower.max().item()})
+    assert len(kept) == (lower == lower.max()).sum() > 0
 
 
 @given(graphs())

@@ -100,9 +100,7 @@ def test_windows_are_refused():
             windows = x.reshape(-1, 2, 4)
             return self.out(self.attention(windows, windows, windows)[0].reshape(len(x), -1, 4).mean(1))
 
-    with pytest.raises(
-        LayerError, match=r"the first axis .* is the example; .* \(windows of an image"
-    ):
+    with pytest.raises(LayerError, match=r"the first axis .* is the example; .* \(windows of an image"):
         score(Windows(), [torch.randn(3, 4, 4)], "attention.heads", "gndi")
 
 
