@@ -1,4 +1,4 @@
-"""Kernels that read each of many activations once; the next process finds them compiled on disk."""
+"""Compiled kernels that read each activation once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUMS = {"fastmath": {"reassoc", "contract"}, **OPTIONS}
 
 @numba.njit(types.void(PLANES, PLANES, CHOICES), **OPTIONS)
 def largest(planes, values, choices):
-    """Write the largest value of each window, and which it is, row by row: of equals the first, of NaN the last."""
+    """Write the largest value and its index for each window; ties take the first, NaN the last."""
     for plane in range(values.shape[0]):
         for row in range(values.shape[1]):
             for column in range(values.shape[2]):
@@ -34,7 +34,7 @@ def largest(planes, values, choices):
 
 @numba.njit(types.void(PLANES, CHOICES, PLANES), **OPTIONS)
 def spread(values, choices, planes):
-    """Write each value to the place that its window chose, and zero to the others."""
+    """Write each value to the position its window chose, and zero elsewhere."""
     for plane in range(values.shape[0]):
         for row in range(values.shape[1]):
             for column in range(values.shape[2]):
@@ -47,7 +47,7 @@ def spread(values, choices, planes):
 
 @numba.njit(types.void(PLANES, PLANES, PLANES, types.float64[:, ::1]), **SUMS)
 def flowed(slopes, values, before, sums):
-    """Write the sum over positions of slope times change, for each row and unit, summed in float64."""
+    """Write the float64 sum over positions of slope times change, per row and unit."""
     for row in range(slopes.shape[0]):
         for unit in range(slopes.shape[1]):
             total = 0.0

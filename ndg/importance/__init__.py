@@ -1,4 +1,4 @@
-"""How much each unit of a network matters, by many scores, and which of them to believe."""
+"""Importance scores of units, and their evaluation."""
 
 from __future__ import annotations
 

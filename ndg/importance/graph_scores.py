@@ -1,6 +1,6 @@
-"""What a graph alone says of its neurons: in how many implications they stand, and how many labels they touch.
+"""Importance scores from a mined graph: degree and label ancestors.
 
-Both read a mined graph and no network. They annotate nodes as other scores do: `graph.with_scores(degree(graph))`.
+They run no network and annotate nodes like other scores: `graph.with_scores(degree(graph))`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ndg.importance.scores import Scores
 
 
 def degree(graph: NDG, layers: Iterable[str] | str | None = None) -> Scores:
-    """The number of implications in which a neuron stands, on or off; one and its contrapositive count once.
+    """Number of implications of each neuron; an implication and its contrapositive count once.
 
-    `whole` counts those in which any neuron of the layer stands. Constants stand in none.
+    `whole` counts the implications of any neuron of the layer. Constants have none.
     """
     tails, heads = graph.implications.antecedents.astype(np.int64), graph.implications.consequents.astype(np.int64)
     key, mirrored = (a * 2 * len(graph.nodes) + b for a, b in ((tails, heads), (heads ^ 1, tails ^ 1)))
@@ -42,11 +42,10 @@ def degree(graph: NDG, layers: Iterable[str] | str | None = None) -> Scores:
 
 
 def ancestors(graph: NDG, layers: Iterable[str] | str | None = None) -> Scores:
-    """The number of labels among the ancestors of a neuron, on or off: classes whose prediction, or its absence, says
-    something of the neuron.
+    """Number of labels among the ancestors of each neuron, on or off.
 
-    A label counts once. By contraposition these are also the labels of which the neuron says something. `whole` counts
-    those of any neuron of the layer.
+    A label counts once. By contraposition these are also the labels among the descendants. `whole` counts the labels of
+    any neuron of the layer.
     """
     touched = _touched(graph)
     places = _places(graph, layers)
@@ -66,7 +65,7 @@ OF_GRAPH: dict[str, Callable[..., Scores]] = {"degree": degree, "ancestors": anc
 
 
 def _touched(graph: NDG) -> Bool[np.ndarray, "label node"]:
-    """Whether some literal of a node follows from some literal of a label."""
+    """Whether a literal of a node follows from a literal of a label."""
     labels = graph.nodes.labels
     marked = np.eye(2 * labels, 2 * len(graph.nodes), dtype=np.bool_)
     follows = graph.closures(marked) if labels else marked

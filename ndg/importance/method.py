@@ -1,4 +1,4 @@
-"""What a method of importance is, for the registry: what it computes, what it takes, and which laws it keeps."""
+"""Description of an importance method for the registry."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ LAWS = {
     "weightless": "a unit whose incoming weights are all 0 scores 0",
     "neutral": "takes baselines of activations: zero, mean, numbers or tensors",
 }
-"""What a method may promise; what one promises is tested of it."""
+"""Laws that a method may promise; each promise is tested."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to score units: `run(model, loader, layers, settings)`.
+    """A method that scores units: `run(model, loader, layers, settings)`.
 
-    `target` says what is scored where no class is asked for, "" for a method to which classes mean nothing. `options`
-    are those of its own, with their defaults; `baselines` the neutral states that it knows by name. `measure` is the
-    unit of its scores. With `steps` it follows a path, in `n_steps` gradients; with `weights` the layers need weights
-    of their own, with `labels` the examples need true classes. `laws` are names of `LAWS`.
+    `target` describes the target without a class, "" if classes do not apply. `options` are its own options with
+    defaults; `baselines` are the named neutral states it accepts. `measure` is the unit of its scores. With `steps` it
+    follows a path with `n_steps` gradients; with `weights` layers need weights; with `labels` examples need true
+    classes. `laws` are names of `LAWS`.
     """
 
     run: Run

@@ -1,4 +1,4 @@
-"""Importance of units, as a value that tables, pictures and the run log read. No torch here."""
+"""Scores of units as a value for tables, pictures and the run log. No torch here."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = 20
-"""Units of each layer that a notebook shows."""
+"""Number of units per layer shown in a notebook."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """One number per unit of each layer: the mean over `examples` examples of what `method` measures, in `measure`.
+    """One number per unit of each layer, a mean over `examples` examples in `measure`.
 
-    `values` maps a layer to the scores of its units, `whole` to the score of the layer taken as one unit. `target` is a
-    class, "all logits" or "predicted class". `baseline` is what a neutral state was taken to be. `facts` says what the
-    method alone can say, in plain JSON types: passes of the network and, for conductance, how complete the scores are.
-    `errors` are standard errors of the scores, where the method has them.
+    `values` maps a layer to the scores of its units, `whole` to the score of the layer as one unit. `target` is a
+    class, "all logits" or "predicted class". `baseline` describes the neutral state. `facts` has details of the method
+    in plain JSON types, such as passes of the network or completeness. `errors` are standard errors, if the method has
+    them.
     """
 
     method: str
@@ -63,7 +63,7 @@ class Scores:
 
     @property
     def nodes(self) -> NodeSpace:
-        """The scored units as nodes, without labels."""
+        """Node space of the scored units, without labels."""
         return NodeSpace(0, tuple(LayerUnits(layer, len(values)) for layer, values in self.values.items()))
 
     def __getitem__(self, layer: str) -> Float64[np.ndarray, " unit"]:
@@ -72,13 +72,12 @@ class Scores:
         return self.values[layer]
 
     def rank(self, layer: str) -> Int64[np.ndarray, " unit"]:
-        """Place of each unit within its layer, 1 for the largest absolute score; equal scores share a place."""
+        """Rank of each unit within its layer, 1 for the largest absolute score; ties share a rank."""
         size = np.abs(self[layer])
         return 1 + len(size) - np.searchsorted(np.sort(size), size, side="right").astype(np.int64)
 
     def frame(self) -> pd.DataFrame:
-        """One row per unit: layer, unit, node (its name in a graph), score, rank within the layer; standard_error,
-        where there are some."""
+        """One row per unit: layer, unit, node, score, rank, and standard error if known."""
         import pandas as pd
 
         nodes = self.nodes
@@ -96,10 +95,10 @@ class Scores:
         )
 
     def by_node(self, space: NodeSpace) -> dict[int, float]:
-        """Score of each node of `space` that was scored, by its index there.
+        """Scores by node index of `space`.
 
-        Layers of which the other side knows nothing are left out. Raises ShapeError when no layer is shared, or when a
-        shared layer has another number of units.
+        Layers outside `space` are skipped. Raises ShapeError if no layer is shared, or if a shared layer has another
+        number of units.
         """
         units = {layer.name: layer.units for layer in space.layers}
         shared = [layer for layer in self.layers if layer in units]
@@ -175,7 +174,7 @@ class Scores:
 
 
 def _spell(value: Any) -> str:
-    """A fact in words: numbers to three digits, rows one after the other."""
+    """Text of a fact: numbers with three digits, rows joined."""
     if isinstance(value, list):
         return ", ".join(map(_spell, value))
     if isinstance(value, Mapping):

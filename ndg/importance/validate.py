@@ -1,4 +1,4 @@
-"""Settings that mean nothing to a method are refused, not ignored."""
+"""Checks for settings that do not apply to a method."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ndg.importance.settings import Settings
 
 
 def no_class(settings: Settings, name: str) -> None:
-    """Raise ConfigError where a class is asked for."""
+    """Raise ConfigError if a class is given."""
     if settings.target is not None:
         raise ConfigError(
             f"{name} scores a unit for no class in particular; got target={settings.target}; leave it out"
@@ -15,7 +15,7 @@ def no_class(settings: Settings, name: str) -> None:
 
 
 def no_baseline(settings: Settings, name: str) -> None:
-    """Raise ConfigError where a baseline other than the default is given."""
+    """Raise ConfigError if a baseline other than the default is given."""
     if not (isinstance(settings.baselines, str) and settings.baselines == "zero"):
         given = settings.baselines if isinstance(settings.baselines, (str, float, int)) else "tensors"
         raise ConfigError(f"{name} compares a unit with no neutral state; got baselines={given!r}; leave it out")

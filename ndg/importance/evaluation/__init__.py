@@ -1,1 +1,1 @@
-"""Which score of importance to believe: each beside exact ablation."""
+"""Evaluation of importance scores against exact ablation."""

@@ -1,11 +1,10 @@
-"""How well two scores of the same units agree: over all units, and within each layer.
+"""Agreement of two scores of the same units, pooled and within layers.
 
-Pooled over layers a score can agree because it knows which layers matter and nothing of the units in them, so the
-figures stand beside those of a null that knows the mean of each layer alone, and beside those within layers: the mean
-over layers of the correlation of their own units, each weighted by its units.
+Pooled over layers, a score can agree only because it ranks the layers. So the figures come with those of a null that
+knows only the mean of each layer, and with the mean of the correlations within layers, weighted by units.
 
-Intervals are 95 % percentile intervals over bootstrap draws of units: of all units, or of each layer's own. All scores
-of the same units see the same draws, so that differences between them are paired.
+Intervals are 95 % percentile intervals over bootstrap draws of units: of all units, or within each layer. All scores of
+the same units use the same draws, so differences between them are paired.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 DRAWS = 1000
 FEWEST = 3
-"""Units below which no correlation is told."""
+"""Smallest number of units for a correlation."""
 NULL = "layer mean"
 AT_ONCE = 1 << 22
 STATISTICS = ("pearson", "spearman", "kendall")
@@ -38,8 +37,10 @@ Draws = Float64[np.ndarray, " draw"]
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A correlation of `n` units with its 95 % interval; None where it is undefined. `draws` are the bootstrapped ones,
-    NaN where undefined."""
+    """Correlation over `n` units with its 95 % interval, None if undefined.
+
+    `draws` are the bootstrap values, NaN if undefined.
+    """
 
     value: float | None
     n: int
@@ -63,10 +64,10 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """How `score` agrees with `truth`, by the absolute values of both.
+    """Agreement of the absolute values of `score` and `truth`.
 
     `pooled` and `within` map pearson, spearman and kendall to estimates; Kendall's tau-b has no interval. `layers` has
-    the correlations of each layer, `left_out` why a layer has none: it takes no part in `within`.
+    the correlations of each layer; `left_out` gives the reason for layers without one, which do not count in `within`.
     """
 
     score: str
@@ -77,7 +78,7 @@ class Agreement:
     left_out: Mapping[str, str]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row over all units, one within layers, and one for each layer."""
+        """Rows over all units, within layers, and for each layer."""
         found = [
             {"where": where, **_flat(estimates)}
             for where, estimates in (("pooled", self.pooled), ("within", self.within))
@@ -108,9 +109,9 @@ class Agreement:
 
 
 def agreement(score: Scores, truth: Scores, *, seed: int = 0, draws: int = DRAWS) -> Agreement:
-    """The agreement of two scores on the layers that both have.
+    """Agreement of two scores on their common layers.
 
-    Raises ShapeError where they share no layer, or a layer has another number of units.
+    Raises ShapeError if they share no layer, or if a layer has another number of units.
     """
     layers = [layer for layer in truth.layers if layer in score.values]
     if not layers:
@@ -147,13 +148,13 @@ def agreement(score: Scores, truth: Scores, *, seed: int = 0, draws: int = DRAWS
 
 
 def null_of(truth: Scores) -> Scores:
-    """The score that knows the mean of each layer and nothing of its units."""
+    """Score that only knows the mean of each layer."""
     means = {layer: np.full(len(truth[layer]), np.abs(truth[layer]).mean()) for layer in truth.layers}
     return replace(truth, method=NULL, values=means, errors={}, facts={})
 
 
 def margin(first: Estimate, second: Estimate) -> Estimate:
-    """How much the first correlation is above the second, of the same units, with the paired interval."""
+    """Paired difference of two correlations over the same units."""
     known = first.value is not None and second.value is not None
     value = first.value - second.value if first.value is not None and second.value is not None else None
     paired = known and len(first.draws) == len(second.draws) and first.n == second.n
@@ -161,7 +162,7 @@ def margin(first: Estimate, second: Estimate) -> Estimate:
 
 
 def averaged(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean over networks, each with its own units; undefined where one of them is."""
+    """Mean over networks with separate units, undefined if one is."""
     n = sum(estimate.n for estimate in estimates)
     if not estimates or any(estimate.value is None for estimate in estimates):
         return Estimate(None, n)
@@ -172,25 +173,25 @@ def averaged(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def pearson(first: Values, second: Values) -> float | None:
-    """The product-moment correlation; None where it is undefined."""
+    """Pearson correlation, None if undefined."""
     return _value(_correlation(first[None], second[None], np.ones((1, len(first)), np.int64))[0])
 
 
 def spearman(first: Values, second: Values) -> float | None:
-    """The correlation of the ranks, equal values sharing theirs; None where it is undefined."""
+    """Spearman correlation with shared ranks for ties, None if undefined."""
     once = np.ones((1, len(first)), np.int64)
     return _value(_correlation(_ranks(first, once), _ranks(second, once), once)[0])
 
 
 def kendall(first: Values, second: Values) -> float | None:
-    """Tau-b, which allows for equal values; None where it is undefined."""
+    """Kendall's tau-b, None if undefined."""
     from scipy.stats import kendalltau
 
     return None if _undefined(first, second) else _value(np.float64(kendalltau(first, second).statistic))
 
 
 def _drawn(first: Values, second: Values, purpose: tuple[Any, ...], draws: int) -> dict[str, Estimate]:
-    """The correlations of two values of the same units, and those of bootstrap draws of the units."""
+    """Correlations of two scores, and those of bootstrap draws of units."""
     n = len(first)
     if _undefined(first, second):
         return {name: Estimate(None, n) for name in STATISTICS}
@@ -210,7 +211,7 @@ def _drawn(first: Values, second: Values, purpose: tuple[Any, ...], draws: int) 
 
 
 def _mean(estimates: list[Estimate]) -> Estimate:
-    """The mean over layers, weighted by their units; in a draw, over those that are defined there."""
+    """Mean over layers weighted by units, for draws over the defined ones."""
     known = [estimate for estimate in estimates if estimate.value is not None]
     n = sum(estimate.n for estimate in known)
     if not n:
@@ -227,7 +228,7 @@ def _mean(estimates: list[Estimate]) -> Estimate:
 def _correlation(
     first: Float64[np.ndarray, "#draw unit"], second: Float64[np.ndarray, "#draw unit"], counts: Counts
 ) -> Draws:
-    """The product-moment correlation where each unit is there so many times; NaN where it is undefined."""
+    """Pearson correlation with integer weights per unit, NaN if undefined."""
     n = counts.sum(axis=1, keepdims=True)
     deviations = [each - (counts * each).sum(axis=1, keepdims=True) / n for each in (first, second)]
     sizes = [np.sqrt((counts * each**2).sum(axis=1)) for each in deviations]
@@ -239,7 +240,7 @@ def _correlation(
 
 
 def _ranks(values: Values, counts: Counts) -> Float64[np.ndarray, "draw unit"]:
-    """The mean rank of each unit among all, where each is there so many times; without a sort for each draw."""
+    """Mean rank of each unit with integer weights, without sorting per draw."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
@@ -251,7 +252,7 @@ def _ranks(values: Values, counts: Counts) -> Float64[np.ndarray, "draw unit"]:
 
 
 def _undefined(first: Values, second: Values) -> str:
-    """Why two values of the same units have no correlation; empty where they have one."""
+    """Reason why two scores have no correlation, or an empty text."""
     if len(first) < FEWEST:
         return f"{len(first)} unit{'s' * (len(first) > 1)}"
     if (first == first[0]).all():

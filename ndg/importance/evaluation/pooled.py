@@ -1,4 +1,4 @@
-"""Scoreboards of several trainings of one network, as one."""
+"""Mean scoreboard of several trainings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ COSTS = ("seconds", "forwards", "backwards", "passed")
 
 
 def over(boards: Sequence[Scoreboard], network: str) -> list[dict[str, Any]]:
-    """One row per method: means over the trainings, with the interval of the mean over bootstrap draws of units.
+    """One row per method: means over trainings with bootstrap intervals over units.
 
-    `spearman_within_least` and `_most` are the extremes over trainings, `networks` how many there are; `n` counts the
-    units of all. A method that one training refuses is refused.
+    `spearman_within_least` and `_most` are the extremes over trainings, `networks` is their number, `n` counts all
+    units. A method that fails on one training is left out.
     """
     names = list(dict.fromkeys(entry.method for board in boards for entry in board.entries))
     rows = [_row(name, boards, network) for name in names]

@@ -1,4 +1,4 @@
-"""What a method refuses, found out on few examples before it costs anything."""
+"""Early checks: errors of a method on a few examples, before scoring starts."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ndg.progress import log
 
 EXAMPLES = 2
 STEPS = 2
-"""Gradients along a path: enough to see that there is one."""
+"""Gradients along a path in a check."""
 
 
 def check(
     model: nn.Module, loader: Iterable[Any], layers: Sequence[str], methods: Iterable[str], how: Settings
 ) -> None:
-    """Raise what the first of some methods would raise of these layers, settings or data, naming it."""
+    """Raise the first error of some methods on these layers, settings or data."""
     few = first(loader)
     for name in methods:
         why = refusal(model, few, layers, name, how)
@@ -36,9 +36,9 @@ def check(
 
 
 def refusal(model: nn.Module, few: Iterable[Any], layers: Sequence[str], asked: str, how: Settings) -> UserError | None:
-    """What a method raises of these layers, settings or data on few examples; None where it scores them.
+    """Error of a method on a few examples, or None if it works.
 
-    What is no refusal, such as an error of the network's own, is told, and left to the scoring itself to raise.
+    Other exceptions are logged here and raised again during scoring.
     """
     options = replace(how.options, executor=_Glance(), ray_address=None, journal=None)
     try:
@@ -53,8 +53,10 @@ def refusal(model: nn.Module, few: Iterable[Any], layers: Sequence[str], asked: 
 
 
 def sound(model: nn.Module, few: Iterable[Any], layer: str, threads: int = 1) -> None:
-    """Raise LayerError for a layer that no method could score: one that is not used once in a pass, or whose
-    activations, or the gradients at them, are no numbers."""
+    """Raise LayerError for a layer that no method can score.
+
+    That is a layer not used exactly once in a pass, or with NaN activations or gradients.
+    """
     with torch.inference_mode(False), fixed(model, threads, grad=True), Tape(model, [layer]) as tape:
         for one in compute_batches(few, EXAMPLES, short=True):
             logits = tape.run(one)
@@ -63,16 +65,16 @@ def sound(model: nn.Module, few: Iterable[Any], layer: str, threads: int = 1) ->
 
 
 def first(loader: Iterable[Any], most: int = EXAMPLES) -> list[dict[str, Tensor]]:
-    """The first examples of a loader, of its first batch, as a loader."""
+    """Loader of the first examples of the first batch."""
     return [{key: column[:most] for key, column in columns(batch).items()} for batch in _one(loader)]
 
 
 class _EnoughError(Exception):
-    """What might have been refused was not."""
+    """Stops a check that found no error."""
 
 
 class _Glance:
-    """An executor for which one unit of each layer is enough, where a method has as many passes as units."""
+    """Executor that runs a single task per layer."""
 
     name = "glance"
 
@@ -93,7 +95,7 @@ class _Glance:
 
 
 def _ends(study: shapley.Study, task: shapley.Task) -> None:
-    """Of a game of units the two ends: all of them, and none."""
+    """Only the two end coalitions of a game: all units and none."""
     model, settings = study.model, study.settings
     with (
         torch.inference_mode(False),
@@ -110,7 +112,7 @@ def _one(loader: Iterable[Any]) -> Iterable[Any]:
 
 
 def _gradients(logits: Tensor, outputs: list[Tensor]) -> list[Tensor]:
-    """Those of the sum of the logits, where there are some."""
+    """Gradients of the sum of the logits, if any."""
     if not logits.requires_grad:
         return []
     found = torch.autograd.grad(logits.sum(), outputs, allow_unused=True)

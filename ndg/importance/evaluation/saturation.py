@@ -1,7 +1,7 @@
-"""Units of which a first-order score and their ablation say different things.
+"""Units on which a first-order score and ablation disagree.
 
-A gradient sees the slope where the network stands. A unit in the flat part of a sigmoid has none, and ablating it may
-still hurt: a false negative of attribution (Kramár et al. 2024, AtP*).
+A gradient is the slope at one point. A unit in the flat part of a sigmoid has none, and ablating it may still change
+the output: a false negative of attribution (Kramár et al. 2024, AtP*).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 from ndg.importance.scores import Scores
 
 NEAR_ZERO = 0.1
-"""A score below this share of the damage misses it; damage below this share of a score is made up by it."""
+"""A score below this share of the damage misses it, and the other way round."""
 APART = 0.5
-"""Ranks that differ by this share of a layer's units, or more, disagree."""
+"""Smallest rank difference that disagrees, as a share of the layer's units."""
 FEWEST = 4
-"""Units below which ranks of a layer are not compared."""
+"""Smallest number of units for comparing the ranks of a layer."""
 
 KINDS = {
     "saturated": "the score is near 0 and the damage is not",
@@ -29,10 +29,10 @@ KINDS = {
 
 
 def disagreements(score: Scores, truth: Scores, limit: int | None = None) -> list[dict[str, Any]]:
-    """One row per unit on which two scores disagree, the largest damage first.
+    """One row per unit on which two scores disagree, sorted by damage.
 
-    `saturated` and `overstated` compare values, so they need two scores in one measure; a value is not near 0 that is
-    above its layer's median. Ranks are compared within layers, by absolute value.
+    `saturated` and `overstated` compare values, so they need two scores in one measure; only values above the median of
+    their layer count. Ranks are compared within layers, by absolute value.
     """
     rows: list[dict[str, Any]] = []
     for layer in truth.layers:
@@ -43,7 +43,7 @@ def disagreements(score: Scores, truth: Scores, limit: int | None = None) -> lis
 
 
 def counted(rows: list[dict[str, Any]]) -> Mapping[str, int]:
-    """How many disagreements there are of each kind."""
+    """Number of disagreements of each kind."""
     return {kind: sum(row["kind"] == kind for row in rows) for kind in KINDS}
 
 

@@ -1,8 +1,8 @@
-"""Finished scores in a folder: scoring that was killed goes on where it was, and nothing is scored twice.
+"""Finished scores in a folder, so that killed scoring can resume.
 
-Each score has a file of its own, a journal of one task, named by the method and a digest of all that the score depends
-on: network, layers, settings and data. So scores of other settings lie beside it and are never taken for it. A method
-of many tasks keeps those that are finished in a second journal while it is under way.
+Each score is a file, a journal of one task, named by the method and a digest of everything that the score depends on:
+network, layers, settings, data. So scores with other settings never collide. A method of many tasks keeps its finished
+tasks in a second journal while it runs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ndg.importance.settings import Settings
 
 @dataclass(frozen=True)
 class Kept:
-    """A folder of finished scores; `data` tells apart the examples that loaders give, as a digest of them does."""
+    """Folder of finished scores; `data` is a digest of the examples."""
 
     folder: Path
     data: str
@@ -34,7 +34,7 @@ class Kept:
 
 @dataclass(frozen=True, eq=False)
 class Timed:
-    """Scores and the seconds that they took; None where an earlier process did a part of them."""
+    """Scores and their seconds, None if an earlier process computed a part."""
 
     scores: Scores
     seconds: float | None

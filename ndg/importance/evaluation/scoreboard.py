@@ -1,4 +1,4 @@
-"""Every score of importance beside exact ablation, on one network: how well it agrees, and what it costs."""
+"""Scoreboard: all scores of one network against exact ablation, with costs."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 TRUTH, FIRST_ORDER = "ablation", "gndi"
 SHOWN = 40
-"""Disagreements that a run log keeps."""
+"""Number of disagreements in the run log."""
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One method on the board: its scores with the seconds that they took and how they agree, or why it `refused`.
+    """One method: scores, seconds and agreement, or the reason why it `refused`.
 
-    A method that takes some of the layers alone is judged on these, beside the `null` of these; `partly` says of how
-    many, and why not of the others. `forwards` and `backwards` count passes of the network with one compute batch,
-    `passed` rows, where the method tells.
+    A method that takes only some layers is compared on these, with their `null`; `partly` says how many and why.
+    `forwards` and `backwards` count passes of the network with one compute batch, `passed` counts rows, if the method
+    reports them.
     """
 
     method: str
@@ -59,9 +59,11 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Scoreboard:
-    """Methods in the order asked for, the `truth` that they are held against, and the null that knows the mean of each
-    layer alone. `network` says whose units they are; `truth_seconds` is what exact ablation took, None where that is
-    not known: it was given, or a part of it is from a process that was killed."""
+    """Methods in the requested order, the `truth`, and the layer-mean null.
+
+    `network` names the network. `truth_seconds` is the time of exact ablation, None if unknown: the truth was given, or
+    part of it comes from a killed process.
+    """
 
     network: str
     truth: Scores
@@ -71,9 +73,9 @@ class Scoreboard:
     first_order: str | None
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per method, the null and the truth among them: figures pooled and within layers, n, cost.
+        """One row per method, null and truth: correlations, n, cost.
 
-        `margin` is the pooled Spearman correlation less that of the null, with its paired interval.
+        `margin` is the pooled Spearman correlation minus that of the null, with its paired interval.
         """
         found = [self._row(entry) for entry in self.entries]
         null = {"network": self.network, "method": self.null.score, "title": "null: the layer's mean damage"}
@@ -113,7 +115,7 @@ class Scoreboard:
 
     @property
     def disagreements(self) -> list[dict[str, Any]]:
-        """The units on which the first-order score and the truth disagree, saturated ones among them."""
+        """Units on which the first-order score and the truth disagree."""
         found = next((one.scores for one in self.entries if one.method == self.first_order and one.scores), None)
         return [] if found is None else disagreements(found, self.truth)
 
@@ -123,7 +125,7 @@ class Scoreboard:
         return pd.DataFrame(self.rows())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types: rows, the agreement of each layer, and the first disagreements with the count of all."""
+        """Plain JSON types: rows, agreement per layer, first disagreements and their counts."""
         apart = self.disagreements
         return {
             "network": self.network,
@@ -140,7 +142,7 @@ class Scoreboard:
         }
 
     def words(self) -> list[str]:
-        """Verdicts in words."""
+        """Verdicts as sentences."""
         judged = [entry for entry in self.entries if entry.agreement is not None]
         ranked = [(value, entry) for entry in judged if entry.agreement and (value := _within(entry)) is not None]
         found = []
@@ -199,13 +201,12 @@ def scoreboard(
     truth: Scores | None = None,
     kept: Kept | None = None,
 ) -> Scoreboard:
-    """The methods on the units of `layers`, held against exact ablation on the same examples.
+    """Compare methods with exact ablation on the same units and examples.
 
-    What means nothing to a method is left out for it. `truth` are exact scores where they are known already. With
-    `kept`, a folder of finished scores, those that it has are not computed again. A method that refuses these data is
-    left out, and its entry says why; one that refuses some layers is judged on the others. Raises ConfigError for an
-    unknown method, or for none, and LayerError where it is the layer that is at fault: one that is not used, or whose
-    values are no numbers.
+    Settings that a method does not take are ignored for it. `truth` are exact scores, if already computed. With `kept`,
+    a folder of finished scores, those are reused. A method that cannot score the data is left out with its reason; one
+    that cannot score some layers is compared on the others. Raises ConfigError for an unknown method or for none, and
+    LayerError for a layer that is unused or has NaN values.
     """
     asked = [name for name in every(methods) if name != TRUTH]
     if not asked:
@@ -223,7 +224,7 @@ def scoreboard(
 
 @dataclass(frozen=True, eq=False)
 class _Judge:
-    """What every entry of a board is made with."""
+    """Common inputs of all entries of a scoreboard."""
 
     model: nn.Module
     loader: Iterable[Any]
@@ -234,7 +235,7 @@ class _Judge:
     kept: Kept | None
 
     def entry(self, name: str) -> Entry:
-        """The entry of one method."""
+        """Entry of one method."""
         method, layers, null = IMPORTANCE[parse(name)[0]], self.truth.layers, self.null
         how = self.settings.of(name, self.options)
         log.info("  %s", name)
@@ -274,7 +275,7 @@ class _Judge:
         return agreement(scores, self.truth, seed=self.options.seed, draws=self.settings.draws)
 
     def _taken(self, name: str, how: Settings) -> list[str]:
-        """The layers that a method scores, by few examples. Raises LayerError where the layer itself is at fault."""
+        """Layers that a method can score, tested on a few examples. Raises LayerError for bad layers."""
         few, taken = first(self.loader), []
         for layer in self.truth.layers:
             if refusal(self.model, few, [layer], name, how) is None:
@@ -285,12 +286,12 @@ class _Judge:
 
 
 def _short(error: UserError) -> str:
-    """The rule of an error and what came."""
+    """Rule and actual value of an error."""
     return "; ".join(str(error).split("; ")[:2])
 
 
 def _among(scores: Scores, layers: Sequence[str]) -> Scores:
-    """The scores of these layers alone."""
+    """Scores of these layers."""
     return replace(
         scores,
         values={layer: scores[layer] for layer in scores.layers if layer in layers},
@@ -304,7 +305,7 @@ def _within(entry: Entry) -> float | None:
 
 
 def _figures(found: Agreement) -> dict[str, Any]:
-    """The estimates as plain columns, `spearman_within_low` and so on; n is the number of units."""
+    """Estimates as plain columns such as `spearman_within_low`; n counts units."""
     columns: dict[str, Any] = {"n": found.pooled["spearman"].n, "n_within": found.within["spearman"].n}
     for suffix, estimates in (("", found.pooled), ("_within", found.within)):
         for statistic, estimate in estimates.items():

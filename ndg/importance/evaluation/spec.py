@@ -1,4 +1,4 @@
-"""Methods of importance as they are asked for: a name, or a name with options, `magnitude:side=outgoing,norm=1`."""
+"""Specifications of methods: a name with options, `magnitude:side=outgoing,norm=1`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALL = "all"
 
 
 def parse(asked: str) -> tuple[str, dict[str, Any]]:
-    """Name and options of a method. Raises ConfigError for one that is not known, or an option that it has not."""
+    """Name and options of a specification. Raises ConfigError for unknown ones."""
     name, colon, rest = asked.partition(":")
     method, options = known(name), {}
     for part in rest.split(",") if colon else []:
@@ -39,7 +39,7 @@ def parse(asked: str) -> tuple[str, dict[str, Any]]:
 
 
 def every(methods: Iterable[str]) -> list[str]:
-    """The methods asked for, each once; `all` is every one that there is. Raises ConfigError for an unknown one."""
+    """Distinct requested methods; `all` means every method. Raises ConfigError for unknown ones."""
     found = [name for asked in methods for name in (IMPORTANCE if asked == ALL else [asked])]
     for asked in found:
         parse(asked)
@@ -47,17 +47,17 @@ def every(methods: Iterable[str]) -> list[str]:
 
 
 def of_network(methods: Iterable[str]) -> list[str]:
-    """The methods asked for that look at a network, each once."""
+    """Distinct requested methods that score a network."""
     return every(name for name in methods if name not in OF_GRAPH)
 
 
 def of_graph(methods: Iterable[str]) -> list[str]:
-    """The methods asked for that look at a graph alone, each once; `all` has none of them."""
+    """Distinct requested methods that score a graph; `all` contains none of them."""
     return list(dict.fromkeys(name for name in methods if name in OF_GRAPH))
 
 
 def fitting(asked: str, how: Settings) -> Settings:
-    """The settings for one method among several, without a class, neutral state or steps that mean nothing to it."""
+    """Settings without the target, baseline or steps that a method does not take."""
     method, how = IMPORTANCE[parse(asked)[0]], stepping(asked, how)
     if not method.target:
         how = replace(how, target=None)
@@ -74,7 +74,7 @@ def stepping(asked: str, how: Settings) -> Settings:
 def scored(
     model: nn.Module, loader: Iterable[Any], layers: Iterable[str] | None, asked: str, how: Settings = Settings()
 ) -> Scores:
-    """The scores by a method as it is asked for, by `ndg.score`; their method is what was asked."""
+    """Scores of a specification; their method is the specification."""
     name, own = parse(asked)
     scores = score(model, loader, layers, name, how.target, settings=how, options=how.options, **{**how.own, **own})
     return replace(scores, method=asked) if own else scores

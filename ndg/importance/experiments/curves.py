@@ -1,7 +1,7 @@
-"""Group ablation: what becomes of accuracy, loss and logits as more and more units are neutral together.
+"""Group ablation: accuracy, loss and logits as more and more units are neutral.
 
-An important unit costs much when it falls first (order `top`) and nothing when it falls last (`bottom`); the control
-are as many units drawn at random.
+An important unit costs much when it goes first (order `top`) and nothing when it goes last (`bottom`). The control are
+as many random units.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ def ablation_curves(
     settings: CurveSettings = CurveSettings(),
     options: RunOptions = RunOptions(),
 ) -> Curves:
-    """What remains of the network as shares of its units are put to the neutral state together.
+    """Accuracy, loss and logits after neutralising growing groups of units.
 
-    `scores` are by name, of the same layers. The loader gives held-out examples; without true classes only logits are
-    compared. A path for a journal is enough: its digest is that of the groups, the network and the first batch.
+    `scores` are by name, on the same layers. The loader has held-out examples; without true classes only logits are
+    compared. A path suffices as journal: its digest covers groups, network and first batch.
 
-    Raises ConfigError for shares, orders, a scope or draws that do not fit, ShapeError for scores of different units.
+    Raises ConfigError for invalid shares, orders, scope or draws, ShapeError for scores of different units.
     """
     layers = tuple(common_sizes(scores))
     tried = tuple(groups(scores, settings.shares, settings.orders, settings.scope, settings.draws, options.seed))
@@ -80,9 +80,11 @@ def ablation_curves(
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """Sums over `examples` examples, first of the untouched network, then of each group: correct predictions, the loss
-    (nats), the L2 distance of the logits from the untouched ones, and its square. Without classes the first two are
-    zero, and `labelled` is so as well."""
+    """Sums over examples for the untouched network and each group.
+
+    They are correct predictions, loss (nats), L2 distance of the logits from the untouched ones, and its square.
+    Without classes the first two and `labelled` are zero.
+    """
 
     examples: int
     labelled: int
@@ -120,7 +122,7 @@ class Tally:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What a worker needs to know to neutralise groups."""
+    """Data that a worker needs to neutralise groups."""
 
     model: nn.Module
     layers: tuple[str, ...]
@@ -138,7 +140,7 @@ class Study:
         return replace(self, model=model)
 
     def run(self, batch: Batch) -> Tally:
-        """The tally of one compute batch."""
+        """Tally of one compute batch."""
         model, count = self.model, batch.count
         with torch.inference_mode(False), fixed(model, self.settings.options.threads):
             logits, states = neutral_states(model, self.layers, batch, self.neutrals)
@@ -162,7 +164,7 @@ class Study:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """The tally of every group, with what the groups are."""
+    """Tally of every group, with the groups."""
 
     groups: tuple[Group, ...]
     tally: Tally
@@ -172,9 +174,8 @@ class Curves:
     def rows(self) -> list[dict[str, Any]]:
         """One row per score, layer, order and share, the untouched network first.
 
-        `accuracy` (n, Wilson interval), `loss` in nats, `shift` in logits (normal interval); beside them those of
-        random groups of the same size: the mean over `draws`, with a Student interval of the accuracy. Null where it is
-        not known.
+        `accuracy` (n, Wilson interval), `loss` in nats, `shift` in logits (normal interval), with those of random
+        groups of the same size: the mean over `draws`, with a Student interval of the accuracy. Null if unknown.
         """
         found = [
             {"method": "none", "layer": None, "order": None, "share": 0.0, "units": 0, "of": None} | self._figures(0)
@@ -237,7 +238,7 @@ class Curves:
 
 
 def digest(tried: Sequence[Group]) -> str:
-    """Of which units are in which group."""
+    """Digest of the units of each group."""
     state = hashlib.sha256()
     for group in tried:
         state.update(repr((group.method, group.order, *group.place, group.draw)).encode())

@@ -1,10 +1,11 @@
-"""The filter experiment of the conductance paper (Dhamdhere, Sundararajan & Yan 2018): which score finds the filters of
-a layer that a class rests on?
+"""Filter experiment of the conductance paper (Dhamdhere, Sundararajan & Yan 2018).
 
-    drop      Pearson correlation over the filters, class by class, of a score of the class's logit with what that logit
-              loses when the filter is removed, on the same examples of the class
-    probe     accuracy of a linear classifier that sees the mean activations of the k best filters alone, which are
-              chosen, and the classifier fitted, on other examples than those it is tested on
+Which score finds the filters of a layer that a class depends on?
+
+    drop      Pearson correlation over filters, per class, of the score for the class's logit with the decrease of that
+              logit when the filter is removed, on examples of the class
+    probe     accuracy of a linear classifier on the mean activations of the k best filters; filters and classifier are
+              fitted on other examples than the test examples
 """
 
 from __future__ import annotations
@@ -74,14 +75,13 @@ def filter_experiment(
     settings: FilterSettings = FilterSettings(),
     options: RunOptions = RunOptions(),
 ) -> Filters:
-    """How well scores of a layer's filters find those that matter, on examples of every class.
+    """Compare scores by how well they find the important filters of each class.
 
-    `methods` are keys of `IMPORTANCE`; one to which classes mean nothing sees the class in its examples alone. Examples
-    are drawn by the seed. A filter's score for the choice of the k best is its mean over the classes of the absolute
-    score for that class's logit. Controls: in `drop` the score of each class against the drop of the next one, in
-    `probe` choices of k random filters, and all filters.
+    `methods` are keys of `IMPORTANCE`; methods without a target only see examples of the class. Examples are drawn by
+    the seed. The k best filters have the highest mean absolute score over classes. Controls: in `drop` the drop of the
+    next class, in `probe` k random filters, and all filters.
 
-    Raises DataError when a class has too few examples, ConfigError for a k that the layer has not.
+    Raises DataError if a class has too few examples, ConfigError for a k larger than the layer.
     """
     fit, test, top, seed = settings.fit, settings.test, settings.top, options.seed
     first, second = _divided(loader, fit, test, seed)
@@ -93,7 +93,7 @@ def filter_experiment(
             raise ConfigError(f"the best filters are 1 to {filters} of layer {layer!r}; got {list(top)}")
 
         def by_class(method: str, **own: Any) -> Float64[np.ndarray, "label filter"]:
-            """The scores of each class's logit, where a method looks at one, on the examples of that class."""
+            """Scores for the logit of each class, on examples of that class."""
             found = [
                 score(
                     model,
@@ -127,8 +127,10 @@ def filter_experiment(
 
 @dataclass(frozen=True)
 class Correlation:
-    """Pearson correlations of each class over the filters, None where the scores or drops are constant; `other` with
-    the drops of the next class. `low` and `high` are the ends of the mean's 95 % bootstrap interval over filters."""
+    """Pearson correlations over filters per class, None if undefined.
+
+    `other` uses the drops of the next class. `low` and `high` are the 95 % bootstrap interval of the mean over filters.
+    """
 
     method: str
     classes: tuple[float | None, ...]
@@ -139,7 +141,7 @@ class Correlation:
 
 @dataclass(frozen=True)
 class Probe:
-    """Correct predictions of the classifier that sees `k` filters, of `n`; of random ones the number of the draw."""
+    """Correct predictions, out of `n`, of the classifier on `k` filters; random ones have a draw number."""
 
     method: str
     k: int
@@ -150,7 +152,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Filters:
-    """What the experiment found at one layer."""
+    """Results of the experiment at one layer."""
 
     layer: str
     filters: int
@@ -161,8 +163,11 @@ class Filters:
     probes: tuple[Probe, ...]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per score: `pearson`, the mean over `classes` where it is defined, with its interval, its control
-        `other_class`, and `least`, that of the worst class; n is the number of filters."""
+        """One row per score: mean correlation over classes, interval, control, worst class.
+
+        `pearson` is the mean over `classes` where it is defined, `other_class` its control, `least` the worst class; n
+        is the number of filters.
+        """
         found = []
         for one in self.correlations:
             known, other = ([value for value in values if value is not None] for values in (one.classes, one.other))
@@ -181,8 +186,11 @@ class Filters:
         return found
 
     def probe_rows(self) -> list[dict[str, Any]]:
-        """One row per score and k: accuracy over n examples with a Wilson interval, beside the mean of random filters
-        with a Student interval over `draws`; last the classifier that sees all filters."""
+        """One row per score and k: accuracy with Wilson interval, beside random filters.
+
+        Random filters have the mean over `draws` with a Student interval; the last row is the classifier on all
+        filters.
+        """
         found = []
         for one in self.probes:
             if one.method == RANDOM:
@@ -216,18 +224,18 @@ class Filters:
 
 @dataclass(frozen=True, eq=False)
 class _Features:
-    """The mean activation of every filter for each example, and the classes."""
+    """Mean activation of every filter for each example, with classes."""
 
     values: Float64[np.ndarray, "example filter"]
     labels: Int64[np.ndarray, " example"]
 
 
 Parts = dict[int, Any]
-"""A batch of examples of each class, as a loader gives it."""
+"""Batch of examples of each class, in the form of a loader."""
 
 
 def _divided(loader: Iterable[Any], fit: int, test: int, seed: int) -> tuple[Parts, Parts]:
-    """Examples of every class to fit and to test with, drawn from all that the loader gives."""
+    """Examples of every class for fitting and testing, drawn from the loader."""
     parts = [columns(batch) for batch in loader]
     if not parts or any("labels" not in part for part in parts):
         raise DataError("the filter experiment needs examples with their true classes; give (inputs, labels)")
@@ -247,7 +255,7 @@ def _divided(loader: Iterable[Any], fit: int, test: int, seed: int) -> tuple[Par
 
 
 def _batch(part: dict[str, Tensor]) -> Any:
-    """Columns as a loader gives them."""
+    """Columns in the form of the loader."""
     return (part[""], part["labels"]) if "" in part else part
 
 
@@ -265,7 +273,7 @@ def _features(model: nn.Module, layer: str, parts: Mapping[int, Any], settings: 
 def _correlated(
     method: str, scores: Float64[np.ndarray, "label filter"], drops: Float64[np.ndarray, "label filter"], seed: int
 ) -> Correlation:
-    """The correlations of a score, class by class, and the interval of their mean over draws of the filters."""
+    """Correlations of a score per class, with the bootstrap interval of their mean."""
     label, filters = scores.shape
     own = [_pearson(*pair) for pair in zip(scores, drops, strict=True)]
     other = [_pearson(*pair) for pair in zip(scores, np.roll(drops, -1, axis=0), strict=True)] if label > 1 else []
@@ -281,7 +289,7 @@ def _correlated(
 
 
 def _pearson(first: Float64[np.ndarray, " filter"], second: Float64[np.ndarray, " filter"]) -> float | None:
-    """The correlation, None where one side is constant."""
+    """Correlation, None if one side is constant."""
     found = float(_correlations(first[None], second[None])[0])
     return None if math.isnan(found) else found
 
@@ -289,7 +297,7 @@ def _pearson(first: Float64[np.ndarray, " filter"], second: Float64[np.ndarray, 
 def _correlations(
     first: Float64[np.ndarray, "round filter"], second: Float64[np.ndarray, "round filter"]
 ) -> Float64[np.ndarray, " round"]:
-    """The correlation of each row, NaN where one side is constant."""
+    """Correlation of each row, NaN if one side is constant."""
     constant = (first == first[:, :1]).all(axis=1) | (second == second[:, :1]).all(axis=1)
     first, second = (side - side.mean(axis=1, keepdims=True) for side in (first, second))
     size = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
@@ -304,7 +312,7 @@ def _best(size: Float64[np.ndarray, " filter"], k: int) -> Bool[np.ndarray, " fi
 
 
 def _fitted(seen: _Features, kept: _Features, chosen: Bool[np.ndarray, " filter"]) -> int:
-    """Correct predictions for the kept examples of a logistic regression on the chosen, standardised filters."""
+    """Correct test predictions of logistic regression on standardised filters."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

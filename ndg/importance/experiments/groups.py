@@ -1,7 +1,7 @@
-"""Groups of units that are put to their neutral state together: the most or least important by a score, or random ones.
+"""Groups of units that are neutralised together: by score, or random.
 
-Scopes: `layer` takes a share of one layer at a time, `each` the same share of every layer at once, `all` the share of
-all layers' units, ranked together.
+Scopes: `layer` takes a share of one layer at a time, `each` the same share of every layer at once, `all` a share of all
+units, ranked together.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ SCOPES = ("layer", "each", "all")
 ORDERS = ("top", "bottom")
 RANDOM = "random"
 EVERY = "all"
-"""Name of the layer of a group that lies in several."""
+"""Layer name of a group over several layers."""
 
 Chosen = Mapping[str, Bool[np.ndarray, " _"]]
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """`units` of `of` units, chosen by `method` in an order; of random ones the number of the draw.
+    """`units` of `of` units, chosen by `method` and order; random groups have a draw number.
 
-    `layer` is that of the group, "all" where it lies in several; `chosen` says of each layer which units are in it.
+    `layer` is the layer of the group, or "all"; `chosen` marks the units of the group in each layer.
     """
 
     method: str
@@ -45,7 +45,7 @@ class Group:
 
     @property
     def place(self) -> tuple[str, float | int]:
-        """What a group has in common with its control."""
+        """Key shared by a group and its control."""
         return self.layer, self.share
 
 
@@ -57,11 +57,11 @@ def groups(
     draws: int = 0,
     seed: int = 0,
 ) -> list[Group]:
-    """The groups of every share by each score in each order, and so many random ones of the same sizes.
+    """Groups of every share by each score and order, with random groups of the same sizes.
 
-    Units are ranked by the size of their score, as `Scores.rank` does; equal ones in an order that the seed draws. A
-    share is rounded to whole units, at least one. Raises ConfigError for an unknown scope or order, or a share outside
-    (0, 1]; ShapeError for scores of other units.
+    Units are ranked by the size of their score, like `Scores.rank`; ties are broken by the seed. A share is rounded to
+    at least one unit. Raises ConfigError for an unknown scope or order, or a share outside (0, 1]; ShapeError for
+    scores of other units.
     """
     if scope not in SCOPES or any(order not in ORDERS for order in orders):
         raise ConfigError(
@@ -89,7 +89,7 @@ def groups(
 
 
 def common_sizes(scores: Mapping[str, Scores]) -> dict[str, int]:
-    """The number of units of each scored layer. Raises ShapeError where scores differ in that, or there are none."""
+    """Number of units of each layer. Raises ShapeError if scores differ or there are none."""
     known = {method: {layer: len(one[layer]) for layer in one.layers} for method, one in scores.items()}
     sizes = next(iter(known.values()), {})
     other = next((method for method, found in known.items() if found != sizes), None)
@@ -102,8 +102,10 @@ def common_sizes(scores: Mapping[str, Scores]) -> dict[str, int]:
 
 
 def over_draws(values: Iterable[float | int]) -> tuple[float, float, float] | None:
-    """Mean of some draws with the two-sided 95 % Student interval of that mean; None without any, and of one draw an
-    interval without ends: minus and plus infinity."""
+    """Mean over draws with its 95 % Student interval.
+
+    None without draws; a single draw has infinite ends.
+    """
     from scipy.stats import t
 
     known = np.array(list(values), dtype=np.float64)
@@ -124,7 +126,7 @@ def _groups(
     scope: str,
     generator: np.random.Generator,
 ) -> list[Group]:
-    """The groups with the smallest keys."""
+    """Groups with the smallest keys."""
     layers = list(keys)
     places = {layer: _order(keys[layer], generator) for layer in layers}
     total = sum(map(len, keys.values()))
@@ -151,7 +153,7 @@ def _groups(
 
 
 def _order(keys: Float64[np.ndarray, " unit"], generator: np.random.Generator) -> Int64[np.ndarray, " unit"]:
-    """Units by their keys; equal ones as drawn."""
+    """Units sorted by key, ties in random order."""
     return np.lexsort((generator.random(len(keys)), keys)).astype(np.int64)
 
 

@@ -1,7 +1,7 @@
-"""Pruning curves: held-out accuracy without the least important units by each score, before and after fine-tuning.
+"""Pruning curves: held-out accuracy by score, before and after fine-tuning.
 
-Every point begins with the network as it was given. The G-NDI experiments (Nagy 2025) fine-tuned one network through
-all methods and shares, so that the later points had trained longer than the first.
+Every point starts from the given network. The G-NDI experiments (Nagy 2025) fine-tuned one network through all methods
+and shares, so later points had trained longer than the first.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ NEUTRAL = ("zero", "mean")
 
 @dataclass(frozen=True)
 class Tuning:
-    """How a pruned network is trained on: AdamW without decay, in batches of `rows`, for whole epochs.
+    """Fine-tuning with AdamW without decay, in batches of `rows`, for whole epochs.
 
-    Nothing is chosen by it: the last step's network is judged.
+    Nothing is selected: the last network counts.
     """
 
     epochs: int = 1
@@ -90,15 +90,15 @@ def prune(
     settings: PruneSettings = PruneSettings(),
     options: RunOptions = RunOptions(),
 ) -> Pruning:
-    """Held-out accuracy with the lowest-scored shares of units put to the neutral state for good.
+    """Held-out accuracy after pruning shares of the units with the lowest scores.
 
-    `loader` gives held-out examples with their true classes, `train` those that fine-tuning may see; without `train`
-    there is none. `scores` are by name, of the same layers. Controls: the whole network, fine-tuned likewise, and
-    random sets of units at every share. Fine-tuning sees the same examples in the same order at every point. The mean
-    is that over `train` (without it, over `loader`). The network that is given stays as it was.
+    `loader` has held-out examples with true classes, `train` the examples for fine-tuning; without `train` there is
+    none. `scores` are by name, on the same layers. Controls: the whole network with the same fine-tuning, and random
+    sets of units at every share. Fine-tuning uses the same examples in the same order at every point. A mean baseline
+    is over `train`, or over `loader` without it. The given network stays unchanged.
 
-    Raises DataError without classes, ConfigError for shares or settings that do not fit, ShapeError for scores of
-    different units, FailureError when a loss is not finite.
+    Raises DataError without classes, ConfigError for invalid shares or settings, ShapeError for scores of different
+    units, FailureError if a loss is not finite.
     """
     layers = tuple(common_sizes(scores))
     tried = tuple(groups(scores, settings.shares, ("bottom",), settings.scope, settings.draws, options.seed))
@@ -141,7 +141,7 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What a worker needs to know to prune, fine-tune and judge a network."""
+    """Data that a worker needs to prune, fine-tune and test a network."""
 
     model: nn.Module
     layers: tuple[str, ...]
@@ -175,7 +175,7 @@ class Study:
 
 @dataclass(frozen=True, eq=False)
 class Pruning:
-    """What every point came to. `found` numbers the whole network 0 and the groups from 1."""
+    """Results of all points; number 0 is the whole network, groups count from 1."""
 
     groups: tuple[Group, ...]
     found: Found
@@ -184,10 +184,10 @@ class Pruning:
     scope: str
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per score and share, the whole network first: accuracies over `n` examples with Wilson intervals.
+        """One row per score and share, with accuracy over `n` examples and Wilson intervals.
 
-        Beside them those of random units of the same number: the mean over `draws` with its Student interval, and
-        `above`, of how many draws the score keeps more. Null where there is no fine-tuning, or no control.
+        The whole network comes first. Random units of the same number have the mean over `draws` with its Student
+        interval, and `above`, the number of draws that keep less. Null without fine-tuning or control.
         """
         found = [{"method": "none", "share": 0.0, "units": 0, "of": None} | self._figures(0)]
         for point, group in enumerate(self.groups, 1):
@@ -247,7 +247,7 @@ def _correct(network: nn.Module, study: Study) -> int:
 
 
 def _tune(network: nn.Module, seen: dict[str, Tensor], tuning: Tuning, settings: Settings) -> None:
-    """Train a network on, in place; what is held at its neutral state stays there."""
+    """Fine-tune a network in place; neutralised units stay neutral."""
     labels = seen["labels"]
     parameters = [one for one in network.parameters() if one.requires_grad]
     if not parameters:
@@ -274,7 +274,7 @@ def _tune(network: nn.Module, seen: dict[str, Tensor], tuning: Tuning, settings:
 
 
 def _steps(examples: int, tuning: Tuning, seed: int) -> Iterator[Int64[Tensor, " row"]]:
-    """The rows of each step; a single one that is left over joins those before it."""
+    """Rows of each step; a single last row joins the batch before it."""
     for epoch in range(tuning.epochs):
         order = torch.from_numpy(seeds.generator(seed, "fine-tuning order", epoch).permutation(examples))
         parts = list(order.split(tuning.rows))
@@ -284,7 +284,7 @@ def _steps(examples: int, tuning: Tuning, seed: int) -> Iterator[Int64[Tensor, "
 
 
 def _gathered(loader: Iterable[Any]) -> dict[str, Tensor]:
-    """All examples of a loader as one tensor per column."""
+    """All examples of a loader, one tensor per column."""
     found: dict[str, list[Tensor]] = {}
     for batch in map(columns, loader):
         for key, column in batch.items():

@@ -1,20 +1,20 @@
-"""Fitness of neurons: what gradients, activations and weights say of each, while a network trains and after.
+"""Fitness of neurons from gradients, activations and weights, during and after training.
 
-    gradient     mean |dL/dy| of each example's own cross-entropy L, in nats per activation
-    taylor       mean |sum over positions of y dL/dy|, the first order of what removing the neuron does to L, in nats
+    gradient     mean |dL/dy| of the cross-entropy L of each example, in nats per activation
+    taylor       mean |sum over positions of y dL/dy|: first-order effect of removing the neuron on L, in nats
     activation   mean |y|
     variance     of y over examples and positions
-    entropy      of the histogram of the neuron's own y, 20 bins between its extremes, in nats
-    correlation  mean y where the prediction is right, less mean y where it is wrong, where there are both
+    entropy      of the histogram of y, 20 bins between its extremes, in nats
+    correlation  mean y on correct predictions minus mean y on wrong ones, if both exist
     weights      L2 norm of the incoming weights
-    outgoing     L2 norm of the weights that read the neuron, where it can be followed to them
-    change       L2 norm of what they moved since the last look, over their norm then
-    composite    0.4 weights + 0.4 gradient + 0.2 activation, or other weights of `TERMS`, each less its mean over the
-                 layer as training began and over its standard deviation there, so that epochs can be compared
+    outgoing     L2 norm of the weights that read the neuron, if it can be traced to them
+    change       relative weight change (L2 norms) since the previous epoch
+    composite    0.4 weights + 0.4 gradient + 0.2 activation, or other weights of `TERMS`, each standardised by the mean
+                 and standard deviation of its layer at the start of training, so that epochs are comparable
     on           share of the examples for which the neuron is on, at any position
 
-A neuron is dying that is on for fewer than 1 % of the examples, or whose composite is below the 10 % quantile of the
-same layer as training began. None of these is an effect on the output: exact ablation is, after training, by
+A neuron is dying if it is on for fewer than 1 % of the examples, or if its composite is below the 10 % quantile of its
+layer at the start of training. None of these is an effect on the output; exact ablation is, after training:
 `ndg.score(model, loader, layers, "ablation", measure="loss")`.
 """
 
@@ -46,7 +46,7 @@ BINS = 20
 LEAST_ON, LOWEST = 0.01, 0.1
 COMPOSITE = {"weights": 0.4, "gradient": 0.4, "activation": 0.2}
 TERMS = ("gradient", "taylor", "activation", "variance", "entropy", "weights", "outgoing")
-"""Measures that a composite may have."""
+"""Measures that a composite may contain."""
 MEASURES = (*TERMS, "correlation", "change", "composite")
 UNITS = {
     "gradient": "nats per activation",
@@ -63,8 +63,10 @@ Kept = Bool[Tensor, "example unit position"] | None
 
 @dataclass(frozen=True, eq=False)
 class Fitness:
-    """Of each layer and measure a value per neuron, over `examples` examples, `right` of which are predicted as they
-    are; and which neurons are `dying`."""
+    """Value per neuron for each layer and measure, over `examples` examples.
+
+    `right` of them are predicted correctly; `dying` marks neurons.
+    """
 
     values: Mapping[str, Mapping[str, Values]]
     dying: Mapping[str, Bool[np.ndarray, " unit"]]
@@ -91,7 +93,7 @@ class Fitness:
         return pd.DataFrame(self.rows())
 
     def to_dict(self) -> dict[str, Any]:
-        """Mean, max and variance of each layer's neurons by each measure, in plain JSON types."""
+        """Mean, max and variance of each measure per layer, in plain JSON types."""
         return {
             "examples": self.examples,
             "right": self.right,
@@ -112,7 +114,7 @@ class Fitness:
         }
 
     def columns(self) -> dict[str, float | int]:
-        """The same as one flat row of figures, `fitness/LAYER/MEASURE_mean` and so on; dots of paths become slashes."""
+        """The same as one flat row, `fitness/LAYER/MEASURE_mean` etc., with slashes in paths."""
         return {"fitness/right": self.right} | {
             f"fitness/{row['layer'].replace('.', '/')}/{name}": value
             for row in self.to_dict()["layers"]
@@ -121,9 +123,9 @@ class Fitness:
         }
 
     def scores(self, measure: str = "composite") -> Scores:
-        """One measure as scores of the units, to be put on a graph or held against ablation.
+        """One measure as scores of units, for a graph or a comparison with ablation.
 
-        Composites are given from the least of their layer on, since scores are ranked by their absolute values.
+        Composites are shifted to the minimum of their layer, since scores are ranked by absolute value.
         """
         layers = {layer: found[measure].copy() for layer, found in self.values.items() if measure in found}
         if not layers:
@@ -155,15 +157,14 @@ def fitness(
     batch: int = COMPUTE_BATCH,
     threads: int = 1,
 ) -> Fitness:
-    """The fitness of the neurons of some layers, over the examples of a loader with true classes.
+    """Fitness of the neurons of some layers, over examples with true classes.
 
-    `fresh` is the fitness of the same layers as training began: composites are standardised by it, and dying is judged
-    against it; without, composites are standardised by the layer itself. `before` are earlier `weights_of`; without
-    there is no rate of change. `led` names the weights before each layer, where `leading` was asked already, and `read`
-    the layers that can be followed to the weights that read them, where that is known. `composite` has weights of
-    `TERMS`; a term that a layer lacks is left out.
+    `fresh` is the fitness of the same layers at the start of training: it standardises composites and defines dying;
+    without it, composites are standardised by the layer itself. `before` are earlier `weights_of`; without them there
+    is no `change`. `led` names the weights before each layer, if `leading` already ran, and `read` the layers that can
+    be traced to the weights that read them, if known. `composite` has weights of `TERMS`; missing terms are skipped.
 
-    The network runs in evaluation mode and is left as it was, gradients included. The loader is read twice. Raises
+    The network runs in evaluation mode and stays unchanged, gradients included. The loader is read twice. Raises
     DataError without true classes, ConfigError for a composite of other terms.
     """
     for name in composite:
@@ -200,12 +201,12 @@ def fitness(
 
 
 def _gradients(tape: Tape, one: Batch) -> tuple[dict[str, View], Right]:
-    """Gradient of each example's own loss at each layer, and whose prediction is right."""
+    """Gradient of each example's loss at each layer, and correctness of its prediction."""
     if one.labels is None:
         raise DataError("fitness needs the true classes; the loader gives inputs alone; give (inputs, labels)")
     logits = tape.run(one).float()
     labels = true_labels(one.labels, one.count, logits.shape[1])
-    labels = labels[torch.arange(len(logits)).clamp(max=one.count - 1)]  # rows that fill a batch up are not counted
+    labels = labels[torch.arange(len(logits)).clamp(max=one.count - 1)]  # padding rows do not count
     labels = labels.to(logits.device)
     right = (logits.argmax(dim=1) == labels)[: one.count]
     return tape.gradients(F.cross_entropy(logits, labels, reduction="none")), right
@@ -218,7 +219,7 @@ def _kept(tape: Tape, layer: str, one: Batch) -> Kept:
 
 @dataclass(eq=False)
 class _Sums:
-    """What is gathered of the neurons of a layer, in float64, batch by batch."""
+    """Sums over the neurons of a layer in float64, batch by batch."""
 
     units: int
     threshold: float
@@ -227,7 +228,7 @@ class _Sums:
     examples: int = 0
 
     def add(self, view: View, gradient: View, kept: Kept, right: Right) -> None:
-        """A batch: what needs nothing else known. Padding is zero in both."""
+        """Add a batch to the sums of the first pass. Padding is zero."""
         low, high = (view, view) if kept is None else (view.masked_fill(~kept, sign * torch.inf) for sign in (1, -1))
         count = torch.full((len(view), self.units), view.shape[2], device=view.device)
         count = count if kept is None else kept.sum(dim=2)
@@ -249,7 +250,7 @@ class _Sums:
         self.examples += len(view)
 
     def spread(self, view: View, kept: Kept) -> None:
-        """The same batch again, when means and extremes are known."""
+        """Add a batch in the second pass, with known means and extremes."""
         low, width = self.ends["low"][:, None], (self.ends["high"] - self.ends["low"])[:, None]
         values = view.double()
         place = ((values - low) / torch.where(width > 0, width, 1) * BINS).long().clamp(0, BINS - 1)
@@ -278,7 +279,7 @@ class _Sums:
 
 
 def _moved(now: Tensor | None, before: Tensor | None) -> dict[str, Values]:
-    """Norm of each unit's weights, and the rate at which they have changed."""
+    """Norm of the weights of each unit, and their relative change."""
     if now is None:
         return {}
     found = {"weights": now.norm(dim=1).numpy()}
@@ -289,7 +290,7 @@ def _moved(now: Tensor | None, before: Tensor | None) -> dict[str, Values]:
 
 
 def _composite(found: Mapping[str, Values], fresh: Mapping[str, Values], weights: Mapping[str, float | int]) -> Values:
-    """The weighted sum of the terms there are, each in standard deviations from the mean of the layer's `fresh` one."""
+    """Weighted sum of the terms, standardised by the `fresh` layer."""
     total = np.zeros(len(found["gradient"]))
     for name, weight in weights.items():
         if name in found and name in fresh:

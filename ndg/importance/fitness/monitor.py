@@ -1,4 +1,4 @@
-"""Fitness of a network's neurons after every epoch of its training."""
+"""Fitness of neurons after every training epoch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from ndg.importance.fitness.measure import COMPOSITE, Fitness, fitness
 from ndg.importance.weights.leading import leading, weights_of
 
 EXAMPLES = 256
-"""Training examples that are looked at after an epoch."""
+"""Number of training examples used after an epoch."""
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid, nn.Softplus)
 
 
 class Watch:
-    """The fitness of a network's neurons after every epoch, always on the same examples, as columns of its row.
+    """Fitness of neurons after every epoch on fixed examples, as columns of its row.
 
-    It draws nothing, steps nothing and leaves no gradient, so that a training that is watched equals one that is not to
-    the last bit. A look costs two forward passes and one backward pass of its few examples. `composite` has the weights
-    of that measure.
+    It draws no random numbers and leaves no gradients, so it does not change the training, to the last bit. Each call
+    costs two forward passes and one backward pass of its examples. `composite` has the weights of that measure.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class Watch:
         self._before = weights_of(network, self._led)
 
     def __call__(self, network: nn.Module) -> dict[str, float | int]:
-        """The columns of the epoch that has ended, and the seconds that looking took."""
+        """Columns of the finished epoch, and the seconds spent."""
         began = time.perf_counter()
         found = self._look(network, fresh=self._fresh, before=self._before, read=self._read)
         self._before = weights_of(network, self._led)
@@ -58,9 +57,9 @@ class Watch:
 
 
 def watched(network: nn.Module, loader: Iterable[Any], batch: int = COMPUTE_BATCH) -> tuple[str, ...]:
-    """The activations that run once in a pass, and the latent layer, in the order in which they run.
+    """Activations that run once per pass, and the latent layer, in forward order.
 
-    Raises LayerError where there is neither.
+    Raises LayerError without any.
     """
     latent = getattr(network, "latent_layer", None)
     runs: dict[str, int] = {}

@@ -1,1 +1,1 @@
-"""One file per importance score."""
+"""Importance scores, one file each."""

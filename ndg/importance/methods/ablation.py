@@ -1,11 +1,11 @@
-"""Exact ablation: what happens to the output when a unit is put to its neutral state, example by example.
+"""Exact ablation: change of the output when a unit takes its neutral state.
 
-    logits     ||f(x) - f_u(x)||_2, or with a target the logit that it loses, f(x)_c - f_u(x)_c
+    logits     ||f(x) - f_u(x)||_2, or with a target the lost logit f(x)_c - f_u(x)_c
     loss       cross-entropy of the true class after, minus before
-    accuracy   1 where the prediction was right and is no more, -1 where it has become right
+    accuracy   1 if a correct prediction becomes wrong, -1 if a wrong one becomes correct
 
-The cost is one pass of what is behind the layer for each unit and example. What is before it runs once, units share
-passes, and an example whose unit is at its neutral state already is not passed at all.
+It costs one pass of the part after the layer for each unit and example. The part before runs once, units share passes,
+and examples whose unit is already neutral are skipped.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from ndg.run_study import run_study
 MEASURES = ("logits", "loss", "accuracy")
 
 SHARE = 64
-"""Units of one task."""
+"""Number of units per task."""
 
 Damage = Float64[Tensor, "unit example"]
 
 
 def ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """The mean over the examples of each unit's damage, exactly; `whole` is that of the whole layer at once.
+    """Exact mean damage of each unit over the examples; `whole` is that of the whole layer.
 
-    The neutral state is zero, the mean over the examples, position by position, `resample` (the unit's values in
-    another example, drawn by the seed among the first 256), or given. Option `measure` is `logits`, `loss` or
-    `accuracy`; the last two need true classes. `errors` are standard errors of the mean. `facts["passed"]` counts the
-    rows that were passed, of `facts["pairs"]` of unit and example.
+    The neutral state is zero, the mean over the examples at each position, `resample` (the values of another example,
+    drawn among the first 256), or a given value. Option `measure` is `logits`, `loss` or `accuracy`; the last two need
+    true classes. `errors` are standard errors of the mean. `facts["passed"]` counts the rows in partial passes, out of
+    `facts["pairs"]` of unit and example.
     """
     measure = settings.own["measure"]
     if measure not in MEASURES:
@@ -86,7 +86,7 @@ METHOD = Method(
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Some units of a layer on one batch; all of them at once where `units` begins at 0."""
+    """Units of a layer on one batch; with `units` from 0 also the whole layer."""
 
     batch: Batch
     layer: str
@@ -95,7 +95,7 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Sums over examples of each unit's damage and of its square, and of each whole layer's damage."""
+    """Sums over examples of each damage and its square, for units and whole layers."""
 
     damage: dict[str, Float64[np.ndarray, " unit"]]
     squares: dict[str, Float64[np.ndarray, " unit"]]
@@ -129,7 +129,7 @@ class Sums:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What a worker needs to know to ablate units."""
+    """Data that a worker needs to ablate units."""
 
     model: nn.Module
     layers: tuple[str, ...]
@@ -147,7 +147,7 @@ class Study:
         return replace(self, model=model)
 
     def run(self, task: Task) -> Sums:
-        """The damage of the units of one task."""
+        """Damage of the units of one task."""
         settings, layer, batch = self.settings, task.layer, task.batch
         target = None if settings.target is None else int(settings.target)
         with (
@@ -175,7 +175,7 @@ def damage(
     target: int | None,
     labels: Int64[Tensor, " example"] | None,
 ) -> tuple[Damage, int]:
-    """What each unit's ablation does to each example of a batch, and the number of rows that were passed."""
+    """Damage of each unit on each example of a batch, and the number of rows passed."""
     wanted = torch.as_tensor(list(units))
     found = torch.zeros((len(wanted), len(cut.differs)), dtype=torch.float64)
     pairs = cut.differs[:, wanted.to(cut.differs.device)].T.nonzero()
@@ -193,7 +193,7 @@ def difference(
     target: int | None,
     labels: Int64[Tensor, " row"] | None,
 ) -> Float64[Tensor, " row"]:
-    """The damage between two outputs."""
+    """Damage between two outputs."""
     before, after = before.double(), after.double()
     if measure == "logits":
         return torch.linalg.vector_norm(before - after, dim=1) if target is None else (before - after)[:, target]
@@ -205,7 +205,7 @@ def difference(
 
 
 def labels_of(batch: Batch, classes: int, measure: str) -> Int64[Tensor, " example"] | None:
-    """The true classes of a batch, where the measure needs them. Raises DataError without any."""
+    """True classes of a batch if the measure needs them. Raises DataError without any."""
     if measure == "logits":
         return None
     if batch.labels is None:
@@ -221,7 +221,7 @@ def _of(labels: Int64[Tensor, " example"] | None, rows: Int64[Tensor, " row"]) -
 
 
 def _tasks(study: Study, loader: Iterable[Any]) -> Iterator[Task]:
-    """Batch by batch, layer by layer, so many units at a time."""
+    """Tasks by batch, layer and block of units."""
     sizes: dict[str, int] = {}
     for batch in passes(loader, study.settings, "ablation"):
         if not sizes:

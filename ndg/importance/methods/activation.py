@@ -1,8 +1,8 @@
-"""How active a unit is: the mean size of what separates it from its neutral state.
+"""Mean size of the difference between a unit and its neutral state.
 
     A_u = E_x mean over positions of |h_u(x) - b_u|
 
-The cheapest score that looks at data, one forward pass for all layers, and blind to what the network does with a unit.
+The cheapest score on data: one forward pass for all layers. It ignores what the network does with a unit.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ndg.interventions.baselines import Neutrals, changed
 
 
 def activation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores of 0 or more, in units of the activation; `whole` is the mean over the units.
+    """Scores of 0 or more in units of the activation; `whole` is the mean over units.
 
-    The mean over positions is over those that are no padding. With a zero baseline this is the mean |activation|, with
-    the mean activation as baseline the mean absolute deviation.
+    The mean over positions skips padding. With a zero baseline this is the mean |activation|; with the mean baseline it
+    is the mean absolute deviation.
     """
     no_class(settings, "activation")
     values: dict[str, Tensor] = {}
@@ -70,7 +70,7 @@ METHOD = Method(
 def mean_size(
     tape: Tape, layer: str, values: Float[Tensor, "example unit position"]
 ) -> Float64[Tensor, "example unit"]:
-    """The mean over each unit's positions, without padding, of the sizes of values that are zero there."""
+    """Mean absolute value over the positions of each unit, without padding."""
     kept = tape.kept(layer)
     sizes = per_unit(values.abs())
     return sizes / (values.shape[2] if kept is None else kept.sum(dim=2).clamp(min=1))

@@ -1,8 +1,8 @@
-"""Conductance of a unit broken down by input: which inputs a logit is driven by, through which unit.
+"""Conductance of a unit by input value.
 
     Cond_y^i(x) = (x_i - x'_i) times the integral over a from 0 to 1 of dF/dy * dy/dx_i da
 
-Summed over the inputs it is the unit's total conductance (Dhamdhere, Sundararajan & Yan 2018, Definition 1).
+The sum over inputs is the total conductance of the unit (Dhamdhere, Sundararajan & Yan 2018, Definition 1).
 """
 
 from __future__ import annotations
@@ -35,8 +35,13 @@ def conductance_by_input(
     settings: ScoreSettings = ScoreSettings(),
     options: RunOptions = RunOptions(),
 ) -> dict[str, Float64[np.ndarray, "unit ..."]]:
-    """Mean over the examples of each unit's conductance of each input value, in logits, by name of the input ("" for
-    inputs alone): `[unit, *shape of one input]`. Of token ids an input is a token, summed over its embedding.
+    """Mean conductance of each unit for each input value, in logits, by input name.
+
+    The result is `[unit, *shape of one input]`, with "" as the name of a single input. For token ids an input is a
+    token, summed over its embedding. `units` selects units of the layer (default: all). F is the logit of the predicted
+    class or of `target`. It costs one backward pass per unit and step, so it suits layers and inputs of moderate size.
+    dy/dx_i is taken at midpoints, while `score(..., "conductance")` uses changes of y, so the sum over inputs agrees up
+    to quadrature error.
 
     `units` are those of the layer that are wanted, by default all. F is the logit of the predicted class, or of
     `target`. The cost is one backward pass for each unit and step, so it is for layers and inputs of moderate size.
@@ -74,7 +79,7 @@ def conductance_by_input(
 def _at(
     tape: Tape, path: Path, position: float, classes: Tensor, layer: str, wanted: list[int], count: int
 ) -> dict[str, Float64[Tensor, "unit ..."]]:
-    """The sum over examples of dF/dy * dy/dx times the change of x, at a point of their paths, by name of the input."""
+    """Sum over examples of dF/dy * dy/dx times the change of x at one point of the paths, by input name."""
     moving, still = parts(path(position))
     moving = {key: column.detach().requires_grad_() for key, column in moving.items()}
     logits = tape.run(joined(moving, still))

@@ -1,4 +1,4 @@
-"""Conductance (Dhamdhere, Sundararajan & Yan 2018): how much of a logit flows through a unit.
+"""Conductance (Dhamdhere, Sundararajan & Yan 2018): flow of a logit through a unit.
 
     Cond_y(x) = integral over a from 0 to 1 of dF/dy * dy/da da,    along the path x' + a (x - x')
 
@@ -37,10 +37,10 @@ from ndg.units.layout import View
 from ndg.units.resolve import resolve_layer
 
 FIRST_STEPS, MOST_STEPS, FIXED_STEPS = 16, 4096, 50
-"""Gradients that a path starts with and may come to, and those that it gets where no layer is complete."""
+"""First and largest number of gradients of a path, and the number if no layer is complete."""
 
 TOLERANCE = 1e-3
-"""Completeness error of an example, relative to its F(x) - F(x'), up to which its steps are not doubled again."""
+"""Completeness error, relative to F(x) - F(x'), below which the steps of an example are not doubled."""
 
 Logits = Float[Tensor, "example logit"]
 Flow = Float64[Tensor, "example unit"]
@@ -48,7 +48,7 @@ Changes = Float64[Tensor, " example"]
 
 
 def conductance(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Signed scores in logits: the mean over the examples of each unit's total conductance.
+    """Signed scores in logits: mean total conductance of each unit over the examples.
 
     F is the logit of the class that the network predicts at x, or of `settings.target`. x' is zero, the mean input of
     the examples, or given. A channel sums its positions; `whole` sums the units. With `settings.n_steps` as many
@@ -137,7 +137,7 @@ METHOD = Method(
 
 @dataclass
 class Work:
-    """What was spent: passes of the network, gradients of single examples, the most steps of an example."""
+    """Counts of passes, gradients of single examples, and the largest number of steps."""
 
     forwards: int = 0
     backwards: int = 0
@@ -197,7 +197,7 @@ def _flows(
     settings: Settings,
     work: Work,
 ) -> dict[str, Flow]:
-    """Conductance of each unit for each example along a path between two outputs, with so many gradients."""
+    """Conductance of each unit for each example along a path, with a number of gradients."""
     count = len(classes)
     before: dict[str, View] = {}
     here: dict[str, View] = {}
@@ -215,28 +215,28 @@ def _flows(
                     add(flows, layer, along(slopes[layer], value, before[layer]))
                     before[layer] = here[layer]
                 else:
-                    before[layer] = 2 * begins[layer] - value  # the first gradient holds from the very beginning
+                    before[layer] = 2 * begins[layer] - value  # the first gradient also covers the start of the path
                 here[layer], slopes[layer] = value, gradient
         work.forwards, work.backwards = work.forwards + 1, work.backwards + 1
         work.gradients += len(these) * count
     for layer in ends:
         add(flows, layer, along(slopes[layer], 2 * ends[layer] - here[layer], before[layer]))
-        check_gradients([flows[layer]], layer)  # what is NaN stays so in sums
+        check_gradients([flows[layer]], layer)  # NaN propagates through sums
     return {layer: flow / 2 for layer, flow in flows.items()}
 
 
 def _position(share: float) -> float:
-    """Where on the path a share of the steps ends."""
+    """Position on the path of a share of the steps."""
     return (share + share**3) / 2
 
 
 def classes_of(logits: Logits, settings: Settings) -> Int64[Tensor, " example"]:
-    """The class whose logit F is, for each example: the one asked for, or the predicted one."""
+    """Class of F for each example: the target or the predicted class."""
     if settings.target is None:
         return logits.argmax(dim=1)
     return torch.full_like(logits[:, 0], settings.classes(logits.shape[1])[0], dtype=torch.int64)
 
 
 def chosen(logits: Logits, classes: Int64[Tensor, " example"]) -> Float[Tensor, " example"]:
-    """The logit of each example's class."""
+    """Logit of each example's class."""
     return logits.gather(1, classes[:, None])[:, 0]

@@ -1,9 +1,8 @@
-"""Exact ablation, estimated at a share of its cost: every unit's mean damage, with its standard error.
+"""Estimate of exact ablation at a fraction of its cost, with standard errors.
 
-First-order effects of all units on all examples, each carried exactly to where units first mix, tell most of a unit's
-damage (`methods.fast.carried`); exact ablation on a few examples corrects them, layer by layer and unit by unit, as far
-as it is to be trusted (`methods.fast.estimate`). A budget says how often the network may be passed
-(`methods.fast.plan`).
+First-order effects of all units on all examples are propagated exactly to where units first mix
+(`methods.fast.carried`). Exact ablation on a few examples corrects them per layer and unit, weighted by its reliability
+(`methods.fast.estimate`). A budget limits the passes of the network (`methods.fast.plan`).
 """
 
 from __future__ import annotations
@@ -37,19 +36,19 @@ from ndg.interventions.partial_forward import PartialForward
 LABEL = "fast ablation"
 
 SHAPE = 2
-"""Examples that are passed to see how many units there are."""
+"""Number of examples passed to find the number of units."""
 
 Effects = Float64[Tensor, "example unit"]
 Vectors = Float64[Tensor, "example unit logit"]
 
 
 def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """The mean over the examples of each unit's damage in logits, estimated; `errors` are its standard errors.
+    """Estimated mean damage of each unit in logits; `errors` are standard errors.
 
-    Damage is that of exact ablation: the 2-norm of the change of the logits, or with a target the logit that is lost.
-    Option `budget` is a share of the exact cost, of units times examples; very small budgets and networks may need
-    more. `facts` tell the `cost` in forward passes of an example, where a backward pass counts 2 and a pass of a part
-    of the network counts as a whole one. `whole` is of the ablated examples alone.
+    Damage is that of exact ablation: the 2-norm of the change of the logits, or with a target the lost logit. Option
+    `budget` is a share of the exact cost (units times examples); very small budgets and networks may need more. `facts`
+    report the `cost` in forward passes of an example, where a backward pass counts 2 and a partial pass counts 1.
+    `whole` is computed on the ablated examples.
     """
     if iter(loader) is loader:
         raise DataError(
@@ -113,9 +112,11 @@ METHOD = Method(
 
 @dataclass(eq=False)
 class _Effects:
-    """First-order effects of each layer's units, over examples: sums, their sizes, squares, and sizes of the changes;
-    `rows` example by example, where kept, and `vectors` on each logit where all were taken. `directions` stand for the
-    logits."""
+    """First-order effects of the units of each layer, summed over examples.
+
+    Holds sums, sizes, squares and the sizes of the changes; `rows` per example if kept, `vectors` per logit if all were
+    taken. `directions` replace the logits.
+    """
 
     sums: dict[str, Tensor]
     sizes: dict[str, Tensor]
@@ -130,7 +131,7 @@ class _Effects:
 
 @dataclass(frozen=True, eq=False)
 class _Study:
-    """What is asked, and how the budget is spent."""
+    """Settings and the plan of the budget."""
 
     model: nn.Module
     layers: tuple[str, ...]
@@ -140,8 +141,7 @@ class _Study:
     planned: Plan
 
     def effects(self, loader: Iterable[Any], directions: int, keep: bool = False) -> _Effects:
-        """First-order effects of all units by so many directions of the logits, exact by as many as logits; of each
-        example where they are to be kept."""
+        """First-order effects of all units in random directions of the logits, per example if needed."""
         settings, all_logits = self.settings, directions == self.planned.logits
         seed = seeds.integer(settings.options.seed, "kept effects" if keep else "effects")
         random = None if all_logits else Directions(seed, self.planned.logits, directions)
@@ -181,7 +181,7 @@ class _Study:
     def _values(
         self, logits: Float[Tensor, "example logit"], count: int, random: Directions | None
     ) -> list[Float[Tensor, " example"]]:
-        """The logits, the one of the target, or what they are in random directions."""
+        """The logits, the target logit, or their values in random directions."""
         if self.target is not None:
             return [logits[:, self.target]]
         if random is None:
@@ -194,7 +194,7 @@ class _Study:
     def damages(
         self, loader: Iterable[Any], units: dict[str, Bool[np.ndarray, " unit"]]
     ) -> tuple[dict[str, Float64[np.ndarray, "ablated example"]], dict[str, float], int]:
-        """The damage of each chosen unit to each example, the mean damage of whole layers, and what it cost."""
+        """Damage of the chosen units on each example, mean damage of whole layers, and cost."""
         settings, rows = self.settings, min(self.planned.rows, self.settings.options.batch)
         found: dict[str, list[np.ndarray]] = {layer: [] for layer in self.layers}
         whole = dict.fromkeys(self.layers, 0.0)
@@ -225,7 +225,7 @@ class _Study:
         damages: Float64[np.ndarray, "ablated example"],
         examples: int,
     ) -> Evidence:
-        """What is known of a layer."""
+        """Measurements of a layer for the estimate."""
         seen = first.examples
         mean, size, change = ((sums[layer] / seen).cpu().numpy() for sums in (first.sums, first.sizes, first.changes))
         squares = (first.squares[layer] / seen).cpu().numpy()
@@ -243,7 +243,7 @@ class _Study:
 def _shape(
     tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings
 ) -> tuple[dict[str, int], int, int]:
-    """Units of each layer, the number of logits and the number of examples."""
+    """Units of each layer, number of logits, number of examples."""
     sizes: dict[str, int] = {}
     logits = examples = 0
     for batch in passes(loader, settings, LABEL):
@@ -261,7 +261,7 @@ def _shape(
 
 
 def _units(seed: int, layer: str, size: int, planned: Plan) -> Bool[np.ndarray, " unit"]:
-    """Which units of a layer are ablated."""
+    """Units of a layer to ablate."""
     ablated = np.zeros(size, dtype=bool)
     ablated[draw(seed, f"ablated units of {layer}", size, planned.units(size))] = True
     return ablated

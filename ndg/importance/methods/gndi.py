@@ -1,12 +1,11 @@
-"""General Neuro-Dynamic Importance (Nagy 2025): first-order effect of neutralising a unit, on the logits.
+"""General Neuro-Dynamic Importance (Nagy 2025): first-order effect of neutralising a unit.
 
     GNDI_u = E_x || J(x) ((h(x) - b) restricted to u) ||_p,    J the Jacobian of the logits at the layer's output h
 
-Row c of J is one backward pass of logit c, so one forward and C backward passes give every unit of every layer, where
-one Jacobian-vector product per unit would give the same. With many logits K random directions r of the logits stand for
-them: |r J d| has the mean size of a normal number times ||J d||_2, and K of them give that norm without bias. For the
-effect along the whole way to the baseline, see ablation: G-NDI equals it where the rest of the network is linear in the
-unit.
+Row c of J is one backward pass of logit c. So one forward and C backward passes give all units of all layers, where the
+published code takes one Jacobian-vector product per unit. With many logits, K random directions r of the logits replace
+them: |r J d| has the mean size of a normal number times ||J d||_2, so K of them give an unbiased estimate of the norm.
+G-NDI equals ablation where the rest of the network is linear in the unit.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ from ndg.units.layout import View
 
 NORMS = (1, 2, math.inf)
 MANY, DRAWS = 128, 32
-"""Above so many logits, so many random directions of them are taken."""
+"""Number of logits above which random directions replace them, and the number of directions."""
 
 Logits = Float[Tensor, "example logit"]
 
 
 def gndi(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores of 0 or more: by how many logits, in the p-norm, the output would move if the unit were at b.
+    """Scores of 0 or more: first-order change of the logits, in the p-norm.
 
-    The norm is over all logits, or over the one of `settings.target`. b is zero, the mean over the examples of each
-    activation, position by position, or given. A channel is restricted with all its positions. `whole` restricts to
-    nothing. Options: `norm` is p: 1, 2 or inf; `projections` the number of random directions, 0 for none, None for 32
-    where there are more than 128 logits. With them `errors` are standard errors, p is 2, and `whole` comes from one
+    The norm is over all logits, or over `settings.target`. The baseline b is zero, the mean of each activation over the
+    examples, or a given value. A channel is restricted with all its positions; `whole` uses the unrestricted
+    difference. Options: `norm` is p: 1, 2 or inf; `projections` is the number of random directions, 0 for none, None
+    for 32 above 128 logits. With directions, `errors` are standard errors, p is 2, and `whole` takes one
     Jacobian-vector product per layer. Source: Nagy 2025, unit and layer form.
     """
     norm = settings.own["norm"]
@@ -104,7 +103,7 @@ METHOD = Method(
 def _exact(
     tape: Tape, logits: Logits, changes: dict[str, View], settings: Settings, norm: float | int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The norms of the effects of each example's units, and of its layers, by one backward pass per logit."""
+    """Norms of the effects of each example's units and layers, by one backward pass per logit."""
     units: dict[str, Tensor] = {}
     whole: dict[str, Tensor] = {}
     classes = settings.classes(logits.shape[1])
@@ -120,7 +119,7 @@ def _exact(
 
 
 def _join(totals: dict[str, Tensor], layer: str, effects: Tensor, norm: float | int) -> None:
-    """What a norm has gathered, with the effects on one more logit."""
+    """Norm state with the effects on one more logit."""
     if norm == math.inf:
         totals[layer] = torch.maximum(totals[layer], effects.abs()) if layer in totals else effects.abs()
     else:
@@ -130,7 +129,7 @@ def _join(totals: dict[str, Tensor], layer: str, effects: Tensor, norm: float | 
 def _projected(
     tape: Tape, logits: Logits, changes: dict[str, View], one: Batch, draws: int, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The same in the 2-norm: of the units from random directions, of the layers from their own products with J."""
+    """The same norms (p = 2) from random directions for units and exact products for layers."""
     squares: dict[str, Tensor] = {}
     for direction in normals(one, logits, draws, seed):
         gradients = tape.gradients((logits * direction).sum(dim=1), last=False)
@@ -146,7 +145,7 @@ def _projected(
 
 
 def normals(one: Batch, logits: Logits, draws: int, seed: int) -> Iterator[Tensor]:
-    """Standard normal numbers for each example and logit; they belong to the example's number."""
+    """Standard normal numbers for each example and logit, keyed by the example's number."""
     numbers = np.array([one.number(min(row, one.count - 1)) for row in range(len(logits))])
     logit = logits.shape[1]
     for draw in range(draws):
@@ -157,7 +156,7 @@ def normals(one: Batch, logits: Logits, draws: int, seed: int) -> Iterator[Tenso
 
 
 def shrink(draws: int) -> float:
-    """Mean of the root mean square of so many standard normal numbers."""
+    """Mean root mean square of a number of standard normal numbers."""
     return math.sqrt(2 / draws) * math.exp(math.lgamma((draws + 1) / 2) - math.lgamma(draws / 2))
 
 

@@ -1,9 +1,9 @@
-"""How steeply a logit depends on a unit: the mean size of its gradient.
+"""Mean absolute gradient of a logit with respect to a unit.
 
     G_u = E_x mean over positions of |dF/dh_u|
 
 F is the logit before the softmax. One forward and one backward pass for all layers. A unit that is always 0 can have a
-large gradient, and a saturated one that carries the decision a gradient of 0.
+large gradient, and a saturated unit that carries the decision a gradient of 0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ndg.importance.validate import no_baseline
 
 
 def gradient(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores of 0 or more, in logits per unit of activation; `whole` is the mean over the units.
+    """Scores of 0 or more in logits per unit of activation; `whole` is the mean over units.
 
     F is the logit of the class that the network predicts, or of `settings.target`.
     """

@@ -1,9 +1,9 @@
-"""First-order effect of neutralising a unit on one logit: its gradient times its activation.
+"""First-order effect of neutralising a unit on one logit: gradient times activation.
 
     T_u = E_x sum over positions of dF/dh_u * (h_u - b_u)
 
-F is the logit before the softmax. G-NDI is the same before the signs of several logits are lost in a norm; with option
-`absolute` it is the Taylor score of Molchanov et al. 2017, up to their division by the number of positions.
+F is the logit before the softmax. G-NDI is the norm of this over several logits. Option `absolute` gives the Taylor
+score of Molchanov et al. 2017, up to their division by the number of positions.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from ndg.interventions.baselines import Neutrals, changed
 def gradient_x_activation(
     model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings
 ) -> Scores:
-    """Signed scores in logits: by how much F would fall, to first order, if the unit were at b.
+    """Signed scores in logits: first-order decrease of F when the unit is at b.
 
-    F is the logit of the class that the network predicts, or of `settings.target`. With option `absolute` the size of
-    each example's effect is taken before the mean over the examples. `whole` restricts to no unit.
+    F is the logit of the predicted class, or of `settings.target`. Option `absolute` takes absolute values before the
+    mean over examples. `whole` is the unrestricted effect.
     """
     absolute = settings.own["absolute"]
     if not isinstance(absolute, bool):

@@ -1,10 +1,10 @@
-"""GraSP (Wang, Zhang & Grosse 2020): what a removal of the connections into a unit does to the flow of gradients.
+"""GraSP (Wang, Zhang & Grosse 2020): effect of connections into a unit on the gradient flow.
 
     S_u = - sum over incoming weights w of w (H g)_w,    g = dL/d(all parameters), H its Hessian
 
 L is the mean cross-entropy over the examples. Removing w changes ||g||^2, the speed of training, by about -2 w (H g)_w:
-the paper removes what has the largest S, and keeps what is most negative. It is about a network yet to be trained, and
-says little of what a unit does in a trained one.
+the paper removes weights with the largest S. It is made for untrained networks and says little about units of trained
+ones.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from ndg.importance.weights.incoming import Leaves, no_path, weighted
 
 
 def grasp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Signed scores in nats squared; `whole` is the sum over the units.
+    """Signed scores in nats squared; `whole` is the sum over units.
 
-    g and H are those of all examples together, over all parameters, whatever the layers, at the network's own logits
-    (their code divides those by 200). The loader is read twice. Raises DataError without true classes, LayerError for
-    layers without weights, and for a network that cannot be differentiated twice.
+    g and H cover all examples and all parameters, whatever the layers, at the network's own logits (the published code
+    divides them by 200). The loader is read twice. Raises DataError without true classes, LayerError for layers without
+    weights and for networks that cannot be differentiated twice.
     """
     no_class(settings, "grasp")
     no_baseline(settings, "grasp")
@@ -44,7 +44,7 @@ def grasp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], sett
     first: dict[str, Tensor] = {}
     products: dict[str, Tensor] = {}
     examples = forwards = 0
-    with sdpa_kernel(SDPBackend.MATH), Leaves(model.modules()) as leaves:  # others have no second derivative
+    with sdpa_kernel(SDPBackend.MATH), Leaves(model.modules()) as leaves:  # the other kernels have no second derivative
         parameters = leaves.parameters
         weights = {path: weight for one in incoming.values() for path, weight in one.leaves("grasp").items()}
         for one in passes(loader, settings, "GraSP, gradient"):
@@ -96,7 +96,7 @@ METHOD = Method(
 def _curved(
     model: nn.Module, one: Any, used: dict[str, nn.Parameter], along: list[Tensor], weights: dict[str, Tensor]
 ) -> list[Tensor]:
-    """The rows of H g of these weights, summed over the examples of a batch."""
+    """Rows of H g of the weights, summed over the examples of a batch."""
     total = loss(model, one, "grasp")
     try:
         found = torch.autograd.grad(total, list(used.values()), create_graph=True)

@@ -1,8 +1,8 @@
-"""HRank (Lin et al. 2020): the mean rank of a channel's feature map.
+"""HRank (Lin et al. 2020): mean rank of the feature map of a channel.
 
     R_u = E_x rank of h_u(x) as a matrix [row, column]
 
-Their claim is that this hardly depends on the examples. It knows nothing of the logits.
+The authors claim that it hardly depends on the examples. It ignores the logits.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from ndg.importance.validate import no_baseline, no_class
 
 
 def hrank(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores from 0 to the smaller side of the map; `whole` is the mean over the channels.
+    """Scores from 0 to the smaller side of the map; `whole` is the mean over channels.
 
-    A singular value counts from max(rows, columns) times the float's precision times the largest on. Raises LayerError
-    for a layer that gives no maps `[example, channel, row, column]`.
+    A singular value counts if it is at least max(rows, columns) times the float precision times the largest one. Raises
+    LayerError for layers without maps `[example, channel, row, column]`.
     """
     no_class(settings, "hrank")
     no_baseline(settings, "hrank")

@@ -1,9 +1,9 @@
-"""Internal influence (Leino et al. 2018): the mean gradient of a logit at a unit, along the path of the inputs.
+"""Internal influence (Leino et al. 2018): mean gradient of a logit at a unit along a path.
 
     I_u = E_x integral over a from 0 to 1 of dF/dh_u at x' + a (x - x') da,    summed over the unit's positions
 
 This is their influence with the logit as quantity of interest and the straight path as distribution of interest. It is
-conductance without the change of the unit: what a unit could do, not what it did. Quadrature is by midpoints.
+conductance without the change of the unit: what a unit could do, not what it did. Quadrature uses midpoints.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ from ndg.importance.settings import Settings, passes
 def influence(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
     """Signed scores in logits per unit of activation; `whole` sums the units.
 
-    F is the logit of the class that the network predicts at x, or of `settings.target`. x' is zero, the mean input of
-    the examples, or given. There are `settings.n_steps` gradients along a path, 50 without. A pass holds at most
-    `settings.options.batch` rows. Of token ids the path leads to their embeddings. Raises DataError for other
-    inputs that are not floats.
+    F is the logit of the class predicted at x, or of `settings.target`. x' is zero, the mean input of the examples, or
+    a given value. A path has `settings.n_steps` gradients, 50 by default. A pass holds at most `settings.options.batch`
+    rows. For token ids the path leads to their embeddings. Raises DataError for other inputs that are not floats.
     """
     steps = settings.n_steps or FIXED_STEPS
     values: dict[str, Tensor] = {}
@@ -75,7 +74,7 @@ METHOD = Method(
 def _batch(
     tape: Tape, one: Batch, path: Path, layers: tuple[str, ...], steps: int, settings: Settings
 ) -> tuple[dict[str, Flow], int]:
-    """The sum of each example's gradients at each unit along its path, and the number of passes."""
+    """Sum of each example's gradients at each unit along its path, and the number of passes."""
     with torch.no_grad():
         logits = tape.run(path(1.0))
         for layer in layers:

@@ -1,8 +1,8 @@
-"""Weight magnitude (Han et al. 2015; Li et al. 2017): the norm of the weights into a unit, or out of it.
+"""Weight magnitude (Han et al. 2015; Li et al. 2017): norm of weights into or out of a unit.
 
     M_u = ( sum over weights w of |w|^p )^(1/p)
 
-No data are used. Between layers the norms say little: they grow with the number of weights.
+It uses no data. Between layers the norms say little, since they grow with the number of weights.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ NORMS = (1, 2)
 
 
 def magnitude(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores of 0 or more; `whole` is the norm of all weights of the layer. Biases are not counted.
+    """Scores of 0 or more; `whole` is the norm of all weights of the layer, without biases.
 
-    Options: `norm` is p, 1 or 2. `side` is `incoming`, the layer's own weights, or `outgoing`, those of the modules
-    that read the unit, one or several; the unit is followed to them through activations, norms, pooling, flattening,
-    dropout and residual sums, in one pass of the loader's first example. A gain of a norm on the way is left out.
+    Options: `norm` is p, 1 or 2. `side` is `incoming` (weights of the layer) or `outgoing` (weights of the modules that
+    read the unit). Units are traced to these modules through activations, norms, pooling, flattening, dropout and
+    residual sums, in one pass of the first example. The gain of a norm on the way is ignored.
 
-    Raises LayerError for a layer without weights, and where what reads the units cannot be followed.
+    Raises LayerError for layers without weights, or if the readers of the units cannot be traced.
     """
     no_class(settings, "magnitude")
     no_baseline(settings, "magnitude")

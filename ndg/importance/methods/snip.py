@@ -1,8 +1,8 @@
-"""SNIP (Lee, Ajanthan & Torr 2019): how much the loss depends on the connections into a unit.
+"""SNIP (Lee, Ajanthan & Torr 2019): sensitivity of the loss to the connections into a unit.
 
     S_u = sum over incoming weights w of |w dL/dw|,    L the mean cross-entropy over the examples
 
-One forward and one backward pass. The paper divides by the sum over the network, which changes no order.
+One forward and one backward pass. The paper divides by the sum over the network, which does not change the order.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from ndg.importance.weights.incoming import Leaves, no_path, weighted
 
 
 def snip(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores of 0 or more, in nats; `whole` is the sum over the units. Biases are not connections.
+    """Scores of 0 or more in nats; `whole` is the sum over units. Biases do not count.
 
-    The gradient is that of all examples together, so scores of parts do not add up to those of the whole. Raises
-    DataError without true classes, LayerError for layers without weights.
+    The gradient is that of all examples together, so scores of parts of the data do not add up. Raises DataError
+    without true classes, LayerError for layers without weights.
     """
     no_class(settings, "snip")
     no_baseline(settings, "snip")
@@ -73,8 +73,10 @@ METHOD = Method(
 
 
 def loss(model: nn.Module, one: Batch, name: str) -> Float[Tensor, ""]:
-    """The sum over a batch of the cross-entropy of the true classes, in nats. Raises DataError without any, LayerError
-    for a network of one logit."""
+    """Summed cross-entropy of the true classes of a batch, in nats.
+
+    Raises DataError without classes, LayerError for a network with one logit.
+    """
     if one.labels is None:
         raise DataError(f"{name} needs the true classes; the loader gives inputs alone; give (inputs, labels)")
     logits = forward(model, one.inputs)[: one.count]

@@ -1,11 +1,11 @@
-"""SynFlow (Tanaka et al. 2020): the share of the network's synaptic flow that passes the connections into a unit.
+"""SynFlow (Tanaka et al. 2020): share of the synaptic flow through the connections into a unit.
 
     S_u = sum over incoming weights w of |w| dR/d|w| / R,    R = sum of the logits of the network with |weights|,
                                                              no biases and no nonlinearity, at an input of ones
 
-No data are used, and one forward and one backward pass for all layers, in double precision. Divided by R, which their
-score is not, the shares of a layer that every path crosses add up to 1 (their conservation law), and large networks do
-not overflow: where R itself does, the input is scaled.
+It uses no data: one forward and one backward pass for all layers, in double precision. Unlike the published score it is
+divided by R, so that the shares of a layer that every path crosses add up to 1 (their conservation law) and large
+networks do not overflow; where R itself overflows, the input is scaled.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from ndg.importance.weights.incoming import Leaves, no_path, weighted
 from ndg.importance.weights.outgoing import ACTIVATIONS
 
 SCALES = (1.0, 1e-150, 1e150, 1e-290, 1e290)
-"""Of the input, tried in turn until the flow is a number that double precision holds well."""
+"""Scales of the input, tried in turn until the flow fits double precision."""
 
 LEAST, MOST = 1e-280, 1e280
 
 
 def synflow(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores from 0 to 1 for layers that every path crosses once; `whole` is the sum over the units.
+    """Scores from 0 to 1 for layers that every path crosses once; `whole` is the sum over units.
 
-    The flow is that to all logits, or to that of `settings.target`. Activations pass on what they get. A norm
-    multiplies by its gain, in batch norm over its running standard deviation. Token ids have embeddings of ones. What
-    only weighs other values, as queries and keys do, has no flow but rounding. From the loader comes the shape of one
-    example. `facts["log10_flow"]` is that of R, None where nothing flows, or less than 1e-600, and all scores are 0.
+    The flow leads to all logits, or to `settings.target`. Activations are the identity. A norm multiplies by its gain,
+    batch norm also divides by its running standard deviation. Token ids have embeddings of ones. Queries and keys,
+    which only weigh other values, have no flow except rounding. The loader only gives the shape of one example.
+    `facts["log10_flow"]` is log10 R, or None if R is 0 or below 1e-600; then all scores are 0.
     """
     no_baseline(settings, "synflow")
     incoming = weighted(model, layers, settings, "synflow")
@@ -110,7 +110,7 @@ def _positive(name: str, value: Tensor) -> Tensor:
 
 
 def _ones(inputs: Inputs) -> Inputs:
-    """One example of ones, of the same shape; where others are, and token ids, stay."""
+    """Example of ones with the same shape; non-float inputs and token ids stay."""
     if isinstance(inputs, Tensor):
         return torch.ones_like(inputs[:1], dtype=torch.float64) if inputs.is_floating_point() else inputs[:1]
     return {key: column[:1] if key in STILL else _alone(column) for key, column in inputs.items()}
@@ -134,7 +134,7 @@ def _flow(model: nn.Module, inputs: Inputs, scale: float, settings: Settings) ->
 
 
 class _DoubleBuffers:
-    """While it lasts the floating-point buffers of a network are in double precision."""
+    """Context in which floating-point buffers of a network are in double precision."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
@@ -153,7 +153,7 @@ class _DoubleBuffers:
 
 
 class _Linear(TorchFunctionMode):
-    """While it lasts activations pass on what they get, norms multiply by their gain, embeddings are `scale`."""
+    """Context in which activations are the identity, norms multiply by their gain, embeddings are `scale`."""
 
     def __init__(self, scale: float) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class _Linear(TorchFunctionMode):
             return rule(*args, **kwargs)
         found = func(*args, **kwargs)
         single = isinstance(found, Tensor) and found.is_floating_point() and found.dtype != torch.float64
-        return found.double() if single else found  # a network may ask for single precision by itself
+        return found.double() if single else found  # a network may request single precision
 
 
 def _batch_norm(

@@ -1,4 +1,4 @@
-"""The weights that lead into the units of a layer, and a network whose weights are stood in for by others."""
+"""Incoming weights of layers, and networks with replaced weights."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 WEIGHTED = (nn.Linear, *CONVOLUTIONS, *TRANSPOSED, *NORMS, nn.Embedding)
-"""Modules whose `weight` leads into their units; of a norm it is each unit's own gain. Biases are not counted."""
+"""Modules whose `weight` leads into their units (for norms the gain). Biases do not count."""
 
 
 @dataclass(frozen=True, eq=False)
 class Incoming:
-    """The weights that lead into the units of a layer: parameters `names` of `module`, one row for each unit."""
+    """Incoming weights of a layer: parameters `names` of `module`, one row per unit."""
 
     layer: str
     module: nn.Module
@@ -30,11 +30,11 @@ class Incoming:
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """By path."""
+        """Weights by path."""
         return {f"{self.layer}.{name}": getattr(self.module, name) for name in self.names}
 
     def leaves(self, method: str) -> dict[str, Tensor]:
-        """The weights, which are parameters. Raises LayerError where one is computed from others."""
+        """Weights that are parameters. Raises LayerError for computed weights."""
         for name in self.names:
             if name not in self.module._parameters:
                 raise LayerError(
@@ -44,14 +44,14 @@ class Incoming:
         return self.weights
 
     def rows(self, values: Mapping[str, Tensor]) -> Float[Tensor, "unit weight"]:
-        """Values of the shapes of the weights, by path, side by side in one row for each unit."""
+        """Values shaped like the weights, joined to one row per unit."""
         return torch.cat([_rows(self.module, values[path]) for path in self.weights], dim=1)
 
 
 def weighted(model: nn.Module, layers: Iterable[str], settings: Settings, method: str) -> dict[str, Incoming]:
-    """The incoming weights of layers; those of `X.gates` are the recurrent layer's, of inputs and of states.
+    """Incoming weights of layers; `X.gates` uses input and state weights.
 
-    Raises LayerError for layers that have none, naming the nearest before them that has.
+    Raises LayerError for layers without weights, naming the nearest layer before them that has some.
     """
     if settings.each_position:
         raise ConfigError(f"{method} scores weights, which positions share; got each_position=True; leave it out")
@@ -74,10 +74,10 @@ def weighted(model: nn.Module, layers: Iterable[str], settings: Settings, method
 
 
 class Leaves:
-    """While it lasts every parameter of some modules is a leaf of its own that needs gradients; then the old are back.
+    """Context that replaces parameters by leaves that need gradients.
 
-    So frozen weights have gradients, `.grad` stays as it is, and a weight that two modules share counts in each by what
-    it does there. `change` gives the value of the leaf from the parameter and its name; without, the two share memory.
+    So frozen weights have gradients, `.grad` stays unchanged, and a weight shared by two modules counts separately in
+    each. `change` computes the value of a leaf from the parameter and its name; without it they share memory.
     """
 
     def __init__(
@@ -101,13 +101,13 @@ class Leaves:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """The leaves that need gradients."""
+        """Leaves that need gradients."""
         leaves = (module._parameters[name] for module, name, _ in self._kept)
         return [leaf for leaf in leaves if leaf is not None and leaf.requires_grad]
 
 
 def no_path(layer: str, method: str) -> LayerError:
-    """The error of weights on which the logits do not depend."""
+    """Error for weights without influence on the logits."""
     return LayerError(
         f"{method} needs a gradient path from the logits to the weights; to those of {layer!r} there is none; choose a "
         "layer that is used on the way from inputs to logits"
@@ -115,7 +115,7 @@ def no_path(layer: str, method: str) -> LayerError:
 
 
 def _rows(module: nn.Module, values: Tensor) -> Float[Tensor, "unit weight"]:
-    """Values of the shape of a module's weight, one row for each of its units."""
+    """Values shaped like a module's weight, one row per unit."""
     if isinstance(module, TRANSPOSED):
         grouped = values.unflatten(0, (module.groups, -1))  # [group, input, output, position...]
         return grouped.transpose(1, 2).flatten(0, 1).flatten(1)

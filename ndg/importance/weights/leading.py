@@ -1,4 +1,4 @@
-"""The weights that lead into the units of any layer, found in the graph of gradients, and those that read them."""
+"""Weights before and after any layer, found in the autograd graph."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Weights = Mapping[str, Float64[Tensor, "unit weight"]]
 
 
 def weights_of(model: nn.Module, led: Mapping[str, Sequence[str]]) -> Weights:
-    """A copy of the weights that lead into each layer, a row per unit; `led` names the parameters."""
+    """Copy of the weights before each layer, one row per unit; `led` names the parameters."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
     return {
         layer: torch.cat([parameters[name].detach().double().flatten(1) for name in names], dim=1).cpu()
@@ -30,7 +30,7 @@ def weights_of(model: nn.Module, led: Mapping[str, Sequence[str]]) -> Weights:
 
 
 def leading(model: nn.Module, loader: Iterable[Any], layers: Sequence[str], batch: int) -> dict[str, list[str]]:
-    """The parameters with a row per unit that are nearest before each layer, in the graph of gradients."""
+    """Nearest parameters before each layer with one row per unit, in the autograd graph."""
     named = {id(parameter): name for name, parameter in model.named_parameters()}
     one = next(iter(compute_batches(loader, batch, short=True)))
     with torch.inference_mode(False), fixed(model, torch.get_num_threads(), grad=True), Tape(model, layers) as tape:
@@ -44,8 +44,7 @@ def leading(model: nn.Module, loader: Iterable[Any], layers: Sequence[str], batc
 def read_by(
     model: nn.Module, loader: Iterable[Any], layers: Sequence[str], batch: int
 ) -> dict[str, Float64[np.ndarray, " unit"]]:
-    """The norm of the weights that read each unit, of the layers whose units can be followed to them: all in one pass
-    of an example, where all can."""
+    """Norm of the weights that read each unit, for layers that can be traced."""
     one = next(iter(compute_batches(loader, batch, short=True)))
 
     def squares(weight: Tensor) -> Tensor:
@@ -63,7 +62,7 @@ def read_by(
 
 
 def _nearest(output: Tensor, units: int) -> list[int]:
-    """Identities of the tensors with a row per unit that the fewest steps of the graph part from an output."""
+    """Nearest tensors with one row per unit before an output."""
     level, seen = [output.grad_fn], set()
     while any(level):
         found = [node.variable for node in level if node is not None and hasattr(node, "variable")]

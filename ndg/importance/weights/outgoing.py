@@ -1,8 +1,8 @@
-"""Who reads the units of a layer: units are followed through a pass to the weights that take them in.
+"""Outgoing weights: tracing units to the weights that read them.
 
-Beside each tensor that a layer's units have reached stands another, of the number of the unit that each value comes
-from. What moves values about (reshaping, transposing, joining) moves the numbers along; what works on each value, or on
-the positions of a channel, leaves them; a linear layer or convolution reads them, and there they end.
+Each tensor with values of a layer's units has a companion with the unit number of each value. Functions that move
+values (reshape, transpose, concatenate) move the numbers too; functions of single values, or of the positions of a
+channel, keep them; a linear layer or convolution reads them, and tracing ends there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ndg.gradients.tape import Tape
 from ndg.units.resolve import resolve_layer
 
 NONE = -1
-"""Stands for a value that comes from no unit of the layer."""
+"""Marks values that come from no unit of the layer."""
 
 Numbers = Int64[Tensor, "..."]
 Powers = Callable[[Tensor], Tensor]
@@ -34,7 +34,7 @@ ACTIVATIONS = {
     "logsigmoid", "mish", "prelu", "relu", "relu6", "rrelu", "selu", "sigmoid", "silu", "softplus", "softshrink",
     "softsign", "tanh", "tanhshrink", "threshold",
 }  # fmt: skip
-"""Functions of one value each, by name."""
+"""Elementwise functions, by name."""
 
 EACH = ACTIVATIONS | {
     "abs", "alpha_dropout", "batch_norm", "bfloat16", "clamp", "clip", "clone", "contiguous", "data", "detach",
@@ -42,21 +42,21 @@ EACH = ACTIVATIONS | {
     "feature_dropout", "float", "group_norm", "half", "instance_norm", "layer_norm", "local_response_norm",
     "masked_fill", "neg", "normalize", "pow", "requires_grad", "rms_norm", "sqrt", "square", "to", "type", "type_as",
 }  # fmt: skip
-"""Functions whose output has a value for each value of their first argument, and the units where they were."""
+"""Functions that keep the shape and the unit positions of their first argument."""
 
 MOVES = {
     "T", "__getitem__", "channel_shuffle", "chunk", "expand", "expand_as", "flatten", "flip", "index_select", "mT",
     "movedim", "narrow", "permute", "pixel_shuffle", "pixel_unshuffle", "repeat", "reshape", "reshape_as", "roll",
     "select", "split", "squeeze", "swapaxes", "t", "transpose", "unbind", "unflatten", "unsqueeze", "view", "view_as",
 }  # fmt: skip
-"""Functions that move values about; they do the same to the numbers."""
+"""Functions that move values; they move the numbers likewise."""
 
 POOLS = (
     {f"{kind}_pool{n}d" for kind in ("max", "avg", "adaptive_max", "adaptive_avg", "lp") for n in (1, 2, 3)}
     | {f"{kind}_pool{n}d_with_indices" for kind in ("max", "adaptive_max") for n in (1, 2, 3)}
     | {"interpolate"}
 )
-"""Functions that gather the positions of each channel."""
+"""Functions that pool the positions of each channel."""
 
 GATHERS = {"amax", "amin", "mean", "sum"}
 JOINS = {
@@ -68,15 +68,15 @@ SILENT = {
     "empty_like", "expand_as", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like", "reshape_as",
     "type_as", "view_as", "zeros_like",
 }  # fmt: skip
-"""Functions that may look at a tensor without passing on its values."""
+"""Functions that read a tensor without passing on its values."""
 
 
 def outgoing(
     model: nn.Module, one: Batch, layers: Iterable[str], powers: Powers, *, each: bool
 ) -> dict[str, Float64[Tensor, " unit"]]:
-    """For each unit of each layer the sum of `powers` of the weights that read it, over all modules that do.
+    """Sum of `powers` of the weights that read each unit, over all reading modules.
 
-    Raises LayerError naming what the units come to that cannot be followed, and for a layer that no weights read.
+    Raises LayerError naming an operation that cannot be traced, or if no weights read the layer.
     """
     layers = tuple(layers)
     inputs = one.inputs
@@ -102,7 +102,7 @@ def outgoing(
 
 
 class Follow(TorchFunctionMode):
-    """While it lasts units are followed. `begin` says where they are at first; `sums` is what has read them."""
+    """Context that traces units: `begin` sets their positions, `sums` collects readers."""
 
     def __init__(self, powers: Powers) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class Follow(TorchFunctionMode):
         self.read: set[str] = set()
 
     def begin(self, layer: str, output: Tensor, numbers: Numbers) -> None:
-        """The units of a layer lie in an output, by number."""
+        """Set the unit numbers of a layer in an output."""
         self.sums[layer] = torch.zeros(int(numbers.max()) + 1, dtype=torch.float64, device=output.device)
         self._known[id(output)] = (output, {**self._of(output), layer: numbers})
 
@@ -155,7 +155,7 @@ class Follow(TorchFunctionMode):
             raise _lost(layer, name)
 
     def _readers(self, layer: str, name: str, args: Any, kwargs: Any, here: Callable[[Any], Numbers | None]) -> None:
-        """Add what weights read; the numbers end here."""
+        """Add the weights of a reading function; tracing ends there."""
         named = dict(zip(READERS[name], args, strict=False)) | kwargs
         for taken, by in _reads(layer, name, named):
             numbers = here(taken)
@@ -190,11 +190,11 @@ READERS: dict[str, tuple[str, ...]] = {
     },
     "multi_head_attention_forward": ("query", "key", "value", "width", "heads", "in_proj_weight"),
 }
-"""Functions that read by weights, with the names of their arguments."""
+"""Functions that read with weights, and their argument names."""
 
 
 def _reads(layer: str, name: str, named: dict[str, Any]) -> list[tuple[Tensor, Tensor]]:
-    """What is taken in, and by which weights."""
+    """Input and weights of a reading function."""
     if name != "multi_head_attention_forward":
         return [(named["input"], named["weight"])]
     weight = named["in_proj_weight"]
@@ -204,7 +204,7 @@ def _reads(layer: str, name: str, named: dict[str, Any]) -> list[tuple[Tensor, T
 
 
 def _columns(name: str, powers: Tensor, groups: int) -> Float64[Tensor, " input"]:
-    """The sum of the powers of the weights that read each input unit, or channel."""
+    """Sum of powers of the weights that read each input unit or channel."""
     if name.startswith("conv_transpose"):
         return powers.flatten(1).sum(dim=1)
     if name.startswith("conv"):
@@ -251,7 +251,7 @@ def _gathered(layer: str, name: str, numbers: Numbers | None, args: Any, kwargs:
 
 
 def _joined(layer: str, name: str, parts: list[Numbers]) -> Numbers:
-    """The numbers of values that come together; each from one unit at most."""
+    """Unit numbers of joined values, each from at most one unit."""
     together = torch.broadcast_tensors(*parts)
     found = together[0]
     for other in together[1:]:
@@ -262,7 +262,7 @@ def _joined(layer: str, name: str, parts: list[Numbers]) -> Numbers:
 
 
 def _constant(layer: str, name: str, numbers: Int64[Tensor, "unit position"]) -> Int64[Tensor, " unit"]:
-    """The unit of each row, the same at all its positions."""
+    """Unit of each row, constant over its positions."""
     if not bool((numbers == numbers[:, :1]).all()):
         raise _lost(layer, f"{name}, whose weights read several units")
     return numbers[:, 0].contiguous()

@@ -1,1 +1,1 @@
-"""Exact ablation at a share of its cost."""
+"""Parts of fast ablation."""

@@ -1,9 +1,9 @@
-"""Random directions of the logits that stand for all of them, orthogonal between examples of a predicted class.
+"""Random directions of the logits, orthogonal between examples of a predicted class.
 
-The size of an effect v on the logits is estimated by its part in K random directions, `||P v|| / mean ||P v||`.
-Examples that are predicted alike have much the same effects, so they take turns with the columns of one random
-rotation: what one of them misses the next one sees. The mean over examples then errs far less than by independent
-directions, and a pass costs the same.
+The size of an effect v on the logits is estimated from its part in K random directions, `||P v|| / mean ||P v||`.
+Examples with the same prediction have similar effects, so they use different columns of one random rotation and
+together cover all directions. The mean over examples then has a much smaller error than with independent directions, at
+the same cost.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from jaxtyping import Float64, Int64
 from ndg import seeds
 
 WIDE = 64
-"""Columns of a rotation at most, unless one example needs more."""
+"""Largest number of columns of a rotation, unless one example needs more."""
 
 NEAR = 8
-"""Examples that tell how alike effects are, at most."""
+"""Largest number of examples for the similarity of effects."""
 
 
 class Directions:
-    """`Directions(seed, logits, each).of(classes)`: so many orthonormal directions for each example, in order.
+    """`Directions(seed, logits, each).of(classes)`: orthonormal directions for each example, in order.
 
-    They depend on how many examples of its class came before an example, so on no batch. `pairs` counts the pairs of
+    They depend on the number of earlier examples of the same class, not on batches. `pairs` counts the pairs of
     examples that share a rotation.
     """
 
@@ -39,7 +39,7 @@ class Directions:
         self.pairs = 0
 
     def of(self, classes: Int64[np.ndarray, " example"]) -> Float64[np.ndarray, "example direction logit"]:
-        """Directions of the next examples, which are predicted to be of these classes."""
+        """Directions of the next examples, predicted as these classes."""
         found = np.empty((len(classes), self.each, self._logits))
         for row, label in enumerate(classes.tolist()):
             number, turn = divmod(self._before[label], self._turns)
@@ -52,7 +52,7 @@ class Directions:
 
     @property
     def scale(self) -> float:
-        """Mean size of what a unit vector has in the directions of an example."""
+        """Mean size of a unit vector's part in the directions of an example."""
         return math.exp(
             math.lgamma((self.each + 1) / 2) - math.lgamma(self.each / 2)
             + math.lgamma(self._logits / 2) - math.lgamma((self._logits + 1) / 2)
@@ -64,8 +64,10 @@ class Directions:
         return 1 - self.scale**2 * self._logits / self.each
 
     def shared(self, examples: int, alike: float) -> float:
-        """The variance of the mean of so many sizes over what it were with independent directions, where effects of
-        two examples of a class have a squared cosine of `alike` on average."""
+        """Variance of the mean size relative to independent directions.
+
+        `alike` is the mean squared cosine of the effects on two examples of a class.
+        """
         if not self.pairs:
             return 1.0
         own = self.each / self._logits - self.scale**2
@@ -80,7 +82,7 @@ class Directions:
 
 
 def alike(effects: Float64[np.ndarray, "unit example logit"]) -> float:
-    """Mean squared cosine of a unit's effects on two of the first `NEAR` examples, weighted by their sizes."""
+    """Mean squared cosine of a unit's effects on two of the first `NEAR` examples, weighted by size."""
     effects = effects[:, :NEAR]
     sizes = np.linalg.norm(effects, axis=2)
     products = np.einsum("uel,ufl->uef", effects, effects) ** 2

@@ -1,14 +1,14 @@
-"""What a layer's units would do if ablated on all examples, from first-order effects on all and ablation on few.
+"""Estimate of the damage of units from first-order effects and a few ablations.
 
-First-order effects f are off by a factor that the units of a layer share, r, and by what is the unit's own. Ablation on
-m examples tells the second with noise:
+First-order effects f are wrong by a factor r shared by the units of a layer, and by an error of each unit. Ablation on
+m examples measures that error with noise:
 
     e_u = mean over the m examples of (D - r f) / s_u,        s_u the mean size of f
     estimate_u = r mean f + s_u k e_u,                        k = T / (T + V)
 
-V is the variance of e_u by the choice of examples, T that of the units' own errors (Efron & Morris 1973: the noisy mean
-is drawn to what the layer's units share). So ablation that is noisier than first-order effects are wrong is hardly
-used, and the other way round. Standard errors hold the rest of both, the doubt about r, and the draws of directions.
+V is the variance of e_u over the choice of examples, T the variance of the errors of the units (shrinkage as in Efron &
+Morris 1973). So noisy ablations of accurate first-order effects get little weight, and the other way round. Standard
+errors include the remaining variance, the uncertainty of r, and the random directions.
 """
 
 from __future__ import annotations
@@ -20,22 +20,25 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 PRIOR = 10
-"""Units that the variances of all layers together count for in those of one."""
+"""Weight, in units, of the variances over all layers in those of one layer."""
 
 FLOOR = 0.02
-"""Share of the units' squared errors that is at least their own."""
+"""Smallest share of the squared errors attributed to the units."""
 
 FAINT = 0.03
-"""Weight of the size of a unit's change beside its effect, in the size of its errors."""
+"""Weight of the size of a unit's change, relative to its effect, in the size of its errors."""
 
 Units = Float64[np.ndarray, " unit"]
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What is known of a layer. Of all units: mean first-order effect `first`, its mean size, the variance of `first`
-    by draws, and mean size of the `change`. Of the `ablated` ones: `damage` and first-order `effects`, example by
-    example, where `drawn` is the share of all examples that these are."""
+    """Measurements of a layer.
+
+    For all units: mean first-order effect `first`, its mean size, the variance of `first` over draws, and the mean size
+    of the `change`. For the `ablated` units: `damage` and first-order `effects` per example; `drawn` is the share of
+    all examples that these are.
+    """
 
     first: Units
     size: Units
@@ -49,8 +52,11 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """The common factor of a layer and the relative variance of it; the errors of its ablated units, and their variance
-    by examples and of their own; the sizes of its units, and how many told."""
+    """Common factor of a layer with its relative variance, and the errors of its units.
+
+    Also holds the variance of the errors over examples and over units, the sizes of the units, and the number of
+    ablated units.
+    """
 
     ratio: float
     doubt: float
@@ -62,7 +68,7 @@ class _Fit:
 
 
 def estimate(layers: Sequence[Evidence]) -> list[tuple[Units, Units]]:
-    """Estimates and standard errors of each layer's units."""
+    """Estimates and standard errors of the units of each layer."""
     fits = [_fit(evidence) for evidence in layers]
     told = sum(fit.told for fit in fits)
     pooled = [sum(getattr(fit, name) * fit.told for fit in fits) / max(told, 1) for name in ("doubt", "noise", "own")]
@@ -85,7 +91,7 @@ def _fit(evidence: Evidence) -> _Fit:
     left = 1 - evidence.drawn
     noise = float(rest.var(axis=1, ddof=1).mean()) / examples * left
     squared = float((errors[known] ** 2).mean())
-    pulls = (effects * rest).sum(axis=0)  # what each example has to say about the ratio
+    pulls = (effects * rest).sum(axis=0)  # contribution of each example to the ratio
     scale = (squares * ratio) ** 2
     doubt = examples / (examples - 1) * float((pulls**2).sum()) / scale * left if scale else 0.0
     return _Fit(ratio, doubt, errors, noise, max(squared - noise, FLOOR * squared), sizes, int(known.sum()))

@@ -1,7 +1,7 @@
-"""How a budget of forward passes is spent: on first-order effects of all units, and on ablations that correct them.
+"""Plan of a budget of forward passes for first-order effects and ablations.
 
-A forward pass of one example counts 1, a backward pass 2; a pass of a part of the network counts as a whole one, and
-rows that fill a batch up do not count. The exact way costs a pass for each unit and example.
+A forward pass of one example counts 1, a backward pass 2, a partial pass 1; padding rows do not count. Exact ablation
+costs a pass for each unit and example.
 """
 
 from __future__ import annotations
@@ -11,28 +11,31 @@ from dataclasses import dataclass
 from ndg.errors import ConfigError
 
 FIRST = 0.6
-"""Share of the budget for first-order effects; more of it until they are of one direction on all examples."""
+"""Share of the budget for first-order effects; more if needed for one direction on all examples."""
 
 ONE = 4
-"""Cost of first-order effects on an example in one direction: forward, carrying, backward."""
+"""Cost of first-order effects of an example in one direction: forward, propagation, backward."""
 
 FEWEST, ABLATED = 8, 2
-"""Examples at least that first-order effects are the mean of, and that each unit is ablated on."""
+"""Smallest number of examples for first-order effects, and of ablations per unit."""
 
 UNITS = 4
-"""Units of each layer at least that are ablated."""
+"""Smallest number of ablated units per layer."""
 
 ROWS = 16
-"""Rows of a pass of ablations at least, so that units share passes."""
+"""Smallest number of rows of a pass of ablations, so that units share passes."""
 
 EXACT = 32
-"""Up to so many logits the effects on ablated examples are exact; above, so many directions stand for them."""
+"""Number of logits above which as many random directions replace them on ablated examples."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """First-order effects on `examples` in `directions` random directions of the logits (all logits where `logits` are
-    as many), and ablation of some units of each layer on `ablated` examples. `exact` is the exact cost."""
+    """First-order effects and ablations that fit a budget.
+
+    First-order effects on `examples` in `directions` random directions of the logits (all logits if `logits` are as
+    many), and ablation of some units of each layer on `ablated` examples. `exact` is the exact cost.
+    """
 
     examples: int
     directions: int
@@ -48,21 +51,21 @@ class Plan:
 
     @property
     def on_ablated(self) -> int:
-        """Directions on ablated examples; as many as logits where they are the logits."""
+        """Directions on ablated examples, or the number of logits."""
         return min(self.logits, EXACT)
 
     def units(self, layer: int) -> int:
-        """How many of a layer's units are ablated: the fewest, and a share of the others."""
+        """Number of units of a layer to ablate: the minimum and a share of the others."""
         fewest = min(layer, UNITS)
         return fewest + int(self.share * (layer - fewest))
 
 
 def plan(layers: list[int], examples: int, logits: int, budget: float | int, before: int = 0) -> Plan:
-    """A plan for layers of so many units, with a budget as a share of the exact cost, `before` of which is spent.
+    """Plan for layers of these sizes; the budget is a share of the exact cost.
 
-    Most goes to first-order effects, on all examples if that gives a direction each. With less than two ablations for
-    each unit some units are not ablated. What cannot be done with less is done even where it exceeds the budget.
-    Raises ConfigError for a budget that is no share.
+    `before` of it is already spent. Most goes to first-order effects, on all examples if that allows one direction
+    each. With less than two ablations per unit, some units are not ablated. The smallest plan runs even if it exceeds
+    the budget. Raises ConfigError for a budget outside its range.
     """
     if not 0 < budget < 1:
         raise ConfigError(

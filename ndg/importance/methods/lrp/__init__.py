@@ -1,4 +1,4 @@
-"""Layer-wise relevance propagation: the rules of each function, the pass under them, the scores."""
+"""Layer-wise relevance propagation: rules, the pass under them, scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does not reach the units: the relevance that biases, other constants and the stabiliser keep."""
+"""Relevance absorbed by biases, other constants and the stabiliser."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from torch import Tensor
 
 @dataclass
 class Ledger:
-    """Entries in the order in which the network ran; a backward pass writes what each has kept."""
+    """Entries in forward order; a backward pass writes the relevance that each absorbed."""
 
     biases: list[float] = field(default_factory=list)
     stabiliser: list[float] = field(default_factory=list)
 
     def entry(self) -> int:
-        """A new entry, by its number."""
+        """Number of a new entry."""
         self.biases.append(0.0)
         self.stabiliser.append(0.0)
         return len(self.biases) - 1
 
     def clear(self) -> None:
-        """Forget all entries, before another pass."""
+        """Remove all entries before another pass."""
         self.biases.clear()
         self.stabiliser.clear()
 
     def after(self, entry: int) -> tuple[float, float]:
-        """What biases and the stabiliser kept from an entry on."""
+        """Relevance absorbed by biases and the stabiliser from an entry on."""
         return sum(self.biases[entry:], 0.0), sum(self.stabiliser[entry:], 0.0)
 
 
 class Redirected(torch.autograd.Function):
-    """`value`, whose gradient is that of `share`, times `factor` where there is one.
+    """`value` with the gradient of `share`, times `factor` if given.
 
-    Of the relevance gradient times value, `constant` is what a bias gave to `share`, and `rest` what the stabiliser
-    gave to the value.
+    Of the relevance (gradient times value), `constant` is the part of a bias in `share`, and `rest` the part of the
+    stabiliser in the value.
     """
 
     @staticmethod
@@ -66,6 +66,6 @@ class Redirected(torch.autograd.Function):
 
 
 def _kept(gradient: Tensor, values: Tensor) -> float:
-    """Sum of the products; what no gradient comes to may be infinite, as masked scores are."""
+    """Sum of products; without gradient a value may be infinite, such as masked scores."""
     products = torch.where(gradient == 0, torch.zeros_like(gradient), gradient * values)
     return float(products.sum(dtype=torch.float64))

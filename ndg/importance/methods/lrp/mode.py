@@ -1,4 +1,4 @@
-"""A pass of a network under the rules of relevance: every function between a layer and the logits has one."""
+"""Pass of a network under the rules of relevance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OWN = (Redirected, Followed, Ended)
 
 
 class Relevance(TorchFunctionMode):
-    """While it lasts, gradients of functions follow their rules. Raises LayerError, naming it, for one without."""
+    """Context in which gradients of functions follow their rules. Raises LayerError without a rule."""
 
     def __init__(self, rules: Rules) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Relevance(TorchFunctionMode):
 
 
 def _out_of_place(name: str) -> Any:
-    """The function that gives what the one of this name writes in place, where there is a rule for it."""
+    """Out-of-place version of an in-place function, if it has a rule."""
     if name.startswith("__i") and name.endswith("__"):
         plain = f"__{name[3:]}"
     elif name.endswith("_") and not name.startswith("__"):
@@ -65,9 +65,9 @@ def _out_of_place(name: str) -> Any:
 
 @contextmanager
 def prepared(model: nn.Module) -> Iterator[None]:
-    """While it lasts parameters are constants, fused modules run step by step, and activations of many steps are one.
+    """Context with constant parameters, unrolled fused modules and single activations.
 
-    Raises LayerError for a compiled module, into which no rule reaches.
+    Raises LayerError for a compiled module, whose functions no rule reaches.
     """
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with unfused(), ExitStack() as stack:
@@ -93,7 +93,7 @@ def prepared(model: nn.Module) -> Iterator[None]:
 
 
 def check_functions(logits: Tensor) -> None:
-    """Raise LayerError for an autograd function of somebody's own among those that led to the logits."""
+    """Raise LayerError for a custom autograd function on the path to the logits."""
     waiting, seen = [logits.grad_fn], set()
     while waiting:
         node = waiting.pop()

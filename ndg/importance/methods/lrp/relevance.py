@@ -1,11 +1,11 @@
-"""Layer-wise relevance propagation (Bach et al. 2015): the logit, handed back layer by layer to the units.
+"""Layer-wise relevance propagation (Bach et al. 2015) from a logit to units.
 
     R_u = h_u dF/dh_u,    with gradients under the rules of `ndg.importance.methods.lrp.rules`
 
-Under the epsilon rule on a network of linear maps, ReLUs and pools without biases that is gradient times activation;
-elsewhere it is not, since activations, norms, attention and gates hand relevance on in their own way (Montavon et al.
-2019, Ali et al. 2022). Conservation: over a layer that every path crosses, relevances and what biases, other constants
-and the stabiliser keep behind it add up to F.
+With the epsilon rule on a network of linear maps, ReLUs and pools without biases this equals gradient times activation.
+Elsewhere activations, norms, attention and gates propagate relevance by their own rules (Montavon et al. 2019, Ali et
+al. 2022). Conservation: for a layer that every path crosses, the relevance of its units plus the relevance absorbed
+after it (biases, other constants, stabiliser) adds up to F.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ RULE_NAMES = ("epsilon", "gamma")
 
 
 def lrp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Signed scores in logits: the mean over the examples of each unit's relevance for F, the logit of the predicted
-    class or of `settings.target`. A channel sums its positions; `whole` sums the units.
+    """Signed scores in logits: mean relevance of each unit for F.
+
+    F is the logit of the predicted class or of `settings.target`. A channel sums its positions; `whole` sums the units.
+    Options: `rule` is `epsilon` or `gamma` for all linear maps; `epsilon` stabilises their sums, in the unit of the
+    sums; `gamma` increases the weight of contributions with the sign of the sum. There is no baseline.
 
     Options: `rule` is `epsilon` or `gamma`, of every linear map; `epsilon` stabilises their sums, in the unit of the
     sums; `gamma` is how much more those contributions count that agree with the sign of the sum. There is no baseline.
@@ -104,7 +107,7 @@ METHOD = Method(
 
 @dataclass
 class Kept:
-    """Sums over examples of what came to a layer and what did not."""
+    """Sums over examples of relevance that reached a layer and that was absorbed."""
 
     came: float = 0.0
     biases: float = 0.0
@@ -131,7 +134,7 @@ class Kept:
 
 
 class _Marks:
-    """While it lasts, `entries` says how many entries the ledger had when each layer had run."""
+    """Context that records the number of ledger entries after each layer."""
 
     def __init__(self, model: nn.Module, layers: tuple[str, ...], ledger: Ledger) -> None:
         self._modules = find_modules(model, layers)
@@ -167,7 +170,7 @@ def _rules(settings: Settings) -> Rules:
 def _batch(
     tape: Tape, one: Batch, layers: tuple[str, ...], settings: Settings, rules: Rules
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """The relevance of each unit for each example, and F."""
+    """Relevance of each unit for each example, and F."""
     with Relevance(rules):
         logits = tape.run(one)
     if not logits.requires_grad:
@@ -187,7 +190,7 @@ def _batch(
 
 
 def _crossing(model: nn.Module, tape: Tape, layers: tuple[str, ...], inputs: Inputs, rules: Rules) -> tuple[str, ...]:
-    """The layers that every path from the inputs to the logits crosses, of those whose units are there at once."""
+    """Layers that every path from inputs to logits crosses, if their units exist at once."""
     few = {key: column[:2] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[:2]
     found = []
     for layer in layers:
@@ -214,7 +217,7 @@ def _cut(module: nn.Module, arguments: Any, output: Any) -> Any:
 
 @dataclass
 class _Sources:
-    """What of the inputs a gradient can come to: numbers themselves, of tokens their embeddings."""
+    """Differentiable inputs: floats, or embeddings of tokens."""
 
     model: nn.Module
     leaves: list[Tensor] = field(default_factory=list)

@@ -1,14 +1,14 @@
-"""How each function of a network hands relevance on, as a forward pass whose gradient times value is the relevance.
+"""Rules of relevance: forward functions whose gradient times value is the relevance.
 
     linear maps       the stabilised share z_i / (z + epsilon sign z) of each input (Bach et al. 2015), or the gamma
                       rule (Montavon et al. 2019; for values of both signs Andeol et al. 2021)
-    activations       relevance passes an elementwise function untouched
-    attention, norms  attention weights, norms, and whatever divides are constants (Ali et al. 2022)
-    gates             of a product with a gate the signal takes all (Arras et al. 2017); of a product of two signals
+    activations       relevance passes an elementwise function unchanged
+    attention, norms  attention weights, norms and all divisors are constants (Ali et al. 2022)
+    gates             in a product with a gate the signal takes all (Arras et al. 2017); in a product of two signals
                       each takes half (Achtibat et al. 2024)
-    sums, selections  exact: reshaping, adding, pooling, joining are linear in what they are given
+    sums, selections  exact: reshaping, adding, pooling and joining are linear
 
-Values stay what they are, gradients alone change.
+Values stay the same; only gradients change.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Linear = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Rules:
-    """The choice of rule for linear maps, and where what they keep is written."""
+    """Choice of the rule for linear maps, and the ledger."""
 
     gamma: float | int
     epsilon: float | int
@@ -41,7 +41,7 @@ class Rules:
     def weighted(
         self, apply: Linear, given: Tensor, weight: Tensor, bias: Tensor | None, wide: Tensor | None
     ) -> Tensor:
-        """A linear map by its weights; `wide` is its bias in a shape that adds to its output."""
+        """Linear map with weights; `wide` is its bias, shaped to broadcast."""
         value = apply(given, weight, bias)
         if not self.gamma:
             return self.stabilised(value, value, wide)
@@ -56,14 +56,14 @@ class Rules:
         return self.stabilised(value, share, wide)
 
     def stabilised(self, value: Tensor, share: Tensor, constant: Tensor | None) -> Tensor:
-        """A value whose relevance goes to its shares as to share / (share + epsilon sign)."""
+        """Value whose relevance is split in proportion to share / (share + epsilon sign)."""
         fixed = share.detach()
         added = torch.full_like(fixed, self.epsilon).copysign(fixed)
         factor = (value.detach() / (fixed + added)).masked_fill(fixed + added == 0, 0.0)
         return _redirected(value, share, factor, constant, added, self.ledger)
 
     def with_constant(self, value: Tensor, constant: Tensor) -> Tensor:
-        """A value that is linear in what carries relevance, apart from a constant."""
+        """Value that is linear in its relevant inputs, plus a constant."""
         return _redirected(value, value, None, constant, None, self.ledger)
 
 
@@ -81,12 +81,12 @@ def _redirected(
 
 
 def carries(value: Any) -> bool:
-    """Whether relevance comes to a tensor."""
+    """Whether a tensor receives relevance."""
     return isinstance(value, Tensor) and value.requires_grad
 
 
 def passed(rules: Rules, given: Tensor, value: Tensor) -> Tensor:
-    """The value of an elementwise function, which hands on all the relevance that it gets."""
+    """Output of an elementwise function that passes on all relevance."""
     before, after = given.detach(), value.detach()
     ratio = torch.where(before == 0, torch.zeros_like(after), after / before)
     kept = torch.where(before == 0, after, torch.zeros_like(after))
@@ -136,7 +136,7 @@ def _constant_weights(function: Function, *weights: Any) -> None:
 
 
 def _product(rules: Rules, function: Function, *arguments: Any, **named: Any) -> Tensor:
-    """Two factors that carry relevance take half of it each; one alone takes all."""
+    """Product rule: two relevant factors take half each, a single one takes all."""
     flat = [*arguments, *named.values()]
     factors = [each for one in flat for each in (one if isinstance(one, (list, tuple)) else [one]) if carries(each)]
     if function in MATRIX and len(factors) == 1 and len(arguments) == 2:
@@ -156,7 +156,7 @@ def _is_weight(value: Tensor) -> bool:
 
 
 def _share(value: Tensor, number: int) -> Tensor:
-    """A value of which each use takes one of so many parts of the relevance."""
+    """Value whose uses each take an equal part of the relevance."""
     part = value / number
     return part + (value - part).detach()
 
@@ -186,7 +186,7 @@ def _attention(
 
 
 def _affine(rules: Rules, function: Function, *arguments: Any, **named: Any) -> Tensor:
-    """A function that is linear apart from what its other arguments add."""
+    """Function that is linear except for its other arguments."""
     value: Tensor = function(*arguments, **named)
     with torch.no_grad():
         empty = tree_map(lambda one: torch.zeros_like(one) if carries(one) else one, (arguments, named))
@@ -268,7 +268,7 @@ def _normalised(
     bias: Tensor | None,
     eps: float,
 ) -> Tensor:
-    """What a norm gives, as a linear map of what it is given: the deviation that divides is a constant."""
+    """Output of a norm as a linear map, with the deviation as a constant."""
     scale = (given.detach().var(dim=axes, correction=0, keepdim=True) + eps).rsqrt()
     share = ((given - given.mean(dim=axes, keepdim=True)) * scale).reshape(value.shape)
     if weight is not None:
@@ -306,7 +306,7 @@ def _elementwise(rules: Rules, function: Function, input: Any, *more: Any, **nam
     value = function(before, *more, **named)
     if not before._version:
         return passed(rules, input, value)
-    return input.copy_(passed(rules, input.clone(), value))  # it has written in place
+    return input.copy_(passed(rules, input.clone(), value))  # in-place result
 
 
 def _power(rules: Rules, function: Function, input: Any, exponent: Any) -> Any:
@@ -315,7 +315,7 @@ def _power(rules: Rules, function: Function, input: Any, exponent: Any) -> Any:
 
 
 def activation(function: Function, given: Tensor) -> Tensor:
-    """An elementwise function of many steps, as one; who overrides functions of torch sees it so."""
+    """Composite elementwise function as one call, visible to function modes."""
     if has_torch_function_unary(given):
         found: Tensor = handle_torch_function(activation, (given,), function, given)
         return found
@@ -328,12 +328,12 @@ def _activation(rules: Rules, _: Function, function: Function, given: Tensor) ->
 
 
 def name_of(function: Function) -> str:
-    """What a function is called in messages."""
+    """Name of a function for messages."""
     return torch.overrides.resolve_name(function) or getattr(function, "__name__", str(function))
 
 
 def refused(function: Function) -> LayerError:
-    """The error of a function without a rule."""
+    """Error for a function without a rule."""
     return LayerError(
         f"LRP has a rule for each function between a scored layer and the logits; there is none for "
         f"{name_of(function)}; score layers after it, or use method='conductance' or 'gradient_x_activation'"
@@ -392,9 +392,9 @@ RULES: dict[str, Rule | None] = {
         "masked_fill_ index_put_ detach __set__ as_strided",
     ),
 }
-"""Rule of each function by its name; None where its own gradient is the rule, as it is linear or selects."""
+"""Rule of each function by name; None if its own gradient is the rule."""
 
 MATRIX = {torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.Tensor.__rmatmul__, torch.bmm}
 MATRIX |= {torch.Tensor.bmm, torch.mm, torch.Tensor.mm, torch.mv, torch.Tensor.mv}
 FORWARD = MATRIX - {torch.Tensor.__rmatmul__}
-"""Matrix products, and those whose first argument stands on the left."""
+"""Matrix products, and those with the first argument on the left."""
