@@ -17,5 +17,5 @@ def no_class(settings: Settings, name: str) -> None:
 def no_baseline(settings: Settings, name: str) -> None:
     """Raise ConfigError if a baseline other than the default is given."""
     if not (isinstance(settings.baselines, str) and settings.baselines == "zero"):
-        given = settings.baselines if isinstance(settings.baselines, (str, float, int)) else "tensors"
-        raise ConfigError(f"{name} compares a unit with no neutral state; got baselines={given!r}; leave it out")
+        baselines = settings.baselines if isinstance(settings.baselines, (str, float, int)) else "tensors"
+        raise ConfigError(f"{name} compares a unit with no neutral state; got baselines={baselines!r}; leave it out")

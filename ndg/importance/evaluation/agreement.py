@@ -79,12 +79,12 @@ class Agreement:
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows over all units, within layers, and for each layer."""
-        found = [
+        rows = [
             {"where": where, **_flat(estimates)}
             for where, estimates in (("pooled", self.pooled), ("within", self.within))
         ]
         return [
-            *found,
+            *rows,
             *({"where": layer, **figures} for layer, figures in self.layers.items()),
             *({"where": layer, "left_out": why} for layer, why in self.left_out.items()),
         ]
@@ -135,13 +135,13 @@ def agreement(score: Scores, truth: Scores, *, seed: int = 0, draws: int = DRAWS
         score=score.method,
         truth=truth.method,
         pooled=_drawn(first, second, (seed, "units"), draws),
-        within={name: _mean([found[name] for found in each.values()]) for name in STATISTICS},
+        within={name: _mean([correlations[name] for correlations in each.values()]) for name in STATISTICS},
         layers={
             layer: {
                 "units": len(pairs[layer][0]),
-                **{name: estimate.value for name, estimate in found.items() if estimate.value is not None},
+                **{name: estimate.value for name, estimate in correlations.items() if estimate.value is not None},
             }
-            for layer, found in each.items()
+            for layer, correlations in each.items()
         },
         left_out=left_out,
     )
@@ -196,13 +196,13 @@ def _drawn(first: Values, second: Values, purpose: tuple[Any, ...], draws: int) 
     if _undefined(first, second):
         return {name: Estimate(None, n) for name in STATISTICS}
     generator = seeds.generator(purpose[0], "agreement", *purpose[1:])
-    found: dict[str, list[Draws]] = {"pearson": [], "spearman": []}
+    draws_by_name: dict[str, list[Draws]] = {"pearson": [], "spearman": []}
     at_once = max(1, AT_ONCE // n)
     for start in range(0, draws, at_once):
         counts = generator.multinomial(n, np.full(n, 1 / n), size=min(at_once, draws - start))
-        found["pearson"].append(_correlation(first[None], second[None], counts))
-        found["spearman"].append(_correlation(_ranks(first, counts), _ranks(second, counts), counts))
-    joined = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in found.items()}
+        draws_by_name["pearson"].append(_correlation(first[None], second[None], counts))
+        draws_by_name["spearman"].append(_correlation(_ranks(first, counts), _ranks(second, counts), counts))
+    joined = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in draws_by_name.items()}
     return {
         "pearson": Estimate(pearson(first, second), n, joined["pearson"]),
         "spearman": Estimate(spearman(first, second), n, joined["spearman"]),
@@ -246,9 +246,9 @@ def _ranks(values: Values, counts: Counts) -> Float64[np.ndarray, "draw unit"]:
     begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
     groups = np.add.reduceat(counts[:, order], begins, axis=1)
     ranks = np.cumsum(groups, axis=1) - groups + (groups + 1) / 2
-    found = np.empty(counts.shape)
-    found[:, order] = np.repeat(ranks, np.diff(np.append(begins, len(values))), axis=1)
-    return found
+    mean_ranks = np.empty(counts.shape)
+    mean_ranks[:, order] = np.repeat(ranks, np.diff(np.append(begins, len(values))), axis=1)
+    return mean_ranks
 
 
 def _undefined(first: Values, second: Values) -> str:
@@ -260,8 +260,8 @@ def _undefined(first: Values, second: Values) -> str:
     return "all units have the same damage" if (second == second[0]).all() else ""
 
 
-def _value(found: np.floating[Any]) -> float | None:
-    return None if np.isnan(found) else float(found)
+def _value(value: np.floating[Any]) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _flat(estimates: Mapping[str, Estimate]) -> dict[str, Any]:

@@ -53,12 +53,15 @@ def _row(name: str, boards: Sequence[Scoreboard], network: str) -> dict[str, Any
     }
 
 
-def _figures(found: Sequence[Agreement]) -> dict[str, Any]:
+def _figures(agreements: Sequence[Agreement]) -> dict[str, Any]:
     columns: dict[str, Any] = {}
-    sides: dict[str, Callable[[Agreement], Any]] = {"": lambda one: one.pooled, "_within": lambda one: one.within}
+    sides: dict[str, Callable[[Agreement], Any]] = {
+        "": lambda agreement: agreement.pooled,
+        "_within": lambda agreement: agreement.within,
+    }
     for suffix, side in sides.items():
         for statistic in ("pearson", "spearman", "kendall"):
-            each: list[Estimate] = [side(one)[statistic] for one in found]
+            each: list[Estimate] = [side(agreement)[statistic] for agreement in agreements]
             mean, name = averaged(each), f"{statistic}{suffix}"
             columns |= {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high, f"n{suffix}": mean.n}
             known = [estimate.value for estimate in each if estimate.value is not None]

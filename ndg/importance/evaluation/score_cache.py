@@ -53,29 +53,31 @@ def timed(
     model: nn.Module,
     loader: Iterable[Any],
     layers: Iterable[str] | None,
-    asked: str,
-    how: Settings = Settings(),
+    method: str,
+    settings: Settings = Settings(),
 ) -> Timed:
     """The scores by a method as it is asked for: those that are kept, else computed, and kept.
 
     `n_steps` is for methods that follow a path.
     """
-    how = stepping(asked, how)
+    settings = stepping(method, settings)
     paths = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
     if kept is None:
-        return _computed(model, loader, paths, asked, how)
-    digest = digest_of([asked, network_digest(model), str(device_of(model)), paths, how.identity, kept.data])
-    name = f"{re.sub(r'[^A-Za-z0-9_=.,-]+', '_', asked)[:80]}-{digest}"
+        return _computed(model, loader, paths, method, settings)
+    digest = digest_of([method, network_digest(model), str(device_of(model)), paths, settings.identity, kept.data])
+    name = f"{re.sub(r'[^A-Za-z0-9_=.,-]+', '_', method)[:80]}-{digest}"
     tasks = kept.folder / f"{name}.tasks.jsonl"
-    journalled = replace(how, options=replace(how.options, journal=tasks))
+    journalled = replace(settings, options=replace(settings.options, journal=tasks))
     with opened(Journal(kept.folder / f"{name}.jsonl", digest, Timed.from_dict)) as book:
-        done = book.take(0) if 0 in book else book.keep(0, _computed(model, loader, paths, asked, journalled))
+        done = book.take(0) if 0 in book else book.keep(0, _computed(model, loader, paths, method, journalled))
     tasks.unlink(missing_ok=True)
     return done
 
 
-def _computed(model: nn.Module, loader: Iterable[Any], layers: list[str] | None, asked: str, how: Settings) -> Timed:
-    journal = how.options.journal
+def _computed(
+    model: nn.Module, loader: Iterable[Any], layers: list[str] | None, method: str, settings: Settings
+) -> Timed:
+    journal = settings.options.journal
     whole, began = not isinstance(journal, Path) or not journal.exists(), time.perf_counter()
-    scores = scored(model, loader, layers, asked, how)
+    scores = scored(model, loader, layers, method, settings)
     return Timed(scores, time.perf_counter() - began if whole else None)

@@ -77,7 +77,7 @@ class Scoreboard:
 
         `margin` is the pooled Spearman correlation minus that of the null, with its paired interval.
         """
-        found = [self._row(entry) for entry in self.entries]
+        rows = [self._row(entry) for entry in self.entries]
         null = {"network": self.network, "method": self.null.score, "title": "null: the layer's mean damage"}
         truth = {
             "network": self.network,
@@ -86,7 +86,7 @@ class Scoreboard:
             "seconds": self.truth_seconds,
             "passed": self.truth.facts.get("passed"),
         }
-        return [*found, null | _figures(self.null), truth]
+        return [*rows, null | _figures(self.null), truth]
 
     def _row(self, entry: Entry) -> dict[str, Any]:
         row = {
@@ -116,8 +116,10 @@ class Scoreboard:
     @property
     def disagreements(self) -> list[dict[str, Any]]:
         """Units on which the first-order score and the truth disagree."""
-        found = next((one.scores for one in self.entries if one.method == self.first_order and one.scores), None)
-        return [] if found is None else disagreements(found, self.truth)
+        scores = next(
+            (entry.scores for entry in self.entries if entry.method == self.first_order and entry.scores), None
+        )
+        return [] if scores is None else disagreements(scores, self.truth)
 
     def frame(self) -> pd.DataFrame:
         import pandas as pd
@@ -145,23 +147,23 @@ class Scoreboard:
         """Verdicts as sentences."""
         judged = [entry for entry in self.entries if entry.agreement is not None]
         ranked = [(value, entry) for entry in judged if entry.agreement and (value := _within(entry)) is not None]
-        found = []
+        sentences = []
         if ranked:
             best, entry = max(ranked, key=lambda pair: pair[0])
-            found.append(
+            sentences.append(
                 f"{self.network}: within layers {entry.method} ranks units most like exact ablation ({best:.3f})."
             )
         blind = [row["method"] for row in self.rows() if row.get("margin_high") is not None and row["margin_high"] < 0]
         if blind:
-            found.append(f"Over all units the mean of each layer alone does better than {', '.join(blind)}.")
+            sentences.append(f"Over all units the mean of each layer alone does better than {', '.join(blind)}.")
         if self.first_order and any(entry.method == self.first_order for entry in judged):
             units = sum(len(self.truth[layer]) for layer in self.truth.layers)
             counts = counted(self.disagreements)
-            told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "none"
-            found.append(f"Units on which {self.first_order} and ablation disagree: {told}, of {units:,}.")
-        found += [f"{entry.method} is judged on {entry.partly}." for entry in self.entries if entry.partly]
-        found += [f"{entry.method} is left out: {entry.refused}." for entry in self.entries if entry.refused]
-        return found
+            totals = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "none"
+            sentences.append(f"Units on which {self.first_order} and ablation disagree: {totals}, of {units:,}.")
+        sentences += [f"{entry.method} is judged on {entry.partly}." for entry in self.entries if entry.partly]
+        sentences += [f"{entry.method} is left out: {entry.refused}." for entry in self.entries if entry.refused]
+        return sentences
 
 
 @dataclass(frozen=True)
@@ -208,8 +210,8 @@ def scoreboard(
     that cannot score some layers is compared on the others. Raises ConfigError for an unknown method or for none, and
     LayerError for a layer that is unused or has NaN values.
     """
-    asked = [name for name in every(methods) if name != TRUTH]
-    if not asked:
+    names = [name for name in every(methods) if name != TRUTH]
+    if not names:
         raise ConfigError("a scoreboard holds at least one method against exact ablation; got none; name one, or 'all'")
     paths = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
     exact = Timed(truth, None) if truth is not None else None
@@ -218,8 +220,8 @@ def scoreboard(
     truth = exact.scores
     null = agreement(null_of(truth), truth, seed=options.seed, draws=settings.draws)
     judge = _Judge(model, loader, truth, null, settings, options, kept)
-    shown = settings.first_order if settings.first_order in asked else None
-    return Scoreboard(settings.network, truth, exact.seconds, null, tuple(map(judge.entry, asked)), shown)
+    shown = settings.first_order if settings.first_order in names else None
+    return Scoreboard(settings.network, truth, exact.seconds, null, tuple(map(judge.entry, names)), shown)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,21 +239,21 @@ class _Judge:
     def entry(self, name: str) -> Entry:
         """Entry of one method."""
         method, layers, null = IMPORTANCE[parse(name)[0]], self.truth.layers, self.null
-        how = self.settings.of(name, self.options)
+        settings = self.settings.of(name, self.options)
         log.info("  %s", name)
         partly = ""
         try:
-            timed_scores = self._timed(layers, name, how)
+            timed_scores = self._timed(layers, name, settings)
         except LayerError as error:
-            taken = self._taken(name, how)
-            if len(taken) == len(layers):  # the error comes of later examples: no refusal
+            scorable = self._taken(name, settings)
+            if len(scorable) == len(layers):  # the error comes of later examples: no refusal
                 raise
             why = _short(error)
-            if not taken:
+            if not scorable:
                 return Entry(name, method.title, refused=why)
-            partly = f"{len(taken)} of {len(layers)} layers, since {why}"
-            timed_scores = self._timed(taken, name, how)
-            null = self._agreement(null_of(_among(self.truth, taken)))
+            partly = f"{len(scorable)} of {len(layers)} layers, since {why}"
+            timed_scores = self._timed(scorable, name, settings)
+            null = self._agreement(null_of(_among(self.truth, scorable)))
         except UserError as error:
             return Entry(name, method.title, refused=_short(error))
         scores = timed_scores.scores
@@ -268,17 +270,17 @@ class _Judge:
             partly=partly,
         )
 
-    def _timed(self, layers: Sequence[str], name: str, how: Settings) -> Timed:
-        return timed(self.kept, self.model, self.loader, layers, name, fitting(name, how))
+    def _timed(self, layers: Sequence[str], name: str, settings: Settings) -> Timed:
+        return timed(self.kept, self.model, self.loader, layers, name, fitting(name, settings))
 
     def _agreement(self, scores: Scores) -> Agreement:
         return agreement(scores, self.truth, seed=self.options.seed, draws=self.settings.draws)
 
-    def _taken(self, name: str, how: Settings) -> list[str]:
+    def _taken(self, name: str, settings: Settings) -> list[str]:
         """Layers that a method can score, tested on a few examples. Raises LayerError for bad layers."""
         few, taken = first(self.loader), []
         for layer in self.truth.layers:
-            if refusal(self.model, few, [layer], name, how) is None:
+            if refusal(self.model, few, [layer], name, settings) is None:
                 taken.append(layer)
             else:
                 sound(self.model, few, layer, self.options.threads)
@@ -304,10 +306,10 @@ def _within(entry: Entry) -> float | None:
     return None if entry.agreement is None else entry.agreement.within["spearman"].value
 
 
-def _figures(found: Agreement) -> dict[str, Any]:
+def _figures(agreement: Agreement) -> dict[str, Any]:
     """Estimates as plain columns such as `spearman_within_low`; n counts units."""
-    columns: dict[str, Any] = {"n": found.pooled["spearman"].n, "n_within": found.within["spearman"].n}
-    for suffix, estimates in (("", found.pooled), ("_within", found.within)):
+    columns: dict[str, Any] = {"n": agreement.pooled["spearman"].n, "n_within": agreement.within["spearman"].n}
+    for suffix, estimates in (("", agreement.pooled), ("_within", agreement.within)):
         for statistic, estimate in estimates.items():
             columns |= {f"{statistic}{suffix}": estimate.value}
             if len(estimate.draws):

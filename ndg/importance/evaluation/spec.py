@@ -18,15 +18,15 @@ from ndg.importance.settings import Settings
 ALL = "all"
 
 
-def parse(asked: str) -> tuple[str, dict[str, Any]]:
+def parse(text: str) -> tuple[str, dict[str, Any]]:
     """Name and options of a specification. Raises ConfigError for unknown ones."""
-    name, colon, rest = asked.partition(":")
+    name, colon, rest = text.partition(":")
     method, options = known(name), {}
     for part in rest.split(",") if colon else []:
         key, equals, value = part.partition("=")
         if not equals:
             raise ConfigError(
-                f"options of a method are written name:option=value,option=value; got {asked!r}; "
+                f"options of a method are written name:option=value,option=value; got {text!r}; "
                 f"{name} has {', '.join(method.options) or 'none'}"
             )
         if key not in method.options:
@@ -40,10 +40,10 @@ def parse(asked: str) -> tuple[str, dict[str, Any]]:
 
 def every(methods: Iterable[str]) -> list[str]:
     """Distinct requested methods; `all` means every method. Raises ConfigError for unknown ones."""
-    found = [name for asked in methods for name in (IMPORTANCE if asked == ALL else [asked])]
-    for asked in found:
+    names = [name for asked in methods for name in (IMPORTANCE if asked == ALL else [asked])]
+    for asked in names:
         parse(asked)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(names))
 
 
 def of_network(methods: Iterable[str]) -> list[str]:
@@ -56,28 +56,37 @@ def of_graph(methods: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name for name in methods if name in OF_GRAPH))
 
 
-def fitting(asked: str, how: Settings) -> Settings:
+def fitting(text: str, settings: Settings) -> Settings:
     """Settings without the target, baseline or steps that a method does not take."""
-    method, how = IMPORTANCE[parse(asked)[0]], stepping(asked, how)
+    method, settings = IMPORTANCE[parse(text)[0]], stepping(text, settings)
     if not method.target:
-        how = replace(how, target=None)
-    if isinstance(how.baselines, str) and how.baselines not in method.baselines:
-        how = replace(how, baselines="zero")
-    return how
+        settings = replace(settings, target=None)
+    if isinstance(settings.baselines, str) and settings.baselines not in method.baselines:
+        settings = replace(settings, baselines="zero")
+    return settings
 
 
-def stepping(asked: str, how: Settings) -> Settings:
+def stepping(text: str, settings: Settings) -> Settings:
     """The same without `n_steps` for a method that follows no path."""
-    return how if IMPORTANCE[parse(asked)[0]].steps else replace(how, n_steps=None)
+    return settings if IMPORTANCE[parse(text)[0]].steps else replace(settings, n_steps=None)
 
 
 def scored(
-    model: nn.Module, loader: Iterable[Any], layers: Iterable[str] | None, asked: str, how: Settings = Settings()
+    model: nn.Module, loader: Iterable[Any], layers: Iterable[str] | None, text: str, settings: Settings = Settings()
 ) -> Scores:
     """Scores of a specification; their method is the specification."""
-    name, own = parse(asked)
-    scores = score(model, loader, layers, name, how.target, settings=how, options=how.options, **{**how.own, **own})
-    return replace(scores, method=asked) if own else scores
+    name, own = parse(text)
+    scores = score(
+        model,
+        loader,
+        layers,
+        name,
+        settings.target,
+        settings=settings,
+        options=settings.options,
+        **{**settings.own, **own},
+    )
+    return replace(scores, method=text) if own else scores
 
 
 def _literal(text: str) -> Any:

@@ -73,29 +73,31 @@ def groups(
     if draws < 0:
         raise ConfigError(f"random groups are drawn 0 or more times; got {draws}")
     sizes = common_sizes(scores)
-    found = []
+    result = []
     for method, one in scores.items():
         size = {layer: np.abs(one[layer]) for layer in sizes}
         for order in orders:
             sign = -1 if order == "top" else 1
             keys = {layer: sign * values for layer, values in size.items()}
-            found += _groups(method, order, keys, shares, scope, seeds.generator(seed, "ties"))
+            result += _groups(method, order, keys, shares, scope, seeds.generator(seed, "ties"))
     for draw in range(draws):
         generator = seeds.generator(seed, "random units", draw)
         keys = {layer: generator.random(count) for layer, count in sizes.items()}
         drawn = _groups(RANDOM, RANDOM, keys, shares, scope, generator)
-        found += [replace(group, draw=draw) for group in drawn]
-    return found
+        result += [replace(group, draw=draw) for group in drawn]
+    return result
 
 
 def common_sizes(scores: Mapping[str, Scores]) -> dict[str, int]:
     """Number of units of each layer. Raises ShapeError if scores differ or there are none."""
-    known = {method: {layer: len(one[layer]) for layer in one.layers} for method, one in scores.items()}
+    known = {method: {layer: len(values[layer]) for layer in values.layers} for method, values in scores.items()}
     sizes = next(iter(known.values()), {})
-    other = next((method for method, found in known.items() if found != sizes), None)
+    other = next((method for method, units in known.items() if units != sizes), None)
     if not sizes or other is not None:
-        came = {method: found for method, found in known.items() if method in (next(iter(known)), other)}
-        raise ShapeError(f"scores that are compared are of the same units; got {came or 'none'}; score the same layers")
+        different = {method: units for method, units in known.items() if method in (next(iter(known)), other)}
+        raise ShapeError(
+            f"scores that are compared are of the same units; got {different or 'none'}; score the same layers"
+        )
     if RANDOM in known:
         raise ConfigError(f"{RANDOM!r} names the control; name a score otherwise")
     return sizes
@@ -133,23 +135,23 @@ def _groups(
     if scope == "all":
         joined = _order(np.concatenate([keys[layer] for layer in layers]), generator)
         ends = np.cumsum([len(keys[layer]) for layer in layers])[:-1]
-    found = []
+    groups = []
     for share in shares:
         if scope == "all":
             count = _count(share, total)
             chosen = dict(zip(layers, np.split(_first(joined, count), ends), strict=True))
-            found.append(Group(method, EVERY, order, share, count, total, chosen))
+            groups.append(Group(method, EVERY, order, share, count, total, chosen))
             continue
         chosen = {layer: _first(places[layer], _count(share, len(places[layer]))) for layer in layers}
         if scope == "each":
             count = sum(int(units.sum()) for units in chosen.values())
-            found.append(Group(method, EVERY, order, share, count, total, chosen))
+            groups.append(Group(method, EVERY, order, share, count, total, chosen))
         else:
-            found += [
+            groups += [
                 Group(method, layer, order, share, int(units.sum()), len(units), {layer: units})
                 for layer, units in chosen.items()
             ]
-    return found
+    return groups
 
 
 def _order(keys: Float64[np.ndarray, " unit"], generator: np.random.Generator) -> Int64[np.ndarray, " unit"]:

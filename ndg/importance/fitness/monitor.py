@@ -47,9 +47,9 @@ class Watch:
     def __call__(self, network: nn.Module) -> dict[str, float | int]:
         """Columns of the finished epoch, and the seconds spent."""
         began = time.perf_counter()
-        found = self._look(network, fresh=self._fresh, before=self._before, read=self._read)
+        fitness = self._look(network, fresh=self._fresh, before=self._before, read=self._read)
         self._before = weights_of(network, self._led)
-        return {**found.columns(), "fitness/seconds": time.perf_counter() - began}
+        return {**fitness.columns(), "fitness/seconds": time.perf_counter() - began}
 
     def _look(self, network: nn.Module, **known: Any) -> Fitness:
         known |= {"led": self._led, "composite": self._composite, "batch": self._batch, "threads": self._threads}
@@ -81,10 +81,10 @@ def watched(network: nn.Module, loader: Iterable[Any], batch: int = COMPUTE_BATC
     finally:
         for handle in handles:
             handle.remove()
-    found = tuple(path for path, times in runs.items() if times == 1)
-    if not found:
+    paths = tuple(path for path, times in runs.items() if times == 1)
+    if not paths:
         raise LayerError(
             f"fitness is of activations that are modules and run once, or of a latent_layer; {type(network).__name__} "
             "has none; name layers in extract.layers"
         )
-    return found
+    return paths

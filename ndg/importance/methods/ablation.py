@@ -156,10 +156,10 @@ class Study:
             PartialForward(self.model, layer, batch, self.neutrals, each=settings.each_position) as cut,
         ):
             labels = labels_of(batch, cut.logits.shape[1], self.measure)
-            found, passed = damage(cut, task.units, self.measure, target, labels)
+            damages, passed = damage(cut, task.units, self.measure, target, labels)
             sums, squares = (np.zeros(cut.differs.shape[1]) for _ in range(2))
-            sums[task.units.start : task.units.stop] = found.sum(dim=1).numpy()
-            squares[task.units.start : task.units.stop] = found.square().sum(dim=1).numpy()
+            sums[task.units.start : task.units.stop] = damages.sum(dim=1).numpy()
+            squares[task.units.start : task.units.stop] = damages.square().sum(dim=1).numpy()
             whole, first = 0.0, task.units.start == 0
             if first:
                 rows = torch.arange(batch.count, device=cut.logits.device)
@@ -176,14 +176,14 @@ def damage(
     labels: Int64[Tensor, " example"] | None,
 ) -> tuple[Damage, int]:
     """Damage of each unit on each example of a batch, and the number of rows passed."""
-    wanted = torch.as_tensor(list(units))
-    found = torch.zeros((len(wanted), len(cut.differs)), dtype=torch.float64)
-    pairs = cut.differs[:, wanted.to(cut.differs.device)].T.nonzero()
+    indices = torch.as_tensor(list(units))
+    damages = torch.zeros((len(indices), len(cut.differs)), dtype=torch.float64)
+    pairs = cut.differs[:, indices.to(cut.differs.device)].T.nonzero()
     for some in pairs.split(cut.rows):
         which, rows = some[:, 0], some[:, 1]
-        after = cut.run_units(rows, wanted.to(some.device)[which])
-        found[which.cpu(), rows.cpu()] = difference(cut.logits[rows], after, measure, target, _of(labels, rows)).cpu()
-    return found, len(pairs)
+        after = cut.run_units(rows, indices.to(some.device)[which])
+        damages[which.cpu(), rows.cpu()] = difference(cut.logits[rows], after, measure, target, _of(labels, rows)).cpu()
+    return damages, len(pairs)
 
 
 def difference(

@@ -145,7 +145,7 @@ class _Study:
         settings, all_logits = self.settings, directions == self.planned.logits
         seed = seeds.integer(settings.options.seed, "kept effects" if keep else "effects")
         random = None if all_logits else Directions(seed, self.planned.logits, directions)
-        found = _Effects({}, {}, {}, {}, {}, {}, random)
+        result = _Effects({}, {}, {}, {}, {}, {}, random)
         with (
             Tape(self.model, self.layers, each=settings.each_position) as tape,
             Carried(self.model, tape, self.layers, self.neutrals, each=settings.each_position) as carried,
@@ -166,17 +166,17 @@ class _Study:
                     if random is not None:
                         size = size / random.scale
                     effect = size if self.target is None else signed[layer][0]
-                    add(found.sums, layer, effect.sum(dim=0))
-                    add(found.sizes, layer, size.sum(dim=0))
-                    add(found.squares, layer, size.square().sum(dim=0))
-                    add(found.changes, layer, per_unit(change.square())[: batch.count].sqrt().sum(dim=0))
+                    add(result.sums, layer, effect.sum(dim=0))
+                    add(result.sizes, layer, size.sum(dim=0))
+                    add(result.squares, layer, size.square().sum(dim=0))
+                    add(result.changes, layer, per_unit(change.square())[: batch.count].sqrt().sum(dim=0))
                     if keep:
-                        found.rows.setdefault(layer, []).append(effect)
-                        if random is None and found.examples < NEAR:
-                            found.vectors.setdefault(layer, []).append(torch.stack(signed[layer], dim=2))
-                found.cost += batch.count * (2 + 2 * len(values))
-                found.examples += batch.count
-        return found
+                        result.rows.setdefault(layer, []).append(effect)
+                        if random is None and result.examples < NEAR:
+                            result.vectors.setdefault(layer, []).append(torch.stack(signed[layer], dim=2))
+                result.cost += batch.count * (2 + 2 * len(values))
+                result.examples += batch.count
+        return result
 
     def _values(
         self, logits: Float[Tensor, "example logit"], count: int, random: Directions | None
@@ -189,14 +189,14 @@ class _Study:
         along = random.of(logits[:count].argmax(dim=1).cpu().numpy())
         filled = logits.new_zeros((len(logits), *along.shape[1:]))
         filled[:count] = torch.from_numpy(along).to(logits)
-        return [(logits * one).sum(dim=1) for one in filled.unbind(dim=1)]
+        return [(logits * direction).sum(dim=1) for direction in filled.unbind(dim=1)]
 
     def damages(
         self, loader: Iterable[Any], units: dict[str, Bool[np.ndarray, " unit"]]
     ) -> tuple[dict[str, Float64[np.ndarray, "ablated example"]], dict[str, float], int]:
         """Damage of the chosen units on each example, mean damage of whole layers, and cost."""
         settings, rows = self.settings, min(self.planned.rows, self.settings.options.batch)
-        found: dict[str, list[np.ndarray]] = {layer: [] for layer in self.layers}
+        damages: dict[str, list[np.ndarray]] = {layer: [] for layer in self.layers}
         whole = dict.fromkeys(self.layers, 0.0)
         examples = cost = 0
         for batch in compute_batches(loader, rows):
@@ -205,13 +205,13 @@ class _Study:
                 part = PartialForward(self.model, layer, batch, self.neutrals, each=settings.each_position)
                 with torch.no_grad(), part as cut:
                     some, passed = damage(cut, np.flatnonzero(units[layer]).tolist(), "logits", self.target, None)
-                    found[layer].append(some.numpy())
+                    damages[layer].append(some.numpy())
                     every = torch.arange(batch.count, device=cut.logits.device)
                     after = cut.run(every, torch.ones_like(cut.differs))
                     whole[layer] += float(difference(cut.logits, after, "logits", self.target, None).sum())
                 cost += 2 * batch.count + passed
         return (
-            {layer: np.concatenate(parts, axis=1) for layer, parts in found.items()},
+            {layer: np.concatenate(parts, axis=1) for layer, parts in damages.items()},
             {layer: value / examples for layer, value in whole.items()},
             cost,
         )
@@ -226,16 +226,16 @@ class _Study:
         examples: int,
     ) -> Evidence:
         """Measurements of a layer for the estimate."""
-        seen = first.examples
-        mean, size, change = ((sums[layer] / seen).cpu().numpy() for sums in (first.sums, first.sizes, first.changes))
-        squares = (first.squares[layer] / seen).cpu().numpy()
+        count = first.examples
+        mean, size, change = ((sums[layer] / count).cpu().numpy() for sums in (first.sums, first.sizes, first.changes))
+        squares = (first.squares[layer] / count).cpu().numpy()
         variance = np.zeros_like(squares)
         if first.directions is not None:
             of = exact.vectors.get(layer)
             near = 0.0 if of is None else alike(torch.cat(of).transpose(0, 1).cpu().numpy())
-            variance = first.directions.spread * first.directions.shared(seen, near) * squares / seen
-        if seen < examples:
-            variance = variance + np.maximum(squares - mean**2, 0) / (seen - 1) * (1 - seen / examples)
+            variance = first.directions.spread * first.directions.shared(count, near) * squares / count
+        if count < examples:
+            variance = variance + np.maximum(squares - mean**2, 0) / (count - 1) * (1 - count / examples)
         effects = torch.cat(exact.rows[layer]).T.cpu().numpy()[ablated]
         return Evidence(mean, size, variance, change, ablated, damages, effects, exact.examples / examples)
 

@@ -46,25 +46,25 @@ def grasp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], sett
     examples = forwards = 0
     with sdpa_kernel(SDPBackend.MATH), Leaves(model.modules()) as leaves:  # the other kernels have no second derivative
         parameters = leaves.parameters
-        weights = {path: weight for one in incoming.values() for path, weight in one.leaves("grasp").items()}
-        for one in passes(loader, settings, "GraSP, gradient"):
-            found = torch.autograd.grad(loss(model, one, "grasp"), parameters, allow_unused=True)
-            for number, gradient in enumerate(found):
+        weights = {path: weight for batch in incoming.values() for path, weight in batch.leaves("grasp").items()}
+        for batch in passes(loader, settings, "GraSP, gradient"):
+            gradients = torch.autograd.grad(loss(model, batch, "grasp"), parameters, allow_unused=True)
+            for number, gradient in enumerate(gradients):
                 if gradient is not None:
                     add(first, str(number), gradient.double())
-            examples, forwards = examples + one.count, forwards + 1
+            examples, forwards = examples + batch.count, forwards + 1
         used = {number: parameters[int(number)] for number in first}
         along = [(first[number] / examples).to(parameter) for number, parameter in used.items()]
         for path, weight in weights.items():
             if not any(weight is parameter for parameter in used.values()):
                 raise no_path(path.rpartition(".")[0], "grasp")
-        for one in passes(loader, settings, "GraSP, curvature"):
-            for path, product in zip(weights, _curved(model, one, used, along, weights), strict=True):
+        for batch in passes(loader, settings, "GraSP, curvature"):
+            for path, product in zip(weights, _curved(model, batch, used, along, weights), strict=True):
                 check_gradients([product], path.rpartition(".")[0])
                 add(products, path, product.double())
         for path, weight in weights.items():
             products[path] = -weight.detach().double() * products[path] / examples
-    values = {layer: one.rows(products).sum(dim=1).cpu().numpy() for layer, one in incoming.items()}
+    values = {layer: batch.rows(products).sum(dim=1).cpu().numpy() for layer, batch in incoming.items()}
     return Scores(
         method="grasp",
         values=values,
@@ -94,13 +94,13 @@ METHOD = Method(
 
 
 def _curved(
-    model: nn.Module, one: Any, used: dict[str, nn.Parameter], along: list[Tensor], weights: dict[str, Tensor]
+    model: nn.Module, batch: Any, used: dict[str, nn.Parameter], along: list[Tensor], weights: dict[str, Tensor]
 ) -> list[Tensor]:
     """Rows of H g of the weights, summed over the examples of a batch."""
-    total = loss(model, one, "grasp")
+    total = loss(model, batch, "grasp")
     try:
-        found = torch.autograd.grad(total, list(used.values()), create_graph=True)
-        dot = sum((gradient * direction).sum() for gradient, direction in zip(found, along, strict=True))
+        gradients = torch.autograd.grad(total, list(used.values()), create_graph=True)
+        dot = sum((gradient * direction).sum() for gradient, direction in zip(gradients, along, strict=True))
         products = torch.autograd.grad(dot, list(weights.values()), allow_unused=True)  # type: ignore[arg-type]
     except (RuntimeError, NotImplementedError) as error:
         if "implement" not in str(error) and "double backward" not in str(error):

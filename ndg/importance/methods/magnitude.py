@@ -46,8 +46,8 @@ def magnitude(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], 
     forwards = 0
     if side == "incoming":
         sums = {}
-        for layer, one in weighted(model, layers, settings, "magnitude").items():
-            sums[layer] = one.rows({path: powers(weight) for path, weight in one.weights.items()}).sum(dim=1)
+        for layer, incoming in weighted(model, layers, settings, "magnitude").items():
+            sums[layer] = incoming.rows({path: powers(weight) for path, weight in incoming.weights.items()}).sum(dim=1)
     else:
         batch = next(iter(passes(loader, settings, "magnitude")))
         sums, forwards = outgoing(model, batch, layers, powers, each=settings.each_position), 1

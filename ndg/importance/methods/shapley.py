@@ -177,11 +177,11 @@ class Study:
             PartialForward(model, layer, batch, self.neutrals, each=settings.each_position) as cut,
         ):
             game = Game.of(cut, batch, self)
-            found = torch.stack([game.credits(_order(batch, layer, settings, pair, cut)) for pair in task.pairs])
-        spread = (found - found.mean(dim=0)).square().sum(dim=(0, 1))
+            credits = torch.stack([game.credits(_order(batch, layer, settings, pair, cut)) for pair in task.pairs])
+        spread = (credits - credits.mean(dim=0)).square().sum(dim=(0, 1))
         first = task.pairs.start == 0
         return Sums(
-            credits={layer: found.sum(dim=(0, 1)).numpy()},
+            credits={layer: credits.sum(dim=(0, 1)).numpy()},
             spread={layer: spread.numpy()},
             freedom={layer: (len(task.pairs) - 1) * batch.count},
             whole={layer: float((game.all - game.none).sum()) if first else 0.0},

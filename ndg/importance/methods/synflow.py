@@ -53,7 +53,7 @@ def synflow(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
         stack.enter_context(Leaves(model.modules(), _positive))
         stack.enter_context(_DoubleBuffers(model))
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        weights = {path: weight for one in incoming.values() for path, weight in one.leaves("synflow").items()}
+        weights = {path: weight for parts in incoming.values() for path, weight in parts.leaves("synflow").items()}
         forwards = 0
         for scale in SCALES:
             flow, forwards = _flow(model, inputs, scale, settings), forwards + 1
@@ -67,14 +67,14 @@ def synflow(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
                     f"{type(model).__name__} does not; look for weights that are not finite, or choose magnitude"
                 )
         start = torch.full_like(flow, 1 / total if total else 0.0)
-        found = torch.autograd.grad(flow, list(weights.values()), start, allow_unused=True)
+        gradients = torch.autograd.grad(flow, list(weights.values()), start, allow_unused=True)
         shares = {}
-        for (path, weight), gradient in zip(weights.items(), found, strict=True):
+        for (path, weight), gradient in zip(weights.items(), gradients, strict=True):
             if gradient is None:
                 raise no_path(path.rpartition(".")[0], "synflow")
             check_gradients([gradient], path.rpartition(".")[0])
             shares[path] = weight.detach() * gradient
-        values = {layer: one.rows(shares).sum(dim=1).cpu().numpy() for layer, one in incoming.items()}
+        values = {layer: parts.rows(shares).sum(dim=1).cpu().numpy() for layer, parts in incoming.items()}
     return Scores(
         method="synflow",
         values=values,

@@ -56,21 +56,21 @@ def weighted(model: nn.Module, layers: Iterable[str], settings: Settings, method
     if settings.each_position:
         raise ConfigError(f"{method} scores weights, which positions share; got each_position=True; leave it out")
     modules = dict(model.named_modules())
-    found = {}
+    incoming = {}
     for layer in layers:
         owner, _, name = layer.rpartition(".")
         if layer in modules and _has_weights(modules[layer]):
-            found[layer] = Incoming(layer, modules[layer])
+            incoming[layer] = Incoming(layer, modules[layer])
         elif layer not in modules and isinstance(modules.get(owner), (*gates.LAYERS, *gates.CELLS)):
             place = name.removeprefix("gates") or ("_l0" if isinstance(modules[owner], gates.LAYERS) else "")
-            found[layer] = Incoming(layer, modules[owner], (f"weight_ih{place}", f"weight_hh{place}"))
+            incoming[layer] = Incoming(layer, modules[owner], (f"weight_ih{place}", f"weight_hh{place}"))
         else:
             before = [path for path in modules if path == layer or _has_weights(modules[path])]
             before = before[: before.index(layer)] if layer in before else []
             instead = f"name the one that gives its values, such as {before[-1]!r}" if before else "name a Linear"
             what = f"({type(modules[layer]).__name__}) has none" if layer in modules else "has none"
             raise LayerError(f"{method} is of layers with weights of their own; {layer!r} {what}; {instead}")
-    return found
+    return incoming
 
 
 class Leaves:

@@ -72,14 +72,14 @@ SILENT = {
 
 
 def outgoing(
-    model: nn.Module, one: Batch, layers: Iterable[str], powers: Powers, *, each: bool
+    model: nn.Module, batch: Batch, layers: Iterable[str], powers: Powers, *, each: bool
 ) -> dict[str, Float64[Tensor, " unit"]]:
     """Sum of `powers` of the weights that read each unit, over all reading modules.
 
     Raises LayerError naming an operation that cannot be traced, or if no weights read the layer.
     """
     layers = tuple(layers)
-    inputs = one.inputs
+    inputs = batch.inputs
     alone = {key: column[:1] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[:1]
     with ExitStack() as stack:
         for layer in layers:
@@ -253,12 +253,12 @@ def _gathered(layer: str, name: str, numbers: Numbers | None, args: Any, kwargs:
 def _joined(layer: str, name: str, parts: list[Numbers]) -> Numbers:
     """Unit numbers of joined values, each from at most one unit."""
     together = torch.broadcast_tensors(*parts)
-    found = together[0]
-    for other in together[1:]:
-        if bool(((found != other) & (found != NONE) & (other != NONE)).any()):
+    joined = together[0]
+    for numbers in together[1:]:
+        if bool(((joined != numbers) & (joined != NONE) & (numbers != NONE)).any()):
             raise _lost(layer, f"{name} of several units")
-        found = torch.maximum(found, other)
-    return found
+        joined = torch.maximum(joined, numbers)
+    return joined
 
 
 def _constant(layer: str, name: str, numbers: Int64[Tensor, "unit position"]) -> Int64[Tensor, " unit"]:

@@ -119,12 +119,12 @@ class Carried:
         """Gradient of each example's value where each layer stops, of that example; `last` frees the graph."""
         ends = {layer: self.ends(layer) for layer in self._layers}
         flat = [end for several in ends.values() for end in several]
-        found: list[Tensor | None] = [None] * len(flat)
+        gradients: list[Tensor | None] = [None] * len(flat)
         if values.requires_grad:
-            found = list(torch.autograd.grad(values.sum(), flat, retain_graph=not last, allow_unused=True))
+            gradients = list(torch.autograd.grad(values.sum(), flat, retain_graph=not last, allow_unused=True))
         views = {}
         for layer, several in ends.items():
-            parts, found = found[: len(several)], found[len(several) :]
+            parts, gradients = gradients[: len(several)], gradients[len(several) :]
             if all(part is None for part in parts):
                 raise LayerError(
                     f"a scored layer has a gradient path to the logits; from {layer!r} there is none; choose a layer "

@@ -40,15 +40,15 @@ class Directions:
 
     def of(self, classes: Int64[np.ndarray, " example"]) -> Float64[np.ndarray, "example direction logit"]:
         """Directions of the next examples, predicted as these classes."""
-        found = np.empty((len(classes), self.each, self._logits))
+        directions = np.empty((len(classes), self.each, self._logits))
         for row, label in enumerate(classes.tolist()):
             number, turn = divmod(self._before[label], self._turns)
             if turn == 0:
                 self._rotations[label] = self._rotation(label, number)
             self._before[label] += 1
             self.pairs += turn
-            found[row] = self._rotations[label][:, turn * self.each : (turn + 1) * self.each].T
-        return found
+            directions[row] = self._rotations[label][:, turn * self.each : (turn + 1) * self.each].T
+        return directions
 
     @property
     def scale(self) -> float:

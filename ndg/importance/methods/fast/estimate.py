@@ -64,14 +64,16 @@ class _Fit:
     noise: float
     own: float
     sizes: Units
-    told: int
+    ablated: int
 
 
 def estimate(layers: Sequence[Evidence]) -> list[tuple[Units, Units]]:
     """Estimates and standard errors of the units of each layer."""
     fits = [_fit(evidence) for evidence in layers]
-    told = sum(fit.told for fit in fits)
-    pooled = [sum(getattr(fit, name) * fit.told for fit in fits) / max(told, 1) for name in ("doubt", "noise", "own")]
+    ablated = sum(fit.ablated for fit in fits)
+    pooled = [
+        sum(getattr(fit, name) * fit.ablated for fit in fits) / max(ablated, 1) for name in ("doubt", "noise", "own")
+    ]
     return [_estimate(evidence, fit, *pooled) for evidence, fit in zip(layers, fits, strict=True)]
 
 
@@ -98,7 +100,7 @@ def _fit(evidence: Evidence) -> _Fit:
 
 
 def _estimate(evidence: Evidence, fit: _Fit, doubt: float, noise: float, own: float) -> tuple[Units, Units]:
-    share = fit.told / (fit.told + PRIOR)
+    share = fit.ablated / (fit.ablated + PRIOR)
     noise, own = share * fit.noise + (1 - share) * noise, share * fit.own + (1 - share) * own
     both = noise + own
     trust = np.where(evidence.ablated, own / both if both else 0.0, 0.0)

@@ -78,13 +78,13 @@ def plan(layers: list[int], examples: int, logits: int, budget: float | int, bef
     fewest = sum(min(layer, UNITS) for layer in layers)
     beside = 2 * len(layers) + 2 + 2 * min(logits, EXACT)
     each = max(FIRST * funds, min(ONE * examples, funds - ABLATED * (fewest + beside))) / examples
-    directions, seen = min(int((each - 2) // 2), logits), examples
+    directions, examples_used = min(int((each - 2) // 2), logits), examples
     if directions < 1:
-        directions, seen = 1, min(examples, max(FEWEST, int(each * examples // ONE)))
-    left = funds - seen * (2 + 2 * directions)
+        directions, examples_used = 1, min(examples, max(FEWEST, int(each * examples // ONE)))
+    left = funds - examples_used * (2 + 2 * directions)
     ablated = min(int(left // (units + beside)), examples)
     share = 1.0
     if ablated < ABLATED:
         ablated = min(ABLATED, examples)
         share = min(1.0, max(0.0, left / ablated - beside - fewest) / max(units - fewest, 1))
-    return Plan(seen, directions, logits, ablated, share, exact)
+    return Plan(examples_used, directions, logits, ablated, share, exact)

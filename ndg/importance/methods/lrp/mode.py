@@ -59,8 +59,8 @@ def _out_of_place(name: str) -> Any:
         plain = name[:-1]
     else:
         return None
-    found = next((getattr(room, plain) for room in (Tensor, torch, functional) if hasattr(room, plain)), None)
-    return found if getattr(found, "__name__", "") in RULES else None
+    function = next((getattr(room, plain) for room in (Tensor, torch, functional) if hasattr(room, plain)), None)
+    return function if getattr(function, "__name__", "") in RULES else None
 
 
 @contextmanager
