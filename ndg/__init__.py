@@ -1,7 +1,7 @@
 """Neuron dependency graphs and causal abstraction.
 
-Which neurons depend on which, which ones matter, and is that picture causally true? What this module exports is the
-public interface; everything is loaded at first use, so that importing it is silent and quick.
+Which neurons depend on which, which ones matter, and is that picture causally true? This module exports the public
+interface and loads everything at first use, so importing it is silent and quick.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ _HOME = {
     "LayerUnits": "ndg.nodes",
     "Literal": "ndg.literal",
     "NDG": "ndg.graph.ndg",
+    "RunOptions": "ndg.options",
+    "Result": "ndg.results",
     "Closure": "ndg.graph.closure",
     "extract": "ndg.extraction",
     "mine": "ndg.discovery",
@@ -81,7 +83,9 @@ if TYPE_CHECKING:
     from ndg.literal import Literal as Literal
     from ndg.nodes import LayerUnits as LayerUnits
     from ndg.nodes import NodeSpace as NodeSpace
+    from ndg.options import RunOptions as RunOptions
     from ndg.report.render import render as render
+    from ndg.results import Result as Result
     from ndg.training import load_model as load_model
     from ndg.training import train as train
 
