@@ -86,21 +86,21 @@ def score(
     not used exactly once, has no units, gives NaN, or from which no gradient path leads to the logits; ShapeError for a
     baseline that does not fit; DataError without examples.
     """
-    found = known(method)
+    entry = known(method)
     baselines, n_steps = settings.baselines, settings.n_steps
-    if isinstance(baselines, str) and baselines not in found.baselines:
+    if isinstance(baselines, str) and baselines not in entry.baselines:
         raise ConfigError(
             f"a baseline of {method} is a known neutral state, a number or a tensor; got {baselines!r}; "
-            f"{nearest(baselines, found.baselines)}"
+            f"{nearest(baselines, entry.baselines)}"
         )
-    asked = Settings(
-        baselines, n_steps, settings.each_position, target=target, options=options, own=_own(method, found, own)
+    request = Settings(
+        baselines, n_steps, settings.each_position, target=target, options=options, own=_own(method, entry, own)
     )
-    if n_steps is not None and not found.steps:
+    if n_steps is not None and not entry.steps:
         raise ConfigError(f"n_steps counts gradients along a path; {method} follows none; got {n_steps}; leave it out")
     model = placed(model, replace(options, executor="serial"))
-    given = [layers] if isinstance(layers, (str, nn.Module)) else [latent_layer(model)] if layers is None else layers
-    entries = tuple(given)
+    names = [layers] if isinstance(layers, (str, nn.Module)) else [latent_layer(model)] if layers is None else layers
+    entries = tuple(names)
     for path in entries:
         if not isinstance(path, str):
             raise LayerError(
@@ -112,7 +112,7 @@ def score(
     for path in paths:
         resolve_layer(model, path)
     with torch.inference_mode(False), fixed(model, options.threads, grad=True):
-        return found.run(model, loader, paths, asked)
+        return entry.run(model, loader, paths, request)
 
 
 def known(method: str) -> Method:

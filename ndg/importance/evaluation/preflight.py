@@ -25,30 +25,32 @@ STEPS = 2
 
 
 def check(
-    model: nn.Module, loader: Iterable[Any], layers: Sequence[str], methods: Iterable[str], how: Settings
+    model: nn.Module, loader: Iterable[Any], layers: Sequence[str], methods: Iterable[str], settings: Settings
 ) -> None:
     """Raise the first error of some methods on these layers, settings or data."""
     few = first(loader)
     for name in methods:
-        why = refusal(model, few, layers, name, how)
+        why = refusal(model, few, layers, name, settings)
         if why is not None:
             raise type(why)(f"{name} does not score what is asked for: {why}") from why
 
 
-def refusal(model: nn.Module, few: Iterable[Any], layers: Sequence[str], asked: str, how: Settings) -> UserError | None:
+def refusal(
+    model: nn.Module, few: Iterable[Any], layers: Sequence[str], method: str, settings: Settings
+) -> UserError | None:
     """Error of a method on a few examples, or None if it works.
 
     Other exceptions are logged here and raised again during scoring.
     """
-    options = replace(how.options, executor=_Glance(), ray_address=None, journal=None)
+    options = replace(settings.options, executor=_Glance(), ray_address=None, journal=None)
     try:
-        scored(model, few, layers, asked, fitting(asked, replace(how, n_steps=STEPS, options=options)))
+        scored(model, few, layers, method, fitting(method, replace(settings, n_steps=STEPS, options=options)))
     except UserError as error:
         return error
     except _EnoughError:
         return None
     except Exception as error:
-        log.warning("%s fails on %d examples: %s: %s", asked, EXAMPLES, type(error).__name__, error)
+        log.warning("%s fails on %d examples: %s: %s", method, EXAMPLES, type(error).__name__, error)
     return None
 
 
@@ -58,9 +60,9 @@ def sound(model: nn.Module, few: Iterable[Any], layer: str, threads: int = 1) ->
     That is a layer not used exactly once in a pass, or with NaN activations or gradients.
     """
     with torch.inference_mode(False), fixed(model, threads, grad=True), Tape(model, [layer]) as tape:
-        for one in compute_batches(few, EXAMPLES, short=True):
-            logits = tape.run(one)
-            check_finite(tape[layer][: one.count], layer, one)
+        for batch in compute_batches(few, EXAMPLES, short=True):
+            logits = tape.run(batch)
+            check_finite(tape[layer][: batch.count], layer, batch)
             check_gradients(_gradients(logits, tape.raw(layer)), layer)
 
 
@@ -115,5 +117,5 @@ def _gradients(logits: Tensor, outputs: list[Tensor]) -> list[Tensor]:
     """Gradients of the sum of the logits, if any."""
     if not logits.requires_grad:
         return []
-    found = torch.autograd.grad(logits.sum(), outputs, allow_unused=True)
-    return [gradient for gradient in found if gradient is not None]
+    gradients = torch.autograd.grad(logits.sum(), outputs, allow_unused=True)
+    return [gradient for gradient in gradients if gradient is not None]

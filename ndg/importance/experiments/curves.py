@@ -69,12 +69,12 @@ def ablation_curves(
     """
     layers = tuple(common_sizes(scores))
     tried = tuple(groups(scores, settings.shares, settings.orders, settings.scope, settings.draws, options.seed))
-    asked = Settings(baselines=settings.baselines, options=options, own={"groups": digest(tried)})
+    request = Settings(baselines=settings.baselines, options=options, own={"groups": digest(tried)})
     with torch.inference_mode(False), fixed(model, options.threads):
         with Tape(model, layers) as tape:
-            neutrals = Neutrals.read(tape, loader, layers, *asked.neutral)
-        study = Study(model, layers, asked, neutrals, tried)
-        tally = run_study(study, passes(loader, asked, "group ablation"), "group ablation", options).total
+            neutrals = Neutrals.read(tape, loader, layers, *request.neutral)
+        study = Study(model, layers, request, neutrals, tried)
+        tally = run_study(study, passes(loader, request, "group ablation"), "group ablation", options).total
     return Curves(tried, tally, neutrals.name, settings.scope)
 
 
@@ -155,9 +155,13 @@ class Study:
                     after.append(forward(model, batch.inputs)[:count])
         correct, loss = np.zeros(len(after), np.int64), np.zeros(len(after))
         if labels is not None:
-            correct = np.array([int((one.argmax(dim=1) == labels).sum()) for one in after])
-            loss = np.array([functional.cross_entropy(one.double(), labels, reduction="sum").item() for one in after])
-        shifts = torch.stack([torch.linalg.vector_norm(one.double() - logits.double(), dim=1) for one in after]).cpu()
+            correct = np.array([int((output.argmax(dim=1) == labels).sum()) for output in after])
+            loss = np.array(
+                [functional.cross_entropy(output.double(), labels, reduction="sum").item() for output in after]
+            )
+        shifts = torch.stack(
+            [torch.linalg.vector_norm(output.double() - logits.double(), dim=1) for output in after]
+        ).cpu()
         sums = shifts.sum(dim=1).numpy(), shifts.square().sum(dim=1).numpy()
         return Tally(count, 0 if labels is None else count, correct, loss, *sums)
 
@@ -177,7 +181,7 @@ class Curves:
         `accuracy` (n, Wilson interval), `loss` in nats, `shift` in logits (normal interval), with those of random
         groups of the same size: the mean over `draws`, with a Student interval of the accuracy. Null if unknown.
         """
-        found = [
+        rows = [
             {"method": "none", "layer": None, "order": None, "share": 0.0, "units": 0, "of": None} | self._figures(0)
         ]
         control = {group.place: self._control(group.place) for group in self.groups if group.method == RANDOM}
@@ -185,8 +189,8 @@ class Curves:
             if group.method != RANDOM:
                 names = ("method", "layer", "order", "share", "units", "of")
                 row = {name: getattr(group, name) for name in names} | self._figures(point)
-                found.append(row | control.get(group.place, {"draws": 0}))
-        return found
+                rows.append(row | control.get(group.place, {"draws": 0}))
+        return rows
 
     def frame(self) -> pd.DataFrame:
         import pandas as pd
@@ -224,14 +228,14 @@ class Curves:
         random = (point for point, group in enumerate(self.groups, 1) if group.method == RANDOM)
         points = [point for point in random if self.groups[point - 1].place == place]
         figures = [self._figures(point) for point in points]
-        found: dict[str, Any] = {"draws": len(points)}
-        known = [one["accuracy"] for one in figures if one["accuracy"] is not None]
+        row: dict[str, Any] = {"draws": len(points)}
+        known = [figure["accuracy"] for figure in figures if figure["accuracy"] is not None]
         mean = over_draws(known)
         ends = (max(mean[1], 0.0), min(mean[2], 1.0)) if mean and len(known) > 1 else (None, None)
-        found |= {"random_accuracy": mean[0] if mean else None, "random_low": ends[0], "random_high": ends[1]}
-        losses = over_draws(one["loss"] for one in figures if one["loss"] is not None)
-        shifts = over_draws(one["shift"] for one in figures)
-        return found | {
+        row |= {"random_accuracy": mean[0] if mean else None, "random_low": ends[0], "random_high": ends[1]}
+        losses = over_draws(figure["loss"] for figure in figures if figure["loss"] is not None)
+        shifts = over_draws(figure["shift"] for figure in figures)
+        return row | {
             "random_loss": losses[0] if losses else None,
             "random_shift": shifts[0] if shifts else None,
         }

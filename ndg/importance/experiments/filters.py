@@ -87,8 +87,8 @@ def filter_experiment(
     first, second = _divided(loader, fit, test, seed)
     shared = Settings(options=options)
     with torch.inference_mode(False):
-        seen, kept = (_features(model, layer, part, shared) for part in (first, second))
-        filters = seen.values.shape[1]
+        fitted, tested = (_features(model, layer, part, shared) for part in (first, second))
+        filters = fitted.values.shape[1]
         if any(not 1 <= k <= filters for k in top):
             raise ConfigError(f"the best filters are 1 to {filters} of layer {layer!r}; got {list(top)}")
 
@@ -120,7 +120,7 @@ def filter_experiment(
             chosen.append((RANDOM, k, draw, _best(drawn, k)))
     chosen.append((ALL, filters, None, np.ones(filters, np.bool_)))
     probed = tuple(
-        Probe(method, k, draw, _fitted(seen, kept, which), len(kept.labels)) for method, k, draw, which in chosen
+        Probe(method, k, draw, _fitted(fitted, tested, which), len(tested.labels)) for method, k, draw, which in chosen
     )
     return Filters(layer, filters, tuple(first), fit, test, correlated, probed)
 
@@ -168,22 +168,24 @@ class Filters:
         `pearson` is the mean over `classes` where it is defined, `other_class` its control, `least` the worst class; n
         is the number of filters.
         """
-        found = []
-        for one in self.correlations:
-            known, other = ([value for value in values if value is not None] for values in (one.classes, one.other))
-            found.append(
+        rows = []
+        for correlation in self.correlations:
+            known, other = (
+                [value for value in values if value is not None] for values in (correlation.classes, correlation.other)
+            )
+            rows.append(
                 {
-                    "method": one.method,
+                    "method": correlation.method,
                     "n": self.filters,
                     "classes": len(known),
                     "pearson": float(np.mean(known)) if known else None,
-                    "pearson_low": one.low,
-                    "pearson_high": one.high,
+                    "pearson_low": correlation.low,
+                    "pearson_high": correlation.high,
                     "least": min(known, default=None),
                     "other_class": float(np.mean(other)) if other else None,
                 }
             )
-        return found
+        return rows
 
     def probe_rows(self) -> list[dict[str, Any]]:
         """One row per score and k: accuracy with Wilson interval, beside random filters.
@@ -191,7 +193,7 @@ class Filters:
         Random filters have the mean over `draws` with a Student interval; the last row is the classifier on all
         filters.
         """
-        found = []
+        rows = []
         for one in self.probes:
             if one.method == RANDOM:
                 continue
@@ -208,8 +210,8 @@ class Filters:
             mean = over_draws(drawn)
             ends = (max(mean[1], 0.0), min(mean[2], 1.0)) if mean and len(drawn) > 1 else (None, None)
             row |= {"draws": len(drawn), "random": mean[0] if mean else None}
-            found.append(row | {"random_low": ends[0], "random_high": ends[1]})
-        return found
+            rows.append(row | {"random_low": ends[0], "random_high": ends[1]})
+        return rows
 
     def frame(self) -> pd.DataFrame:
         import pandas as pd
@@ -240,7 +242,7 @@ def _divided(loader: Iterable[Any], fit: int, test: int, seed: int) -> tuple[Par
     if not parts or any("labels" not in part for part in parts):
         raise DataError("the filter experiment needs examples with their true classes; give (inputs, labels)")
     whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-    found: tuple[Parts, Parts] = {}, {}
+    divided: tuple[Parts, Parts] = {}, {}
     for label in sorted(set(whole["labels"].tolist())):
         rows = np.flatnonzero(whole["labels"].numpy() == label)
         if len(rows) < fit + test:
@@ -249,9 +251,9 @@ def _divided(loader: Iterable[Any], fit: int, test: int, seed: int) -> tuple[Par
                 f"{len(rows)}; give more examples, or fewer with fit= and test="
             )
         drawn = torch.from_numpy(seeds.generator(seed, "filter examples", label).permutation(rows)[: fit + test])
-        for part, some in zip(found, drawn.split([fit, test]), strict=True):
+        for part, some in zip(divided, drawn.split([fit, test]), strict=True):
             part[label] = _batch({key: column[some] for key, column in whole.items()})
-    return found
+    return divided
 
 
 def _batch(part: dict[str, Tensor]) -> Any:
@@ -262,11 +264,11 @@ def _batch(part: dict[str, Tensor]) -> Any:
 def _features(model: nn.Module, layer: str, parts: Mapping[int, Any], settings: Settings) -> _Features:
     values, labels = [], []
     with fixed(model, settings.options.threads, grad=False), Tape(model, [layer]) as tape:
-        for one in passes(list(parts.values()), settings, "activations of filters"):
-            tape.run(one)
-            values.append(tape[layer][: one.count].double().mean(dim=2).cpu().numpy())
-            assert one.labels is not None
-            labels.append(one.labels.numpy())
+        for batch in passes(list(parts.values()), settings, "activations of filters"):
+            tape.run(batch)
+            values.append(tape[layer][: batch.count].double().mean(dim=2).cpu().numpy())
+            assert batch.labels is not None
+            labels.append(batch.labels.numpy())
     return _Features(np.concatenate(values), np.concatenate(labels))
 
 
@@ -290,8 +292,8 @@ def _correlated(
 
 def _pearson(first: Float64[np.ndarray, " filter"], second: Float64[np.ndarray, " filter"]) -> float | None:
     """Correlation, None if one side is constant."""
-    found = float(_correlations(first[None], second[None])[0])
-    return None if math.isnan(found) else found
+    value = float(_correlations(first[None], second[None])[0])
+    return None if math.isnan(value) else value
 
 
 def _correlations(
@@ -311,12 +313,12 @@ def _best(size: Float64[np.ndarray, " filter"], k: int) -> Bool[np.ndarray, " fi
     return chosen
 
 
-def _fitted(seen: _Features, kept: _Features, chosen: Bool[np.ndarray, " filter"]) -> int:
+def _fitted(fitted: _Features, tested: _Features, chosen: Bool[np.ndarray, " filter"]) -> int:
     """Correct test predictions of logistic regression on standardised filters."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    classifier.fit(seen.values[:, chosen], seen.labels)
-    return int((classifier.predict(kept.values[:, chosen]) == kept.labels).sum())
+    classifier.fit(fitted.values[:, chosen], fitted.labels)
+    return int((classifier.predict(tested.values[:, chosen]) == tested.labels).sum())

@@ -104,17 +104,17 @@ def prune(
     tried = tuple(groups(scores, settings.shares, ("bottom",), settings.scope, settings.draws, options.seed))
     tuning = settings.tuning if train is not None else None
     own = {"groups": digest(tried), "tuning": tuning}
-    asked = Settings(baselines=settings.baselines, options=options, own=own)
+    request = Settings(baselines=settings.baselines, options=options, own=own)
     held = tuple(compute_batches(loader, options.batch, short=True))
     if not held or any(batch.labels is None for batch in held):
         raise DataError("accuracy after pruning needs examples with their true classes; give (inputs, labels)")
     with torch.inference_mode(False), fixed(model, options.threads):
         with Tape(model, layers) as tape:
-            neutrals = Neutrals.read(tape, loader if train is None else train, layers, *asked.neutral)
+            neutrals = Neutrals.read(tape, loader if train is None else train, layers, *request.neutral)
         _, states = neutral_states(model, layers, held[0], neutrals)
         states = {layer: replace(rest, mask=None) for layer, rest in states.items()}  # of every batch
-    seen = None if train is None else _gathered(train)
-    study = Study(model, layers, asked, states, held, seen, tuning)
+    tuned_on = None if train is None else _gathered(train)
+    study = Study(model, layers, request, states, held, tuned_on, tuning)
     points: list[Group | None] = [None, *tried]
     counts = run_study(study, enumerate(points), "pruning", options).total
     return Pruning(tried, counts, sum(batch.count for batch in held), tuning, settings.scope)
@@ -189,12 +189,12 @@ class Pruning:
         The whole network comes first. Random units of the same number have the mean over `draws` with its Student
         interval, and `above`, the number of draws that keep less. Null without fine-tuning or control.
         """
-        found = [{"method": "none", "share": 0.0, "units": 0, "of": None} | self._figures(0)]
+        rows = [{"method": "none", "share": 0.0, "units": 0, "of": None} | self._figures(0)]
         for point, group in enumerate(self.groups, 1):
             if group.method != RANDOM:
                 named = {name: getattr(group, name) for name in ("method", "share", "units", "of")}
-                found.append(named | self._figures(point) | self._control(point, group))
-        return found
+                rows.append(named | self._figures(point) | self._control(point, group))
+        return rows
 
     def frame(self) -> pd.DataFrame:
         import pandas as pd
@@ -237,19 +237,19 @@ class Pruning:
 
 def _correct(network: nn.Module, study: Study) -> int:
     """Correct predictions on the held-out examples."""
-    found = 0
+    correct = 0
     with fixed(network, study.settings.options.threads):
-        for one in study.held:
-            logits = forward(network, one.inputs)[: one.count].cpu()
-            assert one.labels is not None
-            found += int((logits.argmax(dim=1) == true_labels(one.labels, one.count, logits.shape[1])).sum())
-    return found
+        for batch in study.held:
+            logits = forward(network, batch.inputs)[: batch.count].cpu()
+            assert batch.labels is not None
+            correct += int((logits.argmax(dim=1) == true_labels(batch.labels, batch.count, logits.shape[1])).sum())
+    return correct
 
 
-def _tune(network: nn.Module, seen: dict[str, Tensor], tuning: Tuning, settings: Settings) -> None:
+def _tune(network: nn.Module, columns: dict[str, Tensor], tuning: Tuning, settings: Settings) -> None:
     """Fine-tune a network in place; neutralised units stay neutral."""
-    labels = seen["labels"]
-    parameters = [one for one in network.parameters() if one.requires_grad]
+    labels = columns["labels"]
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if not parameters:
         raise ConfigError("fine-tuning changes parameters; all of this network are frozen; leave train out")
     optimizer = torch.optim.AdamW(parameters, lr=tuning.learning_rate, weight_decay=0.0)
@@ -260,7 +260,7 @@ def _tune(network: nn.Module, seen: dict[str, Tensor], tuning: Tuning, settings:
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seeds.integer(settings.options.seed, "fine-tuning dropout"))
             for rows in _steps(len(labels), tuning, settings.options.seed):
-                inputs = {key: column[rows] for key, column in seen.items() if key != "labels"}
+                inputs = {key: column[rows] for key, column in columns.items() if key != "labels"}
                 logits = forward(network, inputs.get("", inputs))
                 loss = functional.cross_entropy(logits, labels[rows].to(logits.device))
                 optimizer.zero_grad()

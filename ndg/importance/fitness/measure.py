@@ -173,22 +173,22 @@ def fitness(
     with torch.inference_mode(False), fixed(model, threads, grad=True), Tape(model, layers) as tape:
         sums: dict[str, _Sums] = {}
         examples = correct = 0
-        for one in compute_batches(loader, batch, short=True):
-            gradients, right = _gradients(tape, one)
+        for part in compute_batches(loader, batch, short=True):
+            gradients, right = _gradients(tape, part)
             for layer, gradient in gradients.items():
                 view = tape[layer]
                 if layer not in sums:
                     threshold = BINARIZERS[choose(AUTO, find_layer(model, layer))].threshold or 0.0
                     sums[layer] = _Sums(view.shape[1], threshold)
-                sums[layer].add(view[: one.count], gradient[: one.count], _kept(tape, layer, one), right)
-            examples, correct = examples + one.count, correct + int(right.sum())
+                sums[layer].add(view[: part.count], gradient[: part.count], _kept(tape, layer, part), right)
+            examples, correct = examples + part.count, correct + int(right.sum())
         if not examples:
             raise DataError("at least one example is needed; the loader gave none; check the split")
         with torch.no_grad():
-            for one in compute_batches(loader, batch, short=True):
-                tape.run(one)
-                for layer, found in sums.items():
-                    found.spread(tape[layer][: one.count], _kept(tape, layer, one))
+            for part in compute_batches(loader, batch, short=True):
+                tape.run(part)
+                for layer, total in sums.items():
+                    total.spread(tape[layer][: part.count], _kept(tape, layer, part))
     now = weights_of(model, leading(model, loader, layers, batch) if led is None else led)
     norms = read_by(model, loader, list(layers) if read is None else read, batch)
     values = {layer: sums[layer].values() | _moved(now.get(layer), (before or {}).get(layer)) for layer in layers}
@@ -200,21 +200,21 @@ def fitness(
     return Fitness(values, dying, examples, correct)
 
 
-def _gradients(tape: Tape, one: Batch) -> tuple[dict[str, View], Right]:
+def _gradients(tape: Tape, batch: Batch) -> tuple[dict[str, View], Right]:
     """Gradient of each example's loss at each layer, and correctness of its prediction."""
-    if one.labels is None:
+    if batch.labels is None:
         raise DataError("fitness needs the true classes; the loader gives inputs alone; give (inputs, labels)")
-    logits = tape.run(one).float()
-    labels = true_labels(one.labels, one.count, logits.shape[1])
-    labels = labels[torch.arange(len(logits)).clamp(max=one.count - 1)]  # padding rows do not count
+    logits = tape.run(batch).float()
+    labels = true_labels(batch.labels, batch.count, logits.shape[1])
+    labels = labels[torch.arange(len(logits)).clamp(max=batch.count - 1)]  # padding rows do not count
     labels = labels.to(logits.device)
-    right = (logits.argmax(dim=1) == labels)[: one.count]
+    right = (logits.argmax(dim=1) == labels)[: batch.count]
     return tape.gradients(F.cross_entropy(logits, labels, reduction="none")), right
 
 
-def _kept(tape: Tape, layer: str, one: Batch) -> Kept:
+def _kept(tape: Tape, layer: str, batch: Batch) -> Kept:
     kept = tape.kept(layer)
-    return None if kept is None else kept[: one.count]
+    return None if kept is None else kept[: batch.count]
 
 
 @dataclass(eq=False)
@@ -282,26 +282,26 @@ def _moved(now: Tensor | None, before: Tensor | None) -> dict[str, Values]:
     """Norm of the weights of each unit, and their relative change."""
     if now is None:
         return {}
-    found = {"weights": now.norm(dim=1).numpy()}
+    columns = {"weights": now.norm(dim=1).numpy()}
     if before is not None:
         norm, moved = before.norm(dim=1), (now - before).norm(dim=1)
-        found["change"] = torch.where(norm > 0, moved / torch.where(norm > 0, norm, 1), 0).numpy()
-    return found
+        columns["change"] = torch.where(norm > 0, moved / torch.where(norm > 0, norm, 1), 0).numpy()
+    return columns
 
 
-def _composite(found: Mapping[str, Values], fresh: Mapping[str, Values], weights: Mapping[str, float | int]) -> Values:
+def _composite(values: Mapping[str, Values], fresh: Mapping[str, Values], weights: Mapping[str, float | int]) -> Values:
     """Weighted sum of the terms, standardised by the `fresh` layer."""
-    total = np.zeros(len(found["gradient"]))
+    total = np.zeros(len(values["gradient"]))
     for name, weight in weights.items():
-        if name in found and name in fresh:
+        if name in values and name in fresh:
             spread = fresh[name].std()
-            total += weight * (found[name] - fresh[name].mean()) / (spread if spread > 0 else 1.0)
+            total += weight * (values[name] - fresh[name].mean()) / (spread if spread > 0 else 1.0)
     return total
 
 
-def _dying(found: Mapping[str, Values], fresh: Mapping[str, Values] | None) -> Bool[np.ndarray, " unit"]:
-    rarely = found["on"] < LEAST_ON
-    return rarely if fresh is None else rarely | (found["composite"] < np.quantile(fresh["composite"], LOWEST))
+def _dying(values: Mapping[str, Values], fresh: Mapping[str, Values] | None) -> Bool[np.ndarray, " unit"]:
+    rarely = values["on"] < LEAST_ON
+    return rarely if fresh is None else rarely | (values["composite"] < np.quantile(fresh["composite"], LOWEST))
 
 
 def _summary(values: Values) -> dict[str, float]:

@@ -34,13 +34,13 @@ def activation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
     examples = forwards = 0
     with torch.no_grad(), Tape(model, layers, each=settings.each_position) as tape:
         neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
-        for one in passes(loader, settings, "activation"):
-            tape.run(one)
+        for batch in passes(loader, settings, "activation"):
+            tape.run(batch)
             for layer in layers:
                 change = changed(tape, layer, neutrals)
-                check_finite(change[: one.count], layer, one)
-                add(values, layer, mean_size(tape, layer, change)[: one.count].sum(dim=0))
-            examples, forwards = examples + one.count, forwards + 1
+                check_finite(change[: batch.count], layer, batch)
+                add(values, layer, mean_size(tape, layer, change)[: batch.count].sum(dim=0))
+            examples, forwards = examples + batch.count, forwards + 1
     means = {layer: (values[layer] / examples).cpu().numpy() for layer in layers}
     return Scores(
         method="activation",

@@ -51,28 +51,30 @@ def conductance_by_input(
     Raises DataError for inputs that are neither floats nor token ids, ShapeError for a baseline that does not fit,
     LayerError as `score`, ConfigError for a unit that there is not.
     """
-    asked = Settings(settings.baselines, settings.n_steps, target=target, options=options)
+    request = Settings(settings.baselines, settings.n_steps, target=target, options=options)
     n_steps = settings.n_steps or FIXED_STEPS
     sums: dict[str, Tensor] = {}
     examples = 0
     with (
         torch.inference_mode(False),
         fixed(model, options.threads, grad=True),
-        starting(model, loader, asked.baselines, asked.options.batch) as start,
+        starting(model, loader, request.baselines, request.options.batch) as start,
         Tape(model, [layer]) as tape,
     ):
-        for one in passes(loader, asked, "conductance by input"):
-            path = start.path(one.inputs)
+        for batch in passes(loader, request, "conductance by input"):
+            path = start.path(batch.inputs)
             with torch.no_grad():
                 logits = tape.run(path(1.0))
-                check_finite(tape[layer][: one.count], layer, one)
-                check_finite(logits[: one.count], "logits", one)
-                classes = classes_of(logits, asked)
-            wanted = _wanted(units, tape[layer].shape[1], layer)
+                check_finite(tape[layer][: batch.count], layer, batch)
+                check_finite(logits[: batch.count], "logits", batch)
+                classes = classes_of(logits, request)
+            chosen_units = _wanted(units, tape[layer].shape[1], layer)
             for step in range(n_steps):
-                for key, flows in _at(tape, path, (step + 0.5) / n_steps, classes, layer, wanted, one.count).items():
+                for key, flows in _at(
+                    tape, path, (step + 0.5) / n_steps, classes, layer, chosen_units, batch.count
+                ).items():
                     add(sums, key, flows / n_steps)
-            examples += one.count
+            examples += batch.count
     return {key: (total / examples).cpu().numpy() for key, total in sums.items()}
 
 

@@ -75,15 +75,15 @@ def conductance(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...]
         Tape(model, layers, each=settings.each_position, copies=False) as tape,
         QuickPools(),
     ):
-        for one in passes(loader, settings, "conductance"):
-            path = start.path(one.inputs)
+        for batch in passes(loader, settings, "conductance"):
+            path = start.path(batch.inputs)
             if crossing is None:
                 alone = path.rows(torch.zeros(1, dtype=torch.long))(1.0)
                 whole = (
                     layer for layer in layers if not resolve_layer(model, layer).steps
                 )  # later gates read earlier ones
                 crossing = tuple(layer for layer in whole if crossed(tape.run, find_layer(model, layer), alone))
-            flows, change = _batch(tape, one, path, layers, crossing, settings, work)
+            flows, change = _batch(tape, batch, path, layers, crossing, settings, work)
             changes.append(change.abs())
             for layer, flow in flows.items():
                 add(values, layer, flow.sum(dim=0))
@@ -148,7 +148,7 @@ class Work:
 
 def _batch(
     tape: Tape,
-    one: Batch,
+    batch: Batch,
     path: Path,
     layers: tuple[str, ...],
     crossing: tuple[str, ...],
@@ -159,17 +159,17 @@ def _batch(
     with torch.no_grad():
         logits = tape.run(path(1.0))
         for layer in layers:
-            check_finite(tape[layer][: one.count], layer, one)
-        check_finite(logits[: one.count], "logits", one)
+            check_finite(tape[layer][: batch.count], layer, batch)
+        check_finite(logits[: batch.count], "logits", batch)
         classes, ends = classes_of(logits, settings), {layer: tape[layer] for layer in layers}
         change = chosen(logits, classes).double() - chosen(tape.run(path(0.0)), classes).double()
-        check_finite(change[: one.count, None], "logits at the baseline", one)
+        check_finite(change[: batch.count, None], "logits at the baseline", batch)
         begins = {layer: tape[layer] for layer in layers}
     work.forwards += 2
     steps = settings.n_steps or (FIRST_STEPS if crossing else FIXED_STEPS)
     flows = _flows(tape, path, classes, begins, ends, steps, settings, work)
     work.most = max(work.most, steps)
-    left = torch.arange(one.count, device=change.device)
+    left = torch.arange(batch.count, device=change.device)
     while settings.n_steps is None and crossing:
         worst = torch.stack([(flows[layer].sum(dim=1) - change).abs()[left] for layer in crossing]).amax(dim=0)
         left = left[worst > TOLERANCE * change[left].abs()]
@@ -184,7 +184,7 @@ def _batch(
     else:
         left = left[:0]
     work.unfinished += len(left)
-    return {layer: flow[: one.count] for layer, flow in flows.items()}, change[: one.count]
+    return {layer: flow[: batch.count] for layer, flow in flows.items()}, change[: batch.count]
 
 
 def _flows(

@@ -54,22 +54,22 @@ def gndi(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], setti
         whole: dict[str, Tensor] = {}
         squares: dict[str, Tensor] = {}
         examples = forwards = backwards = draws = 0
-        for one in passes(loader, settings, "G-NDI"):
-            logits = tape.run(one)
+        for batch in passes(loader, settings, "G-NDI"):
+            logits = tape.run(batch)
             changes = {layer: changed(tape, layer, neutrals) for layer in layers}
             for layer in layers:
-                check_finite(changes[layer][: one.count], layer, one)
-            check_finite(logits[: one.count], "logits", one)
+                check_finite(changes[layer][: batch.count], layer, batch)
+            check_finite(logits[: batch.count], "logits", batch)
             draws = _draws(settings, logits.shape[1], norm)
             if draws:
-                sizes, wholes = _projected(tape, logits, changes, one, draws, settings.options.seed)
+                sizes, wholes = _projected(tape, logits, changes, batch, draws, settings.options.seed)
             else:
                 sizes, wholes = _exact(tape, logits, changes, settings, norm)
             for layer in layers:
-                add(values, layer, sizes[layer][: one.count].sum(dim=0))
-                add(squares, layer, sizes[layer][: one.count].square().sum(dim=0))
-                add(whole, layer, wholes[layer][: one.count].sum(dim=0))
-            examples, forwards = examples + one.count, forwards + 1
+                add(values, layer, sizes[layer][: batch.count].sum(dim=0))
+                add(squares, layer, sizes[layer][: batch.count].square().sum(dim=0))
+                add(whole, layer, wholes[layer][: batch.count].sum(dim=0))
+            examples, forwards = examples + batch.count, forwards + 1
             backwards += draws + 1 + len(layers) if draws else len(settings.classes(logits.shape[1]))
     share = 1 - shrink(draws) ** 2 if draws else 0.0
     return Scores(
@@ -114,7 +114,7 @@ def _exact(
             _join(units, layer, effects, norm)
             _join(whole, layer, effects.sum(dim=1), norm)
     if norm == 2:
-        units, whole = ({layer: total.sqrt() for layer, total in found.items()} for found in (units, whole))
+        units, whole = ({layer: total.sqrt() for layer, total in totals.items()} for totals in (units, whole))
     return units, whole
 
 
@@ -127,11 +127,11 @@ def _join(totals: dict[str, Tensor], layer: str, effects: Tensor, norm: float | 
 
 
 def _projected(
-    tape: Tape, logits: Logits, changes: dict[str, View], one: Batch, draws: int, seed: int
+    tape: Tape, logits: Logits, changes: dict[str, View], batch: Batch, draws: int, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The same norms (p = 2) from random directions for units and exact products for layers."""
     squares: dict[str, Tensor] = {}
-    for direction in normals(one, logits, draws, seed):
+    for direction in normals(batch, logits, draws, seed):
         gradients = tape.gradients((logits * direction).sum(dim=1), last=False)
         for layer, change in changes.items():
             add(squares, layer, per_unit(gradients[layer] * change).square())
@@ -144,9 +144,9 @@ def _projected(
     return {layer: (total / draws).sqrt() / shrink(draws) for layer, total in squares.items()}, whole
 
 
-def normals(one: Batch, logits: Logits, draws: int, seed: int) -> Iterator[Tensor]:
+def normals(batch: Batch, logits: Logits, draws: int, seed: int) -> Iterator[Tensor]:
     """Standard normal numbers for each example and logit, keyed by the example's number."""
-    numbers = np.array([one.number(min(row, one.count - 1)) for row in range(len(logits))])
+    numbers = np.array([batch.number(min(row, batch.count - 1)) for row in range(len(logits))])
     logit = logits.shape[1]
     for draw in range(draws):
         words = seeds.words(seed, "projections", draw, examples=numbers, draws=2 * logit)

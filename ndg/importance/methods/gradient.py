@@ -32,15 +32,15 @@ def gradient(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], s
     values: dict[str, Tensor] = {}
     examples = forwards = 0
     with Tape(model, layers, each=settings.each_position) as tape:
-        for one in passes(loader, settings, "gradient"):
-            logits = tape.run(one)
+        for batch in passes(loader, settings, "gradient"):
+            logits = tape.run(batch)
             for layer in layers:
-                check_finite(tape[layer][: one.count], layer, one)
-            check_finite(logits[: one.count], "logits", one)
-            found = tape.gradients(chosen(logits, classes_of(logits, settings)))
+                check_finite(tape[layer][: batch.count], layer, batch)
+            check_finite(logits[: batch.count], "logits", batch)
+            gradients = tape.gradients(chosen(logits, classes_of(logits, settings)))
             for layer in layers:
-                add(values, layer, mean_size(tape, layer, found[layer])[: one.count].sum(dim=0))
-            examples, forwards = examples + one.count, forwards + 1
+                add(values, layer, mean_size(tape, layer, gradients[layer])[: batch.count].sum(dim=0))
+            examples, forwards = examples + batch.count, forwards + 1
     means = {layer: (values[layer] / examples).cpu().numpy() for layer in layers}
     return Scores(
         method="gradient",

@@ -39,20 +39,20 @@ def gradient_x_activation(
     examples = forwards = 0
     with Tape(model, layers, each=settings.each_position) as tape:
         neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
-        for one in passes(loader, settings, "gradient x activation"):
-            logits = tape.run(one)
+        for batch in passes(loader, settings, "gradient x activation"):
+            logits = tape.run(batch)
             changes = {layer: changed(tape, layer, neutrals) for layer in layers}
             for layer in layers:
-                check_finite(changes[layer][: one.count], layer, one)
-            check_finite(logits[: one.count], "logits", one)
-            found = tape.gradients(chosen(logits, classes_of(logits, settings)))
+                check_finite(changes[layer][: batch.count], layer, batch)
+            check_finite(logits[: batch.count], "logits", batch)
+            gradients = tape.gradients(chosen(logits, classes_of(logits, settings)))
             for layer in layers:
-                effects = per_unit(found[layer] * changes[layer])[: one.count]
+                effects = per_unit(gradients[layer] * changes[layer])[: batch.count]
                 both = effects, effects.sum(dim=1)
                 units, layer_effect = (each.abs() for each in both) if absolute else both
                 add(values, layer, units.sum(dim=0))
                 add(whole, layer, layer_effect.sum(dim=0))
-            examples, forwards = examples + one.count, forwards + 1
+            examples, forwards = examples + batch.count, forwards + 1
     return Scores(
         method="gradient_x_activation",
         values={layer: (values[layer] / examples).cpu().numpy() for layer in layers},

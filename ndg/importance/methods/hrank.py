@@ -35,19 +35,19 @@ def hrank(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], sett
     values: dict[str, Tensor] = {}
     examples = forwards = 0
     with torch.no_grad(), Tape(model, layers) as tape:
-        for one in passes(loader, settings, "HRank"):
-            tape.run(one)
+        for batch in passes(loader, settings, "HRank"):
+            tape.run(batch)
             for layer in layers:
-                check_finite(tape[layer][: one.count], layer, one)
+                check_finite(tape[layer][: batch.count], layer, batch)
                 maps = tape.raw(layer)[0]
                 if tape.layouts[layer].kind != "channels" or maps.ndim != 4:
                     raise LayerError(
                         f"hrank is the rank of a channel's map of rows and columns; {layer!r} gives "
                         f"{tuple(maps.shape)}; name a convolution of images, or the norm or activation after one"
                     )
-                wide = maps[: one.count] if maps.dtype == torch.float64 else maps[: one.count].float()
+                wide = maps[: batch.count] if maps.dtype == torch.float64 else maps[: batch.count].float()
                 add(values, layer, torch.linalg.matrix_rank(wide).sum(dim=0, dtype=torch.float64))
-            examples, forwards = examples + one.count, forwards + 1
+            examples, forwards = examples + batch.count, forwards + 1
     means = {layer: (values[layer] / examples).cpu().numpy() for layer in layers}
     return Scores(
         method="hrank",

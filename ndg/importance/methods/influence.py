@@ -37,11 +37,11 @@ def influence(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], 
         starting(model, loader, settings.baselines, settings.options.batch) as start,
         Tape(model, layers, each=settings.each_position) as tape,
     ):
-        for one in passes(loader, settings, "internal influence"):
-            found, ran = _batch(tape, one, start.path(one.inputs), layers, steps, settings)
+        for batch in passes(loader, settings, "internal influence"):
+            totals, ran = _batch(tape, batch, start.path(batch.inputs), layers, steps, settings)
             for layer in layers:
-                add(values, layer, found[layer][: one.count].sum(dim=0) / steps)
-            examples, forwards, backwards = examples + one.count, forwards + 1 + ran, backwards + ran
+                add(values, layer, totals[layer][: batch.count].sum(dim=0) / steps)
+            examples, forwards, backwards = examples + batch.count, forwards + 1 + ran, backwards + ran
     means = {layer: (values[layer] / examples).cpu().numpy() for layer in layers}
     return Scores(
         method="influence",
@@ -72,14 +72,14 @@ METHOD = Method(
 
 
 def _batch(
-    tape: Tape, one: Batch, path: Path, layers: tuple[str, ...], steps: int, settings: Settings
+    tape: Tape, batch: Batch, path: Path, layers: tuple[str, ...], steps: int, settings: Settings
 ) -> tuple[dict[str, Flow], int]:
     """Sum of each example's gradients at each unit along its path, and the number of passes."""
     with torch.no_grad():
         logits = tape.run(path(1.0))
         for layer in layers:
-            check_finite(tape[layer][: one.count], layer, one)
-        check_finite(logits[: one.count], "logits", one)
+            check_finite(tape[layer][: batch.count], layer, batch)
+        check_finite(logits[: batch.count], "logits", batch)
         classes = classes_of(logits, settings)
     sums: dict[str, Tensor] = {}
     together = max(1, settings.options.batch // len(classes))
@@ -87,8 +87,8 @@ def _batch(
     for first in range(0, steps, together):
         these = range(first, min(first + together, steps))
         logits = tape.run(path(*((step + 0.5) / steps for step in these)))
-        found = tape.gradients(chosen(logits, classes.repeat(len(these))))
+        gradients = tape.gradients(chosen(logits, classes.repeat(len(these))))
         for layer in layers:
-            add(sums, layer, per_unit(found[layer]).unflatten(0, (-1, len(classes))).sum(dim=0))
+            add(sums, layer, per_unit(gradients[layer]).unflatten(0, (-1, len(classes))).sum(dim=0))
         ran += 1
     return sums, ran

@@ -1,10 +1,9 @@
-"""Integrated G-NDI (after Nagy 2025): G-NDI along the whole way of one unit, from its activation to its neutral state.
+"""Integrated G-NDI (after Nagy 2025): G-NDI along the path of one unit to its neutral state.
 
     I_u = E_x || integral over a from 0 to 1 of J(h + a (b - h) at u alone) (h - b restricted to u) da ||_2
 
-The norm of an example is taken after integrating. So in the limit of fine steps this is exact ablation, with which the
-integrals are compared: `facts["completeness"]`. It costs more than ablation, and shows what G-NDI loses by its one
-step.
+The norm of an example is taken after integrating, so in the limit of fine steps this is exact ablation;
+`facts["completeness"]` compares the two. It costs more than ablation and shows what G-NDI loses with its single step.
 """
 
 from __future__ import annotations
@@ -32,14 +31,13 @@ Effects = Float64[Tensor, "row logit"]
 
 
 def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores of 0 or more: by how many logits, in the 2-norm, the output moves when the unit goes to b.
+    """Scores of 0 or more: change of the logits, in the 2-norm, when the unit moves to b.
 
-    The norm is over all logits, or over the one of `settings.target`. b is zero, the mean over the examples of each
-    activation, position by position, `resample`, or given. There are `settings.n_steps` midpoints, 32 without; each
-    costs one forward pass of what is behind the layer and one backward pass per logit, for every unit and example.
-    `whole` takes all units along together. `facts["completeness"]` has, for each layer, the `mean` and the largest
-    2-norm of what separates the integral from the ablation of a unit, and `relative`: the sum of those norms over the
-    sum of the damages.
+    The norm is over all logits, or over `settings.target`. b is zero, the mean of each activation over the examples,
+    `resample`, or a given value. There are `settings.n_steps` midpoints (default 32); each costs one forward pass of
+    the part after the layer and one backward pass per logit, for every unit and example. `whole` moves all units
+    together. `facts["completeness"]` has for each layer the `mean` and the largest 2-norm of the difference between the
+    integral and the ablation of a unit, and `relative`: the sum of those norms over the sum of the damages.
     """
     steps = settings.n_steps or STEPS
     sums: dict[str, Tensor] = {}
@@ -49,16 +47,16 @@ def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
     examples = 0
     with torch.no_grad(), Tape(model, layers, each=settings.each_position) as tape:
         neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
-    for one in passes(loader, settings, "integrated G-NDI"):
-        examples += one.count
+    for batch in passes(loader, settings, "integrated G-NDI"):
+        examples += batch.count
         for layer in layers:
-            way = PartWay(model, layer, one, neutrals, each=settings.each_position)
+            way = PartWay(model, layer, batch, neutrals, each=settings.each_position)
             with way:
                 units, delta = _units(way, steps, settings, work)
                 add(sums, layer, units)
                 deltas[layer] += delta
                 everything = torch.ones_like(way.differs)
-                rows = torch.arange(one.count, device=everything.device)
+                rows = torch.arange(batch.count, device=everything.device)
                 effects = _integral(way, rows, everything, steps, settings, work)
                 whole[layer] += float(torch.linalg.vector_norm(effects, dim=1).sum())
     return Scores(
@@ -95,7 +93,7 @@ class PartWay(PartialForward):
     amount: Float[Tensor, " row"]
 
     def part(self, rows: Rows, chosen: Chosen, amount: Float[Tensor, " row"]) -> Float[Tensor, "row logit"]:
-        """Logits of these rows, in the graph of gradients of `amount`."""
+        """Logits of these rows, in the autograd graph of `amount`."""
         self.amount = amount
         return self.run(rows, chosen)
 
@@ -107,7 +105,7 @@ class PartWay(PartialForward):
 
 @dataclass
 class Work:
-    """Passes of what is behind a layer."""
+    """Passes of the part after a layer."""
 
     forwards: int = 0
     backwards: int = 0
@@ -115,7 +113,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Delta:
-    """Sums over pairs of unit and example: of what separates integral and ablation, its largest, and the damage."""
+    """Sums over pairs of unit and example: difference to ablation, its maximum, and damage."""
 
     apart: float = 0.0
     largest: float = 0.0
@@ -136,11 +134,11 @@ class Delta:
 
 
 def _units(way: PartWay, steps: int, settings: Settings, work: Work) -> tuple[Float64[Tensor, " unit"], Delta]:
-    """The sum over the examples of a batch of each unit's score, and how far that is from ablation."""
+    """Sum over a batch of the score of each unit, and its difference to ablation."""
     width = way.differs.shape[1]
     sums, delta = torch.zeros(width, dtype=torch.float64), Delta()
     for some in way.differs.T.nonzero().split(way.rows):
-        if not len(some):  # no unit differs from its neutral state
+        if not len(some):  # all units are at their neutral state
             break
         units, rows = some[:, 0], some[:, 1]
         chosen = units[:, None] == torch.arange(width, device=units.device)
@@ -162,7 +160,7 @@ def _units(way: PartWay, steps: int, settings: Settings, work: Work) -> tuple[Fl
 
 
 def _integral(way: PartWay, rows: Rows, chosen: Chosen, steps: int, settings: Settings, work: Work) -> Effects:
-    """What each row's logits lose on the way of its chosen units to their neutral state."""
+    """Change of the logits of each row on the path of its units to their neutral state."""
     total: Tensor | None = None
     for step in range(steps):
         amount = torch.full((len(rows),), (step + 0.5) / steps, device=rows.device, requires_grad=True)

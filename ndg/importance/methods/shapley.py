@@ -1,14 +1,13 @@
 """Shapley values (Shapley 1953) of units, sampled by permutations (Castro, Gomez & Tejada 2009).
 
-    phi_u = E over orders of [ v(units before u, and u) - v(units before u) ],    the others at their neutral state
+    phi_u = E over orders of [ v(units before u, and u) - v(units before u) ],    all other units at their neutral state
 
-Units join in a random order, and each is credited with what its joining changes. Whatever the orders, the credits of an
-order add up to v(all) - v(none), so the values of a layer do so exactly. Orders come in pairs, one the reverse of the
-other (antithetic; Mitchell et al. 2022), and each example has orders of its own: so one order is spent on one example
-where the same orders for all would see less of both.
+Units join in a random order, and each gets the change of v when it joins. The values of a layer add up to v(all) -
+v(none) exactly, for any orders. Orders come in pairs, one the reverse of the other (antithetic; Mitchell et al. 2022),
+and each example has its own orders, which covers more orders for the same cost.
 
-    logit      v is the logit of the class asked for, or of the one that the untouched network predicts
-    logits, loss, accuracy    v is minus the damage that ablation knows by that name
+    logit      v is the logit of the target, or of the class predicted by the untouched network
+    logits, loss, accuracy    v is minus the damage of ablation with that measure
 """
 
 from __future__ import annotations
@@ -39,15 +38,19 @@ from ndg.run_study import run_study
 PAYOFFS = ("logit", *MEASURES)
 
 SHARE = 8
-"""Pairs of orders of one task, at least 2: within a task they tell how far orders differ."""
+"""Pairs of orders per task, at least 2, so that a task can estimate their spread."""
 
 Values = Float64[Tensor, " row"]
 Order = Int64[Tensor, "example unit"]
 
 
 def shapley(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """The mean over the examples of each unit's Shapley value among the units of its layer; they add up to `whole`,
-    the mean of v(all) - v(none).
+    """Mean Shapley value of each unit within its layer; values add up to `whole`.
+
+    `whole` is the mean of v(all) - v(none). Options: `permutations` is the number of orders per example, even and at
+    least 4; `payoff` is v. An order costs one pass of the part after the layer for each unit that is not at its neutral
+    state. `facts["passed"]` counts the rows passed. `errors` are standard errors of the sampling of orders for these
+    examples, from the spread of the pairs of each example. Source: Castro, Gomez & Tejada 2009.
 
     Options: `permutations` is the number of orders of each example, even and at least 4; `payoff` is what v is. An
     order costs one pass of what is behind the layer for each unit that is not at its neutral state already.
@@ -104,7 +107,7 @@ _TARGETS = {"logit": "predicted class", "logits": "all logits", "loss": "true cl
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Some pairs of orders of a layer, for each example of a batch."""
+    """Pairs of orders of a layer, for each example of a batch."""
 
     batch: Batch
     layer: str
@@ -113,8 +116,11 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Of each unit the sum of its credits over examples and pairs, and their squared distances from the mean of their
-    example and task, which has so much `freedom`; of each layer the sum of v(all) - v(none)."""
+    """Sums of credits over examples and pairs, and of their squared deviations.
+
+    Deviations are from the mean of example and task, with `freedom` degrees; each layer also has the sum of v(all) -
+    v(none).
+    """
 
     credits: dict[str, Float64[np.ndarray, " unit"]]
     spread: dict[str, Float64[np.ndarray, " unit"]]
@@ -151,7 +157,7 @@ class Sums:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What a worker needs to know to let units join."""
+    """Data that a worker needs to let units join."""
 
     model: nn.Module
     layers: tuple[str, ...]
@@ -169,7 +175,7 @@ class Study:
         return replace(self, model=model)
 
     def run(self, task: Task) -> Sums:
-        """The credits of the orders of one task."""
+        """Credits of the orders of one task."""
         settings, layer, batch, model = self.settings, task.layer, task.batch, self.model
         with (
             torch.inference_mode(False),
@@ -191,7 +197,7 @@ class Study:
 
 
 def _tasks(study: Study, loader: Iterable[Any]) -> Iterator[Task]:
-    """Batch by batch, layer by layer, so many pairs at a time; none has a single pair."""
+    """Tasks by batch, layer and block of pairs; none has a single pair."""
     pairs = study.settings.own["permutations"] // 2
     parts = max(1, pairs // SHARE)
     ends = [pairs * part // parts for part in range(parts + 1)]
@@ -203,8 +209,10 @@ def _tasks(study: Study, loader: Iterable[Any]) -> Iterator[Task]:
 
 @dataclass(eq=False)
 class Game:
-    """The payoff of coalitions of one layer's units on one batch. Units at their neutral state already take no part:
-    they join last, and nothing comes of it."""
+    """Payoff of coalitions of the units of one layer on one batch.
+
+    Units that are already neutral take no part: they join last with credit 0.
+    """
 
     cut: PartialForward
     study: Study
@@ -217,7 +225,7 @@ class Game:
 
     @classmethod
     def of(cls, cut: PartialForward, batch: Batch, study: Study) -> Game:
-        """The game of a batch, with its two ends."""
+        """Game of a batch, with its two end coalitions."""
         count, logits = batch.count, cut.logits
         study.settings.classes(logits.shape[1])
         labels = classes = None
@@ -234,14 +242,14 @@ class Game:
         return game
 
     def credits(self, order: Order) -> Float64[Tensor, "example unit"]:
-        """What each unit is credited with, the mean of an order and of its reverse."""
+        """Credit of each unit, the mean over an order and its reverse."""
         apart = self.cut.differs
-        first = (order + apart.shape[1] * ~apart).argsort(dim=1).argsort(dim=1)  # places, those who take no part last
+        first = (order + apart.shape[1] * ~apart).argsort(dim=1).argsort(dim=1)  # positions, with neutral units last
         last = torch.where(apart, self.players[:, None] - 1 - first, first)
         return (self._along(first) + self._along(last)) / 2
 
     def _along(self, places: Order) -> Float64[Tensor, "example unit"]:
-        """What each unit is credited with when the units join by their places."""
+        """Credit of each unit when units join in order of position."""
         units = places.shape[1]
         steps = torch.arange(1, units, device=places.device)
         inner = (steps[None, :] < self.players[:, None]).nonzero()
@@ -257,7 +265,7 @@ class Game:
         return self._payoff(self.cut.run(rows, neutral), rows)
 
     def _payoff(self, logits: Tensor, rows: Int64[Tensor, " row"]) -> Values:
-        """v, where the logits of these rows became so."""
+        """v for rows with these logits."""
         if self.classes is not None:
             return chosen(logits, self.classes[rows]).double().cpu()
         settings, payoff = self.study.settings, self.study.payoff
@@ -267,7 +275,7 @@ class Game:
 
 
 def _order(batch: Batch, layer: str, settings: Settings, pair: int, cut: PartialForward) -> Order:
-    """The place of each unit in one random order of each example; it belongs to the example's number."""
+    """Position of each unit in one random order of each example, keyed by the example's number."""
     count, units = cut.differs.shape
     numbers = np.array([batch.number(row) for row in range(count)])
     words = seeds.words(settings.options.seed, "shapley", layer, pair, examples=numbers, draws=units)

@@ -36,18 +36,18 @@ def snip(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], setti
     incoming = weighted(model, layers, settings, "snip")
     sums: dict[str, Tensor] = {}
     examples = forwards = 0
-    with Leaves(one.module for one in incoming.values()):
-        weights = {path: weight for one in incoming.values() for path, weight in one.leaves("snip").items()}
-        for one in passes(loader, settings, "SNIP"):
-            found = torch.autograd.grad(loss(model, one, "snip"), list(weights.values()), allow_unused=True)
-            for path, gradient in zip(weights, found, strict=True):
+    with Leaves(batch.module for batch in incoming.values()):
+        weights = {path: weight for batch in incoming.values() for path, weight in batch.leaves("snip").items()}
+        for batch in passes(loader, settings, "SNIP"):
+            gradients = torch.autograd.grad(loss(model, batch, "snip"), list(weights.values()), allow_unused=True)
+            for path, gradient in zip(weights, gradients, strict=True):
                 if gradient is None:
                     raise no_path(path.rpartition(".")[0], "snip")
                 check_gradients([gradient], path.rpartition(".")[0])
                 add(sums, path, gradient.double())
-            examples, forwards = examples + one.count, forwards + 1
+            examples, forwards = examples + batch.count, forwards + 1
         sizes = {path: (weight.detach().double() * sums[path] / examples).abs() for path, weight in weights.items()}
-    values = {layer: one.rows(sizes).sum(dim=1).cpu().numpy() for layer, one in incoming.items()}
+    values = {layer: batch.rows(sizes).sum(dim=1).cpu().numpy() for layer, batch in incoming.items()}
     return Scores(
         method="snip",
         values=values,
@@ -72,19 +72,19 @@ METHOD = Method(
 )
 
 
-def loss(model: nn.Module, one: Batch, name: str) -> Float[Tensor, ""]:
+def loss(model: nn.Module, batch: Batch, name: str) -> Float[Tensor, ""]:
     """Summed cross-entropy of the true classes of a batch, in nats.
 
     Raises DataError without classes, LayerError for a network with one logit.
     """
-    if one.labels is None:
+    if batch.labels is None:
         raise DataError(f"{name} needs the true classes; the loader gives inputs alone; give (inputs, labels)")
-    logits = forward(model, one.inputs)[: one.count]
-    check_finite(logits, "logits", one)
+    logits = forward(model, batch.inputs)[: batch.count]
+    check_finite(logits, "logits", batch)
     if logits.shape[1] == 1:
         raise LayerError(
             f"{name} follows the cross-entropy of the true class, which for one logit is 0 whatever the weights; the "
             "network gives one; give it one logit per class, or choose synflow or magnitude"
         )
-    labels = true_labels(one.labels, one.count, logits.shape[1]).to(logits.device)
+    labels = true_labels(batch.labels, batch.count, logits.shape[1]).to(logits.device)
     return functional.cross_entropy(logits, labels, reduction="sum")

@@ -32,9 +32,9 @@ def weights_of(model: nn.Module, led: Mapping[str, Sequence[str]]) -> Weights:
 def leading(model: nn.Module, loader: Iterable[Any], layers: Sequence[str], batch: int) -> dict[str, list[str]]:
     """Nearest parameters before each layer with one row per unit, in the autograd graph."""
     named = {id(parameter): name for name, parameter in model.named_parameters()}
-    one = next(iter(compute_batches(loader, batch, short=True)))
+    first = next(iter(compute_batches(loader, batch, short=True)))
     with torch.inference_mode(False), fixed(model, torch.get_num_threads(), grad=True), Tape(model, layers) as tape:
-        tape.run(one)
+        tape.run(first)
         return {
             layer: [named[key] for key in _nearest(tape.raw(layer)[0], tape[layer].shape[1]) if key in named]
             for layer in layers
@@ -45,28 +45,28 @@ def read_by(
     model: nn.Module, loader: Iterable[Any], layers: Sequence[str], batch: int
 ) -> dict[str, Float64[np.ndarray, " unit"]]:
     """Norm of the weights that read each unit, for layers that can be traced."""
-    one = next(iter(compute_batches(loader, batch, short=True)))
+    first = next(iter(compute_batches(loader, batch, short=True)))
 
     def squares(weight: Tensor) -> Tensor:
         return weight.detach().double().square()
 
     with torch.inference_mode(False), fixed(model, torch.get_num_threads(), grad=True):
         try:
-            sums = outgoing(model, one, layers, squares, each=False) if layers else {}
+            sums = outgoing(model, first, layers, squares, each=False) if layers else {}
         except LayerError:
             sums = {}
             for layer in layers:
                 with suppress(LayerError):
-                    sums |= outgoing(model, one, [layer], squares, each=False)
-    return {layer: found.sqrt().cpu().numpy() for layer, found in sums.items()}
+                    sums |= outgoing(model, first, [layer], squares, each=False)
+    return {layer: total.sqrt().cpu().numpy() for layer, total in sums.items()}
 
 
 def _nearest(output: Tensor, units: int) -> list[int]:
     """Nearest tensors with one row per unit before an output."""
     level, seen = [output.grad_fn], set()
     while any(level):
-        found = [node.variable for node in level if node is not None and hasattr(node, "variable")]
-        leading = [id(one) for one in found if one.ndim > 1 and len(one) == units]
+        leaves = [node.variable for node in level if node is not None and hasattr(node, "variable")]
+        leading = [id(tensor) for tensor in leaves if tensor.ndim > 1 and len(tensor) == units]
         if leading:
             return leading
         seen |= {node for node in level if node is not None}

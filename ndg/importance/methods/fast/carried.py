@@ -1,10 +1,10 @@
-"""Changes of units carried to where units first mix, and gradients there, of all layers by the same passes.
+"""Changes of units propagated to where units first mix, and the gradients there.
 
-A unit's neutral state is carried, exactly, through what works on each unit alone: activation functions, normalisation
-in evaluation mode, sums with other branches, pooling. It stops where units mix, or where a value is read twice; from
-there on the effect is taken to be linear. So the effect is exact where the rest of the network is linear, as behind the
-last activation function, and it is G-NDI's where nothing stands between the layer and what mixes its units. No weight
-is multiplied on the way: all layers together cost less than one more forward pass.
+The neutral state of a unit is propagated exactly through operations that keep units separate: activation functions,
+normalisation in evaluation mode, sums with other branches, pooling. It stops where units mix or where a value is read
+twice; from there the effect is assumed linear. So the effect is exact if the rest of the network is linear, as after
+the last activation function, and it equals G-NDI if units mix right after the layer. No weights are multiplied on the
+way: all layers together cost less than one more forward pass.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ ELEMENTWISE = frozenset((
     "add", "radd", "iadd", "sub", "rsub", "isub", "mul", "rmul", "imul", "div", "truediv", "itruediv", "neg", "abs",
     "square", "exp", "clone", "contiguous",
 ))
-"""Functions in which each value meets no other of its tensor, by their names without underscores at the ends."""
+"""Elementwise functions, by name without leading and trailing underscores."""
 
 POOLS = frozenset(
     f"{how}_pool{axes}d" for how in ("max", "avg", "adaptive_avg", "adaptive_max") for axes in (1, 2, 3)
 )
 CHANNELWISE = POOLS | {"batch_norm", "prelu", "dropout1d", "dropout2d", "dropout3d"}
 # fmt: on
-"""Functions in which each channel meets no other."""
+"""Functions that keep channels separate."""
 
 
 @dataclass(eq=False)
 class _Stop:
-    """A tensor on the way of a layer's units, and what it would be with the units neutral; how often it is read."""
+    """A tensor on the path of a layer, its neutral version, and its number of readers."""
 
     value: Tensor
     neutral: Tensor
@@ -55,8 +55,7 @@ class _Stop:
 
 @dataclass(eq=False)
 class _Way:
-    """The stops of a layer, in the order of the pass. It ends at the first that is read more than once, or the
-    last."""
+    """Stops of a layer in forward order, up to the first one read more than once."""
 
     channels: bool
     stops: list[_Stop] = field(default_factory=list)
@@ -67,9 +66,12 @@ class _Way:
 
 
 class Carried:
-    """`with Tape(model, layers) as tape, Carried(model, tape, layers, neutrals) as carried: carried.run(batch)`.
+    """Context that propagates the changes of units.
 
-    `carried.changes[layer]` is then what separates a layer's units from their neutral state, where they stop, and
+        with Tape(model, layers) as tape, Carried(model, tape, layers, neutrals) as carried:
+            carried.run(batch)
+
+    Then `carried.changes[layer]` is the difference between units and their neutral state where they stop, and
     `carried.gradients(values)` has the gradients there. Enter it within the tape.
     """
 
@@ -96,7 +98,7 @@ class Carried:
 
     @property
     def through(self) -> dict[str, tuple[str, ...]]:
-        """The functions on the way of each layer, in the order of the pass."""
+        """Functions on the path of each layer, in forward order."""
         ways = {layer: self._ways[layer] for layer in self._layers if layer in self._ways}
         return {
             layer: tuple(name for stop in way.stops[: way.end + 1] for name in stop.through)
@@ -104,7 +106,7 @@ class Carried:
         }
 
     def run(self, batch: Batch) -> Float[Tensor, "example logit"]:
-        """The logits. Raises LayerError for activations that are NaN."""
+        """The logits. Raises LayerError for NaN activations."""
         self._ways.clear()
         self._batch = batch
         with _Following(self._ways):
@@ -116,7 +118,7 @@ class Carried:
         return logits
 
     def gradients(self, values: Float[Tensor, " example"], *, last: bool = True) -> dict[str, View]:
-        """Gradient of each example's value where each layer stops, of that example; `last` frees the graph."""
+        """Gradient of each example's value where each layer stops; `last` frees the graph."""
         ends = {layer: self.ends(layer) for layer in self._layers}
         flat = [end for several in ends.values() for end in several]
         gradients: list[Tensor | None] = [None] * len(flat)
@@ -161,19 +163,19 @@ class Carried:
         return self.seen(layer, [end.value.detach() - end.neutral])
 
     def seen(self, layer: str, parts: list[Tensor]) -> View:
-        """Values at an end as those of units."""
+        """Values at a stop, arranged as units."""
         mask = self._tape.mask(layer)
         output = stack_steps(layer, parts, mask) if self._tape.layers[layer].steps else parts[0]
         return self._tape.layouts[layer].view(output, mask)
 
     def ends(self, layer: str) -> list[Output]:
-        """What stands where a layer stops, in the graph of gradients; one for each time step."""
+        """Tensors where a layer stops, in the autograd graph, one per time step."""
         way = self._ways.get(layer)
         return self._tape.raw(layer) if way is None else [way.stops[way.end].value]
 
 
 class _Following(TorchFunctionMode):
-    """Sees every function of torch, and carries the neutral states of ways through those that let units alone."""
+    """Function mode that propagates neutral states through operations that keep units separate."""
 
     def __init__(self, ways: dict[str, _Way]) -> None:
         super().__init__()
@@ -213,23 +215,23 @@ def _tensors(args: Iterable[Any], kwargs: Mapping[str, Any]) -> Iterator[Tensor]
 
 
 def _alone(name: str, way: _Way, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a function gives each unit of a way its own."""
+    """Whether a function keeps the units of a path separate."""
     if name == "batch_norm" and (args[5] if len(args) > 5 else kwargs.get("training", False)):
         return False
-    if name in POOLS and way.stops[-1].value.ndim < 3:  # a table is pooled over its units
+    if name in POOLS and way.stops[-1].value.ndim < 3:  # pooling over units
         return False
     return name in ELEMENTWISE or (name in CHANNELWISE and way.channels)
 
 
 def _fits(name: str, found: Any, value: Tensor) -> bool:
-    """Whether what a function gave has its units where they were."""
+    """Whether the units keep their positions in the output of a function."""
     if not isinstance(found, Tensor):
         return False
     return found.shape == value.shape if name in ELEMENTWISE else found.shape[:2] == value.shape[:2]
 
 
 def _neutral(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], stop: _Stop) -> Any:
-    """What a function, which may work in place, gives with the units of a stop neutral."""
+    """Output of a function, possibly in place, with the units of a stop neutral."""
 
     def instead(value: Any) -> Any:
         given = stop.neutral if value is stop.value else value

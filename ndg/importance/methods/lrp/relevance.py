@@ -62,11 +62,11 @@ def lrp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settin
         prepared(model),
         _Marks(model, layers, rules.ledger) as marks,
     ):
-        for one in passes(loader, settings, "LRP"):
+        for batch in passes(loader, settings, "LRP"):
             if kept is None:
-                kept = {layer: Kept() for layer in _crossing(model, tape, layers, one.inputs, rules)}
+                kept = {layer: Kept() for layer in _crossing(model, tape, layers, batch.inputs, rules)}
             rules.ledger.clear()
-            relevance, values = _batch(tape, one, layers, settings, rules)
+            relevance, values = _batch(tape, batch, layers, settings, rules)
             logits.append(values)
             for layer in layers:
                 add(totals, layer, relevance[layer].sum(dim=0))
@@ -168,11 +168,11 @@ def _rules(settings: Settings) -> Rules:
 
 
 def _batch(
-    tape: Tape, one: Batch, layers: tuple[str, ...], settings: Settings, rules: Rules
+    tape: Tape, batch: Batch, layers: tuple[str, ...], settings: Settings, rules: Rules
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Relevance of each unit for each example, and F."""
     with Relevance(rules):
-        logits = tape.run(one)
+        logits = tape.run(batch)
     if not logits.requires_grad:
         raise LayerError(
             f"relevance comes from the logits to a scored layer; to {', '.join(map(repr, layers))} none does: under "
@@ -181,18 +181,18 @@ def _batch(
         )
     check_functions(logits)
     for layer in layers:
-        check_finite(tape[layer][: one.count], layer, one)
+        check_finite(tape[layer][: batch.count], layer, batch)
     values = chosen(logits, classes_of(logits.detach(), settings))
-    there = torch.arange(len(values), device=values.device) < one.count
+    there = torch.arange(len(values), device=values.device) < batch.count
     gradients = tape.gradients(torch.where(there, values, torch.zeros_like(values)))
-    relevance = {layer: per_unit(gradients[layer] * tape[layer])[: one.count] for layer in layers}
-    return relevance, values.detach().double()[: one.count]
+    relevance = {layer: per_unit(gradients[layer] * tape[layer])[: batch.count] for layer in layers}
+    return relevance, values.detach().double()[: batch.count]
 
 
 def _crossing(model: nn.Module, tape: Tape, layers: tuple[str, ...], inputs: Inputs, rules: Rules) -> tuple[str, ...]:
     """Layers that every path from inputs to logits crosses, if their units exist at once."""
     few = {key: column[:2] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[:2]
-    found = []
+    crossing = []
     for layer in layers:
         if resolve_layer(model, layer).steps:
             continue
@@ -205,10 +205,10 @@ def _crossing(model: nn.Module, tape: Tape, layers: tuple[str, ...], inputs: Inp
                 handle.remove()
         leaves = sources.leaves
         if not logits.requires_grad or all(
-            one is None for one in torch.autograd.grad(logits.sum(), leaves, allow_unused=True)
+            gradient is None for gradient in torch.autograd.grad(logits.sum(), leaves, allow_unused=True)
         ):
-            found.append(layer)
-    return tuple(found)
+            crossing.append(layer)
+    return tuple(crossing)
 
 
 def _cut(module: nn.Module, arguments: Any, output: Any) -> Any:
