@@ -1,1 +1,1 @@
-"""One script per table of the papers; each prints from the run log and starts nothing."""
+"""Scripts that print the tables of the papers."""

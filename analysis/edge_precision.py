@@ -1,4 +1,4 @@
-"""Precision of the mined implications on each split (the first row of Table 3 of Hu & Tian 2022).
+"""Precision of implications on each split (Table 3, Hu & Tian 2022).
 
     python -m analysis.edge_precision [--store URI] [--where JSON]
 

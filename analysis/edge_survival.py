@@ -185,7 +185,7 @@ def interventional(run: Run, graph: NDG, layers: Sequence[str]) -> nn.Module:
 
 
 def later_layers(model: nn.Module, loader: Iterable[Any]) -> list[str]:
-    """The latent layer and later activations with one value per unit. Raises LayerError without any."""
+    """The latent layer and later activations with one value per unit."""
     latent = extraction.latent_layer(model)
     shapes = candidates(model, loader, COMPUTE_BATCH)
     modules = [path for path, module in model.named_modules() if isinstance(module, ACTIVATIONS) or path == latent]
@@ -244,7 +244,7 @@ def _figures(total: dict[str, int], group: Sequence[dict[str, Any]]) -> dict[str
 def chosen(
     names: Sequence[str], configs: Sequence[str], seeds: Sequence[int], locations: Locations
 ) -> list[tuple[str, Path]]:
-    """Name and folder of the named runs, and of the newest run of each config and seed.
+    """Name and folder of the requested runs.
 
     Raises RunNotFoundError with the command to train one.
     """

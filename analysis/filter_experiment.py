@@ -77,7 +77,7 @@ def last_convolution(run: Run) -> str:
 
 
 def measured(run: Run, layer: str, args: argparse.Namespace) -> tuple[Filters, str]:
-    """Results at one layer for all methods that can score it, and a note on the others."""
+    """Results at one layer, and a note on methods left out."""
     settings = FilterSettings(args.fit, args.test, args.top, DRAWS)
     settings = replace(settings, **QUICK) if args.quick else settings
     loader = [batch for split in ("validation", "test") for batch in run.splits[split].loader(COMPUTE_BATCH)]

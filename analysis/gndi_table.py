@@ -125,7 +125,7 @@ def measured(
     draws: int,
     threads: int,
 ) -> tuple[list[dict[str, Any]], str]:
-    """One row per score, the null last, and a note on methods that could not score."""
+    """One row per score, and a note on methods left out."""
     truth = damages(model, loader, channels, threads)
     results = dict(
         scores_of(model, loader, tuple(channels), methods, Settings(options=RunOptions(seed=seed, threads=threads)))

@@ -15,7 +15,7 @@ from ndg.runs.record import RunRecord
 
 
 def main(title: str, table: Callable[[list[RunRecord]], Table], kind: str = "align") -> int:
-    """Print a table of completed runs: all train runs, or the newest align run per config and criterion."""
+    """Print a table of train runs or of the newest align runs."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--markdown", action="store_true", help="print Markdown, as in docs/")
     parser.add_argument("--runs", metavar="DIR", help="folder of the runs (else NDG_RUNS, else runs)")

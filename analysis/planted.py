@@ -125,7 +125,7 @@ def text(rule: Criterion) -> str:
 
 
 def over_seeds(values: Iterable[float]) -> Interval:
-    """Mean and 95 % Student interval of a rate over seeds, cut to [0, 1]."""
+    """Mean and 95 % Student interval of a rate over seeds."""
     from scipy.stats import t
 
     known = np.array([value for value in values if not math.isnan(value)])

@@ -64,7 +64,7 @@ GROUP_NOTE = "top: the most important units are set to zero together; bottom: th
 
 
 def measured(run: Run, args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
-    """Rows of both tables for one network, and a note on methods that could not score."""
+    """Rows of both tables, and a note on methods left out."""
     most, draws, shares = (
         (QUICK_EXAMPLES, QUICK_DRAWS, QUICK_SHARES) if args.quick else (args.examples, args.draws, args.shares)
     )

@@ -34,7 +34,7 @@ def main(
     words: Sequence[str] | None = None,
     add: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> int:
-    """Print the tables of `work` for the named runs, or the newest of each config and seed."""
+    """Print the tables of `work` for trained networks."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("run", nargs="*", metavar="RUN", help="id or folder of a train run")
     parser.add_argument("--configs", nargs="+", metavar="CONFIG", help=f"default without RUN: {' '.join(configs)}")

@@ -33,7 +33,7 @@ PARTS = ("data", "model", "train")
 
 
 def table(records: list[RunRecord]) -> Table:
-    """One row per config and training settings, the newest run of each; also configs without runs."""
+    """One row per config and training settings."""
     rows = []
     for name, path in config.configs().items():
         shipped = config.load(path)

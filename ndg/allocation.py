@@ -14,7 +14,7 @@ LARGEST = 1 << 30
 
 
 def keep_blocks() -> bool:
-    """Keep freed blocks in this process; False if the C library is not glibc."""
+    """Keep freed blocks in this process; False without glibc."""
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt

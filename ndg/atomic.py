@@ -34,7 +34,7 @@ def write(
 
 @contextmanager
 def writing(path: str | os.PathLike[str], *, parents: bool = True, remedy: str = REMEDY) -> Iterator[BinaryIO]:
-    """File to write to; it becomes `path` when the block succeeds, else it is removed.
+    """File that becomes `path` if the block succeeds.
 
     Raises OutputError as `write` does, also for an OSError within the block.
     """

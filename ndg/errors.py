@@ -1,4 +1,4 @@
-"""Errors of this package, as one tree. Commands exit with 2 for a mistake of the user, with 1 for a failure.
+"""Errors of this package, as one tree with exit codes.
 
     NDGError
       UserError (exit 2)      ConfigError  DataError  LayerError  ShapeError  BitsError  GraphError
@@ -27,7 +27,7 @@ class UserError(NDGError, ValueError):
 
 
 class ConfigError(UserError):
-    """A configuration has an unknown key, a wrong type or a value out of range."""
+    """A configuration has an invalid key, type or value."""
 
 
 class DataError(UserError):
@@ -47,7 +47,7 @@ class BitsError(UserError):
 
 
 class GraphError(UserError):
-    """A literal, a file or a set of implications does not fit the graph."""
+    """A literal, file or implication does not fit the graph."""
 
 
 class CheckpointError(UserError):
@@ -91,7 +91,7 @@ class DownloadError(FailureError):
 
 
 def nearest(word: str, valid: Iterable[str], limit: int = 3) -> str:
-    """Clause with the valid words nearest to `word`, or with all of them."""
+    """Clause with the valid words nearest to `word`."""
     valid = list(valid)
     lower = {name.lower(): name for name in valid}
     near = [lower[name] for name in get_close_matches(word.lower(), lower, n=limit, cutoff=0.5)]

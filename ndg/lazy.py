@@ -9,7 +9,7 @@ from typing import Any
 
 
 def lazily(module: str, home: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` (PEP 562) of a module that imports names from their `home` at first use."""
+    """`__getattr__` and `__dir__` that import names from their `home` (PEP 562)."""
 
     def get(name: str) -> Any:
         if name not in home:

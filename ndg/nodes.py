@@ -1,4 +1,4 @@
-"""Names and order of graph nodes: labels, then units of each layer, then concepts.
+"""Names and order of nodes: labels, units, concepts.
 
 All index arithmetic is here. A node is named `layer:unit`: `label:3` is "class 3 is predicted", `encoder.fc1:7` is unit
 7 of the module `encoder.fc1`. A concept is any other boolean of the examples: `concept:has wings`. A literal is a node
@@ -143,7 +143,7 @@ class NodeSpace:
         return int(span.start) + int(unit)
 
     def literal(self, text: str) -> Literal:
-        """Literal of a node name (on), or of `~` and a node name (off)."""
+        """Literal of a node name, with `~` if off."""
         return Literal(self.index(text.removeprefix("~")), not text.startswith("~"))
 
     def text(self, literal: Literal) -> str:

@@ -17,7 +17,7 @@ EVERY = 30.0
 
 
 def bar(items: Iterable[T], label: str, total: int | None = None, unit: str = "batch", done: int = 0) -> Iterator[T]:
-    """Items with a progress bar on a terminal, else with a message every 30 s.
+    """Items with a progress bar, or a message every 30 s.
 
     `total` is the number of items if known, including `done` items that were finished before.
     """

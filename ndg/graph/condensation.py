@@ -60,7 +60,6 @@ class Condensation:
         return np.bincount(self.component, minlength=len(self)).astype(np.int64)
 
 
-
 def condense(literals: int, antecedents: Codes, consequents: Codes, *, bridge: bool = False) -> Condensation:
     """Condensation of the graph with these edges, over codes below `literals`.
 

@@ -1,4 +1,4 @@
-"""Importance of units by a named method: the one face of all methods, and where a new one is entered."""
+"""Importance of units by a named method; registry of methods."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def score(
     options: RunOptions = RunOptions(),
     **own: Any,
 ) -> Scores:
-    """One score per unit of each of `layers`, the mean over the loader's examples; all layers from the same passes.
+    """One score per unit of `layers`, a mean over the examples.
 
     `layers` are module paths (one path may stand alone); without them the network's own `latent_layer` is taken. Units
     are those of `[example, unit]`, the channels of `[example, channel, position...]`, the units of all tokens of
@@ -129,7 +129,7 @@ def known(method: str) -> Method:
 
 
 def _own(name: str, method: Method, own: dict[str, Any]) -> dict[str, Any]:
-    """All options of a method, with its defaults. Raises ConfigError for an unknown one."""
+    """All options of a method, with defaults."""
     for option in own:
         if option not in method.options:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Scores of units as a value for tables, pictures and the run log. No torch here."""
+"""Scores of units as a value without torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN = 20
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """One number per unit of each layer, a mean over `examples` examples in `measure`.
+    """One number per unit of each layer.
 
     `values` maps a layer to the scores of its units, `whole` to the score of the layer as one unit. `target` is a
     class, "all logits" or "predicted class". `baseline` describes the neutral state. `facts` has details of the method
@@ -72,12 +72,12 @@ class Scores:
         return self.values[layer]
 
     def rank(self, layer: str) -> Int64[np.ndarray, " unit"]:
-        """Rank of each unit within its layer, 1 for the largest absolute score; ties share a rank."""
+        """Rank within the layer, 1 for the largest absolute score."""
         size = np.abs(self[layer])
         return 1 + len(size) - np.searchsorted(np.sort(size), size, side="right").astype(np.int64)
 
     def frame(self) -> pd.DataFrame:
-        """One row per unit: layer, unit, node, score, rank, and standard error if known."""
+        """One row per unit: layer, node, score, rank, standard error."""
         import pandas as pd
 
         nodes = self.nodes

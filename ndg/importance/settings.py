@@ -1,4 +1,4 @@
-"""What every method of importance is asked, and the examples it is asked about."""
+"""Settings of methods, and compute batches of examples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ndg.options import RunOptions
 
 @dataclass(frozen=True)
 class ScoreSettings:
-    """Against which neutral state units are scored, and how finely.
+    """Neutral state and resolution of a score.
 
     baselines      the neutral state: "zero", "mean" over the examples, a number, a tensor, or a tensor for each layer
                    (by name of the input for methods that follow a path of inputs)
@@ -45,7 +45,7 @@ class ScoreSettings:
 
 @dataclass(frozen=True)
 class Settings(ScoreSettings):
-    """All that a method is asked: also how it runs, a class or None, and the method's `own` options, all of them."""
+    """Settings of one method, with target, options and `own` options."""
 
     target: SupportsIndex | None = None
     options: RunOptions = RunOptions()
@@ -58,7 +58,7 @@ class Settings(ScoreSettings):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the scores depend on, for digests: all but where they are computed."""
+        """Settings that scores depend on, for digests."""
         fields = ("target", "baselines", "n_steps", "each_position", "own")
         run = {name: getattr(self.options, name) for name in ("batch", "threads", "seed")}
         return {name: getattr(self, name) for name in fields} | run
@@ -69,7 +69,7 @@ class Settings(ScoreSettings):
         return self.baselines, self.options.batch, self.options.seed
 
     def classes(self, logits: int) -> range:
-        """The classes asked for, of a network with that many logits."""
+        """Requested classes of a network with that many logits."""
         if self.target is None:
             return range(logits)
         target = index(self.target)
@@ -78,7 +78,7 @@ class Settings(ScoreSettings):
         return range(target, target + 1)
 
     def describe(self, default: str) -> int | str:
-        """The target as scores record it."""
+        """Text of the target."""
         return default if self.target is None else index(self.target)
 
 
@@ -99,12 +99,12 @@ def _neutral(value: object) -> bool:
 
 
 def passes(loader: Iterable[Any], settings: Settings, label: str) -> Iterator[Batch]:
-    """The examples in compute batches, with a progress bar; DataError when there are none."""
+    """Compute batches with a progress bar. Raises DataError without examples."""
     return examples_in_batches(loader, settings.options.batch, label)
 
 
 def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """The sums of two parts of the tasks, layer by layer; a layer may be in one of them alone."""
+    """Joined sums of two parts of the tasks, by layer."""
     joined = dict(first)
     for layer, more in second.items():
         joined[layer] = joined[layer] + more if layer in joined else more

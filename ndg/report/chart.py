@@ -17,7 +17,7 @@ DASHES = ("", "6 3", "2 3", "8 3 2 3")
 
 @dataclass(frozen=True)
 class Chart:
-    """Named lines of points sorted by x. `x` and `y` name the axes; y is a rate in [0, 1]."""
+    """Named lines of points; y is a rate in [0, 1]."""
 
     title: str
     x: str
@@ -25,7 +25,7 @@ class Chart:
     lines: Mapping[str, Points]
 
     def svg(self) -> str:
-        """The chart as one SVG element, empty without points. The first line is drawn on top and thickest."""
+        """SVG element of the chart, with the first line on top."""
         ends = [x for points in self.lines.values() for x, _ in points]
         if not ends:
             return ""

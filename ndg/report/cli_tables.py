@@ -69,7 +69,7 @@ def alignment_plans(planned: Sequence[Any]) -> Table:
 
 
 def aligned(records: Sequence[RunRecord]) -> Table:
-    """Alignment and control rates on test (or the only split), per network and intervention."""
+    """Alignment and control rates per network and intervention."""
     columns = {
         "name": Column("network", left=True),
         "rule": Column("criterion", left=True),

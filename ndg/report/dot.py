@@ -40,12 +40,12 @@ ROUTED = 500
 
 
 def layout_of(drawing: Drawing) -> str:
-    """Default layout of a drawing: "curved" while edges can be routed, else "straight"."""
+    """Default layout: "curved" while edges can be routed, else "straight"."""
     return "curved" if len(drawing.edges) <= ROUTED else "straight"
 
 
 def source(drawing: Drawing, layout: str = "curved", dpi: int | None = None) -> str:
-    """DOT text of a drawing in a layout of ENGINES. It names the engine, so `dot -Tpdf` draws it too."""
+    """DOT text of a drawing in a layout of ENGINES."""
     import graphviz
 
     if layout not in ENGINES:
@@ -155,7 +155,7 @@ def _node(page: Any, node: Node, measures: tuple[str, ...], **attributes: str) -
 
 
 def _id(key: str) -> str:
-    """Identifier of a node; `/` replaces the colon, which DOT reads as a port."""
+    """Identifier of a node, with `/` for the colon of a port."""
     return key.replace(":", "/")
 
 

@@ -70,7 +70,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Band:
-    """Columns of the classes of one layer on one side of the middle."""
+    """Columns of one layer on one side of the middle."""
 
     layer: str
     side: int
@@ -182,7 +182,7 @@ def _layers(graph: NDG) -> list[str]:
 
 
 def _places(graph: NDG, dag: nx.DiGraph, chosen: Selection, middle: set[str]) -> dict[str, tuple[int, int]]:
-    """Side and layer of each class; the right side is implied by the middle and does not imply it."""
+    """Side and layer of each class; consequents stand on the right."""
     heads: dict[str, list[str]] = {key: [] for key in chosen.nodes}
     tails: dict[str, list[str]] = {key: [] for key in chosen.nodes}
     for tail, head in chosen.edges:
@@ -212,7 +212,7 @@ def _reached(starts: Iterable[str], neighbours: Mapping[str, Sequence[str]]) -> 
 
 
 def _columns(chosen: Selection, place: Mapping[str, tuple[int, int]]) -> dict[str, int]:
-    """Column of each class within its band, by longest paths of drawn edges."""
+    """Column of each class within its band, by longest paths."""
     within = [(tail, head) for tail, head in chosen.edges if place[tail] == place[head]]
     depth, height = _longest(chosen.nodes, within), _longest(chosen.nodes, [(b, a) for a, b in within])
     widest: dict[tuple[int, int], int] = {}

@@ -32,7 +32,7 @@ _TOO_SLOW = (
 
 @dataclass(frozen=True)
 class Program:
-    """A way to run Graphviz: its name and the start of its command."""
+    """Name and command of a Graphviz program."""
 
     name: str
     command: tuple[str, ...]
@@ -58,7 +58,7 @@ def programs() -> tuple[Program, ...]:
 
 
 def layout(source: str, path: str | os.PathLike[str], *, engine: str = "dot", timeout: float | int = 60.0) -> Path:
-    """Path of the picture of DOT `source`, written atomically; the suffix is one of FORMATS."""
+    """Draw DOT `source` to a path with a suffix of FORMATS."""
     path = Path(path)
     return atomic.write(path, picture(source, path.suffix.removeprefix("."), engine=engine, timeout=timeout))
 
@@ -66,7 +66,7 @@ def layout(source: str, path: str | os.PathLike[str], *, engine: str = "dot", ti
 def picture(
     source: str, form: str, *, engine: str = "dot", timeout: float | int = 60.0, size: str = "the graph"
 ) -> bytes:
-    """Picture of DOT `source` in one of FORMATS, by a Graphviz `engine` ("dot", "nop2", ...).
+    """Picture of DOT `source` in one of FORMATS.
 
     `timeout` bounds all attempts together, in seconds; `size` describes the graph in error messages.
 
@@ -112,7 +112,7 @@ def picture(
 
 
 def font_config(folder: Path) -> Path:
-    """Fontconfig file in `folder` for the fonts of matplotlib, with its cache there."""
+    """Fontconfig file for the fonts of matplotlib."""
     fonts = escape(str(_matplotlib_fonts()))
     path = folder / "fonts.conf"
     path.write_text(

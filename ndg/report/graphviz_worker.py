@@ -1,4 +1,4 @@
-"""Program that draws one DOT file with the library of the pygraphviz wheel.
+"""Program that draws a DOT file with pygraphviz.
 
     graphviz_worker.py ENGINE FORMAT SOURCE TARGET
 

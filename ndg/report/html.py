@@ -47,7 +47,7 @@ class Report:
 
 
 def write(path: str | os.PathLike[str], report: Report) -> Path:
-    """Path of the HTML file written. Raises OutputError if it cannot be written."""
+    """Write a report. Raises OutputError if that fails."""
     return atomic.write(path, page(report))
 
 
@@ -145,7 +145,7 @@ def _pictures(pictures: Sequence[Picture]) -> str:
 
 
 def _picture(picture: Picture, place: int) -> str:
-    """A picture that fits the page; its checkbox shows it at natural size."""
+    """A picture that fits the page, or at natural size."""
     svg, width = inline(picture.svg, f"p{place}-")
     return (
         f'<figure style="--natural:{width:.0f}pt"><figcaption>{escape(picture.caption)}</figcaption>'

@@ -50,7 +50,7 @@ DISAGREEMENT_NOTE = (
 
 
 def scoreboard(rows: Sequence[Row], title: str = "Scores against exact ablation", note: str = BOARD_NOTE) -> Table:
-    """Table of one or more scoreboards; the note lists methods that could not run."""
+    """Table of one or more scoreboards."""
     shown = [row for row in rows if not row.get("refused")]
     refused = dict.fromkeys(f"{row['method']}: {row['refused']}" for row in rows if row.get("refused"))
     columns = {key: column for key, column in BOARD.items() if key != "range" or any(map(_several, shown))}
@@ -79,7 +79,7 @@ def boards(record: Row) -> list[Table]:
 def disagreements(
     rows: Sequence[Row], score: str, network: str = "", counts: Mapping[str, int] | None = None, limit: int = 15
 ) -> Table:
-    """Units on which a first-order score and ablation disagree, with counts by kind."""
+    """Units on which a first-order score and ablation disagree."""
     if counts is None:
         kinds = [row["kind"] for row in rows]
         counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}

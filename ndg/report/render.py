@@ -1,4 +1,4 @@
-"""Graphs as files: pictures (PDF, SVG, PNG), DOT source, graphs (GraphML, GEXF, JSON), tables (CSV, Parquet)."""
+"""Graphs as pictures, DOT source, graph files and tables."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Look:
 
 
 def render(graph: NDG, path: str | os.PathLike[str], **options: Any) -> Path:
-    """Write the graph in the format of the suffix, one of REPORTS, and return the path.
+    """Write a graph in the format of the suffix.
 
     `options` are the fields of `Look`.
 
@@ -94,7 +94,7 @@ def _dot(graph: NDG, look: Look) -> str:
 
 
 def _export(form: str, graph: NDG, look: Look) -> Iterator[bytes] | Iterator[str]:
-    """Parts of the file of the condensed graph, or of its part around the target."""
+    """File content of the condensed graph, or its part around the target."""
     if look.scores is not None and not isinstance(look.scores, Mapping):
         graph = graph.with_scores(look.scores)
     return EXPORTS[form](graph.condensed(None if look.target is None else _around(graph, look.target)))

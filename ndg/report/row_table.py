@@ -1,4 +1,4 @@
-"""Table of the rows of a study, with rates and intervals in one cell."""
+"""Table of the rows of a study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of a report, read from a run document; stages that did not run give none."""
+"""Tables of a report, read from a run document."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WORST, TOP = 12, 15
 
 
 def results(record: Document, path: str) -> Mapping[str, Any]:
-    """Results of a stage by dotted path, empty if the stage did not run."""
+    """Results of a stage by dotted path, or an empty mapping."""
     value: Any = record.get("results") or {}
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -200,7 +200,7 @@ def weakest(edges: Sequence[Document], split: str) -> Table | None:
 
 
 def scores(record: Document) -> list[Table]:
-    """Units with the largest absolute score by the first method, per layer, with all methods."""
+    """Units of each layer with the largest scores."""
     methods = {name: stage for name, stage in results(record, "scores").items() if stage.get("layers")}
     by_layer: dict[str, dict[str, list[float]]] = {}
     for name, stage in methods.items():

@@ -1,4 +1,4 @@
-"""Choice of the classes and edges to draw, with counts of those left out.
+"""Choice of the classes and edges to draw.
 
 An NDG contains every fact twice, as p -> q and as ~q -> ~p. The overview draws one edge of each mirrored pair: the one
 that ends in a predicted label, else the one that starts there, else the one with more neurons on. A picture of one
@@ -48,7 +48,7 @@ class Selection:
 
 
 def mirror(dag: nx.DiGraph) -> dict[str, str]:
-    """Class of the negations of each class; a contradictory class is its own."""
+    """Class of the negations of each class."""
     home = {member: key for key, members in dag.nodes(data="members") for member in members}
     return {key: home[negated(members[0])] for key, members in dag.nodes(data="members")}
 
@@ -59,7 +59,7 @@ def negated(literal: str) -> str:
 
 
 def overview(dag: nx.DiGraph, max_nodes: int) -> Selection:
-    """One edge of each mirrored pair of the transitive reduction, up to `max_nodes` classes."""
+    """One edge of each mirrored pair of the transitive reduction."""
     sound = [key for key, bad in dag.nodes(data="contradictory") if not bad]
     isolated = tuple(key for key in sound if not dag.degree(key) and dag.nodes[key]["size"] == 1)
     candidates = [key for key in sound if key not in set(isolated)]

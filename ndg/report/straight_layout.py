@@ -44,7 +44,7 @@ def positions(drawing: Drawing) -> tuple[dict[str, tuple[float, float]], list[tu
 
 
 def _untangle(columns: list[list[Node]], drawing: Drawing) -> None:
-    """Sort each column by the mean position of its neighbours, in both directions."""
+    """Sort each column by the mean position of its neighbours."""
     neighbours: dict[str, list[str]] = defaultdict(list)
     for edge in drawing.edges:
         neighbours[edge.tail].append(edge.head)

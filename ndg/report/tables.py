@@ -20,7 +20,7 @@ DASH = "–"
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with the ends of its interval, in the unit of the column."""
+    """A value with the ends of its interval."""
 
     value: float
     low: float
@@ -69,7 +69,7 @@ class Table:
         return self.text()
 
     def text(self, *, color: bool = False, width: int | None = None) -> str:
-        """Text with aligned columns, in `color` unless NO_COLOR is set; `width` wraps the note."""
+        """Text with aligned columns and a wrapped note."""
         bold = color and not os.environ.get("NO_COLOR")
         heads = [column.title + (f" ({column.unit})" if column.unit else "") for column in self.columns]
         cells = [
@@ -127,7 +127,7 @@ class Table:
 
 
 def format_cell(cell: Cell, column: Column) -> str:
-    """Plain text of a cell: commas in thousands, the column's digits, a dash if unknown."""
+    """Plain text of a cell, a dash if unknown."""
     if cell is None:
         return DASH
     if isinstance(cell, str):
@@ -142,7 +142,7 @@ def format_cell(cell: Cell, column: Column) -> str:
 
 
 def _number(value: float, digits: int, tiny: bool = False) -> str:
-    """Number with fixed digits, or in scientific notation if `tiny` and rounded to zero."""
+    """Number with fixed digits; scientific if `tiny` and rounded to zero."""
     if not math.isfinite(value):
         return DASH
     if tiny and value and abs(value) < 0.5 * 10.0**-digits:

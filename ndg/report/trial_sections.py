@@ -79,7 +79,7 @@ def _curve(figures: Document, curve: Document) -> tuple[Chart, Table]:
 
 
 def selectivity(record: Document) -> Table | None:
-    """Aligned rate of the graph minus the better prototype, per intervention and split."""
+    """Aligned rate minus that of the better prototype."""
     columns = {
         "intervention": Column("", left=True),
         "split": Column("split", left=True),

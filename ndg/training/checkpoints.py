@@ -1,4 +1,4 @@
-"""Files of a training: networks of chosen epochs, and the state to resume from."""
+"""Files of a training: chosen networks and the resume state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODEL, STATE = "model.safetensors", "resume.safetensors"
 
 
 def load_model(folder: Path, name: str = MODEL) -> tuple[nn.Module, Experiment]:
-    """Network of a run folder, on the CPU in evaluation mode, and its experiment.
+    """Network (on the CPU) and experiment of a run folder.
 
     `name` is a file such as `epoch-0010.safetensors`; the default is the network that the training kept.
     """
@@ -34,19 +34,19 @@ def load_model(folder: Path, name: str = MODEL) -> tuple[nn.Module, Experiment]:
 
 
 def best(history: Sequence[Row]) -> int:
-    """Number of the best epoch so far, the first among equals; 0 without any."""
+    """Number of the best epoch so far, 0 without any."""
     if not history:
         return 0
     return max(history, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))["epoch"]
 
 
 def chosen(settings: Train, history: Sequence[Row]) -> int:
-    """Number of the epoch in `model.safetensors`: the best one or the last one."""
+    """Number of the epoch in `model.safetensors`."""
     return len(history) if settings.keep_checkpoints == "last" else best(history)
 
 
 def epoch_files(settings: Train, epochs: int) -> dict[int, str]:
-    """File names of the epochs that are kept in separate files, by epoch."""
+    """Separate files of epochs, by epoch number."""
     _, _, every = settings.keep_checkpoints.partition(":")
     return {
         number: f"epoch-{number:04d}.safetensors"
@@ -56,7 +56,7 @@ def epoch_files(settings: Train, epochs: int) -> dict[int, str]:
 
 
 def save(path: Path, learner: Learner, identity: dict[str, Any], history: list[Row]) -> None:
-    """Write weights, optimiser and history after the last epoch, with the training's `identity`."""
+    """Write weights, optimiser, history and `identity` of a training."""
     tensors = {f"model/{name}": tensor for name, tensor in learner.network.state_dict().items()}
     for index, slots in learner.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{slot}": value for slot, value in slots.items() if isinstance(value, Tensor)}

@@ -25,7 +25,7 @@ def device_of(name: str) -> torch.device:
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Peak memory in bytes: of this process, or of torch's tensors on a GPU."""
+    """Peak memory in bytes, of the process or on a GPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -41,7 +41,7 @@ def reseed(seed: int, device: torch.device) -> None:
 
 @contextmanager
 def own_threads_and_randomness(threads: int, device: torch.device) -> Iterator[None]:
-    """Use a fixed number of threads and separate generators, then restore the old ones."""
+    """Context with fixed threads and separate random generators."""
     before = torch.get_num_threads()
     devices = [torch.cuda.current_device() if device.index is None else device.index] if device.type == "cuda" else []
     torch.set_num_threads(threads)

@@ -11,7 +11,7 @@ from ndg.data.examples import Examples
 
 
 def evaluate(network: nn.Module, examples: Examples, batch: int = COMPUTE_BATCH) -> tuple[float, float]:
-    """Mean cross entropy (nats) and accuracy in evaluation mode, in fixed compute batches.
+    """Mean cross entropy (nats) and accuracy in evaluation mode.
 
     Always in float32, whatever the precision of the training.
     """

@@ -25,13 +25,13 @@ _END = "end: "
 
 @dataclass(frozen=True)
 class Journal:
-    """`log.txt` and `metrics.csv` in a folder, with one line and row per epoch."""
+    """`log.txt` and `metrics.csv` in a folder."""
 
     folder: Path
     epochs: int
 
     def open(self, head: Sequence[str], history: Sequence[Row]) -> None:
-        """Start, or continue after the last epoch of `history`, with exactly its lines."""
+        """Start, or continue after the last epoch of `history`."""
         path = self.folder / LOG
         old = path.read_text(encoding="utf-8") if path.exists() else ""
         lines = old[: old.rfind("\n") + 1].splitlines()  # drops a last line cut by a crash
@@ -82,14 +82,14 @@ def table(history: Sequence[Row]) -> str:
 
 
 def remaining(history: Sequence[Row], epochs: int) -> str:
-    """Text of the time left for all epochs, at the mean speed of `history`."""
+    """Text of the time left at the mean speed."""
     seconds = sum(row["seconds"] for row in history) / len(history)
     return progress.left(seconds * (epochs - len(history)))
 
 
 @contextmanager
 def events(folder: Path, wanted: bool, done: int) -> Iterator[Callable[[Row], None]]:
-    """Function that writes a row as TensorBoard events, after removing those past `done` epochs.
+    """Function that writes a row as TensorBoard events.
 
     Does nothing unless `wanted`. Raises MissingPackageError if the package is missing.
     """
@@ -138,7 +138,7 @@ class Bar:
 
 @contextmanager
 def bar(label: str, examples: int, epochs: int) -> Iterator[Bar]:
-    """Progress bar over the examples of each epoch, on stderr if it is a terminal."""
+    """Progress bar over the examples of each epoch."""
     if not progress.visible():
         yield Bar(None, label, epochs)
         return

@@ -37,7 +37,7 @@ from ndg.units.resolve import find_layers
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Result of a training; accuracies in [0, 1] are of the network in `checkpoint`.
+    """Result of a training; accuracies are of the network in `checkpoint`.
 
     `checkpoint` is the network of `epoch`, the best or the last one. `history` has one row per epoch; `seconds` adds up
     all sessions; `others` are the files of further epochs. `peak_bytes` is the peak memory of the last session, of the
@@ -70,7 +70,7 @@ def train(
     resume: bool = False,
     on_epoch: Callable[[Row], None] | None = None,
 ) -> TrainResult:
-    """Train a network and return the result; the test split is used once, at the end.
+    """Train a network; the test split is used once.
 
     The best epoch has the highest validation accuracy, then the lowest validation loss. Training stops after
     `train.patience` epochs without a better one. `on_epoch` gets each row once its epoch is on disk. With `resume`
@@ -141,7 +141,7 @@ def train(
 
 
 def _watch(experiment: Experiment, splits: Splits, network: nn.Module, device: torch.device) -> Watch:
-    """Measures of neurons after every epoch, on a sample of the training examples."""
+    """Fitness measures on a sample of the training examples."""
     fresh = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(device)
     rows = draw(experiment.seed, "fitness", len(splits.train), EXAMPLES)
     layers, batch = experiment.extract.layers, experiment.extract.compute_batch
@@ -164,7 +164,7 @@ def augmentation(settings: Train) -> Augment:
 def _epoch(
     learner: Learner, experiment: Experiment, splits: Splits, number: int, device: torch.device, shown: Bar
 ) -> Row:
-    """Train for one epoch (numbered from 1) and return its row of figures."""
+    """Train for one epoch and return its row of figures."""
     started, settings, seed = time.perf_counter(), experiment.train, experiment.seed
     examples = splits.train
     order = torch.from_numpy(seeds.generator(seed, "order", number).permutation(len(examples)))
@@ -204,7 +204,7 @@ def _epoch(
 
 
 def _batches(order: Int64[Tensor, " example"], size: int) -> list[Int64[Tensor, " chosen"]]:
-    """Rows of each step; a single last row joins the batch before it, as it has no variance."""
+    """Rows of each step; a single last row joins the previous batch."""
     batches = list(order.split(size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]

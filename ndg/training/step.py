@@ -21,7 +21,7 @@ from ndg.training.schedules import optimizer_of, set_rate
 
 @dataclass(frozen=True, eq=False)
 class Learner:
-    """A network with its optimiser; `called` is the network or its compiled form."""
+    """A network, `called` directly or compiled, and its optimiser."""
 
     network: nn.Module
     called: nn.Module
@@ -31,7 +31,7 @@ class Learner:
 
     @classmethod
     def of(cls, network: nn.Module, settings: Train, device: torch.device) -> Learner:
-        """Learner with a new optimiser. Only float16 scales gradients, where small ones would vanish."""
+        """Learner with a new optimiser; only float16 scales gradients."""
         return cls(
             network=network,
             called=cast(nn.Module, torch.compile(network)) if settings.compile else network,
@@ -43,7 +43,7 @@ class Learner:
     def step(
         self, inputs: Columns, labels: Int64[Tensor, " example"], rate: float
     ) -> tuple[Float[Tensor, ""], Int64[Tensor, ""]]:
-        """Mean loss of a batch before its step (nats) and its number of correct predictions, on the device.
+        """Mean loss (nats) and correct predictions of a batch, on the device.
 
         Parameters and optimiser are always float32; `float16` skips a step whose gradients overflow.
         """

@@ -56,7 +56,7 @@ def timed(
     method: str,
     settings: Settings = Settings(),
 ) -> Timed:
-    """The scores by a method as it is asked for: those that are kept, else computed, and kept.
+    """Kept or newly computed scores of a method.
 
     `n_steps` is for methods that follow a path.
     """

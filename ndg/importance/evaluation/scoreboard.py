@@ -51,7 +51,7 @@ class Entry:
 
     @property
     def margin(self) -> Estimate:
-        """How far its pooled rank correlation is above that of the null; of an entry with an agreement."""
+        """Pooled rank correlation minus that of the null."""
         assert self.agreement is not None
         assert self.null is not None
         return margin(self.agreement.pooled["spearman"], self.null.pooled["spearman"])
@@ -277,7 +277,7 @@ class _Judge:
         return agreement(scores, self.truth, seed=self.options.seed, draws=self.settings.draws)
 
     def _taken(self, name: str, settings: Settings) -> list[str]:
-        """Layers that a method can score, tested on a few examples. Raises LayerError for bad layers."""
+        """Layers that a method can score, tested on few examples."""
         few, taken = first(self.loader), []
         for layer in self.truth.layers:
             if refusal(self.model, few, [layer], name, settings) is None:

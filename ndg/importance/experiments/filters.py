@@ -141,7 +141,7 @@ class Correlation:
 
 @dataclass(frozen=True)
 class Probe:
-    """Correct predictions, out of `n`, of the classifier on `k` filters; random ones have a draw number."""
+    """Correct predictions, out of `n`, of a classifier on `k` filters."""
 
     method: str
     k: int
@@ -188,7 +188,7 @@ class Filters:
         return rows
 
     def probe_rows(self) -> list[dict[str, Any]]:
-        """One row per score and k: accuracy with Wilson interval, beside random filters.
+        """One row per score and k: accuracy beside random filters.
 
         Random filters have the mean over `draws` with a Student interval; the last row is the classifier on all
         filters.
@@ -275,7 +275,7 @@ def _features(model: nn.Module, layer: str, parts: Mapping[int, Any], settings: 
 def _correlated(
     method: str, scores: Float64[np.ndarray, "label filter"], drops: Float64[np.ndarray, "label filter"], seed: int
 ) -> Correlation:
-    """Correlations of a score per class, with the bootstrap interval of their mean."""
+    """Correlations per class with a bootstrap interval of the mean."""
     label, filters = scores.shape
     own = [_pearson(*pair) for pair in zip(scores, drops, strict=True)]
     other = [_pearson(*pair) for pair in zip(scores, np.roll(drops, -1, axis=0), strict=True)] if label > 1 else []

@@ -29,7 +29,7 @@ Chosen = Mapping[str, Bool[np.ndarray, " _"]]
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """`units` of `of` units, chosen by `method` and order; random groups have a draw number.
+    """`units` of `of` units, chosen by `method` and order.
 
     `layer` is the layer of the group, or "all"; `chosen` marks the units of the group in each layer.
     """
@@ -57,7 +57,7 @@ def groups(
     draws: int = 0,
     seed: int = 0,
 ) -> list[Group]:
-    """Groups of every share by each score and order, with random groups of the same sizes.
+    """Groups by score and order, with random groups.
 
     Units are ranked by the size of their score, like `Scores.rank`; ties are broken by the seed. A share is rounded to
     at least one unit. Raises ConfigError for an unknown scope or order, or a share outside (0, 1]; ShapeError for
@@ -89,7 +89,7 @@ def groups(
 
 
 def common_sizes(scores: Mapping[str, Scores]) -> dict[str, int]:
-    """Number of units of each layer. Raises ShapeError if scores differ or there are none."""
+    """Number of units of each layer, equal in all scores."""
     known = {method: {layer: len(values[layer]) for layer in values.layers} for method, values in scores.items()}
     sizes = next(iter(known.values()), {})
     other = next((method for method, units in known.items() if units != sizes), None)

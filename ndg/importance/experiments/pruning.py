@@ -175,7 +175,7 @@ class Study:
 
 @dataclass(frozen=True, eq=False)
 class Pruning:
-    """Results of all points; number 0 is the whole network, groups count from 1."""
+    """Results of the whole network (0) and of all groups."""
 
     groups: tuple[Group, ...]
     found: Found
@@ -184,7 +184,7 @@ class Pruning:
     scope: str
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per score and share, with accuracy over `n` examples and Wilson intervals.
+        """One row per score and share, with Wilson intervals.
 
         The whole network comes first. Random units of the same number have the mean over `draws` with its Student
         interval, and `above`, the number of draws that keep less. Null without fine-tuning or control.

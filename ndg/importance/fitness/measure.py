@@ -123,7 +123,7 @@ class Fitness:
         }
 
     def scores(self, measure: str = "composite") -> Scores:
-        """One measure as scores of units, for a graph or a comparison with ablation.
+        """One measure as scores of units.
 
         Composites are shifted to the minimum of their layer, since scores are ranked by absolute value.
         """
@@ -201,7 +201,7 @@ def fitness(
 
 
 def _gradients(tape: Tape, batch: Batch) -> tuple[dict[str, View], Right]:
-    """Gradient of each example's loss at each layer, and correctness of its prediction."""
+    """Gradient of each example's loss, and correctness of its prediction."""
     if batch.labels is None:
         raise DataError("fitness needs the true classes; the loader gives inputs alone; give (inputs, labels)")
     logits = tape.run(batch).float()

@@ -19,7 +19,7 @@ ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mis
 
 
 class Watch:
-    """Fitness of neurons after every epoch on fixed examples, as columns of its row.
+    """Fitness of neurons after every epoch, on fixed examples.
 
     It draws no random numbers and leaves no gradients, so it does not change the training, to the last bit. Each call
     costs two forward passes and one backward pass of its examples. `composite` has the weights of that measure.

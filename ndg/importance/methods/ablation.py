@@ -39,7 +39,7 @@ Damage = Float64[Tensor, "unit example"]
 
 
 def ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Exact mean damage of each unit over the examples; `whole` is that of the whole layer.
+    """Exact mean damage of each unit and each whole layer.
 
     The neutral state is zero, the mean over the examples at each position, `resample` (the values of another example,
     drawn among the first 256), or a given value. Option `measure` is `logits`, `loss` or `accuracy`; the last two need
@@ -86,7 +86,7 @@ METHOD = Method(
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Units of a layer on one batch; with `units` from 0 also the whole layer."""
+    """Units of a layer on one batch."""
 
     batch: Batch
     layer: str
@@ -95,7 +95,7 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Sums over examples of each damage and its square, for units and whole layers."""
+    """Sums of each damage and its square over examples."""
 
     damage: dict[str, Float64[np.ndarray, " unit"]]
     squares: dict[str, Float64[np.ndarray, " unit"]]
@@ -175,7 +175,7 @@ def damage(
     target: int | None,
     labels: Int64[Tensor, " example"] | None,
 ) -> tuple[Damage, int]:
-    """Damage of each unit on each example of a batch, and the number of rows passed."""
+    """Damage of each unit and example, and the rows passed."""
     indices = torch.as_tensor(list(units))
     damages = torch.zeros((len(indices), len(cut.differs)), dtype=torch.float64)
     pairs = cut.differs[:, indices.to(cut.differs.device)].T.nonzero()
@@ -205,7 +205,7 @@ def difference(
 
 
 def labels_of(batch: Batch, classes: int, measure: str) -> Int64[Tensor, " example"] | None:
-    """True classes of a batch if the measure needs them. Raises DataError without any."""
+    """True classes of a batch if the measure needs them."""
     if measure == "logits":
         return None
     if batch.labels is None:

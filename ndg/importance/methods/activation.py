@@ -24,7 +24,7 @@ from ndg.interventions.baselines import Neutrals, changed
 
 
 def activation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores of 0 or more in units of the activation; `whole` is the mean over units.
+    """Scores of 0 or more in units of the activation.
 
     The mean over positions skips padding. With a zero baseline this is the mean |activation|; with the mean baseline it
     is the mean absolute deviation.

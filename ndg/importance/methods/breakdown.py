@@ -35,7 +35,7 @@ def conductance_by_input(
     settings: ScoreSettings = ScoreSettings(),
     options: RunOptions = RunOptions(),
 ) -> dict[str, Float64[np.ndarray, "unit ..."]]:
-    """Mean conductance of each unit for each input value, in logits, by input name.
+    """Mean conductance of each unit by input value, in logits.
 
     The result is `[unit, *shape of one input]`, with "" as the name of a single input. For token ids an input is a
     token, summed over its embedding. `units` selects units of the layer (default: all). F is the logit of the predicted
@@ -81,7 +81,7 @@ def conductance_by_input(
 def _at(
     tape: Tape, path: Path, position: float, classes: Tensor, layer: str, wanted: list[int], count: int
 ) -> dict[str, Float64[Tensor, "unit ..."]]:
-    """Sum over examples of dF/dy * dy/dx times the change of x at one point of the paths, by input name."""
+    """Sum of dF/dy * dy/dx times the change of x."""
     moving, still = parts(path(position))
     moving = {key: column.detach().requires_grad_() for key, column in moving.items()}
     logits = tape.run(joined(moving, still))

@@ -48,7 +48,7 @@ Changes = Float64[Tensor, " example"]
 
 
 def conductance(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Signed scores in logits: mean total conductance of each unit over the examples.
+    """Signed scores in logits: mean total conductance.
 
     F is the logit of the class that the network predicts at x, or of `settings.target`. x' is zero, the mean input of
     the examples, or given. A channel sums its positions; `whole` sums the units. With `settings.n_steps` as many
@@ -137,7 +137,7 @@ METHOD = Method(
 
 @dataclass
 class Work:
-    """Counts of passes, gradients of single examples, and the largest number of steps."""
+    """Counts of passes and gradients, and the most steps."""
 
     forwards: int = 0
     backwards: int = 0
@@ -155,7 +155,7 @@ def _batch(
     settings: Settings,
     work: Work,
 ) -> tuple[dict[str, Flow], Changes]:
-    """Conductance of each unit for each example of a batch, and F(x) - F(x') of each example."""
+    """Conductance of each unit and example, and F(x) - F(x')."""
     with torch.no_grad():
         logits = tape.run(path(1.0))
         for layer in layers:
@@ -197,7 +197,7 @@ def _flows(
     settings: Settings,
     work: Work,
 ) -> dict[str, Flow]:
-    """Conductance of each unit for each example along a path, with a number of gradients."""
+    """Conductance of each unit and example along a path."""
     count = len(classes)
     before: dict[str, View] = {}
     here: dict[str, View] = {}

@@ -141,7 +141,7 @@ class _Study:
     planned: Plan
 
     def effects(self, loader: Iterable[Any], directions: int, keep: bool = False) -> _Effects:
-        """First-order effects of all units in random directions of the logits, per example if needed."""
+        """First-order effects of all units in random directions."""
         settings, all_logits = self.settings, directions == self.planned.logits
         seed = seeds.integer(settings.options.seed, "kept effects" if keep else "effects")
         random = None if all_logits else Directions(seed, self.planned.logits, directions)
@@ -194,7 +194,7 @@ class _Study:
     def damages(
         self, loader: Iterable[Any], units: dict[str, Bool[np.ndarray, " unit"]]
     ) -> tuple[dict[str, Float64[np.ndarray, "ablated example"]], dict[str, float], int]:
-        """Damage of the chosen units on each example, mean damage of whole layers, and cost."""
+        """Damage of chosen units and whole layers, and cost."""
         settings, rows = self.settings, min(self.planned.rows, self.settings.options.batch)
         damages: dict[str, list[np.ndarray]] = {layer: [] for layer in self.layers}
         whole = dict.fromkeys(self.layers, 0.0)

@@ -103,7 +103,7 @@ METHOD = Method(
 def _exact(
     tape: Tape, logits: Logits, changes: dict[str, View], settings: Settings, norm: float | int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Norms of the effects of each example's units and layers, by one backward pass per logit."""
+    """Norms of the effects, by one backward pass per logit."""
     units: dict[str, Tensor] = {}
     whole: dict[str, Tensor] = {}
     classes = settings.classes(logits.shape[1])
@@ -129,7 +129,7 @@ def _join(totals: dict[str, Tensor], layer: str, effects: Tensor, norm: float | 
 def _projected(
     tape: Tape, logits: Logits, changes: dict[str, View], batch: Batch, draws: int, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The same norms (p = 2) from random directions for units and exact products for layers."""
+    """The same 2-norms from random directions and exact layer products."""
     squares: dict[str, Tensor] = {}
     for direction in normals(batch, logits, draws, seed):
         gradients = tape.gradients((logits * direction).sum(dim=1), last=False)
@@ -145,7 +145,7 @@ def _projected(
 
 
 def normals(batch: Batch, logits: Logits, draws: int, seed: int) -> Iterator[Tensor]:
-    """Standard normal numbers for each example and logit, keyed by the example's number."""
+    """Standard normal numbers for each example and logit."""
     numbers = np.array([batch.number(min(row, batch.count - 1)) for row in range(len(logits))])
     logit = logits.shape[1]
     for draw in range(draws):

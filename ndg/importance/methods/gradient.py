@@ -24,7 +24,7 @@ from ndg.importance.validate import no_baseline
 
 
 def gradient(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores of 0 or more in logits per unit of activation; `whole` is the mean over units.
+    """Scores of 0 or more in logits per unit of activation.
 
     F is the logit of the class that the network predicts, or of `settings.target`.
     """

@@ -26,7 +26,7 @@ from ndg.interventions.baselines import Neutrals, changed
 def gradient_x_activation(
     model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings
 ) -> Scores:
-    """Signed scores in logits: first-order decrease of F when the unit is at b.
+    """Signed scores in logits: first-order decrease of F.
 
     F is the logit of the predicted class, or of `settings.target`. Option `absolute` takes absolute values before the
     mean over examples. `whole` is the unrestricted effect.

@@ -1,4 +1,4 @@
-"""GraSP (Wang, Zhang & Grosse 2020): effect of connections into a unit on the gradient flow.
+"""GraSP (Wang, Zhang & Grosse 2020): effect on the gradient flow.
 
     S_u = - sum over incoming weights w of w (H g)_w,    g = dL/d(all parameters), H its Hessian
 
@@ -96,7 +96,7 @@ METHOD = Method(
 def _curved(
     model: nn.Module, batch: Any, used: dict[str, nn.Parameter], along: list[Tensor], weights: dict[str, Tensor]
 ) -> list[Tensor]:
-    """Rows of H g of the weights, summed over the examples of a batch."""
+    """Rows of H g of the weights for a batch."""
     total = loss(model, batch, "grasp")
     try:
         gradients = torch.autograd.grad(total, list(used.values()), create_graph=True)

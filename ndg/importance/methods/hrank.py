@@ -23,7 +23,7 @@ from ndg.importance.validate import no_baseline, no_class
 
 
 def hrank(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores from 0 to the smaller side of the map; `whole` is the mean over channels.
+    """Scores from 0 to the smaller side of the map.
 
     A singular value counts if it is at least max(rows, columns) times the float precision times the largest one. Raises
     LayerError for layers without maps `[example, channel, row, column]`.

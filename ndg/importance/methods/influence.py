@@ -1,4 +1,4 @@
-"""Internal influence (Leino et al. 2018): mean gradient of a logit at a unit along a path.
+"""Internal influence (Leino et al. 2018): mean gradient along a path.
 
     I_u = E_x integral over a from 0 to 1 of dF/dh_u at x' + a (x - x') da,    summed over the unit's positions
 
@@ -74,7 +74,7 @@ METHOD = Method(
 def _batch(
     tape: Tape, batch: Batch, path: Path, layers: tuple[str, ...], steps: int, settings: Settings
 ) -> tuple[dict[str, Flow], int]:
-    """Sum of each example's gradients at each unit along its path, and the number of passes."""
+    """Summed gradients along the path, and the number of passes."""
     with torch.no_grad():
         logits = tape.run(path(1.0))
         for layer in layers:

@@ -1,4 +1,4 @@
-"""Integrated G-NDI (after Nagy 2025): G-NDI along the path of one unit to its neutral state.
+"""Integrated G-NDI (after Nagy 2025): G-NDI along a path.
 
     I_u = E_x || integral over a from 0 to 1 of J(h + a (b - h) at u alone) (h - b restricted to u) da ||_2
 
@@ -31,7 +31,7 @@ Effects = Float64[Tensor, "row logit"]
 
 
 def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores of 0 or more: change of the logits, in the 2-norm, when the unit moves to b.
+    """Scores of 0 or more: 2-norm change of the logits.
 
     The norm is over all logits, or over `settings.target`. b is zero, the mean of each activation over the examples,
     `resample`, or a given value. There are `settings.n_steps` midpoints (default 32); each costs one forward pass of
@@ -113,7 +113,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Delta:
-    """Sums over pairs of unit and example: difference to ablation, its maximum, and damage."""
+    """Sums over pairs: difference to ablation, its maximum, damage."""
 
     apart: float = 0.0
     largest: float = 0.0
@@ -134,7 +134,7 @@ class Delta:
 
 
 def _units(way: PartWay, steps: int, settings: Settings, work: Work) -> tuple[Float64[Tensor, " unit"], Delta]:
-    """Sum over a batch of the score of each unit, and its difference to ablation."""
+    """Summed scores of a batch, and differences to ablation."""
     width = way.differs.shape[1]
     sums, delta = torch.zeros(width, dtype=torch.float64), Delta()
     for some in way.differs.T.nonzero().split(way.rows):
@@ -160,7 +160,7 @@ def _units(way: PartWay, steps: int, settings: Settings, work: Work) -> tuple[Fl
 
 
 def _integral(way: PartWay, rows: Rows, chosen: Chosen, steps: int, settings: Settings, work: Work) -> Effects:
-    """Change of the logits of each row on the path of its units to their neutral state."""
+    """Change of the logits of each row along the path."""
     total: Tensor | None = None
     for step in range(steps):
         amount = torch.full((len(rows),), (step + 0.5) / steps, device=rows.device, requires_grad=True)

@@ -1,4 +1,4 @@
-"""Weight magnitude (Han et al. 2015; Li et al. 2017): norm of weights into or out of a unit.
+"""Norm of weights into or out of a unit (Han et al. 2015; Li et al. 2017).
 
     M_u = ( sum over weights w of |w|^p )^(1/p)
 
@@ -25,7 +25,7 @@ NORMS = (1, 2)
 
 
 def magnitude(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores of 0 or more; `whole` is the norm of all weights of the layer, without biases.
+    """Scores of 0 or more; `whole` is the norm of the layer.
 
     Options: `norm` is p, 1 or 2. `side` is `incoming` (weights of the layer) or `outgoing` (weights of the modules that
     read the unit). Units are traced to these modules through activations, norms, pooling, flattening, dropout and

@@ -1,4 +1,4 @@
-"""Shapley values (Shapley 1953) of units, sampled by permutations (Castro, Gomez & Tejada 2009).
+"""Shapley values (Shapley 1953) of units, sampled by permutations.
 
     phi_u = E over orders of [ v(units before u, and u) - v(units before u) ],    all other units at their neutral state
 
@@ -45,7 +45,7 @@ Order = Int64[Tensor, "example unit"]
 
 
 def shapley(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Mean Shapley value of each unit within its layer; values add up to `whole`.
+    """Mean Shapley value of each unit; values add up to `whole`.
 
     `whole` is the mean of v(all) - v(none). Options: `permutations` is the number of orders per example, even and at
     least 4; `payoff` is v. An order costs one pass of the part after the layer for each unit that is not at its neutral
@@ -275,7 +275,7 @@ class Game:
 
 
 def _order(batch: Batch, layer: str, settings: Settings, pair: int, cut: PartialForward) -> Order:
-    """Position of each unit in one random order of each example, keyed by the example's number."""
+    """Position of each unit in a random order per example."""
     count, units = cut.differs.shape
     numbers = np.array([batch.number(row) for row in range(count)])
     words = seeds.words(settings.options.seed, "shapley", layer, pair, examples=numbers, draws=units)

@@ -1,4 +1,4 @@
-"""SNIP (Lee, Ajanthan & Torr 2019): sensitivity of the loss to the connections into a unit.
+"""SNIP (Lee, Ajanthan & Torr 2019): sensitivity of the loss.
 
     S_u = sum over incoming weights w of |w dL/dw|,    L the mean cross-entropy over the examples
 
@@ -26,7 +26,7 @@ from ndg.importance.weights.incoming import Leaves, no_path, weighted
 
 
 def snip(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores of 0 or more in nats; `whole` is the sum over units. Biases do not count.
+    """Scores of 0 or more in nats; `whole` sums the units.
 
     The gradient is that of all examples together, so scores of parts of the data do not add up. Raises DataError
     without true classes, LayerError for layers without weights.

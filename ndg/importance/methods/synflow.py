@@ -1,4 +1,4 @@
-"""SynFlow (Tanaka et al. 2020): share of the synaptic flow through the connections into a unit.
+"""SynFlow (Tanaka et al. 2020): share of the synaptic flow.
 
     S_u = sum over incoming weights w of |w| dR/d|w| / R,    R = sum of the logits of the network with |weights|,
                                                              no biases and no nonlinearity, at an input of ones
@@ -39,7 +39,7 @@ LEAST, MOST = 1e-280, 1e280
 
 
 def synflow(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores from 0 to 1 for layers that every path crosses once; `whole` is the sum over units.
+    """Scores from 0 to 1; `whole` is the sum over units.
 
     The flow leads to all logits, or to `settings.target`. Activations are the identity. A norm multiplies by its gain,
     batch norm also divides by its running standard deviation. Token ids have embeddings of ones. Queries and keys,
@@ -153,7 +153,7 @@ class _DoubleBuffers:
 
 
 class _Linear(TorchFunctionMode):
-    """Context in which activations are the identity, norms multiply by their gain, embeddings are `scale`."""
+    """Context with linear activations and norms, and embeddings of `scale`."""
 
     def __init__(self, scale: float) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ Weights = Mapping[str, Float64[Tensor, "unit weight"]]
 
 
 def weights_of(model: nn.Module, led: Mapping[str, Sequence[str]]) -> Weights:
-    """Copy of the weights before each layer, one row per unit; `led` names the parameters."""
+    """Copy of the weights before each layer, one row per unit."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
     return {
         layer: torch.cat([parameters[name].detach().double().flatten(1) for name in names], dim=1).cpu()
@@ -30,7 +30,7 @@ def weights_of(model: nn.Module, led: Mapping[str, Sequence[str]]) -> Weights:
 
 
 def leading(model: nn.Module, loader: Iterable[Any], layers: Sequence[str], batch: int) -> dict[str, list[str]]:
-    """Nearest parameters before each layer with one row per unit, in the autograd graph."""
+    """Nearest parameters before each layer, one row per unit."""
     named = {id(parameter): name for name, parameter in model.named_parameters()}
     first = next(iter(compute_batches(loader, batch, short=True)))
     with torch.inference_mode(False), fixed(model, torch.get_num_threads(), grad=True), Tape(model, layers) as tape:
@@ -44,7 +44,7 @@ def leading(model: nn.Module, loader: Iterable[Any], layers: Sequence[str], batc
 def read_by(
     model: nn.Module, loader: Iterable[Any], layers: Sequence[str], batch: int
 ) -> dict[str, Float64[np.ndarray, " unit"]]:
-    """Norm of the weights that read each unit, for layers that can be traced."""
+    """Norm of the weights that read each unit."""
     first = next(iter(compute_batches(loader, batch, short=True)))
 
     def squares(weight: Tensor) -> Tensor:

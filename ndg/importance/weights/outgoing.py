@@ -74,7 +74,7 @@ SILENT = {
 def outgoing(
     model: nn.Module, batch: Batch, layers: Iterable[str], powers: Powers, *, each: bool
 ) -> dict[str, Float64[Tensor, " unit"]]:
-    """Sum of `powers` of the weights that read each unit, over all reading modules.
+    """Sum of `powers` of the weights that read each unit.
 
     Raises LayerError naming an operation that cannot be traced, or if no weights read the layer.
     """

@@ -1,4 +1,4 @@
-"""Changes of units propagated to where units first mix, and the gradients there.
+"""Changes and gradients of units where units first mix.
 
 The neutral state of a unit is propagated exactly through operations that keep units separate: activation functions,
 normalisation in evaluation mode, sums with other branches, pooling. It stops where units mix or where a value is read
@@ -45,7 +45,7 @@ CHANNELWISE = POOLS | {"batch_norm", "prelu", "dropout1d", "dropout2d", "dropout
 
 @dataclass(eq=False)
 class _Stop:
-    """A tensor on the path of a layer, its neutral version, and its number of readers."""
+    """A tensor on the path of a layer, with readers."""
 
     value: Tensor
     neutral: Tensor
@@ -55,7 +55,7 @@ class _Stop:
 
 @dataclass(eq=False)
 class _Way:
-    """Stops of a layer in forward order, up to the first one read more than once."""
+    """Stops of a layer in forward order."""
 
     channels: bool
     stops: list[_Stop] = field(default_factory=list)
@@ -231,7 +231,7 @@ def _fits(name: str, found: Any, value: Tensor) -> bool:
 
 
 def _neutral(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], stop: _Stop) -> Any:
-    """Output of a function, possibly in place, with the units of a stop neutral."""
+    """Output of a function with the units of a stop neutral."""
 
     def instead(value: Any) -> Any:
         given = stop.neutral if value is stop.value else value

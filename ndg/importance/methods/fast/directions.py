@@ -82,7 +82,7 @@ class Directions:
 
 
 def alike(effects: Float64[np.ndarray, "unit example logit"]) -> float:
-    """Mean squared cosine of a unit's effects on two of the first `NEAR` examples, weighted by size."""
+    """Mean squared cosine of the effects on two examples."""
     effects = effects[:, :NEAR]
     sizes = np.linalg.norm(effects, axis=2)
     products = np.einsum("uel,ufl->uef", effects, effects) ** 2

@@ -1,4 +1,4 @@
-"""Estimate of the damage of units from first-order effects and a few ablations.
+"""Damage estimated from first-order effects and few ablations.
 
 First-order effects f are wrong by a factor r shared by the units of a layer, and by an error of each unit. Ablation on
 m examples measures that error with noise:
@@ -52,7 +52,7 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """Common factor of a layer with its relative variance, and the errors of its units.
+    """Common factor of a layer and the errors of its units.
 
     Also holds the variance of the errors over examples and over units, the sizes of the units, and the number of
     ablated units.

@@ -55,13 +55,13 @@ class Plan:
         return min(self.logits, EXACT)
 
     def units(self, layer: int) -> int:
-        """Number of units of a layer to ablate: the minimum and a share of the others."""
+        """Number of units of a layer to ablate."""
         fewest = min(layer, UNITS)
         return fewest + int(self.share * (layer - fewest))
 
 
 def plan(layers: list[int], examples: int, logits: int, budget: float | int, before: int = 0) -> Plan:
-    """Plan for layers of these sizes; the budget is a share of the exact cost.
+    """Plan for layers with a share of the exact cost.
 
     `before` of it is already spent. Most goes to first-order effects, on all examples if that allows one direction
     each. With less than two ablations per unit, some units are not ablated. The smallest plan runs even if it exceeds

@@ -66,6 +66,6 @@ class Redirected(torch.autograd.Function):
 
 
 def _kept(gradient: Tensor, values: Tensor) -> float:
-    """Sum of products; without gradient a value may be infinite, such as masked scores."""
+    """Sum of products, where values without gradient may be infinite."""
     products = torch.where(gradient == 0, torch.zeros_like(gradient), gradient * values)
     return float(products.sum(dtype=torch.float64))

@@ -25,7 +25,7 @@ OWN = (Redirected, Followed, Ended)
 
 
 class Relevance(TorchFunctionMode):
-    """Context in which gradients of functions follow their rules. Raises LayerError without a rule."""
+    """Context in which gradients of functions follow their rules."""
 
     def __init__(self, rules: Rules) -> None:
         super().__init__()

@@ -190,7 +190,7 @@ def _batch(
 
 
 def _crossing(model: nn.Module, tape: Tape, layers: tuple[str, ...], inputs: Inputs, rules: Rules) -> tuple[str, ...]:
-    """Layers that every path from inputs to logits crosses, if their units exist at once."""
+    """Layers that every path from inputs to logits crosses."""
     few = {key: column[:2] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[:2]
     crossing = []
     for layer in layers:

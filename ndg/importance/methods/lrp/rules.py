@@ -56,7 +56,7 @@ class Rules:
         return self.stabilised(value, share, wide)
 
     def stabilised(self, value: Tensor, share: Tensor, constant: Tensor | None) -> Tensor:
-        """Value whose relevance is split in proportion to share / (share + epsilon sign)."""
+        """Value with relevance in proportion to share / (share + epsilon sign)."""
         fixed = share.detach()
         added = torch.full_like(fixed, self.epsilon).copysign(fixed)
         factor = (value.detach() / (fixed + added)).masked_fill(fixed + added == 0, 0.0)
@@ -268,7 +268,7 @@ def _normalised(
     bias: Tensor | None,
     eps: float,
 ) -> Tensor:
-    """Output of a norm as a linear map, with the deviation as a constant."""
+    """Output of a norm with the deviation as a constant."""
     scale = (given.detach().var(dim=axes, correction=0, keepdim=True) + eps).rsqrt()
     share = ((given - given.mean(dim=axes, keepdim=True)) * scale).reshape(value.shape)
     if weight is not None:
