@@ -14,7 +14,7 @@ from ndg.nodes import NodeSpace
 
 
 class Builder(ABC):
-    """Base class of builders; a batch needs no extra memory of its size."""
+    """Base class of builders, without extra memory per batch."""
 
     def __init__(self, nodes: NodeSpace) -> None:
         self.nodes = nodes

@@ -79,7 +79,7 @@ def _unwritable(path: Path, error: OSError) -> OutputError:
 
 
 def allocate(descriptor: int, size: int) -> None:
-    """Reserve disk space: writing to a map of a full disk kills the process."""
+    """Reserve space; writing to a map of a full disk kills the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
         return
@@ -97,7 +97,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def map_words(descriptor: int, header: Header, start: int, mode: Any) -> UInt64[np.ndarray, "node word"]:
-    """Words of a file as a memory map; mode `c` keeps changes in memory."""
+    """Words of a file as a memory map."""
     shape = len(header.nodes), header.words
     if not shape[0]:
         return np.zeros(shape, np.uint64)
@@ -146,7 +146,7 @@ def lock(path: Path, descriptor: int) -> None:
 
 
 def partial_path(path: Path) -> Path:
-    """Path of the growing copy: one per file, so crashes leave at most one."""
+    """Path of the growing copy, one per file."""
     return path.with_name(f".{path.name}.part")
 
 

@@ -225,7 +225,7 @@ class BitFile(Builder):
 
 
 def save(bits: BitMatrix, path: str | os.PathLike[str], source: str) -> Path:
-    """Path of the finished file of `bits`, written completely or not at all."""
+    """Path of the finished file of `bits`, written atomically."""
     path = Path(path)
     words = disk.whole_lines(bits.words.shape[1])
     header = Header(bits.nodes, bits.thresholds, bits.binarizer, source, words, bits.network)

@@ -41,9 +41,9 @@ def _join(octets, tile, word, wide):
     nogil=True,
     boundscheck=False,
 )
-def _store(tile, words, node, wide, word, count, kept):
-    """Store the words of a task, after the first `kept` bits."""
-    mask = (np.uint64(1) << np.uint64(kept)) - np.uint64(1)
+def _store(tile, words, node, wide, word, count, low_bits):
+    """Store the words of a task, after the first `low_bits` bits."""
+    mask = (np.uint64(1) << np.uint64(low_bits)) - np.uint64(1)
     for u in range(wide):
         words[node + u, word] = words[node + u, word] & mask | tile[0, u]
         for w in range(1, count):

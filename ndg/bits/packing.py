@@ -1,4 +1,4 @@
-"""Conversion of booleans to 64-bit words: bit j of word w is example `64 * w + j`."""
+"""Packing: bit j of word w is example `64 * w + j` everywhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def tail_mask(examples: int) -> np.uint64:
 
 
 def zeros(nodes: int, words: int) -> UInt64[np.ndarray, "node word"]:
-    """Zero words; rows start a cache line and have zero padding outside the shape."""
+    """Zero words in rows that fill whole cache lines."""
     stride = -(-words // LINE) * LINE
     flat = np.zeros(nodes * stride + LINE, np.uint64)
     skip = -flat.ctypes.data % (8 * LINE) // 8
@@ -85,7 +85,7 @@ def unpack(words: UInt64[np.ndarray, "node word"], examples: int) -> Bool[np.nda
 
 
 def _parts(values: Shaped[np.ndarray, "example node"], most: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-    """`values` in contiguous parts of at most `most` bytes, with their first rows."""
+    """Contiguous parts of `values`, with their first rows."""
     if not values.flags.c_contiguous:
         most = AT_ONCE
     step = max(most // max(values.shape[1] * values.itemsize, 1) // 64 * 64, 64) if most else max(len(values), 1)

@@ -124,7 +124,7 @@ def load(config: Data, tokenizer: str | Path | None = None) -> Splits:
 
 
 def absent(config: Data) -> str | None:
-    """Reason why the data of a config cannot be read, with a remedy; None if they can."""
+    """Reason why a data set cannot be read, or None."""
     if config.name not in DATASETS:
         return f"data.name must be a known data set; got {config.name!r}; {nearest(config.name, DATASETS)}"
     dataset = DATASETS[config.name]

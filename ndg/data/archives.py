@@ -30,7 +30,7 @@ Member = tuple[PurePosixPath, io.BufferedIOBase]
 
 
 def members(path: Path, suffixes: tuple[str, ...] = ()) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Names and content of the files in an archive, optionally with these suffixes.
+    """Names and content of files in an archive, by suffix.
 
     Nothing is written. Every name is checked, and the archive is read to its end, so damage anywhere is found. Raises
     DataError that names the archive and the member.
@@ -101,9 +101,9 @@ def _check_count(path: Path, archive: zipfile.ZipFile) -> None:
     with path.open("rb") as file:
         file.seek(-22 - len(archive.comment), io.SEEK_END)
         promised = int.from_bytes(file.read(12)[10:], "little")
-    found = len(archive.infolist())
-    if promised not in (found, 0xFFFF):  # larger numbers are stored elsewhere
-        raise zipfile.BadZipFile(f"it promises {promised} members and has {found}")
+    count = len(archive.infolist())
+    if promised not in (count, 0xFFFF):  # larger numbers are stored elsewhere
+        raise zipfile.BadZipFile(f"it promises {promised} members and has {count}")
 
 
 def _tar_members(path: Path, budget: _Budget) -> Iterator[Member]:

@@ -24,7 +24,7 @@ AGAIN = "copy the file again from its publisher"
 
 
 def cifar10(folder: Path, settings: Data) -> Pool:
-    """Ten classes, 3 x 32 x 32 pixels; batches 2 to 5 may be missing."""
+    """Ten classes of 3 x 32 x 32 pixels; batches 2-5 are optional."""
     batches = [path for number in range(1, 6) if (path := folder / f"data_batch_{number}").is_file()]
     return _read("cifar10", folder / "batches.meta", batches, folder / "test_batch", ("label_names", "labels", 10))
 

@@ -21,7 +21,7 @@ AGAIN = "copy the files of one release again"
 
 
 def read(folder: Path, settings: Data) -> Pool:
-    """Birds with the publisher's test set, in the order of ids and classes.
+    """Birds with the publisher's test set, by id.
 
     Classes without images, in a partial copy, are left out, as `source` states. Raises DataError for an unknown,
     missing or duplicate id, an unknown class or split, and a missing image.
@@ -103,10 +103,10 @@ def _table(where: str, content: bytes) -> dict[int, str]:
     return dict(sorted(values.items()))
 
 
-def _numbers(place: Path, name: str, tables: dict[str, dict[int, str]], known: set[str]) -> np.ndarray:
+def _numbers(place: Path, name: str, tables: dict[str, dict[int, str]], allowed: set[str]) -> np.ndarray:
     """Numbers of a list, in the order of ids."""
     for key, value in tables[name].items():
-        if value not in known:
-            shown = listed(sorted(known, key=int))
+        if value not in allowed:
+            shown = listed(sorted(allowed, key=int))
             raise DataError(f"{place}: {name} must give {shown}; image {key} has {value[:80]!r}; {AGAIN}")
     return np.array([int(value) for value in tables[name].values()], np.int64)

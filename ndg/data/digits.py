@@ -1,4 +1,4 @@
-"""1,797 digits of 8 x 8 pixels from scikit-learn (Alpaydin & Kaynak 1998, UCI, test part)."""
+"""Digits of scikit-learn, 1,797 of 8 x 8 pixels (Alpaydin & Kaynak 1998)."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ NO_SUM = "no official checksum, counts are checked on reading"
 
 @dataclass(frozen=True)
 class Fetched:
-    """Result of `get`: what was `fetched` and how `checked`, where it is, and what reading found."""
+    """Result of `get`: the downloaded files, their check, place and content."""
 
     name: str
     fetched: tuple[str, ...]
@@ -41,7 +41,7 @@ class Fetched:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Facts about a data set, and where it is at hand (None: nowhere)."""
+    """Facts about a data set, and its folder, if any."""
 
     name: str
     what: str
@@ -66,7 +66,7 @@ class DatasetInfo:
 
 
 def entries(folder: Path | None, names: Sequence[str] = ()) -> list[DatasetInfo]:
-    """Facts about the named data sets, or all; DataError for an unknown name."""
+    """Facts about the named data sets, or all of them."""
     for name in names:
         if name not in DATASETS:
             raise DataError(f"a data set must be a known name; got {name!r}; {nearest(name, DATASETS)}")
@@ -83,7 +83,7 @@ def source_of(name: str, sources: dict[str, Source] = SOURCES) -> Source:
 
 
 def get(name: str, folder: Path, sources: dict[str, Source] = SOURCES, patience: Patience | None = None) -> Fetched:
-    """Data set in its place below `folder`: downloaded if incomplete, verified, unpacked, read.
+    """Download, verify, unpack and read a data set below `folder`.
 
     Raises DataError for an unknown data set, one without a download, and files that are not the publisher's;
     DownloadError and OutputError as `fetch` does.
@@ -106,13 +106,13 @@ def get(name: str, folder: Path, sources: dict[str, Source] = SOURCES, patience:
 
 
 def _complete(file: File, home: Path) -> bool:
-    """Whether all results of a file exist; a remaining archive was not unpacked completely."""
+    """Whether all results of a file exist, unpacked."""
     packed = file.inside is not None and (home / file.name).exists()
     return not packed and all((home / name).exists() for name in file.results)
 
 
 def _check_free(file: File, home: Path) -> None:
-    """Raise DataError if only some files of an archive exist, since they may be incomplete."""
+    """Raise DataError if only some files of an archive exist."""
     existing = [name for name in file.results if (home / name).exists()]
     if existing and file.inside is not None and not (home / file.name).exists():
         raise DataError(
@@ -122,9 +122,10 @@ def _check_free(file: File, home: Path) -> None:
 
 
 def _unpack(file: File, path: Path, home: Path) -> None:
-    """Move the wanted files of an archive into place, then remove the archive.
+    """Move the wanted files of an archive into place.
 
-    Other files are never overwritten. A damaged or incomplete archive is removed too, since it must be fetched again.
+    Other files are never overwritten. The archive is removed, also if damaged or incomplete, since it must be fetched
+    again.
     """
     try:
         with TemporaryDirectory(prefix=f".{file.name}.", dir=home) as place:
@@ -148,7 +149,7 @@ def _unpack(file: File, path: Path, home: Path) -> None:
 
 
 def _content(file: File, path: Path, place: Path) -> Path:
-    """Folder with the wanted content of an archive; DataError if damaged or incomplete."""
+    """Folder with the unpacked, complete content of an archive."""
     try:
         archives.unpack(path, place)
         inside = place / (file.inside or "")

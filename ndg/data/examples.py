@@ -34,7 +34,7 @@ class Examples:
         return Examples(self.inputs[chosen], self.labels[chosen], self.indices[chosen])
 
     def loader(self, batch_size: int = 256) -> Batches:
-        """Batches of the examples in order, as (inputs, labels); can be iterated repeatedly."""
+        """Batches (inputs, labels) in order, for repeated iteration."""
         return Batches(self, batch_size)
 
 
@@ -92,7 +92,7 @@ class Splits:
         return digest(*parts)
 
     def facts(self) -> dict[str, Any]:
-        """Facts about the data for the run log; texts add `cut` and `duplicates`."""
+        """Facts for the run log, with `cut` and `duplicates` of texts."""
         facts = {"source": self.source, "classes": self.classes, "examples": self.sizes(), "digest": self.digest}
         return facts | ({"cut": self.cut, "duplicates": self.duplicates} if self.cut else {})
 
@@ -107,7 +107,7 @@ class Splits:
 
     @property
     def duplicates(self) -> dict[str, float]:
-        """Fraction of validation and test texts equal to a training text, by tokens."""
+        """Fraction of validation and test texts that equal a training text."""
         fingerprints = {
             name: inputs.fingerprints() for name in SPLITS if isinstance(inputs := self[name].inputs, Tokens)
         }
@@ -193,7 +193,7 @@ def split(pool: Pool, validation: float, test: float, seed: int, limit: int | No
 def take(
     pool: Pool, rows: dict[str, Int64[np.ndarray, " chosen"]], tokenizer: Tokenizer | None = None, length: int = 0
 ) -> Splits:
-    """Splits of these rows; texts are tokenised and padded to the longest, at most `length`."""
+    """Splits of these rows; texts are tokenised to at most `length`."""
     inputs: dict[str, Inputs] = {}
     if not isinstance(pool.inputs, Texts):
         inputs = {name: pool.inputs[torch.from_numpy(chosen)] for name, chosen in rows.items()}
@@ -216,7 +216,7 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 
 
 def _fewer(rows: list[np.ndarray], limit: int, seed: int, name: str) -> list[np.ndarray]:
-    """Share of `limit` rows of each class, at least one, drawn by the seed."""
+    """Random rows of each class, in proportion, about `limit` in all."""
     total = sum(map(len, rows))
     if total <= limit:
         return rows
@@ -227,7 +227,7 @@ def _fewer(rows: list[np.ndarray], limit: int, seed: int, name: str) -> list[np.
 
 
 def _together(drawn: dict[str, list[np.ndarray]], texts: Texts, parts: np.ndarray) -> dict[str, list[np.ndarray]]:
-    """The same draw with equal texts of one published set moved to the first one."""
+    """Draw in which equal texts of one published set stay together."""
     places = np.empty(len(parts), np.int8)
     for number, name in enumerate(SPLITS):
         places[np.concatenate(drawn[name])] = number
@@ -238,7 +238,7 @@ def _together(drawn: dict[str, list[np.ndarray]], texts: Texts, parts: np.ndarra
 
 
 def _check(name: str, counts: list[int], pool: Pool, origin: str, fractions: dict[str, float]) -> None:
-    """Raise DataError if a split, drawn from the published set `origin`, lacks a class."""
+    """Raise DataError if a split of the published set `origin` lacks a class."""
     if name in fractions:
         remedy = f"raise data.{name}"
     elif origin != "train":

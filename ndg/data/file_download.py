@@ -1,4 +1,4 @@
-"""Download of one file by HTTP: resumed, verified, written completely or not at all."""
+"""Download of one file by HTTP: resumed, verified and atomic."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ REMEDY = f"check the network, and HTTPS_PROXY if there is a proxy; {RESUME}"
 
 @dataclass(frozen=True)
 class Patience:
-    """Retry policy: failures in a row, first wait (it doubles), timeout; in seconds.
+    """Retry policy: failures in a row, first wait, timeout (seconds).
 
-    An attempt that extends the file does not count as a failure.
+    Waits double. An attempt that extends the file does not count as a failure.
     """
 
     attempts: int = 5
@@ -50,7 +50,7 @@ class TemporaryError(Exception):
 
 @dataclass
 class Part:
-    """Partial download: `done` of `total` bytes in `path`, of a `version` at `url`."""
+    """Partial download: `done` of `total` bytes of a `version` at `url`."""
 
     path: Path
     url: str = ""
@@ -88,7 +88,7 @@ class Part:
 
 
 def fetch(file: File, folder: Path, patience: Patience | None = None) -> Path:
-    """Path of a file in a folder, downloaded unless it exists, and verified.
+    """Path of a verified file, downloaded unless it exists.
 
     An interrupted download stays beside it as NAME.part, and the next command requests the rest. It starts again if the
     server sends no ranges or has another version.
@@ -212,7 +212,7 @@ def _request(file: File, url: str, ranges: dict[str, str], timeout: float) -> HT
 
 
 def _receive(file: File, response: HTTPResponse, part: Part) -> None:
-    """Append the response to the part, with a progress bar on a terminal."""
+    """Append the response to the part, with a progress bar."""
     from tqdm import tqdm
 
     bar = tqdm(
@@ -243,7 +243,7 @@ def _chunk(response: HTTPResponse) -> bytes:
 
 
 def _continues(response: HTTPResponse, part: Part) -> bool:
-    """Whether a response starts where the part ends, with equal version and length."""
+    """Whether a response continues the part of the same version."""
     unit, _, span = response.headers.get("Content-Range", "").partition(" ")
     first_byte, _, total = span.partition("/")
     same = _version(response) in ("", part.version) and total in ("*", str(part.total))
@@ -257,7 +257,7 @@ def _version(response: HTTPResponse) -> str:
 
 
 def _check_space(file: File, part: Part) -> None:
-    """Raise OutputError unless the rest fits on the disk, and an archive's content too."""
+    """Raise OutputError unless the rest, and an archive's content, fit."""
     if part.total is None:
         return
     needed = part.total - part.done + (part.total if file.inside is not None else 0)
@@ -270,7 +270,7 @@ def _check_space(file: File, part: Part) -> None:
 
 
 def _check_scheme(file: File, url: str) -> None:
-    """Raise DownloadError unless an address is https, or http for a `plain` file."""
+    """Raise DownloadError for an address without https, unless `plain`."""
     scheme = urlsplit(url).scheme
     if scheme != "https" and not (scheme == "http" and file.plain):
         raise DownloadError(f"{file.name} must come by https{' or http' if file.plain else ''}; got {url}")

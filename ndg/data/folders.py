@@ -61,7 +61,7 @@ def cifar10_jpeg(folder: Path, settings: Data) -> Pool:
 def arranged(
     place: Path, images: Sequence[Picture], empty: Sequence[str] = ()
 ) -> tuple[list[Picture], Int64[np.ndarray, " example"], Int8[np.ndarray, " example"], tuple[str, ...]]:
-    """Images, classes, places in SPLITS and class names, by the folders in image names.
+    """Images, classes, splits and class names, by folder names.
 
     Sorted by split (train without split folders), class and name. Raises DataError for images outside class folders,
     class folders beside split folders, and folders without images.

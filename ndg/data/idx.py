@@ -36,13 +36,13 @@ def mnist(folder: Path, settings: Data) -> Pool:
 
 
 def mnist_even(folder: Path, settings: Data) -> Pool:
-    """MNIST with the label mod 2: 0 for even digits, 1 for odd ones."""
+    """MNIST with the label mod 2: even or odd."""
     pool = _read("mnist", folder, ("even", "odd"), modulus=2)
     return replace(pool, source=f"label mod 2 of {pool.source}")
 
 
 def fashion_mnist(folder: Path, settings: Data) -> Pool:
-    """Ten kinds of clothing, 28 x 28 pixels (Xiao, Rasul & Vollgraf 2017)."""
+    """Ten kinds of clothing, 28 x 28 pixels (Xiao et al. 2017)."""
     return _read("fashion_mnist", folder, CLOTHES)
 
 
@@ -88,7 +88,7 @@ def read_idx(path: Path, *size: int) -> UInt8[np.ndarray, "example ..."]:
 
 
 def _read(name: str, folder: Path, class_names: tuple[str, ...], modulus: int = CLASSES) -> Pool:
-    """Pool of the pairs of images and labels in a folder; one of the two may be missing."""
+    """Pool of the images and labels in a folder, of one or two splits."""
     paths: list[Path] = []
     inputs: dict[str, Inputs | Texts] = {}
     classes = {}
@@ -109,7 +109,7 @@ def _read(name: str, folder: Path, class_names: tuple[str, ...], modulus: int = 
 
 
 def _read_upto(file: io.BufferedIOBase, most: int) -> bytes:
-    """At most `most` bytes, in small steps, so a false header allocates nothing."""
+    """At most `most` bytes, read in small steps against false headers."""
     chunks = []
     while most > 0 and (chunk := file.read(min(most, 1 << 20))):
         chunks.append(chunk)

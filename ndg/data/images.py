@@ -1,4 +1,4 @@
-"""JPEG and PNG images of folders and archives, decoded once or per batch."""
+"""JPEG and PNG images, decoded once or for each batch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CHUNK = 32
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Encoded image: name in the data set, place, and bytes (None: read the file)."""
+    """Encoded image; `content` is None for a file, read each time."""
 
     name: str
     place: Path
@@ -62,10 +62,10 @@ class Picture:
         return content
 
     def decode(self, channels: int, size: int | None = None) -> UInt8[np.ndarray, "{channels} height width"]:
-        """Pixels in colour (3 channels) or grey (1), optionally scaled to side `size`.
+        """Pixels in colour (3 channels) or grey (1), optionally scaled.
 
-        Scaling is bilinear. Raises DataError unless the bytes are a whole JPEG or PNG image with 8 bits per channel,
-        and for too many pixels.
+        Scaling is bilinear, to side `size`. Raises DataError unless the bytes are a whole JPEG or PNG image with 8 bits
+        per channel, and for too many pixels.
         """
         from PIL import Image
 
@@ -146,10 +146,10 @@ class Files(Inputs):
 
 
 def pictures(images: Sequence[Picture], settings: Data, channels: int = 3, limit: int | None = None) -> Inputs:
-    """Inputs of images: `Pixels` if at most `limit` bytes decoded (default HELD), else `Files`.
+    """Inputs of images: `Pixels` within `limit` bytes, else `Files`.
 
-    They are scaled to `settings.size` and cut to `settings.crop`. Raises DataError for images of different sizes
-    without `size`, a crop larger than the images, and a damaged image if all are decoded.
+    The limit is by default HELD. Images are scaled to `settings.size` and cut to `settings.crop`. Raises DataError for
+    images of different sizes without `size`, a crop larger than the images, and a damaged image if all are decoded.
     """
     size = settings.size
     height, width = (size, size) if size is not None else images[0].header()[:2]
@@ -185,7 +185,7 @@ def fitted(inputs: Inputs | Texts, settings: Data) -> Inputs | Texts:
 
 
 def grey(images: Sequence[Picture]) -> bool:
-    """Whether all images are grey; reads headers up to the first with colours."""
+    """Whether all images are grey, by their headers."""
     return all(image.header()[2] for image in images)
 
 

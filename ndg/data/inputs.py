@@ -45,7 +45,7 @@ class Form:
 
     @classmethod
     def of(cls, shape: Form | Sequence[int]) -> Form:
-        """The form itself, or that of an image of three lengths or a row of one."""
+        """Form of itself, of an image (three lengths) or row (one)."""
         if isinstance(shape, Form):
             return shape
         return cls(IMAGE if len(shape) == 3 else TABLE, tuple(shape))

@@ -1,4 +1,4 @@
-"""Sentence pairs with entailment, neutral or contradiction: SNLI, AllNLI, MQNLI, SICK."""
+"""Sentence pairs for inference: SNLI, AllNLI, MQNLI, SICK."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ SICK_COLUMNS = ("pair_ID", "sentence_A", "sentence_B", "relatedness_score", "ent
 
 
 def snli(folder: Path, settings: Data) -> Pool:
-    """Pairs about captions of photographs (Bowman et al. 2015); any of the three files.
+    """Pairs about captions of photographs (Bowman et al. 2015).
 
-    Pairs without a majority label ("-") are left out.
+    Any of the three files is enough. Pairs without a majority label ("-") are left out.
     """
     paths = text_splits.present(folder, SNLI_FILES)
     columns = (*COLUMNS, "pairID")
-    found = {
+    parts = {
         split: _collect(text_files.unique(text_files.objects(path, columns), "pairID")) for split, path in paths.items()
     }
-    return text_splits.assemble("snli", found, CLASSES, list(paths.values()))
+    return text_splits.assemble("snli", parts, CLASSES, list(paths.values()))
 
 
 def allnli(folder: Path, settings: Data) -> Pool:
@@ -80,7 +80,7 @@ def allnli(folder: Path, settings: Data) -> Pool:
 
 
 def mqnli(folder: Path, settings: Data) -> Pool:
-    """Pairs with several quantifiers, whose labels follow from logic (Geiger et al. 2019).
+    """Pairs with quantifiers, labelled by logic (Geiger et al. 2019).
 
     The authors publish a program and no files. It writes `multiplyquantified.train`, `.val` and `.test`, with a JSON
     object of `sentence1`, `sentence2` and `gold_label` per line; their later code reads such files as
@@ -93,10 +93,10 @@ def mqnli(folder: Path, settings: Data) -> Pool:
         if path := next((folder / name for name in names if (folder / name).is_file()), None):
             paths[split] = path
     numbers = NUMBERS | {"entails": 0, "permits": 1, "contradicts": 2}
-    found = {
+    parts = {
         split: text_splits.collect(text_files.objects(path, COLUMNS), COLUMNS, numbers) for split, path in paths.items()
     }
-    return text_splits.assemble("mqnli", found, CLASSES, list(paths.values()))
+    return text_splits.assemble("mqnli", parts, CLASSES, list(paths.values()))
 
 
 def sick(folder: Path, settings: Data) -> Pool:

@@ -131,13 +131,13 @@ def lacking(release: str, sizes: dict[str, int], *more: str) -> list[str]:
 
 
 def divided(parts: Int8[np.ndarray, " example"] | None) -> list[str]:
-    """Clauses saying that the test set is drawn here; none if the publisher set one apart."""
+    """Clauses about a test set drawn here, if the publisher has none."""
     splits = set() if parts is None else {SPLITS[number] for number in np.unique(parts)}
     return [] if "test" in splits else [*halved(parts), DIVIDED]
 
 
 def halved(parts: Int8[np.ndarray, " example"] | None) -> list[str]:
-    """Clause saying that half of the validation set is tested on, as `divide` does."""
+    """Clause about a test set taken from the validation set, if so."""
     splits = set() if parts is None else {SPLITS[number] for number in np.unique(parts)}
     return ["tested on half of its validation set"] if "validation" in splits and "test" not in splits else []
 
@@ -166,7 +166,7 @@ def _md5(path: Path) -> str:
 
 
 def check_labels(path: Path, labels: Int64[np.ndarray, " example"], images: int, classes: int) -> None:
-    """Raise DataError unless there is one label per image, each a class from 0."""
+    """Raise DataError unless each image has one class from 0."""
     if len(labels) != images:
         raise DataError(
             f"{path} must have one label per image; got {len(labels):,} labels and {images:,} images; "

@@ -49,10 +49,10 @@ def sst2(folder: Path, settings: Data) -> Pool:
 
 
 def devign(folder: Path, settings: Data) -> Pool:
-    """Functions of FFmpeg and QEMU (Zhou et al. 2019), as CodeXGLUE divides them.
+    """C functions of FFmpeg and QEMU (Zhou et al. 2019).
 
-    See Lu et al. 2021; any of the three files. A line is a JSON object with `func`, `target` (1: vulnerable) and `idx`.
-    Case is kept.
+    The splits are those of CodeXGLUE (Lu et al. 2021); any of the three files is enough. A line is a JSON object with
+    `func`, `target` (1: vulnerable) and `idx`. Case is kept.
     """
     classes = {str(label): label for label in range(len(VULNERABLE))}
     paths = text_splits.present(folder, DEVIGN_FILES)

@@ -51,7 +51,7 @@ class Source:
 
 
 def _idx(name: str, sizes: dict[str, int], *addresses: str, plain: bool = False) -> tuple[File, ...]:
-    """The four files of an MNIST-like set, at each of the addresses `addresses`."""
+    """Four files of an MNIST-like set, at each of the addresses."""
     return tuple(
         File(file, tuple(f"{address}/{file}" for address in addresses), f"md5:{MD5[name][file]}", size, plain=plain)
         for file, size in sizes.items()

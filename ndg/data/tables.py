@@ -15,7 +15,7 @@ from ndg.data.inputs import TABLE, Numbers, as_inputs
 
 
 def iris(folder: Path, settings: Data) -> Pool:
-    """150 flowers of three species by four lengths (Fisher 1936); `folder` is ignored."""
+    """150 flowers of three species by four lengths (Fisher 1936)."""
     from sklearn.datasets import load_iris
 
     return _pool("iris", load_iris())
@@ -36,9 +36,10 @@ def breast_cancer(folder: Path, settings: Data) -> Pool:
 
 
 def standardised(pool: Pool, train: Int64[np.ndarray, " chosen"]) -> Pool:
-    """Table with mean 0 and standard deviation 1 in each column of its training rows.
+    """Table with standardised columns, by its training rows.
 
-    Columns that are constant in training become 0. Other inputs are returned unchanged.
+    They have mean 0 and standard deviation 1; columns that are constant in training become 0. Other inputs are returned
+    unchanged.
     """
     if not isinstance(pool.inputs, Numbers) or pool.inputs.form.kind != TABLE:
         return pool

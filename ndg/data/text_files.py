@@ -1,4 +1,4 @@
-"""Readers of tab separated, csv and JSON-lines files, with line numbers for errors."""
+"""Readers of tab-separated, csv and JSON-lines files."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def lines(path: Path) -> Iterator[str]:
 
 
 def tabbed(path: Path, names: Sequence[str], header: bool = True) -> Iterator[Row]:
-    """Rows of a tab-separated file with columns `names`, which a header must match."""
+    """Rows of a tab-separated file with columns `names`."""
     for number, line in enumerate(lines(path), 1):
         fields = line.split("\t")
         if header and number == 1:
@@ -103,7 +103,7 @@ def tabbed(path: Path, names: Sequence[str], header: bool = True) -> Iterator[Ro
 
 
 def objects(path: Path, names: Sequence[str]) -> Iterator[Row]:
-    """Rows of a JSON-lines file, whose objects have at least the fields `names`."""
+    """Rows of a JSON-lines file with at least the fields `names`."""
     for number, line in enumerate(lines(path), 1):
         try:
             document = json.loads(line)

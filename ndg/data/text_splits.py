@@ -36,7 +36,7 @@ def collect(
     without: str | None = None,
     cased: bool = False,
 ) -> Part:
-    """Texts of all `columns` but the last, the label; skips the label `without`."""
+    """Texts of `columns`, the last being the label, unless `without`."""
     *names, last = columns
     texts: list[list[str]] = [[] for _ in names]
     labels = []

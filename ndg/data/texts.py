@@ -1,4 +1,4 @@
-"""Your own texts: csv or tsv files with columns of text and label."""
+"""Your own texts in csv or tsv files."""
 
 from __future__ import annotations
 

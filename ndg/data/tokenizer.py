@@ -40,12 +40,12 @@ class Tokenizer:
 
     @classmethod
     def trained(cls, texts: Iterable[str], vocabulary: int = 8192, lower: bool = True) -> Tokenizer:
-        """Byte-pair tokenizer of these texts (Sennrich et al. 2016, Radford et al. 2019).
+        """Byte-pair tokenizer of these texts (Sennrich et al. 2016).
 
-        It has at most `vocabulary` tokens. Control characters are removed and white space becomes single spaces;
-        `lower` removes upper case and accents. Texts are divided into words, numbers and signs, and these into the most
-        frequent byte strings, so no text is unknown and `decode` restores all of it. A text becomes `[CLS] ... [SEP]`,
-        a pair `[CLS] ... [SEP] ... [SEP]`.
+        See also Radford et al. 2019. It has at most `vocabulary` tokens. Control characters are removed and white space
+        becomes single spaces; `lower` removes upper case and accents. Texts are divided into words, numbers and signs,
+        and these into the most frequent byte strings, so no text is unknown and `decode` restores all of it. A text
+        becomes `[CLS] ... [SEP]`, a pair `[CLS] ... [SEP] ... [SEP]`.
 
         The same texts give the same tokenizer in every process. The package's WordPiece training does not, since it
         breaks ties by the order of a hash table. Raises DataError if `vocabulary` has no room for all bytes.
@@ -116,7 +116,7 @@ class Tokenizer:
 
     @property
     def tells_pairs(self) -> bool:
-        """Whether it marks the second sentence of a pair, as BERT's does and RoBERTa's does not."""
+        """Whether it marks the second sentence, as BERT's does."""
         return any(self.backend.encode("a", "a").type_ids)
 
     def save(self, folder: Path) -> Path:
@@ -167,7 +167,7 @@ class Tokenizer:
         return self.backend.decode(list(ids), skip_special_tokens=True)
 
     def _encodings(self, texts: Texts) -> Iterator[Any]:
-        """Encodings in order, in batches, since one takes far more memory than its tokens."""
+        """Encodings in order, in batches to bound the memory."""
         for start in range(0, len(texts), CHUNK):
             chosen = slice(start, start + CHUNK)
             first = texts.first[chosen]
@@ -200,7 +200,7 @@ def _older(folder: Path) -> Any:
 
 
 def _padding(backend: Any, named: Any) -> int | None:
-    """Padding id: of the token that the folder names, else of a usual name."""
+    """Id of the folder's padding token, or of a usual one."""
     stored = (backend.padding or {}).get("pad_token")
     words = (named.get("content") if isinstance(named, dict) else named, stored, PADDING, "<pad>")
     ids = (backend.token_to_id(word) for word in words if isinstance(word, str))

@@ -87,7 +87,7 @@ def agreements(
 
 
 def _largest_counted(bits: BitMatrix, literals: tuple[Literal, ...]) -> int:
-    """Most examples on which two of the literals differ, counted on the bits."""
+    """Most examples on which two literals differ, counted on bits."""
     from ndg.graph.pair_counts import add_unlike
 
     rows = np.array([literal.node for literal in literals])
@@ -110,7 +110,7 @@ def _largest_counted(bits: BitMatrix, literals: tuple[Literal, ...]) -> int:
 def _largest_bound(
     size: int, tails: Int64[np.ndarray, " edge"], heads: Int64[np.ndarray, " edge"], differ: Int64[np.ndarray, " edge"]
 ) -> tuple[int, bool]:
-    """Most examples on which two of `size` literals can differ, and whether it is exact.
+    """Bound on the examples on which two literals differ; whether exact.
 
     All pairs of a large class would take hours: there, paths through the literals of most implications bound them all.
     """

@@ -94,7 +94,7 @@ def distinct(nodes: int, tails: Codes, heads: Codes) -> tuple[Int64[np.ndarray, 
 
 
 def starts_of(nodes: int, tails: Codes) -> Int64[np.ndarray, " start"]:
-    """Start of each node's arcs, sorted by tail, and the end of the last."""
+    """Start of each node's sorted arcs, and the end of all."""
     return np.concatenate([[0], np.cumsum(np.bincount(tails, minlength=nodes))]).astype(np.int64)
 
 

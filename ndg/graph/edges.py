@@ -122,56 +122,56 @@ def keep(
         if bound is not None and not 0 <= bound <= 1:
             raise GraphError(f"{name} must be a probability between 0 and 1; got {bound}")
     counts = mined(implications)
-    kept = np.ones(len(implications), np.bool_)
+    mask = np.ones(len(implications), np.bool_)
     bounds = (min_precision, counts.precision), (min_support, counts.support), (min_recall, counts.recall)
     for bound, figures in bounds:
-        kept &= True if bound is None else figures >= bound
+        mask &= True if bound is None else figures >= bound
     if layers is not None:
         inside = np.zeros(len(implications.nodes), np.bool_)
         for layer in (LABEL, *_names(layers)):
             inside[implications.nodes.slice(layer)] = True
-        kept &= inside[implications.antecedents >> 1] & inside[implications.consequents >> 1]
-    return select(implications, kept & kept[contrapositives(implications)])
+        mask &= inside[implications.antecedents >> 1] & inside[implications.consequents >> 1]
+    return select(implications, mask & mask[contrapositives(implications)])
 
 
-def select(implications: Implications, kept: Bool[np.ndarray, " edge"]) -> Implications:
+def select(implications: Implications, mask: Bool[np.ndarray, " edge"]) -> Implications:
     """Implications of the mask, over the same nodes."""
     return replace(
         implications,
-        antecedents=implications.antecedents[kept],
-        consequents=implications.consequents[kept],
-        exceptions=implications.exceptions[kept],
+        antecedents=implications.antecedents[mask],
+        consequents=implications.consequents[mask],
+        exceptions=implications.exceptions[mask],
     )
 
 
 def restrict(implications: Implications, layers: Iterable[str], labels: bool = True) -> Implications:
     """Implications among `layers` ("concept" too) and labels, over those nodes alone."""
     old = implications.nodes
-    wanted = set(_names(layers)) - {LABEL}
-    for layer in wanted:
+    names = set(_names(layers)) - {LABEL}
+    for layer in names:
         old.slice(layer)
     nodes = NodeSpace(
         old.labels if labels else 0,
-        tuple(layer for layer in old.layers if layer.name in wanted),
-        old.concepts if CONCEPT in wanted else (),
+        tuple(layer for layer in old.layers if layer.name in names),
+        old.concepts if CONCEPT in names else (),
     )
     if not len(nodes):
-        raise GraphError(f"a graph needs at least one node; got layers {sorted(wanted)} and no labels")
+        raise GraphError(f"a graph needs at least one node; got layers {sorted(names)} and no labels")
     inside = np.zeros(len(old), np.bool_)
-    for layer in wanted | ({LABEL} if labels else set()):
+    for layer in names | ({LABEL} if labels else set()):
         inside[old.slice(layer)] = True
     new = np.cumsum(inside) - 1
 
-    kept = select(implications, inside[implications.antecedents >> 1] & inside[implications.consequents >> 1])
+    inner = select(implications, inside[implications.antecedents >> 1] & inside[implications.consequents >> 1])
     return replace(
-        kept,
+        inner,
         nodes=nodes,
-        antecedents=(2 * new[kept.antecedents >> 1] + (kept.antecedents & 1)).astype(np.int32),
-        consequents=(2 * new[kept.consequents >> 1] + (kept.consequents & 1)).astype(np.int32),
-        on=kept.on[inside],
-        with_label=kept.with_label[: nodes.labels, inside],
-        thresholds=kept.thresholds[inside[old.labels : old.labels + old.neurons]],
-        constants=tuple(Literal(int(new[c.node]), c.value) for c in kept.constants if inside[c.node]),
+        antecedents=(2 * new[inner.antecedents >> 1] + (inner.antecedents & 1)).astype(np.int32),
+        consequents=(2 * new[inner.consequents >> 1] + (inner.consequents & 1)).astype(np.int32),
+        on=inner.on[inside],
+        with_label=inner.with_label[: nodes.labels, inside],
+        thresholds=inner.thresholds[inside[old.labels : old.labels + old.neurons]],
+        constants=tuple(Literal(int(new[c.node]), c.value) for c in inner.constants if inside[c.node]),
     )
 
 
@@ -181,9 +181,9 @@ def frame(implications: Implications) -> pd.DataFrame:
 
 
 def frames(
-    implications: Implications, rows: int, wanted: Bool[np.ndarray, " edge"] | None = None
+    implications: Implications, rows: int, selected: Bool[np.ndarray, " edge"] | None = None
 ) -> Iterator[pd.DataFrame]:
-    """`frame` in parts of at most `rows` of the `wanted` implications, at least one part."""
+    """`frame` in parts of at most `rows`, at least one part."""
     import pandas as pd
 
     counts, nodes = mined(implications), implications.nodes
@@ -203,7 +203,7 @@ def frames(
         "p_value": p_values,
         "q_value": q_values,
     }
-    chosen = np.arange(len(implications)) if wanted is None else np.flatnonzero(wanted)
+    chosen = np.arange(len(implications)) if selected is None else np.flatnonzero(selected)
     for start in range(0, max(len(chosen), 1), rows):
         part = chosen[start : start + rows]
         tails, heads = implications.antecedents[part], implications.consequents[part]

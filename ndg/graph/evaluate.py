@@ -85,7 +85,7 @@ def edge_counts(
 def common_counts(
     bits: BitMatrix, rows: Int64[np.ndarray, " pair"], columns: Int64[np.ndarray, " pair"]
 ) -> Int64[np.ndarray, " pair"]:
-    """Examples on which both nodes of each pair are on, in blocks of words."""
+    """Examples on which both nodes of each pair are on."""
     from ndg.graph.pair_counts import add_common
 
     counts = np.zeros(len(rows), np.int64)

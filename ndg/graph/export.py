@@ -109,9 +109,9 @@ class Condensed:
         best, texts = strongest(implications, self.condensation), texts_of(implications.nodes)
         counts, keys = mined(implications), self.keys
         if self.only is not None:
-            wanted = np.zeros(len(self.condensation), np.bool_)
-            wanted[list(keys)] = True
-            selected = wanted[tails] & wanted[heads]
+            in_selection = np.zeros(len(self.condensation), np.bool_)
+            in_selection[list(keys)] = True
+            selected = in_selection[tails] & in_selection[heads]
             tails, heads, best = tails[selected], heads[selected], best[selected]
         for start in range(0, len(best), AT_ONCE):
             part = best[start : start + AT_ONCE]
@@ -130,9 +130,9 @@ class Condensed:
 
     def edge_rows(self) -> Bool[np.ndarray, " edge"]:
         """Mask of the implications among the literals of the selected classes."""
-        wanted = np.zeros(len(self.condensation), np.bool_)
-        wanted[list(self.keys)] = True
-        inside = wanted[self.condensation.component]
+        selected = np.zeros(len(self.condensation), np.bool_)
+        selected[list(self.keys)] = True
+        inside = selected[self.condensation.component]
         return inside[self.implications.antecedents] & inside[self.implications.consequents]
 
 
@@ -176,7 +176,7 @@ def flat(attributes: Mapping[str, Any]) -> Row:
 
 
 def unflat(value: str | list[str]) -> list[str]:
-    """List of texts that `flat` wrote; a list is returned as it is."""
+    """List of texts from `flat`, or the list itself."""
     if isinstance(value, str):
         return [str(item) for item in json.loads(value)] if value.startswith("[") else value.split()
     return list(value)

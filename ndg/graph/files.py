@@ -58,7 +58,7 @@ def save(
     scored: dict[str, Any],
     verdicts: Verdicts | None = None,
 ) -> Path:
-    """Path of the file written, completely or not at all; the text is streamed."""
+    """Path of the file written, streamed and atomic."""
     document = {
         "format": FORMAT,
         "schema": SCHEMA,

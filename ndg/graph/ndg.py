@@ -49,7 +49,7 @@ class Scored(Protocol):
 
 @runtime_checkable
 class EdgeEvidence(Protocol):
-    """Trial of the edges of the graph with digest `graph`, such as `EdgeTrials`."""
+    """Trial of the edges of a graph, such as `EdgeTrials`."""
 
     @property
     def graph(self) -> str: ...
@@ -143,8 +143,8 @@ class NDG:
         return self._components(contradictory=True)
 
     def _components(self, contradictory: bool) -> tuple[tuple[Literal, ...], ...]:
-        wanted = (self.condensation.sizes > 1) & (self.condensation.contradictory == contradictory)
-        members = (self.condensation.members[number] for number in np.flatnonzero(wanted))
+        selected = (self.condensation.sizes > 1) & (self.condensation.contradictory == contradictory)
+        members = (self.condensation.members[number] for number in np.flatnonzero(selected))
         return tuple(sorted(tuple(map(Literal.of, codes)) for codes in members))
 
     def closure(self, literals: Literals) -> Closure:
@@ -178,7 +178,7 @@ class NDG:
         return followers
 
     def literal(self, literal: Literal | str) -> Literal:
-        """Literal of a text, or the literal itself; GraphError for an unknown node."""
+        """Literal of a text, or itself; GraphError for an unknown node."""
         if isinstance(literal, str):
             return self.nodes.literal(literal)
         self.nodes.layer(literal.node)
@@ -244,9 +244,9 @@ class NDG:
                 "call graph.with_verdicts(ndg.abstraction.edges.try_edges(model, graph, held_out, fit=train)) first"
             )
         judged = self.verdicts.judged(self.implications, how, at_least)
-        kept = (judged == SURVIVES) | (constraints & (judged == CONSTRAINT))
+        mask = (judged == SURVIVES) | (constraints & (judged == CONSTRAINT))
         choice = {"at_least": at_least, "how": how, "constraints": constraints}
-        return self._derived(edges.select(self.implications, kept), {"causal": self.verdicts.facts | choice})
+        return self._derived(edges.select(self.implications, mask), {"causal": self.verdicts.facts | choice})
 
     def condensed(self, only: Collection[str] | None = None) -> Condensed:
         """Condensed graph as rows for writers, optionally of the classes `only`."""
@@ -297,7 +297,7 @@ class NDG:
         return tuple((named[tail], named[head]) for tail, head in zip(tails, heads, strict=True))
 
     def stats(self, bits: BitMatrix | None = None) -> GraphStats:
-        """Figures of the paper's Table 2, on the paper's and the condensed graph.
+        """Figures of the paper's Table 2, in both forms of the graph.
 
         With `bits` the agreement within classes is counted on them. Otherwise it is read from the implications, which
         give a lower bound for members connected only through others.
@@ -343,8 +343,8 @@ class NDG:
             "min_recall": min_recall,
             "layers": layers,
         }
-        kept = edges.keep(self.implications, min_precision, min_support, min_recall, layers)
-        return self._derived(kept, {name: bound for name, bound in bounds.items() if bound is not None})
+        implications = edges.keep(self.implications, min_precision, min_support, min_recall, layers)
+        return self._derived(implications, {name: bound for name, bound in bounds.items() if bound is not None})
 
     def subgraph(self, layers: Iterable[str], labels: bool = True) -> NDG:
         """Graph over the units of these layers, with the labels if wanted."""
@@ -377,7 +377,7 @@ class NDG:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> NDG:
-        """Graph of a file of `save`; GraphError if damaged or of another schema."""
+        """Graph of a file of `save`; GraphError if damaged."""
         return cls(*files.load(path))
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:

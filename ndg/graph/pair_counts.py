@@ -1,4 +1,4 @@
-"""Compiled and-popcounts of chosen pairs of packed rows, for blocks in the cache."""
+"""Compiled and-popcounts of pairs of packed rows in the cache."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from ndg.nodes import NodeSpace
 
 
 def phrase(nodes: NodeSpace, literal: Literal) -> str:
-    """Literal in words: "class 3 is predicted", "latent:7 is off", "has wings" holds."""
+    """Literal in words: "class 3 is predicted", "latent:7 is off"."""
     if nodes.is_label(literal.node):
         return f"class {nodes.unit(literal.node)} is {'' if literal.value else 'not '}predicted"
     if nodes.is_concept(literal.node):
@@ -106,7 +106,7 @@ def _chosen(implications: Implications, condensation: Condensation, essential: n
 
 
 def _plainness(implications: Implications, edges: np.ndarray) -> np.ndarray:
-    """Rank of how plainly a rule reads; ties go to the lower antecedent."""
+    """Rank of readability; ties go to the lower antecedent."""
     labels, size = implications.nodes.labels, 2 * len(implications.nodes)
     tails, heads = implications.antecedents[edges].astype(np.int64), implications.consequents[edges].astype(np.int64)
     concludes = (heads >> 1 < labels) & (heads & 1 == 1)

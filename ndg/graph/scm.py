@@ -36,20 +36,20 @@ def marked(values: Values, among: Which) -> Marked:
 
 
 def unfolded(closures: Callable[[Marked], Marked], forced: Marked, others: Marked) -> Marked:
-    """Closure of the forced literals and of the others that do not contradict it."""
+    """Closure of the forced literals and the others that fit it."""
     first = closures(forced)
     return closures(first | (others & ~negated(first)))
 
 
 def decided(literals: Marked) -> Int8[np.ndarray, "row node"]:
-    """1 for a node that is on, 0 for off, -1 if undecided or both."""
+    """1 for nodes that are on, 0 for off, else -1."""
     pairs = literals.reshape(len(literals), literals.shape[1] // 2, 2)
     off, on = pairs[:, :, 0], pairs[:, :, 1]
     return np.where(on ^ off, on.astype(np.int8), np.int8(-1))
 
 
 def label_of(literals: Marked, labels: int) -> Int64[np.ndarray, " row"]:
-    """Label that is on; -1 if none, several, or both on and off."""
+    """Label that is on; -1 unless exactly one clearly is."""
     pairs = literals[:, : 2 * labels].reshape(len(literals), labels, 2)
     off, on = pairs[:, :, 0], pairs[:, :, 1]
     clear = (on.sum(axis=1) == 1) & ~(on & off).any(axis=1)
@@ -58,7 +58,7 @@ def label_of(literals: Marked, labels: int) -> Int64[np.ndarray, " row"]:
 
 @dataclass(frozen=True, eq=False)
 class SCM:
-    """Rules of a graph, with the variables in `fixed` set. Made by `NDG.scm`."""
+    """Rules of a graph, with some variables fixed; from `NDG.scm`."""
 
     nodes: NodeSpace
     reach: Reachability
@@ -80,19 +80,25 @@ class SCM:
         return tuple(tuple(self.nodes.text(Literal.of(code)) for code in part) for part in self._graph.members)
 
     def parents(self, literal: Literal | str) -> tuple[str, ...]:
-        """Literals that imply this one, its class first; none if fixed or contradictory."""
+        """Literals that imply this one, its class first.
+
+        A fixed variable and a contradictory class have none.
+        """
         code = self._code(literal)
         if code >> 1 in self.fixed:
             return ()
-        own = int(self._graph.component[code])
-        if self._graph.contradictory[own]:
+        own_class = int(self._graph.component[code])
+        if self._graph.contradictory[own_class]:
             return ()
-        classes = [own, *self._tails(own)]
+        classes = [own_class, *self._tails(own_class)]
         codes = [member for number in classes for member in self._graph.members[number] if member != code]
         return tuple(self.nodes.text(Literal.of(parent)) for parent in codes)
 
     def rule(self, literal: Literal | str) -> str:
-        """Rule in words: `latent:3 or ~latent:7`; `given` without parents, `true` or `false` if fixed."""
+        """Rule in words, such as `latent:3 or ~latent:7`.
+
+        It is `given` without parents, and `true` or `false` for a fixed variable.
+        """
         code = self._code(literal)
         if code >> 1 in self.fixed:
             return str(self.fixed[code >> 1] == bool(code & 1)).lower()
@@ -118,11 +124,11 @@ class SCM:
     def unfold(
         self, bits: BitMatrix | np.ndarray, given: Iterable[str] | None = None
     ) -> Int8[np.ndarray, "example node"]:
-        """Value of each node per example: 1 on, 0 off, -1 undecided or contradictory.
+        """Value of each node per example: 1 on, 0 off, -1 unclear.
 
-        The model starts from the values of the layers `given`, by default of all nodes but the labels, except those
-        that its interventions contradict. Consistent interventions give the closure of them and of the rest;
-        contradictory ones stay as they were set.
+        Unclear nodes are undecided or contradictory. The model starts from the values of the layers `given`, by default
+        of all nodes but the labels, except those that its interventions contradict. Consistent interventions give the
+        closure of them and of the rest; contradictory ones stay as they were set.
 
         `bits` are booleans `[example, node]`. Raises GraphError for an unknown layer, ShapeError for bits of other
         nodes, BitsError for values that are not boolean.

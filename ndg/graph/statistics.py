@@ -1,4 +1,4 @@
-"""Figures of Table 2 of Hu & Tian 2022, on both forms of the graph."""
+"""Figures of Table 2 of Hu & Tian 2022."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ CYCLE_LIMIT = 1000
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures of one graph: the paper's (nodes are literals) or the condensed one (classes).
+    """Figures of one form of the graph.
 
-    `neurons` counts units of the network, constant or not. `nodes` leaves out constants and counts both values of the
-    others, labels too. `isolated` nodes have no edge in this graph. `equivalent` counts literals: on the paper's graph
-    those that imply another and are implied by it, on the condensed graph those in a class of two or more. `constant`
-    counts neurons and labels. `mean_degree` is edges in and out per node. `height` is the number of edges on the
-    longest path; null if there are cycles. `cycles` counts elementary cycles, up to 1,000. `contradictions` are nodes
-    from which some node follows both on and off. `components` are weakly connected, isolated nodes included.
+    The nodes of the paper's form are literals, those of the condensed one classes. `neurons` counts units of the
+    network, constant or not. `nodes` leaves out constants and counts both values of the others, labels too. `isolated`
+    nodes have no edge in this graph. `equivalent` counts literals: on the paper's graph those that imply another and
+    are implied by it, on the condensed graph those in a class of two or more. `constant` counts neurons and labels.
+    `mean_degree` is edges in and out per node. `height` is the number of edges on the longest path; null if there are
+    cycles. `cycles` counts elementary cycles, up to 1,000. `contradictions` are nodes from which some node follows both
+    on and off. `components` are weakly connected, isolated nodes included.
     """
 
     neurons: int
@@ -71,7 +72,7 @@ class GraphStats:
         return min((each.worst for each in self.classes if each.worst == each.worst), default=None)
 
     def frame(self) -> pd.DataFrame:
-        """One row per figure, on the paper's graph and on the condensed one."""
+        """One row per figure, for both forms of the graph."""
         import pandas as pd
 
         rows = zip(asdict(self.paper).values(), asdict(self.condensed).values(), strict=True)
@@ -79,7 +80,7 @@ class GraphStats:
         return pd.DataFrame(list(rows), index=names, columns=["paper", "condensed"], dtype=object)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers for a record; of the classes number, largest and worst agreement."""
+        """Plain numbers for a record, with a summary of the classes."""
         return {
             "paper": asdict(self.paper),
             "condensed": asdict(self.condensed),
@@ -114,7 +115,7 @@ def statistics(
     classes: tuple[tuple[Literal, ...], ...],
     bits: BitMatrix | None = None,
 ) -> GraphStats:
-    """All figures of a graph; agreement within classes is counted on `bits` if passed."""
+    """All figures of a graph, with agreement counted on `bits` if passed."""
     literals, mutual_edges, condensation = 2 * len(implications.nodes), mutual(implications), reachability.condensation
     tails, heads = implications.antecedents[~mutual_edges], implications.consequents[~mutual_edges]
     paper = condense(literals, tails, heads, bridge=True)

@@ -13,11 +13,11 @@ from ndg.nodes import CONCEPT, LABEL
 
 
 def top(graph: NDG, scores: Scored | str, k: int) -> NDG:
-    """Graph among the labels, the concepts and the `k` neurons of largest absolute score.
+    """Graph among labels, concepts and the `k` highest-scored neurons.
 
-    Nodes and their numbers stay; the other neurons take part in nothing. `scores` is a result of scoring, or the method
-    of scores that the graph carries; ties go to the first node. An implication leaves with its contrapositive, so the
-    graph remains skew-symmetric. The choice is added to `provenance["filters"]`.
+    The largest absolute scores count. Nodes and their numbers stay; the other neurons take part in nothing. `scores` is
+    a result of scoring, or the method of scores that the graph carries; ties go to the first node. An implication
+    leaves with its contrapositive, so the graph remains skew-symmetric. The choice is added to `provenance["filters"]`.
 
     Raises GraphError for scores that the graph does not carry, or `k` below 1.
     """
@@ -28,12 +28,12 @@ def top(graph: NDG, scores: Scored | str, k: int) -> NDG:
     else:
         method, values = scores.method, scores.by_node(graph.nodes)
     ranked = sorted(values, key=lambda node: (-abs(values[node]), node))
-    kept = np.zeros(len(graph.nodes), np.bool_)
+    mask = np.zeros(len(graph.nodes), np.bool_)
     for group in (LABEL, CONCEPT):
-        kept[graph.nodes.slice(group)] = True
-    kept[ranked[:k]] = True
+        mask[graph.nodes.slice(group)] = True
+    mask[ranked[:k]] = True
     implications = graph.implications
-    among = edges.select(implications, kept[implications.antecedents >> 1] & kept[implications.consequents >> 1])
+    among = edges.select(implications, mask[implications.antecedents >> 1] & mask[implications.consequents >> 1])
     steps = [*graph.provenance.get("filters", []), {"top": k, "by": method}]
     verdicts = None if graph.verdicts is None else graph.verdicts.among(implications, among)
     return NDG(among, graph.provenance | {"filters": steps}, graph.scored, verdicts)

@@ -23,7 +23,7 @@ OPTIONS: Any = {"cache": True, "nogil": True, "boundscheck": False}
 
 @numba.njit(types.int64(NUMBERS, NUMBERS, RESULT), **OPTIONS)
 def longest(starts, heads, level):
-    """Write longest path lengths, -1 on or behind cycles, and count the latter (Kahn 1962)."""
+    """Write longest path lengths and count cyclic nodes, at -1 (Kahn 1962)."""
     nodes = len(level)
     waiting = np.zeros(nodes, np.int64)
     for head in heads:
@@ -54,11 +54,12 @@ def longest(starts, heads, level):
 
 @numba.njit(types.void(NUMBERS, NUMBERS, NUMBERS, types.int64, types.int64, WORDS, MARKS, MARKS), **OPTIONS)
 def reach_block(starts, heads, mirror, low, high, below, essential, mirrored):
-    """Write which of the components `low` to `high` each one reaches, as bits of `below`.
+    """Write the components from `low` to `high` that each one reaches.
 
-    Marks the arcs to them that no other path replaces, and the components that reach their `mirror` among them. Blocks
-    come in ascending order: an arc to an earlier block is marked already, one to a later block leads nowhere here.
-    Heads are visited in topological order, so a head reached through another one is covered before its turn.
+    They are bits of `below`. Marks the arcs to them that no other path replaces, and the components that reach their
+    `mirror` among them. Blocks come in ascending order: an arc to an earlier block is marked already, one to a later
+    block leads nowhere here. Heads are visited in topological order, so a head reached through another one is covered
+    before its turn.
     """
     one, last = np.uint64(1), np.uint64(63)
     words = below.shape[1]
@@ -94,7 +95,7 @@ def follow(starts, heads, seen):
 
 @numba.njit(types.void(NUMBERS, NUMBERS, WORDS), **OPTIONS)
 def follow_each(starts, heads, seen):
-    """The same for 64 sets of nodes in each word of a row."""
+    """The same for 64 sets of nodes per word."""
     for tail in range(len(seen)):
         for arc in range(starts[tail], starts[tail + 1]):
             for word in range(seen.shape[1]):
@@ -103,7 +104,7 @@ def follow_each(starts, heads, seen):
 
 @numba.njit(types.void(NUMBERS, CODES, CODES, CODES, RESULT), **OPTIONS)
 def lookup(starts, heads, tails, wanted, positions):
-    """Write the position of each arc from `tails` to `wanted`; -1 if missing."""
+    """Write the position of each arc, tail to `wanted`; else -1."""
     for query in range(len(tails)):
         low, high = starts[tails[query]], starts[tails[query] + 1]
         end = high
@@ -144,7 +145,10 @@ def strongest_edges(starts, heads, component, antecedents, consequents, precisio
 
 @numba.njit(types.int64(NUMBERS, NUMBERS, types.int64, types.int64), **OPTIONS)
 def circuits(starts, heads, roots, limit):
-    """Number of elementary cycles with lowest node below `roots`, up to `limit` (Johnson 1975)."""
+    """Number of elementary cycles, up to `limit` (Johnson 1975).
+
+    Only cycles whose lowest node is below `roots` count.
+    """
     nodes, arcs = len(starts) - 1, len(heads)
     into = np.zeros(nodes + 1, np.int64)
     for head in heads:

@@ -64,7 +64,7 @@ class Verdicts:
         lost: Mapping[str, Edges],
         facts: Mapping[str, Any],
     ) -> Verdicts:
-        """Verdicts of a whole trial, with one family of tests per way of forcing."""
+        """Verdicts of a trial, one family of tests per way of forcing."""
         tested = n >= facts["least"]
         q_values_by_how = {}
         for how in gained:
@@ -170,15 +170,15 @@ class Verdicts:
         texts = texts_of(implications.nodes)
         ends = zip(texts[implications.antecedents], texts[implications.consequents], strict=True)
         position = {pair: edge for edge, pair in enumerate(ends)}
-        own = np.full(len(implications), -1)
-        own[_forced(implications, self.order)] = np.arange(len(self.n))
+        position_of = np.full(len(implications), -1)
+        position_of[_forced(implications, self.order)] = np.arange(len(self.n))
         for how in self.how:
             judged, after = self.judged(implications, how), self.after(how)
             for _, _, row in graph.edges(data=True):
                 edge = position[row["antecedent"], row["consequent"]]
                 row[f"verdict_{how}"] = VERDICTS[judged[edge]]
-                if own[edge] >= 0 and self.n[own[edge]]:
-                    row[f"interventional_{how}"] = float(after[own[edge]] / self.n[own[edge]])
+                if position_of[edge] >= 0 and self.n[position_of[edge]]:
+                    row[f"interventional_{how}"] = float(after[position_of[edge]] / self.n[position_of[edge]])
         return graph
 
     @cached_property
@@ -224,10 +224,11 @@ def mcnemar(gained: Int64[np.ndarray, " edge"], lost: Int64[np.ndarray, " edge"]
 
 
 def kinds(implications: Implications, order: Sequence[str]) -> Int8[np.ndarray, " edge"]:
-    """Role of each implication in a trial of the layers `order`, as its place in `KINDS`.
+    """Role of each implication in a trial, as its place in `KINDS`.
 
-    An implication from an earlier to a later layer is forced; one from a later to an earlier is its contrapositive; one
-    within a layer is a constraint. Those that touch a concept or another layer are left out.
+    `order` names the layers on trial. An implication from an earlier to a later layer is forced; one from a later to an
+    earlier is its contrapositive; one within a layer is a constraint. Those that touch a concept or another layer are
+    left out.
     """
     depth = depths(implications.nodes, order)
     tail, head = depth[implications.antecedents >> 1], depth[implications.consequents >> 1]
@@ -236,7 +237,7 @@ def kinds(implications: Implications, order: Sequence[str]) -> Int8[np.ndarray, 
 
 
 def depths(nodes: NodeSpace, order: Iterable[str]) -> Int64[np.ndarray, " node"]:
-    """Place of each node's layer in `order`; -1 if it is not there."""
+    """Place of each node's layer in `order`, else -1."""
     places = np.full(len(nodes), -1, np.int64)
     for place, name in enumerate(order):
         places[nodes.slice(name)] = place
@@ -244,7 +245,10 @@ def depths(nodes: NodeSpace, order: Iterable[str]) -> Int64[np.ndarray, " node"]
 
 
 def places(implications: Implications, order: Sequence[str]) -> Int64[np.ndarray, " edge"]:
-    """Position of each implication, or its contrapositive, among the forced ones; else -1."""
+    """Position of each implication among the forced ones, else -1.
+
+    A contrapositive has the position of its forced implication.
+    """
     forced = _forced(implications, order)
     positions = np.full(len(implications), -1, np.int64)
     positions[forced] = np.arange(len(forced))

@@ -26,10 +26,10 @@ Words = UInt64[np.ndarray, "node _"]  # shards have different numbers of words
 
 @dataclass(frozen=True, eq=False)
 class Survivors:
-    """Node pairs, first < second, that passed a sieve, with their common counts.
+    """Node pairs that passed a sieve, with their common counts.
 
-    `kind` is `2 p + q` for the implication from `first` having the value p to `second` having the value q; `both`
-    counts the examples on which both nodes are on.
+    `first < second`, and `kind` is `2 p + q` for the implication from `first` having the value p to `second` having the
+    value q; `both` counts the examples on which both nodes are on.
     """
 
     first: Int32[np.ndarray, " pair"]
@@ -126,10 +126,10 @@ class Packed:
 def margins(
     on: Int64[np.ndarray, " node"], varies: Bool[np.ndarray, " node"], examples: int
 ) -> Float64[np.ndarray, "value node"]:
-    """Examples on which each node is off and on; NaN for constant nodes."""
+    """Examples with each node off and on; NaN for constant nodes."""
     return np.where(varies, np.stack([examples - on, on]), np.nan)
 
 
 def count(bits: BitMatrix, rows: slice = slice(None), columns: slice = slice(None)) -> Contingency:
-    """Counts of all pairs of a node of `rows` and one of `columns`."""
+    """Counts of all pairs of nodes in `rows` and `columns`."""
     return Packed.of([bits]).count(rows, columns)

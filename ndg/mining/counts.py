@@ -1,4 +1,4 @@
-"""Counts of nodes that are on together; the margins give the other cells."""
+"""Counts of nodes that are on together."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Contingency:
     examples: int
 
     def cell(self, first: bool, second: bool) -> Int64[np.ndarray, "row column"]:
-        """Examples on which the row node is `first` and the column node `second`."""
+        """Examples with row node `first` and column node `second`."""
         row, column = self.rows[:, None], self.columns[None, :]
         match bool(first), bool(second):
             case True, True:

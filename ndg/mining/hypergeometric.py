@@ -51,7 +51,7 @@ def _width(x):
 
 @numba.njit(types.float64(types.float64, types.float64, types.float64), cache=True)
 def _deviance(x, mean, above):
-    """x log(x / mean) + mean - x, given `above` = x - mean without rounding."""
+    """x log(x / mean) + mean - x, by `above` = x - mean."""
     if x == 0:
         return mean
     if abs(above) < 0.1 * (x + mean):

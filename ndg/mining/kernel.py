@@ -1,4 +1,4 @@
-"""And-popcount kernel: common set bits of packed rows, for a tile of pairs.
+"""And-popcount kernel for tiles of pairs of packed rows.
 
 Three rows by three columns stay in vector registers while their words stream past (`_common`). A carry-save adder adds
 two vectors of common bits to the one bit held in each place, and only the carries are popcounted. A vector so costs
@@ -34,7 +34,7 @@ _ZERO, _ONES = ir.Constant(_VECTOR, [0] * LANES), ir.Constant(_VECTOR, [-1] * LA
 
 @intrinsic
 def _common(typingctx, rows, columns, words, out):
-    """Write the common bits of three rows by three columns to `out`, by address."""
+    """Write the common bits of three rows by three columns, by address."""
 
     def generate(context, builder, signature, arguments):
         rows, columns, words, out = arguments
@@ -126,7 +126,7 @@ def _common(typingctx, rows, columns, words, out):
 
 
 def _plain(builder, function):
-    """Plain logic for `held ^ (a & b)` and the carry of a full adder."""
+    """Plain logic for held bits and the carry of a full adder."""
 
     def carry(between, after, before):
         kept = builder.and_(builder.xor(between, _ONES), before)
@@ -153,9 +153,10 @@ TILE = types.Array(types.int64, 2, "C")
 
 @numba.njit(types.void(PACKED, PACKED, types.int64, TILE), parallel=True, cache=True, boundscheck=False)
 def count_tile(rows, columns, shift, both):
-    """Add the common set bits of rows i and j to `both`, for i < j + `shift`.
+    """Add the common set bits of each row and column to `both`.
 
-    Row j is that of `columns`. Other pairs may be counted or not. The words of a row must be contiguous.
+    Row i and column j are counted for i < j + `shift`; other pairs may be counted or not. The words of a row must be
+    contiguous.
     """
     height, width, words = rows.shape[0], columns.shape[0], rows.shape[1]
     strips, panels = -(-height // STRIP), -(-width // PANEL)

@@ -156,12 +156,12 @@ class Mining:
         for number, rule in enumerate(self.rules):
             holds = rule.holds(exceptions, antecedent, negation, n)
             rules |= (holds & ~_one_way(first, second, p ^ q, holds, alike)).astype(np.int64) << number
-        kept = rules != 0
+        holding = rules != 0
         return Chunk(
-            (2 * first + p)[kept].astype(np.int32),
-            (2 * second + q)[kept].astype(np.int32),
-            exceptions[kept],
-            rules[kept],
+            (2 * first + p)[holding].astype(np.int32),
+            (2 * second + q)[holding].astype(np.int32),
+            exceptions[holding],
+            rules[holding],
         )
 
 

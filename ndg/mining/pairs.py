@@ -37,7 +37,7 @@ class Candidates:
 
     @property
     def tests(self) -> int:
-        """Number of pairs {p -> q, ~q -> ~p} to test, four per pair of nodes."""
+        """Number of tests {p -> q, ~q -> ~p}, four per pair."""
         size = np.bincount(self.group[self.varies], minlength=len(self.observed)).astype(object)
         within = sum(int(s * (s - 1) // 2) for s in size[self.allowed.diagonal() & ~self.observed])
         between = sum(int(size[a] * size[b]) for a, b in zip(*np.nonzero(np.triu(self.allowed, 1)), strict=True))
@@ -52,7 +52,7 @@ class Candidates:
         return mask & (first[:, None] < second[None, :])
 
     def tiles(self, edge: int) -> Iterator[tuple[slice, slice]]:
-        """Tiles (rows, columns) with a candidate, `edge` a side, each pair in one."""
+        """Tiles (rows, columns) with a candidate, `edge` nodes a side."""
         size = len(self.group)
         parts = [slice(start, min(start + edge, size)) for start in range(0, size, edge)]
         present = [np.unique(self.group[part][self.varies[part]]) for part in parts]

@@ -29,10 +29,11 @@ _CODES = types.Array(types.int32, 1, "C")
     boundscheck=False,
 )
 def sift(both, rows, columns, shift, sieve, passed, row_counts):
-    """Set bit `kind` of `passed[i, j]` if that kind of pair passes the sieve.
+    """Set bit `kind` of `passed[i, j]` if it passes the sieve.
 
-    `row_counts[i]` counts them. `rows[v, i]` and `columns[v, j]` are the examples on which the node has the value v,
-    NaN for a constant node. `sieve` is (product / n, floor, margin, support). Pairs with i >= j + `shift` are left out.
+    `row_counts[i]` counts the bits of a row. `rows[v, i]` and `columns[v, j]` are the examples on which the node has
+    the value v, NaN for a constant node. `sieve` is (product / n, floor, margin, support). Pairs with i >= j + `shift`
+    are left out.
     """
     product, floor, margin, support = sieve
     product, margin = product * (1 + SLACK), margin * (1 + SLACK)
@@ -72,7 +73,10 @@ def sift(both, rows, columns, shift, sieve, passed, row_counts):
     types.void(_TILE_IN, _PASSED_IN, _COUNTS_IN, _CODES, _CODES, _COUNTS), parallel=True, cache=True, boundscheck=False
 )
 def collect(both, passed, starts, pairs, kinds, common):
-    """Write the passing pairs, `row * width + column`, with kinds and counts."""
+    """Write the passing pairs, their kinds and common counts.
+
+    A pair is `row * width + column`.
+    """
     width = passed.shape[1]
     for i in numba.prange(passed.shape[0]):
         place = starts[i]

@@ -36,9 +36,10 @@ def save(path: Path, network: nn.Module, model: Any, form: Form, classes: int, a
 
 
 def load(path: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Network of a file, on the CPU in evaluation mode, and its description.
+    """Network of a file, in evaluation mode, and its description.
 
-    Raises CheckpointError for a missing, truncated or foreign file, and for weights that do not fit the description.
+    It is on the CPU. Raises CheckpointError for a missing, truncated or foreign file, and for weights that do not fit
+    the description.
     """
     tensors, about = read(path)
     try:

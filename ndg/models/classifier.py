@@ -1,4 +1,4 @@
-"""Classifier on top of a network: from its state to latents and logits."""
+"""Classifier from the state of an input to latents and logits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def head(settings: ViT | TransFG | Bert, width: int, classes: int, dropout: floa
 
 
 def last_dense(model: nn.Module, prefix: str) -> str:
-    """Path of the last dense layer of a transformer, the output of its feed-forward part."""
+    """Path of a transformer's last dense layer."""
     return f"{prefix}.{[name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]}"
 
 

@@ -40,7 +40,7 @@ class Plan:
 def plan_transformer(
     config: ViT | TransFG, form: Form, architecture: dict[str, Any] | None, stride: int | None = None
 ) -> Plan:
-    """Plan from the sizes of a config, a pretrained folder, or a checkpoint's architecture.
+    """Plan from a config, a pretrained folder, or a checkpoint.
 
     Position embeddings of a pretrained network are interpolated to the patches of these images, which start every
     `stride` pixels, or side by side. Raises ShapeError for images that do not fit the network.
@@ -110,7 +110,10 @@ def grid(image: tuple[int, int], patch: tuple[int, int], stride: int | None = No
 def interpolated(
     positions: Float[Tensor, "1 before width"], before: tuple[int, int], after: tuple[int, int]
 ) -> Float[Tensor, "1 after width"]:
-    """Position embeddings interpolated bicubically to another grid, but for the first token."""
+    """Position embeddings, interpolated bicubically to another grid.
+
+    The first token keeps its own.
+    """
     if before == after:
         return positions
     first_token, patches = positions[:, :1], positions[:, 1:]

@@ -98,7 +98,7 @@ class Circuit:
         return np.concatenate([labels, first, np.stack(second, axis=1)], axis=1)
 
     def inputs(self, examples: int, seed: int = 0) -> Float32[np.ndarray, "example input"]:
-        """Independent uniform inputs in (0, 1), with a gap of 0.01 around each threshold.
+        """Uniform inputs in (0, 1), at least 0.01 from each threshold.
 
         Values inside a gap move to its end on the same side, so the probability of each cell is unchanged.
         """
@@ -129,7 +129,7 @@ class Circuit:
         return probability @ values
 
     def truth(self) -> Truth:
-        """Truth in every cell of the inputs, and near pairs by exact probabilities."""
+        """Truth by all cells, and near pairs by exact probabilities."""
         values, probability = self._cells
         literals = np.stack([~values, values], axis=2).reshape(len(values), -1).astype(np.float64)
         common, joint = literals.T @ literals, (literals * probability[:, None]).T @ literals
@@ -180,9 +180,10 @@ class PlantedNet(nn.Module):
 def draw(
     inputs: int = 5, thresholds: int = 3, gates: int = 12, labels: int = 3, *, rare: float | int = 0.05, seed: int = 0
 ) -> Circuit:
-    """Random circuit with gates of two or three inputs, classes named by gates.
+    """Random circuit, with classes named by gates.
 
-    Each input has `thresholds` thresholds. Each gate and each label is on, and off, with probability at least `rare`.
+    Each input has `thresholds` thresholds, each gate two or three inputs. Each gate and each label is on, and off, with
+    probability at least `rare`.
     """
     if inputs < 3 or thresholds < 1 or gates < 1 or not 2 <= labels <= gates + 1 or not 0 <= rare < 0.5:
         raise ConfigError(

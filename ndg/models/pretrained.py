@@ -58,7 +58,7 @@ FAMILIES: dict[str, Family] = {
 
 @dataclass(frozen=True, eq=False)
 class Pretrained:
-    """Settings of a folder's network, which rebuild it, and its weights by name."""
+    """Settings that rebuild a folder's network, and its weights."""
 
     settings: dict[str, Any]
     weights: dict[str, Tensor]
@@ -126,11 +126,11 @@ def check(folder: str, settings: dict[str, Any]) -> None:
 
 
 def load(maker: Any, folder: str, **options: Any) -> nn.Module:
-    """Network of a folder, made by a class of `transformers`, in float32 and evaluation mode.
+    """Network of a folder in float32, in evaluation mode.
 
-    All its weights must be present (but for the pooling layer of a network without a head), and all weights of its
-    parts in the folder must be used: heads for other tasks are left out, an extra layer is an error. Raises
-    CheckpointError.
+    `maker` is a class of `transformers`. All its weights must be present (but for the pooling layer of a network
+    without a head), and all weights of its parts in the folder must be used: heads for other tasks are left out, an
+    extra layer is an error. Raises CheckpointError.
     """
     import torch
 
@@ -165,7 +165,7 @@ def load(maker: Any, folder: str, **options: Any) -> nn.Module:
 
 
 def _inside(network: Any, name: str) -> bool:
-    """Whether an unused weight belongs to the network's own parts, not to another head."""
+    """Whether an unused weight is part of the network itself."""
     inner = name.removeprefix(f"{network.base_model_prefix}.")
     if inner.startswith(POOLER) or inner.endswith(HARMLESS):
         return False
@@ -189,9 +189,9 @@ def check_tokenizer(folder: str, form: Form, rows: int, padding: int | None) -> 
 
 
 def pixels(folder: str, channels: int) -> dict[str, list[float]] | None:
-    """`mean` and `std` per channel of the folder's pixel normalisation; None without one.
+    """Pixel normalisation of a folder, `mean` and `std`, or None.
 
-    They are read from `preprocessor_config.json`; values for pixels from 0 to 255 are first multiplied by
+    They are read per channel from `preprocessor_config.json`; values for pixels from 0 to 255 are first multiplied by
     `rescale_factor`.
     """
     path = Path(folder) / "preprocessor_config.json"

@@ -1,4 +1,7 @@
-"""Recurrent networks over tokens: LSTM (Hochreiter & Schmidhuber 1997), GRU (Cho et al. 2014)."""
+"""Recurrent networks over tokens: LSTM and GRU.
+
+See Hochreiter & Schmidhuber 1997 and Cho et al. 2014.
+"""
 
 from __future__ import annotations
 

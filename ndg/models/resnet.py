@@ -1,4 +1,4 @@
-"""Residual networks for small images (He et al. 2016, "Deep Residual Learning for Image Recognition").
+"""Residual networks for small images (He et al. 2016).
 
 Basic blocks with projection shortcuts where the shape changes (option B), a 3 x 3 stem without pooling. The default
 settings make the usual ResNet-18 for 32 x 32 pixels: 11,173,962 parameters for 10 classes, and 4,800 output channels of
@@ -59,7 +59,7 @@ class ResidualNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions and a shortcut, 1 x 1 where the shape changes."""
+    """Two 3 x 3 convolutions and a shortcut."""
 
     def __init__(self, narrow: int, wide: int, stride: int = 1) -> None:
         super().__init__()

@@ -66,7 +66,7 @@ class TextTransformer(nn.Module):
 
 
 class Pooling(nn.Module):
-    """State of each text: that of its `first` token, or the `mean` of its tokens."""
+    """State of each text: its `first` token, or the `mean`."""
 
     def __init__(self, how: str) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ def _name(config: Bert, key: str) -> str:
 
 
 def _check(config: Bert, form: Form, settings: dict[str, Any]) -> None:
-    """Raise ShapeError unless the network knows all tokens and positions of the texts."""
+    """Raise ShapeError unless the network has enough tokens and positions."""
     network = f"the network in {config.pretrained}" if config.pretrained else f"model.name={config.name}"
     if form.vocabulary > settings["vocab_size"]:
         raise ShapeError(

@@ -1,4 +1,4 @@
-"""TransFG (He et al. 2022, "TransFG: A Transformer Architecture for Fine-grained Recognition").
+"""TransFG (He et al. 2022), a transformer for fine-grained recognition.
 
 Patches overlap; all layers but the last see all of them. The attention maps of those layers, multiplied head by head,
 show which patch each head has carried most of to the first token. The last layer sees the first token and these parts
@@ -38,7 +38,7 @@ class QueryKey(NamedTuple):
 
 
 class Output(NamedTuple):
-    """Logits, state of the first token, and selected token per head (patches from 1)."""
+    """Logits, state of the first token, and selected tokens."""
 
     logits: Float[Tensor, "example label"]
     state: Float[Tensor, "example feature"]
@@ -73,7 +73,7 @@ class PartTransformer(nn.Module):
 
 
 def title(config: TransFG, patch: tuple[int, int]) -> str:
-    """Description of the network for reports, and what it lacks of the paper's."""
+    """Description of the network for reports."""
     size = patch_text(patch)
     overlap = f"at stride {config.stride}" if config.stride < max(patch) else "side by side (no overlap)"
     loss = f"contrastive loss {config.contrast:g}" if config.contrast else "no contrastive loss"
@@ -118,7 +118,7 @@ def build(config: TransFG, form: Form, classes: int, architecture: dict[str, Any
 
 @torch.no_grad()
 def select(layers: list[QueryKey]) -> Int64[Tensor, "example head"]:
-    """Token, other than the first, that each head has carried most of to the first.
+    """Token that each head has carried most of to the first.
 
     Attention is multiplied from layer to layer. Only the first token's row of the product is needed, so it is computed
     from the last layer backwards, with the maps of one layer at a time: all maps of an image of 448 pixels would take a
@@ -134,7 +134,10 @@ def select(layers: list[QueryKey]) -> Int64[Tensor, "example head"]:
 def contrastive(
     states: Float[Tensor, "example feature"], labels: Int64[Tensor, " example"], margin: float
 ) -> Float[Tensor, ""]:
-    """Mean over ordered pairs of 1 - cosine in one class, and cosine above `margin` across two."""
+    """Contrastive loss over all ordered pairs of states.
+
+    It is the mean of 1 - cosine within a class, and of the cosine above `margin` across classes.
+    """
     with torch.autocast(states.device.type, enabled=False):
         unit = F.normalize(states.float(), dim=1)
         cosines = unit @ unit.T
@@ -143,7 +146,7 @@ def contrastive(
 
 
 class Encoder(nn.Module):
-    """Vision transformer with the module names of `transformers.ViTModel`; its last layer sees parts."""
+    """Vision transformer (names of `ViTModel`) whose last layer sees parts."""
 
     def __init__(self, settings: dict[str, Any], patches: tuple[int, int], stride: int) -> None:
         super().__init__()
@@ -154,7 +157,7 @@ class Encoder(nn.Module):
     def forward(
         self, pixels: Float[Tensor, "example channel height width"]
     ) -> tuple[Float[Tensor, "example feature"], Int64[Tensor, "example head"]]:
-        """State of the first token after the last layer, and the selected tokens."""
+        """State of the first token, and the selected tokens."""
         tokens, attentions = self.embeddings(pixels), []
         for layer in self.layers[:-1]:
             tokens, attention = layer(tokens)
@@ -199,7 +202,7 @@ class Patches(nn.Module):
 
 
 class Layer(nn.Module):
-    """Pre-norm attention and feed-forward part with shortcuts; also returns its queries and keys."""
+    """Pre-norm attention and feed-forward part with shortcuts."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()

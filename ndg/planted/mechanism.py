@@ -77,7 +77,7 @@ class Mechanism:
         return self.values(POPULATION, seed=seeds.integer(self.seed, "population"))
 
     def truth(self) -> Truth:
-        """What is true by construction, and what is near it in the population."""
+        """Truth by construction, and what is near it in the population."""
         values = self.population()
         literals = np.stack([~values, values], axis=2).reshape(POPULATION, -1).astype(np.float32)
         both = (literals.T @ literals).astype(np.float64)  # float32 counts exactly up to 2 ** 24

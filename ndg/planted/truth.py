@@ -1,4 +1,4 @@
-"""True implications of a mechanism, and how many of them a miner found.
+"""Truth of a mechanism, compared with mined implications.
 
 Planted implications, their contrapositives and everything that follows are true. Noise is not part of the truth; it
 hides it. An implication that the mechanism does not make true may still hold for nearly all of its examples, through
@@ -59,7 +59,7 @@ class Recovery:
 
     @property
     def false_discovery(self) -> float:
-        """Share of false discoveries; 0 if nothing was found (Benjamini & Hochberg 1995)."""
+        """Share of false discoveries (Benjamini & Hochberg 1995); 0 without any."""
         return self.false / self.found if self.found else 0.0
 
 
@@ -97,7 +97,7 @@ class Truth:
 
     @property
     def judged(self) -> Relation:
-        """Mask of the pairs that count, one member each, without near and label pairs."""
+        """Mask of the pairs that count, without near and label pairs."""
         node = np.arange(2 * len(self.nodes)) >> 1
         label = node < self.nodes.labels
         return (node[:, None] < node[None, :]) & ~(label[:, None] & label[None, :]) & ~self.near

@@ -17,7 +17,7 @@ GRID = 4
 
 
 def write_idx(folder: Path, seed: int) -> None:
-    """Four files of MNIST, 200 + 40 images of each of ten classes."""
+    """Four files of MNIST, 200 + 40 images per class."""
     for part, each in (("train", 200), ("t10k", 40)):
         images, labels = _shuffled(seed, part, 10, each, (28, 28, 1))
         writers.write_pair(folder, part, images[..., 0], labels)
@@ -50,7 +50,7 @@ def write_cifar10_jpeg(folder: Path, seed: int) -> None:
 
 
 def write_cub200(folder: Path, seed: int) -> None:
-    """Folder of CUB-200-2011: 8 + 2 images of 64 x 64 pixels per class."""
+    """Folder of CUB-200-2011, 8 + 2 images per class."""
     names = tuple(f"{number:03}.Bird_{number:03}" for number in range(1, BIRDS + 1))
     home = folder / "CUB_200_2011"
     paths = _folders(home / "images", seed, "birds", names, 10, 64, ".jpg")
@@ -65,7 +65,7 @@ def write_cub200(folder: Path, seed: int) -> None:
 
 
 def write_images(folder: Path, seed: int) -> None:
-    """Folders of splits and classes: 40 + 10 PNG images of three classes."""
+    """Folders of splits and classes with 40 + 10 PNG images each."""
     for name, each in (("train", 40), ("test", 10)):
         _folders(folder / name, seed, name, ("first", "second", "third"), each, 16, ".png")
 
@@ -73,7 +73,7 @@ def write_images(folder: Path, seed: int) -> None:
 def drawn(
     seed: int, part: str, label: int, count: int, size: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "example height width channel"]:
-    """Images of a class: its pattern, by seed and class alone, with noise by `part`."""
+    """Images of a class: its pattern, with noise by `part`."""
     height, width, channels = size
     grid = seeds.generator(seed, "pattern", label).uniform(-1, 1, (GRID, GRID, channels))
     weights = [_weights(length) for length in (height, width)]

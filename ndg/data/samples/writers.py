@@ -26,7 +26,7 @@ def idx(array: Bytes) -> bytes:
 def write_pair(
     folder: Path, part: str, images: UInt8[np.ndarray, "example height width"], labels: Bytes, packed: bool = True
 ) -> None:
-    """Two idx files of images and labels of a part (`train` or `t10k`)."""
+    """Two idx files of images and labels of a part."""
     for name, content in (("images-idx3", images), ("labels-idx1", labels)):
         raw = idx(content)
         path = folder / f"{part}-{name}-ubyte{'.gz' if packed else ''}"

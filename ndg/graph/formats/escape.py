@@ -26,7 +26,7 @@ def xml(text: str) -> str:
 
 
 def dot(text: str) -> str:
-    """Quoted DOT text; GraphError if a backslash would escape the quote or newline."""
+    """Quoted DOT text; GraphError if a backslash breaks the quoting."""
     if _NO_DOT.search(text):
         raise GraphError(
             f"DOT cannot hold a backslash before a quote or at the end of a line, as in {text!r}; "

@@ -13,7 +13,7 @@ TYPES = {bool: "boolean", int: "long", float: "double"}
 
 
 def gexf(graph: Condensed) -> Iterator[str]:
-    """Condensed graph as GEXF text, with the facts as JSON in its description.
+    """Condensed graph as GEXF text, with facts in its description.
 
     Lists are written as by `flat`; unknown values are left out. In GEXF the label of a node is its text, the key, so
     the attribute `label` (the class contains a label) is called `is_label`.

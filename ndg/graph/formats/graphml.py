@@ -11,7 +11,7 @@ TYPES = {bool: "boolean", int: "long", float: "double"}
 
 
 def graphml(graph: Condensed) -> Iterator[str]:
-    """Condensed graph as GraphML text; values as by `flat`, unknown ones left out."""
+    """Condensed graph as GraphML text, without unknown values."""
     facts = flat(graph.facts)
     names: dict[tuple[str, str], str] = {}
     yield '<?xml version="1.0" encoding="utf-8"?>\n<graphml xmlns="http://graphml.graphdrawing.org/xmlns">\n'

@@ -48,7 +48,7 @@ class Criterion(Protocol):
     """Predicate on counts; `to_dict` gives its name and parameters."""
 
     def holds(self, exceptions: Counts, antecedent: Margin, negation: Margin, examples: int) -> Mask:
-        """Whether p -> q and ~q -> ~p hold, given n(p and ~q), n(p), n(~q) and n."""
+        """Whether both hold, given n(p and ~q), n(p), n(~q) and n."""
 
     def to_dict(self) -> dict[str, Any]: ...
 
@@ -63,7 +63,7 @@ CRITERIA: dict[str, type[Any]] = {
 
 
 def settings(name: str) -> dict[str, Field[Any]]:
-    """The parameters of a criterion that a config sets: all its fields but those that its `fit` finds.
+    """Parameters of a criterion in a config: fields that `fit` does not find.
 
     Raises ConfigError for an unknown name.
     """
@@ -76,10 +76,14 @@ def criterion(name: str | Criterion | Callable[..., Any], **parameters: Any) -> 
     A criterion is returned as it is; any other callable becomes a `CustomCriterion`.
     """
     if isinstance(name, str):
-        made = _class(name)
-        types = get_type_hints(made)
-        own = {field.name: parameters[field.name] for field in fields(made) if field.name in parameters}
-        return made(**{key: types[key](value) if types[key] in (int, float) else value for key, value in own.items()})
+        criterion_class = _class(name)
+        types = get_type_hints(criterion_class)
+        arguments = {
+            field.name: parameters[field.name] for field in fields(criterion_class) if field.name in parameters
+        }
+        return criterion_class(
+            **{key: types[key](value) if types[key] in (int, float) else value for key, value in arguments.items()}
+        )
     if isinstance(name, Criterion):
         return name
     if callable(name):

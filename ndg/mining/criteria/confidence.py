@@ -15,7 +15,7 @@ ROUNDING = 2.0**-53  # a quotient below 1 is rounded by at most half of this
 
 @dataclass(frozen=True)
 class Confidence:
-    """P(q | p) and P(~p | ~q) at least `confidence`, with enough support.
+    """P(q | p) and P(~p | ~q) at least `confidence`.
 
     p and ~q must each hold on at least `support` examples; the smaller margin decides. One rounded division keeps
     decimal bounds exact: 5 exceptions in 100 pass at 0.95. Independent literals pass too if q and ~p nearly always

@@ -16,7 +16,7 @@ from ndg.mining.criteria.sieve import Counts, Margin, Mask, Sieve
 def allowance(
     antecedent: Int64[np.ndarray, "*#pair"], negation: Int64[np.ndarray, "*#pair"], examples: int, alpha: float
 ) -> Float64[np.ndarray, "*#pair"]:
-    """Allowed exceptions `n(p) n(~q) / (n alpha)`, one in `alpha` of those expected."""
+    """Allowed exceptions, `n(p) n(~q) / (n alpha)`."""
     return antecedent.astype(np.float64) * negation / (examples * alpha)
 
 
@@ -30,7 +30,7 @@ def check_alpha(alpha: float) -> None:
 
 @dataclass(frozen=True)
 class Paper:
-    """At most one exception per `alpha` expected ones, if more than one is allowed.
+    """At most one exception per `alpha` expected ones.
 
     The allowance `n(p) n(~q) / (n alpha)` must exceed one example. It bounds the precision of p -> q on the mined
     examples from below by `1 - P(~q) / alpha`, so high precision there carries no information; held-out precision does.

@@ -18,11 +18,12 @@ Mask = Bool[np.ndarray, "*pair"]
 
 @dataclass(frozen=True)
 class Sieve:
-    """Four necessary bounds on the counts of a pair; most pairs violate one.
+    """Four necessary bounds on the counts of a pair.
 
     With the expected exceptions E = n(p) n(~q) / n and the margin m = min(n(p), n(~q)): exceptions <= `product` E,
-    `product` E >= `floor`, exceptions <= `margin` m, and m >= `support`. Code that compares rounded products must widen
-    each bound by the relative `SLACK`, so that rounding loses no pair. The default sieve passes every pair.
+    `product` E >= `floor`, exceptions <= `margin` m, and m >= `support`. Most pairs violate one. Code that compares
+    rounded products must widen each bound by the relative `SLACK`, so that rounding loses no pair. The default sieve
+    passes every pair.
     """
 
     product: float = inf

@@ -16,11 +16,11 @@ from ndg.mining.criteria.sieve import SLACK, Counts, Margin, Mask, Sieve
 
 @dataclass(frozen=True)
 class Wilson:
-    """Lower 95 % ends of P(q | p) and P(~p | ~q) at least `bound`.
+    """Lower 95 % ends of both precisions at least `bound`.
 
-    Exceptions are shared, so the smaller margin has the lower end and decides. The bound implies support: without any
-    exception, a margin m reaches m / (m + z^2), so 0.95 needs 73 examples. Independent literals pass if q and ~p nearly
-    always hold, as under `confidence`.
+    They are those of P(q | p) and P(~p | ~q). Exceptions are shared, so the smaller margin has the lower end and
+    decides. The bound implies support: without any exception, a margin m reaches m / (m + z^2), so 0.95 needs 73
+    examples. Independent literals pass if q and ~p nearly always hold, as under `confidence`.
     """
 
     bound: float = 0.95
