@@ -43,8 +43,7 @@ def columns(frame: Any, examples: int, taken: tuple[str, ...] = ()) -> dict[str,
         if values.shape != (examples,):
             raise BitsError(
                 f"a concept must have one value per example: expected {examples}, column {name!r} has shape "
-                f"{values.shape}; "
-                "select the rows of the examples that were extracted, in their order"
+                f"{values.shape}; select the rows of the examples that were extracted, in their order"
             )
         concepts[name] = values
     return concepts

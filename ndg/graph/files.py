@@ -131,9 +131,8 @@ def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any], di
         raise GraphError(f'{path} is no graph: expected "format": "{FORMAT}" at the top; write one with NDG.save')
     if document.get("schema") not in READABLE:
         raise GraphError(
-            f"this version of ndg reads graphs of schema {' and '.join(map(str, READABLE))}; "
-            f"{path} has schema {document.get('schema')!r}; "
-            "mine it again, or use the version of ndg that wrote it"
+            f"this version of ndg reads graphs of schema {' and '.join(map(str, READABLE))}; {path} has schema "
+            f"{document.get('schema')!r}; mine it again, or use the version of ndg that wrote it"
         )
     try:
         implications = _implications(document)

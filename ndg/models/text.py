@@ -34,9 +34,8 @@ class TextTransformer(nn.Module):
         super().__init__()
         depth = settings[_name(config, "num_hidden_layers")]
         self.title = (
-            f"{FAMILIES[config.name]} of {depth} {'layer' if depth == 1 else 'layers'}; "
-            f"{ending(config)} on the {'first token' if config.pooling == 'first' else 'mean of the tokens'}, "
-            f"{origin(config.pretrained)}"
+            f"{FAMILIES[config.name]} of {depth} {'layer' if depth == 1 else 'layers'}; {ending(config)} on the "
+            f"{'first token' if config.pooling == 'first' else 'mean of the tokens'}, {origin(config.pretrained)}"
         )
         self.transformer = pretrained.transformer(config.name, settings)
         self.pool = Pooling(config.pooling)
