@@ -1,4 +1,4 @@
-"""Concepts join as nodes after all others; what is no boolean of each example is refused by the name of its column."""
+"""Concepts become the last nodes; non-boolean columns are rejected by name."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Bits in a file are the bits in memory, wherever the writing stopped; a wrong or damaged file is told apart."""
+"""Bits in a file equal bits in memory after any interruption; damage is detected."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def resume(path, **options):
 
 
 def filled(path, examples=200):
-    """A file with so many committed examples, closed."""
+    """Closed file with that many committed examples."""
     with create(path) as one:
         one.append(table(examples))
     return path

@@ -1,4 +1,4 @@
-"""Packed booleans: packing and back, growth by examples only, and padding that stays zero."""
+"""Packed booleans: round trips, growth, and zero padding."""
 
 import numpy as np
 import pytest

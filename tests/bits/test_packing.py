@@ -1,4 +1,4 @@
-"""The compiled packing against one bit at a time: every start, every layout of the batch, every number of threads."""
+"""Compiled packing against one bit at a time, for all starts, layouts and threads."""
 
 import subprocess
 import sys

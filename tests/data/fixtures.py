@@ -1,4 +1,4 @@
-"""Small files with random content in the formats of the publishers."""
+"""Small random files in the publishers' formats."""
 
 import numpy as np
 
@@ -7,12 +7,12 @@ from ndg.data.samples.writers import python2
 
 
 def idx(array):
-    """An idx file of unsigned bytes."""
+    """idx file of unsigned bytes."""
     return writers.idx(np.asarray(array, np.uint8))
 
 
 def write_idx(folder, train, test, packed=True, size=(28, 28), seed=0):
-    """The four files of MNIST with these labels and random images; the images of train and test."""
+    """Write the four files of MNIST with these labels; returns the images."""
     folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(seed)
     images = [rng.integers(0, 256, (len(labels), *size)).astype(np.uint8) for labels in (train, test)]
@@ -22,13 +22,13 @@ def write_idx(folder, train, test, packed=True, size=(28, 28), seed=0):
 
 
 def batch(labels, key="labels", seed=0, dump=python2):
-    """A CIFAR batch with these labels and random pixels, and the pixels."""
+    """CIFAR batch with these labels and random pixels, and the pixels."""
     pixels = np.random.default_rng(seed).integers(0, 256, (len(labels), 3072)).astype(np.uint8)
     return writers.batch(pixels, list(map(int, labels)), key, dump), pixels
 
 
 def write_cifar10(folder, train, test, dump=python2):
-    """A folder with one batch for each list of labels in `train`; the pixels of all, in order."""
+    """Write one batch per list of labels in `train`; returns all pixels."""
     folder.mkdir(exist_ok=True, parents=True)
     names = [f"class {number}" for number in range(10)]
     (folder / "batches.meta").write_bytes(dump({"num_cases_per_batch": 10000, "label_names": names}))
@@ -41,7 +41,7 @@ def write_cifar10(folder, train, test, dump=python2):
 
 
 def write_cifar100(folder, train, test):
-    """The three files of CIFAR-100."""
+    """Write the three files of CIFAR-100."""
     folder.mkdir(exist_ok=True, parents=True)
     (folder / "meta").write_bytes(python2({"fine_label_names": [f"fine {number}" for number in range(100)]}))
     for name, labels in (("train", train), ("test", test)):
@@ -49,7 +49,7 @@ def write_cifar100(folder, train, test):
 
 
 def write_image(path, pixels, **options):
-    """A PNG or JPEG file, by its suffix, of bytes [height, width, 3] or [height, width]."""
+    """Write a PNG or JPEG file of bytes [height, width, 3] or [height, width]."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A server of files on this machine, with the habits and faults of servers elsewhere."""
+"""Local file server with the habits and faults of real servers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,7 @@ from threading import Thread
 
 @dataclass
 class Shelf:
-    """Files by path, how they are served, and the requests that came (path, Range, If-Range).
-
-    Each request takes the first of `faults`: a status, or the number of bytes after which the connection ends. Once
-    there is content at `interrupts`, the program gets Ctrl-C at that point. `places` are redirects; without `ranges`
-    every answer is the whole file; a `stubborn` server gives parts of any version.
-    """
+    """Files by path, how they are served, and the received requests."""
 
     files: dict[str, bytes]
     ranges: bool = True
@@ -39,7 +34,7 @@ class Shelf:
 
 @contextmanager
 def served(**how) -> Iterator[Shelf]:
-    """A shelf that is served while this lasts."""
+    """Shelf that is served within the block."""
     shelf = Shelf(**how)
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Archives that are sound are read and unpacked; those that are damaged or hostile leave nothing behind."""
+"""Sound archives are unpacked; damaged or hostile ones leave nothing behind."""
 
 import gzip
 import io
@@ -17,7 +17,7 @@ KINDS = ["x.tar", "x.tar.gz", "x.tgz", "x.zip"]
 
 
 def tar(path, entries):
-    """An archive of TarInfos, or of names and contents."""
+    """Archive of TarInfos, or of names and contents."""
     with tarfile.open(path, "w" if path.suffix == ".tar" else "w:gz") as archive:
         for entry, content in entries:
             if not isinstance(entry, tarfile.TarInfo):
@@ -28,7 +28,7 @@ def tar(path, entries):
 
 
 def pack(path, entries):
-    """An archive of the kind that its name says."""
+    """Archive of the kind of its name."""
     if path.suffix != ".zip":
         return tar(path, entries)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

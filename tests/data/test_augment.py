@@ -1,4 +1,4 @@
-"""Turns, cuts, shifts, squares and noise, against slow twins; they reach training and nothing else."""
+"""Augmentation against slow references; it reaches training only."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_the_same_generator_draws_the_same_and_the_images_stay_as_they_were():
 
 
 def differing(count=200, channels=2, height=5, width=7):
-    """Images in which no two pixels are the same."""
+    """Images with all pixels different."""
     pixels = torch.randperm(count * channels * height * width, generator=seeded(9)) + 1
     return pixels.reshape(count, channels, height, width).float()
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100, from batches written here as Python 2 wrote them, and from hostile ones."""
+"""CIFAR-10 and CIFAR-100, from Python 2 batches and from hostile ones."""
 
 import os
 import pickle
@@ -47,7 +47,7 @@ def test_cifar100_is_read_by_its_fine_labels(tmp_path):
 
 
 class Runs:
-    """A value whose unpickling runs a command."""
+    """Value whose unpickling runs a command."""
 
     def __init__(self, command):
         self.command = command

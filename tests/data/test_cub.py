@@ -1,4 +1,4 @@
-"""CUB-200-2011 from its folder and from its archive; lists that contradict each other are refused."""
+"""CUB-200-2011 from folder and archive; contradictory lists are rejected."""
 
 import tarfile
 from pathlib import Path
@@ -18,7 +18,7 @@ EACH = 8
 
 
 def write(home, absent=()):
-    """Eight images of each class, of which two are of the test set; their ids go round the classes."""
+    """Eight images of each class, two of them in the test set, ids interleaved."""
     names = [f"{CLASSES[number % 3]}/{number:02}.jpg" for number in range(3 * EACH)]
     for number, name in enumerate(names):
         fixtures.write_image(home / "images" / name, fixtures.noise(20, 18, 3, seed=number))

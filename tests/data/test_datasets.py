@@ -1,4 +1,4 @@
-"""Reading data sets: images of one's own from a folder, and what is said when they are not there."""
+"""Reading of data sets, and messages for missing ones."""
 
 import numpy as np
 import pytest

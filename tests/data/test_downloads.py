@@ -1,4 +1,4 @@
-"""Fetching files and data sets from a server on this machine: resumed, verified, from mirrors; and what is refused."""
+"""Downloads from a local server: resumed, verified, mirrored, rejected."""
 
 import gzip
 import hashlib
@@ -96,7 +96,7 @@ def test_the_next_command_goes_on_where_an_interrupted_one_stopped(tmp_path, she
 
 
 def interrupted(shelf, folder):
-    """The part of a file that a first command left."""
+    """Part that an interrupted command left."""
     shelf.faults = [100_000]
     with pytest.raises(DownloadError):
         fetch(file(shelf.url("file.bin")), folder, ONCE)
@@ -245,7 +245,7 @@ def test_a_file_of_the_same_name_that_is_another_stays(tmp_path, shelf):
 
 
 def packed(folder, top):
-    """A folder as a tar.gz with that name at the top."""
+    """Folder as a tar.gz with that name at the top."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as archive:
         archive.add(folder, top)
@@ -254,7 +254,7 @@ def packed(folder, top):
 
 @pytest.fixture
 def cifar(tmp_path, shelf):
-    """A table with CIFAR-10 in one archive on the shelf."""
+    """Sources with CIFAR-10 in one archive on the shelf."""
     fixtures.write_cifar10(tmp_path / "made", [np.arange(10)] * 5, np.arange(10))
     shelf.files["c.tar.gz"] = packed(tmp_path / "made", "cifar-10-batches-py")
     return table(shelf)

@@ -16,7 +16,7 @@ from tests.data.test_releases import real
 
 
 def fill(folder, counts, shape=(6, 6, 3), first=0):
-    """So many images in each of these folders; the mean of each image is a number of its own."""
+    """Write that many images to each folder, each with its own mean."""
     for place, (name, count) in enumerate(counts.items()):
         for number in range(count):
             value = (first + 16 * place + number) % 256

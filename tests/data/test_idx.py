@@ -1,4 +1,4 @@
-"""MNIST and its kin, from files written here in the idx format."""
+"""MNIST and similar sets, from idx files written here."""
 
 import gzip
 import struct

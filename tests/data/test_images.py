@@ -1,4 +1,4 @@
-"""Images are decoded to the pixels that were saved, at once or a batch at a time, from files or archives."""
+"""Images decode to the saved pixels, at once or per batch, from any place."""
 
 import io
 import struct
@@ -33,7 +33,7 @@ def picture(content):
 
 
 def folder_of(folder, count=70, size=(8, 9)):
-    """Images in a folder, and their pixels in the order of their names."""
+    """Write images to a folder; returns their pixels by name."""
     pixels = fixtures.noise(count, *size, 3)
     for number, each in enumerate(pixels):
         fixtures.write_image(folder / f"{number % 3}" / f"{number:03}.png", each)

@@ -1,4 +1,4 @@
-"""Inputs of each kind: rows of a batch are the batch of the rows, and training sees the same tokens."""
+"""Inputs of each kind: rows of a batch equal the batch of the rows."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Pairs of sentences in the publishers' formats: what is read, and what is refused."""
+"""Sentence pairs in the publishers' formats: reading and errors."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""The publisher's own division, whose files they are, and the real files where they are at hand."""
+"""Publishers' splits and checksums, with the real files if at hand."""
 
 import hashlib
 import os
@@ -100,7 +100,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def real(*places):
-    """The first of these folders in `NDG_DATA` or in `shared/data` beside the checkout, or a skip that says why not."""
+    """First of these folders in `NDG_DATA` or `shared/data`, or a skip."""
     above = [Path(os.environ["NDG_DATA"])] if os.environ.get("NDG_DATA") else []
     for folder in [*above, ROOT.parent / "shared" / "data"]:
         for place in places:

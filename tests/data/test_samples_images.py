@@ -1,4 +1,4 @@
-"""Generated files are in the publishers' formats: the readers take them, and a class can be told from its pixels."""
+"""Generated images: readable in the publishers' formats, with classes to tell apart."""
 
 import hashlib
 
@@ -28,7 +28,7 @@ def content(folder):
 
 
 def nearest_mean(splits):
-    """The part of the test images that lie nearest to the training mean of their own class."""
+    """Share of test images nearest to the training mean of their class."""
     train, test = (part.inputs.batch().flatten(1) for part in (splits.train, splits.test))
     means = torch.stack([train[splits.train.labels == label].mean(0) for label in range(splits.classes)])
     return (torch.cdist(test, means).argmin(1) == splits.test.labels).float().mean().item()

@@ -1,4 +1,4 @@
-"""Generated files for quick runs lie in their folder whole and marked, or not at all."""
+"""Generated files are complete and marked, or absent."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Made-up files in the publishers' formats: read as theirs, the same each time, with a signal that can be learnt."""
+"""Generated texts: readable, reproducible, and with a signal to learn."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_the_seed_alone_decides_what_is_written(tmp_path, name):
 
 
 def bag(examples):
-    """Which tokens occur in each text, once for its first and once for its second sentence."""
+    """Tokens of each text, separately for first and second sentence."""
     batch, vocabulary = examples.inputs.batch(), examples.inputs.vocabulary
     places = batch["input_ids"] + vocabulary * batch.get("token_type_ids", 0)
     return torch.zeros(len(examples), 2 * vocabulary).scatter_(1, places, batch["attention_mask"].float())

@@ -106,7 +106,7 @@ def test_a_class_that_a_split_lacks_is_named():
 
 
 def parted(train, validation):
-    """A pool of two classes with these numbers of training and validation examples of each, and no test set."""
+    """Two classes with these numbers of training and validation examples, no test set."""
     labels = np.tile([0, 1], train + validation)
     return replace(pool(labels), parts=np.repeat(np.int8([0, 1]), [2 * train, 2 * validation]))
 

@@ -1,4 +1,4 @@
-"""Tables are standardised by their training rows and by no others."""
+"""Tables are standardised by their training rows only."""
 
 import numpy as np
 import pytest

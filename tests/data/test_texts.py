@@ -1,4 +1,4 @@
-"""Sentences, programs and texts of one's own: what is read, what is refused, and which tokens they become."""
+"""Sentences, programs and your own texts: reading, errors and tokens."""
 
 import csv
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Tokenizers: the same everywhere, nothing lost, and read from the folders of pretrained networks."""
+"""Tokenizers: reproducible, lossless, and readable from pretrained folders."""
 
 import copy
 import json

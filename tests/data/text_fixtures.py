@@ -1,4 +1,4 @@
-"""Small files of texts that a test writes, and the real ones where they are at hand."""
+"""Small text files for tests, and the real ones if at hand."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def read(name, folder, **settings):
 
 
 def put(folder, **files):
-    """Files by name, where a `__` stands for a dot."""
+    """Write files by name, with `__` for a dot."""
     for name, content in files.items():
         content = "".join(line + "\n" for line in content) if isinstance(content, list) else content
         path = folder / name.replace("__", ".")
@@ -44,7 +44,7 @@ def pair(label, first="A man runs.", second="A man moves.", **more):
 
 
 def real(*places):
-    """The first of these folders in `NDG_DATA` or in `shared/data` beside the checkout, or a skip that says why not."""
+    """First of these folders in `NDG_DATA` or `shared/data`, or a skip."""
     above = [Path(os.environ["NDG_DATA"])] if os.environ.get("NDG_DATA") else []
     for folder in [*above, ROOT.parent / "shared" / "data"]:
         for place in places:

@@ -1,4 +1,4 @@
-"""Closure, ancestors and descendants against plain reachability, and their laws."""
+"""Closure, ancestors and descendants against plain reachability."""
 
 import pickle
 

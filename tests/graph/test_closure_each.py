@@ -1,4 +1,4 @@
-"""The closures of many sets at once are those of each."""
+"""Closures of many sets at once equal those of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classes, the acyclic graph of classes and its transitive reduction."""
+"""Classes, their acyclic graph and its transitive reduction."""
 
 import networkx as nx
 import numpy as np

@@ -1,4 +1,4 @@
-"""The table of implications; filters and subgraphs keep pairs together."""
+"""Table of implications; filters and subgraphs keep pairs together."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What networkx, GraphML and JSON readers get: stable keys, documented attributes, a frozen acyclic graph."""
+"""Exports for networkx, GraphML and JSON: stable keys, documented attributes."""
 
 import networkx as nx
 import numpy as np

@@ -1,4 +1,4 @@
-"""Saving and loading give the same graph; damaged files are refused in words; nothing is half-written."""
+"""Graph files: round trips, rejected damage, atomic writes."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Every format of EXPORTS: read back it is the same graph, whatever the names; streamed it is the same text."""
+"""Export formats: reading back gives the same graph, streaming the same text."""
 
 import io
 import json
@@ -45,7 +45,7 @@ def exported(graph: NDG, form: str) -> bytes:
 
 
 def read(form: str, content: bytes):
-    """The graph in a file as its readers give it: nodes and edges with their attributes."""
+    """Nodes and edges with attributes, read from a file."""
     match form:
         case "json":
             found = nx.node_link_graph(json.loads(content), edges="edges")
@@ -69,7 +69,7 @@ def read(form: str, content: bytes):
 
 
 def expected(form: str, graph: NDG):
-    """What `to_networkx` says, as the format writes it."""
+    """Graph of `to_networkx`, as the format writes it."""
     whole = graph.to_networkx()
     nodes, edges = dict(whole.nodes(data=True)), {ends: dict(whole.edges[ends]) for ends in whole.edges}
     if form == "json":

@@ -1,4 +1,4 @@
-"""Graphs from networkx: the logic comes back, counts only from bits, and what is no graph of literals is refused."""
+"""Graphs from networkx: same logic, counts from bits, errors for other graphs."""
 
 import io
 import json
@@ -30,7 +30,7 @@ def same_logic(one: NDG, other: NDG) -> bool:
 
 
 def lawful(graph: NDG) -> bool:
-    """Whether no class of equivalent literals hangs on an implication of two labels, or two concepts, in one way."""
+    """Whether no class depends on a one-way implication of two labels or concepts."""
     edges = edges_of(graph)
     layer = list(map(graph.nodes.layer, range(len(graph.nodes))))
     given = ("label", "concept")

@@ -1,4 +1,4 @@
-"""The graph in words."""
+"""Graph in words."""
 
 import numpy as np
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""The structural causal model of a graph: its rules, what cutting them does, and what they unfold to."""
+"""Structural causal model: rules, interventions and unfolded values."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_order_is_acyclic_and_the_rules_give_the_closure(graph, seed):
 @settings(deadline=None, max_examples=50)
 @given(graphs(max_nodes=6), st.data())
 def test_unfolding_is_what_follows_from_the_set_literals_and_the_rest(graph, data):
-    """Where the set literals do not contradict each other; where they do, they stand, and rules into them are cut."""
+    """Contradictory interventions stay as set, and rules into them are cut."""
     nodes, edges = len(graph.nodes), edges_of(graph)
     values = bits_of(graph, 3, data.draw(st.integers(0, 1000)))
     wanted = data.draw(st.dictionaries(st.integers(0, nodes - 1), st.booleans(), max_size=3))

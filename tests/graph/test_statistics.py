@@ -1,4 +1,4 @@
-"""The figures of Table 2 against a slow transcription of their definitions, and on a graph drawn by hand."""
+"""Figures of Table 2 against a slow transcription, and a hand-drawn graph."""
 
 from dataclasses import asdict
 from itertools import islice

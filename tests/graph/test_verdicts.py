@@ -1,4 +1,4 @@
-"""Verdicts on edges: the tests behind them, the graph of the survivors, and what becomes of them on disk."""
+"""Verdicts on edges: tests, graph of survivors, and files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Trials:
 
 
 def judged(graph: NDG, seed: int = 0) -> NDG:
-    """The graph with verdicts on counts drawn at random: of some edges few examples, of others many gained."""
+    """Graph with verdicts on random counts, some with few examples, some with many gains."""
     order = (*reversed([layer.name for layer in graph.nodes.layers]), "label")
     many = int((kinds(graph.implications, order) == FORCED).sum())
     rng = np.random.default_rng(seed)
@@ -73,7 +73,7 @@ def test_an_edge_survives_by_its_interval_and_by_the_false_discovery_rate(graph,
 
 
 def test_an_edge_survives_at_its_bars_and_not_above_them():
-    """The bar of the interval, that of the false discovery rate and the least number of examples are all met."""
+    """Interval, false discovery rate and number of examples are exactly at the bar."""
     n, gained = np.array([20, 20]), np.array([18, 0])
     zeros = np.zeros(2, np.int64)
     verdicts = Verdicts.of(("x", "label"), n, zeros, {"alone": gained}, {"alone": zeros}, FACTS | {"at_least": 0.5})

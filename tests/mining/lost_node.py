@@ -22,7 +22,7 @@ MARKS = Path(sys.argv[1])
 
 
 def slowly(mining, tiles):
-    """The work of a worker, with a mark at its begin and at its end; on the doomed node it lasts until the end."""
+    """Task of a worker, with marks at start and end; never ends on the doomed node."""
     node = ray.get_runtime_context().get_node_id()
     mark = MARKS / f"{node}-{os.getpid()}-{tiles[0]}"
     mark.with_suffix(".begun").touch()
@@ -33,7 +33,7 @@ def slowly(mining, tiles):
 
 
 def unfinished(node):
-    """Marks of the tasks that this node began and did not end."""
+    """Marks of tasks that this node started and did not finish."""
     begun, ended = ({path.stem for path in MARKS.glob(f"{node}*.{what}")} for what in ("begun", "ended"))
     return begun - ended
 

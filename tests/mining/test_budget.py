@@ -1,4 +1,4 @@
-"""A budget of implications: what exceeds it ends with advice, not with a full memory."""
+"""Budget of implications: exceeding it ends with advice, within memory."""
 
 import re
 
@@ -47,7 +47,7 @@ def test_the_share_of_pairs_that_were_counted_is_told(bits, monkeypatch):
 
 
 def test_the_advice_is_right_where_only_some_layers_are_paired():
-    """What is left out is no pair that is still to be counted."""
+    """Pairs of other layers are not counted in the share."""
     hidden = np.random.default_rng(3).random((2000, 1))
     values = hidden < np.linspace(0.05, 0.95, 90)
     values ^= np.random.default_rng(4).random(values.shape) < 0.01

@@ -1,4 +1,4 @@
-"""Tiles counted by the workers of Ray: the same implications, also when a node is lost on the way."""
+"""Mining in Ray workers gives the same implications, even if a node is lost."""
 
 import json
 import subprocess

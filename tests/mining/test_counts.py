@@ -1,4 +1,4 @@
-"""Laws of the counts, and their agreement with a slow twin."""
+"""Laws of the counts, and agreement with a slow reference."""
 
 import numpy as np
 import pytest

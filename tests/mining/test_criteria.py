@@ -1,4 +1,4 @@
-"""What each criterion says that the others do not; the laws of all are in tests/conformance/test_criteria.py."""
+"""Properties of single criteria; common laws are in tests/conformance/test_criteria.py."""
 
 import numba
 import numpy as np
@@ -16,7 +16,7 @@ from tests.references import criteria as slow
 
 @pytest.fixture(autouse=True)
 def alone():
-    """Arrays here are small; threads that wait for each other would take most of the time."""
+    """One thread, since these arrays are small."""
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
     yield
@@ -39,7 +39,7 @@ def four_tests(values: np.ndarray, candidate: np.ndarray) -> list[tuple[int, int
 
 
 def tiles(values: np.ndarray, candidate: np.ndarray, edge: int = 7):
-    """All pairs of columns as tiles with their candidates; a fresh pass at every call."""
+    """All pairs of columns as tiles with candidates, afresh at every call."""
     both, n = values.T.astype(np.int64) @ values.astype(np.int64), len(values)
     on = both.diagonal().copy()
 
@@ -53,7 +53,7 @@ def tiles(values: np.ndarray, candidate: np.ndarray, edge: int = 7):
 
 
 def planted(seed: int, n: int = 120, nodes: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Columns of which some are noisy or exact copies, some constant, and the candidate pairs among them."""
+    """Columns with noisy, exact and constant copies, and their candidate pairs."""
     rng = np.random.default_rng(seed)
     values = rng.random((n, nodes)) < rng.choice([0.05, 0.3, 0.5, 0.9], nodes)
     for column in range(nodes // 2, nodes):

@@ -1,4 +1,4 @@
-"""Exact tests against exact arithmetic: every table of few examples, random ones, and those of two billion."""
+"""Exact tests against exact arithmetic: all small tables, random and huge ones."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ from tests.references.criteria import tail
 
 @pytest.fixture(autouse=True)
 def alone():
-    """Arrays here are small; threads that wait for each other would take most of the time."""
+    """One thread, since these arrays are small."""
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
     yield

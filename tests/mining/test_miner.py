@@ -1,4 +1,4 @@
-"""Mined implications against a slow transcription of the definitions, edge for edge."""
+"""Mined implications against a slow transcription of the definition."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ from tests.references import mining as slow
 
 @st.composite
 def planted(draw) -> tuple[np.ndarray, int]:
-    """Booleans with equal, negated, implied, constant and independent columns, and a number of labels."""
+    """Booleans with equal, negated, implied, constant and independent columns."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     examples, nodes = draw(st.sampled_from([1, 5, 63, 64, 65, 90])), draw(st.integers(1, 8))
     values = rng.random((examples, nodes)) < rng.choice([0.1, 0.5, 0.9], nodes)

@@ -1,4 +1,4 @@
-"""Which layers are paired, and how many tests that is."""
+"""Pairs of layers, and their number of tests."""
 
 from itertools import combinations
 
@@ -16,7 +16,7 @@ NODES = NodeSpace(3, (LayerUnits("a", 4), LayerUnits("b", 5)), ("red", "big"))
 
 @pytest.fixture
 def bits():
-    """Labels, two layers and two concepts that all depend on one hidden number; one node is constant."""
+    """Labels, two layers and two concepts that depend on one hidden number."""
     rng = np.random.default_rng(0)
     hidden = rng.random((600, 1))
     values = hidden < rng.uniform(0.2, 0.8, len(NODES))

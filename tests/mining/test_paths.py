@@ -1,4 +1,4 @@
-"""Every way of counting finds the same implications as a slow transcription of the definition."""
+"""Every counter finds the same implications as a slow reference."""
 
 import itertools
 import os
@@ -75,7 +75,7 @@ WAYS = [
 
 @pytest.fixture(params=WAYS)
 def way(request, monkeypatch, tmp_path):
-    """A way of counting, as a function from bits and a rule to implications."""
+    """Counter as a function from bits and a rule to implications."""
 
     def counter(shards, device):
         if "dense" in request.param:
@@ -209,7 +209,7 @@ print(hash((found.antecedents.tobytes(), found.consequents.tobytes(), found.exce
 
 
 def test_a_machine_without_vector_popcounts_finds_the_same(tmp_path):
-    """The compiler is told of a processor without any extension; what it makes must count alike."""
+    """A compiler for a processor without extensions gives the same counts."""
     printed = []
     for name, extra in (("host", {}), ("generic", {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""})):
         environment = {**os.environ, "PYTHONHASHSEED": "0", "NUMBA_CACHE_DIR": str(tmp_path / name), **extra}

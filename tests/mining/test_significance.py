@@ -1,4 +1,4 @@
-"""False discovery rates against sorting all p-values, and the two columns of the edge table."""
+"""False discovery rates against sorted p-values, and columns of the edge table."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from tests.references import mining
 
 @dataclass
 class Seen:
-    """The p-values of a list through a window."""
+    """P-values of a list, seen through a window."""
 
     tests: int
     below: int
@@ -41,7 +41,7 @@ def looking(p_values: list[float], looks: list | None = None):
 
 @st.composite
 def p_lists(draw) -> tuple[list[float], float]:
-    """P-values with ties, zeros, subnormals, ones on the line itself, and next to it."""
+    """P-values with ties, zeros, subnormals, and values on or next to the line."""
     q, m = draw(st.sampled_from([0.05, 0.01, 0.3, 0.499])), draw(st.integers(1, 30))
     line = st.integers(1, m).map(lambda rank: rank * q / m)
     beside = st.tuples(line, st.sampled_from([0.0, 1.0])).map(lambda at: float(np.nextafter(*at)))

@@ -1,4 +1,4 @@
-"""Checkpoints are whole or refused, and give back the network that was saved."""
+"""Checkpoints are complete or rejected, and restore the saved network."""
 
 import pytest
 import safetensors.torch
@@ -21,7 +21,7 @@ SMALL = {
 
 @pytest.fixture
 def saved(tmp_path):
-    """An MLP of four classes in a file."""
+    """File of an MLP of four classes."""
     path = tmp_path / "model.safetensors"
     network = models.build(SMALL["mlp"], SHAPE, 4, seed=3)
     checkpoint.save(path, network, SMALL["mlp"], Form.of(SHAPE), 4, {"epoch": 2})

@@ -1,4 +1,4 @@
-"""Every registered network: its latents, its logits, its seed, and what the toolkit does with it."""
+"""Every registered network: latents, logits, seed, and use by the toolkit."""
 
 from dataclasses import replace
 
@@ -43,7 +43,7 @@ def numpy_state():
 
 
 def examples(form, count=5, seed=0):
-    """Images, or texts of every length, as a loader gives them."""
+    """Images, or texts of all lengths, as a loader gives them."""
     generator = torch.Generator().manual_seed(seed)
     if form.kind != TEXT:
         return torch.rand(count, *form.shape, generator=generator)

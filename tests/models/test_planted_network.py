@@ -1,4 +1,4 @@
-"""Networks of gates: they compute what the circuit says, and their truth is what its logic makes true."""
+"""Networks of gates: they compute their circuit, with its logical truth."""
 
 import numpy as np
 import pytest

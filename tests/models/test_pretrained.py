@@ -1,4 +1,4 @@
-"""Networks from a local folder: the weights are those of the folder, and nothing else in it is trusted."""
+"""Networks from a local folder: its weights, and nothing else, are used."""
 
 import json
 import pickle
@@ -45,7 +45,7 @@ NETWORKS = {
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """One folder for each maker, and the network that was written there."""
+    """One folder per maker, with the network written there."""
     root = tmp_path_factory.mktemp("pretrained")
     written = {}
     with torch.random.fork_rng():
@@ -298,7 +298,7 @@ def test_folders_that_do_not_fit_the_config_or_the_data_are_named(settings, wher
 
 
 class Bomb:
-    """What a pickle may do."""
+    """Pickle with a side effect."""
 
     def __init__(self, path):
         self.path = str(path)

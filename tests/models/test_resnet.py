@@ -1,4 +1,4 @@
-"""The residual network is ResNet-18 for small images, and its maps have the sizes of the paper's stages."""
+"""Residual network: ResNet-18 for small images, with the paper's map sizes."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Networks over tokens: what fills a text up, and the examples beside it, do not reach its logits."""
+"""Networks over tokens: padding and neighbours do not reach the logits."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def form(padding=0, length=14, sentences=1):
 
 
 def texts(form, lengths, seed=0):
-    """Tokens of these lengths, the same for each seed however long the rows are."""
+    """Tokens of these lengths, equal for a seed at any row length."""
     generator = np.random.default_rng(seed)
     ids = torch.full((len(lengths), form.shape[0]), form.padding)
     for row, length in enumerate(lengths):
@@ -159,7 +159,7 @@ def test_texts_from_a_tokenizer_go_through_every_network():
 
 @pytest.mark.parametrize("settings", [Bert(), Roberta(), DistilBert(), LSTM(width=32), GRU(width=32)])
 def test_a_small_network_learns_from_its_first_weights(settings):
-    """Whether the first half or the second half of a text has the word 2, which needs places and words."""
+    """Is the word 2 in the first or second half? This needs positions and words."""
     words = form(length=12)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(3, 30, (256, 12), generator=generator)

@@ -1,4 +1,4 @@
-"""TransFG does what the equations of its paper say, and without its parts it is the vision transformer."""
+"""TransFG follows its equations; without parts it is the vision transformer."""
 
 import weakref
 from dataclasses import replace
@@ -27,7 +27,7 @@ def looks(layers, seed, tokens=9):
 
 
 def maps(looks):
-    """By the equation: one softmax over all tokens for each token that asks."""
+    """Attention by the equation: one softmax over all tokens per query."""
     return [torch.einsum("ehtp,ehsp->ehts", query, key).div(5**0.5).softmax(dim=-1) for query, key in looks]
 
 
@@ -133,7 +133,7 @@ def test_positions_are_interpolated_over_the_grid_and_the_first_token_keeps_its_
 
 
 class Alive(TorchDispatchMode):
-    """Counts the pieces of memory that hold a number for each pair of tokens and live at a time."""
+    """Counter of live tensors with a number per pair of tokens."""
 
     def __init__(self, tokens):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Planted mechanisms: what they make true is what the formula entails, and their examples satisfy it."""
+"""Planted mechanisms: truth as entailed by the formula, examples that satisfy it."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How a truth judges what was mined."""
+"""Comparison of mined implications with a truth."""
 
 import math
 from dataclasses import replace
