@@ -86,7 +86,7 @@ def counterfactual_set(
             if not parts:
                 check_reach(layer, logits, output.clone(), partial(_changed, model, layer, one.inputs))
             true = true_labels(one.labels, one.count, labels).numpy().astype(np.int64)
-            examples = np.arange(one.start, one.start + one.count, dtype=np.int64)
+            examples = np.array([one.number(row) for row in range(one.count)], np.int64)
             other = alternatives(seed, examples, true, labels)
             bits = binarize(latents, as_tensor(thresholds, latents.device)).cpu().numpy()
             named, values, _ = wanted.of(true, other)

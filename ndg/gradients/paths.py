@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ndg.activations.batches import Inputs, examples_in_batches
+from ndg.activations.batches import Inputs, check_finite, examples_in_batches
 from ndg.errors import ConfigError, ShapeError, nearest
 from ndg.gradients.embeddings import IDS, STILL, Words
 from ndg.gradients.neutral import Baselines, check_rereadable, describe
@@ -176,7 +176,9 @@ def _means(loader: Iterable[Any], batch: int, words: Words) -> dict[str, Tensor]
         moving, still = parts(words.embedded(one.inputs))
         for key, column in moving.items():
             values = column[: one.count]
-            if IDS + key in still:
+            if IDS + key not in still:
+                check_finite(values.reshape(len(values), -1), key or "the input", one)
+            else:
                 kept = words.kept(still, key)
                 tokens = values.flatten(0, -2) if kept is None else values[kept[: one.count]]
                 values = tokens.reshape(-1, *[1] * (column.ndim - 2), column.shape[-1])

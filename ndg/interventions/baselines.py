@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from ndg import seeds
-from ndg.activations.batches import Batch, examples_in_batches
+from ndg.activations.batches import Batch, check_finite, examples_in_batches
 from ndg.errors import ConfigError, ShapeError, nearest
 from ndg.gradients.neutral import Baselines, check_rereadable, describe
 from ndg.gradients.tape import Tape, add
@@ -121,6 +121,7 @@ def _means(tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], batch: in
             tape.run(part)
             for layer in layers:
                 view, kept = tape[layer][: part.count], tape.kept(layer)
+                check_finite(view, layer, part)
                 add(sums, layer, view.sum(dim=0, keepdim=True, dtype=torch.float64))
                 there = torch.ones_like(view) if kept is None else kept[: part.count]
                 add(counts, layer, there.sum(dim=0, keepdim=True, dtype=torch.float64))

@@ -119,7 +119,7 @@ def _virtual_matches(model: nn.Module, entry: str, known: set[str]) -> set[str]:
 def _in_order(paths: list[str], virtual: set[str]) -> list[str]:
     """Module paths in their order, and names of heads and gates after all that is inside their module."""
     names = list(paths)
-    for name in sorted(virtual, reverse=True):
+    for name in sorted(virtual):
         owner = name.rpartition(".")[0]
         inside = [at for at, path in enumerate(names) if path == owner or path.startswith(f"{owner}.") or not owner]
         names.insert(inside[-1] + 1 if inside else 0, name)

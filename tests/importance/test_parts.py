@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+import ndg
 from ndg.config import LSTM
 from ndg.data.inputs import Form
 from ndg.errors import LayerError
@@ -119,3 +120,15 @@ def test_steps_of_a_backward_direction_are_masked_from_the_end():
     found = score(Net(), [data], names, "activation", each_position=True)
     steps = [found[name].reshape(16, 5).any(axis=0).tolist() for name in names]  # in the order in which they run
     assert steps == [[True, True, False, False, False], [False, False, False, True, True]]
+
+
+def test_layers_are_named_by_expressions_as_in_an_extraction():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2)).eval()
+    examples = [torch.randn(6, 3)]
+    found = score(model, examples, ["[13]"], "gndi")
+    assert list(found.values) == ["1", "3"]
+    assert list(found.values) == [layer.name for layer in ndg.extract(model, examples, ["[13]"]).nodes.layers]
+    assert list(score(model, examples, ["3", "[12]"], "gndi").values) == ["3", "1", "2"]
+    with pytest.raises(LayerError, match="no layer '9' in Sequential"):
+        score(model, examples, ["9"], "gndi")
