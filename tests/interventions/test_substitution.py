@@ -156,7 +156,7 @@ def test_fitting_examples_are_there_and_in_order():
             substitution.fit(name, model, graph, [], ["latent"])
         with pytest.raises(DataError, match="shuffles them anew"):
             substitution.fit(name, model, graph, shuffles, ["latent"])
-        with pytest.raises(ConfigError, match="at least 1 example; got 0"):
+        with pytest.raises(ConfigError, match="at least 1 example; got batch=0"):
             substitution.fit(name, model, graph, loader, ["latent"], batch=0)
 
 

@@ -7,6 +7,7 @@ from torch import nn
 from ndg.errors import LayerError
 from ndg.gradients.tape import Tape
 from ndg.units.layout import Layout, heads_fit
+from ndg.units.resolve import resolve_layer
 from ndg.units.virtual import Virtual, standing, virtual_of
 
 
