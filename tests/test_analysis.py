@@ -11,6 +11,8 @@ from analysis import filter_experiment, gndi_table, layer_table, pruning_curves,
 from ndg import config, runs
 from ndg.cli import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -17,6 +17,8 @@ from ndg import config, runs
 from ndg.cli import main
 from ndg.graph.ndg import NDG
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 QUICK = ["train.epochs=6", "train.schedule=constant", "importance.n_steps=5"]
 FEWER = ["trial.graphs=[]", "trial.curve=false", "trial.interchange=false", "trial.edges=false", "trial.minimal=0"]

@@ -9,6 +9,8 @@ import pytest
 
 from ndg.graph.ndg import NDG
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 

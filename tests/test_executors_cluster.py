@@ -17,6 +17,8 @@ from ndg.errors import WorkerError
 from ndg.executors import Ray, ray_scheduler
 from tests.child import script
 
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
+
 TIMEOUT = 120.0
 
 CLUSTER = """

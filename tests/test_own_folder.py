@@ -17,6 +17,8 @@ from ndg.errors import ConfigError
 from ndg.graph.ndg import NDG
 from tests.test_own_network import align, last, place  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):

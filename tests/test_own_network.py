@@ -21,6 +21,8 @@ from ndg.graph.ndg import NDG
 from ndg.literal import Literal
 from ndg.nodes import LayerUnits, NodeSpace
 
+pytestmark = pytest.mark.slow
+
 MODULE = """
     import torch
     from torch import nn

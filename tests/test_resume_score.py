@@ -21,6 +21,8 @@ from ndg.cli import main
 from ndg.runs.record import RunRecord
 from ndg.workflows import score
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 QUICK = ["train.epochs=1", "train.schedule=constant", "model.widths=[12]", "extract.compute_batch=16"]
 METHODS = ["gndi", "ablation", "shapley:permutations=8", "gradient"]

@@ -14,6 +14,8 @@ import pytest
 from ndg import runs
 from ndg.cli import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 QUICK = ["train.epochs=6", "train.schedule=constant"]
 TRIAL = ["importance.methods=[]", "trial.graphs=[]", "trial.minimal=20", "extract.compute_batch=64"]

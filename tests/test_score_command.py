@@ -22,6 +22,8 @@ from ndg.runs.record import RunRecord
 from ndg.workflows import pictures
 from ndg.workflows.score_request import weighted_layers
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["train.epochs=6", "train.schedule=constant"]
 PLAIN = ["trial.interventions=[]", "report.max_nodes=12"]
 

@@ -6,6 +6,8 @@ import pytest
 
 from ndg.cli import main
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["mnist_even_cnn", "sst2_distilbert", "cub200_transfg"])
 def test_a_smoke_run_trains_and_aligns_on_generated_files(name, tmp_path, capsys, monkeypatch):

@@ -19,6 +19,8 @@ from ndg.report import row_table
 from ndg.workflows.studies import STUDIES
 from ndg.workflows.studies.study_record import Findings, logged
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["train.epochs=6", "train.schedule=constant"]
 TRIAL = [
     "importance.methods=[]",

@@ -13,6 +13,8 @@ from ndg.locations import Locations
 from ndg.workflows import targets
 from tests.data import fixtures
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["train.epochs=1", "data.name=mnist", "model.widths=[8]", "model.latent=4"]
 
 

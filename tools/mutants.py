@@ -2,9 +2,9 @@
 
     python -m tools.mutants [--jobs N] [--only WORD]        # make mutants
 
-A copy of the repository gets one change at a time, and the tests named for it run there. A change that they do not
-notice has survived. Exits with 1 if one survived, if its text is no longer in the file exactly once, or if the tests
-fail without any change.
+A copy of the repository gets one change at a time, and the tests named for it run there, without those that need Ray.
+A change that they do not notice has survived. Exits with 1 if one survived, if its text is no longer in the file
+exactly once, or if the tests fail without any change.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def stale(root: Path, mutant: Mutant) -> str:
 
 def run_tests(tree: Path, tests: Sequence[str], seconds: float = SECONDS) -> tuple[int, str]:
     """Exit code of pytest and the end of its output; 1 if it took too long."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not ray", "-p", "no:cacheprovider", *tests]
     environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=seconds)

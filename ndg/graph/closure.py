@@ -84,7 +84,7 @@ class Reachability:
         seen = np.zeros(len(self.condensation), np.bool_)
         seen[numbers[~self.condensation.contradictory[numbers]]] = True
         follow(*self._reduced, seen)
-        reached = seen[self.condensation.component]
+        reached: np.ndarray = seen[self.condensation.component]
         reached[codes] = True
         return reached
 
@@ -101,7 +101,8 @@ class Reachability:
             seen[number].view(np.uint8)[: len(packed)] |= packed
         follow_each(*self._reduced, seen)
         bits = np.unpackbits(seen.view(np.uint8), axis=1, count=rows, bitorder="little").astype(np.bool_)
-        return bits[component].T | marked
+        reached: np.ndarray = bits[component].T | marked
+        return reached
 
 
 def reach(condensation: Condensation, block_bytes: int = BLOCK_BYTES) -> Reachability:

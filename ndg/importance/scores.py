@@ -74,7 +74,8 @@ class Scores:
     def rank(self, layer: str) -> Int64[np.ndarray, " unit"]:
         """Rank within the layer, 1 for the largest absolute score."""
         size = np.abs(self[layer])
-        return 1 + len(size) - np.searchsorted(np.sort(size), size, side="right").astype(np.int64)
+        ranks: np.ndarray = 1 + len(size) - np.searchsorted(np.sort(size), size, side="right").astype(np.int64)
+        return ranks
 
     def frame(self) -> pd.DataFrame:
         """One row per unit: layer, node, score, rank, standard error."""

@@ -37,7 +37,7 @@ def best(history: Sequence[Row]) -> int:
     """Number of the best epoch so far, 0 without any."""
     if not history:
         return 0
-    return max(history, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))["epoch"]
+    return int(max(history, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))["epoch"])
 
 
 def chosen(settings: Train, history: Sequence[Row]) -> int:
@@ -86,7 +86,8 @@ def restore(path: Path, learner: Learner, identity: dict[str, Any]) -> list[Row]
     learner.optimizer.load_state_dict({**learner.optimizer.state_dict(), "state": slots})
     if metadata.get("scaler"):
         learner.scaler.load_state_dict(metadata["scaler"])
-    return metadata["history"]
+    history: list[Row] = metadata["history"]
+    return history
 
 
 def identity_of(experiment: Experiment, splits: Splits) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from ndg.cli import main
 from ndg.errors import LayerError
 from ndg.intervals import wilson
 
+pytestmark = pytest.mark.slow
+
 FACTORS = ["antecedent set", "alpha", "value written", "interventional training", *survival.BY]
 
 

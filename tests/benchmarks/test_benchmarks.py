@@ -51,8 +51,13 @@ def test_every_benchmark_is_listed_here():
     assert modules - set(HELPERS) == set(KEYS)
 
 
+WITH_RAY = ("interchange", "ray_gain")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(KEYS))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.ray] * (name in WITH_RAY)) for name in sorted(KEYS)]
+)
 def test_a_benchmark_runs_with_quick(name, tmp_path, capsys):
     file = tmp_path / "figures.json"
     code = importlib.import_module(f"benchmarks.{name}").main(["--quick", "--json", str(file)])

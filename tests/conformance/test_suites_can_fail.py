@@ -30,6 +30,8 @@ from ndg.testing import (
 )
 from ndg.testing.checks import refused
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -61,6 +61,22 @@ def test_a_limit_says_how_many_rules_it_leaves_out():
     assert lines[-1] == "and 2 more"
 
 
+def test_a_limit_that_all_lines_meet_leaves_out_none():
+    """Three rules, one class of equivalent literals, one contradiction."""
+    graph = drawn()
+    assert graph.rules(limit=3) == graph.rules()
+    assert "more" not in graph.rules(limit=3)
+    assert not any("more classes" in line for line in graph.rules(limit=1).split("\n"))
+
+
+@given(mined())
+@settings(max_examples=15, deadline=None)
+def test_the_surest_rule_comes_first(case):
+    told = [line for line in case[0].rules(reduced=False).split("\n") if line.startswith("if ")]
+    precisions = [float(line.partition("(precision ")[2].partition(",")[0]) for line in told]
+    assert precisions == sorted(precisions, reverse=True)
+
+
 def test_a_notebook_shows_the_graph_escaped_and_short():
     shown = drawn()._repr_html_()
     assert shown.startswith(

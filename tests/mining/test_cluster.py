@@ -13,6 +13,8 @@ from ndg.discovery import mine, sweep
 from ndg.nodes import LayerUnits, NodeSpace
 from tests.references import mining as slow
 
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
+
 ROOT = Path(__file__).parent.parent.parent
 
 
