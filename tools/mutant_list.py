@@ -37,7 +37,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "importance/test_plan.py",
         {
             "2 * len(layers) + 2 + 2 *": "2 * len(layers) + 1 + 2 *",
-            "seen * (2 + 2 * directions)": "seen * (1 + 2 * directions)",
+            "* (2 + 2 * directions)": "* (1 + 2 * directions)",
             "budget * exact - before": "budget * exact + before",
         },
     ),
@@ -67,9 +67,9 @@ MUTANTS: tuple[Mutant, ...] = (
         "graph/edges.py",
         "graph/test_edges.py",
         {
-            "counts.precision >= min_precision": "counts.precision > min_precision",
-            "counts.support >= min_support": "counts.support > min_support",
-            "counts.recall >= min_recall": "counts.recall > min_recall",
+            ".precision >= min_precision": ".precision > min_precision",
+            ".support >= min_support": ".support > min_support",
+            ".recall >= min_recall": ".recall > min_recall",
         },
     ),
     *of(
