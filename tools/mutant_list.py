@@ -67,9 +67,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "graph/edges.py",
         "graph/test_edges.py",
         {
-            ".precision >= min_precision": ".precision > min_precision",
-            ".support >= min_support": ".support > min_support",
-            ".recall >= min_recall": ".recall > min_recall",
+            "figures >= bound": "figures > bound",
         },
     ),
     *of(
