@@ -183,12 +183,11 @@ def _layers(graph: NDG) -> list[str]:
 
 def _places(graph: NDG, dag: nx.DiGraph, chosen: Selection, middle: set[str]) -> dict[str, tuple[int, int]]:
     """Side and layer of each class; consequents stand on the right."""
-    heads: dict[str, list[str]] = {key: [] for key in chosen.nodes}
-    tails: dict[str, list[str]] = {key: [] for key in chosen.nodes}
-    for tail, head in chosen.edges:
-        heads[tail].append(head)
-        tails[head].append(tail)
-    after = _reached(middle, heads) - _reached(middle, tails)
+    import networkx as nx
+
+    drawn = nx.DiGraph(chosen.edges)
+    drawn.add_nodes_from(chosen.nodes)
+    after = _reached(middle, drawn) - _reached(middle, drawn.reverse())
     layer = {name: index for index, name in enumerate(_layers(graph)[:-1])}
 
     def place(key: str) -> tuple[int, int]:
@@ -202,13 +201,10 @@ def _places(graph: NDG, dag: nx.DiGraph, chosen: Selection, middle: set[str]) ->
     return {key: place(key) for key in chosen.nodes}
 
 
-def _reached(starts: Iterable[str], neighbours: Mapping[str, Sequence[str]]) -> set[str]:
-    reached, waiting = set(starts), list(starts)
-    while waiting:
-        new = set(neighbours[waiting.pop()]) - reached
-        reached |= new
-        waiting += new
-    return reached
+def _reached(starts: set[str], graph: nx.DiGraph) -> set[str]:
+    import networkx as nx
+
+    return {key for layer in nx.bfs_layers(graph, starts) for key in layer}
 
 
 def _columns(chosen: Selection, place: Mapping[str, tuple[int, int]]) -> dict[str, int]:
@@ -223,21 +219,11 @@ def _columns(chosen: Selection, place: Mapping[str, tuple[int, int]]) -> dict[st
 
 def _longest(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:
     """Length of the longest path to each node of an acyclic graph."""
-    heads: dict[str, list[str]] = {key: [] for key in nodes}
-    waiting = dict.fromkeys(nodes, 0)
-    for tail, head in edges:
-        heads[tail].append(head)
-        waiting[head] += 1
-    longest = dict.fromkeys(nodes, 0)
-    ready = [key for key in nodes if not waiting[key]]
-    while ready:
-        key = ready.pop()
-        for head in heads[key]:
-            longest[head] = max(longest[head], longest[key] + 1)
-            waiting[head] -= 1
-            if not waiting[head]:
-                ready.append(head)
-    return longest
+    import networkx as nx
+
+    graph = nx.DiGraph(edges)
+    graph.add_nodes_from(nodes)
+    return {key: depth for depth, layer in enumerate(nx.topological_generations(graph)) for key in layer}
 
 
 def _node(key: str, facts: Mapping[str, Any], names: Names) -> Node:

@@ -142,9 +142,6 @@ def _unimplied(record: Document, figures: Document) -> str:
 
 
 def _best(figures: Document) -> float | None:
-    rates = [
-        control["aligned"]
-        for name, control in figures.get("controls", {}).items()
-        if name.startswith("prototype") and control.get("aligned") is not None
-    ]
-    return max(rates, default=None)
+    controls = figures.get("controls", {})
+    rates = [controls[name].get("aligned") for name in controls if name.startswith("prototype")]
+    return max((rate for rate in rates if rate is not None), default=None)

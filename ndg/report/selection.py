@@ -153,11 +153,13 @@ def half(dag: nx.DiGraph, edges: Iterable[Edge], twin: dict[str, str]) -> list[E
 
 def reduction(dag: nx.DiGraph, nodes: Collection[str]) -> list[Edge]:
     """Transitive reduction among `nodes`, in node order (computed on bitsets)."""
+    import networkx as nx
+
     order = {key: place for place, key in enumerate(nodes)}
     heads = {key: [head for head in dag.successors(key) if head in order] for key in order}
     finished: dict[str, int] = {}
     edges = []
-    for key in reversed(_topological(heads)):
+    for key in reversed(list(nx.topological_sort(nx.DiGraph(heads)))):
         below = 0
         for head in heads[key]:
             below |= finished[head]
@@ -166,20 +168,6 @@ def reduction(dag: nx.DiGraph, nodes: Collection[str]) -> list[Edge]:
             below |= 1 << order[head]
         finished[key] = below
     return sorted(edges, key=lambda edge: (order[edge[0]], order[edge[1]]))
-
-
-def _topological(heads: dict[str, list[str]]) -> list[str]:
-    waiting = Counter(head for row in heads.values() for head in row)
-    ready = [key for key in heads if not waiting[key]]
-    done = []
-    while ready:
-        key = ready.pop()
-        done.append(key)
-        for head in heads[key]:
-            waiting[head] -= 1
-            if not waiting[head]:
-                ready.append(head)
-    return done
 
 
 def _steps(start: str, neighbours: Callable[[str], Iterable[str]], avoid: set[str]) -> dict[str, int]:

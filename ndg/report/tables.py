@@ -71,10 +71,7 @@ class Table:
     def text(self, *, color: bool = False, width: int | None = None) -> str:
         """Text with aligned columns and a wrapped note."""
         bold = color and not os.environ.get("NO_COLOR")
-        heads = [column.title + (f" ({column.unit})" if column.unit else "") for column in self.columns]
-        cells = [
-            [format_cell(cell, column) for cell, column in zip(row, self.columns, strict=True)] for row in self.rows
-        ]
+        heads, cells = self._texts()
         widths = [max(map(_width, [head, *(row[i] for row in cells)])) for i, head in enumerate(heads)]
 
         def line(values: Sequence[str]) -> str:
@@ -100,13 +97,14 @@ class Table:
         def line(values: Sequence[str]) -> str:
             return f"| {' | '.join(value.replace('|', chr(92) + '|') for value in values)} |"
 
-        heads = [column.title + (f" ({column.unit})" if column.unit else "") for column in self.columns]
+        heads, cells = self._texts()
         rulers = [":---" if column.left else "---:" for column in self.columns]
-        cells = [
-            [format_cell(cell, column) for cell, column in zip(row, self.columns, strict=True)] for row in self.rows
-        ]
         lines = [line(heads), line(rulers), *map(line, cells)]
         return "\n".join(lines + (["", self.note] if self.note else []))
+
+    def _texts(self) -> tuple[list[str], list[list[str]]]:
+        heads = [column.title + (f" ({column.unit})" if column.unit else "") for column in self.columns]
+        return heads, [list(map(format_cell, row, self.columns)) for row in self.rows]
 
     def html(self) -> str:
         """One HTML `figure`, escaped, without styles."""
