@@ -112,10 +112,7 @@ def pool(
 
 
 def lacking(release: str, sizes: dict[str, int], *more: str) -> list[str]:
-    """Clause on the splits whose size differs from the release, and `more`.
-
-    Empty if all agree, or the sizes of the release are unknown.
-    """
+    """Clause on splits whose size differs from the release, and `more`, if any."""
     known = COUNTS.get(release, {})
     differences = [
         f"{sizes[split]:,} of {count:,} {split} examples" if sizes.get(split) else f"no {split} set"

@@ -60,10 +60,7 @@ def assemble(
     *notes: str,
     release: str | None = None,
 ) -> Pool:
-    """Pool of the publisher's splits, by name, as `releases.pool` combines them.
-
-    `source` states what was left out. Raises DataError without examples.
-    """
+    """Pool of the publisher's splits (`releases.pool`); DataError without examples."""
     if not parts:
         raise DataError(f"data set {name!r} must have examples; {', '.join(map(str, paths))} has none; copy it again")
     clauses = list(notes)

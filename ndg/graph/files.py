@@ -116,10 +116,7 @@ def _list(numbers: Int[np.ndarray, " number"]) -> Iterator[str]:
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any], dict[str, Any], Verdicts | None]:
-    """Implications, provenance, scores and verdicts of a file of `save`.
-
-    Raises GraphError if the file is missing, damaged, of another kind or schema.
-    """
+    """Implications, provenance, scores and verdicts of a file; GraphError if damaged."""
     path = Path(path)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

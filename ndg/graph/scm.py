@@ -80,10 +80,7 @@ class SCM:
         return tuple(tuple(self.nodes.text(Literal.of(code)) for code in part) for part in self._graph.members)
 
     def parents(self, literal: Literal | str) -> tuple[str, ...]:
-        """Literals that imply this one, its class first.
-
-        A fixed variable and a contradictory class have none.
-        """
+        """Literals that imply this one, except for fixed or contradictory ones."""
         code = self._code(literal)
         if code >> 1 in self.fixed:
             return ()

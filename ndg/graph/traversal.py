@@ -145,10 +145,7 @@ def strongest_edges(starts, heads, component, antecedents, consequents, precisio
 
 @numba.njit(types.int64(NUMBERS, NUMBERS, types.int64, types.int64), **OPTIONS)
 def circuits(starts, heads, roots, limit):
-    """Number of elementary cycles, up to `limit` (Johnson 1975).
-
-    Only cycles whose lowest node is below `roots` count.
-    """
+    """Number of cycles with lowest node below `roots`, up to `limit` (Johnson 1975)."""
     nodes, arcs = len(starts) - 1, len(heads)
     into = np.zeros(nodes + 1, np.int64)
     for head in heads:

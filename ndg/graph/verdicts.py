@@ -245,10 +245,7 @@ def depths(nodes: NodeSpace, order: Iterable[str]) -> Int64[np.ndarray, " node"]
 
 
 def places(implications: Implications, order: Sequence[str]) -> Int64[np.ndarray, " edge"]:
-    """Position of each implication among the forced ones, else -1.
-
-    A contrapositive has the position of its forced implication.
-    """
+    """Position of each implication or contrapositive among the forced, else -1."""
     forced = _forced(implications, order)
     positions = np.full(len(implications), -1, np.int64)
     positions[forced] = np.arange(len(forced))

@@ -73,10 +73,7 @@ def sift(both, rows, columns, shift, sieve, passed, row_counts):
     types.void(_TILE_IN, _PASSED_IN, _COUNTS_IN, _CODES, _CODES, _COUNTS), parallel=True, cache=True, boundscheck=False
 )
 def collect(both, passed, starts, pairs, kinds, common):
-    """Write the passing pairs, their kinds and common counts.
-
-    A pair is `row * width + column`.
-    """
+    """Write the passing pairs `row * width + column`, their kinds and counts."""
     width = passed.shape[1]
     for i in numba.prange(passed.shape[0]):
         place = starts[i]

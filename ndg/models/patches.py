@@ -110,10 +110,7 @@ def grid(image: tuple[int, int], patch: tuple[int, int], stride: int | None = No
 def interpolated(
     positions: Float[Tensor, "1 before width"], before: tuple[int, int], after: tuple[int, int]
 ) -> Float[Tensor, "1 after width"]:
-    """Position embeddings, interpolated bicubically to another grid.
-
-    The first token keeps its own.
-    """
+    """Position embeddings on another grid (bicubic), but for the first token."""
     if before == after:
         return positions
     first_token, patches = positions[:, :1], positions[:, 1:]

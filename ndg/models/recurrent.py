@@ -1,7 +1,4 @@
-"""Recurrent networks over tokens: LSTM and GRU.
-
-See Hochreiter & Schmidhuber 1997 and Cho et al. 2014.
-"""
+"""LSTM (Hochreiter & Schmidhuber 1997) and GRU (Cho et al. 2014) over tokens."""
 
 from __future__ import annotations
 

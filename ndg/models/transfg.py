@@ -134,10 +134,7 @@ def select(layers: list[QueryKey]) -> Int64[Tensor, "example head"]:
 def contrastive(
     states: Float[Tensor, "example feature"], labels: Int64[Tensor, " example"], margin: float
 ) -> Float[Tensor, ""]:
-    """Contrastive loss over all ordered pairs of states.
-
-    It is the mean of 1 - cosine within a class, and of the cosine above `margin` across classes.
-    """
+    """Mean over ordered pairs: 1 - cosine in a class, its excess over `margin` across."""
     with torch.autocast(states.device.type, enabled=False):
         unit = F.normalize(states.float(), dim=1)
         cosines = unit @ unit.T

@@ -63,10 +63,7 @@ CRITERIA: dict[str, type[Any]] = {
 
 
 def settings(name: str) -> dict[str, Field[Any]]:
-    """Parameters of a criterion in a config: fields that `fit` does not find.
-
-    Raises ConfigError for an unknown name.
-    """
+    """Fields of a criterion that a config sets, not `fit`; ConfigError if unknown."""
     return {field.name: field for field in fields(_class(name)) if not field.metadata.get("fitted")}
 
 
