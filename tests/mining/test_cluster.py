@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ndg import executors
 from ndg.bits.matrix import BitMatrix
