@@ -1,10 +1,10 @@
-"""Counterfactual training: the rest of a network learns to obey the booleans that a graph writes (Hu & Tian 2022).
+"""Counterfactual training: networks learn to obey a graph's interventions (Hu & Tian 2022).
 
     data = counterfactual_set(model, graph, train)
     data.save("counterfactual.safetensors")
     result = train_on(model, graph, data, {"train": train, "validation": validation, "test": test})
 
-`result.model` is a new network; what it does before and after stands in `result.rows()`.
+`result.model` is a new network; `result.rows()` compares it with the old one.
 """
 
 from ndg.counterfactual.counterfactual_set import CounterfactualSet as CounterfactualSet

@@ -1,6 +1,6 @@
-"""Counterfactual data: the booleans of a layer with those of D(t, t') written, and the class that should follow.
+"""Counterfactual data: written booleans of a layer and the classes they should give.
 
-On disk they are one safetensors file: arrays, a description, and a digest of both, so that damage is noticed.
+The file is one safetensors file of arrays and a description, with a digest of both that detects damage.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _KEY = "ndg_counterfactual"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where counterfactual data are from: `graph` and `network` are digests, `seed` drew the alternatives."""
+    """Source of counterfactual data; `graph` and `network` are digests, `seed` drew the alternatives."""
 
     layer: str
     intervention: str
@@ -41,10 +41,10 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class CounterfactualSet:
-    """For each example, by its number in the loader: true class t, alternative t', real and written latents.
+    """True class t, alternative t', latents and written booleans of each example.
 
-    `latents` are the outputs of the layer. `booleans` are those of the example with the ones that D(t, t') names in
-    place, and `named` says which these are. Equal sets hold equal arrays of one origin.
+    `examples` are numbers in the loader, `latents` the outputs of the layer. `booleans` are those of the example after
+    the intervention D(t, t'), and `named` marks the units that it sets. Sets of equal arrays and origin are equal.
     """
 
     examples: Int64[np.ndarray, " number"]
@@ -59,15 +59,15 @@ class CounterfactualSet:
         lengths = {len(column) for column in self._arrays.values()}
         if len(lengths) != 1 or self.latents.shape != self.booleans.shape or self.named.shape != self.booleans.shape:
             shapes = {name: column.shape for name, column in self._arrays.items()}
-            raise ShapeError(f"counterfactual data have one row per example and one column per unit; got {shapes}")
+            raise ShapeError(f"counterfactual data must have one row per example and one column per unit; got {shapes}")
         if not len(self):
-            raise DataError("counterfactual data hold at least one example; got none; check the split")
+            raise DataError("counterfactual data need at least one example; got none; check the split")
         labels = self.origin.labels
         classes = np.concatenate([self.true, self.alternative])
         if classes.min() < 0 or classes.max() >= labels or (self.true == self.alternative).any():
             raise DataError(
-                f"true and alternative are two different classes from 0 to {labels - 1}; got {classes.min()} to "
-                f"{classes.max()}, {int((self.true == self.alternative).sum())} of them alike"
+                f"true and alternative must be two different classes from 0 to {labels - 1}; got {classes.min()} to "
+                f"{classes.max()}, the same for {int((self.true == self.alternative).sum())} examples"
             )
 
     def __len__(self) -> int:
@@ -86,20 +86,20 @@ class CounterfactualSet:
         return self.latents.shape[1]
 
     def check(self, model: nn.Module, graph: NDG | None = None) -> None:
-        """Raise GraphError for another graph than these data are from, CheckpointError for another network."""
+        """Raise GraphError for another graph, CheckpointError for another network."""
         if graph is not None and graph.digest != self.origin.graph:
             raise GraphError(
                 f"counterfactual data go with the graph that they were made with: expected digest "
-                f"{self.origin.graph}, got {graph.digest}; make them anew with counterfactual_set"
+                f"{self.origin.graph}, got {graph.digest}; make them again with counterfactual_set"
             )
         if (network := weights_digest(model)) != self.origin.network:
             raise CheckpointError(
                 f"counterfactual data hold the latents of one network: expected digest {self.origin.network}, got "
-                f"{network}; make them anew with counterfactual_set, or take the network before any further training"
+                f"{network}; make them again with counterfactual_set, or use the network before further training"
             )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """The path of the file, written whole or not at all; booleans are packed, eight to a byte."""
+        """Write the data atomically, with packed booleans, and return the path."""
         packed = {
             **{name: self._arrays[name] for name in ("examples", "true", "alternative", "latents")},
             "booleans": np.packbits(self.booleans, axis=1),
@@ -111,10 +111,10 @@ class CounterfactualSet:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], graph: NDG | None = None) -> CounterfactualSet:
-        """What `save` wrote; DataError for any other or a damaged file, GraphError where it is not of `graph`."""
+        """Read a file of `save`; DataError for a damaged one, GraphError for another graph."""
         where = Path(path)
         if not where.is_file():
-            raise DataError(f"there is no file {where}; make counterfactual data with counterfactual_set(...).save")
+            raise DataError(f"there is no file {where}; make it with counterfactual_set(...).save")
         try:
             with safe_open(str(where), framework="np") as file:
                 packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
@@ -123,16 +123,16 @@ class CounterfactualSet:
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _damaged(where, f"{type(error).__name__}: {error}") from error
         if not intact:
-            raise _damaged(where, "its digest is another one, or its format is not 1")
+            raise _damaged(where, "its digest differs, or its format is not 1")
         bits = {name: np.unpackbits(packed[name], axis=1, count=about["units"]) for name in ("booleans", "named")}
         packed |= {name: values.astype(np.bool_) for name, values in bits.items()}
-        found = cls(**packed, origin=Origin(**about["origin"]))
-        if graph is not None and graph.digest != found.origin.graph:
+        data = cls(**packed, origin=Origin(**about["origin"]))
+        if graph is not None and graph.digest != data.origin.graph:
             raise GraphError(
                 f"{where} goes with the graph that it was made with: expected digest {graph.digest}, the file has "
-                f"{found.origin.graph}; make the data anew with counterfactual_set"
+                f"{data.origin.graph}; make the data again with counterfactual_set"
             )
-        return found
+        return data
 
     @property
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -151,5 +151,5 @@ def _digest(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> str:
 def _damaged(path: Path, why: str) -> DataError:
     return DataError(
         f"{path} must be a whole file of counterfactual data; it is damaged or another program's ({why}); copy it "
-        "again, or make it anew with counterfactual_set"
+        "again, or make it again with counterfactual_set"
     )

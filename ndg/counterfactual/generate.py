@@ -1,4 +1,4 @@
-"""From a network, its graph and examples to counterfactual data."""
+"""Make counterfactual data from a network, its graph and examples."""
 
 from __future__ import annotations
 
@@ -36,66 +36,63 @@ def counterfactual_set(
     options: RunOptions = RunOptions(),
     any_network: bool = False,
 ) -> CounterfactualSet:
-    """What an intervention writes on every example of `loader`, toward an alternative class drawn from its number.
+    """Counterfactual data of every example of `loader`, toward drawn alternative classes.
 
-    The alternatives are those that a trial with this seed draws. `layer` is needed when the graph has several. Give
-    the training examples, in a fixed order.
+    The alternatives are those of a trial with this seed. Pass the training examples in a fixed order, and `layer` for a
+    graph of several layers.
 
     Raises ConfigError for an unknown intervention; GraphError or LayerError for a layer that does not fit or does not
-    reach the logits; GraphError, unless `any_network`, or ShapeError when the graph is of another network; DataError
+    reach the logits; ShapeError, and GraphError unless `any_network`, for the graph of another network; DataError
     without examples or true labels, or for a loader that shuffles.
     """
     if shuffled(loader):
         raise DataError(
-            "counterfactual data number the examples of a loader; this DataLoader shuffles them anew each time; make "
-            "it with shuffle=False"
+            "counterfactual data need examples in a fixed order; this DataLoader shuffles them; make it with "
+            "shuffle=False"
         )
-    how = definition(intervention)
+    rule = definition(intervention)
     layer = _layer(graph, layer)
     find_layer(model, layer)
     where, labels = graph.nodes.slice(layer), graph.nodes.labels
     thresholds = graph.thresholds[where.start - labels : where.stop - labels]
     if labels < 2 or np.isnan(thresholds).any():
         raise GraphError(
-            f"counterfactual data need two classes, and the thresholds that the graph was mined with; it has {labels} "
-            f"classes and {int(np.isnan(thresholds).sum())} units of {layer!r} without a threshold; mine it from "
-            "extracted bits"
+            f"counterfactual data need two classes and the thresholds of all units; the graph has {labels} classes and "
+            f"{int(np.isnan(thresholds).sum())} units of {layer!r} without a threshold; mine it from extracted bits"
         )
     seed = options.seed
     network = weights_digest(model)
     if not any_network:
         check_network(model, graph, network)
-    wanted = choices(how, graph, layer)
+    sets = choices(rule, graph, layer)
     parts: list[tuple[np.ndarray, ...]] = []
     with fixed(model, options.threads), Trace(model, [layer]) as trace:
-        for one in compute_batches(loader, options.batch):
+        for batch in compute_batches(loader, options.batch):
             trace.clear()
-            with taking(model, one.inputs):
-                logits = forward(model, one.inputs)
+            with taking(model, batch.inputs):
+                logits = forward(model, batch.inputs)
             classes, output = logits.shape[1], per_unit(trace[layer], layer)
-            latents = output[: one.count]
+            latents = output[: batch.count]
             if (classes, latents.shape[1]) != (labels, len(thresholds)):
                 raise ShapeError(
                     f"the graph is of another network: it has {labels} labels and {len(thresholds)} units of "
-                    f"{layer!r}, the network {classes} and {latents.shape[1]}; use the graph that was mined from this "
-                    "network"
+                    f"{layer!r}, the network {classes} and {latents.shape[1]}; use the graph mined from this network"
                 )
-            if one.labels is None:
-                raise DataError("counterfactual data need the true labels; give a loader of (inputs, labels)")
-            check_finite(latents, layer, one)
+            if batch.labels is None:
+                raise DataError("counterfactual data need the true labels; pass a loader of (inputs, labels)")
+            check_finite(latents, layer, batch)
             if not parts:
-                check_reach(layer, logits, output.clone(), partial(_changed, model, layer, one.inputs))
-            true = true_labels(one.labels, one.count, labels).numpy().astype(np.int64)
-            examples = np.array([one.number(row) for row in range(one.count)], np.int64)
+                check_reach(layer, logits, output.clone(), partial(_changed, model, layer, batch.inputs))
+            true = true_labels(batch.labels, batch.count, labels).numpy().astype(np.int64)
+            examples = np.array([batch.number(row) for row in range(batch.count)], np.int64)
             other = alternatives(seed, examples, true, labels)
             bits = binarize(latents, as_tensor(thresholds, latents.device)).cpu().numpy()
-            named, values, _ = wanted.of(true, other)
+            named, values, _ = sets.of(true, other)
             parts.append((examples, true, other, latents.float().cpu().numpy(), np.where(named, values, bits), named))
     if not parts:
-        raise DataError("counterfactual data hold at least one example; the loader gave none; check the split")
-    numbers, truth, drawn, real, written, which = (np.concatenate(column) for column in zip(*parts, strict=True))
+        raise DataError("counterfactual data need at least one example; the loader gave none; check the split")
     origin = Origin(layer, intervention, graph.digest, network, labels, seed)
-    return CounterfactualSet(numbers, truth, drawn, real, written, which, origin)
+    return CounterfactualSet(*(np.concatenate(column) for column in zip(*parts, strict=True)), origin)
 
 
 def _changed(model: nn.Module, layer: str, inputs: Inputs, change: Change) -> Tensor:
@@ -104,8 +101,8 @@ def _changed(model: nn.Module, layer: str, inputs: Inputs, change: Change) -> Te
 
 
 def _layer(graph: NDG, layer: str | None) -> str:
-    """The layer that is written, the one asked for or the only one; GraphError where its units are not read as such."""
-    known = {one.name: one for one in graph.nodes.layers}
+    """The requested layer, else the graph's only one; GraphError without whole units."""
+    known = {layer.name: layer for layer in graph.nodes.layers}
     if layer is None and len(known) != 1:
         raise GraphError(f"one layer is written; the graph has {', '.join(known) or 'none'}; pass layer=")
     name = next(iter(known)) if layer is None else layer
@@ -113,7 +110,7 @@ def _layer(graph: NDG, layer: str | None) -> str:
         raise GraphError(f"no layer {name!r} in this graph; {nearest(name, known)}")
     if known[name].reading != UNIT:
         raise GraphError(
-            f"what is written are the units of a layer; {name!r} is read by {known[name].reading!r}; choose a layer "
-            "of (example, unit)"
+            f"only units of a layer can be written; {name!r} is read by {known[name].reading!r}; choose a layer of "
+            "(example, unit)"
         )
     return name

@@ -1,4 +1,4 @@
-"""What counterfactual training changed: alignment and ordinary accuracy, before and after, with their controls."""
+"""Alignment and accuracy before and after counterfactual training, with controls."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BEFORE, AFTER, REAL_ONLY = "before", "after", "real only"
-"""The network as it was, after counterfactual training, and, as a control, after training on real examples alone."""
+"""Original network; after counterfactual training; after training on real examples alone, as a control."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """Mean losses (nats) of an epoch; epoch 0 is the network as it was."""
+    """Mean losses (nats) of an epoch; epoch 0 is the original network."""
 
     number: int
     train_loss: float | None
@@ -30,9 +30,9 @@ class Epoch:
 
 @dataclass(frozen=True, eq=False)
 class CounterfactualResult:
-    """The trained `model`, and the trial of the same graph on every stage and split.
+    """The trained `model`, and trials of the graph by stage and split.
 
-    `histories` has the epochs of the two trainings; the one with the lowest validation loss was kept.
+    `histories` holds the epochs of both trainings; the epoch with the lowest validation loss is kept.
     """
 
     model: nn.Module
@@ -43,23 +43,23 @@ class CounterfactualResult:
 
     @property
     def before(self) -> dict[str, TrialResult]:
-        """The trial of the network as it was, by split."""
+        """Trials of the original network, by split."""
         return self.trials[BEFORE]
 
     @property
     def after(self) -> dict[str, TrialResult]:
-        """The trial of the trained network, by split."""
+        """Trials of the trained network, by split."""
         return self.trials[AFTER]
 
     def epoch(self, stage: str = AFTER) -> int:
-        """The epoch that was kept, chosen on validation; 0 where none was better than the network as it was."""
+        """The kept epoch, chosen on validation; 0 for the original network."""
         return min(self.histories[stage], key=lambda epoch: (epoch.validation_loss, epoch.number)).number
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per split and stage.
+        """One row per split and stage, with 95 % Wilson intervals.
 
-        Accuracy is over all `examples`; aligned and the controls, of as many neurons, are over the `n` of them that the
-        network of that stage classifies correctly. 95 % Wilson intervals; None where n is zero.
+        Accuracy is over all `examples`; aligned and the controls (of as many neurons) are over the `n` examples that
+        the network of the stage classifies correctly. None where n is zero.
         """
         return [
             {"split": split, "stage": stage, **_row(self.trials[stage][split])}
@@ -82,29 +82,29 @@ class CounterfactualResult:
             "histories": {stage: [asdict(epoch) for epoch in epochs] for stage, epochs in self.histories.items()},
             "rows": self.rows(),
             "trials": {
-                stage: {split: one.to_dict() for split, one in found.items()} for stage, found in self.trials.items()
+                stage: {split: trial.to_dict() for split, trial in trials.items()}
+                for stage, trials in self.trials.items()
             },
             "words": self.words(),
         }
 
     def words(self) -> str:
-        """What the training changed, in a sentence per split; and what the graph's choice is beside the class
-        prototype."""
+        """The change by training, and the trial's own sentence, for each split."""
         rows = {(row["split"], row["stage"]): row for row in self.rows()}
-        said = []
+        sentences = []
         for split in self.before:
             old, new, real = (rows[split, stage] for stage in (BEFORE, AFTER, REAL_ONLY))
-            said.append(
-                f"{split}: {self.origin.intervention} aligns {_spelt(new['aligned'])} after counterfactual training, "
-                f"{_spelt(old['aligned'])} before, {_spelt(real['aligned'])} after training on real examples alone; "
-                f"accuracy {_spelt(new['accuracy'])}, {_spelt(old['accuracy'])} before."
+            sentences.append(
+                f"{split}: {self.origin.intervention} aligns {_format(new['aligned'])} after counterfactual training, "
+                f"{_format(old['aligned'])} before, {_format(real['aligned'])} after training on real examples alone; "
+                f"accuracy {_format(new['accuracy'])}, {_format(old['accuracy'])} before."
             )
-            said.append(self.after[split].words())
-        return " ".join(said)
+            sentences.append(self.after[split].words())
+        return " ".join(sentences)
 
 
-def _row(found: TrialResult) -> dict[str, Any]:
-    tally = found.tally
+def _row(trial: TrialResult) -> dict[str, Any]:
+    tally = trial.tally
     low, high = wilson(tally.correct, tally.examples)
     aligned_low, aligned_high = tally.interval("aligned")
     return {
@@ -118,9 +118,9 @@ def _row(found: TrialResult) -> dict[str, Any]:
         "n": tally.correct,
         "neurons_set": tally.rate("neurons_set"),
         "neurons_changed": tally.rate("neurons_changed"),
-        **{name: found.controls[name].rate("aligned") for name in CONTROLS},
+        **{name: trial.controls[name].rate("aligned") for name in CONTROLS},
     }
 
 
-def _spelt(rate: float | None) -> str:
+def _format(rate: float | None) -> str:
     return "–" if rate is None else f"{rate:.3f}"

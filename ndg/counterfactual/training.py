@@ -1,11 +1,11 @@
-"""Interleaved training: real examples keep their class, counterfactual ones get the class that the graph asks for."""
+"""Training on real examples and counterfactual ones in turn."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,14 +38,14 @@ from ndg.options import RunOptions, old_keywords
 
 TRAIN, VALIDATION = "train", "validation"
 SAME = 1e-5
-"""Difference of latents, relative to the largest, up to which examples count as the same."""
+"""Largest difference of latents, relative to the largest latent, between equal examples."""
 
 
 @dataclass(frozen=True)
 class CounterfactualSettings:
-    """How long and how the rest of the network is trained.
+    """Settings of counterfactual training.
 
-    epochs         most epochs
+    epochs         largest number of epochs
     learning_rate  of Adam
     mix            share of the counterfactual examples in the loss, from 0 to 1
     rows           examples of one step, each seen twice
@@ -65,7 +65,7 @@ class CounterfactualSettings:
             raise ConfigError(f"mix is the share of counterfactual examples in the loss, from 0 to 1; got {self.mix}")
         if min(self.epochs, self.rows, self.patience) < 1 or not 0 < self.learning_rate < math.inf:
             raise ConfigError(
-                "counterfactual training takes at least 1 epoch, row and epoch of patience, and a rate above 0; got "
+                f"counterfactual training needs at least 1 epoch, row and epoch of patience and a rate above 0; got "
                 f"{self}"
             )
 
@@ -80,23 +80,22 @@ def train_on(
     settings: CounterfactualSettings = CounterfactualSettings(),
     options: RunOptions = RunOptions(),
 ) -> CounterfactualResult:
-    """A copy of the network whose part after the layer was trained on `data`, with its rates before and after.
+    """Train a copy of the network after the layer on `data`, and compare both.
 
-    `loaders` are those of `train`, from which `data` were made, of `validation`, and of any held-out split; rates are
-    taken on all but `train`. In every step the same examples are seen twice: their real latents with the true class,
-    weighing 1 - `mix`, and the written ones with the alternative, weighing `mix`. What comes before the layer is
-    frozen, dropout is off. The epoch with the lowest loss on `validation` is kept, be it none (epoch 0). As a control a
-    second copy is trained likewise on the real examples alone.
+    `loaders` maps `train` (the examples of `data`), `validation` and any held-out split to loaders; all but `train` are
+    put on trial. Each step sees its examples twice: the real latents with the true class, weighted by 1 - `mix`, and
+    the written ones with the alternative, weighted by `mix`. Everything before the layer is frozen, dropout is off. The
+    epoch with the lowest loss on `validation` is kept; 0 is the original network. As a control, a second copy is
+    trained on the real examples alone.
 
     Raises GraphError or CheckpointError for data of another graph or network; DataError without `train` or
-    `validation`, for other examples than those of `data`, or for a loader that shuffles; LayerError when nothing can be
-    trained after the layer; FailureError when a loss is not finite.
+    `validation`, for other examples than those of `data`, or for a loader that shuffles; LayerError without parameters
+    after the layer; FailureError for a loss that is not finite.
     """
-    missing = [name for name in (TRAIN, VALIDATION) if name not in loaders]
-    if missing or any(map(shuffled, loaders.values())):
+    if not {TRAIN, VALIDATION} <= set(loaders) or any(map(shuffled, loaders.values())):
         raise DataError(
-            "counterfactual training takes the loaders of train and validation, which give their examples in a fixed "
-            f"order; got {', '.join(loaders) or 'none'}; add the split, or make the DataLoader with shuffle=False"
+            "counterfactual training needs loaders of train and validation in a fixed order; got "
+            f"{', '.join(loaders) or 'none'}; add the split, or make the DataLoader with shuffle=False"
         )
     data.check(model, graph)
     _check_examples(model, data, loaders[TRAIN], options)
@@ -130,11 +129,9 @@ def train_on(
         for stage, network in networks.items()
     }
     facts = {
-        "epochs": settings.epochs,
+        **asdict(settings),
         "learning_rate": float(settings.learning_rate),
         "mix": float(settings.mix),
-        "rows": settings.rows,
-        "patience": settings.patience,
         "seed": options.seed,
         "data_seed": origin.seed,
         "examples": len(data),
@@ -143,40 +140,43 @@ def train_on(
 
 
 def _check_examples(model: nn.Module, data: CounterfactualSet, loader: Iterable[Any], options: RunOptions) -> None:
-    """Raise DataError unless a loader gives the examples of the data: as many, of the same true classes, and in the
-    first and the last compute batch the same latents."""
+    """Raise DataError unless a loader holds the examples of the data.
+
+    It compares their number, their true classes, and the latents of the first and last compute batch.
+    """
     layer, true, seen, last = data.origin.layer, [], 0, None
     with fixed(model, options.threads), Trace(model, [layer]) as trace:
 
-        def apart(one: Batch) -> float:
+        def difference(batch: Batch) -> float:
             trace.clear()
-            with taking(model, one.inputs):
-                forward(model, one.inputs)
-            found = trace[layer][: one.count].float().cpu().numpy()
-            expected = data.latents[one.start : one.start + one.count]
-            if found.shape != expected.shape:
+            with taking(model, batch.inputs):
+                forward(model, batch.inputs)
+            latents = trace[layer][: batch.count].float().cpu().numpy()
+            expected = data.latents[batch.start : batch.start + batch.count]
+            if latents.shape != expected.shape:
                 return math.inf
-            return float(np.abs(found - expected).max() / max(1.0, float(np.abs(expected).max())))
+            return float(np.abs(latents - expected).max() / max(1.0, float(np.abs(expected).max())))
 
-        furthest = 0.0
-        for one in compute_batches(loader, options.batch):
-            if one.labels is None:
-                raise DataError("counterfactual training needs the true labels; give a loader of (inputs, labels)")
-            furthest = apart(one) if not seen else furthest
-            true.append(true_labels(one.labels, one.count, data.origin.labels).numpy())
-            seen, last = seen + one.count, one
-        furthest = furthest if last is None else max(furthest, apart(last))
-    what = None
+        largest = 0.0
+        for batch in compute_batches(loader, options.batch):
+            if batch.labels is None:
+                raise DataError("counterfactual training needs the true labels; pass a loader of (inputs, labels)")
+            largest = difference(batch) if not seen else largest
+            true.append(true_labels(batch.labels, batch.count, data.origin.labels).numpy())
+            seen, last = seen + batch.count, batch
+        largest = largest if last is None else max(largest, difference(last))
     if seen != len(data):
-        what = f"{len(data):,} examples, and the loader of train gives {seen:,}"
-    elif (wrong := int((np.concatenate(true) != data.true).sum())) > 0:
-        what = f"their true classes, and {wrong:,} of the loader of train differ"
-    elif not furthest <= SAME:
-        what = f"their latents, and those of the loader of train are up to {furthest:.2g} away"
-    if what:
-        raise DataError(
-            f"counterfactual data go with the examples that they were made from: {what}; give the same loader"
-        )
+        raise _other_examples(f"{len(data):,} examples, but the loader of train has {seen:,}")
+    if wrong := int((np.concatenate(true) != data.true).sum()):
+        raise _other_examples(f"their true classes, but {wrong:,} of the loader of train differ")
+    if not largest <= SAME:
+        raise _other_examples(f"their latents, but those of the loader of train differ by up to {largest:.2g}")
+
+
+def _other_examples(difference: str) -> DataError:
+    return DataError(
+        f"counterfactual data go with the examples that they were made from: {difference}; pass the same loader"
+    )
 
 
 def _fitted(
@@ -187,50 +187,47 @@ def _fitted(
     plan: CounterfactualSettings,
     options: RunOptions,
 ) -> tuple[nn.Module, tuple[Epoch, ...]]:
-    """A trained copy as it was after its best epoch, and the losses of all epochs, that of none first."""
+    """The trained copy at its best epoch, and the losses from epoch 0 on."""
     network = copy.deepcopy(model)
     mix, threads = plan.mix, options.threads
-    layer, place = data.origin.layer, device_of(model)
+    layer, device = data.origin.layer, device_of(model)
     seen, held = (Suffix.of(network, layer, loaders[split], 2 * plan.rows) for split in (TRAIN, VALIDATION))
-    if seen.recorded is None and (got := len(next(iter(seen.inputs.values())))) != len(data):
-        raise DataError(
-            f"counterfactual data go with the examples that they were made from: {len(data)}, and the loader of train "
-            f"gives {got}; give the same loader"
-        )
-    flags = {name: one.requires_grad for name, one in network.named_parameters()}
+    if seen.recorded is None and (count := len(next(iter(seen.inputs.values())))) != len(data):
+        raise _other_examples(f"{len(data):,} examples, but the loader of train has {count:,}")
+    flags = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
     trained = seen.parameters()
-    for name, one in network.named_parameters():
-        one.requires_grad_(name in trained)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name in trained)
     optimizer = torch.optim.Adam(trained.values(), lr=plan.learning_rate)
-    column, judged = _Columns.of(data, place), _Columns.of(validation, place)
-    history = [Epoch(0, None, judged.loss(held, mix, plan.rows, threads))]
-    best = {name: one.detach().clone() for name, one in trained.items()}
+    training, validating = _Columns.of(data, device), _Columns.of(validation, device)
+    history = [Epoch(0, None, validating.loss(held, mix, plan.rows, threads))]
+    best = {name: parameter.detach().clone() for name, parameter in trained.items()}
     while len(history) <= plan.epochs and len(history) - 1 - _best(history) < plan.patience:
         number = len(history)
         order = torch.from_numpy(seeds.generator(options.seed, "counterfactual order", number).permutation(len(data)))
         total = 0.0
         with fixed(network, threads, grad=True):
             for examples in order.split(plan.rows):
-                loss = column.part(seen, examples, mix)
+                loss = training.part(seen, examples, mix)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 total += loss.item() * len(examples)
-        history.append(Epoch(number, total / len(data), judged.loss(held, mix, plan.rows, threads)))
+        history.append(Epoch(number, total / len(data), validating.loss(held, mix, plan.rows, threads)))
         if not math.isfinite(history[-1].validation_loss):
             raise FailureError(f"the loss of epoch {number} is not finite; lower the learning rate")
         if _best(history) == number:
-            best = {name: one.detach().clone() for name, one in trained.items()}
+            best = {name: parameter.detach().clone() for name, parameter in trained.items()}
     with torch.no_grad():
-        for name, one in network.named_parameters():
-            one.requires_grad_(flags[name]).grad = None
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(flags[name]).grad = None
             if name in best:
-                one.copy_(best[name])
+                parameter.copy_(best[name])
     return network, tuple(history)
 
 
 def _best(history: list[Epoch]) -> int:
-    """The epoch with the lowest validation loss, the first among equals."""
+    """The first epoch with the lowest validation loss."""
     return int(np.argmin([epoch.validation_loss for epoch in history]))
 
 
@@ -244,13 +241,13 @@ class _Columns:
     alternative: Int64[Tensor, " example"]
 
     @classmethod
-    def of(cls, data: CounterfactualSet, place: torch.device) -> _Columns:
-        real = torch.from_numpy(data.latents).to(place)
+    def of(cls, data: CounterfactualSet, device: torch.device) -> _Columns:
+        real = torch.from_numpy(data.latents).to(device)
         written = torch.from_numpy(data.booleans).to(real)
-        return cls(real, written, torch.from_numpy(data.true).to(place), torch.from_numpy(data.alternative).to(place))
+        return cls(real, written, torch.from_numpy(data.true).to(device), torch.from_numpy(data.alternative).to(device))
 
     def part(self, rest: Suffix, examples: Int64[Tensor, " row"], mix: float | int) -> Float[Tensor, ""]:
-        """The mean loss of some examples, real and counterfactual (nats)."""
+        """Mean loss of some examples, real and counterfactual (nats)."""
         logits = rest.logits(
             torch.cat([self.latents[examples], self.written[examples]]), torch.cat([examples, examples])
         )
@@ -260,7 +257,7 @@ class _Columns:
         )
 
     def loss(self, rest: Suffix, mix: float | int, rows: int, threads: int) -> float:
-        """The mean loss of all examples."""
+        """Mean loss of all examples (nats)."""
         total = 0.0
         with fixed(rest.model, threads):
             for examples in torch.arange(len(self.true)).split(rows):

@@ -1,4 +1,4 @@
-"""Layers in another basis: coordinates along principal components, or along directions learned by alignment search."""
+"""Rotated bases of a layer: principal components and learned directions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A basis of a layer, and the network in which the coordinates along it are an ordinary layer."""
+"""Orthonormal bases of a layer, and networks that expose their coordinates."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ndg.errors import LayerError, ShapeError
 
 LOCALIST, RANDOM, PCA, DAS = "localist", "random", "pca", "das"
 EXACT = 1e-5
-"""How far the product of a basis with its transpose may be from the identity, entry by entry."""
+"""Largest allowed entry of |matrix.T @ matrix - identity|."""
 
 
 @dataclass(frozen=True, eq=False)
 class Rotation:
-    """The coordinates of a layer with output h: `(h - mean) @ matrix`.
+    """Coordinates of a layer with output h: `(h - mean) @ matrix`.
 
-    The columns of `matrix` are orthonormal directions of the layer. `how` says where they are from: `localist` (the
-    units themselves), `random`, `pca` or `das`.
+    The columns of `matrix` are orthonormal. `how` names their origin: `localist` (the units themselves), `random`,
+    `pca` or `das`.
     """
 
     layer: str
@@ -36,35 +36,35 @@ class Rotation:
         units = len(self.mean)
         if self.matrix.shape != (units, units):
             raise ShapeError(
-                f"a rotation of {units} units has a square matrix of that size; got one of shape {self.matrix.shape}"
+                f"the matrix of a rotation of {units} units must be {units} by {units}; got shape {self.matrix.shape}"
             )
-        away = float(np.abs(self.matrix.T @ self.matrix - np.eye(units)).max())
-        if not away <= EXACT:
+        error = float(np.abs(self.matrix.T @ self.matrix - np.eye(units)).max())
+        if not error <= EXACT:
             raise ShapeError(
-                f"a rotation has orthonormal columns; the product of the matrix with its transpose is {away:.2g} from "
-                "the identity; orthogonalise it first, as numpy.linalg.qr does"
+                f"the columns of a rotation must be orthonormal; matrix.T @ matrix differs from the identity by "
+                f"{error:.2g}; orthogonalise the matrix first, for example by numpy.linalg.qr"
             )
 
     @classmethod
     def about_zero(cls, layer: str, matrix: Float64[np.ndarray, "row column"], how: str) -> Rotation:
-        """A rotation whose coordinates are those of the output itself, from which no mean is taken."""
+        """A rotation with mean zero."""
         return cls(layer, matrix, np.zeros(len(matrix)), how)
 
     @property
     def units(self) -> int:
-        """Number of units of the layer, and of coordinates."""
+        """Number of units, which is the number of coordinates."""
         return len(self.mean)
 
     @property
     def path(self) -> str:
-        """The layer of the rotated network whose output is the coordinates."""
+        """Name of the layer of coordinates in the rotated network."""
         return f"{self.layer}.rotated"
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """A copy of the network whose coordinates `path` can be extracted and overwritten like any layer.
+        """A copy of the network in which the coordinates are the layer `path`.
 
-        It computes the same function: to the bit while the coordinates are as they were. Raises LayerError for an
-        unknown layer, and when run for an output that is not `[example, unit]` with so many units.
+        The copy gives exactly the same outputs while no coordinate is changed. Raises LayerError for an unknown layer,
+        and on the first forward pass for a layer whose output is not `[example, unit]` with as many units.
         """
         rotated = copy.deepcopy(model)
         inner = find_layer(rotated, self.layer)
@@ -74,18 +74,18 @@ class Rotation:
 
 
 class Rotated(nn.Module):
-    """A layer `inner`, its coordinates `rotated`, and the way back, which adds what was changed of the coordinates."""
+    """The layer `inner` plus the changes made to its coordinates `rotated`."""
 
     def __init__(self, inner: nn.Module, rotation: Rotation) -> None:
         super().__init__()
-        first = next(inner.parameters(), None)
-        place = torch.device("cpu") if first is None else first.device
+        parameter = next(inner.parameters(), None)
+        device = torch.device("cpu") if parameter is None else parameter.device
         self.inner = inner
         self.rotated = nn.Identity()
         self.layer = rotation.layer
         self.train(inner.training)
         for name, values in (("matrix", rotation.matrix), ("shift", rotation.mean @ rotation.matrix)):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32, device=place))
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32, device=device))
 
     def forward(self, *arguments: object, **named: object) -> object:
         output = self.inner(*arguments, **named)
@@ -97,19 +97,19 @@ class Rotated(nn.Module):
         matrix, shift = (self.get_buffer(name).to(values.dtype) for name in ("matrix", "shift"))
         if values.shape[1] != len(matrix):
             raise LayerError(
-                f"a rotation is applied to the layer that it was made for: it has {len(matrix)} units, {self.layer!r} "
-                f"gives {values.shape[1]}; fit it on this network"
+                f"a rotation must fit its layer: it has {len(matrix)} units, {self.layer!r} gives {values.shape[1]}; "
+                "fit it on this network"
             )
         coordinates = values @ matrix - shift
         return values + (self.rotated(coordinates) - coordinates) @ matrix.T
 
 
 def localist(layer: str, units: int) -> Rotation:
-    """The units themselves."""
+    """The identity: every unit is a coordinate."""
     return Rotation.about_zero(layer, np.eye(units), LOCALIST)
 
 
 def random_rotation(layer: str, units: int, seed: int = 0) -> Rotation:
-    """Directions drawn uniformly (Haar): the orthogonal factor of a Gaussian matrix, with its signs made unique."""
+    """A rotation drawn uniformly (Haar), by QR of a Gaussian matrix."""
     q, r = np.linalg.qr(seeds.generator(seed, "random rotation").standard_normal((units, units)))
     return Rotation.about_zero(layer, q * np.sign(np.diag(r)), RANDOM)

@@ -1,7 +1,8 @@
-"""Interchange of directions of a layer: the base's forward pass with some of its coordinates taken from sources.
+"""Interchange interventions on directions of a layer.
 
-Geiger, Wu, Potts, Icard & Goodman 2023, "Finding Alignments Between Interpretable Causal Variables and Distributed
-Neural Representations". Every variable of the high-level model has directions of the layer and a source of its own.
+The forward pass of a base runs with some coordinates taken from sources. Each variable of the high-level model has its
+own directions and its own source. Source: Geiger, Wu, Potts, Icard & Goodman 2023, "Finding Alignments Between
+Interpretable Causal Variables and Distributed Neural Representations".
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from ndg.intervals import wilson
 from ndg.rotation.basis import Rotation
 
 Units = Int64[np.ndarray, " coordinate"]
-"""The coordinates of one variable."""
+"""Coordinates of one variable."""
 
 
 @dataclass(frozen=True, eq=False)
 class Interchanges:
-    """Pairs of a base with one source per variable, and what the high-level model says of them.
+    """Bases, one source per variable, and the high-level model's labels.
 
-    Where `swapped`, the variable is taken from its source; `labels` is what the high-level model then predicts,
-    `base_labels` what it predicts of the base alone.
+    Variables with `swapped` take their value from their source. `labels` are the high-level model's predictions after
+    that, `base_labels` its predictions for the bases alone.
     """
 
     base: Float[Tensor, "pair ..."]
@@ -42,14 +43,14 @@ class Interchanges:
 
     def __post_init__(self) -> None:
         pairs, variables = self.swapped.shape
-        shapes = (tuple(self.sources.shape), (variables, *self.base.shape))
-        if shapes[0] != shapes[1] or len(self.base) != pairs or {len(self.labels), len(self.base_labels)} != {pairs}:
+        shape, expected = tuple(self.sources.shape), (variables, *self.base.shape)
+        if shape != expected or {len(self.base), len(self.labels), len(self.base_labels)} != {pairs}:
             raise ShapeError(
-                f"each variable has a source of the base's shape, and each pair its labels: expected sources of shape "
-                f"{shapes[1]} and {pairs} pairs; got {shapes[0]}, {len(self.base)} bases, {len(self.labels)} labels"
+                f"each variable needs a source of the base's shape, and each pair its labels: expected sources of "
+                f"shape {expected} and {pairs} pairs; got {shape}, {len(self.base)} bases, {len(self.labels)} labels"
             )
         if not pairs or not variables:
-            raise DataError(f"an interchange needs at least one pair and one variable; got {pairs} and {variables}")
+            raise DataError(f"interchanges need at least one pair and one variable; got {pairs} and {variables}")
 
     def __len__(self) -> int:
         return len(self.base)
@@ -66,7 +67,7 @@ class Interchanges:
 
 @dataclass(frozen=True, eq=False)
 class Located:
-    """Interchanges at a layer of a network, whose outputs for bases and sources are computed once."""
+    """Interchanges with the layer's outputs for bases and sources, computed once."""
 
     model: nn.Module
     layer: str
@@ -78,28 +79,28 @@ class Located:
         return replace(self, data=self.data[rows], base=self.base[rows], sources=self.sources[:, rows])
 
     def logits(self, directions: Sequence[Float[Tensor, "unit coordinate"]]) -> Float[Tensor, "pair label"]:
-        """Logits under the interchange of each variable along its orthonormal directions."""
+        """Logits after each variable is interchanged along its orthonormal directions."""
         if len(directions) != self.data.variables:
-            raise ConfigError(f"there are {self.data.variables} variables; got directions for {len(directions)}")
+            raise ConfigError(f"each of {self.data.variables} variables needs its directions; got {len(directions)}")
         changed = self.base
         for variable, along in enumerate(directions):
-            taken = ((self.sources[variable] - self.base) @ along) @ along.T
-            changed = changed + taken * self.data.swapped[:, variable : variable + 1]
+            change = ((self.sources[variable] - self.base) @ along) @ along.T
+            changed = changed + change * self.data.swapped[:, variable : variable + 1]
         with Overwrite(self.model, self.layer, lambda output: changed):
             return forward(self.model, self.data.base)
 
     def right(self, directions: Sequence[Float[Tensor, "unit coordinate"]], batch: int) -> Bool[Tensor, " pair"]:
-        """Whether the network predicts under the interchange what the high-level model does."""
-        found = []
+        """Whether network and high-level model agree after the interchange."""
+        agrees = []
         with torch.no_grad():
             for rows in torch.arange(len(self.data)).split(batch):
                 part = self[rows]
-                found.append(part.logits(directions).argmax(dim=1) == part.data.labels)
-        return torch.cat(found)
+                agrees.append(part.logits(directions).argmax(dim=1) == part.data.labels)
+        return torch.cat(agrees)
 
 
 def locate(model: nn.Module, layer: str, data: Interchanges, *, batch: int = COMPUTE_BATCH) -> Located:
-    """The interchanges at a layer; LayerError for an unknown one, or one that is not `[example, unit]`."""
+    """Interchanges at a layer; LayerError unless its output is `[example, unit]`."""
     find_layer(model, layer)
     base, *sources = (_outputs(model, layer, inputs, batch) for inputs in (data.base, *data.sources))
     return Located(model, layer, data, base, torch.stack(sources))
@@ -107,10 +108,10 @@ def locate(model: nn.Module, layer: str, data: Interchanges, *, batch: int = COM
 
 @dataclass(frozen=True)
 class Interchanged:
-    """How often the network agrees with the high-level model under interchange.
+    """Counts of pairs on which network and high-level model agree.
 
-    `moved` are the pairs where the high-level model's label differs from the base's: on the others the constant
-    predictor "base label" is right. `most_common` is the largest number of pairs with one label.
+    `moved` counts the pairs whose label changes under the interchange; on the others the constant predictor "base
+    label" is right. `most_common` counts the pairs with the most common label.
     """
 
     basis: str
@@ -123,8 +124,10 @@ class Interchanged:
     most_common: int
 
     def row(self) -> dict[str, Any]:
-        """Interchange intervention accuracy (IIA) with its 95 % Wilson interval, over all pairs and over those moved,
-        beside the constant predictors; None where there is no pair."""
+        """Interchange intervention accuracy (IIA) and the constant predictors' accuracies.
+
+        IIA is over all pairs and over the moved pairs, with 95 % Wilson intervals; None without pairs.
+        """
         return {
             "basis": self.basis,
             "layer": self.layer,
@@ -141,7 +144,7 @@ class Interchanged:
 def interchanged(
     located: Located, rotation: Rotation, places: Sequence[Units], *, batch: int = 4096, threads: int = 1
 ) -> Interchanged:
-    """The IIA of the interchange of some coordinates of a rotation for each variable.
+    """IIA of interchanging some coordinates of a rotation for each variable.
 
     Raises ShapeError for a rotation of another layer, ConfigError for places that overlap or do not exist.
     """
@@ -165,28 +168,28 @@ def directions(located: Located, rotation: Rotation, places: Sequence[Units]) ->
     units = located.base.shape[1]
     if (rotation.layer, rotation.units) != (located.layer, units):
         raise ShapeError(
-            f"a rotation is used where it was fitted: expected {units} units of {located.layer!r}, got "
-            f"{rotation.units} of {rotation.layer!r}"
+            f"a rotation must be used where it was fitted: expected {units} units of {located.layer!r}, got "
+            f"{rotation.units} of {rotation.layer!r}; fit it on this layer"
         )
     used = np.concatenate(list(places))
     if len(set(used.tolist())) < len(used) or (used < 0).any() or (used >= units).any():
-        raise ConfigError(f"variables have coordinates of their own, from 0 to {units - 1}; got {used.tolist()}")
+        raise ConfigError(f"each variable needs coordinates of its own, from 0 to {units - 1}; got {used.tolist()}")
     matrix = torch.tensor(rotation.matrix, dtype=located.base.dtype, device=located.base.device)
-    return [matrix[:, torch.from_numpy(own)] for own in places]
+    return [matrix[:, torch.from_numpy(place)] for place in places]
 
 
 def leading(sizes: Sequence[int]) -> list[Units]:
-    """The first coordinates for the first variable, the next for the second, and so on."""
+    """Consecutive coordinates for each variable, from 0."""
     ends = np.cumsum([0, *sizes])
     return [np.arange(start, stop, dtype=np.int64) for start, stop in pairwise(ends.tolist())]
 
 
 def check_sizes(sizes: Sequence[int], located: Located) -> None:
-    """Raise ConfigError unless there is a positive size for each variable and the layer has room for all."""
+    """Raise ConfigError unless each variable has a size and all fit the layer."""
     units = located.base.shape[1]
     if len(sizes) != located.data.variables or min(sizes, default=0) < 1 or sum(sizes) > units:
         raise ConfigError(
-            f"each of {located.data.variables} variables takes at least 1 coordinate, and all together at most the "
+            f"each of {located.data.variables} variables needs at least 1 coordinate, and all together at most the "
             f"{units} of {located.layer!r}; got {list(sizes)}"
         )
 
@@ -194,10 +197,10 @@ def check_sizes(sizes: Sequence[int], located: Located) -> None:
 def _outputs(model: nn.Module, layer: str, inputs: Tensor, batch: int) -> Float[Tensor, "pair unit"]:
     parts = []
     with fixed(model), Trace(model, [layer]) as trace:
-        for one in compute_batches([inputs], batch):
+        for examples in compute_batches([inputs], batch):
             trace.clear()
-            forward(model, one.inputs)
-            parts.append(per_unit(trace[layer], layer)[: one.count].clone())
+            forward(model, examples.inputs)
+            parts.append(per_unit(trace[layer], layer)[: examples.count].clone())
     return torch.cat(parts)
 
 

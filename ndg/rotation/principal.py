@@ -1,4 +1,4 @@
-"""The principal components of a layer."""
+"""Principal components of a layer."""
 
 from __future__ import annotations
 
@@ -18,27 +18,26 @@ from ndg.rotation.basis import PCA, Rotation
 def outputs(
     model: nn.Module, loader: Iterable[Any], layer: str, *, batch: int = COMPUTE_BATCH, threads: int = 1
 ) -> Float64[np.ndarray, "example unit"]:
-    """The output of a layer on all examples; LayerError where it is not one number per unit."""
+    """The outputs of a layer; LayerError unless they are `[example, unit]`."""
     parts = []
     with fixed(model, threads), Trace(model, [layer]) as trace:
-        for one in compute_batches(loader, batch):
+        for examples in compute_batches(loader, batch):
             trace.clear()
-            output_of(model, one.inputs)
-            values = per_unit(trace[layer], layer)[: one.count]
-            check_finite(values, layer, one)
+            output_of(model, examples.inputs)
+            values = per_unit(trace[layer], layer)[: examples.count]
+            check_finite(values, layer, examples)
             parts.append(values.double().cpu().numpy())
     if not parts:
-        raise DataError("a rotation is fitted to at least 1 example; the loader gave none; check the split")
+        raise DataError("fitting a rotation takes at least 1 example; the loader has none; check the split")
     return np.concatenate(parts)
 
 
 def pca(
     model: nn.Module, loader: Iterable[Any], layer: str, *, batch: int = COMPUTE_BATCH, threads: int = 1
 ) -> Rotation:
-    """The principal components of a layer on the examples of `loader`, the one of the largest variance first.
+    """Principal components of a layer, by decreasing variance.
 
-    Give the training examples. The sign of a component is the one that makes its largest entry positive, the first
-    among equals.
+    Pass the training examples. Each component has the sign that makes its largest entry positive.
     """
     values = outputs(model, loader, layer, batch=batch, threads=threads)
     mean = values.mean(axis=0)

@@ -184,12 +184,12 @@ def test_what_does_not_fit_is_said(case):
     columns = map(torch.cat, zip(*given["train"], strict=True))
     with pytest.raises(DataError, match="shuffle=False"):
         quick(model, graph, data, given | {"train": DataLoader(TensorDataset(*columns), shuffle=True)})
-    with pytest.raises(DataError, match="made from: 300 examples, and the loader of train gives 64"):
+    with pytest.raises(DataError, match="made from: 300 examples, but the loader of train has 64"):
         quick(model, graph, data, given | {"train": given["train"][:1]})
     inputs, true = map(torch.cat, zip(*given["train"], strict=True))
-    with pytest.raises(DataError, match=r"their true classes, and .* of the loader of train differ"):
+    with pytest.raises(DataError, match=r"their true classes, but .* of the loader of train differ"):
         quick(model, graph, data, given | {"train": [(inputs.roll(1, 0), true.roll(1))]})
     moved = inputs.clone()
     moved[-1] += 1  # in the last compute batch
-    with pytest.raises(DataError, match="their latents, and those of the loader of train are up to"):
+    with pytest.raises(DataError, match="their latents, but those of the loader of train differ by up to"):
         quick(model, graph, data, given | {"train": [(moved, true)]})

@@ -146,9 +146,9 @@ def test_what_does_not_fit_is_said(learned):
         das(model, "0", given, [1, 1], steps=0)
     with pytest.raises(LayerError, match="no layer 'latent'"):
         das(model, "latent", given, [1, 1], steps=1)
-    with pytest.raises(ShapeError, match="used where it was fitted"):
+    with pytest.raises(ShapeError, match="must be used where it was fitted"):
         interchanged(locate(model, "1", given), learned, leading([1, 1]))
-    with pytest.raises(ConfigError, match="coordinates of their own"):
+    with pytest.raises(ConfigError, match="needs coordinates of its own"):
         interchanged(locate(model, "0", given), learned, [np.array([0]), np.array([0])])
     with pytest.raises(ShapeError, match="a source of the base's shape"):
         Interchanges(given.base, given.sources[:1], given.swapped, given.labels, given.base_labels)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -136,9 +134,9 @@ def test_random_rotations_are_orthogonal_and_follow_their_seed():
 
 def test_what_does_not_fit_is_said():
     model = made(NETWORKS["1"])
-    with pytest.raises(ShapeError, match=re.escape("a rotation has orthonormal columns")):
+    with pytest.raises(ShapeError, match="columns of a rotation must be orthonormal"):
         Rotation.about_zero("1", np.ones((3, 3)), "mine")
-    with pytest.raises(ShapeError, match="square matrix of that size"):
+    with pytest.raises(ShapeError, match="must be 3 by 3"):
         Rotation.about_zero("1", np.eye(3)[:, :2], "mine")
     with pytest.raises(LayerError, match="no layer 'latent'"):
         random_rotation("latent", UNITS).apply(model)
