@@ -92,7 +92,8 @@ def counterfactual_set(
     if not parts:
         raise DataError("counterfactual data need at least one example; the loader gave none; check the split")
     origin = Origin(layer, intervention, graph.digest, network, labels, seed)
-    return CounterfactualSet(*(np.concatenate(column) for column in zip(*parts, strict=True)), origin)
+    numbers, truth, drawn, real, written, set_units = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return CounterfactualSet(numbers, truth, drawn, real, written, set_units, origin)
 
 
 def _changed(model: nn.Module, layer: str, inputs: Inputs, change: Change) -> Tensor:
