@@ -110,5 +110,5 @@ def test_bits_of_several_networks_are_of_none(tmp_path):
 
 @pytest.mark.parametrize("network", ["mine", "0123456789ABCDEF", "a" * 15, "a" * 17])
 def test_what_is_no_digest_is_refused(network):
-    with pytest.raises(BitsError, match="told by 16 hexadecimal digits of its weights; got"):
+    with pytest.raises(BitsError, match="must be 16 hexadecimal digits, the digest of its weights; got"):
         BitMatrix.from_bool(np.eye(2, dtype=np.bool_), NodeSpace(2), network=network)

@@ -154,7 +154,7 @@ def test_cross_accuracy_stands_beside_the_own_one():
     assert other.figures.precision == pytest.approx(graph.held_out(b.held_out, any_thresholds=True).precision)
     assert other.figures.precision < own.figures.precision
     assert abs(other.figures.precision - other.figures.chance) < own.figures.precision - own.figures.chance
-    with pytest.raises(ShapeError, match="bits of its own nodes"):
+    with pytest.raises(ShapeError, match="bits for evaluation must have the graph's nodes"):
         crossed({"a": graph}, {"a": bits()})
 
 

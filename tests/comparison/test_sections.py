@@ -133,5 +133,5 @@ def test_one_layer_and_other_held_out_nodes_are_refused():
     one = BitMatrix.from_bool(np.zeros((10, 3), bool), NodeSpace(1, (LayerUnits("u", 2),)))
     with pytest.raises(ConfigError, match=r"at least two layers; got u; extract with layers="):
         inter_layer(one, one)
-    with pytest.raises(ShapeError, match="bits of its own nodes"):
+    with pytest.raises(ShapeError, match="bits for evaluation must have the graph's nodes"):
         inter_layer(bits(), bits(units=5))
