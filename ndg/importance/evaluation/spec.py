@@ -40,9 +40,9 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
 
 def every(methods: Iterable[str]) -> list[str]:
     """Distinct requested methods; `all` means every method. Raises ConfigError for unknown ones."""
-    names = [name for asked in methods for name in (IMPORTANCE if asked == ALL else [asked])]
-    for asked in names:
-        parse(asked)
+    names = [name for entry in methods for name in (IMPORTANCE if entry == ALL else [entry])]
+    for entry in names:
+        parse(entry)
     return list(dict.fromkeys(names))
 
 

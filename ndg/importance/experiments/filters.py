@@ -194,19 +194,19 @@ class Filters:
         filters.
         """
         rows = []
-        for one in self.probes:
-            if one.method == RANDOM:
+        for result in self.probes:
+            if result.method == RANDOM:
                 continue
-            low, high = map(float, wilson(one.correct, one.n))
+            low, high = map(float, wilson(result.correct, result.n))
             row: dict[str, Any] = {
-                "method": one.method,
-                "k": one.k,
-                "n": one.n,
-                "accuracy": one.correct / one.n,
+                "method": result.method,
+                "k": result.k,
+                "n": result.n,
+                "accuracy": result.correct / result.n,
                 "accuracy_low": low,
                 "accuracy_high": high,
             }
-            drawn = [probe.correct / probe.n for probe in self.probes if (probe.method, probe.k) == (RANDOM, one.k)]
+            drawn = [probe.correct / probe.n for probe in self.probes if (probe.method, probe.k) == (RANDOM, result.k)]
             mean = over_draws(drawn)
             ends = (max(mean[1], 0.0), min(mean[2], 1.0)) if mean and len(drawn) > 1 else (None, None)
             row |= {"draws": len(drawn), "random": mean[0] if mean else None}

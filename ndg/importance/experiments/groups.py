@@ -74,8 +74,8 @@ def groups(
         raise ConfigError(f"random groups are drawn 0 or more times; got {draws}")
     sizes = common_sizes(scores)
     result = []
-    for method, one in scores.items():
-        size = {layer: np.abs(one[layer]) for layer in sizes}
+    for method, score in scores.items():
+        size = {layer: np.abs(score[layer]) for layer in sizes}
         for order in orders:
             sign = -1 if order == "top" else 1
             keys = {layer: sign * values for layer, values in size.items()}

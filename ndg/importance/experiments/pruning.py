@@ -219,7 +219,7 @@ class Pruning:
         return figures
 
     def _control(self, point: int, group: Group) -> dict[str, Any]:
-        points = [number for number, one in enumerate(self.groups, 1) if one.method == RANDOM]
+        points = [number for number, other in enumerate(self.groups, 1) if other.method == RANDOM]
         points = [number for number in points if self.groups[number - 1].place == group.place]
         figures: dict[str, Any] = {"draws": len(points)}
         for name, counts in (("accuracy", self.found.pruned), ("tuned", self.found.tuned)):
@@ -285,10 +285,10 @@ def _steps(examples: int, tuning: Tuning, seed: int) -> Iterator[Int64[Tensor, "
 
 def _gathered(loader: Iterable[Any]) -> dict[str, Tensor]:
     """All examples of a loader, one tensor per column."""
-    found: dict[str, list[Tensor]] = {}
+    gathered: dict[str, list[Tensor]] = {}
     for batch in map(columns, loader):
         for key, column in batch.items():
-            found.setdefault(key, []).append(column)
-    if "labels" not in found:
+            gathered.setdefault(key, []).append(column)
+    if "labels" not in gathered:
         raise DataError("fine-tuning needs examples with their true classes; give (inputs, labels) as train")
-    return {key: torch.cat(parts) for key, parts in found.items()}
+    return {key: torch.cat(parts) for key, parts in gathered.items()}

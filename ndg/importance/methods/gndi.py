@@ -161,13 +161,13 @@ def shrink(draws: int) -> float:
 
 
 def _draws(settings: Settings, logits: int, norm: float | int) -> int:
-    asked = settings.own["projections"]
+    number = settings.own["projections"]
     if settings.target is not None:
         return 0
-    if asked is None:
+    if number is None:
         return DRAWS if logits > MANY and norm == 2 else 0
-    if asked and norm != 2:
+    if number and norm != 2:
         raise ConfigError(f"projections estimate the 2-norm; got norm={norm}; pass norm=2, or projections=0")
-    if asked < 0:
-        raise ConfigError(f"projections are a number of random directions, 0 or more; got {asked}")
-    return asked
+    if number < 0:
+        raise ConfigError(f"projections are a number of random directions, 0 or more; got {number}")
+    return number
