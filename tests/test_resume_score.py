@@ -159,7 +159,7 @@ def test_a_scoring_goes_on_with_the_graph_that_it_began_with(alike, counted, cap
     assert main([*aligning, "extract.layers=[latent, encoder.pre]", "trial.layer=latent"]) == 0
     newer = next(record for record in of_kind(folder, "align") if record.id != first.id)
     assert main(["score", newer.id, "--method", "gndi", "gradient", *options, "--resume"]) == 2
-    assert f"goes on with the graph that it began with; {of_kind(folder)[0].id} began" in capsys.readouterr().err
+    assert f"continues with the graph that it started with; {of_kind(folder)[0].id} started" in capsys.readouterr().err
     counted(None)
     assert main([*asked, "--resume"]) == 0
     [found] = of_kind(folder)

@@ -175,7 +175,7 @@ def test_a_graphs_scores_need_a_graph(tmp_path, capsys):
     (tmp_path / "mine.py").write_text(TOKENS)
     words = ["score", "--model", f"{tmp_path / 'mine.py'}:make", "--method", "degree"]
     assert main([*words, "-q", "--runs", str(tmp_path / "runs")]) == 2
-    assert "degree was asked for, and there is no alignment of this network" in capsys.readouterr().err
+    assert "degree was requested, and this network has no alignment" in capsys.readouterr().err
 
 
 def test_an_alignment_scores_the_layers_asked_for_and_holds_the_scoreboard(home):

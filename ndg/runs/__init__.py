@@ -1,6 +1,6 @@
 """The run log: every training and alignment as a document that can be queried, compared and trusted."""
 
-from ndg.runs.begin import begun, resume, start, unfinished
+from ndg.runs.begin import begun, resume, start, start_or_resume, unfinished
 from ndg.runs.log import Log, open
 from ndg.runs.provenance import mask
 from ndg.runs.record import RunRecord
@@ -19,5 +19,6 @@ __all__ = [
     "open",
     "resume",
     "start",
+    "start_or_resume",
     "unfinished",
 ]

@@ -84,6 +84,22 @@ def resume(
     return Run(_store(store, root), root, begin, beat)
 
 
+def start_or_resume(
+    store: Store | str | Path | None,
+    kind: str,
+    experiment: Experiment,
+    folder_root: str | Path,
+    parent: str | None = None,
+    *,
+    device: str | None = None,
+    resumed: bool = False,
+) -> Run:
+    """A new run, or with `resumed` the unfinished one, as a context."""
+    if resumed:
+        return resume(store, experiment, folder_root, kind=kind, parent=parent, device=device)
+    return start(store, kind, experiment, folder_root, parent, device=device)
+
+
 def unfinished(root: Path, experiment: Experiment, *, kind: str = "train", parent: str | None = None) -> RunRecord:
     """The record that `resume` would reopen. Raises RunNotFoundError."""
     what = f"{kind} run of {experiment.name!r} ({_same(experiment, kind, parent)[1]}) in {root}"

@@ -1,4 +1,4 @@
-"""An align run: extract, mine, evaluate, try, score, draw and log one network."""
+"""Alignment of one network: extract, mine, evaluate, try, score, draw and log."""
 
 from __future__ import annotations
 
@@ -33,44 +33,42 @@ EDGES, HTML = "edges.csv", "report.html"
 
 
 def run(prepared: Prepared, alpha: float, resume: bool = False) -> RunRecord:
-    """The document of a finished alignment at one alpha. Its folder holds the graph, tables, picture and report.
+    """Align a network at one alpha; return the run document.
 
-    With `resume` the newest unfinished alignment of this network by this experiment goes on.
+    The run's folder holds graph, tables, picture and report. With `resume`, the newest unfinished alignment of this
+    network by this experiment continues.
     """
     target, where, experiment = prepared.target, prepared.where, prepared.experiment.at(alpha)
     check(experiment)
     subject = prepared.subject
     scored = checked(subject, prepared.reading["layers"], experiment)
-    parent = None if target.run is None else target.run.id
-    if resume:
-        begun = runs.resume(where.store, experiment, where.runs, kind="align", parent=parent, device=prepared.device)
-    else:
-        begun = runs.start(where.store, "align", experiment, where.runs, parent=parent, device=prepared.device)
-    with begun as one:
-        one.artefact(atomic.write(one.folder / CONFIG, _told(experiment, target)))
-        one.result("data", subject.facts)
+    with runs.start_or_resume(
+        where.store, "align", experiment, where.runs, target.parent, device=prepared.device, resumed=resume
+    ) as run:
+        run.artefact(atomic.write(run.folder / CONFIG, _config(experiment, target)))
+        run.result("data", subject.facts)
         title = getattr(subject.network, "title", None)
         if subject.identity or title:
-            one.result("network", {**(subject.identity or {}), "title": title})
+            run.result("network", {**(subject.identity or {}), "title": title})
         bits = prepared.bits
         judged = {name: part for name, part in bits.items() if part.correct is not None}
         if judged:
-            one.result("accuracy", {name: _accuracy(part, prepared.read[name]) for name, part in judged.items()})
-        graph = _mine(prepared, experiment, target, one)
-        _evaluate(graph, bits, subject.held_out, one)
-        scores = _score(prepared, graph, scored, experiment, one)
-        on_nodes = [found for found in scores if set(found.layers) & {layer.name for layer in graph.nodes.layers}]
+            run.result("accuracy", {name: _accuracy(part, prepared.read[name]) for name, part in judged.items()})
+        graph = _mine(prepared, experiment, target, run)
+        _evaluate(graph, bits, subject.held_out, run)
+        scores = _score(prepared, graph, scored, experiment, run)
+        on_nodes = [each for each in scores if set(each.layers) & {layer.name for layer in graph.nodes.layers}]
         if experiment.trial.interventions:
-            graph = TrialStages(prepared, experiment, graph, one).run(on_nodes)
+            graph = TrialStages(prepared, experiment, graph, run).run(on_nodes)
         graph = graph.with_scores(on_nodes)
-        one.artefact(graph.save(one.folder / pictures.GRAPH))
-        shutil.rmtree(one.folder / JOURNALS, ignore_errors=True)
-        _report(graph, on_nodes, subject, experiment, bits[subject.held_out], target, one)
-    return one.record
+        run.artefact(graph.save(run.folder / pictures.GRAPH))
+        shutil.rmtree(run.folder / JOURNALS, ignore_errors=True)
+        _report(graph, on_nodes, subject, experiment, bits[subject.held_out], target, run)
+    return run.record
 
 
-def _told(experiment: Experiment, target: Target) -> str:
-    """The config as YAML, without what says how a network is trained where it was not trained here."""
+def _config(experiment: Experiment, target: Target) -> str:
+    """The config as YAML, without the training of a network that was not trained here."""
     if target.run is not None:
         return experiment.to_yaml()
     own = target.subject is not None and experiment.data.name == "own"
@@ -78,19 +76,19 @@ def _told(experiment: Experiment, target: Target) -> str:
 
 
 def _accuracy(bits: BitMatrix, examples: int) -> dict[str, Any]:
-    """The rate over so many examples of the split; where tokens are examples of the bits, there are fewer."""
+    """Accuracy with its interval. `examples` counts those of the split; rows of the bits may be tokens."""
     correct = bits.correct or 0
     low, high = wilson(correct, examples)
     return {"rate": correct / examples, "low": float(low), "high": float(high), "correct": correct, "n": examples}
 
 
-def _mine(prepared: Prepared, experiment: Experiment, target: Target, one: Run) -> NDG:
+def _mine(prepared: Prepared, experiment: Experiment, target: Target, run: Run) -> NDG:
     bits = prepared.bits["train"]
-    whose = {"trained": target.id} if target.run is not None else {"network": (prepared.subject.identity or {})}
-    provenance = {"run": one.id, **whose, "digest": experiment.digest, "seed": experiment.seed}
+    network = {"trained": target.id} if target.run is not None else {"network": (prepared.subject.identity or {})}
+    provenance = {"run": run.id, **network, "digest": experiment.digest, "seed": experiment.seed}
     graph = prepared.graphs[experiment.criterion.alpha[0]]
     graph = replace(graph, provenance={**graph.provenance, **provenance})
-    one.result(
+    run.result(
         "mining",
         {
             "examples": graph.examples,
@@ -107,7 +105,7 @@ def _mine(prepared: Prepared, experiment: Experiment, target: Target, one: Run) 
         },
     )
     figures = graph.stats(bits)
-    one.result(
+    run.result(
         "graph",
         {
             "digest": graph.digest,
@@ -128,23 +126,25 @@ def _mine(prepared: Prepared, experiment: Experiment, target: Target, one: Run) 
     return graph
 
 
-def _evaluate(graph: NDG, bits: dict[str, BitMatrix], split: str, one: Run) -> None:
-    """Precision and recall of the implications on every split, and per edge on one that is held out."""
-    one.result("edges", {name: graph.held_out(part).to_dict() for name, part in bits.items()})
-    one.artefact(atomic.write(one.folder / EDGES, graph.evaluate(bits[split]).to_csv(index=False)))
+def _evaluate(graph: NDG, bits: dict[str, BitMatrix], split: str, run: Run) -> None:
+    """Log precision and recall of the implications on every split, and per edge on the held-out one."""
+    run.result("edges", {name: graph.held_out(part).to_dict() for name, part in bits.items()})
+    run.artefact(atomic.write(run.folder / EDGES, graph.evaluate(bits[split]).to_csv(index=False)))
 
 
-def _score(prepared: Prepared, graph: NDG, layers: list[str], experiment: Experiment, one: Run) -> list[Scores]:
-    """The scores of these layers by each method. Scoreboards are logged too."""
+def _score(prepared: Prepared, graph: NDG, layers: list[str], experiment: Experiment, run: Run) -> list[Scores]:
+    """Scores of the layers by each method; scores and scoreboards are logged."""
     subject = prepared.subject
     if not subject.logits:
         return []
-    by: dict[str, Any] = {"executor": prepared.executor, "ray_address": prepared.address}
-    asked = experiment.importance.methods
-    found = score.measured(subject, layers, of_network(asked), experiment, one, **by) + counted(graph, layers, asked)
-    score.write(found, experiment, one, graph)
-    score.judge(subject, layers, experiment, one, **by)
-    return found
+    how: dict[str, Any] = {"executor": prepared.executor, "ray_address": prepared.address}
+    methods = experiment.importance.methods
+    scores = score.measured(subject, layers, of_network(methods), experiment, run, **how) + counted(
+        graph, layers, methods
+    )
+    score.write(scores, experiment, run, graph)
+    score.judge(subject, layers, experiment, run, **how)
+    return scores
 
 
 def _report(
@@ -154,26 +154,26 @@ def _report(
     experiment: Experiment,
     bits: BitMatrix,
     target: Target,
-    one: Run,
+    run: Run,
 ) -> None:
-    """The picture as PDF and SVG, and the report that holds everything on one page. `bits` are held out."""
+    """Write the picture as PDF and SVG, and the one-page report. `bits` are held out."""
     limits, names = experiment.report, subject.class_names if subject.logits else None
     look = Look(scores or None, None, limits.max_nodes, names, experiment.name, None, limits.timeout)
     drawn: list[Picture] = []
     try:
         for kind in ("pdf", "svg"):
-            one.artefact(atomic.write(one.folder / f"{pictures.NAME}.{kind}", REPORTS[kind](graph, look)))
-        svg = (one.folder / f"{pictures.NAME}.svg").read_text(encoding="utf-8")
+            run.artefact(atomic.write(run.folder / f"{pictures.NAME}.{kind}", REPORTS[kind](graph, look)))
+        svg = (run.folder / f"{pictures.NAME}.svg").read_text(encoding="utf-8")
         drawn = [Picture(look.drawing(graph).left_out, svg)]
-    except RenderError as error:  # a picture can be drawn again from the run, the figures cost more
-        log.warning("no picture: %s; `ndg render %s` draws it later", error, one.id)
+    except RenderError as error:  # a picture can be drawn later; the figures cost more
+        log.warning("no picture: %s; `ndg render %s` draws it later", error, run.id)
     content = Report(
         title=f"What {experiment.name} says about itself",
-        record={**one.record, "status": None},
+        record={**run.record, "status": None},
         pictures=drawn,
         edges=[{str(key): value for key, value in row.items()} for row in graph.evaluate(bits).to_dict("records")],
         split=subject.held_out,
         rules=graph.rules(limit=40),
-        config=_told(experiment, target),
+        config=_config(experiment, target),
     )
-    one.artefact(write_report(one.folder / HTML, content))
+    run.artefact(write_report(run.folder / HTML, content))

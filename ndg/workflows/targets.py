@@ -39,8 +39,13 @@ class Target:
     subject: Subject | None = None
 
     @property
+    def parent(self) -> str | None:
+        """Id of the train run; None for the user's own network."""
+        return None if self.run is None else self.run.id
+
+    @property
     def id(self) -> str:
-        """The train run, or the name of the user's network."""
+        """Id of the train run, or name of the user's network."""
         if self.run is not None:
             return self.run.id
         return str(((self.subject and self.subject.identity) or {}).get("name", ""))

@@ -1,4 +1,4 @@
-"""A training run, from an experiment to a completed run document."""
+"""Training of one experiment, logged as a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONFIG = "config.yaml"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training would do. `seconds` is an estimate for all epochs from a few steps timed here."""
+    """Size and estimated cost of a training; `seconds` is extrapolated from a few timed steps."""
 
     experiment: Experiment
     examples: dict[str, int]
@@ -35,13 +35,13 @@ class Plan:
 
 
 def at_hand(experiments: list[Experiment], where: Locations) -> tuple[list[Experiment], dict[str, str]]:
-    """The experiments whose data can be read here, and for the others the reason why not, by name."""
-    missing = {e.name: reason for e in experiments if (reason := absent(where.place(e)))}
-    return [e for e in experiments if e.name not in missing], missing
+    """Experiments whose data are present, and the reason for each other one by name."""
+    missing = {each.name: reason for each in experiments if (reason := absent(where.place(each)))}
+    return [each for each in experiments if each.name not in missing], missing
 
 
 def absent(experiment: Experiment) -> str | None:
-    """Why an experiment whose folders are placed cannot be trained here, with the remedy; None where it can."""
+    """Why an experiment cannot be trained here, with the remedy; None if it can. Its folders are filled in."""
     pretrained = getattr(experiment.model, "pretrained", None)
     if pretrained and not Path(pretrained).is_dir():
         return (
@@ -52,7 +52,7 @@ def absent(experiment: Experiment) -> str | None:
 
 
 def plan(experiment: Experiment, where: Locations) -> Plan:
-    """What `run` would do. Reads the data and times a few steps; writes nothing."""
+    """Plan of a training. Reads the data and times a few steps; writes nothing. Raises DataError."""
     experiment = where.place(experiment)
     if reason := absent(experiment):
         raise DataError(reason)
@@ -69,9 +69,10 @@ def plan(experiment: Experiment, where: Locations) -> Plan:
 
 
 def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume: bool = False) -> RunRecord:
-    """The document of a finished training. With `resume` the newest unfinished run of the same config and seed goes on.
+    """Train a network; return the run document.
 
-    Raises DataError before anything is written when the data, or the pretrained network, are not at hand.
+    With `resume`, the newest unfinished run of this config and seed continues. Raises DataError before anything is
+    written when the data or the pretrained network are missing.
     """
     placed = where.place(experiment)
     if reason := absent(placed):
@@ -79,23 +80,20 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
     splits = load(placed)
     if resume:
         same_data(runs.unfinished(where.runs, experiment), splits)
-        context = runs.resume(where.store, experiment, where.runs, device=device)
-    else:
-        context = runs.start(where.store, "train", experiment, where.runs, device=device)
-    with context as one:
-        one.artefact(atomic.write(one.folder / CONFIG, experiment.to_yaml()))
+    with runs.start_or_resume(where.store, "train", experiment, where.runs, device=device, resumed=resume) as run:
+        run.artefact(atomic.write(run.folder / CONFIG, experiment.to_yaml()))
         if splits.tokenizer is not None:
-            one.artefact(splits.tokenizer.save(one.folder))
-        one.result("data", splits.facts())
-        by = replace(experiment, model=placed.model)
-        result = training.train(by, splits, one.folder, device=device, resume=resume, on_epoch=one.metric)
-        if [row["epoch"] for row in one.record["metrics"]] != [row["epoch"] for row in result.history]:
-            for row in result.history:  # a crash between an epoch's files and its row in the log lost one
-                one.metric(row)
+            run.artefact(splits.tokenizer.save(run.folder))
+        run.result("data", splits.facts())
+        pretrained = replace(experiment, model=placed.model)
+        result = training.train(pretrained, splits, run.folder, device=device, resume=resume, on_epoch=run.metric)
+        if [row["epoch"] for row in run.record["metrics"]] != [row["epoch"] for row in result.history]:
+            for row in result.history:  # a crash may lose the row of an epoch whose files are there
+                run.metric(row)
         for path in (result.checkpoint, *result.others):
-            one.artefact(path)
+            run.artefact(path)
         for name in (training.METRICS, training.LOG):
-            one.artefact(one.folder / name)
+            run.artefact(run.folder / name)
         figures = (
             "network",
             "validation_accuracy",
@@ -106,41 +104,40 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
             "seconds",
             "peak_bytes",
         )
-        one.result("train", {key: getattr(result, key) for key in figures})
-    return one.record
+        run.result("train", {key: getattr(result, key) for key in figures})
+    return run.record
 
 
 def load(experiment: Experiment, folder: Path | None = None) -> Splits:
-    """The data of an experiment whose folders are placed.
+    """The data of an experiment whose folders are filled in.
 
-    Texts become tokens by the tokenizer of a run's folder, where it has one; else by the one asked for, that of the
-    pretrained network, or a new one.
+    Texts are tokenized by the tokenizer in the run's folder, else that of the config, else that of the pretrained
+    network, else a new one.
     """
-    kept = folder if folder is not None and (folder / TOKENIZER).is_file() else None
-    return data.load(
-        experiment.data, kept or experiment.data.tokenizer or getattr(experiment.model, "pretrained", None)
-    )
+    own = folder if folder is not None and (folder / TOKENIZER).is_file() else None
+    return data.load(experiment.data, own or experiment.data.tokenizer or getattr(experiment.model, "pretrained", None))
 
 
 def same_data(record: RunRecord, splits: Splits) -> None:
-    """Raise DataError when a run saw other data, or another division of them, than these."""
-    seen, found = record.figure("results.data.digest"), splits.digest
-    if seen not in (None, found):
+    """Raise DataError if a run was trained on other data or other splits."""
+    logged, current = record.figure("results.data.digest"), splits.digest
+    if logged not in (None, current):
         raise DataError(
-            f"run {record.id} was trained on other data than {splits.source} is now (digest {seen} against {found}): "
+            f"run {record.id} was trained on other data than {splits.source} is now (digest {logged} against "
+            f"{current}): "
             "its train examples may be among these test examples; point data.dir at the same files, or train again"
         )
 
 
 def device(name: str) -> str:
-    """`auto` as the device that is there; ConfigError when cuda is asked for and is not there."""
+    """The device of a name; `auto` is cuda if present. Raises ConfigError for cuda without a GPU."""
     if name != "auto":
         return str(training.device_of(name))
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _step_seconds(network: torch.nn.Module, experiment: Experiment, splits: Splits, steps: int = 9) -> float:
-    """Median seconds of a whole training step on one batch, after a first one that is not counted."""
+    """Median seconds of one training step after a warm-up step."""
     settings = experiment.train
     batch = splits.train[: settings.batch_size]
     changes = torch.Generator().manual_seed(0)

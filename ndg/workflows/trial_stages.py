@@ -1,4 +1,4 @@
-"""Everything that an align run puts on trial: interventions on every split, then more on the held-out one."""
+"""The trials of an align run: interventions on every split, then further studies on the held-out one."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ VALIDATION = "validation"
 
 
 class TrialStages:
-    """The trials of one graph. Each stage keeps a journal in the run's folder, so that a killed one goes on."""
+    """The trials of one graph. A journal of each stage in the run's folder lets a killed run continue."""
 
-    def __init__(self, prepared: Prepared, experiment: Experiment, graph: NDG, one: Run) -> None:
-        self._prepared, self._graph, self._one = prepared, graph, one
+    def __init__(self, prepared: Prepared, experiment: Experiment, graph: NDG, run: Run) -> None:
+        self._prepared, self._graph, self._run = prepared, graph, run
         self._experiment, self._subject = experiment, prepared.subject
         self._settings = self._experiment.trial
         self._layer = prepared.trial_layer
         address = prepared.address
-        self._by: str | Executor = executors.ray(address) if prepared.executor == "ray" else prepared.executor
+        self._executor: str | Executor = executors.ray(address) if prepared.executor == "ray" else prepared.executor
 
     def run(self, scores: list[Scores]) -> NDG:
-        """Log every stage; the graph with the verdicts on its edges comes back."""
-        with self._by.session() if isinstance(self._by, executors.Ray) else nullcontext():
+        """Run and log every stage; return the graph with verdicts on its edges."""
+        with self._executor.session() if isinstance(self._executor, executors.Ray) else nullcontext():
             self._interventions(scores)
             if self._settings.interchange:
                 self._interchange()
@@ -66,9 +66,9 @@ class TrialStages:
         splits = dict.fromkeys(settings.splits)
         graphs = control_graphs(self._prepared)
         first = [VALIDATION] if VALIDATION in self._subject.loaders else []
-        found: dict[str, dict[str, TrialResult]] = {}
+        results: dict[str, dict[str, TrialResult]] = {}
         for split in dict.fromkeys([*first, *splits]):
-            found[split] = trials(
+            results[split] = trials(
                 self._subject.network,
                 self._graph,
                 self._subject.loaders[split],
@@ -87,34 +87,34 @@ class TrialStages:
                 options=self._options("trial", split),
                 cache=self._cache(split),
             )
-            log.info("  trial on %s, %s", split, next(iter(found[split].values())).reason)
+            log.info("  trial on %s, %s", split, next(iter(results[split].values())).reason)
         frames, curves = [], []
         for split in splits:
-            for name, result in found[split].items():
-                told = result.picked(found[first[0]][name]) if first else result
-                self._one.result(f"trial.{told.key}.{split}", told.to_dict())
-                frames.append(told.frame())
-                if told.curve is not None:
-                    curves.append(told.curve.frame().assign(intervention=name, split=split))
+            for name, result in results[split].items():
+                chosen = result.picked(results[first[0]][name]) if first else result
+                self._run.result(f"trial.{chosen.key}.{split}", chosen.to_dict())
+                frames.append(chosen.frame())
+                if chosen.curve is not None:
+                    curves.append(chosen.curve.frame().assign(intervention=name, split=split))
         self._write(TRIALS, pd.concat(frames))
         if curves:
             self._write(CURVES, pd.concat(curves))
 
     def _orders(self, scores: list[Scores]) -> dict[str, np.ndarray]:
-        """Rankings of the layer's units by the scores there are, the most important first."""
+        """Units of the layer ranked by each method that scores all of them, the most important first."""
         nodes = self._graph.nodes
-        where = nodes.slice(self._layer)
-        found = {}
-        for one in scores:
-            values = one.by_node(nodes)
-            if all(node in values for node in range(where.start, where.stop)):
-                keys = np.array([-abs(values[node]) for node in range(where.start, where.stop)])
-                found[one.method] = np.argsort(keys, kind="stable")
-        return found
+        units = nodes.slice(self._layer)
+        orders = {}
+        for score in scores:
+            values = score.by_node(nodes)
+            if all(node in values for node in range(units.start, units.stop)):
+                keys = np.array([-abs(values[node]) for node in range(units.start, units.stop)])
+                orders[score.method] = np.argsort(keys, kind="stable")
+        return orders
 
     def _interchange(self) -> None:
         split = self._subject.held_out
-        found = interchange(
+        result = interchange(
             self._subject.network,
             self._graph,
             self._subject.loaders[split],
@@ -122,13 +122,13 @@ class TrialStages:
             options=self._options("interchange", split),
             cache=self._cache(split),
         )
-        told = {**found.to_dict(), "rows": found.rows(), "words": found.words()}
-        self._one.result(f"interchange.{self._subject.held_out}", told)
-        self._write(INTERCHANGE, found.frame())
+        document = {**result.to_dict(), "rows": result.rows(), "words": result.words()}
+        self._run.result(f"interchange.{self._subject.held_out}", document)
+        self._write(INTERCHANGE, result.frame())
 
     def _minimal(self) -> None:
         split, settings = self._subject.held_out, self._settings
-        found = minimal(
+        result = minimal(
             self._subject.network,
             self._graph,
             self._subject.loaders[split],
@@ -138,13 +138,13 @@ class TrialStages:
             ),
             options=self._options("minimal", split),
         )
-        self._one.result(f"minimal.{self._subject.held_out}", found.to_dict())
-        self._write(MINIMAL, found.frame())
+        self._run.result(f"minimal.{self._subject.held_out}", result.to_dict())
+        self._write(MINIMAL, result.frame())
 
     def _edges(self) -> NDG:
         split, settings = self._subject.held_out, self._settings
         values = "mean" if settings.values == "auto" else settings.values
-        found = try_edges(
+        result = try_edges(
             self._subject.network,
             self._graph,
             self._subject.loaders[split],
@@ -153,24 +153,24 @@ class TrialStages:
             options=self._options("edges", split),
             cache=self._cache(split),
         )
-        self._one.result(f"edges_tried.{self._subject.held_out}", found.to_dict())
-        self._write(EDGES, found.frame())
-        return self._graph.with_verdicts(found)
+        self._run.result(f"edges_tried.{self._subject.held_out}", result.to_dict())
+        self._write(EDGES, result.frame())
+        return self._graph.with_verdicts(result)
 
     def _options(self, stage: str, split: str) -> RunOptions:
-        """How a stage runs on a split, with a journal of its own."""
+        """Options of one stage on one split, with its journal."""
         weights = (self._subject.identity or {}).get("weights", self._prepared.target.id)
-        of = (stage, split, self._graph.digest, self._experiment.digest, self._subject.facts["digest"], weights)
-        folder = self._one.folder / JOURNALS
+        parts = (stage, split, self._graph.digest, self._experiment.digest, self._subject.facts["digest"], weights)
+        folder = self._run.folder / JOURNALS
         folder.mkdir(exist_ok=True)
-        digest = hashlib.sha256(" ".join(map(str, of)).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:16]
         options = self._prepared.options(
             self._settings.seed, journal=Journal(folder / f"{stage}-{split}.jsonl", digest, dict)
         )
-        return replace(options, executor=self._by)
+        return replace(options, executor=self._executor)
 
     def _cache(self, split: str) -> Cache:
         return self._prepared.caches.setdefault(split, Cache())
 
     def _write(self, name: str, frame: Any) -> None:
-        self._one.artefact(atomic.write(self._one.folder / name, frame.to_csv(index=False)))
+        self._run.artefact(atomic.write(self._run.folder / name, frame.to_csv(index=False)))
