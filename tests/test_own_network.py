@@ -209,7 +209,7 @@ def test_studies_of_two_layers_take_a_network_of_ones_own(place, capsys):
 
 def test_a_network_without_labels_in_its_loaders_has_a_graph_and_no_accuracy(place, capsys):
     assert align(place, "--model", "mine.py:unlabelled", "--layers", "body.1") == 2
-    assert "the loader of train and of test gives inputs alone" in capsys.readouterr().err
+    assert "the loader of train and of test gives only inputs" in capsys.readouterr().err
     assert align(place, "--model", "mine.py:unlabelled", "--layers", "body.1", "trial.interventions=[]") == 0
     record = last(place)
     assert "accuracy" not in record["results"]

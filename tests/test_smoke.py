@@ -15,7 +15,7 @@ def test_a_smoke_run_trains_and_aligns_on_generated_files(name, tmp_path, capsys
     options = ["--smoke", "--runs", str(tmp_path), "--json"]
     assert main(["train", name, *options]) == 0
     out, err = capsys.readouterr()
-    assert "is not at hand; this run is on generated files in" in err
+    assert "are missing; this run uses generated files in" in err
     trained = json.loads(out)[0]
     assert trained["status"] == "COMPLETED"
     assert trained["name"] == f"{name}-smoke"

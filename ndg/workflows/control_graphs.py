@@ -1,4 +1,4 @@
-"""Graphs that know nothing of a network: what they name is set in it too, as controls of a trial."""
+"""Control graphs of a trial, mined from other networks, inputs or labels."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from ndg.workflows.studies.controls import vocabulary
 
 
 def control_graphs(prepared: Prepared) -> dict[str, NDG]:
-    """The asked ones of: the graph of the network re-initialised, of random inputs, and with the labels of other
-    examples; each mined by the criterion of the network's own, from as many examples."""
+    """The control graphs of the experiment by name: re-initialised network, random inputs, shuffled labels.
+
+    Each is mined by the experiment's criterion from as many examples as the network's own graph.
+    """
     experiment, subject = prepared.target.experiment, prepared.subject
     train, seed = prepared.bits["train"], experiment.seed
     reading = prepared.reading | {"executor": prepared.executor, "ray_address": prepared.address}
-    most: dict[str, Any] = {"seed": seed, "max_examples": experiment.mining.max_examples}
-    found: dict[str, NDG] = {}
+    examples: dict[str, Any] = {"seed": seed, "max_examples": experiment.mining.max_examples}
+    graphs: dict[str, NDG] = {}
     for name in dict.fromkeys(experiment.trial.graphs):
         if name == "reinitialised":
             fresh = reinitialised(subject.network, seed).model
-            bits = extraction.extract(fresh, subject.loaders["train"], **reading, **most)
+            bits = extraction.extract(fresh, subject.loaders["train"], **reading, **examples)
         elif name == "random_inputs":
             noise = random_inputs(subject.loaders["train"], seeds.integer(seed, "mined"), vocabulary(prepared))
-            how = {key: reading[key] for key in ("batch", "threads", "executor", "ray_address")}
-            bits = extraction.extract(subject.network, noise, like=train, **how, **most)
+            run_options = {key: reading[key] for key in ("batch", "threads", "executor", "ray_address")}
+            bits = extraction.extract(subject.network, noise, like=train, **run_options, **examples)
         else:
             bits = shuffled_labels(train, seeds.integer(seed, "mined"))
-        found[name] = prepared.mine(bits)
-    return found
+        graphs[name] = prepared.mine(bits)
+    return graphs

@@ -1,4 +1,4 @@
-"""Networks of the user's own: from a function that makes one, or from a local Hugging Face folder."""
+"""The user's own network: from a function, or from a local Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from ndg.data.inputs import IMAGE, TEXT
 from ndg.errors import ConfigError, UserError
 from ndg.locations import Locations
 from ndg.models import pretrained
-from ndg.workflows.subject import Shown, Subject, own
+from ndg.workflows.subject import AdaptedLoader, Subject, own
 
 RETURNS = "(network, loaders), with loaders = {'train': ..., 'test': ...}, or (network, train_loader, test_loader)"
 log = logging.getLogger("ndg")
 
 UNNAMED = re.compile(r"LABEL_\d+")
-"""What transformers calls a label without a name."""
+"""Label names that transformers makes up."""
 TASKS = ("ForSequenceClassification", "ForImageClassification")
 
 
 def of_function(name: str, batch: int) -> Subject:
-    """The network and loaders that the function `package.module:function`, or `file.py:function`, returns.
+    """The network and loaders that a function returns: `package.module:function` or `file.py:function`.
 
-    It is called without arguments. `class_names`, an attribute of the network, names the classes. Raises ConfigError
-    for what cannot be imported or called, or returns something else.
+    The function takes no arguments. The network's attribute `class_names` names the classes. Raises ConfigError for a
+    function that cannot be imported or called, or that returns something else.
     """
     function = _find(name)
     try:
-        given = function()
+        returned = function()
     except UserError:
         raise
     except Exception as error:
@@ -48,24 +48,24 @@ def of_function(name: str, batch: int) -> Subject:
             f"--model calls {name} without arguments; it raised {type(error).__name__}: {error}; call it in Python to "
             "see where"
         ) from error
-    network, loaders = _given(name, given)
+    network, loaders = _network_and_loaders(name, returned)
     class_names = getattr(network, "class_names", None)
     return own(network, loaders, name, class_names if isinstance(class_names, (list, tuple)) else None, batch)
 
 
 def of_folder(folder: str, experiment: Experiment, where: Locations) -> tuple[Subject, Experiment]:
-    """The network of a Hugging Face folder with the experiment's data, and the experiment with the size of its images.
+    """The network of a Hugging Face folder with the experiment's data, and the experiment with its image size.
 
-    Texts become tokens by the folder's own tokenizer, pixels are normalised as its `preprocessor_config.json` says.
-    Classes are numbered as the network numbers its labels. Nothing is downloaded or unpickled. Raises ConfigError or
-    CheckpointError for a folder that cannot be used, and when the data have other classes than the network.
+    Texts are tokenized by the folder's tokenizer, pixels normalised by its `preprocessor_config.json`, and classes
+    numbered as the network's labels. Nothing is downloaded or unpickled. Raises ConfigError or CheckpointError for a
+    folder that cannot be used, or whose network has other classes than the data.
     """
     settings = pretrained.document(
         Path(folder) / "config.json", "--hf takes a folder that save_pretrained of transformers wrote"
     )
     network, task = _network(folder, settings)
     size = settings.get("image_size")
-    if isinstance(size, int) and experiment.data.size is None and _scales(experiment.data.name):
+    if isinstance(size, int) and experiment.data.size is None and _scalable(experiment.data.name):
         experiment = replace(experiment, data=replace(experiment.data, size=size))
     placed = where.place(experiment)
     has_words = any((Path(folder) / name).is_file() for name in ("tokenizer.json", "vocab.txt", "merges.txt"))
@@ -85,43 +85,43 @@ def of_folder(folder: str, experiment: Experiment, where: Locations) -> tuple[Su
             f"({', '.join(splits.class_names[:5])}), {folder} has {labels}; set data.name to data of its task"
         )
     names = splits.class_names
-    order = _order(folder, network, splits.source, names) if task else tuple(range(len(names)))
-    moments = pretrained.pixels(folder, form.shape[0]) if form.kind == IMAGE else None
-    mean, std = (_channels(moments[key]) if moments else None for key in ("mean", "std"))
+    label_of_class = _order(folder, network, splits.source, names) if task else tuple(range(len(names)))
+    pixel_moments = pretrained.pixels(folder, form.shape[0]) if form.kind == IMAGE else None
+    mean, std = (_channels(pixel_moments[key]) if pixel_moments else None for key in ("mean", "std"))
     known = frozenset(inspect.signature(network.forward).parameters)
-    batch, places = experiment.extract.compute_batch, torch.tensor(order, dtype=torch.int64)
-    loaders = {name: Shown(splits[name].loader(batch), known, places, mean, std) for name in data.SPLITS}
-    in_order = [names[order.index(place)] for place in range(len(names))]
-    one = own(network, loaders, f"{Path(folder).name} on {splits.source}", in_order, batch)
-    facts = splits.facts() | {key: one.facts[key] for key in ("classes", "labelled")}
-    return replace(one, facts=facts, identity={**(one.identity or {}), "name": str(folder)}), experiment
+    batch, places = experiment.extract.compute_batch, torch.tensor(label_of_class, dtype=torch.int64)
+    loaders = {name: AdaptedLoader(splits[name].loader(batch), known, places, mean, std) for name in data.SPLITS}
+    in_order = [names[label_of_class.index(place)] for place in range(len(names))]
+    subject = own(network, loaders, f"{Path(folder).name} on {splits.source}", in_order, batch)
+    facts = splits.facts() | {key: subject.facts[key] for key in ("classes", "labelled")}
+    return replace(subject, facts=facts, identity={**(subject.identity or {}), "name": str(folder)}), experiment
 
 
 def _find(name: str) -> Callable[[], Any]:
-    """The function of that name; the current folder comes on the path."""
+    """The function of that name. Puts the current folder on the import path."""
     where, colon, attribute = name.rpartition(":")
     if not colon or not where or not attribute:
         raise ConfigError(
             f"--model is written package.module:function or path/to/file.py:function; got {name!r}; the function "
             f"returns {RETURNS}"
         )
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)  # and it stays there, for what the function imports
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # for later imports of the function
     try:
-        found = _from_file(Path(where), attribute) if where.endswith(".py") else pkgutil.resolve_name(name)
-    except Exception as error:  # whatever the user's own module raises
+        function = _from_file(Path(where), attribute) if where.endswith(".py") else pkgutil.resolve_name(name)
+    except Exception as error:  # the user's module may raise anything
         raise ConfigError(
-            f"--model names a function that can be imported from {here}; {name!r} cannot: {type(error).__name__}: "
+            f"--model names a function that can be imported from {folder}; {name!r} cannot: {type(error).__name__}: "
             f"{error}; correct the name, or run from the folder that holds the package"
         ) from error
-    if not callable(found):
-        raise ConfigError(f"--model names a function; {name} is a {type(found).__name__}; it returns {RETURNS}")
-    return found
+    if not callable(function):
+        raise ConfigError(f"--model names a function; {name} is a {type(function).__name__}; it returns {RETURNS}")
+    return function
 
 
 def _from_file(path: Path, attribute: str) -> Any:
-    """An attribute of the module in a file, whose folder comes on the path, so that workers find its classes too."""
+    """An attribute of the module in a file. Puts its folder on the import path, so that workers find it."""
     name, path = path.stem, path.absolute()
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
@@ -136,23 +136,25 @@ def _from_file(path: Path, attribute: str) -> Any:
     return getattr(module, attribute)
 
 
-def _given(name: str, given: Any) -> tuple[nn.Module, dict[str, Iterable[Any]]]:
+def _network_and_loaders(name: str, returned: Any) -> tuple[nn.Module, dict[str, Iterable[Any]]]:
     rule = f"--model names a function that returns {RETURNS}"
-    if not isinstance(given, tuple) or len(given) not in (2, 3) or not isinstance(given[0], nn.Module):
-        parts = f"({', '.join(type(part).__name__ for part in given)})" if isinstance(given, tuple) else None
-        raise ConfigError(f"{rule}; {name} returned {parts or type(given).__name__}; the network is a torch.nn.Module")
-    if len(given) == 3:
-        return given[0], {"train": given[1], "test": given[2]}
-    if not isinstance(given[1], Mapping):
+    if not isinstance(returned, tuple) or len(returned) not in (2, 3) or not isinstance(returned[0], nn.Module):
+        parts = f"({', '.join(type(part).__name__ for part in returned)})" if isinstance(returned, tuple) else None
         raise ConfigError(
-            f"{rule}; {name} returned one {type(given[1]).__name__} beside the network; name the loaders of train and "
-            "of held-out examples"
+            f"{rule}; {name} returned {parts or type(returned).__name__}; the network is a torch.nn.Module"
         )
-    return given[0], dict(given[1])
+    if len(returned) == 3:
+        return returned[0], {"train": returned[1], "test": returned[2]}
+    if not isinstance(returned[1], Mapping):
+        raise ConfigError(
+            f"{rule}; {name} returned one {type(returned[1]).__name__} beside the network; return loaders of training "
+            "and of held-out examples"
+        )
+    return returned[0], dict(returned[1])
 
 
 def _network(folder: str, settings: dict[str, Any]) -> tuple[nn.Module, str]:
-    """The network of a folder in float32, and which task its head is for: one of TASKS, or "" where it has none."""
+    """The network of a folder in float32, and its task: one of TASKS, or "" for a network without a head."""
     import transformers
 
     pretrained.check(folder, settings)
@@ -162,15 +164,15 @@ def _network(folder: str, settings: dict[str, Any]) -> tuple[nn.Module, str]:
 
 
 def _order(folder: str, network: nn.Module, data_name: str, class_names: tuple[str, ...]) -> tuple[int, ...]:
-    """For each class of the data its place among the network's labels, by their names.
+    """The network's label number of each class of the data, matched by name.
 
-    Names are compared without case, spaces at their ends, and with `_` for `-`. A network that has none (LABEL_0 and so
-    on) or none in common with the data is taken to have the data's order; the latter is a warning. Raises ConfigError
-    when some names are the same and others are not.
+    Case, outer spaces, and `_` or `-` make no difference. If the network has no names (LABEL_0, ...) or none in common
+    with the data, the order of the data is assumed; the latter is a warning. Raises ConfigError when only some names
+    match.
     """
     named = {int(place): str(name) for place, name in getattr(network.config, "id2label", {}).items()}
     theirs = [named.get(place, f"LABEL_{place}") for place in range(len(class_names))]
-    ours, known = [_plain(name) for name in class_names], [_plain(name) for name in theirs]
+    ours, known = [_normalised(name) for name in class_names], [_normalised(name) for name in theirs]
     if set(ours) == set(known) and len(set(known)) == len(known):
         return tuple(known.index(name) for name in ours)
     lists = f"{folder} has the labels {_some(theirs)}, {data_name} the classes {_some(class_names)}"
@@ -184,12 +186,12 @@ def _order(folder: str, network: nn.Module, data_name: str, class_names: tuple[s
     return tuple(range(len(class_names)))
 
 
-def _scales(name: str) -> bool:
-    """Whether the images of a data set are files or bytes, which can be given another size."""
+def _scalable(name: str) -> bool:
+    """Whether the images of a data set can be scaled: they are files or bytes."""
     return name in data.DATASETS and name != "arrays" and bool(data.DATASETS[name].files)
 
 
-def _plain(name: str) -> str:
+def _normalised(name: str) -> str:
     return name.strip().lower().replace("_", "-")
 
 

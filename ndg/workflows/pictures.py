@@ -1,4 +1,4 @@
-"""Pictures of the graph of a run, drawn again from what lies in its folder."""
+"""Pictures of the graph of a run, drawn from its folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME = "ndg"
 
 
 def graph_of(record: RunRecord) -> NDG:
-    """The graph of an align run, or of one that scored its nodes, with the scores."""
+    """The graph of an align run, or the annotated graph of a score run. Raises RunNotFoundError."""
     path = record.folder / GRAPH
     if not path.is_file():
         raise RunNotFoundError(f"run {record.id} is {record.state()} and left no graph in {record.folder}; align again")
@@ -24,16 +24,16 @@ def graph_of(record: RunRecord) -> NDG:
 
 
 def scores_of(record: RunRecord) -> list[Scores]:
-    """The scores that a run logged, one for each method."""
-    return [Scores.from_dict(found) for found in (record.figure("results.scores") or {}).values()]
+    """The logged scores of a run, one value per method."""
+    return [Scores.from_dict(document) for document in (record.figure("results.scores") or {}).values()]
 
 
 def _by_scores(record: RunRecord, score: str | None, most: int | None) -> NDG:
-    """The graph with its scores in the order of the run, or with one first; with `most`, of the neurons above all."""
+    """The graph with `score` first, else the run's first method; with `most`, only the highest neurons."""
     graph = graph_of(record)
-    for found in reversed([score] if score is not None else [one.method for one in scores_of(record)]):
-        if found in graph.scored or found == score:
-            graph = foremost(graph, found)
+    for method in reversed([score] if score is not None else [scores.method for scores in scores_of(record)]):
+        if method in graph.scored or method == score:
+            graph = foremost(graph, method)
     if most is None:
         return graph
     if not graph.scored:
@@ -51,26 +51,26 @@ def draw(
     score: str | None = None,
     most: int | None = None,
 ) -> Path:
-    """The file written: the graph of a run in a format of REPORTS, by default in the run's folder.
+    """Draw the graph of a run in a format of REPORTS; return the path, by default in the run's folder.
 
-    `target` is a class number or a literal; `max_nodes` and the time limit are otherwise those of the run's config.
-    Neurons are shaded by the method `score`, else by the first; with `most` only so many of the most important ones by
-    it are shown.
+    `target` is a class number or a literal. Neurons are shaded by the method `score`, by default the run's first; with
+    `most`, only that many of the most important neurons are drawn. `max_nodes` and the time limit default to the run's
+    config.
     """
     graph = _by_scores(record, score, most)
     report = record["config"]["report"]
-    words = [NAME, *([] if target is None else [target]), *([] if score is None else [score])]
-    words += [] if most is None else [f"top{most}"]
-    name = "-".join(words).replace(":", "-").replace("~", "not-").replace("=", "-")
-    place = Path(path) if path else record.folder / f"{name}{'.condensed' if kind == 'json' else ''}.{kind}"
-    place = place if place.suffix else place.with_suffix(f".{kind}")
-    if place.suffix.lower() != f".{kind}":
+    parts = [NAME, *([] if target is None else [target]), *([] if score is None else [score])]
+    parts += [] if most is None else [f"top{most}"]
+    name = "-".join(parts).replace(":", "-").replace("~", "not-").replace("=", "-")
+    target_path = Path(path) if path else record.folder / f"{name}{'.condensed' if kind == 'json' else ''}.{kind}"
+    target_path = target_path if target_path.suffix else target_path.with_suffix(f".{kind}")
+    if target_path.suffix.lower() != f".{kind}":
         raise ConfigError(
-            f"--{kind} writes a file that ends in .{kind}; got {place.name!r}; rename it, or use its option"
+            f"--{kind} writes a file that ends in .{kind}; got {target_path.name!r}; rename it, or use its option"
         )
     return render(
         graph,
-        place,
+        target_path,
         target=int(target) if target is not None and target.isdecimal() else target,
         max_nodes=report["max_nodes"] if max_nodes is None else max_nodes,
         timeout=report["timeout"],

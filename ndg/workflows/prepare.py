@@ -1,4 +1,4 @@
-"""What an alignment needs before its first intervention: network, data, booleans, graphs; and what they would cost."""
+"""Preparation of an alignment: network, data, booleans and graphs, and the plan of their cost."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ from ndg.workflows.train import load, same_data
 
 @dataclass(frozen=True)
 class Plan:
-    """What an alignment would do; `seconds` is an estimate of its forward passes and counts from some that were timed.
+    """Size and estimated cost of an alignment at one alpha; `seconds` is extrapolated from timed passes and counts.
 
-    `forwards` are compute batches that are extracted and tried; scores and the choice of an executor take some more.
-    `bytes` are those of the packed booleans of all splits. Memory is that, one compute batch, and the implications.
-    Where several alphas share what is extracted and counted, the first of them is charged with it.
+    `forwards` counts the compute batches of extraction and trial; scores take more. `bytes` is the size of the packed
+    booleans of all splits; memory also holds one compute batch and the implications. Of several alphas, the first
+    carries the cost of extraction and counting, which they share.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Plan:
 
 
 def plans(target: Target, where: Locations) -> list[Plan]:
-    """What the alignment of a target would do, for each alpha. Reads the data and runs a compute batch; writes nothing.
+    """Plans of the alignment of a target, one per alpha. Reads the data and runs one batch; writes nothing.
 
     Raises DataError for a loader of training examples that does not know how many it has.
     """
@@ -137,16 +137,16 @@ class Prepared:
 
     @property
     def reading(self) -> dict[str, Any]:
-        """How the layers of the experiment are extracted, as arguments of `ndg.extract`."""
+        """The arguments of `ndg.extract` for the layers of the experiment."""
         return _reading(self.subject, self.experiment)
 
     @property
     def trial_layer(self) -> str:
-        """The layer that is intervened on. ConfigError where there are several and none is named."""
+        """The layer that a trial changes. Raises ConfigError for several layers of which none is named."""
         return _trial_layer(self.reading["layers"], self.experiment)
 
     def _front(self, split: str) -> PrefixCache | None:
-        """Keeps what is before the trial's layer for the trial, where there is one."""
+        """Cache of activations before the trial's layer; None without a trial."""
         if not self.experiment.trial.interventions:
             return None
         cache, layers = self.caches.setdefault(split, Cache()), tuple(self.reading["layers"])
@@ -154,60 +154,60 @@ class Prepared:
 
     @property
     def passes(self) -> dict[str, Any]:
-        """How forward passes run, as arguments of the studies that take a network."""
+        """Batch, threads and device of forward passes."""
         settings, place = self.experiment.extract, device_of(self.subject.network)
         device = None if place.type == "cpu" else str(place)
         return {"batch": settings.compute_batch, "threads": settings.threads, "device": device}
 
     def options(self, seed: int, **more: Any) -> RunOptions:
-        """How a study of the network runs."""
+        """Run options of a study of the network."""
         return RunOptions(seed=seed, executor=self.executor, ray_address=self.address, **self.passes, **more)
 
     @property
     def graph(self) -> NDG:
-        """The graph of the first alpha, which the studies are about."""
+        """The graph of the first alpha, for the studies."""
         return self.graphs[self.alphas[0]]
 
     def mine(self, bits: BitMatrix, alpha: float | None = None) -> NDG:
-        """The graph of other booleans by the experiment's criterion, by default at the first alpha."""
+        """Mine a graph from booleans by the experiment's criterion, by default at the first alpha."""
         return self.sweep(bits, [self.alphas[0] if alpha is None else alpha])[0]
 
     @cached_property
     def bits(self) -> dict[str, BitMatrix]:
-        """The booleans of every split; the others are binarised as train is."""
+        """Booleans of every split, all binarised like the training split."""
         model, loaders = self.subject.network, self.subject.loaders
         experiment, started = self.experiment, time.perf_counter()
         by: dict[str, Any] = {"executor": self.executor, "ray_address": self.address}
         reading = self.reading
-        most = experiment.mining.max_examples
+        limit = experiment.mining.max_examples
         train = extraction.extract(
             model,
             loaders["train"],
             seed=experiment.seed,
-            max_examples=most,
+            max_examples=limit,
             around=self._front("train"),
             **reading,
             **by,
         )
         same: dict[str, Any] = {"like": train, "batch": reading["batch"], "threads": reading["threads"], **by}
-        others = {
+        held_out = {
             name: extraction.extract(model, loaders[name], around=self._front(name), **same)
             for name in loaders
             if name != "train"
         }
         self.seconds["extract"] = time.perf_counter() - started
-        return {"train": train, **others}
+        return {"train": train, **held_out}
 
     @property
     def read(self) -> dict[str, int]:
-        """Examples of each split that the network is run on."""
+        """Number of extracted examples of each split."""
         sizes = self.subject.sizes
-        most = self.experiment.mining.max_examples
-        return sizes | {"train": min(sizes["train"], most or sizes["train"])}
+        limit = self.experiment.mining.max_examples
+        return sizes | {"train": min(sizes["train"], limit or sizes["train"])}
 
     @cached_property
     def graphs(self) -> dict[float, NDG]:
-        """The graph of each alpha, from one count of all pairs."""
+        """Graphs by alpha, from one count of all pairs."""
         bits, started = self.bits["train"], time.perf_counter()
         graphs = self.sweep(bits, self.alphas)
         self.seconds["mine"] = time.perf_counter() - started
@@ -215,7 +215,7 @@ class Prepared:
         return dict(zip(self.alphas, graphs, strict=True))
 
     def sweep(self, bits: BitMatrix, alphas: Sequence[float]) -> list[NDG]:
-        """The graph of the booleans at each alpha, from one count of all pairs."""
+        """Mine a graph from booleans at each alpha, from one count of all pairs."""
         mining = self.experiment.mining
         return discovery.sweep(
             bits,
@@ -229,7 +229,7 @@ class Prepared:
 
 
 def check(experiment: Experiment) -> None:
-    """Raise ConfigError for a name that no registry knows, before anything is written."""
+    """Raise ConfigError for unknown names of binarizers, interventions, values and methods."""
     choose(experiment.extract.binarizer, nn.Identity())
     for name in [*experiment.trial.interventions, experiment.counterfactual.intervention]:
         definition(name)
@@ -241,12 +241,12 @@ def check(experiment: Experiment) -> None:
 
 
 def run_folder(run: RunRecord, where: Locations) -> Path:
-    """Where the files of a run lie: where it put them, or below the runs as they lie now."""
+    """The folder of a run: its logged folder, else the one below the present folder of runs."""
     return run.folder if run.folder.is_dir() else where.runs / run.id
 
 
 def subject_of(target: Target, where: Locations) -> Subject:
-    """The network of a target and its data. CheckpointError where the file is not the one that the run logged."""
+    """Network and data of a target. Raises CheckpointError for a network file other than the logged one."""
     if target.subject is not None:
         return target.subject
     if target.run is None:
@@ -275,7 +275,7 @@ def _trial_layer(layers: Sequence[str], experiment: Experiment) -> str:
 
 
 def _reading(subject: Subject, experiment: Experiment) -> dict[str, Any]:
-    """How the layers of an experiment are read. ConfigError where they leave open which one is tried."""
+    """The arguments of `ndg.extract` of an experiment. Raises ConfigError if the trial's layer is ambiguous."""
     settings, model = experiment.extract, subject.network
     layers = find_layers(model, settings.layers or [extraction.latent_layer(model)])
     if experiment.trial.interventions:

@@ -1,4 +1,4 @@
-"""What an align run was about, at hand again: its network, its data, its graph."""
+"""Rebuild the network, data and graph of a finished align run."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ndg.workflows.prepare import Prepared
 
 
 def prepared_of(record: RunRecord, where: Locations) -> Prepared:
-    """The network and the data of an align run, with the settings of that run.
+    """Network and data of an align run, with the settings of that run.
 
-    Raises ConfigError for a network of the user's own that no function makes.
+    Raises ConfigError for the user's own network that no importable function makes.
     """
     experiment = load(record["config"])
     if record["parent"] is not None:
@@ -32,8 +32,8 @@ def prepared_of(record: RunRecord, where: Locations) -> Prepared:
         target = targets.own(name, None, experiment.extract.layers, [], [], where)
     else:
         raise ConfigError(
-            f"the network of {record.id} is of no training here, and no function makes it; its graph can be looked at, "
-            "the network not; align the network that a function of yours returns, by --model"
+            f"the network of {record.id} was not trained here, and no function makes it; only its graph is at hand; "
+            "align the network that a function returns, with --model"
         )
     settings = {key: getattr(experiment, key) for key in ("extract", "criterion", "mining", "trial", "importance")}
     target = replace(target, experiment=replace(target.experiment, **settings))
@@ -43,9 +43,9 @@ def prepared_of(record: RunRecord, where: Locations) -> Prepared:
 def explained(
     record: RunRecord, where: Locations, number: int, target: int | None = None, split: str | None = None
 ) -> tuple[Explanation, int | None]:
-    """What the graph of an align run says of one example of a split (the held-out one), and its true class.
+    """Explanation of one example of a split (default: held out) by the graph, and the example's true class.
 
-    Raises UserError for an example or a split that there is not.
+    Raises UserError for an unknown example or split.
     """
     prepared, graph = prepared_of(record, where), graph_of(record)
     subject, settings = prepared.subject, prepared.target.experiment.trial
@@ -56,7 +56,7 @@ def explained(
     if not 0 <= number < size:
         raise UserError(f"the examples of {split} are numbered 0 to {size - 1}; got {number}")
     example = _row(subject.loaders[split], number)
-    found = explain(
+    explanation = explain(
         subject.network,
         graph,
         example,
@@ -65,15 +65,15 @@ def explained(
         settings=ExplainSettings(target, settings.layer, settings.values, budget=settings.budget, number=number),
         options=RunOptions(**prepared.passes, seed=settings.seed),
     )
-    return found, None if "labels" not in example else int(example["labels"][0])
+    return explanation, None if "labels" not in example else int(example["labels"][0])
 
 
 def _row(loader: Iterable[Any], number: int) -> dict[str, Tensor]:
-    """One example of a loader, as a batch of its own."""
+    """One example of a loader, as a batch of one."""
     first = 0
-    for given in map(columns, loader):
-        rows = len(next(iter(given.values())))
+    for batch in map(columns, loader):
+        rows = len(next(iter(batch.values())))
         if number < first + rows:
-            return {key: column[number - first : number - first + 1] for key, column in given.items()}
+            return {key: column[number - first : number - first + 1] for key, column in batch.items()}
         first += rows
-    raise UserError(f"the loader gave {first} examples; number {number} was asked for")
+    raise UserError(f"the loader has {first} examples; got number {number}")

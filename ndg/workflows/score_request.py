@@ -1,4 +1,4 @@
-"""What an experiment asks of scores: which layers, which examples, how; and whether the methods take them."""
+"""Layers, examples and settings of scores from an experiment, checked against the methods."""
 
 from __future__ import annotations
 
@@ -25,53 +25,46 @@ WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def checked(subject: Subject, layers: Sequence[str], experiment: Experiment) -> list[str]:
-    """The layers to score: those that the experiment names, else these.
+    """The layers to score: those of the experiment, else `layers`.
 
-    Raises what a method that was named refuses, by a few examples, before anything is mined or written; of `all` those
-    that refuse are left out later.
+    Each named method is tried on a few examples, and its error raised, before anything is mined or written. With
+    `all`, methods that fail are left out later.
     """
     settings = experiment.importance
-    asked = layers_of(subject.network, settings.layers) if settings.layers else list(layers)
+    chosen = expand_layers(subject.network, settings.layers) if settings.layers else list(layers)
     if subject.logits and settings.methods and ALL not in settings.methods:
-        loader, how = loader_of(subject, experiment), how_of(experiment)
-        preflight.check(subject.network, loader, asked, of_network(settings.methods), how)
-    return asked
-
-
-def layers_of(model: nn.Module, asked: Sequence[str]) -> list[str]:
-    """The layers of paths, regular expressions, and units that no module gives by itself, such as `layer.heads` or
-    `layers.*attention.heads`."""
-    return expand_layers(model, asked)
+        loader, run_settings = loader_of(subject, experiment), how_of(experiment)
+        preflight.check(subject.network, loader, chosen, of_network(settings.methods), run_settings)
+    return chosen
 
 
 def weighted_layers(model: nn.Module, loader: Iterable[Any]) -> list[str]:
-    """The linear and convolution layers that run once, in their order, without the last, which gives the logits."""
+    """Linear and convolution layers that run once, in order, without the last one (the logits)."""
     modules = dict(model.named_modules())
-    found = [path for path in candidates(model, loader, COMPUTE_BATCH) if isinstance(modules[path], WEIGHTED)]
-    if len(found) < 2:
+    layers = [path for path in candidates(model, loader, COMPUTE_BATCH) if isinstance(modules[path], WEIGHTED)]
+    if len(layers) < 2:
         raise LayerError(
-            f"there is no linear or convolution layer before the logits; found {found}; name some by --layers"
+            f"no linear or convolution layer runs before the logits; got {layers}; name layers with --layers"
         )
-    return found[:-1]
+    return layers[:-1]
 
 
 def counted(graph: NDG, layers: Sequence[str], methods: Iterable[str]) -> list[Scores]:
-    """The scores that a graph alone gives, by the methods asked for that do: of those of the layers that it has, or of
-    all of its own where it has none of them."""
-    mine = [layer.name for layer in graph.nodes.layers if layer.name in layers]
-    return [OF_GRAPH[name](graph, mine or None) for name in of_graph(methods)]
+    """Graph-based scores (degree, ancestors) for those of `layers` in the graph, or for all its layers if none is."""
+    own = [layer.name for layer in graph.nodes.layers if layer.name in layers]
+    return [OF_GRAPH[name](graph, own or None) for name in of_graph(methods)]
 
 
 def loader_of(subject: Subject, experiment: Experiment) -> Any:
-    """The examples that are scored on. Raises DataError where there is no such split."""
+    """Examples to score on. Raises DataError for a missing split."""
     settings = experiment.importance
     if settings.split not in subject.loaders:
         raise DataError(f"there is no split {settings.split!r}; there are {', '.join(subject.loaders)}")
     return subset(subject.loaders[settings.split], settings.max_examples, experiment.seed)
 
 
-def how_of(experiment: Experiment, **by: Any) -> Settings:
-    """The settings of an experiment for `ndg.score`, with further options of the run."""
-    settings, read = experiment.importance, experiment.extract
-    options = RunOptions(batch=read.compute_batch, threads=read.threads, seed=experiment.seed, **by)
-    return Settings(settings.baselines, settings.n_steps, target=settings.target, options=options)
+def how_of(experiment: Experiment, **options: Any) -> Settings:
+    """Settings for `ndg.score` of an experiment, with further run options."""
+    settings, extract = experiment.importance, experiment.extract
+    run_options = RunOptions(batch=extract.compute_batch, threads=extract.threads, seed=experiment.seed, **options)
+    return Settings(settings.baselines, settings.n_steps, target=settings.target, options=run_options)

@@ -1,4 +1,4 @@
-"""Quick runs that show that everything works: on the data at hand, else on small generated files in the same format."""
+"""Data of quick runs: the real files if present, else small generated ones in the same format."""
 
 from __future__ import annotations
 
@@ -19,34 +19,33 @@ FOLDER = "samples"
 
 
 def with_data(experiment: Experiment, where: Locations) -> Experiment:
-    """The experiment where its data are at hand, else the same on files generated below the folder of the runs.
+    """The experiment itself if its data are present, else the experiment on files generated below the runs folder.
 
-    Raises DataError when the data are not at hand and nothing like them can be generated.
+    Raises DataError when the data are missing and cannot be generated.
     """
     reason = data.absent(where.place(experiment).data)
     if reason is None:
         return experiment
     name = experiment.data.name
     if name not in SAMPLES:
-        raise DataError(f"{reason}; nothing like them can be generated")
+        raise DataError(f"{reason}; no generator makes such files")
     folder = where.runs / FOLDER / name
     experiment = replace(experiment, data=replace(experiment.data, dir=str(folder)))
     if not _generated(name, folder):
         _generate(name, folder)
-    log.warning("%s: %s is not at hand; this run is on generated files in %s", experiment.name, name, folder)
+    log.warning("%s: the data %s are missing; this run uses generated files in %s", experiment.name, name, folder)
     return experiment
 
 
 def _generate(name: str, folder: Path) -> None:
-    """Write the files of a data set into a folder that is there whole or not at all, and replaces one that is not whole
-    or not marked."""
+    """Write the files of a data set into a folder, atomically; replace a folder that is incomplete or unmarked."""
     part = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.part")
     try:
         SAMPLES[name](part, 0)
         try:
             part.rename(folder)
         except OSError:
-            if not _generated(name, folder):  # else another process has just made the same
+            if not _generated(name, folder):  # else another process made it meanwhile
                 shutil.rmtree(folder, ignore_errors=True)
                 part.rename(folder)
     finally:
@@ -54,5 +53,5 @@ def _generate(name: str, folder: Path) -> None:
 
 
 def _generated(name: str, folder: Path) -> bool:
-    """Whether a folder holds all files of a data set, marked as generated."""
+    """Whether a folder holds all generated files of a data set, with the marker."""
     return (folder / MARKER).is_file() and data.absent(Data(name=name, dir=str(folder))) is None

@@ -1,4 +1,4 @@
-"""What an alignment is about: a network and its examples, by split, be it a trained run's or the user's own."""
+"""The subject of an alignment: a network and its examples by split, trained here or the user's own."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ndg.data.examples import SPLITS, Splits
 from ndg.errors import DataError, LayerError, ShapeError, UserError, nearest
 
 SHOWN = 40
-"""Layers that an error lists."""
-AGAIN = 256
-"""Examples that are read twice to see whether a loader gives the same ones."""
+"""Most layers that an error lists."""
+REREAD = 256
+"""Examples that are read twice to check that a loader repeats them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A network and a loader for each split that there is, `train` among them.
+    """A network and a loader for each split, `train` among them.
 
-    `facts` is what the run log says about the data, `sizes` among them as `examples`. Where `logits` is False the
-    network gives no logits `[example, class]`, and a graph of its neurons alone can be made.
+    `facts` describe the data in the run log, the number of `examples` by split among them. With `logits=False` the
+    network gives no logits `[example, class]`; only a graph of its neurons can be made.
     """
 
     network: nn.Module
@@ -44,19 +44,19 @@ class Subject:
 
     @property
     def held_out(self) -> str:
-        """The split on which implications are judged: test, else validation."""
+        """The split for judging implications: test, else validation."""
         return "test" if "test" in self.loaders else "validation"
 
     @classmethod
     def of_splits(cls, network: nn.Module, splits: Splits, batch: int) -> Subject:
-        """A trained network with the data that it was trained on, read `batch` at a time."""
+        """A trained network with its data, read `batch` examples at a time."""
         loaders: dict[str, Iterable[Any]] = {name: splits[name].loader(batch) for name in SPLITS}
         return cls(network, loaders, splits.facts(), splits.class_names)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reading of a loader found: examples, whether they have true labels, digests of the inputs and of all."""
+    """Number of examples of a loader, whether they have labels, and digests of inputs and of all columns."""
 
     examples: int
     labelled: bool
@@ -67,10 +67,9 @@ class Reading:
 def own(
     network: nn.Module, loaders: Mapping[str, Any], name: str, class_names: Iterable[str] | None, batch: int
 ) -> Subject:
-    """A network of the user's own and its data, which are read to the end; a compute batch of `batch` examples is run.
+    """The user's own network and its data. Reads the data to the end and runs one compute batch.
 
-    Raises DataError for loaders that cannot be used, naming the split, and for a network that does not take what they
-    give.
+    Raises DataError, naming the split, for loaders that cannot be used, and for a network that rejects their batches.
     """
     for split in loaders:
         if split not in SPLITS:
@@ -81,21 +80,21 @@ def own(
             f"got {', '.join(loaders) or 'none'}; give a loader of held-out examples as well"
         )
     ordered = {split: loaders[split] for split in SPLITS if split in loaders}
-    found = {split: _read(split, loader) for split, loader in ordered.items()}
-    for split, one in found.items():
-        if split != "train" and one.inputs == found["train"].inputs:
+    readings = {split: _read(split, loader) for split, loader in ordered.items()}
+    for split, reading in readings.items():
+        if split != "train" and reading.inputs == readings["train"].inputs:
             raise DataError(
                 f"implications are judged on examples that they were not mined on; the loaders of train and of {split} "
-                f"give the same {one.examples:,} inputs; give a loader of held-out examples"
+                f"give the same {reading.examples:,} inputs; give a loader of held-out examples"
             )
     logits = _probe(network, ordered["train"], batch)
     classes = logits if isinstance(logits, int) else None
     facts = {
         "source": name,
         "classes": classes,
-        "examples": {split: one.examples for split, one in found.items()},
-        "labelled": [split for split, one in found.items() if one.labelled],
-        "digest": hashlib.sha256(" ".join(one.digest for one in found.values()).encode()).hexdigest()[:16],
+        "examples": {split: reading.examples for split, reading in readings.items()},
+        "labelled": [split for split, reading in readings.items() if reading.labelled],
+        "digest": hashlib.sha256(" ".join(reading.digest for reading in readings.values()).encode()).hexdigest()[:16],
     }
     identity = {
         "name": name,
@@ -112,35 +111,35 @@ def own(
 
 
 def candidates(network: nn.Module, loader: Iterable[Any], batch: int) -> dict[str, tuple[int, ...]]:
-    """The modules that one compute batch reaches once and that give a tensor per example, with its shape."""
-    seen: dict[str, list[tuple[int, ...] | None]] = {}
-    one = _first(loader, batch)
+    """Modules that run once per forward pass and give a tensor per example, with its shape."""
+    shapes: dict[str, list[tuple[int, ...] | None]] = {}
+    first = _first(loader, batch)
 
     def watch(path: str) -> Any:
         def hook(module: nn.Module, arguments: Any, output: Any) -> None:
             value = output[0] if isinstance(output, tuple) and output else output
             fits = isinstance(value, Tensor) and value.is_floating_point() and 2 <= value.ndim <= 5
-            whole = fits and len(value) == one.rows
-            seen.setdefault(path, []).append(tuple(value.shape[1:]) if whole else None)
+            complete = fits and len(value) == first.rows
+            shapes.setdefault(path, []).append(tuple(value.shape[1:]) if complete else None)
 
         return hook
 
     handles = [module.register_forward_hook(watch(path)) for path, module in network.named_modules() if path]
     try:
         with fixed(network):
-            output_of(network, one.inputs)
+            output_of(network, first.inputs)
     finally:
         for handle in handles:
             handle.remove()
-    once = {path: shapes[0] for path, shapes in seen.items() if len(shapes) == 1}
-    return {path: once[path] for path, _ in network.named_modules() if (shape := once.get(path)) and shape}  # type: ignore[misc]
+    unique = {path: calls[0] for path, calls in shapes.items() if len(calls) == 1}
+    return {path: unique[path] for path, _ in network.named_modules() if (shape := unique.get(path)) and shape}  # type: ignore[misc]
 
 
 def no_layers(network: nn.Module, loader: Iterable[Any], batch: int) -> LayerError:
-    """The error of a network that names no latent layer when none is asked for; it lists what could be."""
-    found = candidates(network, loader, batch)
-    lines = [f"  {path}  {shape}" for path, shape in list(found.items())[:SHOWN]]
-    more = [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    """The error of a network without a latent layer when none is named; lists possible layers."""
+    layers = candidates(network, loader, batch)
+    lines = [f"  {path}  {shape}" for path, shape in list(layers.items())[:SHOWN]]
+    more = [f"  and {len(layers) - SHOWN} more"] if len(layers) > SHOWN else []
     return LayerError(
         f"the layers of a graph are named by --layers (or extract.layers), or by the network's own `latent_layer`; "
         f"{type(network).__name__} has none; there is, with the shape per example:\n" + "\n".join([*lines, *more])
@@ -148,12 +147,12 @@ def no_layers(network: nn.Module, loader: Iterable[Any], batch: int) -> LayerErr
 
 
 def integral(loader: Iterable[Any]) -> bool:
-    """Whether some of the inputs are whole numbers, as tokens are."""
+    """Whether some inputs are integers, such as tokens."""
     return any(not column.is_floating_point() for column in _columns(_first(loader, 1)).values())
 
 
 def _read(split: str, loader: Any) -> Reading:
-    """What a loader gives. Raises DataError when it cannot be read again and again, the same each time."""
+    """Read a loader. Raises DataError unless it can be read repeatedly with the same examples."""
     if not isinstance(loader, Iterable):
         raise DataError(
             f"a loader gives batches of (inputs, labels) or dictionaries; that of {split} is a "
@@ -169,7 +168,7 @@ def _read(split: str, loader: Any) -> Reading:
             f"an alignment reads examples in one order; the DataLoader of {split} shuffles them anew each time; make "
             "it with shuffle=False"
         )
-    if _digests(loader, AGAIN) != _digests(loader, AGAIN):
+    if _digests(loader, REREAD) != _digests(loader, REREAD):
         raise DataError(
             f"an alignment reads examples more than once, and the same ones; the loader of {split} gave others at its "
             "second reading; make the data set deterministic, as in evaluation: no random augmentation, no random "
@@ -178,20 +177,20 @@ def _read(split: str, loader: Any) -> Reading:
     examples, columns_of = _digests(loader)
     if not examples:
         raise DataError(f"at least one example is needed; the loader of {split} gave none; check the split")
-    whole = "".join(f"{key} {digest}" for key, digest in columns_of.items())
+    digests = "".join(f"{key} {digest}" for key, digest in columns_of.items())
     inputs = " ".join(digest for key, digest in columns_of.items() if key != "labels")
     labelled = "labels" in columns_of
-    return Reading(examples, labelled, inputs, hashlib.sha256(f"{examples} {whole}".encode()).hexdigest())
+    return Reading(examples, labelled, inputs, hashlib.sha256(f"{examples} {digests}".encode()).hexdigest())
 
 
 def _digests(loader: Iterable[Any], least: int | None = None) -> tuple[int, dict[str, str]]:
-    """Number of examples and a digest of each column, over the first `least` examples and what is in their batches."""
+    """Number of examples and a digest of each column; with `least`, of the batches of the first examples."""
     states: dict[str, Any] = {}
     examples = 0
     for batch in loader:
-        given = columns(batch)
-        examples += len(next(iter(given.values())))
-        for key, column in given.items():
+        tensors = columns(batch)
+        examples += len(next(iter(tensors.values())))
+        for key, column in tensors.items():
             state = states.setdefault(key, hashlib.sha256(f"{key} {column.dtype} {tuple(column.shape[1:])}".encode()))
             state.update(column.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         if least is not None and examples >= least:
@@ -200,15 +199,15 @@ def _digests(loader: Iterable[Any], least: int | None = None) -> tuple[int, dict
 
 
 def _probe(network: nn.Module, loader: Iterable[Any], batch: int) -> int | None:
-    """Number of classes by one compute batch; None for a network that gives no logits `[example, class]`."""
-    one = _first(loader, batch)
+    """Number of classes from one compute batch; None for a network without logits `[example, class]`."""
+    first = _first(loader, batch)
     try:
         with fixed(network):
-            output = output_of(network, one.inputs)
+            output = output_of(network, first.inputs)
     except UserError:
         raise
-    except Exception as error:  # whatever the user's own code raises
-        shapes = {key or "inputs": tuple(column.shape) for key, column in _columns(one).items()}
+    except Exception as error:  # the user's code may raise anything
+        shapes = {key or "inputs": tuple(column.shape) for key, column in _columns(first).items()}
         raise DataError(
             f"a network takes what its loader gives; {type(network).__name__} given {shapes} raised "
             f"{type(error).__name__}: {str(error).strip() or 'no message'}; call network(inputs) with one batch of the "
@@ -227,14 +226,17 @@ def _first(loader: Iterable[Any], batch: int) -> Batch:
     return first
 
 
-def _columns(one: Batch) -> dict[str, Tensor]:
-    return one.inputs if isinstance(one.inputs, dict) else {"": one.inputs}
+def _columns(batch: Batch) -> dict[str, Tensor]:
+    return batch.inputs if isinstance(batch.inputs, dict) else {"": batch.inputs}
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """A loader whose inputs are as a network of `transformers` takes them: only the columns that it knows, and pixels
-    less `mean`, divided by `std`, of each channel. `order` has the network's label for each class of the data."""
+class AdaptedLoader:
+    """A loader adapted to a network of `transformers`.
+
+    Keeps the columns that the network knows and normalises pixels by `mean` and `std` per channel. `order` maps classes
+    of the data to labels of the network.
+    """
 
     loader: Any
     known: frozenset[str]
@@ -244,7 +246,7 @@ class Shown:
 
     @property
     def examples(self) -> Any:
-        """What tells how many examples there are."""
+        """Number of examples of the loader."""
         return self.loader.examples
 
     def __iter__(self) -> Iterator[tuple[Any, Tensor]]:

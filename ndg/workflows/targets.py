@@ -1,4 +1,4 @@
-"""Which networks to align: the best completed run of a config, a run by its id, or a network of the user's own."""
+"""Networks to align: the best completed run of a config, a run by its id, or the user's own network."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from ndg.importance.evaluation import preflight
 from ndg.locations import Locations
 from ndg.progress import log
 from ndg.runs.record import RunRecord
+from ndg.units.resolve import expand_layers
 from ndg.workflows import score_request
 from ndg.workflows.subject import Subject, integral, no_layers
 from ndg.workflows.train import load
 
 METHODS = re.compile(r"\s*importance(\.methods)?\s*=")
-"""An override that names methods of importance."""
+"""An override of importance.methods."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def own(
 
 
 def _short(model: str | None, folder: str | None) -> str:
-    """What a run of a network of the user's own is called."""
+    """Name of the experiment of the user's own network."""
     if model is None:
         return Path(str(folder)).resolve().name
     module = model.rpartition(":")[0]
@@ -122,46 +123,46 @@ def _short(model: str | None, folder: str | None) -> str:
 
 
 def _fitted(experiment: Experiment, subject: Subject, named: bool) -> Experiment:
-    """The experiment without what the network or its data do not allow; what is `named` by the user stays."""
-    trial, importance, there = experiment.trial, experiment.importance, subject.loaders
+    """The experiment without what the network or its data do not allow; methods that the user `named` stay."""
+    trial, importance, loaders = experiment.trial, experiment.importance, subject.loaders
     if not subject.logits:
         log.warning(
-            "%s gives no logits (example, class): its graph is one of neurons alone, without trial and scores",
+            "%s gives no logits (example, class): its graph has neurons only, without trial and scores",
             type(subject.network).__name__,
         )
         trial, importance = replace(trial, interventions=[]), replace(importance, methods=[])
-    lacking = [split for split in trial.splits if split not in there]
-    if lacking:
-        found = dict.fromkeys(split if split in there else subject.held_out for split in trial.splits)
-        trial = replace(trial, splits=list(found))
-        log.info("there is no split %s; a trial is on %s", " or ".join(lacking), " and ".join(trial.splits))
+    missing = [split for split in trial.splits if split not in loaders]
+    if missing:
+        splits = dict.fromkeys(split if split in loaders else subject.held_out for split in trial.splits)
+        trial = replace(trial, splits=list(splits))
+        log.info("there is no split %s; the trial uses %s", " or ".join(missing), " and ".join(trial.splits))
     importance = _with_split(replace(experiment, importance=importance), subject).importance
     if not named and "conductance" in importance.methods and integral(subject.loaders["train"]):
-        why = _refused(replace(experiment, importance=importance), subject, "conductance")
-        if why is not None:
+        error = _refused(replace(experiment, importance=importance), subject, "conductance")
+        if error is not None:
             importance = replace(importance, methods=[name for name in importance.methods if name != "conductance"])
-            log.info("conductance is left out: %s", why)
+            log.info("conductance is left out: %s", error)
     unlabelled = [split for split in trial.splits if split not in subject.facts["labelled"]]
     if trial.interventions and unlabelled:
         raise DataError(
-            f"a trial needs the true labels; the loader of {' and of '.join(unlabelled)} gives inputs alone; give "
-            "(inputs, labels) or dictionaries with labels, or set trial.interventions=[] for the graph without a trial"
+            f"a trial needs true labels; the loader of {' and of '.join(unlabelled)} gives only inputs; give (inputs, "
+            "labels) or dictionaries with labels, or set trial.interventions=[] for the graph without a trial"
         )
     return replace(experiment, trial=trial, importance=importance)
 
 
 def _refused(experiment: Experiment, subject: Subject, method: str) -> UserError | None:
-    """What a method raises of the layers that are scored, on the first examples; None where it scores them."""
+    """The error of a method on the first examples of the scored layers; None if it scores them."""
     network = subject.network
     layers = experiment.importance.layers or experiment.extract.layers or [latent_layer(network)]
     few = preflight.first(subject.loaders["train"])
     return preflight.refusal(
-        network, few, score_request.layers_of(network, layers), method, score_request.how_of(experiment)
+        network, few, expand_layers(network, layers), method, score_request.how_of(experiment)
     )
 
 
 def _with_split(experiment: Experiment, subject: Subject) -> Experiment:
-    """The experiment with scores over held-out examples, where there is no split that it names."""
+    """The experiment with scores on the held-out split if its own split is missing."""
     if experiment.importance.split in subject.loaders:
         return experiment
     return replace(experiment, importance=replace(experiment.importance, split=subject.held_out))
@@ -183,7 +184,7 @@ def _of(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> T
             f"run {record.id} is {record.state()} and has no finished network; finish it with "
             f"`ndg train {record['name']} --resume`, or choose a completed run (`ndg runs`)"
         )
-    return _trained(config.load(record["config"], overrides), record, "asked for")
+    return _trained(config.load(record["config"], overrides), record, "named")
 
 
 def _of_config(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> Target:
@@ -195,19 +196,19 @@ def _of_config(name: str, overrides: Sequence[str], where: Locations, smoke: boo
         record = log.best(experiment.training_digest, name=command, seed=seed, fits=fits)
     accuracy = record.figure("results.train.validation_accuracy")
     why = f"best of the completed runs of {experiment.name}, validation accuracy {accuracy:.4f}"
-    return _trained(replace(_found(experiment, record, where), seed=record["seeds"]["seed"]), record, why)
+    return _trained(replace(_with_data_of(experiment, record, where), seed=record["seeds"]["seed"]), record, why)
 
 
-def _found(experiment: Experiment, record: RunRecord, where: Locations) -> Experiment:
-    """The experiment with the data where a run found them, unless they are at hand elsewhere, as generated ones are."""
+def _with_data_of(experiment: Experiment, record: RunRecord, where: Locations) -> Experiment:
+    """The experiment with the data folder of a run, unless its data are present elsewhere."""
     if absent(where.place(experiment).data) is None:
         return experiment
     return replace(experiment, data=replace(experiment.data, dir=record["config"]["data"]["dir"]))
 
 
 def _fits(experiment: Experiment, where: Locations, record: RunRecord) -> bool:
-    """Whether a run saw the data that are at hand."""
-    placed = where.place(_found(experiment, record, where))
+    """Whether a run was trained on the data that are present."""
+    placed = where.place(_with_data_of(experiment, record, where))
     folder = record.folder if record.folder.is_dir() else where.runs / record.id
     return absent(placed.data) is None and load(placed, folder).digest == record.figure("results.data.digest")
 
