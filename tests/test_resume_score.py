@@ -111,11 +111,11 @@ def counted(monkeypatch):
     seen: list[str] = []
     before = score.timed
 
-    def timed(kept: Any, model: Any, loader: Any, layers: Any, asked: str, **how: Any) -> Any:
+    def timed(kept: Any, model: Any, loader: Any, layers: Any, asked: str, *how: Any) -> Any:
         if asked == counted.stop:
             raise KeyboardInterrupt
         there = {path.name for path in kept.folder.glob("*.jsonl")}
-        found = before(kept, model, loader, layers, asked, **how)
+        found = before(kept, model, loader, layers, asked, *how)
         if {path.name for path in kept.folder.glob("*.jsonl")} != there:
             seen.append(asked)
         return found

@@ -1,4 +1,4 @@
-"""`align.py controls`: Tables 3 and 7 of Hu & Tian 2022, the graph beside graphs that know nothing."""
+"""`align.py controls`: the graph compared with control graphs (Hu & Tian 2022, Tables 3 and 7)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ndg.runs.record import RunRecord
 from ndg.workflows.prepare import Prepared
 from ndg.workflows.studies.study_record import Findings, edges_table, logged, untried
 
-NOTE_7 = "Each graph on held-out real inputs and on random inputs that it was not mined from."
+NOTE_7 = "Each graph on held-out real inputs and on other random inputs than it was mined from."
 
 
 def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
-    """The tables of each network."""
-    return [_one(untried(one)) for one in prepared]
+    """Log both tables for each network."""
+    return [_study(untried(network)) for network in prepared]
 
 
-def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
+def _study(prepared: Prepared) -> tuple[RunRecord, Findings]:
     experiment, subject = prepared.target.experiment, prepared.subject
 
-    def work(one: object) -> Findings:
+    def work(run: object) -> Findings:
         reading = prepared.reading
         sources = controls(
             subject.network,
@@ -37,7 +37,7 @@ def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
         third = table_3(sources, seed=experiment.seed, **mining_of(prepared))
         seventh = table_7(sources, **mining_of(prepared))
         tables = [
-            edges_table(f"{experiment.name}: the graph and graphs that know nothing (Table 3)", third.rows()),
+            edges_table(f"{experiment.name}: the graph and control graphs (Table 3)", third.rows()),
             edges_table("Graphs of real and of random inputs on both (Table 7)", seventh.rows(), NOTE_7),
         ]
         results = {"table_3": third.to_dict(), "table_7": seventh.to_dict()}
@@ -47,12 +47,12 @@ def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
 
 
 def vocabulary(prepared: Prepared) -> int | None:
-    """Number of tokens of a text network; None for other data."""
+    """Number of tokens that a text network knows; None for other networks."""
     return getattr(getattr(prepared.subject.network, "config", None), "vocab_size", None)
 
 
 def mining_of(prepared: Prepared) -> dict[str, Any]:
-    """How the experiment mines, as arguments of `ndg.mine`."""
+    """The arguments of `ndg.mine` of the experiment."""
     criterion, mining = prepared.experiment.criterion, prepared.experiment.mining
     return {
         "criterion": criterion.rule(),

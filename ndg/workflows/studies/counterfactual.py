@@ -1,4 +1,4 @@
-"""`align.py counterfactual`: train what follows the layer on counterfactual latents, and try it before and after."""
+"""`align.py counterfactual`: the trial before and after training the decoder on counterfactual latents."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ NOTE = (
 
 
 def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
-    """Each network before and after counterfactual training; its data and the trained network lie in the folder."""
-    return [_one(one) for one in prepared]
+    """Train and try each network. The counterfactual data and the trained network are artefacts of the run."""
+    return [_study(network) for network in prepared]
 
 
-def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
+def _study(prepared: Prepared) -> tuple[RunRecord, Findings]:
     experiment, subject = prepared.target.experiment, prepared.subject
     if "validation" not in subject.loaders:
         raise ConfigError(
-            f"counterfactual training chooses its epoch on validation examples; {experiment.name} has "
+            f"counterfactual training chooses its epoch on validation examples; {experiment.name} has only "
             f"{', '.join(subject.loaders)}; give a loader named validation"
         )
 
-    def work(one: Run) -> Findings:
+    def work(run: Run) -> Findings:
         graph = prepared.graph
         settings, layer = experiment.counterfactual, prepared.trial_layer
-        how = {"batch": prepared.passes["batch"], "threads": prepared.passes["threads"]}
+        passes = {"batch": prepared.passes["batch"], "threads": prepared.passes["threads"]}
         data = counterfactual_set(
             subject.network,
             graph,
@@ -49,10 +49,10 @@ def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
             settings.intervention,
             layer=layer,
             seed=experiment.trial.seed,
-            **how,
+            **passes,
         )
-        one.artefact(data.save(one.folder / DATA))
-        found = train_on(
+        run.artefact(data.save(run.folder / DATA))
+        result = train_on(
             subject.network,
             graph,
             data,
@@ -62,19 +62,19 @@ def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
             mix=settings.mix,
             seed=seeds.integer(experiment.seed, "counterfactual"),
             executor=prepared.executor,
-            **how,
+            **passes,
         )
-        one.artefact(_save(prepared, found.model, one))
-        table = row_table.table(f"{experiment.name}: counterfactual training", found.rows(), note=NOTE)
-        return Findings(found.to_dict(), [table], {"counterfactual.csv": found.rows()}, [found.words()])
+        run.artefact(_save(prepared, result.model, run))
+        table = row_table.table(f"{experiment.name}: counterfactual training", result.rows(), note=NOTE)
+        return Findings(result.to_dict(), [table], {"counterfactual.csv": result.rows()}, [result.words()])
 
     return logged("counterfactual", prepared, work, f"Counterfactual training of {experiment.name}")
 
 
-def _save(prepared: Prepared, network: nn.Module, one: Run) -> Path:
-    """The trained network, as `ndg.load_model` reads it from the folder where it was trained here."""
-    run = prepared.target.run
-    about = {} if run is None else checkpoint.read(run_folder(run, prepared.where) / MODEL)[1]
-    path = one.folder / MODEL
-    checkpoint.write(path, network.state_dict(), about)
+def _save(prepared: Prepared, network: nn.Module, run: Run) -> Path:
+    """Write the trained network, in the format of `ndg.load_model` if it was trained here."""
+    trained = prepared.target.run
+    description = {} if trained is None else checkpoint.read(run_folder(trained, prepared.where) / MODEL)[1]
+    path = run.folder / MODEL
+    checkpoint.write(path, network.state_dict(), description)
     return path

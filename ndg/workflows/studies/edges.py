@@ -1,4 +1,4 @@
-"""`align.py edges`: every edge of a graph over several layers on trial."""
+"""`align.py edges`: every edge of a graph over several layers, tested by setting its antecedent."""
 
 from __future__ import annotations
 
@@ -22,33 +22,36 @@ from ndg.workflows.studies.study_record import Findings, logged, untried, with_l
 CAUSAL = "causal.json"
 HOW = ("alone", "closure", "rest")
 UNFOLDED_NOTE = (
-    "Units of a base example take the activations of a source, and the rest of the network runs. Of the nodes behind, "
-    "the graph decides those that follow from what was swapped and from the base's literals before; it agrees where "
-    "the network has that value. base: the constant predictor that nothing changes, on the same nodes and pairs."
+    "Units of a base example take the activations of a source example, and the rest of the network runs. The graph "
+    "predicts the later nodes that follow from the swapped units and from the base's earlier literals; it agrees if "
+    "the network has the predicted value. base: the constant prediction that nothing changes, on the same nodes and "
+    "pairs."
 )
 
 
 def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
-    """The edges of each network's graph over its latent and its second layer, or over the layers that are asked for."""
-    return [_one(with_layers(one, _layers(one))) for one in map(untried, prepared)]
+    """Test the edges over the latent and the second layer of each network, or over the named layers."""
+    return [_study(with_layers(network, _layers(network))) for network in map(untried, prepared)]
 
 
 def _layers(prepared: Prepared) -> list[str]:
-    asked = prepared.target.experiment.extract.layers
-    return asked if len(asked) == 1 else two_layers(prepared)
+    layers = prepared.target.experiment.extract.layers
+    return layers if len(layers) == 1 else two_layers(prepared)
 
 
-def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
+def _study(prepared: Prepared) -> tuple[RunRecord, Findings]:
     experiment, subject = prepared.target.experiment, prepared.subject
     if not subject.logits:
-        raise ConfigError(f"edges are tried on a network with logits; {experiment.name} has none; mine its graph alone")
+        raise ConfigError(
+            f"the study edges needs a network with logits; {experiment.name} has none; mine its graph only"
+        )
 
-    def work(one: Run) -> Findings:
+    def work(run: Run) -> Findings:
         graph = prepared.graph
         settings = experiment.trial
         values = "mean" if settings.values == "auto" else settings.values
         options = prepared.options(settings.seed)
-        found = try_edges(
+        trials = try_edges(
             subject.network,
             graph,
             subject.loaders[subject.held_out],
@@ -56,7 +59,7 @@ def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
             settings=EdgeSettings(HOW, values, settings.at_least, split=subject.held_out),
             options=options,
         )
-        behind = unfolding(
+        unfolding_result = unfolding(
             subject.network,
             graph,
             subject.loaders[subject.held_out],
@@ -64,25 +67,28 @@ def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
             settings=InterchangeSettings(pool=settings.pool, split=subject.held_out),
             options=options,
         )
-        tried = graph.with_verdicts(found)
-        one.artefact(tried.save(one.folder / GRAPH))
-        one.artefact(tried.causal(at_least=settings.at_least).save(one.folder / CAUSAL))
-        results = {**found.to_dict(), "unfolding": {**behind.to_dict(), "rows": behind.rows("layer")}}
-        tables = [table(experiment.name, found), unfolded(behind)]
-        files = {"edges.csv": found.rows(), "unfolding.csv": behind.rows("node")}
-        return Findings(results, tables, files, [found.words(), behind.words()])
+        judged = graph.with_verdicts(trials)
+        run.artefact(judged.save(run.folder / GRAPH))
+        run.artefact(judged.causal(at_least=settings.at_least).save(run.folder / CAUSAL))
+        results = {
+            **trials.to_dict(),
+            "unfolding": {**unfolding_result.to_dict(), "rows": unfolding_result.rows("layer")},
+        }
+        tables = [table(experiment.name, trials), unfolded(unfolding_result)]
+        files = {"edges.csv": trials.rows(), "unfolding.csv": unfolding_result.rows("node")}
+        return Findings(results, tables, files, [trials.words(), unfolding_result.words()])
 
     return logged("edges", prepared, work, f"The edges of {experiment.name} on trial")
 
 
-def table(name: str, found: EdgeTrials) -> Table:
-    """The edges by the layers that they join."""
-    lines: list[dict[str, Any]] = found.summary()
+def table(name: str, trials: EdgeTrials) -> Table:
+    """Table of the edges by pair of layers."""
+    lines: list[dict[str, Any]] = trials.summary()
     return row_table.table(f"{name}: edges on trial", lines, titles=EDGE_TITLES, note=EDGES_NOTE)
 
 
-def unfolded(found: UnfoldingResult) -> Table:
-    """How often the graph, unfolded from what was swapped, agrees with the network, by layer."""
-    title = f"The graph as a structural causal model, beside the network ({', '.join(found.layers)} swapped)"
+def unfolded(result: UnfoldingResult) -> Table:
+    """Table of the agreement between the unfolded graph and the network, by layer."""
+    title = f"The graph as a structural causal model, beside the network ({', '.join(result.layers)} swapped)"
     leave = ("layers", "split", "base_all", "base_all_low", "base_all_high")
-    return row_table.table(title, found.rows("layer"), leave=leave, titles={"all": "values"}, note=UNFOLDED_NOTE)
+    return row_table.table(title, result.rows("layer"), leave=leave, titles={"all": "values"}, note=UNFOLDED_NOTE)

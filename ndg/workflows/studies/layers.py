@@ -1,4 +1,4 @@
-"""`align.py layers`: the graph over two layers of one network, within each and between them."""
+"""`align.py layers`: the graph within and between two layers of a network."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from ndg.workflows.studies.study_record import Findings, edges_table, logged, un
 
 
 def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
-    """What there is within and between the layers of each network. ConfigError where there are not two."""
-    return [_one(with_layers(one, two_layers(one))) for one in map(untried, prepared)]
+    """Log the edges within and between the layers of each network. Raises ConfigError without two layers."""
+    return [_study(with_layers(network, two_layers(network))) for network in map(untried, prepared)]
 
 
-def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
+def _study(prepared: Prepared) -> tuple[RunRecord, Findings]:
     experiment, held_out = prepared.target.experiment, prepared.subject.held_out
 
-    def work(one: object) -> Findings:
+    def work(run: object) -> Findings:
         shuffled = prepared.mine(independent(prepared.bits["train"], experiment.seed))
         graph = prepared.graph
-        found = of_graph(graph, prepared.bits[held_out], experiment.seed, shuffled)
-        table = edges_table(f"{experiment.name}: edges within layers and between them", found.rows())
-        return Findings(found.to_dict(), [table], {"layers.csv": found.rows()})
+        result = of_graph(graph, prepared.bits[held_out], experiment.seed, shuffled)
+        table = edges_table(f"{experiment.name}: edges within layers and between them", result.rows())
+        return Findings(result.to_dict(), [table], {"layers.csv": result.rows()})
 
     return logged("layers", prepared, work, f"Layers of {experiment.name}")
 
 
 def two_layers(prepared: Prepared) -> list[str]:
-    """The latent and the second layer that a network names; ConfigError where it names fewer, and none are asked."""
-    network, asked = prepared.subject.network, prepared.target.experiment.extract.layers
-    found = [str(path) for name in ("latent_layer", "second_layer") if (path := getattr(network, name, None))]
-    if len(asked) < 2 and len(found) < 2:
+    """The latent and second layer of a network. Raises ConfigError if it names fewer and no two are given."""
+    network, named = prepared.subject.network, prepared.target.experiment.extract.layers
+    own = [str(path) for name in ("latent_layer", "second_layer") if (path := getattr(network, name, None))]
+    if len(named) < 2 and len(own) < 2:
         raise ConfigError(
-            f"a graph between layers takes two; {type(network).__name__} names {', '.join(found) or 'none'} and "
-            f"extract.layers are {', '.join(asked) or 'not set'}; name two with --layers FIRST SECOND"
+            f"a graph between layers needs two; {type(network).__name__} names {', '.join(own) or 'none'} and "
+            f"extract.layers are {', '.join(named) or 'not set'}; name two with --layers FIRST SECOND"
         )
-    return found
+    return own

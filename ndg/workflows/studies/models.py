@@ -1,5 +1,4 @@
-"""`align.py models`: two networks in one graph, under the five conditions of Hu & Tian 2022, and each on the other's
-data."""
+"""`align.py models`: the graph over two networks (Hu & Tian 2022, five conditions), and cross accuracy."""
 
 from __future__ import annotations
 
@@ -22,22 +21,22 @@ CROSS_NOTE = (
 
 
 def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
-    """What there is within and between one network, two, or two and one of another task.
+    """Log the edges within and between one network, two trainings, or two trainings and a network of another task.
 
-    Those that were trained by the same settings are trainings of one network; one of other settings is the other task.
+    Networks of the same training settings are trainings of one network; one with other settings is of another task.
     """
     first, *others = map(untried, prepared)
-    alike = [one for one in others if _training(one) == _training(first)]
-    tasks = [one for one in others if one not in alike]
+    alike = [network for network in others if _training(network) == _training(first)]
+    tasks = [network for network in others if network not in alike]
     if len(alike) > 1 or len(tasks) > 1:
         raise ConfigError(
-            "models takes a network, a second training of it, and one of another task; got "
+            "the study models takes a network, a second training of it, and one of another task; got "
             f"{len(alike)} more trainings and {len(tasks)} of other tasks; name fewer"
         )
     experiment, subject = first.target.experiment, first.subject
 
-    def work(one: object) -> Findings:
-        found = inter_models(
+    def work(run: object) -> Findings:
+        result = inter_models(
             subject.network,
             subject.loaders["train"],
             subject.loaders[subject.held_out],
@@ -51,16 +50,18 @@ def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
             **{key: value for key, value in first.reading.items() if key not in ("layers", "labels")},
         )
         title = f"{experiment.name}: edges within networks and between them"
-        tables = [edges_table(title, found.rows())]
-        results, files = found.to_dict(), {"models.csv": found.rows()}
+        tables = [edges_table(title, result.rows())]
+        results, files = result.to_dict(), {"models.csv": result.rows()}
         if alike:
             cross = _crossed(first, alike[0])
             tables.append(edges_table("Cross accuracy", cross, CROSS_NOTE))
             results |= {"cross": cross}
             files |= {"cross.csv": cross}
-        return Findings(results, tables, files, [found.words()])
+        return Findings(results, tables, files, [result.words()])
 
-    return [logged("models", first, work, f"Networks beside {experiment.name}", [one.target.id for one in others])]
+    return [
+        logged("models", first, work, f"Networks beside {experiment.name}", [network.target.id for network in others])
+    ]
 
 
 def _training(prepared: Prepared) -> str:
@@ -68,9 +69,9 @@ def _training(prepared: Prepared) -> str:
 
 
 def _crossed(first: Prepared, second: Prepared) -> list[dict[str, Any]]:
-    """Each graph on the held-out booleans of both networks, with and without their units matched on training inputs."""
+    """Each graph on the held-out booleans of both networks, with units by number and matched on training inputs."""
     loaders, held_out, seed = first.subject.loaders, first.subject.held_out, first.target.experiment.seed
     reading = {key: value for key, value in first.reading.items() if key not in ("layers", "labels")}
     two = (loaders["train"], loaders[held_out], first.reading["layers"])
-    a, b = (read(one.subject.network, *two, seed=seed, **reading) for one in (first, second))
+    a, b = (read(network.subject.network, *two, seed=seed, **reading) for network in (first, second))
     return cross_accuracy(a, b, names=("first", "second"), seed=seed, **mining_of(first)).rows()

@@ -1,4 +1,4 @@
-"""`align.py rotation`: a layer in another basis, mined and tried beside its own units."""
+"""`align.py rotation`: a layer in other bases, mined and tried, compared with its own units."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ndg.workflows.studies.study_record import Findings, logged
 
 NOTE = (
     "localist: the layer's own units; pca: its principal components on the training examples; random: a random "
-    "rotation, the control. In every basis a coordinate is on above its median on the training examples, and a "
-    "boolean is written as the mean given it there, so that rows can be compared with each other and not with the "
-    "trial of the run."
+    "rotation, the control. In every basis a coordinate is on above its median on the training examples, and a boolean "
+    "is set to the mean of the coordinate given that boolean. Rows are comparable with each other, not with the trial "
+    "of the run."
 )
 
 
 def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
-    """Each network's layer in three bases, on its held-out examples."""
-    return [_one(one) for one in prepared]
+    """Compare three bases of the layer of each network on held-out examples."""
+    return [_study(network) for network in prepared]
 
 
-def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
+def _study(prepared: Prepared) -> tuple[RunRecord, Findings]:
     experiment, subject = prepared.target.experiment, prepared.subject
 
-    def work(one: object) -> Findings:
+    def work(run: object) -> Findings:
         layer = prepared.trial_layer
         network, train = subject.network, subject.loaders["train"]
         components = pca(network, train, layer)
         units = len(components.mean)
-        found = compare(
+        result = compare(
             network,
             train,
             subject.loaders[subject.held_out],
@@ -45,7 +45,7 @@ def _one(prepared: Prepared) -> tuple[RunRecord, Findings]:
             threads=prepared.passes["threads"],
             **{key: value for key, value in mining_of(prepared).items() if key in ("criterion", "alpha")},
         )
-        table = row_table.table(f"{experiment.name}: {layer} in three bases", found.rows(), note=NOTE)
-        return Findings(found.to_dict(), [table], {"rotation.csv": found.rows()}, [found.words()])
+        table = row_table.table(f"{experiment.name}: {layer} in three bases", result.rows(), note=NOTE)
+        return Findings(result.to_dict(), [table], {"rotation.csv": result.rows()}, [result.words()])
 
     return logged("rotation", prepared, work, f"Bases of {experiment.name}")

@@ -1,4 +1,4 @@
-"""What a study of `align.py` found, logged as a run of its own: figures, tables, files, a page."""
+"""The findings of a study of `align.py`, logged as a run: figures, tables, files and a page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONFIG, PAGE = "config.yaml", "report.html"
 
 @dataclass(frozen=True)
 class Findings:
-    """`results` go into the run log under the study's name, `rows` into a CSV file each, tables and words to people."""
+    """Results for the run log, rows of CSV files by name, and tables and words for readers."""
 
     results: Mapping[str, Any]
     tables: Sequence[Table]
@@ -28,14 +28,14 @@ class Findings:
     words: Sequence[str] = ()
 
     def text(self, width: int | None = None) -> str:
-        """The tables, then the words."""
+        """The tables and the words as text."""
         lines = [line for words in self.words for line in words.splitlines() if line]
-        said = ["\n".join(textwrap.wrap(line, width)) if width else line for line in lines]
-        return "\n\n".join([*(table.text(width=width) for table in self.tables), *said])
+        paragraphs = ["\n".join(textwrap.wrap(line, width)) if width else line for line in lines]
+        return "\n\n".join([*(table.text(width=width) for table in self.tables), *paragraphs])
 
 
 def untried(prepared: Prepared) -> Prepared:
-    """The same network where no trial is asked for, so that any number of layers will do."""
+    """The same network without a trial, so that any number of layers is allowed."""
     experiment = prepared.target.experiment
     trial = replace(experiment.trial, interventions=[])
     target = replace(prepared.target, experiment=replace(experiment, trial=trial))
@@ -43,10 +43,12 @@ def untried(prepared: Prepared) -> Prepared:
 
 
 def with_layers(prepared: Prepared, layers: Sequence[str]) -> Prepared:
-    """The same network with a graph over these layers, or over those of the experiment where it names two; no trial."""
+    """The same network without a trial, with a graph over `layers` or over two or more of the experiment."""
     experiment = prepared.target.experiment
-    asked = experiment.extract.layers if len(experiment.extract.layers) > 1 else list(layers)
-    target = replace(prepared.target, experiment=replace(experiment, extract=replace(experiment.extract, layers=asked)))
+    chosen = experiment.extract.layers if len(experiment.extract.layers) > 1 else list(layers)
+    target = replace(
+        prepared.target, experiment=replace(experiment, extract=replace(experiment.extract, layers=chosen))
+    )
     return untried(replace(prepared, target=target))
 
 
@@ -57,25 +59,24 @@ def logged(
     title: str,
     parents: Sequence[str] = (),
 ) -> tuple[RunRecord, Findings]:
-    """The document of a finished study, and what it found. `parents` are trained runs beside the target's own."""
+    """Run and log a study; return its run document and findings. `parents` are further train runs."""
     import pandas as pd
 
     where, target = prepared.where, prepared.target
     experiment = target.experiment.at(prepared.alphas[0])
     check(experiment)
-    parent = None if target.run is None else target.run.id
-    with runs.start(where.store, kind, experiment, where.runs, parent=parent, device=prepared.device) as one:
-        one.artefact(atomic.write(one.folder / CONFIG, experiment.to_yaml()))
-        one.result("data", prepared.subject.facts)
+    with runs.start(where.store, kind, experiment, where.runs, parent=target.parent, device=prepared.device) as run:
+        run.artefact(atomic.write(run.folder / CONFIG, experiment.to_yaml()))
+        run.result("data", prepared.subject.facts)
         if parents:
-            one.result("parents", {"runs": list(parents)})
-        found = work(one)
-        one.result(kind, dict(found.results))
-        for name, lines in found.rows.items():
-            one.artefact(atomic.write(one.folder / name, pd.DataFrame(list(lines)).to_csv(index=False)))
-        page = study_page(title, {**one.record, "status": None}, found.tables, found.words, experiment.to_yaml())
-        one.artefact(atomic.write(one.folder / PAGE, page))
-    return one.record, found
+            run.result("parents", {"runs": list(parents)})
+        findings = work(run)
+        run.result(kind, dict(findings.results))
+        for name, lines in findings.rows.items():
+            run.artefact(atomic.write(run.folder / name, pd.DataFrame(list(lines)).to_csv(index=False)))
+        page = study_page(title, {**run.record, "status": None}, findings.tables, findings.words, experiment.to_yaml())
+        run.artefact(atomic.write(run.folder / PAGE, page))
+    return run.record, findings
 
 
 TITLES = {
@@ -86,13 +87,13 @@ TITLES = {
 ENDS = {"precision": ("low", "high")}
 LEAVE = ("equivalent", "possible", "occurrences", "exceptions", "examples")
 NOTE = (
-    "edges: implications that the criterion admits; independent: how many it admits when each node keeps its rate and "
-    "knows nothing of the others. Precision is the mean over the edges that are judged: on the examples that they were "
-    "mined from, where the criterion asks for it, and on held-out ones; chance: what it would be there for the same "
-    "consequents if antecedents said nothing."
+    "edges: implications that the criterion accepts; independent: how many it accepts when nodes keep their rates but "
+    "are independent. Precision is the mean over the judged edges: on the examples that they were mined from (where "
+    "the criterion guarantees it) and on held-out ones; chance: precision there for the same consequents if "
+    "antecedents carried no information."
 )
 
 
-def edges_table(title: str, found: Sequence[Mapping[str, Any]], note: str = NOTE) -> Table:
-    """The table of rows of edge figures, as the studies of comparison give them."""
-    return row_table.table(title, found, titles=TITLES, ends=ENDS, leave=LEAVE, note=note)
+def edges_table(title: str, rows: Sequence[Mapping[str, Any]], note: str = NOTE) -> Table:
+    """Table of edge figures, from rows of the studies in `ndg.comparison`."""
+    return row_table.table(title, rows, titles=TITLES, ends=ENDS, leave=LEAVE, note=note)

@@ -1,7 +1,7 @@
-"""`align.py sweep`: every alpha and beta, over one training or several, on validation and held-out examples.
+"""`align.py sweep`: every alpha and beta, over one or more trainings, on validation and held-out examples.
 
-Of the alphas the largest is taken at which Q aligns at least `sweep.goal` of the validation examples; the held-out
-figures stand beside it and choose nothing.
+The largest alpha is chosen at which Q aligns at least `sweep.goal` of the validation examples. Held-out figures are
+reported beside it and play no part in the choice.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from ndg.workflows.studies.study_record import Findings, logged
 Q = "Q"
 ENDS = {"selectivity": ("selectivity_low", "selectivity_high")}
 NOTE = (
-    "Q: aligned, random booleans and the class prototype (the better of its two controls, picked on validation) set as "
-    "many neurons; selectivity is aligned minus that prototype, with the paired 95 % interval. set, changed: neurons "
-    "named, and those among them that had the other value."
+    "Q: share aligned. random booleans and the class prototype (the better of its two controls, chosen on validation) "
+    "set as many neurons. selectivity: aligned minus prototype, with the paired 95 % interval. set: neurons set; "
+    "changed: those of them that had the other value."
 )
 
 
 def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
-    """The sweep over all trainings of each experiment, as one run of each."""
+    """Log one sweep per experiment, over all its trainings."""
     groups: dict[str, list[Prepared]] = {}
     for each in prepared:
         if "validation" not in each.subject.loaders:
             raise ConfigError(
-                "a sweep takes an alpha by validation examples; there are none; give a loader named validation"
+                "a sweep chooses an alpha on validation examples; there are none; give a loader named validation"
             )
         groups.setdefault(each.experiment.training_digest, []).append(each)
     return [_group(group) for group in groups.values()]
@@ -41,7 +41,7 @@ def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
 def _group(group: Sequence[Prepared]) -> tuple[RunRecord, Findings]:
     first, goal = group[0], group[0].target.experiment.sweep.goal
 
-    def work(one: object) -> Findings:
+    def work(run: object) -> Findings:
         lines = [line for prepared in group for line in _lines(prepared)]
         chosen = [_chosen(lines, prepared.target.id, goal) for prepared in group]
         held_out = first.subject.held_out
@@ -57,15 +57,15 @@ def _group(group: Sequence[Prepared]) -> tuple[RunRecord, Findings]:
 
 
 def _lines(prepared: Prepared) -> list[dict[str, Any]]:
-    """A row for each alpha, beta and split, validation first."""
+    """Figures by alpha, beta and split, validation first."""
     experiment, subject = prepared.target.experiment, prepared.subject
     splits = dict.fromkeys(["validation", subject.held_out])
-    found = []
+    lines = []
     alphas = experiment.sweep.alphas
     for alpha, graph in zip(alphas, prepared.sweep(prepared.bits["train"], alphas), strict=True):
         judged = graph.held_out(prepared.bits[subject.held_out])
         for beta in experiment.sweep.betas:
-            picking = None
+            validation = None
             for split in splits:
                 result = trials(
                     subject.network,
@@ -77,9 +77,9 @@ def _lines(prepared: Prepared) -> list[dict[str, Any]]:
                     options=prepared.options(experiment.trial.seed),
                     cache=prepared.caches.setdefault(split, Cache()),
                 )[Q]
-                picking = picking or result
-                figures = result.picked(picking).to_dict()
-                found.append(
+                validation = validation or result
+                figures = result.picked(validation).to_dict()
+                lines.append(
                     {
                         "run": prepared.target.id,
                         "seed": experiment.seed,
@@ -98,7 +98,7 @@ def _lines(prepared: Prepared) -> list[dict[str, Any]]:
                         "n": figures["n"],
                     }
                 )
-    return found
+    return lines
 
 
 def _control(figures: dict[str, Any], name: str | None) -> float | None:
@@ -106,35 +106,34 @@ def _control(figures: dict[str, Any], name: str | None) -> float | None:
 
 
 def _chosen(lines: Sequence[dict[str, Any]], run: str, goal: float) -> dict[str, Any]:
-    """The largest alpha of a run at which Q aligns enough of the validation examples, walking forward only, or the
-    alphas that were tried."""
-    mine = [line for line in lines if line["run"] == run and line["split"] == "validation"]
-    beta = max(line["beta"] for line in mine)
-    enough = [line for line in mine if line["beta"] == beta and line["set"] and (line["aligned"] or 0) >= goal]
-    best = max(enough, key=lambda line: line["alpha"], default=None)
+    """The largest alpha of a run at which Q aligns enough validation examples, at the largest beta."""
+    own = [line for line in lines if line["run"] == run and line["split"] == "validation"]
+    beta = max(line["beta"] for line in own)
+    aligned = [line for line in own if line["beta"] == beta and line["set"] and (line["aligned"] or 0) >= goal]
+    best = max(aligned, key=lambda line: line["alpha"], default=None)
     return {"run": run, "beta": beta, "alpha": None if best is None else best["alpha"]}
 
 
 def _words(chosen: dict[str, Any], lines: Sequence[dict[str, Any]], goal: float, held_out: str) -> str:
     if chosen["alpha"] is None:
         return f"{chosen['run']}: at no alpha does Q align {goal:.0%} of the validation examples."
-    [there] = [
+    [best] = [
         line
         for line in lines
         if all(line[key] == chosen[key] for key in ("run", "alpha", "beta")) and line["split"] == held_out
     ]
-    if not there["n"] or there["selectivity_low"] is None:
+    if not best["n"] or best["selectivity_low"] is None:
         return f"{chosen['run']}: alpha {chosen['alpha']:g}; the network predicts no example of {held_out} correctly."
     return (
         f"{chosen['run']}: alpha {chosen['alpha']:g} is the largest at which Q aligns {goal:.0%} of the validation "
-        f"examples; on {held_out} it aligns {there['aligned']:.3f} [{there['aligned_low']:.3f}, "
-        f"{there['aligned_high']:.3f}] of {there['n']:,}, random booleans {there['random']:.3f}, the class prototype "
-        f"{there['prototype']:.3f}, setting {there['set']:.1f} neurons of which {there['changed']:.1f} change: the "
-        f"graph's choice is {_than(there)} the class prototype of the same size."
+        f"examples; on {held_out} it aligns {best['aligned']:.3f} [{best['aligned_low']:.3f}, "
+        f"{best['aligned_high']:.3f}] of {best['n']:,}, random booleans {best['random']:.3f}, the class prototype "
+        f"{best['prototype']:.3f}, setting {best['set']:.1f} neurons of which {best['changed']:.1f} change: the "
+        f"graph's choice is {_than(best)} the class prototype of the same size."
     )
 
 
 def _than(line: dict[str, Any]) -> str:
-    """How the graph's choice compares with the prototype, by the paired interval of the difference."""
+    """The comparison of the graph's choice with the prototype in words, by the paired interval."""
     low, high = line["selectivity_low"], line["selectivity_high"]
     return "better than" if low > 0 else "worse than" if high < 0 else "not better than"
