@@ -156,9 +156,7 @@ def _refused(experiment: Experiment, subject: Subject, method: str) -> UserError
     network = subject.network
     layers = experiment.importance.layers or experiment.extract.layers or [latent_layer(network)]
     few = preflight.first(subject.loaders["train"])
-    return preflight.refusal(
-        network, few, expand_layers(network, layers), method, score_request.how_of(experiment)
-    )
+    return preflight.refusal(network, few, expand_layers(network, layers), method, score_request.how_of(experiment))
 
 
 def _with_split(experiment: Experiment, subject: Subject) -> Experiment:
