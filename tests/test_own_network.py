@@ -224,7 +224,7 @@ def test_conductance_is_left_out_where_it_is_refused_and_was_not_named(place, ca
         assert set(last(place)["results"]["scores"]) == scores
     capsys.readouterr()
     assert align(place, "--model", "mine.py:one_hot", *words, "importance.methods=[gndi,conductance]") == 2
-    assert "conductance does not score what is asked for: a path of inputs" in capsys.readouterr().err
+    assert "conductance cannot score this request: a path of inputs" in capsys.readouterr().err
 
 
 def test_nothing_is_written_by_a_dry_run_or_when_the_config_is_printed(place, capsys):

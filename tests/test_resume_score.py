@@ -271,7 +271,7 @@ def test_the_script_shares_trainings_out_keeps_scores_and_tells_what_failed(alik
 @pytest.mark.parametrize(
     ("overrides", "why"),
     [
-        (["importance.methods=[gndi, hrank]"], "hrank does not score what is asked for"),
+        (["importance.methods=[gndi, hrank]"], "hrank cannot score this request"),
         (["importance.methods=[snip]"], "name the one that gives its values"),
         (["importance.layers=[latint]"], "nearest: latent"),
         (["importance.target=11"], "0 to 9; got 11"),

@@ -120,7 +120,7 @@ def known(method: str) -> Method:
     if method.partition(":")[0] in OF_GRAPH:
         name = method.partition(":")[0]
         raise ConfigError(
-            f"a method of ndg.score looks at a network; {name} is of a mined graph and has no options; call "
+            f"ndg.score scores networks; {name} scores a mined graph and has no options; call "
             f"ndg.importance.{name}(graph), or `ndg score RUN --method {name}` where RUN has an alignment"
         )
     if method not in IMPORTANCE:

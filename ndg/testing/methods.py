@@ -282,7 +282,7 @@ def neutral_states(subject: Subject) -> None:
             by({"latnt": torch.zeros(6)})
     if subject.method.baselines == ("zero",):
         for baseline in (0.5, torch.zeros(6)):
-            with refused(ConfigError, rf"{subject.name} compares a unit with no neutral state; got baselines="):
+            with refused(ConfigError, rf"{subject.name} does not use baselines; got baselines="):
                 scored(subject, baselines=baseline)
 
 
@@ -310,7 +310,7 @@ def weights(subject: Subject) -> None:
     """A method of weights refuses layers without weights, and names the one before."""
     if subject.method.weights:
         name = subject.name
-        pattern = rf"{name} is of layers with weights .* 'latent' \(Hardtanh\) has none; name .* 'before'"
+        pattern = rf"{name} needs layers with weights .* 'latent' \(Hardtanh\) has none; name .* 'before'"
         with refused(LayerError, pattern):
             scored(subject, layers=["conv", "latent"])
         with refused(ConfigError, rf"{name} scores weights, which positions share; got each_position=True"):
@@ -336,7 +336,7 @@ def target(subject: Subject) -> None:
         with refused(ConfigError, r"target must be a class of the network, 0 to 3; got 4"):
             scored(subject, layers=layer, target=CLASSES)
     else:
-        with refused(ConfigError, rf"{subject.name} scores a unit for no class in particular; got target=1"):
+        with refused(ConfigError, rf"{subject.name} does not use a target class; got target=1"):
             scored(subject, target=1)
 
 

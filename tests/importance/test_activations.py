@@ -143,7 +143,7 @@ def test_hrank_of_maps_by_hand():
 
 def test_what_these_scores_refuse():
     model, inputs = convolutional(), inputs_of((1, 6, 6))
-    with pytest.raises(LayerError, match=r"hrank is the rank of a channel's map of rows .* 'head.3' gives \(7, 5\)"):
+    with pytest.raises(LayerError, match=r"hrank needs maps of rows .* 'head.3' gives \(7, 5\)"):
         score(model, [inputs], "head.3", "hrank")
     with pytest.raises(ConfigError, match=r"hrank scores whole maps; got each_position=True"):
         score(model, [inputs], "encoder", "hrank", each_position=True)

@@ -228,7 +228,9 @@ def test_functions_without_a_rule_are_refused_by_name(function, message):
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_modules_and_layers_that_relevance_does_not_reach_are_refused():
     scripted = nn.Sequential(nn.Identity(), torch.jit.trace(nn.Linear(2, 3), torch.zeros(1, 2)))
-    with pytest.raises(LayerError, match=r"which compiled code cannot be told; '1' is compiled; score the module"):
+    with pytest.raises(
+        LayerError, match=r"which compiled code does not allow; '1' is compiled; score the original module"
+    ):
         relevance(scripted, torch.zeros(2, 2), "0")
 
     class Asking(nn.Module):

@@ -254,7 +254,7 @@ def test_a_scoreboard_of_nothing_is_refused():
         scoreboard(dense(), examples(), ["encoder.1"], ["ablation"])
     with pytest.raises(ConfigError, match="nearest: gndi"):
         scoreboard(dense(), examples(), ["encoder.1"], ["gndy"])
-    with pytest.raises(ConfigError, match=r"degree is of a mined graph .* ndg\.importance\.degree\(graph\)"):
+    with pytest.raises(ConfigError, match=r"degree scores a mined graph .* ndg\.importance\.degree\(graph\)"):
         scoreboard(dense(), examples(), ["encoder.1"], ["degree"])
 
 

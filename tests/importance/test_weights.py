@@ -318,6 +318,6 @@ def test_gates_have_the_weights_of_their_recurrent_layer_and_heads_have_none():
         assert np.isfinite(score(model, examples, "gru.gates_l0", method)["gru.gates_l0"]).all()
     for method in ("snip", "grasp", "synflow", "magnitude"):
         with pytest.raises(
-            LayerError, match=rf"{method} is of layers with weights .*; 'attention.heads' has none; name"
+            LayerError, match=rf"{method} needs layers with weights .*; 'attention.heads' has none; name"
         ):
             score(model, examples, "attention.heads", method)

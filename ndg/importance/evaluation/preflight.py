@@ -32,7 +32,7 @@ def check(
     for name in methods:
         why = refusal(model, few, layers, name, settings)
         if why is not None:
-            raise type(why)(f"{name} does not score what is asked for: {why}") from why
+            raise type(why)(f"{name} cannot score this request: {why}") from why
 
 
 def refusal(

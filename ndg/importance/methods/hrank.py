@@ -42,7 +42,7 @@ def hrank(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], sett
                 maps = tape.raw(layer)[0]
                 if tape.layouts[layer].kind != "channels" or maps.ndim != 4:
                     raise LayerError(
-                        f"hrank is the rank of a channel's map of rows and columns; {layer!r} gives "
+                        f"hrank needs maps of rows and columns for each channel; {layer!r} gives "
                         f"{tuple(maps.shape)}; name a convolution of images, or the norm or activation after one"
                     )
                 wide = maps[: batch.count] if maps.dtype == torch.float64 else maps[: batch.count].float()

@@ -69,7 +69,7 @@ def weighted(model: nn.Module, layers: Iterable[str], settings: Settings, method
             before = before[: before.index(layer)] if layer in before else []
             instead = f"name the one that gives its values, such as {before[-1]!r}" if before else "name a Linear"
             what = f"({type(modules[layer]).__name__}) has none" if layer in modules else "has none"
-            raise LayerError(f"{method} is of layers with weights of their own; {layer!r} {what}; {instead}")
+            raise LayerError(f"{method} needs layers with weights of their own; {layer!r} {what}; {instead}")
     return incoming
 
 
