@@ -52,7 +52,7 @@ def test_a_refusal_is_what_the_method_raises():
         (["gndi", "hrank"], {}, LayerError, "^hrank cannot score this request: hrank needs maps of rows and columns"),
         (["gndi", "snip"], {}, LayerError, "^snip cannot score this request: snip needs layers with weights"),
         (["ablation"], {"target": 3}, ConfigError, "0 to 2; got 3"),
-        (["ablation:measure=los"], {}, ConfigError, "^ablation:measure=los does not score .* got 'los'"),
+        (["ablation:measure=los"], {}, ConfigError, "^ablation:measure=los cannot score .* got 'los'"),
         (["shapley:permutations=5"], {}, ConfigError, "even and at least 4; got 5"),
     ],
 )

@@ -74,8 +74,8 @@ def prepared(model: nn.Module) -> Iterator[None]:
         for path, module in model.named_modules():
             if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
                 raise LayerError(
-                    f"LRP replaces the gradients of functions, which compiled code does not allow; {path!r} is compiled; "
-                    "score the original module"
+                    f"LRP replaces the gradients of functions, which compiled code does not allow; {path!r} is "
+                    "compiled; score the original module"
                 )
             if isinstance(module, nn.MultiheadAttention):
                 stack.enter_context(composed(module))
