@@ -7,11 +7,14 @@ JOBS ?= 2
 DEMO := digits_mlp digits_cnn digits_vit
 BENCHMARKS := $(filter-out __init__ frame memory timing workloads,$(basename $(notdir $(wildcard benchmarks/*.py))))
 QUICKLY := not slow and not ray and not browser
-FAST := $(addprefix tests/,bits graph mining planted units abstraction/test_backward.py abstraction/test_controls.py \
-	abstraction/test_counts.py abstraction/test_curve.py abstraction/test_minimal_search.py abstraction/test_orders.py \
-	abstraction/test_tally.py abstraction/test_verdict.py importance/test_plan.py importance/test_saturation.py \
-	importance/test_scores.py conformance/test_binarizers.py test_config.py test_errors.py test_habits.py test_house.py \
-	test_intervals.py test_literal.py test_nodes.py test_seeds.py)
+FAST := $(addprefix tests/,bits/test_matrix.py bits/test_packing.py graph/test_condensation.py graph/test_edges.py \
+	graph/test_export.py graph/test_files.py graph/test_rules.py graph/test_statistics.py graph/test_verdicts.py \
+	mining/test_counts.py mining/test_criteria.py mining/test_miner.py mining/test_pairs.py \
+	mining/test_significance.py abstraction/test_backward.py abstraction/test_controls.py abstraction/test_counts.py \
+	abstraction/test_curve.py abstraction/test_minimal_search.py abstraction/test_orders.py \
+	abstraction/test_verdict.py importance/test_plan.py importance/test_saturation.py importance/test_scores.py \
+	conformance/test_binarizers.py test_config.py test_errors.py test_habits.py test_house.py test_intervals.py \
+	test_literal.py test_mutants.py test_nodes.py test_seeds.py)
 
 .PHONY: help demo test check lint style types fast bench mutants lock clean
 

@@ -120,6 +120,7 @@ def loaded(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     ["import ndg", "import ndg.cli", "import ndg; ndg.runs; ndg.config; ndg.errors; ndg.comparison; ndg.rotation"],

@@ -64,6 +64,7 @@ def tuned(model: nn.Module) -> nn.Module:
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_study_refuses_a_graph_of_another_network_unless_it_is_meant(study, model, graph):
     for other in (network(seed=1), tuned(model)):

@@ -147,6 +147,7 @@ def test_rows_of_words_start_cache_lines_and_end_in_zeros():
     assert int(tail_mask(65)) == 1
 
 
+@pytest.mark.slow
 def test_a_second_process_finds_the_compiled_code():
     code = "from ndg.bits import kernel as k\n"
     code += "print([sum(f.stats.cache_hits.values()) for f in (k.pack, k.above, k.place)])"

@@ -27,6 +27,7 @@ def seeded(draw):
     return graph, draw(st.sets(literal, max_size=3)), draw(st.sets(literal, max_size=3))
 
 
+@pytest.mark.slow
 @given(seeded())
 @SOME
 def test_the_closure_is_what_paths_outside_contradictory_classes_reach(case):

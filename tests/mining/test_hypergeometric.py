@@ -190,6 +190,7 @@ def test_examples_whose_products_overflow_are_refused(n):
         one(0, 0, 0, n)
 
 
+@pytest.mark.slow
 def test_a_second_process_finds_the_compiled_tests_on_disk(tmp_path):
     code = "from ndg.mining.hypergeometric import _tally as k; print(sum(k.stats.cache_hits.values()))"
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}

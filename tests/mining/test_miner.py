@@ -164,6 +164,7 @@ for function in (kernel.count_tile, sifting.sift, sifting.collect, sifting.arran
 """
 
 
+@pytest.mark.slow
 def test_a_second_process_finds_the_compiled_functions_on_disk(tmp_path):
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     printed = [

@@ -208,6 +208,7 @@ print(hash((found.antecedents.tobytes(), found.consequents.tobytes(), found.exce
 """
 
 
+@pytest.mark.slow
 def test_a_machine_without_vector_popcounts_finds_the_same(tmp_path):
     """A compiler for a processor without extensions gives the same counts."""
     printed = []
