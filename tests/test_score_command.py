@@ -158,7 +158,7 @@ def test_what_a_graph_alone_says_stands_on_its_nodes(home, capsys):
         assert record["results"]["scores"][name]["split"] == "train"
     assert sum(graph.scores["degree"].values()) > 0
     assert record["results"]["annotated"]["methods"] == ["degree", "ancestors"]
-    assert "of the graph alone, mined from" in capsys.readouterr().out
+    assert "from the graph alone, mined from" in capsys.readouterr().out
     words = ["--method", "gndi", "degree", "--layers", "decoder.relu1", "--max-examples", "8"]
     assert main(["score", "digits_mlp", *QUICK, *words, *options]) == 0
     record = newest(folder)
