@@ -14,7 +14,7 @@ MODELS = "models"
 
 @dataclass(frozen=True)
 class Locations:
-    """Folders of data sets (None: only bundled data) and of runs, and the URI or file of the run log."""
+    """Folders of data sets (None: only bundled data) and runs, and the address of the run log."""
 
     data: Path | None
     runs: Path
@@ -34,9 +34,9 @@ class Locations:
         return replace(self, runs=self.runs.absolute(), store=store)
 
     def place(self, experiment: Experiment) -> Experiment:
-        """The experiment with its data folder filled in where it names none, and folders of pretrained networks found.
+        """The experiment with its data folder filled in, and the folders of pretrained networks.
 
-        A pretrained network is given by its folder, or by its name below `models` in the data folder.
+        A pretrained network is named by its folder, or by its name below `models` in the data folder.
         """
         folder = experiment.data.dir or (str(self.data) if self.data else None)
         tokenizer = _below(folder, experiment.data.tokenizer)
@@ -48,7 +48,7 @@ class Locations:
 
 
 def _below(folder: str | None, name: str | None) -> str | None:
-    """The folder `models/NAME` below a folder, where there is one and no folder of that name here."""
+    """The folder `models/NAME` below a folder if it exists and NAME is no folder itself; else NAME."""
     if name and folder and not Path(name).is_dir() and (Path(folder) / MODELS / name).is_dir():
         return str(Path(folder) / MODELS / name)
     return name

@@ -1,4 +1,4 @@
-"""Begin a run, or go on with one that was cut short."""
+"""Start a run, or resume an unfinished one."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def start(
     tags: Iterable[str] = (),
     beat: float = BEAT,
 ) -> Run:
-    """A new run, as a context: its folder is `folder_root/<id>` and its document is in `store`.
+    """A new run, as a context. Its folder is `folder_root/<id>`, its document is in `store`.
 
-    Without a store the document goes to `folder_root/ndg.db`. Entering raises OutputError when no folder can be made.
+    Without a store, the document goes to `folder_root/ndg.db`. Entering raises OutputError if no folder can be made.
     """
     root = Path(folder_root).expanduser().absolute()
 
@@ -67,19 +67,18 @@ def resume(
     device: str | None = None,
     beat: float = BEAT,
 ) -> Run:
-    """The unfinished run of this kind and experiment under `folder_root`, reopened, as a context.
+    """The unfinished run of this kind and experiment under `folder_root`, reopened as a context.
 
-    It is looked for where its checkpoints are: in the records of the root. A train run goes on with the same training
-    and seed, and of several the one with most epochs; any other run with the same config about the same `parent`, and
-    of several the newest. Metrics go on; what the cut attempt wrote as results and artefacts moves into its entry of
-    `attempts`, and its files stay in the folder. Raises RunNotFoundError when there is none, or while the run is still
-    alive.
+    The run is searched in the records of the root, where its checkpoints are. A train run matches by training and seed,
+    and the one with most epochs is chosen; other runs match by config and `parent`, and the newest is chosen. Metrics
+    continue. Results and artefacts of the interrupted attempt move into its entry of `attempts`; its files stay. Raises
+    RunNotFoundError if there is none, or if the run is still alive.
     """
     root = Path(folder_root).expanduser().absolute()
-    found = unfinished(root, experiment, kind=kind, parent=parent)
+    unfinished_run = unfinished(root, experiment, kind=kind, parent=parent)
 
     def begin(run: Run) -> None:
-        run.open(_reopened(found, root, device), new=False)
+        run.open(_reopened(unfinished_run, root, device), new=False)
 
     return Run(_store(store, root), root, begin, beat)
 
@@ -101,14 +100,14 @@ def start_or_resume(
 
 
 def unfinished(root: Path, experiment: Experiment, *, kind: str = "train", parent: str | None = None) -> RunRecord:
-    """The record that `resume` would reopen. Raises RunNotFoundError."""
+    """The record that `resume` reopens. Raises RunNotFoundError."""
     what = f"{kind} run of {experiment.name!r} ({_same(experiment, kind, parent)[1]}) in {root}"
     mine = begun(root, experiment, kind=kind, parent=parent)
     if not mine:
         near = [record for record in read_all(root) if _near(record, experiment, kind, parent) and _cut(record)]
         last = max(near, key=lambda record: record["started"], default=None)
-        told = f"; {last.id} is unfinished, and was begun with other settings: give those" if last else ""
-        raise RunNotFoundError(f"there is no {what}{told}; start one without --resume")
+        hint = f"; {last.id} is unfinished, and was begun with other settings: give those" if last else ""
+        raise RunNotFoundError(f"there is no {what}{hint}; start one without --resume")
     completed = [record["started"] for record in mine if record["status"] == COMPLETED]
     ended = max(completed, default="")
     cut = [record for record in mine if record["started"] > ended and _cut(record)]
@@ -126,7 +125,7 @@ def unfinished(root: Path, experiment: Experiment, *, kind: str = "train", paren
 
 
 def begun(root: Path, experiment: Experiment, *, kind: str = "train", parent: str | None = None) -> list[RunRecord]:
-    """The records of the runs among which `resume` would look for an unfinished one."""
+    """Records of all runs that `resume` would consider, finished or not."""
     wanted = {"kind": kind, **_same(experiment, kind, parent)[0]}
     return [record for record in read_all(root) if all(record.figure(path) == wanted[path] for path in wanted)]
 
@@ -136,7 +135,7 @@ def _cut(record: RunRecord) -> bool:
 
 
 def _near(record: RunRecord, experiment: Experiment, kind: str, parent: str | None) -> bool:
-    """Whether a run is of this kind and name, about the same, whatever its settings."""
+    """Whether a run has this kind, name and parent, with any settings."""
     wanted = {"kind": kind, "name": experiment.name} | ({} if kind == "train" else {"parent": parent})
     return all(record.figure(path) == wanted[path] for path in wanted)
 
@@ -146,19 +145,19 @@ def _same(experiment: Experiment, kind: str, parent: str | None) -> tuple[dict[s
 
 
 def _same_training(experiment: Experiment, parent: str | None) -> tuple[dict[str, Any], str]:
-    """Figures of the records of one training, and what they have in common in words."""
+    """Fields that identify the runs of one training, and the same in words."""
     digest, seed = experiment.training_digest, experiment.seed
     return {"training_digest": digest, "seeds.seed": seed}, f"training digest {digest}, seed {seed}"
 
 
 def _same_study(experiment: Experiment, parent: str | None) -> tuple[dict[str, Any], str]:
-    """The same of all that asks one question about one network."""
+    """Fields that identify the runs of one study of one network, and the same in words."""
     about = "a network that no run has trained" if parent is None else f"run {parent}"
     return {"digest": experiment.digest, "parent": parent}, f"config digest {experiment.digest}, about {about}"
 
 
 def new_id(moment: datetime, name: str, kind: str) -> str:
-    """Readable, sorted by time (UTC, to the second), and different for runs of the same second."""
+    """A new id: readable, sorted by time (UTC), unique within a second."""
     slug = re.sub(r"[^\w.+-]+", "_", name, flags=re.ASCII).strip("._-")[:60] or "run"
     return f"{moment:%Y%m%d-%H%M%S}-{slug}-{kind}-{secrets.token_hex(2)}"
 
@@ -206,7 +205,7 @@ def _document(
 
 
 def _reopened(old: RunRecord, root: Path, device: str | None) -> RunRecord:
-    """`old` as a running document of this process, with a new entry in `attempts`."""
+    """The document of a run that this process resumes, with a new entry in `attempts`."""
     started, where = now(), whereabouts(device)
     attempts = [dict(attempt) for attempt in old["attempts"]]
     cut = {"status": old["status"], "ended": old["ended"] or old["heartbeat"], "epochs": len(old["metrics"])}
@@ -234,7 +233,7 @@ def _reopened(old: RunRecord, root: Path, device: str | None) -> RunRecord:
 
 
 def _make(root: Path, id: str) -> Path | None:
-    """The new folder, or None when one of that name is there."""
+    """Make the folder of a run; None if it exists."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         (root / id).mkdir()

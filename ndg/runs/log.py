@@ -1,4 +1,4 @@
-"""The run log as a person asks it: find, get, compare, tag.
+"""The run log for people: find, get, compare, tag.
 
 log = ndg.runs.open("mongodb://...")             # or a file: runs/ndg.db
 log.frame(where={"config.data.name": "mnist"})   # pandas, dotted columns
@@ -29,7 +29,7 @@ LIST = 20  # runs that a notebook shows
 
 
 class Log:
-    """The runs of one store. Reading it changes nothing; only `tag`, `untag`, `note` and `adopt` write."""
+    """The runs of one store. Only `tag`, `untag`, `note` and `adopt` write."""
 
     def __init__(self, store: Store, local: Path | None = None) -> None:
         self.store = store
@@ -37,7 +37,7 @@ class Log:
 
     @property
     def uri(self) -> str:
-        """Where the log is, a password as ***."""
+        """Address of the log, with *** for a password."""
         return self.store.name
 
     def find(
@@ -47,25 +47,25 @@ class Log:
         limit: int | None = None,
         metrics: bool = True,
     ) -> list[RunRecord]:
-        """Runs that answer `where`, newest first unless `sort` says otherwise; `ndg.runs.query` is the language.
+        """Runs that match `where` (see `ndg.runs.query`), by default newest first.
 
         `sort` is `"-path"`, a list of such, or pairs of path and 1 or -1. `metrics=False` leaves out rows per epoch.
         """
         fields = None if metrics else {"metrics": 0}
-        return [RunRecord(found) for found in self.store.find(where, sort, limit, fields)]
+        return [RunRecord(document) for document in self.store.find(where, sort, limit, fields)]
 
     def get(self, run: str = "last", kind: str | None = None) -> RunRecord:
-        """The run of that id, or of a unique beginning or end of one; `last` is the newest (of `kind`, if given).
+        """The run of an id or of a unique beginning or end of one; `last` is the newest (of `kind`).
 
         Raises RunNotFoundError, naming the nearest ids.
         """
         of_kind = {"kind": kind} if kind else {}
         if run == "last":
-            found = self.find(of_kind, limit=1)
-            if not found:
+            newest = self.find(of_kind, limit=1)
+            if not newest:
                 what = f"{kind} run" if kind else "run"
                 raise RunNotFoundError(f"there is no {what} in {self.uri} yet{self._hint(lambda _: True)}")
-            return found[0]
+            return newest[0]
         if exact := self.find({"_id": run}, limit=1):
             if kind and exact[0]["kind"] != kind:
                 raise RunNotFoundError(
@@ -95,20 +95,19 @@ class Log:
         seed: int | None = None,
         fits: Callable[[RunRecord], bool] | None = None,
     ) -> RunRecord:
-        """The completed train run of that training (and seed) with the highest `metric`, a dotted path; of equals, the
-        newest.
+        """The completed train run of a training (and seed) with the highest `metric`, the newest of equals.
 
-        Where such runs saw different data, it is the best of those that `fits` is true of, if there is one. Raises
-        RunNotFoundError, saying how to train one; `name` is the config that the message names.
+        If these runs saw different data, those for which `fits` is true are preferred. Raises RunNotFoundError, which
+        says how to train one; `name` is the config in the message.
         """
         mine: dict[str, Any] = {"kind": "train", "training_digest": training_digest}
         mine |= {} if seed is None else {"seeds.seed": seed}
         complete = {**mine, "status": COMPLETED, metric: {"$exists": True}}
-        found = self.find(complete, [(metric, -1), ("started", -1)], metrics=False)
-        if found and fits and len({run.figure("results.data.digest") for run in found}) > 1:
-            found = list(filter(fits, found)) or found
-        if found:
-            return self.get(found[0].id)
+        matches = self.find(complete, [(metric, -1), ("started", -1)], metrics=False)
+        if matches and fits and len({run.figure("results.data.digest") for run in matches}) > 1:
+            matches = list(filter(fits, matches)) or matches
+        if matches:
+            return self.get(matches[0].id)
         config = name or "CONFIG"
         hint = self._hint(lambda run: run["training_digest"] == training_digest and run["status"] == COMPLETED)
         others = self.find(mine, limit=1)
@@ -125,14 +124,14 @@ class Log:
     def frame(
         self, where: Mapping[str, Any] | None = None, sort: Sort = NEWEST, limit: int | None = None
     ) -> pd.DataFrame:
-        """One row per run, indexed by id, with a dotted column for every field of any run; times are UTC timestamps.
+        """A row per run, indexed by id, with a dotted column for every field; times are UTC timestamps.
 
-        The rows per epoch are not in it: `metrics(run)` has them.
+        Rows per epoch are left out: see `metrics`.
         """
         import pandas as pd
 
-        found = self.find(where, sort, limit, metrics=False)
-        frame = pd.DataFrame([dict(show.flatten(record)) for record in found])
+        matches = self.find(where, sort, limit, metrics=False)
+        frame = pd.DataFrame([dict(show.flatten(record)) for record in matches])
         if frame.empty:
             return pd.DataFrame(index=pd.Index([], name="id"))
         for column in ("started", "ended", "heartbeat"):
@@ -140,38 +139,38 @@ class Log:
         return frame.rename(columns={"_id": "id"}).set_index("id")
 
     def metrics(self, run: str = "last") -> pd.DataFrame:
-        """The rows per epoch of a run, indexed by epoch where they have one."""
+        """Rows per epoch of a run, indexed by epoch if they have one."""
         import pandas as pd
 
         frame = pd.DataFrame(self.get(run)["metrics"])
         return frame.set_index("epoch") if "epoch" in frame else frame
 
     def tag(self, run: str, *tags: str) -> RunRecord:
-        """The run, with the tags added."""
-        found = self.get(run)
+        """Add tags to a run."""
+        record = self.get(run)
         for tag in tags:
-            self.store.update(found.id, {"$addToSet": {"tags": tag}})
-        return self._mirror(found.id)
+            self.store.update(record.id, {"$addToSet": {"tags": tag}})
+        return self._mirror(record.id)
 
     def untag(self, run: str, *tags: str) -> RunRecord:
-        """The run, with the tags taken away."""
-        found = self.get(run)
+        """Remove tags from a run."""
+        record = self.get(run)
         for tag in tags:
-            self.store.update(found.id, {"$pull": {"tags": tag}})
-        return self._mirror(found.id)
+            self.store.update(record.id, {"$pull": {"tags": tag}})
+        return self._mirror(record.id)
 
     def note(self, run: str, text: str) -> RunRecord:
-        """The run, with `text` as its notes."""
-        found = self.get(run)
-        self.store.update(found.id, {"$set": {"notes": text}})
-        return self._mirror(found.id)
+        """Set the notes of a run."""
+        record = self.get(run)
+        self.store.update(record.id, {"$set": {"notes": text}})
+        return self._mirror(record.id)
 
     def adopt(self, root: str | Path) -> list[str]:
-        """Ids of the runs under `root` whose records were not in this store, or newer than in it; now they are.
+        """Copy runs under `root` into this store where they are missing or older; return their ids.
 
-        Brings over what was written locally while the store could not be reached.
+        For runs that were written locally while the store could not be reached.
         """
-        known = {found["_id"]: found["heartbeat"] for found in self.store.find(fields={"heartbeat": 1})}
+        known = {document["_id"]: document["heartbeat"] for document in self.store.find(fields={"heartbeat": 1})}
         taken = []
         for record in records.read_all(Path(root)):
             if record["heartbeat"] > known.get(record.id, ""):
@@ -197,22 +196,24 @@ class Log:
         return show.html_table(self.find(limit=LIST, metrics=False))
 
     def _ids(self, where: Mapping[str, Any]) -> list[str]:
-        return [found["_id"] for found in self.store.find(where, NEWEST, fields={"_id": 1})]
+        return [document["_id"] for document in self.store.find(where, NEWEST, fields={"_id": 1})]
 
     def _mirror(self, id: str) -> RunRecord:
-        """The run as the store has it, written to its folder too, unless its own process is there to do that."""
-        found = self.get(id)
-        if (found["status"] != records.RUNNING or found.dead()) and (found.folder / records.RECORD).is_file():
-            records.write(found, found.folder)
-        return found
+        """The run in the store, also written to its folder unless its own process is alive to do so."""
+        record = self.get(id)
+        if (record["status"] != records.RUNNING or record.dead()) and (record.folder / records.RECORD).is_file():
+            records.write(record, record.folder)
+        return record
 
     def _hint(self, fits: Callable[[RunRecord], bool]) -> str:
-        """What to do about fitting runs that were written locally while the store could not be reached."""
+        """Advice about matching runs that were written locally while the store could not be reached."""
         if self._local is None or self.store.path == (self._local / FILE).resolve():
             return ""
         local = [record.id for record in records.read_all(self._local) if fits(record)]
         known = (
-            {found["_id"] for found in self.store.find({"_id": {"$in": local}}, fields={"_id": 1})} if local else set()
+            {document["_id"] for document in self.store.find({"_id": {"$in": local}}, fields={"_id": 1})}
+            if local
+            else set()
         )
         away = [id for id in local if id not in known]
         if not away:
@@ -224,9 +225,9 @@ class Log:
 
 
 def open(uri: str | Path = DEFAULT, local: str | Path | None = None) -> Log:
-    """The run log at a `mongodb://` URI or in a file; nothing is connected or made before it is asked.
+    """Open the run log at a `mongodb://` URI or in a file; connects at the first operation.
 
-    With `local`, the folder of runs, a store that does not answer costs a warning and the log in that folder is opened.
+    With `local`, the folder of runs, a store that does not answer is replaced by the log there, with a warning.
     """
     store = connect(uri)
     if local is None:

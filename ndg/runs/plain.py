@@ -1,7 +1,7 @@
-"""What a run document may hold: null, booleans, 64-bit integers, finite floats, text, lists and dictionaries.
+"""Values of a run document: null, booleans, 64-bit integers, finite floats, text, lists, dictionaries.
 
-Everything else is turned into these or refused. JSON and the embedded file know no NaN, so a number that is not finite
-becomes null and its dotted path is kept beside it.
+Other values are converted to these or rejected. JSON and the embedded file have no NaN, so a number that is not finite
+becomes null, and its dotted path is logged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a run came from: package versions, commit, machine, command; and secrets kept out of all of it."""
+"""Origin of a run: package versions, commit, machine and command, without secrets."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SECRET = re.compile(r"((?:password\w*|secret\w*|token)[=:])[^&,\s'\"]+", re.IGN
 
 
 def mask(text: str) -> str:
-    """`text` with the passwords of URIs, and of options such as `tlsCertificateKeyFilePassword=`, as `***`."""
+    """A text with *** for passwords in URIs and in options such as `tlsCertificateKeyFilePassword=`."""
     return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
 
 
 def masked(value: Any) -> Any:
-    """The same for every text inside plain `value`."""
+    """A plain value with all its texts masked."""
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, list):
@@ -36,7 +36,7 @@ def masked(value: Any) -> Any:
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python, of this package and of what it computes with, read without importing them."""
+    """Versions of Python, this package and its dependencies, read without importing them."""
     from importlib.metadata import PackageNotFoundError, version
 
     import ndg
@@ -51,7 +51,7 @@ def versions() -> dict[str, str | None]:
 
 
 def commit(folder: Path | None = None) -> tuple[str | None, bool | None]:
-    """Commit of the checkout that this package runs from, and whether it has changes; (None, None) outside one."""
+    """Commit of this package's checkout, and whether it has changes; (None, None) outside one."""
     folder = Path(__file__).resolve().parent.parent if folder is None else folder
     # An installed copy inside somebody's checkout (its .venv) is not that checkout's code: it must be tracked.
     if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
@@ -64,7 +64,7 @@ def commit(folder: Path | None = None) -> tuple[str | None, bool | None]:
 
 
 def whereabouts(device: str | None) -> dict[str, Any]:
-    """Machine, process, device, commit and command line of this process, as fields of a run document."""
+    """Machine, process, device, commit and command as fields of a run document."""
     sha, dirty = commit()
     return {
         "host": platform.node(),

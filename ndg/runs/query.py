@@ -1,4 +1,4 @@
-"""The query language of the run log: the part of MongoDB's on which every store agrees.
+"""The query language of the run log: the part of MongoDB's that every store supports.
 
     {"results.trial.q.test.aligned": {"$gt": 0.9}, "tags": "paper", "$or": [{"kind": "train"}, {"kind": "align"}]}
 
@@ -26,20 +26,20 @@ Sort = str | Iterable[str | tuple[str, int]] | None
 
 
 def portable(where: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`where`, checked and written so that all stores answer it alike.
+    """A query, checked and rewritten so that all stores answer it alike.
 
     Raises UserError for an operator outside the language (naming the nearest), a bad path or a value of the wrong kind.
     """
     parts: list[dict[str, Any]] = []
-    for key, asked in _mapping(where or {}, "a query").items():
+    for key, condition in _mapping(where or {}, "a query").items():
         if key in LOGICAL:
-            if not isinstance(asked, list | tuple) or not asked:
-                raise UserError(f"{key} takes a list of one or more queries; got {asked!r}")
-            parts.append({key: [portable(query) for query in asked]})
+            if not isinstance(condition, list | tuple) or not condition:
+                raise UserError(f"{key} takes a list of one or more queries; got {condition!r}")
+            parts.append({key: [portable(query) for query in condition]})
         elif key.startswith("$"):
             raise UserError(f"a query has no {key!r} at the top; {nearest(key, LOGICAL)}; fields are dotted paths")
         else:
-            parts.append(_field(check_path(key), asked))
+            parts.append(_field(check_path(key), condition))
     return _all(parts)
 
 
@@ -63,12 +63,12 @@ def check_path(path: str) -> str:
     return path
 
 
-def _field(path: str, asked: Any) -> dict[str, Any]:
-    if isinstance(asked, re.Pattern):
-        asked = {"$regex": asked}
-    if not isinstance(asked, Mapping):
-        return _one_of(path, [_scalar(path, asked)])
-    operators = _mapping(asked, path)
+def _field(path: str, condition: Any) -> dict[str, Any]:
+    if isinstance(condition, re.Pattern):
+        condition = {"$regex": condition}
+    if not isinstance(condition, Mapping):
+        return _one_of(path, [_scalar(path, condition)])
+    operators = _mapping(condition, path)
     for operator in operators:
         if operator not in FIELD:
             hint = nearest(operator, FIELD) if operator.startswith("$") else "name a field inside it with a dot"
@@ -123,7 +123,7 @@ def _all(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _pattern(path: str, value: Any, together: Mapping[str, Any]) -> str:
-    """The text of a regular expression, its options written inside: `(?i)cnn`."""
+    """A regular expression as text, with its options inside: `(?i)cnn`."""
     options = str(together.get("$options", ""))
     if isinstance(value, re.Pattern):
         flags = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}

@@ -1,4 +1,4 @@
-"""One run as a plain document: how it is read, and how `record.json` is written.
+"""One run as a plain document, and its file `record.json`.
 
 _id         20261121-001200-digits_mlp-train-3f2a, UTC: sorts by time, unique, and the name of the run's folder
 format      1
@@ -36,7 +36,7 @@ SILENT = 8 * BEAT  # seconds without one after which a run counts as dead
 
 
 class RunRecord(dict[str, Any]):
-    """A run document, as a dictionary that knows its own fields and shows itself in a notebook."""
+    """A run document: a dictionary with helpers and a notebook view."""
 
     @property
     def id(self) -> str:
@@ -82,18 +82,18 @@ class RunRecord(dict[str, Any]):
         return max(0.0, ((now or datetime.now(UTC)) - moment(self["heartbeat"])).total_seconds())
 
     def dead(self, now: datetime | None = None) -> bool:
-        """Whether the run says RUNNING and cannot be: it is long silent, or its process is gone from this host."""
+        """Whether a RUNNING run has died: it is silent for long, or its process on this host is gone."""
         return self["status"] == RUNNING and (self.silence(now) > SILENT or not self._process_lives())
 
     def state(self, now: datetime | None = None) -> str:
-        """The status, with the silence of a run that ended without a word: `RUNNING (silent for 3 h)`."""
+        """The status; a dead run also shows its silence: `RUNNING (silent for 3 h)`."""
         if not self.dead(now):
             return str(self["status"])
         gone = "" if self._process_lives() else "process gone, "
         return f"{self['status']} ({gone}silent for {span(self.silence(now))})"
 
     def _process_lives(self) -> bool:
-        """True as well when it cannot be known: on another host."""
+        """Whether the process of the run exists; True on another host."""
         if self.get("host") != platform.node() or not self.get("pid"):
             return True
         try:
@@ -114,12 +114,12 @@ class RunRecord(dict[str, Any]):
 
 
 def moment(text: str) -> datetime:
-    """The time that a run document writes as text."""
+    """The time of a text in a run document."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def span(seconds: float) -> str:
-    """A length of time in its largest sensible unit: `5 s`, `12 min`, `3 h`, `2 d`."""
+    """A duration in its largest sensible unit: `5 s`, `12 min`, `3 h`, `2 d`."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= (2 if unit == "d" else 1) * length:
             return f"{seconds // length:.0f} {unit}"
@@ -127,14 +127,14 @@ def span(seconds: float) -> str:
 
 
 def write(document: dict[str, Any], folder: Path) -> None:
-    """Put `document` into `folder/record.json`, whole or not at all. Raises OutputError."""
+    """Write a document to `folder/record.json`, atomically. Raises OutputError."""
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     remedy = "free the disk, make the folder writable, or choose another place for runs"
     atomic.write(folder / RECORD, f"{text}\n", parents=False, remedy=remedy)
 
 
 def read(folder: Path) -> RunRecord | None:
-    """The record in `folder`, or None where there is none that can be read."""
+    """The record in a folder; None if it cannot be read."""
     try:
         document = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):

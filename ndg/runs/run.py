@@ -1,12 +1,12 @@
-"""A run while it is on: what it writes, when, and what becomes of it when something breaks.
+"""A running run: it logs metrics, results and artefacts, and its end.
 
     with ndg.runs.start(store, "train", experiment, "runs") as run:
         run.metric({"epoch": 1, "loss": 0.4})
         run.result("train", {"validation_accuracy": 0.98})
         run.artefact(run.folder / "model.safetensors")
 
-Everything goes to `record.json` first, then to the store. A store that does not answer costs one warning: the run goes
-on in the embedded file of its root. An interrupt leaves it INTERRUPTED, any other exception FAILED.
+Everything goes to `record.json` first, then to the store. If the store does not answer, the run warns once and
+continues in the embedded file of its root. An interrupt makes it INTERRUPTED, any other exception FAILED.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MUTABLE = ("tags", "notes")  # others may change these while a run is on
 
 
 class Run:
-    """The context of one run. Made by `start` and `resume`; `begin` opens a new or an old document on entry."""
+    """Context of one run, made by `start` and `resume`; `begin` opens its document on entry."""
 
     def __init__(self, store: Store, root: Path, begin: Callable[[Run], None], beat: float = record.BEAT) -> None:
         self.root = root
@@ -57,12 +57,12 @@ class Run:
 
     @property
     def record(self) -> RunRecord:
-        """A copy of the document as it stands."""
+        """A copy of the present document."""
         with self._lock:
             return copy.deepcopy(self._record)
 
     def metric(self, row: Mapping[str, Any]) -> None:
-        """Add a row of figures. A row of an `epoch` that is there already replaces it and all later ones."""
+        """Add a row of figures. A row with an existing `epoch` replaces that row and all later ones."""
         with self._lock:
             rows = self._record["metrics"]
             epoch = row.get("epoch")
@@ -73,7 +73,7 @@ class Run:
             self._write(metrics=[*rows[:keep], new], nonfinite=nonfinite)
 
     def result(self, stage: str, figures: Mapping[str, Any]) -> None:
-        """Write the figures of `stage`, a dotted path such as `trial.q.test`. Each stage is written once."""
+        """Write the figures of a stage, once; its name is a dotted path such as `trial.q.test`."""
         with self._lock:
             parts = [check_key(part, f"the stage {stage!r}") for part in stage.split(".")]
             for written in sorted(self._stages):
@@ -92,7 +92,7 @@ class Run:
             self._stages.add(stage)
 
     def artefact(self, path: str | Path, name: str | None = None) -> dict[str, Any]:
-        """Log a file with its size and SHA-256, in place of one of that name. Raises OutputError if there is none."""
+        """Log a file with its size and SHA-256; replaces one of that name. Raises OutputError."""
         path = Path(path).resolve()
         try:
             with path.open("rb") as file:
@@ -152,7 +152,7 @@ class Run:
             self._thread.join(timeout=1.0)
 
     def open(self, document: RunRecord, new: bool) -> bool:
-        """Take `document` as this run's and write all of it; False, with nothing changed, when a new id is taken."""
+        """Write a document as this run's; False, with nothing changed, if its new id is taken."""
         record.write(document, document.folder)
         self._record = document
         try:
@@ -171,7 +171,7 @@ class Run:
         self._write(status=status, error=reason, ended=ended, attempts=attempts)
 
     def _write(self, **fields: Any) -> None:
-        """Change top-level fields in the record, then in the store; a document that grows too large is refused."""
+        """Change top-level fields in the record, then in the store. Raises StoreError for a document too large."""
         changed = self._record | fields | {"heartbeat": now()}
         if (length := size(dict(changed))) > LIMIT:
             largest = max(fields, key=lambda name: size(fields[name]))
@@ -201,12 +201,12 @@ class Run:
             record.write(self._record, self.folder)
 
     def _edits(self, store: Store) -> dict[str, Any]:
-        """Tags and notes as the store has them."""
+        """Tags and notes in the store."""
         theirs = store.find({"_id": self.id}, fields=dict.fromkeys(MUTABLE, 1))
         return {name: theirs[0][name] for name in MUTABLE if theirs and name in theirs[0]}
 
     def _fall_back(self, error: StoreError) -> None:
-        """Go on in the embedded file of the root, or in record.json alone, and say so once."""
+        """Continue in the embedded file of the root, or in record.json alone, with one warning."""
         spare = connect(self.root / FILE)
         where = f"{spare.name} and {self.folder / record.RECORD}"
         if self._store is None or self._store.path == spare.path:
@@ -220,7 +220,7 @@ class Run:
         log.warning("%s. Run %s goes on and is written to %s", error, self.id, where)
 
     def _bring_home(self) -> None:
-        """A store that was lost and answers again at the end receives the whole document."""
+        """Write the whole document to a lost store that answers again at the end."""
         if self._store is self._primary:
             return
         with suppress(StoreError):

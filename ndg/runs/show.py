@@ -1,4 +1,4 @@
-"""Runs as people read them: rows for a list of runs, and one run as text or HTML. Nothing here reads or writes."""
+"""Views of runs: rows of a list, and one run as text or HTML."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADINGS = ("id", "kind", "name", "status", "age", "validation", "test", "aligne
 
 @dataclass(frozen=True)
 class Row:
-    """One run in a list. Accuracies and `aligned` (of the Q trial on test) are fractions in [0, 1], or None."""
+    """One run in a list; accuracies and `aligned` (Q on test) are in [0, 1], or None."""
 
     id: str
     kind: str
@@ -32,25 +32,25 @@ class Row:
     aligned: float | None
 
     def cells(self) -> tuple[str, ...]:
-        """The row as text under `HEADINGS`; an en dash where there is no figure."""
+        """Texts of the row under `HEADINGS`; an en dash for a missing figure."""
         return tuple(value if isinstance(value, str) else _number(value) for value in astuple(self))
 
 
 def rows(records: Iterable[RunRecord], now: datetime | None = None) -> list[Row]:
-    """A row for each record. An align run shows the accuracies of its train run when that is among the records."""
+    """A row per record. An align run shows the accuracies of its train run if that is listed."""
     now, records = now or datetime.now(UTC), list(records)
     known = {record.id: record for record in records}
     return [_row(record, known.get(record.get("parent") or "", record), now) for record in records]
 
 
 def table(records: Iterable[RunRecord], now: datetime | None = None) -> str:
-    """The same as an aligned text, with headings; a line that says so when there are none."""
+    """The rows as an aligned text with headings."""
     lines = [row.cells() for row in rows(records, now)]
     return "\n".join(_columns([HEADINGS, *lines])) if lines else "no runs"
 
 
 def text(record: RunRecord, now: datetime | None = None) -> str:
-    """All that is known about one run, to be read from top to bottom."""
+    """One run as text: facts, results, metrics, artefacts, config."""
     blocks = [f"{record.id}\n{_indent(_facts(record, now))}"]
     for title, lines in _sections(record):
         blocks.append(f"{title}\n{_indent(lines)}")
@@ -58,7 +58,7 @@ def text(record: RunRecord, now: datetime | None = None) -> str:
 
 
 def html(record: RunRecord, now: datetime | None = None) -> str:
-    """The same for a notebook."""
+    """One run as HTML for a notebook."""
     parts = [f"<b>{escape(record.id)}</b>", _html_lines(_facts(record, now))]
     for title, lines in _sections(record):
         parts.append(
@@ -68,7 +68,7 @@ def html(record: RunRecord, now: datetime | None = None) -> str:
 
 
 def html_table(records: Iterable[RunRecord], now: datetime | None = None) -> str:
-    """The list of runs for a notebook."""
+    """A list of runs as HTML for a notebook."""
     head = "".join(f"<th>{heading}</th>" for heading in HEADINGS)
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row.cells()) + "</tr>" for row in rows(records, now)
@@ -77,7 +77,7 @@ def html_table(records: Iterable[RunRecord], now: datetime | None = None) -> str
 
 
 def flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted path and value of every leaf; a list is a leaf, and so is an empty dictionary."""
+    """Dotted path and value of every leaf; lists and empty dictionaries are leaves."""
     for key, item in value.items():
         path = f"{prefix}.{key}" if prefix else str(key)
         if isinstance(item, dict) and item:
@@ -87,7 +87,7 @@ def flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _first(*values: Any) -> Any:
-    """The first value that is known."""
+    """The first value that is not None."""
     return next((value for value in values if value is not None), None)
 
 
@@ -152,7 +152,7 @@ def _sections(record: RunRecord) -> Iterator[tuple[str, list[str]]]:
 
 
 def _metrics(metrics: Sequence[dict[str, Any]], ends: int = 5) -> list[str]:
-    """The rows as a table, the middle of a long one left out."""
+    """The rows as a table, without the middle of a long one."""
     names = list(dict.fromkeys(name for row in metrics for name in row))
     lines = _columns([tuple(names), *(tuple(_value(row.get(name)) for name in names) for row in metrics)])
     if len(metrics) <= 2 * ends + 1:

@@ -1,6 +1,6 @@
-"""Where run documents lie: an embedded file, or a MongoDB server. One face, one error.
+"""Stores of run documents: an embedded file, or a MongoDB server, with one interface and one error.
 
-Nothing is opened before the first operation, and reading makes no file. Whatever a driver says becomes a StoreError.
+Nothing is opened before the first operation, and reading makes no file. Every error of a driver becomes a StoreError.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TIMEOUTS = {"serverSelectionTimeoutMS": 3_000, "connectTimeoutMS": 3_000, "socke
 
 @dataclass(frozen=True)
 class Link:
-    """An open connection: a collection with PyMongo's methods, how to write to it at once, and how to close it."""
+    """An open connection: a collection with PyMongo's methods, its transactions, and its closing."""
 
     collection: Any
     close: Callable[[], None]
@@ -35,7 +35,7 @@ class Link:
 
 
 class Store:
-    """Run documents by `_id`. Safe to share between threads; a failed or interrupted operation drops the connection."""
+    """Run documents by `_id`, thread-safe. A failed or interrupted operation closes the connection."""
 
     def __init__(self, name: str, connect: Callable[[], Link], path: Path | None, remedy: str) -> None:
         self.name = name
@@ -47,7 +47,7 @@ class Store:
         self._finalizer: Callable[[], Any] = lambda: None
 
     def insert(self, document: dict[str, Any]) -> bool:
-        """Whether `document` was new: False when its `_id` is taken, and then nothing is written."""
+        """Insert a document; False, with nothing written, if its `_id` exists."""
         try:
             self._do(lambda collection: collection.insert_one(document), write=True)
         except StoreError as error:
@@ -57,7 +57,7 @@ class Store:
         return True
 
     def update(self, id: str, change: Mapping[str, Any]) -> bool:
-        """Whether there is a document `id`, now with MongoDB's `change`: `$set` of whole fields, `$addToSet`, `$pull`.
+        """Apply MongoDB's `$set` of whole fields, `$addToSet` or `$pull`; False without a document `id`.
 
         neosqlite turns what `$push` adds into text and a top-level boolean into 0 or 1; neither is used here.
         """
@@ -65,7 +65,7 @@ class Store:
         return done is not None and done.matched_count > 0
 
     def replace(self, document: dict[str, Any]) -> None:
-        """Put `document` there, in place of one with its `_id` if there is one."""
+        """Write a document, in place of one with its `_id`."""
         self._do(lambda collection: collection.replace_one({"_id": document["_id"]}, document, upsert=True), write=True)
 
     def find(
@@ -75,7 +75,7 @@ class Store:
         limit: int | None = None,
         fields: Mapping[str, int] | None = None,
     ) -> list[dict[str, Any]]:
-        """Documents that answer `where` (see `ndg.runs.query`); `fields` keeps or drops top-level fields by 1 or 0."""
+        """Documents that match `where` (see `ndg.runs.query`); `fields` keeps (1) or drops (0) top-level fields."""
         query, order = portable(where), ordering(sort)
 
         def read(collection: Any) -> list[dict[str, Any]]:
@@ -113,7 +113,7 @@ class Store:
 
 
 def embedded(uri: str) -> Store:
-    """A store in one SQLite file, read and written by neosqlite. Several processes of one machine may write at once."""
+    """A store in one SQLite file, by neosqlite. Several processes of one machine may write at once."""
     given = Path(uri).expanduser()
     if given.is_dir() or uri.endswith("/"):
         given = given / FILE
@@ -146,9 +146,9 @@ def embedded(uri: str) -> Store:
 
 
 def server(uri: str) -> Store:
-    """A store on a MongoDB server: the collection `runs` of the URI's database, or of `ndg`.
+    """A store on a MongoDB server: the collection `runs` of the URI's database, by default `ndg`.
 
-    Raises ConfigError for a URI that no server could have; one that does not answer is known at the first operation.
+    Raises ConfigError for an invalid URI; a server that does not answer is noticed at the first operation.
     """
     name = mask(uri)
     given = uri.partition("?")[2].lower()
@@ -176,7 +176,7 @@ STORES: dict[str, Callable[[str], Store]] = {"file": embedded, "mongodb": server
 
 
 def connect(uri: str | Path) -> Store:
-    """The store of a `mongodb://` URI or of a file path, not yet opened."""
+    """The store of a `mongodb://` URI or a file path, not yet opened."""
     text = str(uri)
     scheme, separator, rest = text.partition("://")
     if not separator:
