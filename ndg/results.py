@@ -6,16 +6,21 @@ from abc import ABC, abstractmethod
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, Any]
 
+SHOWN = 60
+"""Rows that a notebook shows."""
+
 
 class Result(ABC):
     """What a study measured, as rows of plain values. A rate over nothing is None.
 
-    A subclass is a frozen dataclass that gives `rows` and `words`, and `facts` where something holds for all rows.
+    A subclass is a frozen dataclass that gives `rows` and `words`, and `context` where something holds for all rows.
     """
 
     @abstractmethod
@@ -26,7 +31,7 @@ class Result(ABC):
     def words(self) -> str:
         """The main finding in one or a few sentences, with its n, interval and control."""
 
-    def facts(self) -> Row:
+    def context(self) -> Row:
         """What holds for all rows, in plain JSON types."""
         return {}
 
@@ -38,18 +43,25 @@ class Result(ABC):
 
     def to_dict(self) -> Row:
         """Plain JSON types for the run log: the facts, then the rows."""
-        return {**self.facts(), "rows": self.rows()}
+        return {**self.context(), "rows": self.rows()}
 
     def _repr_html_(self) -> str:
         """The table and the finding, for notebooks."""
-        rows = self.rows()
+        every = self.rows()
+        rows = every[:SHOWN]
         columns = list(dict.fromkeys(name for row in rows for name in row))
         head = "".join(f"<th>{escape(name)}</th>" for name in columns)
         body = "".join(
             "<tr>" + "".join(f"<td>{escape(_cell(row.get(name)))}</td>" for name in columns) + "</tr>" for row in rows
         )
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if rows else ""
-        return f"{table}<p>{escape(self.words())}</p>"
+        more = f"<p>and {len(every) - SHOWN} more rows</p>" if len(every) > SHOWN else ""
+        return f"{table}{more}<p>{escape(self.words())}</p>"
+
+
+def mean(values: np.ndarray) -> float | None:
+    """The mean of some figures, None of none."""
+    return float(values.mean()) if len(values) else None
 
 
 def _cell(value: Any) -> str:

@@ -95,7 +95,7 @@ class Rates(Result):
     def words(self):
         return f"{len(self.rates)} rates < 1"
 
-    def facts(self):
+    def context(self):
         return {"split": "test"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -14,11 +14,8 @@ from ndg.abstraction.controls import GRAPH
 from ndg.abstraction.counts import Counts
 from ndg.errors import ConfigError, nearest
 from ndg.intervals import wilson
+from ndg.results import Result, Row
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Row = dict[str, Any]
 Line = tuple[Float64[np.ndarray, " size"], Float64[np.ndarray, " size"]]
 EXAMPLES = "examples"
 ROUNDS = 1000
@@ -35,7 +32,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Curve:
+class Curve(Result):
     """Of each order and number of neurons set: neurons set, neurons changed and examples aligned, summed over groups of
     originally correct examples.
 
@@ -122,11 +119,20 @@ class Curve:
         """One row per order and number of neurons."""
         return [{"order": name} | point for name in self.names for point in self.points(name)]
 
-    def frame(self) -> pd.DataFrame:
-        """`rows` as a pandas.DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows())
+    def words(self) -> str:
+        """The area of each order, and how much more the graph's is, with its interval."""
+        if self.end is None or self.area(GRAPH) is None:
+            return f"No neuron changes in the {self.n} originally correct examples, so no order has an area."
+        others = [(name, self.difference(name)) for name in self.names if name != GRAPH]
+        beside = "; ".join(
+            f"{name} {self.area(name):.3f} (the graph has {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}] more)"
+            for name, gap in others
+            if gap is not None
+        )
+        return (
+            f"Mean aligned rate up to {self.end:.1f} neurons changed, of {self.n} originally correct examples: the "
+            f"graph's choice {self.area(GRAPH):.3f}{'; ' if beside else ''}{beside}."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types: points as columns of exact counts, areas, and how much more the graph's is."""

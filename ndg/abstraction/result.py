@@ -12,11 +12,10 @@ from ndg.abstraction.curve import Curve
 from ndg.abstraction.tally import Tally
 from ndg.abstraction.verdict import verdict
 from ndg.errors import ConfigError, nearest
+from ndg.results import Result, Row
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Row = dict[str, Any]
 
 
 ON_VALIDATION = "the better prototype on validation"
@@ -41,7 +40,7 @@ class Selectivity:
 
 
 @dataclass(frozen=True)
-class TrialResult:
+class TrialResult(Result):
     """Tallies of one intervention and its controls; those of the graph's choice also by true class and by alternative.
 
     `units` is the size of the layer, `no_ancestors` the classes that nothing implies, for which Q is G.2, `graph` the

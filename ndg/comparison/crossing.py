@@ -8,12 +8,12 @@ from typing import Any
 
 from ndg import discovery
 from ndg.bits.matrix import BitMatrix
-from ndg.comparison.result import Result, Row
 from ndg.comparison.sections import EdgeFigures, Judged, all_possible
 from ndg.comparison.sources import Source
 from ndg.comparison.units import in_units_of, match_units
 from ndg.graph.ndg import NDG
 from ndg.mining.miner import Rule
+from ndg.results import Result, Row
 
 MATCHED = "units matched"
 """Said of bits of another network whose units were put into the places of their partners."""
@@ -42,7 +42,7 @@ class Crossed(Result):
         """One row per graph and set of bits; see `EdgeFigures`."""
         return [cell.row() for cell in self.cells]
 
-    def facts(self) -> Row:
+    def context(self) -> Row:
         return {"graphs": list(dict.fromkeys(cell.graph for cell in self.cells))}
 
     def words(self) -> str:

@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from ndg.comparison.edges import Keys, Translated, ends, inside, layer_pairs, once, shuffled, translated
-from ndg.comparison.result import Result, Row
 from ndg.comparison.units import Matching
 from ndg.errors import ConfigError
 from ndg.graph.edges import texts_of
 from ndg.graph.ndg import NDG
 from ndg.intervals import wilson
 from ndg.nodes import NodeSpace
+from ndg.results import Result, Row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ class Difference(Result):
             }
         )
 
-    def facts(self) -> Row:
+    def context(self) -> Row:
         graphs = {"a": self.graphs[0], "b": self.graphs[1]}
         return {"graphs": graphs, "matched": self.matched, "unmatched": self.unmatched, "seed": self.seed}
 

@@ -8,11 +8,11 @@ from typing import Any
 from ndg import discovery
 from ndg.bits.matrix import BitMatrix
 from ndg.comparison.resampling import independent
-from ndg.comparison.result import Result, Row
 from ndg.comparison.sections import Section, groups_of, sections
 from ndg.errors import ConfigError
 from ndg.graph.ndg import NDG
 from ndg.mining.miner import Rule
+from ndg.results import Result, Row
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,14 @@ class InterLayer(Result):
         """One row per pair of parts of the network; see `EdgeFigures`."""
         return [section.row() for section in self.sections]
 
-    def facts(self) -> Row:
+    def context(self) -> Row:
         return {"graph": self.graph, "criterion": self.criterion, "examples": self.examples, "seed": self.seed}
+
+    def words(self) -> str:
+        """A line per pair of parts: its edges, those of independent nodes, and held-out precision beside chance."""
+        return "\n".join(
+            f"{section.row()['from']} to {section.row()['to']}: {section.figures.words()}" for section in self.sections
+        )
 
 
 def inter_layer(

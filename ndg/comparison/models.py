@@ -22,10 +22,10 @@ from ndg.bits.matrix import BitMatrix
 from ndg.comparison.inputs import Unlabelled
 from ndg.comparison.joining import Names, join, sides
 from ndg.comparison.resampling import independent
-from ndg.comparison.result import Result, Row
 from ndg.comparison.sections import Section, sections
 from ndg.comparison.sources import Source, on_noise, read
 from ndg.mining.miner import Rule
+from ndg.results import Result, Row
 
 SAME, DIFFERENT, ONE, RANDOM, TASKS = CONDITIONS = (
     "two trainings, same inputs",
@@ -54,7 +54,7 @@ class InterModel(Result):
         """One row for each side and one for the edges between; see `EdgeFigures`."""
         return [{"condition": self.condition} | section.row() for section in (*self.within, self.between)]
 
-    def facts(self) -> Row:
+    def context(self) -> Row:
         return {"graph": self.graph, "criterion": self.criterion, "examples": self.examples, "seed": self.seed}
 
     def words(self) -> str:
@@ -77,8 +77,11 @@ class InterModels(Result):
         """Three rows per condition."""
         return [row for one in self.conditions for row in one.rows()]
 
-    def facts(self) -> Row:
-        return {"left_out": dict(self.left_out), "conditions": {one.condition: one.facts() for one in self.conditions}}
+    def context(self) -> Row:
+        return {
+            "left_out": dict(self.left_out),
+            "conditions": {one.condition: one.context() for one in self.conditions},
+        }
 
     def words(self) -> str:
         """A sentence per condition, and one for each that was left out."""

@@ -12,13 +12,13 @@ from ndg import discovery
 from ndg.bits.matrix import BitMatrix
 from ndg.comparison.edges import inside, keys, layer_pairs
 from ndg.comparison.resampling import bootstrapped, take
-from ndg.comparison.result import Result, Row, mean
 from ndg.comparison.sections import all_possible
 from ndg.errors import ConfigError
 from ndg.graph.ndg import NDG
 from ndg.intervals import wilson
 from ndg.mining.miner import Rule
 from ndg.progress import bar
+from ndg.results import Result, Row, mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +86,7 @@ class Bootstrap(Result):
             times=self.times, share=self.share, share_low=low, share_high=high, rounds=self.rounds
         )
 
-    def facts(self) -> Row:
+    def context(self) -> Row:
         return {
             "graph": self.graph.digest,
             "criterion": self.graph.criterion,

@@ -13,7 +13,6 @@ from torch import nn
 from ndg import discovery, extraction
 from ndg.comparison.edges import Keys, ends, inside, keys, shuffled, translated
 from ndg.comparison.inputs import Unlabelled
-from ndg.comparison.result import Result, Row
 from ndg.comparison.units import Matching, match_units
 from ndg.errors import ConfigError
 from ndg.graph.edges import texts_of
@@ -21,6 +20,7 @@ from ndg.graph.ndg import NDG
 from ndg.intervals import wilson
 from ndg.mining.miner import Rule
 from ndg.nodes import NodeSpace
+from ndg.results import Result, Row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ class OverTrainings(Result):
             }
         )
 
-    def facts(self) -> Row:
+    def context(self) -> Row:
         return {
             "trainings": self.trainings,
             "edges": len(self.found),

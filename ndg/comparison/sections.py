@@ -15,13 +15,13 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from ndg.bits.matrix import BitMatrix
-from ndg.comparison.result import mean
 from ndg.graph.edges import EdgeCounts, mined, mutual
 from ndg.graph.evaluate import count_edges
 from ndg.graph.ndg import NDG
 from ndg.intervals import wilson
 from ndg.mining.pairs import candidates
 from ndg.nodes import NodeSpace
+from ndg.results import mean
 
 Parts = Int64[np.ndarray, " node"]
 

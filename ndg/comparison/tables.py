@@ -9,11 +9,11 @@ from typing import Any
 from ndg import discovery
 from ndg.comparison.crossing import Crossed, crossed
 from ndg.comparison.resampling import independent
-from ndg.comparison.result import Result, Row
 from ndg.comparison.sections import EdgeFigures, Judged, all_possible, label_edges
 from ndg.comparison.sources import NOISE, TRAINED, Source
 from ndg.errors import ConfigError
 from ndg.mining.miner import Rule
+from ndg.results import Result, Row
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Table3(Result):
         """One row per source; see `SourceRow` and `EdgeFigures`."""
         return [source.row() for source in self.sources]
 
-    def facts(self) -> Row:
+    def context(self) -> Row:
         return {"criterion": self.criterion, "seed": self.seed}
 
     def words(self) -> str:

@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float64, Int64
 from ndg.bits.matrix import BitMatrix
 from ndg.bits.packing import tail_mask, zeros
 from ndg.comparison.resampling import paired_anew
-from ndg.comparison.result import Result, Row, mean
 from ndg.errors import ConfigError, ShapeError
 from ndg.intervals import wilson
 from ndg.nodes import LABEL, NodeSpace
+from ndg.results import Result, Row, mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +107,20 @@ class Matching(Result):
             }
         )
 
-    def facts(self) -> Row:
+    def words(self) -> str:
+        """A sentence per layer: how many units are matched, and how far they agree, beside chance."""
+        return "\n".join(
+            f"{row['layer']}: {row['matched']} of {row['units']} units have a partner"
+            + (
+                "."
+                if row["agreement"] is None
+                else f", which agrees on {row['agreement']:.3f} [{row['low']:.3f}, {row['high']:.3f}] of "
+                f"{row['examples']} examples (chance {row['chance']:.3f})."
+            )
+            for row in self.rows()
+        )
+
+    def context(self) -> Row:
         return {"examples": self.examples, "seed": self.seed}
 
 

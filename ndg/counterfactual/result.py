@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
@@ -11,9 +11,7 @@ from ndg.abstraction.controls import CONTROLS
 from ndg.abstraction.result import TrialResult
 from ndg.counterfactual.counterfactual_set import Origin
 from ndg.intervals import wilson
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ndg.results import Result
 
 BEFORE, AFTER, REAL_ONLY = "before", "after", "real only"
 """Original network; after counterfactual training; after training on real examples alone, as a control."""
@@ -29,7 +27,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, eq=False)
-class CounterfactualResult:
+class CounterfactualResult(Result):
     """The trained `model`, and trials of the graph by stage and split.
 
     `histories` holds the epochs of both trainings; the epoch with the lowest validation loss is kept.
@@ -66,12 +64,6 @@ class CounterfactualResult:
             for split in self.before
             for stage in self.trials
         ]
-
-    def frame(self) -> pd.DataFrame:
-        """`rows` as a pandas.DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types for the run log."""

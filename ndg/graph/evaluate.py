@@ -6,7 +6,7 @@ Precision on the mined examples is high by construction of the criterion; only h
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
@@ -17,6 +17,7 @@ from ndg.graph.edges import EdgeCounts, end_texts, mined
 from ndg.intervals import wilson
 from ndg.mining.implications import Implications
 from ndg.progress import bar
+from ndg.results import Result, Row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,7 @@ BLOCK_WORDS = 1 << 18  # words of all nodes at a time: 2 MiB, which fit the cach
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOut(Result):
     """Mean figures of the implications on `examples` held-out examples.
 
     `precision` and `mined_precision` are over the `judged` implications whose antecedent occurs in the held-out
@@ -41,8 +42,27 @@ class HeldOut:
     recall: float | None
     mined_recall: float | None
 
-    def to_dict(self) -> dict[str, Any]:
+    def rows(self) -> list[Row]:
+        """One row with all figures."""
+        return [asdict(self)]
+
+    def to_dict(self) -> Row:
+        """Plain JSON types for the run log."""
         return asdict(self)
+
+    def words(self) -> str:
+        """Mean precision and recall on the held-out examples, beside those on the mined ones."""
+        if self.precision is None or self.recall is None:
+            return f"None of {self.implications:,} implications can be judged on {self.examples:,} examples."
+        return (
+            f"{self.judged:,} of {self.implications:,} implications judged on {self.examples:,} held-out examples: "
+            f"mean precision {self.precision:.3f} (mined {_spelt(self.mined_precision)}), "
+            f"mean recall {self.recall:.3f} (mined {_spelt(self.mined_recall)})."
+        )
+
+
+def _spelt(rate: float | None) -> str:
+    return "unknown" if rate is None else f"{rate:.3f}"
 
 
 def count_edges(implications: Implications, bits: BitMatrix, any_thresholds: bool = False) -> EdgeCounts:

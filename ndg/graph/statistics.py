@@ -15,6 +15,7 @@ from ndg.graph.condensation import Codes, Condensation, condense, connected, dis
 from ndg.graph.edges import mutual
 from ndg.literal import Literal
 from ndg.mining.implications import Implications
+from ndg.results import Result, Row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class GraphStats:
+class GraphStats(Result):
     """Figures of the paper's and the condensed graph, and what condensing hides.
 
     The paper's graph has an edge for every implication but those of directly equivalent pairs. As approximate
@@ -70,6 +71,22 @@ class GraphStats:
     def worst_agreement(self) -> float | None:
         """Smallest agreement of two members of one class; null if unknown."""
         return min((each.worst for each in self.classes if each.worst == each.worst), default=None)
+
+    def rows(self) -> list[Row]:
+        """One row per figure."""
+        condensed = asdict(self.condensed)
+        return [
+            {"figure": name, "paper": value, "condensed": condensed[name]} for name, value in asdict(self.paper).items()
+        ]
+
+    def words(self) -> str:
+        """Nodes and edges of both graphs, and what condensing glosses over."""
+        worst = "none" if self.worst_agreement is None else f"{self.worst_agreement:.3f}"
+        return (
+            f"{self.paper.edges:,} edges among {self.paper.nodes:,} literals; condensed {self.condensed.edges:,} among "
+            f"{self.condensed.nodes:,} classes. {self.cyclic_components} components are cyclic, {self.contradictory} "
+            f"contradict themselves; worst agreement within a class: {worst}."
+        )
 
     def frame(self) -> pd.DataFrame:
         """One row per figure, for both forms of the graph."""

@@ -12,6 +12,7 @@ from jaxtyping import Float64, Int64
 
 from ndg.errors import LayerError, ShapeError, nearest
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.results import Result, Row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class Scores(Result):
     """One number per unit of each layer.
 
     `values` maps a layer to the scores of its units, `whole` to the score of the layer as one unit. `target` is a
@@ -76,6 +77,19 @@ class Scores:
         size = np.abs(self[layer])
         ranks: np.ndarray = 1 + len(size) - np.searchsorted(np.sort(size), size, side="right").astype(np.int64)
         return ranks
+
+    def rows(self) -> list[Row]:
+        """One row per unit, as in `frame`."""
+        return [{str(name): value for name, value in row.items()} for row in self.frame().to_dict("records")]
+
+    def words(self) -> str:
+        """The unit of the largest score of each layer."""
+        best = ", ".join(f"{layer}:{int(np.argmax(np.abs(values)))}" for layer, values in self.values.items())
+        units = sum(map(len, self.values.values()))
+        return (
+            f"{self.method} of {units} units in {self.measure}, mean over {self.examples} examples, target "
+            f"{self.target}, baseline {self.baseline}; largest in its layer: {best}."
+        )
 
     def frame(self) -> pd.DataFrame:
         """One row per unit: layer, node, score, rank, standard error."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
@@ -18,10 +18,8 @@ from ndg.errors import ConfigError
 from ndg.extraction import extract
 from ndg.graph.ndg import NDG
 from ndg.mining.miner import Rule
+from ndg.results import Result
 from ndg.rotation.basis import LOCALIST, Rotation
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MEDIAN, MEAN = "median", "mean"
 """How coordinates become booleans, and booleans coordinates."""
@@ -61,7 +59,7 @@ class MinedBasis:
 
 
 @dataclass(frozen=True)
-class BasisComparison:
+class BasisComparison(Result):
     """The same layer in several bases, judged on the same examples with the same alternatives."""
 
     layer: str
@@ -73,12 +71,6 @@ class BasisComparison:
     def rows(self) -> list[dict[str, Any]]:
         """One row per basis."""
         return [{"layer": self.layer, **basis.row()} for basis in self.bases]
-
-    def frame(self) -> pd.DataFrame:
-        """`rows` as a pandas.DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types for the run log."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +21,11 @@ from ndg import seeds
 from ndg.activations.batches import fixed
 from ndg.errors import ConfigError
 from ndg.intervals import wilson
+from ndg.results import Result
 from ndg.rotation.alignment import best_places, das
 from ndg.rotation.basis import DAS, Rotation, localist, random_rotation
 from ndg.rotation.interchange import Interchanged, Interchanges, interchanged, leading, locate
 from ndg.rotation.principal import pca
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 WIDTH, HIDDEN, DEPTH = 4, 16, 3
 LAYER = "1"
@@ -56,7 +54,7 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class EqualityResult:
+class EqualityResult(Result):
     """IIA in each basis on held-out pairs of fresh vectors; `correct` of `examples` fresh inputs are classified right.
 
     In every basis but those of `das` the coordinates of each variable are the best ones found on validation pairs.
@@ -77,12 +75,6 @@ class EqualityResult:
         low, high = wilson(self.correct, self.examples)
         task = {"accuracy": self.correct / self.examples, "accuracy_low": float(low), "accuracy_high": float(high)}
         return [{**self._trained, **one.row(), **(task if one.basis != UNTRAINED else {})} for one in self.found]
-
-    def frame(self) -> pd.DataFrame:
-        """`rows` as a pandas.DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types for the run log."""

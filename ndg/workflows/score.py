@@ -89,7 +89,7 @@ def run(
         boards = judge(subject, layers, experiment, run, **options)
         if graph is not None and aligned is not None:
             _annotate(graph, aligned, scores, run)
-        words = [line for board in boards for line in board.words()]
+        words = [line for board in boards for line in board.lines()]
         tables = [*importance_tables.boards(run.record), *sections.scores(run.record)]
         title = f"Importance of the units of {experiment.name}"
         page = study_page(title, {**run.record, "status": None}, tables, words, experiment.to_yaml())

@@ -171,7 +171,7 @@ def test_a_saturated_sigmoid_is_found():
     found = [row for row in board.disagreements if row["unit"] == 0]
     assert [row["kind"] for row in found] == ["saturated"]
     assert found[0]["damage_rank"] == 1
-    assert "1 saturated" in " ".join(board.words())
+    assert "1 saturated" in board.words()
 
 
 def test_a_scoreboard_holds_every_method_and_says_why_some_are_left_out():
@@ -209,7 +209,7 @@ def test_a_scoreboard_holds_every_method_and_says_why_some_are_left_out():
         assert cells[name]["passes"] == f"{rows[name]['passed']:,.0f} rows"
     for entry in board.entries:
         assert entry.method in table
-        assert (f"{entry.method} is left out" in " ".join(board.words())) == bool(entry.refused)
+        assert (f"{entry.method} is left out" in board.words()) == bool(entry.refused)
 
 
 def test_a_method_that_takes_some_layers_alone_is_judged_on_these():
@@ -224,7 +224,7 @@ def test_a_method_that_takes_some_layers_alone_is_judged_on_these():
     timed = ("seconds", "partly")
     assert {k: v for k, v in hrank.items() if k not in timed} == {k: v for k, v in alone.items() if k not in timed}
     assert "On fewer layers: hrank: 3 of 4 layers" in importance_tables.scoreboard(board.rows()).note
-    assert "hrank is judged on 3 of 4 layers" in " ".join(board.words())
+    assert "hrank is judged on 3 of 4 layers" in board.words()
 
 
 def test_the_loaders_batches_do_not_change_a_scoreboard():

@@ -22,16 +22,16 @@ from ndg.graph.verdicts import (
 )
 from ndg.intervals import wilson
 from ndg.mining.implications import Implications
+from ndg.results import Result, Row
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Row = dict[str, Any]
 Counted = Int64[np.ndarray, " edge"]
 
 
 @dataclass(frozen=True, eq=False)
-class EdgeTrials:
+class EdgeTrials(Result):
     """The `verdicts` on the forced edges of a graph, beside what was observed of all edges on the same examples.
 
     `holds` counts the examples on which each literal holds, `support` those on which both ends of an edge do. `sizes`

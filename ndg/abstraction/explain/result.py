@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ndg.intervals import wilson
+from ndg.results import Result, Row
 
 SHOWN = 12
 """Literals of a kind that the text lists."""
@@ -66,7 +67,7 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Result):
     """Literals of one example that imply `about` (its prediction, or the target), contradict it, do both, or leave it
     open; one that suffices; how many literals of these layers imply the label in any example; what the label implies,
     and what of that is missing; and what forcing does."""
@@ -88,6 +89,17 @@ class Explanation:
     fitted: int
     seed: int
     graph: str
+
+    def rows(self) -> list[Row]:
+        """One row per literal of the example, by what it does to the class."""
+        parts = {"implies": self.implying, "contradicts": self.contradicting, "both": self.both, "open": self.open}
+        return [
+            {"literal": literal, "class": self.about, "judged": part} for part, of in parts.items() for literal in of
+        ]
+
+    def words(self) -> str:
+        """The explanation in plain lines."""
+        return self.text()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

@@ -7,7 +7,7 @@ over the pairs that the graph decides; coverage says how many these are.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.interchange.families import LAYER, spoken
@@ -15,18 +15,14 @@ from ndg.abstraction.interchange.study import AMONG, CONTROLS, FIELDS, GRAPH
 from ndg.abstraction.tally import Tally
 from ndg.errors import ConfigError, nearest
 from ndg.intervals import wilson
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-Row = dict[str, Any]
+from ndg.results import Result, Row
 
 COVERAGE = 0.2
 """Share of the pairs below which the graph is called undecided."""
 
 
 @dataclass(frozen=True, eq=False)
-class InterchangeResult:
+class InterchangeResult(Result):
     """Counts `[among, field]` for each family of sets and control, `FIELDS` of pairs `AMONG` those whose base and
     source labels differ, agree, and all.
 
@@ -130,12 +126,6 @@ class InterchangeResult:
             if f"{family}|{control}" in self.counts
             for among in AMONG
         ]
-
-    def frame(self) -> pd.DataFrame:
-        """The rows as a table."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows())
 
     def to_dict(self) -> dict[str, Any]:
         """The counts, and what they are of, as plain JSON values."""

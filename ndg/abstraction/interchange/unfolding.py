@@ -26,12 +26,12 @@ from ndg.graph.ndg import NDG
 from ndg.graph.scm import decided
 from ndg.nodes import LABEL, NodeSpace
 from ndg.options import RunOptions, old_keywords
+from ndg.results import Result, Row
 from ndg.run_study import run_batches
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Row = dict[str, Any]
 
 FIELDS = (
     "all",
@@ -136,7 +136,7 @@ def _counted(
 
 
 @dataclass(frozen=True, eq=False)
-class UnfoldingResult:
+class UnfoldingResult(Result):
     """Counts `[field, node]` for each family of sets and control; see `FIELDS`."""
 
     counts: Counts

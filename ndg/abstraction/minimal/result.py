@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -13,9 +13,7 @@ from ndg import seeds
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.minimal.study import METHODS, SEARCHED, STAGES, WITHIN
 from ndg.intervals import wilson
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ndg.results import Result, Row
 
 RESAMPLES = 2_000
 """Bootstrap resamples behind an interval."""
@@ -33,12 +31,11 @@ OTHERS = {
 
 ROWS = (*((method, stage) for stage in STAGES for method in METHODS), WITHIN, SEARCHED)
 
-Row = dict[str, Any]
 Sizes = Int64[np.ndarray, " example"]
 
 
 @dataclass(frozen=True, eq=False)
-class MinimalResult:
+class MinimalResult(Result):
     """Minimal interventions on `counts["kept"]` examples; all arrays of `counts` have one entry for each of `numbers`,
     the examples that were drawn among those that the network predicts correctly.
 
@@ -150,12 +147,6 @@ class MinimalResult:
         """
         head = {"split": self.split, "layer": self.layer, "intervention": self.intervention}
         return [head | row for row in self._rows]
-
-    def frame(self) -> pd.DataFrame:
-        """`rows` as a pandas.DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows())
 
     def sets(self) -> list[Row]:
         """One row per example on trial: its number, true class and target, the units of the smallest set that was

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -19,9 +19,7 @@ from jaxtyping import Float64, Int64
 from ndg import seeds
 from ndg.errors import ShapeError
 from ndg.importance.scores import Scores
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ndg.results import Result
 
 DRAWS = 1000
 FEWEST = 3
@@ -63,7 +61,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, eq=False)
-class Agreement:
+class Agreement(Result):
     """Agreement of the absolute values of `score` and `truth`.
 
     `pooled` and `within` map pearson, spearman and kendall to estimates; Kendall's tau-b has no interval. `layers` has
@@ -89,10 +87,13 @@ class Agreement:
             *({"where": layer, "left_out": why} for layer, why in self.left_out.items()),
         ]
 
-    def frame(self) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.DataFrame(self.rows())
+    def words(self) -> str:
+        """The rank correlation over all units and within layers, with intervals."""
+        pooled, within = self.pooled["spearman"], self.within["spearman"]
+        return (
+            f"{self.score} and {self.truth}: rank correlation {_told(pooled)} over {pooled.n} units, {_told(within)} "
+            f"within layers."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -106,6 +107,14 @@ class Agreement:
             "layers": [{"layer": layer, **figures} for layer, figures in self.layers.items()],
             "left_out": [{"layer": layer, "why": why} for layer, why in self.left_out.items()],
         }
+
+
+def _told(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return "unknown"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
 def agreement(score: Scores, truth: Scores, *, seed: int = 0, draws: int = DRAWS) -> Agreement:

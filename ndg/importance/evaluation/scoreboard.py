@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import Any, SupportsIndex
 
 from torch import nn
 
@@ -19,9 +19,7 @@ from ndg.importance.scores import Scores
 from ndg.importance.settings import ScoreSettings, Settings
 from ndg.options import RunOptions, old_keywords
 from ndg.progress import log
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ndg.results import Result
 
 TRUTH, FIRST_ORDER = "ablation", "gndi"
 SHOWN = 40
@@ -58,7 +56,7 @@ class Entry:
 
 
 @dataclass(frozen=True, eq=False)
-class Scoreboard:
+class Scoreboard(Result):
     """Methods in the requested order, the `truth`, and the layer-mean null.
 
     `network` names the network. `truth_seconds` is the time of exact ablation, None if unknown: the truth was given, or
@@ -121,11 +119,6 @@ class Scoreboard:
         )
         return [] if scores is None else disagreements(scores, self.truth)
 
-    def frame(self) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.DataFrame(self.rows())
-
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types: rows, agreement per layer, first disagreements and their counts."""
         apart = self.disagreements
@@ -143,8 +136,12 @@ class Scoreboard:
             "disagreements": {"counts": dict(counted(apart)), "shown": apart[:SHOWN], "all": len(apart)},
         }
 
-    def words(self) -> list[str]:
-        """Verdicts as sentences."""
+    def words(self) -> str:
+        """Which method ranks units most like ablation, what the null does better, and what was left out."""
+        return "\n".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """The sentences of `words`."""
         judged = [entry for entry in self.entries if entry.agreement is not None]
         ranked = [(value, entry) for entry in judged if entry.agreement and (value := _within(entry)) is not None]
         sentences = []

@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,10 +27,8 @@ from ndg.intervals import Z95, wilson
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.clamp import clamped, neutral_states
 from ndg.options import RunOptions, old_keywords
+from ndg.results import Result
 from ndg.run_study import run_study
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ class Study:
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
+class Curves(Result):
     """Tally of every group, with the groups."""
 
     groups: tuple[Group, ...]
@@ -192,10 +190,21 @@ class Curves:
                 rows.append(row | control.get(group.place, {"draws": 0}))
         return rows
 
-    def frame(self) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.DataFrame(self.rows())
+    def words(self) -> str:
+        """How far the logits move at the largest share by each score, beside random units."""
+        points = self.rows()[1:]
+        largest = max((row["share"] for row in points), default=0.0)
+        said = [
+            f"{row['method']}, {row['order']} first{'' if row['layer'] is None else ' in ' + row['layer']}: "
+            f"{row['shift']:.3g} [{row['shift_low']:.3g}, {row['shift_high']:.3g}]"
+            + ("" if row.get("random_shift") is None else f", random units {row['random_shift']:.3g}")
+            for row in points
+            if row["share"] == largest
+        ]
+        return (
+            f"Shift of the logits over {self.tally.examples} examples when {largest:.0%} of the units are neutral: "
+            f"{'; '.join(said) or 'no group'}."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,9 +29,7 @@ from ndg.importance.score import known, score
 from ndg.importance.settings import Settings, passes
 from ndg.intervals import wilson
 from ndg.options import RunOptions, old_keywords
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ndg.results import Result
 
 FIT, TEST = 30, 20
 TOP = (5, 10, 20)
@@ -151,7 +149,7 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Filters:
+class Filters(Result):
     """Results of the experiment at one layer."""
 
     layer: str
@@ -213,10 +211,18 @@ class Filters:
             rows.append(row | {"random_low": ends[0], "random_high": ends[1]})
         return rows
 
-    def frame(self) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.DataFrame(self.rows())
+    def words(self) -> str:
+        """The correlation of each score with the drop of the logit, beside that with another class's drop."""
+        said = [
+            f"{row['method']} {row['pearson']:.3f} [{row['pearson_low']:.3f}, {row['pearson_high']:.3f}], with the "
+            f"drop of another class {'unknown' if row['other_class'] is None else format(row['other_class'], '.3f')}"
+            for row in self.rows()
+            if row["pearson"] is not None
+        ]
+        return (
+            f"Correlation over the {self.filters} filters of {self.layer} with the drop of the logit, mean over "
+            f"{len(self.labels)} classes: {'; '.join(said) or 'not defined for any score'}."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

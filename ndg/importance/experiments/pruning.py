@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Int64
@@ -28,10 +28,8 @@ from ndg.intervals import wilson
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.clamp import NeutralState, clamped, neutral_states
 from ndg.options import RunOptions, old_keywords
+from ndg.results import Result
 from ndg.run_study import run_study
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NEUTRAL = ("zero", "mean")
 
@@ -174,7 +172,7 @@ class Study:
 
 
 @dataclass(frozen=True, eq=False)
-class Pruning:
+class Pruning(Result):
     """Results of the whole network (0) and of all groups."""
 
     groups: tuple[Group, ...]
@@ -196,10 +194,20 @@ class Pruning:
                 rows.append(named | self._figures(point) | self._control(point, group))
         return rows
 
-    def frame(self) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.DataFrame(self.rows())
+    def words(self) -> str:
+        """The accuracy at the largest share by each score, beside the whole network and random units."""
+        whole, *points = self.rows()
+        largest = max((row["share"] for row in points), default=0.0)
+        said = [
+            f"{row['method']} {row['accuracy']:.3f} [{row['accuracy_low']:.3f}, {row['accuracy_high']:.3f}]"
+            + ("" if row["random_accuracy"] is None else f", random units {row['random_accuracy']:.3f}")
+            for row in points
+            if row["share"] == largest
+        ]
+        return (
+            f"Accuracy on {self.examples} examples without {largest:.0%} of the units: {'; '.join(said) or 'none'}; "
+            f"the whole network {whole['accuracy']:.3f}."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

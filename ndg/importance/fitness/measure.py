@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,10 +37,8 @@ from ndg.errors import ConfigError, DataError, LayerError, nearest
 from ndg.gradients.tape import Tape, add
 from ndg.importance.scores import Scores
 from ndg.importance.weights.leading import Weights, leading, read_by, weights_of
+from ndg.results import Result
 from ndg.units.layout import View
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BINS = 20
 LEAST_ON, LOWEST = 0.01, 0.1
@@ -62,7 +60,7 @@ Kept = Bool[Tensor, "example unit position"] | None
 
 
 @dataclass(frozen=True, eq=False)
-class Fitness:
+class Fitness(Result):
     """Value per neuron for each layer and measure, over `examples` examples.
 
     `right` of them are predicted correctly; `dying` marks neurons.
@@ -87,10 +85,10 @@ class Fitness:
             for unit in range(len(self.dying[layer]))
         ]
 
-    def frame(self) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.DataFrame(self.rows())
+    def words(self) -> str:
+        """How many neurons of each layer are dying."""
+        layers = ", ".join(f"{int(dying.sum())} of {len(dying)} in {layer}" for layer, dying in self.dying.items())
+        return f"Dying neurons over {self.examples} examples, of which {self.right} are predicted right: {layers}."
 
     def to_dict(self) -> dict[str, Any]:
         """Mean, max and variance of each measure per layer, in plain JSON types."""
