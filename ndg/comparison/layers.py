@@ -36,9 +36,9 @@ class InterLayer(Result):
         return {"graph": self.graph, "criterion": self.criterion, "examples": self.examples, "seed": self.seed}
 
     def words(self) -> str:
-        """A line per pair of parts: its edges, those of independent nodes, and held-out precision beside chance."""
+        """A line per pair of parts: held-out precision of its edges beside chance."""
         return "\n".join(
-            f"{section.row()['from']} to {section.row()['to']}: {section.figures.words()}" for section in self.sections
+            f"{section.first} and {section.second}: {section.figures.words()}." for section in self.sections
         )
 
 

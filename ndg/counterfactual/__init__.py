@@ -10,4 +10,5 @@
 from ndg.counterfactual.counterfactual_set import CounterfactualSet as CounterfactualSet
 from ndg.counterfactual.generate import counterfactual_set as counterfactual_set
 from ndg.counterfactual.result import CounterfactualResult as CounterfactualResult
+from ndg.counterfactual.training import CounterfactualSettings as CounterfactualSettings
 from ndg.counterfactual.training import train_on as train_on

@@ -1,0 +1,238 @@
+"""Every result of a study has rows, a frame, a plain document, a page and words: all subclasses of `Result`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from functools import cache
+from html.parser import HTMLParser
+
+import pytest
+import torch
+from torch import nn
+
+import ndg
+from ndg import comparison, counterfactual, rotation
+from ndg.abstraction.interchange import InterchangeSettings, unfolding
+from ndg.abstraction.minimal import MinimalSettings
+from ndg.abstraction.trial import TrialSettings
+from ndg.comparison.layers import inter_layer
+from ndg.comparison.sources import controls
+from ndg.importance.evaluation.agreement import agreement
+from ndg.importance.evaluation.scoreboard import BoardSettings, scoreboard
+from ndg.importance.experiments.curves import CurveSettings, ablation_curves
+from ndg.importance.experiments.filters import FilterSettings, filter_experiment
+from ndg.importance.experiments.pruning import PruneSettings, prune
+from ndg.importance.fitness import fitness
+from ndg.options import RunOptions
+from ndg.results import SHOWN, Result
+from ndg.rotation.equality import Effort, hierarchical_equality
+
+SERIAL = RunOptions(executor="serial", batch=32)
+FIRST, SECOND = "first <1>", "second"
+"""A name that pages must escape."""
+
+
+class Network(nn.Module):
+    latent_layer = FIRST
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.wide = nn.Linear(4, 6)
+        self.add_module(FIRST, nn.Sigmoid())
+        self.narrow = nn.Linear(6, 5)
+        self.second = nn.Sigmoid()
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.second(self.narrow(self.get_submodule(FIRST)(self.wide(x)))))
+
+
+@cache
+def network(seed: int = 0) -> Network:
+    return Network(seed)
+
+
+@cache
+def loader(seed: int = 1):
+    """Examples whose true class is what the network predicts, or in part another one."""
+    inputs = 3 * torch.randn(90, 4, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        labels = network()(inputs).argmax(dim=1)
+    labels[::7] = (labels[::7] + 1) % 3
+    labels[:9] = torch.arange(3).repeat(3)
+    return [(inputs, labels)]
+
+
+@cache
+def bits(seed: int = 0, examples: int = 1, layers: tuple[str, ...] = (FIRST, SECOND)):
+    return ndg.extract(network(seed), loader(examples), list(layers), binarizer="median")
+
+
+@cache
+def graph(layers: tuple[str, ...] = (FIRST, SECOND)):
+    return ndg.mine(bits(layers=layers), "confidence", confidence=0.8, support=3)
+
+
+@cache
+def scores(method: str = "gndi"):
+    return ndg.score(network(), loader(), [FIRST, SECOND], method, options=SERIAL)
+
+
+@cache
+def source():
+    return controls(network(), loader(), loader(2), [FIRST], binarizer="median")
+
+
+def trial():
+    settings = TrialSettings(FIRST, curve=True, values="mean")
+    return ndg.trial(network(), graph(), loader(2), "Q", fit=loader(), settings=settings, options=SERIAL)
+
+
+def by_hand_of(layers: tuple[str, ...] = (FIRST,)):
+    return network(), graph(layers), loader(2)
+
+
+MINING = {"criterion": "confidence", "confidence": 0.8, "support": 3}
+
+RESULTS = {
+    "TrialResult": trial,
+    "Curve": lambda: trial().curve,
+    "EdgeTrials": lambda: ndg.try_edges(network(), graph(), loader(2), fit=loader(), options=SERIAL),
+    "InterchangeResult": lambda: ndg.interchange(
+        *by_hand_of(), settings=InterchangeSettings(split="te<st"), options=SERIAL
+    ),
+    "UnfoldingResult": lambda: unfolding(network(), graph(), loader(2), FIRST, options=SERIAL),
+    "MinimalResult": lambda: ndg.minimal(
+        *by_hand_of(), fit=loader(), settings=MinimalSettings(values="mean", examples=8), options=SERIAL
+    ),
+    "Explanation": lambda: ndg.explain(
+        network(), graph((FIRST,)), loader()[0][0][:1], reference=loader(2), fit=loader(), options=SERIAL
+    ),
+    "CounterfactualResult": lambda: counterfactual.train_on(
+        network(),
+        graph((FIRST,)),
+        counterfactual.counterfactual_set(network(), graph((FIRST,)), loader()),
+        {"train": loader(), "validation": loader(2)},
+        settings=counterfactual.CounterfactualSettings(epochs=1),
+        options=SERIAL,
+    ),
+    "BasisComparison": lambda: rotation.compare(
+        network(), loader(), loader(2), [rotation.localist(FIRST, 6), rotation.random_rotation(FIRST, 6, 0)]
+    ),
+    "EqualityResult": lambda: hierarchical_equality(effort=Effort().scaled(0.001)),
+    "Scores": scores,
+    "Agreement": lambda: agreement(scores(), scores("ablation"), draws=20),
+    "Scoreboard": lambda: scoreboard(
+        network(), loader(), [FIRST], ["gndi", "hrank"], settings=BoardSettings(draws=20), options=SERIAL
+    ),
+    "Filters": lambda: filter_experiment(
+        network(), loader(), FIRST, ["gndi"], settings=FilterSettings(2, 1, (2,), 2), options=SERIAL
+    ),
+    "Pruning": lambda: prune(
+        network(), loader(), {"gndi": scores()}, settings=PruneSettings([0.5], draws=2), options=SERIAL
+    ),
+    "Curves": lambda: ablation_curves(
+        network(), loader(), {"gndi": scores()}, settings=CurveSettings([0.5], draws=2), options=SERIAL
+    ),
+    "Fitness": lambda: fitness(network(), loader(), [FIRST]),
+    "HeldOut": lambda: graph().held_out(bits(examples=1)),
+    "GraphStats": lambda: graph().stats(),
+    "InterLayer": lambda: inter_layer(bits(), bits(), **MINING),
+    "InterModel": lambda: comparison.inter_model(bits(), bits(1), bits(), bits(1), **MINING),
+    "InterModels": lambda: comparison.inter_models(
+        network(),
+        [loader()[0][0]],
+        [loader(2)[0][0]],
+        layers=[FIRST],
+        criterion="confidence",
+        mining={"confidence": 0.8, "support": 3},
+    ),
+    "Matching": lambda: comparison.match_units(bits(), bits(1)),
+    "Difference": lambda: comparison.diff(graph(), graph()),
+    "OverTrainings": lambda: comparison.over_trainings([graph(), graph()]),
+    "Bootstrap": lambda: comparison.bootstrap(bits(), rounds=2, **MINING),
+    "Table3": lambda: comparison.table_3(source(), **MINING),
+    "Crossed": lambda: comparison.table_7(source(), **MINING),
+}
+
+
+@cache
+def result(name: str) -> Result:
+    return RESULTS[name]()
+
+
+every = pytest.mark.parametrize("name", RESULTS)
+
+
+def test_no_result_is_forgotten():
+    for module in pkgutil.walk_packages(ndg.__path__, "ndg."):
+        if module.name not in ("ndg.__main__", "ndg.report.graphviz_worker"):
+            importlib.import_module(module.name)
+    found = {kind.__name__ for kind in Result.__subclasses__() if kind.__module__.startswith("ndg.")}
+    assert found == set(RESULTS)
+
+
+@every
+def test_it_is_what_its_name_says(name):
+    assert type(result(name)).__name__ == name
+    assert isinstance(result(name), Result)
+
+
+@every
+def test_the_document_is_plain_json(name):
+    document = result(name).to_dict()
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+
+
+@every
+def test_the_rows_are_plain_and_the_frame_has_one_for_each(name):
+    rows = result(name).rows()
+    assert rows
+    json.dumps(rows, allow_nan=False)
+    assert len(result(name).frame()) == len(rows)
+
+
+@every
+def test_the_words_are_sentences(name):
+    words = result(name).words()
+    assert isinstance(words, str)
+    assert len(words.split()) > 4
+
+
+class Tags(HTMLParser):
+    known = frozenset({"table", "caption", "thead", "tbody", "tr", "th", "td", "p"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag, attrs):
+        assert tag in self.known, tag
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@every
+def test_the_page_is_escaped_html(name):
+    page = result(name)._repr_html_()
+    tags = Tags()
+    tags.feed(page)
+    assert not tags.open
+    assert "<1>" not in page
+    assert tags.text.strip()
+
+
+def test_a_page_shows_so_many_rows_and_says_how_many_more_there_are():
+    found = result("EdgeTrials")
+    assert len(found.rows()) > SHOWN
+    assert found._repr_html_().count("<tr>") == SHOWN + 1
+    assert f"and {len(found.rows()) - SHOWN} more rows" in found._repr_html_()
