@@ -180,8 +180,9 @@ def interventional(run: Run, graph: NDG, layers: Sequence[str]) -> nn.Module:
     """The network after counterfactual training of the part after its latent layer."""
     latent = graph.subgraph([layers[0]])
     loaders = {name: run.splits[name].loader(COMPUTE_BATCH) for name in ("train", "validation")}
-    data = counterfactual_set(run.model, latent, loaders["train"], seed=run.seed)
-    return train_on(run.model, latent, data, loaders, seed=run.seed).model
+    options = RunOptions(seed=run.seed)
+    data = counterfactual_set(run.model, latent, loaders["train"], options=options)
+    return train_on(run.model, latent, data, loaders, options=options).model
 
 
 def later_layers(model: nn.Module, loader: Iterable[Any]) -> list[str]:

@@ -19,8 +19,9 @@ from torch import nn
 from benchmarks.frame import Figure, Part, parser, run
 from ndg.activations.batches import Batch, compute_batches, fixed
 from ndg.config import CNN
-from ndg.extraction import extract
+from ndg.extraction import ReadingSettings, extract
 from ndg.models import build
+from ndg.options import RunOptions
 
 THREADS, ROUNDS = (1, 2), 7
 
@@ -53,10 +54,11 @@ def overhead(
 ) -> float:
     """Seconds of an extraction over those of the bare forward passes: the median of rounds in which both take turns."""
     loader = list(inputs.split(100))
+    settings, options = ReadingSettings(**how), RunOptions(threads=threads)
     batches = list(compute_batches(loader))
     calls = [
         lambda: bare(model, batches, threads),
-        lambda: extract(model, loader, layers, threads=threads, **how),
+        lambda: extract(model, loader, layers, settings=settings, options=options),
     ]
     ratios = []
     for number in range(-1, rounds):

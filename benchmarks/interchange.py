@@ -34,7 +34,7 @@ from ndg.activations.batches import compute_batches
 from ndg.activations.hooks import Trace
 from ndg.allocation import keep_blocks
 from ndg.discovery import mine
-from ndg.extraction import extract
+from ndg.extraction import ReadingSettings, extract
 from ndg.interventions.passes import Passes
 from ndg.interventions.swap import swap
 from ndg.options import RunOptions
@@ -180,7 +180,7 @@ def by_ray(sizes: Sizes) -> Figures:
     layer = f"{hidden(model)}.0"
     images = torch.randn(sizes.tasks * BATCH, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     loader = [{"pixel_values": part} for part in images.split(BATCH)]
-    bits = extract(model, loader, layers=[layer], binarizer="median", tokens="mean")
+    bits = extract(model, loader, layers=[layer], settings=ReadingSettings(binarizer="median", tokens="mean"))
     graph = mine(bits, "confidence", confidence=0.9, support=20)
     passes = Passes.of(model, graph, [layer])
     study = Study(
@@ -220,7 +220,9 @@ def q_on_mnist(sizes: Sizes) -> Figures:
         noise = torch.rand(sizes.images, 1, 28, 28, generator=made), torch.randint(10, (sizes.images,), generator=made)
         batches, what = list(zip(*(part.split(256) for part in noise), strict=True)), "noise"
     model = build(CNN(), (1, 28, 28), 10, 0)
-    graph = mine(extract(model, batches, binarizer="median"), "confidence", confidence=0.7, support=20)
+    graph = mine(
+        extract(model, batches, settings=ReadingSettings(binarizer="median")), "confidence", confidence=0.7, support=20
+    )
     count = sum(len(labels) for _, labels in batches)
     settings, options = TrialSettings(values="boolean"), RunOptions(executor="serial")
     seconds = median_seconds(

@@ -86,8 +86,9 @@ def main() -> None:
 
     cut = 3 * len(texts) // 4
     started = time.perf_counter()
-    bits = ndg.extract(encoder, loader(texts[:cut]), [LAYERS], tokens=args.tokens, labels=False, batch=64)
-    held_out = ndg.extract(encoder, loader(texts[cut:]), like=bits, batch=64)
+    settings, options = ndg.ReadingSettings(tokens=args.tokens, labels=False), ndg.RunOptions(batch=64)
+    bits = ndg.extract(encoder, loader(texts[:cut]), [LAYERS], settings=settings, options=options)
+    held_out = ndg.extract(encoder, loader(texts[cut:]), options=options, like=bits)
     read = time.perf_counter()
     graph = ndg.mine(bits, alpha=args.alpha)
     mined = time.perf_counter()

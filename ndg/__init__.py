@@ -20,6 +20,15 @@ _HOME = {
     "RunOptions": "ndg.options",
     "Result": "ndg.results",
     "Closure": "ndg.graph.closure",
+    "RunOptions": "ndg.options",
+    "Result": "ndg.results",
+    "ReadingSettings": "ndg.extraction",
+    "TrialSettings": "ndg.abstraction.trial",
+    "InterchangeSettings": "ndg.abstraction.interchange",
+    "EdgeSettings": "ndg.abstraction.edges",
+    "MinimalSettings": "ndg.abstraction.minimal",
+    "ExplainSettings": "ndg.abstraction.explain",
+    "ScoreSettings": "ndg.importance.settings",
     "extract": "ndg.extraction",
     "mine": "ndg.discovery",
     "sweep": "ndg.discovery",
@@ -65,21 +74,28 @@ if TYPE_CHECKING:
     from ndg import rotation as rotation
     from ndg import runs as runs
     from ndg import seeds as seeds
+    from ndg.abstraction.edges import EdgeSettings as EdgeSettings
     from ndg.abstraction.edges import try_edges as try_edges
+    from ndg.abstraction.explain import ExplainSettings as ExplainSettings
     from ndg.abstraction.explain import explain as explain
+    from ndg.abstraction.interchange import InterchangeSettings as InterchangeSettings
     from ndg.abstraction.interchange import interchange as interchange
+    from ndg.abstraction.minimal import MinimalSettings as MinimalSettings
     from ndg.abstraction.minimal import minimal as minimal
+    from ndg.abstraction.trial import TrialSettings as TrialSettings
     from ndg.abstraction.trial import trial as trial
     from ndg.abstraction.trial import trials as trials
     from ndg.bits.matrix import BitMatrix as BitMatrix
     from ndg.config import load as load_config  # noqa: F401
     from ndg.discovery import mine as mine
     from ndg.discovery import sweep as sweep
+    from ndg.extraction import ReadingSettings as ReadingSettings
     from ndg.extraction import extract as extract
     from ndg.graph.closure import Closure as Closure
     from ndg.graph.ndg import NDG as NDG
     from ndg.importance.score import score as score
     from ndg.importance.scores import Scores as Scores
+    from ndg.importance.settings import ScoreSettings as ScoreSettings
     from ndg.literal import Literal as Literal
     from ndg.nodes import LayerUnits as LayerUnits
     from ndg.nodes import NodeSpace as NodeSpace

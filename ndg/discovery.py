@@ -10,77 +10,67 @@ import numpy as np
 
 from ndg import executors
 from ndg.bits.matrix import BitMatrix, network_of
-from ndg.errors import ConfigError
-from ndg.executors import Executor
+from ndg.errors import ConfigError, nearest
 from ndg.graph.ndg import NDG
 from ndg.mining import miner
 from ndg.mining.counters import Packed
-from ndg.mining.criteria import Sieve
+from ndg.mining.criteria import CRITERIA, Sieve, settings
 from ndg.mining.criteria import criterion as as_criterion
 from ndg.mining.miner import Rule
 from ndg.mining.pairs import Pairs
 from ndg.nodes import NodeSpace
+from ndg.options import RunOptions, old_keywords
 
 Bits = BitMatrix | Sequence[BitMatrix]
 PROBE = 1024
 """Nodes of the tile that is counted to estimate the speed."""
 
 
+@old_keywords(options=RunOptions)
 def mine(
     bits: Bits,
     criterion: Rule = "paper",
-    alpha: float | int = 20.0,
-    confidence: float | int = 0.95,
-    support: int = 10,
     *,
-    bound: float | int = 0.95,
-    q: float | int = 0.05,
     pairs: Pairs = "all",
     max_edges: int | None = None,
-    executor: str | Executor = "auto",
-    ray_address: str | None = None,
-    device: str = "cpu",
+    options: RunOptions = RunOptions(),
     provenance: Mapping[str, Any] | None = None,
+    **parameters: Any,
 ) -> NDG:
     """The graph of the implications in `bits` that hold under a criterion.
 
-    `paper` and `ratio` (Hu & Tian 2022) read `alpha`: at most one exception for every `alpha` expected under
-    independence. `confidence` and `fisher` read `confidence` and `support`, `fisher` also `q`, `wilson` reads `bound`;
-    any callable (exceptions, n(p), n(~q), n) -> booleans will do. `bits` may be several matrices over the same nodes,
-    whose counts add. `pairs` narrows the layers that are paired: `all`, `between` (different layers), `within`, or
-    pairs of layer names, `label` among them. At most `max_edges` implications (50 million) are kept. `executor` is
-    `serial` (all cores of this machine), `ray` (tiles of pairs over the workers of a cluster), or `auto`: Ray where an
-    address is given. `device` counts by integer matrix products on a GPU. The implications depend on none of the three.
-    `provenance` is plain JSON that travels with the graph; its `weights` are the network of the bits, where known.
+    `parameters` are those of the criterion. `paper` and `ratio` (Hu & Tian 2022) read `alpha`: at most one exception
+    for every `alpha` expected under independence. `confidence` and `fisher` read `confidence` and `support`, `fisher`
+    also `q`, `wilson` reads `bound`; any callable (exceptions, n(p), n(~q), n) -> booleans will do.
+
+    `bits` may be several matrices over the same nodes, whose counts add. `pairs` narrows the layers that are paired:
+    `all`, `between` (different layers), `within`, or pairs of layer names, `label` among them. At most `max_edges`
+    implications (50 million) are kept. The executor is `serial` (all cores of this machine), `ray` (tiles of pairs over
+    the workers of a cluster), or `auto`: Ray where an address is given. The device counts by integer matrix products on
+    a GPU. The implications depend on none of these. `provenance` is plain JSON that travels with the graph; its
+    `weights` are the network of the bits, where known.
 
     Raises BitsError without examples, ConfigError for an unknown name or a parameter out of range, BudgetError, with a
     criterion that would do, when more implications hold than `max_edges`.
     """
-    for name, value in {"alpha": alpha, "confidence": confidence, "support": support, "bound": bound, "q": q}.items():
+    known = {name for rule in CRITERIA for name in settings(rule)}
+    for name, value in parameters.items():
+        if name not in known:
+            raise ConfigError(f"no criterion has a parameter {name!r}; {nearest(name, known)}")
         if isinstance(value, bool) or not isinstance(value, float | int):
             raise ConfigError(f"{name} of a criterion is one number; got {value!r}; ndg.sweep takes several alphas")
-    rule = as_criterion(criterion, alpha=alpha, confidence=confidence, support=support, bound=bound, q=q)
-    return sweep(
-        bits,
-        [rule],
-        pairs=pairs,
-        max_edges=max_edges,
-        executor=executor,
-        ray_address=ray_address,
-        device=device,
-        provenance=provenance,
-    )[0]
+    rule = as_criterion(criterion, **parameters)
+    return sweep(bits, [rule], pairs=pairs, max_edges=max_edges, options=options, provenance=provenance)[0]
 
 
+@old_keywords(options=RunOptions)
 def sweep(
     bits: Bits,
     criteria: Sequence[Rule | float | int],
     *,
     pairs: Pairs = "all",
     max_edges: int | None = None,
-    executor: str | Executor = "auto",
-    ray_address: str | None = None,
-    device: str = "cpu",
+    options: RunOptions = RunOptions(),
     provenance: Mapping[str, Any] | None = None,
 ) -> list[NDG]:
     """A graph for each of several criteria, from one count of all pairs; numbers are alphas of the paper's criterion.
@@ -90,11 +80,16 @@ def sweep(
     if isinstance(criteria, str) or not isinstance(criteria, Sequence) or not criteria:
         raise ConfigError(f"a sweep takes a list of criteria or of alphas, at least one; got {criteria!r}")
     rules = [as_criterion("paper", alpha=r) if isinstance(r, float | int) else as_criterion(r) for r in criteria]
-    by, _ = executors.choose(executor, address=ray_address)
-    parallel = by if by.name != "serial" else None
+    by, _ = executors.choose(options.executor, address=options.ray_address)
+    parallel = None if by.name in ("serial", "threads") else by  # counting has threads of its own
     with by.session():
         found = miner.sweep(
-            bits, rules, pairs=pairs, max_edges=max_edges, device=device, total=parallel.total if parallel else None
+            bits,
+            rules,
+            pairs=pairs,
+            max_edges=max_edges,
+            device=options.device or "cpu",
+            total=parallel.total if parallel else None,
         )
     network = network_of([bits] if isinstance(bits, BitMatrix) else bits)
     known = {**(provenance or {}), **({"weights": network} if network else {})}

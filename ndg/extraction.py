@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -16,19 +14,19 @@ import numpy as np
 from jaxtyping import Float64
 from torch import nn
 
-from ndg import executors
-from ndg.activations.batches import COMPUTE_BATCH, Batch, compute_batches, device_of, fixed
+from ndg.activations.batches import Batch, compute_batches, fixed
 from ndg.activations.binarize import AUTO, BINARIZERS, choose
 from ndg.activations.digest import source_of, weights_digest
 from ndg.activations.sampling import Numbers, chosen, count, draw, examples_of, only, shuffled
 from ndg.bits.matrix import BitMatrix, Sample
-from ndg.capture.reader import Capture, capture, fit, with_thresholds
+from ndg.capture.reader import Capture, Piece, capture, fit, with_thresholds
 from ndg.capture.sink import Sink, reopen, rest
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
-from ndg.executors import TIMEOUT, Executor
 from ndg.mining.pairs import Pairs, pairs_of
 from ndg.nodes import NodeSpace
+from ndg.options import RunOptions, old_keywords
 from ndg.progress import bar, log
+from ndg.run_study import placed, run_study
 from ndg.units.readings import DEFAULTS, choose_readings
 from ndg.units.resolve import Layer, find_layers, resolve_layer
 
@@ -52,53 +50,63 @@ class Binarised(Protocol):
     def binarizer(self) -> str: ...
 
 
+@dataclass(frozen=True)
+class ReadingSettings:
+    """How outputs become booleans.
+
+    labels        whether the predicted label is a node; False for encoders and language models, which have no logits
+                  `[example, class]`
+    channels      of `[example, channel, position...]`: "max", "mean" or "any" over the positions of a channel
+    tokens        of `[example, token, unit]`: "first", "mean" or "every"; with "every" each token is an example, with
+                  the label that is predicted of its sequence
+    readings      readings of these and other kinds by name, such as `{"heads": "norm", "gates": "mean"}`; with "each"
+                  every position of a unit is a neuron of its own, see `ndg.units.readings`
+    binarizer     "auto" (above 0.5 after a sigmoid and for sigmoid gates, above 0 elsewhere), "positive", "half",
+                  "median" or "quantile"; the last two need a second pass, over at most 16,384 examples drawn by the seed
+    quantile      quantile of the binarizer of that name
+    max_examples  examples of the loader that are read, drawn by the seed; None: all
+
+    Raises ConfigError for a quantile outside (0, 1).
+    """
+
+    labels: bool = True
+    channels: str = "max"
+    tokens: str = "first"
+    readings: Mapping[str, str] | None = None
+    binarizer: str = AUTO
+    quantile: float = 0.5
+    max_examples: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.quantile < 1:
+            raise ConfigError(f"a quantile lies inside (0, 1); got {self.quantile}")
+
+
+@old_keywords(settings=ReadingSettings, options=RunOptions)
 def extract(
     model: nn.Module,
     loader: Iterable[Any],
     layers: Iterable[str] | None = None,
     *,
-    labels: bool = True,
-    channels: str = "max",
-    tokens: str = "first",
-    readings: Mapping[str, str] | None = None,
-    binarizer: str = AUTO,
-    quantile: float = 0.5,
+    settings: ReadingSettings = ReadingSettings(),
+    options: RunOptions = RunOptions(),
     like: Binarised | None = None,
-    batch: int = COMPUTE_BATCH,
-    threads: int = 1,
-    seed: int = 0,
-    max_examples: int | None = None,
     file: str | PathLike[str] | None = None,
-    executor: str | Executor = "serial",
-    ray_address: str | None = None,
-    timeout: float = TIMEOUT,
     around: Around | None = None,
 ) -> BitMatrix:
     """Which label is predicted and which neurons are on, for every example of `loader`, packed.
 
     `layers` are module paths, `X.heads` of an attention module, `X.gates` of a recurrent layer, or regular expressions
-    that match whole paths; without them the network's own `latent_layer` is taken; their order is the network's.
+    that match whole paths; without them the network's own `latent_layer` is taken; their order is the network's. An
+    output `[example, unit]` is read as it is. Three axes are those of tokens unless a one-dimensional
+    convolution, norm or pool gave them. Tokens that an `attention_mask` leaves out do not count. All batches are padded
+    to one length. True labels are not needed; with them, how many predictions are correct is counted.
 
-    An output `[example, unit]` is read as it is. Of `[example, channel, position...]`, `channels` is `max`, `mean` or
-    `any` over the positions of a channel. Of `[example, token, unit]`, `tokens` is `first`, `mean` or `every`: with
-    `every`, each token is an example, with the label that is predicted of its sequence. `readings` names those of
-    other kinds too, such as `{"heads": "norm", "gates": "mean"}`; with `each`, every position of a unit is a neuron of
-    its own, see `ndg.units.readings`. Three axes are those of tokens unless a one-dimensional convolution, norm or pool
-    gave them. Tokens that an `attention_mask` leaves out do not count. All batches are padded to one length.
-
-    With `labels=False` the bits are those of the neurons alone, whatever the network returns: for encoders and language
-    models, which have no logits `[example, class]`. True labels are not needed; with them, how many predictions are
-    correct is counted.
-
-    `binarizer` is `auto` (above 0.5 after a sigmoid and for sigmoid gates, above 0 elsewhere), `positive`, `half`,
-    `median` or `quantile`; the last two need a second pass, over at most 16,384 examples drawn by `seed`. `like` takes
-    layers, readings and thresholds from other bits or from a graph, as held-out examples must (and no labels where
-    these have none). `max_examples` draws so many of the loader's examples by `seed`. With a `file` the bits lie there
-    and not in memory, and an extraction that was interrupted goes on where it stopped. `executor` is `serial`,
-    `threads`, `ray` (whose workers run on the CPU; thresholds are fitted here), `auto` or a value of `ndg.executors`.
-    `around(batch)` is a context in which the pass of each compute batch runs, in this process alone. The network is
-    left as it was. The bits carry a digest of its weights, so that a graph of them is not tried on another network by
-    mistake.
+    `like` takes layers, readings and thresholds from other bits or from a graph, as held-out examples must (and no
+    labels where these have none). With a `file` the bits lie there and not in memory, and an extraction that was
+    interrupted goes on where it stopped. Ray's workers run on the CPU; thresholds are fitted here. `around(batch)` is a
+    context in which the pass of each compute batch runs, in this process alone. The network is left as it was. The bits
+    carry a digest of its weights, so that a graph of them is not tried on another network by mistake.
 
     Raises LayerError for an unknown layer, an output of another shape, or NaN (naming layer and unit); DataError
     without examples, or where the first or the last examples in a file are others than the loader's (those between are
@@ -106,44 +114,58 @@ def extract(
     """
     where = None if file is None else Path(file)
     if shuffled(loader):
-        if where or max_examples is not None:
+        if where or settings.max_examples is not None:
             raise DataError(
                 "examples are told by their place in the loader, with file= and with max_examples; this DataLoader "
                 "shuffles them anew each time; make it with shuffle=False"
             )
         log.warning("the DataLoader shuffles: rows of the bits are in its order, so concepts cannot be joined to them")
-    plan = _plan(model, layers, _readings(channels, tokens, readings), binarizer, quantile, like, threads, labels)
-    if plan.fitted or max_examples is not None:
+    model = placed(model, replace(options, executor="serial"))
+    plan = _plan(model, layers, settings, like, options.threads)
+    if plan.fitted or settings.max_examples is not None:
         _again(loader)
-    cpus = min(threads, executors.available_cpus())
-    by, _ = executors.choose(executor, model=model, address=ray_address, timeout=timeout, task_cpus=cpus)
-    numbers, sample = _choice(loader, max_examples, seed)
+    seed, size = options.seed, options.batch
+    numbers, sample = _choice(loader, settings.max_examples, seed)
     network = weights_digest(model)
-    name = source_of(network, plan.facts | {"batch": batch, "seed": seed, "max": max_examples}) if where else ""
+    facts = plan.facts | {"batch": size, "seed": seed, "max": settings.max_examples}
+    name = source_of(network, facts) if where else ""
     expected = len(numbers) if numbers is not None else examples_of(loader)
     part = reopen(where, name) if where else None
-    with fixed(model, threads), Sink(plan.binarizer, where, name, expected or 0, part, network) as sink:
+    with fixed(model, options.threads), Sink(plan.binarizer, where, name, expected or 0, part, network) as sink:
         study = plan.study
         if part is not None:
             study = with_thresholds(study, part.nodes, part.thresholds)
         elif plan.fitted:
-            study = _fit(plan, loader, numbers, quantile, batch, seed)
-        if isinstance(by, executors.Ray) and device_of(model).type != "cpu":
-            study = replace(study, model=copy.deepcopy(model).cpu())
-        batches: Iterable[Batch] = compute_batches(loader if numbers is None else only(loader, numbers), batch)
+            study = _fit(plan, loader, numbers, settings.quantile, options)
+        batches: Iterable[Batch] = compute_batches(loader if numbers is None else only(loader, numbers), size)
         if part is not None:
             batches = rest(study, batches, part)
-        work: Callable[[Any, Any], Any] = capture
-        if around is not None and not isinstance(by, executors.Ray):
-            work = partial(_within, around)
-        total = None if expected is None else -(-expected // max(batch, 1))
-        by.total(work, study, batches, "extract", count=total, start=sink)
+        total = None if expected is None else -(-expected // size)
+        run_study(CaptureStudy(study, around), batches, "extract", options, count=total, start=sink)
         return sink.finish(sample)
 
 
-def _within(around: Around, study: Capture, batch: Batch) -> Any:
-    with around(batch):
-        return capture(study, batch)
+@dataclass(frozen=True, eq=False)
+class CaptureStudy:
+    """The study that reads compute batches; `around` is for this process and this copy of the network alone."""
+
+    capture: Capture
+    around: Around | None = None
+
+    @property
+    def model(self) -> nn.Module:
+        return self.capture.model
+
+    def with_model(self, model: nn.Module) -> CaptureStudy:
+        return CaptureStudy(replace(self.capture, model=model))
+
+    def run(self, batch: Batch) -> Piece:
+        """The booleans of the examples of one compute batch."""
+        with nullcontext() if self.around is None else self.around(batch):
+            return capture(self.capture, batch)
+
+    def __reduce__(self) -> tuple[type[CaptureStudy], tuple[Capture]]:
+        return CaptureStudy, (self.capture,)
 
 
 def latent_layer(model: nn.Module) -> str:
@@ -174,28 +196,22 @@ class CaptureEstimate:
         return asdict(self)
 
 
+@old_keywords(settings=ReadingSettings, options=RunOptions)
 def estimate(
     model: nn.Module,
     loader: Iterable[Any],
     layers: Iterable[str] | None = None,
     *,
-    labels: bool = True,
-    channels: str = "max",
-    tokens: str = "first",
-    readings: Mapping[str, str] | None = None,
-    binarizer: str = AUTO,
-    quantile: float = 0.5,
+    settings: ReadingSettings = ReadingSettings(),
+    options: RunOptions = RunOptions(),
     like: Binarised | None = None,
-    batch: int = COMPUTE_BATCH,
-    threads: int = 1,
-    max_examples: int | None = None,
     pairs: Pairs = "all",
 ) -> CaptureEstimate:
     """What `extract` would do with these arguments, from one compute batch that is read, run twice and timed.
 
     `pairs` are the pairs of layers that will be mined.
     """
-    plan = _plan(model, layers, _readings(channels, tokens, readings), binarizer, quantile, like, threads, labels)
+    plan, batch = _plan(model, layers, settings, like, options.threads), options.batch
     _again(loader)
     first = next(iter(compute_batches(loader, batch)), None)
     if first is None:
@@ -208,7 +224,7 @@ def estimate(
     facts = {"nodes": nodes, "pairs": pairs_of(piece.bits.nodes, pairs)}
     if examples is None:
         return CaptureEstimate(examples=None, forwards=None, bytes=None, seconds=None, **facts)
-    examples = min(examples, max_examples or examples)
+    examples = min(examples, settings.max_examples or examples)
     fitting = -(-min(examples, FIT_EXAMPLES) // batch) if plan.fitted else 0
     forwards = -(-examples // batch) + fitting
     rows = round(examples * piece.bits.examples / piece.examples)
@@ -229,17 +245,12 @@ class _Plan:
 def _plan(
     model: nn.Module,
     layers: Iterable[str] | None,
-    readings: dict[str, str],
-    binarizer: str,
-    quantile: float,
+    settings: ReadingSettings,
     like: Binarised | None,
     threads: int,
-    labels: bool,
 ) -> _Plan:
-    if not 0 < quantile < 1:
-        raise ConfigError(f"a quantile lies inside (0, 1); got {quantile}")
-    if threads < 1:
-        raise ConfigError(f"a forward pass takes at least 1 thread; got {threads}")
+    readings = _readings(settings.channels, settings.tokens, settings.readings)
+    labels, binarizer = settings.labels, settings.binarizer
     if like is not None:
         if layers is not None:
             raise ShapeError("layers come from `like`; give layers or like, not both")
@@ -269,7 +280,7 @@ def _plan(
         else BINARIZERS[names[layer.path]].threshold or 0.0
         for layer in resolved
     }
-    spelt = _spell(names, quantile)
+    spelt = _spell(names, settings.quantile)
     named = {kind: name for kind, name in readings.items() if kind not in ("heads", "gates") or name != DEFAULTS[kind]}
     facts: dict[str, Any] = {"layers": paths, "readings": named, "binarizer": spelt, "threads": threads}
     facts |= {} if labels else {"labels": False}
@@ -299,21 +310,19 @@ def _choice(loader: Iterable[Any], most: int | None, seed: int) -> tuple[Numbers
     return numbers, None if numbers is None else Sample(seed, examples)
 
 
-def _fit(
-    plan: _Plan, loader: Iterable[Any], numbers: Numbers | None, quantile: float, batch: int, seed: int
-) -> Capture:
+def _fit(plan: _Plan, loader: Iterable[Any], numbers: Numbers | None, quantile: float, options: RunOptions) -> Capture:
     """The study with the thresholds that are fitted to a sample of the examples."""
     examples = count(loader) if numbers is None else len(numbers)
     if not examples:
         raise _none()
     if examples > FIT_EXAMPLES:
-        some = draw(seed, "reservoir", examples, FIT_EXAMPLES)
+        some = draw(options.seed, "reservoir", examples, FIT_EXAMPLES)
         numbers = some if numbers is None else numbers[some]
     left, levels = list(plan.fitted), dict(plan.study.levels)
     while left:
         given = loader if numbers is None else only(loader, numbers)
-        batches = bar(compute_batches(given, batch), "fit thresholds")
-        samples, left = fit(plan.study, batches, left, FIT_EXAMPLES, seed, FIT_BYTES)
+        batches = bar(compute_batches(given, options.batch), "fit thresholds")
+        samples, left = fit(plan.study, batches, left, FIT_EXAMPLES, options.seed, FIT_BYTES)
         for path, sample in samples.items():
             rule = BINARIZERS[plan.fitted[path]].fit
             if rule is not None:

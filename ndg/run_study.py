@@ -37,8 +37,8 @@ TASK_GPUS = 0.25
 class Study(Protocol[T_contra, R_co]):
     """A frozen value that holds a network and does one task at a time, anywhere.
 
-    Results add up with `+`, have `to_dict`, and `decode` is its inverse. A study whose journal is a path also has
-    `identity`: plain values that tell it from other studies of the same network.
+    Results add up with `+`. For a journal they have `to_dict`, and the study its inverse, `decode`; for a journal that
+    is a path the study also has `identity`: plain values that tell it from other studies of the same network.
     """
 
     @property
@@ -49,9 +49,6 @@ class Study(Protocol[T_contra, R_co]):
 
     def run(self, task: T_contra, /) -> R_co:
         """The result of one task: a compute batch, or a part of one."""
-
-    def decode(self, document: dict[str, Any], /) -> R_co:
-        """The result that `to_dict` was called on."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +136,11 @@ def _journal(
     study: Study[T, R], label: str, tasks: list[Any], journal: Journal | Path | str, **changes: Any
 ) -> Journal:
     """The journal with the study's `decode`; one that is a path gets a digest of study, network and first batch."""
+    decode, identity = (getattr(study, name, None) for name in ("decode", "identity"))
+    if decode is None:
+        raise ConfigError(f"{label} keeps no journal; got {journal}; leave it out")
     if isinstance(journal, Journal):
-        return replace(journal, decode=study.decode, **changes)
-    identity = getattr(study, "identity", None)
+        return replace(journal, decode=decode, **changes)
     if identity is None:
         raise ConfigError(
             f"a journal of this study needs a digest of its data and settings; got the path {journal}; pass "
@@ -149,7 +148,7 @@ def _journal(
         )
     batches = [task if isinstance(task, Batch) else getattr(task, "batch", None) for task in tasks]
     digest = digest_of([label, network_digest(study.model), identity, batches])
-    return Journal(Path(journal), digest, study.decode, **changes)
+    return Journal(Path(journal), digest, decode, **changes)
 
 
 def _check_device(device: str) -> None:

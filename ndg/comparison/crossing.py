@@ -85,7 +85,7 @@ def cross_accuracy(
     """
     found: list[Cell] = []
     for (name, own), (other_name, other) in (((names[0], a), (names[1], b)), ((names[1], b), (names[0], a))):
-        graph = discovery.mine(own.mined, criterion, alpha, **mining)
+        graph = discovery.mine(own.mined, criterion, alpha=alpha, **mining)
         match = match_units(own.mined, other.mined, seed=seed)
         matched = in_units_of(other.held_out, match)
         data = {name: own.held_out, other_name: other.held_out, f"{other_name}, {MATCHED}": matched}

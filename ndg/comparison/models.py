@@ -11,8 +11,8 @@ Where the paired inputs have nothing to do with each other (2, 3, 4), edges betw
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -24,7 +24,8 @@ from ndg.comparison.joining import Names, join, sides
 from ndg.comparison.resampling import independent
 from ndg.comparison.sections import Section, sections
 from ndg.comparison.sources import Source, on_noise, read
-from ndg.mining.miner import Rule
+from ndg.extraction import ReadingSettings
+from ndg.options import RunOptions, old_keywords
 from ndg.results import Result, Row
 
 SAME, DIFFERENT, ONE, RANDOM, TASKS = CONDITIONS = (
@@ -97,8 +98,6 @@ def inter_model(
     *,
     names: Names = ("a", "b"),
     condition: str = "",
-    criterion: Rule = "paper",
-    alpha: float | int = 20.0,
     seed: int = 0,
     **mining: Any,
 ) -> InterModel:
@@ -110,13 +109,27 @@ def inter_model(
     Raises ShapeError for different numbers of examples, or for held-out bits of other nodes.
     """
     both, held = join(a, b, names), join(held_a, held_b, names)
-    how = {"criterion": criterion, "alpha": alpha, **mining}
-    graph = discovery.mine(both, **how)
-    shuffled = discovery.mine(independent(both, seed), **how)
+    graph = discovery.mine(both, **mining)
+    shuffled = discovery.mine(independent(both, seed), **mining)
     first, between, second = sections(graph, held, sides(both.nodes, names), names, shuffled)
     return InterModel(condition, (first, second), between, graph.digest, graph.criterion, both.examples, seed)
 
 
+@dataclass(frozen=True)
+class PairSettings:
+    """How two networks are read and mined together.
+
+    layers      layers of all networks; None: each at its own latent layer
+    vocabulary  tokens that random inputs of a text network are drawn from
+    mining      arguments of `ndg.mine`: criterion, its parameters, pairs, max_edges
+    """
+
+    layers: Sequence[str] | None = None
+    vocabulary: int | None = None
+    mining: Mapping[str, Any] = field(default_factory=dict)
+
+
+@old_keywords(settings=PairSettings, reading=ReadingSettings, options=RunOptions)
 def inter_models(
     model: nn.Module,
     train: Iterable[Any],
@@ -124,31 +137,25 @@ def inter_models(
     *,
     other: nn.Module | None = None,
     task: nn.Module | None = None,
-    layers: Iterable[str] | None = None,
-    criterion: Rule = "paper",
-    alpha: float | int = 20.0,
-    seed: int = 0,
-    vocabulary: int | None = None,
-    mining: Mapping[str, Any] | None = None,
-    **reading: Any,
+    settings: PairSettings = PairSettings(),
+    reading: ReadingSettings = ReadingSettings(),
+    options: RunOptions = RunOptions(),
 ) -> InterModels:
     """The five conditions for a network, `other`, a second training of it, and `task`, a network of another task.
 
-    Without `other` or `task` the conditions that need it are left out. All networks are read at `layers`, each at its
-    own latent layer by default, on the inputs of `train` (mined) and `held_out` (judged), whose labels are not used.
-    `mining` goes to `ndg.mine`, `reading` to `ndg.extract`, `vocabulary` to `random_inputs`.
+    Without `other` or `task` the conditions that need it are left out. All networks are read on the inputs of `train`
+    (mined) and `held_out` (judged), whose labels are not used.
 
     Raises DataError for a loader that shuffles or can be read once only.
     """
-    how: dict[str, Any] = {"criterion": criterion, "alpha": alpha, "seed": seed, **(mining or {})}
-    asked = None if layers is None else list(layers)
-    inputs, judged = Unlabelled(train), Unlabelled(held_out)
+    inputs, judged, seed = Unlabelled(train), Unlabelled(held_out), options.seed
 
     def of(network: nn.Module) -> Source:
-        return read(network, inputs, judged, asked, seed=seed, **reading)
+        return read(network, inputs, judged, settings.layers, settings=reading, options=options)
 
     def compare(condition: str, a: Source, b: Source, names: Names = ("first", "second")) -> InterModel:
-        return inter_model(a.mined, b.mined, a.held_out, b.held_out, names=names, condition=condition, **how)
+        how = {"condition": condition, "seed": seed, **settings.mining}
+        return inter_model(a.mined, b.mined, a.held_out, b.held_out, names=names, **how)
 
     own = of(model)
     found: list[InterModel] = []
@@ -160,7 +167,9 @@ def inter_models(
         found.append(compare(SAME, own, second))
         found.append(compare(DIFFERENT, own, second.paired_anew(seed)))
     found.append(compare(ONE, own, own.paired_anew(seed)))
-    noise = on_noise(model, inputs, judged, like=own.mined, seed=seed, vocabulary=vocabulary, **reading)
+    noise = on_noise(
+        model, inputs, judged, like=own.mined, vocabulary=settings.vocabulary, settings=reading, options=options
+    )
     found.append(compare(RANDOM, own, noise, ("real", "random")))
     if task is None:
         left_out[TASKS] = "it needs a network of another task"

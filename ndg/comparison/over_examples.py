@@ -125,12 +125,12 @@ def bootstrap(
     """
     if rounds < 1:
         raise ConfigError(f"a bootstrap draws the examples anew at least once; got {rounds} rounds")
-    graph = discovery.mine(bits, criterion, alpha, **mining)
+    graph = discovery.mine(bits, criterion, alpha=alpha, **mining)
     own = keys(graph)
     times, others = np.zeros(len(own), np.int64), []
     for number in bar(range(rounds), "bootstraps", unit="round"):
         drawn = take(bits, bootstrapped(seed, number, bits.examples))
-        again = keys(discovery.mine(drawn, criterion, alpha, **mining))
+        again = keys(discovery.mine(drawn, criterion, alpha=alpha, **mining))
         found = inside(own, again)
         times += found
         others.append(len(again) - int(found.sum()))

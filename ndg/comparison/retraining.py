@@ -15,11 +15,12 @@ from ndg.comparison.edges import Keys, ends, inside, keys, shuffled, translated
 from ndg.comparison.inputs import Unlabelled
 from ndg.comparison.units import Matching, match_units
 from ndg.errors import ConfigError
+from ndg.extraction import ReadingSettings
 from ndg.graph.edges import texts_of
 from ndg.graph.ndg import NDG
 from ndg.intervals import wilson
-from ndg.mining.miner import Rule
 from ndg.nodes import NodeSpace
+from ndg.options import RunOptions, old_keywords
 from ndg.results import Result, Row
 
 if TYPE_CHECKING:
@@ -105,29 +106,28 @@ class OverTrainings(Result):
         )
 
 
+@old_keywords(settings=ReadingSettings, options=RunOptions)
 def trainings(
     models: Sequence[nn.Module],
     loader: Iterable[Any],
     layers: Iterable[str] | None = None,
     *,
-    criterion: Rule = "paper",
-    alpha: float | int = 20.0,
     at_least: float | int = 0.0,
-    seed: int = 0,
+    settings: ReadingSettings = ReadingSettings(),
+    options: RunOptions = RunOptions(),
     mining: Mapping[str, Any] | None = None,
-    **reading: Any,
 ) -> tuple[list[NDG], list[Matching]]:
     """The graph of each of several trainings on the same examples, and of each but the first the matching of its units.
 
-    `at_least` is that of `match_units`; `mining` goes to `ndg.mine`, `reading` to `ndg.extract`. What comes back is
-    what `over_trainings` takes, and of two trainings what `diff` takes.
+    `at_least` is that of `match_units`; `mining` are arguments of `ndg.mine`. The results are what `over_trainings`
+    takes, and of two trainings what `diff` takes.
 
     Raises DataError for a loader that shuffles or can be read once only.
     """
-    inputs, asked = Unlabelled(loader), None if layers is None else list(layers)
-    bits = [extraction.extract(model, inputs, asked, seed=seed, **reading) for model in models]
-    graphs = [discovery.mine(one, criterion, alpha, **(mining or {})) for one in bits]
-    return graphs, [match_units(bits[0], other, at_least=at_least, seed=seed) for other in bits[1:]]
+    inputs, paths = Unlabelled(loader), None if layers is None else list(layers)
+    bits = [extraction.extract(model, inputs, paths, settings=settings, options=options) for model in models]
+    graphs = [discovery.mine(matrix, **(mining or {})) for matrix in bits]
+    return graphs, [match_units(bits[0], other, at_least=at_least, seed=options.seed) for other in bits[1:]]
 
 
 def over_trainings(

@@ -13,7 +13,8 @@ from ndg.bits.matrix import BitMatrix
 from ndg.comparison.inputs import random_inputs
 from ndg.comparison.networks import reinitialised
 from ndg.comparison.resampling import paired_anew, shuffled_labels
-from ndg.extraction import Binarised
+from ndg.extraction import Binarised, ReadingSettings
+from ndg.options import RunOptions, old_keywords
 
 TRAINED, FRESH, NOISE, LABELS = (
     "trained",
@@ -21,8 +22,6 @@ TRAINED, FRESH, NOISE, LABELS = (
     "random inputs",
     "shuffled labels",
 )
-PASSED_ON = ("batch", "threads", "executor", "ray_address", "timeout", "max_examples")
-"""Settings of an extraction that stand beside `like`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +46,7 @@ class Source:
         )
 
 
+@old_keywords(settings=ReadingSettings, options=RunOptions)
 def read(
     model: nn.Module,
     train: Iterable[Any],
@@ -54,60 +54,61 @@ def read(
     layers: Iterable[str] | None = None,
     *,
     like: Binarised | None = None,
-    seed: int = 0,
-    **reading: Any,
+    settings: ReadingSettings = ReadingSettings(),
+    options: RunOptions = RunOptions(),
 ) -> Source:
     """The bits of a network on both loaders, binarised alike; with `like`, as those bits were.
 
     The other arguments are those of `ndg.extract`; `max_examples` bounds the examples of `train`.
     """
-    passed = {key: reading[key] for key in PASSED_ON if key in reading}
-    if like is None:
-        mined = extraction.extract(model, train, layers, seed=seed, **reading)
-    else:
-        mined = extraction.extract(model, train, like=like, seed=seed, **passed)
-    passed.pop("max_examples", None)
-    return Source(mined, extraction.extract(model, held_out, like=mined, **passed))
+    if like is not None:
+        settings = ReadingSettings(max_examples=settings.max_examples)
+    mined = extraction.extract(model, train, layers, settings=settings, options=options, like=like)
+    return Source(mined, extraction.extract(model, held_out, like=mined, options=options))
 
 
+@old_keywords(settings=ReadingSettings, options=RunOptions)
 def on_noise(
     model: nn.Module,
     train: Iterable[Any],
     held_out: Iterable[Any],
     *,
     like: Binarised,
-    seed: int = 0,
     vocabulary: int | None = None,
-    **reading: Any,
+    settings: ReadingSettings = ReadingSettings(),
+    options: RunOptions = RunOptions(),
 ) -> Source:
     """The bits of a network on random inputs in the range of each loader's, binarised as `like` was."""
-    mined = random_inputs(train, seeds.integer(seed, "mined"), vocabulary)
-    judged = random_inputs(held_out, seeds.integer(seed, "held out"), vocabulary)
-    return read(model, mined, judged, like=like, seed=seed, **reading)
+    mined = random_inputs(train, seeds.integer(options.seed, "mined"), vocabulary)
+    judged = random_inputs(held_out, seeds.integer(options.seed, "held out"), vocabulary)
+    return read(model, mined, judged, like=like, settings=settings, options=options)
 
 
+@old_keywords(settings=ReadingSettings, options=RunOptions)
 def controls(
     model: nn.Module,
     train: Iterable[Any],
     held_out: Iterable[Any],
     layers: Iterable[str] | None = None,
     *,
-    seed: int = 0,
     vocabulary: int | None = None,
-    **reading: Any,
+    settings: ReadingSettings = ReadingSettings(),
+    options: RunOptions = RunOptions(),
 ) -> dict[str, Source]:
     """The bits of a trained network, of the same network re-initialised, of random inputs, and with shuffled labels.
 
     The re-initialised network is read at the same layers and binarised by the same rule, with thresholds of its own
     where these are fitted. Random inputs and shuffled labels are binarised as the trained network's are.
     """
-    asked = None if layers is None else list(layers)
-    trained = read(model, train, held_out, asked, seed=seed, **reading)
+    trained = read(model, train, held_out, None if layers is None else list(layers), settings=settings, options=options)
     paths = [layer.name for layer in trained.mined.nodes.layers]
-    fresh = reinitialised(model, seed).model
+    fresh = reinitialised(model, options.seed).model
+    noise = on_noise(
+        model, train, held_out, like=trained.mined, vocabulary=vocabulary, settings=settings, options=options
+    )
     return {
         TRAINED: trained,
-        FRESH: read(fresh, train, held_out, paths, seed=seed, **reading),
-        NOISE: on_noise(model, train, held_out, like=trained.mined, seed=seed, vocabulary=vocabulary, **reading),
-        LABELS: trained.shuffled_labels(seed),
+        FRESH: read(fresh, train, held_out, paths, settings=settings, options=options),
+        NOISE: noise,
+        LABELS: trained.shuffled_labels(options.seed),
     }

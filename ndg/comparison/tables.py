@@ -110,5 +110,5 @@ def table_7(
         if name not in sources:
             raise ConfigError(f"Table 7 takes a source of real and one of random inputs; got {', '.join(sources)}")
     two = {"real": sources[real], "random": sources[noise]}
-    graphs = {name: discovery.mine(source.mined, criterion, alpha, **mining) for name, source in two.items()}
+    graphs = {name: discovery.mine(source.mined, criterion, alpha=alpha, **mining) for name, source in two.items()}
     return crossed(graphs, {name: source.held_out for name, source in two.items()})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch.nn.utils.parametrizations import orthogonal
 from ndg import seeds
 from ndg.activations.batches import fixed
 from ndg.errors import ConfigError
+from ndg.options import RunOptions, old_keywords
 from ndg.rotation.basis import DAS, Rotation, random_rotation
 from ndg.rotation.interchange import Interchanges, Located, Units, check_sizes, directions, leading, locate
 
@@ -24,26 +26,46 @@ LAST_RATE = 0.05
 """The learning rate at the end, as a part of the first one."""
 
 
+@dataclass(frozen=True)
+class SearchSettings:
+    """How directions are searched.
+
+    steps          steps of Adam
+    learning_rate  at the start; it falls linearly
+    batch          pairs of one step
+
+    Raises ConfigError for values that mean nothing.
+    """
+
+    steps: int = 2000
+    learning_rate: float = 1e-2
+    batch: int = 512
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or not self.learning_rate > 0:
+            raise ConfigError(
+                f"a search takes steps, pairs and a rate above 0; got {self.steps}, {self.batch} and "
+                f"{self.learning_rate}"
+            )
+
+
+@old_keywords(settings=SearchSettings, options=RunOptions)
 def das(
     model: nn.Module,
     layer: str,
     data: Interchanges,
     subspaces: Sequence[int],
     *,
-    steps: int = 2000,
-    learning_rate: float = 1e-2,
-    batch: int = 512,
-    seed: int = 0,
-    threads: int = 1,
+    settings: SearchSettings = SearchSettings(),
+    options: RunOptions = RunOptions(),
 ) -> Rotation:
     """The rotation whose first `subspaces[0]` coordinates stand for the first variable, the next for the second, ...
 
     It minimises the cross entropy between the network under the interchange of these coordinates and the label of the
-    high-level model, by Adam with a rate that falls linearly, from directions drawn by `seed`. The network is frozen.
+    high-level model, by Adam with a rate that falls linearly, from directions drawn by the seed. The network is frozen.
     The data must not hold what the rotation is judged on. Raises ConfigError for sizes that do not fit.
     """
-    if steps < 1 or batch < 1 or not learning_rate > 0:
-        raise ConfigError(f"a search takes steps, pairs and a rate above 0; got {steps}, {batch} and {learning_rate}")
+    steps, seed = settings.steps, options.seed
     frozen = copy.deepcopy(model).requires_grad_(False)
     located = locate(frozen, layer, data)
     check_sizes(subspaces, located)
@@ -53,12 +75,12 @@ def das(
         turned = orthogonal(nn.Linear(units, units, bias=False))
     turned = turned.to(located.base.device, located.base.dtype)
     turned.weight = torch.tensor(random_rotation(layer, units, seed).matrix).to(located.base)
-    optimizer = torch.optim.Adam(turned.parameters(), lr=learning_rate)
+    optimizer = torch.optim.Adam(turned.parameters(), lr=settings.learning_rate)
     rates = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, LAST_RATE, steps)
     places = [torch.from_numpy(own) for own in leading(subspaces)]
-    with fixed(frozen, threads, grad=True):
+    with fixed(frozen, options.threads, grad=True):
         for _ in range(steps):
-            part = located[torch.from_numpy(draws.integers(len(data), size=min(batch, len(data))))]
+            part = located[torch.from_numpy(draws.integers(len(data), size=min(settings.batch, len(data))))]
             matrix = turned.weight
             loss = F.cross_entropy(part.logits([matrix[:, own] for own in places]), part.data.labels)
             optimizer.zero_grad()

@@ -10,18 +10,18 @@ from torch import nn
 
 from ndg.abstraction.controls import CONTROLS
 from ndg.abstraction.result import TrialResult
-from ndg.abstraction.trial import trial
-from ndg.activations.batches import COMPUTE_BATCH
+from ndg.abstraction.trial import TrialSettings, trial
 from ndg.comparison.sections import EdgeFigures, Judged, label_edges
 from ndg.discovery import mine
 from ndg.errors import ConfigError
-from ndg.extraction import extract
+from ndg.extraction import ReadingSettings, extract
 from ndg.graph.ndg import NDG
 from ndg.mining.miner import Rule
+from ndg.options import RunOptions, old_keywords
 from ndg.results import Result
 from ndg.rotation.basis import LOCALIST, Rotation
 
-MEDIAN, MEAN = "median", "mean"
+MEDIANS, MEAN = ReadingSettings(binarizer="median"), "mean"
 """How coordinates become booleans, and booleans coordinates."""
 
 
@@ -104,19 +104,31 @@ class BasisComparison(Result):
         return " ".join(said)
 
 
+@dataclass(frozen=True)
+class BasisSettings:
+    """How the graph of each basis is mined and tried.
+
+    criterion     criterion of the implications, a name or a value
+    alpha         its alpha, where it has one
+    intervention  intervention that is on trial
+    split         name of the held-out examples, written beside the results
+    """
+
+    criterion: Rule = "paper"
+    alpha: float | int = 20.0
+    intervention: str = "Q"
+    split: str = ""
+
+
+@old_keywords(settings=BasisSettings, options=RunOptions)
 def compare(
     model: nn.Module,
     train: Iterable[Any],
     held_out: Iterable[Any],
     rotations: Sequence[Rotation],
     *,
-    criterion: Rule = "paper",
-    alpha: float | int = 20.0,
-    intervention: str = "Q",
-    split: str = "",
-    seed: int = 0,
-    batch: int = COMPUTE_BATCH,
-    threads: int = 1,
+    settings: BasisSettings = BasisSettings(),
+    options: RunOptions = RunOptions(),
 ) -> BasisComparison:
     """A graph mined from `train` in every basis, judged and tried on `held_out`, side by side.
 
@@ -124,27 +136,24 @@ def compare(
     `train`, and a boolean is written as the mean of the coordinate given it there. Raises ConfigError without
     rotations or for those of different layers.
     """
+    intervention, split = settings.intervention, settings.split
     layers = {rotation.layer for rotation in rotations}
     if len(layers) != 1:
         raise ConfigError(f"bases of one layer are compared; got those of {', '.join(sorted(layers)) or 'none'}")
     bases = []
     for rotation in rotations:
         turned = rotation.apply(model)
-        bits = extract(turned, train, [rotation.path], binarizer=MEDIAN, batch=batch, threads=threads, seed=seed)
-        graph = mine(bits, criterion, alpha)
-        judged = extract(turned, held_out, like=bits, batch=batch, threads=threads)
+        bits = extract(turned, train, [rotation.path], settings=MEDIANS, options=options)
+        graph = mine(bits, settings.criterion, alpha=settings.alpha)
+        judged = extract(turned, held_out, like=bits, options=options)
         tried = trial(
             turned,
             graph,
             held_out,
             intervention,
-            executor="serial",
-            seed=seed,
-            split=split,
-            batch=batch,
-            threads=threads,
-            values=MEAN,
             fit=train,
+            settings=TrialSettings(values=MEAN, split=split),
+            options=options,
         )
         bases.append(MinedBasis(rotation.how, graph, Judged.of(graph, judged).figures(), tried))
-    return BasisComparison(layers.pop(), intervention, split, seed, tuple(bases))
+    return BasisComparison(layers.pop(), intervention, split, options.seed, tuple(bases))

@@ -21,8 +21,9 @@ from ndg import seeds
 from ndg.activations.batches import fixed
 from ndg.errors import ConfigError
 from ndg.intervals import wilson
+from ndg.options import RunOptions
 from ndg.results import Result
-from ndg.rotation.alignment import best_places, das
+from ndg.rotation.alignment import SearchSettings, best_places, das
 from ndg.rotation.basis import DAS, Rotation, localist, random_rotation
 from ndg.rotation.interchange import Interchanged, Interchanges, interchanged, leading, locate
 from ndg.rotation.principal import pca
@@ -117,6 +118,7 @@ def hierarchical_equality(
     held_out = interchanges(seed, "held out", effort.held_out_pairs)
     sizes = (HIDDEN // 2, HIDDEN // 2)
     found = []
+    search_settings, options = SearchSettings(effort.das_steps), RunOptions(seed=seed, threads=threads)
     for layer in layers:
         search, judge = locate(model, layer, validation), locate(model, layer, held_out)
         bases = [localist(layer, HIDDEN), pca(model, [fit.base], layer), random_rotation(layer, HIDDEN, seed)]
@@ -124,7 +126,7 @@ def hierarchical_equality(
             places = best_places(search, basis, sizes, seed=seed, most=effort.places, threads=threads)
             found.append(interchanged(judge, basis, places, threads=threads))
         for name, subject in ((DAS, model), (UNTRAINED, untrained)):
-            learned = das(subject, layer, fit, sizes, steps=effort.das_steps, seed=seed, threads=threads)
+            learned = das(subject, layer, fit, sizes, settings=search_settings, options=options)
             named = Rotation.about_zero(layer, learned.matrix, name)
             found.append(interchanged(locate(subject, layer, held_out), named, leading(sizes), threads=threads))
     inputs, equal = examples(seed, "examples", effort.held_out_pairs)

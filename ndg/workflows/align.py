@@ -41,7 +41,7 @@ def run(prepared: Prepared, alpha: float, resume: bool = False) -> RunRecord:
     target, where, experiment = prepared.target, prepared.where, prepared.experiment.at(alpha)
     check(experiment)
     subject = prepared.subject
-    scored = checked(subject, prepared.reading["layers"], experiment)
+    scored = checked(subject, prepared.layers, experiment)
     with runs.start_or_resume(
         where.store, "align", experiment, where.runs, target.parent, device=prepared.device, resumed=resume
     ) as run:

@@ -20,17 +20,15 @@ def control_graphs(prepared: Prepared) -> dict[str, NDG]:
     """
     experiment, subject = prepared.target.experiment, prepared.subject
     train, seed = prepared.bits["train"], experiment.seed
-    reading = prepared.reading | {"executor": prepared.executor, "ray_address": prepared.address}
-    examples: dict[str, Any] = {"seed": seed, "max_examples": experiment.mining.max_examples}
+    how: dict[str, Any] = {"settings": prepared.reading, "options": prepared.reading_options(seed)}
     graphs: dict[str, NDG] = {}
     for name in dict.fromkeys(experiment.trial.graphs):
         if name == "reinitialised":
             fresh = reinitialised(subject.network, seed).model
-            bits = extraction.extract(fresh, subject.loaders["train"], **reading, **examples)
+            bits = extraction.extract(fresh, subject.loaders["train"], prepared.layers, **how)
         elif name == "random_inputs":
             noise = random_inputs(subject.loaders["train"], seeds.integer(seed, "mined"), vocabulary(prepared))
-            run_options = {key: reading[key] for key in ("batch", "threads", "executor", "ray_address")}
-            bits = extraction.extract(subject.network, noise, like=train, **run_options, **examples)
+            bits = extraction.extract(subject.network, noise, like=train, **how)
         else:
             bits = shuffled_labels(train, seeds.integer(seed, "mined"))
         graphs[name] = prepared.mine(bits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ndg import extraction
@@ -13,8 +14,10 @@ from ndg.comparison.over_examples import bootstrap
 from ndg.comparison.retraining import over_trainings
 from ndg.comparison.units import Matching, match_units
 from ndg.errors import ConfigError
+from ndg.extraction import ReadingSettings
 from ndg.graph.ndg import NDG
 from ndg.locations import Locations
+from ndg.options import RunOptions
 from ndg.report import row_table
 from ndg.report.tables import Table
 from ndg.runs.record import RunRecord
@@ -92,9 +95,9 @@ def _bits(network: Prepared, inputs: Prepared, graph: NDG) -> BitMatrix:
     settings = network.target.experiment.extract
     loader = inputs.subject.loaders["train"]
     model = network.subject.network
-    passes: dict[str, Any] = {"batch": settings.compute_batch, "threads": settings.threads}
     limit, seed = inputs.target.experiment.mining.max_examples, inputs.target.experiment.seed
-    return extraction.extract(model, loader, like=graph, seed=seed, max_examples=limit, **passes)
+    options = RunOptions(batch=settings.compute_batch, threads=settings.threads, seed=seed)
+    return extraction.extract(model, loader, settings=ReadingSettings(max_examples=limit), options=options, like=graph)
 
 
 def _match(
@@ -116,7 +119,11 @@ def _match(
     match = match_units(bits, _bits(second, first, graphs[number]), seed=seed)
     fresh = reinitialised(second.subject.network, seed + number).model
     limit = first.target.experiment.mining.max_examples
-    control = extraction.extract(fresh, first.subject.loaders["train"], seed=seed, max_examples=limit, **second.reading)
+    reading = replace(second.reading, max_examples=limit)
+    options = replace(second.reading_options(seed), executor="serial", ray_address=None)
+    control = extraction.extract(
+        fresh, first.subject.loaders["train"], second.layers, settings=reading, options=options
+    )
     return match, (second.mine(control), match_units(bits, control, seed=seed))
 
 

@@ -21,6 +21,7 @@ from ndg.activations.binarize import choose
 from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment
 from ndg.errors import CheckpointError, ConfigError, DataError
+from ndg.extraction import ReadingSettings
 from ndg.graph.ndg import NDG
 from ndg.importance.evaluation.spec import every, of_network
 from ndg.interventions import substitution
@@ -68,14 +69,15 @@ def plans(target: Target, where: Locations) -> list[Plan]:
     experiment, subject = target.experiment, subject_of(target, where)
     check(experiment)
     settings, splits = experiment.extract, subject.sizes
-    reading = _reading(subject, experiment)
-    checked(subject, reading["layers"], experiment)
+    layers = _layers(subject, experiment)
+    checked(subject, layers, experiment)
     captured = extraction.estimate(
         subject.network,
         subject.loaders["train"],
-        max_examples=experiment.mining.max_examples,
+        layers,
+        settings=_reading(subject, experiment),
+        options=RunOptions(batch=settings.compute_batch, threads=settings.threads),
         pairs=experiment.mining.pairs,
-        **reading,
     )
     if captured.examples is None or captured.forwards is None or captured.seconds is None:
         raise DataError(
@@ -132,24 +134,29 @@ class Prepared:
     def subject(self) -> Subject:
         """The network and its data. Raises an error for layers that cannot be read."""
         subject = subject_of(self.target, self.where)
-        _reading(subject, self.experiment)  # layers that cannot be read are refused before anything is written
+        _layers(subject, self.experiment)  # layers that cannot be read are refused before anything is written
         return replace(subject, network=subject.network.to(self.device))
 
     @property
-    def reading(self) -> dict[str, Any]:
-        """The arguments of `ndg.extract` for the layers of the experiment."""
+    def layers(self) -> list[str]:
+        """The layers of the experiment that are extracted."""
+        return _layers(self.subject, self.experiment)
+
+    @property
+    def reading(self) -> ReadingSettings:
+        """How the layers of the experiment are extracted."""
         return _reading(self.subject, self.experiment)
 
     @property
     def trial_layer(self) -> str:
         """The layer that a trial changes. Raises ConfigError for several layers of which none is named."""
-        return _trial_layer(self.reading["layers"], self.experiment)
+        return _trial_layer(self.layers, self.experiment)
 
     def _front(self, split: str) -> PrefixCache | None:
         """Cache of activations before the trial's layer; None without a trial."""
         if not self.experiment.trial.interventions:
             return None
-        cache, layers = self.caches.setdefault(split, Cache()), tuple(self.reading["layers"])
+        cache, layers = self.caches.setdefault(split, Cache()), tuple(self.layers)
         return PrefixCache(self.subject.network, layers, (self.trial_layer,), cache)
 
     @property
@@ -162,6 +169,10 @@ class Prepared:
     def options(self, seed: int, **more: Any) -> RunOptions:
         """Run options of a study of the network."""
         return RunOptions(seed=seed, executor=self.executor, ray_address=self.address, **self.passes, **more)
+
+    def reading_options(self, seed: int) -> RunOptions:
+        """How an extraction runs: in Ray on the CPU, wherever the network is."""
+        return replace(self.options(seed), device=None)
 
     @property
     def graph(self) -> NDG:
@@ -177,21 +188,12 @@ class Prepared:
         """Booleans of every split, all binarised like the training split."""
         model, loaders = self.subject.network, self.subject.loaders
         experiment, started = self.experiment, time.perf_counter()
-        by: dict[str, Any] = {"executor": self.executor, "ray_address": self.address}
-        reading = self.reading
-        limit = experiment.mining.max_examples
+        options, reading = self.reading_options(experiment.seed), self.reading
         train = extraction.extract(
-            model,
-            loaders["train"],
-            seed=experiment.seed,
-            max_examples=limit,
-            around=self._front("train"),
-            **reading,
-            **by,
+            model, loaders["train"], self.layers, settings=reading, options=options, around=self._front("train")
         )
-        same: dict[str, Any] = {"like": train, "batch": reading["batch"], "threads": reading["threads"], **by}
         held_out = {
-            name: extraction.extract(model, loaders[name], around=self._front(name), **same)
+            name: extraction.extract(model, loaders[name], options=options, like=train, around=self._front(name))
             for name in loaders
             if name != "train"
         }
@@ -222,9 +224,7 @@ class Prepared:
             [self.experiment.criterion.rule(alpha) for alpha in alphas],
             pairs=mining.pairs,
             max_edges=mining.max_edges,
-            executor=self.executor,
-            ray_address=self.address,
-            device=self.device,
+            options=RunOptions(device=self.device, executor=self.executor, ray_address=self.address),
         )
 
 
@@ -274,20 +274,22 @@ def _trial_layer(layers: Sequence[str], experiment: Experiment) -> str:
     return experiment.trial.layer or layers[0]
 
 
-def _reading(subject: Subject, experiment: Experiment) -> dict[str, Any]:
-    """The arguments of `ndg.extract` of an experiment. Raises ConfigError if the trial's layer is ambiguous."""
-    settings, model = experiment.extract, subject.network
-    layers = find_layers(model, settings.layers or [extraction.latent_layer(model)])
+def _layers(subject: Subject, experiment: Experiment) -> list[str]:
+    """The layers of an experiment. Raises ConfigError if the layer of the trial is ambiguous."""
+    layers = find_layers(subject.network, experiment.extract.layers or [extraction.latent_layer(subject.network)])
     if experiment.trial.interventions:
         _trial_layer(layers, experiment)
     check_pairs(experiment.mining.pairs, [LABEL, *layers] if subject.logits else layers)
-    return {
-        "layers": layers,
-        "labels": subject.logits,
-        "channels": settings.channels,
-        "tokens": settings.tokens,
-        "binarizer": settings.binarizer,
-        "quantile": settings.quantile,
-        "batch": settings.compute_batch,
-        "threads": settings.threads,
-    }
+    return layers
+
+
+def _reading(subject: Subject, experiment: Experiment) -> ReadingSettings:
+    settings = experiment.extract
+    return ReadingSettings(
+        labels=subject.logits,
+        channels=settings.channels,
+        tokens=settings.tokens,
+        binarizer=settings.binarizer,
+        quantile=settings.quantile,
+        max_examples=experiment.mining.max_examples,
+    )

@@ -30,13 +30,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float64
 from torch import Tensor, nn
 
-from ndg.activations.batches import COMPUTE_BATCH, Batch, compute_batches, fixed, true_labels
+from ndg.activations.batches import Batch, compute_batches, fixed, true_labels
 from ndg.activations.binarize import AUTO, BINARIZERS, choose
 from ndg.activations.hooks import find_layer
 from ndg.errors import ConfigError, DataError, LayerError, nearest
 from ndg.gradients.tape import Tape, add
 from ndg.importance.scores import Scores
 from ndg.importance.weights.leading import Weights, leading, read_by, weights_of
+from ndg.options import RunOptions, old_keywords
 from ndg.results import Result
 from ndg.units.layout import View
 
@@ -142,6 +143,15 @@ class Fitness(Result):
         )
 
 
+@dataclass(frozen=True)
+class KnownWeights:
+    """The weights before each layer, and the layers that can be followed to the weights that read them."""
+
+    led: Mapping[str, Sequence[str]]
+    read: Sequence[str] | None = None
+
+
+@old_keywords(options=RunOptions)
 def fitness(
     model: nn.Module,
     loader: Iterable[Any],
@@ -149,18 +159,16 @@ def fitness(
     *,
     fresh: Fitness | None = None,
     before: Weights | None = None,
-    led: Mapping[str, Sequence[str]] | None = None,
-    read: Sequence[str] | None = None,
+    known: KnownWeights | None = None,
     composite: Mapping[str, float | int] = COMPOSITE,
-    batch: int = COMPUTE_BATCH,
-    threads: int = 1,
+    options: RunOptions = RunOptions(),
 ) -> Fitness:
     """Fitness of the neurons of some layers, over examples with true classes.
 
     `fresh` is the fitness of the same layers at the start of training: it standardises composites and defines dying;
     without it, composites are standardised by the layer itself. `before` are earlier `weights_of`; without them there
-    is no `change`. `led` names the weights before each layer, if `leading` already ran, and `read` the layers that can
-    be traced to the weights that read them, if known. `composite` has weights of `TERMS`; missing terms are skipped.
+    is no `change`. `known` names the weights beside the layers, if they were found already. `composite` has weights of
+    `TERMS`; missing terms are skipped.
 
     The network runs in evaluation mode and stays unchanged, gradients included. The loader is read twice. Raises
     DataError without true classes, ConfigError for a composite of other terms.
@@ -168,10 +176,10 @@ def fitness(
     for name in composite:
         if name not in TERMS:
             raise ConfigError(f"a composite of fitness has weights of its terms; got {name!r}; {nearest(name, TERMS)}")
-    with torch.inference_mode(False), fixed(model, threads, grad=True), Tape(model, layers) as tape:
+    with torch.inference_mode(False), fixed(model, options.threads, grad=True), Tape(model, layers) as tape:
         sums: dict[str, _Sums] = {}
         examples = correct = 0
-        for part in compute_batches(loader, batch, short=True):
+        for part in compute_batches(loader, options.batch, short=True):
             gradients, right = _gradients(tape, part)
             for layer, gradient in gradients.items():
                 view = tape[layer]
@@ -183,12 +191,13 @@ def fitness(
         if not examples:
             raise DataError("at least one example is needed; the loader gave none; check the split")
         with torch.no_grad():
-            for part in compute_batches(loader, batch, short=True):
+            for part in compute_batches(loader, options.batch, short=True):
                 tape.run(part)
                 for layer, total in sums.items():
                     total.spread(tape[layer][: part.count], _kept(tape, layer, part))
-    now = weights_of(model, leading(model, loader, layers, batch) if led is None else led)
-    norms = read_by(model, loader, list(layers) if read is None else read, batch)
+    now = weights_of(model, leading(model, loader, layers, options.batch) if known is None else known.led)
+    read = list(layers) if known is None or known.read is None else known.read
+    norms = read_by(model, loader, read, options.batch)
     values = {layer: sums[layer].values() | _moved(now.get(layer), (before or {}).get(layer)) for layer in layers}
     for layer, each in values.items():
         if layer in norms:

@@ -10,8 +10,9 @@ from torch import nn
 
 from ndg.activations.batches import COMPUTE_BATCH, compute_batches, fixed, forward
 from ndg.errors import LayerError
-from ndg.importance.fitness.measure import COMPOSITE, Fitness, fitness
+from ndg.importance.fitness.measure import COMPOSITE, Fitness, KnownWeights, fitness
 from ndg.importance.weights.leading import leading, weights_of
+from ndg.options import RunOptions
 
 EXAMPLES = 256
 """Number of training examples used after an epoch."""
@@ -37,7 +38,7 @@ class Watch:
         threads: int = 1,
     ) -> None:
         self._composite = composite
-        self._loader, self._batch, self._threads = loader, batch, threads
+        self._loader, self._options = loader, RunOptions(batch=batch, threads=threads)
         self.layers = tuple(layers) or watched(network, loader, batch)
         self._led = leading(network, loader, self.layers, batch)
         self._fresh = self._look(fresh)
@@ -47,13 +48,14 @@ class Watch:
     def __call__(self, network: nn.Module) -> dict[str, float | int]:
         """Columns of the finished epoch, and the seconds spent."""
         began = time.perf_counter()
-        fitness = self._look(network, fresh=self._fresh, before=self._before, read=self._read)
+        fitness = self._look(network, self._read, fresh=self._fresh, before=self._before)
         self._before = weights_of(network, self._led)
         return {**fitness.columns(), "fitness/seconds": time.perf_counter() - began}
 
-    def _look(self, network: nn.Module, **known: Any) -> Fitness:
-        known |= {"led": self._led, "composite": self._composite, "batch": self._batch, "threads": self._threads}
-        return fitness(network, self._loader, self.layers, **known)
+    def _look(self, network: nn.Module, read: Sequence[str] | None = None, **earlier: Any) -> Fitness:
+        known = KnownWeights(self._led, read)
+        how = {"known": known, "composite": self._composite, "options": self._options}
+        return fitness(network, self._loader, self.layers, **how, **earlier)
 
 
 def watched(network: nn.Module, loader: Iterable[Any], batch: int = COMPUTE_BATCH) -> tuple[str, ...]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ndg.comparison.sources import controls
 from ndg.comparison.tables import table_3, table_7
+from ndg.options import RunOptions
 from ndg.runs.record import RunRecord
 from ndg.workflows.prepare import Prepared
 from ndg.workflows.studies.study_record import Findings, edges_table, logged, untried
@@ -23,16 +25,14 @@ def _study(prepared: Prepared) -> tuple[RunRecord, Findings]:
     experiment, subject = prepared.target.experiment, prepared.subject
 
     def work(run: object) -> Findings:
-        reading = prepared.reading
         sources = controls(
             subject.network,
             subject.loaders["train"],
             subject.loaders[subject.held_out],
-            reading.pop("layers"),
-            seed=experiment.seed,
+            prepared.layers,
             vocabulary=vocabulary(prepared),
-            max_examples=experiment.mining.max_examples,
-            **reading,
+            settings=prepared.reading,
+            options=serial(prepared),
         )
         third = table_3(sources, seed=experiment.seed, **mining_of(prepared))
         seventh = table_7(sources, **mining_of(prepared))
@@ -44,6 +44,11 @@ def _study(prepared: Prepared) -> tuple[RunRecord, Findings]:
         return Findings(results, tables, {"table_3.csv": third.rows(), "table_7.csv": seventh.rows()})
 
     return logged("controls", prepared, work, f"Controls of {experiment.name}")
+
+
+def serial(prepared: Prepared) -> RunOptions:
+    """How booleans are read in this process."""
+    return replace(prepared.reading_options(prepared.experiment.seed), executor="serial", ray_address=None)
 
 
 def vocabulary(prepared: Prepared) -> int | None:

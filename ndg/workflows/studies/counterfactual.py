@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
 from ndg import seeds
-from ndg.counterfactual import counterfactual_set, train_on
+from ndg.counterfactual import CounterfactualSettings, counterfactual_set, train_on
 from ndg.errors import ConfigError
 from ndg.models import checkpoint
+from ndg.options import RunOptions
 from ndg.report import row_table
 from ndg.runs.record import RunRecord
 from ndg.runs.run import Run
@@ -41,15 +43,16 @@ def _study(prepared: Prepared) -> tuple[RunRecord, Findings]:
     def work(run: Run) -> Findings:
         graph = prepared.graph
         settings, layer = experiment.counterfactual, prepared.trial_layer
-        passes = {"batch": prepared.passes["batch"], "threads": prepared.passes["threads"]}
+        options = RunOptions(
+            batch=prepared.passes["batch"], threads=prepared.passes["threads"], executor=prepared.executor
+        )
         data = counterfactual_set(
             subject.network,
             graph,
             subject.loaders["train"],
             settings.intervention,
             layer=layer,
-            seed=experiment.trial.seed,
-            **passes,
+            options=replace(options, seed=experiment.trial.seed),
         )
         run.artefact(data.save(run.folder / DATA))
         result = train_on(
@@ -57,12 +60,8 @@ def _study(prepared: Prepared) -> tuple[RunRecord, Findings]:
             graph,
             data,
             subject.loaders,
-            epochs=settings.epochs,
-            learning_rate=settings.learning_rate,
-            mix=settings.mix,
-            seed=seeds.integer(experiment.seed, "counterfactual"),
-            executor=prepared.executor,
-            **passes,
+            settings=CounterfactualSettings(settings.epochs, settings.learning_rate, settings.mix),
+            options=replace(options, seed=seeds.integer(experiment.seed, "counterfactual")),
         )
         run.artefact(_save(prepared, result.model, run))
         table = row_table.table(f"{experiment.name}: counterfactual training", result.rows(), note=NOTE)

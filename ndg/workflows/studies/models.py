@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ndg.comparison.crossing import cross_accuracy
-from ndg.comparison.models import inter_models
+from ndg.comparison.models import PairSettings, inter_models
 from ndg.comparison.sources import read
 from ndg.errors import ConfigError
 from ndg.runs.record import RunRecord
 from ndg.workflows.prepare import Prepared
-from ndg.workflows.studies.controls import mining_of, vocabulary
+from ndg.workflows.studies.controls import mining_of, serial, vocabulary
 from ndg.workflows.studies.study_record import Findings, edges_table, logged, untried
 
 CROSS_NOTE = (
@@ -42,12 +43,9 @@ def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
             subject.loaders[subject.held_out],
             other=alike[0].subject.network if alike else None,
             task=tasks[0].subject.network if tasks else None,
-            layers=first.reading["layers"],
-            seed=experiment.seed,
-            vocabulary=vocabulary(first),
-            mining={key: value for key, value in mining_of(first).items() if key not in ("criterion", "alpha")},
-            **{key: mining_of(first)[key] for key in ("criterion", "alpha")},
-            **{key: value for key, value in first.reading.items() if key not in ("layers", "labels")},
+            settings=PairSettings(first.layers, vocabulary(first), mining_of(first)),
+            reading=replace(first.reading, labels=True, max_examples=None),
+            options=serial(first),
         )
         title = f"{experiment.name}: edges within networks and between them"
         tables = [edges_table(title, result.rows())]
@@ -71,7 +69,10 @@ def _training(prepared: Prepared) -> str:
 def _crossed(first: Prepared, second: Prepared) -> list[dict[str, Any]]:
     """Each graph on the held-out booleans of both networks, with units by number and matched on training inputs."""
     loaders, held_out, seed = first.subject.loaders, first.subject.held_out, first.target.experiment.seed
-    reading = {key: value for key, value in first.reading.items() if key not in ("layers", "labels")}
-    two = (loaders["train"], loaders[held_out], first.reading["layers"])
-    a, b = (read(network.subject.network, *two, seed=seed, **reading) for network in (first, second))
+    how: dict[str, Any] = {
+        "settings": replace(first.reading, labels=True, max_examples=None),
+        "options": serial(first),
+    }
+    two = (loaders["train"], loaders[held_out], first.layers)
+    a, b = (read(network.subject.network, *two, **how) for network in (first, second))
     return cross_accuracy(a, b, names=("first", "second"), seed=seed, **mining_of(first)).rows()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ndg.report import row_table
-from ndg.rotation.bases import compare
+from ndg.rotation.bases import BasisSettings, compare
 from ndg.rotation.basis import localist, random_rotation
 from ndg.rotation.principal import pca
 from ndg.runs.record import RunRecord
 from ndg.workflows.prepare import Prepared
-from ndg.workflows.studies.controls import mining_of
+from ndg.workflows.studies.controls import mining_of, serial
 from ndg.workflows.studies.study_record import Findings, logged
 
 NOTE = (
@@ -39,11 +40,8 @@ def _study(prepared: Prepared) -> tuple[RunRecord, Findings]:
             train,
             subject.loaders[subject.held_out],
             [localist(layer, units), components, random_rotation(layer, units, experiment.seed)],
-            split=subject.held_out,
-            seed=experiment.trial.seed,
-            batch=prepared.passes["batch"],
-            threads=prepared.passes["threads"],
-            **{key: value for key, value in mining_of(prepared).items() if key in ("criterion", "alpha")},
+            settings=BasisSettings(mining_of(prepared)["criterion"], split=subject.held_out),
+            options=replace(serial(prepared), seed=experiment.trial.seed),
         )
         table = row_table.table(f"{experiment.name}: {layer} in three bases", result.rows(), note=NOTE)
         return Findings(result.to_dict(), [table], {"rotation.csv": result.rows()}, [result.words()])
