@@ -62,7 +62,7 @@ class ReadingSettings:
     readings      readings of these and other kinds by name, such as `{"heads": "norm", "gates": "mean"}`; with "each"
                   every position of a unit is a neuron of its own, see `ndg.units.readings`
     binarizer     "auto" (above 0.5 after a sigmoid and for sigmoid gates, above 0 elsewhere), "positive", "half",
-                  "median" or "quantile"; the last two need a second pass, over at most 16,384 examples drawn by the seed
+                  "median" or "quantile"; the last two need a second pass, over at most 16,384 examples drawn by seed
     quantile      quantile of the binarizer of that name
     max_examples  examples of the loader that are read, drawn by the seed; None: all
 
