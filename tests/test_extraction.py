@@ -159,7 +159,7 @@ def test_labels_that_are_not_one_class_per_example_are_refused(net, data, spoil)
 
 
 def test_a_batch_or_a_quantile_out_of_range_is_refused(net, data):
-    with pytest.raises(ConfigError, match="at least 1 example; got 0"):
+    with pytest.raises(ConfigError, match="at least 1 example; got batch=0"):
         extract(net, [data], layers=["1"], batch=0)
     with pytest.raises(ConfigError, match=r"inside \(0, 1\); got 2"):
         extract(net, [data], layers=["1"], quantile=2.0)

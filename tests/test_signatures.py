@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
 
 import ndg
@@ -51,30 +50,35 @@ def exports() -> Iterator[tuple[str, FunctionType]]:
                 yield f"{one.__module__}.{one.__name__}", one
 
 
-def old_calls(source: str, functions: Functions) -> list[str]:
-    """Calls that pass a keyword which the function takes as a deprecated one only."""
+def old_calls(source: str, functions: Mapping[str, list[str]]) -> list[str]:
+    """Calls that pass a keyword which the function, `ndg.room.name`, takes as a deprecated one only."""
     fields = {field.name for kind in (RunOptions, ScoreSettings) for field in dataclasses.fields(kind)}
+    tree = ast.parse(source)
+    known: Functions = {}
+    for path, own in functions.items():
+        module, name = path.rsplit(".", 1)
+        known |= {f"{module.rsplit('.', 1)[-1]}.{name}": own, f"ndg.{name}": own}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and module.startswith(node.module or "?"):
+                known |= {alias.asname or name: own for alias in node.names if alias.name == name}
     wrong = []
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Call):
-            continue
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        own = functions.get(name)
+    for node in ast.walk(tree):
+        own = known.get(ast.unparse(node.func)) if isinstance(node, ast.Call) else None
         if own is None:
             continue
         open_ended = "own" in own or "parameters" in own
         for keyword in node.keywords:
             old = keyword.arg in fields if open_ended else keyword.arg is not None
             if old and keyword.arg not in own:
-                wrong.append(f"line {node.lineno}: {name}({keyword.arg}=...)")
+                wrong.append(f"line {node.lineno}: {ast.unparse(node.func)}({keyword.arg}=...)")
     return wrong
 
 
 def decorated() -> Functions:
-    """The functions that take old keywords, but for those whose name another function of ours has as well."""
-    every = [found for source in sources().values() for found in public(source)]
-    counts = Counter(name for name, _, _ in every)
-    return {name: names for name, names, old in every if old and counts[name] == 1}
+    """Parameters of the functions that take old keywords, by path."""
+    return {
+        f"{module}.{name}": names for module, source in sources().items() for name, names, old in public(source) if old
+    }
 
 
 def test_no_public_function_has_more_than_eight_parameters():
@@ -100,7 +104,7 @@ def test_the_test_of_parameters_can_fail():
 
 def test_none_of_our_own_callers_passes_an_old_keyword():
     functions = decorated()
-    assert {"trials", "extract", "score", "mine"} <= set(functions)
+    assert {"ndg.abstraction.trial.trials", "ndg.extraction.extract", "ndg.discovery.mine"} <= set(functions)
     wrong = [
         f"{path.relative_to(ROOT)} {call}"
         for folder in CALLERS
@@ -111,7 +115,10 @@ def test_none_of_our_own_callers_passes_an_old_keyword():
 
 
 def test_the_test_of_callers_can_fail():
-    functions = {"study": ["model", "settings", "options"]}
-    assert old_calls("study(net, seed=3)", functions) == ["line 1: study(seed=...)"]
+    functions = {"ndg.room.study": ["model", "settings", "options"]}
+    bare = "from ndg.room import study\n"
+    assert old_calls(bare + "study(net, seed=3)", functions) == ["line 2: study(seed=...)"]
     assert old_calls("ndg.study(net, seed=3)", functions)
-    assert not old_calls("study(net, options=RunOptions(seed=3))", functions)
+    assert old_calls("room.study(net, seed=3)", functions)
+    assert not old_calls("study(net, seed=3)", functions)
+    assert not old_calls(bare + "study(net, options=RunOptions(seed=3))", functions)
