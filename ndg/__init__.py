@@ -20,8 +20,6 @@ _HOME = {
     "RunOptions": "ndg.options",
     "Result": "ndg.results",
     "Closure": "ndg.graph.closure",
-    "RunOptions": "ndg.options",
-    "Result": "ndg.results",
     "ReadingSettings": "ndg.extraction",
     "TrialSettings": "ndg.abstraction.trial",
     "InterchangeSettings": "ndg.abstraction.interchange",
