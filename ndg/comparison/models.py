@@ -25,6 +25,7 @@ from ndg.comparison.resampling import independent
 from ndg.comparison.sections import Section, sections
 from ndg.comparison.sources import Source, on_noise, read
 from ndg.extraction import ReadingSettings
+from ndg.mining.miner import Rule
 from ndg.options import RunOptions, old_keywords
 from ndg.results import Result, Row
 
@@ -121,11 +122,15 @@ class PairSettings:
 
     layers      layers of all networks; None: each at its own latent layer
     vocabulary  tokens that random inputs of a text network are drawn from
-    mining      arguments of `ndg.mine`: criterion, its parameters, pairs, max_edges
+    criterion   criterion of the implications, a name or a value
+    alpha       its alpha, where it has one
+    mining      further arguments of `ndg.mine`: other parameters of the criterion, pairs, max_edges
     """
 
     layers: Sequence[str] | None = None
     vocabulary: int | None = None
+    criterion: Rule = "paper"
+    alpha: float | int = 20.0
     mining: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -154,8 +159,10 @@ def inter_models(
         return read(network, inputs, judged, settings.layers, settings=reading, options=options)
 
     def compare(condition: str, a: Source, b: Source, names: Names = ("first", "second")) -> InterModel:
-        how = {"condition": condition, "seed": seed, **settings.mining}
-        return inter_model(a.mined, b.mined, a.held_out, b.held_out, names=names, **how)
+        mining = {"criterion": settings.criterion, "alpha": settings.alpha, **settings.mining}
+        return inter_model(
+            a.mined, b.mined, a.held_out, b.held_out, names=names, condition=condition, seed=seed, **mining
+        )
 
     own = of(model)
     found: list[InterModel] = []

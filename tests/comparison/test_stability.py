@@ -111,7 +111,7 @@ def test_trainings_are_compared_by_the_first_ones_units():
 
 def test_networks_are_read_mined_and_matched_in_one_call():
     models = [network(0), network(1), network(0)]
-    graphs, matches = trainings(models, loader(300), LAYERS, alpha=3)
+    graphs, matches = trainings(models, loader(300), LAYERS, mining={"alpha": 3})
     mined = [extraction.extract(model, loader(300), LAYERS) for model in models]
     assert graphs == [discovery.mine(one, alpha=3) for one in mined]
     assert (matches[0].partner == match_units(mined[0], mined[1]).partner).all()
@@ -119,7 +119,10 @@ def test_networks_are_read_mined_and_matched_in_one_call():
     found = over_trainings(graphs, matches, rounds=5)
     assert found.times[found.first].min() >= 2
     controls, alike = trainings(
-        [models[0], *(reinitialised(models[1], seed).model for seed in (1, 2))], loader(300), LAYERS, alpha=3
+        [models[0], *(reinitialised(models[1], seed).model for seed in (1, 2))],
+        loader(300),
+        LAYERS,
+        mining={"alpha": 3},
     )
     beside = over_trainings(graphs, matches, controls=controls[1:], control_matches=alike, rounds=0)
     expected = [row["edges"] for row in over_trainings(controls, alike, rounds=0).rows()]

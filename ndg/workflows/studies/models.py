@@ -43,7 +43,7 @@ def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
             subject.loaders[subject.held_out],
             other=alike[0].subject.network if alike else None,
             task=tasks[0].subject.network if tasks else None,
-            settings=PairSettings(first.layers, vocabulary(first), mining_of(first)),
+            settings=PairSettings(first.layers, vocabulary(first), mining=mining_of(first)),
             reading=replace(first.reading, labels=True, max_examples=None),
             options=serial(first),
         )
