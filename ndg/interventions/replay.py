@@ -44,8 +44,8 @@ class Replay:
 
     def of(self, recorded: Recorded) -> Replay:
         """A replay of the same network and layers that gives what was recorded."""
-        other = copy.copy(self)
-        other.recorded = recorded
+        other = Replay.__new__(Replay)
+        other._layers, other._beside, other.recorded = self._layers, self._beside, recorded
         return other
 
     @contextmanager
