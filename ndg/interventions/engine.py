@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from ndg.activations.batches import Inputs, forward, pick, rows_of
 from ndg.activations.hooks import Overwrite, Trace, find_modules
-from ndg.interventions.replay import Recorded, Replay
+from ndg.interventions.replay import Recorded, Replay, Selected
 from ndg.units.readings import Output
 from ndg.units.resolve import Layer, resolve_layer, visible
 
@@ -134,7 +134,10 @@ class Engine:
             changing(self.model, changes, self.parts.changed, self.layers),
             player.replaying(rows, prefix.rows),
         ):
-            yield pick(prefix.inputs, rows)
+            if player.recorded and rows is not None and isinstance(prefix.inputs, Tensor):
+                yield Selected(prefix.inputs, rows)  # copied only where a module that is not replayed reads it
+            else:
+                yield pick(prefix.inputs, rows)
 
     def run(self, prefix: Prefix, changes: Mapping[str, Change], rows: Rows | None = None) -> Any:
         """Logits of a pass in which these layers are changed."""
