@@ -34,7 +34,7 @@ def align(options: Namespace, where: Locations) -> int:
         log.info("%s: %s (%s)", target.experiment.name, target.id, target.why)
     device = train.device(options.device)
     if options.dry_run:
-        plans = [plan for target in targets for plan in prepare.plans(target, where)]
+        plans = [plan for target in targets for plan in prepare.plans(target, where, options.executor)]
         return output(options, cli_tables.alignment_plans(plans), [plan.to_dict() for plan in plans])
     prepared = [prepare.Prepared(target, where, device, options.executor, options.ray_address) for target in targets]
     if study == studies.TRIAL:

@@ -42,9 +42,12 @@ def run(prepared: Prepared, alpha: float, resume: bool = False) -> RunRecord:
     check(experiment)
     subject = prepared.subject
     scored = checked(subject, prepared.layers, experiment)
-    with runs.start_or_resume(
-        where.store, "align", experiment, where.runs, target.parent, device=prepared.device, resumed=resume
-    ) as run:
+    with (
+        runs.start_or_resume(
+            where.store, "align", experiment, where.runs, target.parent, device=prepared.device, resumed=resume
+        ) as run,
+        prepared.by.session(),
+    ):
         run.artefact(atomic.write(run.folder / CONFIG, _config(experiment, target)))
         run.result("data", subject.facts)
         title = getattr(subject.network, "title", None)
@@ -56,14 +59,17 @@ def run(prepared: Prepared, alpha: float, resume: bool = False) -> RunRecord:
             run.result("accuracy", {name: _accuracy(part, prepared.read[name]) for name, part in judged.items()})
         graph = _mine(prepared, experiment, target, run)
         _evaluate(graph, bits, subject.held_out, run)
-        scores = _score(prepared, graph, scored, experiment, run)
+        with prepared.timed("scores"):
+            scores = _score(prepared, graph, scored, experiment, run)
         on_nodes = [each for each in scores if set(each.layers) & {layer.name for layer in graph.nodes.layers}]
         if experiment.trial.interventions:
             graph = TrialStages(prepared, experiment, graph, run).run(on_nodes)
         graph = graph.with_scores(on_nodes)
         run.artefact(graph.save(run.folder / pictures.GRAPH))
         shutil.rmtree(run.folder / JOURNALS, ignore_errors=True)
-        _report(graph, on_nodes, subject, experiment, bits[subject.held_out], target, run)
+        with prepared.timed("report"):
+            _report(graph, on_nodes, subject, experiment, bits[subject.held_out], target, run)
+        run.result("seconds", {name: round(seconds, 3) for name, seconds in prepared.seconds.items()})
     return run.record
 
 
@@ -137,7 +143,7 @@ def _score(prepared: Prepared, graph: NDG, layers: list[str], experiment: Experi
     subject = prepared.subject
     if not subject.logits:
         return []
-    how: dict[str, Any] = {"executor": prepared.executor, "ray_address": prepared.address}
+    how: dict[str, Any] = {"executor": prepared.by}
     methods = experiment.importance.methods
     scores = score.measured(subject, layers, of_network(methods), experiment, run, **how) + counted(
         graph, layers, methods

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from ndg import discovery, extraction, training
+from ndg import discovery, executors, extraction, training
 from ndg.abstraction.controls import CONTROLS
 from ndg.abstraction.intervention_sets import definition
 from ndg.activations.batches import device_of
@@ -21,6 +22,7 @@ from ndg.activations.binarize import choose
 from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment
 from ndg.errors import CheckpointError, ConfigError, DataError
+from ndg.executors import AUTO, Executor
 from ndg.extraction import ReadingSettings
 from ndg.graph.ndg import NDG
 from ndg.importance.evaluation.spec import every, of_network
@@ -31,8 +33,10 @@ from ndg.locations import Locations
 from ndg.mining.pairs import check_pairs
 from ndg.nodes import LABEL
 from ndg.options import RunOptions
+from ndg.progress import log
 from ndg.runs.record import RunRecord
 from ndg.units.resolve import find_layers
+from ndg.workflows.estimates import stage_seconds, with_executor
 from ndg.workflows.score_request import checked
 from ndg.workflows.subject import Subject
 from ndg.workflows.targets import Target
@@ -61,7 +65,7 @@ class Plan:
         return asdict(self)
 
 
-def plans(target: Target, where: Locations) -> list[Plan]:
+def plans(target: Target, where: Locations, executor: str = AUTO) -> list[Plan]:
     """Plans of the alignment of a target, one per alpha. Reads the data and runs one batch; writes nothing.
 
     Raises DataError for a loader of training examples that does not know how many it has.
@@ -92,7 +96,17 @@ def plans(target: Target, where: Locations) -> list[Plan]:
     most = min(splits["train"], experiment.mining.max_examples or splits["train"])
     sizes = {name: round(size * captured.examples / most) for name, size in splits.items()}
     sizes["train"] = captured.examples  # each token is an example where tokens are "every"
-    counting = discovery.seconds_to_count(captured.pairs, captured.examples)
+    full = captured.seconds / captured.forwards
+    stages = stage_seconds(
+        experiment,
+        subject,
+        _trial_layer(layers, experiment),
+        captured.nodes,
+        full,
+        captured.forwards + held_out,
+    )
+    stages["count"] = discovery.seconds_to_count(captured.pairs, captured.examples)
+    chosen, _ = executors.choose(executor, subject.network, task_cpus=settings.threads)
     first = Plan(
         name=experiment.name,
         run=target.id,
@@ -101,9 +115,10 @@ def plans(target: Target, where: Locations) -> list[Plan]:
         pairs=captured.pairs,
         bytes=sum(captured.nodes * 8 * -(-size // 64) for size in sizes.values()),
         forwards=tried + captured.forwards + held_out,
-        seconds=(tried + captured.forwards + held_out) * captured.seconds / captured.forwards + counting,
+        seconds=with_executor(stages, chosen),
     )
-    other = replace(first, forwards=tried, seconds=tried * captured.seconds / captured.forwards)
+    again = {name: seconds for name, seconds in stages.items() if name not in ("extract", "count")}
+    other = replace(first, forwards=tried, seconds=with_executor(again, chosen))
     return [first, *[other] * (len(experiment.criterion.alphas) - 1)]
 
 
@@ -166,9 +181,24 @@ class Prepared:
         device = None if place.type == "cpu" else str(place)
         return {"batch": settings.compute_batch, "threads": settings.threads, "device": device}
 
+    @cached_property
+    def by(self) -> Executor:
+        """The executor of all stages, chosen once."""
+        threads = self.experiment.extract.threads
+        chosen, reason = executors.choose(self.executor, self.subject.network, address=self.address, task_cpus=threads)
+        log.info("  executor %s", reason)
+        return chosen
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds of this context to those of a stage."""
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+
     def options(self, seed: int, **more: Any) -> RunOptions:
         """Run options of a study of the network."""
-        return RunOptions(seed=seed, executor=self.executor, ray_address=self.address, **self.passes, **more)
+        return RunOptions(seed=seed, executor=self.by, **self.passes, **more)
 
     def reading_options(self, seed: int) -> RunOptions:
         """How an extraction runs: in Ray on the CPU, wherever the network is."""
@@ -187,17 +217,16 @@ class Prepared:
     def bits(self) -> dict[str, BitMatrix]:
         """Booleans of every split, all binarised like the training split."""
         model, loaders = self.subject.network, self.subject.loaders
-        experiment, started = self.experiment, time.perf_counter()
-        options, reading = self.reading_options(experiment.seed), self.reading
-        train = extraction.extract(
-            model, loaders["train"], self.layers, settings=reading, options=options, around=self._front("train")
-        )
-        held_out = {
-            name: extraction.extract(model, loaders[name], options=options, like=train, around=self._front(name))
-            for name in loaders
-            if name != "train"
-        }
-        self.seconds["extract"] = time.perf_counter() - started
+        options, reading = self.reading_options(self.experiment.seed), self.reading
+        with self.timed("extract"):
+            train = extraction.extract(
+                model, loaders["train"], self.layers, settings=reading, options=options, around=self._front("train")
+            )
+            held_out = {
+                name: extraction.extract(model, loaders[name], options=options, like=train, around=self._front(name))
+                for name in loaders
+                if name != "train"
+            }
         return {"train": train, **held_out}
 
     @property
@@ -210,9 +239,9 @@ class Prepared:
     @cached_property
     def graphs(self) -> dict[float, NDG]:
         """Graphs by alpha, from one count of all pairs."""
-        bits, started = self.bits["train"], time.perf_counter()
-        graphs = self.sweep(bits, self.alphas)
-        self.seconds["mine"] = time.perf_counter() - started
+        bits = self.bits["train"]
+        with self.timed("mine"):
+            graphs = self.sweep(bits, self.alphas)
         self.peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return dict(zip(self.alphas, graphs, strict=True))
 
@@ -224,7 +253,7 @@ class Prepared:
             [self.experiment.criterion.rule(alpha) for alpha in alphas],
             pairs=mining.pairs,
             max_edges=mining.max_edges,
-            options=RunOptions(device=self.device, executor=self.executor, ray_address=self.address),
+            options=RunOptions(device=self.device, executor=self.by),
         )
 
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ndg import atomic, executors
+from ndg import atomic
 from ndg.abstraction.edges import EdgeSettings, try_edges
 from ndg.abstraction.interchange import InterchangeSettings, interchange
 from ndg.abstraction.minimal import MinimalSettings, minimal
 from ndg.abstraction.result import TrialResult
 from ndg.abstraction.trial import TrialSettings, trials
 from ndg.config import Experiment
-from ndg.executors import Executor, Journal
+from ndg.executors import Journal
 from ndg.graph.ndg import NDG
 from ndg.importance.scores import Scores
 from ndg.interventions.cache import Cache
 from ndg.options import RunOptions
-from ndg.progress import log
 from ndg.runs.run import Run
 from ndg.workflows.control_graphs import control_graphs
 from ndg.workflows.prepare import Prepared
@@ -46,48 +43,51 @@ class TrialStages:
         self._experiment, self._subject = experiment, prepared.subject
         self._settings = self._experiment.trial
         self._layer = prepared.trial_layer
-        address = prepared.address
-        self._executor: str | Executor = executors.ray(address) if prepared.executor == "ray" else prepared.executor
 
     def run(self, scores: list[Scores]) -> NDG:
         """Run and log every stage; return the graph with verdicts on its edges."""
-        with self._executor.session() if isinstance(self._executor, executors.Ray) else nullcontext():
-            self._interventions(scores)
-            if self._settings.interchange:
+        self._interventions(scores)
+        if self._settings.interchange:
+            with self._prepared.timed("interchange"):
                 self._interchange()
-            if self._settings.minimal:
+        if self._settings.minimal:
+            with self._prepared.timed("minimal"):
                 self._minimal()
-            return self._edges() if self._settings.edges else self._graph
+        if not self._settings.edges:
+            return self._graph
+        with self._prepared.timed("edges"):
+            return self._edges()
 
     def _interventions(self, scores: list[Scores]) -> None:
         import pandas as pd
 
         settings, held_out = self._settings, self._subject.held_out
         splits = dict.fromkeys(settings.splits)
-        graphs = control_graphs(self._prepared)
+        with self._prepared.timed("controls"):
+            graphs = control_graphs(self._prepared)
         first = [VALIDATION] if VALIDATION in self._subject.loaders else []
         results: dict[str, dict[str, TrialResult]] = {}
         for split in dict.fromkeys([*first, *splits]):
-            results[split] = trials(
-                self._subject.network,
-                self._graph,
-                self._subject.loaders[split],
-                settings.interventions,
-                fit=self._subject.loaders["train"],
-                settings=TrialSettings(
-                    layer=self._layer,
-                    values=settings.values,
-                    beta=settings.beta,
-                    draws=settings.draws,
-                    graphs=graphs,
-                    orders=self._orders(scores) if settings.curve and split == held_out else {},
-                    curve=settings.curve and split == held_out,
-                    split=split,
-                ),
-                options=self._options("trial", split),
-                cache=self._cache(split),
-            )
-            log.info("  trial on %s, %s", split, next(iter(results[split].values())).reason)
+            with self._prepared.timed("trials"):
+                results[split] = trials(
+                    self._subject.network,
+                    self._graph,
+                    self._subject.loaders[split],
+                    settings.interventions,
+                    fit=self._subject.loaders["train"],
+                    settings=TrialSettings(
+                        layer=self._layer,
+                        values=settings.values,
+                        beta=settings.beta,
+                        draws=settings.draws,
+                        graphs=graphs,
+                        orders=self._orders(scores) if settings.curve and split == held_out else {},
+                        curve=settings.curve and split == held_out,
+                        split=split,
+                    ),
+                    options=self._options("trial", split),
+                    cache=self._cache(split),
+                )
         frames, curves = [], []
         for split in splits:
             for name, result in results[split].items():
@@ -164,10 +164,8 @@ class TrialStages:
         folder = self._run.folder / JOURNALS
         folder.mkdir(exist_ok=True)
         digest = hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:16]
-        options = self._prepared.options(
-            self._settings.seed, journal=Journal(folder / f"{stage}-{split}.jsonl", digest, dict)
-        )
-        return replace(options, executor=self._executor)
+        journal = Journal(folder / f"{stage}-{split}.jsonl", digest, dict)
+        return self._prepared.options(self._settings.seed, journal=journal)
 
     def _cache(self, split: str) -> Cache:
         return self._prepared.caches.setdefault(split, Cache())

@@ -43,9 +43,7 @@ def _study(prepared: Prepared) -> tuple[RunRecord, Findings]:
     def work(run: Run) -> Findings:
         graph = prepared.graph
         settings, layer = experiment.counterfactual, prepared.trial_layer
-        options = RunOptions(
-            batch=prepared.passes["batch"], threads=prepared.passes["threads"], executor=prepared.executor
-        )
+        options = RunOptions(batch=prepared.passes["batch"], threads=prepared.passes["threads"], executor=prepared.by)
         data = counterfactual_set(
             subject.network,
             graph,
