@@ -6,7 +6,7 @@ import argparse
 
 from ndg import __version__, commands
 
-EXECUTORS = ("auto", "serial", "ray")
+EXECUTORS = ("auto", "serial", "threads", "ray")
 DEVICES = ("auto", "cpu", "cuda")
 FORMATS = ("pdf", "svg", "png", "dot", "graphml", "gexf", "json", "csv", "parquet")
 

@@ -97,14 +97,8 @@ def plans(target: Target, where: Locations, executor: str = AUTO) -> list[Plan]:
     sizes = {name: round(size * captured.examples / most) for name, size in splits.items()}
     sizes["train"] = captured.examples  # each token is an example where tokens are "every"
     full = captured.seconds / captured.forwards
-    stages = stage_seconds(
-        experiment,
-        subject,
-        _trial_layer(layers, experiment),
-        captured.nodes,
-        full,
-        captured.forwards + held_out,
-    )
+    layer, units = experiment.trial.layer or layers[0], captured.nodes // len(layers)
+    stages = stage_seconds(experiment, subject, layer, units, full, captured.forwards + held_out)
     stages["count"] = discovery.seconds_to_count(captured.pairs, captured.examples)
     chosen, _ = executors.choose(executor, subject.network, task_cpus=settings.threads)
     first = Plan(

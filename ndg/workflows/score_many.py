@@ -55,15 +55,16 @@ def run_all(
         replace(task, resume=task.resume and (known or not any(begun)))
         for task, known in zip(tasks, begun, strict=True)
     ]
-    shared = (where.absolute(), device)
+    within = "serial" if isinstance(workers, executors.Ray) else executor
+    shared = (where.absolute(), device, within)
     yield from outcomes(workers, _score, shared, left, "lower extract.threads")
 
 
-def _score(shared: tuple[Locations, str], task: Task) -> RunRecord:
+def _score(shared: tuple[Locations, str, str], task: Task) -> RunRecord:
     """The document of one scoring, here or in a worker."""
-    where, device = shared
+    where, device, executor = shared
     try:
-        return score.run(task.target, where, device, aligned=task.aligned, resume=task.resume)
+        return score.run(task.target, where, device, executor, aligned=task.aligned, resume=task.resume)
     except RunNotFoundError:
         complete = _complete(task.target, where) if task.resume else None
         if complete is None:

@@ -1,0 +1,188 @@
+"""An alignment on both cores against one, over the forward passes that it needs, and against its estimate.
+
+MNIST needs NDG_DATA. Each alignment runs in a process of its own, serial and threads in turn, on a network that is
+trained once. The tables of both must be equal to the byte.
+
+    python -m benchmarks.align --quick      # digits
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.frame import Figure, WrongResultError, parser, run
+from ndg.allocation import keep_blocks
+
+ROOT = Path(__file__).parent.parent
+CHILD = "import sys, benchmarks.align as align; align.child(*sys.argv[1:])"
+TABLES = ("trials.csv", "curves.csv", "interchange.csv", "minimal.csv", "edges_tried.csv", "scores.csv")
+OTHER = "start"
+"""The stage of everything outside the named ones: imports, reading of the data, writing of the record."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser(__doc__).parse_args(arguments)
+    name, overrides = ("digits_cnn", ["train.epochs=2"]) if options.quick else ("mnist_cnn", ["train.batch_size=128"])
+    return run({"align": partial(align, name, ["train.epochs=1", *overrides], 1)}, options)
+
+
+def align(name: str, training: list[str], rounds: int) -> Iterator[Figure]:
+    """The gain of threads, the ratio to bare forward passes by stage, and that of the estimate."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Path(folder) / "runs"
+        command = [sys.executable, "train_models.py", name, *training, "--runs", str(runs), "--quiet"]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        trained = next(path.name for path in runs.glob(f"*-{name}-train-*"))
+        found: dict[str, list[dict[str, Any]]] = {"serial": [], "threads": []}
+        for number in range(rounds):
+            for executor in sorted(found, reverse=bool(number % 2)):
+                found[executor].append(_in_child(executor, trained, runs))
+        _check_equal([Path(one["folder"]) for both in found.values() for one in both])
+        serial, threads = (min(each, key=lambda one: float(one["wall"])) for each in found.values())
+        gain = serial["wall"] / threads["wall"]
+        yield "align_two_cores_gain", gain, f"{serial['wall']:.1f} s serial, {threads['wall']:.1f} s in threads"
+        for stage, cpu in serial["cpu"].items():
+            bare, full, part = (serial[key].get(stage, 0) for key in ("bare", "full", "part"))
+            about = f"{stage}: {cpu:.2f} s of CPU, {bare:.2f} s bare ({full} whole passes, {part} parts)"
+            yield f"align_seconds_{stage}", cpu, about
+            if bare:
+                yield f"align_over_forward_{stage}", cpu / bare, f"{stage}: CPU over that of bare passes"
+        total, bare = sum(serial["cpu"].values()), sum(serial["bare"].values())
+        yield "align_over_forward", total / bare, f"{total:.1f} s of CPU, {bare:.1f} s of bare forward passes"
+        about = f"{threads['estimate']:.1f} s estimated, {threads['wall']:.1f} s taken"
+        yield "auto_estimate_ratio", threads["estimate"] / threads["wall"], about
+
+
+def _in_child(executor: str, name: str, runs: Path) -> dict[str, Any]:
+    command = [sys.executable, "-c", CHILD, executor, name, str(runs)]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def _check_equal(folders: Sequence[Path]) -> None:
+    for table in TABLES:
+        if len({(folder / table).read_bytes() for folder in folders if (folder / table).exists()}) > 1:
+            raise WrongResultError(f"{table} differs between {' and '.join(map(str, folders))}")
+
+
+def child(executor: str, name: str, runs: str) -> None:
+    """Run one alignment and print what it took as JSON. Runs in a process of its own."""
+    keep_blocks()
+    started, cpu = time.perf_counter(), time.process_time()
+    import torch
+
+    from ndg.activations.batches import compute_batches, fixed
+    from ndg.locations import Locations
+    from ndg.workflows import align as workflow
+    from ndg.workflows import prepare, targets
+
+    torch.set_num_threads(1)
+    where = Locations.choose(runs=runs)
+    [target] = targets.find([name], ["extract.threads=1"], where)
+    loaded, loaded_cpu = time.perf_counter(), time.process_time()
+    estimate = sum(plan.seconds for plan in prepare.plans(target, where, executor))
+    began, began_cpu = time.perf_counter(), time.process_time()
+    prepared = prepare.Prepared(target, where, "cpu", executor, None)
+    with counted() as passes:
+        record = workflow.run(prepared, target.experiment.criterion.alphas[0])
+    ended, ended_cpu = time.perf_counter(), time.process_time()
+
+    network, settings = prepared.subject.network, target.experiment.extract
+    batch = next(iter(compute_batches(prepared.subject.loaders["train"], settings.compute_batch)))
+    with fixed(network), torch.inference_mode():
+        latent = network.latent(network.encoder(batch.inputs))
+        full = _least(lambda: network(batch.inputs), 3)
+        part = _least(lambda: network.decoder(latent), 30)
+    stages = passes.cpu
+    stages[OTHER] += loaded_cpu - cpu + ended_cpu - began_cpu - sum(stages.values())
+    bare = {stage: passes.full[stage] * full + passes.part[stage] * part for stage in stages}
+    print(
+        json.dumps(
+            {
+                "folder": str(record.folder),
+                "wall": loaded - started + ended - began,
+                "cpu": stages,
+                "full": passes.full,
+                "part": passes.part,
+                "bare": bare,
+                "estimate": estimate + loaded - started,
+            }
+        )
+    )
+
+
+class Passes:
+    """Seconds of CPU, passes of the whole network, and passes of its part after the layer, by stage."""
+
+    def __init__(self) -> None:
+        self.stage = OTHER
+        self.cpu: Counter[str] = Counter()
+        self.full: Counter[str] = Counter()
+        self.part: Counter[str] = Counter()
+
+
+@contextmanager
+def counted() -> Iterator[Passes]:
+    """Count the passes of CNNs in all threads, by the stage that runs."""
+    from torch import nn
+
+    from ndg.models.cnn import ConvNet
+    from ndg.workflows.prepare import Prepared
+
+    passes, lock = Passes(), threading.Lock()
+    timed, whole, convolution = Prepared.timed, ConvNet.forward, nn.Conv2d.forward
+
+    @contextmanager
+    def stage(prepared: Any, name: str) -> Iterator[None]:
+        before, started = passes.stage, time.process_time()
+        passes.stage = name
+        try:
+            with timed(prepared, name):
+                yield
+        finally:
+            passes.stage = before
+            passes.cpu[name] += time.process_time() - started
+
+    def forward(network: Any, *inputs: Any) -> Any:
+        with lock:
+            passes.part[passes.stage] += 1
+        return whole(network, *inputs)
+
+    def convolved(module: Any, inputs: Any) -> Any:
+        if module.in_channels <= 3:  # the first one: a whole pass
+            with lock:
+                passes.part[passes.stage] -= 1
+                passes.full[passes.stage] += 1
+        return convolution(module, inputs)
+
+    Prepared.timed, ConvNet.forward, nn.Conv2d.forward = stage, forward, convolved  # type: ignore[method-assign]
+    try:
+        yield passes
+    finally:
+        Prepared.timed, ConvNet.forward, nn.Conv2d.forward = timed, whole, convolution  # type: ignore[method-assign]
+
+
+def _least(action: Callable[[], Any], times: int) -> float:
+    """The least CPU seconds of several runs, after a first one that is not counted."""
+    seconds = []
+    for _ in range(times + 1):
+        started = time.process_time()
+        action()
+        seconds.append(time.process_time() - started)
+    return min(seconds[1:])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
