@@ -115,11 +115,10 @@ def test_a_hook_that_is_a_method_belongs_to_the_replica():
 
 def test_a_network_that_cannot_be_copied_is_refused_with_a_next_step():
     model = nn.Sequential(nn.Linear(2, 2))
-    before = model[0].forward
-    model[0].forward = lambda inputs: before(inputs)
+    model[0].register_forward_hook(lambda module, arguments, output, held=model[0]: output)
     assert why_not(model) == (
-        "each thread runs a copy of the network, and this one cannot be copied (a function on Linear holds a module of "
-        "the network itself); use a method, or functools.partial, in its place, or use the executor 'serial'"
+        "each thread runs a copy of the network, and this one cannot be copied (_forward_hooks of Linear holds a "
+        "module of the network itself); use a method in its place, or use the executor 'serial'"
     )
     locked = nn.Linear(2, 2)
     locked.lock = threading.Lock()
@@ -128,10 +127,19 @@ def test_a_network_that_cannot_be_copied_is_refused_with_a_next_step():
     assert why_not(nn.Linear(2, 2)) is None
 
 
-def test_a_function_that_holds_a_network_is_refused():
-    model = nn.Linear(2, 2)
-    with pytest.raises(WorkerError, match=r"the function .*<lambda> holds a network\); pass it as an argument, or use"):
-        Threads(2).total(lambda shared, task: model(task), None, [torch.zeros(2)], "closures")
+def test_a_function_that_holds_a_network_holds_the_replica():
+    model = nn.Sequential(nn.Linear(2, 2))
+    before = model[0].forward
+    model[0].forward = lambda inputs: before(inputs)
+    copied = replica(model)
+    called = []
+    copied[0].register_forward_hook(lambda *_: called.append(True))
+    assert torch.equal(copied(torch.ones(1, 2)), model(torch.ones(1, 2)))
+    assert called == [True]
+    assert copied[0].forward.__closure__[0].cell_contents.__self__ is copied[0]
+
+    held, function = replica((model, lambda: model))
+    assert function() is held
 
 
 def failing(shared: None, task: int) -> int:

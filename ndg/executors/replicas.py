@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 from functools import partial
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -52,6 +52,8 @@ class _Replica:
     def of(self, value: Any) -> Any:
         if value is None or isinstance(value, PLAIN):
             return value
+        if isinstance(value, nn.Module) and id(value) in self._memo:
+            return self._memo[id(value)]
         if id(value) not in self._copies:
             self._held.append(value)  # an id is that of a living object
             self._copies[id(value)] = value  # where the value holds itself
@@ -73,9 +75,8 @@ class _Replica:
         if isinstance(value, MethodType):
             return self._changed(value, [value.__self__], lambda new: MethodType(value.__func__, new[0]))
         if isinstance(value, FunctionType):
-            if any(isinstance(held, nn.Module) for held in _reached(value)):
-                raise _uncopied(f"the function {value.__qualname__} holds a network", "pass it as an argument")
-            return value
+            held = [cell.cell_contents if _filled(cell) else None for cell in value.__closure__ or ()]
+            return self._changed(value, held, lambda parts: _function(value, parts))
         if isinstance(value, BuiltinFunctionType) or not hasattr(value, "__dict__"):
             return value
         return self._changed(value, vars(value).values(), lambda parts: _with(value, parts))
@@ -95,12 +96,15 @@ class _Replica:
             raise _uncopied(f"{type(error).__name__}: {error}", "remove what cannot be copied") from error
         originals = {id(module) for module in model.modules()}
         for module in copied.modules():
-            own = {name: value for name, value in vars(module).items() if name not in _REGISTERED}
-            if any(id(held) in originals for held in _reached(own)):
-                raise _uncopied(
-                    f"a function on {type(module).__name__} holds a module of the network itself",
-                    "use a method, or functools.partial, in its place",
-                )
+            for name, value in vars(module).items():
+                if name in _REGISTERED or not _reaches(value, originals):
+                    continue
+                vars(module)[name] = self.of(value)  # hooks and forward functions hold modules of the original
+                if _reaches(vars(module)[name], originals):
+                    raise _uncopied(
+                        f"{name} of {type(module).__name__} holds a module of the network itself",
+                        "use a method in its place",
+                    )
         return copied
 
 
@@ -133,6 +137,18 @@ def _own(value: Any) -> Any:
     if type(value) is dict:
         return {key: _own(part) for key, part in value.items()}
     return type(value)(map(_own, value)) if type(value) in (list, set, tuple) else value
+
+
+def _function(function: FunctionType, held: list[Any]) -> FunctionType:
+    """A function with other values of the variables that it holds."""
+    cells = tuple(CellType(value) for value in held)
+    copied = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
+    copied.__kwdefaults__ = function.__kwdefaults__
+    return copied
+
+
+def _reaches(value: Any, modules: set[int]) -> bool:
+    return any(id(held) in modules for held in _reached(value))
 
 
 def _reached(value: Any) -> Iterator[Any]:

@@ -135,7 +135,8 @@ class Engine:
             player.replaying(rows, prefix.rows),
         ):
             if player.recorded and rows is not None and isinstance(prefix.inputs, Tensor):
-                yield Selected(prefix.inputs, rows)  # copied only where a module that is not replayed reads it
+                # copied only where a module that is not replayed reads it
+                yield Selected(prefix.inputs, rows.to(prefix.inputs.device))
             else:
                 yield pick(prefix.inputs, rows)
 

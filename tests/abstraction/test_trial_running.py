@@ -82,13 +82,12 @@ def test_auto_takes_threads_and_says_so(model, graph, monkeypatch):
 
 
 def test_auto_says_why_it_is_serial(model, graph):
-    held = model.encoder
-    model.encoder.register_forward_hook(lambda module, arguments, output: held and output)
+    model.encoder.register_forward_hook(lambda module, arguments, output, held=model.encoder: output)
     result = trial(model, graph, loader(7), "Q", batch=16, seed=SEED, threads=1)
     assert result.executor == "serial"
     assert result.reason == (
-        "serial: each thread runs a copy of the network, and this one cannot be copied (a function on Linear holds a "
-        "module of the network itself); use a method, or functools.partial, in its place, or use the executor 'serial'"
+        "serial: each thread runs a copy of the network, and this one cannot be copied (_forward_hooks of Linear holds "
+        "a module of the network itself); use a method in its place, or use the executor 'serial'"
     )
 
 
