@@ -14,11 +14,12 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from ndg.activations.batches import check_finite
-from ndg.gradients.tape import Tape, add, per_unit
+from ndg.activations.batches import Batch, check_finite
+from ndg.gradients.tape import Tape, per_unit
+from ndg.importance.batch_sums import BatchStudy, BatchSums
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Settings
 from ndg.importance.validate import no_class
 from ndg.interventions.baselines import Neutrals, changed
 
@@ -30,29 +31,21 @@ def activation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
     is the mean absolute deviation.
     """
     no_class(settings, "activation")
-    values: dict[str, Tensor] = {}
-    examples = forwards = 0
     with torch.no_grad(), Tape(model, layers, each=settings.each_position) as tape:
         neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
-        for batch in passes(loader, settings, "activation"):
-            tape.run(batch)
-            for layer in layers:
-                change = changed(tape, layer, neutrals)
-                check_finite(change[: batch.count], layer, batch)
-                add(values, layer, mean_size(tape, layer, change)[: batch.count].sum(dim=0))
-            examples, forwards = examples + batch.count, forwards + 1
-    means = {layer: (values[layer] / examples).cpu().numpy() for layer in layers}
+    total = BatchStudy(_sizes, model, layers, settings, neutrals, grad=False).total(loader, "activation")
+    means = {layer: total.mean("sizes", layer) for layer in layers}
     return Scores(
         method="activation",
         values=means,
         whole={layer: float(means[layer].mean()) for layer in layers},
         target="no class",
         baseline=neutrals.name,
-        examples=examples,
+        examples=total.examples,
         measure="activation",
         facts={
             "batch": settings.options.batch,
-            "forward_passes": forwards * (1 + neutrals.passes),
+            "forward_passes": total.forwards * (1 + neutrals.passes),
             "backward_passes": 0,
         },
     )
@@ -65,6 +58,17 @@ METHOD = Method(
     measure="activation",
     laws=frozenset({"additive", "baseline", "neutral"}),
 )
+
+
+def _sizes(study: BatchStudy, tape: Tape, batch: Batch) -> BatchSums:
+    assert study.neutrals is not None
+    tape.run(batch)
+    sizes = {}
+    for layer in study.layers:
+        change = changed(tape, layer, study.neutrals)
+        check_finite(change[: batch.count], layer, batch)
+        sizes[layer] = mean_size(tape, layer, change)[: batch.count].sum(dim=0)
+    return BatchSums({"sizes": sizes}, batch.count)
 
 
 def mean_size(

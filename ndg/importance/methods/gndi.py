@@ -23,9 +23,10 @@ from ndg import seeds
 from ndg.activations.batches import Batch, check_finite
 from ndg.errors import ConfigError
 from ndg.gradients.tape import Tape, add, per_unit
+from ndg.importance.batch_sums import BatchStudy, BatchSums
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Settings
 from ndg.interventions.baselines import Neutrals, changed
 from ndg.units.layout import View
 
@@ -50,40 +51,24 @@ def gndi(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], setti
         raise ConfigError(f"the norm of G-NDI is 1, 2 or inf; got {norm!r}")
     with Tape(model, layers, each=settings.each_position) as tape:
         neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
-        values: dict[str, Tensor] = {}
-        whole: dict[str, Tensor] = {}
-        squares: dict[str, Tensor] = {}
-        examples = forwards = backwards = draws = 0
-        for batch in passes(loader, settings, "G-NDI"):
-            logits = tape.run(batch)
-            changes = {layer: changed(tape, layer, neutrals) for layer in layers}
-            for layer in layers:
-                check_finite(changes[layer][: batch.count], layer, batch)
-            check_finite(logits[: batch.count], "logits", batch)
-            draws = _draws(settings, logits.shape[1], norm)
-            if draws:
-                sizes, wholes = _projected(tape, logits, changes, batch, draws, settings.options.seed)
-            else:
-                sizes, wholes = _exact(tape, logits, changes, settings, norm)
-            for layer in layers:
-                add(values, layer, sizes[layer][: batch.count].sum(dim=0))
-                add(squares, layer, sizes[layer][: batch.count].square().sum(dim=0))
-                add(whole, layer, wholes[layer][: batch.count].sum(dim=0))
-            examples, forwards = examples + batch.count, forwards + 1
-            backwards += draws + 1 + len(layers) if draws else len(settings.classes(logits.shape[1]))
+    study = BatchStudy(_effects, model, layers, settings, neutrals)
+    total = study.total(loader, "G-NDI")
+    examples, draws = total.examples, _draws(settings, total.logits, norm)
     share = 1 - shrink(draws) ** 2 if draws else 0.0
     return Scores(
         method="gndi",
-        values={layer: (values[layer] / examples).cpu().numpy() for layer in layers},
-        whole={layer: float(whole[layer] / examples) for layer in layers},
+        values={layer: total.mean("sizes", layer) for layer in layers},
+        whole={layer: float(total.mean("whole", layer)) for layer in layers},
         target=settings.describe("all logits"),
         baseline=neutrals.name,
         examples=examples,
-        errors={layer: (share * squares[layer]).sqrt().cpu().numpy() / examples for layer in layers} if draws else {},
+        errors={layer: (share * total.sums["squares"][layer]).sqrt().numpy() / examples for layer in layers}
+        if draws
+        else {},
         facts={
             "batch": settings.options.batch,
-            "forward_passes": forwards * (1 + neutrals.passes),
-            "backward_passes": backwards,
+            "forward_passes": total.forwards * (1 + neutrals.passes),
+            "backward_passes": total.backwards,
         }
         | ({"norm": "inf" if norm == math.inf else norm} if norm != 2 else {})
         | ({"projections": draws, "seed": settings.options.seed} if draws else {}),
@@ -98,6 +83,30 @@ METHOD = Method(
     options={"norm": 2, "projections": None},
     laws=frozenset({"additive", "baseline", "unread", "neutral"}),
 )
+
+
+def _effects(study: BatchStudy, tape: Tape, batch: Batch) -> BatchSums:
+    settings, layers = study.settings, study.layers
+    assert study.neutrals is not None
+    logits = tape.run(batch)
+    changes = {layer: changed(tape, layer, study.neutrals) for layer in layers}
+    for layer in layers:
+        check_finite(changes[layer][: batch.count], layer, batch)
+    check_finite(logits[: batch.count], "logits", batch)
+    norm, classes = settings.own["norm"], len(settings.classes(logits.shape[1]))
+    draws = _draws(settings, logits.shape[1], norm)
+    if draws:
+        sizes, wholes = _projected(tape, logits, changes, batch, draws, settings.options.seed)
+    else:
+        sizes, wholes = _exact(tape, logits, changes, settings, norm)
+    rows = {layer: sizes[layer][: batch.count] for layer in layers}
+    sums = {
+        "sizes": {layer: rows[layer].sum(dim=0) for layer in layers},
+        "squares": {layer: rows[layer].square().sum(dim=0) for layer in layers},
+        "whole": {layer: wholes[layer][: batch.count].sum(dim=0) for layer in layers},
+    }
+    backwards = draws + 1 + len(layers) if draws else classes
+    return BatchSums(sums, batch.count, backwards=backwards, logits=logits.shape[1])
 
 
 def _exact(

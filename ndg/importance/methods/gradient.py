@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from ndg.activations.batches import check_finite
-from ndg.gradients.tape import Tape, add
+from ndg.activations.batches import Batch, check_finite
+from ndg.gradients.tape import Tape
+from ndg.importance.batch_sums import BatchStudy, BatchSums
 from ndg.importance.method import Method
 from ndg.importance.methods.activation import mean_size
 from ndg.importance.methods.conductance import chosen, classes_of
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Settings
 from ndg.importance.validate import no_baseline
 
 
@@ -29,28 +30,17 @@ def gradient(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], s
     F is the logit of the class that the network predicts, or of `settings.target`.
     """
     no_baseline(settings, "gradient")
-    values: dict[str, Tensor] = {}
-    examples = forwards = 0
-    with Tape(model, layers, each=settings.each_position) as tape:
-        for batch in passes(loader, settings, "gradient"):
-            logits = tape.run(batch)
-            for layer in layers:
-                check_finite(tape[layer][: batch.count], layer, batch)
-            check_finite(logits[: batch.count], "logits", batch)
-            gradients = tape.gradients(chosen(logits, classes_of(logits, settings)))
-            for layer in layers:
-                add(values, layer, mean_size(tape, layer, gradients[layer])[: batch.count].sum(dim=0))
-            examples, forwards = examples + batch.count, forwards + 1
-    means = {layer: (values[layer] / examples).cpu().numpy() for layer in layers}
+    total = BatchStudy(_sizes, model, layers, settings).total(loader, "gradient")
+    means = {layer: total.mean("sizes", layer) for layer in layers}
     return Scores(
         method="gradient",
         values=means,
         whole={layer: float(means[layer].mean()) for layer in layers},
         target=settings.describe("predicted class"),
         baseline="none",
-        examples=examples,
+        examples=total.examples,
         measure="logits per activation",
-        facts={"batch": settings.options.batch, "forward_passes": forwards, "backward_passes": forwards},
+        facts={"batch": settings.options.batch, "forward_passes": total.forwards, "backward_passes": total.backwards},
     )
 
 
@@ -63,3 +53,13 @@ METHOD = Method(
     baselines=("zero",),
     laws=frozenset({"additive", "unread"}),
 )
+
+
+def _sizes(study: BatchStudy, tape: Tape, batch: Batch) -> BatchSums:
+    logits = tape.run(batch)
+    for layer in study.layers:
+        check_finite(tape[layer][: batch.count], layer, batch)
+    check_finite(logits[: batch.count], "logits", batch)
+    gradients = tape.gradients(chosen(logits, classes_of(logits, study.settings)))
+    sizes = {layer: mean_size(tape, layer, gradients[layer])[: batch.count].sum(dim=0) for layer in study.layers}
+    return BatchSums({"sizes": sizes}, batch.count, backwards=1)
