@@ -70,8 +70,12 @@ def results(setting, executor):
         "bits": bits.words.tobytes(),
         "trials": {name: replace(result, **plain) for name, result in tried.items()},
         "edges": replace(try_edges(model, graph, loader, fit=loader, options=how), **plain).frame().to_csv(),
-        "minimal": minimal(model, layered, loader, settings=MinimalSettings(examples=20, budget=40), options=how).frame().to_csv(),
-        "interchange": interchange(model, layered, loader, settings=InterchangeSettings(pool=32), options=how).frame().to_csv(),
+        "minimal": minimal(model, layered, loader, settings=MinimalSettings(examples=20, budget=40), options=how)
+        .frame()
+        .to_csv(),
+        "interchange": interchange(model, layered, loader, settings=InterchangeSettings(pool=32), options=how)
+        .frame()
+        .to_csv(),
         "scores": {method: _values(model, loader, method, how) for method in METHODS},
     }
 
