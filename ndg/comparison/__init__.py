@@ -1,4 +1,4 @@
-"""Graphs beside each other: of layers, networks, trainings, resampled examples, and of what knows nothing."""
+"""Comparison of graphs: layers, networks, trainings, resamples and controls."""
 
 from __future__ import annotations
 

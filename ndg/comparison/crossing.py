@@ -1,4 +1,4 @@
-"""Graphs on data of their own and of others."""
+"""Precision of graphs on their own and other data."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ndg.mining.miner import Rule
 from ndg.results import Result, Row
 
 MATCHED = "units matched"
-"""Said of bits of another network whose units were put into the places of their partners."""
+"""Suffix of another network's bits after its units are put in the order of their partners."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """How the edges of one graph hold on one set of bits; `own` where the graph is of such data."""
+    """Figures of one graph on one set of bits."""
 
     graph: str
     data: str
@@ -46,15 +46,15 @@ class Crossed(Result):
         return {"graphs": list(dict.fromkeys(cell.graph for cell in self.cells))}
 
     def words(self) -> str:
-        """A line per graph and set of bits: held-out precision beside chance."""
+        """Held-out precision and chance, in one line per cell."""
         return "\n".join(f"graph of {cell.graph} on {cell.data}: {cell.figures.words()}." for cell in self.cells)
 
 
 def crossed(graphs: Mapping[str, NDG], bits: Mapping[str, BitMatrix]) -> Crossed:
-    """The precision of the edges of each graph on each set of bits: cross accuracy; equal names are own data.
+    """Cross accuracy: edge precision of each graph on each set of bits.
 
-    Units of two trainings do not correspond by their numbers; `in_units_of` puts the bits of one into the order of the
-    other. Thresholds may differ. Raises ShapeError for bits of other nodes than a graph's.
+    A graph and bits of the same name count as its own data. Units of two trainings do not correspond by number;
+    reorder bits by `in_units_of` first. Thresholds may differ. Raises ShapeError for bits of other nodes.
     """
     cells = []
     for name, graph in graphs.items():
@@ -75,19 +75,18 @@ def cross_accuracy(
     seed: int = 0,
     **mining: Any,
 ) -> Crossed:
-    """How the edges of each of two trainings hold on the held-out booleans of both.
+    """Edge precision of two trainings on the held-out booleans of both.
 
-    Units of two trainings do not correspond by their numbers. So where all can be matched, by the examples that were
-    mined and no others, there are rows for the other network's units in the places of their partners as well. The other
-    arguments are those of `ndg.mine`.
+    Units of two trainings do not correspond by number, so each graph is also judged on the other network's units in the
+    order of their partners, matched on the mined examples alone. Other arguments are those of `ndg.mine`.
 
     Raises ShapeError for networks of other layers, units or labels.
     """
-    found: list[Cell] = []
+    cells: list[Cell] = []
     for (name, own), (other_name, other) in (((names[0], a), (names[1], b)), ((names[1], b), (names[0], a))):
         graph = discovery.mine(own.mined, criterion, alpha=alpha, **mining)
         match = match_units(own.mined, other.mined, seed=seed)
         matched = in_units_of(other.held_out, match)
         data = {name: own.held_out, other_name: other.held_out, f"{other_name}, {MATCHED}": matched}
-        found += crossed({name: graph}, data).cells
-    return Crossed(tuple(found))
+        cells += crossed({name: graph}, data).cells
+    return Crossed(tuple(cells))

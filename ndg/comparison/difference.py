@@ -1,4 +1,4 @@
-"""What two graphs have in common: edges in both, in one only, and edges that contradict each other."""
+"""Shared, additional and contradicting edges of two graphs."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ ROUNDS = 100
 
 @dataclass(frozen=True)
 class Overlap:
-    """The edges of one pair of layers, or of all. Implications and their contrapositives are counted as two.
+    """Counts of edges between two layers, or of all edges.
 
-    `contradicting` counts p -> q in `a` for which p -> ~q is in `b`; both stand among the others too. `jaccard` is the
-    share of `both` among those in either, with the Wilson interval over pairs of an implication and its contrapositive.
-    `shuffled` is its mean, and `shuffled_low` to `shuffled_high` the middle 95 %, over `rounds` drawn orders of the
-    units of `b` within their layers; `p_value` is how often, among these and the given order, it is as high as found.
-    Shuffling undoes a matching, whose freedom alone makes graphs alike: `control` is the index of `a` with a network
-    that knows nothing and was matched by the same procedure.
+    An implication and its contrapositive count as two. `contradicting` counts p -> q in `a` with p -> ~q in `b`; they
+    are among the other counts too. `jaccard` is `both` over the edges in either graph, with a Wilson interval over
+    pairs of an implication and its contrapositive. `shuffled` is its mean over `rounds` drawn orders of the units of
+    `b` within layers, `shuffled_low` to `shuffled_high` the middle 95 %, `p_value` the share of orders (the real one
+    included) with at least this index. Shuffling undoes a matching, which by itself makes graphs similar: `control` is
+    the index of `a` with a re-initialised network, matched in the same way.
     """
 
     first: str
@@ -57,16 +57,15 @@ class Overlap:
 
 @dataclass(frozen=True, eq=False)
 class Difference(Result):
-    """Two graphs edge by edge, over the nodes of the first, `a`.
+    """Edges of two graphs, in terms of the nodes of `a`.
 
-    The arrays are over the edges of either: their numbers, whether they are in `a` and in `b`, whether the other graph
-    has the same antecedent with the negated consequent, and the precision on the examples that each was mined from,
-    NaN where it is not an edge. `unmatched` counts edges of `b` with an end that has no partner in `a`; they are left
-    out.
+    Arrays are over the edges of either graph: number, membership in `a` and `b`, whether the other graph contradicts
+    it, and precision on the mined examples (NaN where it is no edge). `unmatched` counts the edges of `b` that are left
+    out because a node has no partner in `a`.
     """
 
     nodes: NodeSpace
-    found: Keys
+    keys: Keys
     in_a: Bool[np.ndarray, " edge"]
     in_b: Bool[np.ndarray, " edge"]
     contradicted: Bool[np.ndarray, " edge"]
@@ -80,18 +79,18 @@ class Difference(Result):
 
     @property
     def overlap(self) -> Overlap:
-        """The edges of all layers."""
+        """Counts of all edges."""
         return self.overlaps[0]
 
     def rows(self) -> list[Row]:
-        """One row for all edges, then one per pair of layers; see `Overlap`."""
+        """One row for all edges, then one per pair of layers."""
         return [dict(vars(overlap)) for overlap in self.overlaps]
 
     def edges_frame(self) -> pd.DataFrame:
-        """One row per edge of either graph: its ends, where it is, whether it is contradicted, and its precision."""
+        """One row per edge of either graph."""
         import pandas as pd
 
-        texts, (tails, heads) = texts_of(self.nodes), ends(self.found, self.nodes)
+        texts, (tails, heads) = texts_of(self.nodes), ends(self.keys, self.nodes)
         where = np.where(self.in_a & self.in_b, "both", np.where(self.in_a, "a", "b"))
         return pd.DataFrame(
             {
@@ -109,26 +108,27 @@ class Difference(Result):
         return {"graphs": graphs, "matched": self.matched, "unmatched": self.unmatched, "seed": self.seed}
 
     def words(self) -> str:
-        """Two sentences on how much the graphs have in common, beside the controls."""
-        one = self.overlap
-        if one.jaccard is None:
+        """Shared edges and the controls, in two sentences."""
+        overlap = self.overlap
+        if overlap.jaccard is None:
             return "Neither graph has an edge."
-        total = one.both + one.only_a + one.only_b
-        chance = (
-            ""
-            if one.shuffled is None
-            else f"; units shuffled within layers: {one.shuffled:.3f} [{one.shuffled_low:.3f}, {one.shuffled_high:.3f}]"
-        )
-        if one.control is not None:
+        total = overlap.both + overlap.only_a + overlap.only_b
+        chance = ""
+        if overlap.shuffled is not None:
+            chance = (
+                f"; units shuffled within layers: {overlap.shuffled:.3f} [{overlap.shuffled_low:.3f}, "
+                f"{overlap.shuffled_high:.3f}]"
+            )
+        if overlap.control is not None:
             chance += (
-                f"; a re-initialised network, matched alike: {one.control:.3f} [{one.control_low:.3f}, "
-                f"{one.control_high:.3f}]"
+                f"; a re-initialised network, matched alike: {overlap.control:.3f} [{overlap.control_low:.3f}, "
+                f"{overlap.control_high:.3f}]"
             )
         left = f" {self.unmatched:,} edges of b have an end without a partner." if self.unmatched else ""
         return (
-            f"{one.both:,} of {total:,} edges are in both graphs: Jaccard {one.jaccard:.3f} [{one.low:.3f}, "
-            f"{one.high:.3f}]{chance}. {one.only_a:,} are in a only, {one.only_b:,} in b only; {one.contradicting:,} "
-            f"of a are contradicted by b.{left}"
+            f"{overlap.both:,} of {total:,} edges are in both graphs: Jaccard {overlap.jaccard:.3f} "
+            f"[{overlap.low:.3f}, {overlap.high:.3f}]{chance}. {overlap.only_a:,} are in a only, {overlap.only_b:,} in "
+            f"b only; {overlap.contradicting:,} of a are contradicted by b.{left}"
         )
 
 
@@ -142,46 +142,45 @@ def diff(
     rounds: int = ROUNDS,
     seed: int = 0,
 ) -> Difference:
-    """The edges of two graphs over the same nodes, or over nodes that `match` matches (those of `a` with those of `b`).
+    """Edge differences of two graphs over the same or matched nodes.
 
-    Without `match` unit i of the one is unit i of the other, which says little of two trainings. The control shuffles
-    the units of `b` within each layer, `rounds` times.
-
-    That undoes a matching. So with one, give as `control` the graph of a re-initialised network of the make of `b`, and
-    as `control_match` its matching with `a`, on the same examples: what the freedom of matching gives.
+    Without `match`, unit i of `a` is compared with unit i of `b`, which says little of two trainings. The control
+    shuffles the units of `b` within each layer, `rounds` times, which undoes a matching. So with `match`, also pass
+    `control`, the graph of a re-initialised copy of b's network, and `control_match`, its matching with `a` on the same
+    examples.
 
     Raises GraphError for graphs of other nodes, ConfigError for a negative number of rounds.
     """
     if rounds < 0:
-        raise ConfigError(f"units are shuffled a number of times that is at least 0; got {rounds}")
+        raise ConfigError(f"rounds must be at least 0; got {rounds}")
     nodes = a.nodes
     own, other = translated(a, nodes, None), translated(b, nodes, match)
     first, second = own.keys, other.keys
-    found = np.union1d(first, second)
-    in_a, in_b = inside(found, first), inside(found, second)
-    against = found ^ 1
+    keys = np.union1d(first, second)
+    in_a, in_b = inside(keys, first), inside(keys, second)
+    against = keys ^ 1
     contradicted = (in_a & inside(against, second)) | (in_b & inside(against, first))
-    number, pairs = layer_pairs(found, nodes)
-    single = once(found, nodes)
+    number, pairs = layer_pairs(keys, nodes)
+    single = once(keys, nodes)
 
     drawn = _shuffled(first, second, nodes, len(pairs), rounds, seed)
     opposed = in_a & inside(against, second)
     known = () if control is None else diff(a, control, control_match, rounds=0).overlaps
-    beside = {(one.first, one.second): one for one in known}
-    overlaps = [_overlap((ALL, ALL), np.ones(len(found), np.bool_), in_a, in_b, opposed, single, drawn[:, 0])]
+    matched = {(overlap.first, overlap.second): overlap for overlap in known}
+    overlaps = [_overlap((ALL, ALL), np.ones(len(keys), np.bool_), in_a, in_b, opposed, single, drawn[:, 0])]
     for place, pair in enumerate(pairs):
         chosen = number == place
         if chosen.any():
             overlaps.append(_overlap(pair, chosen, in_a, in_b, opposed, single, drawn[:, place + 1]))
     return Difference(
         nodes=nodes,
-        found=found,
+        keys=keys,
         in_a=in_a,
         in_b=in_b,
         contradicted=contradicted,
-        precision_a=_precision(found, own),
-        precision_b=_precision(found, other),
-        overlaps=tuple(_beside(one, beside.get((one.first, one.second))) for one in overlaps),
+        precision_a=_precision(keys, own),
+        precision_b=_precision(keys, other),
+        overlaps=tuple(_with_control(overlap, matched.get((overlap.first, overlap.second))) for overlap in overlaps),
         graphs=(a.digest, b.digest),
         unmatched=other.unmatched,
         matched=match is not None,
@@ -221,36 +220,35 @@ def _overlap(
     )
 
 
-def _beside(one: Overlap, control: Overlap | None) -> Overlap:
-    """The same with the index of the control."""
+def _with_control(overlap: Overlap, control: Overlap | None) -> Overlap:
     if control is None:
-        return one
-    return replace(one, control=control.jaccard, control_low=control.low, control_high=control.high)
+        return overlap
+    return replace(overlap, control=control.jaccard, control_low=control.low, control_high=control.high)
 
 
 def _shuffled(
     first: Keys, second: Keys, nodes: NodeSpace, pairs: int, rounds: int, seed: int
 ) -> Float64[np.ndarray, "round column"]:
-    """For each round the Jaccard index of all edges, then of each pair of layers; NaN where there are none.
+    """Jaccard indices of all edges and each layer pair, by round.
 
-    Both graphs hold an edge with its contrapositive, in any order of units, so one of the two is counted; and an edge
-    stays between its layers, so the numbers of edges there do too.
+    NaN without edges. Each edge is counted once with its contrapositive. Shuffling keeps an edge between its layers, so
+    the numbers of edges there stay.
     """
     own, other = first[once(first, nodes)], second[once(second, nodes)]
     place = layer_pairs(other, nodes)[0]
     sizes = np.bincount(layer_pairs(own, nodes)[0], minlength=pairs) + np.bincount(place, minlength=pairs)
-    found = np.full((rounds, pairs + 1), np.nan)
+    indices = np.full((rounds, pairs + 1), np.nan)
     for turn in range(rounds):
         kept = inside(shuffled(other, nodes, seed, "diff", turn), first)
         common = np.bincount(place[kept], minlength=pairs)
         both, either = np.append(common.sum(), common), np.append((sizes - common).sum(), sizes - common)
-        np.divide(both, either, out=found[turn], where=either > 0)
-    return found
+        np.divide(both, either, out=indices[turn], where=either > 0)
+    return indices
 
 
-def _precision(found: Keys, of: Translated) -> Float64[np.ndarray, " edge"]:
-    """The precision of each number that is among the edges, NaN for the others."""
-    values = np.full(len(found), np.nan)
-    there = inside(found, of.keys)
-    values[there] = of.precision[np.searchsorted(of.keys, found[there])]
+def _precision(keys: Keys, of: Translated) -> Float64[np.ndarray, " edge"]:
+    """Precision of each edge of a graph, NaN for other numbers."""
+    values = np.full(len(keys), np.nan)
+    there = inside(keys, of.keys)
+    values[there] = of.precision[np.searchsorted(of.keys, keys[there])]
     return values

@@ -1,4 +1,4 @@
-"""Edges of several graphs as numbers that can be compared, over the nodes of one of them."""
+"""Edges of several graphs as comparable numbers."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Codes = Int64[np.ndarray, " literal"]
 
 
 def keys(graph: NDG) -> Keys:
-    """One number per implication, `antecedent * literals + consequent`, rising."""
+    """Sorted numbers of implications, `antecedent * literals + consequent`."""
     edges = graph.implications
     return edges.antecedents.astype(np.int64) * (2 * len(graph.nodes)) + edges.consequents
 
 
 @dataclass(frozen=True, eq=False)
 class Translated:
-    """The edges of a graph by the nodes of another one, rising, and the precision of each on the mined examples.
+    """Edges in terms of another graph's nodes, sorted, with mined precision.
 
-    `unmatched` counts those left out, because an end has no partner among those nodes.
+    `unmatched` counts the edges that are left out because a node has no partner.
     """
 
     keys: Keys
@@ -38,7 +38,7 @@ class Translated:
 
 
 def translated(graph: NDG, nodes: NodeSpace, match: Matching | None) -> Translated:
-    """The edges of a graph by the nodes of another one: the same nodes, or those that `match` matches with its own.
+    """Edges of a graph in terms of the same or matched nodes.
 
     Raises GraphError for other nodes without a matching, or for a matching of other nodes.
     """
@@ -46,7 +46,7 @@ def translated(graph: NDG, nodes: NodeSpace, match: Matching | None) -> Translat
     if match is None:
         if graph.nodes != nodes:
             raise GraphError(
-                f"graphs are compared over the same nodes: expected {nodes}, got {graph.nodes}; give the matching of "
+                f"graphs are compared over the same nodes: expected {nodes}, got {graph.nodes}; pass the matching of "
                 "their units, match_units(bits, other_bits)"
             )
         return Translated(keys(graph), precision)
@@ -57,44 +57,44 @@ def translated(graph: NDG, nodes: NodeSpace, match: Matching | None) -> Translat
         )
     tails, heads = match.codes[graph.implications.antecedents], match.codes[graph.implications.consequents]
     known = (tails >= 0) & (heads >= 0)
-    found = (tails * (2 * len(nodes)) + heads)[known]
-    order = np.argsort(found)
-    return Translated(found[order], precision[known][order], int((~known).sum()))
+    numbers = (tails * (2 * len(nodes)) + heads)[known]
+    order = np.argsort(numbers)
+    return Translated(numbers[order], precision[known][order], int((~known).sum()))
 
 
-def ends(found: Keys, nodes: NodeSpace) -> tuple[Keys, Keys]:
-    """Antecedent and consequent of each number."""
-    return found // (2 * len(nodes)), found % (2 * len(nodes))
+def ends(edges: Keys, nodes: NodeSpace) -> tuple[Keys, Keys]:
+    """Antecedents and consequents of edge numbers."""
+    return edges // (2 * len(nodes)), edges % (2 * len(nodes))
 
 
-def shuffled(found: Keys, nodes: NodeSpace, seed: int, *purpose: str | int) -> Keys:
-    """The same edges in their order, with the units of each layer in a drawn one; labels and concepts stay."""
+def shuffled(edges: Keys, nodes: NodeSpace, seed: int, *purpose: str | int) -> Keys:
+    """Edges after the units of each layer are permuted at random."""
     rng, node = seeds.generator(seed, *purpose), np.arange(len(nodes))
     for name, where in nodes.groups:
         if name not in (LABEL, CONCEPT):
             node[where] = rng.permutation(node[where])
-    tails, heads = ends(found, nodes)
+    tails, heads = ends(edges, nodes)
     return (2 * node[tails >> 1] + (tails & 1)) * (2 * len(nodes)) + 2 * node[heads >> 1] + (heads & 1)
 
 
-def once(found: Keys, nodes: NodeSpace) -> Bool[np.ndarray, " edge"]:
-    """Which edges stand for themselves and their contrapositive: those of the smaller number of the two."""
-    tails, heads = ends(found, nodes)
-    return found <= (heads ^ 1) * (2 * len(nodes)) + (tails ^ 1)
+def once(edges: Keys, nodes: NodeSpace) -> Bool[np.ndarray, " edge"]:
+    """Whether each edge has a smaller number than its contrapositive."""
+    tails, heads = ends(edges, nodes)
+    return edges <= (heads ^ 1) * (2 * len(nodes)) + (tails ^ 1)
 
 
-def inside(found: Keys, rising: Keys) -> Bool[np.ndarray, " edge"]:
-    """Which numbers are among others, which rise."""
+def inside(edges: Keys, rising: Keys) -> Bool[np.ndarray, " edge"]:
+    """Whether each number is in the sorted array `rising`."""
     if not len(rising):
-        return np.zeros(len(found), np.bool_)
-    place = np.minimum(np.searchsorted(rising, found), len(rising) - 1)
-    return rising[place] == found
+        return np.zeros(len(edges), np.bool_)
+    place = np.minimum(np.searchsorted(rising, edges), len(rising) - 1)
+    return rising[place] == edges
 
 
-def layer_pairs(found: Keys, nodes: NodeSpace) -> tuple[Int64[np.ndarray, " edge"], list[tuple[str, str]]]:
-    """Which pair of groups (labels, layers, concepts) each edge joins, and the names of all pairs."""
+def layer_pairs(edges: Keys, nodes: NodeSpace) -> tuple[Int64[np.ndarray, " edge"], list[tuple[str, str]]]:
+    """The pair of groups of each edge, and all pairs' names."""
     group, names = groups_of(nodes)
-    tails, heads = (group[codes >> 1] for codes in ends(found, nodes))
+    tails, heads = (group[codes >> 1] for codes in ends(edges, nodes))
     low, high = np.minimum(tails, heads), np.maximum(tails, heads)
     pairs = [(i, j) for i in range(len(names)) for j in range(i, len(names))]
     place = np.full((len(names), len(names)), -1, np.int64)

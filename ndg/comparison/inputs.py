@@ -1,4 +1,4 @@
-"""Loaders made of another one: random inputs of the same form, a control of Hu & Tian 2022; inputs without labels."""
+"""Loaders of random inputs (Hu & Tian 2022) and of unlabelled inputs."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Range = tuple[float | int, float | int]
 
 @dataclass(frozen=True, eq=False)
 class Around(ABC):
-    """A loader made of another one, with as many batches of as many examples; it can be walked any number of times."""
+    """A loader with the batches of another one, readable many times."""
 
     loader: Iterable[Any]
 
     def __post_init__(self) -> None:
         if iter(self.loader) is self.loader:
             raise DataError(
-                "the loader is read more than once, and an iterator can be read once; pass a list, a DataLoader, or "
-                "any object whose iteration starts anew"
+                "the loader is read more than once, but an iterator can be read once; pass a list, a DataLoader, or "
+                "any object that can be iterated again"
             )
 
     @abstractmethod
@@ -47,41 +47,41 @@ class Around(ABC):
 
     @property
     def examples(self) -> Sized | None:
-        """Something as long as the loader has examples, where it tells."""
-        known = examples_of(self.loader)
-        return None if known is None else range(known)
+        """A range over the loader's examples; None if their number is unknown."""
+        count = examples_of(self.loader)
+        return None if count is None else range(count)
 
 
 @dataclass(frozen=True, eq=False)
 class Unlabelled(Around):
-    """The inputs of a loader in their order, for networks whose classes are others than its labels.
+    """Inputs of a loader in a fixed order, without their labels.
 
-    Examples of several networks are paired by their place in it, so one that shuffles is refused.
+    They suit networks with other classes than the labels. Examples of several networks are paired by position, so a
+    loader that shuffles is rejected.
     """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if shuffled(self.loader):
             raise DataError(
-                "examples are paired by their place in the loader, and this DataLoader shuffles them anew each time; "
-                "make it with shuffle=False"
+                "examples are paired by position in the loader, but this DataLoader shuffles them; make it with "
+                "shuffle=False"
             )
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self.loader:
-            given = columns(batch)
-            given.pop("labels", None)
-            yield given[""] if set(given) == {""} else given
+            inputs = columns(batch)
+            inputs.pop("labels", None)
+            yield inputs[""] if set(inputs) == {""} else inputs
 
 
 @dataclass(frozen=True, eq=False)
 class RandomInputs(Around):
-    """The batches of a loader with random inputs in them.
+    """Batches of a loader with random inputs.
 
-    Numbers with a fraction are uniform between the least and the largest of their column in the loader. Whole numbers
-    are token ids, uniform from 0 to the largest id there or below `vocabulary`; where an attention mask leaves a token
-    out it stays. Masks, segments, positions, booleans and true labels stay as they are: a label says nothing here. The
-    draws of an example depend on `seed` and on its place in the loader alone.
+    Floats are uniform between the smallest and largest value of their column. Integers are token ids, uniform from 0 to
+    the largest id of the loader, or below `vocabulary`; masked tokens, masks, segments, positions, booleans and true
+    labels stay. The draws of an example depend on `seed` and its position in the loader alone.
     """
 
     seed: int
@@ -90,12 +90,12 @@ class RandomInputs(Around):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.vocabulary is not None and self.vocabulary < 1:
-            raise ConfigError(f"a vocabulary has at least 1 token; got {self.vocabulary}")
+            raise ConfigError(f"a vocabulary needs at least 1 token; got {self.vocabulary}")
 
     @cached_property
     def ranges(self) -> dict[str, Range]:
-        """The least and the largest value of each column that is drawn, over the whole loader."""
-        found: dict[str, Range] = {}
+        """Smallest and largest value of each drawn column of the loader."""
+        ranges: dict[str, Range] = {}
         for batch in self.loader:
             for name, column in columns(batch).items():
                 if not _drawn(name, column) or not column.numel():
@@ -103,28 +103,28 @@ class RandomInputs(Around):
                 low, high = column.min().item(), column.max().item()
                 if not np.isfinite([low, high]).all():
                     raise DataError(
-                        f"random inputs lie in the range of the loader's; column {name or 'inputs'!r} holds {low} to "
-                        f"{high}; check the data"
+                        f"random inputs need a finite range; column {name or 'inputs'!r} holds {low} to {high}; check "
+                        "the data"
                     )
-                before = found.get(name, (low, high))
-                found[name] = min(low, before[0]), max(high, before[1])
-        return found
+                before = ranges.get(name, (low, high))
+                ranges[name] = min(low, before[0]), max(high, before[1])
+        return ranges
 
     def __iter__(self) -> Iterator[Any]:
         start = 0
         for batch in self.loader:
-            given = columns(batch)
-            rows = len(next(iter(given.values())))
-            mask = given.get(MASK)
+            inputs = columns(batch)
+            rows = len(next(iter(inputs.values())))
+            mask = inputs.get(MASK)
             fresh = {
                 name: self._column(name, column, start, mask) if name in self.ranges else column
-                for name, column in given.items()
+                for name, column in inputs.items()
             }
-            yield _as_given(batch, fresh)
+            yield _like(batch, fresh)
             start += rows
 
     def _column(self, name: str, column: Tensor, start: int, mask: Tensor | None) -> Tensor:
-        """Fresh values for one column of the examples from `start` on."""
+        """Random values of a column for the examples from `start` on."""
         rows, size = len(column), column[0].numel() if len(column) else 0
         values = np.empty((rows, size), np.float64 if column.is_floating_point() else np.int64)
         step = max(WORDS_AT_ONCE // max(size, 1), 1)
@@ -149,9 +149,9 @@ class RandomInputs(Around):
 
 
 def random_inputs(loader: Iterable[Any], seed: int, vocabulary: int | None = None) -> RandomInputs:
-    """A loader of random inputs, as many and of the same form as those of `loader`; see `RandomInputs`.
+    """A loader of random inputs in the form of `loader`.
 
-    Raises DataError for an iterator, and when walked for inputs that are not finite; ConfigError for a vocabulary
+    Raises DataError for an iterator, and during iteration for inputs that are not finite; ConfigError for a vocabulary
     without tokens.
     """
     return RandomInputs(loader, seed, vocabulary)
@@ -161,8 +161,8 @@ def _drawn(name: str, column: Tensor) -> bool:
     return name not in KEPT and column.dtype != torch.bool and not column.is_complex()
 
 
-def _as_given(batch: Any, fresh: dict[str, Tensor]) -> Any:
-    """The columns in the form that the loader gave them in."""
+def _like(batch: Any, fresh: dict[str, Tensor]) -> Any:
+    """The columns in the form of the loader's batch."""
     if isinstance(batch, Mapping):
         return fresh
     if isinstance(batch, (tuple, list)) and len(batch) == 2:

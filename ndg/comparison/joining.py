@@ -1,4 +1,4 @@
-"""Two matrices of bits side by side, so that one graph tells what holds within each and between them."""
+"""Joining two bit matrices, to mine edges within and between them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Names = tuple[str, str]
 
 
 def join(a: BitMatrix, b: BitMatrix, names: Names = ("a", "b")) -> BitMatrix:
-    """The nodes of `a` and of `b` over the same examples: example i of the one is paired with example i of the other.
+    """Nodes of `a` and `b` side by side; examples are paired by number.
 
-    Layers and concepts are called by the name of their side, `a/latent`. The labels of `a` stay the labels. Those of
-    `b` become concepts, `b/label:3`: labels and concepts are both told of an example and not of a unit, and of pairs of
-    either only equivalences are mined. So the implications within a side are those of its bits alone.
+    Layers and concepts get the name of their side, `a/latent`. The labels of `a` stay labels; those of `b` become
+    concepts, `b/label:3`. Only equivalences are mined among labels and among concepts, so the implications within a
+    side are those of its own bits.
 
-    Raises ShapeError for different numbers of examples, ConfigError for names that cannot tell the sides apart.
+    Raises ShapeError for different numbers of examples, ConfigError for names that do not distinguish the sides.
     """
     _check(names)
     if a.examples != b.examples:
         raise ShapeError(
-            f"examples are paired by their number, so both sides have as many; got {a.examples} and {b.examples}; "
-            "extract both with the same loader or with the same max_examples"
+            f"examples are paired by number, so both sides need as many; got {a.examples} and {b.examples}; extract "
+            "both with the same loader or with the same max_examples"
         )
     first, second = names
     nodes = NodeSpace(
@@ -70,14 +70,14 @@ def join(a: BitMatrix, b: BitMatrix, names: Names = ("a", "b")) -> BitMatrix:
 
 
 def sides(nodes: NodeSpace, names: Names = ("a", "b")) -> Int64[np.ndarray, " node"]:
-    """The side of each joined node: 0 for the first, to which the labels belong, 1 for the second."""
+    """Side of each joined node, 0 (with labels) or 1."""
     _check(names)
-    found = np.zeros(len(nodes), np.int64)
+    side = np.zeros(len(nodes), np.int64)
     for layer in nodes.layers:
-        found[nodes.slice(layer.name)] = _side(layer.name, names)
+        side[nodes.slice(layer.name)] = _side(layer.name, names)
     for node, name in enumerate(nodes.concepts, start=nodes.slice(CONCEPT).start):
-        found[node] = _side(name, names)
-    return found
+        side[node] = _side(name, names)
+    return side
 
 
 def _units(nodes: NodeSpace) -> slice:
@@ -87,13 +87,13 @@ def _units(nodes: NodeSpace) -> slice:
 def _side(name: str, names: Names) -> int:
     side = name.partition("/")[0]
     if side not in names:
-        raise ShapeError(f"joined nodes are called by their side, {names[0]}/ or {names[1]}/; got {name!r}; join first")
+        raise ShapeError(f"joined nodes begin with their side, {names[0]}/ or {names[1]}/; got {name!r}; join first")
     return names.index(side)
 
 
 def _check(names: Names) -> None:
     if names[0] == names[1] or any(not name or "/" in name or name.startswith("~") for name in names):
         raise ConfigError(
-            f"two sides have different names, not empty, without / and not beginning with ~; got {names!r}; "
+            f"two sides need different names, not empty, without / and not beginning with ~; got {names!r}; "
             "('a', 'b') will do"
         )

@@ -1,4 +1,4 @@
-"""Two or more layers of one network in one graph: what holds within each and between them."""
+"""Edges within and between layers of one network."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ndg.results import Result, Row
 
 @dataclass(frozen=True)
 class InterLayer(Result):
-    """The edges within and between the labels, layers and concepts of one network.
+    """Edges within and between labels, layers and concepts.
 
-    `graph` is the digest of the graph, `examples` are those that it was mined from.
+    `graph` is the digest of the graph, `examples` the number of mined examples.
     """
 
     sections: tuple[Section, ...]
@@ -29,14 +29,14 @@ class InterLayer(Result):
     seed: int
 
     def rows(self) -> list[Row]:
-        """One row per pair of parts of the network; see `EdgeFigures`."""
+        """One row per pair of labels, layers or concepts."""
         return [section.row() for section in self.sections]
 
     def context(self) -> Row:
         return {"graph": self.graph, "criterion": self.criterion, "examples": self.examples, "seed": self.seed}
 
     def words(self) -> str:
-        """A line per pair of parts: held-out precision of its edges beside chance."""
+        """Held-out precision and chance, in one line per pair of parts."""
         return "\n".join(
             f"{section.first} and {section.second}: {section.figures.words()}." for section in self.sections
         )
@@ -51,17 +51,16 @@ def inter_layer(
     seed: int = 0,
     **mining: Any,
 ) -> InterLayer:
-    """Edges, and their precision on the mined and the held-out examples, within each layer and between layers.
+    """Edges within and between layers, with mined and held-out precision.
 
-    Beside each number of edges stands how many are found when the nodes are made independent by `seed`. The other
-    arguments are those of `ndg.mine`.
+    The control counts the edges of nodes made independent by `seed`. Other arguments are those of `ndg.mine`.
 
     Raises ConfigError for bits of fewer than two layers, ShapeError for held-out bits of other nodes.
     """
     if len(bits.nodes.layers) < 2:
         names = ", ".join(layer.name for layer in bits.nodes.layers) or "none"
         raise ConfigError(
-            f"edges between layers take bits of at least two layers; got {names}; extract with layers=[first, second]"
+            f"edges between layers need bits of at least two layers; got {names}; extract with layers=[first, second]"
         )
     how = {"criterion": criterion, "alpha": alpha, **mining}
     graph = discovery.mine(bits, **how)
@@ -69,6 +68,6 @@ def inter_layer(
 
 
 def of_graph(graph: NDG, held_out: BitMatrix, seed: int = 0, shuffled: NDG | None = None) -> InterLayer:
-    """The same of a graph that was mined already, with the graph of independent nodes where that was."""
-    found = sections(graph, held_out, *groups_of(graph.nodes), shuffled)
-    return InterLayer(found, graph.digest, graph.criterion, graph.examples, seed)
+    """Edges within and between the layers of a mined graph."""
+    parts = sections(graph, held_out, *groups_of(graph.nodes), shuffled)
+    return InterLayer(parts, graph.digest, graph.criterion, graph.examples, seed)

@@ -1,12 +1,12 @@
-"""Two networks in one graph, under the five conditions of Hu & Tian 2022.
+"""Edges between two networks under five conditions (Hu & Tian 2022).
 
 1. two trainings on the same inputs;
-2. two trainings on different inputs: every example of the one is paired with another example of the other;
-3. one network on different inputs, paired likewise: a negative control;
+2. two trainings on different inputs: every example is paired with another one;
+3. one network on different inputs, paired in the same way: a negative control;
 4. one network on real and on random inputs: a negative control;
 5. networks of two tasks on the same inputs.
 
-Where the paired inputs have nothing to do with each other (2, 3, 4), edges between are found by chance alone.
+With unrelated inputs (2, 3, 4), edges between the two are due to chance.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ SAME, DIFFERENT, ONE, RANDOM, TASKS = CONDITIONS = (
     "two tasks, same inputs",
 )
 UNRELATED = frozenset({DIFFERENT, ONE, RANDOM})
-"""Conditions under which the two sides have nothing to do with each other."""
+"""Conditions with unrelated inputs."""
 
 
 @dataclass(frozen=True)
 class InterModel(Result):
-    """The edges within each of two sides and between them, under one condition."""
+    """Edges within and between two sides, under one condition."""
 
     condition: str
     within: tuple[Section, Section]
@@ -53,14 +53,14 @@ class InterModel(Result):
     seed: int
 
     def rows(self) -> list[Row]:
-        """One row for each side and one for the edges between; see `EdgeFigures`."""
+        """One row for each side and one for the edges between."""
         return [{"condition": self.condition} | section.row() for section in (*self.within, self.between)]
 
     def context(self) -> Row:
         return {"graph": self.graph, "criterion": self.criterion, "examples": self.examples, "seed": self.seed}
 
     def words(self) -> str:
-        """A sentence on the edges between: how many, and how many chance gives."""
+        """The number of edges between, and the control, in one sentence."""
         total = self.between.figures.edges + sum(section.figures.edges for section in self.within)
         chance = "" if self.between.shuffled is None else f" (independent nodes: {self.between.shuffled:,})"
         head = f"{self.condition or 'between'}: {self.between.figures.edges:,} of {total:,} edges are between{chance}"
@@ -70,25 +70,25 @@ class InterModel(Result):
 
 @dataclass(frozen=True)
 class InterModels(Result):
-    """The conditions that could be tried; `left_out` says of the others what they lacked."""
+    """Results of the conditions; `left_out` holds reasons for missing ones."""
 
     conditions: tuple[InterModel, ...]
     left_out: dict[str, str]
 
     def rows(self) -> list[Row]:
         """Three rows per condition."""
-        return [row for one in self.conditions for row in one.rows()]
+        return [row for inter in self.conditions for row in inter.rows()]
 
     def context(self) -> Row:
         return {
             "left_out": dict(self.left_out),
-            "conditions": {one.condition: one.context() for one in self.conditions},
+            "conditions": {inter.condition: inter.context() for inter in self.conditions},
         }
 
     def words(self) -> str:
-        """A sentence per condition, and one for each that was left out."""
+        """One sentence per condition, also for those left out."""
         left = [f"{name}: left out, {why}." for name, why in self.left_out.items()]
-        return "\n".join([*(one.words() for one in self.conditions), *left])
+        return "\n".join([*(inter.words() for inter in self.conditions), *left])
 
 
 def inter_model(
@@ -102,10 +102,10 @@ def inter_model(
     seed: int = 0,
     **mining: Any,
 ) -> InterModel:
-    """Edges, and their precision on the mined and the held-out examples, within two networks and between them.
+    """Edges within and between two networks, with mined and held-out precision.
 
-    Examples are paired by their number. The labels of a network belong to its side. Beside each number of edges stands
-    how many are found when the nodes are made independent by `seed`. The other arguments are those of `ndg.mine`.
+    Examples are paired by number, and labels belong to their network's side. The control counts the edges of nodes made
+    independent by `seed`. Other arguments are those of `ndg.mine`.
 
     Raises ShapeError for different numbers of examples, or for held-out bits of other nodes.
     """
@@ -118,7 +118,7 @@ def inter_model(
 
 @dataclass(frozen=True)
 class PairSettings:
-    """How two networks are read and mined together.
+    """Settings for reading and mining two networks together.
 
     layers      layers of all networks; None: each at its own latent layer
     vocabulary  tokens that random inputs of a text network are drawn from
@@ -146,10 +146,10 @@ def inter_models(
     reading: ReadingSettings = ReadingSettings(),
     options: RunOptions = RunOptions(),
 ) -> InterModels:
-    """The five conditions for a network, `other`, a second training of it, and `task`, a network of another task.
+    """Edges between networks under the five conditions.
 
-    Without `other` or `task` the conditions that need it are left out. All networks are read on the inputs of `train`
-    (mined) and `held_out` (judged), whose labels are not used.
+    `other` is a second training of the network, `task` a network of another task; conditions without their network are
+    left out. All networks are read on the inputs of `train` (mined) and `held_out` (judged), without labels.
 
     Raises DataError for a loader that shuffles or can be read once only.
     """
@@ -165,21 +165,21 @@ def inter_models(
         )
 
     own = of(model)
-    found: list[InterModel] = []
+    conditions: list[InterModel] = []
     left_out: dict[str, str] = {}
     if other is None:
         left_out |= dict.fromkeys((SAME, DIFFERENT), "it needs a second training of the network")
     else:
         second = of(other)
-        found.append(compare(SAME, own, second))
-        found.append(compare(DIFFERENT, own, second.paired_anew(seed)))
-    found.append(compare(ONE, own, own.paired_anew(seed)))
+        conditions.append(compare(SAME, own, second))
+        conditions.append(compare(DIFFERENT, own, second.paired_anew(seed)))
+    conditions.append(compare(ONE, own, own.paired_anew(seed)))
     noise = on_noise(
         model, inputs, judged, like=own.mined, vocabulary=settings.vocabulary, settings=reading, options=options
     )
-    found.append(compare(RANDOM, own, noise, ("real", "random")))
+    conditions.append(compare(RANDOM, own, noise, ("real", "random")))
     if task is None:
         left_out[TASKS] = "it needs a network of another task"
     else:
-        found.append(compare(TASKS, own, of(task)))
-    return InterModels(tuple(found), left_out)
+        conditions.append(compare(TASKS, own, of(task)))
+    return InterModels(tuple(conditions), left_out)

@@ -1,4 +1,4 @@
-"""A network that knows nothing, of the same make as one that does."""
+"""Re-initialised copies of networks, as controls."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from ndg.activations.batches import device_of
 
 @dataclass(frozen=True, eq=False)
 class Reinitialised:
-    """`model` is the copy; `drawn` names the parameters that their module drew anew, `permuted` those whose own entries
-    were put into a drawn order, because their module has no way to draw them."""
+    """A re-initialised copy, with names of its redrawn and permuted parameters.
+
+    Parameters are permuted where their module cannot draw new ones.
+    """
 
     model: nn.Module
     drawn: tuple[str, ...]
@@ -29,13 +31,13 @@ class Reinitialised:
 
 
 def reinitialised(model: nn.Module, seed: int) -> Reinitialised:
-    """A copy of a network with fresh parameters; the network and the caller's random generators stay as they are.
+    """A copy of a network with fresh parameters.
 
-    A module with `reset_parameters` draws its own, as when it was made, and running statistics start anew. What a
-    module of another kind holds, and what a reset leaves unchanged, is permuted: its values stay and say nothing where
-    they stand. Draws are made on the CPU, so the copy is the same for a network on any device.
+    Modules with `reset_parameters` draw new ones and reset their running statistics. All other parameters, and those
+    that a reset leaves unchanged, are permuted. Draws are made on the CPU, so the copy is the same on any device.
+    Global random generators do not change.
     """
-    place, fresh = device_of(model), copy.deepcopy(model).cpu()
+    device, fresh = device_of(model), copy.deepcopy(model).cpu()
     before = {name: parameter.detach().clone() for name, parameter in fresh.named_parameters()}
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.default_generator.manual_seed(seeds.integer(seed, "reinitialised"))
@@ -54,15 +56,15 @@ def reinitialised(model: nn.Module, seed: int) -> Reinitialised:
                 permuted.append(name)
             else:
                 drawn.append(name)
-    return Reinitialised(fresh.to(place), tuple(drawn), tuple(permuted), seed)
+    return Reinitialised(fresh.to(device), tuple(drawn), tuple(permuted), seed)
 
 
 def _reset(module: nn.Module) -> Any:
-    """What draws the own parameters of a module anew, if it can."""
+    """The method that redraws a module's own parameters, if any."""
     if isinstance(module, nn.MultiheadAttention):
         return module._reset_parameters
-    found = getattr(module, "reset_parameters", None)
-    return found if callable(found) else None
+    reset = getattr(module, "reset_parameters", None)
+    return reset if callable(reset) else None
 
 
 def _varies(parameter: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""How often an edge is found again when the examples are drawn anew."""
+"""Stability of edges over bootstraps of the examples."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ STABLE = 0.95
 
 @dataclass(frozen=True, eq=False)
 class Bootstrap(Result):
-    """Of `rounds` resamples of the examples, in how many each edge of a graph is found again: `times`, in its order.
+    """`times` that each edge of a graph recurs in `rounds` resamples.
 
-    `others` counts, by resample, the implications found that are not edges of the graph; `possible` is how many
-    implications there could be, None where only some pairs of layers were judged.
+    `others` counts each resample's implications that are no edges of the graph. `possible` counts all possible
+    implications; None where only some pairs of layers were judged.
     """
 
     graph: NDG
@@ -43,20 +43,20 @@ class Bootstrap(Result):
 
     @property
     def share(self) -> Float64[np.ndarray, " edge"]:
-        """The share of resamples in which each edge is found again."""
+        """Share of resamples that contain each edge."""
         return self.times / self.rounds
 
     @property
     def elsewhere(self) -> float | None:
-        """The control: the mean share of implications that could be and are not edges of the graph."""
+        """Control: mean share of resamples that contain a possible non-edge."""
         left = None if self.possible is None else self.possible - len(self.times)
         return sum(self.others) / (left * self.rounds) if left else None
 
     def rows(self) -> list[Row]:
-        """One row for all edges, then one per pair of layers: edges, mean share, interval, and how many are stable.
+        """One row for all edges, then one per pair of layers.
 
-        The interval is the mean of the edges' Wilson bounds over resamples. `stable` edges are found in at least 95 %
-        of them, `always` in all.
+        The interval is the mean of the edges' Wilson bounds over resamples. `stable` edges recur in at least 95 % of
+        them, `always` edges in all.
         """
         number, pairs = layer_pairs(keys(self.graph), self.graph.nodes)
         everything = np.ones(len(self.times), np.bool_)
@@ -80,7 +80,7 @@ class Bootstrap(Result):
         }
 
     def edges_frame(self) -> pd.DataFrame:
-        """The rows of `NDG.edges_frame` with the share of each edge and its Wilson interval over resamples."""
+        """`NDG.edges_frame` with each edge's share and Wilson interval over resamples."""
         low, high = wilson(self.times, np.full(len(self.times), self.rounds))
         return self.graph.edges_frame().assign(
             times=self.times, share=self.share, share_low=low, share_high=high, rounds=self.rounds
@@ -97,7 +97,7 @@ class Bootstrap(Result):
         }
 
     def words(self) -> str:
-        """A sentence on how many edges are found again."""
+        """The number of edges that recur, in one sentence."""
         row = self.rows()[0]
         if not row["edges"]:
             return "The graph has no edge."
@@ -117,21 +117,21 @@ def bootstrap(
     seed: int = 0,
     **mining: Any,
 ) -> Bootstrap:
-    """How often each edge of the graph of `bits` is found again when the examples are drawn anew with replacement.
+    """Stability of edges when the examples are resampled with replacement.
 
-    Every resample is mined from scratch, constants and criterion included. The other arguments are those of `ndg.mine`.
+    Every resample is mined from scratch, constants and criterion included. Other arguments are those of `ndg.mine`.
 
     Raises ConfigError for fewer than one round.
     """
     if rounds < 1:
-        raise ConfigError(f"a bootstrap draws the examples anew at least once; got {rounds} rounds")
+        raise ConfigError(f"a bootstrap resamples the examples at least once; got {rounds} rounds")
     graph = discovery.mine(bits, criterion, alpha=alpha, **mining)
     own = keys(graph)
     times, others = np.zeros(len(own), np.int64), []
     for number in bar(range(rounds), "bootstraps", unit="round"):
         drawn = take(bits, bootstrapped(seed, number, bits.examples))
         again = keys(discovery.mine(drawn, criterion, alpha=alpha, **mining))
-        found = inside(own, again)
-        times += found
-        others.append(len(again) - int(found.sum()))
+        recurs = inside(own, again)
+        times += recurs
+        others.append(len(again) - int(recurs.sum()))
     return Bootstrap(graph, times, tuple(others), all_possible(graph), rounds, seed)

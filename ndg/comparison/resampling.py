@@ -1,4 +1,4 @@
-"""Examples drawn again, paired anew, or put into another order; nodes stay what they are."""
+"""Resampled, re-paired and permuted examples of bit matrices."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Order = Int64[np.ndarray, " chosen"]
 
 
 def take(bits: BitMatrix, numbers: Order) -> BitMatrix:
-    """The examples of these numbers, in their order; an example may be taken more than once, or never.
+    """Examples by number, in this order, with repetition allowed.
 
-    Raises BitsError for a number that no example has.
+    Raises BitsError for a number out of range.
     """
     if len(numbers) and not (numbers.min() >= 0 and numbers.max() < bits.examples):
         raise BitsError(
@@ -35,14 +35,12 @@ def take(bits: BitMatrix, numbers: Order) -> BitMatrix:
 
 
 def paired_anew(bits: BitMatrix, seed: int) -> BitMatrix:
-    """The same examples in another order, none of them in its old place: each row is paired with another example.
+    """Examples permuted by one drawn cycle, so that none keeps its position.
 
-    The order is one cycle through all examples, drawn by the seed. Raises BitsError for fewer than two examples.
+    Raises BitsError for fewer than two examples.
     """
     if bits.examples < 2:
-        raise BitsError(
-            f"an example is paired with another one, so there are at least 2; got {bits.examples}; extract more"
-        )
+        raise BitsError(f"pairing each example with another one needs at least 2; got {bits.examples}; extract more")
     order = _order(seed, "paired anew", bits.examples)
     partner = np.empty_like(order)
     partner[order] = np.roll(order, -1)
@@ -50,7 +48,7 @@ def paired_anew(bits: BitMatrix, seed: int) -> BitMatrix:
 
 
 def shuffled_labels(bits: BitMatrix, seed: int) -> BitMatrix:
-    """The same units and concepts beside the labels of other examples: all label rows are permuted together."""
+    """Bits whose label rows are permuted together over the examples."""
     labels, words = bits.nodes.slice(LABEL), zeros(*bits.words.shape)
     words[:] = bits.words
     if bits.nodes.labels:
@@ -60,10 +58,10 @@ def shuffled_labels(bits: BitMatrix, seed: int) -> BitMatrix:
 
 
 def independent(bits: BitMatrix, seed: int) -> BitMatrix:
-    """The same nodes, as often on, that know nothing of each other: what is mined here is found by chance.
+    """Independent nodes with the same frequencies: a control for chance.
 
-    The examples are put into one drawn order, in which each node then begins at a place of its own; the labels, of
-    which one holds for each example, begin at the same place.
+    The examples are permuted, then each node is rotated by its own offset; all labels share one offset, so each example
+    keeps exactly one label.
     """
     order = _order(seed, "independent", bits.examples)
     starts = seeds.generator(seed, "independent").integers(0, max(bits.examples, 1), len(bits.nodes))
@@ -78,7 +76,7 @@ def independent(bits: BitMatrix, seed: int) -> BitMatrix:
 
 
 def bootstrapped(seed: int, number: int, examples: int) -> Order:
-    """As many numbers of examples as there are, drawn with replacement: resample `number` of the seed."""
+    """Numbers of examples drawn with replacement, for one resample."""
     places = np.arange(examples, dtype=np.int64)
     draws = seeds.words(seed, "bootstrap", number, examples=places, draws=1)[:, 0]
     return (draws % np.uint64(max(examples, 1))).astype(np.int64)

@@ -1,4 +1,4 @@
-"""How often an edge is found again when the network is trained anew."""
+"""Stability of edges over several trainings of a network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from jaxtyping import Bool, Int64
 from torch import nn
 
 from ndg import discovery, extraction
-from ndg.comparison.edges import Keys, ends, inside, keys, shuffled, translated
+from ndg.comparison.edges import Keys, ends, inside, shuffled, translated
+from ndg.comparison.edges import keys as edge_keys
 from ndg.comparison.inputs import Unlabelled
 from ndg.comparison.units import Matching, match_units
 from ndg.errors import ConfigError
@@ -29,16 +30,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class OverTrainings(Result):
-    """Every edge that any of several trainings has, over the nodes of the first, and how many of them have it.
+    """Edges of any training and the number of trainings that have them.
 
-    `first` says whether the first training has it. `shuffled` is, for 1, 2, ... trainings, the mean number of edges
-    that so many have when the units of all but the first are shuffled within their layers, which undoes a matching;
-    `control` is how many they are when all but the first are re-initialised networks, matched alike. `unmatched`
-    counts the edges of each training with an end that has no partner.
+    Edges are in terms of the nodes of the first training, and `first` marks its edges. `shuffled` is the mean number of
+    edges in exactly 1, 2, ... trainings when the units of all but the first are shuffled within layers, which undoes a
+    matching; `control` is that number when all but the first are re-initialised networks, matched in the same way.
+    `unmatched` counts each training's edges with a node that has no partner.
     """
 
     nodes: NodeSpace
-    found: Keys
+    keys: Keys
     times: Int64[np.ndarray, " edge"]
     first: Bool[np.ndarray, " edge"]
     shuffled: tuple[float, ...] | None
@@ -49,7 +50,7 @@ class OverTrainings(Result):
     control: tuple[int, ...] | None = None
 
     def rows(self) -> list[Row]:
-        """One row per number of trainings: how many edges exactly so many have, and how many when shuffled."""
+        """One row per number of trainings that share edges."""
         counts = np.bincount(self.times, minlength=self.trainings + 1)[1:]
         first = np.bincount(self.times[self.first], minlength=self.trainings + 1)[1:]
         return [
@@ -65,10 +66,10 @@ class OverTrainings(Result):
         ]
 
     def edges_frame(self) -> pd.DataFrame:
-        """One row per edge of any training: its share of the trainings, with its Wilson interval."""
+        """One row per edge, with its share of trainings and interval."""
         import pandas as pd
 
-        texts, (tails, heads) = texts_of(self.nodes), ends(self.found, self.nodes)
+        texts, (tails, heads) = texts_of(self.nodes), ends(self.keys, self.nodes)
         low, high = wilson(self.times, np.full(len(self.times), self.trainings))
         return pd.DataFrame(
             {
@@ -86,14 +87,14 @@ class OverTrainings(Result):
     def context(self) -> Row:
         return {
             "trainings": self.trainings,
-            "edges": len(self.found),
+            "edges": len(self.keys),
             "unmatched": list(self.unmatched),
             "rounds": self.rounds,
             "seed": self.seed,
         }
 
     def words(self) -> str:
-        """A sentence on how many edges all trainings have."""
+        """The number of edges that all trainings share, in one sentence."""
         last = self.rows()[-1]
         chance = (
             "" if last["edges_shuffled"] is None else f" (units shuffled within layers: {last['edges_shuffled']:,.1f})"
@@ -117,7 +118,7 @@ def trainings(
     options: RunOptions = RunOptions(),
     mining: Mapping[str, Any] | None = None,
 ) -> tuple[list[NDG], list[Matching]]:
-    """The graph of each of several trainings on the same examples, and of each but the first the matching of its units.
+    """Graphs of several trainings, and matchings of all with the first.
 
     `at_least` is that of `match_units`; `mining` are arguments of `ndg.mine`. The results are what `over_trainings`
     takes, and of two trainings what `diff` takes.
@@ -139,38 +140,37 @@ def over_trainings(
     rounds: int = 100,
     seed: int = 0,
 ) -> OverTrainings:
-    """How many of several trainings have each edge, once their units are matched with those of the first.
+    """Number of trainings that have each edge, after matching units.
 
-    `matches` has one matching for each graph but the first, of the first's units with its own: `match_units(first,
-    other)`. Without any, unit i of each is taken for unit i of the first. The control shuffles units `rounds` times.
-    That undoes a matching; `controls`, the graphs of re-initialised networks in the place of all but the first, with
-    `control_matches`, keep its freedom.
+    `matches` holds `match_units(first, other)` for each graph but the first; without it, units correspond by number.
+    The control shuffles units `rounds` times, which undoes a matching. `controls`, graphs of re-initialised networks
+    for all but the first, with `control_matches`, do not.
 
     Raises ConfigError for fewer than two graphs or another number of matchings, GraphError for those of other nodes.
     """
     if len(graphs) < 2 or (matches is not None and len(matches) != len(graphs) - 1):
-        given = "none" if matches is None else str(len(matches))
+        count = "none" if matches is None else str(len(matches))
         raise ConfigError(
             "edges are compared over at least two trainings, with one matching for each but the first; got "
-            f"{len(graphs)} graphs and {given} matchings"
+            f"{len(graphs)} graphs and {count} matchings"
         )
     if rounds < 0:
-        raise ConfigError(f"units are shuffled a number of times that is at least 0; got {rounds}")
+        raise ConfigError(f"rounds must be at least 0; got {rounds}")
     nodes = graphs[0].nodes
     pairs: list[Matching | None] = [None] * (len(graphs) - 1) if matches is None else list(matches)
     others = [translated(graph, nodes, match) for graph, match in zip(graphs[1:], pairs, strict=True)]
-    each = [keys(graphs[0]), *(other.keys for other in others)]
-    found, times = np.unique(np.concatenate(each), return_counts=True)
+    each = [edge_keys(graphs[0]), *(other.keys for other in others)]
+    keys, times = np.unique(np.concatenate(each), return_counts=True)
     drawn = np.zeros(len(graphs), np.int64)
     for turn in range(rounds):
-        anew = [each[0], *(shuffled(one, nodes, seed, "trainings", turn, i) for i, one in enumerate(each[1:]))]
+        anew = [each[0], *(shuffled(edges, nodes, seed, "trainings", turn, i) for i, edges in enumerate(each[1:]))]
         counts = np.unique(np.concatenate(anew), return_counts=True)[1]
         drawn += np.bincount(counts, minlength=len(graphs) + 1)[1:]
     return OverTrainings(
         nodes=nodes,
-        found=found,
+        keys=keys,
         times=times.astype(np.int64),
-        first=inside(found, each[0]),
+        first=inside(keys, each[0]),
         shuffled=tuple((drawn / rounds).tolist()) if rounds else None,
         trainings=len(graphs),
         unmatched=(0, *(other.unmatched for other in others)),
@@ -181,11 +181,10 @@ def over_trainings(
 
 
 def _control(graphs: Sequence[NDG], matches: Sequence[Matching] | None, size: int) -> tuple[int, ...]:
-    """By number of graphs how many edges so many have."""
+    """Number of edges in exactly 1, 2, ... graphs."""
     if len(graphs) != size:
         raise ConfigError(
-            f"controls stand in the place of all trainings but the first, one for each; expected {size - 1}, got "
-            f"{len(graphs) - 1}"
+            f"controls replace all trainings but the first, one for each; expected {size - 1}, got {len(graphs) - 1}"
         )
     times = over_trainings(graphs, matches, rounds=0).times
     return tuple(np.bincount(times, minlength=size + 1)[1:].tolist())

@@ -1,9 +1,8 @@
-"""Edges of a graph by the parts of its nodes that they join, and how they hold on held-out examples.
+"""Edge precision on held-out examples, by the parts that edges join.
 
 Precision is the mean over edges, as in Table 3 of Hu & Tian 2022. Its interval is the mean of the edges' own Wilson
-bounds. All edges are counted on the same examples, so their errors go together in a way that nobody knows; a standard
-deviation of a mean is at most the mean of the standard deviations, whatever the dependence, so this interval is wide
-enough for any.
+bounds: all edges are counted on the same examples, and the standard deviation of a mean is at most the mean of the
+standard deviations, so the interval is wide enough for any dependence.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ Parts = Int64[np.ndarray, " node"]
 
 @dataclass(frozen=True)
 class EdgeFigures:
-    """Figures of some edges: an implication and its contrapositive are two.
+    """Counts and mean precision of some edges.
 
-    `equivalent` of them hold in both directions. `possible` is how many there could be between nodes that vary; None
-    where not all of these were judged. `mined_precision` is high by construction. `precision`, from `low` to `high`, is
-    the mean over the `judged` edges whose antecedent occurs among the `examples` held out; `chance` is what it would be
-    for the same consequents if antecedents said nothing. `occurrences` of an antecedent, over all judged edges, had
-    `exceptions`.
+    An implication and its contrapositive count as two. `equivalent` edges hold in both directions. `possible` counts
+    the possible edges between nodes that vary; None where not all were judged. `mined_precision` is high by
+    construction. `precision`, from `low` to `high`, is the mean over the `judged` edges whose antecedent occurs among
+    the held-out `examples`; `chance` is the frequency of their consequents. `occurrences` counts the antecedents of all
+    judged edges, `exceptions` those without the consequent.
     """
 
     edges: int
@@ -54,7 +53,7 @@ class EdgeFigures:
         return asdict(self)
 
     def words(self) -> str:
-        """Mean precision with its interval, its n and what chance gives; or that there is none."""
+        """Mean precision with its interval, n and chance."""
         if self.precision is None:
             return "no edge to judge"
         return (
@@ -68,7 +67,7 @@ FIGURES = tuple(field.name for field in fields(EdgeFigures))
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Counts of each implication of a graph on the mined and on the held-out examples."""
+    """Counts of each implication on mined and held-out examples."""
 
     mined: EdgeCounts
     held: EdgeCounts
@@ -76,13 +75,13 @@ class Judged:
 
     @classmethod
     def of(cls, graph: NDG, held_out: BitMatrix, any_thresholds: bool = False) -> Judged:
-        """Raises ShapeError for bits of other nodes, or of other thresholds unless `any_thresholds`."""
+        """Counts of a graph; ShapeError for other nodes or, by default, thresholds."""
         implications = graph.implications
         held = count_edges(implications, held_out, any_thresholds)
         return cls(mined(implications), held, mutual(implications))
 
     def figures(self, chosen: Bool[np.ndarray, " edge"] | None = None, possible: int | None = None) -> EdgeFigures:
-        """The figures of the edges that are chosen, or of all."""
+        """Figures of the chosen edges, or of all."""
         own, held = self.mined, self.held
         chosen = np.ones(len(self.mutual), np.bool_) if chosen is None else chosen
         judged = chosen & (held.antecedent > 0)
@@ -106,9 +105,9 @@ class Judged:
 
 @dataclass(frozen=True)
 class Section:
-    """The edges with one end in part `first` and one in part `second`, within a part where they are the same.
+    """Edges between parts `first` and `second`, or within one part.
 
-    `shuffled` counts the edges found there when the nodes, as often on as before, know nothing of each other.
+    `shuffled` counts the edges there between independent nodes of the same frequencies.
     """
 
     first: str
@@ -129,26 +128,26 @@ class Section:
 def sections(
     graph: NDG, held_out: BitMatrix, parts: Parts, names: tuple[str, ...], shuffled: NDG | None = None
 ) -> tuple[Section, ...]:
-    """The edges of a graph by the pair of parts that they join; `parts` gives the number of each node's part.
+    """Edges of a graph by the pair of parts that they join.
 
-    `shuffled` is the graph of the same bits with independent nodes, where that was mined.
+    `parts` holds the number of each node's part, `shuffled` the graph of independent nodes.
     """
     counts, numbers = Judged.of(graph, held_out), pair_numbers(graph, parts, len(names))
     possible = possible_edges(graph, parts, len(names))
     chance = None
     if shuffled is not None:
         chance = np.bincount(pair_numbers(shuffled, parts, len(names)), minlength=len(names) ** 2)
-    found = []
+    rows = []
     for i, first in enumerate(names):
         for j in range(i, len(names)):
             number = i * len(names) + j
             figures = counts.figures(numbers == number, None if possible is None else int(possible[i, j]))
-            found.append(Section(first, names[j], figures, None if chance is None else int(chance[number])))
-    return tuple(found)
+            rows.append(Section(first, names[j], figures, None if chance is None else int(chance[number])))
+    return tuple(rows)
 
 
 def groups_of(nodes: NodeSpace) -> tuple[Parts, tuple[str, ...]]:
-    """The labels, each layer and the concepts as parts, with their names."""
+    """Part number of each node (labels, layers, concepts), and their names."""
     parts = np.zeros(len(nodes), np.int64)
     for number, (_, where) in enumerate(nodes.groups):
         parts[where] = number
@@ -156,22 +155,22 @@ def groups_of(nodes: NodeSpace) -> tuple[Parts, tuple[str, ...]]:
 
 
 def label_edges(graph: NDG) -> int:
-    """How many implications have a label at either end."""
+    """Number of implications that name a label."""
     edges, labels = graph.implications, graph.nodes.labels
     return int(np.count_nonzero((edges.antecedents >> 1 < labels) | (edges.consequents >> 1 < labels)))
 
 
 def pair_numbers(graph: NDG, parts: Parts, size: int) -> Int64[np.ndarray, " edge"]:
-    """Which pair of parts each edge joins, as `smaller * size + larger`."""
+    """Pair of parts of each edge, as `smaller * size + larger`."""
     tails, heads = parts[graph.implications.antecedents >> 1], parts[graph.implications.consequents >> 1]
     return np.minimum(tails, heads) * size + np.maximum(tails, heads)
 
 
 def possible_edges(graph: NDG, parts: Parts, size: int) -> Int64[np.ndarray, "part part"] | None:
-    """How many implications there could be between parts; None where the graph was mined from some pairs only.
+    """Possible implications between parts; None if only some pairs were mined.
 
-    A pair of nodes gives eight: each of two values implies each of two values, in both directions. Pairs of labels and
-    pairs of concepts are not judged.
+    A pair of nodes has eight: two values times two values, in both directions. Pairs of labels and pairs of concepts
+    are not judged.
     """
     among = candidates(graph.nodes, graph.implications.on, max(graph.examples, 1))
     if not graph.examples or among.tests != graph.implications.tests:
@@ -185,6 +184,6 @@ def possible_edges(graph: NDG, parts: Parts, size: int) -> Int64[np.ndarray, "pa
 
 
 def all_possible(graph: NDG) -> int | None:
-    """How many implications there could be in a graph; None where it was mined from some pairs of layers only."""
+    """Possible implications of a graph; None if only some pairs were mined."""
     possible = possible_edges(graph, np.zeros(len(graph.nodes), np.int64), 1)
     return None if possible is None else int(possible[0, 0])

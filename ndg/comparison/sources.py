@@ -1,4 +1,4 @@
-"""Bits of a network on examples to mine and on examples to judge by, with their controls."""
+"""Mined and held-out bits of a network and its controls."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ TRAINED, FRESH, NOISE, LABELS = (
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Booleans of the same nodes on the examples that a graph is mined from, and on others held out."""
+    """Bits of the same nodes on mined and on held-out examples."""
 
     mined: BitMatrix
     held_out: BitMatrix
 
     def paired_anew(self, seed: int) -> Source:
-        """Both sets of examples, each example in the place of another one."""
+        """Both sets, each example in the position of another one."""
         return Source(
             paired_anew(self.mined, seeds.integer(seed, "mined")),
             paired_anew(self.held_out, seeds.integer(seed, "held out")),
         )
 
     def shuffled_labels(self, seed: int) -> Source:
-        """Both sets of examples, each with the labels of other examples."""
+        """Both sets, with labels permuted over the examples."""
         return Source(
             shuffled_labels(self.mined, seeds.integer(seed, "mined")),
             shuffled_labels(self.held_out, seeds.integer(seed, "held out")),
@@ -57,9 +57,9 @@ def read(
     settings: ReadingSettings = ReadingSettings(),
     options: RunOptions = RunOptions(),
 ) -> Source:
-    """The bits of a network on both loaders, binarised alike; with `like`, as those bits were.
+    """Bits of a network on both loaders, with the same thresholds.
 
-    The other arguments are those of `ndg.extract`; `max_examples` bounds the examples of `train`.
+    With `like`, its thresholds are used. Other arguments are those of `ndg.extract`; `max_examples` limits `train`.
     """
     if like is not None:
         settings = ReadingSettings(max_examples=settings.max_examples)
@@ -78,7 +78,7 @@ def on_noise(
     settings: ReadingSettings = ReadingSettings(),
     options: RunOptions = RunOptions(),
 ) -> Source:
-    """The bits of a network on random inputs in the range of each loader's, binarised as `like` was."""
+    """Bits of a network on random inputs, binarised as `like`."""
     mined = random_inputs(train, seeds.integer(options.seed, "mined"), vocabulary)
     judged = random_inputs(held_out, seeds.integer(options.seed, "held out"), vocabulary)
     return read(model, mined, judged, like=like, settings=settings, options=options)
@@ -95,10 +95,10 @@ def controls(
     settings: ReadingSettings = ReadingSettings(),
     options: RunOptions = RunOptions(),
 ) -> dict[str, Source]:
-    """The bits of a trained network, of the same network re-initialised, of random inputs, and with shuffled labels.
+    """Bits of a trained network and of its three controls.
 
-    The re-initialised network is read at the same layers and binarised by the same rule, with thresholds of its own
-    where these are fitted. Random inputs and shuffled labels are binarised as the trained network's are.
+    Controls are the re-initialised network, with its own thresholds by the same rule; random inputs; and shuffled
+    labels. The last two use the trained network's thresholds.
     """
     trained = read(model, train, held_out, None if layers is None else list(layers), settings=settings, options=options)
     paths = [layer.name for layer in trained.mined.nodes.layers]

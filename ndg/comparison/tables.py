@@ -1,4 +1,4 @@
-"""Tables 3 and 7 of Hu & Tian 2022: the graph of a network beside graphs of what knows nothing."""
+"""Tables 3 and 7 of Hu & Tian 2022: graphs beside their controls."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ndg.results import Result, Row
 
 @dataclass(frozen=True)
 class SourceRow:
-    """The graph of one source: its nodes that vary and do not, its edges, and those among them that name a label.
+    """Nodes and edges of one source's graph.
 
-    `shuffled` counts the edges found when the same nodes, as often on, know nothing of each other.
+    `shuffled` counts the edges of independent nodes with the same frequencies.
     """
 
     source: str
@@ -39,25 +39,26 @@ class SourceRow:
 
 @dataclass(frozen=True)
 class Table3(Result):
-    """Edges and their mean precision on the mined and the held-out examples, a row per source of booleans."""
+    """Edges and their mean precision, by source of booleans."""
 
     sources: tuple[SourceRow, ...]
     criterion: dict[str, Any]
     seed: int
 
     def rows(self) -> list[Row]:
-        """One row per source; see `SourceRow` and `EdgeFigures`."""
+        """One row per source."""
         return [source.row() for source in self.sources]
 
     def context(self) -> Row:
         return {"criterion": self.criterion, "seed": self.seed}
 
     def words(self) -> str:
-        """A line per source: its edges, those of independent nodes, and held-out precision beside chance."""
+        """Edges, control and held-out precision, in one line per source."""
         return "\n".join(
-            f"{one.source}: {one.figures.edges:,} edges among {one.varying:,} nodes that vary, {one.label_edges:,} of "
-            f"them name a label (independent nodes: {one.shuffled:,}); {one.figures.words()}."
-            for one in self.sources
+            f"{source.source}: {source.figures.edges:,} edges among {source.varying:,} nodes that vary, "
+            f"{source.label_edges:,} of them name a label (independent nodes: {source.shuffled:,}); "
+            f"{source.figures.words()}."
+            for source in self.sources
         )
 
 
@@ -69,18 +70,18 @@ def table_3(
     seed: int = 0,
     **mining: Any,
 ) -> Table3:
-    """The graph of each source: edges, and their mean precision on the mined and the held-out examples (Table 3).
+    """Table 3: edges and mean precision of each source's graph.
 
-    `controls` gives the sources of a network. The other arguments are those of `ndg.mine`. A network without structure
-    may have units that are never on or always; they have no edges, so the numbers of nodes stand beside those of edges.
+    `controls` makes the sources of a network. Other arguments are those of `ndg.mine`. Constant units, frequent in an
+    untrained network, have no edges, so the number of nodes is reported too.
     """
     how = {"criterion": criterion, "alpha": alpha, **mining}
-    found: list[SourceRow] = []
+    rows: list[SourceRow] = []
     rule: dict[str, Any] = {}
     for name, source in sources.items():
         graph = discovery.mine(source.mined, **how)
         rule = rule or graph.criterion
-        found.append(
+        rows.append(
             SourceRow(
                 source=name,
                 varying=len(graph.nodes) - len(graph.constants),
@@ -90,7 +91,7 @@ def table_3(
                 figures=Judged.of(graph, source.held_out).figures(possible=all_possible(graph)),
             )
         )
-    return Table3(tuple(found), rule, seed)
+    return Table3(tuple(rows), rule, seed)
 
 
 def table_7(
@@ -102,13 +103,13 @@ def table_7(
     alpha: float | int = 20.0,
     **mining: Any,
 ) -> Crossed:
-    """The graph of real data and the graph of random inputs, each on held-out real and random data (Table 7).
+    """Table 7: graphs of real and random inputs, on held-out data of both.
 
-    `real` and `noise` name the two of the sources. The other arguments are those of `ndg.mine`.
+    `real` and `noise` name the sources. Other arguments are those of `ndg.mine`.
     """
     for name in (real, noise):
         if name not in sources:
-            raise ConfigError(f"Table 7 takes a source of real and one of random inputs; got {', '.join(sources)}")
-    two = {"real": sources[real], "random": sources[noise]}
-    graphs = {name: discovery.mine(source.mined, criterion, alpha=alpha, **mining) for name, source in two.items()}
-    return crossed(graphs, {name: source.held_out for name, source in two.items()})
+            raise ConfigError(f"Table 7 needs a source of real and one of random inputs; got {', '.join(sources)}")
+    pair = {"real": sources[real], "random": sources[noise]}
+    graphs = {name: discovery.mine(source.mined, criterion, alpha=alpha, **mining) for name, source in pair.items()}
+    return crossed(graphs, {name: source.held_out for name, source in pair.items()})

@@ -1,5 +1,4 @@
-"""Units of two trainings matched by equivalence: on the same inputs, which unit of the one says what which of the other
-says, or its negation."""
+"""Matching of units of two trainings by agreement on the same inputs."""
 
 from __future__ import annotations
 
@@ -27,12 +26,12 @@ Partners = Int64[np.ndarray, " node"]
 
 @dataclass(frozen=True, eq=False)
 class Matching(Result):
-    """For each node of a second network the node of the first that it is matched with, -1 where there is none.
+    """Partner of each node of a second network in the first, or -1.
 
-    `same` says whether a unit agrees with its partner or with the negation of it, on `agreeing` of `examples` examples.
-    `chance` is the agreement of independent units that are on as often, a rate. Labels are matched with labels and
-    concepts by name. `shuffled` is, by layer, the mean agreement when the examples of the second network are paired
-    anew and matched again: what the choice of partners alone gives.
+    `same` tells whether a unit agrees with its partner or with its negation, on `agreeing` of `examples` examples;
+    `chance` is the rate for independent units of the same frequencies. Labels are matched with labels, concepts by
+    name. `shuffled` is each layer's mean agreement after the examples of the second network are permuted and matched
+    again.
     """
 
     nodes: NodeSpace
@@ -51,27 +50,27 @@ class Matching(Result):
 
     @property
     def codes(self) -> Int64[np.ndarray, " literal"]:
-        """The literal of the first network that each literal of the second is matched with, -1 where there is none."""
+        """Literal of the first network for each of the second, or -1."""
         value = np.stack([~self.same, self.same], axis=1)
         codes = 2 * self.partner[:, None] + value
         return np.where(self.partner[:, None] < 0, -1, codes).reshape(-1)
 
     @property
     def agreement(self) -> Float64[np.ndarray, " node"]:
-        """The share of examples on which each node of the second network agrees with its partner; NaN without one."""
+        """Share of examples on which each node agrees with its partner."""
         return np.where(self.partner < 0, np.nan, self.agreeing / max(self.examples, 1))
 
     def rows(self) -> list[Row]:
-        """One row per layer: units, matched and negated ones, mean agreement with its interval and its controls.
+        """One row per layer, with mean agreement and its controls.
 
         The interval is the mean of the units' Wilson bounds, wide enough for any dependence between units.
         """
-        found = []
+        rows = []
         for layer in self.other.layers:
             where = self.other.slice(layer.name)
             matched = np.flatnonzero(self.partner[where] >= 0) + where.start
             low, high = wilson(self.agreeing[matched], np.full(len(matched), self.examples))
-            found.append(
+            rows.append(
                 {
                     "layer": layer.name,
                     "units": layer.units,
@@ -85,10 +84,10 @@ class Matching(Result):
                     "examples": self.examples,
                 }
             )
-        return found
+        return rows
 
     def units_frame(self) -> pd.DataFrame:
-        """One row per unit of the second network that has a partner, with the agreement and its Wilson interval."""
+        """One row per matched unit, with its agreement and Wilson interval."""
         import pandas as pd
 
         nodes = [node for node in range(self.other.labels, len(self.other)) if self.partner[node] >= 0]
@@ -108,7 +107,7 @@ class Matching(Result):
         )
 
     def words(self) -> str:
-        """A sentence per layer: how many units are matched, and how far they agree, beside chance."""
+        """Matched units, agreement and chance, in one sentence per layer."""
         return "\n".join(
             f"{row['layer']}: {row['matched']} of {row['units']} units have a partner"
             + (
@@ -125,11 +124,11 @@ class Matching(Result):
 
 
 def match_units(a: BitMatrix, b: BitMatrix, *, at_least: float | int = 0.0, seed: int = 0) -> Matching:
-    """Each unit of `b` with a unit of the same layer of `a`, one to one, so that the sum of agreements is largest.
+    """Match units of `b` and `a` one to one, with maximal total agreement.
 
-    Both are booleans of the same examples in the same order. Agreement of two units is the share of examples on which
-    they have the same boolean or, where that is more, the opposite one. Units that agree on a smaller share than
-    `at_least` have no partner. Layers may have different numbers of units.
+    Units are matched within layers, on the same examples in the same order. The agreement of two units is the share of
+    examples with the same boolean, or with the opposite one if that is larger. Units below `at_least` get no partner.
+    Layers may have different numbers of units.
 
     Raises ShapeError for different examples, layers or labels.
     """
@@ -158,22 +157,20 @@ def match_units(a: BitMatrix, b: BitMatrix, *, at_least: float | int = 0.0, seed
 
 
 def in_units_of(bits: BitMatrix, matching: Matching) -> BitMatrix:
-    """The bits of the second network as if its units were those of the first: in their order, negated where matched so.
+    """Bits of the second network in the order and sign of the first.
 
     Thresholds are those of the partners. Raises ShapeError where a node of the first network has no partner.
     """
     if bits.nodes != matching.other:
-        raise ShapeError(
-            f"bits are put into the order of partners of their own nodes: expected {matching.other}, got {bits.nodes}"
-        )
+        raise ShapeError(f"bits must have the nodes of the matching: expected {matching.other}, got {bits.nodes}")
     source = np.full(len(matching.nodes), -1, np.int64)
     matched = np.flatnonzero(matching.partner >= 0)
     source[matching.partner[matched]] = matched
     if (source < 0).any():
         missing = [matching.nodes.name(int(node)) for node in np.flatnonzero(source < 0)[:5]]
         raise ShapeError(
-            f"every node of the first network has a partner; {', '.join(missing)} has none; match with at_least=0 "
-            "networks of as many units"
+            f"every node of the first network needs a partner; {', '.join(missing)} has none; match networks of as "
+            "many units with at_least=0"
         )
     words = zeros(len(source), bits.words.shape[1])
     words[:] = bits.words[source]
@@ -187,7 +184,7 @@ def in_units_of(bits: BitMatrix, matching: Matching) -> BitMatrix:
 
 
 def unlike(a: BitMatrix, b: BitMatrix, here: slice, there: slice) -> Int64[np.ndarray, "row column"]:
-    """Examples on which each node of `a` in `here` differs from each node of `b` in `there`."""
+    """Number of examples on which nodes of `a` and `b` differ."""
     from ndg.graph.pair_counts import add_unlike
 
     first, second = a.words[here], b.words[there]
@@ -206,7 +203,7 @@ def unlike(a: BitMatrix, b: BitMatrix, here: slice, there: slice) -> Int64[np.nd
 def _assigned(
     a: BitMatrix, b: BitMatrix, here: slice, there: slice
 ) -> tuple[Partners, Partners, Bool[np.ndarray, " node"], Partners]:
-    """Rows and columns of the best assignment, whether the two are alike or opposite, and on how many examples."""
+    """Rows, columns, signs and agreement counts of the best assignment."""
     from scipy.optimize import linear_sum_assignment
 
     differing = unlike(a, b, here, there)
@@ -217,7 +214,7 @@ def _assigned(
 
 
 def _chance(a: BitMatrix, b: BitMatrix, partner: Partners) -> Float64[np.ndarray, " node"]:
-    """Agreement of each node with its partner if the two were independent; units take the better of the two signs."""
+    """Agreement of independent partners; units take the better sign."""
     n = max(b.examples, 1)
     p, q = a.on()[partner] / n, b.on() / n
     alike = p * q + (1 - p) * (1 - q)

@@ -96,7 +96,7 @@ def test_a_loader_keeps_its_form_and_its_length():
 
 
 def test_an_iterator_and_inputs_without_a_range_are_refused():
-    with pytest.raises(DataError, match="an iterator can be read once; pass a list"):
+    with pytest.raises(DataError, match="but an iterator can be read once; pass a list"):
         random_inputs(iter(loader()), 0)
     broken = [(torch.tensor([[1.0, float("inf")]]), torch.tensor([0]))]
     with pytest.raises(DataError, match=r"column 'inputs' holds 1.0 to inf; check the data"):

@@ -69,10 +69,10 @@ def test_thresholds_follow_their_units():
 
 
 def test_sides_of_different_length_or_of_one_name_are_refused():
-    with pytest.raises(ShapeError, match=r"both sides have as many; got 200 and 100; extract both"):
+    with pytest.raises(ShapeError, match=r"both sides need as many; got 200 and 100; extract both"):
         join(bits(200), bits(100))
     for names in (("a", "a"), ("", "b"), ("a/b", "c"), ("~a", "b")):
-        with pytest.raises(ConfigError, match="two sides have different names"):
+        with pytest.raises(ConfigError, match="two sides need different names"):
             join(bits(), bits(), names)
-    with pytest.raises(ShapeError, match="called by their side"):
+    with pytest.raises(ShapeError, match="begin with their side"):
         sides(bits().nodes)

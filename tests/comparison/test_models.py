@@ -80,7 +80,7 @@ def test_conditions_without_their_network_are_left_out_and_said_so():
 
 def test_a_loader_that_shuffles_is_refused_where_examples_are_paired():
     data = TensorDataset(torch.rand(20, 6), torch.zeros(20).long())
-    with pytest.raises(DataError, match=r"paired by their place .* make it with shuffle=False"):
+    with pytest.raises(DataError, match=r"paired by position .* make it with shuffle=False"):
         inter_models(network(0), DataLoader(data, shuffle=True), HELD)
     with pytest.raises(DataError, match="an iterator can be read once"):
         inter_models(network(0), TRAIN, iter(HELD))
@@ -92,7 +92,7 @@ def test_bits_of_networks_are_compared_without_the_networks():
     assert found.between.figures.edges > found.within[0].figures.edges
     assert found.between.figures.equivalent > 0
     assert found.words().startswith(f"itself: {found.between.figures.edges:,} of ")
-    with pytest.raises(ShapeError, match="both sides have as many; got 400 and 100"):
+    with pytest.raises(ShapeError, match="both sides need as many; got 400 and 100"):
         inter_model(own, bits(100), own, bits(100))
 
 

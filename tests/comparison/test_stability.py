@@ -99,7 +99,7 @@ def test_trainings_are_compared_by_the_first_ones_units():
     sets = [edges_of(discovery.mine(each, alpha=3)) for each in own]
     expected = {edge: sum(edge in each for each in sets) for edge in set.union(*sets)}
     size = 2 * len(own[0].nodes)
-    assert dict(zip(zip(found.found // size, found.found % size, strict=True), found.times, strict=True)) == expected
+    assert dict(zip(zip(found.keys // size, found.keys % size, strict=True), found.times, strict=True)) == expected
     assert found.rows()[-1]["edges_shuffled"] is None
     assert found.rows()[-1]["edges"] == sum(times == 3 for times in expected.values())
     frame = found.edges_frame()

@@ -122,7 +122,7 @@ def test_units_that_hardly_agree_have_no_partner():
     assert found.unmatched == sum(
         "v:3" in text for text in discovery.mine(loud, alpha=5).edges_frame()[["antecedent", "consequent"]].sum(axis=1)
     )
-    with pytest.raises(ShapeError, match=r"every node of the first network has a partner; v:\d has none"):
+    with pytest.raises(ShapeError, match=r"every node of the first network needs a partner; v:\d has none"):
         in_units_of(loud, match)
 
 
@@ -154,5 +154,5 @@ def test_bits_that_cannot_be_matched_are_refused():
         match_units(bits(), bits(labels=3))
     with pytest.raises(ConfigError, match="a share of the examples, from 0 to 1; got 2"):
         match_units(bits(), bits(), at_least=2)
-    with pytest.raises(ShapeError, match="partners of their own nodes"):
+    with pytest.raises(ShapeError, match="must have the nodes of the matching"):
         in_units_of(bits(units=5), match_units(bits(), bits()))
