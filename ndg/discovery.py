@@ -1,4 +1,4 @@
-"""Mining graphs from booleans in one call, here or on a cluster or a GPU."""
+"""Mining graphs from booleans in one call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ndg.options import RunOptions, old_keywords
 
 Bits = BitMatrix | Sequence[BitMatrix]
 PROBE = 1024
-"""Nodes of the tile that is counted to estimate the speed."""
+"""Nodes of the tile that is counted to estimate the speed of counting."""
 
 
 @old_keywords(options=RunOptions)
@@ -37,28 +37,29 @@ def mine(
     provenance: Mapping[str, Any] | None = None,
     **parameters: Any,
 ) -> NDG:
-    """The graph of the implications in `bits` that hold under a criterion.
+    """Graph of the implications in `bits` that satisfy a criterion.
 
     `parameters` are those of the criterion. `paper` and `ratio` (Hu & Tian 2022) read `alpha`: at most one exception
     for every `alpha` expected under independence. `confidence` and `fisher` read `confidence` and `support`, `fisher`
     also `q`, `wilson` reads `bound`; any callable (exceptions, n(p), n(~q), n) -> booleans will do.
 
-    `bits` may be several matrices over the same nodes, whose counts add. `pairs` narrows the layers that are paired:
-    `all`, `between` (different layers), `within`, or pairs of layer names, `label` among them. At most `max_edges`
-    implications (50 million) are kept. The executor is `serial` (all cores of this machine), `ray` (tiles of pairs over
-    the workers of a cluster), or `auto`: Ray where an address is given. The device counts by integer matrix products on
-    a GPU. The implications depend on none of these. `provenance` is plain JSON that travels with the graph; its
-    `weights` are the network of the bits, where known.
+    `bits` may be several matrices over the same nodes; their counts add. `pairs` limits the layers that are paired:
+    `all`, `between` (different layers), `within`, or pairs of layer names, `label` among them. `max_edges` (50 million)
+    limits the implications. The executor is `serial` (all cores of this machine), `ray` (tiles of pairs on a cluster),
+    or `auto` (Ray with an address); a GPU counts by integer matrix products. The implications are the same in each
+    case. `provenance` is plain JSON that is stored with the graph; its `weights` are the network of the bits, if known.
 
-    Raises BitsError without examples, ConfigError for an unknown name or a parameter out of range, BudgetError, with a
-    criterion that would do, when more implications hold than `max_edges`.
+    Raises BitsError without examples, ConfigError for an unknown name or a parameter out of range, BudgetError, naming
+    a sufficient criterion, for more than `max_edges` implications.
     """
     known = {name for rule in CRITERIA for name in settings(rule)}
     for name, value in parameters.items():
         if name not in known:
             raise ConfigError(f"no criterion has a parameter {name!r}; {nearest(name, known)}")
         if isinstance(value, bool) or not isinstance(value, float | int):
-            raise ConfigError(f"{name} of a criterion is one number; got {value!r}; ndg.sweep takes several alphas")
+            raise ConfigError(
+                f"{name} of a criterion must be one number; got {value!r}; ndg.sweep takes several alphas"
+            )
     rule = as_criterion(criterion, **parameters)
     return sweep(bits, [rule], pairs=pairs, max_edges=max_edges, options=options, provenance=provenance)[0]
 
@@ -73,17 +74,18 @@ def sweep(
     options: RunOptions = RunOptions(),
     provenance: Mapping[str, Any] | None = None,
 ) -> list[NDG]:
-    """A graph for each of several criteria, from one count of all pairs; numbers are alphas of the paper's criterion.
+    """One graph per criterion, from a single count of all pairs.
 
-    Names stand for criteria with their usual parameters. The other arguments are those of `mine`, as are the errors.
+    Numbers are alphas of the paper's criterion, names are criteria with default parameters. Other arguments and errors
+    are those of `mine`.
     """
     if isinstance(criteria, str) or not isinstance(criteria, Sequence) or not criteria:
-        raise ConfigError(f"a sweep takes a list of criteria or of alphas, at least one; got {criteria!r}")
+        raise ConfigError(f"a sweep needs a list of criteria or alphas, at least one; got {criteria!r}")
     rules = [as_criterion("paper", alpha=r) if isinstance(r, float | int) else as_criterion(r) for r in criteria]
     by, _ = executors.choose(options.executor, address=options.ray_address)
     parallel = None if by.name in ("serial", "threads") else by  # counting has threads of its own
     with by.session():
-        found = miner.sweep(
+        results = miner.sweep(
             bits,
             rules,
             pairs=pairs,
@@ -93,13 +95,13 @@ def sweep(
         )
     network = network_of([bits] if isinstance(bits, BitMatrix) else bits)
     known = {**(provenance or {}), **({"weights": network} if network else {})}
-    return [NDG(implications, known) for implications in found]
+    return [NDG(implications, known) for implications in results]
 
 
 def seconds_to_count(pairs: int, examples: int) -> float:
-    """Seconds that so many pairs of nodes over so many examples take on this machine, from a tile that is counted.
+    """Estimated seconds to count pairs of nodes, from one counted tile.
 
-    The `fisher` criterion goes through all pairs two or three times more.
+    The `fisher` criterion takes two or three further passes over all pairs.
     """
     words = max(-(-examples // 64), 1)
     depth = min(words, PROBE)

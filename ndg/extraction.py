@@ -1,4 +1,4 @@
-"""From a network and examples to packed booleans of its predicted labels and of the units of its layers."""
+"""Extraction of packed booleans from the layers of a network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ndg.units.resolve import Layer, find_layers, resolve_layer
 
 FIT_EXAMPLES = 16_384
 FIT_BYTES = 1 << 30
-"""Memory for the sample that thresholds are fitted to; layers for which there is no room are read in a further pass."""
+"""Memory for the sample that thresholds are fitted to; layers beyond it take another pass."""
 
 
 Around = Callable[[Batch], AbstractContextManager[None]]
@@ -40,7 +40,7 @@ Around = Callable[[Batch], AbstractContextManager[None]]
 
 @runtime_checkable
 class Binarised(Protocol):
-    """Anything that says which nodes there are and above which activation a neuron is on: bits or a graph."""
+    """Bits or a graph: anything with nodes and thresholds."""
 
     @property
     def nodes(self) -> NodeSpace: ...
@@ -52,7 +52,7 @@ class Binarised(Protocol):
 
 @dataclass(frozen=True)
 class ReadingSettings:
-    """How outputs become booleans.
+    """Settings that turn outputs into booleans.
 
     labels        whether the predicted label is a node; False for encoders and language models, which have no logits
                   `[example, class]`
@@ -79,7 +79,7 @@ class ReadingSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.quantile < 1:
-            raise ConfigError(f"a quantile lies inside (0, 1); got {self.quantile}")
+            raise ConfigError(f"a quantile must lie inside (0, 1); got {self.quantile}")
 
 
 @old_keywords(settings=ReadingSettings, options=RunOptions)
@@ -94,36 +94,34 @@ def extract(
     file: str | PathLike[str] | None = None,
     around: Around | None = None,
 ) -> BitMatrix:
-    """Which label is predicted and which neurons are on, for every example of `loader`, packed.
+    """Packed booleans of predicted labels and neurons for every example.
 
     `layers` are module paths, `X.heads` of an attention module, `X.gates` of a recurrent layer, or regular expressions
-    that match whole paths; without them the network's own `latent_layer` is taken; their order is the network's. An
-    output `[example, unit]` is read as it is. Three axes are those of tokens unless a one-dimensional
-    convolution, norm or pool gave them. Tokens that an `attention_mask` leaves out do not count. All batches are padded
-    to one length. True labels are not needed; with them, how many predictions are correct is counted.
+    that match whole paths, in the order of the network; the default is the network's own `latent_layer`. Outputs of
+    three axes are tokens, except after a one-dimensional convolution, norm or pool. Tokens masked by `attention_mask`
+    do not count, and all batches are padded to one length. With true labels, correct predictions are counted.
 
-    `like` takes layers, readings and thresholds from other bits or from a graph, as held-out examples must (and no
-    labels where these have none). With a `file` the bits lie there and not in memory, and an extraction that was
-    interrupted goes on where it stopped. Ray's workers run on the CPU; thresholds are fitted here. `around(batch)` is a
-    context in which the pass of each compute batch runs, in this process alone. The network is left as it was. The bits
-    carry a digest of its weights, so that a graph of them is not tried on another network by mistake.
+    `like` takes layers, readings and thresholds from other bits or a graph; use it for held-out examples. With `file`,
+    the bits are written there, and an interrupted extraction continues. `around(batch)` is a context for the forward
+    pass of each compute batch, in this process alone. The network does not change. The bits carry a digest of its
+    weights, so that a graph of them is not tried on another network by mistake.
 
     Raises LayerError for an unknown layer, an output of another shape, or NaN (naming layer and unit); DataError
-    without examples, or where the first or the last examples in a file are others than the loader's (those between are
-    trusted); BitsError for a file of another network.
+    without examples, or if the first or last examples of a file differ from the loader's (the others are trusted);
+    BitsError for a file of another network.
     """
     where = None if file is None else Path(file)
     if shuffled(loader):
         if where or settings.max_examples is not None:
             raise DataError(
-                "examples are told by their place in the loader, with file= and with max_examples; this DataLoader "
-                "shuffles them anew each time; make it with shuffle=False"
+                "file= and max_examples need examples in a fixed order; this DataLoader shuffles them; make it with "
+                "shuffle=False"
             )
-        log.warning("the DataLoader shuffles: rows of the bits are in its order, so concepts cannot be joined to them")
+        log.warning("the DataLoader shuffles: rows of the bits are in its order, so concepts cannot be added to them")
     model = placed(model, replace(options, executor="serial"))
     plan = _plan(model, layers, settings, like, options.threads)
     if plan.fitted or settings.max_examples is not None:
-        _again(loader)
+        _check_repeatable(loader)
     seed, size = options.seed, options.batch
     numbers, sample = _choice(loader, settings.max_examples, seed)
     network = weights_digest(model)
@@ -147,7 +145,7 @@ def extract(
 
 @dataclass(frozen=True, eq=False)
 class CaptureStudy:
-    """The study that reads compute batches; `around` is for this process and this copy of the network alone."""
+    """Study that reads compute batches, in the context `around` if local."""
 
     capture: Capture
     around: Around | None = None
@@ -160,7 +158,7 @@ class CaptureStudy:
         return CaptureStudy(replace(self.capture, model=model))
 
     def run(self, batch: Batch) -> Piece:
-        """The booleans of the examples of one compute batch."""
+        """Booleans of one compute batch."""
         with nullcontext() if self.around is None else self.around(batch):
             return capture(self.capture, batch)
 
@@ -169,20 +167,20 @@ class CaptureStudy:
 
 
 def latent_layer(model: nn.Module) -> str:
-    """The layer that a network itself names as the one its graph is about."""
+    """The default layer of a network, its `latent_layer`."""
     path = getattr(model, "latent_layer", None)
     if not isinstance(path, str):
         raise LayerError(
-            f"{type(model).__name__} names no `latent_layer`; pass layers=[...], paths from model.named_modules()"
+            f"{type(model).__name__} has no `latent_layer`; pass layers=[...], paths from model.named_modules()"
         )
     return path
 
 
 @dataclass(frozen=True)
 class CaptureEstimate:
-    """What an extraction would do; None where the loader does not tell how many examples it has.
+    """Estimated size and time of an extraction; None without a known length.
 
-    `examples` counts tokens where every token is one. `seconds` is the time of one compute batch, times `forwards`.
+    `examples` counts tokens if each token is an example. `seconds` is the time of one compute batch times `forwards`.
     """
 
     examples: int | None
@@ -207,12 +205,12 @@ def estimate(
     like: Binarised | None = None,
     pairs: Pairs = "all",
 ) -> CaptureEstimate:
-    """What `extract` would do with these arguments, from one compute batch that is read, run twice and timed.
+    """Estimate of `extract` from one compute batch, run twice and timed.
 
-    `pairs` are the pairs of layers that will be mined.
+    `pairs` are the pairs of layers to be mined.
     """
     plan, batch = _plan(model, layers, settings, like, options.threads), options.batch
-    _again(loader)
+    _check_repeatable(loader)
     first = next(iter(compute_batches(loader, batch)), None)
     if first is None:
         raise _none()
@@ -234,7 +232,7 @@ def estimate(
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """How each layer is read and binarised; `fitted` names the binarizer of layers whose thresholds are not known."""
+    """Reading and binarizer of each layer; `fitted` names binarizers without thresholds."""
 
     study: Capture
     fitted: dict[str, str]
@@ -253,16 +251,16 @@ def _plan(
     labels, binarizer = settings.labels, settings.binarizer
     if like is not None:
         if layers is not None:
-            raise ShapeError("layers come from `like`; give layers or like, not both")
+            raise ShapeError("layers come from `like`; pass layers or like, not both")
         nodes = like.nodes.without_concepts
         paths = [layer.name for layer in nodes.layers]
         if np.isnan(like.thresholds).any():
             raise ShapeError(
-                "`like` says above which activation each neuron is on; its thresholds are NaN, because it was made of "
-                "plain booleans or by NDG.from_networkx without bits; give that bits=, or extract with layers= instead"
+                "`like` needs a threshold for each neuron; its thresholds are NaN, because it was made of plain "
+                "booleans or by NDG.from_networkx without bits; pass bits= there, or extract with layers= instead"
             )
         if not paths:
-            raise LayerError("at least one layer is extracted; got none")
+            raise LayerError("an extraction needs at least one layer; got none")
         for path in paths:
             resolve_layer(model, path)
         nodes = nodes if labels else NodeSpace(0, nodes.layers)
@@ -288,7 +286,7 @@ def _plan(
 
 
 MIDDLE = "middle"
-"""Thresholds in the middle of what each gate can give: what `auto` is for gates."""
+"""`auto` for gates: thresholds in the middle of each gate's range."""
 
 
 def _binarizer(model: nn.Module, layer: Layer, name: str) -> str:
@@ -302,7 +300,7 @@ def _readings(channels: str, tokens: str, others: Mapping[str, str] | None) -> d
 
 
 def _choice(loader: Iterable[Any], most: int | None, seed: int) -> tuple[Numbers | None, Sample | None]:
-    """The numbers of the examples that are read, and what is recorded of their choice; None when all are read."""
+    """Numbers and record of the sampled examples; None for all."""
     if most is None:
         return None, None
     examples = count(loader)
@@ -311,7 +309,7 @@ def _choice(loader: Iterable[Any], most: int | None, seed: int) -> tuple[Numbers
 
 
 def _fit(plan: _Plan, loader: Iterable[Any], numbers: Numbers | None, quantile: float, options: RunOptions) -> Capture:
-    """The study with the thresholds that are fitted to a sample of the examples."""
+    """The study with thresholds fitted to a sample of the examples."""
     examples = count(loader) if numbers is None else len(numbers)
     if not examples:
         raise _none()
@@ -320,8 +318,8 @@ def _fit(plan: _Plan, loader: Iterable[Any], numbers: Numbers | None, quantile: 
         numbers = some if numbers is None else numbers[some]
     left, levels = list(plan.fitted), dict(plan.study.levels)
     while left:
-        given = loader if numbers is None else only(loader, numbers)
-        batches = bar(compute_batches(given, options.batch), "fit thresholds")
+        sampled = loader if numbers is None else only(loader, numbers)
+        batches = bar(compute_batches(sampled, options.batch), "fit thresholds")
         samples, left = fit(plan.study, batches, left, FIT_EXAMPLES, options.seed, FIT_BYTES)
         for path, sample in samples.items():
             rule = BINARIZERS[plan.fitted[path]].fit
@@ -330,11 +328,11 @@ def _fit(plan: _Plan, loader: Iterable[Any], numbers: Numbers | None, quantile: 
     return replace(plan.study, levels=levels)
 
 
-def _again(loader: Iterable[Any]) -> None:
+def _check_repeatable(loader: Iterable[Any]) -> None:
     if iter(loader) is loader:
         raise DataError(
-            "the loader is read more than once, and an iterator can be read once; pass a list, a DataLoader, or any "
-            "object whose iteration starts anew"
+            "the loader is read more than once, but an iterator can be read once; pass a list, a DataLoader, or any "
+            "object that can be iterated again"
         )
 
 
@@ -343,7 +341,7 @@ def _none() -> DataError:
 
 
 def _spell(chosen: dict[str, str], quantile: float) -> str:
-    """How the thresholds were found, in one word where all layers agree."""
+    """Name of the binarizer, or of each layer's if they differ."""
     spelt = {path: f"quantile {quantile:g}" if name == "quantile" else name for path, name in chosen.items()}
     names = set(spelt.values())
     return names.pop() if len(names) == 1 else ", ".join(f"{path}: {name}" for path, name in spelt.items())

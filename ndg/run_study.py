@@ -1,4 +1,4 @@
-"""Run a study of a network: each task by an executor, and the sum of their results.
+"""Run the tasks of a study by an executor and add their results.
 
 run = run_batches(study, loader, "trial Q", options)       # the compute batches of a loader are the tasks
 run.total, run.executor, run.reason
@@ -30,12 +30,12 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 TASK_GPUS = 0.25
-"""Part of a GPU that one Ray task takes when a study runs on a GPU."""
+"""Fraction of a GPU for one Ray task."""
 
 
 @runtime_checkable
 class Study(Protocol[T_contra, R_co]):
-    """A frozen value that holds a network and does one task at a time, anywhere.
+    """A frozen value with a network that runs single tasks.
 
     Results add up with `+`. For a journal they have `to_dict`, and the study its inverse, `decode`; for a journal that
     is a path the study also has `identity`: plain values that tell it from other studies of the same network.
@@ -45,7 +45,7 @@ class Study(Protocol[T_contra, R_co]):
     def model(self) -> nn.Module: ...
 
     def with_model(self, model: nn.Module) -> Study[T_contra, R_co]:
-        """The same study of a copy of its network."""
+        """The study of a copy of its network."""
 
     def run(self, task: T_contra, /) -> R_co:
         """The result of one task: a compute batch, or a part of one."""
@@ -53,7 +53,7 @@ class Study(Protocol[T_contra, R_co]):
 
 @dataclass(frozen=True)
 class StudyRun(Generic[R]):
-    """The sum of the results of all tasks, the name of the executor, and the reason for its choice."""
+    """Sum of all results, name of the executor, reason for its choice."""
 
     total: R
     executor: str
@@ -99,7 +99,7 @@ def run_batches(study: Study[Batch, R], loader: Iterable[Any], label: str, optio
 
 
 def placed(model: nn.Module, options: RunOptions) -> nn.Module:
-    """The network on the device of the options: itself where it is there already, else a copy.
+    """The network, or a copy of it, on the requested device.
 
     Without a device it stays where it is, but for Ray, whose workers run on the CPU. Raises ConfigError for a device
     that this machine does not have.
@@ -113,7 +113,7 @@ def placed(model: nn.Module, options: RunOptions) -> nn.Module:
 
 
 def count_batches(loader: Iterable[Any], size: int) -> int | None:
-    """Number of compute batches, None where the loader does not tell its number of examples."""
+    """Number of compute batches; None for a loader of unknown length."""
     examples = examples_of(loader)
     return None if examples is None else -(-examples // size)
 
@@ -122,8 +122,8 @@ def check_order(loader: Iterable[Any] | None) -> None:
     """Raise DataError for a loader that is known to shuffle."""
     if loader is not None and shuffled(loader):
         raise DataError(
-            "draws belong to an example by its number in the loader, and this DataLoader shuffles them anew each time; "
-            "make it with shuffle=False"
+            "draws belong to an example by its number in the loader, but this DataLoader shuffles them; make it with "
+            "shuffle=False"
         )
 
 
@@ -135,7 +135,7 @@ def run_task(study: Study[T, R], task: T) -> R:
 def _journal(
     study: Study[T, R], label: str, tasks: list[Any], journal: Journal | Path | str, **changes: Any
 ) -> Journal:
-    """The journal with the study's `decode`; one that is a path gets a digest of study, network and first batch."""
+    """A journal with the study's `decode`; a path also gets a digest."""
     decode, identity = (getattr(study, name, None) for name in ("decode", "identity"))
     if decode is None:
         raise ConfigError(f"{label} keeps no journal; got {journal}; leave it out")

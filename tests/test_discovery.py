@@ -78,12 +78,12 @@ def test_values_of_another_type_are_refused_where_no_types_are_checked():
     told = done.stdout.splitlines()
     for message, line in zip(
         [
-            "alpha of a criterion is one number; got [2, 5]; ndg.sweep takes several",
-            "support of a criterion is one number; got '5'",
+            "alpha of a criterion must be one number; got [2, 5]; ndg.sweep takes several",
+            "support of a criterion must be one number; got '5'",
             "a list of at least one pair of layers; got 3",
             "a BitMatrix or a list of them; got str; make one with",
             "a BitMatrix or a list of them; got ndarray; make one with",
-            "a sweep takes a list of criteria or of alphas, at least one; got 5",
+            "a sweep needs a list of criteria or alphas, at least one; got 5",
         ],
         told,
         strict=True,

@@ -70,7 +70,7 @@ def test_the_network_is_left_as_it_was(net, data):
 
 
 def test_a_network_may_name_its_own_layer(net, data):
-    with pytest.raises(LayerError, match="Sequential names no `latent_layer`; pass layers="):
+    with pytest.raises(LayerError, match="Sequential has no `latent_layer`; pass layers="):
         extract(net, [data])
     net.latent_layer = "1"
     assert extract(net, [data]).nodes.layers == (LayerUnits("1", 32),)
@@ -99,7 +99,7 @@ def test_bad_requests_are_refused(net, data):
     with pytest.raises(LayerError, match=r"no layer '9' in Sequential; there is: 0, 1, 2, 3"):
         extract(net, [data], layers=["9"])
     bits = extract(net, [data], layers=["1"])
-    with pytest.raises(ShapeError, match="give layers or like, not both"):
+    with pytest.raises(ShapeError, match="pass layers or like, not both"):
         extract(net, [data], layers=["1"], like=bits)
     other = nn.Sequential(nn.Linear(16, 8), nn.Sigmoid(), nn.Linear(8, 5))
     with pytest.raises(ShapeError, match=r"got 5 labels and \(8,\) units; use the graph of this network"):

@@ -294,7 +294,7 @@ def test_a_shuffling_loader_is_refused_where_places_count(tmp_path):
     data = torch.utils.data.TensorDataset(torch.randn(20, 4), torch.zeros(20, dtype=torch.long))
     net, loader = nn.Sequential(nn.Linear(4, 3)), torch.utils.data.DataLoader(data, batch_size=5, shuffle=True)
     for how in ({"file": tmp_path / "bits"}, {"max_examples": 7}):
-        with pytest.raises(DataError, match="shuffles them anew each time; make it with shuffle=False"):
+        with pytest.raises(DataError, match="shuffles them; make it with shuffle=False"):
             extract(net, loader, layers=["0"], **how)
     assert not (tmp_path / "bits").exists()
     assert extract(net, loader, layers=["0"]).examples == 20

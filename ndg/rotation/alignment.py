@@ -1,7 +1,4 @@
-"""Distributed alignment search: a basis in which variables of a high-level model can be interchanged (Geiger 2023).
-
-And the search without rotation that it is compared with, for the best coordinates of a basis that is given.
-"""
+"""Distributed alignment search (Geiger 2023), and search of the best coordinates."""
 
 from __future__ import annotations
 
@@ -23,18 +20,18 @@ from ndg.rotation.basis import DAS, Rotation, random_rotation
 from ndg.rotation.interchange import Interchanges, Located, Units, check_sizes, directions, leading, locate
 
 LAST_RATE = 0.05
-"""The learning rate at the end, as a part of the first one."""
+"""Final learning rate as a fraction of the first one."""
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How directions are searched.
+    """Settings of the search for directions.
 
     steps          steps of Adam
     learning_rate  at the start; it falls linearly
     batch          pairs of one step
 
-    Raises ConfigError for values that mean nothing.
+    Raises ConfigError for values out of range.
     """
 
     steps: int = 2000
@@ -44,7 +41,7 @@ class SearchSettings:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or not self.learning_rate > 0:
             raise ConfigError(
-                f"a search takes steps, pairs and a rate above 0; got {self.steps}, {self.batch} and "
+                f"a search needs steps, pairs and a rate above 0; got {self.steps}, {self.batch} and "
                 f"{self.learning_rate}"
             )
 
@@ -59,11 +56,11 @@ def das(
     settings: SearchSettings = SearchSettings(),
     options: RunOptions = RunOptions(),
 ) -> Rotation:
-    """The rotation whose first `subspaces[0]` coordinates stand for the first variable, the next for the second, ...
+    """Learned rotation with consecutive coordinates for each variable.
 
-    It minimises the cross entropy between the network under the interchange of these coordinates and the label of the
-    high-level model, by Adam with a rate that falls linearly, from directions drawn by the seed. The network is frozen.
-    The data must not hold what the rotation is judged on. Raises ConfigError for sizes that do not fit.
+    Variable i gets `subspaces[i]` coordinates. Adam minimises the cross entropy between the network's output under
+    their interchange and the label of the high-level model, from directions drawn by the seed. The network is frozen.
+    Do not pass the pairs that the rotation is judged on. Raises ConfigError for sizes that do not fit.
     """
     steps, seed = settings.steps, options.seed
     frozen = copy.deepcopy(model).requires_grad_(False)
@@ -77,12 +74,12 @@ def das(
     turned.weight = torch.tensor(random_rotation(layer, units, seed).matrix).to(located.base)
     optimizer = torch.optim.Adam(turned.parameters(), lr=settings.learning_rate)
     rates = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, LAST_RATE, steps)
-    places = [torch.from_numpy(own) for own in leading(subspaces)]
+    places = [torch.from_numpy(place) for place in leading(subspaces)]
     with fixed(frozen, options.threads, grad=True):
         for _ in range(steps):
             part = located[torch.from_numpy(draws.integers(len(data), size=min(settings.batch, len(data))))]
             matrix = turned.weight
-            loss = F.cross_entropy(part.logits([matrix[:, own] for own in places]), part.data.labels)
+            loss = F.cross_entropy(part.logits([matrix[:, place] for place in places]), part.data.labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -101,11 +98,11 @@ def best_places(
     batch: int = 4096,
     threads: int = 1,
 ) -> list[Units]:
-    """The coordinates of a basis for each variable, of these sizes, at which most interchanges come out right.
+    """Best coordinates of a basis for each variable, by hill climbing.
 
-    Hill climbing from `starts` drawn assignments: two coordinates of different variables, or a used and an unused one,
-    change places where more pairs come out right, until no such change is left or, over all starts, `most`
-    assignments were tried. Give validation pairs, not those that are reported.
+    From each of `starts` drawn assignments, two coordinates of different variables, or a used and an unused one, are
+    swapped if more interchanges are right, until no swap helps or, over all starts, `most` assignments were tried. Pass
+    validation pairs, not the reported ones.
     """
     check_sizes(sizes, located)
     units, used = rotation.units, sum(sizes)
@@ -137,10 +134,10 @@ def best_places(
 
 
 def _split(order: np.ndarray, sizes: Sequence[int]) -> list[Units]:
-    return [np.sort(order[own]) for own in leading(sizes)]
+    return [np.sort(order[place]) for place in leading(sizes)]
 
 
 def _nearest(matrix: np.ndarray) -> np.ndarray:
-    """The orthogonal matrix nearest to a float32 one that is nearly so."""
+    """The orthogonal matrix nearest to a nearly orthogonal one."""
     left, _, right = np.linalg.svd(matrix)
     return left @ right

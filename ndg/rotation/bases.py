@@ -1,4 +1,4 @@
-"""Mining in rotated bases: what a graph of the same layer is, and does, when its neurons are other directions."""
+"""Graphs mined from a layer in several rotated bases."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ndg.results import Result
 from ndg.rotation.basis import LOCALIST, Rotation
 
 MEDIANS, MEAN = ReadingSettings(binarizer="median"), "mean"
-"""How coordinates become booleans, and booleans coordinates."""
+"""Binarizer of coordinates, and values that are written for booleans."""
 
 
 @dataclass(frozen=True)
 class MinedBasis:
-    """The graph of one basis, how its implications hold on other examples, and its trial."""
+    """Graph of one basis, its held-out figures and its trial."""
 
     basis: str
     graph: NDG
@@ -35,7 +35,7 @@ class MinedBasis:
     trial: TrialResult
 
     def row(self) -> dict[str, Any]:
-        """Figures of the graph (see `EdgeFigures`), then of the trial with its controls beside it."""
+        """Figures of the graph, the trial and its controls."""
         tally, figures = self.trial.tally, self.figures
         low, high = tally.interval("aligned") if tally.correct else (None, None)
         return {
@@ -60,7 +60,7 @@ class MinedBasis:
 
 @dataclass(frozen=True)
 class BasisComparison(Result):
-    """The same layer in several bases, judged on the same examples with the same alternatives."""
+    """One layer in several bases, on the same examples and alternatives."""
 
     layer: str
     intervention: str
@@ -85,14 +85,14 @@ class BasisComparison(Result):
         }
 
     def words(self) -> str:
-        """Whether another basis aligns more than the units themselves, as far as the intervals tell."""
+        """Alignment of each basis against the units, by their intervals."""
         own = next((basis for basis in self.bases if basis.basis == LOCALIST), None)
         rows = [basis.row() for basis in self.bases if basis is not own]
         if own is None or own.trial.tally.correct == 0:
             return ""
         unit = own.row()
-        said = []
-        for row in (one for one in rows if one["n"]):
+        sentences = []
+        for row in (row for row in rows if row["n"]):
             if row["aligned_low"] > unit["aligned_high"]:
                 how = "aligns more than the units themselves"
             elif row["aligned_high"] < unit["aligned_low"]:
@@ -100,13 +100,13 @@ class BasisComparison(Result):
             else:
                 how = "is not told from the units themselves"
             sizes = f"{row['set']:.1f} coordinates set against {unit['set']:.1f}"
-            said.append(f"{row['basis']} {how}: {row['aligned']:.3f} against {unit['aligned']:.3f}, {sizes}.")
-        return " ".join(said)
+            sentences.append(f"{row['basis']} {how}: {row['aligned']:.3f} against {unit['aligned']:.3f}, {sizes}.")
+        return " ".join(sentences)
 
 
 @dataclass(frozen=True)
 class BasisSettings:
-    """How the graph of each basis is mined and tried.
+    """Settings for mining and trying the graph of each basis.
 
     criterion     criterion of the implications, a name or a value
     alpha         its alpha, where it has one
@@ -130,16 +130,16 @@ def compare(
     settings: BasisSettings = BasisSettings(),
     options: RunOptions = RunOptions(),
 ) -> BasisComparison:
-    """A graph mined from `train` in every basis, judged and tried on `held_out`, side by side.
+    """Graphs mined from `train` in each basis and tried on `held_out`.
 
-    All bases, `ndg.rotation.basis.localist` among them, are treated alike: a coordinate is on above its median on
-    `train`, and a boolean is written as the mean of the coordinate given it there. Raises ConfigError without
-    rotations or for those of different layers.
+    All bases, `ndg.rotation.basis.localist` included, are treated in the same way: a coordinate is on above its median
+    on `train`, and a boolean is written as the mean of the coordinate over the training examples with that boolean.
+    Raises ConfigError without rotations or for those of different layers.
     """
     intervention, split = settings.intervention, settings.split
     layers = {rotation.layer for rotation in rotations}
     if len(layers) != 1:
-        raise ConfigError(f"bases of one layer are compared; got those of {', '.join(sorted(layers)) or 'none'}")
+        raise ConfigError(f"all bases must be of one layer; got those of {', '.join(sorted(layers)) or 'none'}")
     bases = []
     for rotation in rotations:
         turned = rotation.apply(model)

@@ -1,7 +1,7 @@
-"""Hierarchical equality: is x1 = x2 the same as x3 = x4? A task whose two hidden booleans a network spreads over units.
+"""Hierarchical equality: is x1 = x2 the same as x3 = x4?
 
-Geiger et al. 2023, section 4.1. The high-level model has the variables "x1 equals x2" and "x3 equals x4", and says
-whether they are equal. Inputs are four vectors; each pair is equal with probability one half.
+A task with two hidden booleans (Geiger et al. 2023, section 4.1). The high-level model has the variables "x1 equals x2"
+and "x3 equals x4" and tells whether they are equal. Inputs are four vectors; each pair is equal with probability 1/2.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ UNTRAINED = "das, untrained network"
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is trained, searched and counted; every part has inputs of its own."""
+    """Amounts of training, search and evaluation, each on its own inputs."""
 
     train_steps: int = 5000
     train_batch: int = 1024
@@ -49,33 +49,37 @@ class Effort:
     held_out_pairs: int = 10_000
 
     def scaled(self, part: float) -> Effort:
-        """A part of all of it but the training batch."""
+        """All amounts but the training batch, multiplied by `part`."""
         parts = {name: max(round(number * part), 1) for name, number in asdict(self).items() if name != "train_batch"}
         return replace(self, **parts)
 
 
 @dataclass(frozen=True)
 class EqualityResult(Result):
-    """IIA in each basis on held-out pairs of fresh vectors; `correct` of `examples` fresh inputs are classified right.
+    """IIA in each basis on held-out pairs, and the network's accuracy.
 
-    In every basis but those of `das` the coordinates of each variable are the best ones found on validation pairs.
+    `correct` of `examples` new inputs are classified correctly. In all bases but `das`, the coordinates of each
+    variable are the best ones on validation pairs.
     """
 
     seed: int
     weight_decay: float | int
     examples: int
     correct: int
-    found: tuple[Interchanged, ...]
+    interchanged: tuple[Interchanged, ...]
 
     def __getitem__(self, basis: str) -> Interchanged:
-        """What was found in a basis, in the first layer that was searched."""
-        return next(one for one in self.found if one.basis == basis)
+        """Result in a basis, for the first layer."""
+        return next(result for result in self.interchanged if result.basis == basis)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per layer and basis."""
         low, high = wilson(self.correct, self.examples)
         task = {"accuracy": self.correct / self.examples, "accuracy_low": float(low), "accuracy_high": float(high)}
-        return [{**self._trained, **one.row(), **(task if one.basis != UNTRAINED else {})} for one in self.found]
+        return [
+            {**self._trained, **basis.row(), **(task if basis.basis != UNTRAINED else {})}
+            for basis in self.interchanged
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types for the run log."""
@@ -86,16 +90,16 @@ class EqualityResult(Result):
         return {"seed": self.seed, "weight_decay": self.weight_decay}
 
     def words(self) -> str:
-        """What the rotation changes, in a sentence per layer."""
-        said = []
-        for layer in dict.fromkeys(one.layer for one in self.found):
-            rate = {one.basis: one.correct / one.pairs for one in self.found if one.layer == layer}
-            said.append(
+        """IIA of learned directions and controls, in one sentence per layer."""
+        sentences = []
+        for layer in dict.fromkeys(result.layer for result in self.interchanged):
+            rate = {by.basis: by.correct / by.pairs for by in self.interchanged if by.layer == layer}
+            sentences.append(
                 f"Layer {layer}: learned directions reach an IIA of {rate[DAS]:.3f}, as many units "
                 f"{rate['localist']:.3f}, principal components {rate['pca']:.3f}, a random rotation "
                 f"{rate['random']:.3f}, learned directions of an untrained network {rate[UNTRAINED]:.3f}."
             )
-        return " ".join(said)
+        return " ".join(sentences)
 
 
 def hierarchical_equality(
@@ -105,10 +109,9 @@ def hierarchical_equality(
     weight_decay: float | int = WEIGHT_DECAY,
     threads: int = 1,
 ) -> EqualityResult:
-    """A network trained on the task by `seed`, and the IIA of its layers in five bases and controls.
+    """Train a network on the task and measure IIA in five bases.
 
-    Half of the units of a layer stand for each variable. The layers are those of `network`: `1`, `3` and `5` are the
-    outputs of its ReLUs.
+    Each variable gets half of a layer's units. Layers `1`, `3` and `5` of `network` are the outputs of its ReLUs.
     """
     effort = effort or Effort()
     untrained = network(seed)
@@ -117,30 +120,30 @@ def hierarchical_equality(
     validation = interchanges(seed, "validation", effort.validation_pairs)
     held_out = interchanges(seed, "held out", effort.held_out_pairs)
     sizes = (HIDDEN // 2, HIDDEN // 2)
-    found = []
+    results = []
     search_settings, options = SearchSettings(effort.das_steps), RunOptions(seed=seed, threads=threads)
     for layer in layers:
         search, judge = locate(model, layer, validation), locate(model, layer, held_out)
         bases = [localist(layer, HIDDEN), pca(model, [fit.base], layer), random_rotation(layer, HIDDEN, seed)]
         for basis in bases:
             places = best_places(search, basis, sizes, seed=seed, most=effort.places, threads=threads)
-            found.append(interchanged(judge, basis, places, threads=threads))
+            results.append(interchanged(judge, basis, places, threads=threads))
         for name, subject in ((DAS, model), (UNTRAINED, untrained)):
             learned = das(subject, layer, fit, sizes, settings=search_settings, options=options)
             named = Rotation.about_zero(layer, learned.matrix, name)
-            found.append(interchanged(locate(subject, layer, held_out), named, leading(sizes), threads=threads))
+            results.append(interchanged(locate(subject, layer, held_out), named, leading(sizes), threads=threads))
     inputs, equal = examples(seed, "examples", effort.held_out_pairs)
     with fixed(model, threads):
         correct = int((model(torch.from_numpy(inputs)).argmax(dim=1) == _label(equal)).sum())
-    return EqualityResult(seed, weight_decay, len(inputs), correct, tuple(found))
+    return EqualityResult(seed, weight_decay, len(inputs), correct, tuple(results))
 
 
 def examples(
     seed: int, purpose: str, count: int, start: int = 0
 ) -> tuple[Float32[np.ndarray, "example input"], Bool[np.ndarray, "example variable"]]:
-    """Four vectors per example, uniform in (-1, 1), side by side, and which of the two pairs are equal.
+    """Four concatenated vectors per example, and equality of both pairs.
 
-    Examples `start`, `start + 1`, ... of a purpose are always the same.
+    Vectors are uniform in (-1, 1). Examples `start`, `start + 1`, ... of a purpose are always the same.
     """
     if count < 1:
         raise ConfigError(f"hierarchical equality needs at least 1 example; got {count}")
@@ -156,7 +159,7 @@ def examples(
 
 
 def interchanges(seed: int, purpose: str, pairs: int) -> Interchanges:
-    """Bases, a source per variable, and which variables are swapped: the first, the second or both, equally often."""
+    """Pairs that swap the first, the second or both variables."""
     base, equal = examples(seed, f"{purpose} base", pairs)
     inputs, taken = zip(*(examples(seed, f"{purpose} source {variable}", pairs) for variable in (0, 1)), strict=True)
     index = np.arange(pairs, dtype=np.int64)
@@ -168,7 +171,7 @@ def interchanges(seed: int, purpose: str, pairs: int) -> Interchanges:
 
 
 def network(seed: int) -> nn.Sequential:
-    """An untrained dense network of three hidden layers of 16 rectified units."""
+    """An untrained dense network with three hidden layers of 16 ReLUs."""
     widths = [4 * WIDTH, *[HIDDEN] * DEPTH]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.integer(seed, "equality", "network"))
@@ -179,7 +182,7 @@ def network(seed: int) -> nn.Sequential:
 def trained(
     seed: int, steps: int, batch: int = 1024, weight_decay: float | int = WEIGHT_DECAY, threads: int = 1
 ) -> nn.Sequential:
-    """The network after `steps` steps of AdamW, each on inputs that were never seen before."""
+    """The network after `steps` steps of AdamW on new inputs."""
     model = network(seed)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=weight_decay)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=steps)
@@ -195,5 +198,5 @@ def trained(
 
 
 def _label(equal: Bool[np.ndarray, "example variable"]) -> Tensor:
-    """Whether both variables are the same."""
+    """Label 1 where both variables are equal."""
     return torch.from_numpy((equal[:, 0] == equal[:, 1]).astype(np.int64))

@@ -271,7 +271,7 @@ def test_what_cannot_be_explained():
         explain(copied, with_edge, torch.ones(1, 3), reference=[])
     with pytest.raises(LayerError, match="no layer 'encoder' in Chain"):
         explain(Chain(), graph, inputs[:1])
-    with pytest.raises(DataError, match="this DataLoader shuffles them anew each time; make it with shuffle=False"):
+    with pytest.raises(DataError, match="this DataLoader shuffles them; make it with shuffle=False"):
         explain(copied, with_edge, torch.ones(1, 3), reference=DataLoader([torch.ones(3)] * 4, shuffle=True))
     bare = NDG(implications(np.zeros((4, UNITS), np.bool_), NodeSpace(0, (LayerUnits("encoder", UNITS),)), []))
     for target in (None, 0):

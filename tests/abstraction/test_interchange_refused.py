@@ -95,7 +95,7 @@ def test_a_loader_that_shuffles_a_single_example_and_a_graph_without_labels_are_
     settings = {"layers": "latent", "executor": "serial"}
     shuffling = DataLoader(loader[0], shuffle=True)  # type: ignore[arg-type]
     for given in ({"loader": shuffling}, {"loader": None, "base": loader, "source": shuffling}):
-        with pytest.raises(DataError, match="this DataLoader shuffles them anew each time; make it with shuffle=False"):
+        with pytest.raises(DataError, match="this DataLoader shuffles them; make it with shuffle=False"):
             study(model, graph, **given, **settings)
     with pytest.raises(DataError, match="neurons from another example; the loader gave 1 example"):
         study(model, graph, [loader[0][:1]], **settings)

@@ -169,7 +169,7 @@ def test_the_ranking_alone_finds_what_the_graph_s_edges_would_not_pick():
 def test_a_loader_that_shuffles_and_a_graph_without_labels_are_refused():
     net, graph = by_hand()
     rows = [(torch.ones(3), torch.tensor(0))] * 4
-    with pytest.raises(DataError, match="this DataLoader shuffles them anew each time; make it with shuffle=False"):
+    with pytest.raises(DataError, match="this DataLoader shuffles them; make it with shuffle=False"):
         minimal(net, graph, DataLoader(rows, shuffle=True), executor="serial")
     bare = slow.graph(np.zeros((4, 3), bool), NodeSpace(0, graph.nodes.layers), [])
     with pytest.raises(GraphError, match="the graph has no labels; extract with labels=True"):

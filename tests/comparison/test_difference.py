@@ -144,7 +144,7 @@ def test_where_a_layer_has_one_unit_shuffling_changes_nothing():
 
 def test_other_nodes_and_matchings_are_refused():
     with pytest.raises(
-        GraphError, match=r"graphs are compared over the same nodes: .* give the matching of their units"
+        GraphError, match=r"graphs are compared over the same nodes: .* pass the matching of their units"
     ):
         diff(A, drawn())
     match = match_units(bits(), bits())

@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_said(learned):
         das(model, "0", given, [4, 3], steps=1)
     with pytest.raises(ConfigError, match="each of 2 variables"):
         das(model, "0", given, [2], steps=1)
-    with pytest.raises(ConfigError, match="steps, pairs and a rate above 0"):
+    with pytest.raises(ConfigError, match="needs steps, pairs and a rate above 0"):
         das(model, "0", given, [1, 1], steps=0)
     with pytest.raises(LayerError, match="no layer 'latent'"):
         das(model, "latent", given, [1, 1], steps=1)

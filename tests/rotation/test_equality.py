@@ -34,7 +34,7 @@ def result():
 def test_learned_directions_reach_what_they_must_and_the_controls_do_not(result):
     """The figure of the issue, 0.95, on fresh vectors and already with a fraction of the effort."""
     assert result.correct / result.examples > 0.99
-    rate = {one.basis: one.row() for one in result.found}
+    rate = {one.basis: one.row() for one in result.interchanged}
     assert rate["das"]["iia"] >= 0.95
     assert rate["das"]["moved_iia"] >= 0.95
     for basis in ("localist", "pca", "random", UNTRAINED):
