@@ -42,7 +42,7 @@ def test_the_provenance_travels(bits):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda b: ndg.sweep(b, []), "a list of criteria or of alphas, at least one; got"),
+        (lambda b: ndg.sweep(b, []), "a list of criteria or alphas, at least one; got"),
         (lambda b: ndg.mine(b, max_edges=-1), "must be at least 0; got -1"),
         (lambda b: ndg.mine(b, device="tpu"), "a device must be cpu, cuda or another of torch; got 'tpu'"),
         (lambda b: ndg.mine(b, pairs=[]), "a list of at least one pair of layers; got"),

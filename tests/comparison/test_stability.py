@@ -43,7 +43,7 @@ def test_an_exact_implication_is_found_in_every_bootstrap():
 def test_shares_are_those_of_graphs_mined_from_resampled_booleans():
     own, rounds = bits(150), 12
     found = bootstrap(own, "paper", 2, rounds=rounds, seed=3)
-    graph, values = discovery.mine(own, "paper", 2), own.to_bool()
+    graph, values = discovery.mine(own, "paper", alpha=2), own.to_bool()
     edges = [
         tuple(map(int, pair))
         for pair in zip(graph.implications.antecedents, graph.implications.consequents, strict=True)
@@ -51,7 +51,7 @@ def test_shares_are_those_of_graphs_mined_from_resampled_booleans():
     times, others = dict.fromkeys(edges, 0), []
     for number in range(rounds):
         drawn_values = values[bootstrapped(3, number, 150)]
-        again = edges_of(discovery.mine(BitMatrix.from_bool(drawn_values, own.nodes), "paper", 2))
+        again = edges_of(discovery.mine(BitMatrix.from_bool(drawn_values, own.nodes), "paper", alpha=2))
         for edge in again & set(edges):
             times[edge] += 1
         others.append(len(again - set(edges)))
