@@ -1,1 +1,1 @@
-"""A graph on trial: force neurons to what it says a label needs, and see whether the network obeys."""
+"""Trials of graphs: set neurons and compare the network's prediction."""

@@ -1,4 +1,4 @@
-"""Walking implications backwards: where the antecedent is nearly always there when the consequent is."""
+"""Graphs whose high-recall implications also hold backwards."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from ndg.graph.ndg import NDG
 
 
 def walked_backwards(graph: NDG, beta: float | int) -> NDG:
-    """The graph in which every implication of a recall above `beta` holds in the other direction too; at 1 itself.
+    """The graph with implications of recall above `beta` reversed too.
 
-    The reversed implication comes with its contrapositive, as all do, so that the graph stays skew-symmetric; both have
-    the exceptions that they have on the mined examples. Hu & Tian 2022 walk forward only in their tables. Raises
-    ConfigError for a `beta` that is no rate, GraphError where the graph has no counts.
+    With `beta` 1, it is the graph itself.
+
+    Each reversed implication comes with its contrapositive; both have the exceptions that they have on the mined
+    examples. Hu & Tian 2022 walk forward only in their tables. Raises ConfigError for a `beta` that is no rate,
+    GraphError for a graph without counts.
     """
     if not 0 <= beta <= 1:
         raise ConfigError(f"beta is a recall from 0 to 1, and 1 walks no implication backwards; got {beta}")

@@ -15,11 +15,10 @@ GROUPS = 64
 def paired(
     first_only: int, second_only: int, n: int, seed: int, *purpose: str, rounds: int = ROUNDS
 ) -> tuple[float, float, float] | None:
-    """The difference of two rates over the same `n` examples, with its 95 % interval; None without any.
+    """Difference of two rates over `n` examples, with 95 % interval.
 
-    The difference of one example is 1 in `first_only` of them, -1 in `second_only` and 0 in the rest, so drawing `n`
-    examples with replacement is drawing these three counts from a multinomial distribution: the same distribution,
-    without the examples.
+    The difference of one example is 1 in `first_only` of them, -1 in `second_only`, else 0, so a bootstrap draws these
+    three counts from a multinomial distribution. None without examples.
     """
     if not n:
         return None
@@ -30,14 +29,14 @@ def paired(
 
 
 def groups_of(seed: int, examples: Int64[np.ndarray, " example"]) -> Int64[np.ndarray, " example"]:
-    """The group of each example, drawn from its own number."""
+    """The group of each example, drawn by its number."""
     draws = seeds.words(seed, "bootstrap groups", examples=examples, draws=1)[:, 0]
     return (draws % np.uint64(GROUPS)).astype(np.int64)
 
 
 def group_weights(seed: int, *purpose: str, rounds: int = ROUNDS) -> Int64[np.ndarray, "round group"]:
-    """How often each group of examples is drawn in every round of a bootstrap.
+    """Weights of groups of examples in each bootstrap round.
 
-    The groups are random, so they stand for the examples in them, and only the counts of each need to be kept.
+    Groups are random, so only the counts of each group are kept.
     """
     return seeds.generator(seed, "bootstrap", *purpose).multinomial(GROUPS, [1 / GROUPS] * GROUPS, size=rounds)

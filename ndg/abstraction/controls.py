@@ -1,4 +1,4 @@
-"""What an alignment rate is compared with: the same number of neurons, chosen or set without the graph's edges.
+"""Controls of a trial: as many neurons, set without the graph's edges.
 
 - `binarise`: the layer's booleans with none set;
 - `random`: a uniform subset of the same size, set to uniform booleans;
@@ -33,15 +33,18 @@ Bits = Bool[np.ndarray, "example unit"]
 
 @dataclass(frozen=True, eq=False)
 class Prototypes:
-    """Majority boolean of each unit among the fitting examples predicted as a class (off at a tie), and the units'
-    places by how probable that boolean is, 0 the surest; equally sure units by index."""
+    """Majority boolean and rank of each unit, by class.
+
+    Majorities are over the fitting examples predicted as a class (off at a tie). Ranks order the units by the
+    probability of that boolean, 0 the surest, ties by index.
+    """
 
     values: Bool[np.ndarray, "label unit"]
     place: Int64[np.ndarray, "label unit"]
 
     @classmethod
     def of(cls, graph: NDG, layer: str) -> Prototypes:
-        """The prototypes of all classes on one layer, from the counts that the graph was mined from."""
+        """Prototypes of all classes on one layer, from mined counts."""
         counts = graph.implications
         on = counts.with_label[:, graph.nodes.slice(layer)]
         size = counts.on[graph.nodes.slice(LABEL)][:, None]
@@ -49,26 +52,26 @@ class Prototypes:
 
 
 def alternatives(seed: int, examples: Indices, true: Indices, labels: int) -> Indices:
-    """For each example a class other than its true one, uniformly, from the example's own draw."""
+    """A class other than the true one, drawn for each example."""
     draw = seeds.words(seed, "alternatives", examples=examples, draws=1)[:, 0]
     other = (draw % np.uint64(labels - 1)).astype(np.int64)
     return other + (other >= true)
 
 
 def subsets(seed: int, purpose: str, examples: Indices, sizes: Indices, units: int) -> Bits:
-    """For each example a uniform subset of that many of the units: those with its smallest draws."""
+    """A uniform subset of the units for each example."""
     return places(seeds.words(seed, purpose, examples=examples, draws=units)) < sizes[:, None]
 
 
 def booleans(seed: int, purpose: str, examples: Indices, units: int) -> Bits:
-    """For each example and unit a fair boolean: the highest bit of its draw."""
+    """A fair boolean for each example and unit."""
     return (seeds.words(seed, purpose, examples=examples, draws=units) >> np.uint64(63)).astype(np.bool_)
 
 
 def controls(
     prototypes: Prototypes, seed: int, examples: Indices, alternative: Indices, sizes: Indices
 ) -> dict[str, tuple[Bits, Bits]]:
-    """Per control and example the units that are set and their values, as many as `sizes` says."""
+    """Units and values of each control, as many as `sizes` says."""
     units = prototypes.values.shape[1]
     majority = prototypes.values[alternative]
     nothing = np.zeros((len(examples), units), np.bool_)
@@ -84,7 +87,7 @@ def controls(
 
 
 def places(keys: np.ndarray) -> Int64[np.ndarray, "row unit"]:
-    """Rank of each entry within its row, 0 the smallest, equal ones by position."""
+    """Rank of each entry in its row, ties by position."""
     order = np.argsort(keys, axis=1, kind="stable")
     ranks = np.empty(keys.shape, np.int64)
     np.put_along_axis(ranks, order, np.arange(keys.shape[1])[None, :], axis=1)

@@ -1,4 +1,4 @@
-"""Named integer counts that add up over batches and workers, and their plain form for a journal."""
+"""Named integer counts that add up over batches and workers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from ndg.errors import ShapeError
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Arrays of int64 by name. Adding adds those of the same name; a name that one side lacks counts as zero there.
+    """Arrays of int64 by name.
 
-    Two are equal when they hold the same names and integers.
+    Addition is by name; a missing name counts as zero.
+
+    Counts of the same names and integers are equal.
     """
 
     by_name: Mapping[str, np.ndarray]
@@ -57,5 +59,5 @@ class Counts:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Counts:
-        """Inverse of `to_dict`, but for the shape of arrays without entries."""
+        """Inverse of `to_dict`, except for shapes of empty arrays."""
         return cls({name: np.array(array, dtype=np.int64) for name, array in document.items()})

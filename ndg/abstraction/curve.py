@@ -1,4 +1,4 @@
-"""The alignment curve: the aligned rate against the number of neurons that really change, for several orders."""
+"""Alignment curve: the aligned rate against the number of changed neurons."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROUNDS = 1000
 
 @dataclass(frozen=True)
 class Difference:
-    """Area under the graph's curve minus that under another, with its 95 % bootstrap interval over examples."""
+    """Difference of two areas under curves, with 95 % bootstrap interval."""
 
     value: float
     low: float
@@ -33,11 +33,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Curve(Result):
-    """Of each order and number of neurons set: neurons set, neurons changed and examples aligned, summed over groups of
-    originally correct examples.
+    """Neurons set, neurons changed and examples aligned, by order and size.
 
-    `counts[order][group, size]` are these three, `counts["examples"][group]` the examples of each group. Groups are
-    there to be resampled.
+    `counts[order][group, size]` holds these three sums over the originally correct examples of a group,
+    `counts["examples"][group]` their number. Groups are resampled by the bootstrap.
     """
 
     sizes: tuple[int, ...]
@@ -56,11 +55,11 @@ class Curve(Result):
 
     @cached_property
     def end(self) -> float | None:
-        """The mean number of neurons changed that all orders reach; None without examples."""
+        """Largest mean number of changed neurons that all orders reach."""
         return _end(self._lines()) if self.n else None
 
     def points(self, name: str) -> list[Row]:
-        """For each number of neurons asked for: exact counts, means per example, and the aligned rate with interval."""
+        """Counts, means per example and aligned rate for each size."""
         totals: Int64[np.ndarray, "size 3"] = self.counts[self._known(name)].sum(axis=0)
         rows = []
         for size, (chosen, changed, aligned) in zip(self.sizes, totals.tolist(), strict=True):
@@ -82,15 +81,15 @@ class Curve(Result):
         return rows
 
     def area(self, name: str) -> float | None:
-        """Mean aligned rate under an order's curve, from no neuron changed to `end`, by the trapezoid rule: in [0, 1].
+        """Mean aligned rate under an order's curve, by the trapezoid rule.
 
-        None where nothing changes.
+        It runs from no neuron changed to `end` and lies in [0, 1]. None where nothing changes.
         """
         self._known(name)
         return _areas(self._lines()).get(name) if self.n else None
 
     def difference(self, name: str) -> Difference | None:
-        """How much more area the graph's curve has than another's; None where nothing changes."""
+        """Area of the graph's curve minus another's; None without changes."""
         return self._differences[self._known(name)]
 
     @cached_property
@@ -108,7 +107,7 @@ class Curve(Result):
         return found
 
     def _lines(self, weights: Int64[np.ndarray, " group"] | None = None) -> dict[str, Line]:
-        """Mean neurons changed and aligned rates of every order, with the groups drawn so often."""
+        """Mean changed neurons and aligned rates, under weights of groups."""
         examples = self.counts[EXAMPLES]
         weights = np.ones(len(examples), np.int64) if weights is None else weights
         n = max(float(weights @ examples), 1.0)
@@ -120,7 +119,7 @@ class Curve(Result):
         return [{"order": name} | point for name in self.names for point in self.points(name)]
 
     def words(self) -> str:
-        """The area of each order, and how much more the graph's is, with its interval."""
+        """The area of each order against the graph's, with intervals."""
         if self.end is None or self.area(GRAPH) is None:
             return f"No neuron changes in the {self.n} originally correct examples, so no order has an area."
         others = [(name, self.difference(name)) for name in self.names if name != GRAPH]
@@ -135,7 +134,7 @@ class Curve(Result):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types: points as columns of exact counts, areas, and how much more the graph's is."""
+        """Plain JSON types: exact counts by point, areas and differences."""
         return {
             "sizes": list(self.sizes),
             "n": self.n,
@@ -165,7 +164,7 @@ def _end(lines: dict[str, Line]) -> float:
 
 
 def _areas(lines: dict[str, Line]) -> dict[str, float]:
-    """Area of every line from 0 to the end that all reach, divided by its width; none where that is 0."""
+    """Mean height of every line up to `end`; NaN for width 0."""
     end = _end(lines)
     return {name: _area(changed, rates, end) / end for name, (changed, rates) in lines.items()} if end > 0 else {}
 

@@ -1,7 +1,7 @@
-"""Which neurons an intervention sets, and to what: the sets D(t, t') of Hu & Tian 2022.
+"""Intervention sets D(t, t') of Hu & Tian 2022.
 
-D depends on the graph, the true class t and the alternative class t' alone. All three definitions have one form: what
-t' asks for, with the negations of what t asks for. A new one is one line in `INTERVENTIONS`.
+D depends on the graph, the true class t and the alternative class t' alone. All three definitions join what t' asks for
+with the negation of what t asks for. A new one is one line in `INTERVENTIONS`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LiteralSelector = Callable[[NDG, Literal], frozenset[Literal]]
 
 @dataclass(frozen=True)
 class Choice:
-    """The literals of D(t, t'), and the nodes that came out both on and off and so left it."""
+    """Literals of D(t, t'), and nodes removed as contradictory."""
 
     literals: frozenset[Literal]
     contradictions: frozenset[int]
@@ -30,9 +30,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Definition:
-    """What a label literal asks for as the alternative (`toward`) and, negated, as the true class (`against`).
+    """Literals of a class as alternative (`toward`) and as true class.
 
-    `upward`: it asks through the label's ancestors, so that classes without any are worth a remark.
+    Those of the true class (`against`) are negated.
+
+    With `upward`, a definition uses the label's ancestors, so classes without any are noted.
     """
 
     toward: LiteralSelector
@@ -44,7 +46,7 @@ class Definition:
         return self.toward(graph, predicted(graph, label))
 
     def opposed(self, graph: NDG, label: int) -> frozenset[Literal]:
-        """What a class asks for as the true one, to be negated."""
+        """Literals of the true class, before negation."""
         return self.against(graph, predicted(graph, label)) if self.against else frozenset()
 
     def literals(self, graph: NDG, true: int, alternative: int) -> Choice:
@@ -65,7 +67,7 @@ def consequences(graph: NDG, label: Literal) -> frozenset[Literal]:
 
 
 def causes(graph: NDG, label: Literal) -> frozenset[Literal]:
-    """The forward closure of a label and all its ancestors: that of the label alone when it has none.
+    """Forward closure of a label and all its ancestors.
 
     The label itself belongs to the set: often no literal implies a class, and Q would set nothing.
     """
@@ -80,7 +82,7 @@ INTERVENTIONS: dict[str, Definition] = {
 
 
 def definition(name: str) -> Definition:
-    """The intervention of that name; ConfigError names the nearest."""
+    """The intervention of that name, else ConfigError."""
     if name not in INTERVENTIONS:
         raise ConfigError(
             f"an intervention is one of {', '.join(INTERVENTIONS)}; got {name!r}; {nearest(name, INTERVENTIONS)}"
@@ -90,9 +92,9 @@ def definition(name: str) -> Definition:
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """D(t, t') of one layer's units for all pairs of classes, as what each class asks for as t' and, negated, as t.
+    """D(t, t') of one layer's units, for all pairs of classes.
 
-    `no_ancestors[c]`: no literal implies class c, and the definition asks for those that do.
+    `no_ancestors[c]` tells that no literal implies class c although the definition uses ancestors.
     """
 
     toward_on: Bool[np.ndarray, "label unit"]
@@ -104,14 +106,17 @@ class Choices:
     def of(
         self, true: Int64[np.ndarray, " example"], alternative: Int64[np.ndarray, " example"]
     ) -> tuple[Bool[np.ndarray, "example unit"], Bool[np.ndarray, "example unit"], Bool[np.ndarray, " example"]]:
-        """Per example: the units that D names, their values (off elsewhere), whether a contradictory pair left D."""
+        """Units, values and contradictions of D for each example.
+
+        Values are off outside D.
+        """
         on = self.toward_on[alternative] | self.against_off[true]
         off = self.toward_off[alternative] | self.against_on[true]
         return on ^ off, on & ~off, (on & off).any(axis=1)
 
 
 def choices(definition: Definition, graph: NDG, layer: str) -> Choices:
-    """The sets of a definition on one layer; one closure per class and role."""
+    """Sets of a definition on one layer."""
     labels = range(graph.nodes.labels)
     toward = [definition.wanted(graph, label) for label in labels]
     against = [definition.opposed(graph, label) for label in labels]
@@ -122,7 +127,7 @@ def choices(definition: Definition, graph: NDG, layer: str) -> Choices:
 def _units(
     asked: list[frozenset[Literal]], graph: NDG, layer: str
 ) -> tuple[Bool[np.ndarray, "label unit"], Bool[np.ndarray, "label unit"]]:
-    """Which units of a layer each class asks to be on, and which to be off."""
+    """Units that each class asks to be on, and off."""
     where = graph.nodes.slice(layer)
     values = np.zeros((2, len(asked), where.stop - where.start), np.bool_)
     for label, literals in enumerate(asked):

@@ -1,4 +1,4 @@
-"""In which order neurons are set, for the curve of aligned rates against neurons changed.
+"""Orders of setting neurons, for the alignment curve.
 
 - `graph`: the neurons of D(t, t'), the most specific first: those whose literal is rarest outside the class that asks
   for it. After D is used up it stays as it is;
@@ -30,8 +30,11 @@ Settings = tuple[Int64[np.ndarray, "example unit"], Bits]
 
 @dataclass(frozen=True, eq=False)
 class Orders:
-    """`sizes` are the numbers of neurons that are set, `specific[value, c, u]` is P(class c predicted | unit u has that
-    value) on the fitting examples, `ranked[name][c, u]` the place of unit u in an order for the alternative class c."""
+    """Orders of units for the alternative classes.
+
+    `sizes` are the numbers of neurons that are set; `specific[value, c, u]` is P(class c predicted | unit u has that
+    value) on the fitting examples; `ranked[name][c, u]` is the position of unit u in an order for class c.
+    """
 
     sizes: tuple[int, ...]
     specific: Float64[np.ndarray, "2 label unit"]
@@ -39,8 +42,11 @@ class Orders:
 
     @classmethod
     def of(cls, graph: NDG, layer: str, orders: Mapping[str, Int[np.ndarray, "..."]]) -> Orders:
-        """The orders of a graph's layer, and those given: the units from the first to the last, one such list for all
-        classes or one for each alternative class. Raises ConfigError or ShapeError for what is none."""
+        """Orders of a graph's layer, and custom ones.
+
+        A custom order lists all units, for all classes or for each alternative class. Raises ConfigError or ShapeError
+        for other lists.
+        """
         where = graph.nodes.slice(layer)
         units = where.stop - where.start
         ranked = {name: _ranked(name, order, graph.nodes.labels, units) for name, order in orders.items()}
@@ -53,7 +59,7 @@ class Orders:
     def settings(
         self, choice: Choices, prototypes: Prototypes, seed: int, examples: Indices, true: Indices, other: Indices
     ) -> dict[str, Settings]:
-        """Of every order the places of the units and their booleans, for each example."""
+        """Ranks and booleans of the units in each order."""
         units = prototypes.values.shape[1]
         random = seeds.words(seed, "prototype neurons", examples=examples, draws=units)
         places_of = {PROTOTYPES[1]: prototypes.place[other], PROTOTYPES[0]: places(random)}
@@ -77,10 +83,10 @@ class Orders:
 
 
 def specificity(graph: NDG, layer: str) -> Float64[np.ndarray, "2 label unit"]:
-    """P(class c is predicted | unit u is off, on) on the fitting examples; 0 where the unit never is.
+    """P(class c predicted | unit u is off, on) on fitting examples.
 
-    It is the recall of the implication from the class to the literal, and the precision of that from the literal to the
-    class.
+    It is the recall of the implication from the class to the literal, and the precision of its converse; 0 for a unit
+    that never has this value.
     """
     counts = graph.implications
     units = graph.nodes.slice(layer)
@@ -91,7 +97,7 @@ def specificity(graph: NDG, layer: str) -> Float64[np.ndarray, "2 label unit"]:
 
 
 def sizes(units: int) -> tuple[int, ...]:
-    """Numbers of neurons from 0 to all of them: each of up to 16, else 17 at most, ever further apart."""
+    """Numbers of neurons on the curve, at most 17, widening."""
     if units <= STEPS:
         return tuple(range(units + 1))
     spread = np.unique(np.round(np.geomspace(1, units, STEPS)).astype(np.int64))

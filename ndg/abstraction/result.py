@@ -1,4 +1,4 @@
-"""What a trial found: counts, rates with intervals, and whether the graph's choice beats the class prototype."""
+"""Results of a trial: counts, rates and comparison with controls."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ ON_THE_SAME = "the better prototype on the same split"
 
 @dataclass(frozen=True)
 class Selectivity:
-    """Aligned rate of the graph's choice minus that of a control of the same size.
+    """Aligned rate of the graph's choice minus a control's.
 
-    `low` and `high` are its 95 % paired bootstrap interval over examples, `draws` the values under every draw of
-    alternatives and controls, this one first. `picked` says how the control was picked; picked as the better one on the
-    same split, it favours the control.
+    `low` and `high` are the 95 % paired bootstrap interval, `draws` the values under every draw of alternatives and
+    controls, this one first. `picked` tells how the control was picked; picking it on the same split favours it.
     """
 
     value: float
@@ -41,12 +40,14 @@ class Selectivity:
 
 @dataclass(frozen=True)
 class TrialResult(Result):
-    """Tallies of one intervention and its controls; those of the graph's choice also by true class and by alternative.
+    """Tallies of one intervention and its controls.
 
-    `units` is the size of the layer, `no_ancestors` the classes that nothing implies, for which Q is G.2, `graph` the
-    graph's digest; `reason` says why the executor was taken. `values` were written for booleans, for a reason and
-    fitted to so many examples. `drawn` are the tallies of the graph's choice and of the prototypes under further draws.
-    `on_validation` is the prototype that was the better one there.
+    The graph's choice is also counted by true class and by alternative.
+
+    `units` is the size of the layer, `no_ancestors` the classes that no literal implies (for which Q is G.2), `graph`
+    the graph's digest; `reason` tells why the executor was chosen. `values` were written for booleans, fitted to so
+    many examples. `drawn` holds tallies under further draws. `on_validation` is the better prototype of the validation
+    split.
     """
 
     intervention: str
@@ -76,7 +77,7 @@ class TrialResult(Result):
 
     @property
     def key(self) -> str:
-        """The intervention's name as a key of the run log: `q`, `g1`, `g2`."""
+        """Key of the intervention in the run log: `q`, `g1`, `g2`."""
         return self.intervention.lower().replace(".", "")
 
     @property
@@ -86,11 +87,11 @@ class TrialResult(Result):
 
     @property
     def prototype(self) -> str:
-        """The prototype control of the larger aligned rate, the first of equals."""
+        """The prototype control with the larger aligned rate."""
         return max(PROTOTYPES, key=lambda name: self.controls[name].aligned)
 
     def picked(self, validation: TrialResult) -> TrialResult:
-        """The same result, compared with the prototype that was the better one on the validation split.
+        """The result compared with the validation split's better prototype.
 
         Raises ConfigError for a result of another graph, layer or intervention.
         """
@@ -103,11 +104,12 @@ class TrialResult(Result):
         return replace(self, on_validation=validation.prototype)
 
     def selectivity(self, against: str | None = None) -> Selectivity | None:
-        """How much better the graph's choice aligns than a control: the one given, that picked on validation, or the
-        better prototype.
+        """Difference of aligned rates between the graph and a control.
 
-        None without originally correct examples. Raises ConfigError for an unknown control. Further draws are known of
-        the prototypes alone.
+        The default control is the one picked on validation, else the better prototype.
+
+        None without originally correct examples. Raises ConfigError for an unknown control. Further draws exist for the
+        prototypes alone.
         """
         if against is not None and against not in self.controls:
             raise ConfigError(f"no control {against!r}; {nearest(against, self.controls)}")
@@ -124,19 +126,20 @@ class TrialResult(Result):
         return Selectivity(*found, control, how, tuple(draws))
 
     def words(self) -> str:
-        """A sentence: whether the graph's choice is better than the class prototype of the same size.
+        """Comparison with the class prototype, in one sentence.
 
-        Better: the 95 % interval of the paired difference to the prototype is above zero.
+        "Better" means a 95 % interval of the paired difference above zero.
         """
         told = verdict(self._headline() | {"layer": self.layer})
         where = self.intervention + (f" on {self.split}" if self.split else "")
         return f"{where}: {told[0].lower()}{told[1:]}"
 
     def rows(self, by: str = "control") -> list[Row]:
-        """One row per control and one of chance, or per `true` or `alternative` class for the graph's choice.
+        """One row per control and chance, or per class.
 
-        Rates and their 95 % Wilson intervals are over the `n` originally correct examples; `kept_aligned` is over those
-        that are also correct after binarising alone; numbers of neurons are means per example. None where n is zero.
+        With `true` or `alternative`, rows are the graph's choice by class. Rates and 95 % Wilson intervals are over the
+        `n` originally correct examples; `kept_aligned` is over those also correct after binarising alone; numbers of
+        neurons are means per example. None where n is zero.
         """
         groups: dict[str, dict[Any, Tally]] = {
             "control": dict(self.controls),
@@ -158,7 +161,10 @@ class TrialResult(Result):
         return pd.DataFrame(self.rows(by))
 
     def to_dict(self, against: str | None = None) -> dict[str, Any]:
-        """Plain JSON types for the run log: figures of the graph's choice, then of each control; `counts` are exact."""
+        """Plain JSON types for the run log.
+
+        Figures of the graph's choice come first, then those of each control; `counts` are exact.
+        """
         return {
             **self._headline(against),
             "chance": self.chance,
@@ -235,7 +241,7 @@ def _row(tally: Tally) -> Row:
 
 
 def _figures(tally: Tally) -> dict[str, Any]:
-    """The row of a tally under the names of the run log."""
+    """The run log's row of a tally."""
     row = _row(tally)
     names = ("aligned", "aligned_low", "aligned_high", "changed", "unchanged", "contradictory", "n", "examples")
     means = {name: row[f"{name}_mean"] for name in ("neurons_set", "neurons_changed")}

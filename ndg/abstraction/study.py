@@ -1,4 +1,4 @@
-"""One compute batch on trial: what the network predicts by itself, and under every intervention and control."""
+"""Study of interventions and controls on one compute batch."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ Classes = Int64[np.ndarray, "setting example"]
 
 @dataclass(frozen=True)
 class TrialCounts:
-    """Tallies by (intervention, control), of the graph's own choice by role and class as well, and of the further draws
-    by (intervention, "draw", number, control); curves by intervention and order, see `Curve`."""
+    """Tallies by (intervention, control), and curves.
+
+    The graph's choice is also counted by role and class; further draws by (intervention, "draw", number, control).
+    """
 
     tallies: Tallies
     curves: Counts
@@ -49,7 +51,7 @@ class TrialCounts:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """All that a worker needs to know to try one batch.
+    """Data to try one batch.
 
     `choices` are those of each intervention, of the graph and of every control graph. There are `draws` draws of
     alternatives and controls, by seed, seed + 1 and so on. With `orders` the curves are counted.
@@ -78,13 +80,13 @@ class Study:
         return self.passes.nodes.labels
 
     def run(self, batch: Batch) -> TrialCounts:
-        """The counts of one compute batch, by intervention, control and draw."""
+        """Counts of one batch, by intervention, control and draw."""
         return _counted(self, batch)
 
 
 @dataclass(frozen=True, eq=False)
 class _Setting:
-    """Which units are set, to what, and what is to be remarked of each example."""
+    """Units to be set, their values, and flags of each example."""
 
     chosen: Bits
     values: Bits
@@ -94,7 +96,7 @@ class _Setting:
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """The untouched batch: its classes, which examples count, and the alternatives of a draw."""
+    """The untouched batch: classes, counted examples, drawn alternatives."""
 
     known: BaselinePass
     bits: Bits
@@ -137,7 +139,7 @@ def _counted(study: Study, batch: Batch) -> TrialCounts:
 
 
 def _settings(study: Study, name: str, draw: int, seen: _Seen, other: Indices) -> dict[str, _Setting]:
-    """The graph's own choice first; of the first draw every control, of the others the prototypes."""
+    """Settings of the graph's choice, then of each control."""
     named = {graph: _named(choice, seen.true, other) for graph, choice in study.choices[name].items()}
     nobody = np.zeros(len(other), np.bool_)
     sizes = named[GRAPH].chosen.sum(axis=1)
@@ -178,8 +180,11 @@ def _outcome(
 
 
 def _curves(study: Study, seen: _Seen, other: Indices) -> dict[str, np.ndarray]:
-    """By intervention and order, of each group of examples and number of neurons: neurons set, neurons changed and
-    examples aligned; and the originally correct examples of each group."""
+    """Curve counts by intervention and order.
+
+    Neurons set, neurons changed and examples aligned by group and size, and the originally correct examples of each
+    group.
+    """
     assert study.orders is not None
     numbers, rows = seen.known.numbers, seen.rows
     groups = groups_of(study.seed, numbers)[rows]
@@ -202,15 +207,15 @@ def _curves(study: Study, seen: _Seen, other: Indices) -> dict[str, np.ndarray]:
 
 
 def curve_key(intervention: str, order: str | None = None) -> str:
-    """The name under which a curve is counted; without an order that of the examples."""
+    """Name of a curve's counts, or of its examples."""
     return json.dumps([intervention] if order is None else [intervention, order])
 
 
 def predict(study: Study, known: BaselinePass, asked: SettingBits, rows: Int64[np.ndarray, " row"]) -> Classes:
-    """What the network predicts in each of `rows` when the layer has these booleans; -1 in other rows.
+    """Predictions of `rows` when the layer has these booleans.
 
-    Equal booleans of an example run once. An example keeps its row in every pass, so that its floats do not depend on
-    what else is asked.
+    Other rows have -1. Equal booleans of an example run once. An example keeps its row in every pass, so that its
+    floats do not depend on other rows.
     """
     found = np.full(asked.shape[:2], -1, np.int64)
     if not len(rows):
@@ -233,7 +238,7 @@ def predict(study: Study, known: BaselinePass, asked: SettingBits, rows: Int64[n
 def _distinct(
     wanted: Bool[np.ndarray, "asked unit"], rows: Int64[np.ndarray, " asked"]
 ) -> tuple[Int64[np.ndarray, " distinct"], Int64[np.ndarray, " asked"]]:
-    """Where each distinct pair of row and booleans first stands, by row, and which of them each is."""
+    """First index of each distinct pair, and inverse indices."""
     keys = np.concatenate([rows.astype(">u4").view(np.uint8).reshape(-1, 4), np.packbits(wanted, axis=1)], axis=1)
     text = np.ascontiguousarray(keys).view(np.dtype((np.void, keys.shape[1]))).reshape(-1)
     _, first, which = np.unique(text, return_index=True, return_inverse=True)
@@ -241,7 +246,7 @@ def _distinct(
 
 
 def _classes(study: Study, known: BaselinePass, booleans: Bits) -> Indices:
-    """What the network predicts when the whole layer has these booleans."""
+    """Predictions when the whole layer has these booleans."""
     change = Substitution(study.writing, known, study.layer, booleans)
     logits, _ = study.passes.run(known, {study.layer: change})
     return argmax(logits[: known.batch.count])

@@ -1,4 +1,4 @@
-"""Integer counts of what a network did under an intervention. They add up over batches, workers and classes."""
+"""Integer counts of predictions under an intervention."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from ndg.intervals import Z95, wilson
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts over `examples`; all others are over those that the unmodified network predicts correctly.
+    """Counts over examples; most over the originally correct ones.
 
     The prediction under the intervention is the alternative class (`aligned`), the true class (`unchanged`) or another
-    (`changed`); these three add up to `correct`. `contradictory` (a pair left D) and `no_ancestors` (nothing implies
-    the alternative class, so that Q is its closure alone) overlay them. `neurons_set` and `neurons_changed` are sums
-    over examples: neurons named, and those among them whose boolean was different before. `kept` examples are also
-    correct after binarising alone. `graph_only` are aligned by the graph's choice and not here, `control_only` here and
-    not by the graph's choice.
+    (`changed`); these add up to `correct`. `contradictory` (a pair left D) and `no_ancestors` (no literal implies the
+    alternative class, so Q is its closure alone) overlay them. `neurons_set` and `neurons_changed` are sums over
+    examples of neurons named, and of those whose boolean changed. `kept` examples are also correct after binarising
+    alone. `graph_only` counts examples aligned by the graph's choice but not here, `control_only` the reverse.
     """
 
     examples: int = 0
@@ -51,22 +50,22 @@ class Tally:
         return Tally(*(getattr(self, name) + getattr(other, name) for name in FIELDS))
 
     def rate(self, outcome: str) -> float | None:
-        """Fraction of the originally correct examples with that count; None when there is no such example."""
+        """Share of a count in the originally correct examples."""
         return getattr(self, outcome) / self.correct if self.correct else None
 
     def interval(self, outcome: str) -> tuple[float, float]:
-        """The 95 % Wilson interval of `rate`; [0, 1] when there is no example."""
+        """95 % Wilson interval of `rate`; [0, 1] without examples."""
         low, high = wilson(getattr(self, outcome), self.correct)
         return float(low), float(high)
 
     @property
     def kept_rate(self) -> float | None:
-        """Fraction aligned of the examples that are correct before and after binarising alone."""
+        """Aligned share of the examples correct after binarising."""
         return self.kept_aligned / self.kept if self.kept else None
 
     @property
     def advantage(self) -> tuple[float, float, float] | None:
-        """Aligned rate of the graph's choice minus this one's, with its 95 % interval for paired rates.
+        """Aligned rate of the graph's choice minus this, with interval.
 
         The interval is that of Agresti & Min (2005): half an example is added to each of the four cells.
         """
@@ -88,7 +87,7 @@ Flags = Bool[np.ndarray, " example"]
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What happened to each example of a batch under one intervention or control; a tally of any subset of it."""
+    """Outcome of each example of a batch under one intervention."""
 
     correct: Flags
     aligned: Flags
@@ -124,7 +123,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Tallies:
-    """Tallies by name; adding adds those of the same name."""
+    """Tallies by name; addition is by name."""
 
     by_name: Mapping[Any, Tally]
 
@@ -135,11 +134,11 @@ class Tallies:
         return Tallies(total)
 
     def __getitem__(self, name: Any) -> Tally:
-        """The tally of that name; an empty one where nothing was counted."""
+        """The tally of that name, else an empty one."""
         return self.by_name.get(name, Tally())
 
     def to_dict(self) -> dict[str, list[int]]:
-        """The counts by name, in the order of `FIELDS`; names are written as JSON."""
+        """Counts by JSON name, in the order of `FIELDS`."""
         return {json.dumps(name): [getattr(tally, field) for field in FIELDS] for name, tally in self.by_name.items()}
 
     @classmethod

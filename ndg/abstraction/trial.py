@@ -1,9 +1,9 @@
-"""The trial of a graph: intervene on every example, run the rest of the network, count what it predicts.
+"""Trial of a graph: intervene on examples and count predictions.
 
-Of each example with true class t an alternative t' is drawn. The layer is replaced by what is written for its booleans,
-those of D(t, t') set (see `definitions`), and the prediction under that is aligned (t'), unchanged (t) or changed to
-another class. An alignment rate means little without the `controls`, which set as many neurons and are counted on the
-same examples with the same alternatives.
+For each example with true class t, an alternative t' is drawn. The layer is replaced by the values written for its
+booleans, with those of D(t, t') set (see `intervention_sets`); the prediction is then aligned (t'), unchanged (t) or
+changed to another class. Read the alignment rate beside its `controls`, which set as many neurons on the same examples
+with the same alternatives.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from ndg.run_study import placed, run_batches
 
 @dataclass(frozen=True)
 class TrialSettings:
-    """What is written for booleans, and beside what the graph is tried.
+    """Settings of a trial: written values and controls.
 
     layer        layer on trial; needed where the graph has several
     values       what is written for booleans: a name of `ndg.interventions.substitution`, taken from the examples of
@@ -85,7 +85,10 @@ def trial(
     options: RunOptions = RunOptions(),
     cache: Cache | None = None,
 ) -> TrialResult:
-    """One intervention on trial, with its controls; the parameters are those of `trials`."""
+    """Try one intervention with its controls.
+
+    The parameters are those of `trials`.
+    """
     results = trials(model, graph, loader, [intervention], fit=fit, settings=settings, options=options, cache=cache)
     return results[intervention]
 
@@ -102,7 +105,9 @@ def trials(
     options: RunOptions = RunOptions(),
     cache: Cache | None = None,
 ) -> dict[str, TrialResult]:
-    """Each intervention by name, with its controls, counted over all examples of `loader` in one pass.
+    """Try each intervention with its controls, in one pass.
+
+    All are counted over the examples of `loader`.
 
     Units of the layer may be neurons, channels or those of tokens. The seed draws the alternatives and the controls,
     for each example by its index; batch and threads may change the last bit of floats, and the integers depend on
@@ -156,7 +161,7 @@ def trials(
 
 
 def _check_controls(graph: NDG, layer: str, graphs: Mapping[str, NDG]) -> None:
-    """Raise ConfigError for a taken name, ShapeError for a control graph of another shape."""
+    """Raise ConfigError or ShapeError for unsuitable control graphs."""
     labels, where = graph.nodes.labels, graph.nodes.slice(layer)
     for name, other in graphs.items():
         if name in (taken := (GRAPH, *CONTROLS, CHANCE)):
@@ -178,7 +183,7 @@ def _writing(
     settings: TrialSettings,
     options: RunOptions,
 ) -> tuple[Writing, str]:
-    """The way to write for booleans, and why it is that one."""
+    """The way to write booleans, and the reason for it."""
     values = settings.values
     if not isinstance(values, str):
         return values, "as given"

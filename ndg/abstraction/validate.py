@@ -22,9 +22,9 @@ def check_alternatives(graph: NDG) -> None:
 
 
 def one_layer(graph: NDG, layer: str | None, rule: str) -> str:
-    """The layer, or the only one of the graph.
+    """The requested layer, or the graph's only one.
 
-    Raises GraphError for an unknown one, and, beginning with the `rule`, where there are several and none is named.
+    Raises GraphError for an unknown layer, and, beginning with `rule`, for several layers without a choice.
     """
     names = [known.name for known in graph.nodes.layers]
     if layer is not None:

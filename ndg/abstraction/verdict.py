@@ -1,4 +1,4 @@
-"""Whether the graph's choice beats the class prototype of the same size, in words, from the record of a trial.
+"""Verdict on a trial: does the graph beat the class prototype?
 
 `figures` are those of `TrialResult.to_dict()`, as the run log keeps them.
 """
@@ -15,20 +15,23 @@ LARGER = 1.1
 
 
 def better(figures: Figures) -> bool | None:
-    """Whether the 95 % interval of the paired difference to the prototype lies above zero; None where there is none."""
+    """Whether the paired difference to the prototype is above zero."""
     if figures.get("selectivity_low") is None or not figures["neurons_set"]:
         return None
     return bool(figures["selectivity_low"] > 0)
 
 
 def larger(figures: Figures) -> bool:
-    """Whether the graph's choice really changes over 1.1 times as many neurons as the prototype beside it."""
+    """Whether the graph changes over 1.1 times as many neurons."""
     other = _changed(figures)
     return other is not None and figures["neurons_changed"] > LARGER * other
 
 
 def verdict(figures: Figures) -> str:
-    """A sentence, and a caution where a better choice is a larger one too; nothing is concluded without an interval."""
+    """The verdict in one sentence, with a caution.
+
+    The caution is for a better choice that also changes more neurons. Without an interval nothing is concluded.
+    """
     if figures["aligned"] is None:
         return "The network predicts no example correctly, so nothing was on trial."
     if not figures["neurons_set"]:
@@ -53,7 +56,7 @@ def verdict(figures: Figures) -> str:
 
 
 def _rates(figures: Figures) -> str:
-    """The two rates, where the record has that of the prototype."""
+    """Both rates, if the record has the prototype's."""
     control = figures.get("selectivity_control")
     other = figures.get("controls", {}).get(control, {}).get("aligned")
     return "" if other is None else f", aligned {figures['aligned']:.3f} against {other:.3f} ({control})"

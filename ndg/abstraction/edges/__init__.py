@@ -1,4 +1,4 @@
-"""Every edge of a graph on trial: does the consequent hold when the antecedent is forced to?
+"""Trials of edges: does the consequent hold when the antecedent is forced?
 
 trials = try_edges(model, graph, held_out, fit=train)
 print(trials.words())

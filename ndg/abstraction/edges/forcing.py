@@ -1,6 +1,7 @@
-"""What is forced in a layer for each antecedent there: the literal alone, or with its closure within the layer.
+"""Sets of literals that are forced for each antecedent of a layer.
 
-The `rest` of that closure, without the antecedent, is a control: where it does as well, the antecedent adds nothing.
+An antecedent is forced alone, or with its closure within the layer. The `rest` of that closure, without the antecedent,
+is a control: where it does as well, the antecedent adds nothing.
 """
 
 from __future__ import annotations
@@ -25,11 +26,10 @@ Edges = Int64[np.ndarray, " edge"]
 
 @dataclass(frozen=True, eq=False)
 class Forcings:
-    """The distinct sets of literals that are forced in a layer: which units, and to which booleans.
+    """Distinct sets of literals that are forced in a layer.
 
-    `antecedents` are the codes of the literals whose edges are on trial; those of number k are the layer's edges
-    `starts[k]` to `starts[k + 1] - 1`, which imply `consequents`. `used[h, k]` is the set that is forced for it the
-    h-th way. Equal sets are forced once.
+    `antecedents` are the codes of the literals on trial; antecedent k has the edges `starts[k]` to `starts[k + 1] - 1`,
+    with their `consequents`. `used[h, k]` is the set forced for it in way h. Equal sets are forced once.
     """
 
     layer: str
@@ -42,7 +42,7 @@ class Forcings:
 
     @cached_property
     def users(self) -> tuple[tuple[tuple[int, int], ...], ...]:
-        """Way and number of the antecedents for which each set is forced."""
+        """Way and number of the antecedents that use each set."""
         found: list[list[tuple[int, int]]] = [[] for _ in self.chosen]
         for way, row in enumerate(self.used):
             for number, one in enumerate(row.tolist()):
@@ -56,8 +56,7 @@ class Forcings:
 
 
 def forcings(graph: NDG, order: Sequence[str], how: Sequence[str]) -> tuple[Forcings, ...]:
-    """What is forced in each layer of `order` that has antecedents of later literals; their edges are in the graph's
-    order.
+    """Sets forced in each layer, with edges in the graph's order.
 
     Raises ConfigError for an unknown way of forcing.
     """
@@ -96,7 +95,7 @@ def forcings(graph: NDG, order: Sequence[str], how: Sequence[str]) -> tuple[Forc
 def _forced(
     graph: NDG, antecedents: Int64[np.ndarray, " antecedent"], where: slice, how: str
 ) -> Bool[np.ndarray, "antecedent literal"]:
-    """The literals of a layer that are forced for each antecedent, which is always one of them but for the rest."""
+    """Forced literals of a layer for each antecedent, in one way."""
     inside = slice(2 * where.start, 2 * where.stop)
     found = np.zeros((len(antecedents), inside.stop - inside.start), np.bool_)
     each = np.arange(len(antecedents))

@@ -1,4 +1,4 @@
-"""What a trial of edges found: edge by edge, by pair of layers, and in words."""
+"""Results of a trial of edges."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ Counted = Int64[np.ndarray, " edge"]
 
 @dataclass(frozen=True, eq=False)
 class EdgeTrials(Result):
-    """The `verdicts` on the forced edges of a graph, beside what was observed of all edges on the same examples.
+    """Verdicts on forced edges, beside observations of all edges.
 
     `holds` counts the examples on which each literal holds, `support` those on which both ends of an edge do. `sizes`
-    are the numbers of neurons that are set for the antecedent of each forced edge, `changed` the neurons whose boolean
-    really changed, summed over its `n` examples. `reason` says why the executor was taken.
+    are the numbers of neurons set for the antecedent of each forced edge; `changed` counts those whose boolean changed,
+    summed over its `n` examples. `reason` tells why the executor was chosen.
     """
 
     implications: Implications
@@ -59,11 +59,12 @@ class EdgeTrials(Result):
         return self.verdicts.how
 
     def columns(self, how: str, at_least: float | int | None = None) -> dict[str, np.ndarray]:
-        """The figures of every edge, one way of forcing; NaN, or -1 for counts, where an edge was not forced.
+        """Figures of every edge for one way of forcing.
 
-        `distance` is the number of layers on trial from antecedent to consequent. `n` to `q_value` are of the forcing:
-        of `n` examples without the antecedent the consequent holds on `before`, and on `after` when it is forced;
-        `observed` and `support` are of the examples on which the antecedent holds anyway.
+        `distance` is the number of layers on trial from antecedent to consequent. Of `n` examples without the
+        antecedent, the consequent holds on `before`, and on `after` when the antecedent is forced; `observed` and
+        `support` are of the examples on which the antecedent holds anyway. Edges that were not forced have NaN, or -1
+        for counts.
         """
         found, verdicts, nodes = self.implications, self.verdicts, self.implications.nodes
         kind = kinds(found, verdicts.order)
@@ -112,9 +113,9 @@ class EdgeTrials(Result):
         }
 
     def rows(self, how: str | None = None, at_least: float | int | None = None) -> list[Row]:
-        """One row per edge and way of forcing, as in `columns`; null where there is no figure.
+        """One row per edge and way of forcing.
 
-        A contrapositive has the verdict of the edge that was forced, and no figures of a forcing.
+        A contrapositive has the verdict of the forced edge, and null in place of its figures.
         """
         rows = []
         for one in self.how if how is None else [how]:
@@ -138,12 +139,12 @@ class EdgeTrials(Result):
         return pd.DataFrame(self.rows(how, at_least))
 
     def summary(self, at_least: float | int | None = None) -> list[Row]:
-        """One row per pair of layers and way of forcing; for edges within a layer, which are constraints, one row.
+        """One row per pair of layers and way of forcing.
 
-        `edges` are an implication and its contrapositive together, `tested` those with enough examples, `survived` is
-        of these, and `share` has a 95 % Wilson interval, which takes edges as independent; those that share an end are
-        not, so that it may be too narrow. `observational`, `interventional` and `before` are means over the tested
-        edges of their rates: with the antecedent, when it is forced, and before on the same examples.
+        Edges within a layer, which are constraints, have one row. `edges` counts an implication and its contrapositive
+        as one, `tested` those with enough examples, `survived` the survivors among these. The 95 % Wilson interval of
+        `share` assumes independent edges, so it may be too narrow. `observational`, `interventional` and `before` are
+        mean rates over the tested edges: with the antecedent, when it is forced, and before that on the same examples.
         Null where n is zero.
         """
         found, verdicts = self.implications, self.verdicts
@@ -196,15 +197,17 @@ class EdgeTrials(Result):
         return int(self.verdicts.survives(how, at_least).sum()), int(self.verdicts.tested.sum())
 
     def by_antecedent(self, at_least: float | int | None = None) -> int | None:
-        """Number of edges that survive with the closure and do not where its rest is forced, without the antecedent;
-        None unless both were tried."""
+        """Number of edges that survive by their antecedent.
+
+        These survive with the closure, but not with its rest, without the antecedent. None unless both were tried.
+        """
         if not {"closure", REST} <= set(self.how):
             return None
         with_it, without = (self.verdicts.survives(how, at_least) for how in ("closure", REST))
         return int((with_it & ~without).sum())
 
     def words(self, at_least: float | int | None = None) -> str:
-        """How many edges survive, in a sentence for each way of forcing."""
+        """Number of survivors, in one sentence per way of forcing."""
         facts = self.verdicts.facts
         bar = facts["at_least"] if at_least is None else at_least
         on = f"on held-out examples{' of ' + facts['split'] if facts['split'] else ''}"
@@ -236,7 +239,7 @@ class EdgeTrials(Result):
         return " ".join(told) + few
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types for the run log: settings, numbers of edges, the summary, and the words."""
+        """Plain JSON types for the run log."""
         kind = kinds(self.implications, self.verdicts.order)
         return {
             **self.verdicts.facts,

@@ -1,4 +1,4 @@
-"""One compute batch: which literals hold in it, and what follows where an antecedent is forced on rows without it."""
+"""Study of edges: force antecedents on one compute batch."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ Rows = Int64[np.ndarray, " row"]
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """All that a worker needs to try one batch: for each layer in which literals are forced its own passes, and what is
-    forced; `watch` are passes that change nothing."""
+    """Data to try one batch: passes and forced sets by layer.
+
+    `watch` holds passes that change nothing.
+    """
 
     watch: Passes
     passes_by_layer: dict[str, Passes]
@@ -84,7 +86,7 @@ class Study:
 
 
 def _observed(study: Study, values: Bool[np.ndarray, "row node"]) -> dict[str, np.ndarray]:
-    """How often each literal holds, and both ends of each edge; edges of concepts count as never."""
+    """Counts of each literal and of both ends of each edge."""
     literals = np.stack([~values, values], axis=2).reshape(len(values), -1).T
     packed = np.packbits(literals, axis=1)
     tails, heads = study.antecedents, study.consequents
@@ -101,7 +103,10 @@ def _observed(study: Study, values: Bool[np.ndarray, "row node"]) -> dict[str, n
 def _forced(
     study: Study, forcing: Forcings, passes: Passes, known: BaselinePass, values: Bool[np.ndarray, "row node"]
 ) -> dict[str, np.ndarray]:
-    """What is gained and lost. Passes hold pairs of a set and a row, as many as the batch has rows."""
+    """Counts of consequents gained and lost.
+
+    Each pass holds as many pairs of a set and a row as the batch has rows.
+    """
     node, positive = forcing.antecedents >> 1, (forcing.antecedents & 1).astype(bool)
     missing = values[:, node] != positive
     needed = np.zeros((len(forcing.chosen), len(values)), np.bool_)
@@ -140,7 +145,7 @@ def _forced(
 def _after(
     study: Study, forcing: Forcings, passes: Passes, known: BaselinePass, sets: Rows, rows: Rows
 ) -> Bool[np.ndarray, "pair node"]:
-    """The labels and the later units when a set is forced on a row, pair by pair; other nodes are off."""
+    """Labels and later units after a set is forced on a row."""
     layer, nodes = forcing.layer, study.nodes
     change = Substitution(study.writing, known, layer, forcing.booleans[sets], forcing.chosen[sets], rows)
     layers = {nodes.layer(int(one)) for one in np.unique(forcing.consequents >> 1)} - {LABEL}
@@ -153,7 +158,7 @@ def _after(
 
 
 def assembled(study: Study, total: Counts, name: str) -> dict[str, np.ndarray]:
-    """The counts of that name by way of forcing, of all layers one after the other."""
+    """Counts of a name by way of forcing, over all layers."""
     nothing = np.zeros(0, np.int64)
     return {
         how: np.concatenate([nothing, *(total[f"{name} {one.layer} {how}"] for one in study.forcings)])

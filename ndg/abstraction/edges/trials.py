@@ -1,4 +1,4 @@
-"""The trial of every edge that leads from a layer to a later one, or to a label."""
+"""Trial of every edge from a layer to a later one or a label."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ndg.run_study import StudyRun, check_order, placed, run_batches
 
 @dataclass(frozen=True)
 class EdgeSettings:
-    """How antecedents are forced, and when an edge survives.
+    """Settings of the forcing of antecedents and of survival.
 
     how          ways of forcing: "alone", with its "closure" within its layer (units that come out both on and off are
                  left as they are), and as a control the "rest" of that closure without the antecedent
@@ -71,7 +71,7 @@ def try_edges(
     options: RunOptions = RunOptions(),
     cache: Cache | None = None,
 ) -> EdgeTrials:
-    """What every edge p -> q does when p is forced on the held-out examples of `loader` on which it does not hold.
+    """Force the antecedent of every edge p -> q on held-out examples.
 
     Activations stay real: a forced unit gets the value that is written for its boolean, fitted to `fit`, the examples
     that the graph was mined from. Edges are tried from a layer to a later one in the order in which the network runs,
@@ -155,7 +155,7 @@ def _layers(graph: NDG, layers: Iterable[str] | None) -> list[str]:
 
 
 def _order(watch: Passes, loader: Iterable[Any], batch: int, names: Sequence[str]) -> list[str]:
-    """The layers in the order in which the network ends them."""
+    """Layers in the order in which the network ends them."""
     first = next(compute_batches(loader, batch), None)
     if first is None:
         raise DataError("at least one example is needed; the loader gave none; check the split")

@@ -1,4 +1,4 @@
-"""What the graph says of one example's prediction, and whether the network agrees when it is forced."""
+"""Explanations of single predictions by the graph, tested by forcing."""
 
 from ndg.abstraction.explain.result import Explanation, Flip, Forced
 from ndg.abstraction.explain.run import ExplainSettings, explain

@@ -1,4 +1,4 @@
-"""Sets of literals forced in reference examples, beside controls of the same size."""
+"""Sets of literals forced in reference examples, with controls."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def force(
     examples: int,
     options: RunOptions,
 ) -> tuple[Forced, ...]:
-    """What the network predicts in reference examples in which a set does not hold, when it is forced."""
+    """Predictions when sets are forced in reference examples without them."""
     size = count(reference)
     if not size:
         raise DataError("literals are forced in reference examples; the loader gave none; check the split")
@@ -65,7 +65,7 @@ def _ways(
     about: int,
     seed: int,
 ) -> tuple[Way, Way, Way]:
-    """A set of literals, and as many units of each layer set as by the random and the surest prototype control."""
+    """A set of literals, and its random and prototype controls."""
     own: Way = {}
     others: tuple[Way, Way] = ({}, {})
     everyone = np.full(len(numbers), about)
@@ -83,7 +83,7 @@ def _ways(
 
 
 def _written(passes: Passes, written: Writing, known: BaselinePass, way: Way) -> Tensor:
-    """Logits when these units are set, and the others stay as they are."""
+    """Logits when some units are set and the others stay."""
 
     changes = {
         layer: Substitution(written, known, layer, booleans, chosen) for layer, (chosen, booleans) in way.items()

@@ -1,4 +1,4 @@
-"""What an explanation says: in fields, in plain JSON types, and in lines for a terminal."""
+"""Results of an explanation: fields, JSON types, lines of text."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ Name = Callable[[int], str]
 
 @dataclass(frozen=True)
 class Forced:
-    """A set of literals forced in the `n` reference examples in which not all of them hold: how many are predicted as
-    the class `before` and `after`, and after as many units of the same layers forced in other ways.
+    """Predictions of a class before and after a set is forced.
 
-    `random` units to random booleans, the surest units of the `prototype` to its booleans.
+    `n` counts the reference examples in which not all literals of the set hold; `before` and `after` count those
+    predicted as the class. As controls, as many units of the same layers are set: `random` units to random booleans,
+    and the surest units of the `prototype` to its booleans.
     """
 
     what: str
@@ -33,7 +34,7 @@ class Forced:
     prototype: int
 
     def rate(self, outcome: str = "after") -> tuple[float, float, float] | None:
-        """The fraction predicted as the class, with its 95 % Wilson interval; None without examples."""
+        """Rate of the class, with 95 % Wilson interval."""
         if not self.n:
             return None
         low, high = wilson(getattr(self, outcome), self.n)
@@ -46,11 +47,13 @@ class Forced:
 
 @dataclass(frozen=True)
 class Flip:
-    """The smallest set that was found of units of `layer` whose booleans, written otherwise, make the prediction the
-    target: among the graph's literals, among all units, and whether the latter are known to be smallest.
+    """The smallest sets of units of `layer` that flip the prediction.
 
-    `binarised` is the prediction when the layer is written as its booleans; no set is sought where that differs from
-    the network's. `after` is the prediction with the set written.
+    Sets are searched among the graph's literals and among all units; a flag tells whether the latter is known to be
+    smallest.
+
+    `binarised` is the prediction with the layer written as its booleans; no set is searched if it differs from the
+    network's. `after` is the prediction with the set written.
     """
 
     layer: str
@@ -68,9 +71,12 @@ class Flip:
 
 @dataclass(frozen=True)
 class Explanation(Result):
-    """Literals of one example that imply `about` (its prediction, or the target), contradict it, do both, or leave it
-    open; one that suffices; how many literals of these layers imply the label in any example; what the label implies,
-    and what of that is missing; and what forcing does."""
+    """Literals of one example, by their relation to a class.
+
+    Literals imply `about` (the prediction, or the target), contradict it, do both, or leave it open. Further fields:
+    one sufficient literal; the number of literals of these layers that imply the label in any example; the literals
+    that the label implies, and the missing ones among them; and the effects of forcing.
+    """
 
     prediction: int
     about: int
@@ -91,7 +97,7 @@ class Explanation(Result):
     graph: str
 
     def rows(self) -> list[Row]:
-        """One row per literal of the example, by what it does to the class."""
+        """One row per literal, by its relation to the class."""
         parts = {"implies": self.implying, "contradicts": self.contradicting, "both": self.both, "open": self.open}
         return [
             {"literal": literal, "class": self.about, "judged": part} for part, of in parts.items() for literal in of

@@ -1,4 +1,4 @@
-"""Why the network predicts a class for one example, as the graph has it, and whether the network agrees when forced.
+"""Explanation of one prediction by the graph, tested by forcing.
 
     told = explain(net, graph, one_row, reference=held_out, target=3)
     print(told.text())
@@ -79,7 +79,7 @@ def explain(
     settings: ExplainSettings = ExplainSettings(),
     options: RunOptions = RunOptions(),
 ) -> Explanation:
-    """What the graph says of one example, and whether the network obeys.
+    """Explain one prediction by the graph, and test it by forcing.
 
     `example` is one row of what a loader gives. With a target other than the prediction, literals are judged by that
     class, and the smallest set of units is sought that turns this example into it, as in `minimal`; that needs one
@@ -142,18 +142,18 @@ def _one(example: Any) -> dict[str, Tensor]:
 
 
 def _own(known: BaselinePass, nodes: NodeSpace, layers: Iterable[str]) -> Codes:
-    """The literals of the first example of a batch that hold in these layers."""
+    """Literals of the first example that hold in these layers."""
     codes = [2 * np.arange(nodes.slice(one).start, nodes.slice(one).stop) + known.bits[one][0] for one in layers]
     return np.sort(np.concatenate(codes)).astype(np.int64)
 
 
 def _ancestors(graph: NDG, label: int, layers: Iterable[str]) -> int:
-    """How many literals of these layers imply the label."""
+    """Number of literals of these layers that imply the label."""
     return sum(graph.nodes.layer(literal.node) in layers for literal in graph.ancestors(predicted(graph, label)))
 
 
 def _judged(graph: NDG, own: Codes, about: int) -> tuple[dict[str, Codes], Codes]:
-    """The example's literals by what follows from each, and the first that implies the label and not its negation."""
+    """Literals by their consequences, and the first sufficient one."""
     marked = np.zeros((len(own), 2 * len(graph.nodes)), np.bool_)
     marked[np.arange(len(own)), own] = True
     closed = graph.closures(marked)
@@ -164,7 +164,7 @@ def _judged(graph: NDG, own: Codes, about: int) -> tuple[dict[str, Codes], Codes
 
 
 def _within(graph: NDG, marked: Bool[np.ndarray, " literal"], layers: Iterable[str]) -> Codes:
-    """The marked literals of these layers, but for the units that are marked both on and off."""
+    """Marked literals of these layers, without units marked twice."""
     kept = np.zeros(len(marked), np.bool_)
     for one in layers:
         where = graph.nodes.slice(one)
@@ -174,7 +174,7 @@ def _within(graph: NDG, marked: Bool[np.ndarray, " literal"], layers: Iterable[s
 
 
 def _sets(graph: NDG, sufficient: Codes, necessary: Codes, layers: Iterable[str]) -> dict[str, Codes]:
-    """The sets of literals that are forced, by what they are."""
+    """Sets of literals to be forced, by role."""
     if not len(sufficient):
         return {"what the class implies": necessary} if len(necessary) else {}
     closed = _within(graph, graph.closure(map(Literal.of, sufficient.tolist())).marked, layers)
@@ -182,7 +182,7 @@ def _sets(graph: NDG, sufficient: Codes, necessary: Codes, layers: Iterable[str]
 
 
 def _flip(study: Study, graph: NDG, known: BaselinePass, prediction: int, target: int) -> Flip:
-    """The smallest set that turns the first example of a batch into the target."""
+    """The smallest set that turns the first example into the target."""
     layer = study.layer
     first = np.zeros(1, np.int64)
     bits = known.bits[layer][:1]

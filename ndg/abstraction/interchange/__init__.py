@@ -1,4 +1,4 @@
-"""Interchange interventions: neurons of one input take the activations of another, and the graph says what follows."""
+"""Interchange interventions: neurons of a base take activations of a source."""
 
 from ndg.abstraction.interchange.result import InterchangeResult
 from ndg.abstraction.interchange.run import InterchangeSettings, interchange

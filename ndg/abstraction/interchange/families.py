@@ -1,4 +1,4 @@
-"""Which neurons an interchange swaps: families of sets, of which each pair of base and source gets one.
+"""Families of sets of neurons that an interchange swaps.
 
 - `equivalence`: an equivalence class of the graph, drawn for the base among those with neurons in the layers;
 - `ancestors`: what intervention Q asks for the source's label: its ancestors and all that follows, without the label
@@ -36,9 +36,11 @@ SWAPPED = {
 
 @dataclass(frozen=True, eq=False)
 class Family:
-    """Sets over the units of the layers, and how one is `picked`: `drawn`, by the source's `label`, or the `only` one.
+    """Sets of units, and the rule that picks one per pair.
 
-    `alone` are the labels that nothing implies. A family that was `named` by the user has its set even when empty.
+    `picked` is `drawn`, by the source's `label`, or the `only` one.
+
+    `alone` are the labels that no literal implies. A family `named` by the user keeps its set even when empty.
     """
 
     name: str
@@ -50,7 +52,7 @@ class Family:
     def of(
         self, seed: int, numbers: Indices, labels: Indices
     ) -> tuple[Bool[np.ndarray, "example unit"], Bool[np.ndarray, " example"]]:
-        """The set of each base of these numbers, with sources of these labels, and whether there is one."""
+        """The set of each base, and whether there is one."""
         if not len(self.sets):
             return np.zeros((len(numbers), self.sets.shape[1]), np.bool_), np.zeros(len(numbers), np.bool_)
         which = np.zeros(len(numbers), np.int64)
@@ -64,7 +66,7 @@ class Family:
 
 
 def spoken(family: str) -> str:
-    """How a sentence about a family of sets begins."""
+    """Beginning of a sentence about a family."""
     return SWAPPED.get(family, f"The set {family!r} swapped")
 
 
@@ -109,7 +111,9 @@ FAMILIES: dict[str, Callable[[NDG, Nodes], Family]] = {
 def families(
     graph: NDG, layers: Sequence[str], sets: Sequence[str], units: Mapping[str, str | Iterable[str]] | None = None
 ) -> tuple[Family, ...]:
-    """The families of those names, and one for each of the sets of `units`, given as names of nodes such as `latent:3`.
+    """The families of these names, and one per set of `units`.
+
+    A set of `units` is given as names of nodes such as `latent:3`.
 
     Raises ConfigError for an unknown name or none at all, GraphError for a neuron outside the layers.
     """

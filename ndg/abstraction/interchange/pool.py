@@ -1,6 +1,6 @@
-"""The sources of interchanges: what layers give on them, held once, in memory or past a budget on disk.
+"""Sources of interchanges, held in memory or in files.
 
-Of a layer that is read at its first token that token alone is held; of other token layers all tokens are, and go to the
+A layer that is read at its first token is held at that token alone, other token layers at all tokens, which go to the
 same positions of the base.
 """
 
@@ -32,7 +32,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """Rows of a tensor of any type as bytes, which processes share and files hold."""
+    """Rows of a tensor as bytes, in shared memory or a file."""
 
     bytes: UInt8[np.ndarray, "row byte"]
     shape: tuple[int, ...]
@@ -40,7 +40,7 @@ class Held:
 
     @classmethod
     def empty(cls, rows: int, like: Tensor, folder: Path | None = None) -> Held:
-        """Room for rows that are like those of a tensor; in a file when there is a folder."""
+        """Room for rows like those of a tensor."""
         size = like[0].nbytes
         if folder is None:
             return cls(np.empty((rows, size), np.uint8), tuple(like.shape[1:]), like.dtype)
@@ -59,8 +59,10 @@ class Held:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Sources: their outputs and booleans at the layers, the labels that the network predicts, and the shapes of an
-    example's inputs. With `paired`, row i is the source of base i."""
+    """Sources with their outputs, booleans, predicted labels and input shapes.
+
+    With `paired`, row i is the source of base i.
+    """
 
     outputs: dict[str, Held]
     bits: dict[str, Bool[np.ndarray, "source _"]]
@@ -74,7 +76,7 @@ class Pool:
         return len(self.predicted)
 
     def rows(self, layer: str, which: Indices, rows: int) -> Tensor:
-        """What a layer gives on these sources; the last one is repeated to as many rows."""
+        """Outputs of a layer on some sources, padded by the last one."""
         last = np.full(rows - len(which), which[-1], np.int64)
         return self.outputs[layer][np.concatenate([which, last])]
 
@@ -88,7 +90,9 @@ def gather(
     batch: int,
     budget: int = BUDGET,
 ) -> Pool:
-    """The pool of at most `most` examples of a loader, drawn by the seed; of all, in pairs with bases, for None.
+    """A pool of at most `most` examples, drawn by the seed.
+
+    With None, it holds all examples, in pairs with bases.
 
     Raises DataError without examples, or for a single one that is its own source.
     """
@@ -118,7 +122,7 @@ def gather(
 
 
 def check_alike(bases: Iterable[Any], sources: Iterable[Any]) -> None:
-    """Raise ShapeError when the first bases and the first sources have other columns, shapes or kinds of numbers."""
+    """Raise ShapeError unless bases and sources have the same inputs."""
     expected, given = _first(sources), _first(bases)
     if expected != given:
         raise ShapeError(
@@ -134,7 +138,7 @@ def shapes_of(batch: Batch) -> Shapes:
 
 
 def _first(loader: Iterable[Any]) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Of each input of the first batch, the shape of one example and the kind of its numbers."""
+    """Shape and kind of numbers of each input of one example."""
     given = columns(next(iter(loader), torch.zeros(0)))
     return {
         name or "inputs": (tuple(column.shape[1:]), _kind(column))
@@ -153,7 +157,7 @@ def _spelt(shapes: dict[str, tuple[tuple[int, ...], str]]) -> str:
 
 
 def _donated(known: BaselinePass, layer: str) -> Tensor:
-    """What an example gives to others of a layer's output, which broadcasts against theirs."""
+    """The output that a source gives, in broadcastable shape."""
     output, mask = known.outputs[layer], known.masks[layer]
     if not known.neurons[layer].at_first_token:
         return output
@@ -179,7 +183,7 @@ def _room(passes: Passes, known: BaselinePass, size: int, paired: bool, budget: 
 
 
 class _Folder:
-    """A folder that goes when this process no longer needs it; a copy in another process owns nothing."""
+    """A temporary folder, removed by the process that made it."""
 
     def __init__(self, path: Path | None) -> None:
         if path is not None:

@@ -1,4 +1,4 @@
-"""What interchanges found: how often the network ends where the graph says, beside predictors that know nothing.
+"""Results of interchanges: accuracy and coverage, beside controls.
 
 Interchange intervention accuracy (IIA; Geiger, Lu, Icard & Potts 2021, "Causal Abstractions of Neural Networks") is
 over the pairs that the graph decides; coverage says how many these are.
@@ -23,12 +23,14 @@ COVERAGE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class InterchangeResult(Result):
-    """Counts `[among, field]` for each family of sets and control, `FIELDS` of pairs `AMONG` those whose base and
-    source labels differ, agree, and all.
+    """Counts `[among, field]` for each family of sets and control.
 
-    Controls are a random set of the same size, and the shuffled graph's prediction of the same interchange.
-    `without_ancestors` are the labels that nothing implies: of these, what they imply was swapped; `classes` is the
-    number of equivalence classes that were drawn from; `sources` the size of the pool.
+    `AMONG` selects pairs whose base and source labels differ, pairs whose labels agree, or all pairs; `FIELDS` names
+    the counts.
+
+    Controls are a random set of the same size and the shuffled graph's prediction. `without_ancestors` are the labels
+    that no literal implies; for these, what they imply was swapped. `classes` counts the equivalence classes that were
+    drawn from, `sources` is the size of the pool.
     """
 
     counts: Counts
@@ -54,7 +56,7 @@ class InterchangeResult(Result):
         return self.counts, self.families, self.layers, self.sources, self.seed, self.graph
 
     def count(self, family: str, field: str, control: str = GRAPH, among: str = AMONG[0]) -> int:
-        """One count. Raises ConfigError for what was not counted."""
+        """One count; ConfigError if it was not counted."""
         name = f"{family}|{control}"
         valid = (
             (name, tuple(self.counts.by_name)),
@@ -67,11 +69,11 @@ class InterchangeResult(Result):
         return int(self.counts[name][AMONG.index(among), FIELDS.index(field)])
 
     def row(self, family: str, control: str = GRAPH, among: str = AMONG[0]) -> Row:
-        """Rates with 95 % Wilson intervals; None where there is no pair to take one over.
+        """Rates with 95 % Wilson intervals; None without pairs.
 
         `base_label` and `source_label` are the constant predictors on the pairs that the graph decides, `..._all` on
-        all; `over_better` is IIA minus the better one of them on the same pairs, with its interval for paired rates;
-        the better one is picked on these pairs, which favours it.
+        all. `over_better` is IIA minus the better one on the same pairs, with a paired interval; picking it on these
+        pairs favours it.
         """
         got = {field: self.count(family, field, control, among) for field in FIELDS}
         pairs, decided = got["pairs"], got["decided"]
@@ -117,7 +119,7 @@ class InterchangeResult(Result):
         }
 
     def rows(self) -> list[Row]:
-        """One row for each family, control and kind of pair; the whole layer last, as it is no part of the others."""
+        """One row per family, control and kind of pair."""
         order = sorted(self.families, key=lambda family: family == LAYER)
         return [
             self.row(family, control, among)
@@ -128,7 +130,7 @@ class InterchangeResult(Result):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """The counts, and what they are of, as plain JSON values."""
+        """Counts and settings as plain JSON values."""
         return {
             "counts": self.counts.to_dict(),
             "fields": list(FIELDS),
@@ -154,7 +156,7 @@ class InterchangeResult(Result):
         return cls(**{**facts, **plural, "counts": Counts.from_dict(facts["counts"])})
 
     def words(self) -> str:
-        """A sentence for each family: what the graph's own sets are worth where base and source labels differ."""
+        """Accuracy and controls, in one sentence per family."""
         return "\n".join([*(f"{spoken(row['set'])}: {_verdict(row)}." for row in self._own()), *self._remarks()])
 
     def _own(self) -> list[Row]:
@@ -186,7 +188,7 @@ def _verdict(row: Row) -> str:
 
 
 def rate(name: str, count: int, n: int) -> Row:
-    """A rate with its 95 % Wilson interval; None where n is 0."""
+    """A rate with its 95 % Wilson interval."""
     if not n:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     low, high = wilson(count, n)

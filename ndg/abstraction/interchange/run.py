@@ -1,8 +1,8 @@
-"""Interchange interventions: a base's neurons take the activations of a source, and the graph says what follows.
+"""Interchange interventions, predicted by the graph (Geiger et al. 2021).
 
-Geiger, Lu, Icard & Potts 2021. The graph's prediction: S, the swapped units' booleans in the source; C, what follows
-from S; the base's literals that C contradicts are dropped; C' follows from C and the rest of them, labels apart. It is
-decided iff exactly one label is on in C' and none both on and off.
+The graph's prediction: S, the swapped units' booleans in the source; C, their consequences; the base's literals that C
+contradicts are dropped; C' follows from C and the remaining literals but the labels. It is decided if exactly one label
+is on in C' and none both on and off. Source: Geiger, Lu, Icard & Potts 2021.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def interchange(
     options: RunOptions = RunOptions(),
     cache: Cache | None = None,
 ) -> InterchangeResult:
-    """How often a network with neurons from a source predicts what the graph says.
+    """Compare the network after interchanges with the graph's predictions.
 
     Every example of `loader` is a base; its source is drawn, by its number, from the pool of the same loader. Or `base`
     and `source` give pairs, in their order. A `cache` that several studies of this loader share keeps what is before
@@ -109,7 +109,10 @@ def interchange(
 
 @dataclass(frozen=True, eq=False)
 class Loaders:
-    """The bases, and the sources: row i of base i where they are paired, else those of the pool."""
+    """Bases and sources of interchanges.
+
+    Row i of the sources belongs to base i if they are paired; else sources are drawn from the pool.
+    """
 
     bases: Iterable[Any]
     sources: Iterable[Any]
@@ -117,7 +120,7 @@ class Loaders:
 
     @classmethod
     def of(cls, loader: Iterable[Any] | None, base: Iterable[Any] | None, source: Iterable[Any] | None) -> Loaders:
-        """Raises ConfigError for neither or both, DataError for other numbers of both or a loader that shuffles."""
+        """The loaders; ConfigError or DataError unless they fit."""
         if (loader is None) == (base is None) or (base is None) != (source is None):
             raise ConfigError(
                 "an interchange takes a loader, or base= and source= for pairs; give the one or the other two"
@@ -145,7 +148,7 @@ def prepare(
     options: RunOptions,
     cache: Cache | None,
 ) -> S:
-    """The study of that kind: its passes, its families of sets, and the pool of its sources."""
+    """The study, with its passes, families and pool."""
     check_labels(graph)
     names = [settings.layers] if isinstance(settings.layers, str) else settings.layers
     names = [layer.name for layer in graph.nodes.layers] if names is None else list(names)

@@ -1,4 +1,4 @@
-"""A graph of the same form that knows nothing of the network: the units of each layer change places."""
+"""Shuffled graphs, as a control without knowledge of the network."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from ndg.literal import Literal
 
 
 def shuffled(graph: NDG, seed: int) -> NDG:
-    """The graph with the units of each layer, and the concepts, in places drawn by the seed; labels stay.
+    """The graph with units permuted within layers, by seed.
 
-    Implications, counts and constants go with the units; thresholds stay, as they belong to what is read.
+    Concepts are permuted too; labels stay. Implications, counts and constants move with the units; thresholds stay, as
+    they belong to the readings.
     """
     found, place = graph.implications, np.arange(len(graph.nodes), dtype=np.int64)
     for name, where in graph.nodes.groups[bool(graph.nodes.labels) :]:

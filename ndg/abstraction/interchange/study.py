@@ -1,6 +1,6 @@
-"""One compute batch of bases: each gets the neurons of its source, and the graph says what comes of it.
+"""Study of interchanges on one compute batch of bases.
 
-What the network does is run once per family and set; each graph then says what it expects of it.
+The network runs once per family and set; each graph is then compared with it.
 """
 
 from __future__ import annotations
@@ -65,8 +65,11 @@ Values = Bool[np.ndarray, "example node"]
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Bases with their sources: rows of the pool, labels that the network predicts, and the values of all nodes in the
-    base; in the source those of the layers' units, the others off."""
+    """Bases with their sources, predicted labels and node values.
+
+    `sources` are rows of the pool. Values are those of all nodes in the base, and of the layers' units in the source
+    (other nodes are off).
+    """
 
     known: BaselinePass
     numbers: Int64[np.ndarray, " example"]
@@ -82,8 +85,7 @@ class Pairs:
 
 @dataclass(frozen=True, eq=False)
 class Swapped:
-    """What the network does when units take the source's activations: its label, and the booleans of the layers that
-    were asked for."""
+    """Labels and booleans of layers after an interchange."""
 
     family: str
     control: str
@@ -96,8 +98,11 @@ class Swapped:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """All that a worker needs to know. `mixed` is the shuffled graph, if it is asked for; with `random` each family but
-    the layer has a random set of the same size beside it."""
+    """Data to run one batch of interchanges.
+
+    `mixed` is the shuffled graph, if any. With `random`, each family but the layer has a random set of the same size as
+    a control.
+    """
 
     passes: Passes
     graph: NDG
@@ -117,7 +122,7 @@ class Study:
         return replace(self, passes=self.passes.with_model(model))
 
     def run(self, batch: Batch) -> Counts:
-        """The counts of one compute batch: `[among, field]` for every family and control."""
+        """Counts `[among, field]` of one batch, by family and control."""
         pairs = self.pairs(batch)
         labels = self.graph.nodes.labels
         found: dict[str, np.ndarray] = {}
@@ -139,7 +144,7 @@ class Study:
         return (nodes >= self.graph.nodes.labels) & (nodes < len(self.passes.nodes))
 
     def pairs(self, batch: Batch) -> Pairs:
-        """The pairs of a batch of bases. Raises ShapeError when bases and sources have other shapes."""
+        """Pairs of a batch of bases; ShapeError for other shapes."""
         if shapes_of(batch) != self.pool.shapes:
             raise ShapeError(
                 f"an interchange takes bases and sources of one shape; expected {self.pool.shapes}, the sources', got "
@@ -159,7 +164,7 @@ class Study:
         return Pairs(known, numbers, source, self.pool.predicted[source], base, donated)
 
     def swaps(self, pairs: Pairs, read: Sequence[str] = ()) -> Iterator[Swapped]:
-        """The network under the interchange of every family, and of its random sets."""
+        """The network after the interchange of every family and control."""
         known = pairs.known
         values = {layer: self.pool.rows(layer, pairs.source, known.batch.rows) for layer in self.passes.changed}
         for family in self.families:
@@ -179,14 +184,16 @@ class Study:
                 yield Swapped(family.name, control, own, there, after, bits, alone)
 
     def follows(self, graph: NDG, pairs: Pairs, chosen: Bits, given: Bool[np.ndarray, " node"]) -> np.ndarray:
-        """The literals C' that follow from the chosen units' booleans in the source, and from the base's literals of
-        `given` nodes that this does not contradict."""
+        """Literals C' that follow from the swapped units' booleans.
+
+        They also follow from the base's literals of `given` nodes that the swapped units do not contradict.
+        """
         forced = np.zeros(pairs.base.shape, np.bool_)
         forced[:, self.units] = chosen
         return unfolded(graph.closures, marked(pairs.donated, forced), marked(pairs.base, given[None]))
 
     def graphs(self, control: str) -> dict[str, NDG]:
-        """The graphs that predict: the shuffled one only what the graph's own sets do."""
+        """Graphs that predict; the shuffled one only for its sets."""
         mixed = {} if self.mixed is None or control != GRAPH else {SHUFFLED: self.mixed}
         return {control: self.graph, **mixed}
 

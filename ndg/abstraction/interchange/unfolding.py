@@ -1,8 +1,8 @@
-"""The graph as a causal model, neuron by neuron: what it unfolds to after an interchange, beside what the network does.
+"""The graph as a causal model of every node after an interchange.
 
-The graph is given the swapped units' booleans of the source, and of the base those of the layers that the interchange
-cannot reach: the first of the swapped layers, the units of it that are not swapped, and those before it. Of what lies
-behind (the downstream layers and the labels) it is given nothing: it must conclude it, or say that it cannot.
+The graph gets the swapped units' booleans from the source, and from the base the booleans that the interchange cannot
+reach: the other units of the first swapped layer, and all earlier layers. It must conclude the downstream layers and
+labels, or leave them open.
 """
 
 from __future__ import annotations
@@ -59,10 +59,9 @@ def unfolding(
     settings: InterchangeSettings = InterchangeSettings(),
     options: RunOptions = RunOptions(),
 ) -> UnfoldingResult:
-    """How often the unfolded graph agrees with the intervened network, for every node behind the swapped `layers`.
+    """Agreement of graph and network on every node behind `layers`.
 
-    The parameters, and what is raised, are those of `ndg.interchange`; GraphError when no node of the graph lies
-    behind.
+    Parameters and errors are those of `ndg.interchange`; GraphError without nodes behind.
     """
     settings = replace(settings, layers=[layers] if isinstance(layers, str) else list(layers))
     loaders = Loaders.of(loader, base, source)
@@ -83,10 +82,10 @@ def unfolding(
 
 @dataclass(frozen=True, eq=False)
 class Unfolding(Study):
-    """The study of interchanges that compares every node behind the swapped layers."""
+    """Study of interchanges that compares every node behind."""
 
     def run(self, batch: Batch) -> Counts:
-        """The counts of one compute batch: `[field, node]` for every family and control; nothing of other nodes."""
+        """Counts `[field, node]` of one batch, by family and control."""
         pairs = self.pairs(batch)
         order, nodes = pairs.known.order, self.passes.nodes
         first = min(order[layer] for layer in self.passes.changed)
@@ -110,7 +109,7 @@ class Unfolding(Study):
 
 
 def _values(study: Study, pairs: Pairs, swapped: Swapped, behind: list[str]) -> Bool[np.ndarray, "example node"]:
-    """The value of every label and of the units behind in the intervened network; the base's of the others."""
+    """Values of labels and later units; other nodes keep the base's."""
     values = pairs.base.copy()
     labels = study.graph.nodes.labels
     values[:, :labels] = swapped.label[:, None] == np.arange(labels)
@@ -159,11 +158,12 @@ class UnfoldingResult(Result):
         return self.counts, self.nodes, self.families, self.layers, self.seed, self.graph
 
     def row(self, family: str, name: str, control: str = GRAPH) -> Row:
-        """The rates of a node such as `latent:3`, or of all nodes of a layer or of the labels, with 95 % Wilson
-        intervals; None where there is no pair to take one over.
+        """Rates of a node, a layer or the labels, with intervals.
 
-        Those of a layer count every pair once for each node, and their intervals take these as independent. `base` is
-        the predictor "the base's value" on what the graph decides, `base_all` on all; `moved` is the agreement where
+        A node is given as `latent:3`. None without pairs.
+
+        A layer counts every pair once for each node, and its intervals treat these as independent. `base` is the
+        predictor "the base's value" where the graph decides, `base_all` on all pairs; `moved` is the agreement where
         the network's value is no longer the base's.
         """
         key = f"{family}|{control}"
@@ -190,7 +190,10 @@ class UnfoldingResult(Result):
         }
 
     def rows(self, by: str = "node") -> list[Row]:
-        """One row for each family, control and node behind the swapped layers; or `by` `layer`."""
+        """One row per family, control and node behind.
+
+        With `by="layer"`, rows are per layer.
+        """
         if by not in ("node", "layer"):
             raise ConfigError(f"an unfolding is told by node or by layer; got {by!r}")
         asked = np.logical_or.reduce([counts[0] > 0 for counts in self.counts.by_name.values()])
@@ -211,7 +214,7 @@ class UnfoldingResult(Result):
         return pd.DataFrame(self.rows(by))
 
     def to_dict(self) -> dict[str, Any]:
-        """The counts, and what they are of, as plain JSON values."""
+        """Counts and settings as plain JSON values."""
         return {
             "counts": self.counts.to_dict(),
             "fields": list(FIELDS),
@@ -226,7 +229,7 @@ class UnfoldingResult(Result):
         }
 
     def words(self) -> str:
-        """A sentence for each family and layer behind: whether the graph knows more than the base's values."""
+        """Agreement against the base's values, by family and layer."""
         return "\n".join(_verdict(row) for row in self.rows("layer") if row["control"] == GRAPH)
 
 

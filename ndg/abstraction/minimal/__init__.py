@@ -1,4 +1,4 @@
-"""The smallest interventions that turn a prediction into another class, and whether the graph helps to find them."""
+"""Minimal interventions: the smallest sets that flip a prediction."""
 
 from ndg.abstraction.minimal.result import MinimalResult
 from ndg.abstraction.minimal.run import MinimalSettings, minimal

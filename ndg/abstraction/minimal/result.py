@@ -1,4 +1,4 @@
-"""What the search for minimal interventions found: success, sizes at equal success, and whether the graph helps."""
+"""Results of the search for minimal interventions."""
 
 from __future__ import annotations
 
@@ -36,12 +36,13 @@ Sizes = Int64[np.ndarray, " example"]
 
 @dataclass(frozen=True, eq=False)
 class MinimalResult(Result):
-    """Minimal interventions on `counts["kept"]` examples; all arrays of `counts` have one entry for each of `numbers`,
-    the examples that were drawn among those that the network predicts correctly.
+    """Minimal interventions on `counts["kept"]` examples.
 
-    A size is the number of units of the layer whose boolean is written the other way, 0 where none did it. `looked` is
-    the number of examples whose prediction was looked at to draw them, of `examples` in the loader; `correct` of them
-    were predicted correctly.
+    All arrays of `counts` have one entry for each of `numbers`, the examples that were drawn among the correctly
+    predicted ones.
+
+    A size is the number of units whose boolean is flipped, 0 for no success. To draw the examples, the predictions of
+    `looked` of `examples` examples were computed; `correct` of them were right.
     """
 
     counts: Counts
@@ -73,16 +74,18 @@ class MinimalResult(Result):
 
     @property
     def kept(self) -> Bool[np.ndarray, " example"]:
-        """Which examples are on trial: those that are predicted correctly also when the layer is binarised alone."""
+        """Examples on trial: correct also after binarising the layer."""
         return self.counts["kept"].astype(np.bool_)
 
     def sizes(self, method: str = SEARCHED[0], stage: str = SEARCHED[1]) -> Sizes:
-        """The size of the set of each example on trial, 0 where none was found."""
+        """Size of each example's set, 0 for no success."""
         return self._array(f"{method} {stage}")[self.kept]
 
     def exact(self, stage: str = "searched") -> Bool[np.ndarray, " example"]:
-        """Of each example on trial, whether all smaller sets were tried: of all units for the `searched` one, of the
-        graph's candidates for the smallest `within` them."""
+        """Whether all smaller sets of each example were tried.
+
+        For `searched` among all units, for `within` among the graph's candidates.
+        """
         return self._array(f"{stage} exact")[self.kept].astype(np.bool_)
 
     def _array(self, name: str) -> Sizes:
@@ -90,7 +93,7 @@ class MinimalResult(Result):
 
     @cached_property
     def common(self) -> Bool[np.ndarray, " example"]:
-        """Of each example on trial, whether all methods but the random order succeed on it."""
+        """Whether all methods but the random order succeed."""
         return np.logical_and.reduce([self.sizes(method, STAGES[0]) > 0 for method in COMPARED])
 
     @cached_property
@@ -149,8 +152,11 @@ class MinimalResult(Result):
         return [head | row for row in self._rows]
 
     def sets(self) -> list[Row]:
-        """One row per example on trial: its number, true class and target, the units of the smallest set that was
-        found with the booleans written, in order, and whether it is known to be smallest. Empty where none was."""
+        """One row per example on trial, with its smallest set.
+
+        A row has number, true class, target, the units with their written booleans, and whether the set is known to be
+        smallest. The set is empty if none was found.
+        """
         if "set" not in self.counts:
             return []
         kept = self.kept
@@ -169,7 +175,10 @@ class MinimalResult(Result):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types for the run log; `sizes`: by method and stage, how many sets have 0, 1, 2 ... units."""
+        """Plain JSON types for the run log.
+
+        `sizes` counts, by method and stage, the sets of 0, 1, 2, ... units.
+        """
         return {
             "rows": self._rows,
             "sizes": {f"{method} {stage}": np.bincount(self.sizes(method, stage)).tolist() for method, stage in ROWS},
@@ -194,7 +203,7 @@ class MinimalResult(Result):
         }
 
     def words(self) -> str:
-        """The verdict: how large minimal interventions are, and whether the graph's are smaller than the others'."""
+        """Sizes of minimal interventions, of the graph and of controls."""
         where = f"minimal interventions on {self.layer}" + (f", {self.split}" if self.split else "")
         trial, compared = int(self.kept.sum()), int(self.common.sum())
         if not trial:
@@ -225,7 +234,7 @@ class MinimalResult(Result):
 
 
 def _against(row: Row, base: str, those: str, turned: bool = False) -> str:
-    """Whose sets are smaller: the base's than a row's or, turned, the row's than the base's."""
+    """Number of smaller sets of each side of a comparison."""
     gap, low, high = (row[f"more_than_{base}{end}"] for end in ("", "_low", "_high"))
     less, more = (high < 0, low > 0) if turned else (low > 0, high < 0)
     verdict = "smaller than" if less else "larger than" if more else "neither smaller nor larger than"
@@ -238,8 +247,10 @@ def _size(row: Row) -> str:
 
 
 def _interval(name: str, values: Sizes, statistic: str, seed: int) -> Row:
-    """The median or mean of some examples, with the ends of its 95 % bootstrap interval; the same resamples for all
-    figures over as many examples."""
+    """Median or mean with its 95 % bootstrap interval.
+
+    Figures over as many examples share the resamples.
+    """
     names = (name, f"{name}_low", f"{name}_high")
     if not len(values):
         return dict.fromkeys(names)

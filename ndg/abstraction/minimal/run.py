@@ -1,4 +1,4 @@
-"""The smallest sets of neurons that turn predictions into other classes, chosen with the graph and without it."""
+"""Search for minimal interventions with the graph and without it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Taken on validation splits: G.2, its first half alone, reached fewer targets the
 
 @dataclass(frozen=True)
 class MinimalSettings:
-    """Which sets of units are searched, and on how many examples.
+    """Settings of the search: sets of units and examples.
 
     layer         layer whose units are set; needed where the graph has several
     values        what is written for booleans, fitted to `fit`: "boolean", "mean", "resample" or "auto"
@@ -75,7 +75,7 @@ def minimal(
     settings: MinimalSettings = MinimalSettings(),
     options: RunOptions = RunOptions(),
 ) -> MinimalResult:
-    """For each example a small set of units whose booleans, written otherwise, make the prediction t'.
+    """Search small sets of units that turn predictions into t'.
 
     t' is drawn as in a trial. The layer is written as its booleans, and examples whose prediction changes by that alone
     are left out. The graph tries the literals of D(t, t') that do not hold, those that speak most for t' against t
@@ -130,10 +130,11 @@ def draw(
     labels: int,
     options: RunOptions,
 ) -> tuple[Int64[np.ndarray, " example"], int, int]:
-    """The numbers, in rising order, of correctly predicted examples, each choice of `wanted` as likely as any other;
-    how many examples were looked at for that, and how many of these are correct.
+    """Numbers of a random sample of correctly predicted examples.
 
-    Examples stand in an order of their own draws, and the first correct ones are taken. Raises DataError without any.
+    Also returned: how many examples were predicted for that, and how many of these are correct.
+
+    Examples are put in a random order and the first `wanted` correct ones taken. Raises DataError without any.
     """
     keys = seeds.words(options.seed, "minimal", examples=np.arange(given, dtype=np.int64), draws=1)[:, 0]
     order = np.argsort(keys, kind="stable")

@@ -1,4 +1,4 @@
-"""Small sets of units whose booleans, written the other way, bring each of many rows to its target class.
+"""Search for small sets of units that flip many rows.
 
     prefix     the first units of a given order, as few as do it
     greedy     one unit after the other, each time the one that raises the target's margin most
@@ -35,8 +35,10 @@ of the target's logit above the largest other one."""
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """For each row the units in the order in which they were added, how many of them do it, 0 where none did, and how
-    many sets were tried for that."""
+    """Units of each row in the order of their addition.
+
+    `sizes` tells how many of them suffice (0 for none), `tried` how many sets were tried.
+    """
 
     order: Order
     size: Rows
@@ -49,7 +51,7 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Smallest:
-    """A set for each row, empty where none was found, and whether all smaller sets of its universe were tried."""
+    """The smallest known set of each row, and whether it is proven."""
 
     sets: Sets
     exact: Flags
@@ -60,7 +62,7 @@ class Smallest:
 
 
 def prefix(ask: Ask, order: Order, length: Rows) -> Found:
-    """The shortest prefix of each row's order, of at most `length` units, that does it."""
+    """The shortest sufficient prefix of each row's order."""
     rows, units = order.shape
     size = np.zeros(rows, np.int64)
     place = places(order)
@@ -78,8 +80,11 @@ def prefix(ask: Ask, order: Order, length: Rows) -> Found:
 
 
 def greedy(ask: Ask, allowed: Sets, budget: int) -> Found:
-    """Units among those allowed, added one by one until it is done: each time the one with the largest margin, ties by
-    index, even where that falls. A row gives up when its next step would take it over `budget` trials."""
+    """Allowed units, added one by one by the largest margin.
+
+    Ties go to the smaller index, also where the margin falls. A row stops before its next step would exceed `budget`
+    trials.
+    """
     rows, units = allowed.shape
     sets, order = np.zeros((rows, units), np.bool_), np.zeros((rows, units), np.int64)
     size, tried = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
@@ -104,10 +109,10 @@ def greedy(ask: Ask, allowed: Sets, budget: int) -> Found:
 
 
 def eliminate(ask: Ask, found: Found) -> tuple[Sets, Rows]:
-    """Each row's set without the units that can be dropped, and how many sets were tried for that.
+    """Sets without superfluous units, and the number of tried sets.
 
-    Units are tried from the last added to the first, and again from the start after a round that dropped one, so that
-    in the end no single unit can go.
+    Units are tried from the last added to the first, and again after a round that dropped one, until no single unit can
+    be dropped.
     """
     sets, trials = found.sets, np.zeros(len(found.size), np.int64)
     open_rows = found.size > 0
@@ -129,11 +134,12 @@ def eliminate(ask: Ask, found: Found) -> tuple[Sets, Rows]:
 
 
 def exhaust(ask: Ask, sets: Sets, order: Order, length: Rows, budget: int) -> Smallest:
-    """The smallest sets of the first `length` units of each row's order: those given, unless a smaller one exists
-    among the sizes that are tried.
+    """The smallest sets among the first `length` units of each order.
 
-    All sets of a size are tried, or none, as long as a row's trials stay within `budget`. Of several the first is
-    taken, units counted in the row's order.
+    The known sets stay unless a smaller one exists among the sizes that are tried.
+
+    All sets of a size are tried or none, as long as a row's trials stay within `budget`. Of several sets the first is
+    taken, in the row's order of units.
     """
     sets, exact = sets.copy(), np.zeros(len(sets), np.bool_)
     units = sets.shape[1]
@@ -159,7 +165,7 @@ def exhaust(ask: Ask, sets: Sets, order: Order, length: Rows, budget: int) -> Sm
 
 
 def smaller(first: Sets, second: Sets) -> Sets:
-    """The smaller of two sets of each row, an empty one being none; the first of equal ones."""
+    """The smaller non-empty set of each row, ties by the first."""
     size, other = first.sum(axis=1), second.sum(axis=1)
     better = (other > 0) & ((size == 0) | (other < size))
     return np.where(better[:, None], second, first)
@@ -173,7 +179,7 @@ def places(order: Order) -> Order:
 
 
 def _completed(order: Order, sets: Sets) -> Order:
-    """The units that were added, in that order, before the others, which stand by index."""
+    """The added units in order, then all others by index."""
     completed = order.copy()
     for row, (added, chosen) in enumerate(zip(sets.sum(axis=1).tolist(), sets, strict=True)):
         completed[row, added:] = np.flatnonzero(~chosen)
@@ -181,13 +187,13 @@ def _completed(order: Order, sets: Sets) -> Order:
 
 
 def _parts(rows: Rows, cells: int) -> Iterator[Rows]:
-    """The rows, as many at a time as have room with so many booleans each."""
+    """Blocks of rows that fit in memory."""
     many = max(CELLS // max(cells, 1), 1)
     return (rows[start : start + many] for start in range(0, len(rows), many))
 
 
 def _combinations(units: int, size: int, many: int) -> Iterator[Int64[np.ndarray, "set place"]]:
-    """All sets of that many of the places 0 to `units - 1`, in lexicographic order."""
+    """All sets of a size of `range(units)`, in lexicographic order."""
     drawn = combinations(range(units), size)
     while chunk := list(islice(drawn, many)):
         yield np.array(chunk, np.int64)

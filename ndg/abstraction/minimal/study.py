@@ -1,4 +1,4 @@
-"""Minimal interventions on one compute batch: the orders in which units are tried, and the sets that are found."""
+"""Study of minimal interventions on one compute batch."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ Bits = Bool[np.ndarray, "row unit"]
 def ranked(
     specific: Float64[np.ndarray, "2 label unit"], candidates: Sets, bits: Bits, true: Rows, target: Rows
 ) -> tuple[Int64[np.ndarray, "row unit"], Rows]:
-    """The candidates, then the other units, equal ones by index; and how many candidates there are.
+    """Candidates in order of specificity, then other units; and their number.
 
-    First come those whose other boolean speaks most for the target and against the true class: by how much it raises
-    P(t' predicted | boolean) - P(t predicted | boolean) over the mined examples.
+    First come candidates whose flipped boolean most raises P(t' predicted | boolean) - P(t predicted | boolean) over
+    the mined examples; ties by index.
     """
     gain = specific[:, target] - specific[:, true]
     on = gain[1] - gain[0]
@@ -44,7 +44,7 @@ def ranked(
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """What an order finds, and what elimination leaves of it, with the number of sets tried."""
+    """Sets of an order and after elimination, with tried sets."""
 
     found: Found
     left: Sets
@@ -66,8 +66,7 @@ class Method:
 
 @dataclass(frozen=True, eq=False)
 class ByGraph:
-    """What is found with the graph: by its order, greedily among its candidates, and the smallest sets of these; and
-    its order of all units."""
+    """Sets found with the graph, and its order of units."""
 
     ordered: Method
     greedy: Method
@@ -77,7 +76,10 @@ class ByGraph:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """All that a worker needs to know to search one batch. `numbers` are the examples on trial, in rising order."""
+    """Data to search one batch.
+
+    `numbers` are the examples on trial, sorted.
+    """
 
     passes: Passes
     layer: str
@@ -103,7 +105,7 @@ class Study:
         seed: int,
         layer: str,
     ) -> Study:
-        """The study of one of the layers that the passes change."""
+        """The study of one layer of the passes."""
         asked = choices(definition(intervention), graph, layer)
         specific, prototypes = specificity(graph, layer), Prototypes.of(graph, layer)
         return cls(passes, layer, writing, asked, specific, prototypes, numbers, budget, seed)
@@ -116,8 +118,11 @@ class Study:
         return replace(self, passes=self.passes.with_model(model))
 
     def run(self, batch: Batch) -> Counts:
-        """What was found for the examples of a batch, each in its own place among those on trial: true class, target,
-        whether it is kept, the size of the set of every method and stage, 0 for none, and the smallest set, packed."""
+        """Search results for the examples of a batch.
+
+        Each example on trial has its own position: true class, target, whether it is kept, the size of the set of every
+        method and stage (0 for none), and the smallest set, packed.
+        """
         known = self.passes.baseline(batch)
         numbers, true = known.numbers, true_classes(batch, self.passes.nodes.labels)
         target = alternatives(self.seed, numbers, true, self.passes.nodes.labels)
@@ -147,7 +152,7 @@ class Study:
         return Counts({name: _placed(at, values, len(self.numbers)) for name, (at, values) in filled.items()})
 
     def ask(self, known: BaselinePass, rows: Rows, target: Rows) -> Ask:
-        """What the network says of sets of these rows of a batch, whose layer is written as its booleans."""
+        """Predictions for rows whose layer is written as booleans."""
         base = known.bits[self.layer][rows]
 
         def asked(which: Rows, sets: Sets) -> tuple[Bool[np.ndarray, " row"], Float64[np.ndarray, " row"]]:
@@ -162,7 +167,7 @@ class Study:
         return asked
 
     def logits(self, known: BaselinePass, rows: Rows, booleans: Bits) -> Tensor:
-        """Logits of rows of a batch when the whole layer has these booleans; at most as many rows as the batch."""
+        """Logits of rows when the whole layer has these booleans."""
         change = Substitution(self.writing, known, self.layer, booleans, rows=rows)
         return self.passes.run(known, {self.layer: change}, rows=rows)[0]
 
@@ -177,12 +182,14 @@ class Study:
         return ByGraph(ordered, picked, within, order)
 
     def search(self, ask: Ask, sets: Sets, order: Int64[np.ndarray, "row unit"]) -> Smallest:
-        """The smallest sets of all units, which are counted in this order: those given, or smaller ones."""
+        """The smallest sets of all units, in this order."""
         return exhaust(ask, sets, order, np.full(len(sets), sets.shape[1], np.int64), self.budget)
 
     def by_others(self, ask: Ask, bits: Bits, true: Rows, target: Rows, numbers: Rows) -> dict[str, Method]:
-        """What is found without the graph's edges; `specific` is the ranking of the graph's candidates, with all units
-        that differ from the prototype of the target for candidates."""
+        """Sets found without the graph's edges.
+
+        Candidates are all units that differ from the target's prototype; `specific` is the ranking that the graph uses.
+        """
         rows, units = bits.shape
         differ = self.prototypes.values[target] != bits
         surest = np.argsort(np.where(differ, self.prototypes.place[target], units), axis=1, kind="stable")
