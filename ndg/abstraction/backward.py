@@ -22,22 +22,22 @@ def walked_backwards(graph: NDG, beta: float | int) -> NDG:
     """
     if not 0 <= beta <= 1:
         raise ConfigError(f"beta is a recall from 0 to 1, and 1 walks no implication backwards; got {beta}")
-    found = graph.implications
-    if beta == 1 or not len(found):
+    edges = graph.implications
+    if beta == 1 or not len(edges):
         return graph
-    if not found.examples:
+    if not edges.examples:
         raise GraphError(
             f"implications of a recall above {beta} are walked backwards; this graph has no counts to tell it from; "
             "mine it, pass bits= to NDG.from_networkx, or use beta=1"
         )
-    recall = mined(found).recall  # NaN, where the consequent never holds, is not above
+    recall = mined(edges).recall  # NaN, where the consequent never holds, is not above
     back = np.flatnonzero(recall > beta)
-    tails, heads = found.consequents[back], found.antecedents[back]
-    failing = found.holds[tails] - found.support[back]
-    antecedents = np.concatenate([found.antecedents, tails, heads ^ 1])
-    consequents = np.concatenate([found.consequents, heads, tails ^ 1])
-    exceptions = np.concatenate([found.exceptions, failing, failing])
-    keys = antecedents.astype(np.int64) * (2 * len(found.nodes)) + consequents
+    tails, heads = edges.consequents[back], edges.antecedents[back]
+    failing = edges.holds[tails] - edges.support[back]
+    antecedents = np.concatenate([edges.antecedents, tails, heads ^ 1])
+    consequents = np.concatenate([edges.consequents, heads, tails ^ 1])
+    exceptions = np.concatenate([edges.exceptions, failing, failing])
+    keys = antecedents.astype(np.int64) * (2 * len(edges.nodes)) + consequents
     _, first = np.unique(keys, return_index=True)
-    added = replace(found, antecedents=antecedents[first], consequents=consequents[first], exceptions=exceptions[first])
+    added = replace(edges, antecedents=antecedents[first], consequents=consequents[first], exceptions=exceptions[first])
     return NDG(added, graph.provenance | {"beta": float(beta)}, graph.scored)

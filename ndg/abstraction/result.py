@@ -115,24 +115,24 @@ class TrialResult(Result):
             raise ConfigError(f"no control {against!r}; {nearest(against, self.controls)}")
         control = against or self.on_validation or self.prototype
         tally = self.controls[control]
-        found = paired(
+        difference = paired(
             tally.graph_only, tally.control_only, tally.correct, self.seed, self.intervention, self.split, control
         )
-        if found is None:
+        if difference is None:
             return None
         how = "as given" if against else ON_VALIDATION if self.on_validation else ON_THE_SAME
         further = [tallies[control] for tallies in self.drawn if control in tallies]
         draws = [(one.graph_only - one.control_only) / one.correct for one in (tally, *further) if one.correct]
-        return Selectivity(*found, control, how, tuple(draws))
+        return Selectivity(*difference, control, how, tuple(draws))
 
     def words(self) -> str:
         """Comparison with the class prototype, in one sentence.
 
         "Better" means a 95 % interval of the paired difference above zero.
         """
-        told = verdict(self._headline() | {"layer": self.layer})
+        sentence = verdict(self._headline() | {"layer": self.layer})
         where = self.intervention + (f" on {self.split}" if self.split else "")
-        return f"{where}: {told[0].lower()}{told[1:]}"
+        return f"{where}: {sentence[0].lower()}{sentence[1:]}"
 
     def rows(self, by: str = "control") -> list[Row]:
         """One row per control and chance, or per class.
@@ -193,15 +193,15 @@ class TrialResult(Result):
 
     def _headline(self, against: str | None = None) -> dict[str, Any]:
         """The figures that a verdict is drawn from."""
-        found = self.selectivity(against)
+        selectivity = self.selectivity(against)
         return {
             **_figures(self.tally),
-            "selectivity": found.value if found else None,
-            "selectivity_low": found.low if found else None,
-            "selectivity_high": found.high if found else None,
-            "selectivity_control": found.control if found else None,
-            "selectivity_picked": found.picked if found else None,
-            "selectivity_draws": list(found.draws) if found else [],
+            "selectivity": selectivity.value if selectivity else None,
+            "selectivity_low": selectivity.low if selectivity else None,
+            "selectivity_high": selectivity.high if selectivity else None,
+            "selectivity_control": selectivity.control if selectivity else None,
+            "selectivity_picked": selectivity.picked if selectivity else None,
+            "selectivity_draws": list(selectivity.draws) if selectivity else [],
             "controls": {name: _figures(tally) for name, tally in self.controls.items() if name != GRAPH},
         }
 

@@ -189,21 +189,22 @@ def _curves(study: Study, seen: _Seen, other: Indices) -> dict[str, np.ndarray]:
     numbers, rows = seen.known.numbers, seen.rows
     groups = groups_of(study.seed, numbers)[rows]
     sizes = np.array(study.orders.sizes)[:, None, None]
-    found: dict[str, np.ndarray] = {}
+    counts: dict[str, np.ndarray] = {}
     for name, choices in study.choices.items():
         orders = study.orders.settings(choices[GRAPH], study.prototypes, study.seed, numbers, seen.true, other)
         chosen = np.stack([place < sizes for place, _ in orders.values()])  # order, size, example, unit
         values = np.stack([values for _, values in orders.values()])[:, None]
         changed = chosen & (values != seen.bits)
-        asked = seen.bits ^ changed
-        predicted = predict(study, seen.known, asked.reshape(-1, *asked.shape[2:]), rows).reshape(asked.shape[:3])
+        booleans = seen.bits ^ changed
+        flat = predict(study, seen.known, booleans.reshape(-1, *booleans.shape[2:]), rows)
+        predicted = flat.reshape(booleans.shape[:3])
         figures = np.stack([chosen.sum(axis=3), changed.sum(axis=3), predicted == other], axis=3)[:, :, rows]
         for order, of_order in zip(orders, figures.astype(np.int64), strict=True):
             counted = np.zeros((GROUPS, len(study.orders.sizes), 3), np.int64)
             np.add.at(counted, groups, of_order.transpose(1, 0, 2))
-            found[curve_key(name, order)] = counted
-        found[curve_key(name)] = np.bincount(groups, minlength=GROUPS)
-    return found
+            counts[curve_key(name, order)] = counted
+        counts[curve_key(name)] = np.bincount(groups, minlength=GROUPS)
+    return counts
 
 
 def curve_key(intervention: str, order: str | None = None) -> str:
@@ -217,22 +218,22 @@ def predict(study: Study, known: BaselinePass, asked: SettingBits, rows: Int64[n
     Other rows have -1. Equal booleans of an example run once. An example keeps its row in every pass, so that its
     floats do not depend on other rows.
     """
-    found = np.full(asked.shape[:2], -1, np.int64)
+    predicted = np.full(asked.shape[:2], -1, np.int64)
     if not len(rows):
-        return found
+        return predicted
     units = asked.shape[2]
     wanted = asked[:, rows].reshape(-1, units)
     first, which = _distinct(wanted, np.tile(rows, len(asked)))
     row = rows[first % len(rows)]
     turn = np.arange(len(first)) - np.searchsorted(row, row)
     classes = np.empty(len(first), np.int64)
-    for one in range(int(turn.max()) + 1):
-        now = turn == one
+    for current in range(int(turn.max()) + 1):
+        now = turn == current
         booleans = known.bits[study.layer].copy()
         booleans[row[now]] = wanted[first[now]]
         classes[now] = _classes(study, known, booleans)[row[now]]
-    found[:, rows] = classes[which].reshape(len(asked), len(rows))
-    return found
+    predicted[:, rows] = classes[which].reshape(len(asked), len(rows))
+    return predicted
 
 
 def _distinct(

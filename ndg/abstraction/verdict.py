@@ -41,7 +41,7 @@ def verdict(figures: Figures) -> str:
     if low is None or high is None:
         return "The run has no interval of the difference to the prototype, so nothing is concluded from it."
     value = figures["selectivity"]
-    told = f"difference {100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]{_rates(figures)}"
+    difference = f"difference {100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]{_rates(figures)}"
     if low > 0:
         caution = (
             f" It sets as many neurons, but it really changes {figures['neurons_changed']:.1f} of them where the "
@@ -49,10 +49,10 @@ def verdict(figures: Figures) -> str:
             if larger(figures)
             else ""
         )
-        return f"The graph's choice is better than the better prototype of the same size: {told}.{caution}"
+        return f"The graph's choice is better than the better prototype of the same size: {difference}.{caution}"
     if high < 0:
-        return f"The graph's choice is worse than the better prototype of the same size: {told}."
-    return f"The graph's choice is not better than the class prototype of the same size: {told}."
+        return f"The graph's choice is worse than the better prototype of the same size: {difference}."
+    return f"The graph's choice is not better than the class prototype of the same size: {difference}."
 
 
 def _rates(figures: Figures) -> str:

@@ -410,7 +410,7 @@ def test_what_cannot_be_asked(settings, error, message):
 
 def test_what_cannot_be_tried():
     net, graph = by_hand()
-    with pytest.raises(DataError, match="of 2 given none is; check the labels"):
+    with pytest.raises(DataError, match="of 2 examples none is; check the labels"):
         minimal(net, graph, [(torch.ones(2, 3), torch.tensor([0, 0]))])
     with pytest.raises(DataError, match="needs the true labels"):
         minimal(net, graph, [torch.ones(2, 3)])

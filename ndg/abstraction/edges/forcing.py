@@ -43,11 +43,11 @@ class Forcings:
     @cached_property
     def users(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """Way and number of the antecedents that use each set."""
-        found: list[list[tuple[int, int]]] = [[] for _ in self.chosen]
+        users: list[list[tuple[int, int]]] = [[] for _ in self.chosen]
         for way, row in enumerate(self.used):
-            for number, one in enumerate(row.tolist()):
-                found[one].append((way, number))
-        return tuple(map(tuple, found))
+            for number, index in enumerate(row.tolist()):
+                users[index].append((way, number))
+        return tuple(map(tuple, users))
 
     @property
     def sizes(self) -> Int64[np.ndarray, "how antecedent"]:
@@ -68,7 +68,7 @@ def forcings(graph: NDG, order: Sequence[str], how: Sequence[str]) -> tuple[Forc
             )
     if not how or len(set(how)) < len(how):
         raise ConfigError(f"edges are tried in one way or more, each once: {', '.join(HOW)}; got {tuple(how)}")
-    implications, found = graph.implications, []
+    implications, results = graph.implications, []
     edges = np.flatnonzero(kinds(implications, order) == FORCED)
     tails = implications.antecedents[edges].astype(np.int64)
     for layer, where in sorted(((name, graph.nodes.slice(name)) for name in order), key=lambda one: one[1].start):
@@ -78,7 +78,7 @@ def forcings(graph: NDG, order: Sequence[str], how: Sequence[str]) -> tuple[Forc
             sets = np.stack([_forced(graph, antecedents, where, one) for one in how])
             distinct, used = np.unique(sets.reshape(-1, sets.shape[-1]), axis=0, return_inverse=True)
             off, on = distinct[:, 0::2], distinct[:, 1::2]
-            found.append(
+            results.append(
                 Forcings(
                     layer,
                     antecedents,
@@ -89,7 +89,7 @@ def forcings(graph: NDG, order: Sequence[str], how: Sequence[str]) -> tuple[Forc
                     used.reshape(len(how), -1).astype(np.int64),
                 )
             )
-    return tuple(found)
+    return tuple(results)
 
 
 def _forced(
@@ -97,16 +97,16 @@ def _forced(
 ) -> Bool[np.ndarray, "antecedent literal"]:
     """Forced literals of a layer for each antecedent, in one way."""
     inside = slice(2 * where.start, 2 * where.stop)
-    found = np.zeros((len(antecedents), inside.stop - inside.start), np.bool_)
+    forced = np.zeros((len(antecedents), inside.stop - inside.start), np.bool_)
     each = np.arange(len(antecedents))
     if how != "alone":
         for start in range(0, len(antecedents), AT_ONCE):
             part = antecedents[start : start + AT_ONCE]
             marked = np.zeros((len(part), 2 * len(graph.nodes)), np.bool_)
             marked[np.arange(len(part)), part] = True
-            found[start : start + AT_ONCE] = graph.closures(marked)[:, inside]
-        both = np.repeat(found[:, 0::2] & found[:, 1::2], 2, axis=1)
-        found &= ~both
-    found[each, (antecedents ^ 1) - inside.start] = False
-    found[each, antecedents - inside.start] = how != REST
-    return found
+            forced[start : start + AT_ONCE] = graph.closures(marked)[:, inside]
+        both = np.repeat(forced[:, 0::2] & forced[:, 1::2], 2, axis=1)
+        forced &= ~both
+    forced[each, (antecedents ^ 1) - inside.start] = False
+    forced[each, antecedents - inside.start] = how != REST
+    return forced

@@ -66,32 +66,32 @@ class EdgeTrials(Result):
         `support` are of the examples on which the antecedent holds anyway. Edges that were not forced have NaN, or -1
         for counts.
         """
-        found, verdicts, nodes = self.implications, self.verdicts, self.implications.nodes
-        kind = kinds(found, verdicts.order)
+        edges, verdicts, nodes = self.implications, self.verdicts, self.implications.nodes
+        kind = kinds(edges, verdicts.order)
         forced = kind == FORCED
         depth, texts = depths(nodes, verdicts.order), texts_of(nodes)
         names = np.array([name for name, where in nodes.groups for _ in range(where.stop - where.start)], object)
-        tails, heads = found.antecedents >> 1, found.consequents >> 1
+        tails, heads = edges.antecedents >> 1, edges.consequents >> 1
 
         def spread(column: np.ndarray) -> np.ndarray:
-            whole = np.full(len(found), -1 if column.dtype.kind == "i" else np.nan, column.dtype)
+            whole = np.full(len(edges), -1 if column.dtype.kind == "i" else np.nan, column.dtype)
             whole[forced] = column
             return whole
 
         after, n = verdicts.after(how), verdicts.n
         low, high = wilson(after, n)
-        observed = self.holds[found.antecedents]
+        observed = self.holds[edges.antecedents]
         observed_low, observed_high = wilson(self.support, observed)
         there = np.where(kind == LEFT_OUT, np.nan, 1.0)
         return {
-            "antecedent": texts[found.antecedents],
-            "consequent": texts[found.consequents],
+            "antecedent": texts[edges.antecedents],
+            "consequent": texts[edges.consequents],
             "antecedent_layer": names[tails],
             "consequent_layer": names[heads],
             "distance": np.where(kind == LEFT_OUT, np.nan, depth[heads] - depth[tails]),
             "kind": np.array(KINDS, object)[kind],
-            "how": np.full(len(found), how, object),
-            "verdict": np.array(VERDICTS, object)[verdicts.judged(found, how, at_least)],
+            "how": np.full(len(edges), how, object),
+            "verdict": np.array(VERDICTS, object)[verdicts.judged(edges, how, at_least)],
             "n": spread(n),
             "before": spread(verdicts.before),
             "after": spread(after),
@@ -118,8 +118,8 @@ class EdgeTrials(Result):
         A contrapositive has the verdict of the forced edge, and null in place of its figures.
         """
         rows = []
-        for one in self.how if how is None else [how]:
-            columns = self.columns(one, at_least)
+        for way in self.how if how is None else [how]:
+            columns = self.columns(way, at_least)
             forced = (columns["kind"] == KINDS[FORCED]).tolist()
             counts = ("n", "before", "after", "gained", "lost", "neurons_set")
             values = {
@@ -160,19 +160,19 @@ class EdgeTrials(Result):
             for first, second in np.unique(np.stack([tails[forced], heads[forced]], axis=1), axis=0).tolist():
                 pair = (tails[forced] == first) & (heads[forced] == second)
                 tested = pair & verdicts.tested
-                survived, many = int(survives[tested].sum()), int(tested.sum())
-                low, high = wilson(survived, many)
+                survived, count = int(survives[tested].sum()), int(tested.sum())
+                low, high = wilson(survived, count)
                 rows.append(
                     {
                         "from": layers[first],
                         "to": layers[second],
                         "how": how,
                         "edges": int(pair.sum()),
-                        "tested": many,
+                        "tested": count,
                         "survived": survived,
-                        "share": survived / many if many else None,
-                        "share_low": float(low) if many else None,
-                        "share_high": float(high) if many else None,
+                        "share": survived / count if count else None,
+                        "share_low": float(low) if count else None,
+                        "share_high": float(high) if count else None,
                         "observational": _mean(observational[forced][tested]),
                         "interventional": _mean(rate[tested]),
                         "before": _mean(_rate(verdicts.before, verdicts.n)[tested]),
@@ -223,20 +223,20 @@ class EdgeTrials(Result):
         if untested == len(self.verdicts.n):
             return f"No edge was tested.{few}"
         forcing = {"alone": "Antecedent forced alone", "closure": "Antecedent forced with what it implies in its layer"}
-        told = []
+        sentences = []
         for how in self.how:
             survived, tested = self.survived(how, bar)
             named = forcing.get(how, "As a control, what it implies there forced without it")
             end = "; the others are not shown to be more than correlations" if how in forcing else ""
             own = self.by_antecedent(bar) if how == "closure" else None
             beside = "" if own is None else f", {own:,} of them with the antecedent and not without it"
-            told.append(f"{named}: {survived:,} of {tested:,} edges survive{beside}{end}.")
-        told.append(
+            sentences.append(f"{named}: {survived:,} of {tested:,} edges survive{beside}{end}.")
+        sentences.append(
             f"An edge survives when, {on} without the antecedent, forcing it makes the consequent hold in at least "
             f"{bar:g} (lower end of the 95 % interval) and more often than before (McNemar, false discovery rate "
             f"{facts['q']:g})."
         )
-        return " ".join(told) + few
+        return " ".join(sentences) + few
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types for the run log."""

@@ -78,10 +78,10 @@ class Study:
         known = self.watch.baseline(batch)
         values = known.nodes(self.nodes)
         counts = {"examples": np.array([batch.count])} | _observed(self, values)
-        for one in self.forcings:
-            passes = self.passes_by_layer[one.layer]
+        for forcing in self.forcings:
+            passes = self.passes_by_layer[forcing.layer]
             own = known if passes is self.watch else passes.baseline(batch)
-            counts |= _forced(self, one, passes, own, values)
+            counts |= _forced(self, forcing, passes, own, values)
         return Counts(counts)
 
 

@@ -129,50 +129,52 @@ class Explanation(Result):
         return self.text()
 
 
-def _logic(told: Explanation, name: Name) -> list[str]:
-    label, own = name(told.about), len(told.implying) + len(told.contradicting) + len(told.both) + len(told.open)
-    asked = "" if told.about == told.prediction else f", asked about {label}"
+def _logic(explanation: Explanation, name: Name) -> list[str]:
+    label = name(explanation.about)
+    own = len(explanation.implying) + len(explanation.contradicting) + len(explanation.both) + len(explanation.open)
+    asked = "" if explanation.about == explanation.prediction else f", asked about {label}"
     lines = [
-        f"predicted {name(told.prediction)}{asked}; {own} literals of {', '.join(told.layers)} hold",
-        f"imply {label}: {_list(told.implying)}",
-        f"contradict it: {_list(told.contradicting)}",
-        *([f"imply and contradict it: {_list(told.both)}"] if told.both else []),
-        f"leave it open: {_list(told.open)}",
+        f"predicted {name(explanation.prediction)}{asked}; {own} literals of {', '.join(explanation.layers)} hold",
+        f"imply {label}: {_list(explanation.implying)}",
+        f"contradict it: {_list(explanation.contradicting)}",
+        *([f"imply and contradict it: {_list(explanation.both)}"] if explanation.both else []),
+        f"leave it open: {_list(explanation.open)}",
     ]
-    if told.sufficient:
-        lines.append(f"smallest sufficient set: {_list(told.sufficient)}")
-    elif told.ancestors:
-        lines.append(f"no literal of this example implies {label}; {_others(told.ancestors)} would")
+    if explanation.sufficient:
+        lines.append(f"smallest sufficient set: {_list(explanation.sufficient)}")
+    elif explanation.ancestors:
+        lines.append(f"no literal of this example implies {label}; {_others(explanation.ancestors)} would")
     else:
         lines.append(f"no literal implies {label}, in any example: the graph has no sufficient set for it")
-    held = len(told.necessary) - len(told.missing)
-    missing = f"; missing: {_list(told.missing)}" if told.missing else ""
+    held = len(explanation.necessary) - len(explanation.missing)
+    missing = f"; missing: {_list(explanation.missing)}" if explanation.missing else ""
     lines.append(
-        f"{label} implies {_literals(len(told.necessary))}, of which {held} {'holds' if held == 1 else 'hold'}{missing}"
+        f"{label} implies {_literals(len(explanation.necessary))}, of which {held} "
+        f"{'holds' if held == 1 else 'hold'}{missing}"
     )
     return lines
 
 
-def _forcing(told: Explanation, name: Name) -> list[str]:
+def _forcing(explanation: Explanation, name: Name) -> list[str]:
     lines = []
-    for one in told.forced:
-        rate = {outcome: _rate(one.rate(outcome)) for outcome in ("before", "after", "random", "prototype")}
-        if not one.n:
-            lines.append(f"forcing {one.what} ({len(one.literals)}): it holds in all reference examples")
+    for forced in explanation.forced:
+        rate = {outcome: _rate(forced.rate(outcome)) for outcome in ("before", "after", "random", "prototype")}
+        if not forced.n:
+            lines.append(f"forcing {forced.what} ({len(forced.literals)}): it holds in all reference examples")
             continue
         lines.append(
-            f"forcing {one.what} ({len(one.literals)}) in {one.n} reference examples without it: predicted "
-            f"{name(told.about)} {rate['after']}, before {rate['before']}; as many units set to random booleans "
+            f"forcing {forced.what} ({len(forced.literals)}) in {forced.n} reference examples without it: predicted "
+            f"{name(explanation.about)} {rate['after']}, before {rate['before']}; as many units set to random booleans "
             f"{rate['random']}, to the class prototype's surest {rate['prototype']}"
         )
     return lines
 
 
-def _flipping(told: Explanation, name: Name) -> list[str]:
-    flip = told.flip
+def _flipping(explanation: Explanation, name: Name) -> list[str]:
+    flip = explanation.flip
     if flip is None:
         return []
-    if flip.binarised != told.prediction:
+    if flip.binarised != explanation.prediction:
         return [
             f"writing {flip.layer} as its booleans alone makes it {name(flip.binarised)}, so no set is sought that "
             f"makes it {name(flip.target)}"
@@ -189,12 +191,12 @@ def _flipping(told: Explanation, name: Name) -> list[str]:
     return lines
 
 
-def _others(many: int) -> str:
-    return f"{many} {'other' if many == 1 else 'others'}"
+def _others(count: int) -> str:
+    return f"{count} {'other' if count == 1 else 'others'}"
 
 
-def _literals(many: int) -> str:
-    return f"{many} {'literal' if many == 1 else 'literals'}"
+def _literals(count: int) -> str:
+    return f"{count} {'literal' if count == 1 else 'literals'}"
 
 
 def _list(literals: Literals) -> str:

@@ -122,7 +122,7 @@ def families(
         if name not in known:
             raise ConfigError(f"a set is one of {', '.join(known)}; got {name!r}; {nearest(name, known)}")
     joint = units_of(graph, layers)
-    found = [FAMILIES[name](graph, joint) for name in dict.fromkeys(sets) if name != RANDOM]
+    results = [FAMILIES[name](graph, joint) for name in dict.fromkeys(sets) if name != RANDOM]
     if units is not None and not isinstance(units, Mapping):
         raise ConfigError(
             f"units= has names of sets, each with its nodes; got {type(units).__name__}; write {{'mine': ['latent:3']}}"
@@ -136,7 +136,7 @@ def families(
                 f"an interchange swaps units of {', '.join(layers)}; {graph.nodes.name(outside[0])} is none; add its "
                 "layer to layers= or leave it out"
             )
-        found.append(Family(name, _marked(wanted, joint)[None], "only", named=True))
-    if not found:
+        results.append(Family(name, _marked(wanted, joint)[None], "only", named=True))
+    if not results:
         raise ConfigError(f"an interchange swaps at least one set beside the random ones; got {list(sets)}")
-    return tuple(found)
+    return tuple(results)

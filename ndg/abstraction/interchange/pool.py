@@ -123,11 +123,11 @@ def gather(
 
 def check_alike(bases: Iterable[Any], sources: Iterable[Any]) -> None:
     """Raise ShapeError unless bases and sources have the same inputs."""
-    expected, given = _first(sources), _first(bases)
-    if expected != given:
+    expected, shapes = _first(sources), _first(bases)
+    if expected != shapes:
         raise ShapeError(
             f"an interchange takes bases and sources of one shape; expected {_spelt(expected)}, the sources', got "
-            f"{_spelt(given)}; pad or cut both alike"
+            f"{_spelt(shapes)}; pad or cut both alike"
         )
 
 
@@ -139,10 +139,10 @@ def shapes_of(batch: Batch) -> Shapes:
 
 def _first(loader: Iterable[Any]) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape and kind of numbers of each input of one example."""
-    given = columns(next(iter(loader), torch.zeros(0)))
+    inputs = columns(next(iter(loader), torch.zeros(0)))
     return {
         name or "inputs": (tuple(column.shape[1:]), _kind(column))
-        for name, column in sorted(given.items())
+        for name, column in sorted(inputs.items())
         if name != "labels"
     }
 

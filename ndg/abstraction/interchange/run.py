@@ -125,8 +125,8 @@ class Loaders:
             raise ConfigError(
                 "an interchange takes a loader, or base= and source= for pairs; give the one or the other two"
             )
-        for given in (loader, base, source):
-            check_order(given)
+        for examples in (loader, base, source):
+            check_order(examples)
         bases = _kept(loader if base is None else base)
         if source is None:
             return cls(bases, bases, False)
@@ -179,5 +179,5 @@ def _kept(loader: Iterable[Any] | None) -> Iterable[Any]:
     return list(loader) if isinstance(loader, Iterator) else loader
 
 
-def _of(found: Iterable[Any], name: str, read: Any, otherwise: Any) -> Any:
-    return next((read(family) for family in found if family.name == name), otherwise)
+def _of(families: Iterable[Any], name: str, read: Any, otherwise: Any) -> Any:
+    return next((read(family) for family in families if family.name == name), otherwise)

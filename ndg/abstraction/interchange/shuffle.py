@@ -17,21 +17,21 @@ def shuffled(graph: NDG, seed: int) -> NDG:
     Concepts are permuted too; labels stay. Implications, counts and constants move with the units; thresholds stay, as
     they belong to the readings.
     """
-    found, place = graph.implications, np.arange(len(graph.nodes), dtype=np.int64)
+    edges, place = graph.implications, np.arange(len(graph.nodes), dtype=np.int64)
     for name, where in graph.nodes.groups[bool(graph.nodes.labels) :]:
         place[where] = where.start + seeds.generator(seed, "shuffled", name).permutation(where.stop - where.start)
     back = np.argsort(place)
-    antecedents, consequents = (2 * place[codes >> 1] + (codes & 1) for codes in (found.antecedents, found.consequents))
+    antecedents, consequents = (2 * place[codes >> 1] + (codes & 1) for codes in (edges.antecedents, edges.consequents))
     order = np.lexsort((consequents, antecedents))
-    constants = sorted(Literal(int(place[literal.node]), literal.value) for literal in found.constants)
+    constants = sorted(Literal(int(place[literal.node]), literal.value) for literal in edges.constants)
     moved = replace(
-        found,
+        edges,
         antecedents=antecedents[order].astype(np.int32),
         consequents=consequents[order].astype(np.int32),
-        exceptions=found.exceptions[order],
-        on=found.on[back],
-        with_label=found.with_label[:, back],
+        exceptions=edges.exceptions[order],
+        on=edges.on[back],
+        with_label=edges.with_label[:, back],
         constants=tuple(constants),
-        thresholds=found.thresholds.copy(),
+        thresholds=edges.thresholds.copy(),
     )
     return NDG(moved, {**graph.provenance, "shuffled": seed})

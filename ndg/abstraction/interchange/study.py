@@ -125,12 +125,12 @@ class Study:
         """Counts `[among, field]` of one batch, by family and control."""
         pairs = self.pairs(batch)
         labels = self.graph.nodes.labels
-        found: dict[str, np.ndarray] = {}
+        counts: dict[str, np.ndarray] = {}
         for swapped in self.swaps(pairs):
             for control, graph in self.graphs(swapped.control).items():
                 literals = self.follows(graph, pairs, swapped.chosen, self.neurons)
-                found[f"{swapped.family}|{control}"] = _counted(self, pairs, swapped, literals[:, : 2 * labels])
-        return Counts(found)
+                counts[f"{swapped.family}|{control}"] = _counted(self, pairs, swapped, literals[:, : 2 * labels])
+        return Counts(counts)
 
     @cached_property
     def units(self) -> Int64[np.ndarray, " unit"]:

@@ -125,7 +125,7 @@ def minimal(
 def draw(
     model: nn.Module,
     loader: Iterable[Any],
-    given: int,
+    count: int,
     wanted: int,
     labels: int,
     options: RunOptions,
@@ -136,21 +136,21 @@ def draw(
 
     Examples are put in a random order and the first `wanted` correct ones taken. Raises DataError without any.
     """
-    keys = seeds.words(options.seed, "minimal", examples=np.arange(given, dtype=np.int64), draws=1)[:, 0]
+    keys = seeds.words(options.seed, "minimal", examples=np.arange(count, dtype=np.int64), draws=1)[:, 0]
     order = np.argsort(keys, kind="stable")
-    correct = np.zeros(given, np.bool_)
+    correct = np.zeros(count, np.bool_)
     looked = 0
-    while looked < given and correct.sum() < wanted:
+    while looked < count and correct.sum() < wanted:
         more = np.sort(order[looked : looked + max(2 * wanted, looked)])
         looked += len(more)
-        for one in compute_batches(only(loader, more), options.batch):
+        for batch in compute_batches(only(loader, more), options.batch):
             with fixed(model, options.threads):
-                predicted = argmax(forward(model, one.inputs)[: one.count])
-            at = np.array([one.number(row) for row in range(one.count)], np.int64)
-            correct[at] = predicted == true_classes(one, labels)
+                predicted = argmax(forward(model, batch.inputs)[: batch.count])
+            at = np.array([batch.number(row) for row in range(batch.count)], np.int64)
+            correct[at] = predicted == true_classes(batch, labels)
     if not correct.any():
         raise DataError(
-            f"minimal interventions are on correctly predicted examples; of {given} given none is; check the labels, "
-            "or train the network"
+            f"minimal interventions need correctly predicted examples; of {count} examples none is; check the labels, or "
+            "train the network"
         )
     return np.sort(order[correct[order]][:wanted]), looked, int(correct.sum())

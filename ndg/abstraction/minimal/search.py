@@ -188,12 +188,12 @@ def _completed(order: Order, sets: Sets) -> Order:
 
 def _parts(rows: Rows, cells: int) -> Iterator[Rows]:
     """Blocks of rows that fit in memory."""
-    many = max(CELLS // max(cells, 1), 1)
-    return (rows[start : start + many] for start in range(0, len(rows), many))
+    count = max(CELLS // max(cells, 1), 1)
+    return (rows[start : start + count] for start in range(0, len(rows), count))
 
 
-def _combinations(units: int, size: int, many: int) -> Iterator[Int64[np.ndarray, "set place"]]:
+def _combinations(units: int, size: int, count: int) -> Iterator[Int64[np.ndarray, "set place"]]:
     """All sets of a size of `range(units)`, in lexicographic order."""
     drawn = combinations(range(units), size)
-    while chunk := list(islice(drawn, many)):
+    while chunk := list(islice(drawn, count)):
         yield np.array(chunk, np.int64)

@@ -106,9 +106,9 @@ class Study:
         layer: str,
     ) -> Study:
         """The study of one layer of the passes."""
-        asked = choices(definition(intervention), graph, layer)
+        sets = choices(definition(intervention), graph, layer)
         specific, prototypes = specificity(graph, layer), Prototypes.of(graph, layer)
-        return cls(passes, layer, writing, asked, specific, prototypes, numbers, budget, seed)
+        return cls(passes, layer, writing, sets, specific, prototypes, numbers, budget, seed)
 
     @property
     def model(self) -> nn.Module:
@@ -195,13 +195,13 @@ class Study:
         surest = np.argsort(np.where(differ, self.prototypes.place[target], units), axis=1, kind="stable")
         words = seeds.words(self.seed, "minimal random", examples=numbers, draws=units)
         drawn = np.argsort(words, axis=1, kind="stable")
-        found = {
+        results = {
             "specific": prefix(ask, *ranked(self.specific, differ, bits, true, target)),
             "greedy": greedy(ask, np.ones_like(bits), self.budget),
             "prototype": prefix(ask, surest, differ.sum(axis=1)),
             "random": prefix(ask, drawn, np.full(rows, units, np.int64)),
         }
-        return {name: Method.of(ask, one) for name, one in found.items()}
+        return {name: Method.of(ask, result) for name, result in results.items()}
 
 
 def _placed(at: Rows, values: np.ndarray, size: int) -> np.ndarray:
