@@ -150,7 +150,7 @@ def draw(
             correct[at] = predicted == true_classes(batch, labels)
     if not correct.any():
         raise DataError(
-            f"minimal interventions need correctly predicted examples; of {count} examples none is; check the labels, or "
-            "train the network"
+            f"minimal interventions need correctly predicted examples; of {count} examples none is; check the labels, "
+            "or train the network"
         )
     return np.sort(order[correct[order]][:wanted]), looked, int(correct.sum())
