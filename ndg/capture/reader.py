@@ -1,4 +1,4 @@
-"""One compute batch of a network as packed booleans, and samples of activations to fit thresholds to.
+"""Read a compute batch as packed booleans, and sample activations for thresholds.
 
 The output of a layer is reduced as soon as the layer has run, so that the activations of many layers never lie in
 memory together: to one value per unit of each example, or to packed booleans where every token is an example.
@@ -109,7 +109,7 @@ def capture(study: Capture, batch: Batch) -> Piece:
 def fit(
     study: Capture, batches: Iterable[Batch], layers: list[str], size: int, seed: int, budget: int
 ) -> tuple[dict[str, Values], list[str]]:
-    """A sample of at most `size` values of each unit, by layer, and the layers for which `budget` bytes had no room."""
+    """At most `size` values of each unit by layer, and the layers that exceed `budget` bytes."""
     samples: dict[str, Reservoir] = {}
     offered: Counter[str] = Counter()
     left: list[str] = []
@@ -233,7 +233,7 @@ def _set(words: Words, predicted: Int64[np.ndarray, " row"]) -> None:
 
 
 def _repeats(seen: dict[str, _Seen]) -> Counts | None:
-    """How many rows each example has where every token is one; LayerError where layers do not agree on that."""
+    """Rows of each example where tokens are rows; LayerError where layers disagree."""
     every = {path: one.rows for path, one in seen.items() if one.rows is not None}
     if not every:
         return None

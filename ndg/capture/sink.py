@@ -1,4 +1,4 @@
-"""Where the packed booleans of compute batches go: into memory, or into a file that an interruption leaves whole."""
+"""Write packed booleans to memory, or to a file that survives interruption."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ndg.units.readings import EVERY
 
 
 class Sink:
-    """Takes the pieces of compute batches in their order, by `+`. With a `path` they go to a file, else into memory.
+    """Collects the pieces of compute batches in order, by `+`; in a file with a `path`.
 
     `part` is a file that is continued; `examples` is how many are expected, or 0; `network` is that of the matrix.
     """
@@ -76,7 +76,7 @@ def reopen(path: Path, source: str) -> BitFile | None:
 
 
 def rest(study: Capture, batches: Iterable[Batch], part: BitFile) -> Iterator[Batch]:
-    """The batches after those whose examples are in the file; of these the first and the last are run and compared.
+    """The batches that are not in the file yet; its first and last batch are compared.
 
     Raises DataError when they give other bits, or when no batch ends where the file does.
     """

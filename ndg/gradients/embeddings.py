@@ -1,4 +1,4 @@
-"""Token ids as their embeddings, so that a path can lead to them: between whole numbers there is none.
+"""Replace token ids by their embeddings, so that paths can lead to them.
 
     with Words(model, loader) as words:
         inputs = words.embedded({"input_ids": ids, "attention_mask": mask})
@@ -36,7 +36,7 @@ Vectors = Float[Tensor, "example ..."]
 
 
 class Words:
-    """While it lasts, a network takes the embeddings of token ids where it would look them up.
+    """Lets a network take embeddings where it would look token ids up.
 
     Those of several modules that read the same ids lie side by side in the last axis. Enter it before what looks at the
     outputs of these modules. On entry the first examples of the loader pass a network that embeds anything.

@@ -1,4 +1,4 @@
-"""What conductance on a CPU spends most of its time on, beside products of matrices.
+"""Fast max-pools, and sums of slopes times changes, on the CPU.
 
 Max-pools over windows of 2 x 2 are torch's to the last bit, values and gradients, several times as quick: where
 channels come before positions torch pools value by value, a quarter of the pass of a convolution network. Sums of
@@ -24,7 +24,7 @@ View = Float[Tensor, "example unit position"]
 
 
 def along(slopes: View, after: View, before: View) -> Float64[Tensor, "example unit"]:
-    """What a change of values brings at these slopes, summed over the positions of each unit in float64."""
+    """Slopes times changes, summed over the positions of each unit in float64."""
     given = slopes, after, before
     if slopes.numel() < MANY or not all(_plain(one) for one in given):
         return (slopes * (after - before)).sum(dim=2, dtype=torch.float64)
@@ -36,7 +36,7 @@ def along(slopes: View, after: View, before: View) -> Float64[Tensor, "example u
 
 
 class QuickPools(TorchFunctionMode):
-    """While it lasts such a `max_pool2d` of many float32 values runs here; it can be differentiated once."""
+    """Runs large float32 `max_pool2d` calls here; differentiable once."""
 
     def __torch_function__(self, function: Any, kinds: Any, arguments: Any = (), named: Any = None) -> Any:
         named = named or {}

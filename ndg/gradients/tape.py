@@ -1,4 +1,4 @@
-"""The outputs of several layers in one forward pass, and the gradients at all of them by one backward pass."""
+"""Outputs of several layers in one pass, and the gradients at all of them."""
 
 from __future__ import annotations
 

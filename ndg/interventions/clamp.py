@@ -1,4 +1,4 @@
-"""Units of several layers held at their neutral state, in every pass while it lasts, forward and backward."""
+"""Hold units of several layers at their neutral state, forward and backward."""
 
 from __future__ import annotations
 

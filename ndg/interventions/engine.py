@@ -1,4 +1,4 @@
-"""Run the part of a network that a change of some layers can reach; what is before them runs once.
+"""Run the prefix of a network once, change units, run the rest.
 
     engine = Engine(model, ["encoder.fc1"])
     with engine.recording(inputs) as prefix:

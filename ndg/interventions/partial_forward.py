@@ -1,4 +1,4 @@
-"""A network cut at one layer: what is before it runs once for a batch, what is after it runs for every change.
+"""Run a network once up to a layer, and the rest for every change.
 
     with PartialForward(model, "layer3.0.conv1", batch, neutrals) as part:
         part.logits                     # of the untouched network

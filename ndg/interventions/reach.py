@@ -1,4 +1,4 @@
-"""Whether a change of a layer can reach the logits: an intervention on one that cannot would count nothing."""
+"""Check that a change of a layer can reach the logits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Change = Callable[[Tensor], Tensor]
 
 
 def check_reach(layer: str, logits: Tensor, output: Tensor, run: Callable[[Change], Tensor]) -> None:
-    """Raise LayerError for a layer that gives the logits themselves, or of which no change tried changes a logit.
+    """Raise LayerError for a layer that is the logits, or that does not change them.
 
     `output` is the layer's of one batch, and `run` gives the logits of that batch under a change of it. One bit of one
     logit is enough.
@@ -50,7 +50,7 @@ def check_reach(layer: str, logits: Tensor, output: Tensor, run: Callable[[Chang
 
 @contextmanager
 def taking(model: nn.Module, inputs: Inputs) -> Iterator[None]:
-    """What a network raises on inputs that it does not take, as DataError with their shapes."""
+    """Turn errors of a network on wrong inputs into DataError with their shapes."""
     try:
         yield
     except (NDGError, torch.OutOfMemoryError):

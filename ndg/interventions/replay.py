@@ -24,7 +24,7 @@ Recorded = dict[str, list[Any]]
 
 
 class Replay:
-    """Remembers the outputs of modules before some layers in one pass, and gives them in others.
+    """Records outputs of modules before some layers, and replays them in other passes.
 
         replay = Replay(model, ["latent"])
         with replay.recording(): ...                      # a pass
@@ -50,7 +50,7 @@ class Replay:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Remember what the modules give in this pass until the first of the layers begins."""
+        """Record the outputs of modules until the first of the layers begins."""
         outputs: Recorded = {}
         running: list[tuple[str, list[int]]] = []
         reached = False
@@ -85,7 +85,7 @@ class Replay:
 
     @contextmanager
     def replaying(self, rows: Int64[Tensor, " row"] | None = None, of: int = 0) -> Iterator[None]:
-        """In this pass the modules give what they gave; a call beyond those remembered is run.
+        """Replay the recorded outputs in this pass; further calls of a module run.
 
         With `rows` they give these rows of every tensor whose first axis has `of` entries.
         """
@@ -105,7 +105,7 @@ UNKNOWN = object()
 
 
 class Selected(Tensor):
-    """A copy of a tensor, or of some of its rows, that is made when an operation first needs it."""
+    """A copy of a tensor, or of some rows, made at first use."""
 
     _source: Tensor
     _rows: Tensor | None
@@ -168,7 +168,7 @@ def _beside(model: nn.Module, layers: Mapping[str, nn.Module]) -> dict[str, nn.M
 
 @contextmanager
 def in_place(module: nn.Module) -> Iterator[list[bool]]:
-    """While it lasts a call of the module that changes its input in place is put down in the list."""
+    """List the calls of a module that change their input in place."""
     before: list[list[int]] = []
     found: list[bool] = []
 

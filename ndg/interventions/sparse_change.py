@@ -41,7 +41,7 @@ POOLS = {aten.avg_pool2d.default, aten._adaptive_avg_pool2d.default, aten.avg_po
 
 
 class BaselineValues:
-    """What the untouched pass gives at each operation: recorded in a first pass, then looked up.
+    """Results of the untouched pass, operation by operation: recorded once, then looked up.
 
     An operation is known by what it does, the untouched values that it does it to, and which time in a pass that is.
     """
@@ -70,7 +70,7 @@ class BaselineValues:
 
 @dataclass(frozen=True, eq=False)
 class ChangedUnits:
-    """ChangedUnits example each row is of, and which unit of it differs; rows of one unit lie together.
+    """The example and the changed unit of each row; rows of one unit lie together.
 
     Where every example has one row, in order, `rows` is None.
     """

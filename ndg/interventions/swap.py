@@ -1,4 +1,4 @@
-"""Logits under interchange on given pairs of examples of one pool, each part of the network run as seldom as can be.
+"""Logits under interchange for pairs of examples of one pool.
 
 What comes before the layer, and the layer, run once for each example of the pool; what comes behind it, once for each
 distinct pair.

@@ -115,7 +115,7 @@ class Ended(torch.autograd.Function):
 
 
 class Followed(torch.autograd.Function):
-    """A candidate computed anew from a gate that may have been changed, unless the candidate itself was."""
+    """Candidate computed again from changed gates, unless it was changed itself."""
 
     @staticmethod
     def forward(ctx: Any, anew: Tensor, seen: Tensor, before: Tensor) -> Tensor:

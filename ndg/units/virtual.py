@@ -1,4 +1,4 @@
-"""A module that exists while it is looked at: what a network computes inside another module, made visible at a path."""
+"""Temporary modules that make inner values of a network visible at a path."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import nn
 
 
 class Virtual(nn.Identity):
-    """What passes here is what the owner would have computed anyway; a hook sees it and may change it."""
+    """Passes on an inner value of its owner; hooks can read and change it."""
 
 
 @contextmanager
 def standing(owner: nn.Module, name: str) -> Iterator[Virtual]:
-    """A `Virtual` among the parts of its owner, under that name; the same one for whoever asks again meanwhile.
+    """Add a `Virtual` to its owner under that name, or yield the one that is there.
 
     An attribute of that name that is no module, such as a number of heads, stays what it is.
     """
@@ -31,14 +31,14 @@ def standing(owner: nn.Module, name: str) -> Iterator[Virtual]:
 
 
 def virtual_of(owner: nn.Module, *names: str) -> Virtual | None:
-    """The one that stands there under the first of these names that has one, if any does."""
+    """The virtual module under the first of these names that has one, else None."""
     found = (owner._modules.get(name) for name in names)
     return next((module for module in found if isinstance(module, Virtual)), None)
 
 
 @contextmanager
 def running(module: nn.Module, forward: object) -> Iterator[None]:
-    """While it lasts a module runs in another way that gives the same; a module that does so already is left alone."""
+    """Replace the forward of a module by an equal one, unless it is replaced already."""
     if "forward" in vars(module):
         yield
         return
