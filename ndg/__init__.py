@@ -55,6 +55,7 @@ _MODULES = (
     "rotation",
     "runs",
     "seeds",
+    "testing",
 )
 _RENAMED = {"load_config": "load"}
 
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from ndg import rotation as rotation
     from ndg import runs as runs
     from ndg import seeds as seeds
+    from ndg import testing as testing
     from ndg.abstraction.edges import EdgeSettings as EdgeSettings
     from ndg.abstraction.edges import try_edges as try_edges
     from ndg.abstraction.explain import ExplainSettings as ExplainSettings
