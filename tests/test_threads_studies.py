@@ -65,17 +65,14 @@ def results(setting, executor):
     layered = mine(extraction.extract(model, loader, ["latent"]), alpha=1.2)
     bits = extraction.extract(model, loader, LAYERS, batch=16, executor=executor)
     tried = trials(model, layered, loader, ["Q", "G.1"], fit=loader, options=how)
+    few, pool = MinimalSettings(examples=20, budget=40), InterchangeSettings(pool=32)
     plain = {"executor": "", "reason": ""}
     return {
         "bits": bits.words.tobytes(),
         "trials": {name: replace(result, **plain) for name, result in tried.items()},
         "edges": replace(try_edges(model, graph, loader, fit=loader, options=how), **plain).frame().to_csv(),
-        "minimal": minimal(model, layered, loader, settings=MinimalSettings(examples=20, budget=40), options=how)
-        .frame()
-        .to_csv(),
-        "interchange": interchange(model, layered, loader, settings=InterchangeSettings(pool=32), options=how)
-        .frame()
-        .to_csv(),
+        "minimal": minimal(model, layered, loader, settings=few, options=how).frame().to_csv(),
+        "interchange": interchange(model, layered, loader, settings=pool, options=how).frame().to_csv(),
         "scores": {method: _values(model, loader, method, how) for method in METHODS},
     }
 

@@ -90,6 +90,9 @@ class _Replica:
 
     def _network(self, model: nn.Module) -> nn.Module:
         self._memo |= {id(parameter): parameter for parameter in model.parameters()}
+        for module in model.modules():  # what a pass left in an attribute, with its graph of gradients
+            passed = [value for value in vars(module).values() if isinstance(value, Tensor) and not value.is_leaf]
+            self._memo |= {id(value): value.detach() for value in passed}
         try:
             copied = copy.deepcopy(model, self._memo)
         except Exception as error:  # copying runs the code of any module

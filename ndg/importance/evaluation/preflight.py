@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from ndg.activations.batches import check_finite, columns, compute_batches, fixed
 from ndg.errors import UserError
+from ndg.executors import Serial
 from ndg.gradients.tape import Tape, check_gradients
+from ndg.importance.batch_sums import BatchStudy
 from ndg.importance.evaluation.spec import fitting, scored
 from ndg.importance.methods import shapley
 from ndg.importance.settings import Settings
@@ -84,6 +86,8 @@ class _Glance:
         return nullcontext()
 
     def total(self, work: Callable[[Any, Any], Any], shared: Any, tasks: Iterable[Any], label: str, **_: Any) -> Any:
+        if isinstance(shared, BatchStudy):
+            return Serial().total(work, shared, tasks, label)
         seen: set[str] = set()
         for task in tasks:
             if task.layer in seen:
