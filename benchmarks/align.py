@@ -3,7 +3,7 @@
 MNIST needs NDG_DATA. Each alignment runs in a process of its own, serial and threads in turn, on a network that is
 trained once. The tables of both must be equal to the byte.
 
-    python -m benchmarks.align --quick      # digits
+    python -m benchmarks.align [--json FILE] [--quick]      # quick: digits
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ def test_an_error_in_a_worker_comes_back_and_the_file_can_be_continued(ray_sessi
         extract(model, loader(spoilt), batch=BATCH, file=file, executor="ray", **how)
     whole = extract(model, loader(inputs()), batch=BATCH, **how)
     assert extract(model, loader(inputs()), batch=BATCH, file=file, executor="ray", **how) == whole
-    with pytest.raises(ConfigError, match="an executor is auto, serial or ray; got 'rya'"):
+    with pytest.raises(ConfigError, match="an executor is auto, serial, threads or ray; got 'rya'"):
         extract(model, loader(inputs()), executor="rya", **how)
 
 

@@ -188,7 +188,7 @@ def _writing(
     if not isinstance(values, str):
         return values, "as given"
     name = substitution.choose(values, graph)
-    why = "as asked for"
+    why = "as requested"
     if values == substitution.AUTO:
         why = (
             "auto: 0 and 1 stand for the outputs of a sigmoid" if name == "boolean" else "auto: outputs have no bounds"

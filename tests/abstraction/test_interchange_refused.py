@@ -31,7 +31,7 @@ from tests.references.graph_cases import implications
         ({"timeout": 0}, ConfigError, "a timeout is a number of seconds above 0; got 0"),
         ({"pool": 0}, ConfigError, "a pool has at least 1 source; got 0"),
         ({"layers": "latents"}, GraphError, "no layer 'latents' in this graph; nearest: latent"),
-        ({"executor": "rays"}, ConfigError, "an executor is auto, serial or ray"),
+        ({"executor": "rays"}, ConfigError, "an executor is auto, serial, threads or ray"),
     ],
 )
 def test_what_is_asked_for_must_exist(settings, error, text):

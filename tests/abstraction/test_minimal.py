@@ -399,7 +399,7 @@ def test_an_example_that_binarising_changes_is_left_out_and_counted():
         ({"intervention": "G2"}, ConfigError, "an intervention is one of Q, G.1, G.2; got 'G2'; nearest: G.2"),
         ({"values": "zero"}, ConfigError, "values are written as boolean, mean, resample; got 'zero'"),
         ({"layer": "latens"}, GraphError, "no layer 'latens' in this graph; nearest: latent"),
-        ({"executor": "dask"}, ConfigError, "an executor is auto, serial or ray; got 'dask'"),
+        ({"executor": "dask"}, ConfigError, "an executor is auto, serial, threads or ray; got 'dask'"),
     ],
 )
 def test_what_cannot_be_asked(settings, error, message):

@@ -125,7 +125,7 @@ def test_ray_gives_the_same_integers_of_tokens(ray_session):
     settings = {"values": "resample", "fit": loader, "batch": 8, "draws": 2, "curve": True, "timeout": 120.0}
     serial = trial(model, graph, loader, executor="serial", **settings)
     parallel = trial(model, graph, cut(loader, 7), executor="ray", **settings)
-    assert parallel == replace(serial, executor="ray", reason="ray: as asked for")
+    assert parallel == replace(serial, executor="ray", reason="ray: as requested")
 
 
 def test_what_is_written_is_recorded():

@@ -60,7 +60,7 @@ def test_what_is_asked_for_must_exist(model, graph):
         trial(model, graph, loader(), layer="later")
     with pytest.raises(ConfigError, match=r"an intervention is one of Q, G\.1, G\.2; got 'G\.3'; nearest: G"):
         trial(model, graph, loader(), "G.3")
-    with pytest.raises(ConfigError, match="an executor is auto, serial or ray; got 'rays'; nearest: ray"):
+    with pytest.raises(ConfigError, match="an executor is auto, serial, threads or ray; got 'rays'; nearest: ray"):
         trial(model, graph, loader(), executor="rays")
     with pytest.raises(DataError, match="at least one intervention"):
         trials(model, graph, loader(), [])

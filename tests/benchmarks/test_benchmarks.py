@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent.parent
 HELPERS = ("__init__", "frame", "memory", "timing", "workloads")
 
 KEYS: dict[str, set[str]] = {
+    "align": {"align_two_cores_gain", "align_over_forward", "auto_estimate_ratio"},
     "accuracy": {"digits_mlp_median", "digits_cnn_median", "digits_vit_median"},
     "capture": {"capture_overhead", "capture_overhead_every_token", "capture_overhead_median"},
     "cheap": {"mlp_gndi_spearman_within", "mlp_best_minus_subsampled", "best_minus_subsampled_low"},

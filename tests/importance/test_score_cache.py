@@ -13,7 +13,7 @@ from torch import nn
 from ndg.activations.digest import digest_of, network_digest
 from ndg.errors import ConfigError
 from ndg.importance.evaluation.score_cache import Kept, Timed, timed
-from ndg.importance.evaluation.scoreboard import scoreboard
+from ndg.importance.evaluation.scoreboard import BoardSettings, scoreboard
 from ndg.importance.evaluation.spec import scored
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.settings import Settings
@@ -111,7 +111,7 @@ def test_an_address_in_memory_is_no_part_of_a_network():
 
 @pytest.mark.parametrize("asked", ["ablation", "shapley:permutations=4"])
 def test_a_method_that_was_cut_short_goes_on_with_its_tasks(asked, tmp_path):
-    kept, how = Kept(tmp_path, "examples"), Settings(options=RunOptions(batch=10))
+    kept, how = Kept(tmp_path, "examples"), Settings(options=RunOptions(batch=10, executor="serial"))
     whole = Counted(dense())
     expected = scored(whole, examples(), LAYERS, asked, how).to_dict()
     cut = Counted(dense(), most=whole.runs // 2)
@@ -128,7 +128,11 @@ def test_a_method_that_was_cut_short_goes_on_with_its_tasks(asked, tmp_path):
 
 
 def test_a_scoreboard_that_was_cut_short_goes_on(tmp_path):
-    asked = {"methods": ["gndi", "activation", "hrank", "gradient"], "draws": 20, "internal_batch_size": 20}
+    asked = {
+        "methods": ["gndi", "activation", "hrank", "gradient"],
+        "settings": BoardSettings(draws=20),
+        "options": RunOptions(batch=20, executor="serial"),  # threads count in copies of the network
+    }
     whole = Counted(dense())
     expected = scoreboard(whole, examples(), LAYERS, **asked)
     for most in (3, whole.runs - 2):

@@ -167,7 +167,7 @@ def test_what_could_never_run_is_refused_before_anything_is_written(ray_session,
         train_many.run_seeds(small(), [], where)
     with pytest.raises(DataError, match="data set 'arrays' needs a folder"):
         train_many.run_seeds(small("data.name=arrays"), [1], where)
-    with pytest.raises(ConfigError, match="an executor is auto, serial or ray; got 'rai'; nearest: ray"):
+    with pytest.raises(ConfigError, match="an executor is auto, serial, threads or ray; got 'rai'; nearest: ray"):
         train_many.run_seeds(small(), [1], where, executor="rai")
     with pytest.raises(WorkerError, match=r"needs 64 CPU at once; the Ray cluster has 2; lower train\.threads"):
         train_many.run_seeds(small("train.threads=64"), [1, 2], where, executor="ray")
