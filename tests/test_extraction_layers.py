@@ -252,7 +252,7 @@ def test_one_output_at_a_time_is_alive():
     counts: list[int] = []
     model = made(lambda: Net(*(Layer(4, 4) for _ in range(6))))
     for tokens in ("first", "mean", "every"):
-        extract(model, [drawn(N, 5, 4)], [".+"], tokens=tokens, batch=BATCH)
+        extract(model, [drawn(N, 5, 4)], [".+"], tokens=tokens, batch=BATCH, executor="serial")
     assert max(counts) == 2
 
 
