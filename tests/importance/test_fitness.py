@@ -14,7 +14,7 @@ from torch import nn
 from ndg import config, models, training
 from ndg.config import Experiment
 from ndg.errors import ConfigError, DataError, LayerError
-from ndg.importance.fitness.measure import MEASURES, fitness
+from ndg.importance.fitness.measure import MEASURES, KnownWeights, fitness
 from ndg.importance.fitness.monitor import Watch, watched
 from ndg.importance.weights.leading import leading, weights_of
 from ndg.models import checkpoint
@@ -154,7 +154,7 @@ def test_the_rate_of_change_is_of_each_neurons_own_weights():
     before = weights_of(model, led)
     with torch.no_grad():
         model.encoder[0].weight[3] *= 1.5
-    found = fitness(model, examples(), ["encoder.2"], before=before, led=led).values["encoder.2"]
+    found = fitness(model, examples(), ["encoder.2"], before=before, known=KnownWeights(led)).values["encoder.2"]
     np.testing.assert_allclose(found["change"], [0, 0, 0, 0.5, 0], atol=1e-7)
 
 

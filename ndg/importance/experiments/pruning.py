@@ -7,6 +7,7 @@ and shares, so later points had trained longer than the first.
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -243,6 +244,10 @@ class Pruning(Result):
         return figures
 
 
+_DROPOUT = threading.Lock()
+"""Held while a network is fine-tuned: all threads of a process draw dropout from one generator."""
+
+
 def _correct(network: nn.Module, study: Study) -> int:
     """Correct predictions on the held-out examples."""
     correct = 0
@@ -265,7 +270,7 @@ def _tune(network: nn.Module, columns: dict[str, Tensor], tuning: Tuning, settin
     torch.set_num_threads(settings.options.threads)
     network.train()
     try:
-        with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        with _DROPOUT, torch.enable_grad(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seeds.integer(settings.options.seed, "fine-tuning dropout"))
             for rows in _steps(len(labels), tuning, settings.options.seed):
                 inputs = {key: column[rows] for key, column in columns.items() if key != "labels"}
