@@ -456,6 +456,9 @@ def test_a_sweep_counts_once_and_says_what_it_took(home, capsys):
     loose, strict = (run["results"]["mining"] for run in done)
     assert loose["alphas"] == strict["alphas"] == [5.0, 20.0]
     assert loose["seconds"] == strict["seconds"], "the second run counts nothing anew"
+    own = [run["results"]["seconds"] for run in done]
+    assert all(each["trials"] > 0 and each["extract"] == own[0]["extract"] for each in own)
+    assert own[0]["trials"] != own[1]["trials"], "each run has the seconds of its own stages"
     assert loose["implications"] > strict["implications"]
     assert loose["sample"] == {"seed": 0, "of": 1259}
     assert loose["examples"] == 200

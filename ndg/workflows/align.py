@@ -42,6 +42,7 @@ def run(prepared: Prepared, alpha: float, resume: bool = False) -> RunRecord:
     check(experiment)
     subject = prepared.subject
     scored = checked(subject, prepared.layers, experiment)
+    prepared.seconds = prepared.shared_seconds
     with (
         runs.start_or_resume(
             where.store, "align", experiment, where.runs, target.parent, device=prepared.device, resumed=resume
@@ -106,7 +107,7 @@ def _mine(prepared: Prepared, experiment: Experiment, target: Target, run: Run) 
             "implications": len(graph),
             "bytes": sum(8 * len(part.nodes) * -(-part.examples // 64) for part in prepared.bits.values()),
             "process_peak_bytes": prepared.peak_bytes,
-            "seconds": dict(prepared.seconds),
+            "seconds": prepared.shared_seconds,
             "alphas": list(prepared.alphas),
         },
     )

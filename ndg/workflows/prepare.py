@@ -183,6 +183,11 @@ class Prepared:
         log.info("  executor %s", reason)
         return chosen
 
+    @property
+    def shared_seconds(self) -> dict[str, float]:
+        """Seconds of the stages that all alphas share."""
+        return {stage: seconds for stage, seconds in self.seconds.items() if stage in ("extract", "mine")}
+
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Add the seconds of this context to those of a stage."""
