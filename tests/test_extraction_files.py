@@ -62,6 +62,7 @@ def stop_at(model, forward):
 @pytest.mark.parametrize("forward", [1, 2, 5, 11])
 def test_an_interrupted_extraction_goes_on_where_it_stopped(case, forward, tmp_path):
     model, given, how = case
+    how = how | {"executor": "serial"}  # passes are counted on one network
     whole = extract(model, given, **how)
     file = tmp_path / "bits"
     fitting = -(-N // BATCH) if how.get("binarizer") else 0
@@ -94,7 +95,7 @@ def test_a_process_that_is_killed_costs_only_what_it_had_not_committed(tmp_path)
             if len(times) == 6:
                 os.kill(os.getpid(), signal.SIGKILL)
         model.register_forward_pre_hook(hook)
-        extract(model, loader(inputs()), batch=BATCH, file=sys.argv[1], **how)
+        extract(model, loader(inputs()), batch=BATCH, file=sys.argv[1], executor="serial", **how)
     """)
     file = tmp_path / "bits"
     done = subprocess.run(
@@ -105,7 +106,7 @@ def test_a_process_that_is_killed_costs_only_what_it_had_not_committed(tmp_path)
     build, inputs, how = CASES["images"]
     model, given = build(), loader(inputs())
     times, handle = stop_at(model, -1)
-    bits = extract(model, given, batch=BATCH, file=file, **how)
+    bits = extract(model, given, batch=BATCH, file=file, executor="serial", **how)
     handle.remove()
     assert len(times) == -(-N // BATCH) - 5 + 2
     assert bits == extract(model, given, batch=BATCH, **how)
@@ -116,7 +117,7 @@ def test_a_file_of_other_examples_or_of_another_network_is_refused_and_left_as_i
     model, given, file = build(), loader(inputs()), tmp_path / "bits"
     _, handle = stop_at(model, 4)
     with pytest.raises(InterruptionError):
-        extract(model, given, batch=BATCH, file=file, **how)
+        extract(model, given, batch=BATCH, file=file, executor="serial", **how)
     handle.remove()
     begun = BitMatrix.open(file)
     other = loader(drawn(N, 1, 6, 6, seed=9))
