@@ -293,7 +293,7 @@ def test_the_graph_of_the_most_important_neurons(home):
     assert len(few.nodes) == len(graph.nodes)
     with pytest.raises(GraphError, match="nearest: given"):
         top(graph, "givn", 3)
-    with pytest.raises(GraphError, match="1 or more; got 0"):
+    with pytest.raises(GraphError, match="must be at least 1; got 0"):
         top(graph, "given", 0)
 
 
