@@ -47,7 +47,7 @@ class Net(nn.Module):
 def setting():
     torch.manual_seed(0)
     model = Net().eval()
-    inputs = torch.randn(90, 6)
+    inputs = torch.randn(50, 6)
     with torch.no_grad():
         loader = [(inputs, model(inputs).argmax(dim=1))]
     graph = mine(extraction.extract(model, loader, LAYERS), alpha=1.2)
