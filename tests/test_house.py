@@ -63,7 +63,8 @@ def test_an_import_upward_is_noticed():
         ("ndg.abstraction.trial", "ndg.importance.score"),
         ("ndg.importance.score", "ndg.abstraction.trial"),
         ("ndg.graph.ndg", "ndg.activations.hooks"),
-        ("ndg.rotation.bases", "ndg.comparison.sections"),
+        ("ndg.comparison.models", "ndg.abstraction.trial"),
+        ("ndg.rotation.bases", "ndg.counterfactual.training"),
         ("ndg.gradients.tape", "ndg.capture.reader"),
     ],
 )
