@@ -1,4 +1,7 @@
-"""A Ray session: the one that this process has, that of a cluster, or one of this machine that ends with its block."""
+"""A Ray session for one block.
+
+It is the session of this process, that of a cluster, or one of this machine that ends with the block.
+"""
 
 from __future__ import annotations
 

@@ -86,7 +86,10 @@ class Parts(NamedTuple):
 
 
 class Engine:
-    """A network and the layers of it that are changed. It holds no state of a pass, so each replica has its own."""
+    """A network and its changed layers.
+
+    It holds no state of a pass, so each replica has its own.
+    """
 
     def __init__(self, model: nn.Module, changed: Iterable[str], read: Iterable[str] = ()) -> None:
         self.model = model

@@ -223,7 +223,10 @@ def _projected(module: nn.MultiheadAttention, query: Tokens, key: Tensor, value:
 
 
 def _masked(scores: Split, attn_mask: Tensor | None, key_padding_mask: Tensor | None) -> Split:
-    """Scores with what the masks say: True is left out, a number is added; what was appended to the keys is open."""
+    """Attention scores under the masks.
+
+    True leaves a key out, a number is added. Keys that were appended are never masked.
+    """
     examples, heads, _, keys = scores.shape
     if attn_mask is not None:
         wide = attn_mask.unflatten(0, (examples, heads)) if attn_mask.ndim == 3 else attn_mask

@@ -1,4 +1,6 @@
-"""Studies of `align.py` besides the trial. A new study is a module here with a function `run`, and a line in STUDIES.
+"""Studies of `align.py` besides the trial.
+
+A new study is a module here with a function `run`, and a line in STUDIES.
 
 `run(prepared)` takes the networks of the command and logs one or more runs. A study is about the first alpha.
 """
