@@ -60,7 +60,12 @@ def alternatives(seed: int, examples: Indices, true: Indices, labels: int) -> In
 
 def subsets(seed: int, purpose: str, examples: Indices, sizes: Indices, units: int) -> Bits:
     """A uniform subset of the units for each example."""
-    return places(seeds.words(seed, purpose, examples=examples, draws=units)) < sizes[:, None]
+    words = seeds.words(seed, purpose, examples=examples, draws=units)
+    last = np.take_along_axis(np.sort(words, axis=1), np.maximum(sizes - 1, 0)[:, None], axis=1)
+    chosen = (words <= last) & (sizes > 0)[:, None]
+    if (chosen.sum(axis=1) == sizes).all():
+        return chosen
+    return places(words) < sizes[:, None]  # equal words: the first of them
 
 
 def booleans(seed: int, purpose: str, examples: Indices, units: int) -> Bits:

@@ -128,13 +128,10 @@ def _counted(study: Study, batch: Batch) -> TrialCounts:
         other = others[draw]
         aligned_by_graph = predicted == other if control == GRAPH else aligned_by_graph
         outcome = _outcome(seen, setting, predicted, other, binarised, aligned_by_graph)
-        tallies[(name, DRAW, draw, control) if draw else (name, control)] = outcome.tally(
-            np.ones(batch.count, np.bool_)
-        )
+        tallies[(name, DRAW, draw, control) if draw else (name, control)] = outcome.tally()
         if control == GRAPH and not draw:
             for role, classes in (("true", true), ("alternative", other)):
-                parts = {label: outcome.tally(classes == label) for label in np.unique(classes).tolist()}
-                tallies |= {(name, control, role, label): tally for label, tally in parts.items()}
+                tallies |= {(name, control, role, label): part for label, part in outcome.by_class(classes).items()}
     return TrialCounts(Tallies(tallies), Counts(_curves(study, seen, others[0]) if study.orders else {}))
 
 
@@ -226,12 +223,11 @@ def predict(study: Study, known: BaselinePass, asked: SettingBits, rows: Int64[n
     first, which = _distinct(wanted, np.tile(rows, len(asked)))
     row = rows[first % len(rows)]
     turn = np.arange(len(first)) - np.searchsorted(row, row)
-    classes = np.empty(len(first), np.int64)
-    for current in range(int(turn.max()) + 1):
-        now = turn == current
-        booleans = known.bits[study.layer].copy()
-        booleans[row[now]] = wanted[first[now]]
-        classes[now] = _classes(study, known, booleans)[row[now]]
+    booleans = np.repeat(known.bits[study.layer][None], turn.max() + 1, axis=0)
+    booleans[turn, row] = wanted[first]
+    changes = (Substitution(study.writing, known, study.layer, whole) for whole in booleans)
+    logits = study.passes.run_each(known, study.layer, changes)
+    classes = np.stack([argmax(each[: known.batch.count]) for each in logits])[turn, row]
     predicted[:, rows] = classes[which].reshape(len(asked), len(rows))
     return predicted
 
@@ -244,10 +240,3 @@ def _distinct(
     text = np.ascontiguousarray(keys).view(np.dtype((np.void, keys.shape[1]))).reshape(-1)
     _, first, which = np.unique(text, return_index=True, return_inverse=True)
     return first, which.reshape(-1)
-
-
-def _classes(study: Study, known: BaselinePass, booleans: Bits) -> Indices:
-    """Predictions when the whole layer has these booleans."""
-    change = Substitution(study.writing, known, study.layer, booleans)
-    logits, _ = study.passes.run(known, {study.layer: change})
-    return argmax(logits[: known.batch.count])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -99,26 +100,37 @@ class Outcome:
     kept: Flags
     graph_aligned: Flags
 
-    def tally(self, among: Flags) -> Tally:
-        """Counts over the examples where `among` is set."""
-        valid = among & self.correct
-        aligned, unchanged = valid & self.aligned, valid & self.unchanged
+    @cached_property
+    def _counted(self) -> Int64[np.ndarray, "field example"]:
+        """What each example adds to each field of a tally."""
+        correct = self.correct
+        aligned, unchanged = correct & self.aligned, correct & self.unchanged
         counted = {
-            "examples": among,
-            "correct": valid,
+            "examples": np.ones_like(correct),
+            "correct": correct,
             "aligned": aligned,
-            "changed": valid & ~aligned & ~unchanged,
+            "changed": correct & ~self.aligned & ~self.unchanged,
             "unchanged": unchanged,
-            "contradictory": valid & self.contradictory,
-            "no_ancestors": valid & self.no_ancestors,
-            "neurons_set": self.neurons_set[valid],
-            "neurons_changed": self.neurons_changed[valid],
-            "kept": valid & self.kept,
+            "contradictory": correct & self.contradictory,
+            "no_ancestors": correct & self.no_ancestors,
+            "neurons_set": self.neurons_set * correct,
+            "neurons_changed": self.neurons_changed * correct,
+            "kept": correct & self.kept,
             "kept_aligned": aligned & self.kept,
-            "graph_only": valid & self.graph_aligned & ~self.aligned,
+            "graph_only": correct & self.graph_aligned & ~self.aligned,
             "control_only": aligned & ~self.graph_aligned,
         }
-        return Tally(**{name: int(values.sum()) for name, values in counted.items()})
+        return np.array([counted[name] for name in FIELDS], np.int64)
+
+    def tally(self) -> Tally:
+        """Counts over all examples."""
+        return Tally(*self._counted.sum(axis=1).tolist())
+
+    def by_class(self, classes: Int64[np.ndarray, " example"]) -> dict[int, Tally]:
+        """Counts over the examples of each class that there is."""
+        known, which = np.unique(classes, return_inverse=True)
+        counts = self._counted @ np.eye(len(known), dtype=np.int64)[which]
+        return {label: Tally(*column) for label, column in zip(known.tolist(), counts.T.tolist(), strict=True)}
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ class Book:
         self._descriptor = descriptor
         self._found = found or {}
         self._seen = self.first
+        self._checked = False
         self._synced = time.monotonic()
 
     def __len__(self) -> int:
@@ -86,14 +87,16 @@ class Book:
         return self._journal.decode(self._found[task])
 
     def keep(self, task: int, result: Any) -> Any:
-        """The result, as it will be read again. Raises OutputError when it cannot be written."""
+        """The result, after it was written; the first one also as it is read again. Raises OutputError."""
         if self._journal is None:
             return result
         line = self._journal.line(task, result.to_dict())
-        read = self._journal.decode(json.loads(line)["result"])
-        assert self._journal.line(task, read.to_dict()) == line, f"{read} is not what was written: {result}"
+        if not self._checked:
+            read = self._journal.decode(json.loads(line)["result"])
+            assert self._journal.line(task, read.to_dict()) == line, f"{read} is not what was written: {result}"
+            self._checked = True
         self._write(line)
-        return read
+        return result
 
     def check(self) -> None:
         """Raise ConfigError when there are results of more tasks than `left` was given."""

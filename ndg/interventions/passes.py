@@ -9,11 +9,13 @@ Every pass has as many rows as the compute batch, so floats do not depend on wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
-from typing import Any
+from itertools import islice
+from time import perf_counter
+from typing import Any, Protocol, runtime_checkable
 from weakref import ReferenceType, ref
 
 import numpy as np
@@ -26,7 +28,7 @@ from ndg.activations.digest import weights_digest
 from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.interventions.cache import Cache
-from ndg.interventions.engine import Change, Engine, Prefix
+from ndg.interventions.engine import Change, Engine, Prefix, Write
 from ndg.interventions.prefix_cache import ExtractedPass, key_of
 from ndg.interventions.reach import check_reach, taking
 from ndg.interventions.replay import Recorded
@@ -38,8 +40,22 @@ from ndg.units.resolve import resolve_layer
 Bits = Bool[np.ndarray, "example unit"]
 Indices = Int64[np.ndarray, " example"]
 
+STACK = 8
+"""Changes of a batch that share a pass."""
+
+QUICK = 0.005
+"""Seconds of a pass up to which changes share one: of longer passes the calls are a small part."""
+
 CLOSE = 1e-4
 """Difference of logits, relative to the largest, up to which a pass on selected rows counts as the same."""
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """A change that writes values with a row for each row of the batch."""
+
+    @property
+    def write(self) -> Write: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +198,50 @@ class Passes:
         picked = None if rows is None else baseline.rows(rows)
         replay = picked is None or self._selecting(baseline)
         return self._pass(baseline, changes, read, count, picked, replay)
+
+    def run_each(self, baseline: BaselinePass, layer: str, changes: Iterable[Writes]) -> Iterator[Tensor]:
+        """Logits of every row of the batch under each of these changes of one layer, in turn.
+
+        Quick passes are shared by several changes where that gives the same logits to the bit.
+        """
+        changes = iter(changes)
+        together = STACK if self._shares(baseline, layer) else 1
+        while part := list(islice(changes, together)):
+            if len(part) == together > 1:
+                yield from self._shared(baseline, layer, [change.write for change in part])
+            else:
+                yield from (self.run(baseline, {layer: change.write})[0] for change in part)
+
+    def _shares(self, baseline: BaselinePass, layer: str) -> bool:
+        """Whether changes share passes: tried once, with outputs of other rows of the batch."""
+        key = f"shares {layer}"
+        if key not in self._tried:
+            output, seconds = baseline.outputs[layer], []
+            everywhere = output.new_ones((len(output), *[1] * (output.ndim - 1)), dtype=torch.bool)
+            writes, logits = [], []
+            for number in range(STACK):
+                writes.append(Write(everywhere, output.roll(1 + number, 0)))
+                started = perf_counter()
+                logits.append(self.run(baseline, {layer: writes[-1]})[0])
+                seconds.append(perf_counter() - started)
+                if number == 2 and min(seconds) > QUICK:
+                    break
+            self._tried[key] = len(logits) == STACK and self._equal(baseline, layer, writes, logits)
+        return self._tried[key]
+
+    def _equal(self, baseline: BaselinePass, layer: str, writes: list[Write], logits: list[Tensor]) -> bool:
+        """Whether a shared pass gives these logits, bit by bit."""
+        try:
+            return all(map(torch.equal, self._shared(baseline, layer, writes), logits))
+        except Exception:  # a network may take no other number of rows
+            return False
+
+    def _shared(self, baseline: BaselinePass, layer: str, writes: Sequence[Write]) -> Sequence[Tensor]:
+        """Logits under each of these changes, of one pass."""
+        size = baseline.batch.rows
+        rows = torch.arange(size).repeat(len(writes))
+        stacked = Write(torch.cat([write.places for write in writes]), torch.cat([write.values for write in writes]))
+        return self._pass(baseline, {layer: stacked}, (), len(rows), rows, True)[0].split(size)
 
     def _pass(
         self,

@@ -12,8 +12,8 @@ example has the boolean, the activation stays as it is. A new way is one line in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.activations.batches import compute_batches
+from ndg.activations.batches import Batch, compute_batches
 from ndg.activations.sampling import count, draw, only, shuffled
 from ndg.errors import ConfigError, DataError, nearest
 from ndg.graph.ndg import NDG
@@ -31,7 +31,7 @@ from ndg.interventions.calibration import calibrated
 from ndg.interventions.engine import Write
 from ndg.interventions.passes import BaselinePass, Passes
 from ndg.options import RunOptions, old_keywords
-from ndg.progress import bar
+from ndg.run_study import run_study
 from ndg.units.neurons import Neurons
 from ndg.units.readings import Mask, Output
 
@@ -135,9 +135,9 @@ class Resample:
 
 
 WRITINGS: dict[str, Callable[..., Writing]] = {
-    "boolean": lambda *_, **__: Boolean(),
-    "mean": lambda *given, **named: _mean(*given, **named),
-    "resample": lambda *given, **named: _resample(*given, **named),
+    "boolean": lambda *_: Boolean(),
+    "mean": lambda *arguments: _mean(*arguments),
+    "resample": lambda *arguments: _resample(*arguments),
 }
 
 
@@ -197,7 +197,7 @@ def fit(
             f"values written as {name!r} are taken from at least one fitting example; the loader of fit= gave none; "
             "check the split"
         )
-    return WRITINGS[name](passes, loader, seed=options.seed, batch=options.batch)
+    return WRITINGS[name](passes, loader, options)
 
 
 def _check_boolean(passes: Passes) -> None:
@@ -213,34 +213,74 @@ def _check_boolean(passes: Passes) -> None:
             )
 
 
-def _mean(passes: Passes, loader: Iterable[Any], *, seed: int, batch: int) -> Mean:
-    sums: dict[str, Tensor] = {}
-    seen: dict[str, Any] = {}
-    examples = 0
-    for baseline in _baselines(passes, loader, FIT_EXAMPLES, seed, batch):
-        examples += baseline.batch.count
-        for layer in passes.changed:
-            output, bits = _read_part(baseline, layer), baseline.bits[layer]
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Sums of a layer's outputs where a unit is off and on, with their numbers of examples."""
+
+    neurons: Neurons
+    like: Output
+    sums: Float64[Tensor, "2 ..."]
+    seen: Int64[np.ndarray, "boolean unit"]
+
+    def __add__(self, other: _Sums) -> _Sums:
+        return replace(other, sums=self.sums + other.sums, seen=self.seen + other.seen)
+
+    def means(self) -> Float64[Tensor, "2 ..."]:
+        counts = torch.from_numpy(np.maximum(self.seen, 1)).to(self.sums.device)
+        mean = self.sums / self.neurons.shaped(counts, self.like)
+        off_on = torch.tensor([[False], [True]], device=mean.device).expand(2, self.neurons.units)
+        return calibrated(self.neurons, mean.to(self.like.dtype), off_on, None).double()
+
+
+@dataclass(frozen=True)
+class _AllSums:
+    by_layer: dict[str, _Sums]
+    examples: int
+
+    def __add__(self, other: _AllSums) -> _AllSums:
+        sums = {layer: sums + other.by_layer[layer] for layer, sums in self.by_layer.items()}
+        return _AllSums(sums, self.examples + other.examples)
+
+
+@dataclass(frozen=True, eq=False)
+class _Summing:
+    """Study of the fitting examples: their outputs where a unit is off and on."""
+
+    passes: Passes
+
+    @property
+    def model(self) -> nn.Module:
+        return self.passes.model
+
+    def with_model(self, model: nn.Module) -> _Summing:
+        return replace(self, passes=self.passes.with_model(model))
+
+    def run(self, batch: Batch) -> _AllSums:
+        baseline, sums = self.passes.baseline(batch), {}
+        for layer in self.passes.changed:
+            neurons, output, bits = baseline.neurons[layer], _read_part(baseline, layer), baseline.bits[layer]
             exact = output.double()
-            on = baseline.neurons[layer].shaped(torch.from_numpy(bits).to(output.device), output)
+            on = neurons.shaped(torch.from_numpy(bits).to(output.device), output)
             both = torch.stack([(exact * ~on).sum(dim=0), (exact * on).sum(dim=0)])
-            sums[layer] = sums[layer] + both if layer in sums else both
-            seen[layer] = seen.get(layer, 0) + np.stack([(~bits).sum(axis=0), bits.sum(axis=0)])
-    means = {}
-    for layer, total in sums.items():
-        neurons, output = baseline.neurons[layer], baseline.outputs[layer]
-        counts = torch.from_numpy(np.maximum(seen[layer], 1)).to(total.device)
-        mean = total / neurons.shaped(counts, output)
-        off_on = torch.tensor([[False], [True]], device=mean.device).expand(2, neurons.units)
-        means[layer] = calibrated(neurons, mean.to(output.dtype), off_on, None).double()
-    return Mean(means, seen, examples)
+            seen = np.stack([(~bits).sum(axis=0), bits.sum(axis=0)])
+            sums[layer] = _Sums(neurons, baseline.outputs[layer][:1].clone(), both, seen)
+        return _AllSums(sums, batch.count)
 
 
-def _resample(passes: Passes, loader: Iterable[Any], *, seed: int, batch: int) -> Resample:
+def _mean(passes: Passes, loader: Iterable[Any], options: RunOptions) -> Mean:
+    batches, count = _batches(loader, FIT_EXAMPLES, options)
+    options = replace(options, journal=None)
+    total = run_study(_Summing(passes), batches, "fit values", options, count=count).total
+    means = {layer: sums.means() for layer, sums in total.by_layer.items()}
+    return Mean(means, {layer: sums.seen for layer, sums in total.by_layer.items()}, total.examples)
+
+
+def _resample(passes: Passes, loader: Iterable[Any], options: RunOptions) -> Resample:
     held: dict[str, list[Tensor]] = {layer: [] for layer in passes.changed}
     bits: dict[str, list[np.ndarray]] = {layer: [] for layer in passes.changed}
     examples = 0
-    for baseline in _baselines(passes, loader, POOL, seed, batch):
+    batches, _ = _batches(loader, POOL, options)
+    for baseline in map(passes.baseline, batches):
         examples += baseline.batch.count
         for layer in passes.changed:
             held[layer].append(_read_part(baseline, layer).cpu())
@@ -250,7 +290,7 @@ def _resample(passes: Passes, loader: Iterable[Any], *, seed: int, batch: int) -
         {layer: torch.cat(parts) for layer, parts in held.items()},
         {layer: np.argsort(rows, axis=0, kind="stable") for layer, rows in whole.items()},
         {layer: np.stack([(~rows).sum(axis=0), rows.sum(axis=0)]) for layer, rows in whole.items()},
-        seed,
+        options.seed,
         examples,
     )
 
@@ -263,11 +303,11 @@ def _read_part(baseline: BaselinePass, layer: str) -> Output:
     return output[:count]
 
 
-def _baselines(passes: Passes, loader: Iterable[Any], most: int, seed: int, batch: int) -> Iterable[BaselinePass]:
+def _batches(loader: Iterable[Any], most: int, options: RunOptions) -> tuple[Iterator[Batch], int]:
+    """Compute batches of at most so many examples, drawn by the seed, and their number."""
     examples = count(loader)
-    chosen = loader if examples <= most else only(loader, draw(seed, "writing", examples, most))
-    total = -(-min(examples, most) // batch)
-    return (passes.baseline(part) for part in bar(compute_batches(chosen, batch), "fit values", total))
+    chosen = loader if examples <= most else only(loader, draw(options.seed, "writing", examples, most))
+    return compute_batches(chosen, options.batch), -(-min(examples, most) // options.batch)
 
 
 def rows_of(values: np.ndarray, output: Tensor) -> Tensor:

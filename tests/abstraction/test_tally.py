@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -67,9 +68,13 @@ def outcome(rng: np.random.Generator, examples: int) -> Outcome:
 def test_parts_of_a_batch_add_up_to_the_whole(seed, examples):
     rng = np.random.default_rng(seed)
     found = outcome(rng, examples)
-    some = rng.random(examples) < 0.5
-    whole = found.tally(np.ones(examples, np.bool_))
-    assert found.tally(some) + found.tally(~some) == whole
+    classes = rng.integers(0, 4, examples)
+    whole = found.tally()
+    assert sum(found.by_class(classes).values(), Tally()) == whole
+    for label, part in found.by_class(classes).items():
+        own = classes == label
+        alone = Outcome(*(getattr(found, field.name)[own] for field in fields(Outcome)))
+        assert part == alone.tally()
     assert whole.examples == examples
     assert whole.aligned == sum((found.correct & found.aligned).tolist())
     assert whole.neurons_set == sum(n for n, right in zip(found.neurons_set, found.correct, strict=True) if right)

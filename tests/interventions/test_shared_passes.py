@@ -1,0 +1,86 @@
+"""Changes that share a pass give the logits of passes of their own, and share none where they would not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ndg
+from ndg.activations.batches import compute_batches
+from ndg.interventions.passes import STACK, Passes
+from ndg.interventions.substitution import Boolean, Substitution
+
+ROWS, LAYER = 40, "latent"
+
+
+class Network(nn.Module):
+    """A latent layer; its rest counts passes by their number of rows."""
+
+    def __init__(self, rest: nn.Module, path: nn.Module | None = None) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.front = nn.Linear(6, 7)
+        self.latent = path or nn.Sigmoid()
+        self.rest, self.out = rest, nn.Linear(7, 3)
+        self.rows: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.rows.append(len(x))
+        hidden = self.front(x)
+        return self.out(self.rest(self.latent(hidden) + hidden))
+
+
+class OverRows(nn.Module):
+    """Reads the other rows of the batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(dim=0)
+
+
+class ByChance(nn.Module):
+    """Drops at random, also in evaluation mode."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(x, 0.5, training=True)
+
+
+class OneSize(nn.Module):
+    """Takes 16 rows and no other number."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(16, 7)
+
+
+def shared(rest: nn.Module, many: int) -> tuple[Network, list[Tensor], list[Tensor]]:
+    """The network, and its logits under each change, together and one by one."""
+    network = Network(rest).eval()
+    made = torch.Generator().manual_seed(6)
+    loader = [(torch.randn(ROWS, 6, generator=made), torch.arange(ROWS) % 3)]
+    graph = ndg.mine(ndg.extract(Network(nn.Identity()), loader, layers=[LAYER]), alpha=1.5)
+    passes = Passes.of(network, graph, [LAYER], any_network=True)
+    known = passes.baseline(next(compute_batches(loader, 16)))
+    booleans = np.random.default_rng(7).random((many, 16, 7)) < 0.5
+    changes = [Substitution(Boolean(), known, LAYER, each) for each in booleans]
+    torch.manual_seed(8)
+    alone = [passes.run(known, {LAYER: change})[0] for change in changes]
+    list(passes.run_each(known, LAYER, changes))  # here it is tried whether they share passes
+    network.rows.clear()
+    torch.manual_seed(8)
+    return network, list(passes.run_each(known, LAYER, changes)), alone
+
+
+@pytest.mark.parametrize("many", [1, STACK - 1, STACK, 2 * STACK + 3])
+def test_changes_share_passes_and_give_the_same_logits(many):
+    network, together, alone = shared(nn.ReLU(), many)
+    assert all(map(torch.equal, together, alone))
+    assert len(together) == many
+    assert network.rows == [STACK * 16] * (many // STACK) + [16] * (many % STACK)
+
+
+@pytest.mark.parametrize("rest", [OverRows(), ByChance(), OneSize()])
+def test_a_network_whose_logits_would_differ_runs_each_change_alone(rest):
+    network, together, alone = shared(rest, 2 * STACK)
+    assert all(map(torch.equal, together, alone))
+    assert network.rows == [16] * 2 * STACK
