@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -54,7 +54,7 @@ def align(name: str, training: list[str], rounds: int) -> Iterator[Figure]:
         yield "align_two_cores_gain", gain, f"{serial['wall']:.1f} s serial, {threads['wall']:.1f} s in threads"
         for stage, cpu in serial["cpu"].items():
             bare, full, part = (serial[key].get(stage, 0) for key in ("bare", "full", "part"))
-            about = f"{stage}: {cpu:.2f} s of CPU, {bare:.2f} s bare ({full} whole passes, {part} parts)"
+            about = f"{stage}: {cpu:.2f} s of CPU, {bare:.2f} s bare ({full:.0f} whole passes, {part:.0f} parts)"
             yield f"align_seconds_{stage}", cpu, about
             if bare:
                 yield f"align_over_forward_{stage}", cpu / bare, f"{stage}: CPU over that of bare passes"
@@ -95,7 +95,7 @@ def child(executor: str, name: str, runs: str) -> None:
     estimate = sum(plan.seconds for plan in prepare.plans(target, where, executor))
     began, began_cpu = time.perf_counter(), time.process_time()
     prepared = prepare.Prepared(target, where, "cpu", executor, None)
-    with counted() as passes:
+    with counted(target.experiment.extract.compute_batch) as passes:
         record = workflow.run(prepared, target.experiment.criterion.alphas[0])
     ended, ended_cpu = time.perf_counter(), time.process_time()
 
@@ -103,8 +103,8 @@ def child(executor: str, name: str, runs: str) -> None:
     batch = next(iter(compute_batches(prepared.subject.loaders["train"], settings.compute_batch)))
     with fixed(network), torch.inference_mode():
         latent = network.latent(network.encoder(batch.inputs))
-        full = _least(lambda: network(batch.inputs), 3)
-        part = _least(lambda: network.decoder(latent), 30)
+        full = _mean(lambda: network(batch.inputs), 20)
+        part = _mean(lambda: network.decoder(latent), 200)
     stages = passes.cpu
     stages[OTHER] += loaded_cpu - cpu + ended_cpu - began_cpu - sum(stages.values())
     bare = {stage: passes.full[stage] * full + passes.part[stage] * part for stage in stages}
@@ -129,13 +129,13 @@ class Passes:
     def __init__(self) -> None:
         self.stage = OTHER
         self.cpu: Counter[str] = Counter()
-        self.full: Counter[str] = Counter()
-        self.part: Counter[str] = Counter()
+        self.full: defaultdict[str, float] = defaultdict(float)
+        self.part: defaultdict[str, float] = defaultdict(float)
 
 
 @contextmanager
-def counted() -> Iterator[Passes]:
-    """Count the passes of CNNs in all threads, by the stage that runs."""
+def counted(rows: int) -> Iterator[Passes]:
+    """Count the passes of CNNs in all threads, in compute batches of so many rows, by the stage that runs."""
     from torch import nn
 
     from ndg.models.cnn import ConvNet
@@ -157,14 +157,14 @@ def counted() -> Iterator[Passes]:
 
     def forward(network: Any, *inputs: Any) -> Any:
         with lock:
-            passes.part[passes.stage] += 1
+            passes.part[passes.stage] += len(inputs[0]) / rows
         return whole(network, *inputs)
 
     def convolved(module: Any, inputs: Any) -> Any:
         if module.in_channels <= 3:  # the first one: a whole pass
             with lock:
-                passes.part[passes.stage] -= 1
-                passes.full[passes.stage] += 1
+                passes.part[passes.stage] -= len(inputs) / rows
+                passes.full[passes.stage] += len(inputs) / rows
         return convolution(module, inputs)
 
     Prepared.timed, ConvNet.forward, nn.Conv2d.forward = stage, forward, convolved  # type: ignore[method-assign]
@@ -174,14 +174,13 @@ def counted() -> Iterator[Passes]:
         Prepared.timed, ConvNet.forward, nn.Conv2d.forward = timed, whole, convolution  # type: ignore[method-assign]
 
 
-def _least(action: Callable[[], Any], times: int) -> float:
-    """The least CPU seconds of several runs, after a first one that is not counted."""
-    seconds = []
-    for _ in range(times + 1):
-        started = time.process_time()
+def _mean(action: Callable[[], Any], times: int) -> float:
+    """The mean CPU seconds of several runs, after a first one that is not counted."""
+    action()
+    started = time.process_time()
+    for _ in range(times):
         action()
-        seconds.append(time.process_time() - started)
-    return min(seconds[1:])
+    return (time.process_time() - started) / times
 
 
 if __name__ == "__main__":

@@ -60,12 +60,22 @@ def alternatives(seed: int, examples: Indices, true: Indices, labels: int) -> In
 
 def subsets(seed: int, purpose: str, examples: Indices, sizes: Indices, units: int) -> Bits:
     """A uniform subset of the units for each example."""
-    words = seeds.words(seed, purpose, examples=examples, draws=units)
-    last = np.take_along_axis(np.sort(words, axis=1), np.maximum(sizes - 1, 0)[:, None], axis=1)
-    chosen = (words <= last) & (sizes > 0)[:, None]
-    if (chosen.sum(axis=1) == sizes).all():
-        return chosen
-    return places(words) < sizes[:, None]  # equal words: the first of them
+    return _Subsets(seed, purpose, examples, units).of(sizes)
+
+
+class _Subsets:
+    """Random keys of units, for subsets of any size: the units with the smallest keys."""
+
+    def __init__(self, seed: int, purpose: str, examples: Indices, units: int) -> None:
+        self._keys = seeds.words(seed, purpose, examples=examples, draws=units)
+        self._sorted = np.sort(self._keys, axis=1)
+
+    def of(self, sizes: Indices) -> Bits:
+        last = np.take_along_axis(self._sorted, np.maximum(sizes - 1, 0)[:, None], axis=1)
+        chosen = (self._keys <= last) & (sizes > 0)[:, None]
+        if (chosen.sum(axis=1) == sizes).all():
+            return chosen
+        return places(self._keys) < sizes[:, None]  # equal keys: the first of them
 
 
 def booleans(seed: int, purpose: str, examples: Indices, units: int) -> Bits:
@@ -73,22 +83,25 @@ def booleans(seed: int, purpose: str, examples: Indices, units: int) -> Bits:
     return (seeds.words(seed, purpose, examples=examples, draws=units) >> np.uint64(63)).astype(np.bool_)
 
 
-def controls(
-    prototypes: Prototypes, seed: int, examples: Indices, alternative: Indices, sizes: Indices
-) -> dict[str, tuple[Bits, Bits]]:
-    """Units and values of each control, as many as `sizes` says."""
-    units = prototypes.values.shape[1]
-    majority = prototypes.values[alternative]
-    nothing = np.zeros((len(examples), units), np.bool_)
-    return {
-        BINARISE: (nothing, nothing),
-        RANDOM: (
-            subsets(seed, "random neurons", examples, sizes, units),
-            booleans(seed, "random booleans", examples, units),
-        ),
-        PROTOTYPES[0]: (subsets(seed, "prototype neurons", examples, sizes, units), majority),
-        PROTOTYPES[1]: (prototypes.place[alternative] < sizes[:, None], majority),
-    }
+class Controls:
+    """What is drawn for the controls of some examples, by a seed."""
+
+    def __init__(self, prototypes: Prototypes, seed: int, examples: Indices, alternative: Indices) -> None:
+        units = prototypes.values.shape[1]
+        self._nothing = np.zeros((len(examples), units), np.bool_)
+        self._random = _Subsets(seed, "random neurons", examples, units)
+        self._booleans = booleans(seed, "random booleans", examples, units)
+        self._prototype = _Subsets(seed, "prototype neurons", examples, units)
+        self._surest, self._majority = prototypes.place[alternative], prototypes.values[alternative]
+
+    def of(self, sizes: Indices) -> dict[str, tuple[Bits, Bits]]:
+        """Units and values of each control, as many units as `sizes` says."""
+        return {
+            BINARISE: (self._nothing, self._nothing),
+            RANDOM: (self._random.of(sizes), self._booleans),
+            PROTOTYPES[0]: (self._prototype.of(sizes), self._majority),
+            PROTOTYPES[1]: (self._surest < sizes[:, None], self._majority),
+        }
 
 
 def places(keys: np.ndarray) -> Int64[np.ndarray, "row unit"]:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int64
 from torch import nn
 
 from ndg.abstraction.bootstrap import GROUPS, groups_of
-from ndg.abstraction.controls import GRAPH, PROTOTYPES, Bits, Indices, Prototypes, alternatives, controls
+from ndg.abstraction.controls import GRAPH, PROTOTYPES, Bits, Controls, Indices, Prototypes, alternatives
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.intervention_sets import Choices
 from ndg.abstraction.orders import Orders
@@ -113,11 +113,12 @@ def _counted(study: Study, batch: Batch) -> TrialCounts:
     true = true_classes(batch, study.labels)
     seen = _Seen(known, known.bits[study.layer], true, known.predicted == true)
     others = [alternatives(study.seed + draw, known.numbers, true, study.labels) for draw in range(study.draws)]
+    drawn = [Controls(study.prototypes, study.seed + draw, known.numbers, other) for draw, other in enumerate(others)]
     settings = {
         (name, draw, control): setting
         for name in study.choices
         for draw, other in enumerate(others)
-        for control, setting in _settings(study, name, draw, seen, other).items()
+        for control, setting in _settings(study.choices[name], seen.true, other, drawn[draw], not draw).items()
     }
     asked = np.stack([seen.bits, *(np.where(one.chosen, one.values, seen.bits) for one in settings.values())])
     binarised, *after = predict(study, known, asked, seen.rows)
@@ -135,20 +136,20 @@ def _counted(study: Study, batch: Batch) -> TrialCounts:
     return TrialCounts(Tallies(tallies), Counts(_curves(study, seen, others[0]) if study.orders else {}))
 
 
-def _settings(study: Study, name: str, draw: int, seen: _Seen, other: Indices) -> dict[str, _Setting]:
-    """Settings of the graph's choice, then of each control."""
-    named = {graph: _named(choice, seen.true, other) for graph, choice in study.choices[name].items()}
+def _settings(
+    choices: dict[str, Choices], true: Indices, other: Indices, controls: Controls, first: bool
+) -> dict[str, _Setting]:
+    """Settings of the graph's choice, then of each control; of further draws those that are counted."""
+    graph = _named(choices[GRAPH], true, other)
     nobody = np.zeros(len(other), np.bool_)
-    sizes = named[GRAPH].chosen.sum(axis=1)
+    sizes = graph.chosen.sum(axis=1)
     same_size = {
-        control: _Setting(chosen, values, nobody, nobody)
-        for control, (chosen, values) in controls(
-            study.prototypes, study.seed + draw, seen.known.numbers, other, sizes
-        ).items()
+        control: _Setting(*setting, nobody, nobody)
+        for control, setting in controls.of(sizes).items()
+        if first or control in PROTOTYPES
     }
-    if draw:
-        return {GRAPH: named[GRAPH]} | {control: same_size[control] for control in PROTOTYPES}
-    return {GRAPH: named.pop(GRAPH)} | same_size | named
+    others = {name: _named(choice, true, other) for name, choice in choices.items() if first and name != GRAPH}
+    return {GRAPH: graph} | same_size | others
 
 
 def _named(choice: Choices, true: Indices, other: Indices) -> _Setting:

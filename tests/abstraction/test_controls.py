@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndg.abstraction.controls import CONTROLS, Prototypes, alternatives, booleans, controls, subsets
+from ndg.abstraction.controls import CONTROLS, Controls, Prototypes, alternatives, booleans, subsets
 from ndg.graph.ndg import NDG
 from ndg.nodes import LayerUnits, NodeSpace
 from tests.references.graph_cases import implications
@@ -91,7 +91,7 @@ def test_the_surest_units_come_first_and_equals_by_index(prototypes):
 def test_controls_set_the_asked_number_of_units(prototypes):
     sizes = np.array([0, 1, 2, 3, 4])
     other = np.array([0, 1, 2, 0, 1])
-    found = controls(prototypes, 0, np.arange(5), other, sizes)
+    found = Controls(prototypes, 0, np.arange(5), other).of(sizes)
     assert tuple(found) == CONTROLS
     for name, (mask, _) in found.items():
         assert np.array_equal(mask.sum(axis=1), 0 * sizes if name == "binarise" else sizes)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from ndg.abstraction.controls import PROTOTYPES, RANDOM, Prototypes, controls
+from ndg.abstraction.controls import PROTOTYPES, RANDOM, Controls, Prototypes
 from ndg.abstraction.explain.result import Forced
 from ndg.activations.batches import compute_batches
 from ndg.activations.sampling import count, draw, only
@@ -76,7 +76,7 @@ def _ways(
         chosen[:, (here >> 1) - where.start] = True
         booleans[:, (here >> 1) - where.start] = here & 1
         own[one] = (chosen, booleans)
-        drawn = controls(prototype, seed, numbers, everyone, np.full(len(numbers), len(here)))
+        drawn = Controls(prototype, seed, numbers, everyone).of(np.full(len(numbers), len(here)))
         for way, name in zip(others, (RANDOM, PROTOTYPES[1]), strict=True):
             way[one] = drawn[name]
     return own, *others
