@@ -6,60 +6,11 @@ interface and loads everything at first use, so importing it is silent and quick
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ndg.lazy import lazily
 
 __version__ = "0.1.0"
-
-_HOME = {
-    "BitMatrix": "ndg.bits.matrix",
-    "NodeSpace": "ndg.nodes",
-    "LayerUnits": "ndg.nodes",
-    "Literal": "ndg.literal",
-    "NDG": "ndg.graph.ndg",
-    "RunOptions": "ndg.options",
-    "Result": "ndg.results",
-    "Closure": "ndg.graph.closure",
-    "ReadingSettings": "ndg.extraction",
-    "TrialSettings": "ndg.abstraction.trial",
-    "InterchangeSettings": "ndg.abstraction.interchange",
-    "EdgeSettings": "ndg.abstraction.edges",
-    "MinimalSettings": "ndg.abstraction.minimal",
-    "ExplainSettings": "ndg.abstraction.explain",
-    "ScoreSettings": "ndg.importance.settings",
-    "extract": "ndg.extraction",
-    "mine": "ndg.discovery",
-    "sweep": "ndg.discovery",
-    "trial": "ndg.abstraction.trial",
-    "trials": "ndg.abstraction.trial",
-    "interchange": "ndg.abstraction.interchange",
-    "try_edges": "ndg.abstraction.edges",
-    "minimal": "ndg.abstraction.minimal",
-    "explain": "ndg.abstraction.explain",
-    "score": "ndg.importance.score",
-    "Scores": "ndg.importance.scores",
-    "render": "ndg.report.render",
-    "train": "ndg.training",
-    "load_model": "ndg.training",
-    "load_config": "ndg.config",
-}
-_MODULES = (
-    "comparison",
-    "config",
-    "counterfactual",
-    "data",
-    "errors",
-    "executors",
-    "importance",
-    "models",
-    "rotation",
-    "runs",
-    "seeds",
-    "testing",
-)
-_RENAMED = {"load_config": "load"}
-
-__all__ = ["__version__", *sorted(_HOME), *_MODULES]
 
 if TYPE_CHECKING:
     from ndg import comparison as comparison
@@ -105,16 +56,4 @@ if TYPE_CHECKING:
     from ndg.training import load_model as load_model
     from ndg.training import train as train
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(import_module(_HOME[name]), _RENAMED.get(name, name))
-        globals()[name] = value
-        return value
-    if name in _MODULES:
-        return import_module(f"ndg.{name}")
-    raise AttributeError(f"module 'ndg' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazily(__name__)

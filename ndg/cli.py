@@ -49,14 +49,16 @@ def main(
         with _sigterm_exits():
             return options.act(options, where)
     except NDGError as error:
-        return _stop(program, str(error), error.exit_code)
+        message, code = str(error), error.exit_code
     except KeyboardInterrupt:
-        return _stop(program, _interrupted(options), 130)
+        message, code = _interrupted(options), 130
     except SystemExit as error:
-        return _stop(program, _interrupted(options), int(error.code or 0))
+        message, code = _interrupted(options), int(error.code or 0)
     except BrokenPipeError:  # a pager was closed; Python would complain again when it flushes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    print(f"{program}: {mask(message)}", file=sys.stderr)
+    return code
 
 
 def _set_up_messages(options: Namespace) -> None:
@@ -99,8 +101,3 @@ def _sigterm_exits() -> Iterator[None]:
 def _interrupted(options: Namespace) -> str:
     resumes = options.act in (commands.train, commands.align, commands.score) and not getattr(options, "dry_run", False)
     return "interrupted" + ("; the same command with --resume goes on where it stopped" if resumes else "")
-
-
-def _stop(program: str, message: str, code: int) -> int:
-    print(f"{program}: {mask(message)}", file=sys.stderr)
-    return code

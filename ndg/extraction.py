@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -28,11 +28,13 @@ from ndg.options import RunOptions, old_keywords
 from ndg.progress import bar, log
 from ndg.run_study import placed, run_study
 from ndg.units.readings import DEFAULTS, choose_readings
-from ndg.units.resolve import Layer, find_layers, resolve_layer
+from ndg.units.resolve import find_layers, resolve_layer
 
 FIT_EXAMPLES = 16_384
 FIT_BYTES = 1 << 30
 """Memory for the sample that thresholds are fitted to; layers beyond it take another pass."""
+MIDDLE = "middle"
+"""`auto` for gates: thresholds in the middle of each gate's range."""
 
 
 Around = Callable[[Batch], AbstractContextManager[None]]
@@ -123,7 +125,11 @@ def extract(
     if plan.fitted or settings.max_examples is not None:
         _check_repeatable(loader)
     seed, size = options.seed, options.batch
-    numbers, sample = _choice(loader, settings.max_examples, seed)
+    numbers, sample = None, None
+    if settings.max_examples is not None:
+        examples = count(loader)
+        numbers = chosen(seed, examples, settings.max_examples)
+        sample = None if numbers is None else Sample(seed, examples)
     network = weights_digest(model)
     facts = plan.facts | {"batch": size, "seed": seed, "max": settings.max_examples}
     name = source_of(network, facts) if where else ""
@@ -190,9 +196,6 @@ class CaptureEstimate:
     bytes: int | None
     seconds: float | None
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @old_keywords(settings=ReadingSettings, options=RunOptions)
 def estimate(
@@ -247,8 +250,8 @@ def _plan(
     like: Binarised | None,
     threads: int,
 ) -> _Plan:
-    readings = _readings(settings.channels, settings.tokens, settings.readings)
-    labels, binarizer = settings.labels, settings.binarizer
+    kinds = {"channels": settings.channels, "tokens": settings.tokens, **(settings.readings or {})}
+    readings, labels = choose_readings(kinds), settings.labels
     if like is not None:
         if layers is not None:
             raise ShapeError("layers come from `like`; pass layers or like, not both")
@@ -270,42 +273,21 @@ def _plan(
         return _Plan(study, {}, like.binarizer, known)
     paths = find_layers(model, [latent_layer(model)] if layers is None else layers)
     resolved = [resolve_layer(model, path) for path in paths]
-    names = {layer.path: _binarizer(model, layer, binarizer) for layer in resolved}
+    names: dict[str, str] = {}
+    levels: dict[str, Any] = {}
+    for layer in resolved:
+        if settings.binarizer == AUTO and layer.levels is not None:
+            names[layer.path], levels[layer.path] = MIDDLE, np.array(layer.levels)
+            continue
+        module = nn.Identity() if layer.virtual else model.get_submodule(layer.path)
+        names[layer.path] = choose(settings.binarizer, module)
+        levels[layer.path] = BINARIZERS[names[layer.path]].threshold or 0.0
     fitted = {path: name for path, name in names.items() if name != MIDDLE and BINARIZERS[name].fit}
-    levels: dict[str, Any] = {
-        layer.path: np.array(layer.levels)
-        if names[layer.path] == MIDDLE
-        else BINARIZERS[names[layer.path]].threshold or 0.0
-        for layer in resolved
-    }
     spelt = _spell(names, settings.quantile)
     named = {kind: name for kind, name in readings.items() if kind not in ("heads", "gates") or name != DEFAULTS[kind]}
     facts: dict[str, Any] = {"layers": paths, "readings": named, "binarizer": spelt, "threads": threads}
     facts |= {} if labels else {"labels": False}
     return _Plan(Capture(model, tuple(paths), readings, {}, levels, None, threads, labels), fitted, spelt, facts)
-
-
-MIDDLE = "middle"
-"""`auto` for gates: thresholds in the middle of each gate's range."""
-
-
-def _binarizer(model: nn.Module, layer: Layer, name: str) -> str:
-    if name == AUTO and layer.levels is not None:
-        return MIDDLE
-    return choose(name, nn.Identity() if layer.virtual else model.get_submodule(layer.path))
-
-
-def _readings(channels: str, tokens: str, others: Mapping[str, str] | None) -> dict[str, str]:
-    return choose_readings({"channels": channels, "tokens": tokens, **(others or {})})
-
-
-def _choice(loader: Iterable[Any], most: int | None, seed: int) -> tuple[Numbers | None, Sample | None]:
-    """Numbers and record of the sampled examples; None for all."""
-    if most is None:
-        return None, None
-    examples = count(loader)
-    numbers = chosen(seed, examples, most)
-    return numbers, None if numbers is None else Sample(seed, examples)
 
 
 def _fit(plan: _Plan, loader: Iterable[Any], numbers: Numbers | None, quantile: float, options: RunOptions) -> Capture:

@@ -14,7 +14,7 @@ MODELS = "models"
 
 @dataclass(frozen=True)
 class Locations:
-    """Folders of data sets (None: only bundled data) and runs, and the address of the run log."""
+    """Folders of data (None: bundled data only) and runs; the run log."""
 
     data: Path | None
     runs: Path
@@ -22,7 +22,7 @@ class Locations:
 
     @classmethod
     def choose(cls, data: str | None = None, runs: str | None = None, store: str | None = None) -> Locations:
-        """The arguments, else the environment (NDG_DATA, NDG_RUNS, NDG_STORE), else the defaults."""
+        """The arguments, else NDG_DATA, NDG_RUNS, NDG_STORE, else defaults."""
         data = data or os.environ.get("NDG_DATA")
         folder = Path(runs or os.environ.get("NDG_RUNS") or "runs")
         uri = store or os.environ.get("NDG_STORE") or str(folder / STORE_FILE)
@@ -34,7 +34,7 @@ class Locations:
         return replace(self, runs=self.runs.absolute(), store=store)
 
     def place(self, experiment: Experiment) -> Experiment:
-        """The experiment with its data folder filled in, and the folders of pretrained networks.
+        """The experiment with its folders of data and pretrained networks filled in.
 
         A pretrained network is named by its folder, or by its name below `models` in the data folder.
         """
@@ -48,7 +48,7 @@ class Locations:
 
 
 def _below(folder: str | None, name: str | None) -> str | None:
-    """The folder `models/NAME` below a folder if it exists and NAME is no folder itself; else NAME."""
+    """The folder `models/NAME` below a folder if it exists, else NAME."""
     if name and folder and not Path(name).is_dir() and (Path(folder) / MODELS / name).is_dir():
         return str(Path(folder) / MODELS / name)
     return name

@@ -27,7 +27,9 @@ TIMEOUT = 300.0
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a study runs. Only `seed` changes a figure; `batch` and `threads` may change the last bit of a float.
+    """How a study runs. Only `seed` changes a figure.
+
+    `batch` and `threads` may change the last bit of a float.
 
     device       "cpu", "cuda", ...; None: where the network is
     batch        examples of one compute batch (one forward pass)
@@ -65,23 +67,22 @@ class RunOptions:
 def old_keywords(
     renamed: Mapping[str, str] | None = None, **values: type
 ) -> Callable[[Callable[P, R]], Callable[..., R]]:
-    """A decorator that accepts fields of `settings=` and `options=` as keywords, with a DeprecationWarning.
+    """Accept fields of `settings=` and `options=` as deprecated keywords.
 
         @old_keywords(settings=TrialSettings, options=RunOptions, renamed={"internal_batch_size": "batch"})
         def trial(model, graph, loader, *, settings=TrialSettings(), options=RunOptions()): ...
 
         trial(net, graph, data, beta=0.9)       # the same as settings=TrialSettings(beta=0.9)
 
-    `values` maps each parameter to its dataclass; `renamed` maps old names to names of fields. Raises TypeError for a
-    keyword that is neither a parameter nor a field.
+    The decorator warns with DeprecationWarning. `values` maps each parameter to its dataclass; `renamed` maps old names
+    to names of fields. Raises TypeError for a keyword that is neither a parameter nor a field.
     """
     old = dict(renamed or {})
     home = {field.name: (parameter, kind) for parameter, kind in values.items() for field in fields(kind)}
 
     def decorate(function: Callable[P, R]) -> Callable[..., R]:
-        signature = inspect.signature(function)
-        own = set(signature.parameters)
-        open_ended = any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values())
+        own = inspect.signature(function).parameters
+        open_ended = any(each.kind is each.VAR_KEYWORD for each in own.values())
 
         @functools.wraps(function)
         def call(*arguments: Any, **keywords: Any) -> R:
@@ -91,8 +92,7 @@ def old_keywords(
                 if field not in home:
                     if open_ended:
                         continue
-                    known = [*own, *home]
-                    raise TypeError(f"{function.__name__}() has no parameter {name!r}; {nearest(name, known)}")
+                    raise TypeError(f"{function.__name__}() has no parameter {name!r}; {nearest(name, [*own, *home])}")
                 moved.setdefault(home[field][0], {})[field] = keywords.pop(name)
             for parameter, changes in moved.items():
                 kind = values[parameter]
@@ -102,8 +102,8 @@ def old_keywords(
                     DeprecationWarning,
                     stacklevel=2,
                 )
-                given = keywords.get(parameter)
-                keywords[parameter] = kind(**changes) if given is None else replace(given, **changes)
+                passed = keywords.get(parameter)
+                keywords[parameter] = kind(**changes) if passed is None else replace(passed, **changes)
             return function(*arguments, **keywords)
 
         return call

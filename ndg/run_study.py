@@ -82,8 +82,7 @@ def run_study(
     if options.journal is not None:
         tasks = iter(tasks)
         first = list(islice(tasks, 1))
-        journal = _journal(study, label, first, options.journal)
-        tasks = chain(first, tasks)
+        journal, tasks = _journal(study, label, first, options.journal), chain(first, tasks)
     total = executor.total(run_task, study, tasks, label, count=count, start=start, journal=journal)
     return StudyRun(total, executor.name, reason)
 
@@ -104,9 +103,18 @@ def placed(model: nn.Module, options: RunOptions) -> nn.Module:
     Without a device it stays where it is, but for Ray, whose workers run on the CPU. Raises ConfigError for a device
     that this machine does not have.
     """
-    device = options.device or ("cpu" if _is_ray(options) else None)
+    executor = options.executor
+    on_ray = executor == "ray" or isinstance(executor, executors.Ray) or (executor == AUTO and options.ray_address)
+    device = options.device or ("cpu" if on_ray else None)
     if device is not None:
-        _check_device(device)
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            devices = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+            raise ConfigError(
+                f"a network runs on a device that this machine has, {', '.join(devices)}; got {device!r} "
+                f"({str(error).splitlines()[0]}); leave device out for where the network is"
+            ) from error
     if device is None or device_of(model).type == device or device_of(model) == torch.device(device):
         return model
     return copy.deepcopy(model).to(device)
@@ -132,15 +140,13 @@ def run_task(study: Study[T, R], task: T) -> R:
     return study.run(task)
 
 
-def _journal(
-    study: Study[T, R], label: str, tasks: list[Any], journal: Journal | Path | str, **changes: Any
-) -> Journal:
+def _journal(study: Study[T, R], label: str, tasks: list[Any], journal: Journal | Path | str) -> Journal:
     """A journal with the study's `decode`; a path also gets a digest."""
     decode, identity = (getattr(study, name, None) for name in ("decode", "identity"))
     if decode is None:
         raise ConfigError(f"{label} keeps no journal; got {journal}; leave it out")
     if isinstance(journal, Journal):
-        return replace(journal, decode=decode, **changes)
+        return replace(journal, decode=decode)
     if identity is None:
         raise ConfigError(
             f"a journal of this study needs a digest of its data and settings; got the path {journal}; pass "
@@ -148,27 +154,11 @@ def _journal(
         )
     batches = [task if isinstance(task, Batch) else getattr(task, "batch", None) for task in tasks]
     digest = digest_of([label, network_digest(study.model), identity, batches])
-    return Journal(Path(journal), digest, decode, **changes)
-
-
-def _check_device(device: str) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        devices = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
-        raise ConfigError(
-            f"a network runs on a device that this machine has, {', '.join(devices)}; got {device!r} "
-            f"({str(error).splitlines()[0]}); leave device out for where the network is"
-        ) from error
-
-
-def _is_ray(options: RunOptions) -> bool:
-    executor = options.executor
-    return executor == "ray" or isinstance(executor, executors.Ray) or (executor == AUTO and bool(options.ray_address))
+    return Journal(Path(journal), digest, decode)
 
 
 def _choose(study: Study[T, R], options: RunOptions, count: int | None) -> tuple[Executor, str]:
-    """The executor, and why it was chosen; Ray shares a GPU among tasks when the network is on one."""
+    """The executor, and why it was chosen. Ray tasks share a GPU."""
     if options.executor == AUTO and not options.ray_address and count == 1:
         return executors.serial(), "serial: there is one batch only"
     cpus = min(options.threads, executors.available_cpus())

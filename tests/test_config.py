@@ -6,10 +6,13 @@ import warnings
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from ndg import config
+from ndg.config.dump import dump
 from ndg.errors import ConfigError
 
 experiments = st.builds(
@@ -41,6 +44,37 @@ def test_every_config_that_ships_resolves(name):
     experiment = config.load(config.find(name))
     assert experiment.name == name
     assert config.load(experiment.to_dict()) == experiment
+
+
+@pytest.mark.parametrize("name", config.configs())
+@pytest.mark.parametrize("smoke", [False, True])
+def test_the_yaml_of_every_config_that_ships_is_that_of_omegaconf(name, smoke):
+    experiment = config.load(config.find(name), smoke=smoke)
+    for document in (experiment.to_dict(), experiment.at(50.0).to_dict(), {"smoke": experiment.smoke}):
+        assert dump(document) == OmegaConf.to_yaml(OmegaConf.create(document))
+    assert experiment.to_yaml() == dump(experiment.to_dict())
+    assert "model" not in yaml.safe_load(experiment.to_yaml(without=("model",)))
+
+
+words = st.one_of(
+    st.text().filter(lambda text: "${" not in text),
+    st.from_regex(r"[+-]?[0-9_]*[.eE]?[+-]?[0-9]{0,3}", fullmatch=True),
+    st.sampled_from(
+        ["y", "N", "yes", "Off", "true", "null", "~", "", "nan", "inf", "0x1f", "1:30", "2026-01-01", "é ☃", " x "]
+    ),
+    st.sampled_from(["word " * 40, "a: b", "- a", "# a", "'", '"', "a\nb", "=", "<<"]),
+)
+values = st.recursive(
+    st.one_of(words, st.integers(), st.floats(allow_nan=False), st.booleans(), st.none()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcxyz01", min_size=1), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text("abcxyz_", min_size=1), values, max_size=4))
+@settings(deadline=None)
+def test_the_yaml_of_any_plain_values_is_that_of_omegaconf(document):
+    assert dump(document) == OmegaConf.to_yaml(OmegaConf.create({"root": document})["root"])
 
 
 def test_digests_are_stable_across_processes():

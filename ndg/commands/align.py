@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Any
 
@@ -35,7 +36,7 @@ def align(options: Namespace, where: Locations) -> int:
     device = train.device(options.device)
     if options.dry_run:
         plans = [plan for target in targets for plan in prepare.plans(target, where, options.executor)]
-        return output(options, cli_tables.alignment_plans(plans), [plan.to_dict() for plan in plans])
+        return output(options, cli_tables.alignment_plans(plans), [asdict(plan) for plan in plans])
     prepared = [prepare.Prepared(target, where, device, options.executor, options.ray_address) for target in targets]
     if study == studies.TRIAL:
         return _trial(options, prepared)

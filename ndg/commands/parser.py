@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from ndg import __version__, commands
 
-EXECUTORS = ("auto", "serial", "threads", "ray")
-DEVICES = ("auto", "cpu", "cuda")
 FORMATS = ("pdf", "svg", "png", "dot", "graphml", "gexf", "json", "csv", "parquet")
+KINDS: dict[str, dict[str, Any]] = {
+    "--device": {"choices": ("auto", "cpu", "cuda"), "default": "auto"},
+    "--executor": {"choices": ("auto", "serial", "threads", "ray"), "default": "auto"},
+    "--layers": {"nargs": "+", "metavar": "PATH"},
+    "--seeds": {"nargs": "+", "metavar": "N"},
+    "--version": {"action": "version", "version": f"ndg {__version__}"},
+    "run": {"metavar": "RUN", "nargs": "?", "default": "last"},
+    "what": {"nargs": "*", "metavar": "CONFIG|KEY=VALUE"},
+}
+"""Settings of options that several commands have."""
+
+
+class Parser(argparse.ArgumentParser):
+    """The parser of one command."""
+
+    def add(self, name: str, help: str, **settings: Any) -> None:
+        """Add an option, or an argument; `settings` are those of argparse."""
+        self.add_argument(name, help=help, **KINDS.get(name, {}) | settings)
+
+    def add_flag(self, name: str, help: str) -> None:
+        """Add an option without a value."""
+        self.add_argument(name, help=help, action="store_true")
+
+    def add_number(self, name: str, help: str, metavar: str = "N", **settings: Any) -> None:
+        """Add an option that takes a whole number."""
+        self.add_argument(name, help=help, type=int, metavar=metavar, **settings)
 
 
 def parse(program: str, arguments: list[str]) -> argparse.Namespace:
@@ -22,18 +47,18 @@ def parse(program: str, arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def make_parser(program: str) -> argparse.ArgumentParser:
+def make_parser(program: str) -> Parser:
     """The parser of `ndg`, or of a script for one of its commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program,
         description="Neuron dependency graphs: mine them, put them on trial, score, log and draw.",
         epilog="example: ndg train digits_mlp && ndg align digits_mlp && ndg runs",
     )
-    parser.add_argument("--version", action="version", version=f"ndg {__version__}")
+    parser.add_argument("--version", **KINDS["--version"])
     kinds = parser.add_subparsers(metavar="COMMAND", required=True)
     common = _common()
 
-    def command(name: str, help: str, example: str) -> argparse.ArgumentParser:
+    def command(name: str, help: str, example: str) -> Parser:
         prog = program if program != "ndg" else f"ndg {name}"
         subparser = kinds.add_parser(
             name,
@@ -52,42 +77,41 @@ def make_parser(program: str) -> argparse.ArgumentParser:
 
     query = """'{"results.trial.q.test.aligned": {"$gt": 0.9}}'"""
     runs = command("runs", "list logged runs, newest first", f"--where {query}")
-    runs.add_argument("--where", metavar="JSON", help="a MongoDB query")
-    runs.add_argument("--limit", type=int, default=20, metavar="N", help="at most N runs (default: 20)")
-    _json(runs, "whole run documents as JSON")
+    runs.add("--where", "a MongoDB query", metavar="JSON")
+    runs.add_number("--limit", "at most N runs (default: 20)", default=20)
+    runs.add_flag("--json", "whole run documents as JSON")
 
     show = command("show", "show one run", "last")
-    _run(show, "run id, a unique part of one, or last (default)")
-    _json(show, "the whole run document as JSON")
+    show.add("run", "run id, a unique part of one, or last (default)")
+    show.add_flag("--json", "the whole run document as JSON")
 
-    _render(command("render", "draw or export the graph of a run", "last --pdf ndg.pdf --target 3"))
+    render = command("render", "draw or export the graph of a run", "last --pdf ndg.pdf --target 3")
+    render.add("run", "align or score run: id, a unique part of one, or last (default)")
+    for kind in FORMATS:
+        render.add(f"--{kind}", f"write {kind} (default: into the run's folder)", nargs="?", const="", metavar="FILE")
+    render.add("--target", "draw only what implies this class or literal, and what it implies", metavar="CLASS")
+    render.add("--score", "shade neurons by this method (default: the run's first)", metavar="METHOD")
+    render.add_number("--top", "draw only the K neurons of largest absolute score", "K")
+    render.add_number("--max-nodes", "draw at most N nodes (default: report.max_nodes)")
 
     diff = command("diff", "compare the graphs of align runs edge by edge", "RUN RUN --bootstraps 100 --csv FOLDER")
-    diff.add_argument("run", metavar="RUN", nargs="+", help="two or more align runs: ids, or unique parts of ids")
-    diff.add_argument("--by-number", action="store_true", help="match units by number instead of by their booleans")
-    diff.add_argument(
-        "--bootstraps",
-        type=int,
-        default=0,
-        metavar="N",
-        help="mine the first graph again from N resamples of its examples",
-    )
-    diff.add_argument("--csv", metavar="FOLDER", help="write edges, matched units and shares as CSV files")
-    _json(diff)
+    diff.add("run", "two or more align runs: ids, or unique parts of ids", nargs="+")
+    diff.add_flag("--by-number", "match units by number instead of by their booleans")
+    diff.add_number("--bootstraps", "mine the first graph again from N resamples of its examples", default=0)
+    diff.add("--csv", "write edges, matched units and shares as CSV files", metavar="FOLDER")
+    diff.add_flag("--json", "results as JSON")
 
     explain = command("explain", "explain the prediction for one example", "last --example 7 --target 3")
-    _run(explain, "align run: id, a unique part of one, or last (default)")
-    explain.add_argument("--example", type=int, required=True, metavar="I", help="number of the example in its split")
-    explain.add_argument(
-        "--target", type=int, metavar="C", help="another class: what would change the prediction to it"
-    )
-    explain.add_argument("--split", metavar="SPLIT", help="split of the example (default: the held-out one)")
-    _json(explain)
+    explain.add("run", "align run: id, a unique part of one, or last (default)")
+    explain.add_number("--example", "number of the example in its split", "I", required=True)
+    explain.add_number("--target", "another class: what would change the prediction to it", "C")
+    explain.add("--split", "split of the example (default: the held-out one)", metavar="SPLIT")
+    explain.add_flag("--json", "results as JSON")
 
     data = command("data", "list data sets, or download them from their publishers", "get mnist --data data")
-    data.add_argument("action", choices=("list", "get"), help="list known data sets, or download some")
-    data.add_argument("names", metavar="NAME", nargs="*", help="data sets (list: all by default)")
-    _json(data)
+    data.add("action", "list known data sets, or download some", choices=("list", "get"))
+    data.add("names", "data sets (list: all by default)", metavar="NAME", nargs="*")
+    data.add_flag("--json", "results as JSON")
 
     command("configs", "list the configs of this installation", "")
     command("doctor", "check versions, device, Ray, Graphviz, run log and data", "")
@@ -98,152 +122,85 @@ def _common() -> argparse.ArgumentParser:
     """Options of every command."""
     parent = argparse.ArgumentParser(add_help=False)
     group = parent.add_argument_group("common")
-    group.add_argument("--version", action="version", version=f"ndg {__version__}")
+    group.add_argument("--version", **KINDS["--version"])
     group.add_argument("-q", "--quiet", action="store_true", help="print results and errors only")
     group.add_argument("-v", "--verbose", action="store_true", help="print more messages")
     group.add_argument("--data", metavar="DIR", help="folder of data sets (default: NDG_DATA)")
     group.add_argument("--runs", metavar="DIR", help="folder of runs (default: NDG_RUNS, else runs)")
-    group.add_argument(
-        "--store", metavar="URI", help="run log: mongodb://... or a file (default: NDG_STORE, else RUNS/ndg.db)"
-    )
+    store = "run log: mongodb://... or a file (default: NDG_STORE, else RUNS/ndg.db)"
+    group.add_argument("--store", metavar="URI", help=store)
     return parent
 
 
-def _train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "what",
-        nargs="*",
-        metavar="CONFIG|KEY=VALUE",
-        help="configs by path or name (default: all whose data are present), and overrides",
-    )
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of initialisation, order and augmentation")
-    _seeds(parser, "train once with each of these seeds")
-    _resume(parser, "continue the unfinished run of this config and seed")
-    _executor(parser, "where several seeds are trained; auto: Ray where two fit at once or it has an address")
-    _device(parser)
-    _outputs(parser, dry_run=True)
+def _train(parser: Parser) -> None:
+    parser.add("what", "configs by path or name (default: all whose data are present), and overrides")
+    parser.add_number("--seed", "seed of initialisation, order and augmentation")
+    parser.add("--seeds", "train once with each of these seeds")
+    parser.add_flag("--resume", "continue the unfinished run of this config and seed")
+    executor = "where several seeds are trained; auto: Ray where two fit at once or it has an address"
+    _execution(parser, executor, dry_run=True)
 
 
-def _align(parser: argparse.ArgumentParser) -> None:
+def _align(parser: Parser) -> None:
     from ndg.workflows.studies import STUDIES
 
     lines = [f"  {name:16}{help}" for name, help in {"trial": "interventions (default)", **STUDIES}.items()]
     parser.description = "\n".join([f"{parser.description}", "", "studies, as the first word:", *lines])
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "what",
-        nargs="*",
-        metavar="[STUDY] CONFIG|RUN|KEY=VALUE",
-        help="configs (the best completed run of each), run ids, and overrides (default: every config's best run)",
-    )
-    _seeds(parser, "the trainings with these seeds")
-    _resume(parser, "continue the interrupted trial of this network")
+    what = "configs (the best completed run of each), run ids, and overrides (default: every config's best run)"
+    parser.add("what", what, metavar="[STUDY] CONFIG|RUN|KEY=VALUE")
+    parser.add("--seeds", "the trainings with these seeds")
+    parser.add_flag("--resume", "continue the interrupted trial of this network")
     _own_network(parser)
-    parser.add_argument(
-        "--layers", nargs="+", metavar="PATH", help="layers of the graph: module paths or regular expressions"
-    )
-    _executor(parser, "where the network runs, pairs are counted and units are changed; auto: the fastest")
-    _device(parser)
-    _outputs(parser, dry_run=True)
+    parser.add("--layers", "layers of the graph: module paths or regular expressions")
+    executor = "where the network runs, pairs are counted and units are changed; auto: the fastest"
+    _execution(parser, executor, dry_run=True)
 
 
-def _score(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "what",
-        nargs="*",
-        metavar="CONFIG|RUN|KEY=VALUE",
-        help="configs (the best completed run of each), train or align runs, and overrides",
-    )
-    parser.add_argument(
+def _score(parser: Parser) -> None:
+    what = "configs (the best completed run of each), train or align runs, and overrides"
+    parser.add("what", what, metavar="CONFIG|RUN|KEY=VALUE")
+    parser.add(
         "--method",
+        "methods, with options as in magnitude:side=outgoing; degree and ancestors score nodes of the graph; all: "
+        "every method that reads the network (default: importance.methods)",
         nargs="+",
         metavar="METHOD",
-        help="methods, with options as in magnitude:side=outgoing; degree and ancestors score nodes of the graph; all: "
-        "every method that reads the network (default: importance.methods)",
     )
-    parser.add_argument(
-        "--layers",
-        nargs="+",
-        metavar="PATH",
-        help="module paths or regular expressions; PATH.heads for attention heads (default: layers of the graph)",
-    )
-    parser.add_argument("--target", type=int, metavar="C", help="class to explain (default: chosen by each method)")
-    parser.add_argument("--baselines", choices=("zero", "mean", "resample"), help="neutral state of a unit")
-    parser.add_argument(
-        "--split", choices=("train", "validation", "test"), help="examples to score on (default: importance.split)"
-    )
-    parser.add_argument("--max-examples", type=int, metavar="N", help="score on at most N examples, drawn by the seed")
-    parser.add_argument(
+    layers = "module paths or regular expressions; PATH.heads for attention heads (default: layers of the graph)"
+    parser.add("--layers", layers)
+    parser.add_number("--target", "class to explain (default: chosen by each method)", "C")
+    parser.add("--baselines", "neutral state of a unit", choices=("zero", "mean", "resample"))
+    splits = ("train", "validation", "test")
+    parser.add("--split", "examples to score on (default: importance.split)", choices=splits)
+    parser.add_number("--max-examples", "score on at most N examples, drawn by the seed")
+    parser.add(
         "--scoreboard",
+        "compare methods (default: all) with exact ablation, also on random weights; without --layers on all "
+        "linear and convolution layers",
         nargs="*",
         metavar="METHOD",
-        help="compare methods (default: all) with exact ablation, also on random weights; without --layers on all "
-        "linear and convolution layers",
     )
-    _seeds(parser, "the trainings with these seeds")
-    _resume(parser, "continue the interrupted scoring of this network")
+    parser.add("--seeds", "the trainings with these seeds")
+    parser.add_flag("--resume", "continue the interrupted scoring of this network")
     _own_network(parser)
-    _executor(parser, "where networks are scored, or the units of one ablated and permuted; auto: the fastest")
-    _device(parser)
-    _outputs(parser, dry_run=False)
+    executor = "where networks are scored, or the units of one ablated and permuted; auto: the fastest"
+    _execution(parser, executor, dry_run=False)
 
 
-def _render(parser: argparse.ArgumentParser) -> None:
-    _run(parser, "align or score run: id, a unique part of one, or last (default)")
-    for kind in FORMATS:
-        parser.add_argument(
-            f"--{kind}", nargs="?", const="", metavar="FILE", help=f"write {kind} (default: into the run's folder)"
-        )
-    parser.add_argument(
-        "--target", metavar="CLASS", help="draw only what implies this class or literal, and what it implies"
-    )
-    parser.add_argument("--score", metavar="METHOD", help="shade neurons by this method (default: the run's first)")
-    parser.add_argument("--top", type=int, metavar="K", help="draw only the K neurons of largest absolute score")
-    parser.add_argument("--max-nodes", type=int, metavar="N", help="draw at most N nodes (default: report.max_nodes)")
+def _own_network(parser: Parser) -> None:
+    model = "your own network: package.module:function or file.py:function, which returns (network, {'train': loader, "
+    parser.add("--model", f"{model}'test': loader}})", metavar="MODULE:FUNCTION")
+    parser.add("--hf", "a local Hugging Face folder, on the data of data.name=...", metavar="FOLDER")
 
 
-def _own_network(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--model",
-        metavar="MODULE:FUNCTION",
-        help="your own network: package.module:function or file.py:function, which returns (network, {'train': loader, "
-        "'test': loader})",
-    )
-    parser.add_argument("--hf", metavar="FOLDER", help="a local Hugging Face folder, on the data of data.name=...")
-
-
-def _executor(parser: argparse.ArgumentParser, help: str) -> None:
-    parser.add_argument("--executor", choices=EXECUTORS, default="auto", help=help)
-    parser.add_argument("--ray-address", metavar="ADDRESS", help="address of a running Ray cluster")
-
-
-def _device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="device of the network and of pair counting")
-
-
-def _outputs(parser: argparse.ArgumentParser, dry_run: bool) -> None:
-    parser.add_argument(
-        "--smoke", action="store_true", help="quick run by the config's smoke section, on generated data if needed"
-    )
-    parser.add_argument("--print-config", action="store_true", help="print the resolved config and stop")
+def _execution(parser: Parser, executor: str, dry_run: bool) -> None:
+    """Add what decides where a command runs, and what it prints."""
+    parser.add("--executor", executor)
+    parser.add("--ray-address", "address of a running Ray cluster", metavar="ADDRESS")
+    parser.add("--device", "device of the network and of pair counting")
+    parser.add_flag("--smoke", "quick run by the config's smoke section, on generated data if needed")
+    parser.add_flag("--print-config", "print the resolved config and stop")
     if dry_run:
-        parser.add_argument(
-            "--dry-run", action="store_true", help="show what would be done and its cost; write nothing"
-        )
-    _json(parser)
-
-
-def _run(parser: argparse.ArgumentParser, help: str) -> None:
-    parser.add_argument("run", metavar="RUN", nargs="?", default="last", help=help)
-
-
-def _seeds(parser: argparse.ArgumentParser, help: str) -> None:
-    parser.add_argument("--seeds", nargs="+", metavar="N", help=help)
-
-
-def _resume(parser: argparse.ArgumentParser, help: str) -> None:
-    parser.add_argument("--resume", action="store_true", help=help)
-
-
-def _json(parser: argparse.ArgumentParser, help: str = "results as JSON") -> None:
-    parser.add_argument("--json", action="store_true", help=help)
+        parser.add_flag("--dry-run", "show what would be done and its cost; write nothing")
+    parser.add_flag("--json", "results as JSON")

@@ -27,6 +27,7 @@ def score(options: Namespace, where: Locations) -> int:
     if options.print_config:
         return print_configs([task.target.experiment for task in tasks])
     device = train.device(options.device)
+    names_of = [f"{task.target.experiment.name} {task.target.id}" for task in tasks]
     for target in [task.target for task in tasks]:
         log.info("%s: %s (%s)", target.experiment.name, target.id, target.why)
     how = {"device": device, "executor": options.executor, "address": options.ray_address}
@@ -42,7 +43,7 @@ def score(options: Namespace, where: Locations) -> int:
                     records[number] = outcome.result
                 else:
                     failures[number] = outcome
-                    log.warning("%s is not scored: %s", _name(tasks[number]), outcome.reason)
+                    log.warning("%s is not scored: %s", names_of[number], outcome.reason)
     finally:  # finished runs are printed also when a later one fails
         finished = [records[number] for number in sorted(records)]
         if finished and options.json:
@@ -53,13 +54,9 @@ def score(options: Namespace, where: Locations) -> int:
         kind = UserError if all(outcome.mistake for outcome in failures.values()) else FailureError
         raise kind(
             f"{len(failures)} of {len(tasks)} networks could not be scored, the others are; "
-            + "; ".join(f"{_name(tasks[number])}: {failures[number].reason}" for number in sorted(failures))
+            + "; ".join(f"{names_of[number]}: {failures[number].reason}" for number in sorted(failures))
         )
     return 0
-
-
-def _name(task: Any) -> str:
-    return f"{task.target.experiment.name} {task.target.id}"
 
 
 def _overrides(options: Namespace) -> list[str]:
@@ -98,17 +95,14 @@ def _tasks(
         record = None
         with runs.open(where.store, local=where.runs) as book, suppress(RunNotFoundError):  # else it is a config
             record = book.get(name)
-        if record is not None and options.resume and record["kind"] == "score":
+        kind = record["kind"] if record else None
+        if record and options.resume and kind == "score":
             tasks.append(Task(_interrupted(record, overrides, where), None, True))
             continue
-        aligned = record if record is not None and record["kind"] == "align" else None
-        trained = name
-        if record is not None and record["kind"] not in ("train", "align") and record.get("parent"):
-            trained = record["parent"]
+        parent = record.get("parent") if record and kind not in ("train", "align") else None
         for words in each:
-            tasks += [
-                Task(target, aligned, options.resume) for target in targets.find([trained], words, where, options.smoke)
-            ]
+            networks = targets.find([parent or name], words, where, options.smoke)
+            tasks += [Task(target, record if kind == "align" else None, options.resume) for target in networks]
     return tasks
 
 

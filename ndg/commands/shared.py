@@ -1,4 +1,4 @@
-"""Helpers of the commands: names, overrides, seeds and store from the command line; printing."""
+"""Names, overrides, seeds and store of a command line; printing."""
 
 from __future__ import annotations
 
@@ -46,9 +46,10 @@ def names_and_overrides(options: Namespace) -> tuple[list[str], list[str]]:
 def with_store(
     options: Namespace, names: Sequence[str], overrides: Sequence[str], where: Locations
 ) -> tuple[list[str], Locations]:
-    """The overrides without `store.uri=...`, and the locations with the run log that it or the configs name.
+    """The overrides without `store.uri=...`, and locations with the named run log.
 
-    The option --store goes before both. Raises ConfigError for configs that name different run logs.
+    The run log is that of `store.uri=...` or of the configs. The option --store goes before both. Raises ConfigError
+    for configs that name different run logs.
     """
     of_store = [word for word in overrides if STORE.match(word)]
     others = [word for word in overrides if word not in of_store]
@@ -57,18 +58,14 @@ def with_store(
     if of_store:
         uris = {config.store_uri({}, of_store)}
     else:
-        configs = [name for name in names or ([] if _own(options) else config.configs()) if config.is_config(name)]
+        own = getattr(options, "model", None) or getattr(options, "hf", None)
+        configs = [name for name in names or ([] if own else config.configs()) if config.is_config(name)]
         uris = {config.store_uri(config.find(name), smoke=options.smoke) for name in configs}
     if len(uris) > 1:
         logs = ", ".join(sorted(mask(uri or where.store) for uri in uris))
         raise ConfigError(f"one command writes to one run log; these configs name {logs}; choose one with --store")
     uri = next(iter(uris), None)
     return others, where if uri is None else replace(where, store=uri)
-
-
-def _own(options: Namespace) -> bool:
-    """Whether the command is about the user's own network."""
-    return bool(getattr(options, "model", None) or getattr(options, "hf", None))
 
 
 def print_configs(experiments: Sequence[Experiment]) -> int:

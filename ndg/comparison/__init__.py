@@ -6,28 +6,6 @@ from typing import TYPE_CHECKING
 
 from ndg.lazy import lazily
 
-_HOME = {
-    "bootstrap": "ndg.comparison.over_examples",
-    "controls": "ndg.comparison.sources",
-    "cross_accuracy": "ndg.comparison.crossing",
-    "crossed": "ndg.comparison.crossing",
-    "diff": "ndg.comparison.difference",
-    "in_units_of": "ndg.comparison.units",
-    "inter_layer": "ndg.comparison.layers",
-    "inter_model": "ndg.comparison.models",
-    "inter_models": "ndg.comparison.models",
-    "match_units": "ndg.comparison.units",
-    "over_trainings": "ndg.comparison.retraining",
-    "random_inputs": "ndg.comparison.inputs",
-    "reinitialised": "ndg.comparison.networks",
-    "table_3": "ndg.comparison.tables",
-    "table_7": "ndg.comparison.tables",
-    "trainings": "ndg.comparison.retraining",
-}
-
-__all__ = sorted(_HOME)
-__getattr__, __dir__ = lazily(__name__, _HOME)
-
 if TYPE_CHECKING:
     from ndg.comparison.crossing import cross_accuracy as cross_accuracy
     from ndg.comparison.crossing import crossed as crossed
@@ -45,3 +23,5 @@ if TYPE_CHECKING:
     from ndg.comparison.tables import table_7 as table_7
     from ndg.comparison.units import in_units_of as in_units_of
     from ndg.comparison.units import match_units as match_units
+
+__getattr__, __dir__, __all__ = lazily(__name__)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Criterion:
-    """When an approximate implication holds: the criterion of that name, with the parameters that it has.
+    """Name and parameters of the criterion of implication.
 
     `paper` and `ratio` have `alpha`, of which several are mined from one count; `confidence` has `confidence` and
     `support`; `wilson` has `bound`; `fisher` has `confidence`, `support` and `q`. The section of a criterion with other
@@ -56,7 +56,7 @@ def section_of(name: str) -> type[Criterion]:
 
 @cache
 def _with_fields(criterion: type[Any], names: tuple[str, ...]) -> type[Criterion]:
-    """`Criterion` with some fields of a criterion's class added; the same class at every call."""
+    """`Criterion` with further fields; the same class at every call."""
     if not names:
         return Criterion
     types, own = get_type_hints(criterion), {each.name: each for each in fields(criterion)}

@@ -40,7 +40,7 @@ def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, 
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    where, document = _where(source), _document(source, overrides, smoke)
+    where, document = "config" if isinstance(source, dict) else source, _document(source, overrides, smoke)
     if _store(document):
         warnings.warn(
             f"an experiment has no store; the one in {where} is ignored here: give it to Locations, or by --store",
@@ -99,17 +99,13 @@ def is_config(name: str) -> bool:
     return path.is_file() or path.stem in configs() or path.suffix in (".yaml", ".yml")
 
 
-def _where(source: str | Path | dict[str, Any]) -> str:
-    return "config" if isinstance(source, dict) else str(source)
-
-
 def _document(source: str | Path | dict[str, Any], overrides: Sequence[str], smoke: bool) -> dict[str, Any]:
-    """A config as a dictionary, with overrides and smoke section merged, before its keys are checked."""
+    """A config as a dictionary, with overrides and smoke section, unchecked."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    where = _where(source)
+    where = "config" if isinstance(source, dict) else source
     for override in overrides:
         if not override.partition("=")[0] or "=" not in override:
             raise ConfigError(f"an override is written key=value, as in criterion.alpha=50; got {override!r}")
@@ -117,7 +113,12 @@ def _document(source: str | Path | dict[str, Any], overrides: Sequence[str], smo
         document: Any = OmegaConf.create(source) if isinstance(source, dict) else OmegaConf.load(source)
         if OmegaConf.is_dict(document):
             if smoke:
-                document = _smoke(document, where)
+                changes = document.pop("smoke", None)
+                if not changes:
+                    hint = "add one, or run it with overrides such as train.epochs=1"
+                    raise ConfigError(f"{where} has no smoke section; {hint}")
+                document = OmegaConf.merge(document, changes)
+                document["name"] = f"{document.get('name', 'experiment')}-smoke"
             document = OmegaConf.merge(document, OmegaConf.from_dotlist(list(overrides)))
         plain = OmegaConf.to_container(document, resolve=True)
     except ConfigError:
@@ -140,18 +141,6 @@ def _store(document: dict[str, Any]) -> str | None:
     return None if section.get("uri") is None else str(section["uri"])
 
 
-def _smoke(document: Any, where: str) -> Any:
-    """The document with its smoke section merged, and a name that ends in -smoke."""
-    from omegaconf import OmegaConf
-
-    changes = document.pop("smoke", None)
-    if not changes:
-        raise ConfigError(f"{where} has no smoke section; add one, or run it with overrides such as train.epochs=1")
-    merged: Any = OmegaConf.merge(document, changes)
-    merged["name"] = f"{merged.get('name', 'experiment')}-smoke"
-    return merged
-
-
 def _match(section: dict[Any, Any], schema: Any, prefix: str) -> None:
     """Check keys against a dataclass, and turn scalars into lists where the schema has a list."""
     valid = {f.name: getattr(schema, f.name) for f in fields(schema)}
@@ -161,7 +150,9 @@ def _match(section: dict[Any, Any], schema: Any, prefix: str) -> None:
             section[now] = section.pop(key)
             key, full = now, f"{prefix}{now}"
         if key not in valid:
-            hint = _right_place(str(key), schema, prefix) or nearest(full, [prefix + name for name in valid])
+            sections = {} if prefix else {name: part for name, part in valid.items() if is_dataclass(part)}
+            homes = [f"{name}.{key}" for name, part in sections.items() if hasattr(part, str(key))]
+            hint = f"nearest: {', '.join(homes)}" if homes else nearest(full, [prefix + name for name in valid])
             raise ConfigError(f"no key {full!r} in a config; {hint}")
         expected = valid[key]
         if is_dataclass(expected):
@@ -171,15 +162,6 @@ def _match(section: dict[Any, Any], schema: Any, prefix: str) -> None:
             _match(value, expected, f"{full}.")
         elif isinstance(expected, list) and not isinstance(value, list):
             section[key] = [value]
-
-
-def _right_place(key: str, schema: Any, prefix: str) -> str:
-    """Where a misplaced key belongs, such as `alpha` at the top level."""
-    if prefix:
-        return ""
-    sections = {f.name: getattr(schema, f.name) for f in fields(schema)}
-    homes = [f"{name}.{key}" for name, section in sections.items() if is_dataclass(section) and hasattr(section, key)]
-    return f"nearest: {', '.join(homes)}" if homes else ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -10,7 +10,7 @@ POOLINGS = ("first", "mean")
 
 @dataclass(frozen=True)
 class MLP:
-    """Dense layers with ReLU, `latent` sigmoid units, and a decoder of the reversed widths."""
+    """Dense ReLU layers, `latent` sigmoids, and a mirrored decoder."""
 
     name: str = "mlp"
     widths: list[int] = field(default_factory=lambda: [128])
@@ -50,7 +50,7 @@ class ResNet:
 
 @dataclass(frozen=True)
 class ViT:
-    """`transformers.ViTModel` with a head of `latent` sigmoids or ReLUs and a linear layer, or with a `linear` head.
+    """Vision transformer with a head of `latent` units, or a `linear` head.
 
     `pretrained` is the folder of a pretrained network, whose sizes and dropout replace those given here; `dropout` then
     applies to the head, otherwise to the transformer. Pixels are normalised by the folder's `preprocessor_config.json`,
@@ -72,7 +72,7 @@ class ViT:
 
 @dataclass(frozen=True)
 class TransFG:
-    """Vision transformer that selects parts: its last layer sees one token per head (He et al. 2022).
+    """Vision transformer whose last layer sees one token per head (He et al. 2022).
 
     `stride` below `patch` makes patches overlap. `contrast` weighs the contrastive loss with its `margin`; 0 leaves it
     out. `head` is as for a vision transformer; the paper's is `linear`. `pretrained` is the folder of a vision
@@ -98,7 +98,7 @@ class TransFG:
 
 @dataclass(frozen=True)
 class Bert:
-    """Text transformer with a head of `latent` sigmoids or ReLUs and a linear layer, or with a `linear` head.
+    """Text transformer with a head of `latent` units, or a `linear` head.
 
     `pooling` reads the first token or the mean of all. `pretrained` is the folder of a pretrained network of this
     family, whose sizes and dropout replace those given here; `dropout` then applies to the head alone, before its dense
@@ -120,21 +120,21 @@ class Bert:
 
 @dataclass(frozen=True)
 class Roberta(Bert):
-    """The same for the RoBERTa family, which separates a pair of sentences by the separator token alone."""
+    """The RoBERTa family, which separates two sentences by a token alone."""
 
     name: str = "roberta"
 
 
 @dataclass(frozen=True)
 class DistilBert(Bert):
-    """The same for the DistilBERT family, which separates a pair of sentences by the separator token alone."""
+    """The DistilBERT family, which separates two sentences by a token alone."""
 
     name: str = "distilbert"
 
 
 @dataclass(frozen=True)
 class LSTM:
-    """Recurrent network over tokens; its last states feed `latent` sigmoids and a linear layer.
+    """Recurrent network over tokens, with `latent` sigmoids.
 
     `width` is that of the states of one direction.
     """

@@ -145,26 +145,24 @@ class Trial:
     budget: int = 1024
 
 
+ALPHAS = (1.01, *map(float, (2, 3, 4, 5, 10, 20, 30, 50, 80, 100, 200, 500, 1000, 5000, 100_000)))
+
+
 @dataclass(frozen=True)
 class Sweep:
-    """The grid of `align.py sweep`: every alpha with every recall threshold beta.
+    """The grid of `align.py sweep`: alphas and recall thresholds (betas).
 
     The largest alpha is chosen at which Q aligns at least `goal` of the validation examples.
     """
 
-    alphas: list[float] = field(
-        default_factory=lambda: [
-            1.01,
-            *map(float, (2, 3, 4, 5, 10, 20, 30, 50, 80, 100, 200, 500, 1000, 5000, 100_000)),
-        ]
-    )
+    alphas: list[float] = field(default_factory=lambda: list(ALPHAS))
     betas: list[float] = field(default_factory=lambda: [1.0])
     goal: float = 0.95
 
 
 @dataclass(frozen=True)
 class Counterfactual:
-    """Training of the decoder on counterfactual latents, the alternatives of an intervention.
+    """Training of the decoder on counterfactual latents.
 
     `mix` is the share of counterfactual examples in a batch.
     """
@@ -214,7 +212,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment, from data to report. It holds no secret and no location but `data.dir`.
+    """One experiment, from data to report, without secrets.
 
     `seed` is the seed of initialisation, order and augmentation. `smoke` holds changes, written as in a config, for a
     quick run that shows that everything works.
@@ -241,12 +239,12 @@ class Experiment:
 
     @property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits of everything that can change a result, without locations."""
+        """Sixteen hexadecimal digits of all that can change a result."""
         return _digest(self._portable())
 
     @property
     def training_digest(self) -> str:
-        """Digest of data, model and training without the seed; all trainings of one config share it."""
+        """Digest of data, model and training, without the seed."""
         whole = self._portable()
         return _digest({key: whole[key] for key in ("data", "model", "train")})
 
@@ -258,12 +256,10 @@ class Experiment:
         return asdict(self)
 
     def to_yaml(self, without: tuple[str, ...] = ()) -> str:
-        """The resolved config as YAML, without some sections. `load` of the whole gives this experiment."""
-        from omegaconf import OmegaConf
+        """The resolved config as YAML, without some sections."""
+        from ndg.config.dump import dump
 
-        return OmegaConf.to_yaml(
-            OmegaConf.create({key: value for key, value in self.to_dict().items() if key not in without})
-        )
+        return dump({key: value for key, value in self.to_dict().items() if key not in without})
 
     def _portable(self) -> dict[str, Any]:
         whole = replace(self, data=replace(self.data, dir=None)).to_dict()

@@ -53,15 +53,10 @@ def short_layers(layers: Sequence[str]) -> dict[str, str]:
     for layer in layers:
         parts = layer.split(".")
         tails = [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
-        unique = [
-            tail for tail in tails if not any(o != layer and (o == tail or o.endswith("." + tail)) for o in layers)
-        ]
+        others = [f".{other}" for other in layers if other != layer]
+        unique = [tail for tail in tails if not any(other.endswith(f".{tail}") for other in others)]
         short[layer] = layer if len(layer) <= LONG or not unique else unique[0]
     return short
-
-
-def title(aim: str | None) -> str:
-    return f"What implies {aim}, and what {aim} implies" if aim else "Neuron dependency graph"
 
 
 def subtitle(graph: NDG, dag: nx.DiGraph) -> str:
@@ -73,12 +68,9 @@ def subtitle(graph: NDG, dag: nx.DiGraph) -> str:
 
 def criterion(facts: Mapping[str, Any]) -> str:
     """Name and parameters of a criterion: "paper criterion, alpha 20"."""
-    parameters = [
-        f"{key} {value:g}" if isinstance(value, int | float) else f"{key} {value}"
-        for key, value in facts.items()
-        if key != "name"
-    ]
-    return ", ".join([f"{facts.get('name', 'unnamed')} criterion", *parameters])
+    texts = {key: f"{value:g}" if isinstance(value, int | float) else value for key, value in facts.items()}
+    name = texts.pop("name", "unnamed")
+    return ", ".join([f"{name} criterion", *(f"{key} {text}" for key, text in texts.items())])
 
 
 def caption(layer: str, side: int, aim: str | None, labels: bool) -> str:
@@ -106,10 +98,8 @@ def left_out(graph: NDG, dag: nx.DiGraph, chosen: Selection, names: Names, aim: 
         parts.append(f"{chosen.unrelated:,} {noun} that neither imply {aim} nor follow from it")
     if chosen.isolated:
         labels = [key for key in chosen.isolated if key.startswith(f"{LABEL}:")]
-        parts.append(
-            f"{len(chosen.isolated):,} literals in no implication"
-            + (f", among them {names.all(labels)}" if labels else "")
-        )
+        among = f", among them {names.all(labels)}" if labels else ""
+        parts.append(f"{len(chosen.isolated):,} literals in no implication{among}")
     if graph.constants:
         parts.append(f"constants: {names.all([graph.nodes.text(literal) for literal in graph.constants])}")
     if graph.contradictory:
@@ -120,8 +110,8 @@ def left_out(graph: NDG, dag: nx.DiGraph, chosen: Selection, names: Names, aim: 
             f"other: {names.all(members)}"
         )
     if chosen.beyond:
-        rule = TARGET_RULE if aim else OVERVIEW_RULE
-        parts.append(f"{chosen.beyond:,} {noun} beyond the {max_nodes:,} that a picture may hold ({rule})")
+        beyond = f"{chosen.beyond:,} {noun} beyond the {max_nodes:,} that a picture may hold"
+        parts.append(f"{beyond} ({TARGET_RULE if aim else OVERVIEW_RULE})")
     shown = (
         f"Shown: {len(chosen.nodes):,} of {len(dag):,} {noun} and {len(chosen.edges):,} of {dag.number_of_edges():,} "
         f"{'edges' if _grouped(dag) else 'implications'}."

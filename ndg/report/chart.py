@@ -30,7 +30,8 @@ class Chart:
         if not ends:
             return ""
         high = max(max(ends), 1e-9)
-        step = _step(high)
+        rough = 10.0 ** math.floor(math.log10(high / 8))
+        step = next(rough * factor for factor in (1, 2, 5, 10) if high / (rough * factor) <= 8)  # at most 8 ticks
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" width="{WIDTH:g}pt" '
             f'height="{HEIGHT:g}pt" role="img" font-family="DejaVu Sans, sans-serif" font-size="11">',
@@ -52,17 +53,15 @@ class Chart:
         )
         for place, (name, points) in reversed(list(enumerate(self.lines.items()))):
             colour, dash = COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
+            dashes = f' stroke-dasharray="{dash}"' if dash else ""
             path = " ".join(f"{_x(x, high):.1f},{_y(y):.1f}" for x, y in points)
             style = f'fill="none" stroke="{colour}" stroke-width="{2.6 if place == 0 else 1.5}"'
-            parts.append(f'<polyline points="{path}" {style}{_dashed(dash)}/>')
-            dots = "".join(
-                f'<circle cx="{_x(x, high):.1f}" cy="{_y(y):.1f}" r="2.4" fill="{colour}"/>' for x, y in points
-            )
-            parts.append(dots)
+            parts.append(f'<polyline points="{path}" {style}{dashes}/>')
+            parts += [f'<circle cx="{_x(x, high):.1f}" cy="{_y(y):.1f}" r="2.4" fill="{colour}"/>' for x, y in points]
             at = TOP + 10 + 18 * place
             parts.append(
                 f'<line x1="{WIDTH - RIGHT + 14}" y1="{at}" x2="{WIDTH - RIGHT + 40}" y2="{at}" stroke="{colour}" '
-                f'stroke-width="2"{_dashed(dash)}/>'
+                f'stroke-width="2"{dashes}/>'
             )
             parts.append(_text(WIDTH - RIGHT + 46, at + 4, name, "start"))
         return "".join([*parts, "</svg>"])
@@ -76,19 +75,9 @@ def _y(rate: float | int) -> float:
     return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * rate
 
 
-def _step(high: float) -> float:
-    """Round distance between at most about eight ticks."""
-    rough = 10.0 ** math.floor(math.log10(high / 8)) if high > 0 else 1.0
-    return next(rough * factor for factor in (1, 2, 5, 10) if high / (rough * factor) <= 8)
-
-
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"/>'
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _dashed(dash: str) -> str:
-    return f' stroke-dasharray="{dash}"' if dash else ""

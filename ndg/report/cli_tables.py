@@ -7,10 +7,16 @@ from typing import Any
 
 from ndg.abstraction.verdict import better, larger
 from ndg.report.findings import held_out
-from ndg.report.tables import Column, Interval, Table
+from ndg.report.sections import rate
+from ndg.report.tables import Column, Table
 from ndg.runs.record import RunRecord
 
 CONTROLS = ("random", "prototype_random", "prototype_surest")
+
+
+def _columns(*names: str) -> dict[str, Column]:
+    """Columns titled by their names."""
+    return {name: Column(name) for name in names}
 
 
 def plans(planned: Sequence[Any]) -> Table:
@@ -18,9 +24,7 @@ def plans(planned: Sequence[Any]) -> Table:
     columns = {
         "name": Column("config", left=True),
         "train": Column("train", "examples"),
-        "validation": Column("validation"),
-        "test": Column("test"),
-        "parameters": Column("parameters"),
+        **_columns("validation", "test", "parameters"),
         "epochs": Column("epochs", "at most"),
         "seconds": Column("estimate", "s", digits=0),
     }
@@ -34,16 +38,15 @@ def plans(planned: Sequence[Any]) -> Table:
         }
         for plan in planned
     ]
-    total = sum(plan.seconds for plan in planned)
-    return Table.of("to train", columns, rows, note=f"About {total:.0f} s in total; less if training stops early.")
+    note = f"About {sum(plan.seconds for plan in planned):.0f} s in total; less if training stops early."
+    return Table.of("to train", columns, rows, note=note)
 
 
 def trained(records: Sequence[RunRecord]) -> Table:
     """Results of trainings. Validation chose the epoch; test was used once."""
     columns = {
         "run": Column("run", left=True),
-        "seed": Column("seed"),
-        "epochs": Column("epochs"),
+        **_columns("seed", "epochs"),
         "best_epoch": Column("best"),
         "validation_accuracy": Column("validation", "accuracy", digits=4),
         "test_accuracy": Column("test", "accuracy", digits=4),
@@ -60,12 +63,11 @@ def alignment_plans(planned: Sequence[Any]) -> Table:
         "run": Column("trained run", left=True),
         "examples": Column("examples"),
         "forwards": Column("forward passes", "batches"),
-        "nodes": Column("nodes"),
-        "pairs": Column("pairs"),
+        **_columns("nodes", "pairs"),
         "bytes": Column("packed", "bytes"),
         "seconds": Column("estimate", "s", digits=1),
     }
-    return Table.of("to align", columns, [plan.to_dict() for plan in planned])
+    return Table.of("to align", columns, [vars(plan) for plan in planned])
 
 
 def aligned(records: Sequence[RunRecord]) -> Table:
@@ -73,38 +75,33 @@ def aligned(records: Sequence[RunRecord]) -> Table:
     columns = {
         "name": Column("network", left=True),
         "rule": Column("criterion", left=True),
-        "accuracy": Column("accuracy"),
-        "implications": Column("implications"),
-        "precision": Column("precision"),
+        **_columns("accuracy", "implications", "precision"),
         "intervention": Column("trial", left=True),
         "aligned": Column("aligned [95 %]"),
         "prototype_surest": Column("prototype"),
         "better": Column("better", left=True),
         "prototype_random": Column("any"),
-        "random": Column("random"),
-        "kept": Column("kept"),
+        **_columns("random", "kept"),
         "set": Column("set", digits=1),
         "changed": Column("changed", digits=1),
         "surest_changed": Column("prototype's", digits=1),
         "n": Column("n"),
     }
     rows = [row for record in records for row in _aligned(record)]
-    splits = dict.fromkeys(row["split"] for row in rows)
+    title = f"on the {' and '.join(dict.fromkeys(row['split'] for row in rows))} split"
     if not any(row["intervention"] for row in rows):  # graphs without a trial
         columns = {name: columns[name] for name in ("name", "rule", "accuracy", "implications", "precision")}
-        return Table.of(f"on the {' and '.join(splits)} split", columns, rows, note=f"{NOTE.partition('. ')[0]}.")
+        return Table.of(title, columns, rows, note=f"{NOTE.partition('. ')[0]}.")
     note = " ".join([NOTE, *dict.fromkeys(filter(None, map(_unimplied, records)))])
-    return Table.of(f"on the {' and '.join(splits)} split", columns, rows, note=note)
+    return Table.of(title, columns, rows, note=note)
 
 
 def _unimplied(record: RunRecord) -> str:
     """Sentence about the classes that no literal implies."""
     splits = record.figure("results.trial.q") or {}
     count = max((len(figures["no_ancestors"]) for figures in splits.values()), default=0)
-    classes = record.figure("results.data.classes")
-    return (
-        f"{record['name']}: no literal implies {count} of {classes} classes; for these Q equals G.2." if count else ""
-    )
+    some = f"no literal implies {count} of {record.figure('results.data.classes')} classes"
+    return f"{record['name']}: {some}; for these Q equals G.2." if count else ""
 
 
 NOTE = (
@@ -123,54 +120,37 @@ def criterion(record: RunRecord) -> str:
     """Criterion of an align run, such as `paper 20`."""
     rule = dict(record.figure("results.graph.criterion") or {})
     name = str(rule.pop("name", ""))
-    return " ".join(
-        [name, *(f"{value:.8g}" if isinstance(value, int | float) else f"{value}" for value in rule.values())]
-    )
-
-
-def _better(figures: dict[str, Any]) -> str:
-    """Cell that compares the graph's choice with the better prototype."""
-    is_better = better(figures)
-    if is_better is None:
-        return "–"
-    return "no" if not is_better else "yes, larger" if larger(figures) else "yes"
+    parameters = (f"{value:.8g}" if isinstance(value, int | float) else f"{value}" for value in rule.values())
+    return " ".join([name, *parameters])
 
 
 def _aligned(record: RunRecord) -> list[dict[str, Any]]:
     results = record["results"]
-    rows: list[dict[str, Any]] = []
+
+    def network(split: str) -> dict[str, Any]:
+        return {
+            "name": record["name"],
+            "rule": criterion(record),
+            "accuracy": ((results.get("accuracy") or {}).get(split) or {}).get("rate"),
+            "implications": results["graph"]["implications"],
+            "precision": results["edges"][split]["precision"],
+        }
+
     if not results.get("trial"):
         split = held_out(record)
-        accuracy = (results.get("accuracy") or {}).get(split) or {}
-        return [
-            {
-                "name": record["name"],
-                "rule": criterion(record),
-                "accuracy": accuracy.get("rate"),
-                "implications": results["graph"]["implications"],
-                "precision": results["edges"][split]["precision"],
-                "split": split,
-                "intervention": "",
-            }
-        ]
+        return [network(split) | {"split": split, "intervention": ""}]
+    rows: list[dict[str, Any]] = []
     for trial in results["trial"].values():
         split = "test" if "test" in trial else next(iter(trial))
-        figures = trial[split]
-        controls = figures["controls"]
-        first = not rows
-        interval = _interval(figures)
+        figures, controls, beats = trial[split], trial[split]["controls"], better(trial[split])
+        rates = {"aligned": rate(figures, "aligned"), **{name: controls[name]["aligned"] for name in CONTROLS}}
         rows.append(
-            {
-                "name": record["name"] if first else "",
-                "rule": criterion(record) if first else "",
-                "accuracy": results["accuracy"][split]["rate"] if first else "",
-                "implications": results["graph"]["implications"] if first else "",
-                "precision": results["edges"][split]["precision"] if first else "",
+            (dict.fromkeys(network(split), "") if rows else network(split))
+            | {
                 "intervention": figures["intervention"],
                 "split": figures["split"],
-                "aligned": interval if figures["neurons_set"] else None,
-                **{name: controls[name]["aligned"] if figures["neurons_set"] else None for name in CONTROLS},
-                "better": _better(figures),
+                **(rates if figures["neurons_set"] else {}),
+                "better": "–" if beats is None else "no" if not beats else "yes, larger" if larger(figures) else "yes",
                 "kept": controls["binarise"]["unchanged"],
                 "set": figures["neurons_set"],
                 "changed": figures["neurons_changed"],
@@ -179,9 +159,3 @@ def _aligned(record: RunRecord) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _interval(figures: dict[str, Any]) -> Interval | None:
-    if figures["aligned"] is None:
-        return None
-    return Interval(figures["aligned"], figures["aligned_low"], figures["aligned_high"])

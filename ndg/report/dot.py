@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
+from collections.abc import Callable
 from html import escape
 from itertools import pairwise
 from typing import Any
@@ -74,14 +75,8 @@ def source(drawing: Drawing, layout: str = "curved", dpi: int | None = None) -> 
             **({"dpi": str(dpi)} if dpi else {}),
             **({"mclimit": "0.3", "nslimit": "1"} if crowded else {}),
         },
-        node_attr={
-            "shape": "box",
-            "fontname": FONT,
-            "fontsize": "10",
-            "height": "0.26",
-            "width": "0.7",
-            "margin": "0.09,0.035",
-        },
+        node_attr={"shape": "box", "fontname": FONT, "fontsize": "10"}
+        | {"height": "0.26", "width": "0.7", "margin": "0.09,0.035"},
         edge_attr={"arrowsize": "0.55"},
     )
     ports = {}
@@ -104,11 +99,7 @@ def source(drawing: Drawing, layout: str = "curved", dpi: int | None = None) -> 
 
 
 def _columns(page: Any, drawing: Drawing, rows: int) -> None:
-    """Add each band under its caption.
-
-    Captions and invisible points form a separate path that fixes the order of the columns. It is declared last, so that
-    Graphviz places it above the rest.
-    """
+    """Add each band under its caption, on a path of captions that fixes the order of the columns."""
     spine: list[tuple[str, str]] = []
     for i, band in enumerate(drawing.bands):
         members = [node for node in drawing.nodes if node.band == i]
@@ -122,7 +113,7 @@ def _columns(page: Any, drawing: Drawing, rows: int) -> None:
                     if node.column == column:
                         _node(same, node, drawing.measures, **taller)
                 same.node(spine[-1][0])
-    for name, caption in spine:
+    for name, caption in spine:  # declared last, so that Graphviz places it above the rest
         if caption:
             _caption(page, name, caption)
         else:
@@ -136,27 +127,24 @@ def _caption(page: Any, name: str, caption: str, **attributes: str) -> None:
 
 
 def _node(page: Any, node: Node, measures: tuple[str, ...], **attributes: str) -> None:
+    import graphviz
+
     off = node.value is False
     if node.label:
         fill, ink, line = (LABEL_OFF, LABEL_OFF_INK, LABEL_OFF_INK) if off else (LABEL_ON, PAPER, LABEL_ON)
     else:
         fill, ink, line = _blend(node.shade), INK, MUTED
     page.node(
-        _id(node.key),
+        node.key.replace(":", "/"),  # a colon would begin a port
         label=f"<{_label(node, ink)}>",
         fillcolor=fill,
         color=INK if node.target else line,
         style="rounded,filled,dashed" if off else "rounded,filled",
         penwidth="2.6" if node.target else "0.9",
         peripheries="2" if len(node.lines) + node.more > 1 else "1",
-        tooltip=_plain(_about(node, measures)),
+        tooltip=_text(_about(node, measures), graphviz.escape),
         **attributes,
     )
-
-
-def _id(key: str) -> str:
-    """Identifier of a node, with `/` for the colon of a port."""
-    return key.replace(":", "/")
 
 
 def _label(node: Node, ink: str) -> str:
@@ -174,16 +162,21 @@ def _label(node: Node, ink: str) -> str:
 
 def _edge(page: Any, edge: Edge, veil: str, **attributes: str) -> None:
     """Add one edge; `veil` is its opacity as two hexadecimal digits."""
+    import graphviz
+
     color, width, style, _, _ = STROKES[edge.strength]
+    precision, recall = ("unknown" if rate is None else f"{rate:.4f}" for rate in (edge.precision, edge.recall))
+    support, exceptions = ("–" if count is None else f"{count:,}" for count in (edge.support, edge.exceptions))
     page.edge(
-        _id(edge.tail),
-        _id(edge.head),
+        edge.tail.replace(":", "/"),
+        edge.head.replace(":", "/"),
         color=color + veil,
         penwidth=str(width),
         style=style,
-        edgetooltip=_plain(
-            f"{edge.antecedent} → {edge.consequent}: precision {_rate(edge.precision)}, recall {_rate(edge.recall)}, "
-            f"support {_count(edge.support)}, exceptions {_count(edge.exceptions)}"
+        edgetooltip=_text(
+            f"{edge.antecedent} → {edge.consequent}: precision {precision}, recall {recall}, support {support}, "
+            f"exceptions {exceptions}",
+            graphviz.escape,
         ),
         **attributes,
     )
@@ -217,12 +210,16 @@ def _key(drawing: Drawing) -> list[str]:
     labels = {node.value for node in drawing.nodes if node.label}
     neurons = {node.value for node in drawing.nodes if not node.label}
     samples = [
-        (bool(labels - {False}), "<B>class predicted</B>", (LABEL_ON, PAPER, LABEL_ON), False),
-        (False in labels, f"<B>{NEGATION} class not predicted</B>", (LABEL_OFF, LABEL_OFF_INK, LABEL_OFF_INK), True),
-        (bool(neurons - {False}), "neuron on", (PAPER, INK, MUTED), False),
-        (False in neurons, f"{NEGATION} neuron off", (PAPER, INK, MUTED), True),
+        (bool(labels - {False}), "<B>class predicted</B>", LABEL_ON, PAPER, LABEL_ON, ""),
+        (False in labels, f"<B>{NEGATION} class not predicted</B>", LABEL_OFF, LABEL_OFF_INK, LABEL_OFF_INK, ",DASHED"),
+        (bool(neurons - {False}), "neuron on", PAPER, INK, MUTED, ""),
+        (False in neurons, f"{NEGATION} neuron off", PAPER, INK, MUTED, ",DASHED"),
     ]
-    cells = [_swatch(text, *colors, dashed) for present, text, colors, dashed in samples if present]
+    cells = [
+        f'<TD BORDER="1" COLOR="{line}" STYLE="ROUNDED{dash}" BGCOLOR="{fill}"><FONT COLOR="{ink}"> {text} </FONT></TD>'
+        for present, text, fill, ink, line, dash in samples
+        if present
+    ]
     if any(len(node.lines) + node.more > 1 for node in drawing.nodes):
         cells.append("<TD>double frame: literals that imply each other</TD>")
     if cells:
@@ -239,11 +236,6 @@ def _key(drawing: Drawing) -> list[str]:
         names = _text(" · ".join(drawing.measures))
         rows.append(f"small numbers: {names}   shade: the first, from 0 {steps} to ±{_short(largest)}")
     return rows
-
-
-def _swatch(text: str, fill: str, ink: str, line: str, dashed: bool) -> str:
-    style = "ROUNDED,DASHED" if dashed else "ROUNDED"
-    return f'<TD BORDER="1" COLOR="{line}" STYLE="{style}" BGCOLOR="{fill}"><FONT COLOR="{ink}"> {text} </FONT></TD>'
 
 
 def _table(rows: str, spacing: int) -> str:
@@ -266,21 +258,6 @@ def _short(score: float | None) -> str:
     return f"{score:.2g}" if abs(score) < 100 else f"{score:,.0f}"
 
 
-def _count(value: int | None) -> str:
-    return "–" if value is None else f"{value:,}"
-
-
-def _rate(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.4f}"
-
-
-def _text(text: str) -> str:
+def _text(text: str, escaped: Callable[[str], str] = escape) -> str:
     """Text escaped for an HTML-like label, without characters that XML forbids."""
-    return escape("".join(c if c.isprintable() else " " for c in text))
-
-
-def _plain(text: str) -> str:
-    """Text escaped for an ordinary attribute."""
-    import graphviz
-
-    return graphviz.escape("".join(c if c.isprintable() else " " for c in text))
+    return escaped("".join(c if c.isprintable() else " " for c in text))

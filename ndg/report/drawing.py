@@ -32,9 +32,8 @@ class Node:
     """One class of equivalent literals, with its `key` in `NDG.to_networkx()`.
 
     `lines` are the members shown, labels first; `more` counts the others. `value` is the truth value of the labels, or
-    of the neurons in a class without labels; None when both occur. `scores` has one entry per measure of the drawing,
-    the member's score with the largest absolute value. `shade` is the first score divided by the largest in the picture
-    (absolute values). `column` counts from left to right within the band.
+    of the neurons in a class without labels; None when both occur. `scores` are those of largest absolute value, one
+    per measure; `shade` is the first divided by the largest in the picture. `column` counts within the band.
     """
 
     key: str
@@ -103,12 +102,10 @@ def draw(
 ) -> Drawing:
     """Drawing of an NDG: an overview, or the part around `target`.
 
-    `target` is a class number (that class is predicted) or a literal such as "~latent:3". `scores` are `Scores`,
-    several of them, or numbers by node index; the default are the scores of the graph. All are shown, the first also as
-    a shade. `class_names` stand beside the class numbers. `title` replaces the default title.
-
-    The labels (or the target) form the middle. Their antecedents and unrelated literals stand on the left, their
-    consequents on the right; on both sides layers follow the order of the network.
+    `target` is a class number or a literal such as "~latent:3". `scores` are `Scores`, several of them, or numbers by
+    node index (default: those of the graph); the first also shade the nodes. `class_names` stand beside the class
+    numbers. The labels (or the target) form the middle, their antecedents and unrelated literals stand on the left,
+    their consequents on the right; on both sides layers follow the order of the network.
 
     Raises GraphError for a target outside the graph, ConfigError for `max_nodes` below 1, ShapeError unless there is
     one class name per class.
@@ -137,11 +134,13 @@ def draw(
         )
         for key in chosen.nodes
     ]
+    sizes = [abs(node.scores[0] or 0.0) if node.scores else 0.0 for node in nodes]
+    largest = max(sizes, default=0.0) or 1.0
     return Drawing(
-        title=title or captions.title(aim),
+        title=title or (f"What implies {aim}, and what {aim} implies" if aim else "Neuron dependency graph"),
         subtitle=captions.subtitle(graph, dag),
         bands=tuple(Band(layers[i], side, captions.caption(layers[i], side, aim, bool(middle))) for side, i in order),
-        nodes=_shaded(nodes),
+        nodes=tuple(replace(node, shade=size / largest) for node, size in zip(nodes, sizes, strict=True)),
         edges=tuple(_edge(tail, head, dag.edges[tail, head]) for tail, head in chosen.edges),
         selection=chosen,
         left_out=captions.left_out(graph, dag, chosen, names, aim, max_nodes),
@@ -187,33 +186,25 @@ def _places(graph: NDG, dag: nx.DiGraph, chosen: Selection, middle: set[str]) ->
 
     drawn = nx.DiGraph(chosen.edges)
     drawn.add_nodes_from(chosen.nodes)
-    after = _reached(middle, drawn) - _reached(middle, drawn.reverse())
+    below, above = ({key for keys in nx.bfs_layers(way, middle) for key in keys} for way in (drawn, drawn.reverse()))
     layer = {name: index for index, name in enumerate(_layers(graph)[:-1])}
 
     def place(key: str) -> tuple[int, int]:
         name = dag.nodes[key]["layer"]
         if key in middle:
             return MIDDLE, layer[name]
-        if key in after:
+        if key in below - above:
             return AFTER, len(layer) if name == LABEL else layer[name]
         return BEFORE, layer[name]
 
     return {key: place(key) for key in chosen.nodes}
 
 
-def _reached(starts: set[str], graph: nx.DiGraph) -> set[str]:
-    import networkx as nx
-
-    return {key for layer in nx.bfs_layers(graph, starts) for key in layer}
-
-
 def _columns(chosen: Selection, place: Mapping[str, tuple[int, int]]) -> dict[str, int]:
     """Column of each class within its band, by longest paths."""
     within = [(tail, head) for tail, head in chosen.edges if place[tail] == place[head]]
     depth, height = _longest(chosen.nodes, within), _longest(chosen.nodes, [(b, a) for a, b in within])
-    widest: dict[tuple[int, int], int] = {}
-    for key in chosen.nodes:
-        widest[place[key]] = max(widest.get(place[key], 0), height[key])
+    widest = {band: max(height[key] for key in chosen.nodes if place[key] == band) for band in set(place.values())}
     return {key: widest[place[key]] - height[key] if place[key][0] == BEFORE else depth[key] for key in chosen.nodes}
 
 
@@ -265,9 +256,3 @@ def _strongest(graph: NDG, members: Iterable[str], values: Mapping[int, float]) 
     """Score with the largest absolute value among the neurons of a class."""
     nodes = [graph.nodes.literal(member).node for member in members]
     return max((values[node] for node in nodes if node in values), key=abs, default=None)
-
-
-def _shaded(nodes: Sequence[Node]) -> tuple[Node, ...]:
-    sizes = [abs(node.scores[0] or 0.0) if node.scores else 0.0 for node in nodes]
-    largest = max(sizes, default=0.0) or 1.0
-    return tuple(replace(node, shade=size / largest) for node, size in zip(nodes, sizes, strict=True))

@@ -46,21 +46,18 @@ class Program:
 
 def programs() -> tuple[Program, ...]:
     """Graphviz programs on this machine, in the order of preference."""
-    available = []
     path = shutil.which("dot")
-    if path:
-        available.append(Program("dot", (path,)))
+    available = [Program("dot", (path,))] if path else []
     if importlib.util.find_spec("pygraphviz"):
-        # -P: the html.py in this folder must not hide that of the standard library
         worker = str(Path(__file__).with_name("graphviz_worker.py"))
+        # -P: the html.py in this folder must not hide that of the standard library
         available.append(Program("pygraphviz", (sys.executable, "-P", worker)))
     return tuple(available)
 
 
-def layout(source: str, path: str | os.PathLike[str], *, engine: str = "dot", timeout: float | int = 60.0) -> Path:
+def layout(source: str, path: str | os.PathLike[str], timeout: float | int = 60.0) -> Path:
     """Draw DOT `source` to a path with a suffix of FORMATS."""
-    path = Path(path)
-    return atomic.write(path, picture(source, path.suffix.removeprefix("."), engine=engine, timeout=timeout))
+    return atomic.write(path, picture(source, Path(path).suffix.removeprefix("."), timeout=timeout))
 
 
 def picture(
@@ -68,9 +65,8 @@ def picture(
 ) -> bytes:
     """Picture of DOT `source` in one of FORMATS.
 
-    `timeout` bounds all attempts together, in seconds; `size` describes the graph in error messages.
-
-    Raises RenderError if Graphviz is missing, the layout takes too long, or every attempt fails.
+    `timeout` bounds all attempts together, in seconds; `size` describes the graph in error messages. Raises RenderError
+    if Graphviz is missing, the layout takes too long, or every attempt fails.
     """
     candidates = programs()
     if not candidates:
@@ -104,7 +100,9 @@ def picture(
                 continue
             if done.returncode == 0 and target.is_file() and target.stat().st_size:
                 return target.read_bytes()
-            failures.append(f"{program.name} (exit {done.returncode}): {_last_line(done.stderr)}")
+            lines = done.stderr.decode("utf-8", "replace").splitlines()
+            message = [line.strip() for line in lines if "Fontconfig warning" not in line] or ["no message"]
+            failures.append(f"{program.name} (exit {done.returncode}): {message[-1]}")
     raise RenderError(
         f"Graphviz must draw {size} as {form}; every engine failed: {'; '.join(failures)}; "
         "write .dot to look at the source, or run `ndg doctor`"
@@ -133,8 +131,3 @@ def _matplotlib_fonts() -> Path:
     import matplotlib
 
     return Path(matplotlib.get_data_path(), "fonts", "ttf")
-
-
-def _last_line(stderr: bytes) -> str:
-    lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if "Fontconfig warning" not in line]
-    return lines[-1].strip() if lines else "no message"

@@ -28,18 +28,29 @@ LIMITS = (
     "The graph describes booleans of the chosen layer, on these data. It says nothing about how strongly a neuron is "
     "on, or about other data.",
 )
+CONTROLS = {
+    "random": "random booleans",
+    "prototype_random": "the class prototype on random neurons",
+    "prototype_surest": "on its surest neurons",
+}
 
 
 def says(record: Document) -> list[str]:
     """Sentences about size, held-out precision and interventions of the graph."""
-    sentences = [_size(record), _holds(record), *_trials(record), *trial_sections.words(record)]
-    return [sentence for sentence in sentences if sentence]
+    split = held_out(record)
+    edges = results(record, f"edges.{split}")
+    sentences = [_size(record)]
+    if edges.get("precision") is not None:
+        sentences.append(
+            f"On {edges['examples']:,} {split} examples the implications have a mean precision of "
+            f"{edges['precision']:.4f}, compared with {edges['mined_precision']:.4f} on the mined examples."
+        )
+    return [sentence for sentence in [*sentences, *_trials(record), *trial_sections.words(record)] if sentence]
 
 
 def headline(record: Document) -> list[tuple[str, str, str]]:
     """Key figures as name, value and remark."""
-    figures = []
-    split = held_out(record)
+    figures, split = [], held_out(record)
     accuracy = results(record, f"accuracy.{split}")
     if accuracy:
         figures.append(("accuracy", f"{accuracy['rate']:.1%}", f"{accuracy['n']:,} {split} examples"))
@@ -53,12 +64,14 @@ def headline(record: Document) -> list[tuple[str, str, str]]:
         rates = trial.get(split)
         if not rates or rates["aligned"] is None:
             continue
-        name, best = f"{rates['intervention']} aligned", _best(rates)
+        value, remark = f"{rates['aligned']:.1%}", ""
+        controls = [control for name, control in rates.get("controls", {}).items() if name.startswith("prototype")]
+        prototypes = [control["aligned"] for control in controls if control.get("aligned") is not None]
         if not rates["neurons_set"]:
-            figures.append((name, "–", "the graph names no neuron"))
-        else:
-            remark = "" if best is None else f"class prototype of the same size: {best:.1%}"
-            figures.append((name, f"{rates['aligned']:.1%}", remark))
+            value, remark = "–", "the graph names no neuron"
+        elif prototypes:
+            remark = f"class prototype of the same size: {max(prototypes):.1%}"
+        figures.append((f"{rates['intervention']} aligned", value, remark))
     return figures
 
 
@@ -80,26 +93,12 @@ def _size(record: Document) -> str:
         f"Over {graph['examples']:,} examples, {graph['implications']:,} implications hold among {among} "
         f"({criterion(graph['criterion'])})."
     ]
-    if condensed.get("equivalent"):
-        parts.append(f"{condensed['equivalent']:,} literals are equivalent to another literal.")
-    if condensed.get("constant"):
-        parts.append(f"{condensed['constant']:,} nodes (almost) never change and are removed.")
-    if graph.get("contradictory"):
-        parts.append(
-            f"{graph['contradictory']:,} components contradict themselves and are excluded from all conclusions."
-        )
-    return " ".join(parts)
-
-
-def _holds(record: Document) -> str:
-    split = held_out(record)
-    edges = results(record, f"edges.{split}")
-    if edges.get("precision") is None:
-        return ""
-    return (
-        f"On {edges['examples']:,} {split} examples the implications have a mean precision of "
-        f"{edges['precision']:.4f}, compared with {edges['mined_precision']:.4f} on the mined examples."
-    )
+    counts = [
+        (condensed.get("equivalent"), "literals are equivalent to another literal."),
+        (condensed.get("constant"), "nodes (almost) never change and are removed."),
+        (graph.get("contradictory"), "components contradict themselves and are excluded from all conclusions."),
+    ]
+    return " ".join([*parts, *(f"{count:,} {words}" for count, words in counts if count)])
 
 
 def _trials(record: Document) -> list[str]:
@@ -114,11 +113,7 @@ def _trials(record: Document) -> list[str]:
         controls = figures["controls"]
         rates = ", ".join(
             f"{words} {controls[name]['aligned']:.1%}"
-            for name, words in (
-                ("random", "random booleans"),
-                ("prototype_random", "the class prototype on random neurons"),
-                ("prototype_surest", "on its surest neurons"),
-            )
+            for name, words in CONTROLS.items()
             if controls.get(name, {}).get("aligned") is not None
         )
         units = f" of {figures['units']:,}" if figures.get("units") else ""
@@ -139,9 +134,3 @@ def _unimplied(record: Document, figures: Document) -> str:
         return ""
     classes = results(record, "data").get("classes", "")
     return f" No literal implies {count} of the {classes} classes; for these Q equals G.2."
-
-
-def _best(figures: Document) -> float | None:
-    controls = figures.get("controls", {})
-    rates = [controls[name].get("aligned") for name in controls if name.startswith("prototype")]
-    return max((rate for rate in rates if rate is not None), default=None)

@@ -30,11 +30,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Report:
-    """Contents of a report.
+    """Contents of a report about the document of an align run.
 
-    `record` is the document of an align run. `edges` are the rows of `NDG.evaluate` on `split`, as dictionaries. The
-    first of `pictures` is shown, the others can be opened. `rules` is the graph in words, `config` the resolved YAML
-    config.
+    `edges` are the rows of `NDG.evaluate` on `split`, `rules` is the graph in words, `config` the resolved YAML.
     """
 
     title: str
@@ -54,6 +52,8 @@ def write(path: str | os.PathLike[str], report: Report) -> Path:
 def page(report: Report) -> str:
     """HTML text of a report."""
     record = report.record
+    by_edge = [view(report.edges, report.split) for view in (sections.kinds, sections.weakest)]
+    judged = [sections.precision(record), *by_edge]
     parts = {
         "summary": ("In words", _words(report)),
         "picture": ("The picture", _pictures(report.pictures)),
@@ -62,16 +62,7 @@ def page(report: Report) -> str:
         "interchange": ("Interchange interventions", _tables(trial_sections.interchange(record))),
         "edges": ("Trials of edges", _tables(trial_sections.edges(record))),
         "minimal": ("Minimal interventions", _tables(trial_sections.minimal(record))),
-        "precision": (
-            "Mined and held-out precision",
-            _tables(
-                [
-                    sections.precision(record),
-                    sections.kinds(report.edges, report.split),
-                    sections.weakest(report.edges, report.split),
-                ]
-            ),
-        ),
+        "precision": ("Mined and held-out precision", _tables(judged)),
         "figures": ("The graph", _tables([sections.figures(record), sections.accuracy(record)])),
         "rules": ("The graph in sentences", _folded("the most precise rules", report.rules)),
         "scores": ("Importance of neurons", _tables([*importance_tables.boards(record), *sections.scores(record)])),
@@ -102,28 +93,22 @@ def _document(title: str, record: Mapping[str, Any], parts: Mapping[str, tuple[s
         f'<section id="{name}"><h2>{escape(title)}</h2>{content}</section>' for name, (title, content) in parts.items()
     )
     opening = f"<body class={kind}>" if kind else "<body>"
+    facts = "".join(
+        f"<li><span>{escape(name)}</span><b>{escape(value)}</b><span>{escape(remark)}</span></li>"
+        for name, value, remark in findings.headline(record)
+    )
+    facts = f"<ul class=facts>{facts}</ul>" if facts else ""
+    shown = (record.get("name"), record.get("_id"), str(record.get("started") or "")[:10], record.get("status"))
+    kicker = escape(" · ".join(str(item) for item in shown if item))
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<title>{escape(title)}</title><style>{style}</style></head>{opening}"
-        f"<header><p class=kicker>{_kicker(record)}</p><h1>{escape(title)}</h1>{_facts(record)}"
+        f"<header><p class=kicker>{kicker}</p><h1>{escape(title)}</h1>{facts}"
         f"<nav>{links}</nav></header><main>{body}</main>{_footer(record)}</body></html>\n"
     )
-
-
-def _kicker(record: Mapping[str, Any]) -> str:
-    shown = (record.get("name"), record.get("_id"), str(record.get("started") or "")[:10], record.get("status"))
-    return escape(" · ".join(str(item) for item in shown if item))
-
-
-def _facts(record: Mapping[str, Any]) -> str:
-    items = "".join(
-        f"<li><span>{escape(name)}</span><b>{escape(value)}</b><span>{escape(remark)}</span></li>"
-        for name, value, remark in findings.headline(record)
-    )
-    return f"<ul class=facts>{items}</ul>" if items else ""
 
 
 def _words(report: Report) -> str:
@@ -137,22 +122,18 @@ def _words(report: Report) -> str:
 
 
 def _pictures(pictures: Sequence[Picture]) -> str:
+    """Pictures that fit the page, or at natural size; all but the first are folded."""
     shown = []
-    for i, picture in enumerate(pictures):
-        figure = _picture(picture, i)
-        shown.append(figure if i == 0 else f"<details><summary>{escape(picture.caption)}</summary>{figure}</details>")
+    for place, picture in enumerate(pictures):
+        (svg, width), caption = inline(picture.svg, f"p{place}-"), escape(picture.caption)
+        figure = (
+            f'<figure style="--natural:{width:.0f}pt"><figcaption>{caption}</figcaption>'
+            f'<input class=zoom type=checkbox id="zoom{place}">'
+            f'<label for="zoom{place}">natural size, scroll to explore</label>'
+            f'<div class=picture role=img aria-label="{caption}">{svg}</div></figure>'
+        )
+        shown.append(f"<details><summary>{caption}</summary>{figure}</details>" if place else figure)
     return "".join(shown)
-
-
-def _picture(picture: Picture, place: int) -> str:
-    """A picture that fits the page, or at natural size."""
-    svg, width = inline(picture.svg, f"p{place}-")
-    return (
-        f'<figure style="--natural:{width:.0f}pt"><figcaption>{escape(picture.caption)}</figcaption>'
-        f'<input class=zoom type=checkbox id="zoom{place}">'
-        f'<label for="zoom{place}">natural size, scroll to explore</label>'
-        f'<div class=picture role=img aria-label="{escape(picture.caption)}">{svg}</div></figure>'
-    )
 
 
 def inline(svg: str, prefix: str) -> tuple[str, float]:
@@ -201,11 +182,8 @@ def _footer(record: Mapping[str, Any]) -> str:
         "time": " to ".join(str(record[key]) for key in ("started", "ended") if record.get(key)),
         "data": sections.results(record, "data").get("source"),
     }
-    rows = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>"
-        for name, value in facts.items()
-        if value not in (None, "")
-    )
+    present = {name: str(value) for name, value in facts.items() if value not in (None, "")}
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in present.items())
     return f"<footer><dl>{rows}</dl></footer>"
 
 

@@ -43,6 +43,8 @@ DISAGREEMENT = {
     "damage_rank": Column("damage rank"),
     "units": Column("n", "units of the layer"),
 }
+TOP = 15
+"""Units in the table of disagreements."""
 DISAGREEMENT_NOTE = (
     "saturated: the score is below a tenth of the damage, and the damage is above its layer's median; overstated: the "
     "reverse. ranked lower or higher: the ranks differ by at least half of the layer's units. Sorted by damage."
@@ -53,12 +55,11 @@ def scoreboard(rows: Sequence[Row], title: str = "Scores against exact ablation"
     """Table of one or more scoreboards."""
     shown = [row for row in rows if not row.get("refused")]
     refused = dict.fromkeys(f"{row['method']}: {row['refused']}" for row in rows if row.get("refused"))
-    columns = {key: column for key, column in BOARD.items() if key != "range" or any(map(_several, shown))}
-    if refused:
-        note += f" Left out: {'; '.join(refused)}."
     partly = dict.fromkeys(f"{row['method']}: {row['partly']}" for row in rows if row.get("partly"))
-    if partly:
-        note += f" On fewer layers: {'; '.join(partly)}."
+    several = any((row.get("networks") or 1) > 1 for row in shown)
+    columns = {key: column for key, column in BOARD.items() if key != "range" or several}
+    note += f" Left out: {'; '.join(refused)}." if refused else ""
+    note += f" On fewer layers: {'; '.join(partly)}." if partly else ""
     best = _best([{} if row.get("partly") else row for row in shown])
     return Table.of(title, columns, [_cells(row) for row in shown], note=note, strong=best)
 
@@ -76,16 +77,14 @@ def boards(record: Row) -> list[Table]:
     return [table, disagreements(units["shown"], trained["first_order"], trained["network"], units["counts"])]
 
 
-def disagreements(
-    rows: Sequence[Row], score: str, network: str = "", counts: Mapping[str, int] | None = None, limit: int = 15
-) -> Table:
+def disagreements(rows: Sequence[Row], score: str, network: str = "", counts: Mapping[str, int] | None = None) -> Table:
     """Units on which a first-order score and ablation disagree."""
     if counts is None:
         kinds = [row["kind"] for row in rows]
         counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
     totals = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count) or "none"
     title = f"Units on which {score} and exact ablation disagree" + (f" in {network}" if network else "")
-    return Table.of(title, DISAGREEMENT, rows[:limit], note=f"Total: {totals}. {DISAGREEMENT_NOTE}")
+    return Table.of(title, DISAGREEMENT, rows[:TOP], note=f"Total: {totals}. {DISAGREEMENT_NOTE}")
 
 
 def _cells(row: Row) -> dict[str, Any]:
@@ -98,10 +97,6 @@ def _cells(row: Row) -> dict[str, Any]:
     low, high = row.get("spearman_within_least"), row.get("spearman_within_most")
     range = None if low is None else f"{low:.3f} to {high:.3f} ({row['networks']})"
     return cells | {"passes": passes, "range": range}
-
-
-def _several(row: Row) -> bool:
-    return (row.get("networks") or 1) > 1
 
 
 def _best(rows: Sequence[Row]) -> frozenset[int]:

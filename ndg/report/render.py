@@ -34,26 +34,17 @@ class Look:
     timeout: float | int = 60.0
 
     def drawing(self, graph: NDG) -> Drawing:
-        return draw(
-            graph,
-            scores=self.scores,
-            target=self.target,
-            max_nodes=self.max_nodes,
-            class_names=self.class_names,
-            title=self.title,
-        )
+        return draw(graph, **{name: value for name, value in vars(self).items() if name not in ("layout", "timeout")})
 
 
 def render(graph: NDG, path: str | os.PathLike[str], **options: Any) -> Path:
-    """Write a graph in the format of the suffix.
-
-    `options` are the fields of `Look`.
+    """Write a graph in the format of the suffix. `options` are the fields of `Look`.
 
     A picture shows the transitive reduction, one edge of each mirrored pair, over at most `max_nodes` classes of
     equivalent literals, and lists what it leaves out. With a `target` (a class number, or a literal such as
-    "~latent:3") it shows only the ancestors and descendants of the target. `scores` are written on the nodes; the
-    default are those of the graph. `layout` is "curved" or "straight"; the default depends on the number of edges.
-    `timeout` bounds the layout, in seconds.
+    "~latent:3") it shows only the ancestors and descendants of the target. `scores` (default: those of the graph) are
+    written on the nodes. `layout` is "curved" or "straight", by default as the number of edges asks. `timeout` bounds
+    the layout, in seconds.
 
     GraphML, GEXF and JSON contain all classes and the implications between them, CSV and Parquet all implications, or
     those around the target. They are streamed.
@@ -64,10 +55,8 @@ def render(graph: NDG, path: str | os.PathLike[str], **options: Any) -> Path:
     path = Path(path)
     form = path.suffix.lower().removeprefix(".")
     if form not in REPORTS:
-        raise ConfigError(
-            f"a file name ends in one of {', '.join('.' + name for name in REPORTS)}; got {path.name!r}; "
-            f"{nearest(form, REPORTS)}"
-        )
+        endings = ", ".join(f".{name}" for name in REPORTS)
+        raise ConfigError(f"a file name ends in one of {endings}; got {path.name!r}; {nearest(form, REPORTS)}")
     return atomic.write(path, REPORTS[form](graph, Look(**options)))
 
 
@@ -111,13 +100,7 @@ def _around(graph: NDG, target: int | str | Literal) -> set[str]:
 
 
 REPORTS: dict[str, Callable[[NDG, Look], bytes | str | Iterator[bytes] | Iterator[str]]] = {
-    "pdf": lambda graph, look: _picture("pdf", graph, look),
-    "svg": lambda graph, look: _picture("svg", graph, look),
-    "png": lambda graph, look: _picture("png", graph, look),
+    **{form: partial(_picture, form) for form in engine.FORMATS},
     "dot": _dot,
-    "graphml": partial(_export, "graphml"),
-    "gexf": partial(_export, "gexf"),
-    "json": partial(_export, "json"),
-    "csv": partial(_export, "csv"),
-    "parquet": partial(_export, "parquet"),
+    **{form: partial(_export, form) for form in ("graphml", "gexf", "json", "csv", "parquet")},
 }

@@ -18,7 +18,6 @@ def table(
     titles: Mapping[str, str] | None = None,
     leave: Sequence[str] = (),
     ends: Mapping[str, tuple[str, str]] | None = None,
-    digits: int = 3,
     note: str = "",
 ) -> Table:
     """Table with one column per key, except the keys in `leave`.
@@ -35,7 +34,6 @@ def table(
         key: Column(
             (titles or {}).get(key, key.replace("_", " ")),
             LEVEL if key in pairs else "",
-            digits,
             left=any(isinstance(row.get(key), str) for row in rows),
         )
         for key in shown

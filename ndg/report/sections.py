@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -29,6 +30,16 @@ TRIAL_NOTE = (
     "mean number that had the other value before. Controls write as many neurons as the graph, example by example; "
     "control graphs write the neurons that they name."
 )
+FIGURES_NOTE = (
+    "The paper's graph joins pairs of literals and may have cycles; in the condensed graph, literals that imply each "
+    "other are one node."
+)
+PRECISION_NOTE = (
+    "Precision on the mined examples is high by construction of the criterion; only the other rows are informative. "
+    "Judged: implications whose antecedent holds in some example. They share examples, so the mean has no interval; "
+    "the table of the weakest implications has intervals."
+)
+KINDS_NOTE = "Clearly lower: the whole 95 % interval of the held-out precision lies below the precision when mined."
 WORST, TOP = 12, 15
 """Rows of the tables of the weakest implications and of the most important neurons."""
 
@@ -50,12 +61,9 @@ def rate(figures: Document, name: str) -> Interval | float | None:
 def trials(record: Document) -> list[Table]:
     """Interventions and controls on each split, held-out splits first."""
     stages = results(record, "trial").values()
-    splits = dict.fromkeys(split for stage in stages for split in stage)
-    notes = [TRIAL_NOTE, *[""] * len(splits)]
-    return [
-        _trial(split, [stage[split] for stage in stages if split in stage], note)
-        for split, note in zip(reversed(splits), notes, strict=False)
-    ]
+    splits = [*reversed(dict.fromkeys(split for stage in stages for split in stage))]
+    by_split = {split: [stage[split] for stage in stages if split in stage] for split in splits}
+    return [_trial(split, by_split[split], TRIAL_NOTE if split == splits[0] else "") for split in splits]
 
 
 def _trial(split: str, stages: Sequence[Document], note: str) -> Table:
@@ -72,11 +80,10 @@ def _trial(split: str, stages: Sequence[Document], note: str) -> Table:
     }
     rows: list[dict[str, Any]] = []
     strong = set()
-    chance = {figures["chance"] for figures in stages if figures.get("chance") is not None}
-    values = {figures["values"] for figures in stages if figures.get("values")}
-    if note and values:
-        note += f" Written for booleans: {', '.join(sorted(values))}."
-    note += f" Chance: {', '.join(f'{rate:.3f}' for rate in sorted(chance))}." if note and chance else ""
+    chance = sorted({figures["chance"] for figures in stages if figures.get("chance") is not None})
+    values = sorted({figures["values"] for figures in stages if figures.get("values")})
+    note += f" Written for booleans: {', '.join(values)}." if note and values else ""
+    note += f" Chance: {', '.join(f'{rate:.3f}' for rate in chance)}." if note and chance else ""
     for figures in stages:
         strong.add(len(rows))
         controls = {"graph": figures, **figures.get("controls", {})}
@@ -101,15 +108,10 @@ def figures(record: Document) -> Table | None:
     ]
     counts = ", ".join(f"{value:,} {noun}" for value, noun in extra if value is not None)
     worst = graph.get("worst_agreement")
-    return Table(
-        "The graph in figures",
-        (Column("", left=True), Column("paper's graph", digits=2), Column("condensed", digits=2)),
-        rows,
-        note=(f"Also: {counts}. " if counts else "")
-        + ("" if worst is None else f"Members of one class agree on at least {worst:.2%} of the examples. ")
-        + "The paper's graph joins pairs of literals and may have cycles; in the condensed graph, literals that imply "
-        "each other are one node.",
-    )
+    note = f"Also: {counts}. " if counts else ""
+    note += "" if worst is None else f"Members of one class agree on at least {worst:.2%} of the examples. "
+    columns = (Column("", left=True), Column("paper's graph", digits=2), Column("condensed", digits=2))
+    return Table("The graph in figures", columns, rows, note + FIGURES_NOTE)
 
 
 def precision(record: Document) -> Table | None:
@@ -125,23 +127,17 @@ def precision(record: Document) -> Table | None:
         "mined_precision": Column("precision when mined", "mean", digits=4),
         "recall": Column("recall", "mean", digits=4),
     }
-    return Table.of(
-        "Implications on other examples than those mined",
-        columns,
-        [{"split": split, **stage} for split, stage in stages.items()],
-        note="Precision on the mined examples is high by construction of the criterion; only the other rows are "
-        "informative. Judged: implications whose antecedent holds in some example. They share examples, so the mean "
-        "has no interval; the table of the weakest implications has intervals.",
-    )
+    rows = [{"split": split, **stage} for split, stage in stages.items()]
+    return Table.of("Implications on other examples than those mined", columns, rows, note=PRECISION_NOTE)
 
 
 def kinds(edges: Sequence[Document], split: str) -> Table | None:
     """Held-out precision by the layers that implications join."""
     if not edges:
         return None
-    groups: dict[str, list[Document]] = {}
+    groups: dict[str, list[Document]] = defaultdict(list)
     for edge in edges:
-        groups.setdefault(f"{_layer(edge['antecedent'])} → {_layer(edge['consequent'])}", []).append(edge)
+        groups[f"{_layer(edge['antecedent'])} → {_layer(edge['consequent'])}"].append(edge)
     columns = {
         "kind": Column("from → to", left=True),
         "count": Column("implications"),
@@ -163,12 +159,7 @@ def kinds(edges: Sequence[Document], split: str) -> Table | None:
                 "lower": sum(edge["precision_high"] < edge["mined_precision"] for edge in judged),
             }
         )
-    return Table.of(
-        f"Implications by layers, on {split}",
-        columns,
-        rows,
-        note="Clearly lower: the whole 95 % interval of the held-out precision lies below the precision when mined.",
-    )
+    return Table.of(f"Implications by layers, on {split}", columns, rows, note=KINDS_NOTE)
 
 
 def weakest(edges: Sequence[Document], split: str) -> Table | None:
@@ -186,14 +177,9 @@ def weakest(edges: Sequence[Document], split: str) -> Table | None:
     }
     judged = sorted(judged, key=lambda edge: (edge["precision"], -edge["n_antecedent"]))[:WORST]
     rows = [
-        {
-            **edge,
-            "antecedent": _shown(edge["antecedent"]),
-            "consequent": _shown(edge["consequent"]),
-            "precision": Interval(edge["precision"], edge["precision_low"], edge["precision_high"]),
-            "n_antecedent": int(edge["n_antecedent"]),
-            "exceptions": int(edge["exceptions"]),
-        }
+        {**edge, "precision": Interval(edge["precision"], edge["precision_low"], edge["precision_high"])}
+        | {key: edge[key].replace("~", "¬", 1) for key in ("antecedent", "consequent")}
+        | {key: int(edge[key]) for key in ("n_antecedent", "exceptions")}
         for edge in judged
     ]
     return Table.of(f"The {len(rows)} implications with the lowest precision on {split}", columns, rows)
@@ -202,10 +188,10 @@ def weakest(edges: Sequence[Document], split: str) -> Table | None:
 def scores(record: Document) -> list[Table]:
     """Units of each layer with the largest scores."""
     methods = {name: stage for name, stage in results(record, "scores").items() if stage.get("layers")}
-    by_layer: dict[str, dict[str, list[float]]] = {}
+    by_layer: dict[str, dict[str, list[float]]] = defaultdict(dict)
     for name, stage in methods.items():
         for row in stage["layers"]:
-            by_layer.setdefault(row["layer"], {})[name] = row["values"]
+            by_layer[row["layer"]][name] = row["values"]
     return [_scores(layer, values, methods) for layer, values in by_layer.items()]
 
 
@@ -225,17 +211,11 @@ def _scores(layer: str, values: Mapping[str, Sequence[float]], methods: Mapping[
             row |= {name: numbers[unit], f"{name} rank": ranks[name][unit]}
         rows.append(row)
     sources = "; ".join(f"{name}: {_source(stage)}" for name, stage in methods.items() if name in values)
-    stages = [methods[name] for name in values]
-    reading = next((row for stage in stages for row in stage.get("tokens", []) if row["layer"] == layer), None)
-    tokens = (
-        f" The graph reads {reading['graph']}; scores are of the units with {reading['scored']}." if reading else ""
-    )
-    return Table.of(
-        f"Importance of the units of {layer}: the {len(rows)} largest of {len(values[first])}",
-        columns,
-        rows,
-        note=f"{sources}. Ranks are by absolute value.{tokens}",
-    )
+    note = f"{sources}. Ranks are by absolute value."
+    for reading in [row for name in values for row in methods[name].get("tokens", []) if row["layer"] == layer][:1]:
+        note += f" The graph reads {reading['graph']}; scores are of the units with {reading['scored']}."
+    title = f"Importance of the units of {layer}: the {len(rows)} largest of {len(values[first])}"
+    return Table.of(title, columns, rows, note=note)
 
 
 def _source(stage: Document) -> str:
@@ -280,7 +260,3 @@ def _known(value: Any) -> bool:
 def _layer(literal: str) -> str:
     layer = literal.removeprefix("~").rpartition(":")[0]
     return "class" if layer == LABEL else layer
-
-
-def _shown(literal: str) -> str:
-    return literal.replace("~", "¬", 1)

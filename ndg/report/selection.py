@@ -1,10 +1,7 @@
 """Choice of the classes and edges to draw.
 
-An NDG contains every fact twice, as p -> q and as ~q -> ~p. The overview draws one edge of each mirrored pair: the one
-that ends in a predicted label, else the one that starts there, else the one with more neurons on. A picture of one
-target draws all its ancestors and descendants.
-
-A class is a node of the condensed graph: one literal, or several equivalent ones.
+An NDG contains every fact twice, as p -> q and as ~q -> ~p: the overview draws one edge of each mirrored pair. A
+picture of one target draws all its ancestors and descendants. A class is a node of the condensed graph.
 """
 
 from __future__ import annotations
@@ -31,10 +28,9 @@ TARGET_RULE = "the classes nearest to the target are kept, and among equally nea
 class Selection:
     """Classes and edges to draw, in node order, and counts of the others.
 
-    `edges` (drawn), `mirrored` (mirror images of drawn ones), `implied` (by a path of others) and `outside` (with an
-    end outside the picture) add up to the edges of the condensed graph. `isolated` are classes of one literal without
-    edges, `unrelated` counts classes that neither imply the target nor follow from it, `beyond` those above the
-    maximum.
+    `edges` (drawn), `mirrored` (images of drawn ones), `implied` (by a path of others) and `outside` (not between drawn
+    classes) add up to the edges of the condensed graph. `isolated` are classes of one literal without edges,
+    `unrelated` counts classes apart from the target, `beyond` those above the maximum.
     """
 
     nodes: tuple[str, ...]
@@ -64,7 +60,11 @@ def overview(dag: nx.DiGraph, max_nodes: int) -> Selection:
     isolated = tuple(key for key in sound if not dag.degree(key) and dag.nodes[key]["size"] == 1)
     candidates = [key for key in sound if key not in set(isolated)]
     twin = mirror(dag)
-    pairs = list(dict.fromkeys(min(key, twin[key], key=_positive_first(dag)) for key in candidates))
+
+    def positive_first(key: str) -> tuple[int, bool]:
+        return -_polarity(dag.nodes[key]["members"]), key.startswith("~")
+
+    pairs = list(dict.fromkeys(min(key, twin[key], key=positive_first) for key in candidates))
     pairs.sort(key=lambda key: (not dag.nodes[key]["label"], -dag.degree(key)))  # stable sort: ties keep node order
 
     def select(count: int) -> tuple[list[str], list[Edge], list[Edge]]:
@@ -191,7 +191,3 @@ def _polarity(members: Iterable[str]) -> int:
 def _predicts(attributes: dict[str, Any]) -> bool:
     """Whether a class contains a predicted label."""
     return any(member.startswith("label:") for member in attributes["members"])
-
-
-def _positive_first(dag: nx.DiGraph) -> Callable[[str], tuple[int, bool]]:
-    return lambda key: (-_polarity(dag.nodes[key]["members"]), key.startswith("~"))

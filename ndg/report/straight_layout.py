@@ -52,13 +52,9 @@ def _untangle(columns: list[list[Node]], drawing: Drawing) -> None:
     place = {node.key: (i + 0.5) / len(column) for column in columns for i, node in enumerate(column)}
     for sweep in range(SWEEPS):
         for column in columns if sweep % 2 == 0 else reversed(columns):
-            _settle(column, place, neighbours)
-
-
-def _settle(column: list[Node], place: dict[str, float], neighbours: dict[str, list[str]]) -> None:
-    middle = {node.key: fmean(place[key] for key in neighbours[node.key] or [node.key]) for node in column}
-    column.sort(key=lambda node: middle[node.key])
-    place |= {node.key: (i + 0.5) / len(column) for i, node in enumerate(column)}
+            middle = {node.key: fmean(place[key] for key in neighbours[node.key] or [node.key]) for node in column}
+            column.sort(key=lambda node, middle=middle: middle[node.key])  # type: ignore[misc]
+            place |= {node.key: (i + 0.5) / len(column) for i, node in enumerate(column)}
 
 
 def _height(node: Node) -> float:

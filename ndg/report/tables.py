@@ -61,9 +61,8 @@ class Table:
     @classmethod
     def of(cls, title: str, columns: Mapping[str, Column], rows: Sequence[Mapping[str, Any]], **facts: Any) -> Table:
         """Table from dictionaries; missing keys are unknown cells."""
-        return cls(
-            title, tuple(columns.values()), tuple(tuple(row.get(key) for key in columns) for row in rows), **facts
-        )
+        cells = tuple(tuple(row.get(key) for key in columns) for row in rows)
+        return cls(title, tuple(columns.values()), cells, **facts)
 
     def __str__(self) -> str:
         return self.text()
@@ -108,16 +107,15 @@ class Table:
 
     def html(self) -> str:
         """One HTML `figure`, escaped, without styles."""
-        heads = "".join(
-            f"<th{_side(column)}>{escape(column.title)}{_small(column.unit)}</th>" for column in self.columns
-        )
-        body = []
+        heads, body = "", []
+        sides = [" class=left" if column.left else "" for column in self.columns]
+        for side, column in zip(sides, self.columns, strict=True):
+            unit = f" <small>{escape(column.unit)}</small>" if column.unit else ""
+            heads += f"<th{side}>{escape(column.title)}{unit}</th>"
         for i, row in enumerate(self.rows):
-            cells = "".join(
-                f"<td{_side(column)}>{_html_cell(cell, column)}</td>"
-                for cell, column in zip(row, self.columns, strict=True)
-            )
-            body.append(f"<tr{' class=strong' if i in self.strong else ''}>{cells}</tr>")
+            cells = zip(sides, map(_html_cell, row, self.columns), strict=True)
+            line = "".join(f"<td{side}>{cell}</td>" for side, cell in cells)
+            body.append(f"<tr{' class=strong' if i in self.strong else ''}>{line}</tr>")
         caption = f"<figcaption>{escape(self.title)}</figcaption>" if self.title else ""
         note = f"<p class=note>{escape(self.note)}</p>" if self.note else ""
         inner = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table>"
@@ -128,8 +126,8 @@ def format_cell(cell: Cell, column: Column) -> str:
     """Plain text of a cell, a dash if unknown."""
     if cell is None:
         return DASH
-    if isinstance(cell, str):
-        return _one_line(cell)
+    if isinstance(cell, str):  # without line breaks and control characters
+        return "".join(c if unicodedata.category(c)[0] != "C" else " " for c in cell)
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     if isinstance(cell, Interval):
@@ -158,21 +156,8 @@ def _html_cell(cell: Cell, column: Column) -> str:
     return escape(format_cell(cell, column))
 
 
-def _side(column: Column) -> str:
-    return " class=left" if column.left else ""
-
-
-def _small(unit: str) -> str:
-    return f" <small>{escape(unit)}</small>" if unit else ""
-
-
 def _ansi(text: str, code: str, on: bool) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if on else text
-
-
-def _one_line(text: str) -> str:
-    """Text without line breaks and control characters."""
-    return "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)
 
 
 def _width(text: str) -> int:

@@ -53,61 +53,50 @@ def curves(record: Document) -> list[tuple[Chart, Table]]:
 
 def _curve(figures: Document, curve: Document) -> tuple[Chart, Table]:
     n, title = max(curve["n"], 1), f"{figures['intervention']} on {figures['split']}: aligned against neurons changed"
-    lines = {
-        ORDERS.get(name, f"{name} order"): [
-            (changed / n, aligned / n)
-            for changed, aligned in sorted(zip(order["neurons_changed"], order["aligned"], strict=True))
-        ]
-        for name, order in curve["orders"].items()
-    }
-    columns = {
-        "order": Column("order", left=True),
-        "area": Column("area"),
-        "minus": Column("graph minus", "95 %"),
-    }
+    lines = {}
+    for name, order in curve["orders"].items():
+        points = sorted(zip(order["neurons_changed"], order["aligned"], strict=True))
+        lines[ORDERS.get(name, f"{name} order")] = [(changed / n, aligned / n) for changed, aligned in points]
+    columns = (Column("order", left=True), Column("area"), Column("graph minus", "95 %"))
     cells = []
     for name, order in curve["orders"].items():
         ends = [order[key] for key in ("graph_minus", "graph_minus_low", "graph_minus_high")]
-        minus = None if None in ends else Interval(*ends)
-        cells.append({"order": ORDERS.get(name, f"{name} order"), "area": order["area"], "minus": minus})
-    end = curve["end"]
-    head = f"Areas under the curves of {figures['intervention']}" + (
-        "" if end is None else f", up to {end:.1f} changed"
-    )
-    table = Table.of(head, columns, cells, note=CURVE_NOTE)
+        cells.append((ORDERS.get(name, f"{name} order"), order["area"], None if None in ends else Interval(*ends)))
+    end = "" if curve["end"] is None else f", up to {curve['end']:.1f} changed"
+    table = Table(f"Areas under the curves of {figures['intervention']}{end}", columns, tuple(cells), CURVE_NOTE)
     return Chart(title, "neurons changed (mean)", "aligned", lines if curve["n"] else {}), table
 
 
 def selectivity(record: Document) -> Table | None:
     """Aligned rate minus that of the better prototype."""
-    columns = {
-        "intervention": Column("", left=True),
-        "split": Column("split", left=True),
-        "value": Column("selectivity", LEVEL, digits=4),
-        "least": Column("least", "over draws", digits=4),
-        "most": Column("most", "over draws", digits=4),
-        "draws": Column("draws"),
-        "control": Column("against", left=True),
-        "picked": Column("chosen by", left=True),
-    }
+    columns = (
+        Column("", left=True),
+        Column("split", left=True),
+        Column("selectivity", LEVEL, digits=4),
+        Column("least", "over draws", digits=4),
+        Column("most", "over draws", digits=4),
+        Column("draws"),
+        Column("against", left=True),
+        Column("chosen by", left=True),
+    )
     lines = [
-        {
-            "intervention": figures["intervention"],
-            "split": split,
-            "value": Interval(figures["selectivity"], figures["selectivity_low"], figures["selectivity_high"]),
-            "least": min(figures["selectivity_draws"]),
-            "most": max(figures["selectivity_draws"]),
-            "draws": len(figures["selectivity_draws"]),
-            "control": ORDERS.get(figures["selectivity_control"], figures["selectivity_control"]),
-            "picked": figures["selectivity_picked"],
-        }
+        (
+            figures["intervention"],
+            split,
+            Interval(figures["selectivity"], figures["selectivity_low"], figures["selectivity_high"]),
+            min(figures["selectivity_draws"]),
+            max(figures["selectivity_draws"]),
+            len(figures["selectivity_draws"]),
+            ORDERS.get(figures["selectivity_control"], figures["selectivity_control"]),
+            figures["selectivity_picked"],
+        )
         for stage in results(record, "trial").values()
         for split, figures in stage.items()
         if figures.get("selectivity_draws") and figures.get("selectivity_low") is not None
     ]
     if not lines:
         return None
-    return Table.of("Selectivity: aligned minus the better prototype control", columns, lines, note=SELECTIVITY_NOTE)
+    return Table("Selectivity: aligned minus the better prototype control", columns, tuple(lines), SELECTIVITY_NOTE)
 
 
 def interchange(record: Document) -> list[Table]:

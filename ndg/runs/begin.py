@@ -32,16 +32,17 @@ def start(
     tags: Iterable[str] = (),
     beat: float = BEAT,
 ) -> Run:
-    """A new run, as a context. Its folder is `folder_root/<id>`, its document is in `store`.
+    """A new run, as a context, in the folder `folder_root/<id>`.
 
-    Without a store, the document goes to `folder_root/ndg.db`. Entering raises OutputError if no folder can be made.
+    Its document is in `store`, by default `folder_root/ndg.db`. Entering raises OutputError if no folder can be made.
     """
     root = Path(folder_root).expanduser().absolute()
 
     def begin(run: Run) -> None:
         while True:
             moment = datetime.now(UTC)
-            id = new_id(moment, experiment.name, kind)
+            slug = re.sub(r"[^\w.+-]+", "_", experiment.name, flags=re.ASCII).strip("._-")[:60] or "run"
+            id = f"{moment:%Y%m%d-%H%M%S}-{slug}-{kind}-{secrets.token_hex(2)}"  # sorts by time
             if (folder := _make(root, id)) is None:
                 continue
             document = _document(id, kind, experiment, folder, moment, parent, device, tags)
@@ -67,12 +68,11 @@ def resume(
     device: str | None = None,
     beat: float = BEAT,
 ) -> Run:
-    """The unfinished run of this kind and experiment under `folder_root`, reopened as a context.
+    """The unfinished run of an experiment under `folder_root`, reopened as a context.
 
-    The run is searched in the records of the root, where its checkpoints are. A train run matches by training and seed,
-    and the one with most epochs is chosen; other runs match by config and `parent`, and the newest is chosen. Metrics
-    continue. Results and artefacts of the interrupted attempt move into its entry of `attempts`; its files stay. Raises
-    RunNotFoundError if there is none, or if the run is still alive.
+    A train run matches by training and seed, and the one with most epochs is chosen; other runs match by config and
+    `parent`, and the newest is chosen. Metrics continue. Results and artefacts of the interrupted attempt move into its
+    entry of `attempts`; its files stay. Raises RunNotFoundError if there is none, or if the run is still alive.
     """
     root = Path(folder_root).expanduser().absolute()
     unfinished_run = unfinished(root, experiment, kind=kind, parent=parent)
@@ -104,12 +104,12 @@ def unfinished(root: Path, experiment: Experiment, *, kind: str = "train", paren
     what = f"{kind} run of {experiment.name!r} ({_same(experiment, kind, parent)[1]}) in {root}"
     mine = begun(root, experiment, kind=kind, parent=parent)
     if not mine:
-        near = [record for record in read_all(root) if _near(record, experiment, kind, parent) and _cut(record)]
+        others = {"kind": kind, "name": experiment.name} | ({} if kind == "train" else {"parent": parent})
+        near = [record for record in read_all(root) if _has(record, others) and _cut(record)]
         last = max(near, key=lambda record: record["started"], default=None)
         hint = f"; {last.id} is unfinished, and was begun with other settings: give those" if last else ""
         raise RunNotFoundError(f"there is no {what}{hint}; start one without --resume")
-    completed = [record["started"] for record in mine if record["status"] == COMPLETED]
-    ended = max(completed, default="")
+    ended = max((record["started"] for record in mine if record["status"] == COMPLETED), default="")
     cut = [record for record in mine if record["started"] > ended and _cut(record)]
     if cut:
         return max(cut, key=lambda record: (len(record["metrics"]) * (kind == "train"), record["started"]))
@@ -127,39 +127,24 @@ def unfinished(root: Path, experiment: Experiment, *, kind: str = "train", paren
 def begun(root: Path, experiment: Experiment, *, kind: str = "train", parent: str | None = None) -> list[RunRecord]:
     """Records of all runs that `resume` would consider, finished or not."""
     wanted = {"kind": kind, **_same(experiment, kind, parent)[0]}
-    return [record for record in read_all(root) if all(record.figure(path) == wanted[path] for path in wanted)]
+    return [record for record in read_all(root) if _has(record, wanted)]
+
+
+def _has(record: RunRecord, figures: dict[str, Any]) -> bool:
+    return all(record.figure(path) == value for path, value in figures.items())
 
 
 def _cut(record: RunRecord) -> bool:
     return record["status"] in (FAILED, INTERRUPTED) or record.dead()
 
 
-def _near(record: RunRecord, experiment: Experiment, kind: str, parent: str | None) -> bool:
-    """Whether a run has this kind, name and parent, with any settings."""
-    wanted = {"kind": kind, "name": experiment.name} | ({} if kind == "train" else {"parent": parent})
-    return all(record.figure(path) == wanted[path] for path in wanted)
-
-
 def _same(experiment: Experiment, kind: str, parent: str | None) -> tuple[dict[str, Any], str]:
-    return (_same_training if kind == "train" else _same_study)(experiment, parent)
-
-
-def _same_training(experiment: Experiment, parent: str | None) -> tuple[dict[str, Any], str]:
-    """Fields that identify the runs of one training, and the same in words."""
-    digest, seed = experiment.training_digest, experiment.seed
-    return {"training_digest": digest, "seeds.seed": seed}, f"training digest {digest}, seed {seed}"
-
-
-def _same_study(experiment: Experiment, parent: str | None) -> tuple[dict[str, Any], str]:
-    """Fields that identify the runs of one study of one network, and the same in words."""
+    """Fields that identify the runs of one training, or of one study of a network, and the same in words."""
+    if kind == "train":
+        digest, seed = experiment.training_digest, experiment.seed
+        return {"training_digest": digest, "seeds.seed": seed}, f"training digest {digest}, seed {seed}"
     about = "a network that no run has trained" if parent is None else f"run {parent}"
     return {"digest": experiment.digest, "parent": parent}, f"config digest {experiment.digest}, about {about}"
-
-
-def new_id(moment: datetime, name: str, kind: str) -> str:
-    """A new id: readable, sorted by time (UTC), unique within a second."""
-    slug = re.sub(r"[^\w.+-]+", "_", name, flags=re.ASCII).strip("._-")[:60] or "run"
-    return f"{moment:%Y%m%d-%H%M%S}-{slug}-{kind}-{secrets.token_hex(2)}"
 
 
 def _document(
@@ -172,8 +157,7 @@ def _document(
     device: str | None,
     tags: Iterable[str],
 ) -> RunRecord:
-    started = iso(moment)
-    where = whereabouts(device)
+    started, where = iso(moment), whereabouts(device)
     config, lost = plain(experiment.to_dict(), "config")
     fields: dict[str, Any] = {
         "_id": id,

@@ -55,17 +55,16 @@ class Log:
         return [RunRecord(document) for document in self.store.find(where, sort, limit, fields)]
 
     def get(self, run: str = "last", kind: str | None = None) -> RunRecord:
-        """The run of an id or of a unique beginning or end of one; `last` is the newest (of `kind`).
+        """The run of an id or of a unique part of one; `last` is the newest (of `kind`).
 
         Raises RunNotFoundError, naming the nearest ids.
         """
         of_kind = {"kind": kind} if kind else {}
         if run == "last":
-            newest = self.find(of_kind, limit=1)
-            if not newest:
-                what = f"{kind} run" if kind else "run"
-                raise RunNotFoundError(f"there is no {what} in {self.uri} yet{self._hint(lambda _: True)}")
-            return newest[0]
+            if newest := self.find(of_kind, limit=1):
+                return newest[0]
+            what = f"{kind} run" if kind else "run"
+            raise RunNotFoundError(f"there is no {what} in {self.uri} yet{self._hint(lambda _: True)}")
         if exact := self.find({"_id": run}, limit=1):
             if kind and exact[0]["kind"] != kind:
                 raise RunNotFoundError(
@@ -95,7 +94,7 @@ class Log:
         seed: int | None = None,
         fits: Callable[[RunRecord], bool] | None = None,
     ) -> RunRecord:
-        """The completed train run of a training (and seed) with the highest `metric`, the newest of equals.
+        """The completed train run with the highest `metric`, the newest of equals.
 
         If these runs saw different data, those for which `fits` is true are preferred. Raises RunNotFoundError, which
         says how to train one; `name` is the config in the message.
@@ -124,9 +123,9 @@ class Log:
     def frame(
         self, where: Mapping[str, Any] | None = None, sort: Sort = NEWEST, limit: int | None = None
     ) -> pd.DataFrame:
-        """A row per run, indexed by id, with a dotted column for every field; times are UTC timestamps.
+        """A row per run, indexed by id, with a dotted column per field.
 
-        Rows per epoch are left out: see `metrics`.
+        Times are UTC timestamps. Rows per epoch are left out: see `metrics`.
         """
         import pandas as pd
 
@@ -147,23 +146,15 @@ class Log:
 
     def tag(self, run: str, *tags: str) -> RunRecord:
         """Add tags to a run."""
-        record = self.get(run)
-        for tag in tags:
-            self.store.update(record.id, {"$addToSet": {"tags": tag}})
-        return self._mirror(record.id)
+        return self._change(run, [{"$addToSet": {"tags": tag}} for tag in tags])
 
     def untag(self, run: str, *tags: str) -> RunRecord:
         """Remove tags from a run."""
-        record = self.get(run)
-        for tag in tags:
-            self.store.update(record.id, {"$pull": {"tags": tag}})
-        return self._mirror(record.id)
+        return self._change(run, [{"$pull": {"tags": tag}} for tag in tags])
 
     def note(self, run: str, text: str) -> RunRecord:
         """Set the notes of a run."""
-        record = self.get(run)
-        self.store.update(record.id, {"$set": {"notes": text}})
-        return self._mirror(record.id)
+        return self._change(run, [{"$set": {"notes": text}}])
 
     def adopt(self, root: str | Path) -> list[str]:
         """Copy runs under `root` into this store where they are missing or older; return their ids.
@@ -198,8 +189,11 @@ class Log:
     def _ids(self, where: Mapping[str, Any]) -> list[str]:
         return [document["_id"] for document in self.store.find(where, NEWEST, fields={"_id": 1})]
 
-    def _mirror(self, id: str) -> RunRecord:
-        """The run in the store, also written to its folder unless its own process is alive to do so."""
+    def _change(self, run: str, changes: list[dict[str, Any]]) -> RunRecord:
+        """A run, changed in the store, and in its folder unless its own process is alive to do so."""
+        id = self.get(run).id
+        for change in changes:
+            self.store.update(id, change)
         record = self.get(id)
         if (record["status"] != records.RUNNING or record.dead()) and (record.folder / records.RECORD).is_file():
             records.write(record, record.folder)
@@ -210,11 +204,7 @@ class Log:
         if self._local is None or self.store.path == (self._local / FILE).resolve():
             return ""
         local = [record.id for record in records.read_all(self._local) if fits(record)]
-        known = (
-            {document["_id"] for document in self.store.find({"_id": {"$in": local}}, fields={"_id": 1})}
-            if local
-            else set()
-        )
+        known = self._ids({"_id": {"$in": local}}) if local else []
         away = [id for id in local if id not in known]
         if not away:
             return ""

@@ -21,9 +21,10 @@ NUMBERS = 1_000_000  # that many in an array take 12 MB
 
 
 def plain(value: Any, path: str = "") -> tuple[Any, list[str]]:
-    """`value` in plain types, and the dotted paths below `path` whose number was not finite (they hold null).
+    """`value` in plain types, and the dotted paths that hold null for a number.
 
-    Raises StoreError for a value that has no plain form, and for a key that no query could name.
+    Such a number was not finite. Raises StoreError for a value that has no plain form, and for a key that no query
+    could name.
     """
     lost: list[str] = []
     return _plain(value, path, lost), lost
@@ -35,10 +36,8 @@ def size(value: Any) -> int:
         return 0
     if isinstance(value, bool):
         return 1
-    if isinstance(value, int):
-        return 4 if -(2**31) <= value < 2**31 else 8
-    if isinstance(value, float):
-        return 8
+    if isinstance(value, int | float):
+        return 4 if isinstance(value, int) and -(2**31) <= value < 2**31 else 8
     if isinstance(value, str):
         return 5 + len(value.encode())
     if isinstance(value, list):
@@ -91,10 +90,10 @@ def _plain(value: Any, path: str, lost: list[str]) -> Any:
         return None
     if isinstance(value, Mapping):
         return {(name := check_key(key, path)): _plain(item, _join(path, name), lost) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=repr)
     if isinstance(value, list | tuple):
         return [_plain(item, _join(path, i), lost) for i, item in enumerate(value)]
-    if isinstance(value, set | frozenset):
-        return [_plain(item, _join(path, i), lost) for i, item in enumerate(sorted(value, key=repr))]
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value), path, lost)
     if isinstance(value, PathLike):
@@ -103,8 +102,7 @@ def _plain(value: Any, path: str, lost: list[str]) -> Any:
         return iso(value)
     if hasattr(value, "tolist"):  # numpy scalars and arrays, torch tensors
         if math.prod(getattr(value, "shape", ())) > NUMBERS:
-            shape = "x".join(map(str, value.shape))
-            raise too_large(path or "an array", f"has {shape} numbers")
+            raise too_large(path or "an array", f"has {'x'.join(map(str, value.shape))} numbers")
         return _plain(value.tolist(), path, lost)
     raise StoreError(
         f"a run document holds numbers, text, lists and dictionaries; got a {type(value).__name__}"

@@ -158,10 +158,7 @@ def _scalars(path: str, operator: str, value: Any) -> list[Any]:
 
 
 def _mapping(value: Any, what: str) -> Mapping[str, Any]:
-    if (
-        not isinstance(value, Mapping)
-        or not all(isinstance(key, str) for key in value)
-        or (not value and what != "a query")
-    ):
+    texts = isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+    if not texts or (not value and what != "a query"):
         raise UserError(f"{what} is asked by a dictionary of fields or operators; got {value!r}")
     return value

@@ -61,9 +61,8 @@ class RunRecord(dict[str, Any]):
     def locate(self, root: Path | None = None) -> Path:
         """The run's folder on this machine: where it was made, or under `root`. Raises RunNotFoundError."""
         places = [self.folder, *([root / self.id] if root is not None else [])]
-        for place in places:
-            if place.is_dir():
-                return place
+        if here := [place for place in places if place.is_dir()]:
+            return here[0]
         raise RunNotFoundError(
             f"the files of run {self.id} are on {self.get('host')} in {self.folder}, and not here; "
             f"copy that folder to {places[-1]}, or work on that machine"
@@ -71,11 +70,10 @@ class RunRecord(dict[str, Any]):
 
     def artefact(self, name: str, root: Path | None = None) -> Path:
         """Where the artefact of that name lies."""
-        for entry in self.get("artefacts", []):
-            if entry["name"] == name:
-                return self.locate(root) / entry["path"]
-        names = ", ".join(entry["name"] for entry in self.get("artefacts", [])) or "none"
-        raise RunNotFoundError(f"run {self.id} has no artefact {name!r}; it has: {names}")
+        paths = {entry["name"]: entry["path"] for entry in self.get("artefacts", [])}
+        if name not in paths:
+            raise RunNotFoundError(f"run {self.id} has no artefact {name!r}; it has: {', '.join(paths) or 'none'}")
+        return self.locate(root) / paths[name]
 
     def silence(self, now: datetime | None = None) -> float:
         """Seconds since the last heartbeat."""
@@ -139,11 +137,8 @@ def read(folder: Path) -> RunRecord | None:
         document = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return (
-        RunRecord(document)
-        if isinstance(document, dict) and {"_id", "status", "heartbeat"} <= document.keys()
-        else None
-    )
+    complete = isinstance(document, dict) and {"_id", "status", "heartbeat"} <= document.keys()
+    return RunRecord(document) if complete else None
 
 
 def read_all(root: Path) -> list[RunRecord]:

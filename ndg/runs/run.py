@@ -1,4 +1,4 @@
-"""A running run: it logs metrics, results and artefacts, and its end.
+"""A running run, which logs metrics, results, artefacts and its end.
 
     with ndg.runs.start(store, "train", experiment, "runs") as run:
         run.metric({"epoch": 1, "loss": 0.4})
@@ -73,7 +73,7 @@ class Run:
             self._write(metrics=[*rows[:keep], new], nonfinite=nonfinite)
 
     def result(self, stage: str, figures: Mapping[str, Any]) -> None:
-        """Write the figures of a stage, once; its name is a dotted path such as `trial.q.test`."""
+        """Write the figures of a stage (`trial.q.test`), once."""
         with self._lock:
             parts = [check_key(part, f"the stage {stage!r}") for part in stage.split(".")]
             for written in sorted(self._stages):
@@ -92,7 +92,7 @@ class Run:
             self._stages.add(stage)
 
     def artefact(self, path: str | Path, name: str | None = None) -> dict[str, Any]:
-        """Log a file with its size and SHA-256; replaces one of that name. Raises OutputError."""
+        """Log a file with its size and SHA-256. Raises OutputError."""
         path = Path(path).resolve()
         try:
             with path.open("rb") as file:
@@ -143,8 +143,11 @@ class Run:
                     raise
                 log.warning("%s", failure)
             finally:
-                if status != INTERRUPTED:
-                    self._bring_home()
+                if status != INTERRUPTED and self._store is not self._primary:  # a lost store may answer again
+                    with suppress(StoreError):
+                        self._primary.replace(self._record | self._edits(self._primary))
+                        message = "the run log %s answers again: run %s is written there as well"
+                        log.info(message, self._primary.name, self.id)
                 for store in (self._store, self._primary):
                     if store is not None:
                         store.close()
@@ -207,25 +210,13 @@ class Run:
 
     def _fall_back(self, error: StoreError) -> None:
         """Continue in the embedded file of the root, or in record.json alone, with one warning."""
-        spare = connect(self.root / FILE)
-        where = f"{spare.name} and {self.folder / record.RECORD}"
-        if self._store is None or self._store.path == spare.path:
-            self._store, where = None, str(self.folder / record.RECORD)
-        else:
-            try:
+        spare, where = connect(self.root / FILE), str(self.folder / record.RECORD)
+        lost, self._store = self._store, None
+        if lost is not None and lost.path != spare.path:
+            with suppress(StoreError):
                 spare.replace(self._record)
-                self._store = spare
-            except StoreError:
-                self._store, where = None, str(self.folder / record.RECORD)
+                self._store, where = spare, f"{spare.name} and {where}"
         log.warning("%s. Run %s goes on and is written to %s", error, self.id, where)
-
-    def _bring_home(self) -> None:
-        """Write the whole document to a lost store that answers again at the end."""
-        if self._store is self._primary:
-            return
-        with suppress(StoreError):
-            self._primary.replace(self._record | self._edits(self._primary))
-            log.info("the run log %s answers again: run %s is written there as well", self._primary.name, self.id)
 
     def _keep_beating(self) -> None:
         while not self._stop.wait(self._beat):

@@ -51,28 +51,24 @@ def table(records: Iterable[RunRecord], now: datetime | None = None) -> str:
 
 def text(record: RunRecord, now: datetime | None = None) -> str:
     """One run as text: facts, results, metrics, artefacts, config."""
-    blocks = [f"{record.id}\n{_indent(_facts(record, now))}"]
-    for title, lines in _sections(record):
-        blocks.append(f"{title}\n{_indent(lines)}")
-    return "\n\n".join(blocks)
+    blocks = [(record.id, _facts(record, now)), *_sections(record)]
+    return "\n\n".join("\n  ".join([title, *lines]) for title, lines in blocks)
 
 
-def html(record: RunRecord, now: datetime | None = None) -> str:
+def html(record: RunRecord) -> str:
     """One run as HTML for a notebook."""
-    parts = [f"<b>{escape(record.id)}</b>", _html_lines(_facts(record, now))]
+    parts = [f"<b>{escape(record.id)}</b>", _html_lines(_facts(record, None))]
     for title, lines in _sections(record):
-        parts.append(
-            f"<details{' open' if title == 'results' else ''}><summary>{title}</summary>{_html_lines(lines)}</details>"
-        )
+        state = " open" if title == "results" else ""
+        parts.append(f"<details{state}><summary>{title}</summary>{_html_lines(lines)}</details>")
     return "".join(parts)
 
 
 def html_table(records: Iterable[RunRecord], now: datetime | None = None) -> str:
     """A list of runs as HTML for a notebook."""
     head = "".join(f"<th>{heading}</th>" for heading in HEADINGS)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row.cells()) + "</tr>" for row in rows(records, now)
-    )
+    cells = ("".join(f"<td>{escape(cell)}</td>" for cell in row.cells()) for row in rows(records, now))
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
@@ -86,23 +82,15 @@ def flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield path, item
 
 
-def _first(*values: Any) -> Any:
-    """The first value that is not None."""
-    return next((value for value in values if value is not None), None)
-
-
 def _row(record: RunRecord, trained: RunRecord, now: datetime) -> Row:
     age = span(max(0.0, (now - moment(record["started"])).total_seconds()))
-    return Row(
-        id=record.id,
-        kind=record["kind"],
-        name=record["name"],
-        status=record.state(now),
-        age=age,
-        validation=_fraction(_first(trained.figure(VALIDATION), record.figure(OWN.format("validation")))),
-        test=_fraction(_first(trained.figure(TEST), record.figure(OWN.format("test")))),
-        aligned=_fraction(record.figure(ALIGNED)),
-    )
+
+    def accuracy(path: str, split: str) -> float | None:
+        value = trained.figure(path)
+        return _fraction(record.figure(OWN.format(split)) if value is None else value)
+
+    figures = (accuracy(VALIDATION, "validation"), accuracy(TEST, "test"), _fraction(record.figure(ALIGNED)))
+    return Row(record.id, record["kind"], record["name"], record.state(now), age, *figures)
 
 
 def _facts(record: RunRecord, now: datetime | None) -> list[str]:
@@ -140,12 +128,8 @@ def _sections(record: RunRecord) -> Iterator[tuple[str, list[str]]]:
     if record.get("metrics"):
         yield f"metrics ({len(record['metrics'])} rows)", _metrics(record["metrics"])
     if record.get("artefacts"):
-        yield (
-            "artefacts",
-            _columns(
-                [(a["name"], _bytes(a["bytes"]), f"sha256 {a['sha256'][:16]}…", a["path"]) for a in record["artefacts"]]
-            ),
-        )
+        files = [(a["name"], _bytes(a["bytes"]), f"sha256 {a['sha256'][:16]}…", a["path"]) for a in record["artefacts"]]
+        yield "artefacts", _columns(files)
     if record.get("nonfinite"):
         yield "not finite, stored as null", list(record["nonfinite"])
     yield "config", _columns([(path, _value(value)) for path, value in flatten(record.get("config", {}))])
@@ -189,10 +173,6 @@ def _bytes(count: int) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count} B"
-
-
-def _indent(lines: Iterable[str]) -> str:
-    return "\n".join(f"  {line}" for line in lines)
 
 
 def _html_lines(lines: Iterable[str]) -> str:

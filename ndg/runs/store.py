@@ -1,4 +1,4 @@
-"""Stores of run documents: an embedded file, or a MongoDB server, with one interface and one error.
+"""Stores of run documents: an embedded file or a MongoDB server.
 
 Nothing is opened before the first operation, and reading makes no file. Every error of a driver becomes a StoreError.
 """
@@ -57,7 +57,7 @@ class Store:
         return True
 
     def update(self, id: str, change: Mapping[str, Any]) -> bool:
-        """Apply MongoDB's `$set` of whole fields, `$addToSet` or `$pull`; False without a document `id`.
+        """Apply `$set` of whole fields, `$addToSet` or `$pull`; False without a document.
 
         neosqlite turns what `$push` adds into text and a top-level boolean into 0 or 1; neither is used here.
         """
@@ -75,7 +75,7 @@ class Store:
         limit: int | None = None,
         fields: Mapping[str, int] | None = None,
     ) -> list[dict[str, Any]]:
-        """Documents that match `where` (see `ndg.runs.query`); `fields` keeps (1) or drops (0) top-level fields."""
+        """Documents that match `where`; `fields` keeps (1) or drops (0) top-level fields."""
         query, order = portable(where), ordering(sort)
 
         def read(collection: Any) -> list[dict[str, Any]]:
@@ -114,10 +114,10 @@ class Store:
 
 def embedded(uri: str) -> Store:
     """A store in one SQLite file, by neosqlite. Several processes of one machine may write at once."""
-    given = Path(uri).expanduser()
-    if given.is_dir() or uri.endswith("/"):
-        given = given / FILE
-    path = given.resolve()
+    named = Path(uri).expanduser()
+    if named.is_dir() or uri.endswith("/"):
+        named = named / FILE
+    path = named.resolve()
 
     def connect() -> Link:
         import neosqlite
@@ -142,7 +142,7 @@ def embedded(uri: str) -> Store:
             raise
 
     remedy = "check that it is a file of this toolkit in a folder that can be written, or name another with store.uri"
-    return Store(str(given), connect, path, remedy)
+    return Store(str(named), connect, path, remedy)
 
 
 def server(uri: str) -> Store:
@@ -151,8 +151,8 @@ def server(uri: str) -> Store:
     Raises ConfigError for an invalid URI; a server that does not answer is noticed at the first operation.
     """
     name = mask(uri)
-    given = uri.partition("?")[2].lower()
-    options: dict[str, Any] = {key: ms for key, ms in TIMEOUTS.items() if f"{key.lower()}=" not in given}
+    query = uri.partition("?")[2].lower()
+    options: dict[str, Any] = {key: ms for key, ms in TIMEOUTS.items() if f"{key.lower()}=" not in query}
 
     def connect() -> Link:
         from pymongo import MongoClient
@@ -167,9 +167,8 @@ def server(uri: str) -> Store:
             connect().close()
         except (ConfigurationError, ValueError) as error:
             raise ConfigError(f"store.uri {name} is not a MongoDB URI: {_reason(error)}") from error
-    return Store(
-        name, connect, None, "check that the server runs and that the URI is right, or name a file with store.uri"
-    )
+    remedy = "check that the server runs and that the URI is right, or name a file with store.uri"
+    return Store(name, connect, None, remedy)
 
 
 STORES: dict[str, Callable[[str], Store]] = {"file": embedded, "mongodb": server}
@@ -183,9 +182,8 @@ def connect(uri: str | Path) -> Store:
         return STORES["file"](text)
     kind = scheme.partition("+")[0]
     if kind not in STORES:
-        raise ConfigError(
-            f"store.uri is a file path or mongodb://...; got {mask(text)}; {nearest(scheme, ('mongodb', 'file'))}"
-        )
+        hint = nearest(scheme, ("mongodb", "file"))
+        raise ConfigError(f"store.uri is a file path or mongodb://...; got {mask(text)}; {hint}")
     return STORES[kind](rest if kind == "file" else text)
 
 

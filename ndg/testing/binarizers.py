@@ -1,13 +1,11 @@
-"""The laws of a binarizer: one threshold per unit, which follows its unit and depends on the sample alone."""
+"""The laws of a binarizer: one reproducible threshold per unit."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 
 from ndg.activations.binarize import Binarizer
-from ndg.testing.checks import rule, run
+from ndg.testing.checks import named, rule, run
 
 QUANTILE = 0.3
 ORDER = np.array([3, 1, 0, 5, 4, 2])
@@ -51,9 +49,4 @@ def parts_examples(subject: Binarizer) -> None:
         rule(((above > 0) & (above < 1)).all(), f"a unit is on for some examples and off for others; got {above}")
 
 
-BINARIZER_CHECKS: dict[str, Callable[[Binarizer], None]] = {
-    "constant or fitted": constant_or_fitted,
-    "one threshold per unit": one_threshold_per_unit,
-    "follows units": follows_units,
-    "parts examples": parts_examples,
-}
+BINARIZER_CHECKS = named(constant_or_fitted, one_threshold_per_unit, follows_units, parts_examples)

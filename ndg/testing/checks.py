@@ -1,4 +1,4 @@
-"""What all conformance suites use: rules, the error of a broken one, and errors that are expected."""
+"""Rules and expected errors, for all conformance suites."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def rule(holds: Any, text: str) -> None:
         raise ConformanceError(text)
 
 
-def equal(found: Any, expected: Any, text: str) -> None:
+def equal(value: Any, expected: Any, text: str) -> None:
     """Raise ConformanceError, with both values, unless they are equal."""
-    if not found == expected:
-        raise ConformanceError(f"{text}: expected {expected!r}, got {found!r}")
+    if not value == expected:
+        raise ConformanceError(f"{text}: expected {expected!r}, got {value!r}")
 
 
 @contextmanager
@@ -35,6 +35,11 @@ def refused(error: type[Exception], pattern: str = "") -> Iterator[None]:
         rule(re.search(pattern, str(raised)), f"the message must match {pattern!r}; got {str(raised)!r}")
     else:
         raise ConformanceError(f"{error.__name__} must be raised, with a message like {pattern!r}; nothing was")
+
+
+def named(*checks: Callable[[Subject], None]) -> dict[str, Callable[[Subject], None]]:
+    """Checks by their names in words."""
+    return {check.__name__.replace("_", " "): check for check in checks}
 
 
 def run(checks: Mapping[str, Callable[[Subject], None]], subject: Subject) -> None:

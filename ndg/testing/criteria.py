@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Int64
 
 from ndg.mining.counts import Contingency
 from ndg.mining.criteria import Criterion, criterion, sieve_of
-from ndg.testing.checks import rule, run
+from ndg.testing.checks import named, rule, run
 
 SIZES = (1, 2, 7, 60, 500, 3000, 10**6, 2**31)
 """Numbers of examples, up to two billion."""
@@ -43,7 +43,7 @@ def ready(subject: Criterion) -> Criterion:
 
 
 def tables(seed: int, n: int, size: int = 60) -> tuple[Column, Column, Column]:
-    """Exceptions and margins of tables of n examples; many have few exceptions, small, full or equal margins."""
+    """Exceptions and margins of random tables of n examples, often at extremes."""
     rng = np.random.default_rng(seed)
     shares = rng.choice([0.0, 1e-3, 0.05, 0.5, 0.95, 1.0], (2, size)) * rng.random((2, size)) ** rng.integers(0, 2)
     p, not_q = np.rint(shares * n).astype(np.int64)
@@ -59,7 +59,7 @@ def rounds(rounds: int = ROUNDS) -> Iterator[tuple[int, int]]:
 
 
 def symmetric(subject: Criterion) -> None:
-    """A pair and its contrapositive are judged alike, as booleans of the shape of the exceptions."""
+    """A pair and its contrapositive are judged alike, as booleans."""
     judge = ready(subject)
     for seed, n in rounds():
         e, p, not_q = tables(seed, n)
@@ -101,7 +101,7 @@ def without_overflow(subject: Criterion) -> None:
 
 
 def broadcasting(subject: Criterion) -> None:
-    """Margins broadcast against the exceptions, as a tile of pairs needs it."""
+    """Margins broadcast against the exceptions."""
     judge = ready(subject)
     for seed, n in rounds(16):
         rng = np.random.default_rng(seed)
@@ -138,7 +138,7 @@ def reflexive(subject: Criterion) -> None:
 
 
 def recorded(subject: Criterion) -> None:
-    """The record is plain JSON with the name; the registry leaves the criterion itself as it is."""
+    """The record is plain JSON with the name."""
     for judge in (subject, ready(subject)):
         record = json.loads(json.dumps(judge.to_dict(), allow_nan=False))
         rule(isinstance(record.get("name"), str), f"the record has the criterion's name; got {record}")
@@ -146,13 +146,4 @@ def recorded(subject: Criterion) -> None:
         rule(isinstance(judge, Criterion), "a criterion has `holds` and `to_dict`")
 
 
-CRITERION_CHECKS: dict[str, Callable[[Criterion], None]] = {
-    "symmetric": symmetric,
-    "monotone": monotone,
-    "sieved": sieved,
-    "without overflow": without_overflow,
-    "broadcasting": broadcasting,
-    "dependent": dependent,
-    "reflexive": reflexive,
-    "recorded": recorded,
-}
+CRITERION_CHECKS = named(symmetric, monotone, sieved, without_overflow, broadcasting, dependent, reflexive, recorded)

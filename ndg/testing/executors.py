@@ -1,17 +1,16 @@
-"""The laws of an executor: the sum of a loop, in the order of the tasks, whatever the workers do."""
+"""The laws of an executor: results add in the order of the tasks."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ndg.errors import ConfigError, DataError
 from ndg.executors import Executor, Journal
-from ndg.testing.checks import equal, refused, rule, run
+from ndg.testing.checks import equal, named, refused, rule, run
 
 TASKS = 13
 
@@ -46,7 +45,10 @@ def failing(shared: int, task: int) -> Words:
 
 
 def check_executor(subject: Executor) -> None:
-    """Raise ConformanceError for an executor that breaks a law. Its workers must be able to import this package."""
+    """Raise ConformanceError for an executor that breaks a law.
+
+    Its workers must be able to import this package.
+    """
     with subject.session():
         run(EXECUTOR_CHECKS, subject)
 
@@ -56,7 +58,7 @@ def expected(tasks: int = TASKS, start: str = "") -> Words:
 
 
 def in_order(subject: Executor) -> None:
-    """Results are added in the order of the tasks, after `start`; a number of tasks need not be known."""
+    """Results are added after `start`, in the order of the tasks."""
     rule(isinstance(subject.name, str), "an executor has a name")
     for count in (TASKS, None):
         total = subject.total(word, "n", iter(range(TASKS)), "words", count=count)
@@ -80,14 +82,14 @@ def nothing(subject: Executor) -> None:
 
 
 def errors(subject: Executor) -> None:
-    """The error of a task is raised by the total, and the executor works afterwards."""
+    """The total raises the error of a task; the executor works afterwards."""
     with refused(DataError, "task 5 cannot be done"):
         subject.total(failing, 5, range(TASKS), "words", count=TASKS)
     equal(subject.total(word, "n", range(3), "words"), expected(3), "a total works after one that failed")
 
 
 def journal(subject: Executor) -> None:
-    """A journal keeps each result once; a finished one is read and not computed again."""
+    """A journal keeps each result once, and replaces finished work."""
     with tempfile.TemporaryDirectory() as folder:
         kept = Journal(Path(folder) / "words.jsonl", "a study", Words.from_dict)
         equal(subject.total(word, "n", range(TASKS), "words", journal=kept), expected(), "a journal changes no sum")
@@ -103,7 +105,7 @@ def journal(subject: Executor) -> None:
 
 
 def resumed(subject: Executor) -> None:
-    """After a failure a journal has what was finished, and the total goes on from there."""
+    """After a failure the total continues from the journal."""
     with tempfile.TemporaryDirectory() as folder:
         kept = Journal(Path(folder) / "words.jsonl", "a study", Words.from_dict)
         with refused(DataError, f"task {TASKS - 1} cannot be done"):
@@ -112,11 +114,4 @@ def resumed(subject: Executor) -> None:
         equal(subject.total(failing, -1, range(TASKS), "words", journal=kept), whole, "a total goes on by its journal")
 
 
-EXECUTOR_CHECKS: dict[str, Callable[[Executor], None]] = {
-    "in order": in_order,
-    "sessions": sessions,
-    "nothing": nothing,
-    "errors": errors,
-    "journal": journal,
-    "resumed": resumed,
-}
+EXECUTOR_CHECKS = named(in_order, sessions, nothing, errors, journal, resumed)

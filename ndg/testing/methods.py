@@ -1,12 +1,12 @@
-"""The laws of a method of importance, on a small network with a convolution, dense layers, dropout and a norm."""
+"""The laws of a method of importance, on a small network."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -17,17 +17,16 @@ from ndg.importance.method import LAWS, Method
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.scores import Scores
 from ndg.nodes import LayerUnits, NodeSpace
-from ndg.testing.checks import equal, refused, rule, run
+from ndg.testing.checks import equal, named, refused, rule, run
+from ndg.testing.network import CLASSES, EXAMPLES, Network, examples, labels, loader
 
 UNITS = {"conv": 3, "hidden": 5, "latent": 6}
 WEIGHTED = {"conv": 3, "hidden": 5, "before": 6}
-EXAMPLES, CLASSES = 11, 4
-CLOSE: dict[str, float] = {"rtol": 1e-4, "atol": 1e-6}
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A method by its name in the registry, and what the suite has to know beyond its `Method`.
+    """Name of a registered method, and its traits for the suite.
 
     `maps`: it scores layers with rows and columns alone. `still`: the values of the inputs mean nothing to it.
     `sampled`: its draws go by the number of a unit. `shared`: its layers share a budget. `options` make it quick.
@@ -53,87 +52,22 @@ class Subject:
     def last(self) -> str:
         return list(self.units)[-1]
 
+    @property
+    def quick(self) -> dict[str, int]:
+        """Settings of a quick score."""
+        return {"internal_batch_size": 8} | ({"n_steps": 2} if self.method.steps else {})
+
     def keeps(self, law: str) -> bool:
         return law in self.method.laws
 
 
 def check_method(method: Method, name: str = "subject", **traits: Any) -> None:
-    """Raise ConformanceError for a method of importance that breaks a law, its own promised `laws` among them.
+    """Raise ConformanceError for a method that breaks a law.
 
     `traits` are those of `Subject`: maps, still, sampled, shared, options.
     """
-    with registered(name, method):
+    with mock.patch.dict(IMPORTANCE, {name: method}):
         run(METHOD_CHECKS, Subject(name, **traits))
-
-
-@contextmanager
-def registered(name: str, method: Method) -> Iterator[None]:
-    """A block in which a method is in the registry."""
-    before = dict(IMPORTANCE)
-    IMPORTANCE[name] = method
-    try:
-        yield
-    finally:
-        IMPORTANCE.clear()
-        IMPORTANCE.update(before)
-
-
-class Network(nn.Module):
-    """A convolution, dense layers, dropout; unit `constant` of the latent layer is always 0.75, or 0 if `silent`."""
-
-    latent_layer = "latent"
-
-    def __init__(self, seed: int = 0, constant: int | None = None, silent: bool = False) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.conv, self.relu, self.hidden = nn.Conv2d(1, 3, 3), nn.ReLU(inplace=True), nn.Linear(12, 5)
-            self.tanh = nn.Tanh()
-            self.dropout, self.before, self.latent = nn.Dropout(0.5), nn.Linear(5, 6), nn.Hardtanh(-1.0, 1.0)
-            self.norm, self.out = nn.BatchNorm1d(6), nn.Linear(6, CLASSES)
-            self.norm.running_mean, self.norm.running_var = torch.randn(6), torch.rand(6) + 0.5
-        bias(self.conv).data += 0.2  # no channel is silent
-        if constant is not None:
-            self.before.weight.data[constant] = 0
-            self.before.bias.data[constant] = 0.0 if silent else 0.75
-
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = self.tanh(self.hidden(self.relu(self.conv(x)).flatten(1)))
-        logits: Tensor = self.out(self.norm(self.latent(self.before(self.dropout(hidden)))))
-        return logits
-
-    def permuted(self, layer: str, order: list[int]) -> Network:
-        """The same network with the units of a layer in another order."""
-        other, places = Network(), torch.tensor(order)
-        other.load_state_dict(self.state_dict())
-        if layer == "conv":
-            other.conv.weight.data, bias(other.conv).data = self.conv.weight[places], bias(self.conv)[places]
-            other.hidden.weight.data = self.hidden.weight.unflatten(1, (3, 4))[:, places].flatten(1)
-            return other
-        other.before.weight.data, other.before.bias.data = self.before.weight[places], self.before.bias[places]
-        for name in ("weight", "bias", "running_mean", "running_var"):
-            getattr(other.norm, name).data = getattr(self.norm, name)[places].data
-        other.out.weight.data = self.out.weight[:, places]
-        return other
-
-
-def bias(layer: nn.Conv2d) -> Tensor:
-    """The bias of a convolution, which has one."""
-    assert layer.bias is not None
-    return layer.bias
-
-
-def examples(n: int = EXAMPLES, seed: int = 0) -> Tensor:
-    return torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
-
-
-def labels(inputs: Tensor) -> Tensor:
-    """A true class that belongs to the example."""
-    return (inputs.flatten(1).double().nan_to_num().sum(dim=1) * 1000).long() % CLASSES
-
-
-def loader(inputs: Tensor, size: int = 256) -> list[tuple[Tensor, Tensor]]:
-    return [(part, labels(part)) for part in inputs.split(size)]
 
 
 def scored(
@@ -147,20 +81,15 @@ def scored(
     model = Network() if model is None else model
     data = loader(examples()) if data is None else data
     own = {name: value for name, value in subject.options.items() if name in subject.method.options}
-    how = steps(subject) | {"internal_batch_size": 8} | own | more
-    return score(model, data, subject.units if layers is None else layers, subject.name, **how)
+    return score(model, data, subject.units if layers is None else layers, subject.name, **subject.quick | own | more)
 
 
-def steps(subject: Subject) -> dict[str, int]:
-    return {"n_steps": 2} if subject.method.steps else {}
+def same(scores: Scores, expected: Scores, text: str) -> None:
+    rule(scores.to_dict() == expected.to_dict(), text)
 
 
-def same(found: Scores, expected: Scores, text: str) -> None:
-    rule(found.to_dict() == expected.to_dict(), text)
-
-
-def close(found: np.ndarray, expected: np.ndarray, text: str, rtol: float = 1e-4, atol: float = 1e-6) -> None:
-    rule(np.allclose(found, expected, rtol=rtol, atol=atol), f"{text}: expected {expected}, got {found}")
+def close(values: np.ndarray, expected: np.ndarray, text: str, rtol: float = 1e-4, atol: float = 1e-6) -> None:
+    rule(np.allclose(values, expected, rtol=rtol, atol=atol), f"{text}: expected {expected}, got {values}")
 
 
 def one_score_per_unit(subject: Subject) -> None:
@@ -186,7 +115,7 @@ def described(subject: Subject) -> None:
 
 
 def loader_batches(subject: Subject) -> None:
-    """The batches of the loader change no bit. `compute_batches` sees to it, for a method that reads by it."""
+    """The batches of the loader change no bit: `compute_batches` sees to that."""
     baseline = subject.method.baselines[-1]
     model = Network()
     whole, parts = (scored(subject, model, loader(examples(), size), baselines=baseline) for size in (256, 3))
@@ -201,7 +130,7 @@ def compute_batch(subject: Subject) -> None:
 
 
 def additive(subject: Subject) -> None:
-    """Scores of two sets of examples are the weighted mean of their parts, where the method promises it."""
+    """Scores of a set of examples are the weighted mean of those of its parts, if promised."""
     if subject.keeps("additive"):
         inputs, model = examples(), Network()
         first, second, both = (scored(subject, model, loader(part)) for part in (inputs[:8], inputs[8:], inputs))
@@ -211,7 +140,7 @@ def additive(subject: Subject) -> None:
 
 
 def repeatable(subject: Subject) -> None:
-    """The same call gives the same scores, whatever the state of the random generators."""
+    """The state of the random generators changes no score."""
     model = Network()
     for baseline in subject.method.baselines:
         calls = []
@@ -229,12 +158,12 @@ def permutation(subject: Subject) -> None:
         plain = scored(subject, model, layers=layer)[layer]
         for seed in range(3):
             order = np.random.default_rng(seed).permutation(subject.units[layer]).tolist()
-            found = scored(subject, model.permuted(layer, order).requires_grad_(False), layers=layer)[layer]
-            close(found, plain[order], "permuting units permutes scores")
+            permuted = scored(subject, model.permuted(layer, order).requires_grad_(False), layers=layer)[layer]
+            close(permuted, plain[order], "permuting units permutes scores")
 
 
 def baseline_unit(subject: Subject) -> None:
-    """A unit that always equals its baseline scores 0, where the method promises it."""
+    """A unit that always equals its baseline scores 0, if promised."""
     if subject.keeps("baseline"):
         for unit in (0, 3, 5):
             alone(subject, Network(constant=unit, silent=True), unit, "baseline")
@@ -243,7 +172,7 @@ def baseline_unit(subject: Subject) -> None:
 
 
 def unread_unit(subject: Subject) -> None:
-    """A unit that nothing reads scores 0, where the method promises it."""
+    """A unit that nothing reads scores 0, if promised."""
     if subject.keeps("unread"):
         model = Network()
         model.out.weight.data[:, 2] = 0
@@ -251,7 +180,7 @@ def unread_unit(subject: Subject) -> None:
 
 
 def weightless_unit(subject: Subject) -> None:
-    """A unit without incoming weights scores 0, where the method promises it."""
+    """A unit without incoming weights scores 0, if promised."""
     if subject.keeps("weightless"):
         alone(subject, Network(constant=2), 2, "weightless")
 
@@ -264,7 +193,7 @@ def alone(subject: Subject, model: nn.Module, unit: int, law: str, **how: Any) -
 
 
 def neutral_states(subject: Subject) -> None:
-    """A neutral state is a name, a number or tensors, where the method promises it; else it is refused."""
+    """A neutral state is a name, a number or tensors, if promised."""
     if subject.keeps("neutral"):
         model, layer, half = Network(), "latent", torch.full((6,), 0.5)
 
@@ -296,18 +225,17 @@ def layers_apart(subject: Subject) -> None:
 
 
 def latent_layer(subject: Subject) -> None:
-    """Without layers the network names its own; a layer that cannot be scored is refused by name."""
-    more = steps(subject) | {"internal_batch_size": 8}
-    if subject.units is UNITS or subject.units == UNITS:
-        found = score(Network(), loader(examples()), method=subject.name, **more)
-        equal(found.layers, ("latent",), "without layers the network's `latent_layer` is scored")
+    """Without layers, the network's own layer is scored or refused."""
+    if subject.units == UNITS:
+        scores = score(Network(), loader(examples()), method=subject.name, **subject.quick)
+        equal(scores.layers, ("latent",), "without layers the network's `latent_layer` is scored")
     else:
         with refused(LayerError, r"'latent'"):
-            score(Network(), loader(examples()), method=subject.name, **more)
+            score(Network(), loader(examples()), method=subject.name, **subject.quick)
 
 
 def weights(subject: Subject) -> None:
-    """A method of weights refuses layers without weights, and names the one before."""
+    """A method of weights refuses layers without weights."""
     if subject.method.weights:
         name = subject.name
         pattern = rf"{name} needs layers with weights .* 'latent' \(Hardtanh\) has none; name .* 'before'"
@@ -327,12 +255,12 @@ def true_classes(subject: Subject) -> None:
 
 
 def target(subject: Subject) -> None:
-    """A target is a class, each class with scores of its own; or it is refused."""
+    """Each target class has scores of its own, or is refused."""
     if subject.method.target:
         layer = subject.last
-        found = [scored(subject, layers=layer, target=target) for target in range(CLASSES)]
-        equal([scores.target for scores in found], list(range(CLASSES)), "scores name their target")
-        equal(len({scores[layer].tobytes() for scores in found}), CLASSES, "each class has scores of its own")
+        by_class = [scored(subject, layers=layer, target=target) for target in range(CLASSES)]
+        equal([scores.target for scores in by_class], list(range(CLASSES)), "scores name their target")
+        equal(len({scores[layer].tobytes() for scores in by_class}), CLASSES, "each class has scores of its own")
         with refused(ConfigError, r"target must be a class of the network, 0 to 3; got 4"):
             scored(subject, layers=layer, target=CLASSES)
     else:
@@ -341,7 +269,7 @@ def target(subject: Subject) -> None:
 
 
 def network_untouched(subject: Subject) -> None:
-    """Weights, gradients, modes, hooks and the storage of parameters are left as they were."""
+    """Weights, gradients, modes, hooks and parameter storage stay as they were."""
     for training in (True, False):
         model = Network().train(training)
         model.norm.train(not training)
@@ -389,18 +317,16 @@ def errors(subject: Subject) -> None:
 
 
 def without_gradients(subject: Subject) -> None:
-    """Frozen networks and callers without gradients get the same scores."""
-    expected = scored(subject)
+    """Frozen networks and callers without gradients get equal scores."""
+    expected, model, data = scored(subject), Network(), loader(examples())
     same(scored(subject, Network().requires_grad_(False)), expected, "a frozen network has the same scores")
-    with torch.no_grad():
-        same(scored(subject), expected, "a caller under no_grad gets the same scores")
-    model, data = Network(), loader(examples())
-    with torch.inference_mode():
-        same(scored(subject, model, data), expected, "a caller in inference mode gets the same scores")
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            same(scored(subject, model, data), expected, f"a caller under {mode.__name__} gets the same scores")
 
 
 def recorded(subject: Subject) -> None:
-    """Scores go to a run document and back, and to the nodes of a graph."""
+    """Scores are plain JSON, and know the nodes of a graph."""
     layer = subject.last
     scores, count = scored(subject, layers=layer), subject.units[layer]
     document = json.loads(json.dumps(scores.to_dict(), allow_nan=False))
@@ -435,7 +361,7 @@ BAD_NUMBERS = {
 
 
 def bad_settings(subject: Subject) -> None:
-    """Unknown methods, baselines and options are refused, and numbers below 1."""
+    """Unknown methods, baselines, options and numbers below 1 are refused."""
     name = subject.name
     with refused(ConfigError, rf"known method of importance; got '{name}x'; nearest: {name}"):
         score(Network(), loader(examples()), "latent", name + "x")
@@ -449,7 +375,7 @@ def bad_settings(subject: Subject) -> None:
 
 
 def bad_examples(subject: Subject) -> None:
-    """No example at all is refused, and NaN is named by unit, layer and example."""
+    """No example is refused; NaN is named by unit, layer and example."""
     if subject.still:
         other = [(torch.full((3, 1, 4, 4), float("nan")), torch.zeros(3, dtype=torch.int64))]
         same(scored(subject, data=other), scored(subject), "values of inputs mean nothing to this method")
@@ -463,28 +389,8 @@ def bad_examples(subject: Subject) -> None:
         scored(subject, data=loader(broken), layers=list(subject.units)[:2][-1])
 
 
-METHOD_CHECKS: dict[str, Callable[[Subject], None]] = {
-    "one score per unit": one_score_per_unit,
-    "described": described,
-    "loader batches": loader_batches,
-    "compute batch": compute_batch,
-    "additive": additive,
-    "repeatable": repeatable,
-    "permutation": permutation,
-    "baseline unit": baseline_unit,
-    "unread unit": unread_unit,
-    "weightless unit": weightless_unit,
-    "neutral states": neutral_states,
-    "layers apart": layers_apart,
-    "latent layer": latent_layer,
-    "weights": weights,
-    "true classes": true_classes,
-    "target": target,
-    "network untouched": network_untouched,
-    "errors": errors,
-    "without gradients": without_gradients,
-    "recorded": recorded,
-    "bad layers": bad_layers,
-    "bad settings": bad_settings,
-    "bad examples": bad_examples,
-}
+METHOD_CHECKS = named(
+    *(one_score_per_unit, described, loader_batches, compute_batch, additive, repeatable, permutation, baseline_unit),
+    *(unread_unit, weightless_unit, neutral_states, layers_apart, latent_layer, weights, true_classes, target),
+    *(network_untouched, errors, without_gradients, recorded, bad_layers, bad_settings, bad_examples),
+)

@@ -24,7 +24,6 @@ from ndg.runs.run import Run
 from ndg.workflows import pictures, score
 from ndg.workflows.prepare import Prepared, check
 from ndg.workflows.score_request import checked, counted
-from ndg.workflows.subject import Subject
 from ndg.workflows.targets import Target
 from ndg.workflows.train import CONFIG
 from ndg.workflows.trial_stages import JOURNALS, TrialStages
@@ -59,7 +58,9 @@ def run(prepared: Prepared, alpha: float, resume: bool = False) -> RunRecord:
         if judged:
             run.result("accuracy", {name: _accuracy(part, prepared.read[name]) for name, part in judged.items()})
         graph = _mine(prepared, experiment, target, run)
-        _evaluate(graph, bits, subject.held_out, run)
+        run.result("edges", {name: graph.held_out(part).to_dict() for name, part in bits.items()})
+        edges = graph.evaluate(bits[subject.held_out])
+        run.artefact(atomic.write(run.folder / EDGES, edges.to_csv(index=False)))
         with prepared.timed("scores"):
             scores = _score(prepared, graph, scored, experiment, run)
         on_nodes = [each for each in scores if set(each.layers) & {layer.name for layer in graph.nodes.layers}]
@@ -69,7 +70,7 @@ def run(prepared: Prepared, alpha: float, resume: bool = False) -> RunRecord:
         run.artefact(graph.save(run.folder / pictures.GRAPH))
         shutil.rmtree(run.folder / JOURNALS, ignore_errors=True)
         with prepared.timed("report"):
-            _report(graph, on_nodes, subject, experiment, bits[subject.held_out], target, run)
+            _report(prepared, graph, on_nodes, experiment, edges.to_dict("records"), run)
         run.result("seconds", {name: round(seconds, 3) for name, seconds in prepared.seconds.items()})
     return run.record
 
@@ -133,38 +134,25 @@ def _mine(prepared: Prepared, experiment: Experiment, target: Target, run: Run) 
     return graph
 
 
-def _evaluate(graph: NDG, bits: dict[str, BitMatrix], split: str, run: Run) -> None:
-    """Log precision and recall of the implications on every split, and per edge on the held-out one."""
-    run.result("edges", {name: graph.held_out(part).to_dict() for name, part in bits.items()})
-    run.artefact(atomic.write(run.folder / EDGES, graph.evaluate(bits[split]).to_csv(index=False)))
-
-
 def _score(prepared: Prepared, graph: NDG, layers: list[str], experiment: Experiment, run: Run) -> list[Scores]:
     """Scores of the layers by each method; scores and scoreboards are logged."""
     subject = prepared.subject
     if not subject.logits:
         return []
-    how: dict[str, Any] = {"executor": prepared.by}
     methods = experiment.importance.methods
-    scores = score.measured(subject, layers, of_network(methods), experiment, run, **how) + counted(
-        graph, layers, methods
-    )
+    scores = score.measured(subject, layers, of_network(methods), experiment, run, executor=prepared.by)
+    scores += counted(graph, layers, methods)
     score.write(scores, experiment, run, graph)
-    score.judge(subject, layers, experiment, run, **how)
+    score.judge(subject, layers, experiment, run, executor=prepared.by)
     return scores
 
 
 def _report(
-    graph: NDG,
-    scores: list[Scores],
-    subject: Subject,
-    experiment: Experiment,
-    bits: BitMatrix,
-    target: Target,
-    run: Run,
+    prepared: Prepared, graph: NDG, scores: list[Scores], experiment: Experiment, edges: list[dict[Any, Any]], run: Run
 ) -> None:
-    """Write the picture as PDF and SVG, and the one-page report. `bits` are held out."""
-    limits, names = experiment.report, subject.class_names if subject.logits else None
+    """Write the picture as PDF and SVG, and the one-page report. `edges` are judged on the held-out split."""
+    limits, subject = experiment.report, prepared.subject
+    names = subject.class_names if subject.logits else None
     look = Look(scores or None, None, limits.max_nodes, names, experiment.name, None, limits.timeout)
     drawn: list[Picture] = []
     try:
@@ -174,13 +162,7 @@ def _report(
         drawn = [Picture(look.drawing(graph).left_out, svg)]
     except RenderError as error:  # a picture can be drawn later; the figures cost more
         log.warning("no picture: %s; `ndg render %s` draws it later", error, run.id)
-    content = Report(
-        title=f"What {experiment.name} says about itself",
-        record={**run.record, "status": None},
-        pictures=drawn,
-        edges=[{str(key): value for key, value in row.items()} for row in graph.evaluate(bits).to_dict("records")],
-        split=subject.held_out,
-        rules=graph.rules(limit=40),
-        config=_config(experiment, target),
-    )
-    run.artefact(write_report(run.folder / HTML, content))
+    title, record = f"What {experiment.name} says about itself", {**run.record, "status": None}
+    config = _config(experiment, prepared.target)
+    report = Report(title, record, drawn, edges, subject.held_out, graph.rules(limit=40), config)
+    run.artefact(write_report(run.folder / HTML, report))

@@ -1,4 +1,4 @@
-"""Comparison of the graphs of several align runs: shared edges, over examples and over trainings."""
+"""Comparison of the graphs of several align runs."""
 
 from __future__ import annotations
 
@@ -43,10 +43,11 @@ NOTE = (
 
 
 def compare(records: Sequence[RunRecord], where: Locations, *, match: bool = True, bootstraps: int = 0) -> Findings:
-    """Compare the graphs of two or more align runs with the first; with `bootstraps`, also the first over its examples.
+    """Compare the graphs of two or more align runs with the first.
 
     Units of different networks are matched one to one by the agreement of their booleans on the first run's training
-    inputs. Raises ConfigError for fewer than two runs, or for networks that cannot be read to be matched.
+    inputs. With `bootstraps`, the first graph is also mined again from samples of its examples. Raises ConfigError for
+    fewer than two runs, or for networks that cannot be read to be matched.
     """
     if len(records) < 2:
         raise ConfigError(f"a comparison takes two or more runs; got {len(records)}")
@@ -56,7 +57,7 @@ def compare(records: Sequence[RunRecord], where: Locations, *, match: bool = Tru
     bits = None if prepared is None else _bits(prepared, prepared, graphs[0])
     first = prepared if match else None
     pairs = [_match(records, graphs, number, first, bits, where) for number in range(1, len(records))]
-    matches, controls = [matching for matching, _ in pairs], [control for _, control in pairs]
+    matches, controls = zip(*pairs, strict=True)
     results: dict[str, Any] = {"runs": [record.id for record in records]}
     tables: list[Table] = []
     words: list[str] = []
@@ -73,31 +74,30 @@ def compare(records: Sequence[RunRecord], where: Locations, *, match: bool = Tru
             results[f"matching_{number}"] = matching.to_dict()
             files[f"units_{number}.csv"] = matching.units_frame().to_dict("records")
     if len(graphs) > 2:
-        shares = over_trainings(graphs, **_all_of(matches, controls), seed=seed)
+        how: dict[str, Any] = {}
+        if None not in matches:
+            control_graphs, control_matches = zip(*filter(None, controls), strict=True)
+            how = {"matches": list(matches), "controls": control_graphs, "control_matches": control_matches}
+        shares = over_trainings(graphs, **how, seed=seed)
         tables.append(row_table.table("Edges by how many of the trainings have them", shares.rows()))
         words.append(shares.words())
         results["trainings"], files["trainings.csv"] = shares.to_dict(), shares.edges_frame().to_dict("records")
     if bootstraps and prepared is not None and bits is not None:
         over_examples = bootstrap(bits, rounds=bootstraps, seed=seed, **mining_of(prepared))
-        tables.append(
-            row_table.table(f"Edges of a over {bootstraps} bootstraps of its examples", over_examples.rows(), ends=ENDS)
-        )
+        title = f"Edges of a over {bootstraps} bootstraps of its examples"
+        tables.append(row_table.table(title, over_examples.rows(), ends=ENDS))
         words.append(over_examples.words())
-        results["bootstrap"], files["bootstrap.csv"] = (
-            over_examples.to_dict(),
-            over_examples.edges_frame().to_dict("records"),
-        )
+        results["bootstrap"] = over_examples.to_dict()
+        files["bootstrap.csv"] = over_examples.edges_frame().to_dict("records")
     return Findings(results, tables, files, words)
 
 
 def _bits(network: Prepared, inputs: Prepared, graph: NDG) -> BitMatrix:
     """Booleans of one network on the training inputs of another, binarised as in a graph."""
-    settings = network.target.experiment.extract
-    loader = inputs.subject.loaders["train"]
-    model = network.subject.network
-    limit, seed = inputs.target.experiment.mining.max_examples, inputs.target.experiment.seed
-    options = RunOptions(batch=settings.compute_batch, threads=settings.threads, seed=seed)
-    return extraction.extract(model, loader, settings=ReadingSettings(max_examples=limit), options=options, like=graph)
+    settings, experiment = network.experiment.extract, inputs.experiment
+    options = RunOptions(batch=settings.compute_batch, threads=settings.threads, seed=experiment.seed)
+    reading, loader = ReadingSettings(max_examples=experiment.mining.max_examples), inputs.subject.loaders["train"]
+    return extraction.extract(network.subject.network, loader, settings=reading, options=options, like=graph)
 
 
 def _match(
@@ -108,28 +108,15 @@ def _match(
     bits: BitMatrix | None,
     where: Locations,
 ) -> tuple[Matching | None, Control | None]:
-    """Units of another run's network matched with the first's, and the same for its re-initialised network.
-
-    Both are None for the same network.
-    """
+    """Units of another network and of its re-initialised copy, matched with the first's; None for the same one."""
     parent = records[0]["parent"]
     if first is None or bits is None or (parent is not None and records[number]["parent"] == parent):
         return None, None
-    second, seed = prepared_of(records[number], where), first.target.experiment.seed
+    second, seed = prepared_of(records[number], where), first.experiment.seed
     match = match_units(bits, _bits(second, first, graphs[number]), seed=seed)
     fresh = reinitialised(second.subject.network, seed + number).model
-    limit = first.target.experiment.mining.max_examples
-    reading = replace(second.reading, max_examples=limit)
+    reading = replace(second.reading, max_examples=first.experiment.mining.max_examples)
     options = replace(second.reading_options(seed), executor="serial", ray_address=None)
-    control = extraction.extract(
-        fresh, first.subject.loaders["train"], second.layers, settings=reading, options=options
-    )
+    inputs = first.subject.loaders["train"]
+    control = extraction.extract(fresh, inputs, second.layers, settings=reading, options=options)
     return match, (second.mine(control), match_units(bits, control, seed=seed))
-
-
-def _all_of(matches: Sequence[Matching | None], controls: Sequence[Control | None]) -> dict[str, Any]:
-    """Matchings and controls as arguments of `over_trainings`, if all are present."""
-    if None in matches:
-        return {}
-    graphs, matchings = zip(*[control for control in controls if control is not None], strict=True)
-    return {"matches": matches, "controls": graphs, "control_matches": matchings}

@@ -1,4 +1,4 @@
-"""Estimated seconds of the stages of an alignment, from a few passes that are timed.
+"""Estimated seconds of the stages of an alignment, from timed passes.
 
 Counts of passes that depend on the graph are typical ones: measured on the digits and MNIST networks, where each total
 was met within a factor of 2.
@@ -46,7 +46,11 @@ def stage_seconds(
     trial, size = experiment.trial, experiment.extract.compute_batch
     batches = {name: -(-examples // size) for name, examples in subject.sizes.items()}
     seconds = {"extract": extracted * full}
-    seconds["scores"] = _scores(experiment, batches, full)
+    importance = experiment.importance
+    scored = batches.get(importance.split, 0)
+    if importance.max_examples:
+        scored = min(scored, -(-importance.max_examples // size))
+    seconds["scores"] = 2 * len(of_network(importance.methods)) * scored * full  # one step back for each pass
     seconds["report"] = CONTEXT_SECONDS
     if not trial.interventions:
         return seconds
@@ -81,7 +85,7 @@ def with_executor(seconds: dict[str, float], chosen: executors.Executor) -> floa
 
 
 def part_seconds(subject: Subject, layer: str, experiment: Experiment) -> float:
-    """Seconds of a pass of what comes after a layer, for one compute batch."""
+    """Seconds of one compute batch in what comes after a layer."""
     settings, model = experiment.extract, subject.network
     batch: Batch = next(iter(compute_batches(subject.loaders["train"], settings.compute_batch)))
     replay = Replay(model, [layer])
@@ -97,19 +101,10 @@ def part_seconds(subject: Subject, layer: str, experiment: Experiment) -> float:
 
 
 def timed(action: Callable[[], Any], times: int = 5) -> float:
-    """The least seconds of several runs, after a first one that is not counted."""
+    """The least seconds of several runs, after a warm-up."""
     seconds = []
     for _ in range(times + 1):
         started = time.perf_counter()
         action()
         seconds.append(time.perf_counter() - started)
     return min(seconds[1:])
-
-
-def _scores(experiment: Experiment, batches: dict[str, int], full: float) -> float:
-    """One pass and one step back for each method, as most of them need."""
-    settings = experiment.importance
-    count = batches.get(settings.split, 0)
-    if settings.max_examples:
-        count = min(count, -(-settings.max_examples // experiment.extract.compute_batch))
-    return 2 * len(of_network(settings.methods)) * count * full

@@ -8,7 +8,7 @@ import logging
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ TASKS = ("ForSequenceClassification", "ForImageClassification")
 
 
 def of_function(name: str, batch: int) -> Subject:
-    """The network and loaders that a function returns: `package.module:function` or `file.py:function`.
+    """The network and loaders that `package.module:function` or `file.py:function` returns.
 
     The function takes no arguments. The network's attribute `class_names` names the classes. Raises ConfigError for a
     function that cannot be imported or called, or that returns something else.
@@ -54,18 +54,25 @@ def of_function(name: str, batch: int) -> Subject:
 
 
 def of_folder(folder: str, experiment: Experiment, where: Locations) -> tuple[Subject, Experiment]:
-    """The network of a Hugging Face folder with the experiment's data, and the experiment with its image size.
+    """The network of a Hugging Face folder with its data, and the experiment.
 
-    Texts are tokenized by the folder's tokenizer, pixels normalised by its `preprocessor_config.json`, and classes
-    numbered as the network's labels. Nothing is downloaded or unpickled. Raises ConfigError or CheckpointError for a
-    folder that cannot be used, or whose network has other classes than the data.
+    The experiment gets the network's image size. Texts are tokenized by the folder's tokenizer, pixels normalised by
+    its `preprocessor_config.json`, and classes numbered as the network's labels. Nothing is downloaded or unpickled.
+    Raises ConfigError or CheckpointError for a folder that cannot be used, or whose network has other classes than the
+    data.
     """
+    import transformers
+
     settings = pretrained.document(
         Path(folder) / "config.json", "--hf takes a folder that save_pretrained of transformers wrote"
     )
-    network, task = _network(folder, settings)
-    size = settings.get("image_size")
-    if isinstance(size, int) and experiment.data.size is None and _scalable(experiment.data.name):
+    pretrained.check(folder, settings)
+    architecture = str((settings.get("architectures") or [""])[0])
+    task = next((task for task in TASKS if architecture.endswith(task)), "")  # "": a network without a head
+    network: nn.Module = pretrained.load(getattr(transformers, f"AutoModel{task}"), folder)
+    size, name = settings.get("image_size"), experiment.data.name
+    scalable = name in data.DATASETS and name != "arrays" and bool(data.DATASETS[name].files)
+    if isinstance(size, int) and experiment.data.size is None and scalable:
         experiment = replace(experiment, data=replace(experiment.data, size=size))
     placed = where.place(experiment)
     has_words = any((Path(folder) / name).is_file() for name in ("tokenizer.json", "vocab.txt", "merges.txt"))
@@ -87,7 +94,7 @@ def of_folder(folder: str, experiment: Experiment, where: Locations) -> tuple[Su
     names = splits.class_names
     label_of_class = _order(folder, network, splits.source, names) if task else tuple(range(len(names)))
     pixel_moments = pretrained.pixels(folder, form.shape[0]) if form.kind == IMAGE else None
-    mean, std = (_channels(pixel_moments[key]) if pixel_moments else None for key in ("mean", "std"))
+    mean, std = (torch.tensor(pixel_moments[key])[:, None, None] if pixel_moments else None for key in ("mean", "std"))
     known = frozenset(inspect.signature(network.forward).parameters)
     batch, places = experiment.extract.compute_batch, torch.tensor(label_of_class, dtype=torch.int64)
     loaders = {name: AdaptedLoader(splits[name].loader(batch), known, places, mean, std) for name in data.SPLITS}
@@ -121,7 +128,7 @@ def _find(name: str) -> Callable[[], Any]:
 
 
 def _from_file(path: Path, attribute: str) -> Any:
-    """An attribute of the module in a file. Puts its folder on the import path, so that workers find it."""
+    """An attribute of the module in a file. Puts its folder on the import path."""
     name, path = path.stem, path.absolute()
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
@@ -153,16 +160,6 @@ def _network_and_loaders(name: str, returned: Any) -> tuple[nn.Module, dict[str,
     return returned[0], dict(returned[1])
 
 
-def _network(folder: str, settings: dict[str, Any]) -> tuple[nn.Module, str]:
-    """The network of a folder in float32, and its task: one of TASKS, or "" for a network without a head."""
-    import transformers
-
-    pretrained.check(folder, settings)
-    architecture = str((settings.get("architectures") or [""])[0])
-    task = next((task for task in TASKS if architecture.endswith(task)), "")
-    return pretrained.load(getattr(transformers, f"AutoModel{task}"), folder), task
-
-
 def _order(folder: str, network: nn.Module, data_name: str, class_names: tuple[str, ...]) -> tuple[int, ...]:
     """The network's label number of each class of the data, matched by name.
 
@@ -186,19 +183,9 @@ def _order(folder: str, network: nn.Module, data_name: str, class_names: tuple[s
     return tuple(range(len(class_names)))
 
 
-def _scalable(name: str) -> bool:
-    """Whether the images of a data set can be scaled: they are files or bytes."""
-    return name in data.DATASETS and name != "arrays" and bool(data.DATASETS[name].files)
-
-
 def _normalised(name: str) -> str:
     return name.strip().lower().replace("_", "-")
 
 
-def _some(names: Iterable[str], most: int = 10) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _channels(values: list[float]) -> torch.Tensor:
-    return torch.tensor(values)[:, None, None]
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -7,7 +7,6 @@ from pathlib import Path
 from ndg.errors import ConfigError, GraphError, RunNotFoundError
 from ndg.graph.ndg import NDG
 from ndg.graph.top_scored import foremost, top
-from ndg.importance.scores import Scores
 from ndg.report.render import render
 from ndg.runs.record import RunRecord
 
@@ -23,15 +22,11 @@ def graph_of(record: RunRecord) -> NDG:
     return NDG.load(path)
 
 
-def scores_of(record: RunRecord) -> list[Scores]:
-    """The logged scores of a run, one value per method."""
-    return [Scores.from_dict(document) for document in (record.figure("results.scores") or {}).values()]
-
-
 def _by_scores(record: RunRecord, score: str | None, most: int | None) -> NDG:
     """The graph with `score` first, else the run's first method; with `most`, only the highest neurons."""
     graph = graph_of(record)
-    for method in reversed([score] if score is not None else [scores.method for scores in scores_of(record)]):
+    logged = (record.figure("results.scores") or {}).values()
+    for method in reversed([score] if score is not None else [scores["method"] for scores in logged]):
         if method in graph.scored or method == score:
             graph = foremost(graph, method)
     if most is None:
@@ -51,11 +46,11 @@ def draw(
     score: str | None = None,
     most: int | None = None,
 ) -> Path:
-    """Draw the graph of a run in a format of REPORTS; return the path, by default in the run's folder.
+    """Draw the graph of a run in a format of REPORTS; return the path.
 
-    `target` is a class number or a literal. Neurons are shaded by the method `score`, by default the run's first; with
-    `most`, only that many of the most important neurons are drawn. `max_nodes` and the time limit default to the run's
-    config.
+    Without a `path` it is in the run's folder. `target` is a class number or a literal. Neurons are shaded by the
+    method `score`, by default the run's first; with `most`, only that many of the most important neurons are drawn.
+    `max_nodes` and the time limit default to the run's config.
     """
     graph = _by_scores(record, score, most)
     report = record["config"]["report"]

@@ -1,4 +1,4 @@
-"""Preparation of an alignment: network, data, booleans and graphs, and the plan of their cost."""
+"""Network, data, booleans and graphs of an alignment, and its plan."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,10 @@ from ndg.workflows.train import load, same_data
 
 @dataclass(frozen=True)
 class Plan:
-    """Size and estimated cost of an alignment at one alpha; `seconds` is extrapolated from timed passes and counts.
+    """Size and estimated cost of an alignment at one alpha.
 
-    `forwards` counts the compute batches of extraction and trial; scores take more. `bytes` is the size of the packed
-    booleans of all splits; memory also holds one compute batch and the implications. Of several alphas, the first
-    carries the cost of extraction and counting, which they share.
+    `forwards` counts the compute batches of extraction and trial; scores take more. `bytes` are those of the packed
+    booleans. Of several alphas, the first carries the cost of extraction and counting, which they share.
     """
 
     name: str
@@ -61,25 +60,24 @@ class Plan:
     forwards: int
     seconds: float
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def plans(target: Target, where: Locations, executor: str = AUTO) -> list[Plan]:
-    """Plans of the alignment of a target, one per alpha. Reads the data and runs one batch; writes nothing.
+    """Plans of the alignment of a target, one per alpha.
 
-    Raises DataError for a loader of training examples that does not know how many it has.
+    Reads the data and runs one batch; writes nothing. Raises DataError for a loader of training examples that does not
+    know how many it has.
     """
-    experiment, subject = target.experiment, subject_of(target, where)
+    experiment = target.experiment
     check(experiment)
-    settings, splits = experiment.extract, subject.sizes
-    layers = _layers(subject, experiment)
+    prepared = Prepared(target, where, "cpu", executor, None)
+    subject, layers, settings = prepared.subject, prepared.layers, experiment.extract
+    splits = subject.sizes
     checked(subject, layers, experiment)
     captured = extraction.estimate(
         subject.network,
         subject.loaders["train"],
         layers,
-        settings=_reading(subject, experiment),
+        settings=prepared.reading,
         options=RunOptions(batch=settings.compute_batch, threads=settings.threads),
         pairs=experiment.mining.pairs,
     )
@@ -97,8 +95,8 @@ def plans(target: Target, where: Locations, executor: str = AUTO) -> list[Plan]:
     sizes = {name: round(size * captured.examples / most) for name, size in splits.items()}
     sizes["train"] = captured.examples  # each token is an example where tokens are "every"
     full = captured.seconds / captured.forwards
-    layer, units = experiment.trial.layer or layers[0], captured.nodes // len(layers)
-    stages = stage_seconds(experiment, subject, layer, units, full, captured.forwards + held_out)
+    units, extracted = captured.nodes // len(layers), captured.forwards + held_out
+    stages = stage_seconds(experiment, subject, experiment.trial.layer or layers[0], units, full, extracted)
     stages["count"] = discovery.seconds_to_count(captured.pairs, captured.examples)
     chosen, _ = executors.choose(executor, subject.network, task_cpus=settings.threads)
     first = Plan(
@@ -108,7 +106,7 @@ def plans(target: Target, where: Locations, executor: str = AUTO) -> list[Plan]:
         nodes=captured.nodes,
         pairs=captured.pairs,
         bytes=sum(captured.nodes * 8 * -(-size // 64) for size in sizes.values()),
-        forwards=tried + captured.forwards + held_out,
+        forwards=tried + extracted,
         seconds=with_executor(stages, chosen),
     )
     again = {name: seconds for name, seconds in stages.items() if name not in ("extract", "count")}
@@ -134,6 +132,11 @@ class Prepared:
         """The experiment of the target, with all its alphas."""
         return self.target.experiment
 
+    def changed(self, **sections: Any) -> Prepared:
+        """The same network with other sections of its experiment, and nothing extracted yet."""
+        target = replace(self.target, experiment=replace(self.experiment, **sections))
+        return replace(self, target=target, seconds={}, caches={})
+
     @property
     def alphas(self) -> list[float]:
         """The alphas of the experiment; one where its criterion has no alpha."""
@@ -154,7 +157,10 @@ class Prepared:
     @property
     def reading(self) -> ReadingSettings:
         """How the layers of the experiment are extracted."""
-        return _reading(self.subject, self.experiment)
+        names = ("channels", "tokens", "binarizer", "quantile")
+        settings = {name: getattr(self.experiment.extract, name) for name in names}
+        limit = self.experiment.mining.max_examples
+        return ReadingSettings(labels=self.subject.logits, max_examples=limit, **settings)
 
     @property
     def trial_layer(self) -> str:
@@ -216,17 +222,15 @@ class Prepared:
     def bits(self) -> dict[str, BitMatrix]:
         """Booleans of every split, all binarised like the training split."""
         model, loaders = self.subject.network, self.subject.loaders
-        options, reading = self.reading_options(self.experiment.seed), self.reading
+        options = self.reading_options(self.experiment.seed)
+        bits: dict[str, BitMatrix] = {}
         with self.timed("extract"):
-            train = extraction.extract(
-                model, loaders["train"], self.layers, settings=reading, options=options, around=self._front("train")
-            )
-            held_out = {
-                name: extraction.extract(model, loaders[name], options=options, like=train, around=self._front(name))
-                for name in loaders
-                if name != "train"
-            }
-        return {"train": train, **held_out}
+            for name in dict.fromkeys(["train", *loaders]):
+                how: dict[str, Any] = {"like": bits["train"]} if bits else {"settings": self.reading}
+                layers = None if bits else self.layers
+                around = self._front(name)
+                bits[name] = extraction.extract(model, loaders[name], layers, **how, options=options, around=around)
+        return bits
 
     @property
     def read(self) -> dict[str, int]:
@@ -309,15 +313,3 @@ def _layers(subject: Subject, experiment: Experiment) -> list[str]:
         _trial_layer(layers, experiment)
     check_pairs(experiment.mining.pairs, [LABEL, *layers] if subject.logits else layers)
     return layers
-
-
-def _reading(subject: Subject, experiment: Experiment) -> ReadingSettings:
-    settings = experiment.extract
-    return ReadingSettings(
-        labels=subject.logits,
-        channels=settings.channels,
-        tokens=settings.tokens,
-        binarizer=settings.binarizer,
-        quantile=settings.quantile,
-        max_examples=experiment.mining.max_examples,
-    )

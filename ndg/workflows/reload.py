@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -21,10 +20,7 @@ from ndg.workflows.prepare import Prepared
 
 
 def prepared_of(record: RunRecord, where: Locations) -> Prepared:
-    """Network and data of an align run, with the settings of that run.
-
-    Raises ConfigError for the user's own network that no importable function makes.
-    """
+    """Network and data of an align run. Raises ConfigError if no importable function makes the network."""
     experiment = load(record["config"])
     if record["parent"] is not None:
         [target] = targets.find([record["parent"]], [], where)
@@ -36,19 +32,18 @@ def prepared_of(record: RunRecord, where: Locations) -> Prepared:
             "align the network that a function returns, with --model"
         )
     settings = {key: getattr(experiment, key) for key in ("extract", "criterion", "mining", "trial", "importance")}
-    target = replace(target, experiment=replace(target.experiment, **settings))
-    return Prepared(target, where, "cpu", "serial", None)
+    return Prepared(target, where, "cpu", "serial", None).changed(**settings)
 
 
 def explained(
     record: RunRecord, where: Locations, number: int, target: int | None = None, split: str | None = None
 ) -> tuple[Explanation, int | None]:
-    """Explanation of one example of a split (default: held out) by the graph, and the example's true class.
+    """Explanation of one example by the graph, and the example's true class.
 
-    Raises UserError for an unknown example or split.
+    The `split` is the held-out one by default. Raises UserError for an unknown example or split.
     """
     prepared, graph = prepared_of(record, where), graph_of(record)
-    subject, settings = prepared.subject, prepared.target.experiment.trial
+    subject, settings = prepared.subject, prepared.experiment.trial
     split = split or subject.held_out
     if split not in subject.loaders:
         raise UserError(f"there is no split {split!r}; there are {', '.join(subject.loaders)}")

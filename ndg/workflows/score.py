@@ -51,9 +51,9 @@ def run(
 ) -> RunRecord:
     """Score the units of one network; return the run document.
 
-    The run's folder holds a page and, if the layers fit, the annotated graph of `aligned`, else of the newest alignment
-    of this network. Layers are those of `importance.layers`, else of the graph, else of the config. With `resume`, the
-    newest unfinished scoring of this network by this experiment continues with the graph that it started with.
+    Layers are those of `importance.layers`, else of the graph (of `aligned` or of the newest alignment), else of the
+    config. The run's folder holds a page and, if the layers fit, the annotated graph. With `resume`, the newest
+    unfinished scoring by this experiment continues with the graph that it started with.
     """
     experiment = logged_experiment(target)
     settings = experiment.importance
@@ -68,7 +68,13 @@ def run(
     else:
         aligned = aligned or latest(target, subject, where)
     graph = None if aligned is None else NDG.load(aligned.locate(where.runs) / GRAPH)
-    layers = checked(subject, [] if settings.layers else _default(subject, experiment, graph), experiment)
+    layers: list[str] = []
+    if not settings.layers and graph is not None:
+        layers = [layer.name for layer in graph.nodes.layers]
+    elif not settings.layers:
+        named = experiment.extract.layers or [extraction.latent_layer(subject.network)]
+        layers = find_layers(subject.network, named)
+    layers = checked(subject, layers, experiment)
     if graph is None and of_graph(settings.methods):
         raise RunNotFoundError(
             f"{' and '.join(OF_GRAPH)} need the graph of an alignment; {of_graph(settings.methods)[0]} was requested, "
@@ -111,11 +117,8 @@ def measured(
     With `all`, methods that reject the network are left out. Finished scores stay in the run's folder until it ends.
     """
     scores = []
-    loader, settings, cache = (
-        loader_of(subject, experiment),
-        how_of(experiment, **options),
-        kept_in(run, subject, experiment),
-    )
+    loader, settings = loader_of(subject, experiment), how_of(experiment, **options)
+    cache = kept_in(run, subject, experiment)
     for name in methods:
         log.info("score %s by %s", ", ".join(layers) if len(layers) < 4 else f"{len(layers)} layers", name)
         try:
@@ -134,28 +137,22 @@ def kept_in(run: Run, subject: Subject, experiment: Experiment) -> Kept:
     return Kept(run.folder / JOURNALS / KEPT, " ".join(map(str, data)))
 
 
-def write(found: Sequence[Scores], experiment: Experiment, run: Run, graph: NDG | None = None) -> None:
-    """Log scores as documents and as a table. For layers of tokens, also log what the graph reads of them."""
+def write(all_scores: Sequence[Scores], experiment: Experiment, run: Run, graph: NDG | None = None) -> None:
+    """Log scores as documents and as a table, and how the graph reads tokens."""
     import pandas as pd
 
-    readings = (
-        {layer.name: TOKENS[layer.reading] for layer in graph.nodes.layers if layer.reading in TOKENS} if graph else {}
-    )
+    nodes = graph.nodes.layers if graph else ()
+    readings = {layer.name: TOKENS[layer.reading] for layer in nodes if layer.reading in TOKENS}
     tokens = [{"layer": layer, "graph": reading, "scored": "all tokens"} for layer, reading in readings.items()]
-    for scores in found:
+    for scores in all_scores:
         split = "train" if scores.method in OF_GRAPH else experiment.importance.split
         about = {"split": split} | ({"tokens": tokens} if tokens else {})
-        run.result(f"scores.{stage(scores.method)}", scores.to_dict() | about)
-    if found:
-        frames = [scores.frame().assign(method=scores.method, measure=scores.measure) for scores in found]
+        run.result(f"scores.{scores.method.replace('.', '_')}", scores.to_dict() | about)  # dots separate keys
+    if all_scores:
+        frames = [scores.frame().assign(method=scores.method, measure=scores.measure) for scores in all_scores]
         run.artefact(atomic.write(run.folder / SCORES, pd.concat(frames).to_csv(index=False)))
         for layer, reading in readings.items():
             log.info("  of %s the graph reads %s; its units are scored with all their tokens", layer, reading)
-
-
-def stage(method: str) -> str:
-    """A method as a key of a run document; dots separate keys there."""
-    return method.replace(".", "_")
 
 
 def judge(
@@ -174,13 +171,13 @@ def judge(
     if not experiment.importance.layers:
         with suppress(LayerError):
             layers = weighted_layers(subject.network, loader_of(subject, experiment))
-    settings = how_of(experiment, **options)
+    settings, loader = how_of(experiment, **options), loader_of(subject, experiment)
     networks = {"trained": subject.network, "random weights": reinitialised(subject.network, experiment.seed).model}
     log.info("scoreboard over %d layers, trained and with random weights", len(layers))
     boards = [
         scoreboard(
             network.to(device_of(subject.network)),
-            loader_of(subject, experiment),
+            loader,
             layers,
             methods,
             settings=BoardSettings(
@@ -200,7 +197,11 @@ def judge(
 def latest(target: Target, subject: Subject, where: Locations) -> RunRecord | None:
     """The newest completed alignment of a network with a graph, or None."""
     query: dict[str, Any] = {"kind": "align", "status": "COMPLETED"}
-    query |= {"parent": target.run.id} if target.run is not None else {"results.network.weights": _weights(subject)}
+    if target.run is not None:
+        query["parent"] = target.run.id
+    else:
+        weights = (subject.identity or {}).get("weights") or weights_digest(subject.network)
+        query["results.network.weights"] = weights
     with runs.open(where.store, local=where.runs) as run_log:
         records = run_log.find(query, metrics=False)
     return next((record for record in records if (record.locate(where.runs) / GRAPH).is_file()), None)
@@ -236,14 +237,3 @@ def _annotate(graph: NDG, aligned: RunRecord, all_scores: Sequence[Scores], run:
         nodes = {layer.name: layer.units for layer in graph.nodes.layers}
         shared = list(dict.fromkeys(layer for scores in all_scores for layer in scores.layers if layer in nodes))
         run.result("annotated", {"run": aligned.id, "digest": graph.digest, "methods": methods, "layers": shared})
-
-
-def _default(subject: Subject, experiment: Experiment, graph: NDG | None) -> list[str]:
-    if graph is not None:
-        return [layer.name for layer in graph.nodes.layers]
-    return find_layers(subject.network, experiment.extract.layers or [extraction.latent_layer(subject.network)])
-
-
-def _weights(subject: Subject) -> str:
-    known = (subject.identity or {}).get("weights")
-    return str(known or weights_digest(subject.network))

@@ -19,10 +19,7 @@ FOLDER = "samples"
 
 
 def with_data(experiment: Experiment, where: Locations) -> Experiment:
-    """The experiment itself if its data are present, else the experiment on files generated below the runs folder.
-
-    Raises DataError when the data are missing and cannot be generated.
-    """
+    """The experiment, on generated files below the runs folder if its data are missing. Raises DataError."""
     reason = data.absent(where.place(experiment).data)
     if reason is None:
         return experiment
@@ -38,7 +35,7 @@ def with_data(experiment: Experiment, where: Locations) -> Experiment:
 
 
 def _generate(name: str, folder: Path) -> None:
-    """Write the files of a data set into a folder, atomically; replace a folder that is incomplete or unmarked."""
+    """Write the files of a data set into a folder, atomically."""
     part = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.part")
     try:
         SAMPLES[name](part, 0)

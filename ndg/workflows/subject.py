@@ -1,9 +1,10 @@
-"""The subject of an alignment: a network and its examples by split, trained here or the user's own."""
+"""The subject of an alignment: a network and its examples by split."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +27,8 @@ REREAD = 256
 class Subject:
     """A network and a loader for each split, `train` among them.
 
-    `facts` describe the data in the run log, the number of `examples` by split among them. With `logits=False` the
-    network gives no logits `[example, class]`; only a graph of its neurons can be made.
+    `facts` describe the data in the run log. With `logits=False` the network gives no logits `[example, class]`; only a
+    graph of its neurons can be made.
     """
 
     network: nn.Module
@@ -56,7 +57,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Reading:
-    """Number of examples of a loader, whether they have labels, and digests of inputs and of all columns."""
+    """Examples of a loader, and digests of inputs and of all columns."""
 
     examples: int
     labelled: bool
@@ -67,7 +68,7 @@ class Reading:
 def own(
     network: nn.Module, loaders: Mapping[str, Any], name: str, class_names: Iterable[str] | None, batch: int
 ) -> Subject:
-    """The user's own network and its data. Reads the data to the end and runs one compute batch.
+    """The user's own network and its data, read to the end.
 
     Raises DataError, naming the split, for loaders that cannot be used, and for a network that rejects their batches.
     """
@@ -104,14 +105,13 @@ def own(
     }
     names = None if class_names is None else tuple(map(str, class_names))
     if names is not None and classes is not None and len(names) != classes:
-        raise DataError(
-            f"class_names has one name per class; got {len(names)} names and a network of {classes} classes"
-        )
+        counts = f"{len(names)} names and a network of {classes} classes"
+        raise DataError(f"class_names has one name per class; got {counts}")
     return Subject(network, ordered, facts, names, classes is not None, identity)
 
 
 def candidates(network: nn.Module, loader: Iterable[Any], batch: int) -> dict[str, tuple[int, ...]]:
-    """Modules that run once per forward pass and give a tensor per example, with its shape."""
+    """Shapes, by path, of modules that run once per pass."""
     shapes: dict[str, list[tuple[int, ...] | None]] = {}
     first = _first(loader, batch)
 
@@ -124,19 +124,18 @@ def candidates(network: nn.Module, loader: Iterable[Any], batch: int) -> dict[st
 
         return hook
 
-    handles = [module.register_forward_hook(watch(path)) for path, module in network.named_modules() if path]
-    try:
+    with ExitStack() as stack:
+        for path, module in network.named_modules():
+            if path:
+                stack.callback(module.register_forward_hook(watch(path)).remove)
         with fixed(network):
             output_of(network, first.inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    unique = {path: calls[0] for path, calls in shapes.items() if len(calls) == 1}
-    return {path: unique[path] for path, _ in network.named_modules() if (shape := unique.get(path)) and shape}  # type: ignore[misc]
+    once = {path: calls[0] for path, calls in shapes.items() if len(calls) == 1}
+    return {path: shape for path, _ in network.named_modules() if (shape := once.get(path))}
 
 
 def no_layers(network: nn.Module, loader: Iterable[Any], batch: int) -> LayerError:
-    """The error of a network without a latent layer when none is named; lists possible layers."""
+    """The error of a network without a latent layer; lists possible layers."""
     layers = candidates(network, loader, batch)
     lines = [f"  {path}  {shape}" for path, shape in list(layers.items())[:SHOWN]]
     more = [f"  and {len(layers) - SHOWN} more"] if len(layers) > SHOWN else []
@@ -174,17 +173,16 @@ def _read(split: str, loader: Any) -> Reading:
             "second reading; make the data set deterministic, as in evaluation: no random augmentation, no random "
             "sampler"
         )
-    examples, columns_of = _digests(loader)
+    examples, digests = _digests(loader)
     if not examples:
         raise DataError(f"at least one example is needed; the loader of {split} gave none; check the split")
-    digests = "".join(f"{key} {digest}" for key, digest in columns_of.items())
-    inputs = " ".join(digest for key, digest in columns_of.items() if key != "labels")
-    labelled = "labels" in columns_of
-    return Reading(examples, labelled, inputs, hashlib.sha256(f"{examples} {digests}".encode()).hexdigest())
+    text = "".join(f"{key} {digest}" for key, digest in digests.items())
+    inputs = " ".join(digest for key, digest in digests.items() if key != "labels")
+    return Reading(examples, "labels" in digests, inputs, hashlib.sha256(f"{examples} {text}".encode()).hexdigest())
 
 
 def _digests(loader: Iterable[Any], least: int | None = None) -> tuple[int, dict[str, str]]:
-    """Number of examples and a digest of each column; with `least`, of the batches of the first examples."""
+    """Number of examples and a digest of each column, of at `least` some examples."""
     states: dict[str, Any] = {}
     examples = 0
     for batch in loader:

@@ -1,4 +1,4 @@
-"""Networks to align: the best completed run of a config, a run by its id, or the user's own network."""
+"""Networks to align: a config's best run, a run, or the user's own."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from ndg import config, runs
 from ndg.config import Experiment, Importance
 from ndg.data import absent
-from ndg.errors import ConfigError, DataError, RunNotFoundError, UserError
+from ndg.errors import ConfigError, DataError, RunNotFoundError
 from ndg.extraction import latent_layer
 from ndg.importance.evaluation import preflight
 from ndg.locations import Locations
@@ -29,7 +28,7 @@ METHODS = re.compile(r"\s*importance(\.methods)?\s*=")
 
 @dataclass(frozen=True)
 class Target:
-    """A completed train run, or the user's own network, and the experiment to align it by.
+    """A trained or own network, and the experiment to align it by.
 
     `why` says why this run was chosen. The experiment's seed is that of the training.
     """
@@ -53,7 +52,7 @@ class Target:
 
 
 def find(names: Sequence[str], overrides: Sequence[str], where: Locations, smoke: bool = False) -> list[Target]:
-    """Targets of configs and run ids, in their order; without names, of every shipped config that was trained.
+    """Targets of configs and run ids; without names, of every trained shipped config.
 
     A config stands for its best completed run, with `smoke` for that of its quick run. Raises RunNotFoundError, which
     says how to train, when there is none.
@@ -82,11 +81,10 @@ def own(
     *,
     fitted: bool = True,
 ) -> Target:
-    """The target of the user's own network: of the function `model`, or of the Hugging Face `folder`.
+    """The target of the function `model` or of a Hugging Face `folder`.
 
-    Settings are those of one config, or the defaults. What the network or its data do not allow is left out of the
-    experiment with a message: missing splits, and without logits the trial and the scores. With `fitted=False` only
-    the split of the scores is replaced.
+    Settings are those of one config, or the defaults. Missing splits, and without logits the trial and the scores, are
+    left out with a message; with `fitted=False` only the split of the scores is replaced.
     """
     from ndg.workflows.own_network import of_folder, of_function
 
@@ -98,15 +96,16 @@ def own(
     experiment = config.load(config.find(names[0]) if names else {}, overrides)
     if layers:
         experiment = replace(experiment, extract=replace(experiment.extract, layers=list(layers)))
-    if not any(word.startswith("name=") for word in overrides):
-        experiment = replace(experiment, name=_short(model, folder))
     batch = experiment.extract.compute_batch
     if model is not None:
-        subject, why = of_function(model, batch), "a function's own network"
+        subject, why, module = of_function(model, batch), "a function's own network", model.rpartition(":")[0]
+        name = Path(module).stem if module.endswith(".py") else module.rpartition(".")[2]
         experiment = replace(experiment, data=replace(experiment.data, name="own"))
     else:
         subject, experiment = of_folder(str(folder), experiment, where)
-        why = "a Hugging Face folder"
+        why, name = "a Hugging Face folder", Path(str(folder)).resolve().name
+    if not any(word.startswith("name=") for word in overrides):
+        experiment = replace(experiment, name=name)
     if not experiment.extract.layers and not isinstance(getattr(subject.network, "latent_layer", None), str):
         raise no_layers(subject.network, subject.loaders["train"], batch)
     named = experiment.importance.methods != Importance().methods or any(map(METHODS.match, overrides))
@@ -114,16 +113,8 @@ def own(
     return Target(experiment, None, why, subject)
 
 
-def _short(model: str | None, folder: str | None) -> str:
-    """Name of the experiment of the user's own network."""
-    if model is None:
-        return Path(str(folder)).resolve().name
-    module = model.rpartition(":")[0]
-    return Path(module).stem if module.endswith(".py") else module.rpartition(".")[2]
-
-
 def _fitted(experiment: Experiment, subject: Subject, named: bool) -> Experiment:
-    """The experiment without what the network or its data do not allow; methods that the user `named` stay."""
+    """The experiment as the network allows it; methods that the user `named` stay."""
     trial, importance, loaders = experiment.trial, experiment.importance, subject.loaders
     if not subject.logits:
         log.warning(
@@ -138,8 +129,10 @@ def _fitted(experiment: Experiment, subject: Subject, named: bool) -> Experiment
         log.info("there is no split %s; the trial uses %s", " or ".join(missing), " and ".join(trial.splits))
     importance = _with_split(replace(experiment, importance=importance), subject).importance
     if not named and "conductance" in importance.methods and integral(subject.loaders["train"]):
-        error = _refused(replace(experiment, importance=importance), subject, "conductance")
-        if error is not None:
+        network, few = subject.network, preflight.first(subject.loaders["train"])
+        layers = importance.layers or experiment.extract.layers or [latent_layer(network)]
+        settings = score_request.how_of(replace(experiment, importance=importance))
+        if error := preflight.refusal(network, few, expand_layers(network, layers), "conductance", settings):
             importance = replace(importance, methods=[name for name in importance.methods if name != "conductance"])
             log.info("conductance is left out: %s", error)
     unlabelled = [split for split in trial.splits if split not in subject.facts["labelled"]]
@@ -149,14 +142,6 @@ def _fitted(experiment: Experiment, subject: Subject, named: bool) -> Experiment
             "labels) or dictionaries with labels, or set trial.interventions=[] for the graph without a trial"
         )
     return replace(experiment, trial=trial, importance=importance)
-
-
-def _refused(experiment: Experiment, subject: Subject, method: str) -> UserError | None:
-    """The error of a method on the first examples of the scored layers; None if it scores them."""
-    network = subject.network
-    layers = experiment.importance.layers or experiment.extract.layers or [latent_layer(network)]
-    few = preflight.first(subject.loaders["train"])
-    return preflight.refusal(network, few, expand_layers(network, layers), method, score_request.how_of(experiment))
 
 
 def _with_split(experiment: Experiment, subject: Subject) -> Experiment:
@@ -189,8 +174,14 @@ def _of_config(name: str, overrides: Sequence[str], where: Locations, smoke: boo
     experiment = config.load(config.find(name), overrides, smoke=smoke)
     seed = experiment.seed if any(word.startswith("seed=") for word in overrides) else None
     command = " ".join([name, *overrides, *["--smoke"] * smoke])
+
+    def fits(record: RunRecord) -> bool:
+        """Whether a run was trained on the data that are present."""
+        placed = where.place(_with_data_of(experiment, record, where))
+        folder = record.folder if record.folder.is_dir() else where.runs / record.id
+        return absent(placed.data) is None and load(placed, folder).digest == record.figure("results.data.digest")
+
     with runs.open(where.store, local=where.runs) as log:
-        fits = partial(_fits, experiment, where)
         record = log.best(experiment.training_digest, name=command, seed=seed, fits=fits)
     accuracy = record.figure("results.train.validation_accuracy")
     why = f"best of the completed runs of {experiment.name}, validation accuracy {accuracy:.4f}"
@@ -202,13 +193,6 @@ def _with_data_of(experiment: Experiment, record: RunRecord, where: Locations) -
     if absent(where.place(experiment).data) is None:
         return experiment
     return replace(experiment, data=replace(experiment.data, dir=record["config"]["data"]["dir"]))
-
-
-def _fits(experiment: Experiment, where: Locations, record: RunRecord) -> bool:
-    """Whether a run was trained on the data that are present."""
-    placed = where.place(_with_data_of(experiment, record, where))
-    folder = record.folder if record.folder.is_dir() else where.runs / record.id
-    return absent(placed.data) is None and load(placed, folder).digest == record.figure("results.data.digest")
 
 
 def _trained(experiment: Experiment, record: RunRecord, why: str) -> Target:

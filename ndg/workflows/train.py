@@ -18,6 +18,8 @@ from ndg.locations import Locations
 from ndg.runs.record import RunRecord
 
 CONFIG = "config.yaml"
+FIGURES = ("network", "validation_accuracy", "test_accuracy", "best_epoch", "epoch", "epochs", "seconds", "peak_bytes")
+"""Figures of a training in the run log."""
 
 
 @dataclass(frozen=True)
@@ -94,17 +96,7 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
             run.artefact(path)
         for name in (training.METRICS, training.LOG):
             run.artefact(run.folder / name)
-        figures = (
-            "network",
-            "validation_accuracy",
-            "test_accuracy",
-            "best_epoch",
-            "epoch",
-            "epochs",
-            "seconds",
-            "peak_bytes",
-        )
-        run.result("train", {key: getattr(result, key) for key in figures})
+        run.result("train", {name: getattr(result, name) for name in FIGURES})
     return run.record
 
 

@@ -1,13 +1,15 @@
-"""Training of one config with several seeds, one after the other or in Ray workers.
+"""Training of one config with several seeds, here or in Ray workers.
 
-Each seed is an ordinary run with the numbers that it would have alone, logged by the process that trains it. Workers on
-other machines need the same folders of data and runs.
+Each seed is an ordinary run, logged by the process that trains it. Workers on other machines need the same folders of
+data and runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import torch
 
 from ndg import executors, runs
 from ndg.config import Experiment
@@ -52,11 +54,9 @@ def run_seeds(
     """The run of each seed, in the order of the seeds; a failure does not stop the others.
 
     With `resume` unfinished runs continue and complete runs stay; seeds without a run start if others have one.
-    `executor` is `serial`, `ray`, or `auto`: Ray where several trainings of more than half a minute fit at once. A
-    worker takes as many CPUs as the training has threads, and on a GPU one GPU.
-
-    Raises DataError before anything is written when the data are missing, ConfigError for seeds that repeat, and
-    WorkerError where Ray does not start or could never run a training.
+    `executor` is `serial`, `ray`, or `auto`: Ray where several trainings of more than half a minute fit at once. Raises
+    DataError before anything is written when the data are missing, ConfigError for seeds that repeat, and WorkerError
+    where Ray does not start or could never run a training.
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds are one or more, all different; got {', '.join(map(str, seeds)) or 'none'}")
@@ -66,28 +66,20 @@ def run_seeds(
     begun = [resume and bool(runs.begun(where.runs, each)) for each in experiments]
     tasks = [Task(each, resume and (known or not any(begun))) for each, known in zip(experiments, begun, strict=True)]
     if executor == executors.AUTO:
-        several = len(seeds) > 1 and _at_once(experiment, device) > 1 and train.plan(experiment, where).seconds > WORTH
+        cpus = executors.available_cpus() // experiment.train.threads
+        at_once = cpus if device == "cpu" else torch.cuda.device_count()
+        several = len(seeds) > 1 and at_once > 1 and train.plan(experiment, where).seconds > WORTH
         executor = "ray" if address or several else "serial"
     workers, _ = executors.choose(executor, address=address, task_cpus=experiment.train.threads)
     if isinstance(workers, executors.Ray):
         workers = replace(workers, task_gpus=float(device != "cpu"))
     trained: dict[int, Trained] = {}
-    shared = (where.absolute(), device)
-    for number, outcome in outcomes(workers, _train, shared, tasks, "lower train.threads"):
+    for number, outcome in outcomes(workers, _train, (where.absolute(), device), tasks, "lower train.threads"):
         seed = seeds[number]
         trained[seed] = Trained(seed, outcome.result, outcome.reason)
         result = f"failed: {outcome.reason}" if outcome.result is None else str(outcome.result.folder)
         log.info("  seed %d (%d of %d): %s", seed, len(trained), len(seeds), result)
     return [trained[seed] for seed in seeds]
-
-
-def _at_once(experiment: Experiment, device: str) -> int:
-    """Number of trainings that fit on this machine at once."""
-    if device != "cpu":
-        import torch
-
-        return torch.cuda.device_count()
-    return executors.available_cpus() // experiment.train.threads
 
 
 def _train(shared: tuple[Locations, str], task: Task) -> RunRecord:

@@ -1,18 +1,22 @@
-"""The trials of an align run: interventions on every split, then further studies on the held-out one."""
+"""The trials of an align run, on every split and on the held-out one."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ndg import atomic
+from ndg import atomic, extraction, seeds
 from ndg.abstraction.edges import EdgeSettings, try_edges
 from ndg.abstraction.interchange import InterchangeSettings, interchange
 from ndg.abstraction.minimal import MinimalSettings, minimal
 from ndg.abstraction.result import TrialResult
 from ndg.abstraction.trial import TrialSettings, trials
+from ndg.comparison.inputs import random_inputs
+from ndg.comparison.networks import reinitialised
+from ndg.comparison.resampling import shuffled_labels
 from ndg.config import Experiment
 from ndg.executors import Journal
 from ndg.graph.ndg import NDG
@@ -20,43 +24,50 @@ from ndg.importance.scores import Scores
 from ndg.interventions.cache import Cache
 from ndg.options import RunOptions
 from ndg.runs.run import Run
-from ndg.workflows.control_graphs import control_graphs
 from ndg.workflows.prepare import Prepared
+from ndg.workflows.studies.controls import vocabulary
 
-TRIALS, CURVES, INTERCHANGE, EDGES, MINIMAL = (
-    "trials.csv",
-    "curves.csv",
-    "interchange.csv",
-    "edges_tried.csv",
-    "minimal.csv",
-)
 JOURNALS = "journals"
 HOW = ("alone", "closure", "rest")
-VALIDATION = "validation"
 
 
 class TrialStages:
     """The trials of one graph. A journal of each stage in the run's folder lets a killed run continue."""
 
     def __init__(self, prepared: Prepared, experiment: Experiment, graph: NDG, run: Run) -> None:
-        self._prepared, self._graph, self._run = prepared, graph, run
-        self._experiment, self._subject = experiment, prepared.subject
-        self._settings = self._experiment.trial
-        self._layer = prepared.trial_layer
+        self._prepared, self._experiment, self._graph, self._run = prepared, experiment, graph, run
+        self._subject, self._settings, self._layer = prepared.subject, experiment.trial, prepared.trial_layer
 
     def run(self, scores: list[Scores]) -> NDG:
         """Run and log every stage; return the graph with verdicts on its edges."""
         self._interventions(scores)
-        if self._settings.interchange:
-            with self._prepared.timed("interchange"):
-                self._interchange()
-        if self._settings.minimal:
-            with self._prepared.timed("minimal"):
-                self._minimal()
-        if not self._settings.edges:
+        settings, split = self._settings, self._subject.held_out
+        if settings.interchange:
+            pool = InterchangeSettings(layers=[self._layer], pool=settings.pool, split=split)
+            self._held_out("interchange", interchange, pool, cache=self._cache(split))
+        fit = self._subject.loaders["train"]
+        if settings.minimal:
+            search = MinimalSettings(
+                self._layer, settings.values, settings.minimal, budget=settings.budget, split=split
+            )
+            self._held_out("minimal", minimal, search, fit=fit)
+        if not settings.edges:
             return self._graph
-        with self._prepared.timed("edges"):
-            return self._edges()
+        values = "mean" if settings.values == "auto" else settings.values
+        forced = EdgeSettings(HOW, values, settings.at_least, split=split)
+        return self._graph.with_verdicts(self._held_out("edges", try_edges, forced, fit=fit, cache=self._cache(split)))
+
+    def _held_out(self, stage: str, study: Callable[..., Any], settings: Any, **how: Any) -> Any:
+        """The result of a study on the held-out split, logged as a document and a table."""
+        split, network = self._subject.held_out, self._subject.network
+        name = {"edges": "edges_tried"}.get(stage, stage)
+        how |= {"settings": settings, "options": self._options(stage, split)}
+        with self._prepared.timed(stage):
+            result = study(network, self._graph, self._subject.loaders[split], **how)
+            more = {"rows": result.rows(), "words": result.words()} if stage == "interchange" else {}
+            self._run.result(f"{name}.{split}", {**result.to_dict(), **more})
+            self._write(f"{name}.csv", result.frame())
+        return result
 
     def _interventions(self, scores: list[Scores]) -> None:
         import pandas as pd
@@ -64,8 +75,8 @@ class TrialStages:
         settings, held_out = self._settings, self._subject.held_out
         splits = dict.fromkeys(settings.splits)
         with self._prepared.timed("controls"):
-            graphs = control_graphs(self._prepared)
-        first = [VALIDATION] if VALIDATION in self._subject.loaders else []
+            graphs = self._control_graphs()
+        first = ["validation"] if "validation" in self._subject.loaders else []
         results: dict[str, dict[str, TrialResult]] = {}
         for split in dict.fromkeys([*first, *splits]):
             with self._prepared.timed("trials"):
@@ -96,9 +107,26 @@ class TrialStages:
                 frames.append(chosen.frame())
                 if chosen.curve is not None:
                     curves.append(chosen.curve.frame().assign(intervention=name, split=split))
-        self._write(TRIALS, pd.concat(frames))
+        self._write("trials.csv", pd.concat(frames))
         if curves:
-            self._write(CURVES, pd.concat(curves))
+            self._write("curves.csv", pd.concat(curves))
+
+    def _control_graphs(self) -> dict[str, NDG]:
+        """Graphs of a re-initialised network, random inputs and shuffled labels, mined from as many examples."""
+        prepared, network, seed = self._prepared, self._subject.network, self._experiment.seed
+        train, loader = prepared.bits["train"], self._subject.loaders["train"]
+        how: dict[str, Any] = {"settings": prepared.reading, "options": prepared.reading_options(seed)}
+        graphs: dict[str, NDG] = {}
+        for name in dict.fromkeys(self._settings.graphs):
+            if name == "reinitialised":
+                bits = extraction.extract(reinitialised(network, seed).model, loader, prepared.layers, **how)
+            elif name == "random_inputs":
+                noise = random_inputs(loader, seeds.integer(seed, "mined"), vocabulary(prepared))
+                bits = extraction.extract(network, noise, like=train, **how)
+            else:
+                bits = shuffled_labels(train, seeds.integer(seed, "mined"))
+            graphs[name] = prepared.mine(bits)
+        return graphs
 
     def _orders(self, scores: list[Scores]) -> dict[str, np.ndarray]:
         """Units of the layer ranked by each method that scores all of them, the most important first."""
@@ -107,55 +135,10 @@ class TrialStages:
         orders = {}
         for score in scores:
             values = score.by_node(nodes)
-            if all(node in values for node in range(units.start, units.stop)):
-                keys = np.array([-abs(values[node]) for node in range(units.start, units.stop)])
+            keys = [-abs(values[node]) for node in range(units.start, units.stop) if node in values]
+            if len(keys) == units.stop - units.start:
                 orders[score.method] = np.argsort(keys, kind="stable")
         return orders
-
-    def _interchange(self) -> None:
-        split = self._subject.held_out
-        result = interchange(
-            self._subject.network,
-            self._graph,
-            self._subject.loaders[split],
-            settings=InterchangeSettings(layers=[self._layer], pool=self._settings.pool, split=split),
-            options=self._options("interchange", split),
-            cache=self._cache(split),
-        )
-        document = {**result.to_dict(), "rows": result.rows(), "words": result.words()}
-        self._run.result(f"interchange.{self._subject.held_out}", document)
-        self._write(INTERCHANGE, result.frame())
-
-    def _minimal(self) -> None:
-        split, settings = self._subject.held_out, self._settings
-        result = minimal(
-            self._subject.network,
-            self._graph,
-            self._subject.loaders[split],
-            fit=self._subject.loaders["train"],
-            settings=MinimalSettings(
-                self._layer, settings.values, settings.minimal, budget=settings.budget, split=split
-            ),
-            options=self._options("minimal", split),
-        )
-        self._run.result(f"minimal.{self._subject.held_out}", result.to_dict())
-        self._write(MINIMAL, result.frame())
-
-    def _edges(self) -> NDG:
-        split, settings = self._subject.held_out, self._settings
-        values = "mean" if settings.values == "auto" else settings.values
-        result = try_edges(
-            self._subject.network,
-            self._graph,
-            self._subject.loaders[split],
-            fit=self._subject.loaders["train"],
-            settings=EdgeSettings(HOW, values, settings.at_least, split=split),
-            options=self._options("edges", split),
-            cache=self._cache(split),
-        )
-        self._run.result(f"edges_tried.{self._subject.held_out}", result.to_dict())
-        self._write(EDGES, result.frame())
-        return self._graph.with_verdicts(result)
 
     def _options(self, stage: str, split: str) -> RunOptions:
         """Options of one stage on one split, with its journal."""

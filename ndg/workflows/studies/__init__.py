@@ -1,8 +1,7 @@
 """Studies of `align.py` besides the trial.
 
-A new study is a module here with a function `run`, and a line in STUDIES.
-
-`run(prepared)` takes the networks of the command and logs one or more runs. A study is about the first alpha.
+A new study is a module here with a function `run`, and a line in STUDIES. `run` takes the networks of the command, logs
+one or more runs, and is about the first alpha.
 """
 
 from __future__ import annotations

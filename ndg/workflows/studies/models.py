@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from ndg.comparison.crossing import cross_accuracy
 from ndg.comparison.models import PairSettings, inter_models
@@ -22,19 +21,22 @@ CROSS_NOTE = (
 
 
 def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
-    """Log the edges within and between one network, two trainings, or two trainings and a network of another task.
+    """Log the edges within and between up to three networks.
 
-    Networks of the same training settings are trainings of one network; one with other settings is of another task.
+    These are a network, a second training of it, and a network of another task, which has other training settings.
     """
     first, *others = map(untried, prepared)
-    alike = [network for network in others if _training(network) == _training(first)]
+    training = first.experiment.training_digest
+    alike = [network for network in others if network.experiment.training_digest == training]
     tasks = [network for network in others if network not in alike]
     if len(alike) > 1 or len(tasks) > 1:
         raise ConfigError(
             "the study models takes a network, a second training of it, and one of another task; got "
             f"{len(alike)} more trainings and {len(tasks)} of other tasks; name fewer"
         )
-    experiment, subject = first.target.experiment, first.subject
+    name, subject = first.experiment.name, first.subject
+
+    reading = replace(first.reading, labels=True, max_examples=None)
 
     def work(run: object) -> Findings:
         result = inter_models(
@@ -44,35 +46,22 @@ def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
             other=alike[0].subject.network if alike else None,
             task=tasks[0].subject.network if tasks else None,
             settings=PairSettings(first.layers, vocabulary(first), mining=mining_of(first)),
-            reading=replace(first.reading, labels=True, max_examples=None),
+            reading=reading,
             options=serial(first),
         )
-        title = f"{experiment.name}: edges within networks and between them"
-        tables = [edges_table(title, result.rows())]
+        tables = [edges_table(f"{name}: edges within networks and between them", result.rows())]
         results, files = result.to_dict(), {"models.csv": result.rows()}
         if alike:
-            cross = _crossed(first, alike[0])
+            loaders = (subject.loaders["train"], subject.loaders[subject.held_out])
+            bits = [
+                read(network.subject.network, *loaders, first.layers, settings=reading, options=serial(first))
+                for network in (first, alike[0])
+            ]
+            seed, names = first.experiment.seed, ("first", "second")
+            cross = cross_accuracy(*bits, names=names, seed=seed, **mining_of(first)).rows()
             tables.append(edges_table("Cross accuracy", cross, CROSS_NOTE))
             results |= {"cross": cross}
             files |= {"cross.csv": cross}
         return Findings(results, tables, files, [result.words()])
 
-    return [
-        logged("models", first, work, f"Networks beside {experiment.name}", [network.target.id for network in others])
-    ]
-
-
-def _training(prepared: Prepared) -> str:
-    return prepared.target.experiment.training_digest
-
-
-def _crossed(first: Prepared, second: Prepared) -> list[dict[str, Any]]:
-    """Each graph on the held-out booleans of both networks, with units by number and matched on training inputs."""
-    loaders, held_out, seed = first.subject.loaders, first.subject.held_out, first.target.experiment.seed
-    how: dict[str, Any] = {
-        "settings": replace(first.reading, labels=True, max_examples=None),
-        "options": serial(first),
-    }
-    two = (loaders["train"], loaders[held_out], first.layers)
-    a, b = (read(network.subject.network, *two, **how) for network in (first, second))
-    return cross_accuracy(a, b, names=("first", "second"), seed=seed, **mining_of(first)).rows()
+    return [logged("models", first, work, f"Networks beside {name}", [network.target.id for network in others])]

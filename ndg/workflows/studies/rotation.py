@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from ndg.report import row_table
 from ndg.rotation.bases import BasisSettings, compare
 from ndg.rotation.basis import localist, random_rotation
 from ndg.rotation.principal import pca
-from ndg.runs.record import RunRecord
 from ndg.workflows.prepare import Prepared
 from ndg.workflows.studies.controls import mining_of, serial
-from ndg.workflows.studies.study_record import Findings, logged
+from ndg.workflows.studies.study_record import Findings, per_network
 
 NOTE = (
     "localist: the layer's own units; pca: its principal components on the training examples; random: a random "
@@ -22,28 +20,20 @@ NOTE = (
 )
 
 
-def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
-    """Compare three bases of the layer of each network on held-out examples."""
-    return [_study(network) for network in prepared]
-
-
-def _study(prepared: Prepared) -> tuple[RunRecord, Findings]:
-    experiment, subject = prepared.target.experiment, prepared.subject
-
-    def work(run: object) -> Findings:
-        layer = prepared.trial_layer
-        network, train = subject.network, subject.loaders["train"]
-        components = pca(network, train, layer)
-        units = len(components.mean)
-        result = compare(
-            network,
-            train,
-            subject.loaders[subject.held_out],
-            [localist(layer, units), components, random_rotation(layer, units, experiment.seed)],
-            settings=BasisSettings(mining_of(prepared)["criterion"], split=subject.held_out),
-            options=replace(serial(prepared), seed=experiment.trial.seed),
-        )
-        table = row_table.table(f"{experiment.name}: {layer} in three bases", result.rows(), note=NOTE)
-        return Findings(result.to_dict(), [table], {"rotation.csv": result.rows()}, [result.words()])
-
-    return logged("rotation", prepared, work, f"Bases of {experiment.name}")
+@per_network("rotation", "Bases of {}")
+def run(prepared: Prepared, run: object) -> Findings:
+    """Compare three bases of the layer of a network on held-out examples."""
+    experiment, subject, layer = prepared.experiment, prepared.subject, prepared.trial_layer
+    train, held_out = (subject.loaders[split] for split in ("train", subject.held_out))
+    components = pca(subject.network, train, layer)
+    units = len(components.mean)
+    result = compare(
+        subject.network,
+        train,
+        held_out,
+        [localist(layer, units), components, random_rotation(layer, units, experiment.seed)],
+        settings=BasisSettings(mining_of(prepared)["criterion"], split=subject.held_out),
+        options=replace(serial(prepared), seed=experiment.trial.seed),
+    )
+    table = row_table.table(f"{experiment.name}: {layer} in three bases", result.rows(), note=NOTE)
+    return Findings(result.to_dict(), [table], {"rotation.csv": result.rows()}, [result.words()])

@@ -1,10 +1,11 @@
-"""The findings of a study of `align.py`, logged as a run: figures, tables, files and a page."""
+"""Findings of the studies of `align.py`, logged as runs."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from ndg import atomic, runs
@@ -15,12 +16,14 @@ from ndg.runs.record import RunRecord
 from ndg.runs.run import Run
 from ndg.workflows.prepare import Prepared, check
 
+Study = Callable[[Sequence[Prepared]], "list[tuple[RunRecord, Findings]]"]
+
 CONFIG, PAGE = "config.yaml", "report.html"
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Results for the run log, rows of CSV files by name, and tables and words for readers."""
+    """Results for the run log; tables, CSV rows and sentences for readers."""
 
     results: Mapping[str, Any]
     tables: Sequence[Table]
@@ -34,22 +37,34 @@ class Findings:
         return "\n\n".join([*(table.text(width=width) for table in self.tables), *paragraphs])
 
 
+def per_network(
+    kind: str, title: str, ready: Callable[[Prepared], Prepared] = lambda prepared: prepared
+) -> Callable[[Callable[[Prepared, Run], Findings]], Study]:
+    """A decorator that logs a run of this kind for each network. `ready` may change or refuse a network before."""
+
+    def decorate(study: Callable[[Prepared, Run], Findings]) -> Study:
+        def run(networks: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
+            return [
+                logged(kind, prepared, partial(study, prepared), title.format(prepared.experiment.name))
+                for prepared in map(ready, networks)
+            ]
+
+        return run
+
+    return decorate
+
+
 def untried(prepared: Prepared) -> Prepared:
-    """The same network without a trial, so that any number of layers is allowed."""
-    experiment = prepared.target.experiment
-    trial = replace(experiment.trial, interventions=[])
-    target = replace(prepared.target, experiment=replace(experiment, trial=trial))
-    return replace(prepared, target=target, seconds={}, caches={})
+    """The network without a trial, which allows any number of layers."""
+    trial = replace(prepared.experiment.trial, interventions=[])
+    return prepared.changed(trial=trial)
 
 
 def with_layers(prepared: Prepared, layers: Sequence[str]) -> Prepared:
-    """The same network without a trial, with a graph over `layers` or over two or more of the experiment."""
-    experiment = prepared.target.experiment
-    chosen = experiment.extract.layers if len(experiment.extract.layers) > 1 else list(layers)
-    target = replace(
-        prepared.target, experiment=replace(experiment, extract=replace(experiment.extract, layers=chosen))
-    )
-    return untried(replace(prepared, target=target))
+    """The network without a trial, over the experiment's two or more layers or else `layers`."""
+    extract = prepared.experiment.extract
+    chosen = extract.layers if len(extract.layers) > 1 else list(layers)
+    return untried(prepared.changed(extract=replace(extract, layers=chosen)))
 
 
 def logged(
@@ -62,10 +77,10 @@ def logged(
     """Run and log a study; return its run document and findings. `parents` are further train runs."""
     import pandas as pd
 
-    where, target = prepared.where, prepared.target
-    experiment = target.experiment.at(prepared.alphas[0])
+    where, parent = prepared.where, prepared.target.parent
+    experiment = prepared.experiment.at(prepared.alphas[0])
     check(experiment)
-    with runs.start(where.store, kind, experiment, where.runs, parent=target.parent, device=prepared.device) as run:
+    with runs.start(where.store, kind, experiment, where.runs, parent=parent, device=prepared.device) as run:
         run.artefact(atomic.write(run.folder / CONFIG, experiment.to_yaml()))
         run.result("data", prepared.subject.facts)
         if parents:
@@ -79,11 +94,7 @@ def logged(
     return run.record, findings
 
 
-TITLES = {
-    "edges_shuffled": "independent",
-    "mined_precision": "precision when mined",
-    "precision": "held out",
-}
+TITLES = {"edges_shuffled": "independent", "mined_precision": "precision when mined", "precision": "held out"}
 ENDS = {"precision": ("low", "high")}
 LEAVE = ("equivalent", "possible", "occurrences", "exceptions", "examples")
 NOTE = (

@@ -1,7 +1,7 @@
-"""`align.py sweep`: every alpha and beta, over one or more trainings, on validation and held-out examples.
+"""`align.py sweep`: every alpha and beta, over one or more trainings.
 
-The largest alpha is chosen at which Q aligns at least `sweep.goal` of the validation examples. Held-out figures are
-reported beside it and play no part in the choice.
+The largest alpha is chosen at which Q aligns at least `sweep.goal` of the validation examples, without regard to the
+held-out figures.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from ndg.workflows.prepare import Prepared
 from ndg.workflows.studies.study_record import Findings, logged
 
 Q = "Q"
-ENDS = {"selectivity": ("selectivity_low", "selectivity_high")}
 NOTE = (
     "Q: share aligned. random booleans and the class prototype (the better of its two controls, chosen on validation) "
     "set as many neurons. selectivity: aligned minus prototype, with the paired 95 % interval. set: neurons set; "
@@ -39,34 +38,30 @@ def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
 
 
 def _group(group: Sequence[Prepared]) -> tuple[RunRecord, Findings]:
-    first, goal = group[0], group[0].target.experiment.sweep.goal
+    first, goal, name = group[0], group[0].experiment.sweep.goal, group[0].experiment.name
 
     def work(run: object) -> Findings:
         lines = [line for prepared in group for line in _lines(prepared)]
         chosen = [_chosen(lines, prepared.target.id, goal) for prepared in group]
         held_out = first.subject.held_out
         shown = [{**line, "alpha": f"{line['alpha']:g}", "beta": f"{line['beta']:g}"} for line in lines]
-        title = f"{first.target.experiment.name}: Q over alpha and beta"
-        table = row_table.table(title, shown, ends=ENDS, leave=("run",), note=NOTE)
+        table = row_table.table(f"{name}: Q over alpha and beta", shown, leave=("run",), note=NOTE)
         words = [_words(line, lines, goal, held_out) for line in chosen]
         results = {"goal": goal, "chosen": chosen, "rows": lines}
         return Findings(results, [table], {"sweep.csv": lines}, words)
 
-    parents = [prepared.target.id for prepared in group[1:]]
-    return logged("sweep", first, work, f"Alpha and beta of {first.target.experiment.name}", parents)
+    return logged("sweep", first, work, f"Alpha and beta of {name}", [prepared.target.id for prepared in group[1:]])
 
 
 def _lines(prepared: Prepared) -> list[dict[str, Any]]:
     """Figures by alpha, beta and split, validation first."""
-    experiment, subject = prepared.target.experiment, prepared.subject
-    splits = dict.fromkeys(["validation", subject.held_out])
-    lines = []
-    alphas = experiment.sweep.alphas
+    experiment, subject = prepared.experiment, prepared.subject
+    lines, alphas = [], experiment.sweep.alphas
     for alpha, graph in zip(alphas, prepared.sweep(prepared.bits["train"], alphas), strict=True):
         judged = graph.held_out(prepared.bits[subject.held_out])
         for beta in experiment.sweep.betas:
             validation = None
-            for split in splits:
+            for split in dict.fromkeys(["validation", subject.held_out]):
                 result = trials(
                     subject.network,
                     graph,
@@ -79,6 +74,7 @@ def _lines(prepared: Prepared) -> list[dict[str, Any]]:
                 )[Q]
                 validation = validation or result
                 figures = result.picked(validation).to_dict()
+                control = figures["selectivity_control"]
                 lines.append(
                     {
                         "run": prepared.target.id,
@@ -89,8 +85,8 @@ def _lines(prepared: Prepared) -> list[dict[str, Any]]:
                         "precision": judged.precision,
                         "split": split,
                         **{key: figures[key] for key in ("aligned", "aligned_low", "aligned_high")},
-                        "prototype": _control(figures, figures["selectivity_control"]),
-                        "random": _control(figures, "random"),
+                        "prototype": control and figures["controls"][control]["aligned"],
+                        "random": figures["controls"]["random"]["aligned"],
                         **{key: figures[key] for key in ("selectivity", "selectivity_low", "selectivity_high")},
                         "set": figures["neurons_set"],
                         "changed": figures["neurons_changed"],
@@ -99,10 +95,6 @@ def _lines(prepared: Prepared) -> list[dict[str, Any]]:
                     }
                 )
     return lines
-
-
-def _control(figures: dict[str, Any], name: str | None) -> float | None:
-    return None if name is None else figures["controls"][name]["aligned"]
 
 
 def _chosen(lines: Sequence[dict[str, Any]], run: str, goal: float) -> dict[str, Any]:
@@ -117,23 +109,15 @@ def _chosen(lines: Sequence[dict[str, Any]], run: str, goal: float) -> dict[str,
 def _words(chosen: dict[str, Any], lines: Sequence[dict[str, Any]], goal: float, held_out: str) -> str:
     if chosen["alpha"] is None:
         return f"{chosen['run']}: at no alpha does Q align {goal:.0%} of the validation examples."
-    [best] = [
-        line
-        for line in lines
-        if all(line[key] == chosen[key] for key in ("run", "alpha", "beta")) and line["split"] == held_out
-    ]
+    [best] = [line for line in lines if line["split"] == held_out and chosen.items() <= line.items()]
     if not best["n"] or best["selectivity_low"] is None:
         return f"{chosen['run']}: alpha {chosen['alpha']:g}; the network predicts no example of {held_out} correctly."
+    low, high = best["selectivity_low"], best["selectivity_high"]
+    than = "better than" if low > 0 else "worse than" if high < 0 else "not better than"
     return (
         f"{chosen['run']}: alpha {chosen['alpha']:g} is the largest at which Q aligns {goal:.0%} of the validation "
         f"examples; on {held_out} it aligns {best['aligned']:.3f} [{best['aligned_low']:.3f}, "
         f"{best['aligned_high']:.3f}] of {best['n']:,}, random booleans {best['random']:.3f}, the class prototype "
         f"{best['prototype']:.3f}, setting {best['set']:.1f} neurons of which {best['changed']:.1f} change: the "
-        f"graph's choice is {_than(best)} the class prototype of the same size."
+        f"graph's choice is {than} the class prototype of the same size."
     )
-
-
-def _than(line: dict[str, Any]) -> str:
-    """The comparison of the graph's choice with the prototype in words, by the paired interval."""
-    low, high = line["selectivity_low"], line["selectivity_high"]
-    return "better than" if low > 0 else "worse than" if high < 0 else "not better than"
