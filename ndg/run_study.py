@@ -48,12 +48,12 @@ class Study(Protocol[T_contra, R_co]):
         """The study of a copy of its network."""
 
     def run(self, task: T_contra, /) -> R_co:
-        """The result of one task: a compute batch, or a part of one."""
+        """The result of one task, such as a compute batch."""
 
 
 @dataclass(frozen=True)
 class StudyRun(Generic[R]):
-    """Sum of all results, name of the executor, reason for its choice."""
+    """Sum of all results, and the chosen executor."""
 
     total: R
     executor: str
@@ -69,7 +69,7 @@ def run_study(
     count: int | None = None,
     start: Any = None,
 ) -> StudyRun[R]:
-    """The sum of the results of `tasks`, of which there are `count`, after `start`.
+    """The sum of `start` and the results of `count` tasks.
 
     `auto` is what `executors.choose` says, and serial for one task. Tasks that the journal holds do not run again. Ray
     workers get a copy of the network on the CPU, unless there is a `device`. Raises ConfigError for an unknown executor
@@ -141,7 +141,7 @@ def run_task(study: Study[T, R], task: T) -> R:
 
 
 def _journal(study: Study[T, R], label: str, tasks: list[Any], journal: Journal | Path | str) -> Journal:
-    """A journal with the study's `decode`; a path also gets a digest."""
+    """A journal with the study's `decode` and digest."""
     decode, identity = (getattr(study, name, None) for name in ("decode", "identity"))
     if decode is None:
         raise ConfigError(f"{label} keeps no journal; got {journal}; leave it out")

@@ -1,4 +1,4 @@
-"""The commands. Each takes the parsed options and the locations, prints its results and returns the exit code."""
+"""The commands, from parsed options to exit codes."""
 
 from ndg.commands.align import align
 from ndg.commands.graphs import diff, explain, render

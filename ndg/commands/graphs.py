@@ -30,7 +30,7 @@ def render(options: Namespace, where: Locations) -> int:
 
 
 def _last(log: Log) -> RunRecord:
-    """The newest complete run with a graph: an align run, or a score run that annotated one."""
+    """The newest complete run with a graph."""
     complete = log.find({"kind": {"$in": ["align", "score"]}, "status": "COMPLETED"}, metrics=False)
     drawn = (record for record in complete if record["kind"] == "align" or record.figure("results.annotated"))
     return next(drawn, None) or log.get("last", kind="align")

@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(program: str, arguments: list[str]) -> argparse.Namespace:
-    """The parsed options. Configs, runs and overrides may stand before, between and after options."""
+    """The parsed options, among configs, runs and overrides."""
     parser = make_parser(program)
     options, rest = parser.parse_known_args(arguments)
     if rest and (not hasattr(options, "what") or any(word.startswith("-") for word in rest)):

@@ -42,7 +42,7 @@ def configs(options: Namespace, where: Locations) -> int:
 
 
 def doctor(options: Namespace, where: Locations) -> int:
-    """Check versions, device, Ray, Graphviz, run log and data; exit with 1 for a problem."""
+    """Check this machine; exit with 1 for a problem."""
     from ndg.doctor import examine
 
     problems = False

@@ -1,4 +1,4 @@
-"""`ndg score`: how much each unit matters, by any method, on the nodes of the graph."""
+"""`ndg score`: how much each unit matters."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _tasks(
 
 
 def _interrupted(record: Any, overrides: Sequence[str], where: Locations) -> Any:
-    """The target of an interrupted scoring, with the experiment that it was started with."""
+    """The target of an interrupted scoring, with its experiment."""
     from ndg import config
     from ndg.workflows import targets
 

@@ -24,7 +24,7 @@ LISTS = ("method", "layers", "scoreboard")
 
 
 def seeds_of(options: Namespace) -> list[int]:
-    """The whole numbers after --seeds. Configs and overrides that follow them are moved to `what`."""
+    """The numbers after --seeds. Other words are moved to `what`."""
     words = options.seeds or []
     seeds = [int(word) for word in words if word.isdecimal()]
     if words and not seeds:
@@ -34,7 +34,7 @@ def seeds_of(options: Namespace) -> list[int]:
 
 
 def names_and_overrides(options: Namespace) -> tuple[list[str], list[str]]:
-    """Names of configs and runs, and overrides. Overrides after an option such as --layers are moved."""
+    """Names of configs and runs, and all overrides."""
     words = list(options.what)
     for name in LISTS:
         if values := getattr(options, name, None):

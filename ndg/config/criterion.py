@@ -1,4 +1,4 @@
-"""The config section `criterion`: the name of a criterion, and its parameters."""
+"""The config section `criterion`."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Criterion:
 
     @property
     def alphas(self) -> list[float]:
-        """The alphas to mine at: all, or only the first where the criterion has no alpha."""
+        """The alphas to mine at, one where the criterion has none."""
         from ndg.mining.criteria import settings
 
         return self.alpha if "alpha" in settings(self.name) else self.alpha[:1]
 
     def rule(self, alpha: float | None = None) -> Rule:
-        """The criterion at an alpha, by default the first. Raises ConfigError for an unknown name."""
+        """The criterion at an alpha, by default the first. Raises ConfigError."""
         from ndg.mining.criteria import criterion
 
         return criterion(**{**asdict(self), "alpha": self.alpha[0] if alpha is None else alpha})
@@ -46,7 +46,7 @@ class Criterion:
 
 
 def section_of(name: str) -> type[Criterion]:
-    """The class of the section for a criterion. Raises ConfigError for an unknown name."""
+    """The section's class for a criterion. Raises ConfigError."""
     from ndg.mining.criteria import CRITERIA, settings
 
     known = {each.name for each in fields(Criterion)}

@@ -30,7 +30,7 @@ class _Store:
 
 
 def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False) -> Experiment:
-    """The experiment of a YAML file or a dictionary, with dotted overrides.
+    """The experiment of a YAML file or dictionary, with overrides.
 
     With `smoke`, the config's `smoke` section is applied before the overrides, and the name ends in `-smoke`. A section
     `store` is not part of the experiment: `store_uri` reads it.
@@ -76,14 +76,14 @@ def store_uri(source: str | Path | dict[str, Any], overrides: Sequence[str] = ()
 
 
 def configs() -> dict[str, Path]:
-    """Paths of the configs of this installation by name: package data, or `configs/` in a checkout."""
+    """Paths of the configs of this installation, by name."""
     package = Path(__file__).parent.parent
     folder = next((f for f in (package / "configs", package.parent / "configs") if f.is_dir()), None)
     return {} if folder is None else {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def find(name: str) -> Path:
-    """Path of a config, by its path or the name of a shipped config. Raises ConfigError."""
+    """Path of a config, by path or name. Raises ConfigError."""
     path = Path(name)
     if path.is_file():
         return path
@@ -94,7 +94,7 @@ def find(name: str) -> Path:
 
 
 def is_config(name: str) -> bool:
-    """Whether a name means a config: a file, a shipped config, or a path ending in .yaml or .yml."""
+    """Whether a name means a config: shipped, or a YAML file."""
     path = Path(name)
     return path.is_file() or path.stem in configs() or path.suffix in (".yaml", ".yml")
 
@@ -133,7 +133,7 @@ def _document(source: str | Path | dict[str, Any], overrides: Sequence[str], smo
 
 
 def _store(document: dict[str, Any]) -> str | None:
-    """The store's URI in a document. Raises ConfigError for a section with other keys."""
+    """The store's URI in a document. Raises ConfigError."""
     section = document.get("store") or {}
     if not isinstance(section, dict):
         raise ConfigError(f"store must hold keys (uri); got {section!r}")
@@ -142,7 +142,7 @@ def _store(document: dict[str, Any]) -> str | None:
 
 
 def _match(section: dict[Any, Any], schema: Any, prefix: str) -> None:
-    """Check keys against a dataclass, and turn scalars into lists where the schema has a list."""
+    """Check keys against a dataclass; wrap scalars where it has lists."""
     valid = {f.name: getattr(schema, f.name) for f in fields(schema)}
     for key, value in list(section.items()):
         full = f"{prefix}{key}"

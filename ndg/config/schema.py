@@ -115,7 +115,7 @@ class Mining:
 
 @dataclass(frozen=True)
 class Trial:
-    """Interventions to try, on which splits, with the seed of alternatives and controls.
+    """Interventions to try, on which splits, and their controls.
 
     `layer` is changed; null means the only extracted layer. `values` replace booleans: `boolean` (0 and 1), `mean` (of
     the fitting examples with that boolean), `resample` (from one of them), or `auto`: `boolean` after a sigmoid, else
@@ -196,7 +196,7 @@ class Importance:
 
 @dataclass(frozen=True)
 class Report:
-    """Bounds of the picture: number of drawn nodes, and seconds of layout."""
+    """Bounds of the picture: drawn nodes, seconds of layout."""
 
     max_nodes: int = 300
     timeout: float = 60.0
@@ -204,7 +204,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Paper:
-    """The published test accuracy in [0, 1], or null, and its source."""
+    """The published test accuracy in [0, 1] and its source."""
 
     accuracy: float | None = None
     source: str | None = None

@@ -99,7 +99,7 @@ def source(drawing: Drawing, layout: str = "curved", dpi: int | None = None) -> 
 
 
 def _columns(page: Any, drawing: Drawing, rows: int) -> None:
-    """Add each band under its caption, on a path of captions that fixes the order of the columns."""
+    """Add each band, on a path of captions that orders the columns."""
     spine: list[tuple[str, str]] = []
     for i, band in enumerate(drawing.bands):
         members = [node for node in drawing.nodes if node.band == i]

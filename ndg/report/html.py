@@ -122,7 +122,7 @@ def _words(report: Report) -> str:
 
 
 def _pictures(pictures: Sequence[Picture]) -> str:
-    """Pictures that fit the page, or at natural size; all but the first are folded."""
+    """Pictures of which all but the first are folded."""
     shown = []
     for place, picture in enumerate(pictures):
         (svg, width), caption = inline(picture.svg, f"p{place}-"), escape(picture.caption)

@@ -1,4 +1,4 @@
-"""The run log: every training and alignment as a document, to query and compare."""
+"""The run log: documents of all runs, to query and compare."""
 
 from ndg.runs.begin import begun, resume, start, start_or_resume, unfinished
 from ndg.runs.log import Log, open

@@ -68,7 +68,7 @@ def resume(
     device: str | None = None,
     beat: float = BEAT,
 ) -> Run:
-    """The unfinished run of an experiment under `folder_root`, reopened as a context.
+    """The unfinished run of an experiment, reopened as a context.
 
     A train run matches by training and seed, and the one with most epochs is chosen; other runs match by config and
     `parent`, and the newest is chosen. Metrics continue. Results and artefacts of the interrupted attempt move into its
@@ -93,7 +93,7 @@ def start_or_resume(
     device: str | None = None,
     resumed: bool = False,
 ) -> Run:
-    """A new run, or with `resumed` the unfinished one, as a context."""
+    """A new run, or the unfinished one, as a context."""
     if resumed:
         return resume(store, experiment, folder_root, kind=kind, parent=parent, device=device)
     return start(store, kind, experiment, folder_root, parent, device=device)
@@ -139,7 +139,7 @@ def _cut(record: RunRecord) -> bool:
 
 
 def _same(experiment: Experiment, kind: str, parent: str | None) -> tuple[dict[str, Any], str]:
-    """Fields that identify the runs of one training, or of one study of a network, and the same in words."""
+    """Fields that identify one training or study, also in words."""
     if kind == "train":
         digest, seed = experiment.training_digest, experiment.seed
         return {"training_digest": digest, "seeds.seed": seed}, f"training digest {digest}, seed {seed}"
@@ -189,7 +189,7 @@ def _document(
 
 
 def _reopened(old: RunRecord, root: Path, device: str | None) -> RunRecord:
-    """The document of a run that this process resumes, with a new entry in `attempts`."""
+    """The document of a resumed run, with a new attempt."""
     started, where = now(), whereabouts(device)
     attempts = [dict(attempt) for attempt in old["attempts"]]
     cut = {"status": old["status"], "ended": old["ended"] or old["heartbeat"], "epochs": len(old["metrics"])}

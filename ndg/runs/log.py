@@ -29,7 +29,7 @@ LIST = 20  # runs that a notebook shows
 
 
 class Log:
-    """The runs of one store. Only `tag`, `untag`, `note` and `adopt` write."""
+    """The runs of one store."""
 
     def __init__(self, store: Store, local: Path | None = None) -> None:
         self.store = store
@@ -55,7 +55,7 @@ class Log:
         return [RunRecord(document) for document in self.store.find(where, sort, limit, fields)]
 
     def get(self, run: str = "last", kind: str | None = None) -> RunRecord:
-        """The run of an id or of a unique part of one; `last` is the newest (of `kind`).
+        """The run of an id, of a unique part of one, or `last`.
 
         Raises RunNotFoundError, naming the nearest ids.
         """
@@ -94,7 +94,7 @@ class Log:
         seed: int | None = None,
         fits: Callable[[RunRecord], bool] | None = None,
     ) -> RunRecord:
-        """The completed train run with the highest `metric`, the newest of equals.
+        """The completed train run with the highest `metric`.
 
         If these runs saw different data, those for which `fits` is true are preferred. Raises RunNotFoundError, which
         says how to train one; `name` is the config in the message.
@@ -123,7 +123,7 @@ class Log:
     def frame(
         self, where: Mapping[str, Any] | None = None, sort: Sort = NEWEST, limit: int | None = None
     ) -> pd.DataFrame:
-        """A row per run, indexed by id, with a dotted column per field.
+        """A row per run, with a dotted column per field.
 
         Times are UTC timestamps. Rows per epoch are left out: see `metrics`.
         """
@@ -138,7 +138,7 @@ class Log:
         return frame.rename(columns={"_id": "id"}).set_index("id")
 
     def metrics(self, run: str = "last") -> pd.DataFrame:
-        """Rows per epoch of a run, indexed by epoch if they have one."""
+        """Rows per epoch of a run."""
         import pandas as pd
 
         frame = pd.DataFrame(self.get(run)["metrics"])
@@ -157,7 +157,7 @@ class Log:
         return self._change(run, [{"$set": {"notes": text}}])
 
     def adopt(self, root: str | Path) -> list[str]:
-        """Copy runs under `root` into this store where they are missing or older; return their ids.
+        """Copy newer runs under `root` into this store; return their ids.
 
         For runs that were written locally while the store could not be reached.
         """
@@ -190,7 +190,7 @@ class Log:
         return [document["_id"] for document in self.store.find(where, NEWEST, fields={"_id": 1})]
 
     def _change(self, run: str, changes: list[dict[str, Any]]) -> RunRecord:
-        """A run, changed in the store, and in its folder unless its own process is alive to do so."""
+        """A run, changed in the store and, if it has ended, in its folder."""
         id = self.get(run).id
         for change in changes:
             self.store.update(id, change)
@@ -200,7 +200,7 @@ class Log:
         return record
 
     def _hint(self, fits: Callable[[RunRecord], bool]) -> str:
-        """Advice about matching runs that were written locally while the store could not be reached."""
+        """Advice about matching runs that the store does not have."""
         if self._local is None or self.store.path == (self._local / FILE).resolve():
             return ""
         local = [record.id for record in records.read_all(self._local) if fits(record)]
@@ -215,7 +215,7 @@ class Log:
 
 
 def open(uri: str | Path = DEFAULT, local: str | Path | None = None) -> Log:
-    """Open the run log at a `mongodb://` URI or in a file; connects at the first operation.
+    """Open the run log at a `mongodb://` URI or in a file.
 
     With `local`, the folder of runs, a store that does not answer is replaced by the log there, with a warning.
     """

@@ -1,4 +1,4 @@
-"""Values of a run document: null, booleans, 64-bit integers, finite floats, text, lists, dictionaries.
+"""Values of a run document: null, booleans, numbers, text, lists, dictionaries.
 
 Other values are converted to these or rejected. JSON and the embedded file have no NaN, so a number that is not finite
 becomes null, and its dotted path is logged.
@@ -21,7 +21,7 @@ NUMBERS = 1_000_000  # that many in an array take 12 MB
 
 
 def plain(value: Any, path: str = "") -> tuple[Any, list[str]]:
-    """`value` in plain types, and the dotted paths that hold null for a number.
+    """`value` in plain types, and paths that hold null for a number.
 
     Such a number was not finite. Raises StoreError for a value that has no plain form, and for a key that no query
     could name.
@@ -31,7 +31,7 @@ def plain(value: Any, path: str = "") -> tuple[Any, list[str]]:
 
 
 def size(value: Any) -> int:
-    """Bytes that plain `value` takes in BSON (bsonspec.org 1.1), the way a MongoDB server counts."""
+    """Bytes that a plain value takes in BSON (bsonspec.org 1.1)."""
     if value is None:
         return 0
     if isinstance(value, bool):
@@ -64,7 +64,7 @@ def check_key(key: Any, path: str) -> str:
 
 
 def now() -> str:
-    """This moment, UTC, ISO 8601 to the millisecond: text that sorts as time does."""
+    """This moment, UTC, ISO 8601 to the millisecond."""
     return iso(datetime.now(UTC))
 
 

@@ -1,4 +1,4 @@
-"""Origin of a run: package versions, commit, machine and command, without secrets."""
+"""Origin of a run: versions, commit, machine and command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SECRET = re.compile(r"((?:password\w*|secret\w*|token)[=:])[^&,\s'\"]+", re.IGN
 
 
 def mask(text: str) -> str:
-    """A text with *** for passwords in URIs and in options such as `tlsCertificateKeyFilePassword=`."""
+    """A text with *** for passwords, tokens and secrets."""
     return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
 
 
@@ -36,7 +36,7 @@ def masked(value: Any) -> Any:
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python, this package and its dependencies, read without importing them."""
+    """Versions of Python, this package and its dependencies."""
     from importlib.metadata import PackageNotFoundError, version
 
     import ndg
@@ -51,7 +51,7 @@ def versions() -> dict[str, str | None]:
 
 
 def commit(folder: Path | None = None) -> tuple[str | None, bool | None]:
-    """Commit of this package's checkout, and whether it has changes; (None, None) outside one."""
+    """Commit and changes of this package's checkout; (None, None) outside one."""
     folder = Path(__file__).resolve().parent.parent if folder is None else folder
     # An installed copy inside somebody's checkout (its .venv) is not that checkout's code: it must be tracked.
     if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
@@ -64,7 +64,7 @@ def commit(folder: Path | None = None) -> tuple[str | None, bool | None]:
 
 
 def whereabouts(device: str | None) -> dict[str, Any]:
-    """Machine, process, device, commit and command as fields of a run document."""
+    """Machine, process, commit and command, as fields of a document."""
     sha, dirty = commit()
     return {
         "host": platform.node(),

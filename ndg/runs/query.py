@@ -1,4 +1,4 @@
-"""The query language of the run log: the part of MongoDB's that every store supports.
+"""The query language of the run log, a part of MongoDB's.
 
     {"results.trial.q.test.aligned": {"$gt": 0.9}, "tags": "paper", "$or": [{"kind": "train"}, {"kind": "align"}]}
 
@@ -26,7 +26,7 @@ Sort = str | Iterable[str | tuple[str, int]] | None
 
 
 def portable(where: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A query, checked and rewritten so that all stores answer it alike.
+    """A query, rewritten so that all stores answer it alike.
 
     Raises UserError for an operator outside the language (naming the nearest), a bad path or a value of the wrong kind.
     """
@@ -44,7 +44,7 @@ def portable(where: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def ordering(sort: Sort) -> list[tuple[str, int]]:
-    """Pairs of path and direction from `"-started"`, `["name", "-started"]` or `[("name", 1), ("started", -1)]`."""
+    """Pairs of path and direction (1, -1) of a sort."""
     pairs: list[tuple[str, int]] = []
     for key in [sort] if isinstance(sort, str) else sort or []:
         match key:

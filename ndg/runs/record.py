@@ -47,7 +47,7 @@ class RunRecord(dict[str, Any]):
         return Path(self["folder"])
 
     def figure(self, path: str) -> Any:
-        """The value at a dotted path such as `results.trial.q.test.aligned`; None where there is none."""
+        """The value at a dotted path, or None."""
         value: Any = self
         for part in path.split("."):
             if isinstance(value, list) and part.isdigit() and int(part) < len(value):
@@ -59,7 +59,7 @@ class RunRecord(dict[str, Any]):
         return value
 
     def locate(self, root: Path | None = None) -> Path:
-        """The run's folder on this machine: where it was made, or under `root`. Raises RunNotFoundError."""
+        """The run's folder here, or under `root`. Raises RunNotFoundError."""
         places = [self.folder, *([root / self.id] if root is not None else [])]
         if here := [place for place in places if place.is_dir()]:
             return here[0]
@@ -80,11 +80,11 @@ class RunRecord(dict[str, Any]):
         return max(0.0, ((now or datetime.now(UTC)) - moment(self["heartbeat"])).total_seconds())
 
     def dead(self, now: datetime | None = None) -> bool:
-        """Whether a RUNNING run has died: it is silent for long, or its process on this host is gone."""
+        """Whether a RUNNING run is silent for long or has no process."""
         return self["status"] == RUNNING and (self.silence(now) > SILENT or not self._process_lives())
 
     def state(self, now: datetime | None = None) -> str:
-        """The status; a dead run also shows its silence: `RUNNING (silent for 3 h)`."""
+        """The status, with the silence of a dead run."""
         if not self.dead(now):
             return str(self["status"])
         gone = "" if self._process_lives() else "process gone, "
@@ -117,7 +117,7 @@ def moment(text: str) -> datetime:
 
 
 def span(seconds: float) -> str:
-    """A duration in its largest sensible unit: `5 s`, `12 min`, `3 h`, `2 d`."""
+    """A duration: `5 s`, `12 min`, `3 h`, `2 d`."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= (2 if unit == "d" else 1) * length:
             return f"{seconds // length:.0f} {unit}"

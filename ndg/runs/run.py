@@ -32,7 +32,7 @@ MUTABLE = ("tags", "notes")  # others may change these while a run is on
 
 
 class Run:
-    """Context of one run, made by `start` and `resume`; `begin` opens its document on entry."""
+    """Context of one run, made by `start` and `resume`."""
 
     def __init__(self, store: Store, root: Path, begin: Callable[[Run], None], beat: float = record.BEAT) -> None:
         self.root = root
@@ -62,7 +62,7 @@ class Run:
             return copy.deepcopy(self._record)
 
     def metric(self, row: Mapping[str, Any]) -> None:
-        """Add a row of figures. A row with an existing `epoch` replaces that row and all later ones."""
+        """Add a row of figures, in place of the same and later epochs."""
         with self._lock:
             rows = self._record["metrics"]
             epoch = row.get("epoch")
@@ -155,7 +155,7 @@ class Run:
             self._thread.join(timeout=1.0)
 
     def open(self, document: RunRecord, new: bool) -> bool:
-        """Write a document as this run's; False, with nothing changed, if its new id is taken."""
+        """Write a document as this run's; False if its id is taken."""
         record.write(document, document.folder)
         self._record = document
         try:
@@ -174,7 +174,7 @@ class Run:
         self._write(status=status, error=reason, ended=ended, attempts=attempts)
 
     def _write(self, **fields: Any) -> None:
-        """Change top-level fields in the record, then in the store. Raises StoreError for a document too large."""
+        """Change fields in the record and the store. Raises StoreError."""
         changed = self._record | fields | {"heartbeat": now()}
         if (length := size(dict(changed))) > LIMIT:
             largest = max(fields, key=lambda name: size(fields[name]))
@@ -209,7 +209,7 @@ class Run:
         return {name: theirs[0][name] for name in MUTABLE if theirs and name in theirs[0]}
 
     def _fall_back(self, error: StoreError) -> None:
-        """Continue in the embedded file of the root, or in record.json alone, with one warning."""
+        """Continue in the file of the root, or in record.json alone."""
         spare, where = connect(self.root / FILE), str(self.folder / record.RECORD)
         lost, self._store = self._store, None
         if lost is not None and lost.path != spare.path:

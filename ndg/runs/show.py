@@ -1,4 +1,4 @@
-"""Views of runs: rows of a list, and one run as text or HTML."""
+"""Views of runs: lists, and one run as text or HTML."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADINGS = ("id", "kind", "name", "status", "age", "validation", "test", "aligne
 
 @dataclass(frozen=True)
 class Row:
-    """One run in a list; accuracies and `aligned` (Q on test) are in [0, 1], or None."""
+    """One run in a list; figures are in [0, 1], or None."""
 
     id: str
     kind: str
@@ -32,12 +32,12 @@ class Row:
     aligned: float | None
 
     def cells(self) -> tuple[str, ...]:
-        """Texts of the row under `HEADINGS`; an en dash for a missing figure."""
+        """Texts of the row under `HEADINGS`."""
         return tuple(value if isinstance(value, str) else _number(value) for value in astuple(self))
 
 
 def rows(records: Iterable[RunRecord], now: datetime | None = None) -> list[Row]:
-    """A row per record. An align run shows the accuracies of its train run if that is listed."""
+    """A row per record, with the accuracies of a listed train run."""
     now, records = now or datetime.now(UTC), list(records)
     known = {record.id: record for record in records}
     return [_row(record, known.get(record.get("parent") or "", record), now) for record in records]
@@ -73,7 +73,7 @@ def html_table(records: Iterable[RunRecord], now: datetime | None = None) -> str
 
 
 def flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted path and value of every leaf; lists and empty dictionaries are leaves."""
+    """Dotted path and value of every leaf; lists are leaves."""
     for key, item in value.items():
         path = f"{prefix}.{key}" if prefix else str(key)
         if isinstance(item, dict) and item:

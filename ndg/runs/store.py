@@ -27,7 +27,7 @@ TIMEOUTS = {"serverSelectionTimeoutMS": 3_000, "connectTimeoutMS": 3_000, "socke
 
 @dataclass(frozen=True)
 class Link:
-    """An open connection: a collection with PyMongo's methods, its transactions, and its closing."""
+    """An open connection: collection, transactions, closing."""
 
     collection: Any
     close: Callable[[], None]
@@ -35,7 +35,7 @@ class Link:
 
 
 class Store:
-    """Run documents by `_id`, thread-safe. A failed or interrupted operation closes the connection."""
+    """Run documents by `_id`, thread-safe."""
 
     def __init__(self, name: str, connect: Callable[[], Link], path: Path | None, remedy: str) -> None:
         self.name = name
@@ -57,7 +57,7 @@ class Store:
         return True
 
     def update(self, id: str, change: Mapping[str, Any]) -> bool:
-        """Apply `$set` of whole fields, `$addToSet` or `$pull`; False without a document.
+        """Apply `$set`, `$addToSet` or `$pull`; False without a document.
 
         neosqlite turns what `$push` adds into text and a top-level boolean into 0 or 1; neither is used here.
         """
@@ -113,7 +113,7 @@ class Store:
 
 
 def embedded(uri: str) -> Store:
-    """A store in one SQLite file, by neosqlite. Several processes of one machine may write at once."""
+    """A store in one SQLite file, for processes of one machine."""
     named = Path(uri).expanduser()
     if named.is_dir() or uri.endswith("/"):
         named = named / FILE
@@ -146,7 +146,7 @@ def embedded(uri: str) -> Store:
 
 
 def server(uri: str) -> Store:
-    """A store on a MongoDB server: the collection `runs` of the URI's database, by default `ndg`.
+    """A store on a MongoDB server, in the collection `runs`.
 
     Raises ConfigError for an invalid URI; a server that does not answer is noticed at the first operation.
     """
@@ -175,7 +175,7 @@ STORES: dict[str, Callable[[str], Store]] = {"file": embedded, "mongodb": server
 
 
 def connect(uri: str | Path) -> Store:
-    """The store of a `mongodb://` URI or a file path, not yet opened."""
+    """The store of a `mongodb://` URI or a file path."""
     text = str(uri)
     scheme, separator, rest = text.partition("://")
     if not separator:

@@ -43,7 +43,7 @@ def named(*checks: Callable[[Subject], None]) -> dict[str, Callable[[Subject], N
 
 
 def run(checks: Mapping[str, Callable[[Subject], None]], subject: Subject) -> None:
-    """Run all checks on an object. Raises the first ConformanceError, with the name of its check."""
+    """Run all checks. Raises the first ConformanceError, with its check."""
     for name, check in checks.items():
         try:
             check(subject)

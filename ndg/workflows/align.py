@@ -1,4 +1,4 @@
-"""Alignment of one network: extract, mine, evaluate, try, score, draw and log."""
+"""Alignment of one network, from extraction to report."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def run(prepared: Prepared, alpha: float, resume: bool = False) -> RunRecord:
 
 
 def _config(experiment: Experiment, target: Target) -> str:
-    """The config as YAML, without the training of a network that was not trained here."""
+    """The config as YAML, without the training of foreign networks."""
     if target.run is not None:
         return experiment.to_yaml()
     own = target.subject is not None and experiment.data.name == "own"
@@ -84,7 +84,7 @@ def _config(experiment: Experiment, target: Target) -> str:
 
 
 def _accuracy(bits: BitMatrix, examples: int) -> dict[str, Any]:
-    """Accuracy with its interval. `examples` counts those of the split; rows of the bits may be tokens."""
+    """Accuracy with its interval over the `examples` of a split."""
     correct = bits.correct or 0
     low, high = wilson(correct, examples)
     return {"rate": correct / examples, "low": float(low), "high": float(high), "correct": correct, "n": examples}
@@ -135,7 +135,7 @@ def _mine(prepared: Prepared, experiment: Experiment, target: Target, run: Run) 
 
 
 def _score(prepared: Prepared, graph: NDG, layers: list[str], experiment: Experiment, run: Run) -> list[Scores]:
-    """Scores of the layers by each method; scores and scoreboards are logged."""
+    """Scores of the layers by each method, logged with scoreboards."""
     subject = prepared.subject
     if not subject.logits:
         return []
@@ -150,7 +150,7 @@ def _score(prepared: Prepared, graph: NDG, layers: list[str], experiment: Experi
 def _report(
     prepared: Prepared, graph: NDG, scores: list[Scores], experiment: Experiment, edges: list[dict[Any, Any]], run: Run
 ) -> None:
-    """Write the picture as PDF and SVG, and the one-page report. `edges` are judged on the held-out split."""
+    """Write the picture as PDF and SVG, and the one-page report."""
     limits, subject = experiment.report, prepared.subject
     names = subject.class_names if subject.logits else None
     look = Look(scores or None, None, limits.max_nodes, names, experiment.name, None, limits.timeout)

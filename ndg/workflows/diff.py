@@ -43,7 +43,7 @@ NOTE = (
 
 
 def compare(records: Sequence[RunRecord], where: Locations, *, match: bool = True, bootstraps: int = 0) -> Findings:
-    """Compare the graphs of two or more align runs with the first.
+    """Compare the graphs of align runs with the first.
 
     Units of different networks are matched one to one by the agreement of their booleans on the first run's training
     inputs. With `bootstraps`, the first graph is also mined again from samples of its examples. Raises ConfigError for
@@ -93,7 +93,7 @@ def compare(records: Sequence[RunRecord], where: Locations, *, match: bool = Tru
 
 
 def _bits(network: Prepared, inputs: Prepared, graph: NDG) -> BitMatrix:
-    """Booleans of one network on the training inputs of another, binarised as in a graph."""
+    """Booleans of one network on the training inputs of another."""
     settings, experiment = network.experiment.extract, inputs.experiment
     options = RunOptions(batch=settings.compute_batch, threads=settings.threads, seed=experiment.seed)
     reading, loader = ReadingSettings(max_examples=experiment.mining.max_examples), inputs.subject.loaders["train"]
@@ -108,7 +108,7 @@ def _match(
     bits: BitMatrix | None,
     where: Locations,
 ) -> tuple[Matching | None, Control | None]:
-    """Units of another network and of its re-initialised copy, matched with the first's; None for the same one."""
+    """Units of another network and its re-initialised copy, matched with the first's."""
     parent = records[0]["parent"]
     if first is None or bits is None or (parent is not None and records[number]["parent"] == parent):
         return None, None

@@ -38,7 +38,7 @@ GAIN = 0.85
 def stage_seconds(
     experiment: Experiment, subject: Subject, layer: str, units: int, full: float, extracted: int
 ) -> dict[str, float]:
-    """Seconds of each stage on one CPU after the counting of pairs.
+    """Seconds of each stage on one CPU, without counting.
 
     `units` are those of the `layer` on trial, `full` the seconds of a pass of the whole network, `extracted` the number
     of such passes for the booleans.

@@ -1,4 +1,4 @@
-"""The user's own network: from a function, or from a local Hugging Face folder."""
+"""The user's own network, from a function or a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def of_function(name: str, batch: int) -> Subject:
 
 
 def of_folder(folder: str, experiment: Experiment, where: Locations) -> tuple[Subject, Experiment]:
-    """The network of a Hugging Face folder with its data, and the experiment.
+    """Network and data of a Hugging Face folder, and the experiment.
 
     The experiment gets the network's image size. Texts are tokenized by the folder's tokenizer, pixels normalised by
     its `preprocessor_config.json`, and classes numbered as the network's labels. Nothing is downloaded or unpickled.
@@ -105,7 +105,7 @@ def of_folder(folder: str, experiment: Experiment, where: Locations) -> tuple[Su
 
 
 def _find(name: str) -> Callable[[], Any]:
-    """The function of that name. Puts the current folder on the import path."""
+    """The function of that name, also from the current folder."""
     where, colon, attribute = name.rpartition(":")
     if not colon or not where or not attribute:
         raise ConfigError(
@@ -128,7 +128,7 @@ def _find(name: str) -> Callable[[], Any]:
 
 
 def _from_file(path: Path, attribute: str) -> Any:
-    """An attribute of the module in a file. Puts its folder on the import path."""
+    """An attribute of a module file, whose folder workers can import."""
     name, path = path.stem, path.absolute()
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
@@ -161,7 +161,7 @@ def _network_and_loaders(name: str, returned: Any) -> tuple[nn.Module, dict[str,
 
 
 def _order(folder: str, network: nn.Module, data_name: str, class_names: tuple[str, ...]) -> tuple[int, ...]:
-    """The network's label number of each class of the data, matched by name.
+    """The network's label of each class, matched by name.
 
     Case, outer spaces, and `_` or `-` make no difference. If the network has no names (LABEL_0, ...) or none in common
     with the data, the order of the data is assumed; the latter is a warning. Raises ConfigError when only some names

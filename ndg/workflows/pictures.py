@@ -15,7 +15,7 @@ NAME = "ndg"
 
 
 def graph_of(record: RunRecord) -> NDG:
-    """The graph of an align run, or the annotated graph of a score run. Raises RunNotFoundError."""
+    """The graph of an align or score run. Raises RunNotFoundError."""
     path = record.folder / GRAPH
     if not path.is_file():
         raise RunNotFoundError(f"run {record.id} is {record.state()} and left no graph in {record.folder}; align again")
@@ -23,7 +23,7 @@ def graph_of(record: RunRecord) -> NDG:
 
 
 def _by_scores(record: RunRecord, score: str | None, most: int | None) -> NDG:
-    """The graph with `score` first, else the run's first method; with `most`, only the highest neurons."""
+    """The graph with one score first, and only the `most` important neurons."""
     graph = graph_of(record)
     logged = (record.figure("results.scores") or {}).values()
     for method in reversed([score] if score is not None else [scores["method"] for scores in logged]):
@@ -46,7 +46,7 @@ def draw(
     score: str | None = None,
     most: int | None = None,
 ) -> Path:
-    """Draw the graph of a run in a format of REPORTS; return the path.
+    """Draw the graph of a run; return the path.
 
     Without a `path` it is in the run's folder. `target` is a class number or a literal. Neurons are shaded by the
     method `score`, by default the run's first; with `most`, only that many of the most important neurons are drawn.

@@ -116,7 +116,7 @@ def plans(target: Target, where: Locations, executor: str = AUTO) -> list[Plan]:
 
 @dataclass(eq=False)
 class Prepared:
-    """The network, data, booleans and graphs of one target, made once for all its alphas."""
+    """Network, data, booleans and graphs of a target, for all alphas."""
 
     target: Target
     where: Locations
@@ -133,18 +133,18 @@ class Prepared:
         return self.target.experiment
 
     def changed(self, **sections: Any) -> Prepared:
-        """The same network with other sections of its experiment, and nothing extracted yet."""
+        """The same network with other sections of its experiment."""
         target = replace(self.target, experiment=replace(self.experiment, **sections))
         return replace(self, target=target, seconds={}, caches={})
 
     @property
     def alphas(self) -> list[float]:
-        """The alphas of the experiment; one where its criterion has no alpha."""
+        """The alphas of the experiment."""
         return self.experiment.criterion.alphas
 
     @cached_property
     def subject(self) -> Subject:
-        """The network and its data. Raises an error for layers that cannot be read."""
+        """The network and its data. Unreadable layers are an error."""
         subject = subject_of(self.target, self.where)
         _layers(subject, self.experiment)  # layers that cannot be read are refused before anything is written
         return replace(subject, network=subject.network.to(self.device))
@@ -164,7 +164,7 @@ class Prepared:
 
     @property
     def trial_layer(self) -> str:
-        """The layer that a trial changes. Raises ConfigError for several layers of which none is named."""
+        """The layer that a trial changes. Raises ConfigError."""
         return _trial_layer(self.layers, self.experiment)
 
     def _front(self, split: str) -> PrefixCache | None:
@@ -206,7 +206,7 @@ class Prepared:
         return RunOptions(seed=seed, executor=self.by, **self.passes, **more)
 
     def reading_options(self, seed: int) -> RunOptions:
-        """How an extraction runs: in Ray on the CPU, wherever the network is."""
+        """How an extraction runs (in Ray, on the CPU)."""
         return replace(self.options(seed), device=None)
 
     @property
@@ -214,9 +214,9 @@ class Prepared:
         """The graph of the first alpha, for the studies."""
         return self.graphs[self.alphas[0]]
 
-    def mine(self, bits: BitMatrix, alpha: float | None = None) -> NDG:
-        """Mine a graph from booleans by the experiment's criterion, by default at the first alpha."""
-        return self.sweep(bits, [self.alphas[0] if alpha is None else alpha])[0]
+    def mine(self, bits: BitMatrix) -> NDG:
+        """Mine a graph from booleans at the first alpha."""
+        return self.sweep(bits, self.alphas[:1])[0]
 
     @cached_property
     def bits(self) -> dict[str, BitMatrix]:
@@ -249,7 +249,7 @@ class Prepared:
         return dict(zip(self.alphas, graphs, strict=True))
 
     def sweep(self, bits: BitMatrix, alphas: Sequence[float]) -> list[NDG]:
-        """Mine a graph from booleans at each alpha, from one count of all pairs."""
+        """Mine a graph at each alpha, from one count of pairs."""
         mining = self.experiment.mining
         return discovery.sweep(
             bits,
@@ -273,12 +273,12 @@ def check(experiment: Experiment) -> None:
 
 
 def run_folder(run: RunRecord, where: Locations) -> Path:
-    """The folder of a run: its logged folder, else the one below the present folder of runs."""
+    """The logged folder of a run, else that below the folder of runs."""
     return run.folder if run.folder.is_dir() else where.runs / run.id
 
 
 def subject_of(target: Target, where: Locations) -> Subject:
-    """Network and data of a target. Raises CheckpointError for a network file other than the logged one."""
+    """Network and data of a target. Raises CheckpointError for a changed file."""
     if target.subject is not None:
         return target.subject
     if target.run is None:
@@ -307,7 +307,7 @@ def _trial_layer(layers: Sequence[str], experiment: Experiment) -> str:
 
 
 def _layers(subject: Subject, experiment: Experiment) -> list[str]:
-    """The layers of an experiment. Raises ConfigError if the layer of the trial is ambiguous."""
+    """The layers of an experiment. Raises ConfigError for an ambiguous trial."""
     layers = find_layers(subject.network, experiment.extract.layers or [extraction.latent_layer(subject.network)])
     if experiment.trial.interventions:
         _trial_layer(layers, experiment)

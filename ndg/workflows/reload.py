@@ -20,7 +20,7 @@ from ndg.workflows.prepare import Prepared
 
 
 def prepared_of(record: RunRecord, where: Locations) -> Prepared:
-    """Network and data of an align run. Raises ConfigError if no importable function makes the network."""
+    """Network and data of an align run. Raises ConfigError."""
     experiment = load(record["config"])
     if record["parent"] is not None:
         [target] = targets.find([record["parent"]], [], where)
@@ -38,7 +38,7 @@ def prepared_of(record: RunRecord, where: Locations) -> Prepared:
 def explained(
     record: RunRecord, where: Locations, number: int, target: int | None = None, split: str | None = None
 ) -> tuple[Explanation, int | None]:
-    """Explanation of one example by the graph, and the example's true class.
+    """Explanation of one example by the graph, and its true class.
 
     The `split` is the held-out one by default. Raises UserError for an unknown example or split.
     """

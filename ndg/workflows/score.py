@@ -1,4 +1,4 @@
-"""Scores of the units of a network, logged by an alignment or by `ndg score`."""
+"""Scores of the units of a network, logged in a run."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def run(
 
 
 def logged_experiment(target: Target) -> Experiment:
-    """The experiment that a scoring logs, with one alpha, on which scores do not depend."""
+    """The experiment that a scoring logs, with its first alpha alone."""
     return target.experiment.at(target.experiment.criterion.alpha[0])
 
 
@@ -138,7 +138,7 @@ def kept_in(run: Run, subject: Subject, experiment: Experiment) -> Kept:
 
 
 def write(all_scores: Sequence[Scores], experiment: Experiment, run: Run, graph: NDG | None = None) -> None:
-    """Log scores as documents and as a table, and how the graph reads tokens."""
+    """Log scores, as documents and as a table."""
     import pandas as pd
 
     nodes = graph.nodes.layers if graph else ()
@@ -158,7 +158,7 @@ def write(all_scores: Sequence[Scores], experiment: Experiment, run: Run, graph:
 def judge(
     subject: Subject, layers: Sequence[str], experiment: Experiment, run: Run, **options: Any
 ) -> list[Scoreboard]:
-    """Log scoreboards of the network and of one with random weights, if the experiment asks for them.
+    """Log the scoreboards of the network and of random weights, if requested.
 
     They cover the layers of the experiment, else all linear and convolution layers but the last, else `layers`.
     """
@@ -195,7 +195,7 @@ def judge(
 
 
 def latest(target: Target, subject: Subject, where: Locations) -> RunRecord | None:
-    """The newest completed alignment of a network with a graph, or None."""
+    """The newest alignment of a network with a graph, or None."""
     query: dict[str, Any] = {"kind": "align", "status": "COMPLETED"}
     if target.run is not None:
         query["parent"] = target.run.id
@@ -210,7 +210,7 @@ def latest(target: Target, subject: Subject, where: Locations) -> RunRecord | No
 def _as_begun(
     unfinished: RunRecord, first: str | None, named: RunRecord | None, target: Target, where: Locations
 ) -> RunRecord | None:
-    """The alignment whose graph a scoring started with. Raises RunNotFoundError if the user names another one."""
+    """The alignment that a scoring started with. Raises RunNotFoundError for another."""
     if named is not None and named.id != first:
         raise RunNotFoundError(
             f"a scoring continues with the graph that it started with; {unfinished.id} started with "
@@ -224,7 +224,7 @@ def _as_begun(
 
 
 def _annotate(graph: NDG, aligned: RunRecord, all_scores: Sequence[Scores], run: Run) -> None:
-    """Write the graph annotated with the scores of its layers into the run's folder."""
+    """Write the graph with the scores of its layers."""
     annotated, methods = graph, []
     for scores in all_scores:
         try:

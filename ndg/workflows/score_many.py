@@ -36,7 +36,7 @@ def run_all(
     executor: str = "serial",
     address: str | None = None,
 ) -> Iterator[tuple[int, Outcome]]:
-    """Number and outcome (a run document or a failure) of each task, as they finish.
+    """Number and outcome of each task, as they finish.
 
     Of tasks to `resume`, unfinished scorings continue and complete ones stay; networks without a scoring start if
     others have one. Raises ConfigError for an unknown method, WorkerError where Ray does not start or could never run a
@@ -71,5 +71,5 @@ def _score(shared: tuple[Locations, str, str], task: Task) -> RunRecord:
 
 
 def _begun(target: Target, where: Locations) -> bool:
-    """Whether a run has scored this network by this experiment, or has begun to."""
+    """Whether a scoring of this network has begun."""
     return bool(runs.begun(where.runs, score.logged_experiment(target), kind=score.KIND, parent=target.parent))

@@ -1,4 +1,4 @@
-"""Layers, examples and settings of scores from an experiment, checked against the methods."""
+"""Layers, examples and settings of the scores of an experiment."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def checked(subject: Subject, layers: Sequence[str], experiment: Experiment) -> 
 
 
 def weighted_layers(model: nn.Module, loader: Iterable[Any]) -> list[str]:
-    """Linear and convolution layers that run once, in order, without the last one (the logits)."""
+    """Linear and convolution layers in order, without that of the logits."""
     modules = dict(model.named_modules())
     layers = [path for path in candidates(model, loader, COMPUTE_BATCH) if isinstance(modules[path], WEIGHTED)]
     if len(layers) < 2:
@@ -50,7 +50,7 @@ def weighted_layers(model: nn.Module, loader: Iterable[Any]) -> list[str]:
 
 
 def counted(graph: NDG, layers: Sequence[str], methods: Iterable[str]) -> list[Scores]:
-    """Graph-based scores (degree, ancestors) for those of `layers` in the graph, or for all its layers if none is."""
+    """Graph-based scores for the `layers` that the graph has, or for all."""
     own = [layer.name for layer in graph.nodes.layers if layer.name in layers]
     return [OF_GRAPH[name](graph, own or None) for name in of_graph(methods)]
 

@@ -1,4 +1,4 @@
-"""Data of quick runs: the real files if present, else small generated ones in the same format."""
+"""Data of quick runs: the real files, else small generated ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOLDER = "samples"
 
 
 def with_data(experiment: Experiment, where: Locations) -> Experiment:
-    """The experiment, on generated files below the runs folder if its data are missing. Raises DataError."""
+    """The experiment, on generated files if its data are missing. Raises DataError."""
     reason = data.absent(where.place(experiment).data)
     if reason is None:
         return experiment
@@ -50,5 +50,5 @@ def _generate(name: str, folder: Path) -> None:
 
 
 def _generated(name: str, folder: Path) -> bool:
-    """Whether a folder holds all generated files of a data set, with the marker."""
+    """Whether a folder holds all generated files of a data set."""
     return (folder / MARKER).is_file() and data.absent(Data(name=name, dir=str(folder))) is None

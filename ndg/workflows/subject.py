@@ -1,4 +1,4 @@
-"""The subject of an alignment: a network and its examples by split."""
+"""A network and its examples by split."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ class Subject:
 
     @classmethod
     def of_splits(cls, network: nn.Module, splits: Splits, batch: int) -> Subject:
-        """A trained network with its data, read `batch` examples at a time."""
+        """A trained network with its data."""
         loaders: dict[str, Iterable[Any]] = {name: splits[name].loader(batch) for name in SPLITS}
         return cls(network, loaders, splits.facts(), splits.class_names)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Examples of a loader, and digests of inputs and of all columns."""
+    """Number of examples of a loader, and digests."""
 
     examples: int
     labelled: bool
@@ -135,7 +135,7 @@ def candidates(network: nn.Module, loader: Iterable[Any], batch: int) -> dict[st
 
 
 def no_layers(network: nn.Module, loader: Iterable[Any], batch: int) -> LayerError:
-    """The error of a network without a latent layer; lists possible layers."""
+    """The error of a network without a latent layer."""
     layers = candidates(network, loader, batch)
     lines = [f"  {path}  {shape}" for path, shape in list(layers.items())[:SHOWN]]
     more = [f"  and {len(layers) - SHOWN} more"] if len(layers) > SHOWN else []
@@ -151,7 +151,7 @@ def integral(loader: Iterable[Any]) -> bool:
 
 
 def _read(split: str, loader: Any) -> Reading:
-    """Read a loader. Raises DataError unless it can be read repeatedly with the same examples."""
+    """Read a loader. Raises DataError unless it repeats its examples."""
     if not isinstance(loader, Iterable):
         raise DataError(
             f"a loader gives batches of (inputs, labels) or dictionaries; that of {split} is a "
@@ -182,7 +182,7 @@ def _read(split: str, loader: Any) -> Reading:
 
 
 def _digests(loader: Iterable[Any], least: int | None = None) -> tuple[int, dict[str, str]]:
-    """Number of examples and a digest of each column, of at `least` some examples."""
+    """Number of examples and digests of columns, of `least` examples or all."""
     states: dict[str, Any] = {}
     examples = 0
     for batch in loader:
@@ -197,7 +197,7 @@ def _digests(loader: Iterable[Any], least: int | None = None) -> tuple[int, dict
 
 
 def _probe(network: nn.Module, loader: Iterable[Any], batch: int) -> int | None:
-    """Number of classes from one compute batch; None for a network without logits `[example, class]`."""
+    """Number of classes, None for a network without logits `[example, class]`."""
     first = _first(loader, batch)
     try:
         with fixed(network):

@@ -1,4 +1,4 @@
-"""Networks to align: a config's best run, a run, or the user's own."""
+"""Networks to align: trained ones, or the user's own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ METHODS = re.compile(r"\s*importance(\.methods)?\s*=")
 
 @dataclass(frozen=True)
 class Target:
-    """A trained or own network, and the experiment to align it by.
+    """A network, and the experiment to align it by.
 
     `why` says why this run was chosen. The experiment's seed is that of the training.
     """
@@ -52,7 +52,7 @@ class Target:
 
 
 def find(names: Sequence[str], overrides: Sequence[str], where: Locations, smoke: bool = False) -> list[Target]:
-    """Targets of configs and run ids; without names, of every trained shipped config.
+    """Targets of configs and runs, or of every trained config.
 
     A config stands for its best completed run, with `smoke` for that of its quick run. Raises RunNotFoundError, which
     says how to train, when there is none.
@@ -81,7 +81,7 @@ def own(
     *,
     fitted: bool = True,
 ) -> Target:
-    """The target of the function `model` or of a Hugging Face `folder`.
+    """The target of a function (`model`) or Hugging Face `folder`.
 
     Settings are those of one config, or the defaults. Missing splits, and without logits the trial and the scores, are
     left out with a message; with `fitted=False` only the split of the scores is replaced.
@@ -114,7 +114,7 @@ def own(
 
 
 def _fitted(experiment: Experiment, subject: Subject, named: bool) -> Experiment:
-    """The experiment as the network allows it; methods that the user `named` stay."""
+    """The experiment as the network allows it; `named` methods stay."""
     trial, importance, loaders = experiment.trial, experiment.importance, subject.loaders
     if not subject.logits:
         log.warning(
@@ -145,7 +145,7 @@ def _fitted(experiment: Experiment, subject: Subject, named: bool) -> Experiment
 
 
 def _with_split(experiment: Experiment, subject: Subject) -> Experiment:
-    """The experiment with scores on the held-out split if its own split is missing."""
+    """The experiment, scored on the held-out split if necessary."""
     if experiment.importance.split in subject.loaders:
         return experiment
     return replace(experiment, importance=replace(experiment.importance, split=subject.held_out))
@@ -189,14 +189,14 @@ def _of_config(name: str, overrides: Sequence[str], where: Locations, smoke: boo
 
 
 def _with_data_of(experiment: Experiment, record: RunRecord, where: Locations) -> Experiment:
-    """The experiment with the data folder of a run, unless its data are present elsewhere."""
+    """The experiment with the data folder of a run, if necessary."""
     if absent(where.place(experiment).data) is None:
         return experiment
     return replace(experiment, data=replace(experiment.data, dir=record["config"]["data"]["dir"]))
 
 
 def _trained(experiment: Experiment, record: RunRecord, why: str) -> Target:
-    """The target of a train run. Raises ConfigError where the overrides change how it would be trained."""
+    """The target of a train run. Raises ConfigError for other training settings."""
     if experiment.training_digest != record["training_digest"]:
         raise ConfigError(
             f"run {record.id} was trained by other settings than these overrides give (digest "

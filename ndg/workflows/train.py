@@ -24,7 +24,7 @@ FIGURES = ("network", "validation_accuracy", "test_accuracy", "best_epoch", "epo
 
 @dataclass(frozen=True)
 class Plan:
-    """Size and estimated cost of a training; `seconds` is extrapolated from a few timed steps."""
+    """Size of a training, and `seconds` estimated from timed steps."""
 
     experiment: Experiment
     examples: dict[str, int]
@@ -37,13 +37,13 @@ class Plan:
 
 
 def at_hand(experiments: list[Experiment], where: Locations) -> tuple[list[Experiment], dict[str, str]]:
-    """Experiments whose data are present, and the reason for each other one by name."""
+    """Experiments with their data present, and reasons for the others."""
     missing = {each.name: reason for each in experiments if (reason := absent(where.place(each)))}
     return [each for each in experiments if each.name not in missing], missing
 
 
 def absent(experiment: Experiment) -> str | None:
-    """Why an experiment cannot be trained here, with the remedy; None if it can. Its folders are filled in."""
+    """Why an experiment cannot be trained here, or None."""
     pretrained = getattr(experiment.model, "pretrained", None)
     if pretrained and not Path(pretrained).is_dir():
         return (
@@ -54,7 +54,7 @@ def absent(experiment: Experiment) -> str | None:
 
 
 def plan(experiment: Experiment, where: Locations) -> Plan:
-    """Plan of a training. Reads the data and times a few steps; writes nothing. Raises DataError."""
+    """Plan of a training. Writes nothing. Raises DataError."""
     experiment = where.place(experiment)
     if reason := absent(experiment):
         raise DataError(reason)
@@ -111,7 +111,7 @@ def load(experiment: Experiment, folder: Path | None = None) -> Splits:
 
 
 def same_data(record: RunRecord, splits: Splits) -> None:
-    """Raise DataError if a run was trained on other data or other splits."""
+    """Raise DataError if a run was trained on other data."""
     logged, current = record.figure("results.data.digest"), splits.digest
     if logged not in (None, current):
         raise DataError(
@@ -122,7 +122,7 @@ def same_data(record: RunRecord, splits: Splits) -> None:
 
 
 def device(name: str) -> str:
-    """The device of a name; `auto` is cuda if present. Raises ConfigError for cuda without a GPU."""
+    """The device of a name; `auto` is cuda if present. Raises ConfigError."""
     if name != "auto":
         return str(training.device_of(name))
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""Training of one config with several seeds, here or in Ray workers.
+"""Training of one config with several seeds.
 
 Each seed is an ordinary run, logged by the process that trains it. Workers on other machines need the same folders of
 data and runs.
@@ -26,7 +26,7 @@ WORTH = 30.0
 
 @dataclass(frozen=True)
 class Trained:
-    """The document of one seed's run, or the reason why there is no complete one."""
+    """The run of one seed, or the reason of its failure."""
 
     seed: int
     record: RunRecord | None
@@ -51,7 +51,7 @@ def run_seeds(
     executor: str = "auto",
     address: str | None = None,
 ) -> list[Trained]:
-    """The run of each seed, in the order of the seeds; a failure does not stop the others.
+    """The run of each seed. A failure does not stop the others.
 
     With `resume` unfinished runs continue and complete runs stay; seeds without a run start if others have one.
     `executor` is `serial`, `ray`, or `auto`: Ray where several trainings of more than half a minute fit at once. Raises

@@ -1,4 +1,4 @@
-"""The trials of an align run, on every split and on the held-out one."""
+"""The trials of an align run."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ HOW = ("alone", "closure", "rest")
 
 
 class TrialStages:
-    """The trials of one graph. A journal of each stage in the run's folder lets a killed run continue."""
+    """The trials of one graph, with a journal of each stage."""
 
     def __init__(self, prepared: Prepared, experiment: Experiment, graph: NDG, run: Run) -> None:
         self._prepared, self._experiment, self._graph, self._run = prepared, experiment, graph, run
         self._subject, self._settings, self._layer = prepared.subject, experiment.trial, prepared.trial_layer
 
     def run(self, scores: list[Scores]) -> NDG:
-        """Run and log every stage; return the graph with verdicts on its edges."""
+        """Run and log every stage; return the graph with verdicts."""
         self._interventions(scores)
         settings, split = self._settings, self._subject.held_out
         if settings.interchange:
@@ -58,7 +58,7 @@ class TrialStages:
         return self._graph.with_verdicts(self._held_out("edges", try_edges, forced, fit=fit, cache=self._cache(split)))
 
     def _held_out(self, stage: str, study: Callable[..., Any], settings: Any, **how: Any) -> Any:
-        """The result of a study on the held-out split, logged as a document and a table."""
+        """The result of a study on the held-out split, logged."""
         split, network = self._subject.held_out, self._subject.network
         name = {"edges": "edges_tried"}.get(stage, stage)
         how |= {"settings": settings, "options": self._options(stage, split)}
@@ -112,7 +112,7 @@ class TrialStages:
             self._write("curves.csv", pd.concat(curves))
 
     def _control_graphs(self) -> dict[str, NDG]:
-        """Graphs of a re-initialised network, random inputs and shuffled labels, mined from as many examples."""
+        """Graphs of a re-initialised network, random inputs and shuffled labels."""
         prepared, network, seed = self._prepared, self._subject.network, self._experiment.seed
         train, loader = prepared.bits["train"], self._subject.loaders["train"]
         how: dict[str, Any] = {"settings": prepared.reading, "options": prepared.reading_options(seed)}
@@ -129,7 +129,7 @@ class TrialStages:
         return graphs
 
     def _orders(self, scores: list[Scores]) -> dict[str, np.ndarray]:
-        """Units of the layer ranked by each method that scores all of them, the most important first."""
+        """Units of the layer by method, the most important first."""
         nodes = self._graph.nodes
         units = nodes.slice(self._layer)
         orders = {}

@@ -23,6 +23,6 @@ TRIAL = "trial"
 
 
 def study(name: str) -> Callable[[Sequence[Any]], list[tuple[Any, Any]]]:
-    """The `run` function of a study: from prepared networks to run documents and their findings."""
+    """The function `run` of a study."""
     function: Callable[[Sequence[Any]], list[tuple[Any, Any]]] = resolve_name(f"{__name__}.{name}:run")
     return function

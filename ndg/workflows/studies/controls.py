@@ -1,4 +1,4 @@
-"""`align.py controls`: the graph compared with control graphs (Hu & Tian 2022, Tables 3 and 7)."""
+"""`align.py controls`: control graphs (Hu & Tian 2022, Tables 3 and 7)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def serial(prepared: Prepared) -> RunOptions:
 
 
 def vocabulary(prepared: Prepared) -> int | None:
-    """Number of tokens that a text network knows; None for other networks."""
+    """Number of tokens that a network knows; None without tokens."""
     return getattr(getattr(prepared.subject.network, "config", None), "vocab_size", None)
 
 

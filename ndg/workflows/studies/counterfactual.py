@@ -1,4 +1,4 @@
-"""`align.py counterfactual`: the trial before and after training the decoder on counterfactual latents."""
+"""`align.py counterfactual`: training of the decoder on counterfactual latents."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def with_validation(prepared: Prepared) -> Prepared:
 
 @per_network("counterfactual", "Counterfactual training of {}", with_validation)
 def run(prepared: Prepared, run: Run) -> Findings:
-    """Train and try a network. The counterfactual data and the trained network are artefacts of the run."""
+    """Train a network, and try it before and after."""
     experiment, subject, graph = prepared.experiment, prepared.subject, prepared.graph
     settings = experiment.counterfactual
     options = RunOptions(batch=prepared.passes["batch"], threads=prepared.passes["threads"], executor=prepared.by)

@@ -1,4 +1,4 @@
-"""`align.py edges`: every edge of a graph over several layers, tested by setting its antecedent."""
+"""`align.py edges`: every edge tested by setting its antecedent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNFOLDED_NOTE = (
 
 
 def ready(prepared: Prepared) -> Prepared:
-    """The network over its latent and second layer, or over the named ones. Raises ConfigError without logits."""
+    """The network over two or the named layers. Raises ConfigError."""
     named = prepared.experiment.extract.layers
     prepared = with_layers(prepared, named) if len(named) == 1 else over_two_layers(prepared)
     if not prepared.subject.logits:
@@ -68,7 +68,7 @@ def table(name: str, trials: EdgeTrials) -> Table:
 
 
 def unfolded(result: UnfoldingResult) -> Table:
-    """Table of the agreement between the unfolded graph and the network, by layer."""
+    """Table of the agreement of unfolded graph and network, by layer."""
     title = f"The graph as a structural causal model, beside the network ({', '.join(result.layers)} swapped)"
     leave = ("layers", "split", "base_all", "base_all_low", "base_all_high")
     return row_table.table(title, result.rows("layer"), leave=leave, titles={"all": "values"}, note=UNFOLDED_NOTE)

@@ -1,4 +1,4 @@
-"""`align.py layers`: the graph within and between two layers of a network."""
+"""`align.py layers`: the graph within and between two layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ndg.workflows.studies.study_record import Findings, edges_table, per_networ
 
 
 def over_two_layers(prepared: Prepared) -> Prepared:
-    """The network with a graph over two layers. Raises ConfigError if it names fewer and no two are given."""
+    """The network with a graph over two layers. Raises ConfigError."""
     prepared = untried(prepared)
     network, named = prepared.subject.network, prepared.experiment.extract.layers
     own = [str(path) for name in ("latent_layer", "second_layer") if (path := getattr(network, name, None))]

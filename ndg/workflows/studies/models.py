@@ -1,4 +1,4 @@
-"""`align.py models`: the graph over two networks (Hu & Tian 2022, five conditions), and cross accuracy."""
+"""`align.py models`: the graph over two networks, and cross accuracy."""
 
 from __future__ import annotations
 

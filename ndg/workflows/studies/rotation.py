@@ -1,4 +1,4 @@
-"""`align.py rotation`: a layer in other bases, mined and tried, compared with its own units."""
+"""`align.py rotation`: a layer in other bases than its units."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOTE = (
 
 @per_network("rotation", "Bases of {}")
 def run(prepared: Prepared, run: object) -> Findings:
-    """Compare three bases of the layer of a network on held-out examples."""
+    """Compare three bases of a layer on held-out examples."""
     experiment, subject, layer = prepared.experiment, prepared.subject, prepared.trial_layer
     train, held_out = (subject.loaders[split] for split in ("train", subject.held_out))
     components = pca(subject.network, train, layer)

@@ -23,7 +23,7 @@ CONFIG, PAGE = "config.yaml", "report.html"
 
 @dataclass(frozen=True)
 class Findings:
-    """Results for the run log; tables, CSV rows and sentences for readers."""
+    """Results for the run log; tables, rows and words for readers."""
 
     results: Mapping[str, Any]
     tables: Sequence[Table]
@@ -40,7 +40,7 @@ class Findings:
 def per_network(
     kind: str, title: str, ready: Callable[[Prepared], Prepared] = lambda prepared: prepared
 ) -> Callable[[Callable[[Prepared, Run], Findings]], Study]:
-    """A decorator that logs a run of this kind for each network. `ready` may change or refuse a network before."""
+    """Log a run of a study for each network, changed by `ready`."""
 
     def decorate(study: Callable[[Prepared, Run], Findings]) -> Study:
         def run(networks: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
@@ -61,7 +61,7 @@ def untried(prepared: Prepared) -> Prepared:
 
 
 def with_layers(prepared: Prepared, layers: Sequence[str]) -> Prepared:
-    """The network without a trial, over the experiment's two or more layers or else `layers`."""
+    """The network without a trial, over several layers."""
     extract = prepared.experiment.extract
     chosen = extract.layers if len(extract.layers) > 1 else list(layers)
     return untried(prepared.changed(extract=replace(extract, layers=chosen)))
@@ -74,15 +74,15 @@ def logged(
     title: str,
     parents: Sequence[str] = (),
 ) -> tuple[RunRecord, Findings]:
-    """Run and log a study; return its run document and findings. `parents` are further train runs."""
+    """Run and log a study; `parents` are further train runs."""
     import pandas as pd
 
-    where, parent = prepared.where, prepared.target.parent
+    where, parent, facts = prepared.where, prepared.target.parent, prepared.subject.facts
     experiment = prepared.experiment.at(prepared.alphas[0])
     check(experiment)
     with runs.start(where.store, kind, experiment, where.runs, parent=parent, device=prepared.device) as run:
         run.artefact(atomic.write(run.folder / CONFIG, experiment.to_yaml()))
-        run.result("data", prepared.subject.facts)
+        run.result("data", facts)
         if parents:
             run.result("parents", {"runs": list(parents)})
         findings = work(run)

@@ -98,7 +98,7 @@ def _lines(prepared: Prepared) -> list[dict[str, Any]]:
 
 
 def _chosen(lines: Sequence[dict[str, Any]], run: str, goal: float) -> dict[str, Any]:
-    """The largest alpha of a run at which Q aligns enough validation examples, at the largest beta."""
+    """The largest alpha at which Q aligns enough validation examples."""
     own = [line for line in lines if line["run"] == run and line["split"] == "validation"]
     beta = max(line["beta"] for line in own)
     aligned = [line for line in own if line["beta"] == beta and line["set"] and (line["aligned"] or 0) >= goal]
