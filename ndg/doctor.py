@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import shutil
 from collections.abc import Callable
@@ -77,13 +78,9 @@ def _kernel() -> str:
 def _ray() -> str:
     from ndg.executors import ray
 
-    if ray(cpus=1, timeout=60.0).total(_double, 1, [20, 1], "check Ray") != 42:
+    if ray(cpus=1, timeout=60.0).total(operator.mul, 2, [20, 1], "check Ray") != 42:
         raise RuntimeError("Ray added up 40 and 2 wrongly; reinstall ray")
     return f"starts and answers ({version('ray')})"
-
-
-def _double(shared: int, task: int) -> int:
-    return 2 * task * shared
 
 
 def _graphviz() -> str:

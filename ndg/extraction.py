@@ -283,7 +283,11 @@ def _plan(
         names[layer.path] = choose(settings.binarizer, module)
         levels[layer.path] = BINARIZERS[names[layer.path]].threshold or 0.0
     fitted = {path: name for path, name in names.items() if name != MIDDLE and BINARIZERS[name].fit}
-    spelt = _spell(names, settings.quantile)
+    words = f"quantile {settings.quantile:g}"
+    spelled = {path: words if name == "quantile" else name for path, name in names.items()}
+    spelt = ", ".join(f"{path}: {name}" for path, name in spelled.items())
+    if len(set(spelled.values())) == 1:
+        spelt = next(iter(spelled.values()))
     named = {kind: name for kind, name in readings.items() if kind not in ("heads", "gates") or name != DEFAULTS[kind]}
     facts: dict[str, Any] = {"layers": paths, "readings": named, "binarizer": spelt, "threads": threads}
     facts |= {} if labels else {"labels": False}
@@ -320,10 +324,3 @@ def _check_repeatable(loader: Iterable[Any]) -> None:
 
 def _none() -> DataError:
     return DataError("at least one example is needed; the loader gave none; check the split")
-
-
-def _spell(chosen: dict[str, str], quantile: float) -> str:
-    """Name of the binarizer, or of each layer's if they differ."""
-    spelt = {path: f"quantile {quantile:g}" if name == "quantile" else name for path, name in chosen.items()}
-    names = set(spelt.values())
-    return names.pop() if len(names) == 1 else ", ".join(f"{path}: {name}" for path, name in spelt.items())

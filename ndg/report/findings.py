@@ -116,21 +116,15 @@ def _trials(record: Document) -> list[str]:
             for name, words in CONTROLS.items()
             if controls.get(name, {}).get("aligned") is not None
         )
+        count, classes = len(figures.get("no_ancestors", ())), results(record, "data").get("classes", "")
+        unimplied = f" No literal implies {count} of the {classes} classes; for these Q equals G.2."
+        unimplied = unimplied if count and figures["intervention"] == "Q" else ""
         units = f" of {figures['units']:,}" if figures.get("units") else ""
         interval = f"[{figures['aligned_low']:.1%}, {figures['aligned_high']:.1%}]"
         sentences.append(
             f"{figures['intervention']}, on {split}: setting the {figures['neurons_set']:.1f}{units} neurons that the "
             f"graph names ({figures['neurons_changed']:.1f} of them had the other value) turned "
             f"{figures['aligned']:.1%} {interval} of {figures['n']:,} correct predictions into the drawn "
-            f"class. Controls with as many neurons: {rates}. {verdict(figures)}{_unimplied(record, figures)}"
+            f"class. Controls with as many neurons: {rates}. {verdict(figures)}{unimplied}"
         )
     return sentences
-
-
-def _unimplied(record: Document, figures: Document) -> str:
-    """Sentence about the classes that no literal implies."""
-    count = len(figures.get("no_ancestors", ()))
-    if figures["intervention"] != "Q" or not count:
-        return ""
-    classes = results(record, "data").get("classes", "")
-    return f" No literal implies {count} of the {classes} classes; for these Q equals G.2."

@@ -101,12 +101,6 @@ def _cells(row: Row) -> dict[str, Any]:
 
 def _best(rows: Sequence[Row]) -> frozenset[int]:
     """Row of the highest correlation within layers, for each network."""
-    best: dict[str, int] = {}
-    for place, row in enumerate(rows):
-        value = row.get("spearman_within")
-        if value is None:
-            continue
-        leader = best.get(row["network"])
-        if leader is None or value > rows[leader]["spearman_within"]:
-            best[row["network"]] = place
-    return frozenset(best.values())
+    judged = [place for place, row in enumerate(rows) if row.get("spearman_within") is not None]
+    judged.sort(key=lambda place: (rows[place]["spearman_within"], -place))  # the first of equals comes last
+    return frozenset({rows[place]["network"]: place for place in judged}.values())

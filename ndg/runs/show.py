@@ -33,7 +33,8 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """Texts of the row under `HEADINGS`."""
-        return tuple(value if isinstance(value, str) else _number(value) for value in astuple(self))
+        values = ("–" if value is None else value for value in astuple(self))
+        return tuple(f"{value:.4f}" if isinstance(value, float) else value for value in values)
 
 
 def rows(records: Iterable[RunRecord], now: datetime | None = None) -> list[Row]:
@@ -151,10 +152,6 @@ def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
 
 def _fraction(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
 
 
 def _value(value: Any) -> str:

@@ -16,6 +16,7 @@ from ndg.importance.evaluation.spec import of_network
 from ndg.locations import Locations
 from ndg.runs.record import RunRecord
 from ndg.workflows import score
+from ndg.workflows.score import KIND, logged_experiment
 from ndg.workflows.targets import Target
 
 
@@ -50,7 +51,11 @@ def run_all(
     within = executor
     if isinstance(workers, executors.Ray):
         workers, within = replace(workers, task_gpus=float(device != "cpu")), "serial"
-    begun = [task.resume and _begun(task.target, where) for task in tasks]
+    begun = [
+        task.resume
+        and bool(runs.begun(where.runs, logged_experiment(task.target), kind=KIND, parent=task.target.parent))
+        for task in tasks
+    ]
     resumes = [task.resume and (known or not any(begun)) for task, known in zip(tasks, begun, strict=True)]
     left = [replace(task, resume=resume) for task, resume in zip(tasks, resumes, strict=True)]
     yield from outcomes(workers, _score, (where.absolute(), device, within), left, "lower extract.threads")
@@ -62,14 +67,9 @@ def _score(shared: tuple[Locations, str, str], task: Task) -> RunRecord:
     try:
         return score.run(task.target, where, device, executor, aligned=task.aligned, resume=task.resume)
     except RunNotFoundError:
-        same = {"kind": score.KIND, "digest": score.logged_experiment(task.target).digest, "parent": task.target.parent}
+        same = {"kind": KIND, "digest": logged_experiment(task.target).digest, "parent": task.target.parent}
         with runs.open(where.store, local=where.runs) as log:
             newest = log.find(same, limit=1) if task.resume else []
         if not newest or newest[0]["status"] != "COMPLETED":
             raise
         return newest[0]
-
-
-def _begun(target: Target, where: Locations) -> bool:
-    """Whether a scoring of this network has begun."""
-    return bool(runs.begun(where.runs, score.logged_experiment(target), kind=score.KIND, parent=target.parent))

@@ -33,14 +33,6 @@ class Trained:
     reason: str | None = None
 
 
-@dataclass(frozen=True)
-class Task:
-    """One training, to begin or to resume."""
-
-    experiment: Experiment
-    resume: bool
-
-
 def run_seeds(
     experiment: Experiment,
     seeds: Sequence[int],
@@ -64,7 +56,7 @@ def run_seeds(
         raise DataError(reason)
     experiments = [replace(experiment, seed=seed) for seed in seeds]
     begun = [resume and bool(runs.begun(where.runs, each)) for each in experiments]
-    tasks = [Task(each, resume and (known or not any(begun))) for each, known in zip(experiments, begun, strict=True)]
+    tasks = [(each, resume and (known or not any(begun))) for each, known in zip(experiments, begun, strict=True)]
     if executor == executors.AUTO:
         cpus = executors.available_cpus() // experiment.train.threads
         at_once = cpus if device == "cpu" else torch.cuda.device_count()
@@ -82,16 +74,16 @@ def run_seeds(
     return [trained[seed] for seed in seeds]
 
 
-def _train(shared: tuple[Locations, str], task: Task) -> RunRecord:
-    """The document of one training, here or in a worker."""
-    (where, device), experiment = shared, task.experiment
+def _train(shared: tuple[Locations, str], task: tuple[Experiment, bool]) -> RunRecord:
+    """The document of one training, to begin or to resume, here or in a worker."""
+    (where, device), (experiment, resume) = shared, task
     try:
-        return train.run(experiment, where, device=device, resume=task.resume)
+        return train.run(experiment, where, device=device, resume=resume)
     except RunNotFoundError:
         with runs.open(where.store, local=where.runs) as log:
             same = {"kind": "train", "training_digest": experiment.training_digest, "seeds.seed": experiment.seed}
             newest = log.find(same, limit=1)
-        if not task.resume or not newest or newest[0]["status"] != "COMPLETED":
+        if not resume or not newest or newest[0]["status"] != "COMPLETED":
             raise
         train.same_data(newest[0], train.load(where.place(experiment)))
         return newest[0]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from ndg.abstraction.edges import EdgeSettings, EdgeTrials, try_edges
+from ndg.abstraction.edges import EdgeSettings, try_edges
 from ndg.abstraction.interchange import InterchangeSettings
-from ndg.abstraction.interchange.unfolding import UnfoldingResult, unfolding
+from ndg.abstraction.interchange.unfolding import unfolding
 from ndg.errors import ConfigError
 from ndg.report import row_table
-from ndg.report.tables import Table
 from ndg.report.trial_sections import EDGE_TITLES, EDGES_NOTE
 from ndg.runs.run import Run
 from ndg.workflows.pictures import GRAPH
@@ -16,6 +15,7 @@ from ndg.workflows.studies.layers import over_two_layers
 from ndg.workflows.studies.study_record import Findings, per_network, with_layers
 
 CAUSAL = "causal.json"
+LEAVE = ("layers", "split", "base_all", "base_all_low", "base_all_high")
 HOW = ("alone", "closure", "rest")
 UNFOLDED_NOTE = (
     "Units of a base example take the activations of a source example, and the rest of the network runs. The graph "
@@ -51,24 +51,16 @@ def run(prepared: Prepared, run: Run) -> Findings:
         options=options,
     )
     layers, sources = [graph.nodes.layers[0].name], InterchangeSettings(pool=settings.pool, split=split)
-    unfolding_result = unfolding(subject.network, graph, loader, layers, settings=sources, options=options)
-    judged = graph.with_verdicts(trials)
+    unfolded = unfolding(subject.network, graph, loader, layers, settings=sources, options=options)
+    judged, by_layer = graph.with_verdicts(trials), unfolded.rows("layer")
     run.artefact(judged.save(run.folder / GRAPH))
     run.artefact(judged.causal(at_least=settings.at_least).save(run.folder / CAUSAL))
-    layer_rows = {**unfolding_result.to_dict(), "rows": unfolding_result.rows("layer")}
-    tables = [table(prepared.experiment.name, trials), unfolded(unfolding_result)]
-    files = {"edges.csv": trials.rows(), "unfolding.csv": unfolding_result.rows("node")}
-    words = [trials.words(), unfolding_result.words()]
-    return Findings({**trials.to_dict(), "unfolding": layer_rows}, tables, files, words)
-
-
-def table(name: str, trials: EdgeTrials) -> Table:
-    """Table of the edges by pair of layers."""
-    return row_table.table(f"{name}: edges on trial", trials.summary(), titles=EDGE_TITLES, note=EDGES_NOTE)
-
-
-def unfolded(result: UnfoldingResult) -> Table:
-    """Table of the agreement of unfolded graph and network, by layer."""
-    title = f"The graph as a structural causal model, beside the network ({', '.join(result.layers)} swapped)"
-    leave = ("layers", "split", "base_all", "base_all_low", "base_all_high")
-    return row_table.table(title, result.rows("layer"), leave=leave, titles={"all": "values"}, note=UNFOLDED_NOTE)
+    title = f"{prepared.experiment.name}: edges on trial"
+    beside = f"The graph as a structural causal model, beside the network ({', '.join(unfolded.layers)} swapped)"
+    tables = [
+        row_table.table(title, trials.summary(), titles=EDGE_TITLES, note=EDGES_NOTE),
+        row_table.table(beside, by_layer, leave=LEAVE, titles={"all": "values"}, note=UNFOLDED_NOTE),
+    ]
+    results = {**trials.to_dict(), "unfolding": {**unfolded.to_dict(), "rows": by_layer}}
+    files = {"edges.csv": trials.rows(), "unfolding.csv": unfolded.rows("node")}
+    return Findings(results, tables, files, [trials.words(), unfolded.words()])

@@ -16,8 +16,6 @@ from ndg.runs.record import RunRecord
 from ndg.runs.run import Run
 from ndg.workflows.prepare import Prepared, check
 
-Study = Callable[[Sequence[Prepared]], "list[tuple[RunRecord, Findings]]"]
-
 CONFIG, PAGE = "config.yaml", "report.html"
 
 
@@ -35,6 +33,9 @@ class Findings:
         lines = [line for words in self.words for line in words.splitlines() if line]
         paragraphs = ["\n".join(textwrap.wrap(line, width)) if width else line for line in lines]
         return "\n\n".join([*(table.text(width=width) for table in self.tables), *paragraphs])
+
+
+Study = Callable[[Sequence[Prepared]], list[tuple[RunRecord, Findings]]]
 
 
 def per_network(
