@@ -118,9 +118,9 @@ def make_parser(program: str) -> Parser:
     return parser
 
 
-def _common() -> argparse.ArgumentParser:
+def _common() -> Parser:
     """Options of every command."""
-    parent = argparse.ArgumentParser(add_help=False)
+    parent = Parser(add_help=False)
     group = parent.add_argument_group("common")
     group.add_argument("--version", **KINDS["--version"])
     group.add_argument("-q", "--quiet", action="store_true", help="print results and errors only")

@@ -26,7 +26,7 @@ def _at_least(least: int, what: str = "", null: bool = False) -> Rule:
     return words, lambda value: (null and value is None) or value >= least
 
 
-def _above(low: float, what: str = "") -> Rule:
+def _above(low: float | int, what: str = "") -> Rule:
     return f"above {low:g}{what}", lambda value: value > low
 
 

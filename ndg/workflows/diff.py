@@ -64,7 +64,7 @@ def compare(records: Sequence[RunRecord], where: Locations, *, match: bool = Tru
     files: dict[str, Any] = {}
     for number, (graph, matching, control) in enumerate(zip(graphs[1:], matches, controls, strict=True), start=1):
         beside = {} if control is None else {"control": control[0], "control_match": control[1]}
-        difference = diff(graphs[0], graph, matching, **beside, seed=seed)  # type: ignore[arg-type]
+        difference = diff(graphs[0], graph, matching, **beside, seed=seed)
         title = f"a: {records[0].id}, b: {records[number].id}"
         tables.append(row_table.table(title, difference.rows(), ends=ENDS, leave=("rounds",), note=NOTE))
         words.append(difference.words())
