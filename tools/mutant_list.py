@@ -259,7 +259,7 @@ MUTANTS: tuple[Mutant, ...] = (
         {
             "1 + (1 + len(CONTROLS)) * interventions": "(1 + len(CONTROLS)) * interventions",
             "(1 + len(CONTROLS))": "len(CONTROLS)",
-            "forwards=tried + captured.forwards + held_out": "forwards=tried + captured.forwards",
+            "forwards=tried + extracted": "forwards=tried + captured.forwards",
         },
     ),
     *of(
