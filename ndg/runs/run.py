@@ -210,12 +210,12 @@ class Run:
 
     def _fall_back(self, error: StoreError) -> None:
         """Continue in the file of the root, or in record.json alone."""
-        spare, where = connect(self.root / FILE), str(self.folder / record.RECORD)
-        lost, self._store = self._store, None
-        if lost is not None and lost.path != spare.path:
+        spare, where, store = connect(self.root / FILE), str(self.folder / record.RECORD), None
+        if self._store is not None and self._store.path != spare.path:
             with suppress(StoreError):
                 spare.replace(self._record)
-                self._store, where = spare, f"{spare.name} and {where}"
+                store, where = spare, f"{spare.name} and {where}"
+        self._store = store
         log.warning("%s. Run %s goes on and is written to %s", error, self.id, where)
 
     def _keep_beating(self) -> None:

@@ -69,7 +69,7 @@ def plans(target: Target, where: Locations, executor: str = AUTO) -> list[Plan]:
     """
     experiment = target.experiment
     check(experiment)
-    prepared = Prepared(target, where, "cpu", executor, None)
+    prepared = Prepared(target, where, None, executor, None)
     subject, layers, settings = prepared.subject, prepared.layers, experiment.extract
     splits = subject.sizes
     checked(subject, layers, experiment)
@@ -120,7 +120,7 @@ class Prepared:
 
     target: Target
     where: Locations
-    device: str
+    device: str | None
     executor: str
     address: str | None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -147,7 +147,7 @@ class Prepared:
         """The network and its data. Unreadable layers are an error."""
         subject = subject_of(self.target, self.where)
         _layers(subject, self.experiment)  # layers that cannot be read are refused before anything is written
-        return replace(subject, network=subject.network.to(self.device))
+        return replace(subject, network=subject.network.to(self.device)) if self.device else subject
 
     @property
     def layers(self) -> list[str]:
