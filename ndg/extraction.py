@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -195,6 +195,9 @@ class CaptureEstimate:
     pairs: int
     bytes: int | None
     seconds: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @old_keywords(settings=ReadingSettings, options=RunOptions)
