@@ -67,9 +67,11 @@ def _score(shared: tuple[Locations, str, str], task: Task) -> RunRecord:
     try:
         return score.run(task.target, where, device, executor, aligned=task.aligned, resume=task.resume)
     except RunNotFoundError:
+        if not task.resume:
+            raise
         same = {"kind": KIND, "digest": logged_experiment(task.target).digest, "parent": task.target.parent}
         with runs.open(where.store, local=where.runs) as log:
-            newest = log.find(same, limit=1) if task.resume else []
+            newest = log.find(same, limit=1)
         if not newest or newest[0]["status"] != "COMPLETED":
             raise
         return newest[0]
