@@ -40,7 +40,7 @@ from ndg.units.resolve import resolve_layer
 Bits = Bool[np.ndarray, "example unit"]
 Indices = Int64[np.ndarray, " example"]
 
-STACK = 8
+STACK = 16
 """Changes of a batch that share a pass."""
 
 QUICK = 0.005
@@ -207,10 +207,11 @@ class Passes:
         changes = iter(changes)
         together = STACK if self._shares(baseline, layer) else 1
         while part := list(islice(changes, together)):
-            if len(part) == together > 1:
-                yield from self._shared(baseline, layer, [change.write for change in part])
-            else:
-                yield from (self.run(baseline, {layer: change.write})[0] for change in part)
+            if len(part) == 1:
+                yield self.run(baseline, {layer: part[0].write})[0]
+                continue
+            writes = [change.write for change in part]
+            yield from self._shared(baseline, layer, writes + writes[-1:] * (together - len(part)))[: len(part)]
 
     def _shares(self, baseline: BaselinePass, layer: str) -> bool:
         """Whether changes share passes: tried once, with outputs of other rows of the batch."""

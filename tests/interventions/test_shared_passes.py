@@ -76,7 +76,7 @@ def test_changes_share_passes_and_give_the_same_logits(many):
     network, together, alone = shared(nn.ReLU(), many)
     assert all(map(torch.equal, together, alone))
     assert len(together) == many
-    assert network.rows == [STACK * 16] * (many // STACK) + [16] * (many % STACK)
+    assert network.rows == ([16] if many == 1 else [STACK * 16] * -(-many // STACK))
 
 
 @pytest.mark.parametrize("rest", [OverRows(), ByChance(), OneSize()])
