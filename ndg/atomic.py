@@ -41,15 +41,23 @@ def writing(path: str | os.PathLike[str], *, parents: bool = True, remedy: str =
     path = Path(path)
     part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
     try:
-        if parents:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}; {remedy}") from error
+        with reporting(path, remedy):
+            if parents:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def reporting(path: str | os.PathLike[str], remedy: str = REMEDY) -> Iterator[None]:
+    """Raise OutputError, with path and `remedy`, for any OSError of the block."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}; {remedy}") from error

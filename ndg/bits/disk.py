@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt64
 
+from ndg.atomic import reporting
 from ndg.bits import file_format
 from ndg.bits.file_format import SECTOR, Commit, Header
 from ndg.bits.packing import LINE
@@ -34,7 +34,7 @@ def create(
     permission.
     """
     part, start = partial_path(path), header.encode()
-    with writing(path):
+    with reporting(path, REMEDY):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
@@ -43,39 +43,25 @@ def create(
         os.close(descriptor)
         raise
     try:
-        os.ftruncate(descriptor, 0)
-        allocate(descriptor, len(start) + 8 * header.words * len(header.nodes))
-        os.pwrite(descriptor, start, 0)
-        os.pwrite(descriptor, finished, file_format.FINISHED_AT)
-        os.pwrite(descriptor, replace(commit, boot=bytes(16)).encode(), SECTOR)
-        if words is not None and words.size:
-            target = map_words(descriptor, header, len(start), "r+")
-            target[:, : words.shape[1]] = words
-            flush(path, target)
-        os.fsync(descriptor)
-        part.replace(path)
-        _flush_folder(path.parent)
-        return descriptor
-    except BaseException as error:
+        with reporting(path, REMEDY):
+            os.ftruncate(descriptor, 0)
+            allocate(descriptor, len(start) + 8 * header.words * len(header.nodes))
+            os.pwrite(descriptor, start, 0)
+            os.pwrite(descriptor, finished, file_format.FINISHED_AT)
+            os.pwrite(descriptor, replace(commit, boot=bytes(16)).encode(), SECTOR)
+            if words is not None and words.size:
+                target = map_words(descriptor, header, len(start), "r+")
+                target[:, : words.shape[1]] = words
+                flush(path, target)
+            os.fsync(descriptor)
+            part.replace(path)
+            _flush_folder(path.parent)
+            return descriptor
+    except BaseException:
         os.close(descriptor)
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise _unwritable(path, error) from error
         raise
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Raise OutputError, with the path, for any OSError of the block."""
-    try:
-        yield
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"{path} cannot be written: {error.strerror or error}; {REMEDY}")
 
 
 def allocate(descriptor: int, size: int) -> None:
@@ -108,7 +94,7 @@ def map_words(descriptor: int, header: Header, start: int, mode: Any) -> UInt64[
 def flush(path: Path, words: UInt64[np.ndarray, "node word"] | None) -> None:
     """Wait until changes of a map are on the disk."""
     if isinstance(words, np.memmap):
-        with writing(path):
+        with reporting(path, REMEDY):
             words.flush()
 
 

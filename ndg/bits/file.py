@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, UInt64
 
+from ndg.atomic import reporting
 from ndg.bits import disk, file_format
 from ndg.bits.builder import Builder
 from ndg.bits.file_format import SECTOR, Commit, Header
@@ -218,7 +219,7 @@ class BitFile(Builder):
             self._durable_at = time.monotonic()
 
     def _write(self, at: int, content: bytes, durable: bool) -> None:
-        with disk.writing(self.path):
+        with reporting(self.path, disk.REMEDY):
             os.pwrite(self._descriptor, content, at)
             if durable:
                 os.fsync(self._descriptor)

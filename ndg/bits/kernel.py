@@ -7,6 +7,8 @@ run on threads. Each kernel has one explicit signature, so the compiled code is 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 from numba import types
@@ -16,14 +18,16 @@ GROUP = 8  # words
 
 BOOLEANS = types.Array(types.uint8, 2, "C", readonly=True)
 ACTIVATIONS = types.Array(types.float32, 2, "C", readonly=True)
+ZEROS = types.Array(types.uint8, 1, "C", readonly=True)
 CUTS = types.Array(types.float32, 1, "C", readonly=True)
 WORDS = types.Array(types.uint64, 2, "A")
 READ = types.Array(types.uint64, 2, "A", readonly=True)
 BYTES = types.Array(types.uint8, 2, "C")
 TILE = types.Array(types.uint64, 2, "C")
+OPTIONS: Any = {"cache": True, "nogil": True, "boundscheck": False}
 
 
-@numba.njit(types.void(BYTES, TILE, types.int64, types.int64), cache=True, nogil=True, boundscheck=False)
+@numba.njit(types.void(BYTES, TILE, types.int64, types.int64), **OPTIONS)
 def _join(octets, tile, word, wide):
     """Join eight bytes of each node, the first lowest, to its word."""
     into = tile[word, :wide]
@@ -35,12 +39,7 @@ def _join(octets, tile, word, wide):
         into[u] = np.uint64(low) | np.uint64(high) << 32
 
 
-@numba.njit(
-    types.void(TILE, WORDS, types.int64, types.int64, types.int64, types.int64, types.int64),
-    cache=True,
-    nogil=True,
-    boundscheck=False,
-)
+@numba.njit(types.void(TILE, WORDS, *[types.int64] * 5), **OPTIONS)
 def _store(tile, words, node, wide, word, count, low_bits):
     """Store the words of a task, after the first `low_bits` bits."""
     mask = (np.uint64(1) << np.uint64(low_bits)) - np.uint64(1)
@@ -50,55 +49,7 @@ def _store(tile, words, node, wide, word, count, low_bits):
             words[node + u, word + w] = tile[w, u]
 
 
-@numba.njit(
-    types.void(BOOLEANS, WORDS, types.int64, types.int64, types.int64), cache=True, nogil=True, boundscheck=False
-)
-def pack(values, words, start, first, last):
-    """Pack booleans from example `start` on, tasks `first` to `last`."""
-    count, nodes = values.shape
-    shift, origin = start % 64, start // 64
-    blocks, stripes = (shift + count + 63) // 64, (nodes + STRIPE - 1) // STRIPE
-    octets, tile = np.empty((8, STRIPE), np.uint8), np.empty((GROUP, STRIPE), np.uint64)
-    for task in range(first, last):
-        left, top = task % stripes * STRIPE, task // stripes * GROUP
-        wide, high = min(STRIPE, nodes - left), min(GROUP, blocks - top)
-        for block in range(high):
-            for eighth in range(8):
-                row = (top + block) * 64 + eighth * 8 - shift
-                into = octets[eighth, :wide]
-                if row >= 0 and row + 8 <= count:
-                    x0, x1 = values[row, left : left + wide], values[row + 1, left : left + wide]
-                    x2, x3 = values[row + 2, left : left + wide], values[row + 3, left : left + wide]
-                    x4, x5 = values[row + 4, left : left + wide], values[row + 5, left : left + wide]
-                    x6, x7 = values[row + 6, left : left + wide], values[row + 7, left : left + wide]
-                    for u in range(wide):
-                        into[u] = (
-                            np.uint8(x0[u] != 0)
-                            | np.uint8(x1[u] != 0) << 1
-                            | np.uint8(x2[u] != 0) << 2
-                            | np.uint8(x3[u] != 0) << 3
-                            | np.uint8(x4[u] != 0) << 4
-                            | np.uint8(x5[u] != 0) << 5
-                            | np.uint8(x6[u] != 0) << 6
-                            | np.uint8(x7[u] != 0) << 7
-                        )
-                else:
-                    into[:] = 0
-                    for bit in range(max(0, -row), min(8, count - row)):
-                        x = values[row + bit, left : left + wide]
-                        for u in range(wide):
-                            into[u] |= np.uint8(x[u] != 0) << bit
-            _join(octets, tile, block, wide)
-        _store(tile, words, left, wide, origin + top, high, shift if top == 0 else 0)
-
-
-@numba.njit(
-    types.void(ACTIVATIONS, CUTS, WORDS, types.int64, types.int64, types.int64),
-    cache=True,
-    nogil=True,
-    boundscheck=False,
-)
-def above(values, cuts, words, start, first, last):
+def _pack(values, cuts, words, start, first, last):
     """Pack `values > cuts` from example `start` on, tasks `first` to `last`."""
     count, nodes = values.shape
     shift, origin = start % 64, start // 64
@@ -138,7 +89,15 @@ def above(values, cuts, words, start, first, last):
         _store(tile, words, left, wide, origin + top, high, shift if top == 0 else 0)
 
 
-@numba.njit(types.void(READ, WORDS, types.int64), cache=True, nogil=True, boundscheck=False)
+def _compiled(values: Any, cuts: Any) -> Any:
+    return numba.njit(types.void(values, cuts, WORDS, types.int64, types.int64, types.int64), **OPTIONS)(_pack)
+
+
+pack = _compiled(BOOLEANS, ZEROS)  # booleans are bytes above zero
+above = _compiled(ACTIVATIONS, CUTS)
+
+
+@numba.njit(types.void(READ, WORDS, types.int64), **OPTIONS)
 def place(source, words, start):
     """Copy the rows of `source` to `words` from bit `start` on."""
     rows, count = source.shape

@@ -40,9 +40,10 @@ def pack(
     """
     from ndg.bits import kernel
 
+    zero = np.zeros(values.shape[1], np.uint8)
     for first, part in _parts(values):
         at, raw = start + first, part.view(np.uint8)
-        _run(partial(kernel.pack, raw, words, at), raw, at, threads)
+        _run(partial(kernel.pack, raw, zero, words, at), raw, at, threads)
 
 
 def pack_above(

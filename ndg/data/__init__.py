@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ndg.config import Data
-from ndg.data import arrays, cifar, cub, digits, folders, idx, images, pairs, sentences, tables, texts
+from ndg.data import arrays, cifar, cub, folders, idx, images, pairs, sentences, tables, texts
 from ndg.data.examples import SPLITS, Batches, Examples, Pool, Splits, divide, split, take
 from ndg.data.inputs import Form, Texts
 from ndg.data.releases import MARKER
@@ -65,10 +65,10 @@ class Dataset:
 FASHION_PLACES = (".", "fashion_mnist", "fashion_mnist_5class")
 CIFAR10_PLACES = (".", cifar.HOME10, f"cifar10/{cifar.HOME10}", "cifar10", f"cifar10_subset/{cifar.HOME10}")
 DATASETS: dict[str, Dataset] = {
-    "digits": Dataset(digits.read),
-    "iris": Dataset(tables.iris),
-    "wine": Dataset(tables.wine),
-    "breast_cancer": Dataset(tables.breast_cancer),
+    "digits": Dataset(tables.digits),
+    "iris": Dataset(tables.bundled("iris")),
+    "wine": Dataset(tables.bundled("wine")),
+    "breast_cancer": Dataset(tables.bundled("breast_cancer")),
     "arrays": Dataset(arrays.read, arrays.FILES),
     "images": Dataset(folders.read, folders.FILES),
     "mnist": Dataset(idx.mnist, idx.FILES, (".", "mnist"), ("", idx.PACKED)),

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ndg.atomic import reporting
 from ndg.errors import DataError, OutputError
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip", ".gz")
@@ -24,6 +25,7 @@ ROOM, RATIO = 64 << 20, 100
 """Limit of unpacked bytes: ROOM plus RATIO times the size of the archive."""
 
 CHUNK = 1 << 20
+REMEDY = "free space, or choose a writable folder"
 AGAIN = "copy the archive again from its publisher"
 
 Member = tuple[PurePosixPath, io.BufferedIOBase]
@@ -48,8 +50,9 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
     Modes and owners are not restored. Raises DataError for an archive that is damaged or unsafe, and if a member's name
     already exists in `folder`; OutputError if nothing can be written.
     """
-    _writing(folder, folder.parent.mkdir, parents=True, exist_ok=True)
-    part = Path(_writing(folder, tempfile.mkdtemp, prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    with reporting(folder, REMEDY):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
     try:
         part.chmod(0o755)
         names = []
@@ -210,22 +213,25 @@ def _checked(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, stream: io.BufferedIOBase, archive: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("xb")
-    except (FileExistsError, NotADirectoryError) as error:
-        raise DataError(f"{archive} must have each name once; {path.name!r} is a file and a folder; {AGAIN}") from error
-    except OSError as error:
-        raise _unwritable(path, error) from error
+    with reporting(path, REMEDY):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("xb")
+        except (FileExistsError, NotADirectoryError) as error:
+            raise DataError(
+                f"{archive} must have each name once; {path.name!r} is a file and a folder; {AGAIN}"
+            ) from error
     with file:
         while chunk := stream.read(CHUNK):
-            _writing(path, file.write, chunk)
+            with reporting(path, REMEDY):
+                file.write(chunk)
 
 
 def _move(part: Path, folder: Path, archive: Path) -> None:
     """Move unpacked files to their place; undo it after a failure."""
     if not folder.exists():
-        _writing(folder, part.rename, folder)
+        with reporting(folder, REMEDY):
+            part.rename(folder)
         return
     tops = sorted(part.iterdir())
     for top in tops:
@@ -235,21 +241,11 @@ def _move(part: Path, folder: Path, archive: Path) -> None:
                 "remove it or choose another folder"
             )
     moved: list[Path] = []
-    try:
-        for top in tops:
-            moved.append(top.rename(folder / top.name))
-    except OSError as error:
-        for place in moved:
-            place.rename(part / place.name)
-        raise _unwritable(folder, error) from error
-
-
-def _writing(path: Path, step: Any, *arguments: Any, **options: Any) -> Any:
-    try:
-        return step(*arguments, **options)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"{path} cannot be written: {error.strerror or error}; free space, or choose a writable folder")
+    with reporting(folder, REMEDY):
+        try:
+            for top in tops:
+                moved.append(top.rename(folder / top.name))
+        except OSError:
+            for place in moved:
+                place.rename(part / place.name)
+            raise

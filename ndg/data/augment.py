@@ -39,7 +39,7 @@ def augment(inputs: Images, settings: Augment, generator: torch.Generator) -> Im
         flipped = torch.rand(examples, generator=generator) < 0.5
         inputs = torch.where(flipped[:, None, None, None], inputs.flip(3), inputs)
     if settings.pad:
-        inputs = _window(F.pad(inputs, (settings.pad,) * 4), height, width, generator)
+        inputs = random_crop(F.pad(inputs, (settings.pad,) * 4), height, width, generator)
     if settings.shift:
         offsets = (2 * torch.rand(examples, 2, generator=generator) - 1) * settings.shift
         affine = torch.eye(2, 3).repeat(examples, 1, 1)
@@ -62,13 +62,8 @@ def centre_crop(
 
 
 def random_crop(
-    images: Shaped[Tensor, "example channel height width"], side: int, generator: torch.Generator
-) -> Shaped[Tensor, "example channel side side"]:
-    """Square at a random place of each image."""
-    return _window(images, side, side, generator)
-
-
-def _window(images: Tensor, height: int, width: int, generator: torch.Generator) -> Tensor:
+    images: Shaped[Tensor, "example channel height width"], height: int, width: int, generator: torch.Generator
+) -> Shaped[Tensor, "example channel {height} {width}"]:
     """Window of that size at a random place of each image."""
     examples = len(images)
     top = torch.randint(images.shape[2] - height + 1, (examples, 1, 1), generator=generator)
@@ -80,9 +75,8 @@ def _window(images: Tensor, height: int, width: int, generator: torch.Generator)
 
 def _squares(examples: int, height: int, width: int, side: int, generator: torch.Generator) -> Tensor:
     """Mask of a square in each image, centred anywhere inside."""
-    centre = [torch.randint(length, (examples, 1), generator=generator) for length in (height, width)]
-    inside = [
-        (torch.arange(length) >= middle - side // 2) & (torch.arange(length) < middle - side // 2 + side)
-        for length, middle in zip((height, width), centre, strict=True)
-    ]
+    inside = []
+    for length in (height, width):
+        start = torch.randint(length, (examples, 1), generator=generator) - side // 2
+        inside.append((torch.arange(length) >= start) & (torch.arange(length) < start + side))
     return (inside[0][:, :, None] & inside[1][:, None, :])[:, None]

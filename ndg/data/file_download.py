@@ -9,8 +9,7 @@ import shutil
 import ssl
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from ndg import __version__
+from ndg.atomic import reporting
 from ndg.data.sources import File
 from ndg.errors import DataError, DownloadError, OutputError
 from ndg.progress import log, visible
@@ -28,6 +28,7 @@ CHUNK = 1 << 16
 SIGNATURES = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".zip": b"PK\x03\x04"}
 TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
 LONGEST_WAIT = 60.0
+FREE_SPACE = "free space, or choose another folder with --data"
 RESUME = "the same command resumes the download"
 REMEDY = f"check the network, and HTTPS_PROXY if there is a proxy; {RESUME}"
 
@@ -100,7 +101,7 @@ def fetch(file: File, folder: Path, patience: Patience | None = None) -> Path:
     if path.exists():
         check(file, path, "move it away, then run the same command to fetch the publisher's")
         return path
-    with _writing(path):
+    with reporting(path, FREE_SPACE):
         folder.mkdir(parents=True, exist_ok=True)
         part = Part.of(path)
     failures: list[DataError | DownloadError] = []
@@ -113,10 +114,10 @@ def fetch(file: File, folder: Path, patience: Patience | None = None) -> Path:
             continue
         except DataError as error:
             failures.append(error)
-            with _writing(path):
+            with reporting(path, FREE_SPACE):
                 part.remove()
             continue
-        with _writing(path):
+        with reporting(path, FREE_SPACE):
             part.path.replace(path)
             part.remove()
         return path
@@ -176,7 +177,7 @@ def _attempt(file: File, url: str, part: Part, timeout: float) -> None:
     if resumes and part.done == part.total:
         return
     headers = {"Range": f"bytes={part.done}-", "If-Range": part.version} if resumes else {}
-    with closing(_request(file, url, headers, timeout)) as response, _writing(part.path):
+    with closing(_request(file, url, headers, timeout)) as response, reporting(part.path, FREE_SPACE):
         if response.status not in (200, 206):
             part.remove()  # 416: the file is now shorter than the part
             raise TemporaryError(f"HTTP {response.status} {response.reason}")
@@ -265,7 +266,7 @@ def _check_space(file: File, part: Part) -> None:
     if needed > free:
         raise OutputError(
             f"{file.name} needs {size(needed)} of free space in {part.path.parent}; there is {size(free)}; "
-            f"free space, or choose another folder with --data; {RESUME}"
+            f"{FREE_SPACE}; {RESUME}"
         )
 
 
@@ -285,14 +286,3 @@ class _Redirects(HTTPRedirectHandler):
     def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Request | None:
         _check_scheme(self._file, newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Raise OutputError, with the path, for any OSError of the block."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}; free space, or choose another folder with --data"
-        ) from error

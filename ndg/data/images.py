@@ -19,7 +19,7 @@ from torch import Tensor
 from ndg.config import Data
 from ndg.data import archives
 from ndg.data.augment import Augment
-from ndg.data.inputs import IMAGE, Form, Hash, Inputs, Pixels, Rows, Texts
+from ndg.data.inputs import IMAGE, Form, Inputs, Pixels, Rows, Texts
 from ndg.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -120,7 +120,7 @@ class Files(Inputs):
     ) -> Float32[Tensor, "example channel height width"]:
         return self.decoded().varied(augmentation, generator)
 
-    def update(self, state: Hash) -> None:
+    def update(self, state: Any) -> None:
         state.update(f"{self.channels} {self.height} {self.width} {self.size} {self.crop}".encode())
         for image in self.images:
             content = image.read()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from itertools import chain
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -58,13 +58,6 @@ class Form:
         return cls(**{**document, "shape": tuple(document["shape"])})
 
 
-@runtime_checkable
-class Hash(Protocol):
-    """Hash object of hashlib."""
-
-    def update(self, data: Any, /) -> None: ...
-
-
 class Inputs(ABC):
     """Inputs of some examples, in order."""
 
@@ -89,8 +82,8 @@ class Inputs(ABC):
         return self.batch()
 
     @abstractmethod
-    def update(self, state: Hash) -> None:
-        """Add the content to a hash."""
+    def update(self, state: Any) -> None:
+        """Add the content to a hash of hashlib."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +108,7 @@ class Numbers(Inputs):
     def varied(self, augmentation: Augment, generator: torch.Generator) -> Tensor:
         return augment(self.values, augmentation, generator) if self.values.ndim == 4 else self.values
 
-    def update(self, state: Hash) -> None:
+    def update(self, state: Any) -> None:
         _update(state, self.values)
 
 
@@ -145,14 +138,14 @@ class Pixels(Inputs):
 
     def batch(self) -> Float32[Tensor, "example channel height width"]:
         values = self.scaled()
-        return fractions(values if self.crop is None else centre_crop(values, self.crop))
+        return _fractions(values if self.crop is None else centre_crop(values, self.crop))
 
     def varied(
         self, augmentation: Augment, generator: torch.Generator
     ) -> Float32[Tensor, "example channel height width"]:
         values = self.scaled()
-        values = values if self.crop is None else random_crop(values, self.crop, generator)
-        return augment(fractions(values), augmentation, generator)
+        values = values if self.crop is None else random_crop(values, self.crop, self.crop, generator)
+        return augment(_fractions(values), augmentation, generator)
 
     def scaled(self) -> UInt8[Tensor, "example channel height width"]:
         """Pixels at `size` by bilinear filtering, within 1 of Pillow's."""
@@ -162,7 +155,7 @@ class Pixels(Inputs):
             return self.values.new_empty((0, self.values.shape[1], self.size, self.size))
         return F.interpolate(self.values, (self.size, self.size), mode="bilinear", antialias=True)
 
-    def update(self, state: Hash) -> None:
+    def update(self, state: Any) -> None:
         _update(state, self.values)
         state.update(f"crop {self.crop}{'' if self.size is None else f' size {self.size}'}".encode())
 
@@ -202,7 +195,7 @@ class Tokens(Inputs):
     def varied(self, augmentation: Augment, generator: torch.Generator) -> dict[str, Tensor]:
         return self._columns(int(self.lengths.max()) if len(self) else 0)
 
-    def update(self, state: Hash) -> None:
+    def update(self, state: Any) -> None:
         for tensor in (self.ids, self.lengths, self.segments):
             if tensor is not None:
                 _update(state, tensor)
@@ -265,21 +258,13 @@ def as_inputs(array: np.ndarray) -> Numbers | Pixels:
 
 def join(parts: Sequence[Inputs | Texts]) -> Inputs | Texts:
     """Inputs of several sets of one kind as one set."""
-    first = parts[0]
+    first, sets = parts[0], cast(Sequence[Any], parts)
     if isinstance(first, Texts):
-        seconds = [part.second for part in parts if isinstance(part, Texts) and part.second is not None]
-        pairs = tuple(chain(*seconds)) if seconds else None
-        return Texts(tuple(chain(*(part.first for part in parts if isinstance(part, Texts)))), pairs, first.cased)
-    if isinstance(first, Pixels):
-        return Pixels(torch.cat([part.values for part in parts if isinstance(part, Pixels)]), first.crop, first.size)
-    if isinstance(first, Numbers):
-        return Numbers(torch.cat([part.values for part in parts if isinstance(part, Numbers)]))
+        second = None if first.second is None else tuple(chain(*(part.second for part in sets)))
+        return Texts(tuple(chain(*(part.first for part in sets))), second, first.cased)
+    if isinstance(first, Pixels | Numbers):
+        return replace(first, values=torch.cat([part.values for part in sets]))
     raise TypeError(f"{type(first).__name__} cannot be joined")
-
-
-def fractions(pixels: UInt8[Tensor, "..."]) -> Float32[Tensor, "..."]:
-    """Bytes as fractions of 255."""
-    return pixels.float().div_(255)
 
 
 def digest(*parts: Inputs | bytes) -> str:
@@ -290,6 +275,10 @@ def digest(*parts: Inputs | bytes) -> str:
     return state.hexdigest()[:16]
 
 
-def _update(state: Hash, tensor: Tensor) -> None:
+def _fractions(pixels: UInt8[Tensor, "..."]) -> Float32[Tensor, "..."]:
+    return pixels.float().div_(255)
+
+
+def _update(state: Any, tensor: Tensor) -> None:
     state.update(str(tuple(tensor.shape)).encode())
     state.update(tensor.contiguous().numpy().data)

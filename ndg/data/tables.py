@@ -1,10 +1,10 @@
-"""Tables of numbers: small ones from scikit-learn, and their standardisation."""
+"""Small data sets of scikit-learn, and the standardisation of tables."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -14,25 +14,28 @@ from ndg.data.examples import Pool
 from ndg.data.inputs import TABLE, Numbers, as_inputs
 
 
-def iris(folder: Path, settings: Data) -> Pool:
-    """150 flowers of three species by four lengths (Fisher 1936)."""
-    from sklearn.datasets import load_iris
+def bundled(name: str) -> Callable[[Path, Data], Pool]:
+    """Reader of a table that scikit-learn bundles; its folder is ignored."""
 
-    return _pool("iris", load_iris())
+    def read(folder: Path, settings: Data) -> Pool:
+        from sklearn import datasets
+
+        bunch = getattr(datasets, f"load_{name}")()
+        class_names = tuple(map(str, bunch.target_names))
+        inputs = as_inputs(bunch.data.astype(np.float32))
+        return Pool(inputs, bunch.target.astype(np.int64), class_names, f"scikit-learn {name}")
+
+    return read
 
 
-def wine(folder: Path, settings: Data) -> Pool:
-    """178 wines of three growers by 13 measurements (Aeberhard & Forina 1991)."""
-    from sklearn.datasets import load_wine
+def digits(folder: Path, settings: Data) -> Pool:
+    """Digits of scikit-learn, 1,797 of 8 x 8 pixels, divided by 16."""
+    from sklearn.datasets import load_digits
 
-    return _pool("wine", load_wine())
-
-
-def breast_cancer(folder: Path, settings: Data) -> Pool:
-    """569 tumours, malignant or benign, by 30 measurements (Wolberg et al. 1995)."""
-    from sklearn.datasets import load_breast_cancer
-
-    return _pool("breast_cancer", load_breast_cancer())
+    bunch = load_digits()
+    inputs = (bunch.images / 16).astype(np.float32)[:, None]
+    names = tuple(str(digit) for digit in range(10))
+    return Pool(as_inputs(inputs), bunch.target.astype(np.int64), names, "scikit-learn digits")
 
 
 def standardised(pool: Pool, train: Int64[np.ndarray, " chosen"]) -> Pool:
@@ -49,8 +52,3 @@ def standardised(pool: Pool, train: Int64[np.ndarray, " chosen"]) -> Pool:
     deviation = np.where(varies, training.std(axis=0), 1)
     scaled = np.where(varies, (values - training.mean(axis=0)) / np.where(deviation > 0, deviation, 1), 0)
     return replace(pool, inputs=as_inputs(scaled.astype(np.float32)))
-
-
-def _pool(name: str, bunch: Any) -> Pool:
-    names = tuple(map(str, bunch.target_names))
-    return Pool(as_inputs(bunch.data.astype(np.float32)), bunch.target.astype(np.int64), names, f"scikit-learn {name}")

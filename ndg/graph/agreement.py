@@ -46,9 +46,8 @@ def agreements(
 ) -> tuple[ClassAgreement, ...]:
     """Agreement within each class, on `bits` or from the mined counts.
 
-    One implication between two literals gives the number of examples on which they differ, since the exceptions of its
-    converse follow from the margins. These numbers obey the triangle inequality, so the shortest path through other
-    members bounds a pair without an implication from above.
+    One implication gives the number of examples on which its ends differ, since the exceptions of its converse follow
+    from the margins. By the triangle inequality, the shortest path through other members bounds the other pairs.
     """
     if bits is not None and bits.nodes != implications.nodes:
         raise ShapeError(
@@ -110,10 +109,7 @@ def _largest_counted(bits: BitMatrix, literals: tuple[Literal, ...]) -> int:
 def _largest_bound(
     size: int, tails: Int64[np.ndarray, " edge"], heads: Int64[np.ndarray, " edge"], differ: Int64[np.ndarray, " edge"]
 ) -> tuple[int, bool]:
-    """Bound on the examples on which two literals differ; whether exact.
-
-    All pairs of a large class would take hours: there, paths through the literals of most implications bound them all.
-    """
+    """Bound on the examples on which two literals differ; whether exact."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import dijkstra
 
@@ -125,7 +121,7 @@ def _largest_bound(
         return int(differ[edges_of_pairs].max()), True
     lengths: Float64[np.ndarray, " edge"] = differ[edges_of_pairs].astype(np.float64)
     graph = csr_array((lengths, (low[edges_of_pairs], high[edges_of_pairs])), shape=(size, size))
-    if size * len(edges_of_pairs) > PATHS:
+    if size * len(edges_of_pairs) > PATHS:  # all pairs would take hours: bound them by paths through hubs
         degree = np.bincount(np.concatenate([low[edges_of_pairs], high[edges_of_pairs]]), minlength=size)
         hubs = np.argsort(-degree, kind="stable")[:VIA]
         farthest = np.sort(dijkstra(graph, directed=False, indices=hubs), axis=1)[:, -2:]

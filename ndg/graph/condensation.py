@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, Integer
 
 from ndg.errors import GraphError
+from ndg.literal import Literal
 
 Codes = Integer[np.ndarray, " edge"]
 
@@ -53,6 +54,11 @@ class Condensation:
         order = np.argsort(self.component, kind="stable")
         ends = np.cumsum(self.sizes)
         return tuple(tuple(part.tolist()) for part in np.split(order, ends[:-1])) if len(self) else ()
+
+    def classes(self, contradictory: bool) -> tuple[tuple[Literal, ...], ...]:
+        """Components of two or more literals, contradictory ones or the others."""
+        selected = np.flatnonzero((self.sizes > 1) & (self.contradictory == contradictory))
+        return tuple(sorted(tuple(map(Literal.of, self.members[number])) for number in selected))
 
     @cached_property
     def sizes(self) -> Int64[np.ndarray, " component"]:

@@ -79,13 +79,8 @@ def _position(
     from ndg.graph.traversal import lookup
 
     positions = np.empty(len(tails), np.int64)
-    lookup(
-        starts_of(2 * len(implications.nodes), implications.antecedents),
-        implications.consequents,
-        tails,
-        heads,
-        positions,
-    )
+    starts = starts_of(2 * len(implications.nodes), implications.antecedents)
+    lookup(starts, implications.consequents, tails, heads, positions)
     return positions
 
 
@@ -114,10 +109,7 @@ def keep(
     min_recall: float | int | None = None,
     layers: Iterable[str] | None = None,
 ) -> Implications:
-    """Implications that meet all bounds together with their contrapositives.
-
-    `layers` keeps those with both ends in these layers or among the labels; "concept" names the concepts.
-    """
+    """Implications that meet all bounds, as their contrapositives do; `layers` also keeps labels."""
     for name, bound in (("min_precision", min_precision), ("min_recall", min_recall)):
         if bound is not None and not 0 <= bound <= 1:
             raise GraphError(f"{name} must be a probability between 0 and 1; got {bound}")
@@ -127,11 +119,21 @@ def keep(
     for bound, figures in bounds:
         mask &= True if bound is None else figures >= bound
     if layers is not None:
-        inside = np.zeros(len(implications.nodes), np.bool_)
-        for layer in (LABEL, *_names(layers)):
-            inside[implications.nodes.slice(layer)] = True
-        mask &= inside[implications.antecedents >> 1] & inside[implications.consequents >> 1]
+        mask &= among(implications, marked(implications.nodes, (LABEL, *layers)))
     return select(implications, mask & mask[contrapositives(implications)])
+
+
+def marked(nodes: NodeSpace, layers: Iterable[str]) -> Bool[np.ndarray, " node"]:
+    """Mask of the nodes of these layers."""
+    mask = np.zeros(len(nodes), np.bool_)
+    for layer in layers:
+        mask[nodes.slice(layer)] = True
+    return mask
+
+
+def among(implications: Implications, nodes: Bool[np.ndarray, " node"]) -> Bool[np.ndarray, " edge"]:
+    """Mask of the implications with both ends among these nodes."""
+    return nodes[implications.antecedents >> 1] & nodes[implications.consequents >> 1]
 
 
 def select(implications: Implications, mask: Bool[np.ndarray, " edge"]) -> Implications:
@@ -147,9 +149,8 @@ def select(implications: Implications, mask: Bool[np.ndarray, " edge"]) -> Impli
 def restrict(implications: Implications, layers: Iterable[str], labels: bool = True) -> Implications:
     """Implications among `layers` ("concept" too) and labels, over those nodes alone."""
     old = implications.nodes
-    names = set(_names(layers)) - {LABEL}
-    for layer in names:
-        old.slice(layer)
+    names = set(layers) - {LABEL}
+    inside = marked(old, names | ({LABEL} if labels else set()))
     nodes = NodeSpace(
         old.labels if labels else 0,
         tuple(layer for layer in old.layers if layer.name in names),
@@ -157,12 +158,8 @@ def restrict(implications: Implications, layers: Iterable[str], labels: bool = T
     )
     if not len(nodes):
         raise GraphError(f"a graph needs at least one node; got layers {sorted(names)} and no labels")
-    inside = np.zeros(len(old), np.bool_)
-    for layer in names | ({LABEL} if labels else set()):
-        inside[old.slice(layer)] = True
     new = np.cumsum(inside) - 1
-
-    inner = select(implications, inside[implications.antecedents >> 1] & inside[implications.consequents >> 1])
+    inner = select(implications, among(implications, inside))
     return replace(
         inner,
         nodes=nodes,
@@ -228,11 +225,13 @@ def significance(implications: Implications) -> tuple[Float64[np.ndarray, " edge
     from ndg.mining.significance import edge_significance
 
     unknown = np.full(len(implications), np.nan)
-    if not implications.examples:
-        return unknown, unknown
-    if not implications.tests:
-        return edge_significance(replace(implications, tests=max(len(implications), 1)))[0], unknown
-    return edge_significance(implications)
+    return edge_significance(implications) if implications.examples else (unknown, unknown)
+
+
+def plain(column: np.ndarray) -> list[float | int | bool | None]:
+    """Values of a numeric column; null if not finite."""
+    values = column.tolist()
+    return values if np.isfinite(column).all() else [value if np.isfinite(value) else None for value in values]
 
 
 def end_texts(implications: Implications) -> dict[str, np.ndarray]:
@@ -245,7 +244,3 @@ def texts_of(nodes: NodeSpace) -> np.ndarray:
     """Text of each literal, by code."""
     names = [text for name in nodes.nodes() for text in (f"~{name}", name)]
     return np.array(names, dtype=object)
-
-
-def _names(layers: Iterable[str]) -> tuple[str, ...]:
-    return (layers,) if isinstance(layers, str) else tuple(layers)

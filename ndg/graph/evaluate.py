@@ -116,11 +116,7 @@ def common_counts(
 
 
 def frame(implications: Implications, bits: BitMatrix, any_thresholds: bool = False) -> pd.DataFrame:
-    """One row per implication: held-out and mined precision and recall.
-
-    Held-out figures have 95 % Wilson intervals. Precision is null if no example of `bits` has the antecedent, recall if
-    none has the consequent.
-    """
+    """One row per implication: held-out and mined precision and recall, as `NDG.evaluate`."""
     import pandas as pd
 
     held_out, on_mined = count_edges(implications, bits, any_thresholds), mined(implications)

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from ndg.graph.condensation import Condensation
-from ndg.graph.edges import mined, or_nan, strongest, texts_of
+from ndg.graph.edges import mined, or_nan, plain, strongest, texts_of
 from ndg.mining.implications import Implications
 
 if TYPE_CHECKING:
@@ -109,30 +109,34 @@ class Condensed:
         best, texts = strongest(implications, self.condensation), texts_of(implications.nodes)
         counts, keys = mined(implications), self.keys
         if self.only is not None:
-            in_selection = np.zeros(len(self.condensation), np.bool_)
-            in_selection[list(keys)] = True
-            selected = in_selection[tails] & in_selection[heads]
+            selected = self._selected[tails] & self._selected[heads]
             tails, heads, best = tails[selected], heads[selected], best[selected]
         for start in range(0, len(best), AT_ONCE):
-            part = best[start : start + AT_ONCE]
+            rows = slice(start, start + AT_ONCE)
+            part = best[rows]
+            figures = (
+                or_nan(counts.exceptions[part], implications),
+                or_nan(counts.support[part], implications),
+                counts.precision[part],
+                counts.recall[part],
+                counts.lift[part],
+            )
             columns = [
-                map(keys.__getitem__, tails[start : start + AT_ONCE].tolist()),
-                map(keys.__getitem__, heads[start : start + AT_ONCE].tolist()),
+                map(keys.__getitem__, tails[rows].tolist()),
+                map(keys.__getitem__, heads[rows].tolist()),
                 texts[implications.antecedents[part]].tolist(),
                 texts[implications.consequents[part]].tolist(),
-                plain(or_nan(counts.exceptions[part], implications)),
-                plain(or_nan(counts.support[part], implications)),
-                plain(counts.precision[part]),
-                plain(counts.recall[part]),
-                plain(counts.lift[part]),
+                *map(plain, figures),
             ]
             yield list(zip(*columns, strict=True))
 
+    @cached_property
+    def _selected(self) -> Bool[np.ndarray, " component"]:
+        return np.isin(np.arange(len(self.condensation)), list(self.keys))
+
     def edge_rows(self) -> Bool[np.ndarray, " edge"]:
         """Mask of the implications among the literals of the selected classes."""
-        selected = np.zeros(len(self.condensation), np.bool_)
-        selected[list(self.keys)] = True
-        inside = selected[self.condensation.component]
+        inside = self._selected[self.condensation.component]
         return inside[self.implications.antecedents] & inside[self.implications.consequents]
 
 
@@ -192,9 +196,3 @@ def _scored(members: set[int], scores: Mapping[str, Mapping[int, float]]) -> dic
         method: [values[node] for node in sorted(members) if node in values] for method, values in scores.items()
     }
     return {method: max(values, key=abs) for method, values in member_scores.items() if values}
-
-
-def plain(column: np.ndarray) -> list[float | int | bool | None]:
-    """Values of a numeric column; null if not finite."""
-    values = column.tolist()
-    return values if np.isfinite(column).all() else [value if np.isfinite(value) else None for value in values]

@@ -28,6 +28,7 @@ from ndg.mining.implications import Implications
 from ndg.nodes import NodeSpace
 
 FORMAT, SCHEMA, READABLE = "ndg", 2, (1, 2)
+ARRAYS = ("antecedents", "consequents", "exceptions")
 AT_ONCE = 1 << 16  # numbers in one part of the text
 
 
@@ -101,7 +102,7 @@ def _text(head: str, implications: Implications, verdicts_head: str, verdicts: V
         yield ", " if label else ""
         yield from _list(row)
     yield "]"
-    for name in ("antecedents", "consequents", "exceptions"):
+    for name in ARRAYS:
         yield f', "{name}": '
         yield from _list(getattr(implications, name))
     yield "}\n"
@@ -150,10 +151,8 @@ def _implications(document: dict[str, Any]) -> Implications:
     nodes = NodeSpace.from_dict(document["nodes"])
     thresholds = [math.nan if value is None else float(value) for value in document["thresholds"]]
     return Implications(
-        nodes=nodes,
-        antecedents=np.array(document["antecedents"], dtype=np.int32),
-        consequents=np.array(document["consequents"], dtype=np.int32),
-        exceptions=np.array(document["exceptions"], dtype=np.int64),
+        nodes,
+        *(np.array(document[name], kind) for name, kind in zip(ARRAYS, (np.int32, np.int32, np.int64), strict=True)),
         on=np.array(document["on"], dtype=np.int64),
         with_label=np.array(document["with_label"], dtype=np.int64).reshape(nodes.labels, len(nodes)),
         examples=int(document["examples"]),

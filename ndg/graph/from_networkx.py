@@ -1,16 +1,14 @@
 """Implications from a networkx graph of literals.
 
-Every node is a literal ("layer:unit", "~layer:unit") or, with the attribute `members` (a list, or the text in GraphML,
-GEXF and DOT), a class of equivalent literals. An edge is an implication between the literals of its attributes
-`antecedent` and `consequent` if they are members of its ends, else between the first members that are not both labels
-or both concepts. Contrapositives are added, and equivalences between neighbouring members of a class. The graph
-attributes `nodes` and `constants` give the nodes and the constant literals. Without `nodes`, the nodes are those of the
-bits, or else the named ones; a layer then has units up to its largest number.
+A node is a literal ("layer:unit", "~layer:unit") or, with the attribute `members` (a list, or the text in GraphML, GEXF
+and DOT), a class of equivalent literals. An edge is an implication between the literals of its attributes `antecedent`
+and `consequent` if they are members of its ends, else between the first members that are not both labels or both
+concepts. Contrapositives are added, and equivalences between neighbouring members of a class. The graph attributes
+`nodes` and `constants` give the nodes and the constant literals. Without `nodes`, the nodes are those of the bits, or
+else the named ones; a layer then has units up to its largest number.
 
-From a graph of `to_networkx` some information is lost: which members of a class imply each other directly, all
-implications between two classes but the strongest, thresholds, and counts. Classes, closure, ancestors and reduction
-are the same. Counts are never read from attributes, since those of the strongest implications do not determine the
-others. They are counted on bits, or unknown: then the graph has no examples and every figure is null.
+A graph of `to_networkx` has the same classes, closure, ancestors and reduction, but lacks thresholds, counts, and all
+implications between two classes but the strongest. Counts come from bits, or are unknown: then every figure is null.
 """
 
 from __future__ import annotations

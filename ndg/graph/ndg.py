@@ -64,13 +64,11 @@ Literals = Iterable[Literal | str] | Literal | str
 class NDG:
     """Neuron dependency graph: the 2-SAT implication graph of a network's nodes.
 
-    See Aspvall, Plass & Tarjan 1979 and Hu & Tian 2022. The graph is skew-symmetric: a -> b iff ~b -> ~a. Literals that
-    imply each other, directly or through others, are one class; the classes form a directed acyclic graph. A
-    contradictory class contains a literal and its negation: it is listed, but nothing enters or passes through it. The
-    paper keeps pairwise equivalences only; `stats` gives both.
+    See Aspvall, Plass & Tarjan 1979 and Hu & Tian 2022. It is skew-symmetric: a -> b iff ~b -> ~a. Literals that imply
+    each other, directly or through others, are one class; the classes form an acyclic graph. Nothing enters or passes
+    through a contradictory class. The paper keeps pairwise equivalences only; `stats` gives both.
 
-    Equal graphs have equal implications over the same nodes. `provenance` (plain JSON), `scored` (from `with_scores`)
-    and `verdicts` (from `with_verdicts`) are carried along.
+    Equal graphs have equal implications over the same nodes. `provenance` is plain JSON.
     """
 
     implications: Implications
@@ -84,11 +82,9 @@ class NDG:
             self.verdicts.check(self.implications)
         constant = np.zeros(len(self.nodes), np.bool_)
         constant[[literal.node for literal in self.constants]] = True
-        touched = constant[self.implications.antecedents >> 1] | constant[self.implications.consequents >> 1]
-        if touched.any():
-            node = self.implications.antecedents[touched][0] >> 1
-            node = node if constant[node] else self.implications.consequents[touched][0] >> 1
-            raise GraphError(f"a constant must take part in no implication; {self.nodes.name(int(node))} does")
+        nodes = self.implications.antecedents >> 1  # a consequent is the antecedent of the contrapositive
+        if touched := nodes[constant[nodes]].tolist():
+            raise GraphError(f"a constant must take part in no implication; {self.nodes.name(touched[0])} does")
 
     @property
     def nodes(self) -> NodeSpace:
@@ -135,25 +131,20 @@ class NDG:
     @cached_property
     def classes(self) -> tuple[tuple[Literal, ...], ...]:
         """Equivalence classes of two or more literals, without contradictory ones."""
-        return self._components(contradictory=False)
+        return self.condensation.classes(contradictory=False)
 
     @cached_property
     def contradictory(self) -> tuple[tuple[Literal, ...], ...]:
         """Classes that contain a literal and its negation."""
-        return self._components(contradictory=True)
-
-    def _components(self, contradictory: bool) -> tuple[tuple[Literal, ...], ...]:
-        selected = (self.condensation.sizes > 1) & (self.condensation.contradictory == contradictory)
-        members = (self.condensation.members[number] for number in np.flatnonzero(selected))
-        return tuple(sorted(tuple(map(Literal.of, codes)) for codes in members))
+        return self.condensation.classes(contradictory=True)
 
     def closure(self, literals: Literals) -> Closure:
         """Literals that follow from some literals, those included.
 
-        The closure is extensive, monotone and idempotent. A literal of a contradictory class stays, and nothing follows
-        from it.
+        Nothing else follows from a literal of a contradictory class.
         """
-        return Closure(self._reach.below(np.array([literal.code for literal in self._literals(literals)], np.int64)))
+        texts = [literals] if isinstance(literals, Literal | str) else literals
+        return Closure(self._reach.below(np.array([self.literal(literal).code for literal in texts], np.int64)))
 
     def closures(self, marked: Bool[np.ndarray, "row literal"]) -> Bool[np.ndarray, "row literal"]:
         """Closure of every row of marked literals, in one walk."""
@@ -184,19 +175,13 @@ class NDG:
         self.nodes.layer(literal.node)
         return literal
 
-    def _literals(self, literals: Literals) -> Iterable[Literal]:
-        return map(self.literal, [literals] if isinstance(literals, Literal | str) else literals)
-
     def key(self, literal: Literal | str) -> str:
         """Key of a literal's class in `to_networkx`."""
         number = self.condensation.component[self.literal(literal).code]
         return self.nodes.text(Literal.of(self.condensation.members[number][0]))
 
     def with_scores(self, scores: Scored | Iterable[Scored]) -> NDG:
-        """Graph with scores of its neurons on the nodes, by method.
-
-        `to_networkx` and pictures show them. Raises GraphError for units that the graph does not have.
-        """
+        """Graph with scores on its nodes, by method; GraphError for units it lacks."""
         scored = dict(self.scored)
         for method_scores in [scores] if isinstance(scores, Scored) else scores:
             values = {self.nodes.name(node): value for node, value in sorted(method_scores.by_node(self.nodes).items())}
@@ -233,10 +218,8 @@ class NDG:
         """Graph of the implications that survived the forcing of their antecedent.
 
         `ndg.graph.verdicts` defines survival; `at_least` may differ from the bar of the trial. `how` is `alone` or
-        `closure`. Implications within a layer cannot be tested; `constraints` keeps them. Nodes stay the same, and the
-        choice is added to `provenance["filters"]`.
-
-        Raises GraphError if the edges were never tried, or not in that way.
+        `closure`. `constraints` keeps the implications within a layer, which cannot be tested. The choice is added to
+        `provenance["filters"]`. Raises GraphError if the edges were never tried, or not in that way.
         """
         if self.verdicts is None:
             raise GraphError(
@@ -246,7 +229,7 @@ class NDG:
         judged = self.verdicts.judged(self.implications, how, at_least)
         mask = (judged == SURVIVES) | (constraints & (judged == CONSTRAINT))
         choice = {"at_least": at_least, "how": how, "constraints": constraints}
-        return self._derived(edges.select(self.implications, mask), {"causal": self.verdicts.facts | choice})
+        return self.derived(edges.select(self.implications, mask), {"causal": self.verdicts.facts | choice})
 
     def condensed(self, only: Collection[str] | None = None) -> Condensed:
         """Condensed graph as rows for writers, optionally of the classes `only`."""
@@ -263,10 +246,8 @@ class NDG:
     def to_networkx(self) -> nx.DiGraph:
         """Condensed graph as a new, frozen, acyclic networkx.DiGraph.
 
-        There is one node per class; its key is the text of the class's literal with the smallest node index, such as
-        `label:3` or `~latent:7`. Attributes are those of `ndg.graph.export.Condensed`, one for each method of `scores`,
-        and on the edges those of `Verdicts.attributes`; of the graph: nodes (as in a file), constants, criterion,
-        examples, binarizer, digest.
+        There is one node per class; its key is the text of the literal with the smallest node index, such as `label:3`
+        or `~latent:7`. Attributes are those of `ndg.graph.export.Condensed` and of `Verdicts.attributes`.
         """
         digraph = to_networkx(self.condensed())
         return digraph if self.verdicts is None else self.verdicts.attributes(digraph, self.implications)
@@ -282,11 +263,7 @@ class NDG:
         return cls(implications, provenance)
 
     def scm(self) -> SCM:
-        """Graph as a structural causal model.
-
-        `.rule("label:3")` gives what implies a literal, `.do({"latent:3": 1})` the model with fixed variables, and
-        `.unfold(bits)` the value of every variable per example.
-        """
+        """Graph as a structural causal model."""
         return SCM(self.nodes, self._reach)
 
     def reduction(self) -> tuple[tuple[str, str], ...]:
@@ -299,24 +276,23 @@ class NDG:
     def stats(self, bits: BitMatrix | None = None) -> GraphStats:
         """Figures of the paper's Table 2, in both forms of the graph.
 
-        With `bits` the agreement within classes is counted on them. Otherwise it is read from the implications, which
-        give a lower bound for members connected only through others.
+        The agreement within classes is counted on `bits`, or else bounded by the implications.
         """
-        return statistics(self.implications, self._reach, self.classes, bits)
+        return statistics(self.implications, self._reach, bits)
 
     def edges_frame(self) -> pd.DataFrame:
         """One row per implication, with its figures on the mined examples.
 
-        Columns: antecedent, consequent, their layers and priors, exceptions, support, precision, recall, lift, whether
-        the converse holds too, p-value and q-value of so few exceptions. Null if unknown.
+        They are exceptions, support, precision, recall, lift, priors, whether the converse holds too, p- and q-value of
+        so few exceptions. Null if unknown.
         """
         return edges.frame(self.implications)
 
     def evaluate(self, bits: BitMatrix, any_thresholds: bool = False) -> pd.DataFrame:
         """One row per implication: precision and recall on held-out `bits`.
 
-        They have 95 % Wilson intervals, and are null if no example has the antecedent (precision) or the consequent
-        (recall). `any_thresholds` accepts the bits of another network with as many units.
+        They have 95 % Wilson intervals; null if the antecedent or the consequent never holds. `any_thresholds` accepts
+        the bits of another network with as many units.
         """
         return evaluate.frame(self.implications, bits, any_thresholds)
 
@@ -336,40 +312,26 @@ class NDG:
         An implication stays iff it and its contrapositive both meet the bounds, so the graph remains skew-symmetric.
         `layers` keeps those among these layers and the labels. The bounds are added to `provenance["filters"]`.
         """
-        layers = [layers] if isinstance(layers, str) else layers if layers is None else list(layers)
-        bounds = {
-            "min_precision": min_precision,
-            "min_support": min_support,
-            "min_recall": min_recall,
-            "layers": layers,
-        }
-        implications = edges.keep(self.implications, min_precision, min_support, min_recall, layers)
-        return self._derived(implications, {name: bound for name, bound in bounds.items() if bound is not None})
+        bounds = {"min_precision": min_precision, "min_support": min_support, "min_recall": min_recall}
+        layers = None if layers is None else _names(layers)
+        implications = edges.keep(self.implications, **bounds, layers=layers)
+        steps = {**bounds, "layers": layers}
+        return self.derived(implications, {name: bound for name, bound in steps.items() if bound is not None})
 
     def subgraph(self, layers: Iterable[str], labels: bool = True) -> NDG:
         """Graph over the units of these layers, with the labels if wanted."""
-        layers = [layers] if isinstance(layers, str) else list(layers)
-        return self._derived(edges.restrict(self.implications, layers, labels), {"subgraph": layers, "labels": labels})
+        layers = _names(layers)
+        return self.derived(edges.restrict(self.implications, layers, labels), {"subgraph": layers, "labels": labels})
 
-    def _derived(self, implications: Implications, step: dict[str, Any]) -> NDG:
+    def derived(self, implications: Implications, step: dict[str, Any]) -> NDG:
+        """Graph of some of these implications; `step` is added to `provenance["filters"]`."""
         steps = [*self.provenance.get("filters", []), step]
         verdicts = None if self.verdicts is None else self.verdicts.among(self.implications, implications)
         return NDG(implications, self.provenance | {"filters": steps}, self.scored, verdicts)
 
     def rules(self, limit: int | None = None, reduced: bool = True) -> str:
-        """Graph in words: constants, equivalences, then rules, the surest first.
-
-        `reduced` leaves out rules that follow from others; `limit` is the number of rules.
-        """
-        return rules(
-            self.implications,
-            self.condensation,
-            self._reach.essential,
-            self.classes,
-            self.contradictory,
-            limit,
-            reduced,
-        )
+        """Graph in words; `reduced` leaves out rules that follow from others."""
+        return rules(self.implications, self._reach, limit, reduced)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Path of the JSON file written atomically (schema in `ndg.graph.files`)."""
@@ -381,10 +343,7 @@ class NDG:
         return cls(*files.load(path))
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:
-        """Condensed graph as node-link JSON; `save` keeps everything.
-
-        This and the following formats return the text or, with `path`, stream it there and return the path.
-        """
+        """Condensed graph as node-link JSON text, or the `path` that it is streamed to."""
         return self._exported("json", path)
 
     def to_graphml(self, path: str | os.PathLike[str] | None = None) -> str | Path:
@@ -434,3 +393,7 @@ class NDG:
     def _repr_html_(self) -> str:
         lines = self.rules(limit=10).split("\n")[1:]
         return f"<p>{escape(header(self.implications))}</p><pre>{escape(chr(10).join(lines))}</pre>"
+
+
+def _names(layers: Iterable[str]) -> list[str]:
+    return [layers] if isinstance(layers, str) else list(layers)

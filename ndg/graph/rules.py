@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ndg.graph.condensation import Condensation
+from ndg.graph.closure import Reachability
 from ndg.graph.edges import contrapositives, mined, mutual, strongest
 from ndg.literal import Literal
 from ndg.mining.implications import Implications
@@ -20,42 +20,33 @@ def phrase(nodes: NodeSpace, literal: Literal) -> str:
     return f"{nodes.name(literal.node)} is {'on' if literal.value else 'off'}"
 
 
-def rules(
-    implications: Implications,
-    condensation: Condensation,
-    essential: np.ndarray,
-    classes: tuple[tuple[Literal, ...], ...],
-    contradictory: tuple[tuple[Literal, ...], ...],
-    limit: int | None = None,
-    reduced: bool = True,
-) -> str:
+def rules(implications: Implications, reach: Reachability, limit: int | None = None, reduced: bool = True) -> str:
     """Sentences, the surest first; `reduced` leaves out rules that follow from others.
 
     `limit` applies to constants, equivalences and rules separately. Of a rule and its contrapositive one is shown: the
     one that concludes a prediction, else starts from one, else has more nodes that are on. Of two mirrored classes, the
     one whose first member is on is shown.
     """
-    nodes = implications.nodes
+    nodes, condensation = implications.nodes, reach.condensation
     lines = [header(implications)]
     lines += _limited([f"always: {phrase(nodes, literal)}" for literal in implications.constants], limit, "constants")
-    shown_classes = [members for members in classes if members[0].value]
+    shown_classes = [members for members in condensation.classes(contradictory=False) if members[0].value]
     equivalences = [" if and only if ".join(phrase(nodes, literal) for literal in members) for members in shown_classes]
     lines += _limited(equivalences, limit, "classes of equivalent literals")
-    names_of_contradictory = [
-        ", ".join(dict.fromkeys(nodes.name(literal.node) for literal in members)) for members in contradictory
-    ]
-    contradictions = [f"contradictory, left out: {names} (each both on and off)" for names in names_of_contradictory]
+    contradictions = []
+    for members in condensation.classes(contradictory=True):
+        names = ", ".join(dict.fromkeys(nodes.name(literal.node) for literal in members))
+        contradictions.append(f"contradictory, left out: {names} (each both on and off)")
     lines += _limited(contradictions, limit, "contradictory components")
 
-    chosen = _chosen(implications, condensation, essential, reduced)
+    chosen = _chosen(implications, reach, reduced)
     counts = mined(implications)
     order = np.lexsort((implications.consequents[chosen], implications.antecedents[chosen], -counts.support[chosen]))
     chosen = chosen[order][np.argsort(-np.nan_to_num(counts.precision[chosen][order], nan=-1.0), kind="stable")]
     shown = chosen if limit is None else chosen[:limit]
     for edge in shown.tolist():
-        antecedent, consequent = (
-            Literal.of(int(codes[edge])) for codes in (implications.antecedents, implications.consequents)
-        )
+        antecedent = Literal.of(int(implications.antecedents[edge]))
+        consequent = Literal.of(int(implications.consequents[edge]))
         exceptions = int(counts.exceptions[edge])
         figures = (
             f"precision {counts.precision[edge]:.4f}, recall {counts.recall[edge]:.4f}, "
@@ -93,16 +84,14 @@ def header(implications: Implications) -> str:
     )
 
 
-def _chosen(implications: Implications, condensation: Condensation, essential: np.ndarray, reduced: bool) -> np.ndarray:
+def _chosen(implications: Implications, reach: Reachability, reduced: bool) -> np.ndarray:
     if reduced:
-        edges = strongest(implications, condensation)[essential]
+        edges = strongest(implications, reach.condensation)[reach.essential]
     else:
         edges = np.flatnonzero(~mutual(implications))
-    mirrored = contrapositives(implications)
-    plainest = np.where(
-        _plainness(implications, edges) >= _plainness(implications, mirrored[edges]), edges, mirrored[edges]
-    )
-    return np.unique(plainest)
+    mirrored = contrapositives(implications)[edges]
+    plainer = _plainness(implications, edges) >= _plainness(implications, mirrored)
+    return np.unique(np.where(plainer, edges, mirrored))
 
 
 def _plainness(implications: Implications, edges: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from ndg.bits.matrix import BitMatrix
 from ndg.errors import BitsError, GraphError, ShapeError
 from ndg.graph.closure import Reachability, negated
 from ndg.graph.condensation import Condensation
+from ndg.graph.edges import marked as marked_nodes
 from ndg.literal import Literal
 from ndg.nodes import LABEL, NodeSpace
 
@@ -87,7 +88,8 @@ class SCM:
         own_class = int(self._graph.component[code])
         if self._graph.contradictory[own_class]:
             return ()
-        classes = [own_class, *self._tails(own_class)]
+        into = (self._graph.heads == own_class) & self.reach.essential
+        classes = [own_class, *self._graph.tails[into].tolist()]
         codes = [member for number in classes for member in self._graph.members[number] if member != code]
         return tuple(self.nodes.text(Literal.of(parent)) for parent in codes)
 
@@ -121,14 +123,11 @@ class SCM:
     def unfold(
         self, bits: BitMatrix | np.ndarray, given: Iterable[str] | None = None
     ) -> Int8[np.ndarray, "example node"]:
-        """Value of each node per example: 1 on, 0 off, -1 unclear.
+        """Value of each node per example: 1 on, 0 off, -1 undecided or contradictory.
 
-        Unclear nodes are undecided or contradictory. The model starts from the values of the layers `given`, by default
-        of all nodes but the labels, except those that its interventions contradict. Consistent interventions give the
-        closure of them and of the rest; contradictory ones stay as they were set.
-
-        `bits` are booleans `[example, node]`. Raises GraphError for an unknown layer, ShapeError for bits of other
-        nodes, BitsError for values that are not boolean.
+        The model starts from the values of the layers `given`, by default of all nodes but the labels, except those
+        that its interventions contradict. Contradictory interventions stay as they were set. Raises GraphError for an
+        unknown layer, ShapeError for bits of other nodes, BitsError for values that are not boolean.
         """
         values = bits.to_bool() if isinstance(bits, BitMatrix) else bits
         if values.dtype != np.bool_:
@@ -140,10 +139,8 @@ class SCM:
             raise ShapeError(
                 f"the model has {len(self.nodes)} variables; got {nodes}; pass booleans of shape (example, node)"
             )
-        known = np.zeros(len(self.nodes), np.bool_)
         names = [name for name, _ in self.nodes.groups if name != LABEL] if given is None else given
-        for layer in [names] if isinstance(names, str) else names:
-            known[self.nodes.slice(layer)] = True
+        known = marked_nodes(self.nodes, [names] if isinstance(names, str) else names)
         fixed = np.zeros(len(self.nodes), np.bool_)
         fixed[list(self.fixed)] = True
         settings = np.zeros(len(self.nodes), np.bool_)
@@ -170,10 +167,6 @@ class SCM:
         for node, value in self.fixed.items():
             closures[:, 2 * node + (not value)] = False
         return closures
-
-    def _tails(self, component: int) -> list[int]:
-        into = (self._graph.heads == component) & self.reach.essential
-        return self._graph.tails[into].tolist()
 
     def _code(self, literal: Literal | str) -> int:
         return (self.nodes.literal(literal) if isinstance(literal, str) else literal).code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ from ndg.graph.agreement import ClassAgreement, agreements
 from ndg.graph.closure import Reachability, reach
 from ndg.graph.condensation import Codes, Condensation, condense, connected, distinct, starts_of
 from ndg.graph.edges import mutual
-from ndg.literal import Literal
 from ndg.mining.implications import Implications
 from ndg.results import Result, Row
 
@@ -27,13 +26,13 @@ CYCLE_LIMIT = 1000
 class Figures:
     """Figures of one form of the graph.
 
-    The nodes of the paper's form are literals, those of the condensed one classes. `neurons` counts units of the
-    network, constant or not. `nodes` leaves out constants and counts both values of the others, labels too. `isolated`
-    nodes have no edge in this graph. `equivalent` counts literals: on the paper's graph those that imply another and
-    are implied by it, on the condensed graph those in a class of two or more. `constant` counts neurons and labels.
-    `mean_degree` is edges in and out per node. `height` is the number of edges on the longest path; null if there are
-    cycles. `cycles` counts elementary cycles, up to 1,000. `contradictions` are nodes from which some node follows both
-    on and off. `components` are weakly connected, isolated nodes included.
+    Nodes are literals in the paper's form, classes in the condensed one. `neurons` counts units of the network,
+    constant or not. `nodes` leaves out constants and counts both values of the others, labels too. `isolated` nodes
+    have no edge. `equivalent` counts literals: in the paper's form those that imply another and are implied by it, else
+    those in a class of two or more. `constant` counts neurons and labels. `mean_degree` is edges in and out per node.
+    `height` is the length of the longest path, null with cycles. `cycles` counts elementary cycles, up to 1,000. From
+    each of the `contradictions` some node follows both on and off. `components` are weakly connected, isolated nodes
+    included.
     """
 
     neurons: int
@@ -53,11 +52,10 @@ class Figures:
 class GraphStats(Result):
     """Figures of the paper's and the condensed graph, and what condensing hides.
 
-    The paper's graph has an edge for every implication but those of directly equivalent pairs. As approximate
-    implication is not transitive, it may have cycles: `cyclic_components` counts strongly connected components of two
-    or more literals, which the condensation treats as one class. `equivalent_pairs` counts pairs of literals that imply
-    each other directly. `classes` gives the worst agreement within each class. `contradictory` counts components that
-    contain a literal and its negation; they have no edges in the condensed graph.
+    The paper's graph has an edge for every implication but those of the `equivalent_pairs`, which imply each other
+    directly. As approximate implication is not transitive, it may have cycles: `cyclic_components` counts strongly
+    connected components of two or more literals, which are one class when condensed. `contradictory` components contain
+    a literal and its negation; they have no edges in the condensed graph.
     """
 
     paper: Figures
@@ -76,7 +74,7 @@ class GraphStats(Result):
         """One row per figure."""
         condensed = asdict(self.condensed)
         return [
-            {"figure": name, "paper": value, "condensed": condensed[name]} for name, value in asdict(self.paper).items()
+            {"figure": name, "paper": each, "condensed": condensed[name]} for name, each in vars(self.paper).items()
         ]
 
     def words(self) -> str:
@@ -92,9 +90,9 @@ class GraphStats(Result):
         """One row per figure, for both forms of the graph."""
         import pandas as pd
 
-        rows = zip(asdict(self.paper).values(), asdict(self.condensed).values(), strict=True)
-        names = [field.name for field in fields(Figures)]
-        return pd.DataFrame(list(rows), index=names, columns=["paper", "condensed"], dtype=object)
+        paper, condensed = asdict(self.paper), asdict(self.condensed)
+        rows = list(zip(paper.values(), condensed.values(), strict=True))
+        return pd.DataFrame(rows, index=list(paper), columns=["paper", "condensed"], dtype=object)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for a record, with a summary of the classes."""
@@ -112,12 +110,12 @@ class GraphStats(Result):
         }
 
     def _repr_html_(self) -> str:
-        rows = []
-        for (name, paper), condensed in zip(asdict(self.paper).items(), asdict(self.condensed).values(), strict=True):
-            sign = "≥ " if name == "cycles" and paper >= CYCLE_LIMIT else ""
-            cells = f"<td>{sign}{_shown(paper)}</td><td>{_shown(condensed)}</td>"
-            rows.append(f"<tr><th>{escape(name.replace('_', ' '))}</th>{cells}</tr>")
-        return f"<table><tr><th></th><th>paper's graph</th><th>condensed</th></tr>{''.join(rows)}</table>"
+        table = "<table><tr><th></th><th>paper's graph</th><th>condensed</th></tr>"
+        for row in self.rows():
+            sign = "≥ " if row["figure"] == "cycles" and row["paper"] >= CYCLE_LIMIT else ""
+            cells = f"<td>{sign}{_shown(row['paper'])}</td><td>{_shown(row['condensed'])}</td>"
+            table += f"<tr><th>{escape(row['figure'].replace('_', ' '))}</th>{cells}</tr>"
+        return f"{table}</table>"
 
 
 def _shown(value: float | int | None) -> str:
@@ -126,14 +124,10 @@ def _shown(value: float | int | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
 
 
-def statistics(
-    implications: Implications,
-    reachability: Reachability,
-    classes: tuple[tuple[Literal, ...], ...],
-    bits: BitMatrix | None = None,
-) -> GraphStats:
+def statistics(implications: Implications, reachability: Reachability, bits: BitMatrix | None = None) -> GraphStats:
     """All figures of a graph, with agreement counted on `bits` if passed."""
     literals, mutual_edges, condensation = 2 * len(implications.nodes), mutual(implications), reachability.condensation
+    classes = condensation.classes(contradictory=False)
     tails, heads = implications.antecedents[~mutual_edges], implications.consequents[~mutual_edges]
     paper = condense(literals, tails, heads, bridge=True)
     cyclic = int((paper.sizes > 1).sum())
@@ -193,11 +187,8 @@ def _figures(
 
 
 def _cycles(condensation: Condensation, tails: Codes, heads: Codes) -> int:
-    """Number of elementary cycles, at most CYCLE_LIMIT.
-
-    A strongly connected graph has at least edges - nodes + 1 cycles. If that is below the limit, there are few edges to
-    walk. Each cycle, unless the component is one ring, passes a node of two or more edges.
-    """
+    """Number of elementary cycles, at most CYCLE_LIMIT."""
+    # a strongly connected graph has at least edges - nodes + 1 cycles; each passes a node of two edges, but for rings
     from ndg.graph.traversal import circuits
 
     within = condensation.component[tails] == condensation.component[heads]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from ndg.errors import GraphError, nearest
 from ndg.graph import edges
 from ndg.graph.ndg import NDG, Scored
@@ -15,11 +13,9 @@ from ndg.nodes import CONCEPT, LABEL
 def top(graph: NDG, scores: Scored | str, k: int) -> NDG:
     """Graph among labels, concepts and the `k` highest-scored neurons.
 
-    The largest absolute scores count. Nodes and their numbers stay; the other neurons take part in nothing. `scores` is
-    a result of scoring, or the method of scores that the graph carries; ties go to the first node. An implication
-    leaves with its contrapositive, so the graph remains skew-symmetric. The choice is added to `provenance["filters"]`.
-
-    Raises GraphError for scores that the graph does not carry, or `k` below 1.
+    The largest absolute scores count; ties go to the first node. Nodes and their numbers stay; the other neurons take
+    part in nothing. `scores` is a result of scoring, or the method of scores that the graph carries. The choice is
+    added to `provenance["filters"]`. Raises GraphError for scores that the graph does not carry, or `k` below 1.
     """
     if k < 1:
         raise GraphError(f"k, the number of most important neurons, must be at least 1; got {k}")
@@ -28,15 +24,10 @@ def top(graph: NDG, scores: Scored | str, k: int) -> NDG:
     else:
         method, values = scores.method, scores.by_node(graph.nodes)
     ranked = sorted(values, key=lambda node: (-abs(values[node]), node))
-    mask = np.zeros(len(graph.nodes), np.bool_)
-    for group in (LABEL, CONCEPT):
-        mask[graph.nodes.slice(group)] = True
+    mask = edges.marked(graph.nodes, (LABEL, CONCEPT))
     mask[ranked[:k]] = True
-    implications = graph.implications
-    among = edges.select(implications, mask[implications.antecedents >> 1] & mask[implications.consequents >> 1])
-    steps = [*graph.provenance.get("filters", []), {"top": k, "by": method}]
-    verdicts = None if graph.verdicts is None else graph.verdicts.among(implications, among)
-    return NDG(among, graph.provenance | {"filters": steps}, graph.scored, verdicts)
+    among = edges.select(graph.implications, edges.among(graph.implications, mask))
+    return graph.derived(among, {"top": k, "by": method})
 
 
 def foremost(graph: NDG, method: str) -> NDG:

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int64
 
 from ndg.errors import GraphError
-from ndg.graph.edges import contrapositives
+from ndg.graph.edges import contrapositives, end_texts, plain
 from ndg.intervals import wilson
 from ndg.mining.implications import Implications
 from ndg.mining.significance import q_values
@@ -66,11 +66,10 @@ class Verdicts:
     ) -> Verdicts:
         """Verdicts of a trial, one family of tests per way of forcing."""
         tested = n >= facts["least"]
-        q_values_by_how = {}
-        for how in gained:
-            q_values_by_how[how] = np.full(len(n), np.nan)
-            q_values_by_how[how][tested] = q_values(mcnemar(gained[how][tested], lost[how][tested]), int(tested.sum()))
-        return cls(tuple(order), n, before, dict(gained), dict(lost), q_values_by_how, dict(facts))
+        by_how = {how: np.full(len(n), np.nan) for how in gained}
+        for how, column in by_how.items():
+            column[tested] = q_values(mcnemar(gained[how][tested], lost[how][tested]), int(tested.sum()))
+        return cls(tuple(order), n, before, dict(gained), dict(lost), by_how, dict(facts))
 
     @property
     def how(self) -> tuple[str, ...]:
@@ -112,51 +111,37 @@ class Verdicts:
     ) -> Int8[np.ndarray, " edge"]:
         """Verdict on every implication, or its contrapositive, as its place in `VERDICTS`."""
         position, kind = places(implications, self.order), kinds(implications, self.order)
-        forced_verdicts = np.where(
-            self.survives(how, at_least), SURVIVES, np.where(self.tested, FAILS, UNTESTED)
-        ).astype(np.int8)
-        verdicts = np.full(len(implications), NOT_TRIED, np.int8)
-        verdicts[kind == WITHIN] = CONSTRAINT
-        verdicts[position >= 0] = forced_verdicts[position[position >= 0]]
+        forced = np.where(self.survives(how, at_least), SURVIVES, np.where(self.tested, FAILS, UNTESTED))
+        verdicts = np.where(kind == WITHIN, CONSTRAINT, NOT_TRIED).astype(np.int8)
+        verdicts[position >= 0] = forced[position[position >= 0]]
         return verdicts
 
     def among(self, before: Implications, after: Implications) -> Verdicts:
         """Verdicts on the implications that remain in `after`."""
         forced = _forced(before, self.order)
-        order = tuple(
-            name for name in self.order if name == LABEL or name in {layer.name for layer in after.nodes.layers}
-        )
+        remaining_layers = {LABEL, *(layer.name for layer in after.nodes.layers)}
+        order = tuple(name for name in self.order if name in remaining_layers)
         remaining = _forced(after, order)
         width = 2 * len(before.nodes)
         keys = before.antecedents[forced].astype(np.int64) * width + before.consequents[forced]
         numbers = _numbers(after.nodes, before.nodes)
         tails, heads = (numbers[codes[remaining]] for codes in (after.antecedents, after.consequents))
-        return self._at(np.searchsorted(keys, tails * width + heads), order)
-
-    def _at(self, places: Int64[np.ndarray, " left"], order: tuple[str, ...]) -> Verdicts:
-        def select(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-            return {how: column[places] for how, column in columns.items()}
-
-        return replace(
-            self,
-            order=order,
-            n=self.n[places],
-            before=self.before[places],
-            gained=select(self.gained),
-            lost=select(self.lost),
-            q_values=select(self.q_values),
-        )
+        places = np.searchsorted(keys, tails * width + heads)
+        columns = {
+            name: {how: column[places] for how, column in getattr(self, name).items()}
+            for name in ("gained", "lost", "q_values")
+        }
+        return replace(self, order=order, n=self.n[places], before=self.before[places], **columns)
 
     def check(self, implications: Implications) -> None:
         """Raise GraphError unless there is one count per forced implication."""
         forced = len(_forced(implications, self.order))
         columns = [self.n, self.before, *self.gained.values(), *self.lost.values(), *self.q_values.values()]
-        if any(len(column) != forced for column in columns) or not (
-            self.gained.keys() == self.lost.keys() == self.q_values.keys()
-        ):
+        lengths = sorted({len(column) for column in columns})
+        if lengths != [forced] or not self.gained.keys() == self.lost.keys() == self.q_values.keys():
             raise GraphError(
-                f"verdicts must have one count per forced implication: expected {forced}, got "
-                f"{sorted({len(column) for column in columns})}; try the edges of this graph"
+                f"verdicts must have one count per forced implication: expected {forced}, got {lengths}; "
+                "try the edges of this graph"
             )
 
     def attributes(self, graph: nx.DiGraph, implications: Implications) -> nx.DiGraph:
@@ -165,11 +150,7 @@ class Verdicts:
         They are `verdict_alone`, `verdict_closure` and, for a forced implication, the rates `interventional_alone` and
         `interventional_closure`.
         """
-        from ndg.graph.edges import texts_of
-
-        texts = texts_of(implications.nodes)
-        ends = zip(texts[implications.antecedents], texts[implications.consequents], strict=True)
-        position = {pair: edge for edge, pair in enumerate(ends)}
+        position = {pair: edge for edge, pair in enumerate(zip(*end_texts(implications).values(), strict=True))}
         position_of = np.full(len(implications), -1)
         position_of[_forced(implications, self.order)] = np.arange(len(self.n))
         for how in self.how:
@@ -184,39 +165,28 @@ class Verdicts:
     @cached_property
     def arrays(self) -> dict[str, Edges]:
         """Integer arrays by their names in a file."""
-        counts = {"gained": self.gained, "lost": self.lost}
-        by_how = {f"{name} {how}": columns[how] for name, columns in counts.items() for how in columns}
-        return {"n": self.n, "before": self.before, **by_how}
+        gained = {f"gained {how}": column for how, column in self.gained.items()}
+        lost = {f"lost {how}": column for how, column in self.lost.items()}
+        return {"n": self.n, "before": self.before, **gained, **lost}
 
     def head(self) -> dict[str, Any]:
         """Everything but the integers, as plain JSON."""
-        ranks = {
-            how: [None if np.isnan(value) else value for value in column.tolist()]
-            for how, column in self.q_values.items()
-        }
+        ranks = {how: plain(column) for how, column in self.q_values.items()}
         return {"order": list(self.order), "how": list(self.how), "facts": self.facts, "q_values": ranks}
 
     @classmethod
     def read(cls, head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Verdicts:
         """Verdicts from `head` and `arrays`."""
         columns = {name: np.array(numbers, np.int64) for name, numbers in arrays.items()}
-        ranks = head["q_values"]
-        return cls(
-            tuple(head["order"]),
-            columns["n"],
-            columns["before"],
-            {how: columns[f"gained {how}"] for how in head["how"]},
-            {how: columns[f"lost {how}"] for how in head["how"]},
-            {how: np.array([np.nan if value is None else value for value in ranks[how]], float) for how in head["how"]},
-            dict(head["facts"]),
-        )
+        gained, lost = ({how: columns[f"{name} {how}"] for how in head["how"]} for name in ("gained", "lost"))
+        ranks = {how: np.array(head["q_values"][how], np.float64) for how in head["how"]}  # NaN for None
+        return cls(tuple(head["order"]), columns["n"], columns["before"], gained, lost, ranks, dict(head["facts"]))
 
 
 def mcnemar(gained: Int64[np.ndarray, " edge"], lost: Int64[np.ndarray, " edge"]) -> Float64[np.ndarray, " edge"]:
     """P-value of the exact one-sided McNemar test: as many or more gained.
 
-    Gained and lost are equally likely under the null. One-sided, since an implication that forcing makes hold less
-    often does not survive. 1 if neither occurred.
+    Gained and lost are equally likely under the null; 1 if neither occurred.
     """
     from scipy.stats import binom
 
@@ -226,9 +196,8 @@ def mcnemar(gained: Int64[np.ndarray, " edge"], lost: Int64[np.ndarray, " edge"]
 def kinds(implications: Implications, order: Sequence[str]) -> Int8[np.ndarray, " edge"]:
     """Role of each implication in a trial, as its place in `KINDS`.
 
-    `order` names the layers on trial. An implication from an earlier to a later layer is forced; one from a later to an
-    earlier is its contrapositive; one within a layer is a constraint. Those that touch a concept or another layer are
-    left out.
+    An implication from an earlier to a later layer of `order` is forced; one from a later to an earlier is its
+    contrapositive; one within a layer is a constraint. Those that touch a concept or another layer are left out.
     """
     depth = depths(implications.nodes, order)
     tail, head = depth[implications.antecedents >> 1], depth[implications.consequents >> 1]

@@ -53,14 +53,11 @@ def build(
     Weights of `config.pretrained` are kept. `form` is that of the data, or (channels, height, width) of an image. The
     network's `latent_layer` is the module path of the units of its graph, with output [example, unit]; `second_layer`
     is another layer, for graphs between layers. `forward` takes a tensor (or the named tensors of a text) and returns
-    logits, or a tuple that starts with them. `title` describes the network in one line. Global random generators are
-    not changed.
+    logits, or a tuple that starts with them. `title` describes the network in one line.
 
-    A network from a pretrained folder has `pretrained_parts`, the module paths from there, and `architecture`: if
-    passed here, it replaces the folder, all weights are fresh, and nothing is read. A network may have
-    `extra_loss(output, labels)`, to be added to the cross entropy, where `output` is the result of `forward`.
-
-    Raises ConfigError for an unknown network, and for one that does not take inputs of this kind.
+    A network from a pretrained folder has `pretrained_parts`, the module paths from there, and `architecture`, which
+    replaces the folder if passed here. `extra_loss(output, labels)`, if any, is added to the cross entropy. Raises
+    ConfigError for an unknown network, and for one that does not take inputs of this kind.
     """
     if config.name not in MODELS:
         raise ConfigError(f"model.name must be a known model; got {config.name!r}; {nearest(config.name, MODELS)}")

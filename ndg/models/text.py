@@ -84,10 +84,10 @@ class Pooling(nn.Module):
 
 
 def build(config: Bert, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> TextTransformer:
-    """Network with fresh weights, or those of the folder `config.pretrained`.
+    """Network with fresh weights, or those of a folder.
 
-    Nothing is downloaded. With the `architecture` of a checkpoint the folder is not read. Raises ShapeError if the
-    tokenizer has more tokens, or a text more positions, than the network, or if it is not the folder's tokenizer.
+    Raises ShapeError if the tokenizer has more tokens, or a text more positions, than the network, or if it is not the
+    folder's tokenizer.
     """
     weights = None
     if architecture is not None:
@@ -104,14 +104,10 @@ def build(config: Bert, form: Form, classes: int, architecture: dict[str, Any] |
     if weights is not None:
         network.transformer.load_state_dict(weights)
     elif architecture is None:
-        network.transformer.apply(lambda module: _widen(module, config.width**-0.5))
+        for module in network.transformer.modules():
+            if isinstance(module, nn.Linear):  # the package's 0.02 is too narrow
+                nn.init.normal_(module.weight, std=config.width**-0.5)
     return network
-
-
-def _widen(module: nn.Module, std: float) -> None:
-    """Initialise dense layers wider than the package's 0.02, which is too narrow."""
-    if isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, std=std)
 
 
 def _fresh(config: Bert, form: Form) -> dict[str, Any]:
@@ -123,20 +119,16 @@ def _fresh(config: Bert, form: Form) -> dict[str, Any]:
         "num_hidden_layers": config.depth,
         "num_attention_heads": config.heads,
         "intermediate_size": config.mlp,
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.dropout,
     }
     return {
         **{_name(config, key): size for key, size in sizes.items()},
-        **_dropout(config),
         "vocab_size": form.vocabulary,
         "max_position_embeddings": form.shape[0] + offset,
         "pad_token_id": form.padding,
         **({} if config.name == "distilbert" else {"type_vocab_size": 2 if config.name == "bert" else 1}),
     }
-
-
-def _dropout(config: Bert) -> dict[str, float]:
-    hidden, attention = (_name(config, key) for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"))
-    return {hidden: config.dropout, attention: config.dropout}
 
 
 _DISTILBERT = {

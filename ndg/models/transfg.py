@@ -50,7 +50,7 @@ class PartTransformer(nn.Module):
 
     def __init__(self, config: TransFG, plan: Plan, patches: tuple[int, int], classes: int) -> None:
         super().__init__()
-        self.title = title(config, pair(plan.settings["patch_size"]))
+        self.title = _title(config, pair(plan.settings["patch_size"]))
         self.normalise = normalisation(plan.pixels)
         self.vit = Encoder(plan.settings, patches, config.stride)
         self.classifier, latents = head(config, plan.settings["hidden_size"], classes, plan.dropout)
@@ -72,8 +72,7 @@ class PartTransformer(nn.Module):
         return self.contrast * contrastive(output.state, labels, self.margin)
 
 
-def title(config: TransFG, patch: tuple[int, int]) -> str:
-    """Description of the network for reports."""
+def _title(config: TransFG, patch: tuple[int, int]) -> str:
     size = patch_text(patch)
     overlap = f"at stride {config.stride}" if config.stride < max(patch) else "side by side (no overlap)"
     loss = f"contrastive loss {config.contrast:g}" if config.contrast else "no contrastive loss"
@@ -84,10 +83,10 @@ def title(config: TransFG, patch: tuple[int, int]) -> str:
 
 
 def build(config: TransFG, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> PartTransformer:
-    """Network with fresh weights, or those of the transformer in `config.pretrained`.
+    """Network with fresh weights, or those of a folder.
 
-    Nothing is downloaded. With the `architecture` of a checkpoint the folder is not read. Raises ConfigError for
-    patches that leave gaps or a depth without a layer before the last, and ShapeError for images that do not fit.
+    Raises ConfigError for patches that leave gaps or a depth without a layer before the last, and ShapeError for images
+    that do not fit.
     """
     plan = plan_transformer(config, form, architecture, config.stride)
     patch = pair(plan.settings["patch_size"])
@@ -121,8 +120,7 @@ def select(layers: list[QueryKey]) -> Int64[Tensor, "example head"]:
     """Token that each head has carried most of to the first.
 
     Attention is multiplied from layer to layer. Only the first token's row of the product is needed, so it is computed
-    from the last layer backwards, with the maps of one layer at a time: all maps of an image of 448 pixels would take a
-    gigabyte. No gradient passes through the choice.
+    backwards, with the maps of one layer at a time: all maps of an image of 448 pixels would take a gigabyte.
     """
     with torch.autocast(layers[0].query.device.type, enabled=False):
         row = layers[-1].maps(slice(1))

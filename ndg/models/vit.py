@@ -40,18 +40,14 @@ class VisionTransformer(nn.Module):
 
 
 def build(config: ViT, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> VisionTransformer:
-    """Network with fresh weights, or those of the folder `config.pretrained`.
-
-    Nothing is downloaded. With the `architecture` of a checkpoint the folder is not read. Raises ShapeError for images
-    that do not fit.
-    """
+    """Network with fresh weights, or those of a folder; ShapeError for images that do not fit."""
     plan = plan_transformer(config, form, architecture)
     grid((form.shape[1], form.shape[2]), pair(plan.settings["patch_size"]))
     if config.pretrained is None:
         from transformers import ViTConfig, ViTForImageClassification
 
         settings: dict[str, Any] = {**plan.settings, "num_labels": classes}
-        vit: nn.Module = ViTForImageClassification(ViTConfig(**settings)).vit
+        vit: nn.Module = ViTForImageClassification(ViTConfig(**settings)).vit  # its unused head draws numbers as well
     else:
         vit = pretrained.transformer("vit", plan.settings)
     if plan.weights is not None:

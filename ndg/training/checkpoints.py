@@ -20,10 +20,7 @@ MODEL, STATE = "model.safetensors", "resume.safetensors"
 
 
 def load_model(folder: Path, name: str = MODEL) -> tuple[nn.Module, Experiment]:
-    """Network (on the CPU) and experiment of a run folder.
-
-    `name` is a file such as `epoch-0010.safetensors`; the default is the network that the training kept.
-    """
+    """Network (on the CPU) and experiment of a run folder; `name` is a file in it."""
     path = folder / name
     network, metadata = checkpoint.load(path)
     if "experiment" not in metadata:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ndg import atomic, progress
-from ndg.errors import MissingPackageError, OutputError
+from ndg.errors import MissingPackageError
 
 LOG, METRICS, EVENTS = "log.txt", "metrics.csv", "tensorboard"
 
@@ -34,15 +34,13 @@ class Journal:
         """Start, or continue after the last epoch of `history`."""
         path = self.folder / LOG
         old = path.read_text(encoding="utf-8") if path.exists() else ""
-        lines = old[: old.rfind("\n") + 1].splitlines()  # drops a last line cut by a crash
-        numbers = [int(match[1]) if (match := _EPOCH.match(line)) else 0 for line in lines]
-        kept = [
-            line
-            for line, number in zip(lines, numbers, strict=True)
-            if number <= len(history) and not line.startswith(_END)
-        ]
-        missing = [self.line(history[:number]) for number in range(1, len(history) + 1) if number not in numbers]
-        atomic.write(path, "".join(f"{line}\n" for line in [*kept, *missing, *head]), parents=False)
+        written, seen = "", set()
+        for line in old[: old.rfind("\n") + 1].splitlines():  # drops a last line cut by a crash
+            number = int(match[1]) if (match := _EPOCH.match(line)) else 0
+            seen.add(number)
+            written += f"{line}\n" if number <= len(history) and not line.startswith(_END) else ""
+        missing = [self.line(history[:number]) for number in range(1, len(history) + 1) if number not in seen]
+        atomic.write(path, written + "".join(f"{line}\n" for line in [*missing, *head]), parents=False)
 
     def epoch(self, history: Sequence[Row]) -> None:
         """Append the last epoch of `history`."""
@@ -64,11 +62,8 @@ class Journal:
 
     def _append(self, line: str) -> None:
         path = self.folder / LOG
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written: {error.strerror or error}; {atomic.REMEDY}") from error
+        with atomic.reporting(path), path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
 
 
 def table(history: Sequence[Row]) -> str:
@@ -114,35 +109,9 @@ def events(folder: Path, wanted: bool, done: int) -> Iterator[Callable[[Row], No
         yield write
 
 
-class Bar:
-    """Progress bar of an epoch; does nothing without a terminal."""
-
-    def __init__(self, bar: Any, label: str, epochs: int) -> None:
-        self._bar, self._label, self._epochs = bar, label, epochs
-
-    def begin(self, epoch: int) -> None:
-        if self._bar is not None:
-            self._bar.reset()
-            self._bar.set_description_str(f"train {self._label}, epoch {epoch}/{self._epochs}")
-
-    def step(self, examples: int) -> None:
-        if self._bar is not None:
-            self._bar.update(examples)
-
-    def end(self, history: Sequence[Row]) -> None:
-        if self._bar is not None:
-            row = history[-1]
-            figures = f"loss {row['loss']:.4f}, validation accuracy {row['validation_accuracy']:.4f}"
-            self._bar.set_postfix_str(f"{figures}, {remaining(history, self._epochs)}")
-
-
-@contextmanager
-def bar(label: str, examples: int, epochs: int) -> Iterator[Bar]:
-    """Progress bar over the examples of each epoch."""
-    if not progress.visible():
-        yield Bar(None, label, epochs)
-        return
+def bar(examples: int) -> Any:
+    """Progress bar (of tqdm) over the examples of an epoch; does nothing without a terminal."""
     from tqdm import tqdm
 
-    with tqdm(total=examples, unit="example", file=sys.stderr, dynamic_ncols=True, leave=False) as tqdm_bar:
-        yield Bar(tqdm_bar, label, epochs)
+    hidden = not progress.visible()
+    return tqdm(total=examples, unit="example", file=sys.stderr, dynamic_ncols=True, leave=False, disable=hidden)

@@ -29,7 +29,7 @@ from ndg.training import checkpoints
 from ndg.training.checkpoints import MODEL, STATE, best, chosen
 from ndg.training.device import device_of, own_threads_and_randomness, peak_bytes, reseed
 from ndg.training.evaluation import evaluate
-from ndg.training.journal import Bar, Journal, Row, bar, events
+from ndg.training.journal import Journal, Row, bar, events, remaining
 from ndg.training.schedules import schedule
 from ndg.training.step import Learner
 from ndg.units.resolve import find_layers
@@ -79,8 +79,7 @@ def train(
     Raises CheckpointError if `folder` holds another training (any training without `resume`), OutputError if it cannot
     be written, and FailureError if a loss is not finite; the last good checkpoint stays.
     """
-    target = device_of(device)
-    state = folder / STATE
+    target, state = device_of(device), folder / STATE
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -98,7 +97,7 @@ def train(
         watch = _watch(experiment, splits, network, target) if settings.fitness else None
         with (
             events(folder, settings.tensorboard, len(history)) as event,
-            bar(experiment.name, len(splits.train), settings.epochs) as shown,
+            bar(len(splits.train)) as shown,
         ):
             head = _head(learner, experiment, splits, target, len(history)) if _continues(settings, history) else []
             journal.open(head, history)
@@ -113,7 +112,8 @@ def train(
                 checkpoints.save(state, learner, identity, history)  # last: its epoch is then complete
                 journal.epoch(history)
                 event(row)
-                shown.end(history)
+                figures = f"loss {row['loss']:.4f}, validation accuracy {row['validation_accuracy']:.4f}"
+                shown.set_postfix_str(f"{figures}, {remaining(history, settings.epochs)}")
                 if on_epoch is not None:
                     on_epoch(row)
         tensors, _ = checkpoint.read(folder / MODEL)
@@ -162,7 +162,7 @@ def augmentation(settings: Train) -> Augment:
 
 
 def _epoch(
-    learner: Learner, experiment: Experiment, splits: Splits, number: int, device: torch.device, shown: Bar
+    learner: Learner, experiment: Experiment, splits: Splits, number: int, device: torch.device, shown: Any
 ) -> Row:
     """Train for one epoch and return its row of figures."""
     started, settings, seed = time.perf_counter(), experiment.train, experiment.seed
@@ -178,14 +178,15 @@ def _epoch(
     correct = torch.zeros((), dtype=torch.int64, device=device)
     rate = 0.0
     learner.network.train()
-    shown.begin(number)
+    shown.reset()
+    shown.set_description_str(f"train {experiment.name}, epoch {number}/{settings.epochs}")
     for step, rows in enumerate(batches):
         batch = examples[rows]
         rate = settings.learning_rate * schedule(settings, (number - 1) * steps + step, settings.epochs * steps)
         loss, hits = learner.step(batch.inputs.varied(augment, changes), batch.labels, rate)
         loss_sum += loss * len(batch)
         correct += hits
-        shown.step(len(batch))
+        shown.update(len(batch))
     loss_mean = loss_sum.item() / len(examples)  # waits for all steps of a GPU
     trained = time.perf_counter()
     validation_loss, validation_accuracy = evaluate(
@@ -232,6 +233,7 @@ def _head(learner: Learner, experiment: Experiment, splits: Splits, device: torc
     parameters = sum(parameter.numel() for parameter in learner.network.parameters())
     trainable = sum(parameter.numel() for parameter in learner.network.parameters() if parameter.requires_grad)
     threads = f"{settings.threads} thread{'s' * (settings.threads > 1)}"
+    cut = ", ".join(f"{share:.1%} of {name}" for name, share in splits.cut.items())
     return [
         f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: " + (f"resumed after epoch {done}" if done else "started"),
         f"config {experiment.name}, digest {experiment.digest}, training digest {experiment.training_digest}, seed "
@@ -241,14 +243,10 @@ def _head(learner: Learner, experiment: Experiment, splits: Splits, device: torc
         f"data {splits.source}: "
         + ", ".join(f"{count:,} {name}" for name, count in sizes.items())
         + f" examples of {splits.classes} classes"
-        + (f"; truncated: {_shares(splits.cut)}" if any(splits.cut.values()) else ""),
+        + (f"; truncated: {cut}" if any(splits.cut.values()) else ""),
         f"network {_title(learner.network, experiment)}: {parameters:,} parameters, {trainable:,} trainable",
         f"{settings.optimizer}, rate {settings.learning_rate:g}, {settings.schedule}, batches of {settings.batch_size}",
     ]
-
-
-def _shares(parts: dict[str, float]) -> str:
-    return ", ".join(f"{share:.1%} of {name}" for name, share in parts.items())
 
 
 def _title(network: nn.Module, experiment: Experiment) -> str:

@@ -90,7 +90,7 @@ def test_padded_images_are_cut_out_at_every_place_with_black_around(pad):
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_a_random_crop_is_a_part_of_each_image_from_anywhere(dtype):
     images = (differing(100, 2, 5, 6) % 251).to(dtype)
-    result = random_crop(images, 3, seeded(1))
+    result = random_crop(images, 3, 3, seeded(1))
     assert result.shape == (100, 2, 3, 3)
     assert result.dtype == dtype
     seen = set()
@@ -112,7 +112,7 @@ def test_the_middle_is_cut_out_and_a_crop_of_the_whole_changes_nothing():
         assert np.array_equal(cut, np.stack([window(channel, 1, 2, 3, 3) for channel in image]))
     square = differing(3, 2, 5, 5)
     assert torch.equal(centre_crop(square, 5), square)
-    assert torch.equal(random_crop(square, 5, seeded()), square)
+    assert torch.equal(random_crop(square, 5, 5, seeded()), square)
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 50])

@@ -9,6 +9,7 @@ from typing import Any
 
 from ndg.errors import GraphError
 
+TYPES = {bool: "boolean", int: "long", float: "double"}  # in GraphML and GEXF
 _XML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
 _SPECIAL = re.compile('[&<>"\n\r\t]')
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")

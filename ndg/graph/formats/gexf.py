@@ -7,9 +7,7 @@ import json
 from collections.abc import Iterator
 
 from ndg.graph.export import EDGE, Condensed, flat
-from ndg.graph.formats.escape import lines, plain, xml
-
-TYPES = {bool: "boolean", int: "long", float: "double"}
+from ndg.graph.formats.escape import TYPES, lines, plain, xml
 
 
 def gexf(graph: Condensed) -> Iterator[str]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ndg.graph.export import EDGE, Condensed, Row, flat
-from ndg.graph.formats.escape import lines, plain, xml
-
-TYPES = {bool: "boolean", int: "long", float: "double"}
+from ndg.graph.formats.escape import TYPES, lines, plain, xml
 
 
 def graphml(graph: Condensed) -> Iterator[str]:

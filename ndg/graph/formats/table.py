@@ -9,8 +9,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ndg.errors import MissingPackageError
-from ndg.graph.edges import frames
-from ndg.graph.export import Condensed, plain
+from ndg.graph.edges import frames, plain
+from ndg.graph.export import Condensed
 
 if TYPE_CHECKING:
     import pandas as pd
