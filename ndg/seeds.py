@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from jaxtyping import Int64, UInt64
+from jaxtyping import Float64, Int64, UInt64
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -36,6 +36,12 @@ def words(
     with np.errstate(over="ignore"):
         row = _mix(examples.astype(np.uint64) * _GOLDEN + key)
         return _mix(row[:, None] + np.arange(1, draws + 1, dtype=np.uint64)[None, :] * _GOLDEN)
+
+
+def uniform(seed: int, *purpose: str | int, examples: int, draws: int) -> Float64[np.ndarray, "example draw"]:
+    """Numbers in [0, 1), `draws` for each of the first examples."""
+    index = np.arange(examples, dtype=np.int64)
+    return (words(seed, *purpose, examples=index, draws=draws) >> np.uint64(11)) * 2.0**-53
 
 
 def _mix(z: np.ndarray) -> np.ndarray:

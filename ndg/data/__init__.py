@@ -40,8 +40,8 @@ CUT_WARNING = 0.01
 class Dataset:
     """Reader of a data set, and the files it needs below `data.dir`.
 
-    All `files` must be in one of the `places`. Without files no folder is needed. A file may also have one of the
-    `suffixes`. Its name may be a pattern (`images*.tgz`), or alternatives separated by `|`.
+    All `files` must be in one of the `places`, with one of the `suffixes`; without files no folder is needed. A name
+    may be a pattern (`images*.tgz`), or alternatives separated by `|`.
     """
 
     read: Callable[[Path, Data], Pool]
@@ -91,14 +91,13 @@ DATASETS: dict[str, Dataset] = {
 def load(config: Data, tokenizer: str | Path | None = None) -> Splits:
     """Train, validation and test examples of a data set.
 
-    They depend on `config.seed` and no other seed. A published data set keeps its publisher's validation and test sets,
-    and the fraction for such a set is not used. Pixels are scaled to `config.size` and cut to `config.crop`. Tables are
-    standardised by their training rows. Texts are tokenised by the tokenizer in the folder `tokenizer`, else in
-    `config.tokenizer`, else by one that is trained on the training texts.
+    They depend on `config.seed` alone. A published data set keeps its publisher's validation and test sets. Pixels are
+    scaled to `config.size` and cut to `config.crop`; tables are standardised by their training rows; texts are
+    tokenised by the tokenizer in the folder `tokenizer`, else in `config.tokenizer`, else by one trained on the
+    training texts.
 
-    `source` names generated files as such. A warning is logged if more than one in a hundred training texts is
-    truncated. Raises DataError for an unknown data set, missing or damaged files, an empty split, and a class that a
-    split lacks.
+    `source` names generated files as such. Raises DataError for an unknown data set, missing or damaged files, an empty
+    split, and a class that a split lacks.
     """
     if reason := absent(config):
         raise DataError(reason)

@@ -34,8 +34,7 @@ Member = tuple[PurePosixPath, io.BufferedIOBase]
 def members(path: Path, suffixes: tuple[str, ...] = ()) -> Iterator[tuple[PurePosixPath, bytes]]:
     """Names and content of files in an archive, by suffix.
 
-    Nothing is written. Every name is checked, and the archive is read to its end, so damage anywhere is found. Raises
-    DataError that names the archive and the member.
+    The archive is read to its end, so damage anywhere is found. Raises DataError that names the archive and the member.
     """
     with _checked(path):
         for name, stream in _members(path):
@@ -46,9 +45,8 @@ def members(path: Path, suffixes: tuple[str, ...] = ()) -> Iterator[tuple[PurePo
 def unpack(archive: Path, folder: Path) -> list[Path]:
     """Files of an archive, unpacked below `folder`: all of them or none.
 
-    They are written beside `folder` and moved when the whole archive is sound; an unpacked `x.gz` is the file `x`.
-    Modes and owners are not restored. Raises DataError for an archive that is damaged or unsafe, and if a member's name
-    already exists in `folder`; OutputError if nothing can be written.
+    An unpacked `x.gz` is the file `x`; modes and owners are not restored. Raises DataError for an archive that is
+    damaged or unsafe, and if a member's name exists in `folder`; OutputError if nothing can be written.
     """
     with reporting(folder, REMEDY):
         folder.parent.mkdir(parents=True, exist_ok=True)

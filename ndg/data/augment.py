@@ -17,8 +17,8 @@ class Augment:
     """Kinds of random changes; none by default.
 
     `flip` mirrors half of the images. `pad` adds that many black pixels on every side and crops the old size at a
-    random place. `shift` moves by up to that many pixels, fractions included. `erase` paints a square of that side grey
-    at a random place. `noise` is the standard deviation of Gaussian noise.
+    random place. `shift` moves by up to that many pixels, fractions included. `erase` paints a grey square of that
+    side. `noise` is the standard deviation of Gaussian noise.
     """
 
     flip: bool = False
@@ -31,8 +31,8 @@ class Augment:
 def augment(inputs: Images, settings: Augment, generator: torch.Generator) -> Images:
     """Images, each changed independently; unchanged without any setting.
 
-    Fractional shifts use bilinear interpolation with zeros at the border. Noisy pixels stay in [0, 1]. Random numbers
-    are drawn on the CPU, in the order flip, pad, shift, erase, noise.
+    Shifts are bilinear, with zeros at the border. Noisy pixels stay in [0, 1]. Random numbers are drawn on the CPU, in
+    the order flip, pad, shift, erase, noise.
     """
     examples, _, height, width = inputs.shape
     if settings.flip:

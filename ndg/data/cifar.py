@@ -64,10 +64,7 @@ def _batch(
 
 
 class _Record:
-    """Pickled description of an array or its type.
-
-    Numpy's own unpickling trusts its input and is never called.
-    """
+    """Pickled description of an array or its type, in place of numpy's own, which trusts its input."""
 
     arguments: tuple[Any, ...] = ()
     state: tuple[Any, ...] = ()
@@ -90,7 +87,7 @@ ADMITTED = {
 class _Unpickler(pickle._Unpickler):
     """Unpickler of dictionaries, lists, numbers, strings and array records; imports nothing.
 
-    The Python version is used, since its C twin allocates whatever number of memo entries a file claims.
+    The Python version is used: its C twin allocates as many memo entries as a file claims.
     """
 
     def __init__(self, path: Path) -> None:

@@ -15,6 +15,7 @@ from ndg.data.file_download import Patience, fetch, size
 from ndg.data.sources import SOURCES, File, Source
 from ndg.errors import DataError, OutputError, nearest
 
+SHOWN = ("needs", "get", "licence", "cite")
 NO_SUM = "no official checksum, counts are checked on reading"
 
 
@@ -52,13 +53,7 @@ class DatasetInfo:
     cite: str
 
     def text(self) -> str:
-        rows = {
-            "at hand": self.at_hand or "no",
-            "needs": self.needs,
-            "get": self.get,
-            "licence": self.licence,
-            "cite": self.cite,
-        }
+        rows = {"at hand": self.at_hand or "no"} | {key: getattr(self, key) for key in SHOWN}
         return "\n".join([f"{self.name}: {self.what}", *(f"  {key:8} {row}" for key, row in rows.items() if row)])
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,9 +85,7 @@ def get(name: str, folder: Path, sources: dict[str, Source] = SOURCES, patience:
     """
     source = source_of(name, sources)
     home = folder / source.folder
-    missing = [file for file in source.files if not _complete(file, home)]
-    for file in missing:
-        _check_free(file, home)
+    missing = [file for file in source.files if _is_missing(file, home)]
     for file in missing:
         path = fetch(file, home, patience)
         if file.inside is not None:
@@ -105,28 +98,21 @@ def get(name: str, folder: Path, sources: dict[str, Source] = SOURCES, patience:
     return Fetched(name, fetched, _checked(missing), str(home), pool.source, len(pool.class_names), hint)
 
 
-def _complete(file: File, home: Path) -> bool:
-    """Whether all results of a file exist, unpacked."""
-    packed = file.inside is not None and (home / file.name).exists()
-    return not packed and all((home / name).exists() for name in file.results)
-
-
-def _check_free(file: File, home: Path) -> None:
-    """Raise DataError if only some files of an archive exist."""
+def _is_missing(file: File, home: Path) -> bool:
+    """Whether a file must be fetched; DataError if only some files of an archive exist."""
     existing = [name for name in file.results if (home / name).exists()]
-    if existing and file.inside is not None and not (home / file.name).exists():
+    packed = file.inside is not None and (home / file.name).exists()
+    missing = packed or len(existing) < len(file.results)
+    if missing and existing and not packed:
         raise DataError(
             f"{home} must have all of {', '.join(file.results)} or none; got {', '.join(existing)}; "
             "move these away, then run the same command to fetch all"
         )
+    return missing
 
 
 def _unpack(file: File, path: Path, home: Path) -> None:
-    """Move the wanted files of an archive into place.
-
-    Other files are never overwritten. The archive is removed, also if damaged or incomplete, since it must be fetched
-    again.
-    """
+    """Move the wanted files of an archive into place, overwriting none, and remove the archive."""
     try:
         with TemporaryDirectory(prefix=f".{file.name}.", dir=home) as place:
             inside = _content(file, path, Path(place))

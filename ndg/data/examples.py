@@ -58,7 +58,7 @@ class Batches:
 class Splits:
     """Disjoint train, validation and test examples, each with every class.
 
-    `source` describes their origin. Texts have the `tokenizer` of their tokens.
+    Texts have the `tokenizer` of their tokens.
     """
 
     train: Examples
@@ -124,10 +124,7 @@ class Splits:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Whole data set before division.
-
-    `parts` is the publisher's division, if any: the place in SPLITS of each example.
-    """
+    """Whole data set; `parts` is the place in SPLITS of each example, if its publisher divides it."""
 
     inputs: Inputs | Texts
     labels: Int64[np.ndarray, " example"]
@@ -141,12 +138,12 @@ def divide(
 ) -> dict[str, Int64[np.ndarray, " chosen"]]:
     """Rows of each split, sorted and stratified by class.
 
-    Of each class, the fraction `test` and then `validation` of its examples is drawn, rounded. A validation or test set
-    of the publisher is taken whole, and its fraction is not used. With a validation but no test set of the publisher,
+    Of each class, the fraction `test` and then `validation` of its examples is drawn, rounded, from the seed and its
+    own examples alone. A validation or test set of the publisher is taken whole. If there is only a validation set,
     half of each of its classes, rounded down, becomes the test set, since a training set may contain parts of its own
-    texts. Each class has its own random generator, so its draw depends on the seed and its own examples alone. Equal
-    texts stay together, in the set of the first one. `limit` bounds the examples of a split, with a proportional share
-    of at least one per class. Raises DataError for an empty split, and for a class that a split lacks.
+    texts. Equal texts stay together, in the set of the first one. `limit` bounds the examples of a split, with a
+    proportional share of at least one per class. Raises DataError for an empty split, and for a class that a split
+    lacks.
     """
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in SPLITS}
     parts = np.zeros(len(pool.labels), np.int8) if pool.parts is None else pool.parts

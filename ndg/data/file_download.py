@@ -35,10 +35,7 @@ REMEDY = f"check the network, and HTTPS_PROXY if there is a proxy; {RESUME}"
 
 @dataclass(frozen=True)
 class Patience:
-    """Retry policy: failures in a row, first wait, timeout (seconds).
-
-    Waits double. An attempt that extends the file does not count as a failure.
-    """
+    """Retry policy: failures in a row, first wait, timeout (seconds). Waits double."""
 
     attempts: int = 5
     wait: float = 1.0
@@ -91,11 +88,9 @@ class Part:
 def fetch(file: File, folder: Path, patience: Patience | None = None) -> Path:
     """Path of a verified file, downloaded unless it exists.
 
-    An interrupted download stays beside it as NAME.part, and the next command requests the rest. It starts again if the
-    server sends no ranges or has another version.
-
-    Raises DataError for a file that is not the publisher's, DownloadError if no address serves it, and OutputError if
-    it cannot be written.
+    An interrupted download stays beside it as NAME.part, and the next command requests the rest, if the server sends
+    ranges of the same version. Raises DataError for a file that is not the publisher's, DownloadError if no address
+    serves it, and OutputError if it cannot be written.
     """
     path = folder / file.name
     if path.exists():

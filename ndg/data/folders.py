@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,8 @@ CLASSES10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "ho
 def read(folder: Path, settings: Data) -> Pool:
     """Your own images in `train/CLASS`, `validation/CLASS` and `test/CLASS`, or in `CLASS`.
 
-    The last two splits may be missing (`val` and `valid` also name the second); images in `CLASS` are divided here.
-    Classes and images are sorted by name. Images have one channel if all are grey.
+    The last two splits may be missing (`val` and `valid` also name the second). Classes and images are sorted by name.
+    Images have one channel if all are grey.
     """
     images, labels, parts, names = arranged(folder, gathered(folder), _empty(folder))
     inputs = pictures(images, settings, 1 if grey(images) else 3)
@@ -39,11 +40,13 @@ def cifar10_jpeg(folder: Path, settings: Data) -> Pool:
     """CIFAR-10 as lossy JPEG images in class folders; figures differ from CIFAR-10."""
     place = folder / JPEG
     if place.is_dir():
-        images_found, empty = gathered(place), _empty(place)
+        images, labels, parts, names = arranged(place, gathered(place), _empty(place))
     else:
-        place = folder / f"{JPEG}.tar.gz"
-        images_found, empty = within(gathered(place), JPEG), []
-    images, labels, parts, names = arranged(place, images_found, empty)
+        place, start = folder / f"{JPEG}.tar.gz", f"{JPEG}/"
+        inside = [image for image in gathered(place) if image.name.startswith(start)]
+        images, labels, parts, names = arranged(
+            place, [replace(image, name=image.name.removeprefix(start)) for image in inside]
+        )
     if not set(names) <= set(CLASSES10):
         raise DataError(
             f"{place} must have the classes of CIFAR-10 ({', '.join(CLASSES10)}); got {listed(names)}; "
@@ -95,16 +98,6 @@ def arranged(
     return [image for *_, image in rows], labels, np.array([part for part, *_ in rows], np.int8), names
 
 
-def within(images: Iterable[Picture], folder: str) -> list[Picture]:
-    """Images in a folder of an archive, with names relative to it."""
-    start = folder + "/"
-    return [
-        Picture(image.name.removeprefix(start), image.place, image.content)
-        for image in images
-        if image.name.startswith(start)
-    ]
-
-
 def counted(parts: Int8[np.ndarray, " example"]) -> str:
     """Number of examples of each non-empty split, as text."""
     present, counts = np.unique(parts, return_counts=True)
@@ -119,9 +112,11 @@ def sizes(parts: Int8[np.ndarray, " example"]) -> dict[str, int]:
 
 def _empty(folder: Path) -> list[str]:
     """Class folders without images, whose classes would vanish silently."""
-    folders = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    folders = _inside(folder)
     if any(path.name in FOLDERS for path in folders):
-        folders = [
-            path for split in folders for path in split.iterdir() if path.is_dir() and not path.name.startswith(".")
-        ]
+        folders = [path for split in folders for path in _inside(split)]
     return [path.relative_to(folder).as_posix() for path in sorted(folders) if not gathered(path)]
+
+
+def _inside(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]

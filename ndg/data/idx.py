@@ -49,8 +49,8 @@ def fashion_mnist(folder: Path, settings: Data) -> Pool:
 def read_idx(path: Path, *size: int) -> UInt8[np.ndarray, "example ..."]:
     """Examples of an idx file of unsigned bytes, plain or `.gz`.
 
-    `size` gives the lengths of the other axes. Raises DataError for another magic number or size, and if the file has
-    fewer or more bytes than its header states.
+    `size` gives the lengths of the other axes. Raises DataError for another magic number or size, and for fewer or more
+    bytes than the header states.
     """
     remedy = "copy the file again"
     header_size = 4 + 4 * (1 + len(size))

@@ -62,10 +62,10 @@ class Picture:
         return content
 
     def decode(self, channels: int, size: int | None = None) -> UInt8[np.ndarray, "{channels} height width"]:
-        """Pixels in colour (3 channels) or grey (1), optionally scaled.
+        """Pixels in colour (3 channels) or grey (1), scaled bilinearly to side `size` if any.
 
-        Scaling is bilinear, to side `size`. Raises DataError unless the bytes are a whole JPEG or PNG image with 8 bits
-        per channel, and for too many pixels.
+        Raises DataError unless the bytes are a whole JPEG or PNG image with 8 bits per channel, and for too many
+        pixels.
         """
         from PIL import Image
 
@@ -89,8 +89,7 @@ class Picture:
 class Files(Inputs):
     """Images decoded for each batch, with the same results as `Pixels`.
 
-    All are scaled to `size`, or have equal `height` and `width`. Their digest covers names and encoded bytes, not
-    pixels.
+    All are scaled to `size`, or have equal `height` and `width`. Their digest covers names and encoded bytes.
     """
 
     images: tuple[Picture, ...]
@@ -146,10 +145,10 @@ class Files(Inputs):
 
 
 def pictures(images: Sequence[Picture], settings: Data, channels: int = 3, limit: int | None = None) -> Inputs:
-    """Inputs of images: `Pixels` within `limit` bytes, else `Files`.
+    """Inputs of images: `Pixels` within `limit` bytes (by default HELD), else `Files`.
 
-    The limit is by default HELD. Images are scaled to `settings.size` and cut to `settings.crop`. Raises DataError for
-    images of different sizes without `size`, a crop larger than the images, and a damaged image if all are decoded.
+    Images are scaled to `settings.size` and cut to `settings.crop`. Raises DataError for images of different sizes
+    without `size`, a crop larger than the images, and a damaged image if all are decoded.
     """
     size = settings.size
     height, width = (size, size) if size is not None else images[0].header()[:2]
@@ -165,10 +164,9 @@ def pictures(images: Sequence[Picture], settings: Data, channels: int = 3, limit
 
 
 def fitted(inputs: Inputs | Texts, settings: Data) -> Inputs | Texts:
-    """Inputs scaled to `settings.size` and cut to `settings.crop`.
+    """Inputs scaled to `settings.size` and cut to `settings.crop`, as image files are already.
 
-    Image files are already scaled. Raises DataError for a crop larger than the images, and for inputs that are not
-    bytes of images.
+    Raises DataError for a crop larger than the images, and for inputs that are not bytes of images.
     """
     if (settings.size is None and settings.crop is None) or isinstance(inputs, Files):
         return inputs
@@ -192,8 +190,8 @@ def grey(images: Sequence[Picture]) -> bool:
 def gathered(place: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Picture]:
     """Images below a folder or in an archive, sorted by name.
 
-    Hidden files are left out, and links to folders are not followed. An archive is read whole: its encoded images stay
-    in memory. Raises DataError for an archive that is damaged, unsafe or too large.
+    Hidden files are left out, and links to folders are not followed. The encoded images of an archive stay in memory.
+    Raises DataError for an archive that is damaged, unsafe or too large.
     """
     paths = []
     if place.is_dir():

@@ -33,8 +33,8 @@ class Form:
     """Form of one input, as a network sees it.
 
     `shape` is (channels, height, width) of an image, (features,) of a table row, (tokens,) of a text. A text has tokens
-    from 0 to `vocabulary - 1`, is padded with `padding`, and has `sentences` parts that `token_type_ids` distinguish
-    (2: a pair; 1 also for a pair that the tokenizer marks by a separator alone).
+    from 0 to `vocabulary - 1`, is padded with `padding`, and has `sentences` parts (2 for a pair that `token_type_ids`
+    distinguish).
     """
 
     kind: str
@@ -117,7 +117,7 @@ class Pixels(Inputs):
     """Images as bytes, divided by 255 per batch.
 
     `size` scales them to squares of that side, per batch as well. `crop` cuts squares of that side: the centre, or in
-    training a random place of each image.
+    training a random place.
     """
 
     values: UInt8[Tensor, "example channel height width"]
@@ -165,8 +165,8 @@ class Tokens(Inputs):
     """Texts as token ids, padded at the end.
 
     `segments` is 1 in the second sentence of a pair, or None if the tokenizer does not mark it. `cut` marks truncated
-    texts, if known. `batch` returns `input_ids`, `attention_mask` and, with segments, `token_type_ids`, always of one
-    length; a training batch is as long as its longest text.
+    texts, if known. `batch` has `input_ids`, `attention_mask` and, with segments, `token_type_ids`, of one length; a
+    training batch is as long as its longest text.
     """
 
     ids: Int32[Tensor, "example token"]

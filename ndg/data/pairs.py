@@ -45,26 +45,22 @@ SICK_COLUMNS = ("pair_ID", "sentence_A", "sentence_B", "relatedness_score", "ent
 
 
 def snli(folder: Path, settings: Data) -> Pool:
-    """Pairs about captions of photographs (Bowman et al. 2015).
+    """Pairs about captions of photographs (Bowman et al. 2015), without those of no majority label."""
 
-    Any of the three files is enough. Pairs without a majority label ("-") are left out.
-    """
+    def rows(path: Path) -> Iterator[Row]:
+        return text_files.unique(text_files.objects(path, (*COLUMNS, "pairID")), "pairID")
+
     paths = text_splits.present(folder, SNLI_FILES)
-    columns = (*COLUMNS, "pairID")
-    parts = {
-        split: _collect(text_files.unique(text_files.objects(path, columns), "pairID")) for split, path in paths.items()
-    }
-    return text_splits.assemble("snli", parts, CLASSES, list(paths.values()))
+    return text_splits.read("snli", paths, rows, COLUMNS, CLASSES, NUMBERS, without=NO_MAJORITY)
 
 
 def allnli(folder: Path, settings: Data) -> Pool:
     """SNLI and MultiNLI (Williams et al. 2018), as sentence-transformers publishes them.
 
-    The files of both corpora, side by side, are read as well: the matched pairs of MultiNLI are for validation and the
-    mismatched ones for the test, as in the single file.
+    The files of both corpora, side by side, are read as well, with the matched pairs of MultiNLI for validation and the
+    mismatched ones for the test.
     """
-    single = next((folder / name for name in ALLNLI_FILES if (folder / name).is_file()), None)
-    if single is not None:
+    if single := text_splits.present(folder, {"all": ALLNLI_FILES}).get("all"):
         return text_splits.assemble("allnli", _one_file(single), CLASSES, [single])
     corpora = [text_splits.present(folder, files) for files in (SNLI_FILES, MULTINLI_FILES)]
     if "train" not in corpora[0]:
@@ -75,51 +71,38 @@ def allnli(folder: Path, settings: Data) -> Pool:
     parts = {}
     for split in SPLITS:
         if split_paths := [paths[split] for paths in corpora if split in paths]:
-            parts[split] = _collect(chain.from_iterable(text_files.objects(path, COLUMNS) for path in split_paths))
+            rows = chain.from_iterable(text_files.objects(path, COLUMNS) for path in split_paths)
+            parts[split] = text_splits.collect(rows, COLUMNS, NUMBERS, without=NO_MAJORITY)
     return text_splits.assemble("allnli", parts, CLASSES, [path for paths in corpora for path in paths.values()])
 
 
 def mqnli(folder: Path, settings: Data) -> Pool:
     """Pairs with quantifiers, labelled by logic (Geiger et al. 2019).
 
-    The authors publish a program and no files. It writes `multiplyquantified.train`, `.val` and `.test`, with a JSON
-    object of `sentence1`, `sentence2` and `gold_label` per line; their later code reads such files as
-    `mqnli.train.txt`, `.dev.txt` and `.test.txt`. `train.jsonl`, `dev.jsonl` and `test.jsonl` are read too. Each
-    sentence has nine words, with `emptystring` for an empty place, such as an adverb's. The labels of compound
+    The authors' program writes `multiplyquantified.train`, `.val` and `.test`, with a JSON object of `sentence1`,
+    `sentence2` and `gold_label` per line; `mqnli.train.txt` and `train.jsonl` are read too. The labels of compound
     sentences (`entails`, `permits`, `contradicts`) count as the same classes.
     """
-    paths: dict[str, Path] = {}
-    for split, names in MQNLI_FILES.items():
-        if path := next((folder / name for name in names if (folder / name).is_file()), None):
-            paths[split] = path
     numbers = NUMBERS | {"entails": 0, "permits": 1, "contradicts": 2}
-    parts = {
-        split: text_splits.collect(text_files.objects(path, COLUMNS), COLUMNS, numbers) for split, path in paths.items()
-    }
-    return text_splits.assemble("mqnli", parts, CLASSES, list(paths.values()))
+    paths = text_splits.present(folder, MQNLI_FILES)
+    return text_splits.read("mqnli", paths, lambda path: text_files.objects(path, COLUMNS), COLUMNS, CLASSES, numbers)
 
 
 def sick(folder: Path, settings: Data) -> Pool:
     """Pairs about captions of photographs and videos (Marelli et al. 2014)."""
-    _, first, second, _, label = SICK_COLUMNS
+    number, first, second, _, label = SICK_COLUMNS
+
+    def rows(path: Path) -> Iterator[Row]:
+        return text_files.unique(text_files.tabbed(path, SICK_COLUMNS), number)
+
     numbers = {name.upper(): number for name, number in NUMBERS.items()}
     paths = {split: folder / file for split, file in SICK_FILES.items()}
-    parts = {
-        split: text_splits.collect(
-            text_files.unique(text_files.tabbed(path, SICK_COLUMNS), SICK_COLUMNS[0]), (first, second, label), numbers
-        )
-        for split, path in paths.items()
-    }
-    return text_splits.assemble("sick", parts, CLASSES, list(paths.values()))
-
-
-def _collect(rows: Iterator[Row]) -> Part:
-    return text_splits.collect(rows, COLUMNS, NUMBERS, without=NO_MAJORITY)
+    return text_splits.read("sick", paths, rows, (first, second, label), CLASSES, numbers)
 
 
 def _one_file(path: Path) -> dict[str, Part]:
     """Splits of the single AllNLI file, whose rows may have any order."""
-    known = dict(zip(("train", "dev", "test"), range(len(SPLITS)), strict=True))
+    known = {"train": 0, "dev": 1, "test": 2}
     numbers: list[int] = []
 
     def numbered_rows() -> Iterator[Row]:
@@ -128,6 +111,5 @@ def _one_file(path: Path) -> dict[str, Part]:
             yield row
 
     whole = text_splits.collect(numbered_rows(), ("sentence1", "sentence2", "label"), NUMBERS)
-    split_numbers = np.array(numbers, np.int8)
-    chosen = {split: np.flatnonzero(split_numbers == split_number) for split_number, split in enumerate(SPLITS)}
-    return {split: whole[chosen[split]] for split in SPLITS if len(chosen[split])}
+    chosen = {split: np.flatnonzero(np.array(numbers, np.int8) == place) for place, split in enumerate(SPLITS)}
+    return {split: whole[rows] for split, rows in chosen.items() if len(rows)}

@@ -62,6 +62,7 @@ COUNTS: dict[str, dict[str, int]] = {
 MARKER = "GENERATED.txt"
 """File that marks a folder of generated files in a publisher's format."""
 
+_, VALIDATION, TEST = range(len(SPLITS))
 DIVIDED = "divided here, not comparable with published figures"
 
 
@@ -78,9 +79,8 @@ def pool(
 
     `source` lists their sizes, files, missing classes, the `notes`, and how they differ from the `release` (by default
     that of `name`). Without a training set but with two others, the validation set is trained on; with only one split
-    the publisher's division is lost; `source` says both. A class without examples, in a partial copy, is left out and
-    the others are renumbered in order, so that no network output is without examples. Raises DataError for an empty
-    split, and for a file of `paths` that belongs to another data set.
+    the publisher's division is lost. A class without examples is left out, and the others are renumbered in order.
+    Raises DataError for an empty split, and for a file of `paths` that belongs to another data set.
     """
     splits = [split for split in SPLITS if split in inputs]
     for split in splits:
@@ -119,24 +119,20 @@ def lacking(release: str, sizes: dict[str, int], *more: str) -> list[str]:
         for split, count in known.items()
         if sizes.get(split) != count
     ]
-    larger = any(sizes.get(split, 0) > count for split, count in known.items())
-    return (
-        [f"not the {'' if larger else 'whole '}release ({'; '.join([*differences, *more])})"]
-        if differences or more
-        else []
-    )
+    differences += more
+    whole = "" if any(sizes.get(split, 0) > count for split, count in known.items()) else "whole "
+    return [f"not the {whole}release ({'; '.join(differences)})"] if differences else []
 
 
 def divided(parts: Int8[np.ndarray, " example"] | None) -> list[str]:
     """Clauses about a test set drawn here, if the publisher has none."""
-    splits = set() if parts is None else {SPLITS[number] for number in np.unique(parts)}
-    return [] if "test" in splits else [*halved(parts), DIVIDED]
+    return [] if parts is not None and TEST in parts else [*halved(parts), DIVIDED]
 
 
 def halved(parts: Int8[np.ndarray, " example"] | None) -> list[str]:
     """Clause about a test set taken from the validation set, if so."""
-    splits = set() if parts is None else {SPLITS[number] for number in np.unique(parts)}
-    return ["tested on half of its validation set"] if "validation" in splits and "test" not in splits else []
+    cut = parts is not None and VALIDATION in parts and TEST not in parts
+    return ["tested on half of its validation set"] if cut else []
 
 
 def origin(name: str, paths: Sequence[Path]) -> str:

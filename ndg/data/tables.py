@@ -39,10 +39,9 @@ def digits(folder: Path, settings: Data) -> Pool:
 
 
 def standardised(pool: Pool, train: Int64[np.ndarray, " chosen"]) -> Pool:
-    """Table with standardised columns, by its training rows.
+    """Table with columns of mean 0 and standard deviation 1, by its training rows.
 
-    They have mean 0 and standard deviation 1; columns that are constant in training become 0. Other inputs are returned
-    unchanged.
+    Columns that are constant in training become 0. Other inputs are returned unchanged.
     """
     if not isinstance(pool.inputs, Numbers) or pool.inputs.form.kind != TABLE:
         return pool

@@ -32,10 +32,7 @@ class Row:
         return place(self.path, self.line)
 
     def text(self, name: str) -> str:
-        """Text of a field, unchanged.
-
-        Raises DataError for a field that is no text, is empty, or has an unpaired surrogate.
-        """
+        """Text of a field; DataError if it is no text, is empty, or has an unpaired surrogate."""
         value = self.fields[name]
         if not isinstance(value, str) or not value.strip():
             got = "an empty one" if isinstance(value, str) else type(value).__name__

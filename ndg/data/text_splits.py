@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -71,6 +72,25 @@ def assemble(
     return releases.pool(name, texts, labels, class_names, paths, *clauses, release=release)
 
 
-def present(folder: Path, files: dict[str, str]) -> dict[str, Path]:
-    """Files of the mapping that exist in the folder, by split."""
-    return {split: folder / file for split, file in files.items() if (folder / file).is_file()}
+def present(folder: Path, files: Mapping[str, str | Sequence[str]]) -> dict[str, Path]:
+    """First existing file of each split, by split."""
+    paths = {}
+    for split, names in files.items():
+        candidates = (folder / name for name in ([names] if isinstance(names, str) else names))
+        if path := next((path for path in candidates if path.is_file()), None):
+            paths[split] = path
+    return paths
+
+
+def read(
+    name: str,
+    paths: dict[str, Path],
+    rows: Callable[[Path], Iterable[Row]],
+    columns: Sequence[str],
+    class_names: tuple[str, ...],
+    numbers: dict[str, int],
+    **options: Any,
+) -> Pool:
+    """Pool of one file per split, read by `rows`; `options` are those of `collect`."""
+    parts = {split: collect(rows(path), columns, numbers, **options) for split, path in paths.items()}
+    return assemble(name, parts, class_names, list(paths.values()))

@@ -31,7 +31,7 @@ OLDER = {"vocab.txt": "BertTokenizer", "merges.txt": "RobertaTokenizer"}
 class Tokenizer:
     """Tokenizer of the `tokenizers` package, with facts for networks.
 
-    `padding` is the padding id, `longest` the limit of tokens per text, if its maker states one.
+    `padding` is the padding id, `longest` the limit of tokens per text, if any.
     """
 
     backend: Any
@@ -40,15 +40,14 @@ class Tokenizer:
 
     @classmethod
     def trained(cls, texts: Iterable[str], vocabulary: int = 8192, lower: bool = True) -> Tokenizer:
-        """Byte-pair tokenizer of these texts (Sennrich et al. 2016).
+        """Byte-pair tokenizer of these texts (Sennrich et al. 2016, Radford et al. 2019).
 
-        See also Radford et al. 2019. It has at most `vocabulary` tokens. Control characters are removed and white space
-        becomes single spaces; `lower` removes upper case and accents. Texts are divided into words, numbers and signs,
-        and these into the most frequent byte strings, so no text is unknown and `decode` restores all of it. A text
-        becomes `[CLS] ... [SEP]`, a pair `[CLS] ... [SEP] ... [SEP]`.
+        It has at most `vocabulary` tokens. White space becomes single spaces; `lower` removes upper case and accents.
+        Texts are divided into words, numbers and signs, and these into the most frequent byte strings, so no text is
+        unknown. A text becomes `[CLS] ... [SEP]`, a pair `[CLS] ... [SEP] ... [SEP]`.
 
-        The same texts give the same tokenizer in every process. The package's WordPiece training does not, since it
-        breaks ties by the order of a hash table. Raises DataError if `vocabulary` has no room for all bytes.
+        The same texts give the same tokenizer in every process, unlike WordPiece, which breaks ties by the order of a
+        hash table. Raises DataError if `vocabulary` has no room for all bytes.
         """
         from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
         from tokenizers import Tokenizer as Backend
@@ -130,10 +129,9 @@ class Tokenizer:
     def encode(self, texts: Texts, length: int) -> Tokens:
         """Tokens of texts, truncated and padded to `length`.
 
-        Of a pair, the longer sentence is cut first. Words that look like special tokens, such as `[MASK]` in a program,
-        are words. Pairs have segments if the tokenizer marks them. One thread is used unless TOKENIZERS_PARALLELISM is
-        set; the tokens are the same. Raises DataError if `length` leaves no room for text, or exceeds the limit of a
-        pretrained tokenizer.
+        Of a pair, the longer sentence is cut first. Words that look like special tokens are words. Pairs have segments
+        if the tokenizer marks them. One thread is used unless TOKENIZERS_PARALLELISM is set. Raises DataError if
+        `length` leaves no room for text, or exceeds the limit of a pretrained tokenizer.
         """
         special = self.backend.num_special_tokens_to_add(texts.second is not None)
         if length <= special or (self.longest is not None and length > self.longest):

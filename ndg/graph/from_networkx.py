@@ -46,11 +46,27 @@ def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> tuple[Implications
     constants = unflat(graph.graph.get("constants", []))
     nodes = bits.nodes if bits is not None else _nodes(graph, [*members.values(), constants])
     known = {text: code for code, text in enumerate(texts_of(nodes))}
-    codes = {node: [_code(nodes, known, text) for text in texts] for node, texts in members.items()}
+    codes = {  # `literal` reads "a:03", or raises
+        node: [known[text] if text in known else nodes.literal(text).code for text in texts]
+        for node, texts in members.items()
+    }
 
     names = [name for name, where in nodes.groups for _ in range(where.stop - where.start)]
     group = [1 if name == LABEL else 2 if name == CONCEPT else 0 for name in names]
-    edges = [_edge(nodes, known, group, codes[tail], codes[head], row) for tail, head, row in graph.edges(data=True)]
+
+    def implication(tails: list[int], heads: list[int], attributes: Mapping[str, Any]) -> tuple[int, int]:
+        """Implication that an edge between two classes stands for."""
+        p, q = known.get(attributes.get("antecedent", ""), -1), known.get(attributes.get("consequent", ""), -1)
+        if p in tails and q in heads:
+            return p, q
+        ends = ((p, q) for p in tails for q in heads if not group[p >> 1] or group[p >> 1] != group[q >> 1])
+        p, q = next(ends, (tails[0], heads[0]))
+        if p == q:
+            text = nodes.text(Literal.of(p))
+            raise GraphError(f"an implication must join two different literals; got {text} -> {text}")
+        return p, q
+
+    edges = [implication(codes[tail], codes[head], row) for tail, head, row in graph.edges(data=True)]
     for class_codes in codes.values():
         for code, following in pairwise(class_codes):
             edges += [(code, following), (following, code)]
@@ -67,41 +83,25 @@ def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> tuple[Implications
             )
 
     antecedents, consequents = tails.astype(np.int32), heads.astype(np.int32)
+    none = np.zeros((len(nodes), 0), np.uint64)
+    counted = BitMatrix(nodes, none, 0, np.full(nodes.neurons, np.nan), "unknown") if bits is None else bits
+    labels = np.arange(nodes.labels)
+    both = common_counts(counted, np.repeat(labels, len(nodes)), np.tile(np.arange(len(nodes)), len(labels)))
     implications = Implications(
         nodes=nodes,
         antecedents=antecedents,
         consequents=consequents,
+        exceptions=edge_counts(antecedents, consequents, counted).exceptions,
+        on=counted.on(),
+        with_label=both.reshape(len(labels), len(nodes)),
+        examples=counted.examples,
         constants=tuple(map(nodes.literal, constants)),
         criterion={"name": "given"},
-        **(_unknown(nodes, len(tails)) if bits is None else _counted(bits, antecedents, consequents)),
+        thresholds=np.array(counted.thresholds),
+        binarizer=counted.binarizer,
+        bits_digest="" if bits is None else bits.digest,
     )
     return implications, {"networkx": {key: value for key, value in graph.graph.items() if _is_json(value)}}
-
-
-def _unknown(nodes: NodeSpace, edges: int) -> dict[str, Any]:
-    return {
-        "exceptions": np.zeros(edges, np.int64),
-        "on": np.zeros(len(nodes), np.int64),
-        "with_label": np.zeros((nodes.labels, len(nodes)), np.int64),
-        "examples": 0,
-        "thresholds": np.full(nodes.neurons, np.nan),
-        "binarizer": "unknown",
-        "bits_digest": "",
-    }
-
-
-def _counted(bits: BitMatrix, antecedents: np.ndarray, consequents: np.ndarray) -> dict[str, Any]:
-    labels, nodes = np.arange(bits.nodes.labels), np.arange(len(bits.nodes))
-    both = common_counts(bits, np.repeat(labels, len(nodes)), np.tile(nodes, len(labels)))
-    return {
-        "exceptions": edge_counts(antecedents, consequents, bits).exceptions,
-        "on": bits.on(),
-        "with_label": both.reshape(len(labels), len(nodes)),
-        "examples": bits.examples,
-        "thresholds": np.array(bits.thresholds),
-        "binarizer": bits.binarizer,
-        "bits_digest": bits.digest,
-    }
 
 
 UNITS = 1_000_000
@@ -147,30 +147,6 @@ def _nodes(graph: nx.DiGraph, texts: Iterable[list[str]]) -> NodeSpace:
             )
     labels = sizes.pop(LABEL, 0)
     return NodeSpace(labels, tuple(LayerUnits(name, units) for name, units in sizes.items()), tuple(concepts))
-
-
-def _code(nodes: NodeSpace, known: Mapping[str, int], text: str) -> int:
-    return known[text] if text in known else nodes.literal(text).code  # reads "a:03", or raises
-
-
-def _edge(
-    nodes: NodeSpace,
-    known: Mapping[str, int],
-    group: list[int],
-    tails: list[int],
-    heads: list[int],
-    attributes: Mapping[str, Any],
-) -> tuple[int, int]:
-    """Implication that an edge between two classes stands for."""
-    p, q = known.get(attributes.get("antecedent", ""), -1), known.get(attributes.get("consequent", ""), -1)
-    if p in tails and q in heads:
-        return p, q
-    ends = ((p, q) for p in tails for q in heads if not group[p >> 1] or group[p >> 1] != group[q >> 1])
-    p, q = next(ends, (tails[0], heads[0]))
-    if p == q:
-        text = nodes.text(Literal.of(p))
-        raise GraphError(f"an implication must join two different literals; got {text} -> {text}")
-    return p, q
 
 
 def _is_json(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -109,18 +109,23 @@ class Packed:
             count_tile(words[rows], words[columns], shift, both)
         return both
 
-    @contextmanager
-    def _threads(self, pairs: int) -> Iterator[None]:
+    def _threads(self, pairs: int) -> AbstractContextManager[None]:
         """Use one thread for little work, otherwise all."""
-        import numba
-
-        before = numba.get_num_threads()
         small = pairs * (1 + sum(words.shape[1] for words in self.shards)) < SMALL
-        numba.set_num_threads(1 if small else before)
-        try:
-            yield
-        finally:
-            numba.set_num_threads(before)
+        return one_thread() if small else nullcontext()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run compiled code of the block on one thread."""
+    import numba
+
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 def margins(

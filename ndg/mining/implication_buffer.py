@@ -70,14 +70,14 @@ class ImplicationBuffer:
         from ndg.mining.sifting import arrange
 
         masks = [chunk.under(rule) for chunk in self.chunks]
+        kinds = {"antecedents": np.int32, "consequents": np.int32, "exceptions": np.int64}
         columns = [
             np.concatenate([np.zeros(0, kind), *(getattr(c, name)[m] for c, m in zip(self.chunks, masks, strict=True))])
-            for name, kind in (("antecedents", np.int32), ("consequents", np.int32), ("exceptions", np.int64))
+            for name, kind in kinds.items()
         ]
-        size = 2 * len(columns[0])
-        tails, heads, exceptions = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int64)
-        arrange(columns[0], columns[1], columns[2], literals, tails, heads, exceptions)
-        return {"antecedents": tails, "consequents": heads, "exceptions": exceptions}
+        result = {name: np.empty(2 * len(columns[0]), kind) for name, kind in kinds.items()}
+        arrange(*columns, literals, *result.values())
+        return result
 
 
 class OverBudgetError(BudgetError):
@@ -97,9 +97,8 @@ def advice(
 ) -> str:
     """Message for an exceeded budget, with a stricter criterion that would fit.
 
-    `holds` counts the examples on which each literal holds; `pairs` is the number of all node pairs. The stricter
-    criterion is judged on the implications so far, and its total is scaled to all pairs. Of several criteria, the one
-    with most implications is made stricter.
+    The criterion with most implications is made stricter, judged on the implications so far, and its total is scaled to
+    all `pairs` of nodes.
     """
     sizes = [2 * sum(int(chunk.under(number).sum()) for chunk in buffer.chunks) for number in range(len(rules))]
     rule = rules[int(np.argmax(sizes))]
@@ -114,16 +113,13 @@ def advice(
         if step is None:
             break
         stricter = step()
-        size = 2 * sum(int(_judged(chunk, stricter, holds, examples).sum()) for chunk in buffer.chunks)
+        size = 0
+        for chunk in buffer.chunks:
+            margins = holds[chunk.antecedents], holds[chunk.consequents ^ 1]
+            size += 2 * int(stricter.holds(chunk.exceptions, *margins, examples).sum())
         if size <= buffer.budget * share:
             changed = {key: value for key, value in stricter.to_dict().items() if value != rule.to_dict().get(key)}
             words = " ".join(f"criterion.{key}={value:.6g}" for key, value in changed.items())
             about = f"{size / share:,.0f}" + (" if the other pairs are like these" if share < 1 else "")
             return f"{summary}; {words} leaves about {about}; or raise the budget, or pair fewer layers"
     return f"{summary}; use a criterion stricter than {name}, raise the budget, or pair fewer layers (mining.pairs)"
-
-
-def _judged(
-    chunk: Chunk, rule: Criterion, holds: Int64[np.ndarray, " literal"], examples: int
-) -> Bool[np.ndarray, " edge"]:
-    return rule.holds(chunk.exceptions, holds[chunk.antecedents], holds[chunk.consequents ^ 1], examples)

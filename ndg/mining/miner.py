@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64
+from jaxtyping import Bool, Int32
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import BitsError, BudgetError, ConfigError, ShapeError
-from ndg.mining.counters import Counter, Packed, Survivors, count
+from ndg.mining.counters import Counter, Packed, Survivors, count, one_thread
 from ndg.mining.counts import Contingency
 from ndg.mining.criteria import Criterion, Sieve, criterion, sieve_of
 from ndg.mining.implication_buffer import Chunk, ImplicationBuffer, OverBudgetError, advice
@@ -47,12 +47,11 @@ def find(
 ) -> Implications:
     """Implications among the nodes of `bits` that hold under a criterion.
 
-    Mining follows Hu & Tian 2022, section 3. Counts of several matrices over the same nodes add. A node with a rate
-    below 1e-4 or above 1 - 1e-4 is constant and takes part in no implication. Two labels trivially imply each other's
-    negation, so only equivalences are kept between labels (in a binary task, label 0 is not label 1), and likewise
-    between concepts. `pairs` selects the layers to pair (`ndg.mining.pairs.candidates`). Memory is one tile of counts
-    and the implications, at most `max_edges`. `device` counts by matrix products on an accelerator; `total` of an
-    executor distributes the tiles. Neither changes the result.
+    See Hu & Tian 2022, section 3. Counts of several matrices over the same nodes add. A node with a rate below 1e-4 or
+    above 1 - 1e-4 is constant and takes part in no implication. Between two labels, or two concepts, only equivalences
+    are kept. `pairs` selects the layers to pair (`ndg.mining.pairs.candidates`). Memory is one tile of counts and the
+    implications, at most `max_edges`. `device` counts by matrix products on an accelerator; `total` of an executor
+    distributes the tiles. Neither changes the result.
 
     Raises BitsError without examples, ConfigError for an unknown criterion or a parameter out of range, and BudgetError
     if more than `max_edges` implications hold.
@@ -70,10 +69,9 @@ def sweep(
     device: str = "cpu",
     total: Total | None = None,
 ) -> list[Implications]:
-    """Implications under each of several criteria, from one count of all pairs.
+    """Implications under each of several criteria, from one count of all pairs; see `find`.
 
-    `max_edges` limits those that hold under any of them. A criterion that must see all pairs before it judges any
-    (`fisher`) takes counting passes of its own. Otherwise as `find`.
+    `max_edges` limits those that hold under any of them. `fisher` takes counting passes of its own.
     """
     if len(rules) > RULES:
         options: dict[str, Any] = {"pairs": pairs, "max_edges": max_edges, "device": device, "total": total}
@@ -82,7 +80,12 @@ def sweep(
     if max_edges is not None and max_edges < 0:
         raise ConfigError(f"max_edges, the limit of kept implications, must be at least 0; got {max_edges}")
     nodes = _nodes(shards)
-    counter = counter_of(shards, device)
+    if device == "cpu":
+        counter: Counter = Packed.of(shards)
+    else:
+        from ndg.mining.dense import Dense
+
+        counter = Dense.of(shards, device)
     candidate_pairs = candidates(nodes, counter.on, counter.examples, pairs)
     fitted = [_fitted(rule, counter, candidate_pairs) for rule in rules]
     mining = Mining(counter, candidate_pairs, tuple(fitted), MAX_EDGES if max_edges is None else max_edges)
@@ -90,7 +93,7 @@ def sweep(
     facts: dict[str, Any] = {
         "nodes": nodes,
         "on": counter.on,
-        "with_label": _with_label(shards),
+        "with_label": np.sum([count(shard, rows=slice(0, nodes.labels)).both for shard in shards], axis=0),
         "examples": counter.examples,
         "constants": constants(candidate_pairs.varies, counter.on, counter.examples),
         "thresholds": np.array(shards[0].thresholds),
@@ -102,15 +105,6 @@ def sweep(
         Implications(**facts, **buffer.columns(number, 2 * len(nodes)), criterion=rule.to_dict())
         for number, rule in enumerate(fitted)
     ]
-
-
-def counter_of(shards: Sequence[BitMatrix], device: str = "cpu") -> Counter:
-    """Counter of pairs: bits on the CPU, matrix products elsewhere."""
-    if device == "cpu":
-        return Packed.of(shards)
-    from ndg.mining.dense import Dense
-
-    return Dense.of(shards, device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,14 +166,8 @@ def mine_tiles(mining: Mining, tiles: Iterable[tuple[slice, slice]]) -> Implicat
 
 def mine_on_one_core(mining: Mining, tiles: list[tuple[slice, slice]]) -> ImplicationBuffer:
     """Implications of some tiles, in a worker with one core."""
-    import numba
-
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
+    with one_thread():
         return mine_tiles(mining, tiles)
-    finally:
-        numba.set_num_threads(threads)
 
 
 def _mine(mining: Mining, total: Total | None) -> ImplicationBuffer:
@@ -210,11 +198,8 @@ def _one_way(
     holds: Bool[np.ndarray, " pair"],
     alike: Bool[np.ndarray, " pair"],
 ) -> Bool[np.ndarray, " pair"]:
-    """Mask of implications between two labels, or concepts, without a converse.
-
-    The converse of p -> q between the same nodes is the contrapositive of ~p -> ~q: both have the same values of nodes,
-    alike or unlike.
-    """
+    """Mask of implications between two labels, or concepts, without a converse."""
+    # the converse of p -> q is the contrapositive of ~p -> ~q: in both, values are alike, or both unlike
     single = np.zeros(len(first), np.bool_)
     where = np.flatnonzero(alike & holds)
     keys = (first[where].astype(np.int64) << 33) + (second[where].astype(np.int64) << 1) + unlike[where]
@@ -232,8 +217,7 @@ def _fitted(rule: Criterion, counter: Counter, candidate_pairs: Candidates) -> C
 def _pairs(
     counter: Counter, candidate_pairs: Candidates
 ) -> Iterator[tuple[Contingency, Bool[np.ndarray, "row column"]]]:
-    tiles = list(candidate_pairs.tiles(counter.edge))
-    for rows, columns in bar(tiles, "count all pairs", unit="tile"):
+    for rows, columns in bar(list(candidate_pairs.tiles(counter.edge)), "count all pairs", unit="tile"):
         yield counter.count(rows, columns), candidate_pairs.mask(rows, columns)
 
 
@@ -254,11 +238,6 @@ def _nodes(shards: list[BitMatrix]) -> Any:
                 f"{shard.nodes}; extract the others with like=the first"
             )
     return first.nodes
-
-
-def _with_label(shards: list[BitMatrix]) -> Int64[np.ndarray, "label node"]:
-    labels = slice(0, shards[0].nodes.labels)
-    return np.sum([count(shard, rows=labels).both for shard in shards], axis=0)
 
 
 def _digest(shards: list[BitMatrix]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,12 +73,11 @@ def candidates(nodes: NodeSpace, on: Int64[np.ndarray, " node"], examples: int, 
     for number, (_, where) in enumerate(nodes.groups):
         group[where] = number
     same = np.eye(len(names), dtype=np.bool_)
+    check_pairs(pairs, names)
     if isinstance(pairs, str):
-        check_pairs(pairs, names)
         allowed = {"all": np.ones_like(same), "between": ~same, "within": same}[pairs]
     else:
         allowed = np.zeros_like(same)
-        check_pairs(pairs, names)
         for pair in pairs:
             first, second = map(names.index, pair)
             allowed[first, second] = allowed[second, first] = True
@@ -92,31 +91,21 @@ def candidates(nodes: NodeSpace, on: Int64[np.ndarray, " node"], examples: int, 
 
 def pairs_of(nodes: NodeSpace, pairs: Pairs = "all") -> int:
     """Number of node pairs to judge if every node varies."""
-    on = np.ones(len(nodes), np.int64)
-    candidate_pairs = candidates(nodes, on, 2, pairs)
-    sizes = [where.stop - where.start for _, where in nodes.groups]
-    observed = sum(
-        s * (s - 1) // 2
-        for s, counted in zip(sizes, candidate_pairs.observed & candidate_pairs.allowed.diagonal(), strict=True)
-        if counted
-    )
-    return candidate_pairs.tests // 4 + observed
+    candidate_pairs = candidates(nodes, np.ones(len(nodes), np.int64), 2, pairs)
+    return replace(candidate_pairs, observed=np.zeros_like(candidate_pairs.observed)).tests // 4
 
 
 def check_pairs(pairs: Any, names: Sequence[str]) -> None:
     """Raise ConfigError unless `pairs` is in PAIRS or pairs of `names`."""
-    if isinstance(pairs, str):
-        if pairs not in PAIRS:
-            raise ConfigError(
-                f"mining.pairs must be {', '.join(PAIRS)} or pairs of layers; got {pairs!r}; {nearest(pairs, PAIRS)}"
-            )
+    if pairs in PAIRS:
         return
+    rule = f"mining.pairs must be {', '.join(PAIRS)} or"
+    if isinstance(pairs, str):
+        raise ConfigError(f"{rule} pairs of layers; got {pairs!r}; {nearest(pairs, PAIRS)}")
     if not isinstance(pairs, list | tuple) or not pairs:
-        raise ConfigError(
-            f"mining.pairs must be {', '.join(PAIRS)} or a list of at least one pair of layers; got {pairs!r}"
-        )
+        raise ConfigError(f"{rule} a list of at least one pair of layers; got {pairs!r}")
     for pair in pairs:
-        if isinstance(pair, str) or not isinstance(pair, list | tuple) or len(pair) != 2:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise ConfigError(f"a pair of layers must be two names, as in ('encoder', 'label'); got {pair!r}")
         for name in pair:
             if name not in names:

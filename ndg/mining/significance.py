@@ -92,9 +92,9 @@ def q_values(p_values: Float64[np.ndarray, " found"], tests: int) -> Float64[np.
 def edge_significance(implications: Implications) -> tuple[Float64[np.ndarray, " edge"], Float64[np.ndarray, " edge"]]:
     """P-value and q-value of every implication, contrapositives included.
 
-    The p-value is the chance of so few exceptions if antecedent and consequent were independent. The q-value is the
-    bound of `q_values`, and at most the level of the `fisher` criterion if that found the edges. It is NaN for edges
-    between two labels or two concepts, which were not tests, and if the number of tests is unknown.
+    The p-value is the chance of so few exceptions under independence. The q-value is the bound of `q_values`, and at
+    most the level of a `fisher` criterion. It is NaN for edges between two labels or two concepts, which were not
+    tests, and if the number of tests is unknown.
     """
     from ndg.mining.hypergeometric import lower_tail
 

@@ -1,8 +1,4 @@
-"""Checkpoints: a safetensors file with weights and a description of their network.
-
-checkpoint.save("run/model.safetensors", network, config.model, splits.form, splits.classes) network, about =
-checkpoint.load("run/model.safetensors")
-"""
+"""Checkpoints: a safetensors file with weights and a description of their network."""
 
 from __future__ import annotations
 
@@ -24,11 +20,7 @@ _KEY = "ndg"
 
 
 def save(path: Path, network: nn.Module, model: Any, form: Form, classes: int, about: dict[str, Any]) -> None:
-    """Write the weights of a network with everything that `load` needs.
-
-    `model` is its config; `about` is stored too. The architecture of a network from a pretrained folder is included, so
-    `load` needs no folder.
-    """
+    """Write the weights of a network with its config, form, classes and `about`, for `load`."""
     description = {"model": asdict(model), "form": form.to_dict(), "classes": classes, **about}
     if (architecture := getattr(network, "architecture", None)) is not None:
         description["architecture"] = architecture
@@ -36,10 +28,9 @@ def save(path: Path, network: nn.Module, model: Any, form: Form, classes: int, a
 
 
 def load(path: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Network of a file, in evaluation mode, and its description.
+    """Network of a file (on the CPU, in evaluation mode) and its description.
 
-    It is on the CPU. Raises CheckpointError for a missing, truncated or foreign file, and for weights that do not fit
-    the description.
+    Raises CheckpointError for a missing, truncated or foreign file, and for weights that do not fit the description.
     """
     tensors, about = read(path)
     try:

@@ -16,8 +16,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"sigmoid": nn.Sigmoid, "relu": nn.ReL
 def head(settings: ViT | TransFG | Bert, width: int, classes: int, dropout: float = 0.0) -> tuple[nn.Sequential, str]:
     """Modules from `[example, width]` to logits, and the name of the latents.
 
-    `sigmoid` and `relu`: dropout, `pre` (dense), `latent`, `decoder` (linear). `linear`: the state itself is `pooled`,
-    then dropout and `decoder`. Noise, if any, comes just before the latents.
+    `sigmoid` and `relu`: dropout, `pre` (dense), noise, `latent`, `decoder` (linear). `linear`: noise, the state itself
+    as `pooled`, dropout, `decoder`.
     """
     drop: list[tuple[str, nn.Module]] = [("dropout", nn.Dropout(dropout))] if dropout else []
     if settings.head == "linear":

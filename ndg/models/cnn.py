@@ -1,7 +1,6 @@
 """Convolutional network of the MNIST experiments of Hu & Tian 2022.
 
 Two 3 x 3 convolutions without padding, a 2 x 2 pool, a dense layer, sigmoid latents, and a decoder of two dense layers.
-Pooled maps have 9,216 values for 28 x 28 pixels, as in the paper, and 256 for 8 x 8.
 """
 
 from __future__ import annotations

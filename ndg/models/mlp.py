@@ -44,8 +44,7 @@ def joined(widths: Sequence[int]) -> str:
 class Noise(nn.Module):
     """Gaussian noise of standard deviation `std`, in training only.
 
-    Before a sigmoid it rewards inputs far from 0, so latents come close to 0 or 1 and lose little as booleans
-    (Salakhutdinov & Hinton 2009, "Semantic hashing").
+    Before a sigmoid it brings latents close to 0 or 1 (Salakhutdinov & Hinton 2009, "Semantic hashing").
     """
 
     def __init__(self, std: float) -> None:

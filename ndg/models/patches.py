@@ -21,10 +21,7 @@ POSITIONS = "embeddings.position_embeddings"
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Settings of `transformers.ViTConfig`, pretrained weights, and pixel normalisation.
-
-    `dropout` is that of the head, which only a pretrained network has.
-    """
+    """Settings of `transformers.ViTConfig`, pretrained weights, pixel normalisation, dropout of the head."""
 
     settings: dict[str, Any]
     weights: dict[str, Tensor] | None = None
@@ -92,7 +89,7 @@ def _fresh(config: ViT | TransFG, channels: int, height: int, width: int) -> dic
 def grid(image: tuple[int, int], patch: tuple[int, int], stride: int | None = None) -> tuple[int, int]:
     """Rows and columns of patches, side by side or every `stride` pixels.
 
-    Raises ShapeError if patches side by side do not fill the image, or the image is smaller than one patch.
+    Raises ShapeError if patches side by side do not fill the image, or one is larger than it.
     """
     size, (height, width) = patch_text(patch), image
     if stride is None:

@@ -1,10 +1,9 @@
 """Small networks with known implications: input thresholds, then AND and OR gates.
 
-The weights are set by hand, not trained (in the spirit of Gupta et al. 2024, "InterpBench", whose networks are trained
-to a known circuit). A first-layer unit is on iff its input is above its threshold, so a higher threshold implies a
-lower one on the same input. A second-layer unit is the AND or the OR of first-layer units, some negated. The label is
-that of the last second-layer unit that names a class and is on. Each input lies in one of finitely many cells between
-its thresholds, so the truth about the circuit, with probabilities, is counted cell by cell.
+The weights are set by hand (in the spirit of Gupta et al. 2024, "InterpBench"). A first-layer unit is on iff its input
+is above its threshold, so a higher threshold implies a lower one. A second-layer unit is the AND or the OR of
+first-layer units, some negated. The label is that of the last second-layer unit that names a class and is on. Each
+input lies in one of finitely many cells between its thresholds, so the truth is counted cell by cell.
 """
 
 from __future__ import annotations
@@ -98,15 +97,10 @@ class Circuit:
         return np.concatenate([labels, first, np.stack(second, axis=1)], axis=1)
 
     def inputs(self, examples: int, seed: int = 0) -> Float32[np.ndarray, "example input"]:
-        """Uniform inputs in (0, 1), at least 0.01 from each threshold.
-
-        Values inside a gap move to its end on the same side, so the probability of each cell is unchanged.
-        """
+        """Uniform inputs in (0, 1), moved to a distance of 0.01 from each threshold, on the same side."""
         if examples < 1:
             raise ConfigError(f"planted inputs need at least 1 example; got {examples}")
-        index = np.arange(examples, dtype=np.int64)
-        drawn = seeds.words(seed, "planted", "inputs", examples=index, draws=len(self.thresholds))
-        inputs = (drawn >> np.uint64(11)) * 2.0**-53
+        inputs = seeds.uniform(seed, "planted", "inputs", examples=examples, draws=len(self.thresholds))
         for i, threshold in self.wiring:
             away = inputs[:, i] - threshold
             inside = np.abs(away) < GAP
@@ -141,9 +135,8 @@ class Circuit:
 class PlantedNet(nn.Module):
     """Network of a circuit: sigmoid layers `first` and `second`, then `head`.
 
-    Units are on above 0.5. At `noise` 0 it computes the circuit exactly on the circuit's inputs. `noise` is the
-    standard deviation of the noise on every weight and bias before a layer is made steep; an AND gate has weights 1 and
-    a bias of half a unit.
+    Units are on above 0.5. At `noise` 0 it computes the circuit exactly. `noise` is the standard deviation of the noise
+    on every weight and bias before a layer is made steep; an AND gate has weights 1 and a bias of half a unit.
     """
 
     latent_layer = "second"
@@ -180,10 +173,9 @@ class PlantedNet(nn.Module):
 def draw(
     inputs: int = 5, thresholds: int = 3, gates: int = 12, labels: int = 3, *, rare: float | int = 0.05, seed: int = 0
 ) -> Circuit:
-    """Random circuit, with classes named by gates.
+    """Random circuit, with classes named by gates of two or three inputs.
 
-    Each input has `thresholds` thresholds, each gate two or three inputs. Each gate and each label is on, and off, with
-    probability at least `rare`.
+    Each gate and each label is on, and off, with probability at least `rare`.
     """
     if inputs < 3 or thresholds < 1 or gates < 1 or not 2 <= labels <= gates + 1 or not 0 <= rare < 0.5:
         raise ConfigError(

@@ -1,7 +1,7 @@
 """Pretrained transformers in a local folder written by `save_pretrained`.
 
-Only sizes are read from `config.json` and only tensors from safetensors files: nothing in the folder is downloaded,
-unpickled or run. A checkpoint keeps the sizes, so it can be loaded without the folder.
+Sizes are read from `config.json` and tensors from safetensors files: nothing is downloaded, unpickled or run. A
+checkpoint keeps the sizes, so it can be loaded without the folder.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ def transformer(family: str, settings: dict[str, Any]) -> nn.Module:
 
 
 def read(folder: str, family: str, model: str) -> Pretrained:
-    """Pretrained network of a family in a folder, in float32.
+    """Pretrained network of a family in a folder, in float32; `model` is its name in the config.
 
-    `model` is the name in the config. Raises ConfigError for a folder without such a network or with another family,
-    and CheckpointError for weights that are damaged or missing.
+    Raises ConfigError for a folder without such a network or with another family, and CheckpointError for weights that
+    are damaged or missing.
     """
     settings = document(Path(folder) / "config.json", f"model.pretrained={folder} must be a folder with config.json")
     model_type = settings.get("model_type")
@@ -126,11 +126,10 @@ def check(folder: str, settings: dict[str, Any]) -> None:
 
 
 def load(maker: Any, folder: str, **options: Any) -> nn.Module:
-    """Network of a folder in float32, in evaluation mode.
+    """Network of a folder in float32, in evaluation mode; `maker` is a class of `transformers`.
 
-    `maker` is a class of `transformers`. All its weights must be present (but for the pooling layer of a network
-    without a head), and all weights of its parts in the folder must be used: heads for other tasks are left out, an
-    extra layer is an error. Raises CheckpointError.
+    All its weights must be present (but for the pooling layer of a network without a head), and all weights of its
+    parts in the folder must be used: heads for other tasks are left out. Raises CheckpointError.
     """
     import torch
 
@@ -177,7 +176,7 @@ def check_tokenizer(folder: str, form: Form, rows: int, padding: int | None) -> 
     """Raise ShapeError if texts were tokenised for another network than the folder's.
 
     That is so if the padding differs, or the network knows more tokens (`rows`) than the data have: by more than a
-    hundredth, and by more than the 64 by which some networks exceed their tokenizer.
+    hundredth, and by more than 64.
     """
     if padding is not None and form.padding != padding:
         difference = f"the data are padded with token {form.padding}, the network in {folder} with {padding}"
@@ -189,10 +188,9 @@ def check_tokenizer(folder: str, form: Form, rows: int, padding: int | None) -> 
 
 
 def pixels(folder: str, channels: int) -> dict[str, list[float]] | None:
-    """Pixel normalisation of a folder, `mean` and `std`, or None.
+    """Pixel normalisation of a folder, `mean` and `std` per channel, or None.
 
-    They are read per channel from `preprocessor_config.json`; values for pixels from 0 to 255 are first multiplied by
-    `rescale_factor`.
+    Values for pixels from 0 to 255 are first multiplied by `rescale_factor`.
     """
     path = Path(folder) / "preprocessor_config.json"
     if not path.is_file():

@@ -1,8 +1,8 @@
 """Residual networks for small images (He et al. 2016).
 
 Basic blocks with projection shortcuts where the shape changes (option B), a 3 x 3 stem without pooling. The default
-settings make the usual ResNet-18 for 32 x 32 pixels: 11,173,962 parameters for 10 classes, and 4,800 output channels of
-its convolutions, shortcuts included. Each ReLU is its own module, used once.
+settings make the usual ResNet-18 for 32 x 32 pixels, with 11,173,962 parameters for 10 classes. Each ReLU is its own
+module, used once.
 """
 
 from __future__ import annotations

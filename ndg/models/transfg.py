@@ -2,8 +2,7 @@
 
 Patches overlap; all layers but the last see all of them. The attention maps of those layers, multiplied head by head,
 show which patch each head has carried most of to the first token. The last layer sees the first token and these parts
-alone. A contrastive loss pulls the first tokens of one class together. The head has a hidden layer of latents, as for
-CUB-200 in Hu & Tian 2022; the paper's own head is `head: linear`.
+alone. A contrastive loss pulls the first tokens of one class together. The paper's own head is `head: linear`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Vision transformer of the `transformers` package with a head of latents.
 
-As for CUB-200 in Hu & Tian 2022, the neurons to look at are the hidden layer of the head. All layers see all patches;
-the network of that paper selects parts: see `ndg.models.transfg`.
+All layers see all patches; the network of Hu & Tian 2022 selects parts: see `ndg.models.transfg`.
 """
 
 from __future__ import annotations

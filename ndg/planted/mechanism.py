@@ -57,7 +57,7 @@ class Mechanism:
                 "planted examples need at least 1 example and a noise in [0, 0.5), the chance that a bit is flipped; "
                 f"got {examples} and {noise}"
             )
-        chance = _uniform(seed, "values", examples, len(self.nodes))
+        chance = seeds.uniform(seed, "planted", "values", examples=examples, draws=len(self.nodes))
         settled = np.zeros((2 * len(self.nodes), examples), np.bool_)
         for node in self.order.tolist():
             free = ~(settled[2 * node] | settled[2 * node + 1])
@@ -66,7 +66,9 @@ class Mechanism:
                 settled[literal] |= chosen
                 settled[self.follows[literal]] |= chosen
         values = np.ascontiguousarray(settled[1::2].T)
-        return values ^ (_uniform(seed, "noise", examples, len(self.nodes)) < noise) if noise else values
+        if not noise:
+            return values
+        return values ^ (seeds.uniform(seed, "planted", "noise", examples=examples, draws=len(self.nodes)) < noise)
 
     def bits(self, examples: int, noise: float | int = 0.0, seed: int = 0) -> BitMatrix:
         """Packed form of `values`, ready to mine."""
@@ -102,7 +104,21 @@ def plant(
 
     Raises ConfigError for a parameter out of range, DataError if no such graph was found.
     """
-    _check(nodes, implications, depth, equivalent, rates, rare)
+    if not (0 <= equivalent <= nodes // 2 and nodes - equivalent >= 2):
+        raise ConfigError(
+            "a mechanism needs at least 2 nodes, of which at most half are copies of another; "
+            f"got {nodes} nodes and {equivalent} equivalent"
+        )
+    if not 1 <= depth <= min(implications, nodes - equivalent - 1):
+        raise ConfigError(
+            "the longest chain must have at least 1 step and at most one per planted implication, through nodes that "
+            f"are no copies; got depth {depth}, {implications} implications, {nodes - equivalent} nodes"
+        )
+    if not (0 < rates[0] <= rates[1] < 1 and 0 <= rare < 0.5):
+        raise ConfigError(
+            "rates must be a lower and an upper probability in (0, 1), and rare a share in [0, 0.5); "
+            f"got {rates} and {rare}"
+        )
     space = NodeSpace(0, (LayerUnits(LAYER, nodes),))
     for attempt in range(ATTEMPTS):
         rng = seeds.generator(seed, "mechanism", attempt)
@@ -174,48 +190,13 @@ def _copied(
     origin = np.concatenate([np.arange(base), rng.permutation(base)[: nodes - base]])
     flipped = np.concatenate([np.zeros(base, np.int64), rng.integers(2, size=nodes - base)])
     code = np.empty(2 * nodes, np.int64)  # literal that each new literal copies
-    for node in range(nodes):
-        code[2 * number[node]] = 2 * origin[node] + flipped[node]
-        code[2 * number[node] + 1] = 2 * origin[node] + 1 - flipped[node]
+    code[2 * number], code[2 * number + 1] = 2 * origin + flipped, 2 * origin + 1 - flipped
     itself = np.eye(2 * base, dtype=np.bool_)
     wide = (follows | itself)[np.ix_(code, code)]
     np.fill_diagonal(wide, False)
-    new = {
-        int(code[2 * number[node] + value]): int(2 * number[node] + value) for node in range(base) for value in (0, 1)
-    }
+    literals = (2 * number[:, None] + np.arange(2)).tolist()
+    new = {int(code[literal]): literal for pair in literals[:base] for literal in pair}
     pairs = [(new[p], new[q]) for p, q in planted]
-    for node in range(base, nodes):
-        copy = int(2 * number[node] + 1)
+    for _, copy in literals[base:]:
         pairs += [(new[int(code[copy])], copy), (copy, new[int(code[copy])])]
     return tuple((Literal.of(p), Literal.of(q)) for p, q in pairs), wide
-
-
-def _check(
-    nodes: int,
-    implications: int,
-    depth: int,
-    equivalent: int,
-    rates: tuple[float | int, float | int],
-    rare: float | int,
-) -> None:
-    if not (0 <= equivalent <= nodes // 2 and nodes - equivalent >= 2):
-        raise ConfigError(
-            "a mechanism needs at least 2 nodes, of which at most half are copies of another; "
-            f"got {nodes} nodes and {equivalent} equivalent"
-        )
-    if not 1 <= depth <= min(implications, nodes - equivalent - 1):
-        raise ConfigError(
-            "the longest chain must have at least 1 step and at most one per planted implication, through nodes that "
-            f"are no copies; got depth {depth}, {implications} implications, {nodes - equivalent} nodes"
-        )
-    if not (0 < rates[0] <= rates[1] < 1 and 0 <= rare < 0.5):
-        raise ConfigError(
-            "rates must be a lower and an upper probability in (0, 1), and rare a share in [0, 0.5); "
-            f"got {rates} and {rare}"
-        )
-
-
-def _uniform(seed: int, purpose: str, examples: int, draws: int) -> Float64[np.ndarray, "example draw"]:
-    """Numbers in [0, 1), `draws` for each example."""
-    index = np.arange(examples, dtype=np.int64)
-    return (seeds.words(seed, "planted", purpose, examples=index, draws=draws) >> np.uint64(11)) * 2.0**-53

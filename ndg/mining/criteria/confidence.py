@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ndg.errors import ConfigError
-from ndg.mining.criteria.sieve import Counts, Margin, Mask, Sieve
+from ndg.mining.criteria.sieve import Counts, Margin, Mask, Rule, Sieve
 
 ROUNDING = 2.0**-53  # a quotient below 1 is rounded by at most half of this
 
 
 @dataclass(frozen=True)
-class Confidence:
+class Confidence(Rule):
     """P(q | p) and P(~p | ~q) at least `confidence`.
 
     p and ~q must each hold on at least `support` examples; the smaller margin decides. One rounded division keeps
@@ -46,6 +45,3 @@ class Confidence:
         if self.confidence < 1 - 1e-6:
             return Confidence(1 - (1 - self.confidence) / 1.25, self.support)
         return Confidence(1.0, 2 * self.support)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"name": "confidence", "confidence": float(self.confidence), "support": int(self.support)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -12,11 +11,11 @@ from jaxtyping import Bool
 from ndg.errors import ConfigError
 from ndg.mining.counts import Contingency
 from ndg.mining.criteria.confidence import Confidence
-from ndg.mining.criteria.sieve import Counts, Margin, Mask, Sieve
+from ndg.mining.criteria.sieve import Counts, Margin, Mask, Rule, Sieve
 
 
 @dataclass(frozen=True)
-class Fisher:
+class Fisher(Rule):
     """Confidence rule, and significance at false discovery rate `q`.
 
     A test asks how likely so few exceptions are if p and q were independent, given the margins: the one-sided exact
@@ -92,14 +91,3 @@ class Fisher:
         """Next stricter confidence rule, with the same rejections."""
         rule = self.rule.stricter()
         return replace(self, confidence=rule.confidence, support=rule.support)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "name": "fisher",
-            "q": float(self.q),
-            "confidence": float(self.confidence),
-            "support": int(self.support),
-            "threshold": self.threshold,
-            "tests": self.tests,
-            "rejections": self.rejections,
-        }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import inf
 from typing import Any
 
@@ -41,6 +41,16 @@ class Sieve:
         if self.margin < inf:
             mask = mask & (exceptions <= margin * (self.margin * (1 + SLACK)))
         return np.array(mask)
+
+
+class Rule:
+    """Base class of criteria whose record is the name of their class and their fields."""
+
+    def to_dict(self) -> dict[str, Any]:
+        kinds: dict[Any, Any] = {"float": float, "int": int}
+        values = {field.name: (field.type, getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+        record = {name: kinds[kind](value) if kind in kinds else value for name, (kind, value) in values.items()}
+        return {"name": type(self).__name__.lower(), **record}
 
 
 def sieve_of(rule: Any) -> Sieve:

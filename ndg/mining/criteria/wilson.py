@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 import numpy as np
 
 from ndg.errors import ConfigError
 from ndg.intervals import Z95, wilson
 from ndg.mining.criteria.confidence import ROUNDING
-from ndg.mining.criteria.sieve import SLACK, Counts, Margin, Mask, Sieve
+from ndg.mining.criteria.sieve import SLACK, Counts, Margin, Mask, Rule, Sieve
 
 
 @dataclass(frozen=True)
-class Wilson:
+class Wilson(Rule):
     """Lower 95 % ends of both precisions at least `bound`.
 
     They are those of P(q | p) and P(~p | ~q). Exceptions are shared, so the smaller margin has the lower end and
@@ -45,6 +44,3 @@ class Wilson:
     def stricter(self) -> Wilson:
         """Next stricter criterion."""
         return Wilson(1 - (1 - self.bound) / 1.25)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"name": "wilson", "bound": float(self.bound)}
