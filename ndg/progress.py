@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -24,19 +24,14 @@ def bar(items: Iterable[T], label: str, total: int | None = None, unit: str = "b
     if not visible():
         yield from _with_messages(items, label, total, unit, done)
         return
+    yield from meter(iterable=items, desc=label, total=total, unit=unit, initial=done, miniters=1)
+
+
+def meter(**options: Any) -> Any:
+    """Progress bar of tqdm on stderr; hidden without a terminal."""
     from tqdm import tqdm
 
-    yield from tqdm(
-        items,
-        desc=label,
-        total=total,
-        unit=unit,
-        initial=done,
-        miniters=1,
-        file=sys.stderr,
-        dynamic_ncols=True,
-        leave=False,
-    )
+    return tqdm(**options, file=sys.stderr, dynamic_ncols=True, leave=False, disable=not visible())
 
 
 def visible() -> bool:

@@ -83,16 +83,13 @@ class BitFile(Builder):
         try:
             disk.lock(path, descriptor)
             header, _ = disk.read_header(path, descriptor)
+            other = ""
             if header.source != source:
-                raise BitsError(
-                    f"{path} holds bits of another network or of other data: expected source {source!r}, got "
-                    f"{header.source!r}; choose another file, or remove this one"
-                )
-            if header.nodes != nodes:
-                raise BitsError(
-                    f"{path} holds bits of other nodes: expected {nodes}, got {header.nodes}; choose another file, or "
-                    "remove this one"
-                )
+                other = f"another network or of other data: expected source {source!r}, got {header.source!r}"
+            elif header.nodes != nodes:
+                other = f"other nodes: expected {nodes}, got {header.nodes}"
+            if other:
+                raise BitsError(f"{path} holds bits of {other}; choose another file, or remove this one")
             resumed = cls(path, descriptor)
             if verify and resumed.finished:
                 read(path, verify=True)
@@ -257,11 +254,8 @@ def read(path: str | os.PathLike[str], verify: bool = False, partial: bool = Tru
     finally:
         os.close(descriptor)
     if not (partial or facts["digest"]):
-        log.warning(
-            "%s is not finished: it holds the %d committed examples; extract with file= to continue",
-            path,
-            commit.examples,
-        )
+        text = "%s is not finished: it holds the %d committed examples; extract with file= to continue"
+        log.warning(text, path, commit.examples)
     if verify and not facts["digest"]:
         raise BitsError(f"{path} has no digest to compare with, because it is not finished; call BitFile.finish")
     sample = None if facts["sample"] is None else Sample(*facts["sample"])
@@ -278,16 +272,8 @@ def _matrix(header: Header, words: UInt64[np.ndarray, "node word"], commit: Comm
     words = words[:, : -(-commit.examples // 64)]
     if words.flags.writeable:
         _clear(words, commit.examples)
-    return BitMatrix(
-        header.nodes,
-        words,
-        commit.examples,
-        header.thresholds,
-        header.binarizer,
-        commit.correct,
-        sample,
-        header.network,
-    )
+    facts = header.thresholds, header.binarizer, commit.correct, sample, header.network
+    return BitMatrix(header.nodes, words, commit.examples, *facts)
 
 
 def _clear(words: UInt64[np.ndarray, "node word"], examples: int) -> None:

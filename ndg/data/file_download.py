@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import ssl
-import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from ndg import __version__
 from ndg.atomic import reporting
 from ndg.data.sources import File
 from ndg.errors import DataError, DownloadError, OutputError
-from ndg.progress import log, visible
+from ndg.progress import log, meter
 
 CHUNK = 1 << 16
 SIGNATURES = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".zip": b"PK\x03\x04"}
@@ -209,19 +208,7 @@ def _request(file: File, url: str, ranges: dict[str, str], timeout: float) -> HT
 
 def _receive(file: File, response: HTTPResponse, part: Part) -> None:
     """Append the response to the part, with a progress bar."""
-    from tqdm import tqdm
-
-    bar = tqdm(
-        desc=file.name,
-        total=part.total,
-        initial=part.done,
-        unit="B",
-        unit_scale=True,
-        file=sys.stderr,
-        dynamic_ncols=True,
-        leave=False,
-        disable=not visible(),
-    )
+    bar = meter(desc=file.name, total=part.total, initial=part.done, unit="B", unit_scale=True)
     with bar, part.path.open("ab", buffering=0) as out:
         while chunk := _chunk(response):
             out.write(chunk)

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
-from torch import Tensor
+from jaxtyping import UInt8
 
 from ndg.config import Data
 from ndg.data import archives
-from ndg.data.augment import Augment
+from ndg.data.augment import Augment, Images
 from ndg.data.inputs import IMAGE, Form, Inputs, Pixels, Rows, Texts
 from ndg.errors import DataError
 
@@ -111,12 +110,10 @@ class Files(Inputs):
         images = tuple(self.images[row] for row in chosen)
         return Files(images, self.channels, self.height, self.width, self.size, self.crop)
 
-    def batch(self) -> Float32[Tensor, "example channel height width"]:
+    def batch(self) -> Images:
         return self.decoded().batch()
 
-    def varied(
-        self, augmentation: Augment, generator: torch.Generator
-    ) -> Float32[Tensor, "example channel height width"]:
+    def varied(self, augmentation: Augment, generator: torch.Generator) -> Images:
         return self.decoded().varied(augmentation, generator)
 
     def update(self, state: Any) -> None:

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float32, Int32, Int64, UInt8
 from torch import Tensor
 
-from ndg.data.augment import Augment, augment, centre_crop, random_crop
+from ndg.data.augment import Augment, Images, augment, centre_crop, random_crop
 from ndg.errors import DataError
 
 IMAGE, TABLE, TEXT = "image", "table", "text"
@@ -136,13 +136,11 @@ class Pixels(Inputs):
     def __getitem__(self, rows: Rows) -> Pixels:
         return Pixels(self.values[rows], self.crop, self.size)
 
-    def batch(self) -> Float32[Tensor, "example channel height width"]:
+    def batch(self) -> Images:
         values = self.scaled()
         return _fractions(values if self.crop is None else centre_crop(values, self.crop))
 
-    def varied(
-        self, augmentation: Augment, generator: torch.Generator
-    ) -> Float32[Tensor, "example channel height width"]:
+    def varied(self, augmentation: Augment, generator: torch.Generator) -> Images:
         values = self.scaled()
         values = values if self.crop is None else random_crop(values, self.crop, self.crop, generator)
         return augment(_fractions(values), augmentation, generator)

@@ -10,11 +10,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import ShapeError
-from ndg.graph.edges import mined, mutual
+from ndg.graph.edges import EdgeCount, EdgeRate, mined, mutual
 from ndg.literal import Literal
 from ndg.mining.implications import Implications
 
@@ -106,9 +105,7 @@ def _largest_counted(bits: BitMatrix, literals: tuple[Literal, ...]) -> int:
     return largest
 
 
-def _largest_bound(
-    size: int, tails: Int64[np.ndarray, " edge"], heads: Int64[np.ndarray, " edge"], differ: Int64[np.ndarray, " edge"]
-) -> tuple[int, bool]:
+def _largest_bound(size: int, tails: EdgeCount, heads: EdgeCount, differ: EdgeCount) -> tuple[int, bool]:
     """Bound on the examples on which two literals differ; whether exact."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import dijkstra
@@ -119,7 +116,7 @@ def _largest_bound(
     edges_of_pairs = order[first]
     if len(edges_of_pairs) == size * (size - 1) // 2:
         return int(differ[edges_of_pairs].max()), True
-    lengths: Float64[np.ndarray, " edge"] = differ[edges_of_pairs].astype(np.float64)
+    lengths: EdgeRate = differ[edges_of_pairs].astype(np.float64)
     graph = csr_array((lengths, (low[edges_of_pairs], high[edges_of_pairs])), shape=(size, size))
     if size * len(edges_of_pairs) > PATHS:  # all pairs would take hours: bound them by paths through hubs
         degree = np.bincount(np.concatenate([low[edges_of_pairs], high[edges_of_pairs]]), minlength=size)

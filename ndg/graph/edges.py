@@ -18,39 +18,43 @@ from ndg.nodes import CONCEPT, LABEL, NodeSpace
 if TYPE_CHECKING:
     import pandas as pd
 
+EdgeCount = Int64[np.ndarray, " edge"]
+EdgeRate = Float64[np.ndarray, " edge"]
+EdgeMask = Bool[np.ndarray, " edge"]
+
 
 @dataclass(frozen=True, eq=False)
 class EdgeCounts:
     """Counts, out of `examples`, of antecedents, consequents and exceptions."""
 
-    antecedent: Int64[np.ndarray, " edge"]
-    consequent: Int64[np.ndarray, " edge"]
-    exceptions: Int64[np.ndarray, " edge"]
+    antecedent: EdgeCount
+    consequent: EdgeCount
+    exceptions: EdgeCount
     examples: int
 
     @property
-    def support(self) -> Int64[np.ndarray, " edge"]:
+    def support(self) -> EdgeCount:
         """Examples on which both ends hold."""
         return self.antecedent - self.exceptions
 
     @property
-    def precision(self) -> Float64[np.ndarray, " edge"]:
+    def precision(self) -> EdgeRate:
         """P(consequent | antecedent); NaN if the antecedent never holds."""
         return _ratio(self.support, self.antecedent)
 
     @property
-    def recall(self) -> Float64[np.ndarray, " edge"]:
+    def recall(self) -> EdgeRate:
         """P(antecedent | consequent); NaN if the consequent never holds."""
         return _ratio(self.support, self.consequent)
 
     @property
-    def lift(self) -> Float64[np.ndarray, " edge"]:
+    def lift(self) -> EdgeRate:
         """Ratio of joint occurrence to independence; NaN if one never holds."""
         prior = _ratio(self.consequent, np.full(len(self.consequent), self.examples))
         return _ratio(self.precision, prior)
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> Float64[np.ndarray, " edge"]:
+def _ratio(part: np.ndarray, whole: np.ndarray) -> EdgeRate:
     return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
 
@@ -62,19 +66,19 @@ def mined(implications: Implications) -> EdgeCounts:
     )
 
 
-def contrapositives(implications: Implications) -> Int64[np.ndarray, " edge"]:
+def contrapositives(implications: Implications) -> EdgeCount:
     """Position of the contrapositive of each implication."""
     return _position(implications, implications.consequents ^ 1, implications.antecedents ^ 1)
 
 
-def mutual(implications: Implications) -> Bool[np.ndarray, " edge"]:
+def mutual(implications: Implications) -> EdgeMask:
     """Mask of implications whose converse holds too."""
     return _position(implications, implications.consequents, implications.antecedents) >= 0
 
 
 def _position(
     implications: Implications, tails: Int32[np.ndarray, " edge"], heads: Int32[np.ndarray, " edge"]
-) -> Int64[np.ndarray, " edge"]:
+) -> EdgeCount:
     """Position of each implication from tail to head; -1 if missing."""
     from ndg.graph.traversal import lookup
 
@@ -131,12 +135,12 @@ def marked(nodes: NodeSpace, layers: Iterable[str]) -> Bool[np.ndarray, " node"]
     return mask
 
 
-def among(implications: Implications, nodes: Bool[np.ndarray, " node"]) -> Bool[np.ndarray, " edge"]:
+def among(implications: Implications, nodes: Bool[np.ndarray, " node"]) -> EdgeMask:
     """Mask of the implications with both ends among these nodes."""
     return nodes[implications.antecedents >> 1] & nodes[implications.consequents >> 1]
 
 
-def select(implications: Implications, mask: Bool[np.ndarray, " edge"]) -> Implications:
+def select(implications: Implications, mask: EdgeMask) -> Implications:
     """Implications of the mask, over the same nodes."""
     return replace(
         implications,
@@ -177,9 +181,7 @@ def frame(implications: Implications) -> pd.DataFrame:
     return next(frames(implications, max(len(implications), 1)))
 
 
-def frames(
-    implications: Implications, rows: int, selected: Bool[np.ndarray, " edge"] | None = None
-) -> Iterator[pd.DataFrame]:
+def frames(implications: Implications, rows: int, selected: EdgeMask | None = None) -> Iterator[pd.DataFrame]:
     """`frame` in parts of at most `rows`, at least one part."""
     import pandas as pd
 
@@ -215,12 +217,12 @@ def frames(
         )
 
 
-def or_nan(counts: Int64[np.ndarray, " edge"], implications: Implications) -> np.ndarray:
+def or_nan(counts: EdgeCount, implications: Implications) -> np.ndarray:
     """Counts, or NaN for a graph without examples."""
     return counts if implications.examples else np.full(len(counts), np.nan)
 
 
-def significance(implications: Implications) -> tuple[Float64[np.ndarray, " edge"], Float64[np.ndarray, " edge"]]:
+def significance(implications: Implications) -> tuple[EdgeRate, EdgeRate]:
     """P-value and q-value of each implication; NaN if unknown."""
     from ndg.mining.significance import edge_significance
 

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int32, Int64
+from jaxtyping import Int32, Int64
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import ShapeError
-from ndg.graph.edges import EdgeCounts, end_texts, mined
+from ndg.graph.edges import EdgeCount, EdgeCounts, EdgeMask, EdgeRate, end_texts, mined
 from ndg.intervals import wilson
 from ndg.mining.implications import Implications
 from ndg.progress import bar
@@ -140,9 +140,7 @@ def frame(implications: Implications, bits: BitMatrix, any_thresholds: bool = Fa
     )
 
 
-def _interval(
-    successes: Int64[np.ndarray, " edge"], trials: Int64[np.ndarray, " edge"]
-) -> tuple[Float64[np.ndarray, " edge"], Float64[np.ndarray, " edge"]]:
+def _interval(successes: EdgeCount, trials: EdgeCount) -> tuple[EdgeRate, EdgeRate]:
     low, high = wilson(successes, trials)
     return np.where(trials > 0, low, np.nan), np.where(trials > 0, high, np.nan)
 
@@ -163,5 +161,5 @@ def summary(implications: Implications, bits: BitMatrix, any_thresholds: bool = 
     )
 
 
-def _mean(values: Float64[np.ndarray, " edge"], where: Bool[np.ndarray, " edge"]) -> float | None:
+def _mean(values: EdgeRate, where: EdgeMask) -> float | None:
     return float(values[where].mean()) if where.any() else None

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from ndg.graph.condensation import Condensation
-from ndg.graph.edges import mined, or_nan, plain, strongest, texts_of
+from ndg.graph.edges import EdgeMask, mined, or_nan, plain, strongest, texts_of
 from ndg.mining.implications import Implications
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Condensed:
     def _selected(self) -> Bool[np.ndarray, " component"]:
         return np.isin(np.arange(len(self.condensation)), list(self.keys))
 
-    def edge_rows(self) -> Bool[np.ndarray, " edge"]:
+    def edge_rows(self) -> EdgeMask:
         """Mask of the implications among the literals of the selected classes."""
         inside = self._selected[self.condensation.component]
         return inside[self.implications.antecedents] & inside[self.implications.consequents]

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int64
 
 from ndg.errors import GraphError
-from ndg.graph.edges import contrapositives, end_texts, plain
+from ndg.graph.edges import EdgeCount, EdgeRate, contrapositives, end_texts, plain
 from ndg.intervals import wilson
 from ndg.mining.implications import Implications
 from ndg.mining.significance import q_values
@@ -183,7 +183,7 @@ class Verdicts:
         return cls(tuple(head["order"]), columns["n"], columns["before"], gained, lost, ranks, dict(head["facts"]))
 
 
-def mcnemar(gained: Int64[np.ndarray, " edge"], lost: Int64[np.ndarray, " edge"]) -> Float64[np.ndarray, " edge"]:
+def mcnemar(gained: EdgeCount, lost: EdgeCount) -> EdgeRate:
     """P-value of the exact one-sided McNemar test: as many or more gained.
 
     Gained and lost are equally likely under the null; 1 if neither occurred.
@@ -213,7 +213,7 @@ def depths(nodes: NodeSpace, order: Iterable[str]) -> Int64[np.ndarray, " node"]
     return places
 
 
-def places(implications: Implications, order: Sequence[str]) -> Int64[np.ndarray, " edge"]:
+def places(implications: Implications, order: Sequence[str]) -> EdgeCount:
     """Position of each implication or contrapositive among the forced, else -1."""
     forced = _forced(implications, order)
     positions = np.full(len(implications), -1, np.int64)

@@ -73,38 +73,30 @@ class Packed:
     def count(self, rows: slice, columns: slice) -> Contingency:
         on_rows, on_columns = self.on[rows], self.on[columns]
         with self._threads(len(on_rows) * len(on_columns)):
-            both = self._both(rows, columns, len(on_rows), len(on_columns), len(on_rows))
+            both = self._both(rows, columns, len(on_rows))
         return Contingency(both, on_rows, on_columns, self.examples)
 
     def survivors(self, rows: slice, columns: slice, varies: Bool[np.ndarray, " node"], sieve: Sieve) -> Survivors:
-        first, second = (margins(self.on[part], varies[part], self.examples) for part in (rows, columns))
-        height, width, shift = first.shape[1], second.shape[1], columns.start - rows.start
-        with self._threads(height * width):
-            return self._sifted(rows, columns, first, second, shift, sieve)
-
-    def _sifted(
-        self, rows: slice, columns: slice, first: Margins, second: Margins, shift: int, sieve: Sieve
-    ) -> Survivors:
         from ndg.mining.sifting import collect, sift
 
-        height, width = first.shape[1], second.shape[1]
-        both = self._both(rows, columns, height, width, shift)
+        first, second = (margins(self.on[part], varies[part], self.examples) for part in (rows, columns))
+        height, width, shift = first.shape[1], second.shape[1], columns.start - rows.start
         passed, row_counts = np.empty((height, width), np.uint8), np.empty(height, np.int64)
         bounds = (sieve.product / self.examples, float(sieve.floor), float(sieve.margin), float(sieve.support))
-        sift(both, first, second, shift, bounds, passed, row_counts)
-        starts = np.concatenate([[0], np.cumsum(row_counts)])
-        pairs, kinds = np.empty((2, starts[-1]), np.int32)
-        common = np.empty(starts[-1], np.int64)
-        if len(pairs):
-            collect(both, passed, starts, pairs, kinds, common)
+        with self._threads(height * width):
+            both = self._both(rows, columns, shift)
+            sift(both, first, second, shift, bounds, passed, row_counts)
+            starts = np.concatenate([[0], np.cumsum(row_counts)])
+            pairs, kinds = np.empty((2, starts[-1]), np.int32)
+            common = np.empty(starts[-1], np.int64)
+            if len(pairs):
+                collect(both, passed, starts, pairs, kinds, common)
         return Survivors(rows.start + pairs // width, columns.start + pairs % width, kinds, common)
 
-    def _both(
-        self, rows: slice, columns: slice, height: int, width: int, shift: int
-    ) -> Int64[np.ndarray, "row column"]:
+    def _both(self, rows: slice, columns: slice, shift: int) -> Int64[np.ndarray, "row column"]:
         from ndg.mining.kernel import count_tile
 
-        both = np.zeros((height, width), np.int64)
+        both = np.zeros((len(self.on[rows]), len(self.on[columns])), np.int64)
         for words in self.shards:
             count_tile(words[rows], words[columns], shift, both)
         return both
@@ -128,9 +120,7 @@ def one_thread() -> Iterator[None]:
         numba.set_num_threads(before)
 
 
-def margins(
-    on: Int64[np.ndarray, " node"], varies: Bool[np.ndarray, " node"], examples: int
-) -> Float64[np.ndarray, "value node"]:
+def margins(on: Int64[np.ndarray, " node"], varies: Bool[np.ndarray, " node"], examples: int) -> Margins:
     """Examples with each node off and on; NaN for constant nodes."""
     return np.where(varies, np.stack([examples - on, on]), np.nan)
 

@@ -21,6 +21,7 @@ from ndg.models.classifier import ending, head, last_dense, origin
 from ndg.models.patches import Plan, grid, normalisation, pair, patch_text, plan_transformer
 
 Tokens = Float[Tensor, "example token feature"]
+Images = Float[Tensor, "example channel height width"]
 Heads = Float[Tensor, "example head token part"]
 
 
@@ -60,7 +61,7 @@ class PartTransformer(nn.Module):
             self.pretrained_parts: tuple[str, ...] = ("vit",)
             self.architecture = plan.architecture
 
-    def forward(self, inputs: Float[Tensor, "example channel height width"]) -> Output:
+    def forward(self, inputs: Images) -> Output:
         state, parts = self.vit(self.normalise(inputs))
         return Output(self.classifier(state), state, parts)
 
@@ -148,9 +149,7 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList([Layer(settings) for _ in range(settings["num_hidden_layers"])])
         self.layernorm = nn.LayerNorm(settings["hidden_size"], eps=settings["layer_norm_eps"])
 
-    def forward(
-        self, pixels: Float[Tensor, "example channel height width"]
-    ) -> tuple[Float[Tensor, "example feature"], Int64[Tensor, "example head"]]:
+    def forward(self, pixels: Images) -> tuple[Float[Tensor, "example feature"], Int64[Tensor, "example head"]]:
         """State of the first token, and the selected tokens."""
         tokens, attentions = self.embeddings(pixels), []
         for layer in self.layers[:-1]:
@@ -173,7 +172,7 @@ class Embeddings(nn.Module):
         self.patch_embeddings = Patches(settings["num_channels"], width, pair(settings["patch_size"]), stride)
         self.dropout = nn.Dropout(settings["hidden_dropout_prob"])
 
-    def forward(self, pixels: Float[Tensor, "example channel height width"]) -> Tokens:
+    def forward(self, pixels: Images) -> Tokens:
         patches = self.patch_embeddings(pixels)
         if patches.shape[1] != self.position_embeddings.shape[1] - 1:
             raise ShapeError(
@@ -191,7 +190,7 @@ class Patches(nn.Module):
         super().__init__()
         self.projection = nn.Conv2d(channels, width, patch, stride)
 
-    def forward(self, pixels: Float[Tensor, "example channel height width"]) -> Tokens:
+    def forward(self, pixels: Images) -> Tokens:
         return self.projection(pixels).flatten(2).transpose(1, 2)
 
 

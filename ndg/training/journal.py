@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,11 +106,3 @@ def events(folder: Path, wanted: bool, done: int) -> Iterator[Callable[[Row], No
             writer.flush()
 
         yield write
-
-
-def bar(examples: int) -> Any:
-    """Progress bar (of tqdm) over the examples of an epoch; does nothing without a terminal."""
-    from tqdm import tqdm
-
-    hidden = not progress.visible()
-    return tqdm(total=examples, unit="example", file=sys.stderr, dynamic_ncols=True, leave=False, disable=hidden)

@@ -25,11 +25,12 @@ from ndg.errors import CheckpointError, FailureError, OutputError
 from ndg.importance.fitness.measure import COMPOSITE
 from ndg.importance.fitness.monitor import EXAMPLES, Watch
 from ndg.models import checkpoint
+from ndg.progress import meter
 from ndg.training import checkpoints
 from ndg.training.checkpoints import MODEL, STATE, best, chosen
 from ndg.training.device import device_of, own_threads_and_randomness, peak_bytes, reseed
 from ndg.training.evaluation import evaluate
-from ndg.training.journal import Journal, Row, bar, events, remaining
+from ndg.training.journal import Journal, Row, events, remaining
 from ndg.training.schedules import schedule
 from ndg.training.step import Learner
 from ndg.units.resolve import find_layers
@@ -97,7 +98,7 @@ def train(
         watch = _watch(experiment, splits, network, target) if settings.fitness else None
         with (
             events(folder, settings.tensorboard, len(history)) as event,
-            bar(len(splits.train)) as shown,
+            meter(total=len(splits.train), unit="example") as shown,
         ):
             head = _head(learner, experiment, splits, target, len(history)) if _continues(settings, history) else []
             journal.open(head, history)
