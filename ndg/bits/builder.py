@@ -53,8 +53,7 @@ class Builder(ABC):
     ) -> None:
         """Add predicted labels and the activations of each layer.
 
-        A neuron is on where its activation, as float64, is above its threshold. The comparison makes no array of
-        booleans.
+        A neuron is on where its activation, as float64, is above its threshold.
         """
         layers = self.nodes.layers
         if self.nodes.concepts:

@@ -12,10 +12,10 @@ from ndg.errors import BitsError
 
 
 def columns(frame: Any, examples: int, taken: tuple[str, ...] = ()) -> dict[str, Bool[np.ndarray, " example"]]:
-    """Boolean columns by name, from a DataFrame or a mapping to arrays.
+    """Boolean columns by name, from a DataFrame or a mapping to arrays; `taken` are names in use.
 
-    Rows are the examples in order; `taken` are names already in use. Raises BitsError, with the name of the column, for
-    values that are not boolean, another number of rows, or a duplicate name.
+    Raises BitsError, with the name of the column, for values that are not boolean, another number of rows, or a
+    duplicate name.
     """
     if isinstance(frame, Mapping):
         named_columns = list(frame.items())

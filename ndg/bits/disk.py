@@ -28,10 +28,9 @@ def create(
     words: UInt64[np.ndarray, "node word"] | None = None,
     finished: bytes = b"",
 ) -> int:
-    """Descriptor of a new, locked file at `path`.
+    """Descriptor of a new, locked file at `path`, which appears only when it is complete.
 
-    It replaces any other file there, and appears only when it is complete. Raises OutputError without space or
-    permission.
+    Raises OutputError without space or permission.
     """
     part, start = partial_path(path), header.encode()
     with reporting(path, REMEDY):

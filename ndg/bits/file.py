@@ -26,10 +26,9 @@ DURABLE_EVERY = 60.0  # seconds; a flush writes every page of every row that a b
 class BitFile(Builder):
     """Builder with its words in a file, which can resume.
 
-    `examples` counts appended examples, `committed` those that are safe; after `resume` they are equal. Create one with
-    `create` or `resume`, which continues at the last `commit`. A `with` block commits and closes at its end; after an
-    exception it only closes. The file grows by half as needed, through a copy that replaces it when complete. Only one
-    BitFile may write to a file at a time.
+    `examples` counts appended examples, `committed` those that are safe. Create one with `create` or `resume`, which
+    continues at the last `commit`. A `with` block commits and closes at its end; after an exception it only closes. The
+    file grows by half, through a copy that replaces it when complete. Only one BitFile may write to a file at a time.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -72,11 +71,10 @@ class BitFile(Builder):
 
     @classmethod
     def resume(cls, path: str | os.PathLike[str], nodes: NodeSpace, source: str, *, verify: bool = False) -> BitFile:
-        """Existing file at its last commit.
+        """Existing file at its last commit; `verify` compares the bits of a finished one with its digest.
 
-        With `verify`, compare all bits of a finished file with its digest. Raises BitsError for other nodes, another
-        source, or a file that is damaged, truncated, or of another kind or version; OutputError while another BitFile
-        writes to it.
+        Raises BitsError for other nodes, another source, or a file that is damaged, truncated, or of another kind or
+        version; OutputError while another BitFile writes to it.
         """
         path = Path(path)
         descriptor = disk.open_file(path, os.O_RDWR)
@@ -120,10 +118,10 @@ class BitFile(Builder):
         return self._finished
 
     def commit(self, correct: int | None = None, *, durable: bool | None = None) -> None:
-        """Make all examples so far the state that `resume` restores.
+        """Make all examples so far, `correct` of them predicted correctly, the state that `resume` restores.
 
-        `correct` of them were predicted correctly. A commit survives the end of this process at once. It survives a
-        crash of the machine only after a flush to disk: with `durable`, by default once a minute, and at `close`.
+        A commit survives the end of this process at once, and a crash of the machine after a flush to disk: with
+        `durable`, by default once a minute, and at `close`.
         """
         if durable is None:
             durable = time.monotonic() - self._durable_at >= DURABLE_EVERY
@@ -137,9 +135,9 @@ class BitFile(Builder):
         correct: int | None = None,
         sample: Sample | None = None,
     ) -> BitMatrix:
-        """Close the file and read its finished matrix.
+        """Close the file, which now stores its digest, and read its finished matrix.
 
-        The digest is stored in the file. `thresholds` and `binarizer` must equal those given to `create`.
+        `thresholds` and `binarizer` must equal those given to `create`.
         """
         same = thresholds is None or np.array_equal(thresholds, self.thresholds, equal_nan=True)
         if not same or binarizer not in (None, self._header.binarizer):

@@ -2,7 +2,7 @@
 
 A task is a stripe of nodes over up to eight words, that is 512 examples. It builds its words in the first-level cache,
 a byte from eight examples at a time, and stores one cache line per node. Tasks write disjoint words, so ranges of tasks
-run on threads. Each kernel has one explicit signature, so the compiled code is found on disk by the next process.
+run on threads. Explicit signatures let the next process find the compiled code on disk.
 """
 
 from __future__ import annotations

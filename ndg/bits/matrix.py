@@ -39,11 +39,11 @@ class BitMatrix:
     """Packed booleans of nodes over examples, one row per node.
 
     Bit j of 64-bit word w of a row belongs to example `64 * w + j`; bits past the last example are zero. `words` may be
-    a view of a larger array or of a file, as long as the words of a row are contiguous. A neuron is on above its value
-    in `thresholds`; pass this matrix (or its graph) as `like` to binarise other examples the same way. `correct` counts
-    examples of the loader with a correct prediction, if true labels were given; a loader has fewer examples than the
-    matrix where tokens are examples. `sample` describes a choice of examples. `network` is the digest of the weights
-    that produced the bits, "" if unknown or mixed. Equality and `digest` cover the bits alone.
+    a view of a larger array or of a file, if the words of a row are contiguous. A neuron is on above its value in
+    `thresholds`; pass this matrix (or its graph) as `like` to binarise other examples the same way. `correct` counts
+    correct predictions of examples of the loader, which are fewer than those of the matrix where tokens are examples.
+    `network` is the digest of the weights that produced the bits, "" if unknown or mixed. Equality and `digest` cover
+    the bits alone.
     """
 
     nodes: NodeSpace
@@ -112,11 +112,8 @@ class BitMatrix:
         """Matrix with further nodes from the boolean columns of `frame`.
 
         `frame` is a DataFrame or a mapping from names to arrays, in the order of the examples. A concept is any boolean
-        known of each example (its true label, an attribute, a token present); it is mined like a label. The packed
-        words are copied.
-
-        Raises BitsError, with the name of the column, for values that are not boolean, another number of rows, or a
-        duplicate name.
+        known of each example (its true label, an attribute); it is mined like a label. Raises BitsError, with the name
+        of the column, for values that are not boolean, another number of rows, or a duplicate name.
         """
         added = concepts.columns(frame, self.examples, self.nodes.concepts)
         nodes = replace(self.nodes, concepts=(*self.nodes.concepts, *added))
@@ -127,10 +124,9 @@ class BitMatrix:
         return replace(self, nodes=nodes, words=words)
 
     def save(self, path: str | os.PathLike[str], source: str = "") -> Path:
-        """Path of the file written, completely or not at all.
+        """Path of the file written (format: `ndg.bits.file_format`), completely or not at all.
 
-        `ndg.bits.file_format` describes the format. `source` is any digest of the network and data. Raises OutputError
-        if the file cannot be written.
+        `source` is any digest of the network and data. Raises OutputError if the file cannot be written.
         """
         from ndg.bits.file import save
 
@@ -140,7 +136,7 @@ class BitMatrix:
     def open(cls, path: str | os.PathLike[str], *, verify: bool = False) -> BitMatrix:
         """Bits of a file of `save` or `BitFile`, read lazily.
 
-        An unfinished file gives its committed examples, with a warning. `verify` compares all bits with the digest in
+        An unfinished file gives its committed examples, with a warning. `verify` compares the bits with the digest in
         the file. Raises BitsError for a file that is damaged, truncated, or of another kind or version.
         """
         from ndg.bits.file import read

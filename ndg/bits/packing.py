@@ -35,8 +35,7 @@ def pack(
 ) -> None:
     """Set the bits of `words` from example `start` on.
 
-    Earlier bits stay; later bits of the same words are cleared. `threads` defaults to numba's number for large batches;
-    any number gives the same bits.
+    Earlier bits stay; later bits of the same words are cleared. Any number of `threads` gives the same bits.
     """
     from ndg.bits import kernel
 

@@ -18,10 +18,7 @@ BLOCK_BYTES = 16 << 20  # of reachability bits at a time
 
 @dataclass(frozen=True, eq=False)
 class Closure:
-    """Literals that follow from some literals, those included, marked by code.
-
-    Two closures over as many nodes are equal if they hold the same literals.
-    """
+    """Literals that follow from some literals, those included, marked by code."""
 
     marked: Bool[np.ndarray, " literal"]
 
@@ -59,9 +56,9 @@ class Closure:
 class Reachability:
     """Transitive reduction of a condensation, and its contradicting components.
 
-    An arc is essential if no other path joins its ends. The essential arcs are the transitive reduction, which is
-    unique for an acyclic graph (Aho, Garey & Ullman 1972). From a contradicting component some node follows both on and
-    off. Since the graph is skew-symmetric, x and ~x both follow from c iff ~c follows from c.
+    The essential arcs are those whose ends no other path joins; they are the transitive reduction, unique for an
+    acyclic graph (Aho, Garey & Ullman 1972). From a contradicting component some node follows both on and off. By
+    skew-symmetry, x and ~x both follow from c iff ~c follows from c.
     """
 
     condensation: Condensation
@@ -109,8 +106,7 @@ def reach(condensation: Condensation, block_bytes: int = BLOCK_BYTES) -> Reachab
     """Reachability of all components.
 
     A component's reach is a row of bits, the union of its successors' rows. Blocks of components in topological order
-    bound the memory: arcs to earlier blocks are already known to be essential or not, and those to later blocks do not
-    matter.
+    bound the memory: arcs to earlier blocks are already marked, and those to later blocks do not matter.
     """
     from ndg.graph.traversal import reach_block
 

@@ -1,8 +1,4 @@
-"""Strongly connected components of an implication graph, and their acyclic graph.
-
-Literals that imply each other, directly or through others, are one component. An arc between two components stands for
-all implications from a member of one to a member of the other.
-"""
+"""Strongly connected components of an implication graph, and the arcs between them."""
 
 from __future__ import annotations
 
@@ -22,9 +18,8 @@ Codes = Integer[np.ndarray, " edge"]
 class Condensation:
     """Components in topological order: arcs go from lower to higher numbers.
 
-    The numbers ascend by `level` (arcs on the longest path to the component), then by smallest literal code, so they
-    depend on the graph alone. A contradictory component contains a literal and its negation. Arcs are distinct and
-    sorted by tail and head.
+    The numbers ascend by `level` (arcs on the longest path to the component), then by smallest literal code. A
+    contradictory component contains a literal and its negation. Arcs are distinct and sorted by tail and head.
     """
 
     component: Int64[np.ndarray, " literal"]

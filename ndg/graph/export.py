@@ -1,7 +1,7 @@
 """Condensed graph for other programs, row by row, and as networkx.
 
 There is one node per class of equivalent literals. Its key is the text of the member with the smallest node index (off
-before on): `label:3`, `~latent:7`. So a key changes only when the class changes.
+before on): `label:3`, `~latent:7`.
 """
 
 from __future__ import annotations
@@ -163,10 +163,9 @@ def to_networkx(graph: Condensed) -> nx.DiGraph:
 
 
 def flat(attributes: Mapping[str, Any]) -> Row:
-    """Attributes for formats with text, numbers and booleans only.
+    """Attributes for formats with text, numbers and booleans only, without unknown values.
 
-    Lists of texts are joined by spaces, or are JSON if a text contains a space; nested values are JSON; unknown values
-    are left out.
+    Lists of texts are joined by spaces, or are JSON if a text contains a space; nested values are JSON.
     """
     row = {}
     for name, value in attributes.items():

@@ -24,8 +24,7 @@ def rules(implications: Implications, reach: Reachability, limit: int | None = N
     """Sentences, the surest first; `reduced` leaves out rules that follow from others.
 
     `limit` applies to constants, equivalences and rules separately. Of a rule and its contrapositive one is shown: the
-    one that concludes a prediction, else starts from one, else has more nodes that are on. Of two mirrored classes, the
-    one whose first member is on is shown.
+    one that concludes a prediction, else starts from one, else has more nodes that are on.
     """
     nodes, condensation = implications.nodes, reach.condensation
     lines = [header(implications)]

@@ -4,7 +4,7 @@ An implication p -> q is forced if p lies in an earlier layer than q, labels las
 is made to hold and q is read again: `gained` counts examples on which q holds only then, `lost` those on which it held
 only before. The implication survives iff the lower end of the 95 % Wilson interval of "q holds after forcing" is at
 least a bar, and an exact McNemar test of "gained more than lost" rejects at a Benjamini-Hochberg level over all
-implications that were forced on enough examples. Its contrapositive has the same verdict and is not forced.
+implications that were forced on enough examples. The contrapositive has the same verdict.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ Edges = Int64[np.ndarray, " forced"]
 class Verdicts:
     """Counts of each forced implication of a graph, in its order.
 
-    `order` names the layers on trial in the order in which they run, labels last. Of `n` examples without the
-    antecedent, the consequent holds on `before`. `gained` and `lost` are by the way of forcing: the antecedent `alone`,
-    with its `closure` within its layer, or as a control the `rest` of that closure. `q_values` are over all
-    implications of the trial, even if some were removed since; NaN for fewer than `least` examples. `facts` is plain
-    JSON: the bar `at_least`, the level `q`, `least`, and what was written on which examples.
+    `order` names the layers on trial as they run, labels last. Of `n` examples without the antecedent, the consequent
+    holds on `before`. `gained` and `lost` are by the way of forcing: the antecedent `alone`, with its `closure` within
+    its layer, or as a control the `rest` of that closure. `q_values` are over all implications of the trial; NaN for
+    fewer than `least` examples. `facts` is plain JSON: the bar `at_least`, the level `q`, `least`, and what was written
+    on which examples.
     """
 
     order: tuple[str, ...]

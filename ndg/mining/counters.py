@@ -29,7 +29,7 @@ class Survivors:
     """Node pairs that passed a sieve, with their common counts.
 
     `first < second`, and `kind` is `2 p + q` for the implication from `first` having the value p to `second` having the
-    value q; `both` counts the examples on which both nodes are on.
+    value q; `both` counts the examples on which both are on.
     """
 
     first: Int32[np.ndarray, " pair"]

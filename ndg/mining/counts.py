@@ -14,8 +14,7 @@ from ndg.errors import ShapeError
 class Contingency:
     """Counts over `examples` examples for a tile of node pairs.
 
-    `both[i, j]` counts examples on which row node i and column node j are on; `rows` and `columns` count each node
-    alone.
+    `both[i, j]` counts examples with row node i and column node j on, `rows` and `columns` each node alone.
     """
 
     both: Int64[np.ndarray, "row column"]

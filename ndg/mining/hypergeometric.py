@@ -172,7 +172,7 @@ def lower_tail(
     """P(X <= exceptions) for every pair, in [0, 1].
 
     Margins broadcast against the exceptions, and all counts must be cells of one table. A probability that surely
-    exceeds `limit` is returned as 1, which is faster.
+    exceeds `limit` is returned as 1.
     """
     check_examples(examples)
     counts = [np.broadcast_to(count, exceptions.shape) for count in (exceptions, antecedent, negation)]
@@ -190,7 +190,7 @@ def lower_tail(
 class Tails:
     """Histogram of p-values: below a window of bit patterns, and inside.
 
-    Positive floats are ordered like their bit patterns as integers. Memory is one array of bins per thread.
+    Positive floats are ordered like their bit patterns as integers.
     """
 
     def __init__(self, low: int, high: int, shift: int) -> None:

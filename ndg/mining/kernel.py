@@ -1,11 +1,9 @@
 """And-popcount kernel for tiles of pairs of packed rows.
 
 Three rows by three columns stay in vector registers while their words stream past (`_common`). A carry-save adder adds
-two vectors of common bits to the one bit held in each place, and only the carries are popcounted. A vector so costs
-three logical instructions and half a popcount, where and-popcount-add would take two and a whole one. The outer loops
-keep a strip of rows and a panel of columns in the caches of a core, so that instructions and not memory set the speed.
-The vectors are those of LLVM: without AVX-512 the compiler splits them, with the same counts. The one explicit
-signature lets the next process find the compiled code on disk.
+two vectors of common bits to the one bit held in each place, and only the carries are popcounted: three logical
+instructions and half a popcount per vector. The outer loops keep a strip of rows and a panel of columns in the caches
+of a core. Without AVX-512 the compiler splits the vectors, with the same counts.
 """
 
 from __future__ import annotations

@@ -25,9 +25,7 @@ Pairs = str | Sequence[Sequence[str]]
 class Candidates:
     """Pairs of varying nodes whose groups (labels, layers, concepts) may be joined.
 
-    `observed` marks the groups of labels and concepts. Two labels trivially imply each other's negation, and two
-    concepts say nothing about the network, so of pairs within these groups only equivalences are kept; they do not
-    count as tests.
+    Of pairs within the `observed` groups (labels, concepts) only equivalences are kept; they do not count as tests.
     """
 
     varies: Bool[np.ndarray, " node"]
@@ -65,8 +63,8 @@ class Candidates:
 def candidates(nodes: NodeSpace, on: Int64[np.ndarray, " node"], examples: int, pairs: Pairs = "all") -> Candidates:
     """Candidates among nodes with `on[i]` of `examples` examples on.
 
-    `pairs` is `all`, `between` (different layers), `within` (one layer), or pairs of layer names, `label` and `concept`
-    among them: `[("encoder", "decoder"), ("label", "decoder")]`.
+    `pairs` is `all`, `between` (different layers), `within` (one layer), or pairs of layer names, such as `[("encoder",
+    "decoder"), ("label", "decoder")]`.
     """
     names = [name for name, _ in nodes.groups]
     group = np.zeros(len(nodes), np.int64)

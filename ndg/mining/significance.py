@@ -39,8 +39,8 @@ def step_up(look: Callable[[int, int, int], Window], q: float) -> tuple[float, i
 
     `look(low, high, shift)` counts all p-values in a window from bit pattern `low` to `high`, in bins of 2^shift
     patterns. The first look, 40 octaves below q in some 80,000 bins, decides every bin but those that the line R q / m
-    crosses. Only these are looked into again, the highest first. No p-value is stored. P-values up to the threshold are
-    rejected; it is 0 if none is.
+    crosses; these are looked into again, the highest first. P-values up to the threshold are rejected; it is 0 if none
+    is.
     """
     lowest, highest = _pattern(q * 2.0**-OCTAVES), _pattern(q) + 4  # q * tests / tests may round above q
     tests = 0
@@ -75,11 +75,10 @@ def _pattern(value: float) -> int:
 
 
 def q_values(p_values: Float64[np.ndarray, " found"], tests: int) -> Float64[np.ndarray, " found"]:
-    """Upper bounds of the Benjamini-Hochberg q-values of some of `tests` tests.
+    """Upper bounds of the Benjamini-Hochberg q-values of some of `tests` tests, in [0, 1].
 
     The q-value of a test is the lowest level that rejects it: the minimum of p m / R(p) over all p-values at or above
-    its own. Here m counts every test, but R counts only the p-values passed. So the bound is never too small; it is
-    exact if all tests are passed. Values are in [0, 1].
+    its own. Here m counts every test, but R only the p-values passed, so the bound is exact if all are passed.
     """
     if tests < len(p_values):
         raise ConfigError(f"{len(p_values):,} p-values need at least as many tests; got {tests:,}")

@@ -31,8 +31,7 @@ class Mechanism:
     """Planted implications, their closure `follows` by literal code, and node rates.
 
     Nodes are decided in `order`. A node that is not yet settled comes on with its probability in `rates`; then
-    everything that follows from it is settled too. Settled values cannot conflict: if the negation of a consequence was
-    settled before, so was, by contraposition, the node itself.
+    everything that follows from it is settled too. By contraposition, settled values cannot conflict.
     """
 
     nodes: NodeSpace
@@ -49,8 +48,7 @@ class Mechanism:
     def values(self, examples: int, noise: float | int = 0.0, seed: int = 0) -> Bool[np.ndarray, "example node"]:
         """Examples of the mechanism, each bit flipped independently with probability `noise`.
 
-        The draws of an example depend on the seed and its index alone: fewer examples are the first of more, and the
-        same examples lie under every noise.
+        The draws of an example depend on the seed and its index alone, so the same examples lie under every noise.
         """
         if examples < 1 or not 0 <= noise < 0.5:
             raise ConfigError(
@@ -99,10 +97,9 @@ def plant(
     """Mechanism with planted implications between random literals.
 
     The longest chain of planted implications has `depth` steps. `equivalent` of the nodes are copies of another, some
-    of them negated. Free nodes come on with a probability drawn from `rates`. A graph is drawn again if a node is on,
-    or off, for less than a share `rare` of a noise-free population, since nothing could be learnt about it.
-
-    Raises ConfigError for a parameter out of range, DataError if no such graph was found.
+    of them negated. Free nodes come on with a probability drawn from `rates`. Each node is on, and off, for at least a
+    share `rare` of a noise-free population. Raises ConfigError for a parameter out of range, DataError if no such graph
+    was found.
     """
     if not (0 <= equivalent <= nodes // 2 and nodes - equivalent >= 2):
         raise ConfigError(
@@ -140,11 +137,7 @@ def plant(
 def _draw(
     rng: np.random.Generator, nodes: int, implications: int, depth: int, equivalent: int
 ) -> tuple[tuple[tuple[Literal, Literal], ...], Relation] | None:
-    """Planted implications and their closure; None after a dead end.
-
-    A chain of `depth` steps comes first, then pairs of random literals. Each must be new, and none may make a literal
-    imply its negation (that node would be constant), two literals imply each other, or a chain longer than `depth`.
-    """
+    """Planted implications and their closure; None after a dead end."""
     base = nodes - equivalent
     follows = np.zeros((2 * base, 2 * base), np.bool_)
     planted: list[tuple[int, int]] = []

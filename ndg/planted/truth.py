@@ -1,9 +1,8 @@
 """Truth of a mechanism, compared with mined implications.
 
-Planted implications, their contrapositives and everything that follows are true. Noise is not part of the truth; it
-hides it. An implication that the mechanism does not make true may still hold for nearly all of its examples, through
-other implications. To call such a pair false would punish a miner for a correct observation, so it is `near`, and
-counts neither for nor against.
+Planted implications, their contrapositives and everything that follows are true; noise hides it. An implication that
+the mechanism does not make true may still hold for nearly all of its examples, through other implications. Such a pair
+is `near`, and counts neither for nor against.
 """
 
 from __future__ import annotations
@@ -65,11 +64,10 @@ class Recovery:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """True and near implications between literals, as matrices.
+    """True and near implications between literals, as matrices by literal code.
 
-    `follows[p, q]`: the mechanism makes literal p imply literal q; `near[p, q]`: it does not, but nearly so. Literals
-    are codes, `2 * node + value`. Both are closed under contraposition, and no literal is paired with its own node.
-    Pairs of labels count in neither, since two labels exclude each other trivially.
+    `follows[p, q]`: the mechanism makes literal p imply literal q; `near[p, q]`: it does not, but nearly so. Both are
+    closed under contraposition. Pairs of labels count in neither, since two labels exclude each other trivially.
     """
 
     nodes: NodeSpace
@@ -85,8 +83,7 @@ class Truth:
         """Truth `follows`, with near pairs by the joint probabilities of literals.
 
         A pair is near if p -> q and ~q -> ~p both have a precision above 0.9, with fewer than half of the exceptions
-        expected under independence. Without the second condition unrelated rare literals would be near; a miner that
-        reports those is wrong.
+        expected under independence.
         """
         rate = joint.diagonal()
         negated = np.arange(len(rate)) ^ 1

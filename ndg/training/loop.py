@@ -40,9 +40,8 @@ from ndg.units.resolve import find_layers
 class TrainResult:
     """Result of a training; accuracies are of the network in `checkpoint`.
 
-    `checkpoint` is the network of `epoch`, the best or the last one. `history` has one row per epoch; `seconds` adds up
-    all sessions; `others` are the files of further epochs. `peak_bytes` is the peak memory of the last session, of the
-    process or of the tensors on a GPU.
+    That is the network of `epoch`, the best or the last one. `history` has one row per epoch; `seconds` adds up all
+    sessions; `others` are the files of further epochs. `peak_bytes` is the peak memory of the last session.
     """
 
     network: str
@@ -74,11 +73,11 @@ def train(
     """Train a network; the test split is used once.
 
     The best epoch has the highest validation accuracy, then the lowest validation loss. Training stops after
-    `train.patience` epochs without a better one. `on_epoch` gets each row once its epoch is on disk. With `resume`
-    training continues after the last epoch in `folder`, or starts if there is none.
+    `train.patience` epochs without a better one. `on_epoch` gets each row once its epoch is on disk. `resume` continues
+    after the last epoch in `folder`, if any.
 
-    Raises CheckpointError if `folder` holds another training (any training without `resume`), OutputError if it cannot
-    be written, and FailureError if a loss is not finite; the last good checkpoint stays.
+    Raises CheckpointError if `folder` holds another training (any without `resume`), OutputError if it cannot be
+    written, and FailureError if a loss is not finite; the last good checkpoint stays.
     """
     target, state = device_of(device), folder / STATE
     try:

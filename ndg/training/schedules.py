@@ -18,8 +18,7 @@ def schedule(settings: Train, step: int, steps: int) -> float:
     """Learning rate at a step (from 0) as a fraction of `learning_rate`.
 
     A linear warm-up over a fraction of the steps leads to 1. Then the rate is constant, falls linearly to 0, or follows
-    a half cosine. `triangular` (Smith 2017, one cycle with lower bound 0) rises over the first half of the steps and
-    falls over the second; it ignores `warmup`.
+    a half cosine. `triangular` (Smith 2017) rises over the first half of the steps and falls over the second.
     """
     warm = round((0.5 if settings.schedule == "triangular" else settings.warmup) * steps)
     if step < warm:
@@ -32,10 +31,7 @@ def schedule(settings: Train, step: int, steps: int) -> float:
 
 
 def optimizer_of(network: nn.Module, settings: Train) -> torch.optim.Optimizer:
-    """Optimiser of a network, with a learning rate factor per group.
-
-    Parameters with factor 0 get no gradients.
-    """
+    """Optimiser of a network, with a learning rate factor per group; factor 0 means no gradients."""
     groups = _groups(network, settings)
     for group in groups:
         if not group[FACTOR]:

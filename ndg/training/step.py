@@ -45,7 +45,7 @@ class Learner:
     ) -> tuple[Float[Tensor, ""], Int64[Tensor, ""]]:
         """Mean loss (nats) and correct predictions of a batch, on the device.
 
-        Parameters and optimiser are always float32; `float16` skips a step whose gradients overflow.
+        `float16` skips a step whose gradients overflow.
         """
         settings, device = self.settings, next(self.network.parameters()).device
         labels = labels.to(device)

@@ -11,10 +11,9 @@ from ndg.graph.formats.escape import TYPES, lines, plain, xml
 
 
 def gexf(graph: Condensed) -> Iterator[str]:
-    """Condensed graph as GEXF text, with facts in its description.
+    """Condensed graph as GEXF text, with facts in its description and lists as in `flat`.
 
-    Lists are written as by `flat`; unknown values are left out. In GEXF the label of a node is its text, the key, so
-    the attribute `label` (the class contains a label) is called `is_label`.
+    A node's label is its key in GEXF, so the attribute `label` (the class contains a label) is called `is_label`.
     """
     nodes = {"is_label" if name == "label" else name: kind for name, kind in graph.node_types.items()}
     ids = {name: number for number, name in enumerate(nodes)} | {"label": list(nodes).index("is_label")}

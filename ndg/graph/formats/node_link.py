@@ -16,8 +16,7 @@ SCHEMA = 1
 def node_link(graph: Condensed) -> Iterator[str]:
     """Condensed graph as JSON text, one node or edge per line.
 
-    `nodes` have their key as `id`, `edges` have `source` and `target`, both with all attributes. Schema 1 has further
-    `format` ("ndg-condensed"), `schema` (1), `directed`, `multigraph` and `graph`, the facts.
+    `nodes` have their key as `id`, `edges` have `source` and `target`, both with all attributes.
     """
     encode: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     text = cache(encode)

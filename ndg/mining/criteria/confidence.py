@@ -18,7 +18,7 @@ class Confidence(Rule):
 
     p and ~q must each hold on at least `support` examples; the smaller margin decides. One rounded division keeps
     decimal bounds exact: 5 exceptions in 100 pass at 0.95. Independent literals pass too if q and ~p nearly always
-    hold; `paper`, `ratio` and `fisher` reject those.
+    hold.
     """
 
     confidence: float = 0.95

@@ -17,8 +17,7 @@ class CustomCriterion:
     """Criterion `function(exceptions, antecedent, negation, examples)` of arrays.
 
     The function returns one boolean per pair; margins broadcast against the exceptions. It is called for p -> q and,
-    with the margins exchanged, for ~q -> ~p; the pair holds if both calls say so. It runs on finished counts, never
-    inside compiled code, and judges every pair, since it has no sieve.
+    with the margins exchanged, for ~q -> ~p; the pair holds if both calls say so.
     """
 
     function: Callable[..., Any]

@@ -20,11 +20,8 @@ class Fisher(Rule):
 
     A test asks how likely so few exceptions are if p and q were independent, given the margins: the one-sided exact
     test (Fisher 1922). The rate is controlled over the tests of all candidate pairs (Benjamini & Hochberg 1995). Each
-    pair of nodes counts four times, p and q on or off; constants and pairs of labels do not count. The test alone is
-    symmetric in p and q and would make every edge an equivalence; the confidence rule gives the direction.
-
-    `fit` finds the `threshold` of p-values for the pairs at hand, with its numbers of `tests` and `rejections`;
-    rejections must still pass the confidence rule.
+    pair of nodes counts four times, p and q on or off. The test alone is symmetric in p and q; the confidence rule
+    gives the direction. `fit` finds the `threshold` of p-values, with its numbers of `tests` and `rejections`.
     """
 
     q: float = 0.05
@@ -57,10 +54,10 @@ class Fisher(Rule):
         return replace(self.rule.sieve, product=1.0)
 
     def fit(self, pairs: Callable[[], Iterable[tuple[Contingency, Bool[np.ndarray, "row column"]]]]) -> Fisher:
-        """Criterion with the threshold for these pairs.
+        """Criterion with the threshold for these pairs, in two or three passes, rarely more.
 
         Each call of `pairs` iterates afresh over tiles of counts and the mask of their candidates, every pair of nodes
-        once. There are two or three passes, rarely more. Memory is one tile and one histogram per thread.
+        once.
         """
         from ndg.mining.hypergeometric import Tails
         from ndg.mining.significance import step_up

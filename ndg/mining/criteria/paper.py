@@ -40,8 +40,8 @@ class Paper(AlphaRule):
     """At most one exception per `alpha` expected ones.
 
     The allowance `n(p) n(~q) / (n alpha)` must exceed one example. It bounds the precision of p -> q on the mined
-    examples from below by `1 - P(~q) / alpha`, so high precision there carries no information; held-out precision does.
-    The rule is symmetric in the margins n(p) and n(~q): an implication and its contrapositive have one allowance.
+    examples from below by `1 - P(~q) / alpha`, so only held-out precision carries information. The rule is symmetric in
+    the margins n(p) and n(~q).
     """
 
     @property

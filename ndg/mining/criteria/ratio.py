@@ -10,10 +10,9 @@ from ndg.mining.criteria.sieve import Counts, Margin, Mask, Sieve
 
 @dataclass(frozen=True)
 class Ratio(AlphaRule):
-    """Expected over observed exceptions of at least `alpha`.
+    """Expected over observed exceptions of at least `alpha`; without exceptions, some expected.
 
-    A pair without exceptions passes if any is expected. Unlike `paper`, the allowance may be below one example, so rare
-    literals that never meet an exception imply each other; on few examples that is chance.
+    Unlike under `paper`, rare literals that never meet an exception imply each other; on few examples that is chance.
     """
 
     @property

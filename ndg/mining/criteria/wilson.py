@@ -17,9 +17,8 @@ from ndg.mining.criteria.sieve import SLACK, Counts, Margin, Mask, Rule, Sieve
 class Wilson(Rule):
     """Lower 95 % ends of both precisions at least `bound`.
 
-    They are those of P(q | p) and P(~p | ~q). Exceptions are shared, so the smaller margin has the lower end and
-    decides. The bound implies support: without any exception, a margin m reaches m / (m + z^2), so 0.95 needs 73
-    examples. Independent literals pass if q and ~p nearly always hold, as under `confidence`.
+    They are those of P(q | p) and P(~p | ~q); the smaller margin decides. Without any exception, a margin m reaches m /
+    (m + z^2), so 0.95 needs 73 examples. Independent literals pass if q and ~p nearly always hold.
     """
 
     bound: float = 0.95
