@@ -54,7 +54,7 @@ class Header:
         """All bytes before the words, without a commit."""
         content = {
             "nodes": self.nodes.to_dict(),
-            "thresholds": [_text(value) for value in self.thresholds.tolist()],
+            "thresholds": plain_thresholds(self.thresholds),
             "binarizer": self.binarizer,
             "source": self.source,
             "words": self.words,
@@ -102,8 +102,7 @@ def read_header(read: Read, size: int, path: Path) -> tuple[Header, int]:
             raise BitsError(f"{path} is truncated: expected {PAGE + length} bytes and the words, got {size}; {AGAIN}")
         raise BitsError(f"{path} is damaged: its header does not match its checksum; {AGAIN}")
     content = json.loads(text)
-    thresholds = np.array([math.nan if x is None else float(x) for x in content["thresholds"]], np.float64)
-    nodes = NodeSpace.from_dict(content["nodes"])
+    nodes, thresholds = NodeSpace.from_dict(content["nodes"]), thresholds_of(content["thresholds"])
     network = content.get("network", "")  # missing in files of earlier versions
     header = Header(nodes, thresholds, content["binarizer"], content["source"], content["words"], network)
     start = PAGE + -(-length // PAGE) * PAGE
@@ -154,5 +153,12 @@ def read_finished(read: Read, path: Path) -> dict[str, Any] | None:
     return json.loads(text)
 
 
-def _text(value: float) -> float | str | None:
-    return value if math.isfinite(value) else None if math.isnan(value) else str(value)
+def plain_thresholds(thresholds: Float64[np.ndarray, " neuron"]) -> list[float | str | None]:
+    """Thresholds for JSON: null for NaN, text for infinity."""
+    values = thresholds.tolist()
+    return [value if math.isfinite(value) else None if math.isnan(value) else str(value) for value in values]
+
+
+def thresholds_of(values: list[Any]) -> Float64[np.ndarray, " neuron"]:
+    """Thresholds from JSON."""
+    return np.array([math.nan if value is None else float(value) for value in values], np.float64)

@@ -8,29 +8,20 @@ from pathlib import Path
 
 from ndg.config import Data
 from ndg.data import arrays, cifar, cub, folders, idx, images, pairs, sentences, tables, texts
-from ndg.data.examples import SPLITS, Batches, Examples, Pool, Splits, divide, split, take
-from ndg.data.inputs import Form, Texts
+from ndg.data.examples import SPLITS as SPLITS
+from ndg.data.examples import Batches as Batches
+from ndg.data.examples import Examples as Examples
+from ndg.data.examples import Pool as Pool
+from ndg.data.examples import Splits as Splits
+from ndg.data.examples import divide, take
+from ndg.data.examples import split as split
+from ndg.data.inputs import Form as Form
+from ndg.data.inputs import Texts as Texts
 from ndg.data.releases import MARKER
 from ndg.data.sources import SOURCES
-from ndg.data.tokenizer import Tokenizer
+from ndg.data.tokenizer import Tokenizer as Tokenizer
 from ndg.errors import DataError, nearest
 from ndg.progress import log
-
-__all__ = [
-    "DATASETS",
-    "SPLITS",
-    "Batches",
-    "Dataset",
-    "Examples",
-    "Form",
-    "Pool",
-    "Splits",
-    "Texts",
-    "Tokenizer",
-    "absent",
-    "load",
-    "split",
-]
 
 CUT_WARNING = 0.01
 """Share of truncated training texts above which a warning is logged."""
@@ -48,6 +39,12 @@ class Dataset:
     files: tuple[str, ...] = ()
     places: tuple[str, ...] = (".",)
     suffixes: tuple[str, ...] = ("",)
+
+    @property
+    def needs(self) -> str:
+        """Names of the needed files."""
+        packed = [suffix for suffix in self.suffixes if suffix]
+        return named(self.files) + (f" (or each with {' or '.join(packed)})" if packed else "")
 
     def home(self, above: Path) -> Path:
         """Place that lacks the fewest files, the first of ties."""
@@ -129,9 +126,7 @@ def absent(config: Data) -> str | None:
     dataset = DATASETS[config.name]
     if not dataset.files:
         return None
-    needs = f"data set {config.name!r} needs a folder with {_named(dataset.files)}"
-    if packed := [suffix for suffix in dataset.suffixes if suffix]:
-        needs += f" (or each with {' or '.join(packed)})"
+    needs = f"data set {config.name!r} needs a folder with {dataset.needs}"
     remedy = "set data.dir=FOLDER to their folder"
     if len(dataset.places) > 1:
         remedy += f", or to the folder above {dataset.places[1]}"
@@ -143,7 +138,7 @@ def absent(config: Data) -> str | None:
         return f"{needs}; folder {config.dir!r} does not exist; {remedy}"
     home = dataset.home(Path(config.dir))
     missing = dataset.missing(home)
-    return f"{needs}; {str(home)!r} lacks {_named(missing)}; {remedy}" if missing else None
+    return f"{needs}; {str(home)!r} lacks {named(missing)}; {remedy}" if missing else None
 
 
 def _generated(home: Path, above: Path) -> bool:
@@ -151,5 +146,6 @@ def _generated(home: Path, above: Path) -> bool:
     return any((folder / MARKER).is_file() for folder in (home, *home.parents) if folder.is_relative_to(above))
 
 
-def _named(files: Sequence[str]) -> str:
+def named(files: Sequence[str]) -> str:
+    """Names with commas, and `or` between alternatives."""
     return ", ".join(files).replace("|", " or ")

@@ -151,22 +151,14 @@ def _entry(name: str, source: Source, folder: Path | None) -> DatasetInfo:
     dataset = DATASETS[name]
     reason = absent(Data(name=name, dir=str(folder) if folder else None))
     home = str(dataset.home(folder)) if dataset.files and folder else "bundled"
-    needs = ", ".join(dataset.files).replace("|", " or ")
+    needs, way = dataset.needs, source.instead
     if dataset.files == ("*",):  # any folder qualifies
         reason, needs = "", "JPEG or PNG files in a folder for each class, in the folder that data.dir names"
-    if packed := [suffix for suffix in dataset.suffixes if suffix and needs]:
-        needs += f" (or each with {' or '.join(packed)})"
-    return DatasetInfo(
-        name, source.what, None if reason is not None else home, needs, _way(name, source), source.licence, source.cite
-    )
-
-
-def _way(name: str, source: Source) -> str:
-    """How to obtain a data set."""
-    if not source.files:
-        return source.instead
-    amount = size(source.size) if source.size else "size not published"
-    return f"ndg data get {name} ({amount}, {_checked(source.files)})"
+    if source.files:
+        amount = size(source.size) if source.size else "size not published"
+        way = f"ndg data get {name} ({amount}, {_checked(source.files)})"
+    place = home if reason is None else None
+    return DatasetInfo(name, source.what, place, needs, way, source.licence, source.cite)
 
 
 def _checked(files: Sequence[File]) -> str:

@@ -103,13 +103,11 @@ def fetch(file: File, folder: Path, patience: Patience | None = None) -> Path:
         try:
             _download(file, url, part, patience or Patience())
             check(file, part.path, f"it came from {url} and is removed; try later, or fetch it by hand", path.name)
-        except DownloadError as error:
+        except (DataError, DownloadError) as error:
             failures.append(error)
-            continue
-        except DataError as error:
-            failures.append(error)
-            with reporting(path, FREE_SPACE):
-                part.remove()
+            if isinstance(error, DataError):
+                with reporting(path, FREE_SPACE):
+                    part.remove()
             continue
         with reporting(path, FREE_SPACE):
             part.path.replace(path)
@@ -155,9 +153,9 @@ def _download(file: File, url: str, part: Part, patience: Patience) -> None:
             reason = str(cause) or type(cause).__name__
             if isinstance(cause, ssl.SSLCertVerificationError):
                 raise DownloadError(f"{url}: {reason}") from error
-        failures = 1 if part.done > furthest else failures + 1
-        wait = patience.wait if part.done > furthest else wait
-        furthest = max(furthest, part.done)
+        failures += 1
+        if part.done > furthest:
+            furthest, failures, wait = part.done, 1, patience.wait
         if failures >= patience.attempts:
             raise DownloadError(f"{url}: {reason}")
         log.info("%s: %s; trying again in %.0f s", file.name, reason, wait)
@@ -210,19 +208,17 @@ def _receive(file: File, response: HTTPResponse, part: Part) -> None:
     """Append the response to the part, with a progress bar."""
     bar = meter(desc=file.name, total=part.total, initial=part.done, unit="B", unit_scale=True)
     with bar, part.path.open("ab", buffering=0) as out:
-        while chunk := _chunk(response):
+        while True:
+            try:
+                chunk = response.read1(CHUNK)
+            except (OSError, HTTPException) as error:  # of the network, not of the disk
+                raise TemporaryError(str(error) or type(error).__name__) from error
+            if not chunk:
+                break
             out.write(chunk)
             part.done += len(chunk)
             bar.update(len(chunk))
         os.fsync(out.fileno())
-
-
-def _chunk(response: HTTPResponse) -> bytes:
-    """Bytes received so far; network errors are told apart from disk errors."""
-    try:
-        return response.read1(CHUNK)
-    except (OSError, HTTPException) as error:
-        raise TemporaryError(str(error) or type(error).__name__) from error
 
 
 def _continues(response: HTTPResponse, part: Part) -> bool:

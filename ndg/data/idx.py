@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import math
 import zlib
 from dataclasses import replace
@@ -73,7 +72,9 @@ def read_idx(path: Path, *size: int) -> UInt8[np.ndarray, "example ..."]:
                     "set data.name to the data set that the file belongs to"
                 )
             promised = count * math.prod(size)
-            content = _read_upto(file, promised + 1)
+            content = bytearray()  # read in small steps, since a header may promise too much
+            while len(content) <= promised and (chunk := file.read(min(promised + 1 - len(content), 1 << 20))):
+                content += chunk
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{path} must be a whole idx file, plain or gzip as its name says; {error}; {remedy}"
@@ -106,15 +107,6 @@ def _read(name: str, folder: Path, class_names: tuple[str, ...], modulus: int = 
         releases.check_labels(labels_path, labels, len(images), CLASSES)
         inputs[split], classes[split] = as_inputs(images[:, None]), labels % modulus
     return releases.pool(name, inputs, classes, class_names, paths)
-
-
-def _read_upto(file: io.BufferedIOBase, most: int) -> bytes:
-    """At most `most` bytes, read in small steps against false headers."""
-    chunks = []
-    while most > 0 and (chunk := file.read(min(most, 1 << 20))):
-        chunks.append(chunk)
-        most -= len(chunk)
-    return b"".join(chunks)
 
 
 def _path(folder: Path, name: str) -> Path:

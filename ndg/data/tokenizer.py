@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -166,11 +167,9 @@ class Tokenizer:
 
     def _encodings(self, texts: Texts) -> Iterator[Any]:
         """Encodings in order, in batches to bound the memory."""
-        for start in range(0, len(texts), CHUNK):
-            chosen = slice(start, start + CHUNK)
-            first = texts.first[chosen]
-            batch = first if texts.second is None else zip(first, texts.second[chosen], strict=True)
-            yield from self.backend.encode_batch_fast(list(batch))
+        pairs = iter(texts.first if texts.second is None else zip(texts.first, texts.second, strict=True))
+        while batch := list(islice(pairs, CHUNK)):
+            yield from self.backend.encode_batch_fast(batch)
 
 
 @contextmanager

@@ -13,11 +13,11 @@ from jaxtyping import Int32, Int64
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import ShapeError
-from ndg.graph.edges import EdgeCount, EdgeCounts, EdgeMask, EdgeRate, end_texts, mined
+from ndg.graph.edges import EdgeCount, EdgeCounts, EdgeRate, end_texts, mined
 from ndg.intervals import wilson
 from ndg.mining.implications import Implications
 from ndg.progress import bar
-from ndg.results import Result, Row
+from ndg.results import Result, Row, mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,13 +56,9 @@ class HeldOut(Result):
             return f"None of {self.implications:,} implications can be judged on {self.examples:,} examples."
         return (
             f"{self.judged:,} of {self.implications:,} implications judged on {self.examples:,} held-out examples: "
-            f"mean precision {self.precision:.3f} (mined {_spelt(self.mined_precision)}), "
-            f"mean recall {self.recall:.3f} (mined {_spelt(self.mined_recall)})."
+            f"mean precision {self.precision:.3f} (mined {self.mined_precision:.3f}), "
+            f"mean recall {self.recall:.3f} (mined {self.mined_recall:.3f})."
         )
-
-
-def _spelt(rate: float | None) -> str:
-    return "unknown" if rate is None else f"{rate:.3f}"
 
 
 def count_edges(implications: Implications, bits: BitMatrix, any_thresholds: bool = False) -> EdgeCounts:
@@ -153,13 +149,9 @@ def summary(implications: Implications, bits: BitMatrix, any_thresholds: bool = 
         implications=len(implications),
         examples=bits.examples,
         judged=int(judged.sum()),
-        precision=_mean(held_out.precision, judged),
-        mined_precision=_mean(on_mined.precision, judged),
+        precision=mean(held_out.precision[judged]),
+        mined_precision=mean(on_mined.precision[judged]),
         recalled=int(recalled.sum()),
-        recall=_mean(held_out.recall, recalled),
-        mined_recall=_mean(on_mined.recall, recalled),
+        recall=mean(held_out.recall[recalled]),
+        mined_recall=mean(on_mined.recall[recalled]),
     )
-
-
-def _mean(values: EdgeRate, where: EdgeMask) -> float | None:
-    return float(values[where].mean()) if where.any() else None

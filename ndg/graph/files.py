@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ndg import atomic
+from ndg.bits.file_format import plain_thresholds, thresholds_of
 from ndg.errors import GraphError
 from ndg.graph.verdicts import Verdicts
 from ndg.mining.implications import Implications
@@ -73,7 +73,7 @@ def save(
         "provenance": provenance,
         "scores": scored,
         "constants": [implications.nodes.text(literal) for literal in implications.constants],
-        "thresholds": [None if math.isnan(t) else _number(t) for t in implications.thresholds.tolist()],
+        "thresholds": plain_thresholds(implications.thresholds),
     }
     try:
         text = json.dumps(document, allow_nan=False, ensure_ascii=False)
@@ -149,7 +149,6 @@ def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any], di
 
 def _implications(document: dict[str, Any]) -> Implications:
     nodes = NodeSpace.from_dict(document["nodes"])
-    thresholds = [math.nan if value is None else float(value) for value in document["thresholds"]]
     return Implications(
         nodes,
         *(np.array(document[name], kind) for name, kind in zip(ARRAYS, (np.int32, np.int32, np.int64), strict=True)),
@@ -159,11 +158,7 @@ def _implications(document: dict[str, Any]) -> Implications:
         tests=int(document["tests"]) if document["schema"] > 1 else 0,
         constants=tuple(nodes.literal(text) for text in document["constants"]),
         criterion=dict(document["criterion"]),
-        thresholds=np.array(thresholds, dtype=np.float64),
+        thresholds=thresholds_of(document["thresholds"]),
         binarizer=str(document["binarizer"]),
         bits_digest=str(document["bits_digest"]),
     )
-
-
-def _number(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)

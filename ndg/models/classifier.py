@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from ndg.config import Bert, TransFG, ViT
-from ndg.models.mlp import Noise, latent_input
+from ndg.models.mlp import latent_input, noise
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
 
@@ -21,16 +21,13 @@ def head(settings: ViT | TransFG | Bert, width: int, classes: int, dropout: floa
     """
     drop: list[tuple[str, nn.Module]] = [("dropout", nn.Dropout(dropout))] if dropout else []
     if settings.head == "linear":
-        noise: list[tuple[str, nn.Module]] = [("noise", Noise(settings.latent_noise))] if settings.latent_noise else []
-        modules = [*noise, ("pooled", nn.Identity()), *drop, ("decoder", nn.Linear(width, classes))]
-        return nn.Sequential(OrderedDict(modules)), "pooled"
-    modules = [
-        *drop,
-        *latent_input(width, settings.latent, settings.latent_noise),
-        ("latent", ACTIVATIONS[settings.head]()),
-        ("decoder", nn.Linear(settings.latent, classes)),
-    ]
-    return nn.Sequential(OrderedDict(modules)), "latent"
+        latents, units = "pooled", width
+        modules = [*noise(settings.latent_noise), ("pooled", nn.Identity()), *drop]
+    else:
+        latents, units = "latent", settings.latent
+        before = latent_input(width, units, settings.latent_noise)
+        modules = [*drop, *before, ("latent", ACTIVATIONS[settings.head]())]
+    return nn.Sequential(OrderedDict([*modules, ("decoder", nn.Linear(units, classes))])), latents
 
 
 def last_dense(model: nn.Module, prefix: str) -> str:

@@ -58,10 +58,14 @@ class Noise(nn.Module):
         return f"std={self.std}"
 
 
-def latent_input(width: int, latent: int, noise: float) -> list[tuple[str, nn.Module]]:
+def noise(std: float) -> list[tuple[str, nn.Module]]:
+    """Module `noise`, if any."""
+    return [("noise", Noise(std))] if std else []
+
+
+def latent_input(width: int, latent: int, std: float) -> list[tuple[str, nn.Module]]:
     """Dense layer before the latents, named `pre`, and its noise if any."""
-    modules: list[tuple[str, nn.Module]] = [("pre", nn.Linear(width, latent))]
-    return [*modules, ("noise", Noise(noise))] if noise else modules
+    return [("pre", nn.Linear(width, latent)), *noise(std)]
 
 
 def dense(widths: Sequence[int], dropout: float = 0.0) -> list[tuple[str, nn.Module]]:

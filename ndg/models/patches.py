@@ -46,9 +46,9 @@ def plan_transformer(
     if architecture is not None:
         result = Plan(architecture["transformer"], None, architecture["pixels"], config.dropout)
     elif config.pretrained is not None:
-        network = pretrained.read(config.pretrained, "vit", config.name)
-        pixels = pretrained.pixels(config.pretrained, network.settings["num_channels"])
-        result = Plan(network.settings, network.weights, pixels, config.dropout)
+        settings, weights = pretrained.read(config.pretrained, "vit", config.name)
+        pixels = pretrained.pixels(config.pretrained, settings["num_channels"])
+        result = Plan(settings, weights, pixels, config.dropout)
     else:
         result = Plan(_fresh(config, channels, height, width))
     patch, expected_channels = pair(result.settings["patch_size"]), result.settings["num_channels"]

@@ -56,14 +56,6 @@ FAMILIES: dict[str, Family] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class Pretrained:
-    """Settings that rebuild a folder's network, and its weights."""
-
-    settings: dict[str, Any]
-    weights: dict[str, Tensor]
-
-
 def transformer(family: str, settings: dict[str, Any]) -> nn.Module:
     """Network of a family with fresh weights, without its pooling layer."""
     import transformers
@@ -78,8 +70,8 @@ def transformer(family: str, settings: dict[str, Any]) -> nn.Module:
         ) from error
 
 
-def read(folder: str, family: str, model: str) -> Pretrained:
-    """Pretrained network of a family in a folder, in float32; `model` is its name in the config.
+def read(folder: str, family: str, model: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Settings and float32 weights of a pretrained network in a folder; `model` is its name.
 
     Raises ConfigError for a folder without such a network or with another family, and CheckpointError for weights that
     are damaged or missing.
@@ -107,7 +99,7 @@ def read(folder: str, family: str, model: str) -> Pretrained:
                 f"{folder}/config.json must contain the sizes of a {family} network; {_line(error)}; copy it again"
             ) from error
     network = load(getattr(transformers, family_facts.model), folder, config=config, **_without_pooler(family_facts))
-    return Pretrained({key: getattr(config, key) for key in family_facts.keys}, network.state_dict())
+    return {key: getattr(config, key) for key in family_facts.keys}, network.state_dict()
 
 
 def check(folder: str, settings: dict[str, Any]) -> None:

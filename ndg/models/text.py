@@ -93,8 +93,7 @@ def build(config: Bert, form: Form, classes: int, architecture: dict[str, Any] |
     if architecture is not None:
         settings = architecture["transformer"]
     elif config.pretrained is not None:
-        network_files = pretrained.read(config.pretrained, config.name, config.name)
-        settings, weights = network_files.settings, network_files.weights
+        settings, weights = pretrained.read(config.pretrained, config.name, config.name)
         pretrained.check_tokenizer(config.pretrained, form, settings["vocab_size"], settings["pad_token_id"])
         settings["pad_token_id"] = settings["pad_token_id"] or 0
     else:

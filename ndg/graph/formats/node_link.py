@@ -16,7 +16,8 @@ SCHEMA = 1
 def node_link(graph: Condensed) -> Iterator[str]:
     """Condensed graph as JSON text, one node or edge per line.
 
-    `nodes` have their key as `id`, `edges` have `source` and `target`, both with all attributes.
+    `nodes` have their key as `id`, `edges` have `source` and `target`, both with all attributes. Further keys are
+    `format` ("ndg-condensed"), `schema` (1), `directed`, `multigraph` and `graph`, the facts.
     """
     encode: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     text = cache(encode)

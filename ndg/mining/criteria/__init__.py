@@ -19,28 +19,15 @@ from dataclasses import Field, fields
 from typing import Any, Protocol, get_type_hints, runtime_checkable
 
 from ndg.errors import ConfigError, nearest
-from ndg.mining.criteria.confidence import Confidence
-from ndg.mining.criteria.custom import CustomCriterion
-from ndg.mining.criteria.fisher import Fisher
-from ndg.mining.criteria.paper import Paper
-from ndg.mining.criteria.ratio import Ratio
-from ndg.mining.criteria.sieve import Counts, Margin, Mask, Sieve, sieve_of
-from ndg.mining.criteria.wilson import Wilson
-
-__all__ = [
-    "CRITERIA",
-    "Confidence",
-    "Criterion",
-    "Fisher",
-    "CustomCriterion",
-    "Paper",
-    "Ratio",
-    "Sieve",
-    "Wilson",
-    "criterion",
-    "settings",
-    "sieve_of",
-]
+from ndg.mining.criteria.confidence import Confidence as Confidence
+from ndg.mining.criteria.custom import CustomCriterion as CustomCriterion
+from ndg.mining.criteria.fisher import Fisher as Fisher
+from ndg.mining.criteria.paper import Paper as Paper
+from ndg.mining.criteria.ratio import Ratio as Ratio
+from ndg.mining.criteria.sieve import Counts, Margin, Mask
+from ndg.mining.criteria.sieve import Sieve as Sieve
+from ndg.mining.criteria.sieve import sieve_of as sieve_of
+from ndg.mining.criteria.wilson import Wilson as Wilson
 
 
 @runtime_checkable
@@ -78,9 +65,9 @@ def criterion(name: str | Criterion | Callable[..., Any], **parameters: Any) -> 
         arguments = {
             field.name: parameters[field.name] for field in fields(criterion_class) if field.name in parameters
         }
-        return criterion_class(
-            **{key: types[key](value) if types[key] in (int, float) else value for key, value in arguments.items()}
-        )
+        for key, value in arguments.items():
+            arguments[key] = types[key](value) if types[key] in (int, float) else value
+        return criterion_class(**arguments)
     if isinstance(name, Criterion):
         return name
     if callable(name):
