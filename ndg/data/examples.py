@@ -17,6 +17,7 @@ from ndg.data.tokenizer import Tokenizer
 from ndg.errors import DataError, nearest
 
 SPLITS = ("train", "validation", "test")
+Division = dict[str, Int64[np.ndarray, " _"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +134,7 @@ class Pool:
     parts: Int8[np.ndarray, " example"] | None = None
 
 
-def divide(
-    pool: Pool, validation: float, test: float, seed: int, limit: int | None = None
-) -> dict[str, Int64[np.ndarray, " chosen"]]:
+def divide(pool: Pool, validation: float, test: float, seed: int, limit: int | None = None) -> Division:
     """Rows of each split, sorted and stratified by class.
 
     Of each class, the fraction `test` and then `validation` of its examples is drawn, rounded, from the seed and its
@@ -187,9 +186,7 @@ def split(pool: Pool, validation: float, test: float, seed: int, limit: int | No
     return take(pool, divide(pool, validation, test, seed, limit))
 
 
-def take(
-    pool: Pool, rows: dict[str, Int64[np.ndarray, " chosen"]], tokenizer: Tokenizer | None = None, length: int = 0
-) -> Splits:
+def take(pool: Pool, rows: Division, tokenizer: Tokenizer | None = None, length: int = 0) -> Splits:
     """Splits of these rows; texts are tokenised to at most `length`."""
     inputs: dict[str, Inputs] = {}
     if not isinstance(pool.inputs, Texts):

@@ -137,19 +137,19 @@ def statistics(implications: Implications, reachability: Reachability, bits: Bit
             implications,
             literals,
             (tails, heads),
-            int(np.unique(implications.antecedents[mutual_edges][joined]).size),
-            None if cyclic else paper,
-            _cycles(paper, tails, heads) if cyclic else 0,
-            int(paper.sizes[reach(paper).contradicting].sum()),
+            equivalent=int(np.unique(implications.antecedents[mutual_edges][joined]).size),
+            height=None if cyclic else int(paper.level.max(initial=0)),
+            cycles=_cycles(paper, tails, heads) if cyclic else 0,
+            contradictions=int(paper.sizes[reach(paper).contradicting].sum()),
         ),
         condensed=_figures(
             implications,
             len(condensation),
             (condensation.tails, condensation.heads),
-            sum(map(len, classes)),
-            condensation,
-            0,
-            int(reachability.contradicting.sum()),
+            equivalent=sum(map(len, classes)),
+            height=int(condensation.level.max(initial=0)),
+            cycles=0,
+            contradictions=int(reachability.contradicting.sum()),
         ),
         equivalent_pairs=int(joined.sum()) // 2,
         cyclic_components=cyclic,
@@ -158,15 +158,7 @@ def statistics(implications: Implications, reachability: Reachability, bits: Bit
     )
 
 
-def _figures(
-    implications: Implications,
-    size: int,
-    edges: tuple[Codes, Codes],
-    equivalent: int,
-    acyclic: Condensation | None,
-    cycles: int,
-    contradictions: int,
-) -> Figures:
+def _figures(implications: Implications, size: int, edges: tuple[Codes, Codes], **own: Any) -> Figures:
     tails, heads = edges
     constant = 2 * len(implications.constants)
     linked = int(np.count_nonzero(np.bincount(np.concatenate([tails, heads]), minlength=size)))
@@ -176,13 +168,10 @@ def _figures(
         nodes=nodes,
         edges=len(tails),
         isolated=nodes - linked,
-        equivalent=equivalent,
         constant=len(implications.constants),
         mean_degree=2 * len(tails) / nodes if nodes else 0.0,
-        height=None if acyclic is None else int(acyclic.level.max(initial=0)),
-        cycles=cycles,
-        contradictions=contradictions,
         components=connected(size, tails, heads, "weak")[0] - constant,
+        **own,
     )
 
 

@@ -7,12 +7,15 @@ and the column's literal in the implication row -> column.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 from numba import types
 
 from ndg.mining.criteria.sieve import SLACK
 
+OPTIONS: Any = {"cache": True, "boundscheck": False}
 _SIDE = types.Array(types.float64, 2, "C", readonly=True)
 _PASSED = types.Array(types.uint8, 2, "C")
 _PASSED_IN = types.Array(types.uint8, 2, "C", readonly=True)
@@ -25,8 +28,7 @@ _CODES = types.Array(types.int32, 1, "C")
 @numba.njit(
     types.void(_TILE_IN, _SIDE, _SIDE, types.int64, types.UniTuple(types.float64, 4), _PASSED, _COUNTS),
     parallel=True,
-    cache=True,
-    boundscheck=False,
+    **OPTIONS,
 )
 def sift(both, rows, columns, shift, sieve, passed, row_counts):
     """Set bit `kind` of `passed[i, j]` if it passes the sieve.
@@ -69,9 +71,7 @@ def sift(both, rows, columns, shift, sieve, passed, row_counts):
         row_counts[i] = count
 
 
-@numba.njit(
-    types.void(_TILE_IN, _PASSED_IN, _COUNTS_IN, _CODES, _CODES, _COUNTS), parallel=True, cache=True, boundscheck=False
-)
+@numba.njit(types.void(_TILE_IN, _PASSED_IN, _COUNTS_IN, _CODES, _CODES, _COUNTS), parallel=True, **OPTIONS)
 def collect(both, passed, starts, pairs, kinds, common):
     """Write the passing pairs `row * width + column`, their kinds and counts."""
     width = passed.shape[1]
@@ -92,7 +92,19 @@ def collect(both, passed, starts, pairs, kinds, common):
 _ANY = types.Array(types.int32, 1, "C", readonly=True)
 
 
-@numba.njit(types.void(_ANY, _ANY, _COUNTS_IN, types.int64, _CODES, _CODES, _COUNTS), cache=True, boundscheck=False)
+@numba.njit(_COUNTS(_ANY, _ANY, types.int64), **OPTIONS)
+def _starts(codes, negated, literals):
+    """Start of each literal in a sort by `codes` and the negations of `negated`."""
+    starts = np.zeros(literals + 1, np.int64)
+    for edge in range(len(codes)):
+        starts[codes[edge] + 1] += 1
+        starts[(negated[edge] ^ 1) + 1] += 1
+    for code in range(literals):
+        starts[code + 1] += starts[code]
+    return starts
+
+
+@numba.njit(types.void(_ANY, _ANY, _COUNTS_IN, types.int64, _CODES, _CODES, _COUNTS), **OPTIONS)
 def arrange(antecedents, consequents, exceptions, literals, tails, heads, counts):
     """Write all implications and contrapositives, sorted by two counting sorts.
 
@@ -100,24 +112,14 @@ def arrange(antecedents, consequents, exceptions, literals, tails, heads, counts
     literals negated, so one pass by consequent prepares both.
     """
     size = len(antecedents)
-    ends = np.zeros(literals + 1, np.int64)
-    for edge in range(size):
-        ends[consequents[edge] + 1] += 1
-        ends[(antecedents[edge] ^ 1) + 1] += 1
-    for code in range(literals):
-        ends[code + 1] += ends[code]
+    ends = _starts(consequents, antecedents, literals)
     order = np.empty(2 * size, np.int64)  # by consequent: edge, or size + edge for a contrapositive
     for edge in range(size):
         order[ends[consequents[edge]]] = edge
         ends[consequents[edge]] += 1
         order[ends[antecedents[edge] ^ 1]] = size + edge
         ends[antecedents[edge] ^ 1] += 1
-    ends[:] = 0
-    for edge in range(size):
-        ends[antecedents[edge] + 1] += 1
-        ends[(consequents[edge] ^ 1) + 1] += 1
-    for code in range(literals):
-        ends[code + 1] += ends[code]
+    ends = _starts(antecedents, consequents, literals)
     for place in range(2 * size):
         edge = order[place]
         if edge < size:

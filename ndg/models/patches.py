@@ -15,6 +15,7 @@ from ndg.config import TransFG, ViT
 from ndg.data.inputs import Form
 from ndg.errors import ShapeError
 from ndg.models import pretrained
+from ndg.models.classifier import head, last_dense
 
 POSITIONS = "embeddings.position_embeddings"
 
@@ -144,6 +145,16 @@ class Normalise(nn.Module):
         return (pixels - self.mean) / self.std
 
 
-def normalisation(pixels: dict[str, list[float]] | None) -> nn.Module:
-    """First module of a vision transformer."""
-    return nn.Identity() if pixels is None else Normalise(**pixels)
+class PatchClassifier(nn.Module):
+    """Base class of networks of normalised pixels, a vision transformer and a head."""
+
+    def __init__(self, config: ViT | TransFG, plan: Plan, vit: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.normalise = nn.Identity() if plan.pixels is None else Normalise(**plan.pixels)
+        self.vit = vit
+        self.classifier, latents = head(config, plan.settings["hidden_size"], classes, plan.dropout)
+        self.latent_layer = f"classifier.{latents}"
+        self.second_layer = last_dense(vit, "vit")
+        if config.pretrained is not None:
+            self.pretrained_parts: tuple[str, ...] = ("vit",)
+            self.architecture = plan.architecture

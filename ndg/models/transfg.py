@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from ndg.config import TransFG
 from ndg.data.inputs import Form
 from ndg.errors import CheckpointError, ConfigError, ShapeError
-from ndg.models.classifier import ending, head, last_dense, origin
-from ndg.models.patches import Plan, grid, normalisation, pair, patch_text, plan_transformer
+from ndg.models.classifier import ending, origin
+from ndg.models.patches import PatchClassifier, Plan, grid, pair, patch_text, plan_transformer
 
 Tokens = Float[Tensor, "example token feature"]
 Images = Float[Tensor, "example channel height width"]
@@ -45,21 +45,13 @@ class Output(NamedTuple):
     parts: Int64[Tensor, "example head"]
 
 
-class PartTransformer(nn.Module):
+class PartTransformer(PatchClassifier):
     """Vision transformer that selects parts, then a classifier on its first token."""
 
     def __init__(self, config: TransFG, plan: Plan, patches: tuple[int, int], classes: int) -> None:
-        super().__init__()
+        super().__init__(config, plan, Encoder(plan.settings, patches, config.stride), classes)
         self.title = _title(config, pair(plan.settings["patch_size"]))
-        self.normalise = normalisation(plan.pixels)
-        self.vit = Encoder(plan.settings, patches, config.stride)
-        self.classifier, latents = head(config, plan.settings["hidden_size"], classes, plan.dropout)
-        self.latent_layer = f"classifier.{latents}"
-        self.second_layer = last_dense(self.vit, "vit")
         self.contrast, self.margin = config.contrast, config.margin
-        if config.pretrained is not None:
-            self.pretrained_parts: tuple[str, ...] = ("vit",)
-            self.architecture = plan.architecture
 
     def forward(self, inputs: Images) -> Output:
         state, parts = self.vit(self.normalise(inputs))

@@ -13,26 +13,19 @@ from torch import Tensor, nn
 from ndg.config import ViT
 from ndg.data.inputs import Form
 from ndg.models import pretrained
-from ndg.models.classifier import ending, head, last_dense, origin
-from ndg.models.patches import Plan, grid, normalisation, pair, patch_text, plan_transformer
+from ndg.models.classifier import ending, origin
+from ndg.models.patches import PatchClassifier, Plan, grid, pair, patch_text, plan_transformer
 
 
-class VisionTransformer(nn.Module):
+class VisionTransformer(PatchClassifier):
     """Vision transformer, then a classifier (latents, logits) on its first token."""
 
-    def __init__(self, config: ViT, plan: Plan, classes: int, vit: nn.Module) -> None:
-        super().__init__()
+    def __init__(self, config: ViT, plan: Plan, vit: nn.Module, classes: int) -> None:
+        super().__init__(config, plan, vit, classes)
         self.title = (
             "vision transformer (Dosovitskiy et al. 2021), without selection of parts, patches of "
             f"{patch_text(pair(plan.settings['patch_size']))}; {ending(config)}, {origin(config.pretrained)}"
         )
-        self.normalise, self.vit = normalisation(plan.pixels), vit
-        self.classifier, latents = head(config, plan.settings["hidden_size"], classes, plan.dropout)
-        self.latent_layer = f"classifier.{latents}"
-        self.second_layer = last_dense(vit, "vit")
-        if config.pretrained is not None:
-            self.pretrained_parts: tuple[str, ...] = ("vit",)
-            self.architecture = plan.architecture
 
     def forward(self, inputs: Float[Tensor, "example channel height width"]) -> Float[Tensor, "example label"]:
         return self.classifier(self.vit(self.normalise(inputs)).last_hidden_state[:, 0])
@@ -51,4 +44,4 @@ def build(config: ViT, form: Form, classes: int, architecture: dict[str, Any] | 
         vit = pretrained.transformer("vit", plan.settings)
     if plan.weights is not None:
         vit.load_state_dict(plan.weights)
-    return VisionTransformer(config, plan, classes, vit)
+    return VisionTransformer(config, plan, vit, classes)

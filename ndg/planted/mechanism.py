@@ -24,6 +24,7 @@ POPULATION = 1 << 16
 ATTEMPTS = 100
 TRIES = 50
 LAYER = "planted"
+Graph = tuple[tuple[tuple[Literal, Literal], ...], Bool[np.ndarray, "copied copied"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,9 +135,7 @@ def plant(
     )
 
 
-def _draw(
-    rng: np.random.Generator, nodes: int, implications: int, depth: int, equivalent: int
-) -> tuple[tuple[tuple[Literal, Literal], ...], Relation] | None:
+def _draw(rng: np.random.Generator, nodes: int, implications: int, depth: int, equivalent: int) -> Graph | None:
     """Planted implications and their closure; None after a dead end."""
     base = nodes - equivalent
     follows = np.zeros((2 * base, 2 * base), np.bool_)
@@ -175,9 +174,7 @@ def _longest(follows: Relation) -> int:
     return int(steps.max())
 
 
-def _copied(
-    rng: np.random.Generator, planted: list[tuple[int, int]], follows: Relation, nodes: int
-) -> tuple[tuple[tuple[Literal, Literal], ...], Bool[np.ndarray, "copied copied"]]:
+def _copied(rng: np.random.Generator, planted: list[tuple[int, int]], follows: Relation, nodes: int) -> Graph:
     """Graph with copies of some nodes, up to `nodes`, under new numbers."""
     base, number = len(follows) // 2, rng.permutation(nodes)
     origin = np.concatenate([np.arange(base), rng.permutation(base)[: nodes - base]])

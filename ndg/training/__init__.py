@@ -16,7 +16,6 @@ from ndg.training.checkpoints import STATE as STATE
 from ndg.training.checkpoints import load_model as load_model
 from ndg.training.device import device_of as device_of
 from ndg.training.device import own_threads_and_randomness as own_threads_and_randomness
-from ndg.training.evaluation import evaluate as evaluate
 from ndg.training.journal import LOG as LOG
 from ndg.training.journal import METRICS as METRICS
 from ndg.training.journal import Row as Row
@@ -25,3 +24,4 @@ from ndg.training.loop import augmentation as augmentation
 from ndg.training.loop import train as train
 from ndg.training.schedules import schedule as schedule
 from ndg.training.step import Learner as Learner
+from ndg.training.step import evaluate as evaluate

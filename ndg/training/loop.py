@@ -29,10 +29,9 @@ from ndg.progress import meter
 from ndg.training import checkpoints
 from ndg.training.checkpoints import MODEL, STATE, best, chosen
 from ndg.training.device import device_of, own_threads_and_randomness, peak_bytes, reseed
-from ndg.training.evaluation import evaluate
 from ndg.training.journal import Journal, Row, events, remaining
 from ndg.training.schedules import schedule
-from ndg.training.step import Learner
+from ndg.training.step import Learner, evaluate
 from ndg.units.resolve import find_layers
 
 

@@ -1,19 +1,20 @@
-"""One training step: forward, loss, backward, clipping, update."""
+"""One training step (forward, loss, backward, clipping, update), and evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from ndg.activations.batches import logits_of, output_of
+from ndg.activations.batches import COMPUTE_BATCH, compute_batches, fixed, forward, logits_of, output_of
 from ndg.config import Train
+from ndg.data.examples import Examples
 from ndg.data.inputs import Columns
 from ndg.errors import ConfigError
 from ndg.training.schedules import optimizer_of, set_rate
@@ -49,12 +50,12 @@ class Learner:
         """
         settings, device = self.settings, next(self.network.parameters()).device
         labels = labels.to(device)
-        dtype = getattr(torch, settings.precision)
+        dtype, extra_loss = getattr(torch, settings.precision), getattr(self.network, "extra_loss", None)
         set_rate(self.optimizer, rate)
         with _clear_errors(settings, device):
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 output = output_of(self.called, inputs)
-                extra = self._extra(output, labels)
+                extra = extra_loss(output, labels) if extra_loss is not None else None
             logits = logits_of(output).float()
             loss = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
             if extra is not None:
@@ -67,9 +68,17 @@ class Learner:
         self.scaler.update()
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
-    def _extra(self, output: Any, labels: Tensor) -> Tensor | None:
-        extra: Callable[[Any, Tensor], Tensor] | None = getattr(self.network, "extra_loss", None)
-        return None if extra is None else extra(output, labels)
+
+def evaluate(network: nn.Module, examples: Examples, batch: int = COMPUTE_BATCH) -> tuple[float, float]:
+    """Mean cross entropy (nats) and accuracy in evaluation mode, always in float32."""
+    loss, correct = 0.0, 0
+    with fixed(network, torch.get_num_threads()):
+        for part in compute_batches(examples.loader(batch), batch):
+            assert part.labels is not None
+            logits = forward(network, part.inputs)[: part.count].cpu()
+            loss += F.cross_entropy(logits, part.labels, reduction="sum").item()
+            correct += int((logits.argmax(1) == part.labels).sum())
+    return loss / len(examples), correct / len(examples)
 
 
 @contextmanager

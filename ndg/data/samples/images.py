@@ -10,6 +10,8 @@ from jaxtyping import UInt8
 from ndg import atomic, seeds
 from ndg.data.samples import writers
 
+Images = UInt8[np.ndarray, "example height width channel"]
+Size = tuple[int, int, int]
 CLASSES10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BIRDS = 200
 GRID = 4
@@ -70,9 +72,7 @@ def write_images(folder: Path, seed: int) -> None:
         _folders(folder / name, seed, name, ("first", "second", "third"), each, 16, ".png")
 
 
-def drawn(
-    seed: int, part: str, label: int, count: int, size: tuple[int, int, int]
-) -> UInt8[np.ndarray, "example height width channel"]:
+def drawn(seed: int, part: str, label: int, count: int, size: Size) -> Images:
     """Images of a class: its pattern, with noise by `part`."""
     height, width, channels = size
     grid = seeds.generator(seed, "pattern", label).uniform(-1, 1, (GRID, GRID, channels))
@@ -88,20 +88,13 @@ def _weights(length: int) -> np.ndarray:
     return np.clip(1 - np.abs(places - np.arange(GRID)), 0, 1)
 
 
-def _shuffled(
-    seed: int, part: str, classes: int, each: int, size: tuple[int, int, int]
-) -> tuple[UInt8[np.ndarray, "example height width channel"], UInt8[np.ndarray, " example"]]:
+def _shuffled(seed: int, part: str, classes: int, each: int, size: Size) -> tuple[Images, UInt8[np.ndarray, " _"]]:
     images = np.concatenate([drawn(seed, part, label, each, size) for label in range(classes)])
     order = seeds.generator(seed, "order", part).permutation(len(images))
     return images[order], np.repeat(np.arange(classes, dtype=np.uint8), each)[order]
 
 
-def _batch(
-    path: Path,
-    images: UInt8[np.ndarray, "example height width channel"],
-    labels: UInt8[np.ndarray, " example"],
-    key: str,
-) -> None:
+def _batch(path: Path, images: Images, labels: UInt8[np.ndarray, " example"], key: str) -> None:
     pixels = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
     atomic.write(path, writers.batch(np.ascontiguousarray(pixels), labels.tolist(), key))
 

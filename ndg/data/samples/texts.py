@@ -46,9 +46,8 @@ def write_sst2(folder: Path, seed: int) -> None:
         lines = []
         for row in range(SIZES[part]):
             words = PRAISE if row % 2 else BLAME
-            lines.append(
-                f"{_any(rng, EXTENTS)} {_any(rng, words)} and {_any(rng, words)} {_any(rng, WORKS)}\t{row % 2}"
-            )
+            text = f"{_any(rng, EXTENTS)} {_any(rng, words)} and {_any(rng, words)} {_any(rng, WORKS)}"
+            lines.append(f"{text}\t{row % 2}")
         _write(folder / f"{part}.tsv", lines)
 
 
