@@ -159,6 +159,6 @@ def plain_thresholds(thresholds: Float64[np.ndarray, " neuron"]) -> list[float |
     return [value if math.isfinite(value) else None if math.isnan(value) else str(value) for value in values]
 
 
-def thresholds_of(values: list[Any]) -> Float64[np.ndarray, " neuron"]:
+def thresholds_of(values: Any) -> Float64[np.ndarray, " neuron"]:
     """Thresholds from JSON."""
     return np.array([math.nan if value is None else float(value) for value in values], np.float64)

@@ -52,7 +52,7 @@ class HeldOut(Result):
 
     def words(self) -> str:
         """Mean precision and recall on the held-out examples, beside those on the mined ones."""
-        if self.precision is None or self.recall is None:
+        if self.precision is None or self.recall is None or self.mined_precision is None or self.mined_recall is None:
             return f"None of {self.implications:,} implications can be judged on {self.examples:,} examples."
         return (
             f"{self.judged:,} of {self.implications:,} implications judged on {self.examples:,} held-out examples: "

@@ -28,7 +28,7 @@ from ndg.mining.implications import Implications
 from ndg.nodes import NodeSpace
 
 FORMAT, SCHEMA, READABLE = "ndg", 2, (1, 2)
-ARRAYS = ("antecedents", "consequents", "exceptions")
+ARRAYS: dict[str, Any] = {"antecedents": np.int32, "consequents": np.int32, "exceptions": np.int64}
 AT_ONCE = 1 << 16  # numbers in one part of the text
 
 
@@ -151,7 +151,7 @@ def _implications(document: dict[str, Any]) -> Implications:
     nodes = NodeSpace.from_dict(document["nodes"])
     return Implications(
         nodes,
-        *(np.array(document[name], kind) for name, kind in zip(ARRAYS, (np.int32, np.int32, np.int64), strict=True)),
+        **{name: np.array(document[name], kind) for name, kind in ARRAYS.items()},
         on=np.array(document["on"], dtype=np.int64),
         with_label=np.array(document["with_label"], dtype=np.int64).reshape(nodes.labels, len(nodes)),
         examples=int(document["examples"]),

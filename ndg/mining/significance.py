@@ -7,10 +7,10 @@ to p. It keeps the expected share of false rejections at or below q for independ
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
 from ndg.errors import ConfigError
 from ndg.mining.implications import Implications
@@ -19,28 +19,13 @@ BINS = 17
 OCTAVES = 40
 
 
-class Window(Protocol):
-    """Histogram of p-values by bit pattern: `below` a window, and its `bins`.
-
-    `tests` counts all of them, above the window too.
-    """
-
-    tests: int
-
-    @property
-    def below(self) -> int: ...
-
-    @property
-    def bins(self) -> Int64[np.ndarray, " bin"]: ...
-
-
-def step_up(look: Callable[[int, int, int], Window], q: float) -> tuple[float, int, int]:
+def step_up(look: Callable[[int, int, int], Any], q: float) -> tuple[float, int, int]:
     """Threshold, tests and rejections of Benjamini & Hochberg at level `q`, exactly.
 
-    `look(low, high, shift)` counts all p-values in a window from bit pattern `low` to `high`, in bins of 2^shift
-    patterns. The first look, 40 octaves below q in some 80,000 bins, decides every bin but those that the line R q / m
-    crosses; these are looked into again, the highest first. P-values up to the threshold are rejected; it is 0 if none
-    is.
+    `look(low, high, shift)` gives the `Tails` of all p-values: below and in a window from bit pattern `low` to `high`,
+    in bins of 2^shift patterns. The first look, 40 octaves below q in some 80,000 bins, decides every bin but those
+    that the line R q / m crosses; these are looked into again, the highest first. P-values up to the threshold are
+    rejected; it is 0 if none is.
     """
     lowest, highest = _pattern(q * 2.0**-OCTAVES), _pattern(q) + 4  # q * tests / tests may round above q
     tests = 0

@@ -66,8 +66,9 @@ def restore(path: Path, learner: Learner, identity: dict[str, Any]) -> list[Row]
     tensors, metadata = checkpoint.read(path)
     saved = {key: metadata.get(key) for key in identity}
     if saved != identity:
+        words = "config {training_digest} with seed {seed} on data {data}"
         raise CheckpointError(
-            f"{path} belongs to another training: expected {_words(identity)}, got {_words(saved)}; "
+            f"{path} belongs to another training: expected {words.format(**identity)}, got {words.format(**saved)}; "
             "resume with the same config, seed and data, or train in another folder"
         )
     weights: dict[str, Tensor] = {}
@@ -90,7 +91,3 @@ def restore(path: Path, learner: Learner, identity: dict[str, Any]) -> list[Row]
 def identity_of(experiment: Experiment, splits: Splits) -> dict[str, Any]:
     """Digests that must match to resume: config, seed, inputs and labels."""
     return {"training_digest": experiment.training_digest, "seed": experiment.seed, "data": splits.digest}
-
-
-def _words(identity: dict[str, Any]) -> str:
-    return f"config {identity['training_digest']} with seed {identity['seed']} on data {identity['data']}"
