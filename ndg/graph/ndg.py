@@ -312,12 +312,8 @@ class NDG:
         An implication stays iff it and its contrapositive both meet the bounds, so the graph remains skew-symmetric.
         `layers` keeps those among these layers and the labels. The bounds are added to `provenance["filters"]`.
         """
-        bounds: dict[str, Any] = {
-            "min_precision": min_precision,
-            "min_support": min_support,
-            "min_recall": min_recall,
-            "layers": None if layers is None else _names(layers),
-        }
+        bounds: dict[str, Any] = {"min_precision": min_precision, "min_support": min_support, "min_recall": min_recall}
+        bounds["layers"] = None if layers is None else _names(layers)
         implications = edges.keep(self.implications, **bounds)
         return self.derived(implications, {name: bound for name, bound in bounds.items() if bound is not None})
 
