@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float64
@@ -30,7 +29,7 @@ class AlphaRule(Rule):
         """Allowed exceptions, `n(p) n(~q) / (n alpha)`."""
         return antecedent.astype(np.float64) * negation / (examples * self.alpha)
 
-    def stricter(self) -> Self:
+    def stricter(self) -> AlphaRule:
         """Next stricter criterion."""
         return replace(self, alpha=self.alpha * 1.25)
 
