@@ -51,10 +51,7 @@ class Builder(ABC):
         values: Sequence[Float[np.ndarray, "_ _"]],
         thresholds: Float64[np.ndarray, " neuron"],
     ) -> None:
-        """Add predicted labels and the activations of each layer.
-
-        A neuron is on where its activation, as float64, is above its threshold.
-        """
+        """Add predicted labels, and the activations above their thresholds, as float64."""
         layers = self.nodes.layers
         if self.nodes.concepts:
             raise BitsError("concepts are added after all examples, by with_concepts; build without them")

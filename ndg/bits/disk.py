@@ -28,10 +28,7 @@ def create(
     words: UInt64[np.ndarray, "node word"] | None = None,
     finished: bytes = b"",
 ) -> int:
-    """Descriptor of a new, locked file at `path`, which appears only when it is complete.
-
-    Raises OutputError without space or permission.
-    """
+    """Descriptor of a new, locked, complete file; OutputError without space or permission."""
     part, start = partial_path(path), header.encode()
     with reporting(path, REMEDY):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -135,10 +135,7 @@ class BitFile(Builder):
         correct: int | None = None,
         sample: Sample | None = None,
     ) -> BitMatrix:
-        """Close the file, which now stores its digest, and read its finished matrix.
-
-        `thresholds` and `binarizer` must equal those given to `create`.
-        """
+        """Close the file, which now stores its digest, and read its finished matrix."""
         same = thresholds is None or np.array_equal(thresholds, self.thresholds, equal_nan=True)
         if not same or binarizer not in (None, self._header.binarizer):
             raise BitsError(

@@ -113,10 +113,7 @@ def read_header(read: Read, size: int, path: Path) -> tuple[Header, int]:
 
 
 def read_commits(read: Read, boot_id: bytes, path: Path) -> list[Commit | None]:
-    """The four commits of a file; None if missing or untrusted.
-
-    The last two are trusted only until the machine restarts. Raises BitsError if none is left.
-    """
+    """The four commits of a file, None if missing or from before a restart; BitsError without any."""
     commits: list[Commit | None] = []
     for slot in range(COMMITS):
         raw = read(SECTOR * (1 + slot), COMMIT.size + DIGEST)

@@ -33,10 +33,7 @@ def pack(
     start: int,
     threads: int | None = None,
 ) -> None:
-    """Set the bits of `words` from example `start` on.
-
-    Earlier bits stay; later bits of the same words are cleared. Any number of `threads` gives the same bits.
-    """
+    """Set the bits of `words` from example `start` on, and clear later bits of the last word."""
     from ndg.bits import kernel
 
     zero = np.zeros(values.shape[1], np.uint8)

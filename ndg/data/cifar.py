@@ -85,10 +85,7 @@ ADMITTED = {
 
 
 class _Unpickler(pickle._Unpickler):
-    """Unpickler of dictionaries, lists, numbers, strings and array records; imports nothing.
-
-    The Python version is used: its C twin allocates as many memo entries as a file claims.
-    """
+    """Python unpickler of plain values and array records; imports nothing."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.BytesIO(path.read_bytes()), encoding="latin1")  # strings of Python 2, one byte a character

@@ -78,11 +78,7 @@ def source_of(name: str, sources: dict[str, Source] = SOURCES) -> Source:
 
 
 def get(name: str, folder: Path, sources: dict[str, Source] = SOURCES, patience: Patience | None = None) -> Fetched:
-    """Download, verify, unpack and read a data set below `folder`.
-
-    Raises DataError for an unknown data set, one without a download, and files that are not the publisher's;
-    DownloadError and OutputError as `fetch` does.
-    """
+    """Download, verify, unpack and read a data set below `folder`; raises as `source_of` and `fetch`."""
     source = source_of(name, sources)
     home = folder / source.folder
     missing = [file for file in source.files if _is_missing(file, home)]

@@ -57,10 +57,7 @@ class Batches:
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Disjoint train, validation and test examples, each with every class.
-
-    Texts have the `tokenizer` of their tokens.
-    """
+    """Disjoint train, validation and test examples, each with every class."""
 
     train: Examples
     validation: Examples

@@ -161,10 +161,7 @@ def pictures(images: Sequence[Picture], settings: Data, channels: int = 3, limit
 
 
 def fitted(inputs: Inputs | Texts, settings: Data) -> Inputs | Texts:
-    """Inputs scaled to `settings.size` and cut to `settings.crop`, as image files are already.
-
-    Raises DataError for a crop larger than the images, and for inputs that are not bytes of images.
-    """
+    """Images scaled and cropped as `settings` say; DataError for other inputs."""
     if (settings.size is None and settings.crop is None) or isinstance(inputs, Files):
         return inputs
     if not isinstance(inputs, Pixels):

@@ -32,10 +32,7 @@ class File:
 
 @dataclass(frozen=True)
 class Source:
-    """Description, licence and citation of a data set, and its downloads.
-
-    `files` go to `folder` below `data.dir`. Without files, `instead` says what to do.
-    """
+    """Facts about a data set, and its downloads, or what to do `instead`."""
 
     what: str
     licence: str

@@ -39,10 +39,7 @@ def digits(folder: Path, settings: Data) -> Pool:
 
 
 def standardised(pool: Pool, train: Int64[np.ndarray, " chosen"]) -> Pool:
-    """Table with columns of mean 0 and standard deviation 1, by its training rows.
-
-    Columns that are constant in training become 0. Other inputs are returned unchanged.
-    """
+    """Table with columns of mean 0 and deviation 1, or 0 if constant, by its training rows."""
     if not isinstance(pool.inputs, Numbers) or pool.inputs.form.kind != TABLE:
         return pool
     values = pool.inputs.values.numpy().astype(np.float64)

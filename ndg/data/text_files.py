@@ -61,10 +61,7 @@ def place(path: Path, line: int) -> str:
 
 
 def lines(path: Path) -> Iterator[str]:
-    """Lines of a text file, plain or `.gz`, without line ends.
-
-    Raises DataError for bytes that are not UTF-8, an overlong line, and a damaged archive.
-    """
+    """Lines of a text file, plain or `.gz`; DataError for damage and overlong lines."""
     number = 0
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:

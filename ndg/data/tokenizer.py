@@ -30,10 +30,7 @@ OLDER = {"vocab.txt": "BertTokenizer", "merges.txt": "RobertaTokenizer"}
 
 @dataclass(frozen=True, eq=False)
 class Tokenizer:
-    """Tokenizer of the `tokenizers` package, with facts for networks.
-
-    `padding` is the padding id, `longest` the limit of tokens per text, if any.
-    """
+    """Tokenizer of the `tokenizers` package; `longest` limits the tokens per text."""
 
     backend: Any
     padding: int
@@ -81,10 +78,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: str | Path) -> Tokenizer:
-        """Tokenizer of a folder: `tokenizer.json`, or files of an older Hugging Face model.
-
-        Raises DataError if the folder has no readable tokenizer, or one without a padding token.
-        """
+        """Tokenizer of a folder (`tokenizer.json`, or older files); DataError without one."""
         from tokenizers import Tokenizer as Backend
 
         folder = Path(folder)

@@ -71,10 +71,7 @@ class Reachability:
         return starts_of(len(self.condensation), tails), heads
 
     def below(self, codes: Int64[np.ndarray, " code"]) -> Bool[np.ndarray, " literal"]:
-        """Literals that follow from the literals with these codes, those included.
-
-        Only itself follows from a literal of a contradictory component.
-        """
+        """Literals that follow from these codes, those included; nothing else follows from contradictory ones."""
         from ndg.graph.traversal import follow
 
         numbers = self.condensation.component[codes]

@@ -62,10 +62,7 @@ class Condensation:
 
 
 def condense(literals: int, antecedents: Codes, consequents: Codes, *, bridge: bool = False) -> Condensation:
-    """Condensation of the graph with these edges, over codes below `literals`.
-
-    Contradictory components have arcs only if `bridge`, since anything follows from a contradiction.
-    """
+    """Condensation of a graph over codes below `literals`; `bridge` keeps arcs of contradictory components."""
     count, labels = connected(literals, antecedents, consequents, "strong")
     codes = np.arange(literals)
     contradictory = np.zeros(count, np.bool_)

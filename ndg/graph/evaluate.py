@@ -1,7 +1,4 @@
-"""Held-out evaluation of the implications of a graph.
-
-Precision on the mined examples is high by construction of the criterion; only held-out figures carry information.
-"""
+"""Held-out evaluation of implications; mined precision is high by construction."""
 
 from __future__ import annotations
 
@@ -62,10 +59,7 @@ class HeldOut(Result):
 
 
 def count_edges(implications: Implications, bits: BitMatrix, any_thresholds: bool = False) -> EdgeCounts:
-    """Counts of each implication on `bits`, by one and-popcount per pair.
-
-    Raises ShapeError if `bits` has other nodes, or other thresholds unless `any_thresholds`.
-    """
+    """Counts of each implication on `bits`; ShapeError for other nodes or thresholds."""
     nodes = implications.nodes
     if bits.nodes != nodes:
         raise ShapeError(

@@ -139,10 +139,7 @@ class NDG:
         return self.condensation.classes(contradictory=True)
 
     def closure(self, literals: Literals) -> Closure:
-        """Literals that follow from some literals, those included.
-
-        Nothing else follows from a literal of a contradictory class.
-        """
+        """Literals that follow, themselves included; nothing else follows from contradictory ones."""
         texts = [literals] if isinstance(literals, Literal | str) else literals
         return Closure(self._reach.below(np.array([self.literal(literal).code for literal in texts], np.int64)))
 
@@ -198,10 +195,7 @@ class NDG:
         }
 
     def with_verdicts(self, trials: object) -> NDG:
-        """Graph with the verdicts of a trial of its edges, an `EdgeTrials`.
-
-        `causal` and `to_networkx` read them. Raises GraphError for a trial of another graph, or of no edges.
-        """
+        """Graph with the verdicts of an `EdgeTrials`; GraphError for that of another graph."""
         if not isinstance(trials, EdgeEvidence):
             raise GraphError(
                 f"verdicts must come from a trial of edges; got {type(trials).__name__}; pass the result of "
@@ -274,10 +268,7 @@ class NDG:
         return tuple((named[tail], named[head]) for tail, head in zip(tails, heads, strict=True))
 
     def stats(self, bits: BitMatrix | None = None) -> GraphStats:
-        """Figures of the paper's Table 2, in both forms of the graph.
-
-        The agreement within classes is counted on `bits`, or else bounded by the implications.
-        """
+        """Figures of the paper's Table 2; agreement is counted on `bits`, or else bounded."""
         return statistics(self.implications, self._reach, bits)
 
     def edges_frame(self) -> pd.DataFrame:

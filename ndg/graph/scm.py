@@ -94,10 +94,7 @@ class SCM:
         return tuple(self.nodes.text(Literal.of(parent)) for parent in codes)
 
     def rule(self, literal: Literal | str) -> str:
-        """Rule in words, such as `latent:3 or ~latent:7`.
-
-        It is `given` without parents, and `true` or `false` for a fixed variable.
-        """
+        """Rule in words, such as `latent:3 or ~latent:7`, `given`, or `true` if fixed."""
         code = self._code(literal)
         if code >> 1 in self.fixed:
             return str(self.fixed[code >> 1] == bool(code & 1)).lower()
@@ -109,10 +106,7 @@ class SCM:
         return {text: rule for text in texts if (rule := self.rule(text)) != GIVEN}
 
     def do(self, values: Mapping[str, bool | int]) -> SCM:
-        """Model with these variables fixed on or off, and their rules cut.
-
-        Raises GraphError for an unknown variable, or a value other than 0 and 1.
-        """
+        """Model with these variables fixed to 0 or 1; GraphError for others."""
         fixed = dict(self.fixed)
         for name, value in values.items():
             if value not in (0, 1):

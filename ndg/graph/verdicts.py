@@ -90,10 +90,7 @@ class Verdicts:
         return mcnemar(self.gained[how], self.lost[how])
 
     def survives(self, how: str, at_least: float | int | None = None) -> Bool[np.ndarray, " forced"]:
-        """Mask of forced implications that survive, optionally under another bar.
-
-        Raises GraphError for a bar that is no probability, and for a way of forcing that was not tried.
-        """
+        """Mask of forced implications that survive; GraphError for an impossible bar or way."""
         bar = self.facts["at_least"] if at_least is None else at_least
         if not 0 <= bar <= 1:
             raise GraphError(f"at_least must be a probability between 0 and 1; got {bar}")
@@ -184,10 +181,7 @@ class Verdicts:
 
 
 def mcnemar(gained: EdgeCount, lost: EdgeCount) -> EdgeRate:
-    """P-value of the exact one-sided McNemar test: as many or more gained.
-
-    Gained and lost are equally likely under the null; 1 if neither occurred.
-    """
+    """P-value of the exact one-sided McNemar test of more gained than lost."""
     from scipy.stats import binom
 
     return np.asarray(binom.sf(gained - 1, gained + lost, 0.5), np.float64)

@@ -64,10 +64,7 @@ def _deviance(x, mean, above):
 
 @numba.njit(types.float64(*[types.int64] * 4, types.float64, types.float64), cache=True, error_model="numpy")
 def _tail(k, a, b, n, deepest, limit):
-    """P(X <= k).
-
-    Returns 0 if it is below the Chernoff bound exp(-deepest), and 1 if it surely exceeds `limit`.
-    """
+    """P(X <= k), but 0 below exp(-deepest), and 1 surely above `limit`."""
     if n - a - b < 0:  # the opposite cell deviates equally and is smaller
         k, a, b = n - a - b + k, n - a, n - b
     if a > b:
@@ -136,10 +133,7 @@ def _tails(exceptions, antecedent, negation, n, limit, out):
     cache=True,
 )
 def _tally(both, rows, columns, candidate, n, low, high, shift, deepest, limit, counts):
-    """Add the p-values of the four tests of each candidate to `counts[part]`.
-
-    The first column counts bit patterns below `low`, the others bins of 2^shift patterns up to `high`.
-    """
+    """Add the p-values of each candidate's four tests, below `low` and in bins, to `counts[part]`."""
     parts = len(counts)
     for part in numba.prange(parts):
         for i in range(part, len(rows), parts):
@@ -188,10 +182,7 @@ def lower_tail(
 
 
 class Tails:
-    """Histogram of p-values: below a window of bit patterns, and inside.
-
-    Positive floats are ordered like their bit patterns as integers.
-    """
+    """Histogram of p-values by their bit patterns, which are ordered alike."""
 
     def __init__(self, low: int, high: int, shift: int) -> None:
         self.low, self.high, self.shift, self.tests = low, high, shift, 0

@@ -171,10 +171,7 @@ def mine_on_one_core(mining: Mining, tiles: list[tuple[slice, slice]]) -> Implic
 
 
 def _mine(mining: Mining, total: Total | None) -> ImplicationBuffer:
-    """Implications of all tiles, counted here or by workers.
-
-    Tiles are shuffled, so that those counted before the budget is exceeded represent the others.
-    """
+    """Implications of all tiles, shuffled so that the first ones represent the others."""
     tiles = list(mining.candidates.tiles(mining.counter.edge))
     tiles = [tiles[number] for number in np.random.default_rng(0).permutation(len(tiles))]
     start = ImplicationBuffer(mining.budget)

@@ -23,10 +23,7 @@ Pairs = str | Sequence[Sequence[str]]
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Pairs of varying nodes whose groups (labels, layers, concepts) may be joined.
-
-    Of pairs within the `observed` groups (labels, concepts) only equivalences are kept; they do not count as tests.
-    """
+    """Pairs of varying nodes to judge; within `observed` groups only equivalences, which are no tests."""
 
     varies: Bool[np.ndarray, " node"]
     group: Int64[np.ndarray, " node"]

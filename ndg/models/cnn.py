@@ -1,7 +1,4 @@
-"""Convolutional network of the MNIST experiments of Hu & Tian 2022.
-
-Two 3 x 3 convolutions without padding, a 2 x 2 pool, a dense layer, sigmoid latents, and a decoder of two dense layers.
-"""
+"""Convolutional network of the MNIST experiments of Hu & Tian 2022."""
 
 from __future__ import annotations
 

@@ -42,10 +42,7 @@ def joined(widths: Sequence[int]) -> str:
 
 
 class Noise(nn.Module):
-    """Gaussian noise of standard deviation `std`, in training only.
-
-    Before a sigmoid it brings latents close to 0 or 1 (Salakhutdinov & Hinton 2009, "Semantic hashing").
-    """
+    """Gaussian noise of standard deviation `std`, in training only (Salakhutdinov & Hinton 2009)."""
 
     def __init__(self, std: float) -> None:
         super().__init__()

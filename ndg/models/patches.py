@@ -88,10 +88,7 @@ def _fresh(config: ViT | TransFG, channels: int, height: int, width: int) -> dic
 
 
 def grid(image: tuple[int, int], patch: tuple[int, int], stride: int | None = None) -> tuple[int, int]:
-    """Rows and columns of patches, side by side or every `stride` pixels.
-
-    Raises ShapeError if patches side by side do not fill the image, or one is larger than it.
-    """
+    """Rows and columns of patches, side by side or every `stride` pixels; ShapeError for a misfit."""
     size, (height, width) = patch_text(patch), image
     if stride is None:
         if height % patch[0] or width % patch[1]:

@@ -173,10 +173,7 @@ class PlantedNet(nn.Module):
 def draw(
     inputs: int = 5, thresholds: int = 3, gates: int = 12, labels: int = 3, *, rare: float | int = 0.05, seed: int = 0
 ) -> Circuit:
-    """Random circuit, with classes named by gates of two or three inputs.
-
-    Each gate and each label is on, and off, with probability at least `rare`.
-    """
+    """Random circuit; gates and labels are on, and off, with probability at least `rare`."""
     if inputs < 3 or thresholds < 1 or gates < 1 or not 2 <= labels <= gates + 1 or not 0 <= rare < 0.5:
         raise ConfigError(
             "a planted circuit needs at least 3 inputs, 1 threshold on each, 1 gate, 2 labels but at most one more "

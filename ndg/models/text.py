@@ -1,7 +1,4 @@
-"""Text transformers of three families with a head of latents.
-
-For SST-2, AllNLI and Devign, Hu & Tian 2022 look at a dense layer between the state of the text and the logits.
-"""
+"""Text transformers of three families with a head of latents (Hu & Tian 2022)."""
 
 from __future__ import annotations
 

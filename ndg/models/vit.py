@@ -1,7 +1,4 @@
-"""Vision transformer of the `transformers` package with a head of latents.
-
-All layers see all patches; the network of Hu & Tian 2022 selects parts: see `ndg.models.transfg`.
-"""
+"""Vision transformer of the `transformers` package with a head of latents; see `transfg`."""
 
 from __future__ import annotations
 

@@ -47,10 +47,7 @@ class Mechanism:
             array.flags.writeable = False
 
     def values(self, examples: int, noise: float | int = 0.0, seed: int = 0) -> Bool[np.ndarray, "example node"]:
-        """Examples of the mechanism, each bit flipped independently with probability `noise`.
-
-        The draws of an example depend on the seed and its index alone, so the same examples lie under every noise.
-        """
+        """Examples by seed and index alone, each bit flipped with probability `noise`."""
         if examples < 1 or not 0 <= noise < 0.5:
             raise ConfigError(
                 "planted examples need at least 1 example and a noise in [0, 0.5), the chance that a bit is flipped; "

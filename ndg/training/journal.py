@@ -83,10 +83,7 @@ def remaining(history: Sequence[Row], epochs: int) -> str:
 
 @contextmanager
 def events(folder: Path, wanted: bool, done: int) -> Iterator[Callable[[Row], None]]:
-    """Function that writes a row as TensorBoard events.
-
-    Does nothing unless `wanted`. Raises MissingPackageError if the package is missing.
-    """
+    """Function that writes a row as TensorBoard events, if `wanted`."""
     if not wanted:
         yield lambda row: None
         return

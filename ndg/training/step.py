@@ -44,10 +44,7 @@ class Learner:
     def step(
         self, inputs: Columns, labels: Int64[Tensor, " example"], rate: float
     ) -> tuple[Float[Tensor, ""], Int64[Tensor, ""]]:
-        """Mean loss (nats) and correct predictions of a batch, on the device.
-
-        `float16` skips a step whose gradients overflow.
-        """
+        """Mean loss (nats) and correct predictions of a batch, on the device."""
         settings, device = self.settings, next(self.network.parameters()).device
         labels = labels.to(device)
         dtype, extra_loss = getattr(torch, settings.precision), getattr(self.network, "extra_loss", None)

@@ -11,10 +11,7 @@ from ndg.graph.formats.escape import lines, plain
 
 
 def dot(graph: Condensed) -> Iterator[str]:
-    """Condensed graph as DOT text, with the facts in a comment and lists as in `flat`.
-
-    A node's label is its key in Graphviz, so the attribute `label` (the class contains a label) is called `is_label`.
-    """
+    """Condensed graph as DOT text; its attribute `label` is called `is_label`."""
     yield f"// {json.dumps(graph.facts, ensure_ascii=False)}\ndigraph ndg {{\n"
     for key, attributes in graph.nodes():
         values_text = ", ".join(

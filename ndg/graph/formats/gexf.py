@@ -11,10 +11,7 @@ from ndg.graph.formats.escape import TYPES, lines, plain, xml
 
 
 def gexf(graph: Condensed) -> Iterator[str]:
-    """Condensed graph as GEXF text, with facts in its description and lists as in `flat`.
-
-    A node's label is its key in GEXF, so the attribute `label` (the class contains a label) is called `is_label`.
-    """
+    """Condensed graph as GEXF text; its attribute `label` is called `is_label`."""
     nodes = {"is_label" if name == "label" else name: kind for name, kind in graph.node_types.items()}
     ids = {name: number for number, name in enumerate(nodes)} | {"label": list(nodes).index("is_label")}
     facts = json.dumps(graph.facts, ensure_ascii=False)

@@ -37,10 +37,7 @@ def _quoted(text: str) -> str:
 
 
 def parquet(graph: Condensed) -> Iterator[bytes]:
-    """Apache Parquet, with texts as dictionaries and unknown figures null.
-
-    The facts are JSON in its metadata, as `ndg`. Raises MissingPackageError without pyarrow.
-    """
+    """Apache Parquet, with the facts as metadata `ndg`; MissingPackageError without pyarrow."""
     try:
         import pyarrow as pa
         from pyarrow import parquet as pq

@@ -55,10 +55,7 @@ def settings(name: str) -> dict[str, Field[Any]]:
 
 
 def criterion(name: str | Criterion | Callable[..., Any], **parameters: Any) -> Criterion:
-    """Criterion of that name, with those of the parameters that it has.
-
-    A criterion is returned as it is; any other callable becomes a `CustomCriterion`.
-    """
+    """Criterion of a name with its parameters; other callables become a `CustomCriterion`."""
     if isinstance(name, str):
         criterion_class = _class(name)
         types = get_type_hints(criterion_class)
