@@ -12,11 +12,7 @@ from ndg.errors import BitsError
 
 
 def columns(frame: Any, examples: int, taken: tuple[str, ...] = ()) -> dict[str, Bool[np.ndarray, " example"]]:
-    """Boolean columns by name, from a DataFrame or a mapping to arrays; `taken` are names in use.
-
-    Raises BitsError, with the name of the column, for values that are not boolean, another number of rows, or a
-    duplicate name.
-    """
+    """Boolean columns by name, from a DataFrame or a mapping; BitsError for other values or names."""
     if isinstance(frame, Mapping):
         named_columns = list(frame.items())
     elif hasattr(frame, "iloc") and hasattr(frame, "columns"):

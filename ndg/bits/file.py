@@ -56,10 +56,9 @@ class BitFile(Builder):
         examples: int = 0,
         network: str = "",
     ) -> BitFile:
-        """New file without examples, with room for `examples`.
+        """New file without examples, with room for `examples`; OutputError if it exists or cannot be.
 
-        `source` is a digest of the network and data, which `resume` compares; `network` is that of the matrix. Raises
-        OutputError if the file exists or cannot be created.
+        `source` is a digest of the network and data, which `resume` compares; `network` is that of the matrix.
         """
         path = Path(path)
         if thresholds.shape != (nodes.neurons,):

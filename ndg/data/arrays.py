@@ -16,10 +16,9 @@ CHANNELS = (1, 2, 3, 4)
 
 
 def read(folder: Path, settings: Data) -> Pool:
-    """Images or table rows of a folder, with classes from 0.
+    """Images or table rows of a folder, with classes from 0; DataError names the broken rule.
 
-    Images are [example, channel, height, width] or [example, height, width], with pixels in [0, 1] or bytes; rows are
-    [example, feature] of any numbers. Raises DataError that names the file and the rule.
+    Images are [example, channel, height, width] or [example, height, width], rows [example, feature].
     """
     inputs, labels = (_array(folder / name) for name in FILES)
     if inputs.ndim == 3:

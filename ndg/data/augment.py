@@ -29,11 +29,7 @@ class Augment:
 
 
 def augment(inputs: Images, settings: Augment, generator: torch.Generator) -> Images:
-    """Images, each changed independently; unchanged without any setting.
-
-    Shifts are bilinear, with zeros at the border. Noisy pixels stay in [0, 1]. Random numbers are drawn on the CPU, in
-    the order flip, pad, shift, erase, noise.
-    """
+    """Images, each changed independently, with random numbers drawn on the CPU."""
     examples, _, height, width = inputs.shape
     if settings.flip:
         flipped = torch.rand(examples, generator=generator) < 0.5

@@ -21,11 +21,7 @@ AGAIN = "copy the files of one release again"
 
 
 def read(folder: Path, settings: Data) -> Pool:
-    """Birds with the publisher's test set, by id.
-
-    Classes without images are left out, as `source` states. Raises DataError for an unknown, missing or duplicate id,
-    an unknown class or split, and a missing image.
-    """
+    """Birds with the publisher's test set, by id; DataError for inconsistent lists and missing images."""
     if (folder / LISTS[0]).is_file():
         place, origin = folder, "in files that have no published sum"
         lists = {name: _bytes(folder / name) for name in LISTS}

@@ -26,8 +26,7 @@ CLASSES10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "ho
 def read(folder: Path, settings: Data) -> Pool:
     """Your own images in `train/CLASS`, `validation/CLASS` and `test/CLASS`, or in `CLASS`.
 
-    The last two splits may be missing (`val` and `valid` also name the second). Classes and images are sorted by name.
-    Images have one channel if all are grey.
+    `val` and `valid` also name the second split; the last two may be missing. Images have one channel if all are grey.
     """
     images, labels, parts, names = arranged(folder, gathered(folder), _empty(folder))
     inputs = pictures(images, settings, 1 if grey(images) else 3)
@@ -64,10 +63,9 @@ def cifar10_jpeg(folder: Path, settings: Data) -> Pool:
 def arranged(
     place: Path, images: Sequence[Picture], empty: Sequence[str] = ()
 ) -> tuple[list[Picture], Int64[np.ndarray, " example"], Int8[np.ndarray, " example"], tuple[str, ...]]:
-    """Images, classes, splits and class names, by folder names.
+    """Images, classes, splits and class names, by folder names and sorted.
 
-    Sorted by split (train without split folders), class and name. Raises DataError for images outside class folders,
-    class folders beside split folders, and folders without images.
+    Raises DataError for images outside class folders, and for class folders beside split folders or without images.
     """
     tops = {image.name.partition("/")[0] for image in images if "/" in image.name}
     divided = bool(tops & FOLDERS.keys())

@@ -63,8 +63,7 @@ class Picture:
     def decode(self, channels: int, size: int | None = None) -> UInt8[np.ndarray, "{channels} height width"]:
         """Pixels in colour (3 channels) or grey (1), scaled bilinearly to side `size` if any.
 
-        Raises DataError unless the bytes are a whole JPEG or PNG image with 8 bits per channel, and for too many
-        pixels.
+        Raises DataError unless the bytes are a whole JPEG or PNG image with 8 bits per channel and few enough pixels.
         """
         from PIL import Image
 
@@ -182,10 +181,9 @@ def grey(images: Sequence[Picture]) -> bool:
 
 
 def gathered(place: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Picture]:
-    """Images below a folder or in an archive, sorted by name.
+    """Images below a folder or in an archive, sorted by name, without hidden files.
 
-    Hidden files are left out, and links to folders are not followed. The encoded images of an archive stay in memory.
-    Raises DataError for an archive that is damaged, unsafe or too large.
+    The encoded images of an archive stay in memory. Raises DataError if it is damaged, unsafe or too large.
     """
     paths = []
     if place.is_dir():

@@ -1,8 +1,4 @@
-"""Inputs of a data set (numbers, pixels, tokens) and their batches.
-
-Inputs are stored as small as they are published (bytes, integers) and converted a batch at a time. `batch` is
-deterministic; `varied` is the random variant for training.
-"""
+"""Inputs of a data set (numbers, pixels, tokens), stored as published, and their batches."""
 
 from __future__ import annotations
 
@@ -114,10 +110,9 @@ class Numbers(Inputs):
 
 @dataclass(frozen=True, eq=False)
 class Pixels(Inputs):
-    """Images as bytes, divided by 255 per batch.
+    """Images as bytes, divided by 255 per batch, scaled to `size` and cut to `crop`.
 
-    `size` scales them to squares of that side, per batch as well. `crop` cuts squares of that side: the centre, or in
-    training a random place.
+    The cut is the centre, or in training a random place.
     """
 
     values: UInt8[Tensor, "example channel height width"]

@@ -55,11 +55,7 @@ def snli(folder: Path, settings: Data) -> Pool:
 
 
 def allnli(folder: Path, settings: Data) -> Pool:
-    """SNLI and MultiNLI (Williams et al. 2018), as sentence-transformers publishes them.
-
-    The files of both corpora, side by side, are read as well, with the matched pairs of MultiNLI for validation and the
-    mismatched ones for the test.
-    """
+    """SNLI and MultiNLI (Williams et al. 2018), in one file or as their own files side by side."""
     if single := text_splits.present(folder, {"all": ALLNLI_FILES}).get("all"):
         return text_splits.assemble("allnli", _one_file(single), CLASSES, [single])
     corpora = [text_splits.present(folder, files) for files in (SNLI_FILES, MULTINLI_FILES)]

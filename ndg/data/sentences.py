@@ -25,10 +25,9 @@ VULNERABLE = ("non-vulnerable", "vulnerable")
 
 
 def sst2(folder: Path, settings: Data) -> Pool:
-    """Whole sentences of film reviews (Socher et al. 2013), lower case.
+    """Whole sentences of film reviews (Socher et al. 2013), lower case, or the GLUE files.
 
-    Each line has a sentence, a tab and 0 or 1. The GLUE files (Wang et al. 2018) are read as well: they have a header,
-    phrases of the same sentences in the training set, and no labels in the test set; `source` distinguishes them.
+    Those (Wang et al. 2018) have a header, phrases in the training set, and no labels in the test set.
     """
     parts: dict[str, Part] = {}
     glue = False
@@ -48,10 +47,9 @@ def sst2(folder: Path, settings: Data) -> Pool:
 
 
 def devign(folder: Path, settings: Data) -> Pool:
-    """C functions of FFmpeg and QEMU (Zhou et al. 2019).
+    """C functions of FFmpeg and QEMU (Zhou et al. 2019), with the splits of CodeXGLUE.
 
-    The splits are those of CodeXGLUE (Lu et al. 2021); any of the three files is enough. A line is a JSON object with
-    `func`, `target` (1: vulnerable) and `idx`. Case is kept.
+    A line is a JSON object with `func`, `target` (1: vulnerable) and `idx`; any of the three files is enough.
     """
 
     def rows(path: Path) -> Iterator[Row]:

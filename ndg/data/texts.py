@@ -21,10 +21,9 @@ FILES = ("|".join(name + suffix for name in (ALONE, "train") for suffix in SUFFI
 
 
 def read(folder: Path, settings: Data) -> Pool:
-    """Texts, or pairs, of `texts.csv`, or of `train.csv`, `validation.csv` and `test.csv`.
+    """Texts, or pairs, of `texts.csv`, or of `train.csv`, `validation.csv` and `test.csv` (or `.tsv`).
 
-    The last two may be missing; each file may end in `.tsv`. `settings.columns` names the column of the text, or two of
-    a pair, and then that of the label. The classes are all labels that occur, sorted.
+    `settings.columns` names the column of the text, or two of a pair, and then that of the label. Labels are sorted.
     """
     paths = {name: path for name in (ALONE, *SPLITS) if (path := _only(folder, name))}
     if ALONE in paths and len(paths) > 1:

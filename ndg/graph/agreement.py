@@ -1,8 +1,4 @@
-"""Agreement between the members of an equivalence class.
-
-A class is a strongly connected component, and approximate implication is not transitive: two members may be connected
-only through others. The worst pair shows how much that costs.
-"""
+"""Agreement between the members of an equivalence class, some connected only through others."""
 
 from __future__ import annotations
 

@@ -100,10 +100,9 @@ class Reachability:
 
 
 def reach(condensation: Condensation, block_bytes: int = BLOCK_BYTES) -> Reachability:
-    """Reachability of all components.
+    """Reachability of all components: rows of bits, in blocks that bound the memory.
 
-    A component's reach is a row of bits, the union of its successors' rows. Blocks of components in topological order
-    bound the memory: arcs to earlier blocks are already marked, and those to later blocks do not matter.
+    Arcs to earlier blocks are already marked, and those to later blocks do not matter.
     """
     from ndg.graph.traversal import reach_block
 

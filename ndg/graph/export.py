@@ -1,8 +1,4 @@
-"""Condensed graph for other programs, row by row, and as networkx.
-
-There is one node per class of equivalent literals. Its key is the text of the member with the smallest node index (off
-before on): `label:3`, `~latent:7`.
-"""
+"""Condensed graph for other programs: one node per class, named by its first literal."""
 
 from __future__ import annotations
 

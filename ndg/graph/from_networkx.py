@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> tuple[Implications, dict[str, Any]]:
     """Implications of a graph, counted on `bits` if passed, and their provenance.
 
-    Raises GraphError if the graph is no directed graph of literals, for nodes that the bits lack, and for an
-    implication between two labels or two concepts without its converse.
+    Raises GraphError for other graphs, nodes that the bits lack, and one-way implications between labels or concepts.
     """
     if not graph.is_directed() or graph.is_multigraph():
         raise GraphError(f"implications must be read from a networkx.DiGraph; got a {type(graph).__name__}")

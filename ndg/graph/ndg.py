@@ -248,11 +248,7 @@ class NDG:
 
     @classmethod
     def from_networkx(cls, graph: nx.DiGraph, bits: BitMatrix | None = None) -> NDG:
-        """Graph from a DiGraph of literals, or from one of `to_networkx`.
-
-        `ndg.graph.from_networkx` describes what is read and what is lost. Counts come from `bits` alone: without them,
-        `examples` is 0 and all figures are unknown.
-        """
+        """Graph from a DiGraph of literals or of `to_networkx`, with counts from `bits` alone."""
         implications, provenance = networkx_reader.read(graph, bits)
         return cls(implications, provenance)
 

@@ -1,7 +1,6 @@
 """Compiled traversals over arrays of arcs: levels, reachability, cycles, lookup.
 
-Arcs are sorted by tail and head; those of tail `t` are `heads[starts[t]:starts[t + 1]]`. Each function has one explicit
-signature, so the compiled code is found on disk by the next process.
+Arcs are sorted by tail and head; those of tail `t` are `heads[starts[t]:starts[t + 1]]`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Pair counts by matrix products of zeros and ones, for accelerators.
+"""Pair counts by matrix products of zeros and ones (`torch._int_mm`), for accelerators.
 
-Tiles of packed bits are unpacked on the device to int8 and multiplied with int32 sums (`torch._int_mm`). A device
-without that product uses float32, whose sums are exact up to 2**24 examples at a time. Both equal the counts of bits.
+A device without integer products uses float32, whose sums are exact up to 2**24 examples at a time.
 """
 
 from __future__ import annotations

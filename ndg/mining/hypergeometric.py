@@ -163,11 +163,7 @@ def check_examples(examples: int) -> None:
 def lower_tail(
     exceptions: np.ndarray, antecedent: np.ndarray, negation: np.ndarray, examples: int, limit: float = inf
 ) -> np.ndarray:
-    """P(X <= exceptions) for every pair, in [0, 1].
-
-    Margins broadcast against the exceptions, and all counts must be cells of one table. A probability that surely
-    exceeds `limit` is returned as 1.
-    """
+    """P(X <= exceptions) for every pair, in [0, 1]; 1 if it surely exceeds `limit`."""
     check_examples(examples)
     counts = [np.broadcast_to(count, exceptions.shape) for count in (exceptions, antecedent, negation)]
     k, a, b = (np.ascontiguousarray(count, np.int64).reshape(-1) for count in counts)

@@ -95,11 +95,7 @@ def advice(
     examples: int,
     pairs: int,
 ) -> str:
-    """Message for an exceeded budget, with a stricter criterion that would fit.
-
-    The criterion with most implications is made stricter, judged on the implications so far, and its total is scaled to
-    all `pairs` of nodes.
-    """
+    """Message for an exceeded budget, with a stricter criterion that would fit all `pairs`."""
     sizes = [2 * sum(int(chunk.under(number).sum()) for chunk in buffer.chunks) for number in range(len(rules))]
     rule = rules[int(np.argmax(sizes))]
     share = buffer.judged / max(pairs, 1)

@@ -151,11 +151,7 @@ TILE = types.Array(types.int64, 2, "C")
 
 @numba.njit(types.void(PACKED, PACKED, types.int64, TILE), parallel=True, cache=True, boundscheck=False)
 def count_tile(rows, columns, shift, both):
-    """Add the common set bits of each row and column to `both`.
-
-    Row i and column j are counted for i < j + `shift`; other pairs may be counted or not. The words of a row must be
-    contiguous.
-    """
+    """Add the common set bits of row i and column j to `both`, for i < j + `shift`."""
     height, width, words = rows.shape[0], columns.shape[0], rows.shape[1]
     strips, panels = -(-height // STRIP), -(-width // PANEL)
     row_start, row_step = rows.ctypes.data, rows.strides[0]

@@ -106,11 +106,7 @@ def _starts(codes, negated, literals):
 
 @numba.njit(types.void(_ANY, _ANY, _COUNTS_IN, types.int64, _CODES, _CODES, _COUNTS), **OPTIONS)
 def arrange(antecedents, consequents, exceptions, literals, tails, heads, counts):
-    """Write all implications and contrapositives, sorted by two counting sorts.
-
-    The contrapositives sorted by (antecedent, consequent) are the implications sorted by (consequent, antecedent), all
-    literals negated, so one pass by consequent prepares both.
-    """
+    """Write all implications and contrapositives, sorted by two counting sorts."""
     size = len(antecedents)
     ends = _starts(consequents, antecedents, literals)
     order = np.empty(2 * size, np.int64)  # by consequent: edge, or size + edge for a contrapositive

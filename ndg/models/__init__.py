@@ -21,11 +21,7 @@ from ndg.models.resnet import ResidualNet
 
 @dataclass(frozen=True)
 class Network:
-    """Builder of a network, and the `kinds` of inputs it takes.
-
-    `make` takes settings, the form of an input and the number of classes. If settings may name a pretrained folder, it
-    also takes the architecture of a checkpoint instead.
-    """
+    """Builder of a network from settings, form and classes, and the `kinds` of inputs it takes."""
 
     make: Callable[..., nn.Module]
     kinds: tuple[str, ...]

@@ -38,10 +38,9 @@ class Plan:
 def plan_transformer(
     config: ViT | TransFG, form: Form, architecture: dict[str, Any] | None, stride: int | None = None
 ) -> Plan:
-    """Plan from a config, a pretrained folder, or a checkpoint.
+    """Plan from a config, a pretrained folder, or a checkpoint; ShapeError for images that do not fit.
 
-    Position embeddings of a pretrained network are interpolated to the patches of these images, which start every
-    `stride` pixels, or side by side. Raises ShapeError for images that do not fit the network.
+    Position embeddings of a pretrained network are interpolated to the patches of these images, every `stride` pixels.
     """
     channels, height, width = form.shape
     if architecture is not None:

@@ -1,8 +1,4 @@
-"""Pretrained transformers in a local folder written by `save_pretrained`.
-
-Sizes are read from `config.json` and tensors from safetensors files: nothing is downloaded, unpickled or run. A
-checkpoint keeps the sizes, so it can be loaded without the folder.
-"""
+"""Pretrained transformers in a local folder; nothing is downloaded, unpickled or run."""
 
 from __future__ import annotations
 
@@ -167,8 +163,7 @@ def _inside(network: Any, name: str) -> bool:
 def check_tokenizer(folder: str, form: Form, rows: int, padding: int | None) -> None:
     """Raise ShapeError if texts were tokenised for another network than the folder's.
 
-    That is so if the padding differs, or the network knows more tokens (`rows`) than the data have: by more than a
-    hundredth, and by more than 64.
+    Its padding may not differ, nor may it know (`rows`) a hundredth and 64 tokens more than the data have.
     """
     if padding is not None and form.padding != padding:
         difference = f"the data are padded with token {form.padding}, the network in {folder} with {padding}"

@@ -22,8 +22,7 @@ Sequences = Float[Tensor, "example token width"]
 class RecurrentNet(nn.Module):
     """Embedding, recurrent layers, states (last of each direction), sigmoid latents, output.
 
-    Padding does not reach the logits. Texts are not packed by length, since an example's result would then depend on
-    its neighbours in the last bit.
+    Texts are not packed by length: an example's result would depend on its neighbours in the last bit.
     """
 
     latent_layer = "latent"

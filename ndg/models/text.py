@@ -83,8 +83,7 @@ class Pooling(nn.Module):
 def build(config: Bert, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> TextTransformer:
     """Network with fresh weights, or those of a folder.
 
-    Raises ShapeError if the tokenizer has more tokens, or a text more positions, than the network, or if it is not the
-    folder's tokenizer.
+    Raises ShapeError for more tokens or positions than the network has, and for another folder's tokenizer.
     """
     weights = None
     if architecture is not None:

@@ -77,8 +77,7 @@ def _title(config: TransFG, patch: tuple[int, int]) -> str:
 def build(config: TransFG, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> PartTransformer:
     """Network with fresh weights, or those of a folder.
 
-    Raises ConfigError for patches that leave gaps or a depth without a layer before the last, and ShapeError for images
-    that do not fit.
+    Raises ConfigError for patches that leave gaps and too few layers, ShapeError for images that do not fit.
     """
     plan = plan_transformer(config, form, architecture, config.stride)
     patch = pair(plan.settings["patch_size"])

@@ -24,11 +24,7 @@ Relation = Bool[np.ndarray, "literal literal"]
 
 @dataclass(frozen=True)
 class Recovery:
-    """Comparison of mined implications with a truth, contrapositives counted once.
-
-    `true` were found and hold, `false` were found and do not, `missed` hold and were not found, `near` were found and
-    count for neither side.
-    """
+    """Comparison of mined implications with a truth; contrapositives count once, near ones apart."""
 
     true: int
     false: int
@@ -82,8 +78,7 @@ class Truth:
     def of(cls, nodes: NodeSpace, follows: Relation, joint: Float64[np.ndarray, "literal literal"]) -> Truth:
         """Truth `follows`, with near pairs by the joint probabilities of literals.
 
-        A pair is near if p -> q and ~q -> ~p both have a precision above 0.9, with fewer than half of the exceptions
-        expected under independence.
+        A near pair has both precisions above 0.9, with fewer than half of the exceptions expected by chance.
         """
         rate = joint.diagonal()
         negated = np.arange(len(rate)) ^ 1

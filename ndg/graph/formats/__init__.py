@@ -1,8 +1,4 @@
-"""Export formats of the graph, written in parts to bound the memory.
-
-GraphML, GEXF, DOT and JSON carry the condensed graph, with the keys and attributes of `NDG.to_networkx`; CSV and
-Parquet carry the edge table. A new format is one file and one line here.
-"""
+"""Export formats of the graph, in parts; a new one is one file and one line here."""
 
 from __future__ import annotations
 

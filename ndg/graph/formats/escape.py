@@ -39,10 +39,9 @@ def dot(text: str) -> str:
 def lines(
     rows: list[tuple[Any, ...]], escape: Callable[[str], str], pieces: Sequence[str], texts: int, ends: int = 0
 ) -> str:
-    """Text of all rows: the pieces, with values in place of their `%s`.
+    """Text of all rows: the pieces, with values in place of their `%s`, without unknown ones.
 
-    Pieces of unknown values are left out. The first `texts` values are escaped; the first `ends` values stand in the
-    first piece, and the last piece has none.
+    The first `texts` values are escaped; the first `ends` values stand in the first piece.
     """
     escaped, whole = cache(escape), "".join(pieces)
     formatted = []

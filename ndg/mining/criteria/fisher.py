@@ -54,11 +54,7 @@ class Fisher(Rule):
         return replace(self.rule.sieve, product=1.0)
 
     def fit(self, pairs: Callable[[], Iterable[tuple[Contingency, Bool[np.ndarray, "row column"]]]]) -> Fisher:
-        """Criterion with the threshold for these pairs, in two or three passes, rarely more.
-
-        Each call of `pairs` iterates afresh over tiles of counts and the mask of their candidates, every pair of nodes
-        once.
-        """
+        """Criterion with the threshold for these pairs, in two or three passes of `pairs`."""
         from ndg.mining.hypergeometric import Tails
         from ndg.mining.significance import step_up
 
