@@ -76,7 +76,7 @@ class ImplicationBuffer:
             for name, kind in kinds.items()
         ]
         result = {name: np.empty(2 * len(columns[0]), kind) for name, kind in kinds.items()}
-        arrange(*columns, literals, *result.values())
+        arrange(*[*columns, literals, *result.values()])
         return result
 
 
