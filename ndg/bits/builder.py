@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Shaped, UInt64
 
-from ndg.bits.packing import pack, pack_above, place
+from ndg.bits.packing import Words, pack, pack_above, place
 from ndg.errors import BitsError
 from ndg.nodes import NodeSpace
 
@@ -21,7 +21,7 @@ class Builder(ABC):
         self.examples = 0
 
     @abstractmethod
-    def _room(self, examples: int) -> UInt64[np.ndarray, "node word"]:
+    def _room(self, examples: int) -> Words:
         """Words with room for `examples` examples; those already packed are kept."""
 
     def append(self, values: Shaped[np.ndarray, "..."]) -> None:

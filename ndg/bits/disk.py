@@ -10,24 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt64
 
 from ndg.atomic import reporting
 from ndg.bits import file_format
 from ndg.bits.file_format import SECTOR, Commit, Header
-from ndg.bits.packing import LINE
+from ndg.bits.packing import LINE, Words
 from ndg.errors import BitsError, OutputError
 
 REMEDY = "free space, or choose a writable folder; committed examples are safe"
 
 
-def create(
-    path: Path,
-    header: Header,
-    commit: Commit,
-    words: UInt64[np.ndarray, "node word"] | None = None,
-    finished: bytes = b"",
-) -> int:
+def create(path: Path, header: Header, commit: Commit, words: Words | None = None, finished: bytes = b"") -> int:
     """Descriptor of a new, locked, complete file; OutputError without space or permission."""
     part, start = partial_path(path), header.encode()
     with reporting(path, REMEDY):
@@ -78,7 +71,7 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def map_words(descriptor: int, header: Header, start: int, mode: Any) -> UInt64[np.ndarray, "node word"]:
+def map_words(descriptor: int, header: Header, start: int, mode: Any) -> Words:
     """Words of a file as a memory map."""
     shape = len(header.nodes), header.words
     if not shape[0]:
@@ -87,7 +80,7 @@ def map_words(descriptor: int, header: Header, start: int, mode: Any) -> UInt64[
         return np.memmap(file, np.dtype("<u8"), mode, start, shape)
 
 
-def flush(path: Path, words: UInt64[np.ndarray, "node word"] | None) -> None:
+def flush(path: Path, words: Words | None) -> None:
     """Wait until changes of a map are on the disk."""
     if isinstance(words, np.memmap):
         with reporting(path, REMEDY):

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, UInt64
+from jaxtyping import Float64
 
 from ndg.atomic import reporting
 from ndg.bits import disk, file_format
 from ndg.bits.builder import Builder
 from ndg.bits.file_format import SECTOR, Commit, Header
 from ndg.bits.matrix import BitMatrix, Sample
-from ndg.bits.packing import tail_mask
+from ndg.bits.packing import Words, tail_mask
 from ndg.errors import BitsError, OutputError
 from ndg.nodes import NodeSpace
 from ndg.progress import log
@@ -174,12 +174,12 @@ class BitFile(Builder):
         finally:
             self.close()
 
-    def _writable(self) -> UInt64[np.ndarray, "node word"]:
+    def _writable(self) -> Words:
         if self._words is None:
             raise BitsError(f"{self.path} is closed; continue it with BitFile.resume")
         return np.asarray(self._words)
 
-    def _room(self, examples: int) -> UInt64[np.ndarray, "node word"]:
+    def _room(self, examples: int) -> Words:
         words, needed = self._writable(), -(-examples // 64)
         if self._finished:
             self._write(file_format.FINISHED_AT, bytes(file_format.FINISHED.size), durable=True)
@@ -261,7 +261,7 @@ def read(path: str | os.PathLike[str], verify: bool = False, partial: bool = Tru
     return bits
 
 
-def _matrix(header: Header, words: UInt64[np.ndarray, "node word"], commit: Commit, sample: Sample | None) -> BitMatrix:
+def _matrix(header: Header, words: Words, commit: Commit, sample: Sample | None) -> BitMatrix:
     """Matrix of the committed examples; clears later bits of writable `words`."""
     words = words[:, : -(-commit.examples // 64)]
     if words.flags.writeable:
@@ -270,7 +270,7 @@ def _matrix(header: Header, words: UInt64[np.ndarray, "node word"], commit: Comm
     return BitMatrix(header.nodes, words, commit.examples, *facts)
 
 
-def _clear(words: UInt64[np.ndarray, "node word"], examples: int) -> None:
+def _clear(words: Words, examples: int) -> None:
     """Clear the bits past the last example, if any."""
     if examples % 64 and ((last := words[:, -1]) & ~tail_mask(examples)).any():
         last &= tail_mask(examples)

@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt64
+from jaxtyping import Bool, Float64, Int64
 
 from ndg.bits import concepts
 from ndg.bits.builder import Builder
-from ndg.bits.packing import pack, place, tail_mask, unpack, zeros
+from ndg.bits.packing import Words, pack, place, tail_mask, unpack, zeros
 from ndg.errors import BitsError, ShapeError
 from ndg.nodes import NodeSpace
 
-Words = UInt64[np.ndarray, "node word"]
 ROWS_AT_ONCE = 256
 NETWORK_DIGITS = 16
 

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Shaped, UInt64
 
+Words = UInt64[np.ndarray, "node word"]
 LINE = 8  # words of a cache line
 AT_ONCE = 1 << 18  # bytes of a copy of values that are not contiguous
 WORTH_THREADS = 1 << 22  # bytes; for fewer, threads cost more than they save
@@ -19,7 +20,7 @@ def tail_mask(examples: int) -> np.uint64:
     return np.uint64((1 << used) - 1 if used else 0xFFFFFFFFFFFFFFFF)
 
 
-def zeros(nodes: int, words: int) -> UInt64[np.ndarray, "node word"]:
+def zeros(nodes: int, words: int) -> Words:
     """Zero words in rows that fill whole cache lines."""
     stride = -(-words // LINE) * LINE
     flat = np.zeros(nodes * stride + LINE, np.uint64)
@@ -27,12 +28,7 @@ def zeros(nodes: int, words: int) -> UInt64[np.ndarray, "node word"]:
     return flat[skip : skip + nodes * stride].reshape(nodes, stride)[:, :words]
 
 
-def pack(
-    values: Bool[np.ndarray, "example node"],
-    words: UInt64[np.ndarray, "node word"],
-    start: int,
-    threads: int | None = None,
-) -> None:
+def pack(values: Bool[np.ndarray, "example node"], words: Words, start: int, threads: int | None = None) -> None:
     """Set the bits of `words` from example `start` on, and clear later bits of the last word."""
     from ndg.bits import kernel
 
@@ -68,14 +64,14 @@ def cuts(thresholds: Float64[np.ndarray, " unit"]) -> Float32[np.ndarray, " unit
         return np.where(cut > thresholds, np.nextafter(cut, np.float32(-np.inf)), cut)
 
 
-def place(source: UInt64[np.ndarray, "node word"], words: UInt64[np.ndarray, "node wider"], start: int) -> None:
+def place(source: Words, words: UInt64[np.ndarray, "node wider"], start: int) -> None:
     """Copy the rows of `source` to `words` from bit `start` on."""
     from ndg.bits import kernel
 
     kernel.place(source, words, start)
 
 
-def unpack(words: UInt64[np.ndarray, "node word"], examples: int) -> Bool[np.ndarray, "node example"]:
+def unpack(words: Words, examples: int) -> Bool[np.ndarray, "node example"]:
     """Booleans of the first `examples` examples, one row per node."""
     raw = np.ascontiguousarray(words).astype("<u8", copy=False).view(np.uint8)
     return np.unpackbits(raw, axis=1, count=examples, bitorder="little").view(np.bool_)
