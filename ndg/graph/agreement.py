@@ -9,6 +9,7 @@ import numpy as np
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import ShapeError
+from ndg.graph.condensation import Classes
 from ndg.graph.edges import EdgeCount, EdgeRate, mined, mutual
 from ndg.literal import Literal
 from ndg.mining.implications import Implications
@@ -37,7 +38,7 @@ class ClassAgreement:
 
 
 def agreements(
-    implications: Implications, classes: tuple[tuple[Literal, ...], ...], bits: BitMatrix | None = None
+    implications: Implications, classes: Classes, bits: BitMatrix | None = None
 ) -> tuple[ClassAgreement, ...]:
     """Agreement within each class, on `bits` or from the mined counts.
 

@@ -12,6 +12,7 @@ from ndg.errors import GraphError
 from ndg.literal import Literal
 
 Codes = Integer[np.ndarray, " edge"]
+Classes = tuple[tuple[Literal, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ class Condensation:
         ends = np.cumsum(self.sizes)
         return tuple(tuple(part.tolist()) for part in np.split(order, ends[:-1])) if len(self) else ()
 
-    def classes(self, contradictory: bool) -> tuple[tuple[Literal, ...], ...]:
+    def classes(self, contradictory: bool) -> Classes:
         """Components of two or more literals, contradictory ones or the others."""
         selected = np.flatnonzero((self.sizes > 1) & (self.contradictory == contradictory))
         return tuple(sorted(tuple(map(Literal.of, self.members[number])) for number in selected))

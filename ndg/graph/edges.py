@@ -18,6 +18,7 @@ from ndg.nodes import CONCEPT, LABEL, NodeSpace
 if TYPE_CHECKING:
     import pandas as pd
 
+EdgeCode = Int32[np.ndarray, " edge"]
 EdgeCount = Int64[np.ndarray, " edge"]
 EdgeRate = Float64[np.ndarray, " edge"]
 EdgeMask = Bool[np.ndarray, " edge"]
@@ -76,9 +77,7 @@ def mutual(implications: Implications) -> EdgeMask:
     return _position(implications, implications.consequents, implications.antecedents) >= 0
 
 
-def _position(
-    implications: Implications, tails: Int32[np.ndarray, " edge"], heads: Int32[np.ndarray, " edge"]
-) -> EdgeCount:
+def _position(implications: Implications, tails: EdgeCode, heads: EdgeCode) -> EdgeCount:
     """Position of each implication from tail to head; -1 if missing."""
     from ndg.graph.traversal import lookup
 

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Int64
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import ShapeError
-from ndg.graph.edges import EdgeCount, EdgeCounts, EdgeRate, end_texts, mined
+from ndg.graph.edges import EdgeCode, EdgeCount, EdgeCounts, EdgeRate, end_texts, mined
 from ndg.intervals import wilson
 from ndg.mining.implications import Implications
 from ndg.progress import bar
@@ -19,6 +19,7 @@ from ndg.results import Result, Row, mean
 if TYPE_CHECKING:
     import pandas as pd
 
+PairCount = Int64[np.ndarray, " pair"]
 BLOCK_WORDS = 1 << 18  # words of all nodes at a time: 2 MiB, which fit the cache of a core
 
 
@@ -74,9 +75,7 @@ def count_edges(implications: Implications, bits: BitMatrix, any_thresholds: boo
     return edge_counts(implications.antecedents, implications.consequents, bits)
 
 
-def edge_counts(
-    antecedents: Int32[np.ndarray, " edge"], consequents: Int32[np.ndarray, " edge"], bits: BitMatrix
-) -> EdgeCounts:
+def edge_counts(antecedents: EdgeCode, consequents: EdgeCode, bits: BitMatrix) -> EdgeCounts:
     """Counts on `bits` of the implications from antecedents to consequents."""
     nodes = len(bits.nodes)
     first, second = (codes.astype(np.int64) >> 1 for codes in (antecedents, consequents))
@@ -92,9 +91,7 @@ def edge_counts(
     return EdgeCounts(antecedent, consequent, antecedent - support, n)
 
 
-def common_counts(
-    bits: BitMatrix, rows: Int64[np.ndarray, " pair"], columns: Int64[np.ndarray, " pair"]
-) -> Int64[np.ndarray, " pair"]:
+def common_counts(bits: BitMatrix, rows: PairCount, columns: PairCount) -> PairCount:
     """Examples on which both nodes of each pair are on."""
     from ndg.graph.pair_counts import add_common
 

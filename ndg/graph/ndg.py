@@ -19,7 +19,7 @@ from ndg.errors import GraphError, ShapeError
 from ndg.graph import edges, evaluate, files
 from ndg.graph import from_networkx as networkx_reader
 from ndg.graph.closure import Closure, Reachability, literals_of, negated, reach
-from ndg.graph.condensation import Condensation, condense
+from ndg.graph.condensation import Classes, Condensation, condense
 from ndg.graph.evaluate import HeldOut
 from ndg.graph.export import Condensed, keys, to_networkx
 from ndg.graph.formats import EXPORTS
@@ -129,12 +129,12 @@ class NDG:
         return reach(self.condensation)
 
     @cached_property
-    def classes(self) -> tuple[tuple[Literal, ...], ...]:
+    def classes(self) -> Classes:
         """Equivalence classes of two or more literals, without contradictory ones."""
         return self.condensation.classes(contradictory=False)
 
     @cached_property
-    def contradictory(self) -> tuple[tuple[Literal, ...], ...]:
+    def contradictory(self) -> Classes:
         """Classes that contain a literal and its negation."""
         return self.condensation.classes(contradictory=True)
 
