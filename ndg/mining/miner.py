@@ -80,12 +80,7 @@ def sweep(
     if max_edges is not None and max_edges < 0:
         raise ConfigError(f"max_edges, the limit of kept implications, must be at least 0; got {max_edges}")
     nodes = _nodes(shards)
-    if device == "cpu":
-        counter: Counter = Packed.of(shards)
-    else:
-        from ndg.mining.dense import Dense
-
-        counter = Dense.of(shards, device)
+    counter = counter_of(shards, device)
     candidate_pairs = candidates(nodes, counter.on, counter.examples, pairs)
     fitted = [_fitted(rule, counter, candidate_pairs) for rule in rules]
     mining = Mining(counter, candidate_pairs, tuple(fitted), MAX_EDGES if max_edges is None else max_edges)
@@ -105,6 +100,15 @@ def sweep(
         Implications(**facts, **buffer.columns(number, 2 * len(nodes)), criterion=rule.to_dict())
         for number, rule in enumerate(fitted)
     ]
+
+
+def counter_of(shards: Sequence[BitMatrix], device: str = "cpu") -> Counter:
+    """Counter of pairs: bits on the CPU, matrix products elsewhere."""
+    if device == "cpu":
+        return Packed.of(shards)
+    from ndg.mining.dense import Dense
+
+    return Dense.of(shards, device)
 
 
 @dataclass(frozen=True, eq=False)
