@@ -31,7 +31,9 @@ def meter(**options: Any) -> Any:
     """Progress bar of tqdm on stderr; hidden without a terminal."""
     from tqdm import tqdm
 
-    return tqdm(**options, file=sys.stderr, dynamic_ncols=True, leave=False, disable=not visible())
+    if hidden := not visible():
+        tqdm.monitor_interval = 0  # no thread for a bar that nobody sees
+    return tqdm(**options, file=sys.stderr, dynamic_ncols=True, leave=False, disable=hidden)
 
 
 def visible() -> bool:
