@@ -101,25 +101,19 @@ def follow_each(starts, heads, seen):
                 seen[heads[arc], word] |= seen[tail, word]
 
 
-@numba.njit([types.int64(NUMBERS, kind, types.int64, types.int64) for kind in (NUMBERS, CODES)], **OPTIONS)
-def _position(starts, heads, tail, wanted):
-    """Position of the arc from `tail` to `wanted`; else -1."""
-    low, high = starts[tail], starts[tail + 1]
-    end = high
-    while low < high:
-        middle = (low + high) >> 1
-        if heads[middle] < wanted:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < end and heads[low] == wanted else -1
-
-
 @numba.njit(types.void(NUMBERS, CODES, CODES, CODES, RESULT), **OPTIONS)
 def lookup(starts, heads, tails, wanted, positions):
     """Write the position of each arc, tail to `wanted`; else -1."""
     for query in range(len(tails)):
-        positions[query] = _position(starts, heads, tails[query], wanted[query])
+        low, high = starts[tails[query]], starts[tails[query] + 1]
+        end = high
+        while low < high:
+            middle = (low + high) >> 1
+            if heads[middle] < wanted[query]:
+                low = middle + 1
+            else:
+                high = middle
+        positions[query] = low if low < end and heads[low] == wanted[query] else -1
 
 
 @numba.njit(types.void(NUMBERS, NUMBERS, NUMBERS, CODES, CODES, RATES, NUMBERS, RESULT), **OPTIONS)
@@ -128,16 +122,24 @@ def strongest_edges(starts, heads, component, antecedents, consequents, precisio
     for arc in range(len(best)):
         best[arc] = -1
     for edge in range(len(antecedents)):
-        arc = _position(starts, heads, component[antecedents[edge]], component[consequents[edge]])
-        if arc < 0:
+        tail, wanted = component[antecedents[edge]], component[consequents[edge]]
+        low, high = starts[tail], starts[tail + 1]
+        end = high
+        while low < high:
+            middle = (low + high) >> 1
+            if heads[middle] < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        if low == end or heads[low] != wanted:
             continue
-        rival = best[arc]
+        rival = best[low]
         if (
             rival < 0
             or precision[edge] > precision[rival]
             or (precision[edge] == precision[rival] and support[edge] > support[rival])
         ):
-            best[arc] = edge
+            best[low] = edge
 
 
 @numba.njit(types.int64(NUMBERS, NUMBERS, types.int64, types.int64), **OPTIONS)
