@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float64
 
@@ -23,3 +25,27 @@ def wilson(
         low = np.where(n > 0, np.where(rate <= 0, 0.0, np.maximum(middle - half, 0.0)), 0.0)
         high = np.where(n > 0, np.where(rate >= 1, 1.0, np.minimum(middle + half, 1.0)), 1.0)
     return low, high
+
+
+def exact_paired(first_only: int, second_only: int, n: int) -> tuple[float, float, float]:
+    """Exact p-value and 95 % interval of a difference of two paired rates.
+
+    The test is McNemar's, exact and two-sided. The interval joins the Clopper-Pearson intervals of the share of
+    discordant pairs and of the first among these, so that it leaves out 0 where p < .05.
+    """
+    from scipy.stats import binomtest
+
+    pairs = first_only + second_only
+    share = binomtest(pairs, n).proportion_ci()
+    first = binomtest(first_only, pairs).proportion_ci() if pairs else (0.0, 1.0)
+    low, high = (2 * end - 1 for end in first)
+    p = float(binomtest(first_only, pairs).pvalue) if pairs else 1.0
+    return p, low * share[low < 0], high * share[high > 0]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for their number (Holm 1979)."""
+    order = np.argsort(p_values, kind="stable")
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.maximum.accumulate(np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1))
+    return np.minimum(corrected, 1.0).tolist()

@@ -6,8 +6,12 @@ import numpy as np
 from jaxtyping import Int64
 
 from ndg import seeds
+from ndg.intervals import exact_paired
 
 ROUNDS = 2000
+FEW = 25
+"""Discordant pairs below which an interval is exact: a bootstrap of few is too narrow."""
+
 GROUPS = 64
 """Groups into which the examples are drawn where whole curves are resampled."""
 
@@ -18,10 +22,14 @@ def paired(
     """Difference of two rates over `n` examples, with 95 % interval.
 
     The difference of one example is 1 in `first_only` of them, -1 in `second_only`, else 0, so a bootstrap draws these
-    three counts from a multinomial distribution. None without examples.
+    three counts from a multinomial distribution; of fewer than `FEW` such examples the interval is that of the exact
+    test. None without examples.
     """
     if not n:
         return None
+    if first_only + second_only < FEW:
+        _, low, high = exact_paired(first_only, second_only, n)
+        return (first_only - second_only) / n, low, high
     shares = [first_only / n, second_only / n, (n - first_only - second_only) / n]
     drawn = seeds.generator(seed, "bootstrap", *purpose).multinomial(n, shares, size=rounds)
     low, high = np.percentile((drawn[:, 0] - drawn[:, 1]) / n, [2.5, 97.5])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ from ndg.abstraction.bootstrap import paired
 from ndg.abstraction.controls import BINARISE, CHANCE, GRAPH, PROTOTYPES
 from ndg.abstraction.curve import Curve
 from ndg.abstraction.tally import Tally
-from ndg.abstraction.verdict import verdict
+from ndg.abstraction.verdict import KEPT, verdict
 from ndg.errors import ConfigError, nearest
+from ndg.intervals import exact_paired, holm
 from ndg.results import Result, Row
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Selectivity:
     control: str
     picked: str
     draws: tuple[float, ...]
+    p: float
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,9 @@ class TrialResult(Result):
     drawn: tuple[dict[str, Tally], ...] = ()
     curve: Curve | None = None
     on_validation: str | None = None
+    kept_at_least: float = KEPT
+    p_holm: float | None = None
+    tests: int = 1
 
     @property
     def tally(self) -> Tally:
@@ -123,7 +129,8 @@ class TrialResult(Result):
         how = "as given" if against else ON_VALIDATION if self.on_validation else ON_THE_SAME
         further = [tallies[control] for tallies in self.drawn if control in tallies]
         draws = [(one.graph_only - one.control_only) / one.correct for one in (tally, *further) if one.correct]
-        return Selectivity(*difference, control, how, tuple(draws))
+        p, *_ = exact_paired(tally.graph_only, tally.control_only, tally.correct)
+        return Selectivity(*difference, control, how, tuple(draws), p)
 
     def words(self) -> str:
         """Comparison with the class prototype, in one sentence.
@@ -168,7 +175,6 @@ class TrialResult(Result):
         return {
             **self._headline(against),
             "chance": self.chance,
-            "kept": self.tally.kept,
             "kept_aligned": self.tally.kept_rate,
             "no_ancestors": list(self.no_ancestors),
             "counts": {name: tally.to_dict() for name, tally in self.controls.items()},
@@ -183,7 +189,6 @@ class TrialResult(Result):
             "split": self.split,
             "seed": self.seed,
             "beta": float(self.beta),
-            "values": self.values,
             "values_reason": self.values_reason,
             "values_examples": self.values_examples,
             "graph": self.graph,
@@ -196,12 +201,20 @@ class TrialResult(Result):
         selectivity = self.selectivity(against)
         return {
             **_figures(self.tally),
+            "kept": self.tally.kept,
+            "kept_at_least": self.kept_at_least,
+            "values": self.values,
             "selectivity": selectivity.value if selectivity else None,
             "selectivity_low": selectivity.low if selectivity else None,
             "selectivity_high": selectivity.high if selectivity else None,
             "selectivity_control": selectivity.control if selectivity else None,
             "selectivity_picked": selectivity.picked if selectivity else None,
             "selectivity_draws": list(selectivity.draws) if selectivity else [],
+            "selectivity_p": selectivity.p if selectivity else None,
+            "selectivity_p_holm": (selectivity.p if against or self.p_holm is None else self.p_holm)
+            if selectivity
+            else None,
+            "selectivity_tests": 1 if against else self.tests,
             "controls": {name: _figures(tally) for name, tally in self.controls.items() if name != GRAPH},
         }
 
@@ -220,6 +233,15 @@ class TrialResult(Result):
         head = "".join(f"<th>{title}</th>" for title in heads)
         table = f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
         return f"<table>{table}</table><p>{escape(self.words())}</p>"
+
+
+def corrected(results: Mapping[str, TrialResult]) -> dict[str, TrialResult]:
+    """The results of one run, with p-values corrected over its interventions."""
+    p_values = [1.0 if (tested := result.selectivity()) is None else tested.p for result in results.values()]
+    return {
+        name: replace(result, p_holm=p, tests=len(results))
+        for (name, result), p in zip(results.items(), holm(p_values), strict=True)
+    }
 
 
 def _row(tally: Tally) -> Row:

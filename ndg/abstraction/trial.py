@@ -22,9 +22,10 @@ from ndg.abstraction.counts import Counts
 from ndg.abstraction.curve import EXAMPLES, Curve
 from ndg.abstraction.intervention_sets import choices, definition
 from ndg.abstraction.orders import Orders
-from ndg.abstraction.result import TrialResult
+from ndg.abstraction.result import TrialResult, corrected
 from ndg.abstraction.study import DRAW, Study, TrialCounts, curve_key
 from ndg.abstraction.validate import check_alternatives, one_layer
+from ndg.abstraction.verdict import KEPT
 from ndg.errors import ConfigError, DataError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.interventions import substitution
@@ -41,7 +42,7 @@ class TrialSettings:
 
     layer        layer on trial; needed where the graph has several
     values       what is written for booleans: a name of `ndg.interventions.substitution`, taken from the examples of
-                 `fit`, or such a way itself. "auto" without `fit` writes 0 and 1, and the result says so
+                 `fit`, or such a way itself. "auto" writes 0 and 1 into sigmoids, and means of `fit` elsewhere
     beta         implications whose recall exceeds it are walked backwards too; 1 walks none
     draws        draws of alternatives and controls, by the seed, seed + 1 and so on
     graphs       further control graphs by name, of the same layer, each with its own D(t, t')
@@ -50,6 +51,7 @@ class TrialSettings:
     orders       orders of units by name, for the curve
     split        name of the examples, written beside the results
     any_network  whether the graph may be of another network of the same shape
+    kept_at_least  share of the correct predictions that must survive binarising alone, else there is no verdict
 
     Raises ConfigError for a beta outside (0, 1], no draws, or orders without a curve.
     """
@@ -63,10 +65,13 @@ class TrialSettings:
     orders: Mapping[str, Int[np.ndarray, "..."]] | None = None
     split: str = ""
     any_network: bool = False
+    kept_at_least: float = KEPT
 
     def __post_init__(self) -> None:
         if not 0 < self.beta <= 1:
             raise ConfigError(f"beta is a recall inside (0, 1], and 1 walks no implication backwards; got {self.beta}")
+        if not 0 <= self.kept_at_least <= 1:
+            raise ConfigError(f"kept_at_least is a share inside [0, 1]; got {self.kept_at_least}")
         if self.draws < 1:
             raise ConfigError(f"alternatives and controls are drawn at least once; got draws={self.draws}")
         if self.orders and not self.curve:
@@ -156,8 +161,9 @@ def trials(
         "values": writing.name,
         "values_reason": why,
         "values_examples": writing.examples,
+        "kept_at_least": settings.kept_at_least,
     }
-    return {name: _result(name, run.total, study, labels, facts) for name in named}
+    return corrected({name: _result(name, run.total, study, labels, facts) for name in named})
 
 
 def _check_controls(graph: NDG, layer: str, graphs: Mapping[str, NDG]) -> None:
@@ -193,8 +199,6 @@ def _writing(
         why = (
             "auto: 0 and 1 stand for the outputs of a sigmoid" if name == "boolean" else "auto: outputs have no bounds"
         )
-        if name != "boolean" and fit is None:
-            name, why = "boolean", f"auto: without fitting examples 0 and 1 are written, else it would be {name!r}"
     return substitution.fit(name, model, graph, fit, [layer], options=options, any_network=True), why
 
 

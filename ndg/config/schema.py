@@ -120,7 +120,8 @@ class Trial:
     `layer` is changed; null means the only extracted layer. `values` replace booleans: `boolean` (0 and 1), `mean` (of
     the fitting examples with that boolean), `resample` (from one of them), or `auto`: `boolean` after a sigmoid, else
     `mean`. Edges with a recall above `beta` are also followed backwards; with 1, none is. Alternatives and controls are
-    drawn `draws` times. `graphs` are control graphs: `reinitialised`, `random_inputs`, `shuffled_labels`.
+    drawn `draws` times. There is no verdict where fewer than `kept_at_least` of the correct predictions survive
+    binarising. `graphs` are control graphs: `reinitialised`, `random_inputs`, `shuffled_labels`.
 
     Only on the held-out split: `curve` counts aligned examples against changed neurons. `interchange` interventions
     take their sources from `pool` examples. `edges` tries every edge; one survives where its interventional precision
@@ -133,6 +134,7 @@ class Trial:
     layer: str | None = None
     seed: int = 0
     values: str = "auto"
+    kept_at_least: float = 0.9
     beta: float = 1.0
     draws: int = 5
     graphs: list[str] = field(default_factory=lambda: ["reinitialised", "random_inputs", "shuffled_labels"])
@@ -265,6 +267,8 @@ class Experiment:
         whole = replace(self, data=replace(self.data, dir=None)).to_dict()
         whole["store"] = {"uri": None}  # a section of older versions: without it, runs in existing logs would not match
         del whole["train"]["fitness"]  # it only measures
+        if self.trial.kept_at_least == Trial.kept_at_least:
+            del whole["trial"]["kept_at_least"]  # older versions had no such key
         return {key: value for key, value in whole.items() if key not in ("name", "paper", "smoke")}
 
 

@@ -100,6 +100,7 @@ RULES: dict[str, Rule] = {
     "trial.beta": _inside("(0, 1]", ", a recall"),
     "trial.pool": _at_least(2, " examples"),
     "trial.at_least": _inside("(0, 1)", ", a precision"),
+    "trial.kept_at_least": _inside("[0, 1]", ", a share"),
     "trial.minimal": _at_least(0, " examples"),
     "trial.budget": _at_least(1, " set of neurons"),
     "trial.graphs": (f"some of {', '.join(GRAPHS)}", lambda names: set(names) <= set(GRAPHS)),

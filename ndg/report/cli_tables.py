@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ndg.abstraction.verdict import better, larger
+from ndg.abstraction.verdict import better, larger, survives
 from ndg.report.findings import held_out
 from ndg.report.sections import rate
 from ndg.report.tables import Column, Table
@@ -96,6 +96,14 @@ def aligned(records: Sequence[RunRecord]) -> Table:
     return Table.of(title, columns, rows, note=note)
 
 
+def _better(figures: dict[str, Any]) -> str:
+    """Whether the graph's choice is better than the prototype."""
+    if not survives(figures):
+        return "no verdict"
+    beats = better(figures)
+    return "–" if beats is None else "no" if not beats else "yes, larger" if larger(figures) else "yes"
+
+
 def _unimplied(record: RunRecord) -> str:
     """Sentence about the classes that no literal implies."""
     splits = record.figure("results.trial.q") or {}
@@ -110,9 +118,10 @@ NOTE = (
     "graph are set (set: how many; changed: how many had the other value). prototype: as many neurons, set to the "
     "majority booleans of that class without using the graph's edges, on the neurons where the majority is clearest "
     "(prototype's: how many changed). any: the same on random neurons. better: whether the 95 % interval of the "
-    "difference to the better prototype, chosen on validation, lies above 0; larger: the graph changes over 1.1 times "
-    "as many neurons. random: as many random booleans. kept: share still correct when the layer is binarised and "
-    "nothing is set."
+    "difference to the better prototype, chosen on validation, lies above 0, and p < .05 after Holm's correction for "
+    "the interventions; larger: the graph changes over 1.1 times as many neurons. random: as many random booleans. "
+    "kept: share still correct when the layer is binarised and nothing is set; below trial.kept_at_least there is "
+    "no verdict, as binarising alone changes the network."
 )
 
 
@@ -142,7 +151,7 @@ def _aligned(record: RunRecord) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for trial in results["trial"].values():
         split = "test" if "test" in trial else next(iter(trial))
-        figures, controls, beats = trial[split], trial[split]["controls"], better(trial[split])
+        figures, controls = trial[split], trial[split]["controls"]
         rates = {"aligned": rate(figures, "aligned"), **{name: controls[name]["aligned"] for name in CONTROLS}}
         rows.append(
             (dict.fromkeys(network(split), "") if rows else network(split))
@@ -150,7 +159,7 @@ def _aligned(record: RunRecord) -> list[dict[str, Any]]:
                 "intervention": figures["intervention"],
                 "split": figures["split"],
                 **(rates if figures["neurons_set"] else {}),
-                "better": "–" if beats is None else "no" if not beats else "yes, larger" if larger(figures) else "yes",
+                "better": _better(figures),
                 "kept": controls["binarise"]["unchanged"],
                 "set": figures["neurons_set"],
                 "changed": figures["neurons_changed"],

@@ -12,7 +12,7 @@ from ndg import atomic, extraction, seeds
 from ndg.abstraction.edges import EdgeSettings, try_edges
 from ndg.abstraction.interchange import InterchangeSettings, interchange
 from ndg.abstraction.minimal import MinimalSettings, minimal
-from ndg.abstraction.result import TrialResult
+from ndg.abstraction.result import TrialResult, corrected
 from ndg.abstraction.trial import TrialSettings, trials
 from ndg.comparison.inputs import random_inputs
 from ndg.comparison.networks import reinitialised
@@ -95,14 +95,17 @@ class TrialStages:
                         orders=self._orders(scores) if settings.curve and split == held_out else {},
                         curve=settings.curve and split == held_out,
                         split=split,
+                        kept_at_least=settings.kept_at_least,
                     ),
                     options=self._options("trial", split),
                     cache=self._cache(split),
                 )
         frames, curves = [], []
         for split in splits:
-            for name, result in results[split].items():
-                chosen = result.picked(results[first[0]][name]) if first else result
+            picked = results[split]
+            if first:
+                picked = corrected({name: each.picked(results[first[0]][name]) for name, each in picked.items()})
+            for name, chosen in picked.items():
                 self._run.result(f"trial.{chosen.key}.{split}", chosen.to_dict())
                 frames.append(chosen.frame())
                 if chosen.curve is not None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from ndg.abstraction.bootstrap import GROUPS, group_weights, groups_of, paired
+from ndg.intervals import exact_paired
 
 
 def test_counts_are_resampled_as_the_examples_would_be():
@@ -22,15 +25,35 @@ def test_counts_are_resampled_as_the_examples_would_be():
 
 
 def test_the_seed_and_the_purpose_alone_draw():
-    assert paired(6, 3, 30, 0, "x") == paired(6, 3, 30, 0, "x")
-    assert paired(6, 3, 30, 0, "x", rounds=50) != paired(6, 3, 30, 1, "x", rounds=50)
+    assert paired(60, 30, 300, 0, "x") == paired(60, 30, 300, 0, "x")
+    assert paired(60, 30, 300, 0, "x", rounds=50) != paired(60, 30, 300, 1, "x", rounds=50)
     assert paired(60, 30, 300, 0, "x", rounds=50) != paired(60, 30, 300, 0, "y", rounds=50)
 
 
 def test_the_ends():
     assert paired(0, 0, 0, 0) is None
-    assert paired(0, 0, 9, 0) == (0.0, 0.0, 0.0)
-    assert paired(9, 0, 9, 0) == (1.0, 1.0, 1.0)
+    assert paired(0, 0, 900, 0)[0] == 0.0
+
+
+@pytest.mark.parametrize(("first", "second", "n"), [(0, 0, 40), (5, 0, 350), (6, 0, 350), (12, 12, 24), (1, 23, 9000)])
+def test_few_discordant_pairs_have_the_interval_of_the_exact_test(first, second, n):
+    """It leaves out 0 where McNemar's exact test does, and is never of width 0."""
+    value, low, high = paired(first, second, n, 0)
+    p, *interval = exact_paired(first, second, n)
+    assert [low, high] == interval
+    assert low <= value == (first - second) / n <= high
+    assert high - low > 1 / n
+    tail = sum(math.comb(first + second, k) for k in range(min(first, second) + 1)) / 2 ** (first + second)
+    assert p == pytest.approx(min(2 * tail, 1.0))
+    assert (low > 0 or high < 0) == (p < 0.05)
+
+
+def test_the_exact_interval_covers():
+    """Of 2,000 samples with a difference of 2 points, at least 95 % of the intervals hold it."""
+    rng = np.random.default_rng(0)
+    draws = rng.multinomial(300, [0.03, 0.01, 0.96], size=2000)
+    ends = [exact_paired(int(a), int(b), 300)[1:] for a, b, _ in draws]
+    assert np.mean([low <= 0.02 <= high for low, high in ends]) >= 0.95
 
 
 def test_groups_belong_to_examples_and_rounds_draw_as_many():

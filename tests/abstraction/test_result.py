@@ -139,9 +139,11 @@ def test_the_sentence_says_when_the_graph_is_not_better_than_the_prototype(resul
     found = result.selectivity()
     assert result.words() == (
         "G.1 on test: the graph's choice is not better than the class prototype of the same size: difference +5.0 "
-        f"points [{100 * found.low:+.1f}, {100 * found.high:+.1f}], aligned 0.600 against 0.550 (prototype_surest)."
+        f"points [{100 * found.low:+.1f}, {100 * found.high:+.1f}], aligned 0.600 against 0.550 (prototype_surest); "
+        f"0.900 kept by binarising alone; exact paired p = {found.p:.2g}."
     )
     assert found.low < 0
+    assert found.p > 0.05
     weak = {"prototype_surest": tally(20, neurons_set=250, graph_only=40)}
     better = replace(result, controls=result.controls | weak | {"prototype_random": weak["prototype_surest"]})
     assert better.words().startswith(

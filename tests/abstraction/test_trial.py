@@ -128,7 +128,7 @@ def test_a_class_without_ancestors_is_reported_and_its_examples_are_counted(mode
 
 
 def test_a_graph_without_implications_sets_nothing(model, graph):
-    bare = NDG(replace(implications(np.zeros((4, 7), np.bool_), graph.nodes, []), thresholds=np.full(4, 0.5)))
+    bare = NDG(replace(implications(np.zeros((4, 7), np.bool_), graph.nodes, []), thresholds=np.full(4, 0.5), binarizer="half"))
     for result in trials(model, bare, loader(), executor="serial").values():
         assert all(tally.neurons_set == 0 for tally in result.controls.values())
         assert result.tally.unchanged == result.tally.correct
@@ -193,7 +193,7 @@ def test_two_classes_have_one_alternative():
     bits = np.array([[1, 0, 0, 1], [0, 1, 1, 0]] * 5, np.bool_)
     texts = [("1:0", "label:1"), ("label:0", "~label:1"), ("~label:1", "label:0")]
     edges = [(nodes.literal(p).code, nodes.literal(q).code) for p, q in texts]
-    graph = NDG(replace(implications(bits, nodes, edges), thresholds=np.full(2, 0.5)))
+    graph = NDG(replace(implications(bits, nodes, edges), thresholds=np.full(2, 0.5), binarizer="half"))
     inputs = torch.tensor([[0.0], [1.0]] * 4)
     result = trial(model, graph, [(inputs, torch.arange(8) % 2)], "Q", executor="serial")
     # to class 1 (4 examples): unit 0 is set on, beside unit 1 the logits are 2 and 3;

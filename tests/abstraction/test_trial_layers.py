@@ -15,6 +15,7 @@ from ndg.abstraction.intervention_sets import INTERVENTIONS, choices
 from ndg.abstraction.trial import trial, trials
 from ndg.activations.batches import compute_batches, fixed
 from ndg.activations.hooks import Overwrite
+from ndg.errors import ConfigError
 from ndg.graph.ndg import NDG
 from ndg.interventions import substitution
 from ndg.interventions.passes import Passes
@@ -128,12 +129,13 @@ def test_ray_gives_the_same_integers_of_tokens(ray_session):
     assert parallel == replace(serial, executor="ray", reason="ray: as requested")
 
 
-def test_what_is_written_is_recorded():
+def test_what_is_written_is_recorded_and_no_0_and_1_without_a_word():
     model, loader, graph = setting(images, "latent", "first")
     settings = {"executor": "serial"}
-    bare = trial(model, graph, loader, **settings)
-    assert (bare.values, bare.values_examples) == ("boolean", 0)
-    assert bare.values_reason == "auto: without fitting examples 0 and 1 are written, else it would be 'mean'"
+    with pytest.raises(ConfigError, match=r"written as 'mean' are taken from fitting examples; got none; pass fit="):
+        trial(model, graph, loader, **settings)
+    bare = trial(model, graph, loader, values="boolean", **settings)
+    assert (bare.values, bare.values_examples, bare.values_reason) == ("boolean", 0, "as requested")
     fitted = trial(model, graph, loader, fit=loader, **settings).to_dict()
     assert (fitted["values"], fitted["values_examples"]) == ("mean", ROWS)
     assert fitted["values_reason"] == "auto: outputs have no bounds"
@@ -150,7 +152,7 @@ def test_the_graphs_own_choice_is_a_control_of_itself():
     model, loader, graph = setting(images, "second", "first")
     empty = graph.filter(min_precision=1.0, min_support=10**6)
     assert len(empty) == 0
-    for result in trials(model, graph, loader, graphs={"same": graph, "empty": empty}, executor="serial").values():
+    for result in trials(model, graph, loader, fit=loader, graphs={"same": graph, "empty": empty}, executor="serial").values():
         same = result.controls["same"].to_dict()
         assert same == result.controls[GRAPH].to_dict() | {"graph_only": 0, "control_only": 0}
         for count in ("aligned", "changed", "unchanged", "neurons_set", "graph_only", "control_only"):

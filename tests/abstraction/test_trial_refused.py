@@ -34,7 +34,7 @@ def graph() -> NDG:
 def wrong(model, graph, **change):
     nodes = NodeSpace(change.get("labels", 3), (LayerUnits(change.get("layer", "latent"), change.get("units", 4)),))
     bits = np.zeros((4, len(nodes)), np.bool_)
-    return NDG(replace(implications(bits, nodes, []), thresholds=np.full(nodes.neurons, 0.5)))
+    return NDG(replace(implications(bits, nodes, []), thresholds=np.full(nodes.neurons, 0.5), binarizer="half"))
 
 
 @pytest.mark.parametrize(

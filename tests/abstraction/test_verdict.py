@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ndg.abstraction.verdict import better, larger, verdict
+from ndg.abstraction.verdict import better, larger, survives, verdict
+from ndg.intervals import holm
 
 
 @pytest.fixture
@@ -64,3 +65,35 @@ def test_nothing_is_concluded_where_nothing_was_on_trial(figures):
     none = figures | {"aligned": None, "neurons_set": None, "selectivity_low": None}
     assert verdict(none) == "The network predicts no example correctly, so nothing was on trial."
     assert better(none) is None
+
+
+@pytest.mark.parametrize(
+    ("kept", "least", "concluded"), [(90, 0.9, True), (89, 0.9, False), (89, 0.8, True), (23, 0.9, False)]
+)
+def test_there_is_no_verdict_where_binarising_alone_changes_the_network(figures, kept, least, concluded):
+    figures |= {"kept": kept, "n": 100, "kept_at_least": least}
+    assert survives(figures) is concluded
+    assert better(figures) is (True if concluded else None)
+    if concluded:
+        assert f"; 0.{kept}0 kept by binarising alone" in verdict(figures)
+    else:
+        assert verdict(figures) == (
+            f"No verdict: binarising alone changes the network. Of its 100 correct predictions 0.{kept}0 survive it, "
+            "fewer than 0.9; write mean values, or try another layer."
+        )
+        assert "write" not in verdict(figures | {"values": "mean"})
+
+
+def test_a_verdict_is_corrected_for_the_interventions_of_the_run(figures):
+    figures |= {"selectivity_p": 0.02, "selectivity_p_holm": 0.06, "selectivity_tests": 3}
+    assert better(figures) is False
+    assert "is not better" in verdict(figures)
+    assert verdict(figures).endswith("exact paired p = 0.02, 0.06 corrected for 3 interventions (Holm).")
+    assert better(figures | {"selectivity_p_holm": 0.04}) is True
+
+
+def test_holm_is_that_of_the_paper():
+    """The adjusted values of Holm 1979: the k-th smallest of m times m - k + 1, never falling."""
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []

@@ -52,7 +52,7 @@ def by_hand() -> NDG:
     nodes = NodeSpace(3, (LayerUnits("latent", 4),))
     bits = np.array([np.eye(3)[label].tolist() + list(BITS[label]) for label in (0, 1, 2) * 10], np.bool_)
     edges = [(nodes.literal(p).code, nodes.literal(q).code) for p, q in EDGES]
-    return NDG(replace(implications(bits, nodes, edges), thresholds=np.full(4, 0.5)))
+    return NDG(replace(implications(bits, nodes, edges), thresholds=np.full(4, 0.5), binarizer="half"))
 
 
 def examples() -> tuple[torch.Tensor, torch.Tensor]:
