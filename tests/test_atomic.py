@@ -32,6 +32,11 @@ def test_text_and_bytes_are_written_and_replaced(tmp_path):
     assert atomic.write(path, b"\x00").read_bytes() == b"\x00"
 
 
+def test_a_folder_in_place_of_a_file_is_named(tmp_path):
+    with pytest.raises(OutputError, match="must be a file to be written; it is a folder; name a file in it"):
+        atomic.write(tmp_path, "")
+
+
 def test_a_folder_that_is_not_there_or_is_a_file_is_an_output_error(tmp_path):
     with pytest.raises(OutputError, match=r"cannot be written: No such file or directory; look elsewhere"):
         atomic.write(tmp_path / "no" / "file", "", parents=False, remedy="look elsewhere")

@@ -269,3 +269,10 @@ def test_memory_grows_by_the_packed_bits_and_no_more():
     (_, _), (peak, bits), (larger, more) = ([int(word) for word in line.split()] for line in done.stdout.splitlines())
     assert more - bits == 8192 * (2 * 8192 + 2) // 8
     assert larger - peak < 1.5 * (more - bits)  # as float32 they would take 32 times as much
+
+
+def test_a_folder_in_place_of_a_file_of_bits_is_named(tmp_path):
+    images = drawn(N, 1, 6, 6)
+    for read in (BitMatrix.open, lambda path: extract(made(conv2d), loader(images), ["0"], file=path)):
+        with pytest.raises(BitsError, match=f"packed bits are one file; {tmp_path} is a folder; name a file in it"):
+            read(tmp_path)

@@ -99,6 +99,8 @@ def reads(descriptor: int) -> file_format.Read:
 
 def open_file(path: Path, flags: int) -> int:
     """Descriptor of an existing file."""
+    if path.is_dir():
+        raise BitsError(f"packed bits are one file; {path} is a folder; name a file in it")
     try:
         return os.open(path, flags | os.O_CLOEXEC)
     except OSError as error:

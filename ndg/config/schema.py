@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
+from os import PathLike, fspath
 from typing import Any
 
 from ndg.config.criterion import Criterion
@@ -36,6 +37,11 @@ class Data:
     vocabulary: int = 8192
     tokenizer: str | None = None
     columns: list[str] = field(default_factory=lambda: ["text", "label"])
+
+    def __post_init__(self) -> None:
+        for name in ("dir", "tokenizer"):
+            if isinstance(path := getattr(self, name), PathLike):
+                object.__setattr__(self, name, fspath(path))
 
 
 @dataclass(frozen=True)

@@ -16,20 +16,32 @@ CHANNELS = (1, 2, 3, 4)
 
 
 def read(folder: Path, settings: Data) -> Pool:
-    """Images or table rows of a folder, with classes from 0; DataError names the broken rule.
+    """Images or table rows of a folder, with whole numbers as classes; DataError names the broken rule.
 
-    Images are [example, channel, height, width] or [example, height, width], rows [example, feature].
+    Images are [example, channel, height, width] or [example, height, width], rows [example, feature]. Labels have any
+    integer type, or are booleans or whole floats. Those that begin above 0 are numbered from 0 and keep their names.
     """
     inputs, labels = (_array(folder / name) for name in FILES)
     if inputs.ndim == 3:
         inputs = inputs[:, None]
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
     rule, table = None, inputs.ndim == 2
+    whole = labels.dtype.kind in "biu" or (
+        labels.dtype.kind == "f" and bool((np.isfinite(labels) & (labels == np.floor(labels))).all())
+    )
+    first, last = (int(labels.min()), int(labels.max())) if labels.size and whole else (0, -1)
+    start = first if len(np.unique(labels)) == last - first + 1 else 0  # `divide` refuses small gaps
     if inputs.ndim not in (2, 4) or labels.ndim != 1 or len(inputs) != len(labels):
         rule = (
             f"one label per image of 2 or 3 axes, or per row of a table; got shapes {inputs.shape} and {labels.shape}"
+            + (": use labels.argmax(1) of one column per class" if labels.ndim == 2 else "")
         )
-    elif not np.issubdtype(labels.dtype, np.integer) or (labels.size and labels.min() < 0):
-        rule = f"labels that are whole numbers from 0; got {labels.dtype}{_range(labels)}"
+    elif not whole or first < 0 or last - start >= max(1, len(labels)):
+        rule = (
+            f"labels that are whole numbers from 0; got {labels.dtype}{_range(labels)}: number them by "
+            "numpy.unique(labels, return_inverse=True)[1]"
+        )
     elif not table and inputs.shape[3] in CHANNELS and inputs.shape[1] not in CHANNELS:
         rule = f"images with their channels first; got shape {inputs.shape}: use numpy.moveaxis(images, 3, 1)"
     elif table and not _finite(inputs):
@@ -42,9 +54,10 @@ def read(folder: Path, settings: Data) -> Pool:
         rule = f"pixels as bytes or as numbers in [0, 1]; got {inputs.dtype} from {inputs.min()} to {inputs.max()}"
     if rule:
         raise DataError(f"{folder} must contain {rule}; write {' and '.join(FILES)} again with numpy.save")
-    names = tuple(str(label) for label in range(int(labels.max(initial=-1)) + 1))
+    names = tuple(map(str, range(start, last + 1)))
+    source = str(folder) + (f", labels from {start} numbered from 0" if start else "")
     values = as_inputs(inputs if inputs.dtype == np.uint8 and not table else inputs.astype(np.float32))
-    return Pool(values, labels.astype(np.int64), names, str(folder))
+    return Pool(values, labels.astype(np.int64) - start, names, source)
 
 
 def _finite(rows: np.ndarray) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,8 @@ def cifar100(folder: Path, settings: Data) -> Pool:
 def _read(name: str, meta: Path, batches: list[Path], test: Path, keys: tuple[str, str, int]) -> Pool:
     names_key, labels_key, classes = keys
     class_names = _dictionary(meta).get(names_key)
+    if isinstance(class_names, list):
+        class_names = [name.decode("latin1") if isinstance(name, bytes) else name for name in class_names]
     if not (isinstance(class_names, list) and len(class_names) == classes and all(type(n) is str for n in class_names)):
         raise DataError(f"{meta} must have {classes} names as {names_key!r}; got {_kind(class_names)}; {AGAIN}")
     parts = [_batch(path, labels_key, classes) for path in batches]
@@ -53,9 +57,11 @@ def _batch(
     """Images and labels of one file."""
     content = _dictionary(path)
     images, labels = _array(content.get("data")), content.get(key)
-    if images is None or images.ndim != 2 or images.shape[1] != np.prod(SHAPE):
-        got = "none" if images is None else f"the shape {images.shape}"
+    if images is None or images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != np.prod(SHAPE):
+        got = "none" if images is None or images.dtype != np.uint8 else f"the shape {images.shape}"
         raise DataError(f"{path} must have bytes of shape (images, {np.prod(SHAPE)}) as 'data'; got {got}; {AGAIN}")
+    if (array := _array(labels)) is not None and array.ndim == 1:
+        labels = array.tolist()
     if not (isinstance(labels, list) and all(type(label) is int and abs(label) < 2**31 for label in labels)):
         raise DataError(f"{path} must have a list of whole numbers as {key!r}; got {_kind(labels)}; {AGAIN}")
     numbers = np.array(labels, np.int64)
@@ -76,12 +82,28 @@ class _Record:
         self.state = state
 
 
-ADMITTED = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),  # numpy 2
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
+def _encoded(text: str, encoding: str) -> bytes:
+    """Bytes, as protocol 2 of Python 3 writes them."""
+    if encoding != "latin1":
+        raise ValueError(f"bytes are written as latin1; got {encoding[:80]!r}")
+    return text.encode(encoding)
+
+
+def _no_bytes() -> bytes:
+    return b""
+
+
+ADMITTED: dict[str, Callable[..., Any]] = {
+    "numpy.core.multiarray._reconstruct": _Record,
+    "numpy._core.multiarray._reconstruct": _Record,  # numpy 2
+    "numpy.core.numeric._frombuffer": _Record,  # protocol 5
+    "numpy._core.numeric._frombuffer": _Record,
+    "numpy.ndarray": _Record,
+    "numpy.dtype": _Record,
+    "_codecs.encode": _encoded,
+    "__builtin__.bytes": _no_bytes,
 }
+"""Names that a pickle may ask for, and what stands in for each."""
 
 
 class _Unpickler(pickle._Unpickler):
@@ -91,13 +113,13 @@ class _Unpickler(pickle._Unpickler):
         super().__init__(io.BytesIO(path.read_bytes()), encoding="latin1")  # strings of Python 2, one byte a character
         self.path = path
 
-    def find_class(self, module: str, name: str) -> type[_Record]:
-        if (module, name) not in ADMITTED:
+    def find_class(self, module: str, name: str) -> Callable[..., Any]:
+        if (asked := f"{module}.{name}") not in ADMITTED or "." in name:
             raise DataError(
-                f"{self.path} must contain arrays, lists and strings only; it asks for {module}.{name}, which was "
-                f"refused and not run; do not trust this file, {AGAIN}"
+                f"{self.path} must contain arrays, lists and strings only; it asks for {asked}, which was refused and "
+                f"not run; {AGAIN}, or write it again with lists of Python's own numbers and strings"
             )
-        return _Record
+        return ADMITTED[asked]
 
 
 def _dictionary(path: Path) -> dict[str, Any]:
@@ -113,13 +135,19 @@ def _dictionary(path: Path) -> dict[str, Any]:
 
 
 def _array(record: Any) -> np.ndarray | None:
-    """Array of unsigned bytes of a record; None if it describes another."""
+    """Array of integers of a record; None if it describes another."""
     try:
-        _, shape, kind, fortran, raw = record.state
-        if kind.arguments[0] != "u1":
+        if record.state:
+            _, shape, kind, fortran, raw = record.state
+        else:  # protocol 5
+            raw, kind, shape, order = record.arguments
+            fortran = order == "F"
+        if not re.fullmatch("[iu][1248]", kind.arguments[0]):
             return None
-        content = raw if isinstance(raw, bytes) else raw.encode("latin1")
-        return np.frombuffer(content, np.uint8).reshape(shape, order="F" if fortran else "C")
+        content = raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
+        byte_order = kind.state[1] if kind.state[1] in ("<", ">") else "|"
+        values = np.frombuffer(content, byte_order + kind.arguments[0])
+        return values.reshape(shape, order="F" if fortran else "C")
     except Exception:  # a record can hold anything
         return None
 

@@ -84,7 +84,7 @@ def _table(where: str, content: bytes) -> dict[int, str]:
     """Value of each id, sorted by id, from lines "id value"."""
     values: dict[int, str] = {}
     try:
-        lines = content.decode().splitlines()
+        lines = content.decode("utf-8-sig").rstrip().splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{where} must be UTF-8; {error}; {AGAIN}") from error
     for number, line in enumerate(lines, 1):

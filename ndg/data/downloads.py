@@ -60,12 +60,12 @@ class DatasetInfo:
         return asdict(self)
 
 
-def entries(folder: Path | None, names: Sequence[str] = ()) -> list[DatasetInfo]:
+def entries(folder: str | Path | None, names: Sequence[str] = ()) -> list[DatasetInfo]:
     """Facts about the named data sets, or all of them."""
     for name in names:
         if name not in DATASETS:
             raise DataError(f"a data set must be a known name; got {name!r}; {nearest(name, DATASETS)}")
-    return [_entry(name, SOURCES[name], folder) for name in names or DATASETS]
+    return [_entry(name, SOURCES[name], None if folder is None else Path(folder)) for name in names or DATASETS]
 
 
 def source_of(name: str, sources: dict[str, Source] = SOURCES) -> Source:
@@ -77,9 +77,11 @@ def source_of(name: str, sources: dict[str, Source] = SOURCES) -> Source:
     return sources[name]
 
 
-def get(name: str, folder: Path, sources: dict[str, Source] = SOURCES, patience: Patience | None = None) -> Fetched:
+def get(
+    name: str, folder: str | Path, sources: dict[str, Source] = SOURCES, patience: Patience | None = None
+) -> Fetched:
     """Download, verify, unpack and read a data set below `folder`; raises as `source_of` and `fetch`."""
-    source = source_of(name, sources)
+    source, folder = source_of(name, sources), Path(folder)
     home = folder / source.folder
     missing = [file for file in source.files if _is_missing(file, home)]
     for file in missing:

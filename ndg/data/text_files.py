@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ LONGEST = 4 << 20
 """Limit of bytes per line, thirty times the longest function of Devign."""
 
 AGAIN = "copy the file again"
+DELIMITERS = ",;\t|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def place(path: Path, line: int) -> str:
 
 
 def lines(path: Path) -> Iterator[str]:
-    """Lines of a text file, plain or `.gz`; DataError for damage and overlong lines."""
+    """Lines of a text file, plain or `.gz`, without a byte order mark; DataError for damage and overlong lines."""
     number = 0
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -69,10 +72,13 @@ def lines(path: Path) -> Iterator[str]:
                 number += 1
                 if len(raw) > LONGEST:
                     raise DataError(f"{place(path, number)} must have at most {LONGEST:,} bytes; got more; {AGAIN}")
-                yield raw.decode().removesuffix("\n").removesuffix("\r")
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                yield text.removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
+        utf16 = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         raise DataError(
-            f"{place(path, number)} must be UTF-8; {error.reason} at byte {error.start}; convert the file to UTF-8"
+            f"{place(path, number)} must be UTF-8; {error.reason} at byte {error.start}; convert the file to UTF-8, "
+            f"perhaps by iconv -f {'UTF-16' if utf16 else 'WINDOWS-1252'} -t UTF-8"
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
@@ -80,9 +86,14 @@ def lines(path: Path) -> Iterator[str]:
         ) from error
 
 
+def _filled(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbers and text of lines that are not blank."""
+    return ((number, line) for number, line in enumerate(lines(path), 1) if line.strip(" "))
+
+
 def tabbed(path: Path, names: Sequence[str], header: bool = True) -> Iterator[Row]:
     """Rows of a tab-separated file with columns `names`."""
-    for number, line in enumerate(lines(path), 1):
+    for number, line in _filled(path):
         fields = line.split("\t")
         if header and number == 1:
             if fields != list(names):
@@ -98,7 +109,7 @@ def tabbed(path: Path, names: Sequence[str], header: bool = True) -> Iterator[Ro
 
 def objects(path: Path, names: Sequence[str]) -> Iterator[Row]:
     """Rows of a JSON-lines file with at least the fields `names`."""
-    for number, line in enumerate(lines(path), 1):
+    for number, line in _filled(path):
         try:
             document = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -113,10 +124,17 @@ def objects(path: Path, names: Sequence[str]) -> Iterator[Row]:
 
 
 def separated(path: Path, names: Sequence[str]) -> Iterator[Row]:
-    """Non-empty rows of a csv or `.tsv` file whose header contains `names`."""
-    delimiter = "\t" if path.suffix == ".tsv" else ","
-    text_lines = (line.removeprefix("\ufeff") + "\n" for line in lines(path))  # byte order mark
-    reader = csv.reader(text_lines, delimiter=delimiter, strict=True)
+    """Rows of a csv or `.tsv` file whose header contains `names`; blank lines are skipped.
+
+    A header without them may have another of the DELIMITERS.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
+    text_lines = (line + "\n" for line in lines(path))
+    first = next(text_lines, "")
+    usual = "\t" if path.suffix == ".tsv" else ","
+    delimiter = next((sign for sign in usual + DELIMITERS if set(names) <= set(_cells(first, sign))), usual)
+    reader = csv.reader(chain([first], text_lines), delimiter=delimiter, strict=True)
+    start = 1
     try:
         header = next(reader, [])
         for name in names:
@@ -125,17 +143,31 @@ def separated(path: Path, names: Sequence[str]) -> Iterator[Row]:
                     f"{path} must begin with a header that has the column {name!r} once; got {_shown(header)}; "
                     f"{nearest(name, header)}; set data.columns"
                 )
+        start = reader.line_num + 1
         for fields in reader:
-            if len(fields) not in (0, len(header)):
+            if (len(fields) > 1 and len(fields) != len(header)) or (len(fields) == 1 and fields[0].strip(" ")):
                 raise DataError(
-                    f"{place(path, reader.line_num)} must have {len(header)} columns, as the header "
+                    f"{place(path, start)} must have {len(header)} columns, as the header "
                     f"({_shown(header)}); got {len(fields)}; put quotes around a text with {delimiter!r} in it"
                 )
-            if fields:
+            if len(fields) > 1:
                 values = dict(zip(header, fields, strict=True))
-                yield Row(path, reader.line_num, {name: values[name] for name in names})
+                yield Row(path, start, {name: values[name] for name in names})
+            start = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{place(path, reader.line_num)} must be a row of a csv file; {error}; correct it") from error
+        end = f" in line {reader.line_num:,}" if reader.line_num > start else ""
+        raise DataError(
+            f"{place(path, start)} must be a row of a csv file; {error}{end}; correct it: close its quotes, and double "
+            "those inside a text"
+        ) from error
+
+
+def _cells(header: str, delimiter: str) -> list[str]:
+    """Cells of a header; none if it is no line of csv."""
+    try:
+        return next(csv.reader([header], delimiter=delimiter, strict=True), [])
+    except csv.Error:
+        return []
 
 
 def unique(rows: Iterator[Row], name: str) -> Iterator[Row]:

@@ -113,11 +113,11 @@ class Tokenizer:
         """Whether it marks the second sentence, as BERT's does."""
         return any(self.backend.encode("a", "a").type_ids)
 
-    def save(self, folder: Path) -> Path:
+    def save(self, folder: str | Path) -> Path:
         """Path of the file written, which `load` of the folder reads."""
         self.backend.enable_padding(pad_id=self.padding, pad_token=self.backend.id_to_token(self.padding))
         try:
-            return atomic.write(folder / FILE, self.backend.to_str(pretty=True))
+            return atomic.write(Path(folder) / FILE, self.backend.to_str(pretty=True))
         finally:
             self.backend.no_padding()
 

@@ -19,7 +19,7 @@ from ndg.errors import CheckpointError, ConfigError, ShapeError
 _KEY = "ndg"
 
 
-def save(path: Path, network: nn.Module, model: Any, form: Form, classes: int, about: dict[str, Any]) -> None:
+def save(path: str | Path, network: nn.Module, model: Any, form: Form, classes: int, about: dict[str, Any]) -> None:
     """Write the weights of a network with its config, form, classes and `about`, for `load`."""
     description = {"model": asdict(model), "form": form.to_dict(), "classes": classes, **about}
     if (architecture := getattr(network, "architecture", None)) is not None:
@@ -27,7 +27,7 @@ def save(path: Path, network: nn.Module, model: Any, form: Form, classes: int, a
     write(path, network.state_dict(), description)
 
 
-def load(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """Network of a file (on the CPU, in evaluation mode) and its description.
 
     Raises CheckpointError for a missing, truncated or foreign file, and for weights that do not fit the description.
@@ -60,14 +60,15 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     network.load_state_dict(dict(tensors))
 
 
-def write(path: Path, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
+def write(path: str | Path, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
     """Replace the file by these tensors and this description, atomically."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     atomic.write(path, to_bytes(plain, {_KEY: json.dumps(about, allow_nan=False)}), parents=False)
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and description of a file of `write`; CheckpointError for any other."""
+    path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"checkpoint {path} does not exist; train first, or name the folder of a run with one")
     try:

@@ -7,6 +7,7 @@ becomes null, and its dotted path is logged.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
@@ -89,7 +90,15 @@ def _plain(value: Any, path: str, lost: list[str]) -> Any:
         lost.append(path)
         return None
     if isinstance(value, Mapping):
-        return {(name := check_key(key, path)): _plain(item, _join(path, name), lost) for key, item in value.items()}
+        names = [check_key(key, path) for key in value]
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            same = [key for key, name in zip(value, names, strict=True) if name == twice[0]]
+            raise StoreError(
+                f"the keys of a run document must differ as text; {twice[0]!r} comes twice"
+                f"{f' in {path}' if path else ''}; rename one of {same}"
+            )
+        pairs = zip(names, value.values(), strict=True)
+        return {name: _plain(item, _join(path, name), lost) for name, item in pairs}
     if isinstance(value, set | frozenset):
         value = sorted(value, key=repr)
     if isinstance(value, list | tuple):

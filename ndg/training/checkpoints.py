@@ -19,9 +19,9 @@ from ndg.training.step import Learner
 MODEL, STATE = "model.safetensors", "resume.safetensors"
 
 
-def load_model(folder: Path, name: str = MODEL) -> tuple[nn.Module, Experiment]:
+def load_model(folder: str | Path, name: str = MODEL) -> tuple[nn.Module, Experiment]:
     """Network (on the CPU) and experiment of a run folder; `name` is a file in it."""
-    path = folder / name
+    path = Path(folder) / name
     network, metadata = checkpoint.load(path)
     if "experiment" not in metadata:
         raise CheckpointError(

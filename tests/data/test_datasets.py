@@ -30,6 +30,23 @@ def test_arrays_of_bytes_become_pixels_in_0_1(tmp_path, shape):
     assert torch.allclose(splits.train.inputs.batch(), expected)
 
 
+@pytest.mark.parametrize("kind", ["b1", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i8", "f4", "f8"])
+def test_labels_of_any_width_are_the_same_classes(tmp_path, kind):
+    labels = LABELS % 2 if kind == "b1" else LABELS
+    images = np.random.default_rng(0).random((30, 4, 4))
+    expected = data.load(write(tmp_path, images, labels))
+    for changed in (labels.astype(kind), labels.astype(kind)[:, None]):
+        splits = data.load(write(tmp_path, images, changed))
+        assert (splits.digest, splits.source) == (expected.digest, expected.source)
+
+
+def test_labels_that_begin_above_0_keep_their_names(tmp_path):
+    splits = data.load(write(tmp_path, np.zeros((30, 4, 4)), (LABELS + 7).astype(np.uint8)))
+    assert splits.class_names == ("7", "8", "9")
+    assert splits.source == f"{tmp_path}, labels from 7 numbered from 0"
+    assert splits.train.labels.unique().tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("inputs", "labels", "message"),
     [
@@ -45,6 +62,13 @@ def test_arrays_of_bytes_become_pixels_in_0_1(tmp_path, shape):
         (np.zeros((29, 4, 4)), LABELS, r"one label per image.*\(29, 1, 4, 4\) and \(30,\)"),
         (np.zeros((30, 4, 4)), LABELS - 1, "labels that are whole numbers from 0"),
         (np.zeros((30, 4, 4)), LABELS / 2, "labels that are whole numbers from 0; got float64"),
+        (
+            np.zeros((30, 4, 4)),
+            np.where(np.arange(30) == 7, 10**9, LABELS),
+            "whole numbers from 0; got int64 from 0 to 1000000000: number them by numpy",
+        ),
+        (np.zeros((30, 4, 4)), np.where(LABELS == 1, np.nan, LABELS), "whole numbers from 0; got float64 from nan"),
+        (np.zeros((30, 4, 4)), np.eye(3)[LABELS], r"one label per image.*use labels\.argmax\(1\) of one column"),
         (np.zeros((30, 8, 8, 3)), LABELS, r"channels first; got shape \(30, 8, 8, 3\): use numpy\.moveaxis"),
         (np.full((30, 4, 4), 16.0), LABELS, r"pixels as bytes or as numbers in \[0, 1\]; got float64 from 16\.0"),
         (np.full((30, 4, 4), np.nan), LABELS, r"pixels as bytes or as numbers in \[0, 1\].*nan"),

@@ -1,6 +1,7 @@
 """Sentences, programs and your own texts: reading, errors and tokens."""
 
 import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -74,7 +75,6 @@ def test_the_test_set_of_glue_is_half_of_its_validation_set_since_training_holds
     [
         (b"no label", r"line 3 must have 2 columns with tabs between \(sentence, label\); got 1; copy the file again"),
         (b"a\tb\t1", r"line 3 must have 2 columns.*got 3"),
-        (b"", r"line 3 must have 2 columns.*got 1"),
         (
             b"good\t2",
             r"line 3 must have a class as 'label'; got '2'; there is: 0, 1; correct that row, or set data",
@@ -88,6 +88,56 @@ def test_a_damaged_line_of_sst2_is_named(tmp_path, line, message):
     put(tmp_path, train__tsv="\n".join(SST2).encode() + b"\n" + line + b"\n", dev__tsv=SST2)
     with pytest.raises(DataError, match=r"train\.tsv, " + message):
         read("sst2", tmp_path)
+
+
+MARK = "\ufeff"
+
+
+@pytest.mark.parametrize("mark", ["", MARK])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_marks_blank_lines_and_long_texts_are_read_alike_in_every_format(tmp_path, mark, end):
+    long = "word " * 40_000 + "end"
+    rows = ["text,label", f"{long},x", "", "b,y", "", ""]
+    put(tmp_path, texts__csv=mark + end.join(rows))
+    assert read("texts", tmp_path).inputs.first == (long, "b")
+    put(tmp_path, texts__csv=mark + end.join(rows).replace(",", ";"))
+    assert read("texts", tmp_path).inputs.first == (long, "b"), "another delimiter"
+    put(tmp_path, train__tsv=mark + end.join([f"{long}\t0", "", "b\t1", "", ""]), dev__tsv=SST2)
+    assert read("sst2", tmp_path).inputs.first[:2] == (long, "b")
+    lines = dumped(function(0, func=long), function(1, 1, func="b"))
+    put(tmp_path, train__jsonl=mark + end.join([lines[0], "", lines[1], "", ""]))
+    assert read("devign", tmp_path).inputs.first == (long, "b")
+
+
+def test_a_mark_within_a_text_stays(tmp_path):
+    put(tmp_path, texts__csv=f"text,label\n{MARK}a,x\n")
+    assert read("texts", tmp_path).inputs.first == (f"{MARK}a",)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ('"a,x', "unexpected end of data in line 41"),
+        ('"a\nb\nc,x', "unexpected end of data in line 43"),
+        ('"a"b,x', "',' expected after '\"'"),
+    ],
+)
+def test_a_broken_quote_is_named_by_the_line_where_its_row_begins(tmp_path, row, reason):
+    put(tmp_path, texts__csv="\n".join(["text,label", *["a,x"] * 9, row, *["b,y"] * 30]))
+    with pytest.raises(
+        DataError, match=rf"line 11 must be a row of a csv file; {re.escape(reason)}; correct it: close"
+    ):
+        read("texts", tmp_path)
+    put(tmp_path, texts__csv='text,label\n"a\nb",x\n"c\nd",y,z\n')
+    with pytest.raises(DataError, match="line 4 must have 2 columns"):
+        read("texts", tmp_path)
+
+
+def test_other_encodings_are_refused_with_the_command_that_converts_them(tmp_path):
+    for code, named in (("utf-16", "UTF-16"), ("cp1252", "WINDOWS-1252")):
+        put(tmp_path, texts__csv="text,label\ncafé,x\n".encode(code))
+        with pytest.raises(DataError, match=f"convert the file to UTF-8, perhaps by iconv -f {named} -t UTF-8"):
+            read("texts", tmp_path)
 
 
 def test_an_empty_set_is_refused(tmp_path):
@@ -202,7 +252,10 @@ def test_texts_are_also_pairs_in_a_file_for_each_split(tmp_path, suffix):
         ("text,label\na,\n", r"texts\.csv, line 2 must have a text as 'label'; got an empty one"),
         ("text,label\n,x\n", r"texts\.csv, line 2 must have a text as 'text'; got an empty one"),
         (b"text,label\n\xff,x\n", r"texts\.csv, line 2 must be UTF-8; .* at byte 0; convert the file to UTF-8"),
-        ("text,label\n" + "a" * 200_000 + ",x\n", r"texts\.csv, line 2 must be a row of a csv file; field larger than"),
+        (
+            "text,label\n" + '"' + ("a" * 500_000 + "\n") * 9 + '",x\n',
+            r"texts\.csv, line 2 must be a row of a csv file; field larger than .* in line 10; correct",
+        ),
         ("text,label\n", r"the train split must have examples; it is empty"),
     ],
 )

@@ -100,3 +100,11 @@ def test_times_sort_as_text():
     early, late = datetime(2026, 1, 2, 3, 4, 5, 6000, UTC), datetime(2026, 1, 2, 3, 4, 5, 70_000, UTC)
     assert (iso(early), iso(late)) == ("2026-01-02T03:04:05.006Z", "2026-01-02T03:04:05.070Z")
     assert iso(early) < iso(late)
+
+
+def test_keys_that_are_equal_as_text_are_refused():
+    for value in ({1: "a", "1": "b"}, {"x": {None: 0, "None": 1}}, {Color.RED: 1, "red": 2}):
+        with pytest.raises(
+            StoreError, match=r"keys of a run document must differ as text; '\w+' comes twice.*rename one"
+        ):
+            plain(value, "results.s")
