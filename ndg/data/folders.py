@@ -12,7 +12,7 @@ from jaxtyping import Int8, Int64
 from ndg.config import Data
 from ndg.data import releases
 from ndg.data.examples import SPLITS, Pool, listed
-from ndg.data.images import SUFFIXES, Picture, gathered, grey, pictures
+from ndg.data.images import SUFFIXES, Picture, gathered, others, pictures, shown, surveyed
 from ndg.errors import DataError
 
 FILES = ("*",)
@@ -27,11 +27,14 @@ def read(folder: Path, settings: Data) -> Pool:
     """Your own images in `train/CLASS`, `validation/CLASS` and `test/CLASS`, or in `CLASS`.
 
     `val` and `valid` also name the second split; the last two may be missing. Images have one channel if all are grey.
+    Links to folders are followed; `source` counts other files.
     """
     images, labels, parts, names = arranged(folder, gathered(folder), _empty(folder))
-    inputs = pictures(images, settings, 1 if grey(images) else 3)
+    channels, clauses = surveyed(images)
+    inputs = pictures(images, settings, channels)
     division = parts if len(np.unique(parts)) > 1 else None
-    source = ", ".join([f"images of {folder}", counted(parts), *releases.halved(division)])
+    clauses = [counted(parts), *releases.halved(division), *others(folder), *clauses]
+    source = ", ".join([f"images of {shown(folder)}", *clauses])
     return Pool(inputs, labels, names, source, division)
 
 
@@ -40,8 +43,9 @@ def cifar10_jpeg(folder: Path, settings: Data) -> Pool:
     place = folder / JPEG
     if place.is_dir():
         images, labels, parts, names = arranged(place, gathered(place), _empty(place))
+        left_out = others(place)
     else:
-        place, start = folder / f"{JPEG}.tar.gz", f"{JPEG}/"
+        left_out, place, start = [], folder / f"{JPEG}.tar.gz", f"{JPEG}/"
         inside = [image for image in gathered(place) if image.name.startswith(start)]
         images, labels, parts, names = arranged(
             place, [replace(image, name=image.name.removeprefix(start)) for image in inside]
@@ -52,7 +56,7 @@ def cifar10_jpeg(folder: Path, settings: Data) -> Pool:
             "set data.name=images for images of your own"
         )
     clauses = ["cifar10_jpeg", counted(parts), "lossy JPEG copies, not the publisher's files"]
-    clauses += releases.lacking("cifar10_jpeg", sizes(parts))
+    clauses += [*releases.lacking("cifar10_jpeg", sizes(parts)), *left_out]
     if missing := [name for name in CLASSES10 if name not in names]:
         clauses.append(f"without {listed(missing)}")
     division = parts if len(np.unique(parts)) > 1 else None
@@ -113,7 +117,7 @@ def _empty(folder: Path) -> list[str]:
     folders = _inside(folder)
     if any(path.name in FOLDERS for path in folders):
         folders = [path for split in folders for path in _inside(split)]
-    return [path.relative_to(folder).as_posix() for path in sorted(folders) if not gathered(path)]
+    return [shown(path.relative_to(folder)) for path in sorted(folders) if not gathered(path)]
 
 
 def _inside(folder: Path) -> list[Path]:

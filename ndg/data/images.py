@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -68,19 +69,34 @@ class Picture:
         from PIL import Image
 
         with _opened(self) as image:
+            turn = _turn(image)
             try:
                 image = image.convert("RGB" if channels == 3 else "L")
             except Exception as error:  # decoders of Pillow may raise anything
                 raise _damaged(self, error) from error
+        if turn is not None:
+            image = image.transpose(turn)
         if size is not None and image.size != (size, size):
             image = image.resize((size, size), Image.Resampling.BILINEAR)
         values = np.asarray(image, np.uint8)
         return np.ascontiguousarray(values.transpose(2, 0, 1) if channels == 3 else values[None])
 
-    def header(self) -> tuple[int, int, bool]:
-        """Height, width, and whether the image is grey, without decoding it."""
+    def header(self) -> Header:
+        """Facts about the image, without decoding it."""
         with _opened(self) as image:
-            return image.height, image.width, image.mode in ("1", "L")
+            palette = np.reshape(image.getpalette("RGB") or [], (-1, 3)) if image.mode in ("P", "PA") else None
+            grey = image.mode in ("1", "L", "LA") or (palette is not None and not np.ptp(palette, axis=1).any())
+            width, height = image.size[::-1] if _turn(image) in _SIDEWAYS else image.size
+            return Header(height, width, grey, image.mode.endswith("A") or "transparency" in image.info)
+
+
+class Header(NamedTuple):
+    """Facts about an image, upright as its EXIF orientation says."""
+
+    height: int
+    width: int
+    grey: bool
+    transparent: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,9 +191,47 @@ def fitted(inputs: Inputs | Texts, settings: Data) -> Inputs | Texts:
     return Pixels(inputs.values, settings.crop, size)
 
 
-def grey(images: Sequence[Picture]) -> bool:
-    """Whether all images are grey, by their headers."""
-    return all(image.header()[2] for image in images)
+def surveyed(images: Sequence[Picture]) -> tuple[int, list[str]]:
+    """Channels of the images by their headers, and clauses on what is not read of them."""
+    headers = [image.header() for image in images]
+    transparent = sum(header.transparent for header in headers)
+    clauses = [f"transparency of {transparent:,} image{'s' * (transparent > 1)} ignored"] if transparent else []
+    return 1 if all(header.grey for header in headers) else 3, clauses
+
+
+def others(place: Path) -> list[str]:
+    """Clause on visible files of a folder that are not read as images, if any."""
+    suffixes = [path.suffix.lower() for _, path in _files(place)]
+    kinds = Counter(shown(Path(suffix)) if suffix else "no suffix" for suffix in suffixes if suffix not in SUFFIXES)
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    return [f"other files left out ({counts})"] if kinds else []
+
+
+def shown(path: Path) -> str:
+    """Path as text, with bytes that are no UTF-8 escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _files(folder: Path, name: str = "", above: tuple[str, ...] = ()) -> Iterator[tuple[str, Path]]:
+    """Names and paths of visible files below a folder; links to folders are followed.
+
+    Names that are not UTF-8 are escaped. Raises DataError for a folder that cannot be read or contains itself.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        raise DataError(f"a folder of images must not contain itself; {folder} links to {real}; remove the link")
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{folder} must be a folder that can be read; {error}; correct its permissions") from error
+    for entry in entries:
+        inside = name + shown(Path(entry.name))
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _files(folder / entry.name, f"{inside}/", (*above, real))
+        else:
+            yield inside, folder / entry.name
 
 
 def gathered(place: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Picture]:
@@ -185,11 +239,8 @@ def gathered(place: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Picture]
 
     The encoded images of an archive stay in memory. Raises DataError if it is damaged, unsafe or too large.
     """
-    paths = []
     if place.is_dir():
-        for above, _, names in os.walk(place):
-            paths += [path for name in names if (path := Path(above, name)).suffix.lower() in suffixes]
-        images = [Picture(path.relative_to(place).as_posix(), path) for path in paths]
+        images = [Picture(name, path) for name, path in _files(place) if path.suffix.lower() in suffixes]
     else:
         images, total = [], 0
         for name, content in archives.members(place, suffixes):
@@ -210,6 +261,23 @@ def _check_crop(crop: int | None, height: int, width: int, where: str) -> None:
             f"data.crop must be at most the side of the images; got {crop} for {height} x {width} pixels of {where}; "
             "lower data.crop or set data.size"
         )
+
+
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""Pillow's `Transpose` that puts an image upright, by EXIF orientation (as `ImageOps.exif_transpose`)."""
+_SIDEWAYS = (5, 4, 6, 2)
+
+
+def _turn(image: Any) -> int | None:
+    """Transposition that puts an image upright, if its header asks for one."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif"))
+        return _TURNS.get(int(exif.get(0x0112, 1)))
+    except Exception:  # a damaged header turns nothing
+        return None
 
 
 def _opened(picture: Picture) -> Any:

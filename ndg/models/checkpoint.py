@@ -47,7 +47,7 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     return network, about
 
 
-def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
     """Load weights; CheckpointError for another name or shape, with nothing changed."""
     expected = network.state_dict()
     for name in [*expected, *tensors]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ndg.data.inputs import Form
 from ndg.errors import CheckpointError, ConfigError, ShapeError
+from ndg.progress import log
 
 _SHARED = (
     "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
@@ -23,6 +24,7 @@ POOLER = "pooler."
 HARMLESS = ("position_ids", "mask_token")
 """Weights of older versions of `transformers`, or of pretraining only."""
 SPARE, WHITE = 64, 255
+BILINEAR = 2
 _TEXT = (*_SHARED, "vocab_size", "max_position_embeddings", "type_vocab_size", "pad_token_id")
 
 
@@ -177,12 +179,20 @@ def check_tokenizer(folder: str, form: Form, rows: int, padding: int | None) -> 
 def pixels(folder: str, channels: int) -> dict[str, list[float]] | None:
     """Pixel normalisation of a folder, `mean` and `std` per channel, or None.
 
-    Values for pixels from 0 to 255 are first multiplied by `rescale_factor`.
+    Values for pixels from 0 to 255 are first multiplied by `rescale_factor`. Other steps that the folder asks for are
+    logged as not taken.
     """
     path = Path(folder) / "preprocessor_config.json"
     if not path.is_file():
         return None
     settings = document(path, "a preprocessor_config.json must be a JSON object")
+    if steps := _not_taken(settings):
+        log.warning(
+            "images are scaled bilinearly to squares of data.size and cut to data.crop; %s asks for %s, which is not "
+            "done here; prepare the images so if figures shall be comparable",
+            path,
+            ", ".join(steps),
+        )
     statistics: dict[str, Any] = {"mean": [0.0] * channels, "std": [1.0] * channels}
     if settings.get("do_normalize", True) and "image_mean" in settings:
         statistics = {"mean": settings["image_mean"], "std": settings.get("image_std")}
@@ -203,6 +213,20 @@ def pixels(folder: str, channels: int) -> dict[str, list[float]] | None:
     scale = 1.0 if math.isclose(factor * WHITE, 1, rel_tol=1e-6) else factor * WHITE
     scaled = {name: [value / scale for value in values] for name, values in statistics.items()}
     return None if scaled == {"mean": [0.0] * channels, "std": [1.0] * channels} else scaled
+
+
+def _not_taken(settings: dict[str, Any]) -> list[str]:
+    """Steps of an image processor that are not taken here, as `name=value`."""
+    steps = ["do_center_crop", "do_pad", "do_convert_grayscale", "do_flip_channel_order", "do_thumbnail"]
+    taken = [f"{name}=true" for name in steps if settings.get(name)]
+    if settings.get("do_center_crop") and "crop_size" in settings:
+        taken.append(f"crop_size={settings['crop_size']}")
+    if settings.get("do_resize", True):
+        if settings.get("resample", BILINEAR) != BILINEAR:
+            taken.append(f"resample={settings['resample']}")
+        if isinstance(size := settings.get("size"), dict) and size.get("height", 0) != size.get("width", 1):
+            taken.append(f"size={size}")
+    return taken
 
 
 def document(path: Path, rule: str) -> dict[str, Any]:

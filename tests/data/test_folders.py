@@ -1,5 +1,6 @@
 """Image folders with and without splits, and CIFAR-10 as JPEG."""
 
+import os
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from ndg import data
 from ndg.config import Data
+from ndg.config.dump import dump
 from ndg.data import images
 from ndg.data.samples import SAMPLES
 from ndg.errors import DataError
@@ -62,6 +64,39 @@ def test_a_validation_set_without_a_test_set_gives_half_of_its_images_for_the_te
 def test_training_images_alone_are_divided(tmp_path):
     fill(tmp_path, {"train/a": 10, "train/b": 10})
     assert load(tmp_path).sizes() == {"train": 14, "validation": 2, "test": 4}
+
+
+def test_linked_class_folders_are_read_and_circles_of_links_refused(tmp_path):
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    fill(home, {"a": 10, "b": 10})
+    fill(elsewhere, {"c": 10})
+    (home / "c").symlink_to(elsewhere / "c")
+    (home / "a" / "linked.png").symlink_to(elsewhere / "c" / "00.png")
+    splits = load(home)
+    assert splits.class_names == ("a", "b", "c")
+    assert splits.source == f"images of {home}, 31 examples"
+    (home / "a" / "up").symlink_to(home)
+    with pytest.raises(DataError, match=r"must not contain itself; .*a/up links to .*home; remove the link"):
+        load(home)
+
+
+def test_files_that_are_not_read_are_counted_in_the_source(tmp_path):
+    fill(tmp_path, {"a": 10, "b": 10})
+    for name in ("a/x.webp", "a/y.WEBP", "b/z.bmp", "b/Makefile", "b/.hidden"):
+        (tmp_path / name).touch()
+    assert load(tmp_path).source == (
+        f"images of {tmp_path}, 20 examples, other files left out (1 .bmp, 2 .webp, 1 no suffix)"
+    )
+
+
+def test_class_folders_whose_names_are_odd_are_read(tmp_path):
+    names = ["two words", "x" * 200, "猫", os.fsdecode(b"caf\xe9")]
+    for name in names:
+        fill(tmp_path, {name: 10})
+    splits = load(tmp_path)
+    assert splits.class_names == ("caf\\xe9", "two words", "x" * 200, "猫")
+    assert splits.digest
+    dump({"names": list(splits.class_names), "source": splits.source}).encode()
 
 
 def test_grey_images_have_one_channel_and_size_and_crop_apply(tmp_path):

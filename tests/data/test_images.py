@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ndg.config import Data
 from ndg.data import images
 from ndg.data.augment import Augment
-from ndg.data.images import Files, Picture, gathered, grey, pictures
+from ndg.data.images import Files, Picture, gathered, others, pictures, surveyed
 from ndg.data.inputs import Pixels, digest
 from ndg.errors import DataError
 from tests.data import fixtures
@@ -60,6 +60,43 @@ def test_colours_become_grey_and_grey_and_palettes_become_colours():
     stream = io.BytesIO()
     Image.fromarray(pixels).convert("P").save(stream, "PNG")
     assert picture(stream.getvalue()).decode(3).shape == (3, 6, 4)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_images_are_turned_upright_as_their_exif_orientation_says(form, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(fixtures.noise(6, 4, 3), form, exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
+    assert np.array_equal(picture(content).decode(3), expected.transpose(2, 0, 1))
+    assert picture(content).header()[:2] == expected.shape[:2]
+
+
+def test_a_damaged_exif_header_turns_nothing():
+    pixels = fixtures.noise(6, 4, 3)
+    assert np.array_equal(picture(encoded(pixels, exif=b"Exif\0\0broken")).decode(3), pixels.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P"])
+def test_grey_images_of_every_mode_are_grey_and_keep_their_pixels(mode):
+    pixels = fixtures.noise(6, 4)
+    image = Image.fromarray(pixels).convert(mode)
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    images = [picture(encoded(pixels)), picture(stream.getvalue())]
+    clauses = ["transparency of 1 image ignored"] if mode == "LA" else []
+    assert surveyed(images) == (1, clauses)
+    assert np.array_equal(images[1].decode(1)[0], np.asarray(image.convert("L")))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_one_colour_makes_all_images_coloured_and_transparency_is_counted(mode):
+    image = Image.fromarray(fixtures.noise(6, 4, 3)).convert(mode)
+    stream = io.BytesIO()
+    image.save(stream, "PNG", **({"transparency": 0} if mode == "P" else {}))
+    clauses = ["transparency of 2 images ignored"] if mode != "RGB" else []
+    assert surveyed([picture(encoded(fixtures.noise(6, 4))), *[picture(stream.getvalue())] * 2]) == (3, clauses)
 
 
 def test_scaling_is_bilinear_to_a_square():
@@ -135,9 +172,10 @@ def test_hidden_and_other_files_are_left_out_and_grey_is_seen(tmp_path):
         path.write_bytes(encoded(fixtures.noise(4, 4), "PNG"))
     found = gathered(tmp_path)
     assert [image.name for image in found] == ["a/Y.JPG", "a/x.png", "a/z.jpeg"]
-    assert grey(found)
+    assert surveyed(found) == (1, [])
+    assert others(tmp_path) == ["other files left out (1 .txt)"]
     fixtures.write_image(tmp_path / "a" / "colour.png", fixtures.noise(4, 4, 3))
-    assert not grey(gathered(tmp_path))
+    assert surveyed(gathered(tmp_path)) == (3, [])
     assert pictures(found, Data(), channels=1).form.shape == (1, 4, 4)
 
 

@@ -16,7 +16,7 @@ from ndg.activations.batches import forward
 from ndg.config import Bert, DistilBert, Roberta, TransFG, ViT
 from ndg.data.inputs import TEXT, Form
 from ndg.errors import CheckpointError, ConfigError, ShapeError
-from ndg.models import checkpoint
+from ndg.models import checkpoint, pretrained
 
 SHARED = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 16}
 WORDS = {"vocab_size": 40, "max_position_embeddings": 20}
@@ -441,3 +441,20 @@ def _put(folder, *names):
 def _cut(folder, keep):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:keep])
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"resample": 3}, "asks for resample=3, which is not done here"),
+        ({"do_center_crop": True, "crop_size": 8}, "asks for do_center_crop=true, crop_size=8"),
+        ({"size": {"shortest_edge": 8}}, "asks for size={'shortest_edge': 8}"),
+        ({"size": {"height": 8, "width": 8}, "resample": 2, "do_center_crop": False}, ""),
+        ({"do_resize": False, "resample": 3}, ""),
+    ],
+)
+def test_steps_of_an_image_processor_that_are_not_taken_are_logged(tmp_path, caplog, asked, told):
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(asked))
+    pretrained.pixels(str(tmp_path), 3)
+    assert told in caplog.text
+    assert bool(caplog.text) == bool(told)
