@@ -25,7 +25,7 @@ from torch import nn
 from analysis.edge_survival import Run, chosen, opened
 from ndg import atomic, executors
 from ndg.activations.batches import COMPUTE_BATCH
-from ndg.activations.subset import subset
+from ndg.activations.sampling import subset
 from ndg.comparison.networks import reinitialised
 from ndg.errors import ConfigError, FailureError, NDGError, UserError
 from ndg.executors.outcomes import Outcome, outcomes

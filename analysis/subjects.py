@@ -14,7 +14,7 @@ from torch import nn
 from analysis.edge_survival import Run, chosen, opened
 from ndg import atomic
 from ndg.activations.batches import COMPUTE_BATCH
-from ndg.activations.subset import subset
+from ndg.activations.sampling import subset
 from ndg.errors import NDGError, UserError
 from ndg.importance.evaluation.spec import fitting, scored
 from ndg.importance.scores import Scores

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from benchmarks.frame import Figures, parser, run
 from ndg import data, runs
 from ndg.activations.batches import columns, compute_batches, fixed
-from ndg.activations.subset import subset
+from ndg.activations.sampling import subset
 from ndg.config import MLP
 from ndg.gradients.tape import Tape, per_unit
 from ndg.importance.methods.ablation import damage

@@ -1,8 +1,8 @@
 """Memory allocation: keep freed large blocks for reuse.
 
-By default glibc maps every block above a few megabytes and unmaps it when it is freed. Forward passes then spend much
-time in the kernel clearing pages; without it the convolutions of an MNIST network run 1.7 times as fast. Every thread
-shares one arena: arenas of their own are too small for large blocks, and two threads would gain 1.4 instead of 1.9.
+By default glibc maps every block above a few megabytes and unmaps it when it is freed, and forward passes spend much
+time in the kernel clearing pages; without it convolutions of an MNIST network run 1.7 times as fast. All threads share
+one arena: arenas of their own are too small for large blocks, and two threads would gain 1.4 instead of 1.9.
 """
 
 from __future__ import annotations

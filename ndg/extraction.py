@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64
 from torch import nn
 
-from ndg.activations.batches import Batch, compute_batches, fixed
+from ndg.activations.batches import Batch, compute_batches, fixed, no_examples
 from ndg.activations.binarize import AUTO, BINARIZERS, choose
 from ndg.activations.digest import source_of, weights_digest
 from ndg.activations.sampling import Numbers, chosen, count, draw, examples_of, only, shuffled
@@ -99,18 +99,17 @@ def extract(
     """Packed booleans of predicted labels and neurons for every example.
 
     `layers` are module paths, `X.heads` of an attention module, `X.gates` of a recurrent layer, or regular expressions
-    that match whole paths, in the order of the network; the default is the network's own `latent_layer`. Outputs of
-    three axes are tokens, except after a one-dimensional convolution, norm or pool. Tokens masked by `attention_mask`
-    do not count, and all batches are padded to one length. With true labels, correct predictions are counted.
+    that match whole paths; the default is the network's own `latent_layer`. Outputs of three axes are tokens, except
+    after a one-dimensional convolution, norm or pool. Tokens masked by `attention_mask` do not count, and all batches
+    are padded to one length. With true labels, correct predictions are counted.
 
     `like` takes layers, readings and thresholds from other bits or a graph; use it for held-out examples. With `file`,
     the bits are written there, and an interrupted extraction continues. `around(batch)` is a context for the forward
-    pass of each compute batch, in this process alone. The network does not change. The bits carry a digest of its
-    weights, so that a graph of them is not tried on another network by mistake.
+    pass of each compute batch, in this process alone. The bits carry a digest of the network's weights, so that a graph
+    of them is not tried on another network by mistake.
 
-    Raises LayerError for an unknown layer, an output of another shape, or NaN (naming layer and unit); DataError
-    without examples, or if the first or last examples of a file differ from the loader's (the others are trusted);
-    BitsError for a file of another network.
+    Raises LayerError for an unknown layer, an output of another shape, or NaN; DataError without examples, or if the
+    first or last examples of a file differ from the loader's; BitsError for a file of another network.
     """
     where = None if file is None else Path(file)
     if shuffled(loader):
@@ -151,7 +150,7 @@ def extract(
 
 @dataclass(frozen=True, eq=False)
 class CaptureStudy:
-    """Study that reads compute batches, in the context `around` if local."""
+    """Study that reads compute batches, locally inside `around`."""
 
     capture: Capture
     around: Around | None = None
@@ -184,7 +183,7 @@ def latent_layer(model: nn.Module) -> str:
 
 @dataclass(frozen=True)
 class CaptureEstimate:
-    """Estimated size and time of an extraction; None without a known length.
+    """Estimated size and time of an extraction, None if unknown.
 
     `examples` counts tokens if each token is an example. `seconds` is the time of one compute batch times `forwards`.
     """
@@ -211,15 +210,12 @@ def estimate(
     like: Binarised | None = None,
     pairs: Pairs = "all",
 ) -> CaptureEstimate:
-    """Estimate of `extract` from one compute batch, run twice and timed.
-
-    `pairs` are the pairs of layers to be mined.
-    """
+    """Estimate of `extract` from one timed compute batch, for `pairs` of layers."""
     plan, batch = _plan(model, layers, settings, like, options.threads), options.batch
     _check_repeatable(loader)
     first = next(iter(compute_batches(loader, batch)), None)
     if first is None:
-        raise _none()
+        raise no_examples()
     for _ in range(2):  # the first run is slower than the others
         started = time.perf_counter()
         piece = capture(plan.study, first)
@@ -238,7 +234,7 @@ def estimate(
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """Reading and binarizer of each layer; `fitted` names binarizers without thresholds."""
+    """Readings and binarizers; `fitted` ones have no thresholds yet."""
 
     study: Capture
     fitted: dict[str, str]
@@ -247,11 +243,7 @@ class _Plan:
 
 
 def _plan(
-    model: nn.Module,
-    layers: Iterable[str] | None,
-    settings: ReadingSettings,
-    like: Binarised | None,
-    threads: int,
+    model: nn.Module, layers: Iterable[str] | None, settings: ReadingSettings, like: Binarised | None, threads: int
 ) -> _Plan:
     kinds = {"channels": settings.channels, "tokens": settings.tokens, **(settings.readings or {})}
     readings, labels = choose_readings(kinds), settings.labels
@@ -298,10 +290,10 @@ def _plan(
 
 
 def _fit(plan: _Plan, loader: Iterable[Any], numbers: Numbers | None, quantile: float, options: RunOptions) -> Capture:
-    """The study with thresholds fitted to a sample of the examples."""
+    """The study with thresholds fitted to sampled examples."""
     examples = count(loader) if numbers is None else len(numbers)
     if not examples:
-        raise _none()
+        raise no_examples()
     if examples > FIT_EXAMPLES:
         some = draw(options.seed, "reservoir", examples, FIT_EXAMPLES)
         numbers = some if numbers is None else numbers[some]
@@ -323,7 +315,3 @@ def _check_repeatable(loader: Iterable[Any]) -> None:
             "the loader is read more than once, but an iterator can be read once; pass a list, a DataLoader, or any "
             "object that can be iterated again"
         )
-
-
-def _none() -> DataError:
-    return DataError("at least one example is needed; the loader gave none; check the split")

@@ -49,3 +49,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.empty(len(p_values))
     corrected[order] = np.maximum.accumulate(np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1))
     return np.minimum(corrected, 1.0).tolist()
+
+
+def rate(name: str, count: int, n: int) -> dict[str, float | None]:
+    """A rate and its 95 % interval by name; None without trials."""
+    if not n:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    low, high = wilson(count, n)
+    return {name: count / n, f"{name}_low": float(low), f"{name}_high": float(high)}

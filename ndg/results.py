@@ -35,11 +35,11 @@ class Result(ABC):
         """What holds for all rows, in plain JSON types."""
         return {}
 
-    def frame(self) -> pd.DataFrame:
-        """`rows` as a pandas.DataFrame."""
+    def frame(self, *which: Any, **named: Any) -> pd.DataFrame:
+        """`rows`, with the same arguments, as a pandas.DataFrame."""
         import pandas as pd
 
-        return pd.DataFrame(self.rows())
+        return pd.DataFrame(self.rows(*which, **named))
 
     def to_dict(self) -> Row:
         """Plain JSON types for the run log: the facts, then the rows."""
@@ -57,6 +57,12 @@ class Result(ABC):
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if rows else ""
         more = f"<p>and {len(every) - SHOWN} more rows</p>" if len(every) > SHOWN else ""
         return f"{table}{more}<p>{escape(self.words())}</p>"
+
+
+def plain(value: Any, *names: str) -> Row:
+    """Attributes in plain JSON types: tuples as lists."""
+    columns = {name: getattr(value, name) for name in names}
+    return {name: list(column) if isinstance(column, tuple) else column for name, column in columns.items()}
 
 
 def mean(values: np.ndarray) -> float | None:

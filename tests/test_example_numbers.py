@@ -9,8 +9,7 @@ from torch import nn
 
 import ndg
 from ndg.activations.batches import compute_batches
-from ndg.activations.sampling import only
-from ndg.activations.subset import Subset
+from ndg.activations.sampling import Subset, only
 from ndg.errors import DataError, LayerError
 from ndg.importance.settings import ScoreSettings
 from ndg.options import RunOptions

@@ -101,7 +101,7 @@ def test_a_circle_of_folders_is_noticed():
     assert house.circles(house.by_folder(house.edges(found | packages))) == [
         ["ndg.importance.evaluation", "ndg.importance.methods", "ndg.importance.score"]
     ]
-    below = {method: "import ndg.activations.subset", "ndg.activations.subset": ""}
+    below = {method: "import ndg.activations.sampling", "ndg.activations.sampling": ""}
     assert not house.circles(house.by_folder(house.edges(found | packages | below)))
 
 

@@ -14,11 +14,9 @@ from ndg.graph.ndg import NDG
 def walked_backwards(graph: NDG, beta: float | int) -> NDG:
     """The graph with implications of recall above `beta` reversed too.
 
-    With `beta` 1, it is the graph itself.
-
-    Each reversed implication comes with its contrapositive; both have the exceptions that they have on the mined
-    examples. Hu & Tian 2022 walk forward only in their tables. Raises ConfigError for a `beta` that is no rate,
-    GraphError for a graph without counts.
+    Each reversed implication comes with its contrapositive; both have their exceptions on the mined examples. Hu & Tian
+    2022 walk forward only in their tables. Raises ConfigError for a `beta` that is no rate, GraphError for a graph
+    without counts.
     """
     if not 0 <= beta <= 1:
         raise ConfigError(f"beta is a recall from 0 to 1, and 1 walks no implication backwards; got {beta}")

@@ -21,9 +21,9 @@ def paired(
 ) -> tuple[float, float, float] | None:
     """Difference of two rates over `n` examples, with 95 % interval.
 
-    The difference of one example is 1 in `first_only` of them, -1 in `second_only`, else 0, so a bootstrap draws these
-    three counts from a multinomial distribution; of fewer than `FEW` such examples the interval is that of the exact
-    test. None without examples.
+    The difference is 1 in `first_only` examples, -1 in `second_only`, else 0, so a bootstrap draws these counts from a
+    multinomial distribution; of fewer than `FEW` such examples the interval is that of the exact test. None without
+    examples.
     """
     if not n:
         return None
@@ -43,8 +43,5 @@ def groups_of(seed: int, examples: Int64[np.ndarray, " example"]) -> Int64[np.nd
 
 
 def group_weights(seed: int, *purpose: str, rounds: int = ROUNDS) -> Int64[np.ndarray, "round group"]:
-    """Weights of groups of examples in each bootstrap round.
-
-    Groups are random, so only the counts of each group are kept.
-    """
+    """Weights of groups of examples in each bootstrap round."""
     return seeds.generator(seed, "bootstrap", *purpose).multinomial(GROUPS, [1 / GROUPS] * GROUPS, size=rounds)

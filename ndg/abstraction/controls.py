@@ -1,12 +1,10 @@
 """Controls of a trial: as many neurons, set without the graph's edges.
 
-- `binarise`: the layer's booleans with none set;
-- `random`: a uniform subset of the same size, set to uniform booleans;
+- `binarise`: none set; `random`: a uniform subset of the same size, set to uniform booleans;
 - `prototype_random`: a uniform subset of the same size, set to the majority booleans of the alternative class;
 - `prototype_surest`: the same, on the neurons whose majority boolean is most probable given that class.
 
-Beside these stand graphs that know nothing of the network (of other weights, random inputs, shuffled labels), each with
-as many neurons as it names itself, and chance: one class among all.
+Beside these stand graphs that know nothing of the network, each with as many neurons as it names itself, and chance.
 """
 
 from __future__ import annotations
@@ -35,8 +33,8 @@ Bits = Bool[np.ndarray, "example unit"]
 class Prototypes:
     """Majority boolean and rank of each unit, by class.
 
-    Majorities are over the fitting examples predicted as a class (off at a tie). Ranks order the units by the
-    probability of that boolean, 0 the surest, ties by index.
+    Majorities are over the fitting examples predicted as a class (off at a tie). Rank 0 has the most probable boolean,
+    ties by index.
     """
 
     values: Bool[np.ndarray, "label unit"]

@@ -13,12 +13,7 @@ from ndg.errors import ShapeError
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Arrays of int64 by name.
-
-    Addition is by name; a missing name counts as zero.
-
-    Counts of the same names and integers are equal.
-    """
+    """Arrays of int64 by name, added by name."""
 
     by_name: Mapping[str, np.ndarray]
 

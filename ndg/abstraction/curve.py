@@ -13,7 +13,7 @@ from ndg.abstraction.bootstrap import group_weights
 from ndg.abstraction.controls import GRAPH
 from ndg.abstraction.counts import Counts
 from ndg.errors import ConfigError, nearest
-from ndg.intervals import wilson
+from ndg.intervals import rate
 from ndg.results import Result, Row
 
 Line = tuple[Float64[np.ndarray, " size"], Float64[np.ndarray, " size"]]
@@ -35,8 +35,8 @@ class Difference:
 class Curve(Result):
     """Neurons set, neurons changed and examples aligned, by order and size.
 
-    `counts[order][group, size]` holds these three sums over the originally correct examples of a group,
-    `counts["examples"][group]` their number. Groups are resampled by the bootstrap.
+    `counts[order][group, size]` holds these three sums over the originally correct examples of a group that the
+    bootstrap resamples, `counts["examples"][group]` their number.
     """
 
     sizes: tuple[int, ...]
@@ -61,30 +61,17 @@ class Curve(Result):
     def points(self, name: str) -> list[Row]:
         """Counts, means per example and aligned rate for each size."""
         totals: Int64[np.ndarray, "size 3"] = self.counts[self._known(name)].sum(axis=0)
-        rows = []
+        rows: list[Row] = []
         for size, (chosen, changed, aligned) in zip(self.sizes, totals.tolist(), strict=True):
-            low, high = wilson(aligned, self.n)
-            rows.append(
-                {
-                    "size": size,
-                    "neurons_set": chosen,
-                    "neurons_changed": changed,
-                    "aligned": aligned,
-                    "n": self.n,
-                    "neurons_set_mean": chosen / self.n if self.n else None,
-                    "neurons_changed_mean": changed / self.n if self.n else None,
-                    "aligned_rate": aligned / self.n if self.n else None,
-                    "aligned_low": float(low) if self.n else None,
-                    "aligned_high": float(high) if self.n else None,
-                }
-            )
+            neurons = {"neurons_set": chosen, "neurons_changed": changed}
+            means = {f"{key}_mean": value / self.n if self.n else None for key, value in neurons.items()}
+            share, low, high = rate("aligned", aligned, self.n).values()
+            rates = {"aligned_rate": share, "aligned_low": low, "aligned_high": high}
+            rows.append({"size": size} | neurons | {"aligned": aligned, "n": self.n} | means | rates)
         return rows
 
     def area(self, name: str) -> float | None:
-        """Mean aligned rate under an order's curve, by the trapezoid rule.
-
-        It runs from no neuron changed to `end` and lies in [0, 1]. None where nothing changes.
-        """
+        """Mean aligned rate under an order's curve up to `end`, in [0, 1]; None if flat."""
         self._known(name)
         return _areas(self._lines()).get(name) if self.n else None
 
@@ -97,14 +84,14 @@ class Curve(Result):
         areas = _areas(self._lines()) if self.n else {}
         if not areas:
             return dict.fromkeys(self.names)
-        drawn = [_areas(self._lines(one)) for one in group_weights(self.seed, "areas", rounds=ROUNDS)]
+        drawn = [_areas(self._lines(weights)) for weights in group_weights(self.seed, "areas", rounds=ROUNDS)]
         if not all(drawn):
             return dict.fromkeys(self.names)
-        found: dict[str, Difference | None] = {}
+        differences: dict[str, Difference | None] = {}
         for name in self.names:
-            low, high = np.percentile([one[GRAPH] - one[name] for one in drawn], [2.5, 97.5])
-            found[name] = Difference(areas[GRAPH] - areas[name], float(low), float(high))
-        return found
+            low, high = np.percentile([own[GRAPH] - own[name] for own in drawn], [2.5, 97.5])
+            differences[name] = Difference(areas[GRAPH] - areas[name], float(low), float(high))
+        return differences
 
     def _lines(self, weights: Int64[np.ndarray, " group"] | None = None) -> dict[str, Line]:
         """Mean changed neurons and aligned rates, under weights of groups."""
@@ -144,13 +131,13 @@ class Curve(Result):
 
     def _plain(self, name: str) -> dict[str, Any]:
         points = self.points(name)
-        found = self.difference(name) if name != GRAPH else None
+        gap = self.difference(name) if name != GRAPH else None
         return {
             **{key: [point[key] for point in points] for key in ("neurons_set", "neurons_changed", "aligned")},
             "area": self.area(name),
-            "graph_minus": found.value if found else None,
-            "graph_minus_low": found.low if found else None,
-            "graph_minus_high": found.high if found else None,
+            "graph_minus": gap.value if gap else None,
+            "graph_minus_low": gap.low if gap else None,
+            "graph_minus_high": gap.high if gap else None,
         }
 
     def _known(self, name: str) -> str:

@@ -1,7 +1,7 @@
 """Intervention sets D(t, t') of Hu & Tian 2022.
 
-D depends on the graph, the true class t and the alternative class t' alone. All three definitions join what t' asks for
-with the negation of what t asks for. A new one is one line in `INTERVENTIONS`.
+D depends on the graph, the true class t and the alternative class t'. It joins what t' asks for with the negation of
+what t asks for. A new definition is one line in `INTERVENTIONS`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class Definition:
-    """Literals of a class as alternative (`toward`) and as true class.
+    """Literals of a class as alternative, `toward`, and as true class, `against`.
 
-    Those of the true class (`against`) are negated.
-
-    With `upward`, a definition uses the label's ancestors, so classes without any are noted.
+    Those of the true class are negated. With `upward`, a definition uses ancestors, so classes without any are noted.
     """
 
     toward: LiteralSelector
@@ -51,9 +49,9 @@ class Definition:
 
     def literals(self, graph: NDG, true: int, alternative: int) -> Choice:
         """D(t, t') over all nodes of the graph."""
-        asked = self.wanted(graph, alternative) | {~literal for literal in self.opposed(graph, true)}
-        both = frozenset(literal.node for literal in asked if ~literal in asked)
-        return Choice(frozenset(literal for literal in asked if literal.node not in both), both)
+        literals = self.wanted(graph, alternative) | {~literal for literal in self.opposed(graph, true)}
+        both = frozenset(literal.node for literal in literals if ~literal in literals)
+        return Choice(frozenset(literal for literal in literals if literal.node not in both), both)
 
 
 def predicted(graph: NDG, label: int) -> Literal:
@@ -67,10 +65,7 @@ def consequences(graph: NDG, label: Literal) -> frozenset[Literal]:
 
 
 def causes(graph: NDG, label: Literal) -> frozenset[Literal]:
-    """Forward closure of a label and all its ancestors.
-
-    The label itself belongs to the set: often no literal implies a class, and Q would set nothing.
-    """
+    """Forward closure of a label and its ancestors, which may be none."""
     return graph.closure({label} | graph.ancestors(label)).literals
 
 
@@ -94,7 +89,7 @@ def definition(name: str) -> Definition:
 class Choices:
     """D(t, t') of one layer's units, for all pairs of classes.
 
-    `no_ancestors[c]` tells that no literal implies class c although the definition uses ancestors.
+    `no_ancestors[c]` tells that the definition uses ancestors but class c has none.
     """
 
     toward_on: Bool[np.ndarray, "label unit"]
@@ -106,10 +101,7 @@ class Choices:
     def of(
         self, true: Int64[np.ndarray, " example"], alternative: Int64[np.ndarray, " example"]
     ) -> tuple[Bool[np.ndarray, "example unit"], Bool[np.ndarray, "example unit"], Bool[np.ndarray, " example"]]:
-        """Units, values and contradictions of D for each example.
-
-        Values are off outside D.
-        """
+        """Units, values (off outside D) and contradictions of D for each example."""
         on = self.toward_on[alternative] | self.against_off[true]
         off = self.toward_off[alternative] | self.against_on[true]
         return on ^ off, on & ~off, (on & off).any(axis=1)
@@ -125,12 +117,12 @@ def choices(definition: Definition, graph: NDG, layer: str) -> Choices:
 
 
 def _units(
-    asked: list[frozenset[Literal]], graph: NDG, layer: str
+    sets: list[frozenset[Literal]], graph: NDG, layer: str
 ) -> tuple[Bool[np.ndarray, "label unit"], Bool[np.ndarray, "label unit"]]:
     """Units that each class asks to be on, and off."""
     where = graph.nodes.slice(layer)
-    values = np.zeros((2, len(asked), where.stop - where.start), np.bool_)
-    for label, literals in enumerate(asked):
+    values = np.zeros((2, len(sets), where.stop - where.start), np.bool_)
+    for label, literals in enumerate(sets):
         for literal in literals:
             if where.start <= literal.node < where.stop:
                 values[int(literal.value), label, literal.node - where.start] = True

@@ -1,7 +1,7 @@
 """Orders of setting neurons, for the alignment curve.
 
 - `graph`: the neurons of D(t, t'), the most specific first: those whose literal is rarest outside the class that asks
-  for it. After D is used up it stays as it is;
+  for it;
 - `prototype_surest`, `prototype_random`: the order of these controls, for any number of neurons;
 - any order that is handed in, such as one by importance, sets the class prototype as well.
 """
@@ -32,8 +32,8 @@ Settings = tuple[Int64[np.ndarray, "example unit"], Bits]
 class Orders:
     """Orders of units for the alternative classes.
 
-    `sizes` are the numbers of neurons that are set; `specific[value, c, u]` is P(class c predicted | unit u has that
-    value) on the fitting examples; `ranked[name][c, u]` is the position of unit u in an order for class c.
+    `sizes` are numbers of neurons; `specific[value, c, u]` is P(class c predicted | unit u has that value) on the
+    fitting examples; `ranked[name][c, u]` is the position of unit u in an order for class c.
     """
 
     sizes: tuple[int, ...]
@@ -42,11 +42,7 @@ class Orders:
 
     @classmethod
     def of(cls, graph: NDG, layer: str, orders: Mapping[str, Int[np.ndarray, "..."]]) -> Orders:
-        """Orders of a graph's layer, and custom ones.
-
-        A custom order lists all units, for all classes or for each alternative class. Raises ConfigError or ShapeError
-        for other lists.
-        """
+        """Orders of a layer, and custom ones; ConfigError or ShapeError for bad lists."""
         where = graph.nodes.slice(layer)
         units = where.stop - where.start
         ranked = {name: _ranked(name, order, graph.nodes.labels, units) for name, order in orders.items()}
@@ -72,21 +68,20 @@ class Orders:
     def _graph(self, choice: Choices, true: Indices, other: Indices) -> Settings:
         mask, values, _ = choice.of(true, other)
         off, on = self.specific
-        asked = [
+        by_set = [
             np.where(choice.toward_on[other], on[other], -1),
             np.where(choice.toward_off[other], off[other], -1),
             np.where(choice.against_on[true], on[true], -1),
             np.where(choice.against_off[true], off[true], -1),
         ]
-        specific = np.max(asked, axis=0)
+        specific = np.max(by_set, axis=0)
         return np.where(mask, places(np.where(mask, -specific, np.inf)), mask.shape[1]), values
 
 
 def specificity(graph: NDG, layer: str) -> Float64[np.ndarray, "2 label unit"]:
     """P(class c predicted | unit u is off, on) on fitting examples.
 
-    It is the recall of the implication from the class to the literal, and the precision of its converse; 0 for a unit
-    that never has this value.
+    It is the recall of the implication from the class to the literal; 0 for a unit that never has this value.
     """
     counts = graph.implications
     units = graph.nodes.slice(layer)
@@ -108,12 +103,12 @@ def _ranked(name: str, order: np.ndarray, labels: int, units: int) -> Int64[np.n
     taken = (GRAPH, *PROTOTYPES)
     if name in taken:
         raise ConfigError(f"an order has a name of its own, none of {', '.join(taken)}; got {name!r}; rename it")
-    given = np.asarray(order)
-    if given.shape not in ((units,), (labels, units)) or not np.array_equal(
-        np.sort(given, axis=-1), np.broadcast_to(np.arange(units), given.shape)
+    order = np.asarray(order)
+    if order.shape not in ((units,), (labels, units)) or not np.array_equal(
+        np.sort(order, axis=-1), np.broadcast_to(np.arange(units), order.shape)
     ):
         raise ShapeError(
             f"an order lists the {units} units of the layer from the first to the last, each once, for all {labels} "
-            f"classes or for each of them; {name!r} has the shape {given.shape}; give np.argsort of minus the scores"
+            f"classes or for each of them; {name!r} has the shape {order.shape}; give np.argsort of minus the scores"
         )
-    return np.broadcast_to(np.argsort(given, axis=-1), (labels, units)).astype(np.int64)
+    return np.broadcast_to(np.argsort(order, axis=-1), (labels, units)).astype(np.int64)

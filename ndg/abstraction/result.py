@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ndg.abstraction.bootstrap import paired
 from ndg.abstraction.controls import BINARISE, CHANCE, GRAPH, PROTOTYPES
@@ -13,12 +13,8 @@ from ndg.abstraction.curve import Curve
 from ndg.abstraction.tally import Tally
 from ndg.abstraction.verdict import KEPT, verdict
 from ndg.errors import ConfigError, nearest
-from ndg.intervals import exact_paired, holm
-from ndg.results import Result, Row
-
-if TYPE_CHECKING:
-    import pandas as pd
-
+from ndg.intervals import exact_paired, holm, rate
+from ndg.results import Result, Row, plain
 
 ON_VALIDATION = "the better prototype on validation"
 ON_THE_SAME = "the better prototype on the same split"
@@ -28,8 +24,8 @@ ON_THE_SAME = "the better prototype on the same split"
 class Selectivity:
     """Aligned rate of the graph's choice minus a control's.
 
-    `low` and `high` are the 95 % paired bootstrap interval, `draws` the values under every draw of alternatives and
-    controls, this one first. `picked` tells how the control was picked; picking it on the same split favours it.
+    `low` and `high` are the 95 % paired bootstrap interval, `draws` the values under every draw, this one first.
+    `picked` tells how the control was picked; picking it on the same split favours it.
     """
 
     value: float
@@ -45,12 +41,10 @@ class Selectivity:
 class TrialResult(Result):
     """Tallies of one intervention and its controls.
 
-    The graph's choice is also counted by true class and by alternative.
-
-    `units` is the size of the layer, `no_ancestors` the classes that no literal implies (for which Q is G.2), `graph`
-    the graph's digest; `reason` tells why the executor was chosen. `values` were written for booleans, fitted to so
-    many examples. `drawn` holds tallies under further draws. `on_validation` is the better prototype of the validation
-    split.
+    `by_class` and `by_alternative` are of the graph's choice. `units` is the size of the layer, `no_ancestors` the
+    classes that no literal implies (for which Q is G.2), `graph` the graph's digest; `reason` tells why the executor
+    was chosen. `values` were fitted to `values_examples`. `drawn` holds tallies under further draws. `on_validation` is
+    the better prototype of the validation split.
     """
 
     intervention: str
@@ -97,11 +91,8 @@ class TrialResult(Result):
         return max(PROTOTYPES, key=lambda name: self.controls[name].aligned)
 
     def picked(self, validation: TrialResult) -> TrialResult:
-        """The result compared with the validation split's better prototype.
-
-        Raises ConfigError for a result of another graph, layer or intervention.
-        """
-        mine, other = ((one.intervention, one.layer, one.graph) for one in (self, validation))
+        """The result compared with validation's better prototype; ConfigError if unlike."""
+        mine, other = ((trial.intervention, trial.layer, trial.graph) for trial in (self, validation))
         if mine != other:
             raise ConfigError(
                 f"a control is picked on the same trial's validation split; expected {mine}, got {other}; give the "
@@ -112,10 +103,8 @@ class TrialResult(Result):
     def selectivity(self, against: str | None = None) -> Selectivity | None:
         """Difference of aligned rates between the graph and a control.
 
-        The default control is the one picked on validation, else the better prototype.
-
-        None without originally correct examples. Raises ConfigError for an unknown control. Further draws exist for the
-        prototypes alone.
+        The default control is the one picked on validation, else the better prototype. None without originally correct
+        examples. Raises ConfigError for an unknown control. Further draws exist for the prototypes alone.
         """
         if against is not None and against not in self.controls:
             raise ConfigError(f"no control {against!r}; {nearest(against, self.controls)}")
@@ -128,15 +117,12 @@ class TrialResult(Result):
             return None
         how = "as given" if against else ON_VALIDATION if self.on_validation else ON_THE_SAME
         further = [tallies[control] for tallies in self.drawn if control in tallies]
-        draws = [(one.graph_only - one.control_only) / one.correct for one in (tally, *further) if one.correct]
+        draws = [(own.graph_only - own.control_only) / own.correct for own in (tally, *further) if own.correct]
         p, *_ = exact_paired(tally.graph_only, tally.control_only, tally.correct)
         return Selectivity(*difference, control, how, tuple(draws), p)
 
     def words(self) -> str:
-        """Comparison with the class prototype, in one sentence.
-
-        "Better" means a 95 % interval of the paired difference above zero.
-        """
+        """Comparison with the class prototype, in one sentence."""
         sentence = verdict(self._headline() | {"layer": self.layer})
         where = self.intervention + (f" on {self.split}" if self.split else "")
         return f"{where}: {sentence[0].lower()}{sentence[1:]}"
@@ -145,8 +131,8 @@ class TrialResult(Result):
         """One row per control and chance, or per class.
 
         With `true` or `alternative`, rows are the graph's choice by class. Rates and 95 % Wilson intervals are over the
-        `n` originally correct examples; `kept_aligned` is over those also correct after binarising alone; numbers of
-        neurons are means per example. None where n is zero.
+        `n` originally correct examples (`kept_aligned`: those also correct after binarising), numbers of neurons are
+        means per example. None where n is zero.
         """
         groups: dict[str, dict[Any, Tally]] = {
             "control": dict(self.controls),
@@ -161,17 +147,8 @@ class TrialResult(Result):
             rows.append(dict.fromkeys(rows[0]) | head | {by: CHANCE, "aligned": self.chance})
         return rows
 
-    def frame(self, by: str = "control") -> pd.DataFrame:
-        """`rows` as a pandas.DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows(by))
-
     def to_dict(self, against: str | None = None) -> dict[str, Any]:
-        """Plain JSON types for the run log.
-
-        Figures of the graph's choice come first, then those of each control; `counts` are exact.
-        """
+        """Plain JSON types for the run log; `counts` are exact."""
         return {
             **self._headline(against),
             "chance": self.chance,
@@ -183,32 +160,25 @@ class TrialResult(Result):
             "by_class": _columns(self.by_class),
             "by_alternative": _columns(self.by_alternative),
             "words": self.words(),
-            "intervention": self.intervention,
-            "layer": self.layer,
-            "units": self.units,
-            "split": self.split,
-            "seed": self.seed,
+            **plain(self, "intervention", "layer", "units", "split", "seed"),
             "beta": float(self.beta),
             "values_reason": self.values_reason,
             "values_examples": self.values_examples,
-            "graph": self.graph,
-            "executor": self.executor,
+            **plain(self, "graph", "executor"),
             "executor_reason": self.reason,
         }
 
     def _headline(self, against: str | None = None) -> dict[str, Any]:
         """The figures that a verdict is drawn from."""
         selectivity = self.selectivity(against)
+        facts = ("low", "high", "control", "picked")
         return {
             **_figures(self.tally),
             "kept": self.tally.kept,
             "kept_at_least": self.kept_at_least,
             "values": self.values,
             "selectivity": selectivity.value if selectivity else None,
-            "selectivity_low": selectivity.low if selectivity else None,
-            "selectivity_high": selectivity.high if selectivity else None,
-            "selectivity_control": selectivity.control if selectivity else None,
-            "selectivity_picked": selectivity.picked if selectivity else None,
+            **{f"selectivity_{name}": getattr(selectivity, name, None) for name in facts},
             "selectivity_draws": list(selectivity.draws) if selectivity else [],
             "selectivity_p": selectivity.p if selectivity else None,
             "selectivity_p_holm": (selectivity.p if against or self.p_holm is None else self.p_holm)
@@ -245,15 +215,9 @@ def corrected(results: Mapping[str, TrialResult]) -> dict[str, TrialResult]:
 
 
 def _row(tally: Tally) -> Row:
-    low, high = tally.interval("aligned") if tally.correct else (None, None)
     return {
-        "aligned": tally.rate("aligned"),
-        "aligned_low": low,
-        "aligned_high": high,
-        "changed": tally.rate("changed"),
-        "unchanged": tally.rate("unchanged"),
-        "contradictory": tally.rate("contradictory"),
-        "no_ancestors": tally.rate("no_ancestors"),
+        **rate("aligned", tally.aligned, tally.correct),
+        **{name: tally.rate(name) for name in ("changed", "unchanged", "contradictory", "no_ancestors")},
         "kept_aligned": tally.kept_rate,
         "neurons_set_mean": tally.rate("neurons_set"),
         "neurons_changed_mean": tally.rate("neurons_changed"),

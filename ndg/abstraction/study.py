@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int64
-from torch import nn
 
 from ndg.abstraction.bootstrap import GROUPS, groups_of
 from ndg.abstraction.controls import GRAPH, PROTOTYPES, Bits, Controls, Indices, Prototypes, alternatives
@@ -18,7 +17,7 @@ from ndg.abstraction.intervention_sets import Choices
 from ndg.abstraction.orders import Orders
 from ndg.abstraction.tally import Outcome, Tallies, Tally
 from ndg.activations.batches import Batch
-from ndg.interventions.passes import BaselinePass, Passes, argmax, true_classes
+from ndg.interventions.passes import BaselinePass, PassesStudy, argmax, true_classes
 from ndg.interventions.substitution import Substitution, Writing
 
 DRAW = "draw"
@@ -29,10 +28,7 @@ Classes = Int64[np.ndarray, "setting example"]
 
 @dataclass(frozen=True)
 class TrialCounts:
-    """Tallies by (intervention, control), and curves.
-
-    The graph's choice is also counted by role and class; further draws by (intervention, "draw", number, control).
-    """
+    """Tallies by (intervention, control) and longer names, and curves."""
 
     tallies: Tallies
     curves: Counts
@@ -50,14 +46,13 @@ class TrialCounts:
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    """Data to try one batch.
+class Study(PassesStudy):
+    """Study of one trial.
 
-    `choices` are those of each intervention, of the graph and of every control graph. There are `draws` draws of
-    alternatives and controls, by seed, seed + 1 and so on. With `orders` the curves are counted.
+    `choices` are those of each intervention, of the graph and of every control graph. Draws are by seed, seed + 1 and
+    so on. With `orders` the curves are counted.
     """
 
-    passes: Passes
     layer: str
     choices: dict[str, dict[str, Choices]]
     prototypes: Prototypes
@@ -67,13 +62,6 @@ class Study:
     orders: Orders | None = None
 
     decode = staticmethod(TrialCounts.from_dict)
-
-    @property
-    def model(self) -> nn.Module:
-        return self.passes.model
-
-    def with_model(self, model: nn.Module) -> Study:
-        return replace(self, passes=self.passes.with_model(model))
 
     @property
     def labels(self) -> int:
@@ -120,15 +108,25 @@ def _counted(study: Study, batch: Batch) -> TrialCounts:
         for draw, other in enumerate(others)
         for control, setting in _settings(study.choices[name], seen.true, other, drawn[draw], not draw).items()
     }
-    asked = np.stack([seen.bits, *(np.where(one.chosen, one.values, seen.bits) for one in settings.values())])
-    binarised, *after = predict(study, known, asked, seen.rows)
+    booleans = [np.where(setting.chosen, setting.values, seen.bits) for setting in settings.values()]
+    binarised, *after = predict(study, known, np.stack([seen.bits, *booleans]), seen.rows)
     tallies: dict[tuple[str | int, ...], Tally] = {}
     everyone = np.ones(batch.count, np.bool_)
     aligned_by_graph = ~everyone
     for (name, draw, control), setting, predicted in zip(settings, settings.values(), after, strict=True):
         other = others[draw]
         aligned_by_graph = predicted == other if control == GRAPH else aligned_by_graph
-        outcome = _outcome(seen, setting, predicted, other, binarised, aligned_by_graph)
+        outcome = Outcome(
+            correct=seen.correct,
+            aligned=predicted == other,
+            unchanged=predicted == true,
+            contradictory=setting.contradictory,
+            no_ancestors=setting.no_ancestors,
+            neurons_set=setting.chosen.sum(axis=1),
+            neurons_changed=(setting.chosen & (setting.values != seen.bits)).sum(axis=1),
+            kept=binarised == true,
+            graph_aligned=aligned_by_graph,
+        )
         tallies[(name, DRAW, draw, control) if draw else (name, control)] = outcome.tally()
         if control == GRAPH and not draw:
             for role, classes in (("true", true), ("alternative", other)):
@@ -139,7 +137,7 @@ def _counted(study: Study, batch: Batch) -> TrialCounts:
 def _settings(
     choices: dict[str, Choices], true: Indices, other: Indices, controls: Controls, first: bool
 ) -> dict[str, _Setting]:
-    """Settings of the graph's choice, then of each control; of further draws those that are counted."""
+    """Settings of the graph's choice, then of each counted control."""
     graph = _named(choices[GRAPH], true, other)
     nobody = np.zeros(len(other), np.bool_)
     sizes = graph.chosen.sum(axis=1)
@@ -156,33 +154,8 @@ def _named(choice: Choices, true: Indices, other: Indices) -> _Setting:
     return _Setting(*choice.of(true, other), choice.no_ancestors[other])
 
 
-def _outcome(
-    seen: _Seen,
-    setting: _Setting,
-    predicted: Indices,
-    other: Indices,
-    binarised: Indices,
-    aligned_by_graph: Bool[np.ndarray, " example"],
-) -> Outcome:
-    return Outcome(
-        correct=seen.correct,
-        aligned=predicted == other,
-        unchanged=predicted == seen.true,
-        contradictory=setting.contradictory,
-        no_ancestors=setting.no_ancestors,
-        neurons_set=setting.chosen.sum(axis=1),
-        neurons_changed=(setting.chosen & (setting.values != seen.bits)).sum(axis=1),
-        kept=binarised == seen.true,
-        graph_aligned=aligned_by_graph,
-    )
-
-
 def _curves(study: Study, seen: _Seen, other: Indices) -> dict[str, np.ndarray]:
-    """Curve counts by intervention and order.
-
-    Neurons set, neurons changed and examples aligned by group and size, and the originally correct examples of each
-    group.
-    """
+    """Curve counts by intervention and order, and examples of each group."""
     assert study.orders is not None
     numbers, rows = seen.known.numbers, seen.rows
     groups = groups_of(study.seed, numbers)[rows]
@@ -210,18 +183,18 @@ def curve_key(intervention: str, order: str | None = None) -> str:
     return json.dumps([intervention] if order is None else [intervention, order])
 
 
-def predict(study: Study, known: BaselinePass, asked: SettingBits, rows: Int64[np.ndarray, " row"]) -> Classes:
-    """Predictions of `rows` when the layer has these booleans.
+def predict(study: Study, known: BaselinePass, settings: SettingBits, rows: Int64[np.ndarray, " row"]) -> Classes:
+    """Predictions of `rows` when the layer has these booleans, else -1.
 
-    Other rows have -1. Equal booleans of an example run once. An example keeps its row in every pass, so that its
-    floats do not depend on other rows.
+    Equal booleans of an example run once. An example keeps its row in every pass, so its floats do not depend on
+    others.
     """
-    predicted = np.full(asked.shape[:2], -1, np.int64)
+    predicted = np.full(settings.shape[:2], -1, np.int64)
     if not len(rows):
         return predicted
-    units = asked.shape[2]
-    wanted = asked[:, rows].reshape(-1, units)
-    first, which = _distinct(wanted, np.tile(rows, len(asked)))
+    units = settings.shape[2]
+    wanted = settings[:, rows].reshape(-1, units)
+    first, which = _distinct(wanted, np.tile(rows, len(settings)))
     row = rows[first % len(rows)]
     turn = np.arange(len(first)) - np.searchsorted(row, row)
     booleans = np.repeat(known.bits[study.layer][None], turn.max() + 1, axis=0)
@@ -229,7 +202,7 @@ def predict(study: Study, known: BaselinePass, asked: SettingBits, rows: Int64[n
     changes = (Substitution(study.writing, known, study.layer, whole) for whole in booleans)
     logits = study.passes.run_each(known, study.layer, changes)
     classes = np.stack([argmax(each[: known.batch.count]) for each in logits])[turn, row]
-    predicted[:, rows] = classes[which].reshape(len(asked), len(rows))
+    predicted[:, rows] = classes[which].reshape(len(settings), len(rows))
     return predicted
 
 

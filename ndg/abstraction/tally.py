@@ -19,11 +19,11 @@ from ndg.intervals import Z95, wilson
 class Tally:
     """Counts over examples; most over the originally correct ones.
 
-    The prediction under the intervention is the alternative class (`aligned`), the true class (`unchanged`) or another
-    (`changed`); these add up to `correct`. `contradictory` (a pair left D) and `no_ancestors` (no literal implies the
-    alternative class, so Q is its closure alone) overlay them. `neurons_set` and `neurons_changed` are sums over
-    examples of neurons named, and of those whose boolean changed. `kept` examples are also correct after binarising
-    alone. `graph_only` counts examples aligned by the graph's choice but not here, `control_only` the reverse.
+    Predictions under the intervention are the alternative class (`aligned`), the true class (`unchanged`) or another
+    (`changed`), together `correct`. `contradictory` (a pair left D) and `no_ancestors` (no literal implies the
+    alternative class) overlay them. `neurons_set` and `neurons_changed` are sums of neurons named, and of those whose
+    boolean changed. `kept` examples are also correct after binarising alone. `graph_only` counts examples aligned by
+    the graph's choice but not here, `control_only` the reverse.
     """
 
     examples: int = 0
@@ -66,10 +66,7 @@ class Tally:
 
     @property
     def advantage(self) -> tuple[float, float, float] | None:
-        """Aligned rate of the graph's choice minus this, with interval.
-
-        The interval is that of Agresti & Min (2005): half an example is added to each of the four cells.
-        """
+        """Aligned rate of the graph's choice minus this, with interval (Agresti & Min 2005)."""
         if not self.correct:
             return None
         n, more, less = self.correct + 2, self.graph_only + 0.5, self.control_only + 0.5

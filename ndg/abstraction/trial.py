@@ -2,8 +2,7 @@
 
 For each example with true class t, an alternative t' is drawn. The layer is replaced by the values written for its
 booleans, with those of D(t, t') set (see `intervention_sets`); the prediction is then aligned (t'), unchanged (t) or
-changed to another class. Read the alignment rate beside its `controls`, which set as many neurons on the same examples
-with the same alternatives.
+changed to another class. Controls set as many neurons on the same examples with the same alternatives.
 """
 
 from __future__ import annotations
@@ -90,10 +89,7 @@ def trial(
     options: RunOptions = RunOptions(),
     cache: Cache | None = None,
 ) -> TrialResult:
-    """Try one intervention with its controls.
-
-    The parameters are those of `trials`.
-    """
+    """Try one intervention with its controls; see `trials`."""
     results = trials(model, graph, loader, [intervention], fit=fit, settings=settings, options=options, cache=cache)
     return results[intervention]
 
@@ -110,15 +106,12 @@ def trials(
     options: RunOptions = RunOptions(),
     cache: Cache | None = None,
 ) -> dict[str, TrialResult]:
-    """Try each intervention with its controls, in one pass.
-
-    All are counted over the examples of `loader`.
+    """Try each intervention with its controls, in one pass over `loader`.
 
     Units of the layer may be neurons, channels or those of tokens. The seed draws the alternatives and the controls,
-    for each example by its index; batch and threads may change the last bit of floats, and the integers depend on
-    nothing else. Ray's workers run on the CPU unless there is a device, and the network itself stays where it is.
-    `fit` gives the examples from which values are taken. A `cache` that several studies of this loader share keeps
-    what is before the layer; the journal is a `Journal`, whose `decode` is set here.
+    for each example by its index; integers depend on nothing else. Ray's workers run on the CPU unless there is a
+    device. `fit` gives the examples from which values are taken. A `cache` that several studies of this loader share
+    keeps what is before the layer; the journal is a `Journal`, whose `decode` is set here.
 
     Raises ConfigError for an unknown intervention, executor, device or way to write, and for 0 and 1 where these do not
     read as off and on; GraphError or LayerError for an unknown layer, or one that does not reach the logits; GraphError
@@ -136,7 +129,11 @@ def trials(
     _check_controls(graph, layer, graphs)
     model = placed(model, options)
     passes = Passes.of(model, graph, [layer], options.threads, cache, any_network=settings.any_network)
-    writing, why = _writing(model, graph, layer, fit, settings, options)
+    if isinstance(settings.values, str):
+        values, why = _choose(settings.values, graph)
+        writing = substitution.fit(values, model, graph, fit, [layer], options=options, any_network=True)
+    else:
+        writing, why = settings.values, "as given"
     walked = {name: walked_backwards(known, settings.beta) for name, known in {GRAPH: graph, **graphs}.items()}
     study = Study(
         passes=passes,
@@ -181,30 +178,24 @@ def _check_controls(graph: NDG, layer: str, graphs: Mapping[str, NDG]) -> None:
             )
 
 
-def _writing(
-    model: nn.Module,
-    graph: NDG,
-    layer: str,
-    fit: Iterable[Any] | None,
-    settings: TrialSettings,
-    options: RunOptions,
-) -> tuple[Writing, str]:
+def _choose(values: str, graph: NDG) -> tuple[str, str]:
     """The way to write booleans, and the reason for it."""
-    values = settings.values
-    if not isinstance(values, str):
-        return values, "as given"
     name = substitution.choose(values, graph)
     why = "as requested"
     if values == substitution.AUTO:
-        why = (
-            "auto: 0 and 1 stand for the outputs of a sigmoid" if name == "boolean" else "auto: outputs have no bounds"
-        )
-    return substitution.fit(name, model, graph, fit, [layer], options=options, any_network=True), why
+        outputs = "0 and 1 stand for the outputs of a sigmoid" if name == "boolean" else "outputs have no bounds"
+        why = f"auto: {outputs}"
+    return name, why
 
 
 def _result(name: str, total: TrialCounts, study: Study, labels: int, facts: dict[str, Any]) -> TrialResult:
     tallies, choice = total.tallies, study.choices[name][GRAPH]
     graphs = [of for of in study.choices[name] if of != GRAPH]
+    curve = None
+    if study.orders:
+        counted = {order: total.curves[curve_key(name, order)] for order in study.orders.names}
+        counted[EXAMPLES] = total.curves[curve_key(name)]
+        curve = Curve(study.orders.sizes, Counts(counted), study.seed)
     return TrialResult(
         intervention=name,
         controls={control: tallies[name, control] for control in (GRAPH, *CONTROLS, *graphs)},
@@ -215,13 +206,6 @@ def _result(name: str, total: TrialCounts, study: Study, labels: int, facts: dic
             {control: tallies[name, DRAW, draw, control] for control in (GRAPH, *PROTOTYPES)}
             for draw in range(1, study.draws)
         ),
-        curve=_curve(name, total, study) if study.orders else None,
+        curve=curve,
         **facts,
     )
-
-
-def _curve(name: str, total: TrialCounts, study: Study) -> Curve:
-    assert study.orders is not None
-    counted = {order: total.curves[curve_key(name, order)] for order in study.orders.names}
-    counted[EXAMPLES] = total.curves[curve_key(name)]
-    return Curve(study.orders.sizes, Counts(counted), study.seed)

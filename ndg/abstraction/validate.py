@@ -22,10 +22,7 @@ def check_alternatives(graph: NDG) -> None:
 
 
 def one_layer(graph: NDG, layer: str | None, rule: str) -> str:
-    """The requested layer, or the graph's only one.
-
-    Raises GraphError for an unknown layer, and, beginning with `rule`, for several layers without a choice.
-    """
+    """The requested layer or the only one; GraphError, beginning with `rule`, otherwise."""
     names = [known.name for known in graph.nodes.layers]
     if layer is not None:
         graph.nodes.slice(layer)

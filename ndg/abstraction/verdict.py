@@ -1,7 +1,4 @@
-"""Verdict on a trial: does the graph beat the class prototype?
-
-`figures` are those of `TrialResult.to_dict()`, as the run log keeps them.
-"""
+"""Verdict on a trial: does the graph beat the class prototype?"""
 
 from __future__ import annotations
 
@@ -47,10 +44,7 @@ def larger(figures: Figures) -> bool:
 
 
 def verdict(figures: Figures) -> str:
-    """The verdict in one sentence, with a caution.
-
-    The caution is for a better choice that also changes more neurons. Without an interval nothing is concluded.
-    """
+    """The verdict in one sentence, with a caution if more neurons change."""
     if figures["aligned"] is None:
         return "The network predicts no example correctly, so nothing was on trial."
     if not figures["neurons_set"]:

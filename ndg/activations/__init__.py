@@ -1,1 +1,1 @@
-"""Running a network over examples: fixed compute batches, hooks that are always removed, and binarizers."""
+"""Running a network over examples: batches, hooks and binarizers."""

@@ -1,8 +1,8 @@
-"""Forward passes whose results depend on the example and on nothing else.
+"""Forward passes that depend on the example alone.
 
 Float kernels differ in the last bit between batch shapes and thread counts. So every forward pass runs on a batch of
-one fixed size, cut at multiples of that size in the example index, the last one padded, on a fixed number of threads.
-A user's batch size, a shard or a worker only regroups those.
+one fixed size, cut at multiples of that size in the example index, the last one padded, on a fixed number of threads. A
+user's batch size, a shard or a worker only regroups those.
 """
 
 from __future__ import annotations
@@ -30,10 +30,7 @@ Inputs = Tensor | dict[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Examples `start` to `start + count - 1`; `inputs` has a fixed number of rows, those past `count` are padding.
-
-    `numbers` are those of chosen examples in the loader, where not all are read.
-    """
+    """Examples `start` to `start + count - 1`, padded; `numbers` of chosen ones."""
 
     start: int
     count: int
@@ -66,23 +63,22 @@ def pick(inputs: Inputs, rows: Tensor | None) -> Inputs:
 
 
 def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH, short: bool = False) -> Iterator[Batch]:
-    """The examples of a loader in batches of exactly `size` rows, the last one padded by repeating its last example.
+    """Examples of a loader in batches of exactly `size` rows.
 
-    With `short` fewer examples than one batch are not padded.
-
-    The loader gives `(inputs, labels)`, inputs alone, or dictionaries of tensors in which `labels` is the true class.
-    Every batch has the same shape per example: texts are padded to one length.
+    The last one is padded by its last example; with `short` fewer examples than one batch are not padded. The loader
+    gives `(inputs, labels)`, inputs alone, or dictionaries of tensors in which `labels` is the true class. Every batch
+    has the same shape per example: texts are padded to one length.
     """
     if size < 1:
         raise ConfigError(f"a compute batch has at least 1 example; got {size}")
     held: list[tuple[dict[str, Tensor], int]] = []
     waiting = start = 0
-    for given in chain(map(columns, loader), [None]):
-        if given is not None:
-            rows = len(next(iter(given.values())))
-            held.append((given, rows))
+    for tensors in chain(map(columns, loader), [None]):
+        if tensors is not None:
+            rows = len(next(iter(tensors.values())))
+            held.append((tensors, rows))
             waiting += rows
-        while waiting >= size or (given is None and waiting):
+        while waiting >= size or (tensors is None and waiting):
             if len(held) > 1:
                 held = [(_join([part for part, _ in held]), waiting)]
             whole = held[0][0]
@@ -94,13 +90,18 @@ def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH, short: boo
 
 
 def examples_in_batches(loader: Iterable[Any], size: int, label: str) -> Iterator[Batch]:
-    """Compute batches with a progress bar, a single short one not padded; DataError when there are none."""
+    """Compute batches with a progress bar; DataError without any."""
     none = True
     for batch in bar(compute_batches(loader, size, short=True), label):
         none = False
         yield batch
     if none:
-        raise DataError("at least one example is needed; the loader gave none; check the split")
+        raise no_examples()
+
+
+def no_examples() -> DataError:
+    """The error of an empty loader."""
+    return DataError("at least one example is needed; the loader gave none; check the split")
 
 
 def forward(model: nn.Module, inputs: Inputs) -> Tensor:
@@ -109,7 +110,7 @@ def forward(model: nn.Module, inputs: Inputs) -> Tensor:
 
 
 def output_of(model: nn.Module, inputs: Inputs) -> Any:
-    """Whatever a network returns for inputs, which are brought to its device."""
+    """Whatever a network returns for inputs, on its device."""
     device = device_of(model)
     if isinstance(inputs, dict):
         return model(**{key: column.to(device) for key, column in inputs.items()})
@@ -117,8 +118,7 @@ def output_of(model: nn.Module, inputs: Inputs) -> Any:
 
 
 def logits_of(output: Any) -> Tensor:
-    """Logits `[example, class]`: a tensor, the `logits` of a Hugging Face output or dictionary, or the first element
-    of a tuple."""
+    """Logits `[example, class]` of a tensor, tuple or Hugging Face output."""
     if isinstance(output, Mapping):
         output = output.get("logits")
     elif isinstance(output, tuple):
@@ -139,9 +139,9 @@ def logits_of(output: Any) -> Tensor:
 def fixed(
     model: nn.Module, threads: int = 1, grad: bool = False, modules: Sequence[nn.Module] | None = None
 ) -> Iterator[nn.Module]:
-    """The network in evaluation mode, on a fixed number of threads, with or without gradients; all restored after.
+    """The network in evaluation mode, on a fixed number of threads.
 
-    `modules` are its own, where they are known already.
+    All is restored after. `modules` are its own, where they are known already.
     """
     check_cancelled()
     training = [module for module in (model.modules() if modules is None else modules) if module.training]
@@ -161,20 +161,20 @@ def fixed(
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the parameters of a network lie; the CPU when it has none."""
+    """Device of a network's parameters; the CPU without any."""
     first = next(chain(model.parameters(), model.buffers()), None)
     return torch.device("cpu") if first is None else first.device
 
 
 def check_finite(values: Tensor, where: str, batch: Batch) -> None:
-    """Raise LayerError naming layer, unit and example when a value `[row, unit, ...]` of a batch is not a number."""
+    """Raise LayerError for NaN in `[row, unit, ...]` of a batch."""
     broken = nan(values)
     if broken is not None:
         raise not_a_number(where, broken[1], batch.number(broken[0]))
 
 
 def nan(values: Tensor) -> tuple[int, int] | None:
-    """Row and unit of the first value that is not a number, None when all are."""
+    """Row and unit of the first NaN, None without any."""
     if not torch.isnan(values.sum()):  # a sum with NaN is NaN, and allocates nothing
         return None
     broken = torch.isnan(values)
@@ -191,7 +191,7 @@ def not_a_number(where: str, unit: int, example: int) -> LayerError:
 
 
 def true_labels(labels: Tensor, count: int, classes: int) -> Tensor:
-    """True classes on the CPU: one whole number from 0 to `classes - 1` for each of `count` examples, or DataError."""
+    """True classes of `count` examples on the CPU, or DataError."""
     true = labels.cpu()
     whole = not (true.is_floating_point() or true.is_complex() or true.dtype == torch.bool)
     if not whole or true.shape != (count,) or true.min() < 0 or true.max() >= classes:
@@ -206,26 +206,26 @@ def true_labels(labels: Tensor, count: int, classes: int) -> Tensor:
 
 
 def columns(batch: Any) -> dict[str, Tensor]:
-    """The tensors of one batch of a loader by name, `""` for bare inputs; all have one row per example."""
+    """Tensors of a loader's batch by name, `""` for bare inputs."""
     if isinstance(batch, Mapping):
-        found = dict(batch)
+        tensors = dict(batch)
     elif isinstance(batch, (tuple, list)) and len(batch) == 2:
         inputs, labels = batch
-        found = {**inputs, "labels": labels} if isinstance(inputs, Mapping) else {"": inputs, "labels": labels}
+        tensors = {**inputs, "labels": labels} if isinstance(inputs, Mapping) else {"": inputs, "labels": labels}
     elif isinstance(batch, (tuple, list)) and len(batch) == 1:
-        found = {"": batch[0]}
+        tensors = {"": batch[0]}
     else:
-        found = {"": batch}
-    if not found or not all(isinstance(column, Tensor) and column.ndim for column in found.values()):
-        came = ", ".join(f"{key or 'inputs'}: {_spelt(column)}" for key, column in found.items())
+        tensors = {"": batch}
+    if not tensors or not all(isinstance(column, Tensor) and column.ndim for column in tensors.values()):
+        came = ", ".join(f"{key or 'inputs'}: {_spelt(column)}" for key, column in tensors.items())
         raise DataError(
             "a loader gives (inputs, labels), inputs, or dictionaries of tensors whose first axis is the example; "
             f"got {type(batch).__name__} ({came}); make tensors of arrays, and batches of examples by a DataLoader"
         )
-    lengths = {key or "inputs": len(column) for key, column in found.items()}
+    lengths = {key or "inputs": len(column) for key, column in tensors.items()}
     if len(set(lengths.values())) > 1:
         raise ShapeError(f"the tensors of one batch have one row per example; got {lengths}")
-    return found
+    return tensors
 
 
 def _spelt(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""From activations to booleans: a neuron is on when its activation is above its threshold.
+"""Binarizers: a neuron is on above its threshold.
 
 A binarizer gives each unit its threshold: a constant, or a quantile of the unit's activations on the fitting examples.
 A new one is one line in `BINARIZERS`.
@@ -22,7 +22,7 @@ Sample = Float[np.ndarray, "example unit"]
 
 @dataclass(frozen=True)
 class Binarizer:
-    """Either one threshold for all units, or a function of a sample of activations and the asked quantile."""
+    """One threshold, or a function of a sample and a quantile."""
 
     threshold: float | None = None
     fit: Callable[[Sample, float], Float64[np.ndarray, " unit"]] | None = None
@@ -38,7 +38,7 @@ AUTO = "auto"
 
 
 def _quantile(sample: Sample, q: float) -> Float64[np.ndarray, " unit"]:
-    """Quantiles in float64, of some units at a time: the sample may be large."""
+    """Quantiles in float64, a few units at a time."""
     parts = [
         np.quantile(sample[:, first : first + 64].astype(np.float64), q, axis=0)
         for first in range(0, sample.shape[1], 64)
@@ -47,7 +47,7 @@ def _quantile(sample: Sample, q: float) -> Float64[np.ndarray, " unit"]:
 
 
 def choose(name: str, module: nn.Module) -> str:
-    """The name of a binarizer; `auto` is `half` for a sigmoid and `positive` for anything else."""
+    """The name of a binarizer; `auto` tells sigmoids by their module."""
     if name == AUTO:
         return "half" if isinstance(module, nn.Sigmoid) else "positive"
     if name not in BINARIZERS:
@@ -60,12 +60,12 @@ def choose(name: str, module: nn.Module) -> str:
 def binarize(
     values: Float[Tensor, "example unit"], thresholds: Float64[Tensor, " unit"]
 ) -> Bool[Tensor, "example unit"]:
-    """Whether each activation is above its unit's threshold, compared in float64."""
+    """Whether each activation is above its threshold, in float64."""
     return values > thresholds  # torch compares in the wider type
 
 
 class Reservoir:
-    """A uniform sample of at most `size` rows of a stream, by random keys, so that batches do not matter."""
+    """A uniform sample of at most `size` rows, whatever the batches."""
 
     def __init__(self, size: int, seed: int) -> None:
         self._size, self._seed, self._held = size, seed, 0

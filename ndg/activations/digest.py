@@ -1,4 +1,4 @@
-"""Which network it is: a digest of its parameters and buffers, by which bits and graphs know where they are from."""
+"""Digests of networks, by which bits and graphs know them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from ndg.bits.matrix import NETWORK_DIGITS
 
 
 def weights_digest(model: nn.Module) -> str:
-    """Sixteen hexadecimal digits of the parameters and buffers of a network, on any device; "" while some have no
-    shape yet."""
+    """Sixteen hexadecimal digits of parameters and buffers; none while shapes are unknown."""
     state = hashlib.sha256(b"{}")
     for name, value in model.state_dict().items():
         if not isinstance(value, Tensor):
@@ -32,23 +31,23 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def source_of(network: str, facts: dict[str, Any]) -> str:
-    """A digest of a network, given by its own, and of how it is read."""
+    """A digest of a network's digest and how it is read."""
     return hashlib.sha256(json.dumps([network, facts], sort_keys=True, default=str).encode()).hexdigest()
 
 
 def network_digest(model: nn.Module) -> str:
-    """Sixteen hexadecimal digits of a network: its weights, and what its modules say of themselves."""
+    """Sixteen hexadecimal digits of a network's weights and modules."""
     modules = re.sub(r" at 0x[0-9a-f]+", "", repr(model))
     return digest_of([type(model).__qualname__, modules, weights_digest(model)])
 
 
 def digest_of(value: Any) -> str:
-    """Sixteen hexadecimal digits of plain values, tensors, and containers of them."""
+    """Sixteen hexadecimal digits of plain values, tensors and containers."""
     return hashlib.sha256(_spelled(value).encode()).hexdigest()[:16]
 
 
 def _spelled(value: Any) -> str:
-    """A value as text that depends on every number of its tensors."""
+    """Text that depends on every number of a value."""
     if isinstance(value, Tensor):
         data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
         return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(data.data).hexdigest()}"
@@ -62,7 +61,7 @@ def _spelled(value: Any) -> str:
 
 
 def _strided(value: Tensor) -> Tensor:
-    """The values of a parameter or buffer, also of a sparse or a quantised one, as they lie in a plain tensor."""
+    """The values of a sparse or quantised tensor, as a plain one."""
     value = value.detach()
     if value.layout is not torch.strided:
         return value.to_dense()
@@ -70,6 +69,6 @@ def _strided(value: Tensor) -> Tensor:
 
 
 def _plain(value: Any) -> str:
-    """What a module keeps beside tensors, in words; of an object that is told by its address, the type alone."""
+    """Text of what a module keeps beside tensors, without addresses."""
     words = repr(value)
     return type(value).__qualname__ if " at 0x" in words else words

@@ -1,65 +1,62 @@
-"""Hooks on the layers of any network, by module path. A hook lives in a `with` block and is gone after it."""
+"""Hooks on layers by module path, removed after a `with` block."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from itertools import count
 from typing import Any
 from weakref import ReferenceType, ref
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from ndg.errors import LayerError, nearest
 
 
 def find_layer(model: nn.Module, path: str) -> nn.Module:
-    """The module at a path such as `encoder.fc1`; LayerError names the nearest paths when there is none."""
+    """The module at a path such as `encoder.fc1`, or LayerError."""
     return find_modules(model, [path])[path]
 
 
 def find_modules(model: nn.Module, paths: Iterable[str]) -> dict[str, nn.Module]:
     """The modules at paths, as `find_layer` finds one."""
     modules = dict(model.named_modules())
-    found = {}
+    paths = list(paths)
     for path in paths:
         if path not in modules or not path:
             raise LayerError(f"no layer {path!r} in {type(model).__name__}; {_instead(model, path, modules)}")
-        found[path] = modules[path]
-    return found
+    return {path: modules[path] for path in paths}
 
 
 def _instead(model: nn.Module, path: str, modules: dict[str, nn.Module]) -> str:
-    """Under which name the module at a path is known, where it has several; else the nearest paths."""
+    """Another name of the module at a path, or the nearest paths."""
     same = dict(model.named_modules(remove_duplicate=False)).get(path) if path else None
     known = next((name for name, module in modules.items() if name and module is same), None)
     return nearest(path, filter(None, modules)) if known is None else f"it is {known!r} under another name; give that"
 
 
 class _Hooks:
-    """Registers hooks on entry and removes them on exit, also after an exception."""
+    """Base of contexts that hook modules."""
 
     def __init__(self) -> None:
-        self._handles: list[RemovableHandle] = []
+        self._stack = ExitStack()
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
 
     def _hook(self, module: nn.Module, hook: Callable[..., Any]) -> None:
-        self._handles.append(module.register_forward_hook(hook))
-
-    def _release(self) -> None:
-        while self._handles:
-            self._handles.pop().remove()
+        self._stack.enter_context(module.register_forward_hook(hook))
 
 
 class Trace(_Hooks):
-    """The outputs of layers in the latest forward pass: `with Trace(model, ["fc1"]) as trace: ...; trace["fc1"]`.
+    """Outputs of layers in the latest forward pass: `trace["fc1"]`.
 
-    A module that returns a tuple is read at its first element. With `reduce`, what is kept of an output is
-    `reduce(path, module, output)`, called as soon as the layer has run, so that the output itself can be let go. Of
-    layers in `steps`, which run once for each time step, it is called when they are read, with all outputs as a list.
-    Raises LayerError at reading when the layer was not reached, or was used more than once in that pass and so has no
-    single output.
+    A module that returns a tuple is read at its first element. With `reduce`, `reduce(path, module, output)` is kept
+    instead, called as soon as the layer has run. Of layers in `steps`, which run once for each time step, it is called
+    when they are read, with all outputs as a list. Reading raises LayerError when the layer was not reached, or was
+    used more than once in that pass.
     """
 
     def __init__(
@@ -84,11 +81,8 @@ class Trace(_Hooks):
             self._hook(module, self._record(path))
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._release()
-
     def clear(self) -> None:
-        """Forget the outputs seen so far; call it before each forward pass."""
+        """Forget the outputs, before each forward pass."""
         self._seen.clear()
         self._times.clear()
         self.order.clear()
@@ -121,7 +115,7 @@ class Trace(_Hooks):
 
 
 class Lineage(_Hooks):
-    """While it lasts, `output in lineage` says whether a module of some types gave it, or handed on what one gave.
+    """Knows outputs of modules of some types, and their descendants.
 
     What hands on is a module without parts that keeps the shape: an activation, a dropout, a norm; none of `ends`. A
     norm over several axes at once tells nothing of them: it hands on, whatever its type.
@@ -135,11 +129,8 @@ class Lineage(_Hooks):
         self._others: list[nn.Module] = []
         if self._sources:
             others = [module for module in model.modules() if not isinstance(module, (*types, *ends)) or _joint(module)]
-            self._others = [
-                module
-                for module in others
-                if next(module.children(), None) is None and not isinstance(module, torch.jit.ScriptModule)
-            ]
+            others = [module for module in others if next(module.children(), None) is None]
+            self._others = [module for module in others if not isinstance(module, torch.jit.ScriptModule)]
         self._known: dict[int, ReferenceType[Tensor]] = {}
 
     def __enter__(self) -> Lineage:
@@ -150,15 +141,15 @@ class Lineage(_Hooks):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._release()
+        super().__exit__()
         self._known.clear()
 
     def clear(self) -> None:
-        """Forget the outputs seen so far; a pass begins."""
+        """Forget the outputs of the pass before."""
         self._known.clear()
 
     def add(self, output: Any) -> None:
-        """Know an output, or the first of a tuple of outputs, as one of these."""
+        """Know an output, or the first of a tuple."""
         first = output[0] if isinstance(output, tuple) and output else output
         if isinstance(first, Tensor):
             self._known[id(first)] = ref(first)
@@ -168,13 +159,9 @@ class Lineage(_Hooks):
         return known is not None and known() is output
 
     def _hand_on(self, module: nn.Module, arguments: Any, output: Any) -> None:
-        before = arguments[0] if arguments else None
-        if (
-            isinstance(before, Tensor)
-            and isinstance(output, Tensor)
-            and before in self
-            and before.shape == output.shape
-        ):
+        before: Any = arguments[0] if arguments else None
+        tensors = isinstance(before, Tensor) and isinstance(output, Tensor)
+        if tensors and before in self and before.shape == output.shape:
             self.add(output)
 
 
@@ -184,7 +171,7 @@ def _joint(module: nn.Module) -> bool:
 
 
 class Overwrite(_Hooks):
-    """While it lasts, the output of a layer is `change(output)`, and the rest of the network sees that.
+    """Replace the output of a layer by `change(output)` meanwhile.
 
     `change` must keep the shape. A module that returns a tuple is changed at its first element. `module` is that of the
     layer, where it is known already.
@@ -200,9 +187,6 @@ class Overwrite(_Hooks):
         self._hook(self._module, self._apply)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._release()
-
     def _apply(self, module: nn.Module, arguments: Any, output: Any) -> Any:
         before = _tensor(output, self._layer)
         after = self._change(before)
@@ -215,7 +199,7 @@ class Overwrite(_Hooks):
 
 
 def per_unit(output: Tensor, layer: str) -> Tensor:
-    """The output of a layer as `[example, unit]`; LayerError when it has another shape."""
+    """The output of a layer as `[example, unit]`, or LayerError."""
     if output.ndim != 2:
         raise LayerError(
             f"a layer of neurons gives one value per unit, shape (example, unit); {layer!r} gives "

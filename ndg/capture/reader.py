@@ -1,7 +1,7 @@
-"""Read a compute batch as packed booleans, and sample activations for thresholds.
+"""Compute batches as packed booleans, and samples for thresholds.
 
-The output of a layer is reduced as soon as the layer has run, so that the activations of many layers never lie in
-memory together: to one value per unit of each example, or to packed booleans where every token is an example.
+The output of a layer is reduced as soon as the layer has run, so that activations of many layers never lie in memory
+together: to one value per unit of each example, or to packed booleans where every token is an example.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Counts = Int64[np.ndarray, " real"]
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """All that a worker needs to know to read a compute batch.
+    """What a worker needs to read a compute batch.
 
     `readings` are those of each kind of output, `known` those of layers which were read before. `levels` holds the
     thresholds of each layer, or one for all its units. `nodes` are those that are expected, where they are known.
@@ -52,7 +52,7 @@ class Capture:
     labels: bool = True
 
     def level(self, path: str, units: int) -> Levels:
-        """The threshold of each unit of a layer; where every position is a unit, levels are repeated for each."""
+        """Thresholds of a layer's units, repeated where positions are units."""
         level = self.levels[path]
         if isinstance(level, float):
             return np.full(units, level)
@@ -60,7 +60,7 @@ class Capture:
 
 
 def with_thresholds(study: Capture, nodes: NodeSpace, thresholds: Float64[np.ndarray, " neuron"]) -> Capture:
-    """The study that expects these nodes, and reads and binarises each layer as they say."""
+    """The study with these nodes, their readings and thresholds."""
     levels: dict[str, float | Levels] = {}
     for layer in nodes.layers:
         where = nodes.slice(layer.name)
@@ -70,7 +70,7 @@ def with_thresholds(study: Capture, nodes: NodeSpace, thresholds: Float64[np.nda
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """The packed booleans of one compute batch, which holds `examples` examples of the loader."""
+    """Packed booleans of one compute batch of `examples` examples."""
 
     bits: BitMatrix
     examples: int
@@ -83,7 +83,7 @@ def capture(study: Capture, batch: Batch) -> Piece:
     broken = None if logits is None else nan(logits)
     if broken is not None:
         raise not_a_number("logits", broken[1], batch.number(broken[0]))
-    units = tuple(LayerUnits(path, one.units, one.reading) for path, one in seen.items())
+    units = tuple(LayerUnits(path, layer.units, layer.reading) for path, layer in seen.items())
     nodes = NodeSpace(0 if logits is None else logits.shape[1], units)
     if study.nodes not in (None, nodes):
         raise other_nodes(study.nodes, f"{nodes.labels} labels and {tuple(layer.units for layer in units)} units")
@@ -93,23 +93,23 @@ def capture(study: Capture, batch: Batch) -> Piece:
     predicted = None if logits is None else logits.argmax(dim=1).cpu()
     if predicted is not None:
         _set(words[: nodes.labels], _repeat(predicted.numpy(), repeats))
-    for path, one in seen.items():
-        if one.words is not None:
-            words[nodes.slice(path)] = one.words
-        elif one.values is not None:
-            _pack(one.values, study.level(path, one.units), words[nodes.slice(path)], study.threads, repeats)
+    for path, layer in seen.items():
+        if layer.words is not None:
+            words[nodes.slice(path)] = layer.words
+        elif layer.values is not None:
+            _pack(layer.values, study.level(path, layer.units), words[nodes.slice(path)], study.threads, repeats)
     correct = None
     if batch.labels is not None and predicted is not None:
         right = predicted == true_labels(batch.labels, batch.count, nodes.labels)
         correct = int(right.sum())
-    levels = np.concatenate([study.level(path, one.units) for path, one in seen.items()])
+    levels = np.concatenate([study.level(path, layer.units) for path, layer in seen.items()])
     return Piece(BitMatrix(nodes, words, rows, levels, correct=correct), batch.count)
 
 
 def fit(
     study: Capture, batches: Iterable[Batch], layers: list[str], size: int, seed: int, budget: int
 ) -> tuple[dict[str, Values], list[str]]:
-    """At most `size` values of each unit by layer, and the layers that exceed `budget` bytes."""
+    """Sampled values of layers, and layers that exceed `budget` bytes."""
     samples: dict[str, Reservoir] = {}
     offered: Counter[str] = Counter()
     left: list[str] = []
@@ -136,7 +136,7 @@ def fit(
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What is kept of an output: the values of each example, or words and how many rows of them each example has."""
+    """Values of an output, or words and each example's rows."""
 
     reading: str
     units: int
@@ -156,11 +156,11 @@ class Reader:
     def run(
         self, layers: Iterable[str], reduce: Callable[[str, Tensor, Layout, Mask | None], Any]
     ) -> tuple[Tensor | None, dict[str, Any]]:
-        """The logits of the examples that are no padding, where they count, and what `reduce` made of each output."""
+        """Logits of the examples, if labels count, and reduced outputs."""
         model, batch = self._study.model, self._batch
         steps = [path for path in layers if self._layers[path].steps]
 
-        def found(path: str, module: nn.Module, output: Any) -> Any:
+        def reduced(path: str, module: nn.Module, output: Any) -> Any:
             layer = self._layers[path]
             layout = self._layouts.of(layer, output[0] if layer.steps else output)
             mask = self._layouts.mask(layer, layout, output[0] if layer.steps else output)
@@ -168,7 +168,7 @@ class Reader:
 
         with fixed(model, self._study.threads), visible(self._layers.values()), self._layouts:
             self._layouts.begin(batch)
-            with Trace(model, layers, found, steps) as trace:
+            with Trace(model, layers, reduced, steps) as trace:
                 if self._study.labels:
                     return forward(model, batch.inputs)[: batch.count], {path: trace[path] for path in layers}
                 output_of(model, batch.inputs)
@@ -195,7 +195,7 @@ class Reader:
         return self._rows(path, reading.sample or reading.rows, layout.parts(output), mask)[0]
 
     def _rows(self, path: str, function: Function, output: Tensor, mask: Mask | None) -> tuple[Tensor, Counts]:
-        """Values of the examples that are no padding, and how many rows each example has."""
+        """Values of the examples, and each example's number of rows."""
         count = self._batch.count
         if function not in SELECTIONS:
             values = function(output, mask)[:count]  # what is computed has the shape of a whole batch
@@ -216,7 +216,7 @@ class Reader:
 
 
 def _pack(values: Tensor, level: Levels, words: Words, threads: int, repeats: Counts | None = None) -> None:
-    """Set the bits of the values that are above their unit's threshold, each row as often as `repeats` says."""
+    """Set the bits of values above their thresholds, rows repeated."""
     if repeats is not None or values.device.type != "cpu":
         booleans = binarize(values, as_tensor(level, values.device)).cpu().numpy()
         booleans = _repeat(booleans, repeats)
@@ -227,14 +227,14 @@ def _pack(values: Tensor, level: Levels, words: Words, threads: int, repeats: Co
 
 
 def _set(words: Words, predicted: Int64[np.ndarray, " row"]) -> None:
-    """Set, for each row, the bit of the label that is predicted."""
+    """Set the bit of each row's predicted label."""
     row = np.arange(len(predicted))
     np.bitwise_or.at(words, (predicted, row // 64), np.uint64(1) << (row % 64).astype(np.uint64))
 
 
 def _repeats(seen: dict[str, _Seen]) -> Counts | None:
-    """Rows of each example where tokens are rows; LayerError where layers disagree."""
-    every = {path: one.rows for path, one in seen.items() if one.rows is not None}
+    """Rows of each example; LayerError where layers disagree."""
+    every = {path: layer.rows for path, layer in seen.items() if layer.rows is not None}
     if not every:
         return None
     (first, rows), *others = every.items()
@@ -252,9 +252,9 @@ def _repeat(values: Shaped[np.ndarray, "real ..."], repeats: Counts | None) -> S
     return values if repeats is None else np.repeat(values, repeats, axis=0)
 
 
-def other_nodes(expected: NodeSpace | None, found: str) -> ShapeError:
-    """The error of a network that has other nodes than were expected."""
+def other_nodes(expected: NodeSpace | None, got: str) -> ShapeError:
+    """The error of a network with unexpected nodes."""
     return ShapeError(
-        f"the network has other labels or units than the nodes: expected {expected}, got {found}; "
+        f"the network has other labels or units than the nodes: expected {expected}, got {got}; "
         "use the graph of this network"
     )

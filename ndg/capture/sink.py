@@ -1,4 +1,4 @@
-"""Write packed booleans to memory, or to a file that survives interruption."""
+"""Write packed booleans to memory or to a resumable file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ndg.activations.batches import Batch
+from ndg.activations.batches import Batch, no_examples
 from ndg.bits.file import BitFile, read
 from ndg.bits.matrix import BitMatrix, BitMatrixBuilder, Sample
 from ndg.bits.packing import place, tail_mask, zeros
@@ -18,9 +18,10 @@ from ndg.units.readings import EVERY
 
 
 class Sink:
-    """Collects the pieces of compute batches in order, by `+`; in a file with a `path`.
+    """Collects pieces of compute batches in order, by `+`.
 
-    `part` is a file that is continued; `examples` is how many are expected, or 0; `network` is that of the matrix.
+    With a `path` they go to a file; `part` is a file that is continued. `examples` is how many are expected, or 0;
+    `network` is that of the matrix.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Sink:
     def finish(self, sample: Sample | None) -> BitMatrix:
         """The matrix of all pieces."""
         if self._builder is None or not self._builder.examples:
-            raise DataError("at least one example is needed; the loader gave none; check the split")
+            raise no_examples()
         facts: dict[str, Any] = {"binarizer": self._binarizer, "correct": self._correct, "sample": sample}
         if isinstance(self._builder, BitMatrixBuilder):
             facts["network"] = self._network  # a file knows it from its start
@@ -71,14 +72,15 @@ class Sink:
 
 
 def reopen(path: Path, source: str) -> BitFile | None:
-    """The file of an extraction that was interrupted or finished, None where there is none."""
+    """The file of an earlier extraction, None without one."""
     return BitFile.resume(path, read(path).nodes, source) if path.exists() else None
 
 
 def rest(study: Capture, batches: Iterable[Batch], part: BitFile) -> Iterator[Batch]:
-    """The batches that are not in the file yet; its first and last batch are compared.
+    """Batches that are not in the file yet.
 
-    Raises DataError when they give other bits, or when no batch ends where the file does.
+    The first and last batch of the file are compared. Raises DataError when they give other bits, or when no batch ends
+    where the file does.
     """
     start, done = 0, part.committed
     count: Callable[[Batch], int] | None = None
@@ -97,13 +99,13 @@ def rest(study: Capture, batches: Iterable[Batch], part: BitFile) -> Iterator[Ba
 
 
 def _counter(study: Capture, batch: Batch, part: BitFile) -> Callable[[Batch], int]:
-    """What tells the rows of a batch without running it; where tokens are rows, the first batch is run to see."""
+    """Function that counts a batch's rows without running it."""
     if all(layer.reading != EVERY for layer in part.nodes.layers):
-        return lambda one: one.count
+        return lambda other: other.count
     rows = capture(study, batch).bits.examples
     if _unmasked(batch) == rows:
         return _unmasked
-    return lambda one: rows // batch.count * one.count
+    return lambda other: rows // batch.count * other.count
 
 
 def _unmasked(batch: Batch) -> int:

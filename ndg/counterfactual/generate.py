@@ -19,8 +19,7 @@ from ndg.activations.sampling import shuffled
 from ndg.counterfactual.counterfactual_set import CounterfactualSet, Origin
 from ndg.errors import DataError, GraphError, ShapeError, nearest
 from ndg.graph.ndg import NDG
-from ndg.interventions.passes import check_network
-from ndg.interventions.reach import Change, check_reach, taking
+from ndg.interventions.reach import Change, check_network, check_reach, taking
 from ndg.nodes import UNIT
 from ndg.options import RunOptions, old_keywords
 

@@ -1,9 +1,8 @@
-"""Executors: values that sum the results of a function over tasks, here, in threads, or in Ray workers.
+"""Executors: sums of a function over tasks, here or in workers.
 
-    total = executor.total(work, shared, tasks, "label")        # work(shared, tasks[0]) + work(shared, tasks[1]) + ...
-
-`work` is a function of a module and must not depend on where it runs. Results are added in the order of the tasks, so
-every executor gives the same sum. A `Journal` keeps the results of finished tasks in a file: a total that was killed
+`executor.total(work, shared, tasks, "label")` is work(shared, tasks[0]) + work(shared, tasks[1]) + ... `work` is a
+function of a module and must not depend on where it runs. Results are added in the order of the tasks, so every
+executor gives the same sum. A `Journal` keeps the results of finished tasks in a file: a total that was killed
 continues from it to the same sum. `choose` decides once for a whole run, and says why.
 """
 
@@ -46,20 +45,8 @@ __all__ = [
 AUTO = "auto"
 
 
-def serial() -> Serial:
-    """The executor that runs tasks one after the other in this process."""
-    return Serial()
-
-
-def threads(workers: int | None = None, task_cpus: int = 1) -> Threads:
-    """The executor that runs tasks in threads of this process."""
-    return Threads(workers, task_cpus)
-
-
-def ray(address: str | None = None, timeout: float = TIMEOUT, cpus: int | None = None, task_cpus: int = 1) -> Ray:
-    """The executor that runs tasks in Ray workers; nothing starts before its first use."""
-    return Ray(address, timeout, cpus, task_cpus)
-
+serial, threads, ray = Serial, Threads, Ray
+"""The executors by their names; nothing starts before their first use."""
 
 EXECUTORS: dict[str, Callable[..., Executor]] = {"serial": serial, "threads": threads, "ray": ray}
 
@@ -73,13 +60,14 @@ def choose(
     cpus: int | None = None,
     task_cpus: int = 1,
 ) -> tuple[Executor, str]:
-    """The executor of that name, and a sentence that says why it was chosen.
+    """The executor of that name, and why it was chosen.
 
     `auto` is Ray where an address is given, or where the Ray session of this process has more CPUs than this machine;
     else threads; serial where there is room for one task of `task_cpus` only, and where `model` is on another device or
     cannot be copied. Raises ConfigError for an unknown name.
     """
-    device = "cpu" if model is None else _device(model)
+    first = None if model is None else next(model.parameters(), None)
+    device = "cpu" if first is None else str(first.device)
     if device != "cpu" and ((name in (AUTO, "threads") and not address) or isinstance(name, Threads)):
         return serial(), f"serial: the network is on {device}, which one process uses best"
     if isinstance(name, Threads):
@@ -119,13 +107,8 @@ def _here(parallel: Ray, model: nn.Module | None, cpus: int, task_cpus: int) -> 
     return threads(count, task_cpus), f"threads: {count} at once on this machine"
 
 
-def _device(model: nn.Module) -> str:
-    first = next(model.parameters(), None)
-    return "cpu" if first is None else str(first.device)
-
-
 def _session_cpus() -> int:
-    """CPUs of the Ray session that this process has, 0 without one."""
+    """CPUs of this process' Ray session, 0 without one."""
     loaded: Mapping[str, Any] = sys.modules
     if "ray" not in loaded or not loaded["ray"].is_initialized():
         return 0

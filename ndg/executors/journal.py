@@ -1,4 +1,4 @@
-"""Checkpoints of a total: the result of each finished task, in a file that a killed process leaves whole.
+"""Journals: results of finished tasks, in a crash-proof file.
 
     {"journal":1,"digest":"9f0c...","sum":"..."}
     {"task":3,"digest":"9f0c...","result":{...},"sum":"..."}        # in the order in which tasks ended
@@ -36,10 +36,11 @@ _SUM = b',"sum":"'
 
 @dataclass(frozen=True)
 class Journal:
-    """Where the results of one total are kept. `digest` is that of the study and its data: all that they depend on.
+    """A file for the results of one total.
 
-    A result has `to_dict()` of plain JSON values, and `decode` makes the same result of it. `first` is the number of
-    the first task of the stream, where the `start` of the total holds those before it.
+    `digest` is that of the study and its data: all that they depend on. A result has `to_dict()` of plain JSON values,
+    and `decode` makes the same result of it. `first` is the number of the first task of the stream, where the `start`
+    of the total holds those before it.
     """
 
     path: Path
@@ -56,38 +57,38 @@ class Journal:
 
 
 class Book:
-    """An open journal, or none: what it had from before, and where new results go. Made by `opened`."""
+    """An open journal or none: earlier results, and where new ones go."""
 
-    def __init__(self, journal: Journal | None, descriptor: int = -1, found: dict[int, Any] | None = None) -> None:
+    def __init__(self, journal: Journal | None, descriptor: int = -1, finished: dict[int, Any] | None = None) -> None:
         self.first = journal.first if journal else 0
         self._journal = journal
         self._descriptor = descriptor
-        self._found = found or {}
+        self._finished = finished or {}
         self._seen = self.first
         self._checked = False
         self._synced = time.monotonic()
 
     def __len__(self) -> int:
         """How many tasks were finished before."""
-        return len(self._found)
+        return len(self._finished)
 
     def __contains__(self, task: int) -> bool:
-        return task in self._found
+        return task in self._finished
 
     def left(self, tasks: Iterable[T]) -> Iterator[tuple[int, T]]:
-        """The tasks that are to be done, with their numbers; the others are passed over."""
+        """Unfinished tasks, with their numbers."""
         for number, task in enumerate(tasks, self.first):
             self._seen = number + 1
-            if number not in self._found:
+            if number not in self._finished:
                 yield number, task
 
     def take(self, task: int) -> Any:
         """The result of a task that was finished before."""
         assert self._journal is not None
-        return self._journal.decode(self._found[task])
+        return self._journal.decode(self._finished[task])
 
     def keep(self, task: int, result: Any) -> Any:
-        """The result, after it was written; the first one also as it is read again. Raises OutputError."""
+        """The result, once written. Raises OutputError."""
         if self._journal is None:
             return result
         line = self._journal.line(task, result.to_dict())
@@ -99,8 +100,8 @@ class Book:
         return result
 
     def check(self) -> None:
-        """Raise ConfigError when there are results of more tasks than `left` was given."""
-        if self._journal is not None and (last := max(self._found, default=-1)) >= self._seen:
+        """Raise ConfigError for results of more tasks than `left` gave."""
+        if self._journal is not None and (last := max(self._finished, default=-1)) >= self._seen:
             raise ConfigError(
                 f"a journal holds tasks of the one total that it is read for, which has {self._seen}; "
                 f"{self._journal.path} has task {last}; remove it to begin anew, or give the data it was made of"
@@ -120,7 +121,7 @@ class Book:
 
 @contextmanager
 def opened(journal: Journal | None) -> Iterator[Book]:
-    """The journal as it was left, to go on with; while it is open, no other process can.
+    """The journal to continue, locked while open.
 
     Raises ConfigError when it is of another study or no journal at all, OutputError when it cannot be written.
     """
@@ -142,7 +143,7 @@ def opened(journal: Journal | None) -> Iterator[Book]:
 
 
 def _open(path: Path) -> int:
-    """The descriptor of the file, locked; new lines go to its end."""
+    """The descriptor of the file, locked, for appending."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
@@ -159,21 +160,21 @@ def _open(path: Path) -> int:
 
 
 def _recovered(journal: Journal, descriptor: int) -> dict[int, Any]:
-    """Results by task; the file is cut after its last whole line, and a new one gets its head."""
+    """Results by task, after cutting off what is not whole."""
     with open(descriptor, "rb", closefd=False) as file:
         lines = file.read().splitlines(keepends=True)
     if lines and (len(lines) > 1 or lines[0].endswith(b"\n") or not journal.head().startswith(lines[0])):
         _check(journal, _read(lines[0]))
-    found: dict[int, Any] = {}
+    results: dict[int, Any] = {}
     whole = 0
     for line in lines:
         entry = _read(line)
         if entry is None:
-            log.info("%s ended within a line: %d tasks are whole, the rest is done again", journal.path, len(found))
+            log.info("%s ended within a line: %d tasks are whole, the rest is done again", journal.path, len(results))
             break
         _check(journal, entry)
         if "task" in entry:
-            found[entry["task"]] = entry["result"]
+            results[entry["task"]] = entry["result"]
         whole += len(line)
     try:
         os.ftruncate(descriptor, whole)
@@ -182,7 +183,7 @@ def _recovered(journal: Journal, descriptor: int) -> dict[int, Any]:
             os.fsync(descriptor)
     except OSError as error:
         raise _unwritten(journal.path, error) from error
-    return found
+    return results
 
 
 def _unwritten(path: Path, error: OSError) -> OutputError:

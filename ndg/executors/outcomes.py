@@ -1,15 +1,16 @@
-"""Independent tasks, such as whole trainings: each has an outcome, and a failure does not stop the others."""
+"""Independent tasks, such as trainings, whose failures stop no others."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ndg.errors import NDGError, UserError, WorkerError
+from ndg.executors.ordered_sum import Work
 from ndg.executors.payload import in_worker, packed
 from ndg.executors.protocol import Executor
 from ndg.executors.ray_executor import Ray
@@ -23,31 +24,20 @@ PATIENCE = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """The result of a task, or the reason of its failure; `mistake` says that the user made it."""
+    """The result of a task, or the reason of its failure."""
 
     result: Any = None
     reason: str | None = None
     mistake: bool = False
 
 
-@dataclass(frozen=True)
-class _Caller:
-    """The function, what its tasks share, and the folder and command line that workers take over."""
-
-    work: Callable[[Any, Any], Any]
-    shared: Any
-    folder: str
-    command: tuple[str, ...]
-
-
 def outcomes(
-    executor: Executor, work: Callable[[Any, Any], Any], shared: Any, tasks: Sequence[Any], remedy: str
+    executor: Executor, work: Work, shared: Any, tasks: Sequence[Any], remedy: str
 ) -> Iterator[tuple[int, Outcome]]:
-    """Number and outcome of `work(shared, task)` for each task, as tasks finish.
+    """Number and outcome of each task, as tasks finish.
 
     Ray workers run several at once, in the folder and with the command line of this process; a task whose worker dies
     fails. Any other executor runs one after the other here. KeyboardInterrupt propagates, and reaches the workers.
-
     Raises WorkerError, with the `remedy`, where the Ray cluster could never run a task.
     """
     if isinstance(executor, Ray):
@@ -57,9 +47,7 @@ def outcomes(
             yield number, _outcome(work, shared, task)
 
 
-def _in_ray(
-    executor: Ray, work: Callable[[Any, Any], Any], shared: Any, tasks: Sequence[Any], remedy: str
-) -> Iterator[tuple[int, Outcome]]:
+def _in_ray(executor: Ray, work: Work, shared: Any, tasks: Sequence[Any], remedy: str) -> Iterator[tuple[int, Outcome]]:
     with executor.session():
         import ray
 
@@ -71,11 +59,10 @@ def _in_ray(
                     f"each task needs {need:g} {kind} at once; the Ray cluster has {cluster.get(kind, 0):g}; {remedy}, "
                     "choose another device, or use the executor 'serial'"
                 )
-        package = packed(_in_worker, _Caller(work, shared, str(Path.cwd()), tuple(sys.argv)))
+        package = packed(_in_worker, (work, shared, str(Path.cwd()), list(sys.argv)))
         held = ray.put((sys.path, package.data, package.buffers))
-        remote = ray.remote(in_worker).options(
-            num_cpus=needs.get("CPU", 0), num_gpus=needs.get("GPU", 0), max_retries=0
-        )
+        cpus, gpus = needs.get("CPU", 0), needs.get("GPU", 0)
+        remote = ray.remote(in_worker).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
         running = {remote.remote([held], task): number for number, task in enumerate(tasks)}
         try:
             while running:
@@ -89,12 +76,13 @@ def _in_ray(
                 ray.wait(list(running), num_returns=len(running), timeout=PATIENCE)
 
 
-def _in_worker(caller: _Caller, task: Any) -> Outcome:
-    """Runs in a Ray worker as in the process that sent the task: paths and the logged command are the same."""
-    if os.path.isdir(caller.folder):
-        os.chdir(caller.folder)
-    sys.argv = list(caller.command)
-    return _outcome(caller.work, caller.shared, task)
+def _in_worker(caller: tuple[Work, Any, str, list[str]], task: Any) -> Outcome:
+    """Run a task in a Ray worker, with the caller's folder and command line."""
+    work, shared, folder, command = caller
+    if os.path.isdir(folder):
+        os.chdir(folder)
+    sys.argv = list(command)
+    return _outcome(work, shared, task)
 
 
 def _answer(reference: Any) -> Outcome:
@@ -112,7 +100,7 @@ def _answer(reference: Any) -> Outcome:
     return outcome
 
 
-def _outcome(work: Callable[[Any, Any], Any], shared: Any, task: Any) -> Outcome:
+def _outcome(work: Work, shared: Any, task: Any) -> Outcome:
     try:
         return Outcome(work(shared, task))
     except Exception as error:

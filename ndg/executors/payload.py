@@ -1,4 +1,4 @@
-"""The function and the value that all tasks share, as they go to the workers of Ray and are unpacked there."""
+"""Function and shared value of tasks, sent to Ray workers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ndg.executors.ray_session import line, no_usage_statistics
 
 @dataclass(frozen=True, eq=False)
 class Package:
-    """A pickle whose large arrays lie beside it, so that all workers of a machine read one copy (pickle protocol 5)."""
+    """A pickle with large arrays beside it, shared by a machine's workers."""
 
     data: bytes
     buffers: tuple[np.ndarray, ...]
@@ -29,7 +29,7 @@ class Package:
 
 
 def packed(work: Callable[..., Any], shared: Any) -> Package:
-    """Both in one package. Raises WorkerError when something in them cannot be pickled."""
+    """Function and shared value in one package; WorkerError if pickling fails."""
     buffers: list[PickleBuffer] = []
     with no_usage_statistics():
         from ray import cloudpickle
@@ -48,7 +48,7 @@ _unpacked: dict[str, Any] = {}
 
 
 def in_worker(held: list[Any], task: Any) -> Any:
-    """Runs in a worker. The shared part is unpacked at its first task there; only the latest is kept."""
+    """Run a task in a worker, which unpacks the shared part once."""
     import ray
     from ray import cloudpickle
 

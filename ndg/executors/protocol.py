@@ -1,4 +1,4 @@
-"""The one face of all executors."""
+"""The interface of all executors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 @runtime_checkable
 class Executor(Protocol):
-    """What adds up the results of tasks. `session` keeps workers alive for several totals."""
+    """An object that adds up results; `session` keeps its workers alive."""
 
     @property
     def name(self) -> str: ...
@@ -31,7 +31,8 @@ class Executor(Protocol):
         start: R | None = None,
         journal: Journal | None = None,
     ) -> R:
-        """`start` plus `work(shared, task)` of every task; `count` is the number of tasks where it is known.
+        """The sum of `start` and `work(shared, task)` of every task.
 
-        A `journal` keeps each result as it comes; those that it has from before are not computed again.
+        `count` is the number of tasks where it is known. A `journal` keeps each result as it comes; those that it has
+        from before are not computed again.
         """

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 from ndg.executors import ray_scheduler
-from ndg.executors.journal import Journal, opened
-from ndg.executors.ordered_sum import in_order, summed
+from ndg.executors.ordered_sum import OrderedSum, Results, Tasks, Work
 from ndg.executors.payload import packed
 from ndg.executors.ray_scheduler import TIMEOUT, Needs
 from ndg.executors.ray_session import STORE_BYTES, session
-from ndg.progress import bar
-
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Ray:
-    """Tasks in Ray workers: of the session that this process has, of the cluster at `address`, or of one started here.
+class Ray(OrderedSum):
+    """Tasks in Ray workers.
 
-    Without an `address`, that in the environment variable RAY_ADDRESS is taken; a session at hand goes before both.
-    `shared` is sent once to each machine and unpacked once in each worker. At most two tasks per CPU are under way. A
-    task whose worker or machine is lost is done again. `timeout` is in seconds without any finished task. `cpus` are
-    those of a session started here, by default all that this process may use; `task_cpus` and `task_gpus` are what one
-    task takes. A session that was started here ends with the `with` (or with the total); one that was found is left
-    running.
+    The session is that of this process, else that of the cluster at `address` or RAY_ADDRESS, else one started here,
+    which ends with the `with` (or with the total). `shared` is sent once to each machine and unpacked once in each
+    worker. At most two tasks per CPU are under way. A task whose worker or machine is lost is done again. `timeout` is
+    in seconds without any finished task. `cpus` are those of a session started here, by default all that this process
+    may use; `task_cpus` and `task_gpus` are what one task takes.
     """
 
     address: str | None = None
@@ -43,26 +37,9 @@ class Ray:
     def session(self) -> AbstractContextManager[None]:
         return session(self.address, self.cpus, self.store_bytes)
 
-    def total(
-        self,
-        work: Callable[[Any, Any], R],
-        shared: Any,
-        tasks: Iterable[Any],
-        label: str,
-        *,
-        count: int | None = None,
-        start: R | None = None,
-        journal: Journal | None = None,
-    ) -> R:
+    def results(self, work: Work, shared: Any, tasks: Tasks) -> Results:
         package = packed(work, shared)
-        needs = Needs(self.task_cpus, self.task_gpus)
-        with opened(journal) as book:
-            left = book.left(tasks)
-            if (first := next(left, None)) is None:
-                return summed(in_order((), book), start)
-            with (
-                session(self.address, self.cpus, max(self.store_bytes, 2 * package.nbytes)),
-                closing(ray_scheduler.results(package, chain([first], left), needs, self.timeout)) as results,
-            ):
-                kept = ((number, book.keep(number, result)) for number, result in results)
-                return summed(in_order(bar(kept, label, count, done=len(book)), book), start)
+        if (first := next(tasks, None)) is not None:
+            with session(self.address, self.cpus, max(self.store_bytes, 2 * package.nbytes)):
+                needs = Needs(self.task_cpus, self.task_gpus)
+                yield from ray_scheduler.results(package, chain([first], tasks), needs, self.timeout)

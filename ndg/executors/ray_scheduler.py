@@ -1,15 +1,15 @@
-"""Tasks on their way through Ray: bounded in number, done again when a worker is lost, given up after a silence."""
+"""Tasks in Ray: bounded in number, repeated when lost, timed out."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
-from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ndg.errors import WorkerError
+from ndg.executors.ordered_sum import Results, Tasks
 from ndg.executors.payload import Package, begun, in_worker
 from ndg.executors.ray_session import line
 from ndg.progress import log
@@ -45,35 +45,32 @@ class Needs:
         return int(min(whole.get(kind, 0) / need for kind, need in self.amounts().items()))
 
     def words(self) -> str:
-        """Needed, there, and free, of each kind; and where no machine has as many, so."""
+        """What tasks need, and what the cluster has and has free."""
         import ray
 
         whole, free = ray.cluster_resources(), ray.available_resources()
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        told = []
+        texts = []
         for kind, need in self.amounts().items():
             largest = max((machine.get(kind, 0) for machine in machines), default=0)
-            told.append(
+            texts.append(
                 f"each needs {need:g} {kind}, the cluster has {whole.get(kind, 0):g} and {free.get(kind, 0):g} free"
                 + (f", {largest:g} on its largest machine" if largest < need <= whole.get(kind, 0) else "")
             )
-        return ", ".join(told)
+        return ", ".join(texts)
 
 
-@dataclass(frozen=True)
-class _Try:
+class _Try(NamedTuple):
     number: int
     task: Any
     time: int = 1
 
 
-def results(
-    package: Package, tasks: Iterator[tuple[int, Any]], needs: Needs, timeout: float
-) -> Generator[tuple[int, Any], None, None]:
-    """The number and result of each task, as they end; closing cancels what is under way, and ends silent workers.
+def results(package: Package, tasks: Tasks, needs: Needs, timeout: float) -> Results:
+    """Number and result of each task, as they end.
 
-    Raises WorkerError after `timeout` seconds without a result, and for a task that has lost `TRIES` workers; an error
-    of the task itself as it was raised there.
+    Closing cancels running tasks, and ends silent workers. Raises WorkerError after `timeout` seconds without a result,
+    and for a task that has lost `TRIES` workers; an error of the task itself as it was raised there.
     """
     import ray
 
@@ -84,8 +81,8 @@ def results(
     running: dict[Any, _Try] = {}
     slots, lost = needs.slots(), 0
 
-    def send(one: _Try) -> None:
-        running[remote.remote([held], one.task)] = one
+    def send(attempt: _Try) -> None:
+        running[remote.remote([held], attempt.task)] = attempt
 
     try:
         while True:
@@ -99,32 +96,32 @@ def results(
                 silence.goes_on(len(running), time.monotonic() - before)
                 slots = needs.slots()
             for reference in ended:
-                one = running.pop(reference)
+                attempt = running.pop(reference)
                 try:
-                    result = _result(reference, one.number, timeout)
+                    result = _result(reference, attempt.number, timeout)
                 except _LostError as error:
-                    if one.time == TRIES:
+                    if attempt.time == TRIES:
                         raise WorkerError(
-                            f"a Ray worker gave no answer to task {one.number}, also when it was tried again: {error}; "
-                            "look for a lack of memory, start fewer workers, or use the executor 'serial'"
+                            f"a Ray worker gave no answer to task {attempt.number}, also when it was tried again: "
+                            f"{error}; look for a lack of memory, start fewer workers, or use the executor 'serial'"
                         ) from error.__cause__
                     level = logging.DEBUG if lost else logging.WARNING  # a lost machine loses many
-                    log.log(level, "a Ray worker was lost at task %d, which is done again: %s", one.number, error)
+                    log.log(level, "a Ray worker was lost at task %d, which is done again: %s", attempt.number, error)
                     lost, slots = lost + 1, needs.slots()
-                    send(_Try(one.number, one.task, one.time + 1))
+                    send(_Try(attempt.number, attempt.task, attempt.time + 1))
                 else:
                     silence.ends()
-                    yield one.number, result
+                    yield attempt.number, result
     finally:
         for reference in running:
             ray.cancel(reference, force=silence.given_up)
 
 
 class _Silence:
-    """How long no task has ended, and what is said and done about it."""
+    """Time without a finished task, and its warnings."""
 
     def __init__(self, needs: Needs, timeout: float, probe: Any) -> None:
-        """`probe` is the reference of a task that was sent before all others and ends as soon as it has begun."""
+        """`probe` refers to a first task that ends as it begins."""
         self._needs, self._timeout, self._probe = needs, timeout, probe
         self._quiet, self._notice = 0.0, NOTICE
         self.given_up = False
@@ -137,10 +134,7 @@ class _Silence:
         self._quiet, self._probe = 0.0, None
 
     def goes_on(self, running: int, seconds: float) -> None:
-        """After so many more: say, from time to time, that the cluster gives no CPU. Raises WorkerError in the end.
-
-        Only waiting counts, not the time in which the next tasks are read.
-        """
+        """Count waiting time, warn of missing CPUs, and give up at last."""
         import ray
 
         self._quiet += seconds
@@ -166,11 +160,11 @@ class _Silence:
 
 
 class _LostError(Exception):
-    """A worker, its machine or its answer was lost; the task itself did nothing wrong that is known."""
+    """A worker, its machine or its answer was lost."""
 
 
 def _result(reference: Any, number: int, timeout: float) -> Any:
-    """The result of a task; an error that the task itself raised is raised here as it was there."""
+    """The result of a task, whose own errors are raised again."""
     import ray
     from ray.exceptions import RayError, RayTaskError
 

@@ -1,7 +1,4 @@
-"""A Ray session for one block.
-
-It is the session of this process, that of a cluster, or one of this machine that ends with the block.
-"""
+"""A Ray session for one block: that of this process, of a cluster, or a new one."""
 
 from __future__ import annotations
 
@@ -29,9 +26,10 @@ def available_cpus() -> int:
 
 @contextmanager
 def session(address: str | None, cpus: int | None, store_bytes: int) -> Iterator[None]:
-    """A session at hand, else one at `address` or RAY_ADDRESS, else one of this machine with so many CPUs.
+    """A Ray session: at hand, at an address, or started here.
 
-    Raises WorkerError when there is none to be had.
+    Without `address` it is RAY_ADDRESS; one that is started here has so many CPUs. Raises WorkerError when there is
+    none to be had.
     """
     with no_usage_statistics():
         import ray
@@ -75,7 +73,7 @@ def _start(address: str | None, cpus: int | None, store_bytes: int) -> None:
 
 
 def _reach(address: str) -> None:
-    """Raise OSError unless something listens at `host:port`; Ray itself tries for more than ten minutes."""
+    """Raise OSError unless something listens at `host:port`."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
@@ -83,7 +81,7 @@ def _reach(address: str) -> None:
 
 @contextmanager
 def no_usage_statistics() -> Iterator[None]:
-    """Ray reports its use to its makers unless this variable says no at import and at start."""
+    """Keep Ray from reporting its use at import and start."""
     before = os.environ.get("RAY_USAGE_STATS_ENABLED")
     os.environ["RAY_USAGE_STATS_ENABLED"] = before or "0"
     try:

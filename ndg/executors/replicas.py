@@ -1,4 +1,4 @@
-"""Replicas of shared values for threads: networks are copied, arrays and parameters are not.
+"""Replicas of shared values for threads, with copied networks.
 
 Hooks, virtual modules and `.eval()` are set on modules, so threads must not share a module. Everything else that the
 tasks read (parameters, bits, pools, caches) exists once. Buffers are copied, since a forward pass may write to them.
@@ -25,10 +25,7 @@ PLAIN = (str, bytes, int, float, complex, type, np.ndarray, np.generic, Tensor, 
 
 
 def replica(value: T) -> T:
-    """The value with a copy of each network in it.
-
-    Raises WorkerError for a network that cannot be copied.
-    """
+    """The value with a copy of each network; WorkerError if it cannot be copied."""
     return _Replica().of(value)
 
 
@@ -42,7 +39,7 @@ def why_not(model: nn.Module) -> str | None:
 
 
 class _Replica:
-    """One replica of a value; what is reached twice is copied once."""
+    """A replica of a value; shared parts are copied once."""
 
     def __init__(self) -> None:
         self._memo: dict[int, Any] = {}
@@ -128,7 +125,7 @@ def _rebuilt(value: dict[Any, Any], items: Iterable[tuple[Any, Any]]) -> dict[An
 
 
 def _with(value: Any, parts: Iterable[Any]) -> Any:
-    """A copy of an object that holds a network; what it keeps in containers of its own is for one network only."""
+    """A copy of an object with other parts and its own containers."""
     copied = copy.copy(value)
     for (name, before), part in zip(vars(value).items(), parts, strict=True):
         vars(copied)[name] = _own(part) if part is before else part
@@ -143,7 +140,7 @@ def _own(value: Any) -> Any:
 
 
 def _function(function: FunctionType, held: list[Any]) -> FunctionType:
-    """A function with other values of the variables that it holds."""
+    """A function with other captured variables."""
     cells = tuple(CellType(value) for value in held)
     copied = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
     copied.__kwdefaults__ = function.__kwdefaults__
@@ -155,26 +152,26 @@ def _reaches(value: Any, modules: set[int]) -> bool:
 
 
 def _reached(value: Any) -> Iterator[Any]:
-    """What a value and the functions in it hold, modules not entered."""
+    """A value and what its functions and containers hold."""
     seen: set[int] = set()
     left = [value]
     while left:
-        one = left.pop()
-        if one is None or isinstance(one, PLAIN) or id(one) in seen:
+        part = left.pop()
+        if part is None or isinstance(part, PLAIN) or id(part) in seen:
             continue
-        seen.add(id(one))
-        yield one
-        if isinstance(one, dict):
-            left += one.values()
-        elif isinstance(one, list | tuple | set | frozenset):
-            left += one
-        elif isinstance(one, FunctionType):
-            left += [cell.cell_contents for cell in one.__closure__ or () if _filled(cell)]
-            left += [*(one.__defaults__ or ()), *(one.__kwdefaults__ or {}).values()]
-        elif isinstance(one, partial):
-            left += [one.func, one.args, one.keywords]
-        elif isinstance(one, MethodType):
-            left.append(one.__self__)
+        seen.add(id(part))
+        yield part
+        if isinstance(part, dict):
+            left += part.values()
+        elif isinstance(part, list | tuple | set | frozenset):
+            left += part
+        elif isinstance(part, FunctionType):
+            left += [cell.cell_contents for cell in part.__closure__ or () if _filled(cell)]
+            left += [*(part.__defaults__ or ()), *(part.__kwdefaults__ or {}).values()]
+        elif isinstance(part, partial):
+            left += [part.func, part.args, part.keywords]
+        elif isinstance(part, MethodType):
+            left.append(part.__self__)
 
 
 def _filled(cell: Any) -> bool:

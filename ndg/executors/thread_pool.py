@@ -1,10 +1,10 @@
-"""Tasks in the threads of this process: bounded in number, cancelled together, each thread with its own network."""
+"""Tasks in threads of this process, each with its own network."""
 
 from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from queue import SimpleQueue
@@ -13,20 +13,17 @@ from typing import Any
 import torch
 
 from ndg.cancellation import CancelledError, cancelled_by
+from ndg.executors.ordered_sum import Results, Tasks, Work
 from ndg.executors.replicas import replica
-
-Work = Callable[[Any, Any], Any]
 
 AHEAD = 2
 """Tasks per thread that wait or run."""
 
 
-def results(
-    work: Work, shared: Any, tasks: Iterator[tuple[int, Any]], workers: int, torch_threads: int
-) -> Generator[tuple[int, Any], None, None]:
-    """The number and result of each task, as they end. Closing cancels the rest.
+def results(work: Work, shared: Any, tasks: Tasks, workers: int, torch_threads: int) -> Results:
+    """Number and result of each task, as they end.
 
-    An error of a task ends the total. Of several errors the one of the first task is raised, as serial would.
+    Closing cancels the rest. Of several errors the one of the first task is raised, as serial would.
     """
     first = list(islice(tasks, workers))
     tasks = chain(first, tasks)
@@ -81,7 +78,7 @@ def _serve(
     state: _ThreadState,
     torch_threads: int,
 ) -> None:
-    """Run tasks until there are no more. Runs in a thread."""
+    """Run tasks in a thread until there are none."""
     torch.set_num_threads(torch_threads)
     with cancelled_by(stop), state.restored():
         while not stop.is_set() and (entry := waiting.get()) is not None:
@@ -95,7 +92,7 @@ def _serve(
 
 
 class _ThreadState:
-    """What torch keeps for each thread: gradients, inference mode and autocast, as they are in this one."""
+    """Torch's settings of this thread: gradients, inference mode, autocast."""
 
     def __init__(self) -> None:
         self._grad, self._inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
@@ -113,7 +110,7 @@ class _ThreadState:
 
 @contextmanager
 def _torch_threads(count: int) -> Iterator[None]:
-    """The number of torch threads in this thread; MKL has one number for the whole process."""
+    """Set the torch threads of this thread, and MKL's of the process."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

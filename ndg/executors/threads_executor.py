@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from ndg.executors.journal import Journal, opened
-from ndg.executors.ordered_sum import in_order, summed
+from ndg.executors.ordered_sum import OrderedSum, Results, Tasks, Work
 from ndg.executors.ray_session import available_cpus
-from ndg.progress import bar
-
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Threads:
-    """Tasks in threads of this process, each with its own copy of the network and `task_cpus` torch threads.
+class Threads(OrderedSum):
+    """Tasks in threads of this process.
 
-    Nothing needs to be started or pickled. Parameters and arrays are shared, so memory hardly grows. `workers` is the
-    number of threads, by default as many as the CPUs of this process have room for.
+    Each thread has its own copy of the network and `task_cpus` torch threads. Nothing needs to be started or pickled.
+    Parameters and arrays are shared, so memory hardly grows. By default there are as many `workers` as the CPUs of this
+    process have room for.
     """
 
     workers: int | None = None
@@ -33,25 +28,7 @@ class Threads:
         """Number of tasks that run at once."""
         return self.workers or max(available_cpus() // self.task_cpus, 1)
 
-    def session(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def total(
-        self,
-        work: Callable[[Any, Any], R],
-        shared: Any,
-        tasks: Iterable[Any],
-        label: str,
-        *,
-        count: int | None = None,
-        start: R | None = None,
-        journal: Journal | None = None,
-    ) -> R:
+    def results(self, work: Work, shared: Any, tasks: Tasks) -> Results:
         from ndg.executors import thread_pool  # imports torch
 
-        with (
-            opened(journal) as book,
-            closing(thread_pool.results(work, shared, book.left(tasks), self.slots, self.task_cpus)) as results,
-        ):
-            kept = ((number, book.keep(number, result)) for number, result in results)
-            return summed(in_order(bar(kept, label, count, done=len(book)), book), start)
+        return thread_pool.results(work, shared, tasks, self.slots, self.task_cpus)

@@ -1,4 +1,4 @@
-"""The neutral state that a unit, or an input, is compared with."""
+"""Neutral states that units and inputs are compared with."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ POOL = 256
 
 
 class Neutrals:
-    """The neutral activations of layers: `neutrals.of(layer, view, layout)` broadcasts to the view of a layer."""
+    """Neutral activations of layers, in shapes that broadcast to their views."""
 
     def __init__(
         self,
-        given: Baselines,
+        baselines: Baselines,
         means: Mapping[str, View] | None = None,
         pool: Mapping[str, View] | None = None,
         seed: int = 0,
     ) -> None:
-        self._given, self._means, self._pool, self._seed = given, means or {}, pool or {}, seed
+        self._baselines, self._means, self._pool, self._seed = baselines, means or {}, pool or {}, seed
 
     @classmethod
     def read(
         cls, tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], baselines: Baselines, batch: int, seed: int = 0
     ) -> Neutrals:
-        """The neutral states of layers; their `mean` is over the examples, position by position.
+        """The neutral states of layers.
 
-        Passes have `batch` rows. `seed` draws the examples of `resample`.
+        A `mean` is over the examples, position by position. Passes have `batch` rows. `seed` draws the examples of
+        `resample`.
         """
         if baselines == "mean":
             return cls("mean", _means(tape, loader, layers, batch))
@@ -66,37 +67,40 @@ class Neutrals:
 
     @property
     def name(self) -> str:
-        return describe(self._given, "activation")
+        return describe(self._baselines, "activation")
 
     def of(self, layer: str, view: View, layout: Layout, batch: Batch | None = None) -> Neutral:
-        """The neutral state of a layer, `[1, unit, position]` or one value for all positions; of `resample` one for
-        each row of the batch. Raises ShapeError for a baseline that does not fit."""
+        """The neutral state of a layer, `[1, unit, position]`.
+
+        One value may stand for all positions; `resample` has one row for each of the batch. Raises ShapeError for a
+        baseline that does not fit.
+        """
         if self._means:
             return self._means[layer].to(view)
         if self._pool:
             assert batch is not None
             return self._pool[layer].to(view)[self._donors(batch, len(self._pool[layer]))]
-        given = self._given[layer] if isinstance(self._given, Mapping) else self._given
-        if given == "zero" if isinstance(given, str) else not isinstance(given, Tensor):
-            value = 0.0 if isinstance(given, str) else float(given)
+        baseline = self._baselines[layer] if isinstance(self._baselines, Mapping) else self._baselines
+        if baseline == "zero" if isinstance(baseline, str) else not isinstance(baseline, Tensor):
+            value = 0.0 if isinstance(baseline, str) else float(baseline)
             return view.new_full((1, view.shape[1], 1), value)
-        assert isinstance(given, Tensor)
-        if given.ndim == 1 and len(given) == view.shape[1]:
-            return given.to(view)[None, :, None]
+        assert isinstance(baseline, Tensor)
+        if baseline.ndim == 1 and len(baseline) == view.shape[1]:
+            return baseline.to(view)[None, :, None]
         try:
-            shaped = layout.view(given.to(view)[None])
+            shaped = layout.view(baseline.to(view)[None])
         except (RuntimeError, IndexError):
             shaped = view[:0]
         if shaped.shape[1:] != view.shape[1:] or not len(shaped):
             raise ShapeError(
                 f"a baseline has one value per unit of its layer, or the shape of the layer's output for one example; "
                 f"{layer!r} has {view.shape[1]} units with {view.shape[2]} positions each, the baseline has shape "
-                f"{tuple(given.shape)}; give such a tensor, a number, 'zero' or 'mean'"
+                f"{tuple(baseline.shape)}; give such a tensor, a number, 'zero' or 'mean'"
             )
         return shaped
 
     def _donors(self, batch: Batch, pool: int) -> Tensor:
-        """Whose values each row of a batch takes: another example than itself, by its number."""
+        """Number of another example for each row of a batch."""
         numbers = np.array([batch.number(min(row, batch.count - 1)) for row in range(batch.rows)])
         drawn = (seeds.words(self._seed, "resample", examples=numbers, draws=1)[:, 0] % np.uint64(pool)).astype(
             np.int64
@@ -105,7 +109,7 @@ class Neutrals:
 
 
 def changed(tape: Tape, layer: str, neutrals: Neutrals) -> View:
-    """What separates a layer's units from their neutral state; nothing at padded tokens."""
+    """Difference of a layer from its neutral state, 0 at padding."""
     view = tape[layer]
     difference = view - neutrals.of(layer, view, tape.layouts[layer])
     return tape.unpadded(layer, difference)
@@ -129,7 +133,7 @@ def _means(tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], batch: in
 
 
 def _pool(tape: Tape, loader: Iterable[Any], layers: tuple[str, ...]) -> dict[str, View]:
-    """The activations of the first examples, from which others take theirs."""
+    """Activations of the first examples, from which others take theirs."""
     check_rereadable(loader, "resample")
     with torch.no_grad():
         first = next(examples_in_batches(loader, POOL, "examples to take activations from"))

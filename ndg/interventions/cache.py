@@ -1,5 +1,4 @@
-"""What a network computes before its intervened layers, kept for the passes that follow: in memory, past a budget on
-disk."""
+"""A cache of what runs before the intervened layers."""
 
 from __future__ import annotations
 
@@ -18,10 +17,10 @@ BUDGET = 1 << 30
 
 
 class Cache:
-    """Values by key, the tensors in them counted against a budget of bytes; the others lie in a temporary folder.
+    """Values by key, in memory up to a budget of bytes.
 
-    A key is written once. The folder goes with the cache. Another process gets an empty cache of the same
-    budget.
+    Tensors beyond it lie in a temporary folder, which goes with the cache. A key is written once. Another process gets
+    an empty cache of the same budget.
     """
 
     def __init__(self, budget: int = BUDGET) -> None:

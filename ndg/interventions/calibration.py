@@ -1,4 +1,4 @@
-"""What is written for a boolean reads back as that boolean.
+"""Move written values so that they read back as their booleans.
 
 The mean map of a channel has a lower maximum than the examples that it is the mean of, and the mean over an example's
 tokens is another one than over those that were fitted. Such values are shifted by a constant for each unit, or scaled
@@ -19,7 +19,7 @@ STEPS = 40
 
 
 def calibrated(neurons: Neurons, values: Output, booleans: Chosen, mask: Mask | None = None) -> Output:
-    """The values, those of a unit that reads as another boolean moved just past its threshold, plus a few ulps."""
+    """The values, moved just past the threshold where they read wrong."""
     thresholds = as_tensor(neurons.thresholds, values.device)
     read = neurons.read(values, mask)
     wrong = (read > thresholds) != booleans
@@ -44,7 +44,7 @@ def calibrated(neurons: Neurons, values: Output, booleans: Chosen, mask: Mask | 
 
 
 def _scaled(neurons: Neurons, values: Output, norms: Tensor, shift: Tensor) -> Tensor:
-    """Values whose norms are larger by the shift; where all are zero, as many equal numbers."""
+    """Values with norms larger by the shift; equal numbers for zeros."""
     goal = (norms + shift).clamp(min=0)
     factor = torch.where(norms > 0, goal / norms.clamp(min=torch.finfo(norms.dtype).tiny), 1.0)
     return values * neurons.shaped(factor, values) + neurons.shaped(torch.where(norms > 0, 0.0, goal), values)

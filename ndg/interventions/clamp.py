@@ -1,4 +1,4 @@
-"""Hold units of several layers at their neutral state, forward and backward."""
+"""Hold units of several layers at their neutral state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ndg.units.resolve import resolve_layer, visible
 
 @dataclass(frozen=True, eq=False)
 class NeutralState:
-    """The neutral state of a layer, in a shape that broadcasts to its output. Tokens that a `mask` leaves out stay."""
+    """Neutral state of a layer in a broadcastable shape; masked tokens stay."""
 
     layout: Layout
     values: Shaped[Tensor, "_ ..."]
@@ -38,7 +38,7 @@ class NeutralState:
 def neutral_states(
     model: nn.Module, layers: tuple[str, ...], batch: Batch, neutrals: Neutrals
 ) -> tuple[Output, dict[str, NeutralState]]:
-    """The untouched logits of a batch, padding included, and the neutral state of each layer there."""
+    """Untouched logits of a batch, and each layer's neutral state."""
     states = {}
     with torch.no_grad(), Tape(model, layers) as tape:
         logits = tape.run(batch)
@@ -55,7 +55,7 @@ def neutral_states(
 def clamped(
     model: nn.Module, chosen: Mapping[str, Bool[np.ndarray, " _"]], states: Mapping[str, NeutralState]
 ) -> Iterator[nn.Module]:
-    """The network with the chosen units of each layer at their neutral state; no gradient reaches what made them."""
+    """The network with the chosen units held; no gradient passes them."""
     layers = {layer: resolve_layer(model, layer) for layer, units in chosen.items() if units.any()}
     changes = {layer: states[layer].write(chosen[layer]) for layer in layers}
     with visible(layers.values()), changing(model, changes, layers=layers):

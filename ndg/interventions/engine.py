@@ -1,4 +1,4 @@
-"""Run the prefix of a network once, change units, run the rest.
+"""Run the prefix of a network once, then changed suffixes.
 
     engine = Engine(model, ["encoder.fc1"])
     with engine.recording(inputs) as prefix:
@@ -33,7 +33,7 @@ Rows = Int64[Tensor, " row"]
 
 @runtime_checkable
 class StepChange(Protocol):
-    """A change of a layer that runs once for each time step."""
+    """A change of a layer that runs once per time step."""
 
     def at(self, step: int) -> Callable[[Output], Output]:
         """The change of one step's output."""
@@ -41,7 +41,7 @@ class StepChange(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Write:
-    """Values that are written to places of an output; both broadcast to it, and to `[row, step, unit]` of gates."""
+    """Values for places of an output; both broadcast to it."""
 
     places: Bool[Tensor, "_ ..."]
     values: Shaped[Tensor, "_ ..."]
@@ -55,8 +55,7 @@ class Write:
 
 @dataclass(frozen=True, eq=False)
 class Fixed:
-    """An output that a layer gives without running, nor its hooks. With `runs` it still runs, for what it does to its
-    input in place."""
+    """A fixed output of a layer, which with `runs` is still called."""
 
     output: Any
     runs: bool = False
@@ -67,7 +66,7 @@ Change = Callable[[Tensor], Tensor] | Write | Fixed
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """What an untouched pass leaves for the passes that follow: its inputs, and what ran before the changed layers."""
+    """Inputs of an untouched pass, and what ran before the changed layers."""
 
     inputs: Inputs
     recorded: Recorded
@@ -86,10 +85,7 @@ class Parts(NamedTuple):
 
 
 class Engine:
-    """A network and its changed layers.
-
-    It holds no state of a pass, so each replica has its own.
-    """
+    """A network and its changed layers, without state of a pass."""
 
     def __init__(self, model: nn.Module, changed: Iterable[str], read: Iterable[str] = ()) -> None:
         self.model = model
@@ -100,7 +96,7 @@ class Engine:
 
     @contextmanager
     def visible(self) -> Iterator[None]:
-        """Make heads and gates outputs of modules. Enter it around all other calls."""
+        """Make heads and gates outputs of modules, around all other calls."""
         with visible(self._virtual):
             try:
                 yield
@@ -110,33 +106,30 @@ class Engine:
 
     @property
     def parts(self) -> Parts:
-        """All modules, those of the changed layers, and what can be replayed; looked up once."""
+        """All modules, the changed ones and the replay; looked up once."""
         if self._parts is None:
             modules = find_modules(self.model, self.changed)
             self._parts = Parts(tuple(self.model.modules()), modules, Replay(self.model, self.changed))
         return self._parts
 
     def recording(self, inputs: Inputs) -> AbstractContextManager[Prefix]:
-        """Keep what runs before the layers in the pass of these inputs; the prefix is complete after it."""
+        """Keep what runs before the layers; complete after the pass."""
         return _recording(self.parts.replay.of({}), inputs)
 
     def trace(self, paths: Sequence[str], reduce: Callable[[str, nn.Module, Any], Any]) -> Trace:
-        """The outputs of layers in a pass, reduced; of gates those of all time steps as a list."""
+        """Reduced outputs of layers; a list over time steps for gates."""
         return Trace(self.model, paths, reduce, [path for path in paths if self.layers[path].steps])
 
     @contextmanager
     def changed_pass(
         self, prefix: Prefix, changes: Mapping[str, Change], rows: Rows | None = None, *, replay: bool = True
     ) -> Iterator[Inputs]:
-        """The inputs of a pass in which these layers are changed, on rows of the prefix's inputs, all for None.
+        """Inputs of a pass with changed layers, for rows of the prefix.
 
-        Without `replay` what is before the layers runs again.
+        Without `rows` these are all of them. Without `replay` what is before the layers runs again.
         """
         player = self.parts.replay.of(prefix.recorded if replay else {})
-        with (
-            changing(self.model, changes, self.parts.changed, self.layers),
-            player.replaying(rows, prefix.rows),
-        ):
+        with changing(self.model, changes, self.parts.changed, self.layers), player.replaying(rows, prefix.rows):
             if player.recorded and rows is not None and isinstance(prefix.inputs, Tensor):
                 # copied only where a module that is not replayed reads it
                 yield Selected(prefix.inputs, rows.to(prefix.inputs.device))
@@ -164,7 +157,7 @@ def changing(
     modules: Mapping[str, nn.Module] | None = None,
     layers: Mapping[str, Layer] | None = None,
 ) -> Iterator[None]:
-    """Change the outputs of layers in every pass while it lasts."""
+    """Change the outputs of layers in every pass meanwhile."""
     modules = find_modules(model, changes) if modules is None else modules
     with ExitStack() as stack:
         for path, change in changes.items():
@@ -179,18 +172,15 @@ def changing(
 
 @contextmanager
 def _by_step(model: nn.Module, change: StepChange) -> Iterator[Callable[[Tensor], Tensor]]:
-    """The change of each output in turn; with each pass the steps begin anew."""
+    """The change of each time step in turn, anew in each pass."""
     steps = count()
 
     def begin(module: nn.Module, arguments: Any) -> None:
         nonlocal steps
         steps = count()
 
-    handle = model.register_forward_pre_hook(begin)
-    try:
+    with model.register_forward_pre_hook(begin):
         yield lambda output: change.at(next(steps))(output)
-    finally:
-        handle.remove()
 
 
 CALL = ("forward", "_forward_hooks", "_forward_pre_hooks")

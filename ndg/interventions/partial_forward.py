@@ -1,4 +1,4 @@
-"""Run a network once up to a layer, and the rest for every change.
+"""Run a network once up to a layer, then each changed rest.
 
     with PartialForward(model, "layer3.0.conv1", batch, neutrals) as part:
         part.logits                     # of the untouched network
@@ -32,9 +32,10 @@ Chosen = Bool[Tensor, "row unit"]
 
 
 class PartialForward:
-    """The network in evaluation mode, one batch, one layer. With `each` every position is a unit.
+    """One batch and one layer of a network in evaluation mode.
 
-    Raises LayerError for activations or logits that are NaN, ShapeError for a baseline that does not fit.
+    With `each` every position is a unit. Raises LayerError for activations or logits that are NaN, ShapeError for a
+    baseline that does not fit.
     """
 
     def __init__(self, model: nn.Module, layer: str, batch: Batch, neutrals: Neutrals, *, each: bool = False) -> None:
@@ -79,8 +80,7 @@ class PartialForward:
         return self._batch.rows
 
     def run(self, rows: Rows, chosen: Chosen) -> Logits:
-        """Logits of these rows of the batch, at most as many as it has, each with its chosen units at the neutral
-        state."""
+        """Logits of rows of the batch, with their chosen units neutral."""
         if not len(rows):
             return self.logits[:0]
         count = len(rows)
@@ -93,10 +93,7 @@ class PartialForward:
         return logits[:count]
 
     def run_units(self, rows: Rows, units: Rows) -> Logits:
-        """The same where each row has one unit at the neutral state; quicker where rows of one unit lie together.
-
-        What differs in one unit is carried on as that as long as it is, see `ndg.interventions.sparse_change`.
-        """
+        """Logits of rows with one neutral unit each; quickest sorted by unit."""
         if not len(rows):
             return self.logits[:0]
         if not self._alone or self._layout.kind not in ("units", "channels") or self._each:
@@ -116,13 +113,13 @@ class PartialForward:
         return self._pass(rows, OneUnit(self._output, neutral, which, self._baseline_values))[:count]
 
     def _pass(self, rows: Rows, output: OneUnit) -> Logits:
-        """A pass of these rows in which the layer gives this output."""
+        """Logits of rows in which the layer gives this output."""
         with torch.no_grad():
             logits = self._engine.run(self._prefix, {self.layer: Fixed(output, self._writes)}, rows)
         return logits.whole() if isinstance(logits, OneUnit) else logits
 
     def _padded(self, rows: Tensor) -> Tensor:
-        """Rows with the last one repeated to the size of the batch."""
+        """Rows, the last one repeated to the batch size."""
         missing = self._batch.rows - len(rows)
         return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing else rows
 
@@ -132,5 +129,5 @@ class PartialForward:
         return Write(self._layout.unpadded_places(places, self._output, mask), self._values(rows))
 
     def _values(self, rows: Rows) -> Output:
-        """What is written to chosen units of these rows: their neutral state."""
+        """The neutral state of these rows."""
         return self._neutral if len(self._neutral) == 1 else self._neutral.index_select(0, rows)

@@ -1,4 +1,4 @@
-"""Passes in which layers of a graph are changed, and their neurons read.
+"""Passes with changed layers of a graph, whose neurons are read.
 
     passes = Passes.of(model, graph, ["encoder.fc1"], threads=1)
     baseline = passes.baseline(batch)                                # the untouched pass: logits, outputs, booleans
@@ -10,27 +10,25 @@ Every pass has as many rows as the compute batch, so floats do not depend on wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from itertools import islice
 from time import perf_counter
-from typing import Any, Protocol, runtime_checkable
-from weakref import ReferenceType, ref
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 
 from ndg.activations.batches import Batch, check_finite, fixed, forward, true_labels
-from ndg.activations.digest import weights_digest
-from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
+from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.interventions.cache import Cache
 from ndg.interventions.engine import Change, Engine, Prefix, Write
 from ndg.interventions.prefix_cache import ExtractedPass, key_of
-from ndg.interventions.reach import check_reach, taking
+from ndg.interventions.reach import check_before, check_network, check_reach, taking, thresholds_of
 from ndg.interventions.replay import Recorded
 from ndg.nodes import LABEL, UNIT, NodeSpace
 from ndg.units.layout import Layout, Layouts, stack_steps
@@ -39,6 +37,7 @@ from ndg.units.resolve import resolve_layer
 
 Bits = Bool[np.ndarray, "example unit"]
 Indices = Int64[np.ndarray, " example"]
+Values = Bool[np.ndarray, "example node"]
 
 STACK = 16
 """Changes of a batch that share a pass."""
@@ -52,7 +51,7 @@ CLOSE = 1e-4
 
 @runtime_checkable
 class Writes(Protocol):
-    """A change that writes values with a row for each row of the batch."""
+    """A change that writes values for each row of the batch."""
 
     @property
     def write(self) -> Write: ...
@@ -60,10 +59,11 @@ class Writes(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class BaselinePass:
-    """The untouched pass of one compute batch: logits and booleans of its `count` examples, outputs of all its rows.
+    """The untouched pass of one compute batch.
 
-    `outputs` are those of the changed layers, of gates `[row, step, unit]`; `bits` the booleans of every layer of the
-    graph, `masks` which tokens are no padding, `order` the order in which the layers end.
+    Logits and `bits` (the booleans of every layer of the graph) are of the `count` examples, `outputs` of the changed
+    layers are of all rows, of gates `[row, step, unit]`. `masks` says which tokens are no padding, `order` in which
+    order the layers end.
     """
 
     batch: Batch
@@ -89,16 +89,12 @@ class BaselinePass:
     def prefix(self) -> Prefix:
         return Prefix(self.batch.inputs, self.recorded)
 
-    def nodes(self, space: NodeSpace) -> Bool[np.ndarray, "example node"]:
+    def nodes(self, space: NodeSpace) -> Values:
         """The value of every label and neuron."""
-        values = np.zeros((self.batch.count, len(space)), np.bool_)
-        values[:, space.slice(LABEL)] = self.predicted[:, None] == np.arange(space.labels)
-        for layer, bits in self.bits.items():
-            values[:, space.slice(layer)] = bits
-        return values
+        return node_values(space, self.predicted, self.bits)
 
     def rows(self, rows: Indices) -> Int64[Tensor, " row"]:
-        """These rows as a pass takes them: the last one is repeated to the size of the batch."""
+        """Rows as a pass takes them: the last one fills the batch."""
         size = self.batch.rows
         if not 0 < len(rows) <= size:
             raise ShapeError(f"a pass takes 1 to {size} rows, the size of the compute batch; got {len(rows)}")
@@ -107,7 +103,7 @@ class BaselinePass:
 
 @dataclass(frozen=True, eq=False)
 class Passes:
-    """How passes are run: the network, the layers that are changed, and the graph's layers, which are read.
+    """The network, the layers to be changed, and the graph's layers.
 
     Values of this type go to workers; a `cache` is empty in each new process.
     """
@@ -133,9 +129,8 @@ class Passes:
     ) -> Passes:
         """The passes that change these layers of a graph.
 
-        Raises GraphError or LayerError for unknown layers, GraphError without thresholds or, unless `any_network`, for
-        a graph that is known to be of other weights, LayerError for a layer in which every token is an example,
-        ConfigError without a thread.
+        Raises GraphError or LayerError for unknown layers and for layers whose every token is an example, GraphError
+        without thresholds or, unless `any_network`, for a graph of other weights, ConfigError without a thread.
         """
         if threads < 1:
             raise ConfigError(f"a forward pass runs on at least 1 thread; got threads={threads}")
@@ -158,7 +153,7 @@ class Passes:
         return replace(self, model=model, _tried={})
 
     def baseline(self, batch: Batch) -> BaselinePass:
-        """The untouched pass of a batch; run once where there is a cache.
+        """The untouched pass of a batch; run once with a cache.
 
         Raises ShapeError when the network has other labels or units than the graph, LayerError for NaN and for a layer
         that the network reaches after its logits, or not at all.
@@ -186,13 +181,11 @@ class Passes:
         read: Sequence[str] = (),
         rows: Indices | None = None,
     ) -> tuple[Tensor, dict[str, Bits]]:
-        """Logits, and the booleans of the layers that are `read`, under changes of the outputs of layers.
+        """Logits and booleans of the layers to `read`, under changes.
 
-        A layer that is changed is read after its change.
-
-        Without `rows`, of every row of the batch, padding included, the booleans of its examples. With `rows`, of
-        these rows of it, at most as many as it has; a change then gets an output of as many rows as the batch, of
-        which the first `len(rows)` count.
+        A changed layer is read after its change. Without `rows`, logits are of every row of the batch, booleans of its
+        examples; with `rows`, of at most as many rows as it has. A change then gets an output of as many rows as the
+        batch, of which the first `len(rows)` count.
         """
         count = baseline.batch.count if rows is None else len(rows)
         picked = None if rows is None else baseline.rows(rows)
@@ -200,7 +193,7 @@ class Passes:
         return self._pass(baseline, changes, read, count, picked, replay)
 
     def run_each(self, baseline: BaselinePass, layer: str, changes: Iterable[Writes]) -> Iterator[Tensor]:
-        """Logits of every row of the batch under each of these changes of one layer, in turn.
+        """Logits of every row under each change of one layer.
 
         Quick passes are shared by several changes where that gives the same logits to the bit.
         """
@@ -214,7 +207,7 @@ class Passes:
             yield from self._shared(baseline, layer, writes + writes[-1:] * (together - len(part)))[: len(part)]
 
     def _shares(self, baseline: BaselinePass, layer: str) -> bool:
-        """Whether changes share passes: tried once, with outputs of other rows of the batch."""
+        """Whether changes can share passes; tried once."""
         key = f"shares {layer}"
         if key not in self._tried:
             output, seconds = baseline.outputs[layer], []
@@ -227,15 +220,11 @@ class Passes:
                 seconds.append(perf_counter() - started)
                 if number == 2 and min(seconds) > QUICK:
                     break
-            self._tried[key] = len(logits) == STACK and self._equal(baseline, layer, writes, logits)
+            self._tried[key] = False
+            if len(logits) == STACK:
+                with suppress(Exception):  # a network may take no other number of rows
+                    self._tried[key] = all(map(torch.equal, self._shared(baseline, layer, writes), logits))
         return self._tried[key]
-
-    def _equal(self, baseline: BaselinePass, layer: str, writes: list[Write], logits: list[Tensor]) -> bool:
-        """Whether a shared pass gives these logits, bit by bit."""
-        try:
-            return all(map(torch.equal, self._shared(baseline, layer, writes), logits))
-        except Exception:  # a network may take no other number of rows
-            return False
 
     def _shared(self, baseline: BaselinePass, layer: str, writes: Sequence[Write]) -> Sequence[Tensor]:
         """Logits under each of these changes, of one pass."""
@@ -282,7 +271,7 @@ class Passes:
 
     @property
     def _engine(self) -> Engine:
-        """The engine of the changed layers, made once for a network."""
+        """The engine of the changed layers, made once per network."""
         engine: Engine | None = self._tried.get("engine")
         if engine is None or engine.model is not self.model:
             engine = self._tried["engine"] = Engine(self.model, self.changed, self.thresholds)
@@ -313,7 +302,7 @@ class Passes:
 
         with engine.visible():
             if "before" not in self._tried:
-                self._check_before(batch)
+                check_before(self.model, self.changed, batch, self.threads)
                 self._tried["before"] = True
             with (
                 engine.recording(batch.inputs) as prefix,
@@ -331,7 +320,7 @@ class Passes:
         return BaselinePass(batch, neurons, logits, outputs, bits, masks, prefix.recorded, order)
 
     def _from(self, batch: Batch, extracted: ExtractedPass) -> BaselinePass:
-        """The same of a pass that an extraction ran, whose layers all give one value per unit."""
+        """The baseline of a pass that an extraction ran."""
         outputs = extracted.outputs
         self._check_shapes({path: output.shape[1] for path, output in outputs.items()}, extracted.logits.shape[1])
         neurons = {path: Neurons(Layout(path, "units"), UNIT, self.thresholds[path]) for path in outputs}
@@ -347,41 +336,15 @@ class Passes:
         )
 
     def _check_shapes(self, units: Mapping[str, int], labels: int | None) -> None:
-        """Raise ShapeError when the graph is of a network with other units or labels."""
+        """Raise ShapeError for a graph of other units or labels."""
         for path, many in units.items():
             if many != len(self.thresholds[path]):
                 raise _other(f"{len(self.thresholds[path])} units of {path!r}", f"{many}")
         if labels != self.nodes.labels:
             raise _other(f"{self.nodes.labels} labels", "none" if labels is None else str(labels))
 
-    def _check_before(self, batch: Batch) -> None:
-        """Raise LayerError for a changed layer that begins after a module has given the logits."""
-        ended: list[tuple[str, ReferenceType[Tensor] | None]] = []
-
-        def watch(path: str) -> Any:
-            def end(module: nn.Module, arguments: Any, output: Any) -> None:
-                first = output[0] if isinstance(output, tuple) and output else output
-                ended.append((path, ref(first) if isinstance(first, Tensor) else None))
-
-            return end
-
-        handles = [module.register_forward_hook(watch(path)) for path, module in self.model.named_modules() if path]
-        try:
-            with fixed(self.model, self.threads):
-                logits = forward(self.model, batch.inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
-        gave = next((at for at, (_, output) in enumerate(ended) if output is not None and output() is logits), None)
-        for path, _ in ended[gave + 1 :] if gave is not None else []:
-            if path in self.changed and not ended[gave or 0][0].startswith(f"{path}."):
-                raise LayerError(
-                    f"an intervention changes a layer before the logits; {path!r} runs after {ended[gave or 0][0]!r} "
-                    "has given them; choose a layer on the way from inputs to logits"
-                )
-
     def _check_reach(self, baseline: BaselinePass) -> None:
-        """Raise LayerError, once, for a changed layer that is the logits or does not reach them."""
+        """Raise LayerError for a layer that does not reach the logits."""
         if "reach" in self._tried:
             return
         for layer in self.changed:
@@ -392,7 +355,7 @@ class Passes:
         return self.run(baseline, {layer: change})[0]
 
     def _selecting(self, baseline: BaselinePass) -> bool:
-        """Whether rows of what was recorded can stand for rows of the inputs: tried once, on the batch reversed."""
+        """Whether recorded rows can be selected; tried once, in reverse."""
         if "rows" not in self._tried:
             size = baseline.batch.rows
             rows = torch.arange(size - 1, -1, -1)
@@ -401,6 +364,29 @@ class Passes:
             scale = float(before.abs().max()) or 1.0
             self._tried["rows"] = size > 1 and float((after - before).abs().max()) <= CLOSE * scale
         return self._tried["rows"]
+
+
+@dataclass(frozen=True, eq=False)
+class PassesStudy:
+    """Base of studies of one network's passes."""
+
+    passes: Passes
+
+    @property
+    def model(self) -> nn.Module:
+        return self.passes.model
+
+    def with_model(self, model: nn.Module) -> Self:
+        return replace(self, passes=self.passes.with_model(model))
+
+
+def node_values(space: NodeSpace, predicted: Indices, bits: Mapping[str, Bits], values: Values | None = None) -> Values:
+    """Values of nodes with these labels and layers; others keep `values`, or are off."""
+    values = np.zeros((len(predicted), len(space)), np.bool_) if values is None else values.copy()
+    values[:, space.slice(LABEL)] = predicted[:, None] == np.arange(space.labels)
+    for layer, of_layer in bits.items():
+        values[:, space.slice(layer)] = of_layer
+    return values
 
 
 def argmax(logits: Tensor) -> Indices:
@@ -413,35 +399,6 @@ def true_classes(batch: Batch, labels: int) -> Indices:
     if batch.labels is None:
         raise DataError("a trial needs the true labels; the loader gives inputs alone; give (inputs, labels)")
     return true_labels(batch.labels, batch.count, labels).numpy().astype(np.int64)
-
-
-def thresholds_of(graph: NDG, layer: str) -> Float64[np.ndarray, " unit"]:
-    """The thresholds of a layer's units. Raises GraphError when the graph has none, or no such layer."""
-    where = graph.nodes.slice(layer)
-    thresholds = np.array(graph.thresholds[where.start - graph.nodes.labels : where.stop - graph.nodes.labels])
-    if np.isnan(thresholds).any():
-        raise GraphError(
-            f"a trial sets neurons by the thresholds that the graph was mined with; those of {layer!r} are NaN; mine "
-            "the graph from extracted bits, or pass them as bits= to NDG.from_networkx"
-        )
-    return thresholds
-
-
-def check_network(model: nn.Module, graph: NDG, known: str | None = None) -> None:
-    """Raise GraphError for a graph that was mined from a network of other weights, as far as it knows its own.
-
-    `known` is the network's digest, where it was taken before.
-    """
-    expected = graph.provenance.get("weights")
-    if expected is None:
-        return
-    digest = weights_digest(model) if known is None else known
-    if digest not in ("", expected):
-        raise GraphError(
-            f"a graph is tried on the network that it was mined from: expected weights of digest {expected}, got "
-            f"{digest}; use the network that the graph was mined from, or pass any_network=True to try the graph on "
-            "another one on purpose"
-        )
 
 
 def _other(expected: str, came: str) -> ShapeError:

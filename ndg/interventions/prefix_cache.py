@@ -1,9 +1,9 @@
-"""The passes of an extraction, kept for a trial on the same examples."""
+"""Passes of an extraction, kept for trials on its examples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from ndg.units.resolve import resolve_layer
 
 @dataclass(frozen=True, eq=False)
 class ExtractedPass:
-    """An untouched pass: logits, outputs of layers, and what ran before those that will be changed."""
+    """An untouched pass: logits, outputs, and what ran before."""
 
     logits: Tensor
     outputs: dict[str, Tensor]
@@ -28,10 +28,10 @@ class ExtractedPass:
 
 @dataclass(frozen=True, eq=False)
 class PrefixCache:
-    """Keeps, in `cache`, every pass of a network that runs within `prefixes(batch)`.
+    """Keeps every pass that runs within `prefixes(batch)`.
 
-    `layers` are those of the graph, `changed` those that a trial will change. A pass in which a layer is used more than
-    once, or gives more than one value per unit, is not kept; nor are chosen examples, which have numbers of their own.
+    `layers` are those of the graph, `changed` those that a trial will change. Not kept are chosen examples, and passes
+    in which a layer is used more than once or gives more than one value per unit.
     """
 
     model: nn.Module
@@ -41,7 +41,7 @@ class PrefixCache:
 
     @contextmanager
     def __call__(self, batch: Batch) -> Iterator[None]:
-        """Keep the pass of a batch that runs within this context."""
+        """Keep the pass of a batch that runs inside."""
         if any(resolve_layer(self.model, path).virtual for path in {*self.layers, *self.changed}):
             yield
             return
@@ -59,14 +59,11 @@ class PrefixCache:
 
         replay = Replay(self.model, self.changed)
         modules = find_modules(self.model, self.layers)
-        with replay.recording():
-            handles = [module.register_forward_hook(see(path)) for path, module in modules.items()]
-            handles.append(self.model.register_forward_hook(lambda module, arguments, output: returned.append(output)))
-            try:
-                yield
-            finally:
-                for handle in handles:
-                    handle.remove()
+        with replay.recording(), ExitStack() as stack:
+            for path, module in modules.items():
+                stack.enter_context(module.register_forward_hook(see(path)))
+            stack.enter_context(self.model.register_forward_hook(lambda _, arguments, output: returned.append(output)))
+            yield
         whole = set(outputs) == set(self.layers) and set(uses.values()) == {1} and len(returned) == 1
         if whole and batch.numbers is None and (key := key_of(self.changed, self.layers, batch)) not in self.cache:
             try:
@@ -76,5 +73,5 @@ class PrefixCache:
 
 
 def key_of(changed: tuple[str, ...], layers: tuple[str, ...], batch: Batch) -> tuple[Any, ...]:
-    """Where the pass of a batch lies in a cache."""
+    """The key of a batch's pass in a cache."""
     return "extracted", changed, layers, batch.start, batch.count

@@ -1,15 +1,14 @@
-"""Running only the part of a network that an intervention can change.
+"""Run only the part of a network that an intervention changes.
 
-What is computed before the intervened layers is the same under every intervention. So modules that end before the first
-of these layers begins run once, and give what they gave, to the bit, in the passes that follow on the same inputs, or
-on any selection of their rows.
+Modules that end before the first changed layer begins run once, and give the same output, to the bit, in the passes
+that follow on the same inputs, or on any selection of their rows.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -24,17 +23,12 @@ Recorded = dict[str, list[Any]]
 
 
 class Replay:
-    """Records outputs of modules before some layers, and replays them in other passes.
+    """Records outputs of modules before layers, and replays them.
 
-        replay = Replay(model, ["latent"])
-        with replay.recording(): ...                      # a pass
-        with replay.replaying(): ...                      # a pass on the same inputs, in which layers may be changed
-
-    The modules are those beside the way from the network to the layers, so little is held: of `encoder`, `latent` and
-    `decoder` it is the output of `encoder`. A module that has hooks, is called by another of them, changes its input in
-    place, or returns other things than tensors in tuples, lists and dictionaries is run again. `recorded` can be kept
-    and given to another replay of the same network and layers. A tensor is copied, or its rows selected, when it is
-    first used.
+    The modules are those beside the way from the network to the layers: of `encoder`, `latent` and `decoder` it is
+    `encoder`. A module that has hooks, is called by another of them, changes its input in place, or returns other
+    things than tensors in tuples, lists and dictionaries is run again. `recorded` can be given to another replay of the
+    same network and layers. A tensor is copied, or its rows selected, at first use.
     """
 
     def __init__(self, model: nn.Module, layers: Iterable[str], recorded: Recorded | None = None) -> None:
@@ -43,14 +37,14 @@ class Replay:
         self.recorded: Recorded = recorded or {}
 
     def of(self, recorded: Recorded) -> Replay:
-        """A replay of the same network and layers that gives what was recorded."""
+        """A replay of the same layers with these recorded outputs."""
         other = Replay.__new__(Replay)
         other._layers, other._beside, other.recorded = self._layers, self._beside, recorded
         return other
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Record the outputs of modules until the first of the layers begins."""
+        """Record outputs of modules until the first layer begins."""
         outputs: Recorded = {}
         running: list[tuple[str, list[int]]] = []
         reached = False
@@ -59,7 +53,7 @@ class Replay:
             nonlocal reached
             reached = True
 
-        def watch(path: str, module: nn.Module) -> list[Any]:
+        def watch(path: str, module: nn.Module) -> None:
             def begins(module: nn.Module, arguments: Any) -> None:
                 running.append((path, _versions(arguments)))
 
@@ -70,22 +64,21 @@ class Replay:
                     again = bool(running) or began[1] != _versions(arguments)
                     outputs.setdefault(path, []).append(UNKNOWN if again else _map(torch.clone, output))
 
-            return [module.register_forward_pre_hook(begins), module.register_forward_hook(ends)]
+            stack.enter_context(module.register_forward_pre_hook(begins))
+            stack.enter_context(module.register_forward_hook(ends))
 
-        handles: list[Any] = [layer.register_forward_pre_hook(layer_begins) for layer in self._layers.values()]
-        for path, module in self._beside.items():
-            handles += watch(path, module)
-        try:
+        with ExitStack() as stack:
+            for layer in self._layers.values():
+                stack.enter_context(layer.register_forward_pre_hook(layer_begins))
+            for path, module in self._beside.items():
+                watch(path, module)
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
-        known = {path: given for path, given in outputs.items() if not any(one is UNKNOWN for one in given)}
+        known = {path: calls for path, calls in outputs.items() if not any(output is UNKNOWN for output in calls)}
         self.recorded = known if reached else {}
 
     @contextmanager
     def replaying(self, rows: Int64[Tensor, " row"] | None = None, of: int = 0) -> Iterator[None]:
-        """Replay the recorded outputs in this pass; further calls of a module run.
+        """Replay the recorded outputs; further calls of a module run.
 
         With `rows` they give these rows of every tensor whose first axis has `of` entries.
         """
@@ -105,7 +98,7 @@ UNKNOWN = object()
 
 
 class Selected(Tensor):
-    """A copy of a tensor, or of some rows, made at first use."""
+    """A copy of a tensor or of rows, made at first use."""
 
     _source: Tensor
     _rows: Tensor | None
@@ -119,7 +112,7 @@ class Selected(Tensor):
         return made
 
     def tensor(self) -> Tensor:
-        """The tensor itself; always the same one, as a module may change it in place."""
+        """The copy; always the same one, for changes in place."""
         if self._made is None:
             rows = self._rows
             self._made = (
@@ -138,16 +131,16 @@ class Selected(Tensor):
 
 
 def selected(output: Any, rows: Int64[Tensor, " row"] | None = None, of: int = 0) -> Any:
-    """An output of which each tensor is copied when it is used; `rows` of those whose first axis has `of` entries."""
+    """An output whose tensors are copied, or their rows selected, late."""
 
-    def of_one(tensor: Tensor) -> Tensor:
+    def copied(tensor: Tensor) -> Tensor:
         return Selected(tensor, rows if rows is not None and tensor.ndim and len(tensor) == of else None)
 
-    return _map(of_one, output)
+    return _map(copied, output)
 
 
 def _beside(model: nn.Module, layers: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """The children of the layers' ancestors that hold none of them, can be stood in for, and carry no hooks."""
+    """Children of the layers' ancestors that can be replayed."""
     ancestors = dict.fromkeys(
         ".".join(path.split(".")[:depth]) for path in layers for depth in range(len(path.split(".")))
     )
@@ -168,29 +161,23 @@ def _beside(model: nn.Module, layers: Mapping[str, nn.Module]) -> dict[str, nn.M
 
 @contextmanager
 def in_place(module: nn.Module) -> Iterator[list[bool]]:
-    """List the calls of a module that change their input in place."""
+    """List a module's calls that change their input in place."""
     before: list[list[int]] = []
-    found: list[bool] = []
+    calls: list[bool] = []
 
     def begins(module: nn.Module, arguments: Any) -> None:
         before.append(_versions(arguments))
 
     def ends(module: nn.Module, arguments: Any, output: Any) -> None:
         if before.pop() != _versions(arguments):
-            found.append(True)
+            calls.append(True)
 
-    handles = [module.register_forward_pre_hook(begins), module.register_forward_hook(ends)]
-    try:
-        yield found
-    finally:
-        for handle in handles:
-            handle.remove()
+    with module.register_forward_pre_hook(begins), module.register_forward_hook(ends):
+        yield calls
 
 
 def _versions(arguments: Any) -> list[int]:
-    """How often each tensor was written to."""
-    tensors = (one for one in arguments if isinstance(one, Tensor) and not one.is_inference())
-    return [one._version for one in tensors]
+    return [value._version for value in arguments if isinstance(value, Tensor) and not value.is_inference()]
 
 
 def _player(outputs: list[Any], run: Callable[..., Any], rows: Tensor | None, of: int) -> Callable[..., Any]:
@@ -204,7 +191,7 @@ def _player(outputs: list[Any], run: Callable[..., Any], rows: Tensor | None, of
 
 
 def _map(change: Callable[[Tensor], Tensor], output: Any) -> Any:
-    """An output with each tensor changed; UNKNOWN where it holds anything but tensors and plain values."""
+    """An output with each tensor changed; UNKNOWN for other values."""
     if isinstance(output, Tensor):
         return change(output)
     if output is None or isinstance(output, (bool, int, float, str)):

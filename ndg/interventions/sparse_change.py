@@ -1,11 +1,9 @@
-"""Propagate the change of one unit cheaply, as long as the operations keep units separate.
+"""Propagate the change of one unit cheaply.
 
 A row of a pass differs from its example's untouched pass in one channel. Through activations, norms in evaluation mode,
 pooling and sums that stays so, and only that channel is computed. A convolution or dense layer spreads it: its output
-is the untouched one plus the layer's effect on the difference of that one channel, which costs a share of 1/channels.
-After that, and at any operation without a rule here, rows are whole tensors again.
-
-What the untouched pass gives at each operation is computed once, in a first pass, and looked up in the others.
+is the untouched one plus its effect on the difference of that channel, which costs a share of 1/channels. After that,
+and at any operation without a rule here, rows are whole tensors again. A first pass computes the untouched results.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ POOLS = {aten.avg_pool2d.default, aten._adaptive_avg_pool2d.default, aten.avg_po
 
 
 class BaselineValues:
-    """Results of the untouched pass, operation by operation: recorded once, then looked up.
+    """Results of the untouched pass by operation.
 
     An operation is known by what it does, the untouched values that it does it to, and which time in a pass that is.
     """
@@ -58,7 +56,7 @@ class BaselineValues:
         self._times.clear()
 
     def at(self, function: Any, base: Tensor, compute: Callable[[], Any]) -> Any:
-        """What this operation gives there; None where the first pass did not come by."""
+        """The operation's recorded result; None if it was not reached."""
         what = function, id(base)
         self._times[what] += 1
         key = (*what, self._times[what])
@@ -70,10 +68,7 @@ class BaselineValues:
 
 @dataclass(frozen=True, eq=False)
 class ChangedUnits:
-    """The example and the changed unit of each row; rows of one unit lie together.
-
-    Where every example has one row, in order, `rows` is None.
-    """
+    """Example and unit of each row, sorted by unit; `rows` None: all in order."""
 
     rows: Int64[Tensor, " row"] | None
     units: Int64[Tensor, " row"]
@@ -94,7 +89,7 @@ class ChangedUnits:
         return cls(None if every else rows, units, tuple(runs), baseline)
 
     def pick(self, base: Tensor) -> Tensor:
-        """The untouched values of each row; not to be written to."""
+        """Untouched values of each row; not to be written to."""
         return base if self.rows is None else base.index_select(0, self.rows)
 
     def channel(self, base: Tensor) -> Tensor:
@@ -104,11 +99,11 @@ class ChangedUnits:
 
 
 class OneUnit(Tensor):
-    """Rows that are those of `base`, `[example, unit, ...]`, but for one unit each, whose values are `value`,
-    `[row, 1, ...]`. While the untouched pass is recorded `which` is None and it is `base` itself.
+    """Rows of `base` `[example, unit, ...]` that differ in one unit.
 
-    What may be written to elsewhere, by a view or in place, is a plain tensor from then on, `kept`. `shared` are
-    others that are the same memory in another shape.
+    That unit has the `value` `[row, 1, ...]`. While the untouched pass is recorded `which` is None and it is `base`
+    itself. What may be written to elsewhere, by a view or in place, is a plain tensor from then on, `kept`. `shared`
+    are others that are the same memory in another shape.
     """
 
     base: Tensor
@@ -135,7 +130,7 @@ class OneUnit(Tensor):
         return made
 
     def whole(self) -> Tensor:
-        """The rows as a plain tensor, of their own unless they are kept."""
+        """The rows as a plain tensor, new unless they are kept."""
         if self.kept is not None:
             return self.kept
         if self.which is None or self.value is None:
@@ -151,13 +146,13 @@ class OneUnit(Tensor):
         """The rows as a plain tensor that they stay."""
         if self.kept is None:
             self.kept = self.whole()
-            for one in self.others():
-                one.kept = self.kept.view(one.shape)
+            for other in self.others():
+                other.kept = self.kept.view(other.shape)
         return self.kept
 
     def others(self) -> list[OneUnit]:
         """Those of `shared` that there still are."""
-        return [one for one in (held() for held in self.shared) if one is not None]
+        return [other for other in (held() for held in self.shared) if other is not None]
 
     def changed(self, base: Tensor, value: Tensor | None) -> OneUnit:
         """The same rows and units with other values."""
@@ -167,15 +162,15 @@ class OneUnit(Tensor):
     def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         kwargs = kwargs or {}
         first = args[0] if args else None
-        found: Any = NotImplemented
+        result: Any = NotImplemented
         if _in_one_unit(first):
-            found = _ruled(function, first, args, kwargs)
+            result = _ruled(function, first, args, kwargs)
         elif function is aten.addmm.default and _in_one_unit(args[1]):
-            found = _dense(function, args[1], args[2], args[0]) if not kwargs else NotImplemented
+            result = _dense(function, args[1], args[2], args[0]) if not kwargs else NotImplemented
         elif function is aten.add.Tensor and _in_one_unit(args[1]) and not kwargs and type(first) is not OneUnit:
-            found = _sum(function, args[1], first) if isinstance(first, Tensor) else NotImplemented
-        if found is not NotImplemented:
-            return found
+            result = _sum(function, args[1], first) if isinstance(first, Tensor) else NotImplemented
+        if result is not NotImplemented:
+            return result
         writes = any(part.alias_info is not None for part in function._schema.arguments)  # a view, or in place
 
         def plain(value: Any) -> Any:
@@ -191,26 +186,23 @@ def _in_one_unit(value: Any) -> TypeGuard[OneUnit]:
 
 
 def _ruled(function: Any, x: OneUnit, args: Any, kwargs: Any) -> Any:
-    """What an operation gives for rows that differ in one unit; NotImplemented where there is no rule."""
+    """An operation's result by a rule, or NotImplemented."""
     rest = args[1:]
     if any(isinstance(part, OneUnit) for part in rest):
         return NotImplemented
-    if function in UNARY:
+    within = function is aten.mean.dim and rest[0] and all(axis % x.ndim > 1 for axis in rest[0])
+    if function in UNARY or (function in POOLS and x.ndim > 3) or within:
         return _each(function, x, lambda values: function(values, *rest, **kwargs))
     if function in IN_PLACE:
         return _written(x, _each(function, x, lambda values: IN_PLACE[function](values, *rest, **kwargs)))
     if function is aten.add_.Tensor and isinstance(rest[0], Tensor) and rest[0].dtype == x.dtype and not kwargs:
         return _written(x, _sum(function, x, rest[0]))
-    if function in POOLS and x.ndim > 3:
-        return _each(function, x, lambda values: function(values, *rest, **kwargs))
     if function is aten.max_pool2d_with_indices.default:
         known = x.baseline.at(function, x.base, lambda: function(x.base, *rest, **kwargs))
         if known is None:
             return NotImplemented
         values = (None, None) if x.value is None else function(x.value, *rest, **kwargs)
         return tuple(map(x.changed, known, values))  # the maxima, and where they are
-    if function is aten.mean.dim and rest[0] and all(axis % x.ndim > 1 for axis in rest[0]):
-        return _each(function, x, lambda values: function(values, *rest, **kwargs))
     if function in (aten.view.default, aten._unsafe_view.default, aten.reshape.default):
         return _folded(function, x, list(rest[0]))
     if function is aten.add.Tensor and isinstance(rest[0], Tensor) and not kwargs:
@@ -230,9 +222,9 @@ def _written(x: OneUnit, after: Any) -> Any:
     if after is NotImplemented:
         return after
     x.base, x.value = after.base, after.value
-    for one in x.others():
-        one.base = x.base.view(one.base.shape)
-        one.value = None if x.value is None else x.value.view(-1, *[1] * (one.ndim - 1))
+    for other in x.others():
+        other.base = x.base.view(other.base.shape)
+        other.value = None if x.value is None else x.value.view(-1, *[1] * (other.ndim - 1))
     return x
 
 
@@ -256,14 +248,14 @@ def _sum(function: Any, x: OneUnit, other: Tensor) -> Any:
 
 
 def _folded(function: Any, x: OneUnit, shape: list[int]) -> Any:
-    """Positions of one value each that fall away: `[row, unit, 1, 1]` as `[row, unit]`."""
+    """`[row, unit, 1, 1]` as `[row, unit]`."""
     if x.base[0, 0].numel() != 1 or len(shape) != 2 or shape[1] not in (-1, x.shape[1]):
         return NotImplemented
     folded = _each(function, x, lambda values: values.reshape(len(values), -1))
     if folded is not NotImplemented:
         folded.shared = [ref(x), *x.shared]  # no more than known, so that nothing waits for the garbage collector
-        for one in folded.others():
-            one.shared = [*one.shared, ref(folded)]
+        for other in folded.others():
+            other.shared = [*other.shared, ref(folded)]
     return folded
 
 

@@ -29,7 +29,7 @@ from ndg.errors import ConfigError, DataError, nearest
 from ndg.graph.ndg import NDG
 from ndg.interventions.calibration import calibrated
 from ndg.interventions.engine import Write
-from ndg.interventions.passes import BaselinePass, Passes
+from ndg.interventions.passes import BaselinePass, Passes, PassesStudy
 from ndg.options import RunOptions, old_keywords
 from ndg.run_study import run_study
 from ndg.units.neurons import Neurons
@@ -48,7 +48,7 @@ Numbers = Int64[np.ndarray, " row"]
 
 @runtime_checkable
 class Writing(Protocol):
-    """Gives activations for booleans. `examples` is the number of fitting examples behind them, 0 where none is."""
+    """Activations for booleans, from `examples` fitting examples."""
 
     @property
     def name(self) -> str: ...
@@ -58,14 +58,14 @@ class Writing(Protocol):
     def values(
         self, neurons: Neurons, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None
     ) -> Output:
-        """What the output of a layer is when its units have these booleans, in examples of these numbers.
+        """The output of a layer whose units have these booleans.
 
-        There may be fewer booleans than rows of the output; the last ones are repeated. `mask`, a row for each of the
-        output, says which tokens are no padding.
+        `numbers` are those of the examples. There may be fewer booleans than rows of the output; the last ones are
+        repeated. `mask`, a row for each of the output, says which tokens are no padding.
         """
 
     def known(self, neurons: Neurons, booleans: Bits) -> Bits | None:
-        """For which units a fitting example has the boolean; None for all. The others are not written."""
+        """Units that can be written, since a fitting example has the boolean; None for all."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,30 @@ class Boolean:
 
 
 @dataclass(frozen=True, eq=False)
-class Mean:
-    """The means of each unit given off and given on, `[boolean, ...]` as an output without its example axis, and how
-    many examples they are over."""
+class _Fitted:
+    """A writing that counts the examples of each boolean."""
 
-    means: dict[str, Tensor]
     seen: dict[str, Int64[np.ndarray, "boolean unit"]]
     examples: int
+
+    def known(self, neurons: Neurons, booleans: Bits) -> Bits | None:
+        seen = self.seen[neurons.layer]
+        return None if seen.all() else seen[booleans.astype(np.int64), np.arange(neurons.units)] > 0
+
+    def as_read(self, neurons: Neurons, booleans: Bits, values: Tensor, output: Output, mask: Mask | None) -> Output:
+        """Values that read back; the output itself without a fitting example."""
+        values = values.expand(output.shape)
+        if neurons.reading in ("mean", "norm"):
+            values = calibrated(neurons, values, rows_of(booleans, output), mask)
+        known = self.known(neurons, booleans)
+        return values if known is None else torch.where(neurons.shaped(rows_of(known, output), output), values, output)
+
+
+@dataclass(frozen=True, eq=False)
+class Mean(_Fitted):
+    """Means of each unit off and on, `[boolean, ...]`."""
+
+    means: dict[str, Tensor]
     name = "mean"
 
     def values(
@@ -99,21 +116,16 @@ class Mean:
     ) -> Output:
         on = neurons.shaped(rows_of(booleans, output), output)
         off_mean, on_mean = (_fitted(self.means[neurons.layer][k], output) for k in (0, 1))
-        return _as_read(self, neurons, booleans, torch.where(on, on_mean, off_mean), output, mask)
-
-    def known(self, neurons: Neurons, booleans: Bits) -> Bits | None:
-        return _seen(neurons, self.seen[neurons.layer], booleans)
+        return self.as_read(neurons, booleans, torch.where(on, on_mean, off_mean), output, mask)
 
 
 @dataclass(frozen=True, eq=False)
-class Resample:
-    """Outputs of the pool's examples, and for each unit the pool's places, those where it is off before the others."""
+class Resample(_Fitted):
+    """Outputs of the pool; `places` sorts it by unit, off first."""
 
     pool: dict[str, Tensor]
     places: dict[str, Int64[np.ndarray, "place unit"]]
-    seen: dict[str, Int64[np.ndarray, "boolean unit"]]
     seed: int
-    examples: int
     name = "resample"
 
     def values(
@@ -128,31 +140,18 @@ class Resample:
         pool = self.pool[neurons.layer].to(output.device)
         pool = _tokens(pool, output) if neurons.layout.tokens and output.ndim == 3 else pool
         values = torch.take_along_dim(pool, neurons.shaped(rows_of(chosen, output), output), dim=0)
-        return _as_read(self, neurons, booleans, values.to(output.dtype), output, mask)
-
-    def known(self, neurons: Neurons, booleans: Bits) -> Bits | None:
-        return _seen(neurons, self.seen[neurons.layer], booleans)
-
-
-WRITINGS: dict[str, Callable[..., Writing]] = {
-    "boolean": lambda *_: Boolean(),
-    "mean": lambda *arguments: _mean(*arguments),
-    "resample": lambda *arguments: _resample(*arguments),
-}
+        return self.as_read(neurons, booleans, values.to(output.dtype), output, mask)
 
 
 def choose(name: str, graph: NDG) -> str:
-    """The name of a way to write; `auto` is `boolean` for a graph of sigmoids (binarised at one half), else `mean`.
-
-    Raises ConfigError for an unknown one.
-    """
+    """The name of a way to write; `auto` is `boolean` for sigmoids, else `mean`."""
     if name == AUTO:
         return "boolean" if graph.binarizer == "half" else "mean"
     return known(name)
 
 
 def known(name: str) -> str:
-    """The name of a way to write. Raises ConfigError for an unknown one, naming the nearest."""
+    """The name of a way to write; ConfigError for an unknown one."""
     if name not in WRITINGS:
         raise ConfigError(
             f"values are written as {', '.join(WRITINGS)}; got {name!r}; {nearest(name, [AUTO, *WRITINGS])}"
@@ -171,7 +170,7 @@ def fit(
     options: RunOptions = RunOptions(),
     any_network: bool = False,
 ) -> Writing:
-    """The way to write of that name (or `auto`) for these layers of a graph, fitted to the examples of `loader`.
+    """The named way to write, fitted to the examples of `loader`.
 
     `loader` gives the examples that the graph was mined from, never those that it is tried on. Raises ConfigError for
     an unknown name, without the loader that `mean` and `resample` need, or for `boolean` where 0 does not read as off
@@ -201,7 +200,7 @@ def fit(
 
 
 def _check_boolean(passes: Passes) -> None:
-    """Raise ConfigError where 0 does not read as off, or 1 not as on."""
+    """Raise ConfigError unless 0 reads as off and 1 as on."""
     for layer in passes.changed:
         level = passes.thresholds[layer]
         wrong = np.flatnonzero((level < 0) | (level >= 1))
@@ -215,64 +214,48 @@ def _check_boolean(passes: Passes) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """Sums of a layer's outputs where a unit is off and on, with their numbers of examples."""
+    """Sums of outputs where units are off and on."""
 
-    neurons: Neurons
-    like: Output
-    sums: Float64[Tensor, "2 ..."]
-    seen: Int64[np.ndarray, "boolean unit"]
-
-    def __add__(self, other: _Sums) -> _Sums:
-        return replace(other, sums=self.sums + other.sums, seen=self.seen + other.seen)
-
-    def means(self) -> Float64[Tensor, "2 ..."]:
-        counts = torch.from_numpy(np.maximum(self.seen, 1)).to(self.sums.device)
-        mean = self.sums / self.neurons.shaped(counts, self.like)
-        off_on = torch.tensor([[False], [True]], device=mean.device).expand(2, self.neurons.units)
-        return calibrated(self.neurons, mean.to(self.like.dtype), off_on, None).double()
-
-
-@dataclass(frozen=True)
-class _AllSums:
-    by_layer: dict[str, _Sums]
+    neurons: dict[str, Neurons]
+    like: dict[str, Output]
+    sums: dict[str, Float64[Tensor, "2 ..."]]
+    seen: dict[str, Int64[np.ndarray, "boolean unit"]]
     examples: int
 
-    def __add__(self, other: _AllSums) -> _AllSums:
-        sums = {layer: sums + other.by_layer[layer] for layer, sums in self.by_layer.items()}
-        return _AllSums(sums, self.examples + other.examples)
+    def __add__(self, other: _Sums) -> _Sums:
+        sums = {layer: own + other.sums[layer] for layer, own in self.sums.items()}
+        seen = {layer: own + other.seen[layer] for layer, own in self.seen.items()}
+        return replace(other, sums=sums, seen=seen, examples=self.examples + other.examples)
+
+    def means(self, layer: str) -> Float64[Tensor, "2 ..."]:
+        neurons, like, sums = self.neurons[layer], self.like[layer], self.sums[layer]
+        counts = torch.from_numpy(np.maximum(self.seen[layer], 1)).to(sums.device)
+        mean = sums / neurons.shaped(counts, like)
+        off_on = torch.tensor([[False], [True]], device=mean.device).expand(2, neurons.units)
+        return calibrated(neurons, mean.to(like.dtype), off_on, None).double()
 
 
 @dataclass(frozen=True, eq=False)
-class _Summing:
-    """Study of the fitting examples: their outputs where a unit is off and on."""
+class _Summing(PassesStudy):
+    """Study that sums the outputs of fitting examples."""
 
-    passes: Passes
-
-    @property
-    def model(self) -> nn.Module:
-        return self.passes.model
-
-    def with_model(self, model: nn.Module) -> _Summing:
-        return replace(self, passes=self.passes.with_model(model))
-
-    def run(self, batch: Batch) -> _AllSums:
-        baseline, sums = self.passes.baseline(batch), {}
+    def run(self, batch: Batch) -> _Sums:
+        baseline, like, sums, seen = self.passes.baseline(batch), {}, {}, {}
         for layer in self.passes.changed:
-            neurons, output, bits = baseline.neurons[layer], _read_part(baseline, layer), baseline.bits[layer]
+            output, bits = _read_part(baseline, layer), baseline.bits[layer]
             exact = output.double()
-            on = neurons.shaped(torch.from_numpy(bits).to(output.device), output)
-            both = torch.stack([(exact * ~on).sum(dim=0), (exact * on).sum(dim=0)])
-            seen = np.stack([(~bits).sum(axis=0), bits.sum(axis=0)])
-            sums[layer] = _Sums(neurons, baseline.outputs[layer][:1].clone(), both, seen)
-        return _AllSums(sums, batch.count)
+            on = baseline.neurons[layer].shaped(torch.from_numpy(bits).to(output.device), output)
+            sums[layer] = torch.stack([(exact * ~on).sum(dim=0), (exact * on).sum(dim=0)])
+            seen[layer] = np.stack([(~bits).sum(axis=0), bits.sum(axis=0)])
+            like[layer] = baseline.outputs[layer][:1].clone()
+        return _Sums(baseline.neurons, like, sums, seen, batch.count)
 
 
 def _mean(passes: Passes, loader: Iterable[Any], options: RunOptions) -> Mean:
     batches, count = _batches(loader, FIT_EXAMPLES, options)
     options = replace(options, journal=None)
     total = run_study(_Summing(passes), batches, "fit values", options, count=count).total
-    means = {layer: sums.means() for layer, sums in total.by_layer.items()}
-    return Mean(means, {layer: sums.seen for layer, sums in total.by_layer.items()}, total.examples)
+    return Mean(total.seen, total.examples, {layer: total.means(layer) for layer in passes.changed})
 
 
 def _resample(passes: Passes, loader: Iterable[Any], options: RunOptions) -> Resample:
@@ -286,17 +269,17 @@ def _resample(passes: Passes, loader: Iterable[Any], options: RunOptions) -> Res
             held[layer].append(_read_part(baseline, layer).cpu())
             bits[layer].append(baseline.bits[layer])
     whole = {layer: np.concatenate(parts) for layer, parts in bits.items()}
-    return Resample(
-        {layer: torch.cat(parts) for layer, parts in held.items()},
-        {layer: np.argsort(rows, axis=0, kind="stable") for layer, rows in whole.items()},
-        {layer: np.stack([(~rows).sum(axis=0), rows.sum(axis=0)]) for layer, rows in whole.items()},
-        options.seed,
-        examples,
-    )
+    seen = {layer: np.stack([(~rows).sum(axis=0), rows.sum(axis=0)]) for layer, rows in whole.items()}
+    pool = {layer: torch.cat(parts) for layer, parts in held.items()}
+    places = {layer: np.argsort(rows, axis=0, kind="stable") for layer, rows in whole.items()}
+    return Resample(seen, examples, pool, places, options.seed)
+
+
+WRITINGS: dict[str, Callable[..., Writing]] = {"boolean": lambda *_: Boolean(), "mean": _mean, "resample": _resample}
 
 
 def _read_part(baseline: BaselinePass, layer: str) -> Output:
-    """An output of the examples, without padding rows; of units at the first token that token alone."""
+    """Outputs without padding rows, of the first token if read there."""
     neurons, output, count = baseline.neurons[layer], baseline.outputs[layer], baseline.batch.count
     if neurons.at_first_token:
         return neurons.read(output, baseline.masks[layer])[:count, None]
@@ -304,24 +287,21 @@ def _read_part(baseline: BaselinePass, layer: str) -> Output:
 
 
 def _batches(loader: Iterable[Any], most: int, options: RunOptions) -> tuple[Iterator[Batch], int]:
-    """Compute batches of at most so many examples, drawn by the seed, and their number."""
+    """Compute batches of at most so many examples, and their number."""
     examples = count(loader)
     chosen = loader if examples <= most else only(loader, draw(options.seed, "writing", examples, most))
     return compute_batches(chosen, options.batch), -(-min(examples, most) // options.batch)
 
 
 def rows_of(values: np.ndarray, output: Tensor) -> Tensor:
-    """Values `[row, ...]` as a tensor with as many rows as an output: the last ones are repeated."""
+    """Values as a tensor with the rows of an output, last repeated."""
     rows = torch.from_numpy(np.ascontiguousarray(values)).to(output.device)
-    return (
-        torch.cat([rows, rows[-1:].expand(len(output) - len(rows), *rows.shape[1:])])
-        if len(rows) < len(output)
-        else rows
-    )
+    missing = len(output) - len(rows)
+    return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing > 0 else rows
 
 
 def _tokens(fitted: Tensor, output: Tensor) -> Tensor:
-    """Fitted values `[..., token, unit]` cut, or continued by the last token, to as many tokens as an output has."""
+    """Fitted values cut, or continued, to the tokens of an output."""
     wanted, there = output.shape[1], fitted.shape[-2]
     if wanted <= there:
         return fitted[..., :wanted, :]
@@ -333,25 +313,9 @@ def _fitted(mean: Float64[Tensor, "..."], output: Tensor) -> Tensor:
     return _tokens(mean, output) if output.ndim == 3 and mean.shape != output.shape[1:] else mean
 
 
-def _seen(neurons: Neurons, seen: Int64[np.ndarray, "boolean unit"], booleans: Bits) -> Bits | None:
-    """For which units a fitting example has the boolean; None for all."""
-    return None if seen.all() else seen[booleans.astype(np.int64), np.arange(neurons.units)] > 0
-
-
-def _as_read(
-    writing: Writing, neurons: Neurons, booleans: Bits, values: Tensor, output: Output, mask: Mask | None
-) -> Output:
-    """The values as they read back, but the output itself where no fitting example has the boolean."""
-    values = values.expand(output.shape)
-    if neurons.reading in ("mean", "norm"):
-        values = calibrated(neurons, values, rows_of(booleans, output), mask)
-    known = writing.known(neurons, booleans)
-    return values if known is None else torch.where(neurons.shaped(rows_of(known, output), output), values, output)
-
-
 @dataclass(frozen=True, eq=False)
 class Substitution:
-    """The change that writes booleans to the units of a layer, to `chosen` ones alone, in `rows` of a batch."""
+    """Writes booleans to `chosen` units of a layer, in `rows`."""
 
     writing: Writing
     baseline: BaselinePass
@@ -362,7 +326,7 @@ class Substitution:
 
     @cached_property
     def write(self) -> Write:
-        """The values and their places; made in the pass, as all that is computed."""
+        """The values and their places, made in the pass."""
         baseline, layer, chosen = self.baseline, self.layer, self.chosen
         neurons, output, mask = baseline.neurons[layer], baseline.outputs[layer], baseline.masks[layer]
         numbers = baseline.numbers if self.rows is None else baseline.numbers[self.rows]
@@ -372,10 +336,9 @@ class Substitution:
         known = self.writing.known(neurons, self.booleans)
         if known is not None:
             chosen = known if chosen is None else chosen & known
-        if chosen is None:
-            everywhere = torch.ones((len(output), neurons.units), dtype=torch.bool)
-            return Write(neurons.places(everywhere, output, mask), values)
-        return Write(neurons.places(rows_of(chosen, output), output, mask), values)
+        every = torch.ones((len(output), neurons.units), dtype=torch.bool) if chosen is None else None
+        units = rows_of(chosen, output) if every is None else every
+        return Write(neurons.places(units, output, mask), values)
 
     def __call__(self, output: Output) -> Output:
         return self.write(output)

@@ -1,4 +1,4 @@
-"""What comes after a layer, run on given outputs of the layer, and its parameters."""
+"""The part of a network after a layer, and its parameters."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from ndg.interventions.replay import Recorded
 
 @dataclass(frozen=True, eq=False)
 class Suffix:
-    """A network after a layer. Where nothing else reaches it (`recorded`) no input matters, and `inputs` are any;
-    elsewhere they are those of all examples, kept in memory."""
+    """The part of a network after a layer.
+
+    Where nothing else reaches it (`recorded`) no input matters, and `inputs` are any; elsewhere they are those of all
+    examples, kept in memory.
+    """
 
     model: nn.Module
     layer: str
@@ -30,16 +33,12 @@ class Suffix:
 
     @classmethod
     def of(cls, model: nn.Module, layer: str, loader: Iterable[Any], rows: int) -> Suffix:
-        """The part after a layer for the examples of `loader`, at most `rows` of them at a time."""
+        """The part after a layer, for at most `rows` examples at once."""
         probe = next(compute_batches(loader, rows), None)
         if probe is None:
             raise DataError("the rest of a network is run on at least one example; the loader gave none")
         first = _columns(probe.inputs)
-        with (
-            Engine(model, [layer]).recording(probe.inputs) as prefix,
-            fixed(model),
-            Trace(model, [layer]) as trace,
-        ):
+        with Engine(model, [layer]).recording(probe.inputs) as prefix, fixed(model), Trace(model, [layer]) as trace:
             forward(model, probe.inputs)
             latents = trace[layer]
         flipped = {name: column.flip(0) for name, column in first.items()}
@@ -57,8 +56,7 @@ class Suffix:
         return cls(model, layer, {name: torch.cat(column) for name, column in parts.items()}, None)
 
     def logits(self, latents: Float[Tensor, "row unit"], examples: Int64[Tensor, " row"]) -> Float[Tensor, "row label"]:
-        """Logits when the layer gives these latents on these examples; gradients, where they are on, flow through what
-        comes after the layer alone."""
+        """Logits for latents on these examples; gradients flow behind the layer alone."""
         grad = torch.is_grad_enabled()
 
         def change(output: Tensor) -> Tensor:
@@ -80,7 +78,7 @@ class Suffix:
         return Prefix(_inputs(self.inputs), self.recorded or {})
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """The parameters that act after the layer and not before it, by name; LayerError where there is none."""
+        """Parameters that act only after the layer; LayerError without any."""
         inputs = {name: column[:2] for name, column in self.inputs.items()}
         everything = dict(self.model.named_parameters())
         flags = {name: parameter.requires_grad for name, parameter in everything.items()}
@@ -106,7 +104,7 @@ class Suffix:
 
 
 def _used(output: Tensor, parameters: dict[str, nn.Parameter]) -> set[str]:
-    """The names of the parameters that an output was computed with."""
+    """Names of the parameters that an output depends on."""
     if not output.requires_grad:
         return set()
     grads = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True)

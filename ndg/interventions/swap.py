@@ -1,7 +1,7 @@
 """Logits under interchange for pairs of examples of one pool.
 
-What comes before the layer, and the layer, run once for each example of the pool; what comes behind it, once for each
-distinct pair.
+The layer and what comes before it run once for each example of the pool; what comes behind, once for each distinct
+pair.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CLOSE = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class _Pool:
-    """What a network gives on a pool of `size` examples, all at once: the layer's output, and what came before."""
+    """A network's layer output on all pool examples, and its prefix."""
 
     size: int
     prefix: Prefix
@@ -38,11 +38,11 @@ class _Pool:
 
     @property
     def first(self) -> Tensor:
-        """The output, or its first element where it is a tuple."""
+        """The output, or the first of a tuple."""
         return self.output[0] if isinstance(self.output, tuple) else self.output
 
     def fixed(self, output: Tensor, rows: Rows) -> Fixed:
-        """The layer's whole output on these rows of the pool, with another first element."""
+        """The whole output on these rows, with another first element."""
         if not isinstance(self.output, tuple):
             return Fixed(output)
         return Fixed((output, *_rows(self.output[1:], rows, self.size)))
@@ -59,11 +59,12 @@ def swap(
     batch: int = COMPUTE_BATCH,
     threads: int = 1,
 ) -> Float[Tensor, "pair label"]:
-    """Logits of each base, a row of the pool, when these units of a layer (None: all) are the source's, another row.
+    """Logits of bases whose units of a layer are their sources'.
 
-    Units of an output `[example, unit]` or `[example, channel, position...]` are on its second axis, those of
-    `[example, token, unit]` on its last, with all tokens. `pool` is a tensor, a dictionary of tensors or a loader;
-    `batch` is the number of rows of every pass. Without units the logits are the base's to the bit.
+    `base` and `source` are rows of the pool: a tensor, a dictionary of tensors or a loader. `units` None swaps all.
+    Units of `[example, unit]` or `[example, channel, position...]` are on the second axis, those of `[example, token,
+    unit]` on the last, with all tokens. Every pass has `batch` rows. Without units the logits are the base's to the
+    bit.
 
     Raises LayerError when there is no such layer or unit, or the layer is not used once; ShapeError when there are not
     as many sources as bases; DataError for rows outside the pool.
@@ -91,21 +92,18 @@ def _passed(engine: Engine, layer: str, pool: Inputs | Iterable[Any], batch: int
     outputs: list[Any] = []
 
     def reached(module: nn.Module, arguments: Any, output: Any) -> None:
-        outputs.append(tree_map(_copy, output))
+        outputs.append(tree_map(lambda value: value.clone() if isinstance(value, Tensor) else value, output))
         raise _ReachedError
 
     parts: list[tuple[int, Any]] = []
     rows = batch
-    handle = module.register_forward_hook(reached)
-    try:
+    with module.register_forward_hook(reached):
         for part in compute_batches([pool] if isinstance(pool, (Tensor, dict)) else pool, batch):
             with engine.recording(part.inputs) as prefix, suppress(_ReachedError):
                 forward(engine.model, part.inputs)
             if len(outputs) == len(parts):
                 raise _once(layer, 0)
             parts.append((part.count, (part.inputs, outputs[-1], prefix.recorded)))
-    finally:
-        handle.remove()
     if not parts:
         raise DataError("a pool has at least one example; the loader gave none; check the split")
 
@@ -123,10 +121,6 @@ def _once(layer: str, times: int) -> LayerError:
         f"an interchange is at a layer that is used once in a forward pass; {layer!r} was used {times} times; choose a "
         "layer on the way from inputs to logits"
     )
-
-
-def _copy(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value
 
 
 def _check(pool: _Pool, layer: str, units: Sequence[int] | None, base: Indices, source: Indices) -> None:
@@ -149,12 +143,7 @@ def _axis(output: Tensor) -> int:
 
 
 def _swapped(
-    engine: Engine,
-    layer: str,
-    pool: _Pool,
-    units: Sequence[int] | None,
-    keys: Int64[np.ndarray, " pair"],
-    batch: int,
+    engine: Engine, layer: str, pool: _Pool, units: Sequence[int] | None, keys: Int64[np.ndarray, " pair"], batch: int
 ) -> Tensor:
     """Logits of the pairs, `base * size + source`."""
     base, source = torch.from_numpy(keys // pool.size), torch.from_numpy(keys % pool.size)
@@ -169,20 +158,20 @@ def _swapped(
 
 
 def _writer(output: Tensor, units: Sequence[int] | None) -> Callable[[Rows, Rows], Tensor]:
-    """The layer's output of bases with the units of sources in place."""
+    """Makes the output of bases with the units of sources."""
     if units is None:
         return lambda rows, givers: output.index_select(0, givers)
     axis = _axis(output)
     places = sorted(set(units))
     if places == list(range(places[0], places[-1] + 1)):
-        given = output.narrow(axis, places[0], len(places)).contiguous()
+        part = output.narrow(axis, places[0], len(places)).contiguous()
     else:
-        given = output.index_select(axis, torch.tensor(places, device=output.device))
+        part = output.index_select(axis, torch.tensor(places, device=output.device))
 
     def write(rows: Rows, givers: Rows) -> Tensor:
         changed = output.index_select(0, rows)
-        values = given.index_select(0, givers)
-        if given.shape[axis] == places[-1] - places[0] + 1:
+        values = part.index_select(0, givers)
+        if part.shape[axis] == places[-1] - places[0] + 1:
             changed.narrow(axis, places[0], len(places)).copy_(values)
             return changed
         return changed.index_copy_(axis, torch.tensor(places, device=output.device), values)
@@ -191,13 +180,10 @@ def _writer(output: Tensor, units: Sequence[int] | None) -> Callable[[Rows, Rows
 
 
 def _selecting(engine: Engine, layer: str, pool: _Pool) -> bool:
-    """Whether rows of what was recorded can stand for rows of the inputs: tried on two of them, untouched."""
+    """Whether recorded rows can be selected; tried on two."""
     rows, times = torch.tensor([pool.size - 1, 0]), []
-    handle = find_layer(engine.model, layer).register_forward_hook(lambda *_: times.append(layer))
-    try:
+    with find_layer(engine.model, layer).register_forward_hook(lambda *_: times.append(layer)):
         expected = forward(engine.model, pick(pool.prefix.inputs, rows))
-    finally:
-        handle.remove()
     if len(times) != 1:
         raise _once(layer, len(times))
     try:
@@ -209,11 +195,11 @@ def _selecting(engine: Engine, layer: str, pool: _Pool) -> bool:
 
 
 def _rows(values: Any, rows: Rows, of: int) -> Any:
-    def one(value: Any) -> Any:
-        there = isinstance(value, Tensor) and value.ndim and len(value) == of
-        return value.index_select(0, rows.to(value.device)) if there else value
+    def picked(value: Any) -> Any:
+        by_row = isinstance(value, Tensor) and value.ndim and len(value) == of
+        return value.index_select(0, rows.to(value.device)) if by_row else value
 
-    return tree_map(one, values)
+    return tree_map(picked, values)
 
 
 def _padded(rows: Rows, size: int) -> Int64[Tensor, " padded"]:

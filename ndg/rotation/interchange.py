@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ndg.activations.batches import COMPUTE_BATCH, compute_batches, fixed, forward
 from ndg.activations.hooks import Overwrite, Trace, find_layer, per_unit
 from ndg.errors import ConfigError, DataError, ShapeError
-from ndg.intervals import wilson
+from ndg.intervals import rate
 from ndg.rotation.basis import Rotation
 
 Units = Int64[np.ndarray, " coordinate"]
@@ -132,9 +132,9 @@ class Interchanged:
             "basis": self.basis,
             "layer": self.layer,
             "sizes": " + ".join(map(str, self.sizes)),
-            **_rate("iia", self.correct, self.pairs),
+            **rate("iia", self.correct, self.pairs),
             "n": self.pairs,
-            **_rate("moved_iia", self.moved_correct, self.moved),
+            **rate("moved_iia", self.moved_correct, self.moved),
             "n_moved": self.moved,
             "base_label": (self.pairs - self.moved) / self.pairs if self.pairs else None,
             "most_common_label": self.most_common / self.pairs if self.pairs else None,
@@ -202,10 +202,3 @@ def _outputs(model: nn.Module, layer: str, inputs: Tensor, batch: int) -> Float[
             forward(model, examples.inputs)
             parts.append(per_unit(trace[layer], layer)[: examples.count].clone())
     return torch.cat(parts)
-
-
-def _rate(name: str, count: int, n: int) -> dict[str, float | None]:
-    if not n:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    low, high = wilson(count, n)
-    return {name: count / n, f"{name}_low": float(low), f"{name}_high": float(high)}

@@ -1,1 +1,1 @@
-"""Where the units of a layer lie in its output: read and write them."""
+"""Layout of units in a layer's output."""

@@ -1,4 +1,4 @@
-"""Gates of recurrent layers as units: `X.gates` names what the gates of X hold, step by step.
+"""Gates of recurrent layers as units `X.gates`, step by step.
 
     nn.LSTM   i, f, g, o      input gate, forget gate, candidate, output gate
     nn.GRU    r, z, n         reset gate, update gate, candidate
@@ -38,7 +38,7 @@ See = Callable[[Tensor], Tensor]
 
 
 def find_gates(model: nn.Module, owner: str, name: str) -> Callable[[], AbstractContextManager[None]]:
-    """The context in which those gates are visible. LayerError where there are none."""
+    """The context in which gates are visible; LayerError without any."""
     modules = dict(model.named_modules())
     module = modules[owner]
     if not isinstance(module, (*LAYERS, *CELLS)):
@@ -62,14 +62,9 @@ def names(model: nn.Module) -> list[str]:
 
 
 def middles(module: Any) -> tuple[float, ...]:
-    """The middle of what each gate can give: one half for sigmoids, zero for candidates and states."""
-    kinds = {"LSTM": (0.5, 0.5, 0.0, 0.5), "GRU": (0.5, 0.5, 0.0), "RNN": (0.0,)}
-    of_kind = next(levels for kind, levels in kinds.items() if isinstance(module, _kinds(kind)))
-    return tuple(level for level in of_kind for _ in range(module.hidden_size))
-
-
-def _kinds(name: str) -> tuple[type[nn.Module], ...]:
-    return getattr(nn, name), getattr(nn, f"{name}Cell")
+    """Middle of each gate's range, 0.5 for sigmoids."""
+    levels = {_lstm: (0.5, 0.5, 0.0, 0.5), _gru: (0.5, 0.5, 0.0), _rnn: (0.0,)}[_step(module)]
+    return tuple(level for level in levels for _ in range(module.hidden_size))
 
 
 @contextmanager
@@ -80,20 +75,14 @@ def _visible(module: nn.Module, name: str) -> Iterator[None]:
 
 @contextmanager
 def unrolled(module: nn.Module) -> Iterator[None]:
-    """While it lasts a recurrent layer or cell runs step by step."""
-    with running(module, _forward(module)):
+    """Run a recurrent layer or cell step by step meanwhile."""
+    assert isinstance(module, (nn.RNNBase, nn.RNNCellBase))
+    with running(module, _layer(module) if isinstance(module, nn.RNNBase) else _cell(module)):
         yield
 
 
-def _forward(module: nn.Module) -> Callable[..., Any]:
-    if isinstance(module, nn.RNNBase):
-        return _layer(module)
-    assert isinstance(module, nn.RNNCellBase)
-    return _cell(module)
-
-
 def gated(gate: Tensor, signal: Tensor) -> Tensor:
-    """Their product; who overrides functions of torch can tell which is which."""
+    """Gate times signal, which overrides of torch can tell apart."""
     if has_torch_function((gate, signal)):
         product: Tensor = handle_torch_function(gated, (gate, signal), gate, signal)
         return product
@@ -101,7 +90,7 @@ def gated(gate: Tensor, signal: Tensor) -> Tensor:
 
 
 class Ended(torch.autograd.Function):
-    """What it is given; to its columns from `first` on goes no gradient."""
+    """The identity; no gradient reaches the columns from `first` on."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, first: int) -> Tensor:
@@ -115,7 +104,7 @@ class Ended(torch.autograd.Function):
 
 
 class Followed(torch.autograd.Function):
-    """Candidate computed again from changed gates, unless it was changed itself."""
+    """Candidate recomputed from changed gates, unless changed itself."""
 
     @staticmethod
     def forward(ctx: Any, anew: Tensor, seen: Tensor, before: Tensor) -> Tensor:
@@ -137,7 +126,7 @@ def _names(module: nn.Module) -> list[str]:
 
 
 class _Weights:
-    """The weights of one layer in one direction, input and state side by side."""
+    """Weights of one layer and direction, input beside state."""
 
     def __init__(self, module: nn.Module, end: str) -> None:
         def of(name: str) -> Any:
@@ -194,8 +183,7 @@ def _layer(module: nn.RNNBase) -> Callable[..., Any]:
         there = lengths = None
         if isinstance(input, PackedSequence):
             sequence, lengths = pad_packed_sequence(input)
-            there = torch.arange(len(sequence))[:, None] < lengths
-            there = there.to(sequence.device)
+            there = (torch.arange(len(sequence))[:, None] < lengths).to(sequence.device)
         elif input.ndim != 3:
             raise LayerError(f"gates are seen in batches of sequences; got a sequence of shape {tuple(input.shape)}")
         else:
@@ -229,8 +217,9 @@ def _run(
     state: State,
     there: Bool[Tensor, "token example"] | None,
 ) -> tuple[Float[Tensor, "token example _"], State]:
-    """What one layer gives in one direction, and its last state."""
-    weights, step, gates = _Weights(module, end), _step(module), virtual_of(module, f"gates{end}", *_only(module))
+    """Outputs and last state of one layer and direction."""
+    alone = ["gates"] if _names(module) == ["gates"] else []
+    weights, step, gates = _Weights(module, end), _step(module), virtual_of(module, f"gates{end}", *alone)
     outputs: dict[int, Tensor] = {}
     order = range(len(sequence))
     for token in reversed(order) if end.endswith("_reverse") else order:
@@ -241,10 +230,6 @@ def _run(
         state = after
         outputs[token] = state[0] if here is None else state[0].masked_fill(~here, 0)
     return torch.stack([outputs[token] for token in order]), state
-
-
-def _only(module: nn.RNNBase) -> tuple[str, ...]:
-    return ("gates",) if _names(module) == ["gates"] else ()
 
 
 def _seeing(gates: nn.Module | None, here: Bool[Tensor, "example 1"] | None) -> See:

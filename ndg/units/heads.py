@@ -1,5 +1,4 @@
-"""Attention heads as units: `X.heads` names what the heads of an attention module X give, side by side, before they are
-projected to its output.
+"""Attention heads as units `X.heads`: the heads before projection.
 
 No module outputs that. In `nn.MultiheadAttention` it is a step of a fused function, so its parts are composed here; in
 others it is the input of a projection, or the output of X where the projection is elsewhere, as in BERT.
@@ -36,7 +35,7 @@ INWARD = ({"query", "key", "value"}, {"q_proj", "k_proj", "v_proj"}, {"q_lin", "
 
 
 def find_heads(model: nn.Module, owner: str) -> tuple[int, Callable[[], AbstractContextManager[None]]]:
-    """The number of heads of a module, and the context in which they are visible. LayerError where none are known."""
+    """The number of heads and their context; LayerError without any."""
     modules = dict(model.named_modules())
     module = modules[owner]
     number = _number(module)
@@ -90,12 +89,11 @@ def _before(module: nn.Module, projection: nn.Module) -> Iterator[None]:
     if virtual_of(module, NAME) is not None:
         yield
         return
-    with standing(module, NAME) as heads:
-        handle = projection.register_forward_pre_hook(lambda _, arguments: (heads(arguments[0]), *arguments[1:]))
-        try:
-            yield
-        finally:
-            handle.remove()
+    with (
+        standing(module, NAME) as heads,
+        projection.register_forward_pre_hook(lambda _, arguments: (heads(arguments[0]), *arguments[1:])),
+    ):
+        yield
 
 
 @contextmanager
@@ -108,12 +106,8 @@ def _after(module: nn.Module) -> Iterator[None]:
     def through(_: nn.Module, arguments: Any, output: Any) -> Any:
         return (heads(output[0]), *output[1:]) if isinstance(output, tuple) else heads(output)
 
-    with standing(module, NAME) as heads:
-        handle = module.register_forward_hook(through)
-        try:
-            yield
-        finally:
-            handle.remove()
+    with standing(module, NAME) as heads, module.register_forward_hook(through):
+        yield
 
 
 @contextmanager
@@ -124,7 +118,7 @@ def _composed(module: nn.MultiheadAttention) -> Iterator[None]:
 
 @contextmanager
 def composed(module: nn.MultiheadAttention) -> Iterator[None]:
-    """While it lasts the module runs step by step."""
+    """Run the module step by step meanwhile."""
     with unfused(), running(module, _forward(module)):
         yield
 
@@ -141,7 +135,7 @@ _fastpath_of_process = mha.get_fastpath_enabled
 
 @contextmanager
 def unfused() -> Iterator[None]:
-    """Let `nn.TransformerEncoderLayer` call its parts, which its fused form skips where no gradient is needed.
+    """Let `nn.TransformerEncoderLayer` call its parts, not a fused form.
 
     Torch has one switch for the process, and other threads may need the fused form meanwhile. So torch asks a function
     that answers each thread by itself.
@@ -217,16 +211,13 @@ def _projected(module: nn.MultiheadAttention, query: Tokens, key: Tensor, value:
         weights = (module.q_proj_weight, module.k_proj_weight, module.v_proj_weight)
     biases = (None, None, None) if module.in_proj_bias is None else module.in_proj_bias.chunk(3)
     return tuple(
-        functional.linear(given, weight, bias)
-        for given, weight, bias in zip((query, key, value), weights, biases, strict=True)
+        functional.linear(inputs, weight, bias)
+        for inputs, weight, bias in zip((query, key, value), weights, biases, strict=True)
     )
 
 
 def _masked(scores: Split, attn_mask: Tensor | None, key_padding_mask: Tensor | None) -> Split:
-    """Attention scores under the masks.
-
-    True leaves a key out, a number is added. Keys that were appended are never masked.
-    """
+    """Attention scores under masks: True leaves a key out, numbers are added."""
     examples, heads, _, keys = scores.shape
     if attn_mask is not None:
         wide = attn_mask.unflatten(0, (examples, heads)) if attn_mask.ndim == 3 else attn_mask

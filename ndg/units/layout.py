@@ -24,24 +24,10 @@ from ndg.units.resolve import Layer
 
 View = Shaped[Tensor, "example unit position"]
 
-CHANNELS_FIRST: tuple[type[nn.Module], ...] = (
-    nn.Conv1d,
-    nn.ConvTranspose1d,
-    nn.BatchNorm1d,
-    nn.SyncBatchNorm,
-    nn.InstanceNorm1d,
-    nn.GroupNorm,
-    nn.MaxPool1d,
-    nn.MaxUnpool1d,
-    nn.AvgPool1d,
-    nn.LPPool1d,
-    nn.AdaptiveMaxPool1d,
-    nn.AdaptiveAvgPool1d,
-    nn.ConstantPad1d,
-    nn.ReflectionPad1d,
-    nn.ReplicationPad1d,
-    nn.Upsample,
-)
+_POOLS = (nn.MaxPool1d, nn.MaxUnpool1d, nn.AvgPool1d, nn.LPPool1d, nn.AdaptiveMaxPool1d, nn.AdaptiveAvgPool1d)
+_NORMS = (nn.BatchNorm1d, nn.SyncBatchNorm, nn.InstanceNorm1d, nn.GroupNorm)
+_PADS = (nn.ConstantPad1d, nn.ReflectionPad1d, nn.ReplicationPad1d)
+CHANNELS_FIRST: tuple[type[nn.Module], ...] = (nn.Conv1d, nn.ConvTranspose1d, *_NORMS, *_POOLS, *_PADS, nn.Upsample)
 """Modules whose output of three axes is `[example, channel, position]`; an activation after one keeps that."""
 
 UNITS_LAST: tuple[type[nn.Module], ...] = (nn.Linear, nn.LayerNorm, nn.RMSNorm, nn.Embedding)
@@ -52,9 +38,8 @@ UNITS_LAST: tuple[type[nn.Module], ...] = (nn.Linear, nn.LayerNorm, nn.RMSNorm, 
 class Layout:
     """How an output holds its units.
 
-    `kind` is a key of `READINGS`. Of `heads`, the last axis holds so many parts of equal width, and a part is a unit.
-    The output of `gates` is that of all time steps, `[example, step, unit]`, in the order in which they ran. With
-    `each`, every position is a unit.
+    `kind` is a key of `READINGS`. Of `heads`, the last axis holds so many parts of equal width, each a unit. The output
+    of `gates` is that of all time steps, `[example, step, unit]`, in the order in which they ran.
     """
 
     layer: str
@@ -69,18 +54,20 @@ class Layout:
 
     def view(self, output: Output, mask: Mask | None = None) -> View:
         """The output as `[example, unit, position]`, zero at padded tokens."""
+        if self.tokens and output.ndim == 3:
+            output = unpadded(output, mask)
         if self.kind == "units":
             view = output[:, :, None]
         elif self.kind == "channels":
             view = output.flatten(2)
         elif self.kind == "heads":
-            view = self.parts(_unpadded(output, mask)).movedim(-2, 1).flatten(2)
+            view = self.parts(output).movedim(-2, 1).flatten(2)
         else:
-            view = _unpadded(output, mask).transpose(1, 2)
+            view = output.transpose(1, 2)
         return view.flatten(1)[:, :, None] if self.each else view
 
     def broadcast(self, view: Shaped[Tensor, "row unit position"], output: Output) -> Shaped[Tensor, "row ..."]:
-        """Values of units, of every position or one for all, in a shape that broadcasts to an output."""
+        """Values of units, per position or one, that broadcast to an output."""
         single = view.shape[2] == 1
         if self.each:
             units = self.heads or output.shape[1 if self.kind in ("units", "channels") else 2]
@@ -96,11 +83,11 @@ class Layout:
         return view.reshape(len(view), self.heads, *output.shape[1:-1], width).movedim(1, -2).flatten(-2)
 
     def of_units(self, values: Shaped[Tensor, "row unit"], output: Output) -> Shaped[Tensor, "row ..."]:
-        """One value for each unit, in a shape that broadcasts to an output."""
+        """One value per unit, in a shape that broadcasts to an output."""
         return self.broadcast(values[:, :, None], output)
 
     def reading(self, name: str, output: Output) -> Reading:
-        """The reading of that name. LayerError where outputs of this kind have none."""
+        """The reading of that name; LayerError for an unknown one."""
         readings = READINGS[self.kind]
         if name not in readings:
             raise LayerError(
@@ -114,7 +101,7 @@ class Layout:
         return READINGS[self.kind][reading].rows(self.parts(output), mask)
 
     def parts(self, output: Output) -> Output:
-        """The output as its readings take it: heads in an axis of their own."""
+        """The output with an axis for heads, as readings take it."""
         return output.unflatten(-1, (self.heads, -1)) if self.kind == "heads" else output
 
     def unpadded_places(
@@ -127,7 +114,7 @@ class Layout:
 
 
 class Layouts:
-    """Finds the layout of each layer's output while a network runs.
+    """Finds layouts of outputs while a network runs.
 
     Enter it before hooks that ask for layouts, and call `begin` before each pass. `each` makes every position a unit.
     """
@@ -155,7 +142,7 @@ class Layouts:
         self._last.clear()
 
     def of(self, layer: Layer, output: Any) -> Layout:
-        """The layout of an output, of `layer.steps` that of one time step. LayerError for one that has no units."""
+        """The layout of an output or time step; LayerError without units."""
         rows = self._batch.rows
         if not isinstance(output, Tensor):
             raise LayerError(
@@ -174,11 +161,11 @@ class Layouts:
         return Layout(layer.path, "gates" if layer.steps else kind, each=self._each)
 
     def mask(self, layer: Layer, layout: Layout, output: Tensor) -> Mask | None:
-        """Which tokens are no padding, in the order of the time steps where there are some; None where all count."""
+        """Tokens that are no padding, by time step; None for all."""
         inputs = self._batch.inputs
         if not isinstance(inputs, dict) or "attention_mask" not in inputs or not layout.tokens:
             return None
-        if not layer.steps and output.ndim != 3:
+        if output.ndim != 3 and not layer.steps:
             return None
         key = (inputs["attention_mask"].shape[-1] if layer.steps else output.shape[1], layer.backwards)
         if key not in self._masks:
@@ -195,7 +182,7 @@ class Layouts:
 
 
 def stack_steps(layer: str, steps: Sequence[Output], mask: Mask | None = None) -> Output:
-    """The outputs of all time steps as `[example, step, unit]`. LayerError unless each token of a mask has a step."""
+    """Outputs of time steps as `[example, step, unit]`; LayerError unless they fit the mask."""
     if mask is not None and mask.shape[1] != len(steps):
         raise LayerError(
             f"a recurrent layer runs once for each token of the attention_mask; {layer!r} ran {len(steps)} times "
@@ -207,7 +194,7 @@ def stack_steps(layer: str, steps: Sequence[Output], mask: Mask | None = None) -
 def kind_of(
     layer: str, output: Tensor, rows: int, channels: Callable[[Tensor], bool], units: Callable[[Tensor], bool]
 ) -> str:
-    """`units`, `channels` or `tokens`; LayerError for an output that is none of them or not of `rows` examples.
+    """`units`, `channels` or `tokens`; LayerError for other outputs.
 
     `channels` says of an output of three axes whether the second one is the channel, `units` of one of more axes
     whether the last one is the unit.
@@ -239,7 +226,7 @@ def kind_of(
 
 
 def attention(batch: Batch, tokens: int) -> Mask | None:
-    """Which tokens are no padding, where an `attention_mask` of so many tokens marks some; else None."""
+    """Tokens that an `attention_mask` of this length keeps; None for all."""
     mask = batch.inputs.get("attention_mask") if isinstance(batch.inputs, dict) else None
     if mask is None or mask.ndim != 2 or mask.shape[1] != tokens:
         return None
@@ -254,13 +241,9 @@ def attention(batch: Batch, tokens: int) -> Mask | None:
 
 
 def heads_fit(layer: str, output: Output, heads: int) -> None:
-    """Raise LayerError when the last axis of an output does not fall into so many heads."""
+    """Raise LayerError unless the last axis falls into these heads."""
     if output.ndim < 2 or output.shape[-1] % heads:
         raise LayerError(
             f"the heads of a layer are equal parts of its last axis; {layer!r} gives {tuple(output.shape)} and has "
             f"{heads} heads; name the module whose output holds the heads side by side"
         )
-
-
-def _unpadded(output: Output, mask: Mask | None) -> Output:
-    return unpadded(output, mask) if output.ndim == 3 else output

@@ -1,4 +1,4 @@
-"""The units of a layer as neurons: read, compared with thresholds, and written.
+"""Units of a layer as neurons: read, compared, written.
 
 A unit is written where it is read: a channel at all its positions, a unit of a token model at the first token (that is
 no padding) or, read as a mean, at all tokens, a head at all its numbers, a gate at all time steps.
@@ -24,7 +24,7 @@ Chosen = Bool[Tensor, "example unit"]
 
 @dataclass(frozen=True, eq=False)
 class Neurons:
-    """The layout of a layer's units, the reading of each, and the thresholds above which they are on."""
+    """Layout, reading and thresholds of a layer's units."""
 
     layout: Layout
     reading: str
@@ -32,7 +32,7 @@ class Neurons:
 
     @classmethod
     def of(cls, layout: Layout, reading: str, thresholds: Float64[np.ndarray, " unit"]) -> Neurons:
-        """The neurons of a layer; with the reading `each` every position is a unit."""
+        """Neurons of a layer; the reading `each` makes positions units."""
         return cls(replace(layout, each=reading == EACH), reading, thresholds)
 
     @property
@@ -53,7 +53,7 @@ class Neurons:
         return (self.layout.kind, self.reading) == ("tokens", "first")
 
     def read(self, output: Output, mask: Mask | None = None) -> Shaped[Tensor, "example unit"]:
-        """The value of each unit, which is compared with its threshold."""
+        """The value of each unit that is compared with its threshold."""
         return self.layout.read(self.reading, output, mask)
 
     def bits(self, output: Output, mask: Mask | None = None) -> Bool[np.ndarray, "example unit"]:
@@ -62,11 +62,11 @@ class Neurons:
         return binarize(values, as_tensor(self.thresholds, values.device)).cpu().numpy()
 
     def shaped(self, values: Shaped[Tensor, "row unit"], output: Output) -> Shaped[Tensor, "row ..."]:
-        """One value for each unit, in a shape that broadcasts to an output."""
+        """One value per unit, in a shape that broadcasts to an output."""
         return self.layout.of_units(values, output)
 
     def places(self, chosen: Chosen, output: Output, mask: Mask | None = None) -> Bool[Tensor, "example ..."]:
-        """Where the chosen units lie in an output; it broadcasts to the output's shape."""
+        """Places of the chosen units; they broadcast to the output."""
         places = self.shaped(chosen.to(output.device), output)
         if self.at_first_token:
             return places & first_token(output, mask)[:, :, None]
@@ -75,7 +75,7 @@ class Neurons:
         return self.layout.unpadded_places(places, output, mask)
 
     def write(self, output: Output, chosen: Chosen, values: Output, mask: Mask | None = None) -> Output:
-        """The output with the values of the chosen units in place; without any chosen unit not a bit changes."""
+        """The output with the chosen units' values; no other bit changes."""
         return torch.where(self.places(chosen, output, mask), values.to(output.device, output.dtype), output)
 
 
@@ -89,7 +89,7 @@ def first_token(output: Output, mask: Mask | None) -> Bool[Tensor, "example toke
 
 
 def check_reading(nodes: NodeSpace, layer: str) -> None:
-    """Raise LayerError for a layer in which every token is an example: a neuron has no one place there."""
+    """Raise LayerError for a layer whose tokens are examples."""
     reading = next((known.reading for known in nodes.layers if known.name == layer), None)
     if reading == EVERY:
         raise LayerError(

@@ -1,4 +1,4 @@
-"""How the output of a layer becomes one value per unit of each example.
+"""One value per unit and example, read from an output.
 
 `[example, unit]` is that already. Other outputs hold several positions of a unit:
 
@@ -30,24 +30,12 @@ Mask = Bool[Tensor, "example token"]
 EVERY, EACH = "every", "each"
 
 
-def _whole(output: Output, mask: Mask | None) -> Rows:
-    return output.clone()  # the network may change its own output in place afterwards
-
-
 def _largest(output: Output, mask: Mask | None) -> Rows:
     return output.amax(dim=tuple(range(2, output.ndim)))
 
 
-def _average(output: Output, mask: Mask | None) -> Rows:
-    return output.mean(dim=tuple(range(2, output.ndim)))
-
-
 def _positions(output: Output, mask: Mask | None) -> Rows:
     return output.flatten(2).transpose(1, 2).flatten(0, 1)
-
-
-def _each_position(output: Output, mask: Mask | None) -> Rows:
-    return output.flatten(1).clone()
 
 
 def _first(output: Output, mask: Mask | None) -> Rows:
@@ -75,14 +63,6 @@ def _average_head(output: Output, mask: Mask | None) -> Rows:
     return _average_token(means.reshape(len(means), -1, means.shape[-1]), mask)
 
 
-def _norm_of_head(output: Output, mask: Mask | None) -> Rows:
-    return _average_head(output.square(), mask).sqrt()
-
-
-def _each_number(output: Output, mask: Mask | None) -> Rows:
-    return unpadded(output, mask).movedim(-2, 1).flatten(1).clone()
-
-
 def unpadded(output: Output, mask: Mask | None) -> Output:
     """An output `[example, token, ...]` with zeros at padded tokens."""
     if mask is None:
@@ -99,19 +79,19 @@ SELECTIONS = (_positions, _every)
 
 @dataclass(frozen=True)
 class Reading:
-    """`rows` gives the values that are compared with a threshold, `sample` those that one is fitted to, if others."""
+    """Functions for values, and for samples that thresholds are fitted to."""
 
     rows: Function
     sample: Function | None = None
 
 
 READINGS: dict[str, dict[str, Reading]] = {
-    "units": {UNIT: Reading(_whole)},
+    "units": {UNIT: Reading(lambda output, _: output.clone())},  # a network may change its output in place afterwards
     "channels": {
         "max": Reading(_largest),
-        "mean": Reading(_average),
+        "mean": Reading(lambda output, _: output.mean(dim=tuple(range(2, output.ndim)))),
         "any": Reading(_largest, sample=_positions),  # a position is above a threshold iff the largest is
-        EACH: Reading(_each_position),
+        EACH: Reading(lambda output, _: output.flatten(1).clone()),
     },
     "tokens": {
         "first": Reading(_first),
@@ -119,7 +99,11 @@ READINGS: dict[str, dict[str, Reading]] = {
         EVERY: Reading(_every),
         EACH: Reading(_each_token),
     },
-    "heads": {"mean": Reading(_average_head), "norm": Reading(_norm_of_head), EACH: Reading(_each_number)},
+    "heads": {
+        "mean": Reading(_average_head),
+        "norm": Reading(lambda output, mask: _average_head(output.square(), mask).sqrt()),
+        EACH: Reading(lambda output, mask: unpadded(output, mask).movedim(-2, 1).flatten(1).clone()),
+    },
     "gates": {"mean": Reading(_average_token), EACH: Reading(_each_token)},
 }
 """By the kind of a layer's layout; the first of each kind is the default."""
@@ -128,7 +112,7 @@ DEFAULTS = {kind: next(iter(readings)) for kind, readings in READINGS.items()}
 
 
 def choose_readings(readings: Mapping[str, str]) -> dict[str, str]:
-    """The reading of each kind of output, those not named by default. ConfigError for an unknown kind or reading."""
+    """The reading of each kind of output; ConfigError for unknown names."""
     for kind, name in readings.items():
         if kind not in READINGS:
             raise ConfigError(f"readings are of {', '.join(READINGS)}; got {kind!r}; {nearest(kind, READINGS)}")

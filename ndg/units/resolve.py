@@ -1,4 +1,4 @@
-"""Layers of a network by name: module paths, heads, gates, and regular expressions that match whole names.
+"""Layers by name: module paths, heads, gates and regular expressions.
 
 `X.heads` of an attention module and `X.gates` of a recurrent layer name units that no module outputs, see
 `ndg.units.heads` and `ndg.units.gates`. A module of the network's own at that path comes first.
@@ -22,7 +22,7 @@ from ndg.units.virtual import Virtual
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A layer that has units. Within `around()` the module at `path` is part of the network and outputs them.
+    """A layer with units, which the module at `path` outputs in `around()`.
 
     With `heads`, the last axis of the output holds so many groups of equal width, and a group is a unit. With `steps`,
     the module runs once for each time step, `backwards` from the last one. `levels` are thresholds in the middle of
@@ -43,7 +43,7 @@ class Layer:
 
 
 def resolve_layer(model: nn.Module, path: str) -> Layer:
-    """The layer of that name. LayerError for an unknown one, naming the nearest."""
+    """The layer of that name; LayerError for an unknown one."""
     modules = dict(model.named_modules())
     owner, _, name = path.rpartition(".")
     present = modules.get(path)
@@ -65,7 +65,7 @@ def resolve_layer(model: nn.Module, path: str) -> Layer:
 
 @contextmanager
 def visible(layers: Iterable[Layer]) -> Iterator[None]:
-    """Make the units of these layers outputs of modules while it lasts."""
+    """Make the units of these layers outputs of modules meanwhile."""
     with ExitStack() as stack:
         for layer in layers:
             stack.enter_context(layer.around())
@@ -76,7 +76,7 @@ def find_layers(model: nn.Module, layers: Iterable[str]) -> list[str]:
     """Names of layers in the network's order, each once.
 
     An entry is a name, or an expression that whole module paths match; heads and gates are looked at where none does.
-    Raises LayerError without any entry, and for one that is neither, naming the nearest paths.
+    Raises LayerError without any entry, and for one that is neither.
     """
     paths = [path for path, _ in model.named_modules() if path]
     known = set(paths)
@@ -93,7 +93,7 @@ def find_layers(model: nn.Module, layers: Iterable[str]) -> list[str]:
 
 
 def expand_layers(model: nn.Module, layers: Iterable[str]) -> list[str]:
-    """Names of layers in the order asked for, each once; those of one expression in the network's order."""
+    """Names of layers in the requested order, each once."""
     return list(dict.fromkeys(name for entry in layers for name in find_layers(model, [entry])))
 
 
@@ -109,7 +109,7 @@ def _matches(expression: str, names: Iterable[str]) -> set[str]:
 
 
 def _virtual_matches(model: nn.Module, entry: str, known: set[str]) -> set[str]:
-    """The heads and gates of that name, or that an expression matches."""
+    """Heads and gates of that name or expression."""
     owner, _, name = entry.rpartition(".")
     if owner in known and (name == heads.NAME or gates.NAME.fullmatch(name)):
         return {resolve_layer(model, entry).path}
@@ -117,7 +117,7 @@ def _virtual_matches(model: nn.Module, entry: str, known: set[str]) -> set[str]:
 
 
 def _in_order(paths: list[str], virtual: set[str]) -> list[str]:
-    """Module paths in their order, and names of heads and gates after all that is inside their module."""
+    """Paths in order; heads and gates follow their module's parts."""
     names = list(paths)
     for name in sorted(virtual):
         owner = name.rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""Temporary modules that make inner values of a network visible at a path."""
+"""Temporary modules for inner values of a network."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from torch import nn
 
 
 class Virtual(nn.Identity):
-    """Passes on an inner value of its owner; hooks can read and change it."""
+    """Passes on an inner value of its owner, for hooks."""
 
 
 @contextmanager
 def standing(owner: nn.Module, name: str) -> Iterator[Virtual]:
-    """Add a `Virtual` to its owner under that name, or yield the one that is there.
-
-    An attribute of that name that is no module, such as a number of heads, stays what it is.
-    """
+    """Add a `Virtual` under that name, or yield the present one."""
     present = owner._modules.get(name)
     if isinstance(present, Virtual):
         yield present
@@ -31,14 +28,14 @@ def standing(owner: nn.Module, name: str) -> Iterator[Virtual]:
 
 
 def virtual_of(owner: nn.Module, *names: str) -> Virtual | None:
-    """The virtual module under the first of these names that has one, else None."""
-    found = (owner._modules.get(name) for name in names)
-    return next((module for module in found if isinstance(module, Virtual)), None)
+    """The first virtual module under these names, or None."""
+    modules = (owner._modules.get(name) for name in names)
+    return next((module for module in modules if isinstance(module, Virtual)), None)
 
 
 @contextmanager
 def running(module: nn.Module, forward: object) -> Iterator[None]:
-    """Replace the forward of a module by an equal one, unless it is replaced already."""
+    """Replace the forward of a module, unless it is replaced already."""
     if "forward" in vars(module):
         yield
         return

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from ndg.activations.batches import COMPUTE_BATCH
-from ndg.activations.subset import subset
+from ndg.activations.sampling import subset
 from ndg.config import Experiment
 from ndg.errors import DataError, LayerError
 from ndg.graph.ndg import NDG

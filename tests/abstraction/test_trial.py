@@ -128,7 +128,9 @@ def test_a_class_without_ancestors_is_reported_and_its_examples_are_counted(mode
 
 
 def test_a_graph_without_implications_sets_nothing(model, graph):
-    bare = NDG(replace(implications(np.zeros((4, 7), np.bool_), graph.nodes, []), thresholds=np.full(4, 0.5), binarizer="half"))
+    bare = NDG(
+        replace(implications(np.zeros((4, 7), np.bool_), graph.nodes, []), thresholds=np.full(4, 0.5), binarizer="half")
+    )
     for result in trials(model, bare, loader(), executor="serial").values():
         assert all(tally.neurons_set == 0 for tally in result.controls.values())
         assert result.tally.unchanged == result.tally.correct

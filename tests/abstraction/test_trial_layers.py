@@ -152,7 +152,9 @@ def test_the_graphs_own_choice_is_a_control_of_itself():
     model, loader, graph = setting(images, "second", "first")
     empty = graph.filter(min_precision=1.0, min_support=10**6)
     assert len(empty) == 0
-    for result in trials(model, graph, loader, fit=loader, graphs={"same": graph, "empty": empty}, executor="serial").values():
+    for result in trials(
+        model, graph, loader, fit=loader, graphs={"same": graph, "empty": empty}, executor="serial"
+    ).values():
         same = result.controls["same"].to_dict()
         assert same == result.controls[GRAPH].to_dict() | {"graph_only": 0, "control_only": 0}
         for count in ("aligned", "changed", "unchanged", "neurons_set", "graph_only", "control_only"):

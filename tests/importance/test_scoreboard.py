@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ndg import seeds
-from ndg.activations.subset import subset
+from ndg.activations.sampling import subset
 from ndg.errors import ConfigError, ShapeError
 from ndg.importance.evaluation.agreement import (
     NULL,

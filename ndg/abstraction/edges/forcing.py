@@ -1,7 +1,7 @@
 """Sets of literals that are forced for each antecedent of a layer.
 
-An antecedent is forced alone, or with its closure within the layer. The `rest` of that closure, without the antecedent,
-is a control: where it does as well, the antecedent adds nothing.
+An antecedent is forced alone, or with its closure within the layer. The `rest` of that closure is a control: where it
+does as well, the antecedent adds nothing.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Edges = Int64[np.ndarray, " edge"]
 class Forcings:
     """Distinct sets of literals that are forced in a layer.
 
-    `antecedents` are the codes of the literals on trial; antecedent k has the edges `starts[k]` to `starts[k + 1] - 1`,
-    with their `consequents`. `used[h, k]` is the set forced for it in way h. Equal sets are forced once.
+    `antecedents` are codes of literals; antecedent k has the edges `starts[k]` to `starts[k + 1] - 1`, with their
+    `consequents`. `used[h, k]` is the set forced for it in way h. Equal sets are forced once.
     """
 
     layer: str
@@ -56,26 +56,23 @@ class Forcings:
 
 
 def forcings(graph: NDG, order: Sequence[str], how: Sequence[str]) -> tuple[Forcings, ...]:
-    """Sets forced in each layer, with edges in the graph's order.
-
-    Raises ConfigError for an unknown way of forcing.
-    """
-    for one in how:
-        if one not in (*HOW, REST):
+    """Sets forced in each layer, with edges in the graph's order; ConfigError for an unknown way."""
+    for way in how:
+        if way not in (*HOW, REST):
             raise ConfigError(
                 f"an antecedent is forced {' or '.join(HOW)}, and as a control the {REST} of its closure; got "
-                f"how={one!r}; {nearest(one, (*HOW, REST))}"
+                f"how={way!r}; {nearest(way, (*HOW, REST))}"
             )
     if not how or len(set(how)) < len(how):
         raise ConfigError(f"edges are tried in one way or more, each once: {', '.join(HOW)}; got {tuple(how)}")
     implications, results = graph.implications, []
     edges = np.flatnonzero(kinds(implications, order) == FORCED)
     tails = implications.antecedents[edges].astype(np.int64)
-    for layer, where in sorted(((name, graph.nodes.slice(name)) for name in order), key=lambda one: one[1].start):
+    for layer, where in sorted(((name, graph.nodes.slice(name)) for name in order), key=lambda layer: layer[1].start):
         own = (tails >= 2 * where.start) & (tails < 2 * where.stop)
         if own.any():
             antecedents, first = np.unique(tails[own], return_index=True)
-            sets = np.stack([_forced(graph, antecedents, where, one) for one in how])
+            sets = np.stack([_forced(graph, antecedents, where, way) for way in how])
             distinct, used = np.unique(sets.reshape(-1, sets.shape[-1]), axis=0, return_inverse=True)
             off, on = distinct[:, 0::2], distinct[:, 1::2]
             results.append(

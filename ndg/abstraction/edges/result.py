@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from ndg.abstraction.edges.forcing import REST
 from ndg.graph.edges import contrapositives, texts_of
-from ndg.graph.verdicts import (
-    FORCED,
-    KINDS,
-    LEFT_OUT,
-    VERDICTS,
-    WITHIN,
-    Verdicts,
-    depths,
-    kinds,
-)
-from ndg.intervals import wilson
+from ndg.graph.verdicts import FORCED, KINDS, LEFT_OUT, VERDICTS, WITHIN, Verdicts, depths, kinds
+from ndg.intervals import rate, wilson
 from ndg.mining.implications import Implications
 from ndg.results import Result, Row
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Counted = Int64[np.ndarray, " edge"]
 
@@ -34,9 +22,9 @@ Counted = Int64[np.ndarray, " edge"]
 class EdgeTrials(Result):
     """Verdicts on forced edges, beside observations of all edges.
 
-    `holds` counts the examples on which each literal holds, `support` those on which both ends of an edge do. `sizes`
-    are the numbers of neurons set for the antecedent of each forced edge; `changed` counts those whose boolean changed,
-    summed over its `n` examples. `reason` tells why the executor was chosen.
+    `holds` counts examples by literal, `support` those on which both ends of an edge hold. `sizes` are the numbers of
+    neurons set for each forced edge; `changed` counts those whose boolean changed, over its `n` examples. `reason`
+    tells why the executor was chosen.
     """
 
     implications: Implications
@@ -61,10 +49,9 @@ class EdgeTrials(Result):
     def columns(self, how: str, at_least: float | int | None = None) -> dict[str, np.ndarray]:
         """Figures of every edge for one way of forcing.
 
-        `distance` is the number of layers on trial from antecedent to consequent. Of `n` examples without the
-        antecedent, the consequent holds on `before`, and on `after` when the antecedent is forced; `observed` and
-        `support` are of the examples on which the antecedent holds anyway. Edges that were not forced have NaN, or -1
-        for counts.
+        `distance` is the number of layers from antecedent to consequent. Of `n` examples without the antecedent, the
+        consequent holds on `before`, and on `after` when the antecedent is forced; `observed` and `support` are of the
+        examples on which the antecedent holds anyway. Edges that were not forced have NaN, or -1 for counts.
         """
         edges, verdicts, nodes = self.implications, self.verdicts, self.implications.nodes
         kind = kinds(edges, verdicts.order)
@@ -113,10 +100,7 @@ class EdgeTrials(Result):
         }
 
     def rows(self, how: str | None = None, at_least: float | int | None = None) -> list[Row]:
-        """One row per edge and way of forcing.
-
-        A contrapositive has the verdict of the forced edge, and null in place of its figures.
-        """
+        """One row per edge and way of forcing; null if not forced itself."""
         rows = []
         for way in self.how if how is None else [how]:
             columns = self.columns(way, at_least)
@@ -132,36 +116,28 @@ class EdgeTrials(Result):
             rows += [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
         return rows
 
-    def frame(self, how: str | None = None, at_least: float | int | None = None) -> pd.DataFrame:
-        """`rows` as a pandas.DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows(how, at_least))
-
     def summary(self, at_least: float | int | None = None) -> list[Row]:
         """One row per pair of layers and way of forcing.
 
-        Edges within a layer, which are constraints, have one row. `edges` counts an implication and its contrapositive
-        as one, `tested` those with enough examples, `survived` the survivors among these. The 95 % Wilson interval of
-        `share` assumes independent edges, so it may be too narrow. `observational`, `interventional` and `before` are
-        mean rates over the tested edges: with the antecedent, when it is forced, and before that on the same examples.
-        Null where n is zero.
+        Edges within a layer have one row. `edges` counts an implication and its contrapositive as one, `tested` those
+        with enough examples, `survived` the survivors among these. The 95 % Wilson interval of `share` assumes
+        independent edges, so it may be too narrow. `observational`, `interventional` and `before` are mean rates over
+        the tested edges: with the antecedent, when it is forced, and before that. Null where n is zero.
         """
-        found, verdicts = self.implications, self.verdicts
-        kind = kinds(found, verdicts.order)
-        observational = _rate(self.support, self.holds[found.antecedents])
-        rows = []
+        edges, verdicts = self.implications, self.verdicts
+        kind = kinds(edges, verdicts.order)
+        observational = _rate(self.support, self.holds[edges.antecedents])
+        rows: list[Row] = []
         layers = verdicts.order
-        depth = depths(found.nodes, layers)
-        tails, heads = depth[found.antecedents >> 1], depth[found.consequents >> 1]
+        depth = depths(edges.nodes, layers)
+        tails, heads = depth[edges.antecedents >> 1], depth[edges.consequents >> 1]
         forced = np.flatnonzero(kind == FORCED)
         for how in self.how:
-            survives, rate = verdicts.survives(how, at_least), _rate(verdicts.after(how), verdicts.n)
+            survives, after = verdicts.survives(how, at_least), _rate(verdicts.after(how), verdicts.n)
             for first, second in np.unique(np.stack([tails[forced], heads[forced]], axis=1), axis=0).tolist():
                 pair = (tails[forced] == first) & (heads[forced] == second)
                 tested = pair & verdicts.tested
                 survived, count = int(survives[tested].sum()), int(tested.sum())
-                low, high = wilson(survived, count)
                 rows.append(
                     {
                         "from": layers[first],
@@ -170,25 +146,24 @@ class EdgeTrials(Result):
                         "edges": int(pair.sum()),
                         "tested": count,
                         "survived": survived,
-                        "share": survived / count if count else None,
-                        "share_low": float(low) if count else None,
-                        "share_high": float(high) if count else None,
+                        **rate("share", survived, count),
                         "observational": _mean(observational[forced][tested]),
-                        "interventional": _mean(rate[tested]),
+                        "interventional": _mean(after[tested]),
                         "before": _mean(_rate(verdicts.before, verdicts.n)[tested]),
                         "neurons_set_mean": _mean(self.sizes[how][tested].astype(float)),
                         "neurons_changed_mean": _mean(_rate(self.changed[how], verdicts.n)[tested]),
                     }
                 )
-        once = (kind == WITHIN) & (np.arange(len(found)) <= contrapositives(found))
-        empty = {"tested": 0, "survived": 0, "share": None, "share_low": None, "share_high": None}
+        once = (kind == WITHIN) & (np.arange(len(edges)) <= contrapositives(edges))
+        empty = {"tested": 0, "survived": 0, **rate("share", 0, 0)}
+        nothing = dict.fromkeys(("interventional", "before", "neurons_set_mean", "neurons_changed_mean"))
         for place in np.unique(tails[once]).tolist():
             within = once & (tails == place)
             rows.append(
                 {"from": layers[place], "to": layers[place], "how": "constraint", "edges": int(within.sum())}
                 | empty
-                | {"observational": _mean(observational[within]), "interventional": None, "before": None}
-                | {"neurons_set_mean": None, "neurons_changed_mean": None}
+                | {"observational": _mean(observational[within])}
+                | nothing
             )
         return rows
 
@@ -197,10 +172,7 @@ class EdgeTrials(Result):
         return int(self.verdicts.survives(how, at_least).sum()), int(self.verdicts.tested.sum())
 
     def by_antecedent(self, at_least: float | int | None = None) -> int | None:
-        """Number of edges that survive by their antecedent.
-
-        These survive with the closure, but not with its rest, without the antecedent. None unless both were tried.
-        """
+        """Number of edges that survive with the closure, not with its rest; None if untried."""
         if not {"closure", REST} <= set(self.how):
             return None
         with_it, without = (self.verdicts.survives(how, at_least) for how in ("closure", REST))

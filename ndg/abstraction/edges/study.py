@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -11,8 +12,7 @@ from torch import nn
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.edges.forcing import Forcings
 from ndg.activations.batches import Batch
-from ndg.graph.ndg import NDG
-from ndg.interventions.passes import BaselinePass, Passes, argmax
+from ndg.interventions.passes import BaselinePass, Passes, PassesStudy, argmax, node_values
 from ndg.interventions.substitution import Substitution, Writing
 from ndg.nodes import LABEL, NodeSpace
 
@@ -22,13 +22,9 @@ Rows = Int64[np.ndarray, " row"]
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    """Data to try one batch: passes and forced sets by layer.
+class Study(PassesStudy):
+    """Study of edges; `passes` change the first layer, `passes_by_layer` the others."""
 
-    `watch` holds passes that change nothing.
-    """
-
-    watch: Passes
     passes_by_layer: dict[str, Passes]
     forcings: tuple[Forcings, ...]
     how: tuple[str, ...]
@@ -38,49 +34,26 @@ class Study:
 
     decode = staticmethod(Counts.from_dict)
 
-    @classmethod
-    def of(
-        cls,
-        graph: NDG,
-        watch: Passes,
-        passes_by_layer: dict[str, Passes],
-        forcings: tuple[Forcings, ...],
-        how: tuple[str, ...],
-        writing: Writing,
-    ) -> Study:
-        found = graph.implications
-        ends = (found.antecedents.astype(np.int64), found.consequents.astype(np.int64))
-        return cls(watch, passes_by_layer, forcings, how, writing, *ends)
-
-    @property
-    def model(self) -> nn.Module:
-        return self.watch.model
-
     @property
     def nodes(self) -> NodeSpace:
-        return self.watch.nodes
+        return self.passes.nodes
 
-    def with_model(self, model: nn.Module) -> Study:
-        watch = self.watch.with_model(model)
-        own = {
-            layer: watch if passes is self.watch else passes.with_model(model)
-            for layer, passes in self.passes_by_layer.items()
-        }
-        return replace(self, watch=watch, passes_by_layer=own)
+    def with_model(self, model: nn.Module) -> Self:
+        others = {layer: passes.with_model(model) for layer, passes in self.passes_by_layer.items()}
+        return replace(super().with_model(model), passes_by_layer=others)
 
     def run(self, batch: Batch) -> Counts:
         """Integers of one compute batch.
 
-        `examples`, `holds` of each literal, `support` of each edge; for each layer and way `gained LAYER HOW` and
-        `lost LAYER HOW` of its forced edges, and `changed LAYER HOW` of its antecedents: the neurons that have another
-        boolean after forcing.
+        `examples`, `holds` of each literal, `support` of each edge; `gained LAYER HOW` and `lost LAYER HOW` of forced
+        edges, and `changed LAYER HOW`, the neurons whose boolean changed, of antecedents.
         """
-        known = self.watch.baseline(batch)
+        known = self.passes.baseline(batch)
         values = known.nodes(self.nodes)
         counts = {"examples": np.array([batch.count])} | _observed(self, values)
         for forcing in self.forcings:
-            passes = self.passes_by_layer[forcing.layer]
-            own = known if passes is self.watch else passes.baseline(batch)
+            passes = self.passes_by_layer.get(forcing.layer, self.passes)
+            own = known if passes is self.passes else passes.baseline(batch)
             counts |= _forced(self, forcing, passes, own, values)
         return Counts(counts)
 
@@ -103,10 +76,7 @@ def _observed(study: Study, values: Bool[np.ndarray, "row node"]) -> dict[str, n
 def _forced(
     study: Study, forcing: Forcings, passes: Passes, known: BaselinePass, values: Bool[np.ndarray, "row node"]
 ) -> dict[str, np.ndarray]:
-    """Counts of consequents gained and lost.
-
-    Each pass holds as many pairs of a set and a row as the batch has rows.
-    """
+    """Counts of consequents gained and lost; a pass holds pairs of sets and rows."""
     node, positive = forcing.antecedents >> 1, (forcing.antecedents & 1).astype(bool)
     missing = values[:, node] != positive
     needed = np.zeros((len(forcing.chosen), len(values)), np.bool_)
@@ -120,11 +90,11 @@ def _forced(
     for start in range(0, len(sets), known.batch.rows):
         part = slice(start, start + known.batch.rows)
         after = _after(study, forcing, passes, known, sets[part], rows[part])
-        for one in np.unique(sets[part]).tolist():
-            mine = np.flatnonzero(sets[part] == one)
+        for index in np.unique(sets[part]).tolist():
+            mine = np.flatnonzero(sets[part] == index)
             at = rows[part][mine]
-            flips = (forcing.chosen[one] & (forcing.booleans[one] != own[at])).sum(axis=1)
-            for way, number in forcing.users[one]:
+            flips = (forcing.chosen[index] & (forcing.booleans[index] != own[at])).sum(axis=1)
+            for way, number in forcing.users[index]:
                 without = missing[at, number]
                 edges = slice(forcing.starts[number], forcing.starts[number + 1])
                 consequents = forcing.consequents[edges]
@@ -135,11 +105,12 @@ def _forced(
                 gained[way, edges] += np.where(on, came, went)
                 lost[way, edges] += np.where(on, went, came)
                 changed[way, number] += flips[without].sum()
-    found = {}
-    for way, how in enumerate(study.how):
-        for name, counted in (("gained", gained), ("lost", lost), ("changed", changed)):
-            found[f"{name} {forcing.layer} {how}"] = counted[way]
-    return found
+    counts = {"gained": gained, "lost": lost, "changed": changed}
+    return {
+        f"{name} {forcing.layer} {how}": counted[way]
+        for way, how in enumerate(study.how)
+        for name, counted in counts.items()
+    }
 
 
 def _after(
@@ -148,19 +119,6 @@ def _after(
     """Labels and later units after a set is forced on a row."""
     layer, nodes = forcing.layer, study.nodes
     change = Substitution(study.writing, known, layer, forcing.booleans[sets], forcing.chosen[sets], rows)
-    layers = {nodes.layer(int(one)) for one in np.unique(forcing.consequents >> 1)} - {LABEL}
+    layers = {nodes.layer(int(node)) for node in np.unique(forcing.consequents >> 1)} - {LABEL}
     logits, bits = passes.run(known, {layer: change}, sorted(layers), rows=rows)
-    found = np.zeros((len(sets), len(nodes)), np.bool_)
-    found[:, nodes.slice(LABEL)] = argmax(logits)[:, None] == np.arange(nodes.labels)
-    for name, seen in bits.items():
-        found[:, nodes.slice(name)] = seen
-    return found
-
-
-def assembled(study: Study, total: Counts, name: str) -> dict[str, np.ndarray]:
-    """Counts of a name by way of forcing, over all layers."""
-    nothing = np.zeros(0, np.int64)
-    return {
-        how: np.concatenate([nothing, *(total[f"{name} {one.layer} {how}"] for one in study.forcings)])
-        for how in study.how
-    }
+    return node_values(nodes, argmax(logits), bits)

@@ -13,9 +13,9 @@ from torch import nn
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.edges.forcing import HOW, forcings
 from ndg.abstraction.edges.result import EdgeTrials
-from ndg.abstraction.edges.study import Study, assembled
-from ndg.activations.batches import compute_batches
-from ndg.errors import ConfigError, DataError, GraphError
+from ndg.abstraction.edges.study import Study
+from ndg.activations.batches import compute_batches, no_examples
+from ndg.errors import ConfigError, GraphError
 from ndg.graph.ndg import NDG
 from ndg.graph.verdicts import FORCED, Verdicts, kinds
 from ndg.interventions import substitution
@@ -73,10 +73,9 @@ def try_edges(
 ) -> EdgeTrials:
     """Force the antecedent of every edge p -> q on held-out examples.
 
-    Activations stay real: a forced unit gets the value that is written for its boolean, fitted to `fit`, the examples
-    that the graph was mined from. Edges are tried from a layer to a later one in the order in which the network runs,
-    the labels last; `layers` narrows them to these layers and the labels. `ndg.graph.verdicts` says what survives. The
-    seed draws what is resampled. Integers do not depend on the executor.
+    A forced unit gets the value that is written for its boolean, fitted to `fit`, the examples that the graph was mined
+    from. Edges are tried from a layer to a later one in the order in which the network runs, the labels last; `layers`
+    narrows them. `ndg.graph.verdicts` says what survives. The seed draws what is resampled.
 
     Raises ConfigError for an unknown way, value or executor; GraphError or LayerError for unknown layers; GraphError or
     ShapeError when the graph is of another network; DataError without examples; WorkerError when Ray gives no answer.
@@ -92,10 +91,10 @@ def try_edges(
     forced = forcings(graph, order, how)
     where = [forcing.layer for forcing in forced]
     passes = {layer: of([layer]) for layer in where if (layer,) != watch.changed}
-    passes |= {layer: watch for layer in where if layer not in passes}
     values = substitution.choose(settings.values, graph)
     writing = substitution.fit(values, model, graph, fit, where or names[:1], options=options, any_network=True)
-    study = Study.of(graph, watch, passes, forced, how, writing)
+    ends = (codes.astype(np.int64) for codes in (graph.implications.antecedents, graph.implications.consequents))
+    study = Study(watch, passes, forced, how, writing, *ends)
     run = run_batches(study, loader, f"edges {values}", options)
     facts = {
         "at_least": settings.at_least,
@@ -114,29 +113,28 @@ def try_edges(
 def _result(
     graph: NDG, study: Study, run: StudyRun[Counts], order: tuple[str, ...], facts: dict[str, Any]
 ) -> EdgeTrials:
-    found, total = graph.implications, run.total
-    edges = np.flatnonzero(kinds(found, order) == FORCED)
+    implications, total, forcings = graph.implications, run.total, study.forcings
+    edges = np.flatnonzero(kinds(implications, order) == FORCED)
     holds, support = total["holds"], total["support"]
-    tails, heads = found.antecedents[edges], found.consequents[edges]
-    verdicts = Verdicts.of(
-        order,
-        facts["examples"] - holds[tails],
-        holds[heads] - support[edges],
-        assembled(study, total, "gained"),
-        assembled(study, total, "lost"),
-        facts,
-    )
-    counts = [np.diff(one.starts) for one in study.forcings]
-    none = np.zeros(0, np.int64)
-    sizes, changed = {}, {}
-    for way, how in enumerate(study.how):
-        own = [total[f"changed {one.layer} {how}"] for one in study.forcings]
-        pairs = list(zip(study.forcings, counts, own, strict=True))
-        sizes[how] = np.concatenate([none, *(np.repeat(one.sizes[way], many) for one, many, _ in pairs)])
-        changed[how] = np.concatenate([none, *(np.repeat(flips, many) for _, many, flips in pairs)])
+    tails, heads = implications.antecedents[edges], implications.consequents[edges]
+
+    def counted(name: str, how: str) -> np.ndarray:
+        return _joined(total[f"{name} {forcing.layer} {how}"] for forcing in forcings)
+
+    gained, lost = ({how: counted(name, how) for how in study.how} for name in ("gained", "lost"))
+    before = holds[heads] - support[edges]
+    verdicts = Verdicts.of(order, facts["examples"] - holds[tails], before, gained, lost, facts)
+    many = _joined(np.diff(forcing.starts) for forcing in forcings)  # edges of each antecedent
+    ways = enumerate(study.how)
+    sizes = {how: np.repeat(_joined(forcing.sizes[way] for forcing in forcings), many) for way, how in ways}
+    changed = {how: np.repeat(counted("changed", how), many) for how in study.how}
     padded = np.zeros(2 * len(graph.nodes), np.int64)
     padded[: len(holds)] = holds
-    return EdgeTrials(found, verdicts, padded, support, sizes, changed, run.executor, run.reason)
+    return EdgeTrials(implications, verdicts, padded, support, sizes, changed, run.executor, run.reason)
+
+
+def _joined(parts: Iterable[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
 def _layers(graph: NDG, layers: Iterable[str] | None) -> list[str]:
@@ -158,6 +156,6 @@ def _order(watch: Passes, loader: Iterable[Any], batch: int, names: Sequence[str
     """Layers in the order in which the network ends them."""
     first = next(compute_batches(loader, batch), None)
     if first is None:
-        raise DataError("at least one example is needed; the loader gave none; check the split")
+        raise no_examples()
     order = watch.baseline(first).order
     return sorted(names, key=lambda name: order[name])

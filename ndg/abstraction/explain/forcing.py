@@ -69,25 +69,22 @@ def _ways(
     own: Way = {}
     others: tuple[Way, Way] = ({}, {})
     everyone = np.full(len(numbers), about)
-    for one, prototype in prototypes.items():
-        where = graph.nodes.slice(one)
+    for layer, prototype in prototypes.items():
+        where = graph.nodes.slice(layer)
         here = codes[(codes >> 1 >= where.start) & (codes >> 1 < where.stop)]
         chosen, booleans = np.zeros((2, len(numbers), where.stop - where.start), np.bool_)
         chosen[:, (here >> 1) - where.start] = True
         booleans[:, (here >> 1) - where.start] = here & 1
-        own[one] = (chosen, booleans)
+        own[layer] = (chosen, booleans)
         drawn = Controls(prototype, seed, numbers, everyone).of(np.full(len(numbers), len(here)))
         for way, name in zip(others, (RANDOM, PROTOTYPES[1]), strict=True):
-            way[one] = drawn[name]
+            way[layer] = drawn[name]
     return own, *others
 
 
-def _written(passes: Passes, written: Writing, known: BaselinePass, way: Way) -> Tensor:
+def _written(passes: Passes, writing: Writing, known: BaselinePass, way: Way) -> Tensor:
     """Logits when some units are set and the others stay."""
-
-    changes = {
-        layer: Substitution(written, known, layer, booleans, chosen) for layer, (chosen, booleans) in way.items()
-    }
+    changes = {layer: Substitution(writing, known, layer, values, units) for layer, (units, values) in way.items()}
     return passes.run(known, changes)[0]
 
 

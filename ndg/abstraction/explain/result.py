@@ -20,9 +20,9 @@ Name = Callable[[int], str]
 class Forced:
     """Predictions of a class before and after a set is forced.
 
-    `n` counts the reference examples in which not all literals of the set hold; `before` and `after` count those
-    predicted as the class. As controls, as many units of the same layers are set: `random` units to random booleans,
-    and the surest units of the `prototype` to its booleans.
+    `n` counts the reference examples in which not all literals of the set hold; `before` and `after` those predicted as
+    the class. As controls, as many units are set: `random` units to random booleans, and the surest units of the
+    `prototype` to its booleans.
     """
 
     what: str
@@ -49,11 +49,9 @@ class Forced:
 class Flip:
     """The smallest sets of units of `layer` that flip the prediction.
 
-    Sets are searched among the graph's literals and among all units; a flag tells whether the latter is known to be
-    smallest.
-
-    `binarised` is the prediction with the layer written as its booleans; no set is searched if it differs from the
-    network's. `after` is the prediction with the set written.
+    They are searched among the graph's literals and among all units; `exact` tells whether the latter is known to be
+    smallest. `binarised` is the prediction with the layer written as its booleans; no set is searched if it differs
+    from the network's. `after` is the prediction with the set written.
     """
 
     layer: str
@@ -73,9 +71,9 @@ class Flip:
 class Explanation(Result):
     """Literals of one example, by their relation to a class.
 
-    Literals imply `about` (the prediction, or the target), contradict it, do both, or leave it open. Further fields:
-    one sufficient literal; the number of literals of these layers that imply the label in any example; the literals
-    that the label implies, and the missing ones among them; and the effects of forcing.
+    Literals imply `about` (the prediction, or the target), contradict it, do both, or leave it open. `sufficient` holds
+    one literal at most; `ancestors` counts the literals that imply the label in any example; `necessary` are implied by
+    the label.
     """
 
     prediction: int
@@ -114,14 +112,14 @@ class Explanation(Result):
         if self.flip is not None:
             flip = asdict(self.flip) | {"by_graph": list(self.flip.by_graph), "literals": list(self.flip.literals)}
             flip["found"] = self.flip.found
-        return plain | {"forced": [one.to_dict() for one in self.forced], "flip": flip}
+        return plain | {"forced": [forced.to_dict() for forced in self.forced], "flip": flip}
 
     def text(self, class_names: Sequence[str] | None = None) -> str:
         """The explanation in plain lines, for a terminal."""
 
         def name(label: int) -> str:
-            told = class_names[label] if class_names else str(label)
-            return f"class {label}" if told == str(label) else f"class {label} ({told})"
+            text = class_names[label] if class_names else str(label)
+            return f"class {label}" if text == str(label) else f"class {label} ({text})"
 
         return "\n".join([*_logic(self, name), *_forcing(self, name), *_flipping(self, name)])
 
@@ -132,9 +130,9 @@ class Explanation(Result):
 def _logic(explanation: Explanation, name: Name) -> list[str]:
     label = name(explanation.about)
     own = len(explanation.implying) + len(explanation.contradicting) + len(explanation.both) + len(explanation.open)
-    asked = "" if explanation.about == explanation.prediction else f", asked about {label}"
+    about = "" if explanation.about == explanation.prediction else f", asked about {label}"
     lines = [
-        f"predicted {name(explanation.prediction)}{asked}; {own} literals of {', '.join(explanation.layers)} hold",
+        f"predicted {name(explanation.prediction)}{about}; {own} literals of {', '.join(explanation.layers)} hold",
         f"imply {label}: {_list(explanation.implying)}",
         f"contradict it: {_list(explanation.contradicting)}",
         *([f"imply and contradict it: {_list(explanation.both)}"] if explanation.both else []),
@@ -143,13 +141,15 @@ def _logic(explanation: Explanation, name: Name) -> list[str]:
     if explanation.sufficient:
         lines.append(f"smallest sufficient set: {_list(explanation.sufficient)}")
     elif explanation.ancestors:
-        lines.append(f"no literal of this example implies {label}; {_others(explanation.ancestors)} would")
+        plural = "" if explanation.ancestors == 1 else "s"
+        lines.append(f"no literal of this example implies {label}; {explanation.ancestors} other{plural} would")
     else:
         lines.append(f"no literal implies {label}, in any example: the graph has no sufficient set for it")
-    held = len(explanation.necessary) - len(explanation.missing)
+    implied = len(explanation.necessary)
+    held = implied - len(explanation.missing)
     missing = f"; missing: {_list(explanation.missing)}" if explanation.missing else ""
     lines.append(
-        f"{label} implies {_literals(len(explanation.necessary))}, of which {held} "
+        f"{label} implies {implied} {'literal' if implied == 1 else 'literals'}, of which {held} "
         f"{'holds' if held == 1 else 'hold'}{missing}"
     )
     return lines
@@ -189,14 +189,6 @@ def _flipping(explanation: Explanation, name: Name) -> list[str]:
     elif flip.by_graph != flip.literals:
         lines.append(f"among the graph's literals it takes {_list(flip.by_graph)}")
     return lines
-
-
-def _others(count: int) -> str:
-    return f"{count} {'other' if count == 1 else 'others'}"
-
-
-def _literals(count: int) -> str:
-    return f"{count} {'literal' if count == 1 else 'literals'}"
 
 
 def _list(literals: Literals) -> str:

@@ -1,10 +1,7 @@
 """Explanation of one prediction by the graph, tested by forcing.
 
-    told = explain(net, graph, one_row, reference=held_out, target=3)
-    print(told.text())
-
-In the graph a set of literals implies whatever one of them implies. So the smallest set that suffices for a label is
-one literal, or there is none; then the label's own implications, conditions that are necessary for it, are told.
+A set of literals implies whatever one of them implies. So the smallest set that suffices for a label is one literal, or
+there is none; then the label's own implications, which are necessary for it, are listed.
 """
 
 from __future__ import annotations
@@ -82,13 +79,13 @@ def explain(
     """Explain one prediction by the graph, and test it by forcing.
 
     `example` is one row of what a loader gives. With a target other than the prediction, literals are judged by that
-    class, and the smallest set of units is sought that turns this example into it, as in `minimal`; that needs one
-    layer. Sets are forced in the `reference` examples: the literal that suffices, alone and with all it implies in
-    these layers; or, where none does, the conditions that are necessary for the class.
+    class, and the smallest set of units of one layer is sought that turns this example into it, as in `minimal`. Sets
+    are forced in the `reference` examples: the literal that suffices, alone and with all it implies; or, where none
+    does, the conditions that are necessary for the class.
 
-    Raises ConfigError for a class that there is not, GraphError or LayerError for the layer, GraphError for a graph
-    without labels, GraphError or ShapeError for one of another network, ShapeError for more than one example, DataError
-    without reference examples where some are given, or where their loader shuffles.
+    Raises ConfigError for an unknown class, GraphError or LayerError for the layer, GraphError for a graph without
+    labels, GraphError or ShapeError for one of another network, ShapeError for more than one example, DataError for an
+    empty reference or one that shuffles.
     """
     check_labels(graph)
     check_order(reference)
@@ -105,6 +102,7 @@ def explain(
     own = _own(known, graph.nodes, layers)
     parts, sufficient = _judged(graph, own, about)
     necessary = _within(graph, graph.closure(predicted(graph, about)).marked, layers)
+    ancestors = graph.ancestors(predicted(graph, about))
     flip = None
     if about != prediction:
         alone = one_layer(graph, layer, "a minimal intervention sets units of one layer")
@@ -121,7 +119,7 @@ def explain(
         layers=layers,
         **{name: texts(graph, codes) for name, codes in parts.items()},
         sufficient=texts(graph, sufficient),
-        ancestors=_ancestors(graph, about, layers),
+        ancestors=sum(graph.nodes.layer(ancestor.node) in layers for ancestor in ancestors),
         necessary=texts(graph, necessary),
         missing=texts(graph, np.setdiff1d(necessary, own)),
         forced=forced,
@@ -134,22 +132,18 @@ def explain(
 
 
 def _one(example: Any) -> dict[str, Tensor]:
-    given = {name: column for name, column in columns(example).items() if name != "labels"}
-    rows = len(next(iter(given.values())))
+    inputs = {name: column for name, column in columns(example).items() if name != "labels"}
+    rows = len(next(iter(inputs.values())))
     if rows != 1:
         raise ShapeError(f"one example is explained at a time; got {rows} rows; pass inputs[i : i + 1]")
-    return given
+    return inputs
 
 
 def _own(known: BaselinePass, nodes: NodeSpace, layers: Iterable[str]) -> Codes:
     """Literals of the first example that hold in these layers."""
-    codes = [2 * np.arange(nodes.slice(one).start, nodes.slice(one).stop) + known.bits[one][0] for one in layers]
+    units = {layer: nodes.slice(layer) for layer in layers}
+    codes = [2 * np.arange(where.start, where.stop) + known.bits[layer][0] for layer, where in units.items()]
     return np.sort(np.concatenate(codes)).astype(np.int64)
-
-
-def _ancestors(graph: NDG, label: int, layers: Iterable[str]) -> int:
-    """Number of literals of these layers that imply the label."""
-    return sum(graph.nodes.layer(literal.node) in layers for literal in graph.ancestors(predicted(graph, label)))
 
 
 def _judged(graph: NDG, own: Codes, about: int) -> tuple[dict[str, Codes], Codes]:
@@ -166,8 +160,8 @@ def _judged(graph: NDG, own: Codes, about: int) -> tuple[dict[str, Codes], Codes
 def _within(graph: NDG, marked: Bool[np.ndarray, " literal"], layers: Iterable[str]) -> Codes:
     """Marked literals of these layers, without units marked twice."""
     kept = np.zeros(len(marked), np.bool_)
-    for one in layers:
-        where = graph.nodes.slice(one)
+    for layer in layers:
+        where = graph.nodes.slice(layer)
         kept[2 * where.start : 2 * where.stop] = True
     torn = np.repeat(marked.reshape(-1, 2).all(axis=1), 2)
     return np.flatnonzero(marked & kept & ~torn)
@@ -184,18 +178,16 @@ def _sets(graph: NDG, sufficient: Codes, necessary: Codes, layers: Iterable[str]
 def _flip(study: Study, graph: NDG, known: BaselinePass, prediction: int, target: int) -> Flip:
     """The smallest set that turns the first example into the target."""
     layer = study.layer
-    first = np.zeros(1, np.int64)
+    first, now, aim = (np.array([value], np.int64) for value in (0, prediction, target))
     bits = known.bits[layer][:1]
     binarised = int(argmax(study.logits(known, first, bits))[0])
     if binarised != prediction:
         return Flip(layer, target, binarised, (), (), False, binarised)
-    aim = np.array([target], np.int64)
     ask = study.ask(known, first, aim)
-    now = np.array([prediction], np.int64)
-    found = study.by_graph(ask, bits, now, aim)
+    own = study.by_graph(ask, bits, now, aim)
     others = study.by_others(ask, bits, now, aim, study.numbers)
-    least = reduce(smaller, [method.left for method in others.values()], found.within.sets)
-    searched = study.search(ask, least, found.order)
+    least = reduce(smaller, [method.left for method in others.values()], own.within.sets)
+    searched = study.search(ask, least, own.order)
     chosen = searched.sets
     after = int(argmax(study.logits(known, first, bits ^ chosen))[0])
     start = graph.nodes.slice(layer).start
@@ -204,12 +196,5 @@ def _flip(study: Study, graph: NDG, known: BaselinePass, prediction: int, target
         at = np.flatnonzero(units)
         return texts(graph, 2 * (start + at) + ~bits[0, at])
 
-    return Flip(
-        layer,
-        target,
-        binarised,
-        literals(found.within.sets[0]),
-        literals(chosen[0]),
-        bool(searched.exact[0]),
-        after,
-    )
+    sets = literals(own.within.sets[0]), literals(chosen[0])
+    return Flip(layer, target, binarised, *sets, bool(searched.exact[0]), after)

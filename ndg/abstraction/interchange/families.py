@@ -1,11 +1,9 @@
 """Families of sets of neurons that an interchange swaps.
 
 - `equivalence`: an equivalence class of the graph, drawn for the base among those with neurons in the layers;
-- `ancestors`: what intervention Q asks for the source's label: its ancestors and all that follows, without the label
-  itself; of a label without ancestors what it implies, which is counted apart;
+- `ancestors`: what intervention Q asks for the source's label, without the label itself; of a label without ancestors
+  what it implies, which is counted apart;
 - `layer`: all units of the layers.
-
-A new family is one line in `FAMILIES`.
 """
 
 from __future__ import annotations
@@ -38,9 +36,8 @@ SWAPPED = {
 class Family:
     """Sets of units, and the rule that picks one per pair.
 
-    `picked` is `drawn`, by the source's `label`, or the `only` one.
-
-    `alone` are the labels that no literal implies. A family `named` by the user keeps its set even when empty.
+    `picked` is `drawn`, by the source's `label`, or the `only` one. `alone` are the labels that no literal implies. A
+    family `named` by the user keeps its set even when empty.
     """
 
     name: str
@@ -85,26 +82,22 @@ def _stacked(sets: Sequence[Bool[np.ndarray, " unit"]], units: Nodes) -> Sets:
 
 
 def _classes(graph: NDG, units: Nodes) -> Family:
-    found = [_marked({literal.node for literal in part}, units) for part in graph.classes]
-    distinct = {own.tobytes(): own for own in found if own.any()}  # a class and its mirror have the same neurons
+    sets = [_marked({literal.node for literal in part}, units) for part in graph.classes]
+    distinct = {own.tobytes(): own for own in sets if own.any()}  # a class and its mirror have the same neurons
     return Family(EQUIVALENCE, _stacked(list(distinct.values()), units), "drawn")
 
 
 def _ancestors(graph: NDG, units: Nodes) -> Family:
     labels = [predicted(graph, label) for label in range(graph.nodes.labels)]
-    rows = [_marked({one.node for one in causes(graph, label)} - {label.node}, units) for label in labels]
+    rows = [_marked({literal.node for literal in causes(graph, label)} - {label.node}, units) for label in labels]
     alone = tuple(number for number, label in enumerate(labels) if not graph.ancestors(label))
     return Family(ANCESTORS, _stacked(rows, units), "label", alone=alone)
-
-
-def _layer(graph: NDG, units: Nodes) -> Family:
-    return Family(LAYER, np.ones((1, len(units)), np.bool_), "only")
 
 
 FAMILIES: dict[str, Callable[[NDG, Nodes], Family]] = {
     EQUIVALENCE: _classes,
     ANCESTORS: _ancestors,
-    LAYER: _layer,
+    LAYER: lambda _, units: Family(LAYER, np.ones((1, len(units)), np.bool_), "only"),
 }
 
 
@@ -113,9 +106,8 @@ def families(
 ) -> tuple[Family, ...]:
     """The families of these names, and one per set of `units`.
 
-    A set of `units` is given as names of nodes such as `latent:3`.
-
-    Raises ConfigError for an unknown name or none at all, GraphError for a neuron outside the layers.
+    `units` has names of nodes such as `latent:3`. Raises ConfigError for an unknown name or none at all, GraphError for
+    a neuron outside the layers.
     """
     known = (*FAMILIES, RANDOM)
     for name in sets:

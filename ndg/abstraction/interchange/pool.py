@@ -1,7 +1,6 @@
 """Sources of interchanges, held in memory or in files.
 
-A layer that is read at its first token is held at that token alone, other token layers at all tokens, which go to the
-same positions of the base.
+A layer that is read at its first token is held at that token alone, other token layers at all tokens.
 """
 
 from __future__ import annotations
@@ -59,10 +58,7 @@ class Held:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Sources with their outputs, booleans, predicted labels and input shapes.
-
-    With `paired`, row i is the source of base i.
-    """
+    """Outputs, booleans, labels and shapes of sources; of base i if `paired`."""
 
     outputs: dict[str, Held]
     bits: dict[str, Bool[np.ndarray, "source _"]]
@@ -82,20 +78,9 @@ class Pool:
 
 
 def gather(
-    passes: Passes,
-    loader: Iterable[Any],
-    most: int | None,
-    *,
-    seed: int,
-    batch: int,
-    budget: int = BUDGET,
+    passes: Passes, loader: Iterable[Any], most: int | None, *, seed: int, batch: int, budget: int = BUDGET
 ) -> Pool:
-    """A pool of at most `most` examples, drawn by the seed.
-
-    With None, it holds all examples, in pairs with bases.
-
-    Raises DataError without examples, or for a single one that is its own source.
-    """
+    """At most `most` drawn examples (None: all, in pairs); DataError without any."""
     examples = count(loader)
     if not examples:
         raise DataError("an interchange needs at least one source; the loader gave none; check the split")
@@ -105,10 +90,10 @@ def gather(
         )
     size = examples if most is None else min(most, examples)
     numbers: Numbers | None = None if size == examples else draw(seed, "pool", examples, size)
-    given = loader if numbers is None else only(loader, numbers)
+    sources = loader if numbers is None else only(loader, numbers)
     pool: Pool | None = None
     start = 0
-    for known in bar(map(passes.baseline, compute_batches(given, batch)), "sources", -(-size // batch)):
+    for known in bar(map(passes.baseline, compute_batches(sources, batch)), "sources", -(-size // batch)):
         pool = pool or _room(passes, known, size, most is None, budget)
         stop = start + known.batch.count
         for layer in passes.changed:

@@ -2,7 +2,7 @@
 
 The graph's prediction: S, the swapped units' booleans in the source; C, their consequences; the base's literals that C
 contradicts are dropped; C' follows from C and the remaining literals but the labels. It is decided if exactly one label
-is on in C' and none both on and off. Source: Geiger, Lu, Icard & Potts 2021.
+is on in C' and none both on and off.
 """
 
 from __future__ import annotations
@@ -83,20 +83,21 @@ def interchange(
     and `source` give pairs, in their order. A `cache` that several studies of this loader share keeps what is before
     the layers.
 
-    Raises ConfigError for unknown sets, GraphError or LayerError for layers that the graph or the network does not have
-    or that lie behind the logits, GraphError for a graph without labels, GraphError or ShapeError for one of another
-    network, ShapeError for sources of another shape than the bases', DataError without examples or for a loader that
-    shuffles, WorkerError when Ray gives no answer.
+    Raises ConfigError for unknown sets, GraphError or LayerError for unknown layers or ones behind the logits,
+    GraphError for a graph without labels, GraphError or ShapeError for one of another network, ShapeError for sources
+    of another shape than the bases', DataError without examples or for a loader that shuffles, WorkerError when Ray
+    gives no answer.
     """
     pairs = Loaders.of(loader, base, source)
     study = prepare(Study, model, graph, pairs, settings, options, cache)
     run = run_batches(study, pairs.bases, "interchange", options)
+    by_name = {family.name: family for family in study.families}
     return InterchangeResult(
         counts=run.total,
-        families=tuple(family.name for family in study.families),
+        families=tuple(by_name),
         layers=study.passes.changed,
-        without_ancestors=_of(study.families, ANCESTORS, lambda family: family.alone, ()),
-        classes=_of(study.families, EQUIVALENCE, lambda family: len(family.sets), 0),
+        without_ancestors=by_name[ANCESTORS].alone if ANCESTORS in by_name else (),
+        classes=len(by_name[EQUIVALENCE].sets) if EQUIVALENCE in by_name else 0,
         sources=len(study.pool),
         paired=study.pool.paired,
         split=settings.split,
@@ -109,10 +110,7 @@ def interchange(
 
 @dataclass(frozen=True, eq=False)
 class Loaders:
-    """Bases and sources of interchanges.
-
-    Row i of the sources belongs to base i if they are paired; else sources are drawn from the pool.
-    """
+    """Bases and sources; `paired` ones by row, else drawn from the pool."""
 
     bases: Iterable[Any]
     sources: Iterable[Any]
@@ -127,10 +125,13 @@ class Loaders:
             )
         for examples in (loader, base, source):
             check_order(examples)
-        bases = _kept(loader if base is None else base)
-        if source is None:
+        bases, sources = (
+            list(examples) if isinstance(examples, Iterator) else examples
+            for examples in (loader if base is None else base, source)
+        )
+        assert bases is not None
+        if sources is None:
             return cls(bases, bases, False)
-        sources = _kept(source)
         if (many := (count(bases), count(sources)))[0] != many[1]:
             raise DataError(
                 f"base i is paired with source i; got {many[0]} bases and {many[1]} sources; give as many of both"
@@ -171,13 +172,3 @@ def prepare(
         random=RANDOM in sets,
         seed=options.seed,
     )
-
-
-def _kept(loader: Iterable[Any] | None) -> Iterable[Any]:
-    """A loader that can be walked again."""
-    assert loader is not None
-    return list(loader) if isinstance(loader, Iterator) else loader
-
-
-def _of(families: Iterable[Any], name: str, read: Any, otherwise: Any) -> Any:
-    return next((read(family) for family in families if family.name == name), otherwise)

@@ -12,10 +12,9 @@ from ndg.literal import Literal
 
 
 def shuffled(graph: NDG, seed: int) -> NDG:
-    """The graph with units permuted within layers, by seed.
+    """The graph with units (and concepts) permuted within layers, by seed.
 
-    Concepts are permuted too; labels stay. Implications, counts and constants move with the units; thresholds stay, as
-    they belong to the readings.
+    Implications, counts and constants move with the units; thresholds stay, as they belong to the readings.
     """
     edges, place = graph.implications, np.arange(len(graph.nodes), dtype=np.int64)
     for name, where in graph.nodes.groups[bool(graph.nodes.labels) :]:

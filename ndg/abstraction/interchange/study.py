@@ -1,18 +1,15 @@
-"""Study of interchanges on one compute batch of bases.
-
-The network runs once per family and set; each graph is then compared with it.
-"""
+"""Study of interchanges on one compute batch of bases."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from ndg import seeds
 from ndg.abstraction.controls import subsets
@@ -24,7 +21,7 @@ from ndg.errors import ShapeError
 from ndg.graph.ndg import NDG
 from ndg.graph.scm import label_of, marked, unfolded
 from ndg.interventions.engine import Change, Write
-from ndg.interventions.passes import BaselinePass, Passes, argmax
+from ndg.interventions.passes import BaselinePass, PassesStudy, argmax
 
 GRAPH, RANDOM_SET, SHUFFLED = "graph", "random set", "shuffled graph"
 CONTROLS = (GRAPH, RANDOM_SET, SHUFFLED)
@@ -65,11 +62,7 @@ Values = Bool[np.ndarray, "example node"]
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Bases with their sources, predicted labels and node values.
-
-    `sources` are rows of the pool. Values are those of all nodes in the base, and of the layers' units in the source
-    (other nodes are off).
-    """
+    """Bases, their sources in the pool, predicted labels and node values."""
 
     known: BaselinePass
     numbers: Int64[np.ndarray, " example"]
@@ -97,14 +90,12 @@ class Swapped:
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    """Data to run one batch of interchanges.
+class Study(PassesStudy):
+    """Study of interchanges, run once per family and control.
 
-    `mixed` is the shuffled graph, if any. With `random`, each family but the layer has a random set of the same size as
-    a control.
+    `mixed` is the shuffled graph, if any. With `random`, each family but the layer has a random set of the same size.
     """
 
-    passes: Passes
     graph: NDG
     mixed: NDG | None
     pool: Pool
@@ -113,13 +104,6 @@ class Study:
     seed: int
 
     decode = staticmethod(Counts.from_dict)
-
-    @property
-    def model(self) -> nn.Module:
-        return self.passes.model
-
-    def with_model(self, model: nn.Module) -> Study:
-        return replace(self, passes=self.passes.with_model(model))
 
     def run(self, batch: Batch) -> Counts:
         """Counts `[among, field]` of one batch, by family and control."""
@@ -183,14 +167,14 @@ class Study:
                 after = argmax(logits[: known.batch.count])
                 yield Swapped(family.name, control, own, there, after, bits, alone)
 
-    def follows(self, graph: NDG, pairs: Pairs, chosen: Bits, given: Bool[np.ndarray, " node"]) -> np.ndarray:
+    def follows(self, graph: NDG, pairs: Pairs, chosen: Bits, known: Bool[np.ndarray, " node"]) -> np.ndarray:
         """Literals C' that follow from the swapped units' booleans.
 
-        They also follow from the base's literals of `given` nodes that the swapped units do not contradict.
+        The base's literals of `known` nodes are used where the swapped units do not contradict them.
         """
         forced = np.zeros(pairs.base.shape, np.bool_)
         forced[:, self.units] = chosen
-        return unfolded(graph.closures, marked(pairs.donated, forced), marked(pairs.base, given[None]))
+        return unfolded(graph.closures, marked(pairs.donated, forced), marked(pairs.base, known[None]))
 
     def graphs(self, control: str) -> dict[str, NDG]:
         """Graphs that predict; the shuffled one only for its sets."""
@@ -202,17 +186,12 @@ class Study:
         start = 0
         for layer in self.passes.changed:
             stop = start + known.neurons[layer].units
-            changes[layer] = _swap(known, layer, chosen[:, start:stop], values[layer])
+            padded = np.zeros((known.batch.rows, stop - start), np.bool_)
+            padded[: len(chosen)] = chosen[:, start:stop]
+            output, mask = known.outputs[layer], known.masks[layer]
+            changes[layer] = Write(known.neurons[layer].places(torch.from_numpy(padded), output, mask), values[layer])
             start = stop
         return changes
-
-
-def _swap(known: BaselinePass, layer: str, chosen: Bits, values: Tensor) -> Write:
-    padded = np.zeros((known.batch.rows, chosen.shape[1]), np.bool_)
-    padded[: len(chosen)] = chosen
-    return Write(
-        known.neurons[layer].places(torch.from_numpy(padded), known.outputs[layer], known.masks[layer]), values
-    )
 
 
 def _counted(study: Study, pairs: Pairs, swapped: Swapped, literals: np.ndarray) -> np.ndarray:

@@ -1,48 +1,34 @@
 """The graph as a causal model of every node after an interchange.
 
-The graph gets the swapped units' booleans from the source, and from the base the booleans that the interchange cannot
-reach: the other units of the first swapped layer, and all earlier layers. It must conclude the downstream layers and
-labels, or leave them open.
+The graph gets the swapped units' booleans from the source, and from the base those that the interchange cannot reach.
+It must conclude the downstream layers and labels, or leave them open.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64
 from torch import nn
 
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.interchange.families import spoken
-from ndg.abstraction.interchange.result import rate
 from ndg.abstraction.interchange.run import InterchangeSettings, Loaders, prepare
-from ndg.abstraction.interchange.study import CONTROLS, GRAPH, Pairs, Study, Swapped
+from ndg.abstraction.interchange.study import CONTROLS, GRAPH, Study
 from ndg.activations.batches import Batch
 from ndg.errors import ConfigError, GraphError, nearest
 from ndg.graph.ndg import NDG
 from ndg.graph.scm import decided
+from ndg.intervals import rate
+from ndg.interventions.passes import node_values
 from ndg.nodes import LABEL, NodeSpace
 from ndg.options import RunOptions, old_keywords
-from ndg.results import Result, Row
+from ndg.results import Result, Row, plain
 from ndg.run_study import run_batches
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-FIELDS = (
-    "all",
-    "decided",
-    "agree",
-    "base",
-    "base_decided",
-    "moved",
-    "moved_decided",
-    "moved_agree",
-)
+FIELDS = ("all", "decided", "agree", "base", "base_decided", "moved", "moved_decided", "moved_agree")
 """Counted of pairs at a node: `agree`, the unfolded graph is right about the intervened network; `base`, the base's own
 value is; `moved`, it is not."""
 
@@ -59,10 +45,7 @@ def unfolding(
     settings: InterchangeSettings = InterchangeSettings(),
     options: RunOptions = RunOptions(),
 ) -> UnfoldingResult:
-    """Agreement of graph and network on every node behind `layers`.
-
-    Parameters and errors are those of `ndg.interchange`; GraphError without nodes behind.
-    """
+    """Agreement of graph and network on nodes behind `layers`; see `ndg.interchange`."""
     settings = replace(settings, layers=[layers] if isinstance(layers, str) else list(layers))
     loaders = Loaders.of(loader, base, source)
     study = prepare(Unfolding, model, graph, loaders, settings, options, None)
@@ -90,51 +73,33 @@ class Unfolding(Study):
         order, nodes = pairs.known.order, self.passes.nodes
         first = min(order[layer] for layer in self.passes.changed)
         behind = [layer for layer in self.passes.thresholds if order[layer] > first]
-        given, asked = np.zeros((2, len(self.graph.nodes)), np.bool_)
+        before, compared = np.zeros((2, len(self.graph.nodes)), np.bool_)
         for layer in self.passes.thresholds:
-            given[nodes.slice(layer)] = order[layer] <= first
+            before[nodes.slice(layer)] = order[layer] <= first
         for layer in [LABEL, *behind]:
-            asked[nodes.slice(layer)] = True
-        if not asked.any():
+            compared[nodes.slice(layer)] = True
+        if not compared.any():
             raise GraphError(
                 "an unfolding is compared at nodes behind the swapped layers; the graph has none; mine more"
             )
         counts: dict[str, np.ndarray] = {}
         for swapped in self.swaps(pairs, behind):
-            after = _values(self, pairs, swapped, behind)
+            bits = {layer: swapped.bits[layer] for layer in behind}
+            after = node_values(self.graph.nodes, swapped.label, bits, pairs.base)
+            among = compared & swapped.there[:, None]
+            among[:, self.units] &= ~swapped.chosen
+            base = pairs.base == after
             for control, graph in self.graphs(swapped.control).items():
-                says = decided(self.follows(graph, pairs, swapped.chosen, given))
-                counts[f"{swapped.family}|{control}"] = _counted(self, pairs, swapped, says, after, asked)
+                says = decided(self.follows(graph, pairs, swapped.chosen, before))
+                clear = says >= 0
+                agree = clear & ((says == 1) == after)
+                flags = (among, clear, agree, base, base & clear, ~base, ~base & clear, ~base & agree)
+                sums = [(flag & among).sum(axis=0, dtype=np.int64) for flag in flags]
+                counts[f"{swapped.family}|{control}"] = np.stack(sums)
         return Counts(counts)
 
 
-def _values(study: Study, pairs: Pairs, swapped: Swapped, behind: list[str]) -> Bool[np.ndarray, "example node"]:
-    """Values of labels and later units; other nodes keep the base's."""
-    values = pairs.base.copy()
-    labels = study.graph.nodes.labels
-    values[:, :labels] = swapped.label[:, None] == np.arange(labels)
-    for layer in behind:
-        values[:, study.graph.nodes.slice(layer)] = swapped.bits[layer]
-    return values
-
-
-def _counted(
-    study: Study,
-    pairs: Pairs,
-    swapped: Swapped,
-    says: np.ndarray,
-    after: Bool[np.ndarray, "example node"],
-    asked: Bool[np.ndarray, " node"],
-) -> Int64[np.ndarray, "field node"]:
-    among = np.broadcast_to(asked, after.shape) & swapped.there[:, None]
-    among[:, study.units] &= ~swapped.chosen
-    clear, base = says >= 0, pairs.base == after
-    agree = clear & ((says == 1) == after)
-    counted = (among, clear, agree, base, base & clear, ~base, ~base & clear, ~base & agree)
-    return np.stack([(flags & among).sum(axis=0, dtype=np.int64) for flags in counted])
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class UnfoldingResult(Result):
     """Counts `[field, node]` for each family of sets and control; see `FIELDS`."""
 
@@ -142,29 +107,18 @@ class UnfoldingResult(Result):
     nodes: NodeSpace
     families: tuple[str, ...]
     layers: tuple[str, ...]
-    split: str
+    split: str = field(compare=False)
     seed: int
     graph: str
-    executor: str
-    reason: str
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, UnfoldingResult) and self._figures() == other._figures()
-
-    def __hash__(self) -> int:
-        return hash(self._figures())
-
-    def _figures(self) -> tuple[Any, ...]:
-        return self.counts, self.nodes, self.families, self.layers, self.seed, self.graph
+    executor: str = field(compare=False)
+    reason: str = field(compare=False)
 
     def row(self, family: str, name: str, control: str = GRAPH) -> Row:
-        """Rates of a node, a layer or the labels, with intervals.
-
-        A node is given as `latent:3`. None without pairs.
+        """Rates of a node such as `latent:3`, a layer or the labels.
 
         A layer counts every pair once for each node, and its intervals treat these as independent. `base` is the
         predictor "the base's value" where the graph decides, `base_all` on all pairs; `moved` is the agreement where
-        the network's value is no longer the base's.
+        the network's value is no longer the base's. None without pairs.
         """
         key = f"{family}|{control}"
         if key not in self.counts:
@@ -190,15 +144,12 @@ class UnfoldingResult(Result):
         }
 
     def rows(self, by: str = "node") -> list[Row]:
-        """One row per family, control and node behind.
-
-        With `by="layer"`, rows are per layer.
-        """
+        """One row per family, control and node (or layer) behind."""
         if by not in ("node", "layer"):
             raise ConfigError(f"an unfolding is told by node or by layer; got {by!r}")
-        asked = np.logical_or.reduce([counts[0] > 0 for counts in self.counts.by_name.values()])
-        groups = [name for name, where in self.nodes.groups if asked[where].any()]
-        names = groups if by == "layer" else [self.nodes.name(int(node)) for node in np.flatnonzero(asked)]
+        compared = np.logical_or.reduce([counts[0] > 0 for counts in self.counts.by_name.values()])
+        groups = [name for name, where in self.nodes.groups if compared[where].any()]
+        names = groups if by == "layer" else [self.nodes.name(int(node)) for node in np.flatnonzero(compared)]
         keys = [(family, control) for family in self.families for control in CONTROLS]
         return [
             self.row(family, name, control)
@@ -207,25 +158,13 @@ class UnfoldingResult(Result):
             for name in names
         ]
 
-    def frame(self, by: str = "node") -> pd.DataFrame:
-        """The rows as a table."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows(by))
-
     def to_dict(self) -> dict[str, Any]:
         """Counts and settings as plain JSON values."""
         return {
             "counts": self.counts.to_dict(),
             "fields": list(FIELDS),
             "nodes": self.nodes.to_dict(),
-            "families": list(self.families),
-            "layers": list(self.layers),
-            "split": self.split,
-            "seed": self.seed,
-            "graph": self.graph,
-            "executor": self.executor,
-            "reason": self.reason,
+            **plain(self, "families", "layers", "split", "seed", "graph", "executor", "reason"),
         }
 
     def words(self) -> str:
@@ -239,10 +178,10 @@ def _verdict(row: Row) -> str:
         return f"{what}: no pair has such a set."
     if not row["decided"]:
         return f"{what}: the graph decides none of {row['all']} values (undecided)."
-    told = (
+    agreement = (
         f"{what}: the graph decides {row['decided']} of {row['all']} values and agrees on {row['agree']:.3f} "
         f"[{row['agree_low']:.3f}, {row['agree_high']:.3f}], the base's values on {row['base']:.3f}"
     )
     if row["moved"] is None:
-        return f"{told}; of {row['n_moved']} values that moved it decides none."
-    return f"{told}; of the {row['n_moved_decided']} decided that moved it is right on {row['moved']:.3f}."
+        return f"{agreement}; of {row['n_moved']} values that moved it decides none."
+    return f"{agreement}; of the {row['n_moved_decided']} decided that moved it is right on {row['moved']:.3f}."

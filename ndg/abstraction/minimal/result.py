@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,8 +13,8 @@ from jaxtyping import Bool, Float64, Int64
 from ndg import seeds
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.minimal.study import METHODS, SEARCHED, STAGES, WITHIN
-from ndg.intervals import wilson
-from ndg.results import Result, Row
+from ndg.intervals import rate
+from ndg.results import Result, Row, plain
 
 RESAMPLES = 2_000
 """Bootstrap resamples behind an interval."""
@@ -38,10 +39,8 @@ Sizes = Int64[np.ndarray, " example"]
 class MinimalResult(Result):
     """Minimal interventions on `counts["kept"]` examples.
 
-    All arrays of `counts` have one entry for each of `numbers`, the examples that were drawn among the correctly
-    predicted ones.
-
-    A size is the number of units whose boolean is flipped, 0 for no success. To draw the examples, the predictions of
+    Arrays of `counts` have one entry for each of `numbers`, the examples drawn among the correctly predicted ones. A
+    size is the number of units whose boolean is flipped, 0 for no success. To draw the examples, the predictions of
     `looked` of `examples` examples were computed; `correct` of them were right.
     """
 
@@ -82,10 +81,7 @@ class MinimalResult(Result):
         return self._array(f"{method} {stage}")[self.kept]
 
     def exact(self, stage: str = "searched") -> Bool[np.ndarray, " example"]:
-        """Whether all smaller sets of each example were tried.
-
-        For `searched` among all units, for `within` among the graph's candidates.
-        """
+        """Whether all smaller sets of each example were tried: of all units, or `within` candidates."""
         return self._array(f"{stage} exact")[self.kept].astype(np.bool_)
 
     def _array(self, name: str) -> Sizes:
@@ -102,28 +98,25 @@ class MinimalResult(Result):
 
     def _row(self, method: str, stage: str) -> Row:
         size = self.sizes(method, stage)
-        found = size > 0
-        low, high = map(float, wilson(int(found.sum()), len(size))) if len(size) else (None, None)
-        both = self.common & found
+        success = size > 0
+        both = self.common & success
         mine, alone = size[both], (method, stage) in (WITHIN, SEARCHED)
         tried = self._array(f"{method} {stage} tried")[self.kept][both]
         row = {
             "method": method,
             "stage": stage,
-            "success": float(found.mean()) if len(size) else None,
-            "success_low": low,
-            "success_high": high,
+            **rate("success", int(success.sum()), len(size)),
             "n": len(size),
             "compared": int(both.sum()),
-            **_interval("median", mine, "median", self.seed),
+            **_interval("median", mine, np.median, self.seed),
             "mean": float(mine.mean()) if len(mine) else None,
             "tried": float(tried.mean()) if len(tried) and not alone else None,
-            "exact": int((self.exact(stage) & found).sum()) if alone else None,
+            "exact": int((self.exact(stage) & success).sum()) if alone else None,
         }
         for other in AGAINST:
             theirs = self.sizes(other, STAGES[1] if alone else stage)[both]
             same = other == method and not alone
-            row |= _interval(f"more_than_{other}", (mine - theirs)[: 0 if same else None], "mean", self.seed)
+            row |= _interval(f"more_than_{other}", (mine - theirs)[: 0 if same else None], np.mean, self.seed)
             row[f"larger_than_{other}"] = None if same else int((mine > theirs).sum())
             row[f"smaller_than_{other}"] = None if same else int((mine < theirs).sum())
         return row
@@ -132,31 +125,24 @@ class MinimalResult(Result):
         """One row per method and stage.
 
         Methods: `graph`, the graph's candidates ranked by the counts of classes and booleans; `graph_greedy`, the same
-        candidates greedily; without the graph's edges `specific`, that ranking of all units that differ from the
-        prototype of t', `greedy` among all units, `prototype`, its surest units that differ, and `random`, a drawn
-        order. What the edges add is the difference of `graph` and `specific`; `any` is whichever found the smallest.
+        greedily; without the graph's edges `specific`, that ranking of all units that differ from the prototype of t',
+        `greedy` among all units, `prototype`, its surest units that differ, and `random`; `any` is whichever found the
+        smallest.
 
-        Stages: `prefix` (the first units of an order that do it), `eliminated` (without those
-        that can be dropped); of the graph's candidates a smallest set, `within` them; of all units, from the smallest
-        set that `any` method found, a `searched` one. The last two go as far as the budget does: `exact` of them are
-        known to be smallest.
+        Stages: `prefix` (the first units of an order that do it), `eliminated` (without those that can be dropped); a
+        smallest set `within` the graph's candidates, and a `searched` one of all units. The last two go as far as the
+        budget does: `exact` of them are known to be smallest.
 
-        Success, with its Wilson interval, is over the `n` examples on trial. Sizes are at equal success: over the
-        `compared` examples on which all methods but the random order succeed (and, of `random`, it as well). `tried` is
-        the mean number of sets whose prediction was asked for. `more_than_graph` and `more_than_greedy` are the mean
-        paired differences to these methods' sizes at the same stage (of the searches to the eliminated ones); in how
-        many examples the set is larger or smaller stands beside. Intervals of sizes are 95 % bootstrap intervals over
-        examples. Null where nothing is compared.
+        Success, with its Wilson interval, is over the `n` examples on trial; sizes are over the `compared` examples on
+        which all methods but `random` succeed. `tried` is the mean number of sets tried. `more_than_graph` and
+        `more_than_greedy` are mean paired differences to these methods' sizes at the same stage (of the searches to the
+        eliminated ones). Intervals of sizes are 95 % bootstrap intervals over examples. Null where nothing is compared.
         """
         head = {"split": self.split, "layer": self.layer, "intervention": self.intervention}
         return [head | row for row in self._rows]
 
     def sets(self) -> list[Row]:
-        """One row per example on trial, with its smallest set.
-
-        A row has number, true class, target, the units with their written booleans, and whether the set is known to be
-        smallest. The set is empty if none was found.
-        """
+        """One row per example on trial, with its smallest set, empty if none was found."""
         if "set" not in self.counts:
             return []
         kept = self.kept
@@ -175,30 +161,18 @@ class MinimalResult(Result):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types for the run log.
-
-        `sizes` counts, by method and stage, the sets of 0, 1, 2, ... units.
-        """
+        """Plain JSON types; `sizes` counts sets of 0, 1, 2, ... units."""
         return {
             "rows": self._rows,
             "sizes": {f"{method} {stage}": np.bincount(self.sizes(method, stage)).tolist() for method, stage in ROWS},
             "drawn": len(self.numbers),
             "kept": int(self.kept.sum()),
             "compared": int(self.common.sum()),
-            "examples": self.examples,
-            "looked": self.looked,
-            "correct": self.correct,
+            **plain(self, "examples", "looked", "correct"),
             "words": self.words(),
-            "layer": self.layer,
-            "units": self.units,
-            "intervention": self.intervention,
+            **plain(self, "layer", "units", "intervention"),
             "values": self.written,
-            "fitted": self.fitted,
-            "budget": self.budget,
-            "split": self.split,
-            "seed": self.seed,
-            "graph": self.graph,
-            "executor": self.executor,
+            **plain(self, "fitted", "budget", "split", "seed", "graph", "executor"),
             "executor_reason": self.reason,
         }
 
@@ -210,16 +184,16 @@ class MinimalResult(Result):
             return f"{where}: no example is predicted correctly before and after binarising, so nothing was on trial."
         rows = {(row["method"], row["stage"]): row for row in self._rows}
         if not compared:
-            told = ", ".join(f"{name} {rows[name, STAGES[1]]['success']:.3f}" for name in COMPARED)
+            rates = ", ".join(f"{name} {rows[name, STAGES[1]]['success']:.3f}" for name in COMPARED)
             return (
                 f"{where}: the methods succeed together on none of {trial} examples (success: "
-                f"{told}), so their sizes are not compared."
+                f"{rates}), so their sizes are not compared."
             )
-        told = "; ".join(_against(rows[name, STAGES[1]], "graph", those) for name, those in OTHERS.items())
+        others = "; ".join(_against(rows[name, STAGES[1]], "graph", those) for name, those in OTHERS.items())
         own, picked, every = (rows[name, STAGES[1]] for name in ("graph", "graph_greedy", "greedy"))
         return (
             f"{where}: on the {compared} of {trial} examples on which all succeed, the graph's order with elimination "
-            f"sets {_size(own)} of {self.units} units, median, after {own['tried']:.0f} trials; {told}. Greedy among "
+            f"sets {_size(own)} of {self.units} units, median, after {own['tried']:.0f} trials; {others}. Greedy among "
             f"the graph's literals alone it is {_size(picked)} after {picked['tried']:.0f} trials against "
             f"{every['tried']:.0f} among all units: {_against(picked, 'greedy', 'these', turned=True)}. "
             f"{self._known(rows)}"
@@ -228,42 +202,32 @@ class MinimalResult(Result):
     def _known(self, rows: dict[tuple[str, str], Row]) -> str:
         parts = []
         for name, among in ((WITHIN, "of the graph's literals"), (SEARCHED, "of all units")):
-            found = int((self.sizes(*name) > 0).sum())
-            parts.append(f"{among} {_size(rows[name])} ({rows[name]['exact']} of {found} known to be smallest)")
+            count = int((self.sizes(*name) > 0).sum())
+            parts.append(f"{among} {_size(rows[name])} ({rows[name]['exact']} of {count} known to be smallest)")
         return f"The smallest sets that were found: {', '.join(parts)}."
 
 
 def _against(row: Row, base: str, those: str, turned: bool = False) -> str:
     """Number of smaller sets of each side of a comparison."""
     gap, low, high = (row[f"more_than_{base}{end}"] for end in ("", "_low", "_high"))
-    less, more = (high < 0, low > 0) if turned else (low > 0, high < 0)
-    verdict = "smaller than" if less else "larger than" if more else "neither smaller nor larger than"
-    told = f"{gap:+.2f} [{low:+.2f}, {high:+.2f}] units more per example"
-    return f"they are {verdict} {those} ({told if turned else f'{_size(row)}; {told}'})"
+    smaller, larger = (high < 0, low > 0) if turned else (low > 0, high < 0)
+    verdict = "smaller than" if smaller else "larger than" if larger else "neither smaller nor larger than"
+    more = f"{gap:+.2f} [{low:+.2f}, {high:+.2f}] units more per example"
+    return f"they are {verdict} {those} ({more if turned else f'{_size(row)}; {more}'})"
 
 
 def _size(row: Row) -> str:
     return f"{row['median']:g} [{row['median_low']:g}, {row['median_high']:g}]"
 
 
-def _interval(name: str, values: Sizes, statistic: str, seed: int) -> Row:
-    """Median or mean with its 95 % bootstrap interval.
-
-    Figures over as many examples share the resamples.
-    """
+def _interval(name: str, values: Sizes, statistic: Callable[..., Any], seed: int) -> Row:
+    """Median or mean with its 95 % bootstrap interval."""
     names = (name, f"{name}_low", f"{name}_high")
     if not len(values):
         return dict.fromkeys(names)
-    taken: Float64[np.ndarray, " resample"] = _STATISTICS[statistic](values[_resamples(seed, len(values))], axis=1)
-    figures = (_STATISTICS[statistic](values), *np.quantile(taken, [0.025, 0.975]))
-    return dict(zip(names, map(float, figures), strict=True))
-
-
-_STATISTICS: dict[str, Any] = {"median": np.median, "mean": np.mean}
-
-
-def _resamples(seed: int, examples: int) -> Int64[np.ndarray, "resample example"]:
-    return seeds.generator(seed, "minimal bootstrap").integers(0, examples, (RESAMPLES, examples))
+    drawn = seeds.generator(seed, "minimal bootstrap").integers(0, len(values), (RESAMPLES, len(values)))
+    taken: Float64[np.ndarray, " resample"] = statistic(values[drawn], axis=1)
+    return dict(zip(names, map(float, (statistic(values), *np.quantile(taken, [0.025, 0.975]))), strict=True))
 
 
 def _unpacked(packed: Int64[np.ndarray, "example byte"], units: int) -> Bool[np.ndarray, "example unit"]:

@@ -77,13 +77,11 @@ def minimal(
 ) -> MinimalResult:
     """Search small sets of units that turn predictions into t'.
 
-    t' is drawn as in a trial. The layer is written as its booleans, and examples whose prediction changes by that alone
-    are left out. The graph tries the literals of D(t, t') that do not hold, those that speak most for t' against t
-    first: the shortest prefix that gives t', then without the units that can be dropped; the same with its literals
-    taken greedily; and all smaller sets of them, size by size, while those tried on an example stay within the budget.
-    Beside it greedy among all units (the one that raises the margin of t' most), prototype order (the surest units of
-    t' that differ), the graph's ranking of these, without its edges, and a random order; last, all sets of all units
-    that are smaller than what any of these found, within the budget.
+    t' is drawn as in a trial. Examples whose prediction changes by writing the layer's booleans alone are left out. The
+    graph tries the literals of D(t, t') that do not hold, the most specific first: the shortest prefix that gives t',
+    then without the units that can be dropped; the same greedily; and all smaller sets of them within the budget.
+    Beside it: greedy among all units, prototype order, the graph's ranking without its edges, and a random order; last,
+    all sets of all units that are smaller than what any of these found, within the budget.
 
     `fit` gives the examples that the graph was mined from. Raises ConfigError for settings, GraphError or LayerError
     for the layer, GraphError or ShapeError when the graph is of another network, DataError without examples or true
@@ -123,19 +121,9 @@ def minimal(
 
 
 def draw(
-    model: nn.Module,
-    loader: Iterable[Any],
-    count: int,
-    wanted: int,
-    labels: int,
-    options: RunOptions,
+    model: nn.Module, loader: Iterable[Any], count: int, wanted: int, labels: int, options: RunOptions
 ) -> tuple[Int64[np.ndarray, " example"], int, int]:
-    """Numbers of a random sample of correctly predicted examples.
-
-    Also returned: how many examples were predicted for that, and how many of these are correct.
-
-    Examples are put in a random order and the first `wanted` correct ones taken. Raises DataError without any.
-    """
+    """Numbers of drawn correct examples, and how many were predicted, and correctly."""
     keys = seeds.words(options.seed, "minimal", examples=np.arange(count, dtype=np.int64), draws=1)[:, 0]
     order = np.argsort(keys, kind="stable")
     correct = np.zeros(count, np.bool_)

@@ -35,10 +35,7 @@ of the target's logit above the largest other one."""
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Units of each row in the order of their addition.
-
-    `sizes` tells how many of them suffice (0 for none), `tried` how many sets were tried.
-    """
+    """Units of each row in order of addition; `size` of them suffice (0: none)."""
 
     order: Order
     size: Rows
@@ -82,8 +79,7 @@ def prefix(ask: Ask, order: Order, length: Rows) -> Found:
 def greedy(ask: Ask, allowed: Sets, budget: int) -> Found:
     """Allowed units, added one by one by the largest margin.
 
-    Ties go to the smaller index, also where the margin falls. A row stops before its next step would exceed `budget`
-    trials.
+    Ties go to the smaller index. A row stops before its next step would exceed `budget` trials.
     """
     rows, units = allowed.shape
     sets, order = np.zeros((rows, units), np.bool_), np.zeros((rows, units), np.int64)
@@ -108,19 +104,15 @@ def greedy(ask: Ask, allowed: Sets, budget: int) -> Found:
     return Found(_completed(order, sets), size, tried)
 
 
-def eliminate(ask: Ask, found: Found) -> tuple[Sets, Rows]:
-    """Sets without superfluous units, and the number of tried sets.
-
-    Units are tried from the last added to the first, and again after a round that dropped one, until no single unit can
-    be dropped.
-    """
-    sets, trials = found.sets, np.zeros(len(found.size), np.int64)
-    open_rows = found.size > 0
+def eliminate(ask: Ask, result: Found) -> tuple[Sets, Rows]:
+    """Sets without superfluous units, dropped from the last, and trials."""
+    sets, trials = result.sets, np.zeros(len(result.size), np.int64)
+    open_rows = result.size > 0
     while open_rows.any():
         dropped = np.zeros(len(sets), np.bool_)
-        for step in range(int(found.size[open_rows].max()) - 1, -1, -1):
-            unit = found.order[:, step]
-            row = np.flatnonzero(open_rows & (step < found.size) & sets[np.arange(len(sets)), unit])
+        for step in range(int(result.size[open_rows].max()) - 1, -1, -1):
+            unit = result.order[:, step]
+            row = np.flatnonzero(open_rows & (step < result.size) & sets[np.arange(len(sets)), unit])
             if not len(row):
                 continue
             tried = sets[row]
@@ -136,10 +128,8 @@ def eliminate(ask: Ask, found: Found) -> tuple[Sets, Rows]:
 def exhaust(ask: Ask, sets: Sets, order: Order, length: Rows, budget: int) -> Smallest:
     """The smallest sets among the first `length` units of each order.
 
-    The known sets stay unless a smaller one exists among the sizes that are tried.
-
-    All sets of a size are tried or none, as long as a row's trials stay within `budget`. Of several sets the first is
-    taken, in the row's order of units.
+    The known sets stay unless a smaller one exists. All sets of a size are tried or none, as long as a row's trials
+    stay within `budget`. Of several sets the first is taken, in the row's order of units.
     """
     sets, exact = sets.copy(), np.zeros(len(sets), np.bool_)
     units = sets.shape[1]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from ndg import seeds
 from ndg.abstraction.controls import Prototypes, alternatives
@@ -18,7 +17,7 @@ from ndg.abstraction.minimal.search import Ask, Found, Rows, Sets, Smallest, eli
 from ndg.abstraction.orders import specificity
 from ndg.activations.batches import Batch
 from ndg.graph.ndg import NDG
-from ndg.interventions.passes import BaselinePass, Passes, argmax, true_classes
+from ndg.interventions.passes import BaselinePass, Passes, PassesStudy, argmax, true_classes
 from ndg.interventions.substitution import Substitution, Writing
 
 METHODS = ("graph", "graph_greedy", "specific", "greedy", "prototype", "random")
@@ -46,20 +45,20 @@ def ranked(
 class Method:
     """Sets of an order and after elimination, with tried sets."""
 
-    found: Found
+    ordered: Found
     left: Sets
     tried: Rows
 
     @classmethod
-    def of(cls, ask: Ask, found: Found) -> Method:
-        left, trials = eliminate(ask, found)
-        return cls(found, left, found.tried + trials)
+    def of(cls, ask: Ask, ordered: Found) -> Method:
+        left, trials = eliminate(ask, ordered)
+        return cls(ordered, left, ordered.tried + trials)
 
     def counts(self, name: str) -> dict[str, Rows]:
         return {
-            f"{name} {STAGES[0]}": self.found.size,
+            f"{name} {STAGES[0]}": self.ordered.size,
             f"{name} {STAGES[1]}": self.left.sum(axis=1),
-            f"{name} {STAGES[0]} tried": self.found.tried,
+            f"{name} {STAGES[0]} tried": self.ordered.tried,
             f"{name} {STAGES[1]} tried": self.tried,
         }
 
@@ -75,13 +74,9 @@ class ByGraph:
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    """Data to search one batch.
+class Study(PassesStudy):
+    """Study of minimal interventions on the examples `numbers`, sorted."""
 
-    `numbers` are the examples on trial, sorted.
-    """
-
-    passes: Passes
     layer: str
     writing: Writing
     choices: Choices
@@ -110,18 +105,11 @@ class Study:
         specific, prototypes = specificity(graph, layer), Prototypes.of(graph, layer)
         return cls(passes, layer, writing, sets, specific, prototypes, numbers, budget, seed)
 
-    @property
-    def model(self) -> nn.Module:
-        return self.passes.model
-
-    def with_model(self, model: nn.Module) -> Study:
-        return replace(self, passes=self.passes.with_model(model))
-
     def run(self, batch: Batch) -> Counts:
         """Search results for the examples of a batch.
 
-        Each example on trial has its own position: true class, target, whether it is kept, the size of the set of every
-        method and stage (0 for none), and the smallest set, packed.
+        Each example has its own position: true class, target, whether it is kept, the size of the set of every method
+        and stage (0 for none), and the smallest set, packed.
         """
         known = self.passes.baseline(batch)
         numbers, true = known.numbers, true_classes(batch, self.passes.nodes.labels)
@@ -155,16 +143,17 @@ class Study:
         """Predictions for rows whose layer is written as booleans."""
         base = known.bits[self.layer][rows]
 
-        def asked(which: Rows, sets: Sets) -> tuple[Bool[np.ndarray, " row"], Float64[np.ndarray, " row"]]:
+        def predicted(which: Rows, sets: Sets) -> tuple[Bool[np.ndarray, " row"], Float64[np.ndarray, " row"]]:
             reached, margin = np.zeros(len(which), np.bool_), np.zeros(len(which))
-            for part in _slices(len(which), known.batch.rows):
+            for start in range(0, len(which), known.batch.rows):
+                part = slice(start, start + known.batch.rows)
                 at = which[part]
                 logits = self.logits(known, rows[at], base[at] ^ sets[part])
                 reached[part] = argmax(logits) == target[at]
                 margin[part] = _margin(logits, target[at])
             return reached, margin
 
-        return asked
+        return predicted
 
     def logits(self, known: BaselinePass, rows: Rows, booleans: Bits) -> Tensor:
         """Logits of rows when the whole layer has these booleans."""
@@ -186,10 +175,7 @@ class Study:
         return exhaust(ask, sets, order, np.full(len(sets), sets.shape[1], np.int64), self.budget)
 
     def by_others(self, ask: Ask, bits: Bits, true: Rows, target: Rows, numbers: Rows) -> dict[str, Method]:
-        """Sets found without the graph's edges.
-
-        Candidates are all units that differ from the target's prototype; `specific` is the ranking that the graph uses.
-        """
+        """Sets found without the graph's edges, among units unlike the prototype."""
         rows, units = bits.shape
         differ = self.prototypes.values[target] != bits
         surest = np.argsort(np.where(differ, self.prototypes.place[target], units), axis=1, kind="stable")
@@ -217,7 +203,3 @@ def _margin(logits: Tensor, target: Rows) -> Float64[np.ndarray, " row"]:
     own = values[row, target]
     values[row, target] = -np.inf
     return own - values.max(axis=1)
-
-
-def _slices(count: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))

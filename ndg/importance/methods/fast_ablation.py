@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from ndg import seeds
 from ndg.activations.batches import compute_batches
-from ndg.activations.sampling import draw, only
-from ndg.activations.subset import Subset
+from ndg.activations.sampling import Subset, draw, only
 from ndg.errors import DataError
 from ndg.gradients.tape import Tape, add, per_unit
 from ndg.importance.method import Method
