@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 Figures = Mapping[str, Any]
+"""Those of `TrialResult.to_dict()`, as the run log keeps them."""
 
 LARGER = 1.1
 """From how many times as many neurons changed on a choice is called larger."""
-
 
 KEPT = 0.9
 """Share of the correct predictions that must survive binarising before anything is concluded."""
