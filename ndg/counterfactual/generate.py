@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from ndg.abstraction.controls import alternatives
-from ndg.abstraction.intervention_sets import choices, definition
 from ndg.activations.batches import Inputs, check_finite, compute_batches, fixed, forward, true_labels
 from ndg.activations.binarize import as_tensor, binarize
 from ndg.activations.digest import weights_digest
-from ndg.activations.hooks import Overwrite, Trace, find_layer, per_unit
+from ndg.activations.hooks import Trace, find_layer, per_unit
 from ndg.activations.sampling import shuffled
 from ndg.counterfactual.counterfactual_set import CounterfactualSet, Origin
 from ndg.errors import DataError, GraphError, ShapeError, nearest
 from ndg.graph.ndg import NDG
+from ndg.interventions.engine import changing
+from ndg.interventions.intervention_sets import alternatives, choices, definition
 from ndg.interventions.passes import check_network
 from ndg.interventions.reach import Change, check_reach, taking
 from ndg.nodes import UNIT
@@ -97,7 +97,7 @@ def counterfactual_set(
 
 
 def _changed(model: nn.Module, layer: str, inputs: Inputs, change: Change) -> Tensor:
-    with Overwrite(model, layer, change):
+    with changing(model, {layer: change}):
         return forward(model, inputs)
 
 

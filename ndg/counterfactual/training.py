@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.abstraction.trial import TrialSettings, trial
 from ndg.activations.batches import (
     Batch,
     compute_batches,
@@ -28,15 +27,15 @@ from ndg.activations.hooks import Trace
 from ndg.activations.sampling import shuffled
 from ndg.counterfactual.counterfactual_set import CounterfactualSet
 from ndg.counterfactual.generate import counterfactual_set
-from ndg.counterfactual.result import AFTER, BEFORE, REAL_ONLY, CounterfactualResult, Epoch
 from ndg.errors import ConfigError, DataError, FailureError
 from ndg.graph.ndg import NDG
 from ndg.interventions.reach import taking
-from ndg.interventions.substitution import Boolean
 from ndg.interventions.suffix import Suffix
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions
 
 TRAIN, VALIDATION = "train", "validation"
+AFTER, REAL_ONLY = "after", "real only"
+"""After counterfactual training; after training on real examples alone, as a control."""
 SAME = 1e-5
 """Largest difference of latents, relative to the largest latent, between equal examples."""
 
@@ -70,27 +69,26 @@ class CounterfactualSettings:
             )
 
 
-@old_keywords(settings=CounterfactualSettings, options=RunOptions)
-def train_on(
+@dataclass(frozen=True)
+class Epoch:
+    """Mean losses (nats) of an epoch; epoch 0 is the original network."""
+
+    number: int
+    train_loss: float | None
+    validation_loss: float
+
+
+def train_copies(
     model: nn.Module,
     graph: NDG,
     data: CounterfactualSet,
     loaders: Mapping[str, Iterable[Any]],
-    *,
-    settings: CounterfactualSettings = CounterfactualSettings(),
-    options: RunOptions = RunOptions(),
-) -> CounterfactualResult:
-    """Train a copy of the network after the layer on `data`, and compare both.
+    settings: CounterfactualSettings,
+    options: RunOptions,
+) -> tuple[dict[str, nn.Module], dict[str, tuple[Epoch, ...]]]:
+    """Trained networks and their losses by stage: `after`, and the control `real only`.
 
-    `loaders` maps `train` (the examples of `data`), `validation` and any held-out split to loaders; all but `train` are
-    put on trial. Each step sees its examples twice: the real latents with the true class, weighted by 1 - `mix`, and
-    the written ones with the alternative, weighted by `mix`. Everything before the layer is frozen, dropout is off. The
-    epoch with the lowest loss on `validation` is kept; 0 is the original network. As a control, a second copy is
-    trained on the real examples alone.
-
-    Raises GraphError or CheckpointError for data of another graph or network; DataError without `train` or
-    `validation`, for other examples than those of `data`, or for a loader that shuffles; LayerError without parameters
-    after the layer; FailureError for a loss that is not finite.
+    Raises what `ndg.workflows.counterfactual.train_on` does.
     """
     if not {TRAIN, VALIDATION} <= set(loaders) or any(map(shuffled, loaders.values())):
         raise DataError(
@@ -109,34 +107,11 @@ def train_on(
         options=replace(options, seed=origin.seed),
         any_network=True,
     )
-    networks, histories = {BEFORE: model}, {}
+    networks, histories = {}, {}
     for stage, share in ((AFTER, settings.mix), (REAL_ONLY, 0.0)):
         plan = replace(settings, mix=share)
         networks[stage], histories[stage] = _fitted(model, data, validation, loaders, plan, options)
-    trials = {
-        stage: {
-            split: trial(
-                network,
-                graph,
-                loaders[split],
-                origin.intervention,
-                settings=TrialSettings(origin.layer, Boolean(), split=split, any_network=True),
-                options=replace(options, seed=origin.seed),
-            )
-            for split in loaders
-            if split != TRAIN
-        }
-        for stage, network in networks.items()
-    }
-    facts = {
-        **asdict(settings),
-        "learning_rate": float(settings.learning_rate),
-        "mix": float(settings.mix),
-        "seed": options.seed,
-        "data_seed": origin.seed,
-        "examples": len(data),
-    }
-    return CounterfactualResult(networks[AFTER], origin, trials, histories, facts)
+    return networks, histories
 
 
 def _check_examples(model: nn.Module, data: CounterfactualSet, loader: Iterable[Any], options: RunOptions) -> None:
