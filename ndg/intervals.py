@@ -49,3 +49,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.empty(len(p_values))
     corrected[order] = np.maximum.accumulate(np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1))
     return np.minimum(corrected, 1.0).tolist()
+
+
+def rate(name: str, count: int, n: int) -> dict[str, float | None]:
+    """Columns `name`, `name_low` and `name_high`: a rate with its 95 % Wilson interval; None without trials."""
+    ends = map(float, wilson(count, n)) if n else (None, None)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), (count / n if n else None, *ends), strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ndg import discovery
@@ -29,7 +29,7 @@ class Cell:
     figures: EdgeFigures
 
     def row(self) -> Row:
-        return {"graph": self.graph, "data": self.data, "own": self.own} | self.figures.to_dict()
+        return {"graph": self.graph, "data": self.data, "own": self.own} | asdict(self.figures)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def cross_accuracy(
     Raises ShapeError for networks of other layers, units or labels.
     """
     cells: list[Cell] = []
-    for (name, own), (other_name, other) in (((names[0], a), (names[1], b)), ((names[1], b), (names[0], a))):
+    for (name, other_name), (own, other) in ((names, (a, b)), (names[::-1], (b, a))):
         graph = discovery.mine(own.mined, criterion, alpha=alpha, **mining)
         match = match_units(own.mined, other.mined, seed=seed)
         matched = in_units_of(other.held_out, match)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,14 +13,15 @@ from ndg.comparison.units import Matching
 from ndg.errors import ConfigError
 from ndg.graph.edges import texts_of
 from ndg.graph.ndg import NDG
-from ndg.intervals import wilson
+from ndg.intervals import rate
 from ndg.nodes import NodeSpace
-from ndg.results import Result, Row
+from ndg.results import Result, Row, mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ALL = "all"
+SHUFFLED, REINITIALISED = "units shuffled within layers", "a re-initialised network, matched alike"
 ROUNDS = 100
 
 
@@ -113,17 +114,14 @@ class Difference(Result):
         if overlap.jaccard is None:
             return "Neither graph has an edge."
         total = overlap.both + overlap.only_a + overlap.only_b
-        chance = ""
-        if overlap.shuffled is not None:
-            chance = (
-                f"; units shuffled within layers: {overlap.shuffled:.3f} [{overlap.shuffled_low:.3f}, "
-                f"{overlap.shuffled_high:.3f}]"
+        chance = "".join(
+            f"; {what}: {value:.3f} [{low:.3f}, {high:.3f}]"
+            for what, value, low, high in (
+                (SHUFFLED, overlap.shuffled, overlap.shuffled_low, overlap.shuffled_high),
+                (REINITIALISED, overlap.control, overlap.control_low, overlap.control_high),
             )
-        if overlap.control is not None:
-            chance += (
-                f"; a re-initialised network, matched alike: {overlap.control:.3f} [{overlap.control_low:.3f}, "
-                f"{overlap.control_high:.3f}]"
-            )
+            if value is not None
+        )
         left = f" {self.unmatched:,} edges of b have an end without a partner." if self.unmatched else ""
         return (
             f"{overlap.both:,} of {total:,} edges are in both graphs: Jaccard {overlap.jaccard:.3f} "
@@ -158,20 +156,20 @@ def diff(
     first, second = own.keys, other.keys
     keys = np.union1d(first, second)
     in_a, in_b = inside(keys, first), inside(keys, second)
-    against = keys ^ 1
-    contradicted = (in_a & inside(against, second)) | (in_b & inside(against, first))
-    number, pairs = layer_pairs(keys, nodes)
-    single = once(keys, nodes)
+    opposed = in_a & inside(keys ^ 1, second)
+    contradicted = opposed | (in_b & inside(keys ^ 1, first))
+    marks = np.stack([in_a, in_b, opposed, once(keys, nodes)])
 
+    number, pairs = layer_pairs(keys, nodes)
     drawn = _shuffled(first, second, nodes, len(pairs), rounds, seed)
-    opposed = in_a & inside(against, second)
     known = () if control is None else diff(a, control, control_match, rounds=0).overlaps
     matched = {(overlap.first, overlap.second): overlap for overlap in known}
-    overlaps = [_overlap((ALL, ALL), np.ones(len(keys), np.bool_), in_a, in_b, opposed, single, drawn[:, 0])]
-    for place, pair in enumerate(pairs):
-        chosen = number == place
-        if chosen.any():
-            overlaps.append(_overlap(pair, chosen, in_a, in_b, opposed, single, drawn[:, place + 1]))
+    parts = [((ALL, ALL), np.ones(len(keys), np.bool_)), *((pair, number == place) for place, pair in enumerate(pairs))]
+    overlaps = [
+        _overlap(pair, marks[:, chosen], column, matched.get(pair))
+        for (pair, chosen), column in zip(parts, drawn.T, strict=True)
+        if chosen.any() or pair == (ALL, ALL)
+    ]
     return Difference(
         nodes=nodes,
         keys=keys,
@@ -180,7 +178,7 @@ def diff(
         contradicted=contradicted,
         precision_a=_precision(keys, own),
         precision_b=_precision(keys, other),
-        overlaps=tuple(_with_control(overlap, matched.get((overlap.first, overlap.second))) for overlap in overlaps),
+        overlaps=tuple(overlaps),
         graphs=(a.digest, b.digest),
         unmatched=other.unmatched,
         matched=match is not None,
@@ -190,40 +188,34 @@ def diff(
 
 def _overlap(
     pair: tuple[str, str],
-    chosen: Bool[np.ndarray, " edge"],
-    in_a: Bool[np.ndarray, " edge"],
-    in_b: Bool[np.ndarray, " edge"],
-    opposed: Bool[np.ndarray, " edge"],
-    single: Bool[np.ndarray, " edge"],
+    marks: Bool[np.ndarray, "mark edge"],
     drawn: Float64[np.ndarray, " round"],
+    control: Overlap | None,
 ) -> Overlap:
-    both, either = int((in_a & in_b & chosen & single).sum()), int((chosen & single).sum())
-    low, high = (float(end) for end in wilson(both, either))
-    jaccard = both / either if either else None
+    """Counts of some edges, with the indices of shuffled units and of the control."""
+    in_a, in_b, opposed, single = marks
+    jaccard, low, high = rate("", int((in_a & in_b & single).sum()), int(single.sum())).values()
     known = drawn[~np.isnan(drawn)]
-    ends_of = np.quantile(known, [0.025, 0.975]) if len(known) else None
+    shuffled_low, shuffled_high = np.quantile(known, [0.025, 0.975]).tolist() if len(known) else (None, None)
+    judged = jaccard is not None and len(known) > 0
     return Overlap(
-        first=pair[0],
-        second=pair[1],
-        both=int((in_a & in_b & chosen).sum()),
-        only_a=int((in_a & ~in_b & chosen).sum()),
-        only_b=int((in_b & ~in_a & chosen).sum()),
-        contradicting=int((opposed & chosen).sum()),
+        *pair,
+        both=int((in_a & in_b).sum()),
+        only_a=int((in_a & ~in_b).sum()),
+        only_b=int((in_b & ~in_a).sum()),
+        contradicting=int(opposed.sum()),
         jaccard=jaccard,
-        low=low if either else None,
-        high=high if either else None,
-        shuffled=float(known.mean()) if len(known) else None,
-        shuffled_low=None if ends_of is None else float(ends_of[0]),
-        shuffled_high=None if ends_of is None else float(ends_of[1]),
-        p_value=None if jaccard is None or not len(known) else float((1 + (known >= jaccard).sum()) / (1 + len(known))),
+        low=low,
+        high=high,
+        shuffled=mean(known),
+        shuffled_low=shuffled_low,
+        shuffled_high=shuffled_high,
+        p_value=float((1 + (known >= jaccard).sum()) / (1 + len(known))) if judged else None,
         rounds=len(drawn),
+        control=control and control.jaccard,
+        control_low=control and control.low,
+        control_high=control and control.high,
     )
-
-
-def _with_control(overlap: Overlap, control: Overlap | None) -> Overlap:
-    if control is None:
-        return overlap
-    return replace(overlap, control=control.jaccard, control_low=control.low, control_high=control.high)
 
 
 def _shuffled(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -96,7 +97,7 @@ def layer_pairs(edges: Keys, nodes: NodeSpace) -> tuple[Int64[np.ndarray, " edge
     group, names = groups_of(nodes)
     tails, heads = (group[codes >> 1] for codes in ends(edges, nodes))
     low, high = np.minimum(tails, heads), np.maximum(tails, heads)
-    pairs = [(i, j) for i in range(len(names)) for j in range(i, len(names))]
+    pairs = list(combinations_with_replacement(range(len(names)), 2))
     place = np.full((len(names), len(names)), -1, np.int64)
     for number, (i, j) in enumerate(pairs):
         place[i, j] = number

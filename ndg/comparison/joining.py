@@ -44,19 +44,11 @@ def join(a: BitMatrix, b: BitMatrix, names: Names = ("a", "b")) -> BitMatrix:
             *(f"{second}/{name}" for name in b.nodes.concepts),
         ),
     )
-    parts = [
-        a.words[a.nodes.slice(LABEL)],
-        a.words[_units(a.nodes)],
-        b.words[_units(b.nodes)],
-        a.words[a.nodes.slice(CONCEPT)],
-        b.words[b.nodes.slice(LABEL)],
-        b.words[b.nodes.slice(CONCEPT)],
-    ]
+    (labels, units, concepts), (labels_b, units_b, concepts_b) = (
+        np.split(bits.words, [bits.nodes.labels, bits.nodes.slice(CONCEPT).start]) for bits in (a, b)
+    )
     words = zeros(len(nodes), a.words.shape[1])
-    start = 0
-    for part in parts:
-        words[start : start + len(part)] = part
-        start += len(part)
+    np.concatenate([labels, units, units_b, concepts, labels_b, concepts_b], out=words)
     same = a.binarizer == b.binarizer
     return BitMatrix(
         nodes,
@@ -78,10 +70,6 @@ def sides(nodes: NodeSpace, names: Names = ("a", "b")) -> Int64[np.ndarray, " no
     for node, name in enumerate(nodes.concepts, start=nodes.slice(CONCEPT).start):
         side[node] = _side(name, names)
     return side
-
-
-def _units(nodes: NodeSpace) -> slice:
-    return slice(nodes.labels, nodes.slice(CONCEPT).start)
 
 
 def _side(name: str, names: Names) -> int:

@@ -37,9 +37,8 @@ class InterLayer(Result):
 
     def words(self) -> str:
         """Held-out precision and chance, in one line per pair of parts."""
-        return "\n".join(
-            f"{section.first} and {section.second}: {section.figures.words()}." for section in self.sections
-        )
+        parts = self.sections
+        return "\n".join(f"{part.first} and {part.second}: {part.figures.words()}." for part in parts)
 
 
 def inter_layer(

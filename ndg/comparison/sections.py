@@ -8,6 +8,7 @@ standard deviations, so the interval is wide enough for any dependence.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,6 @@ class EdgeFigures:
     occurrences: int
     exceptions: int
     examples: int
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
     def words(self) -> str:
         """Mean precision with its interval, n and chance."""
@@ -120,7 +118,7 @@ class Section:
         return self.first == self.second
 
     def row(self) -> dict[str, Any]:
-        figures = self.figures.to_dict()
+        figures = asdict(self.figures)
         head = {"first": self.first, "second": self.second, "where": "within" if self.within else "between"}
         return head | {"edges": figures.pop("edges"), "edges_shuffled": self.shuffled} | figures
 
@@ -132,17 +130,14 @@ def sections(
 
     `parts` holds the number of each node's part, `shuffled` the graph of independent nodes.
     """
-    counts, numbers = Judged.of(graph, held_out), pair_numbers(graph, parts, len(names))
-    possible = possible_edges(graph, parts, len(names))
-    chance = None
-    if shuffled is not None:
-        chance = np.bincount(pair_numbers(shuffled, parts, len(names)), minlength=len(names) ** 2)
+    counts, size = Judged.of(graph, held_out), len(names)
+    numbers, possible = pair_numbers(graph, parts, size), possible_edges(graph, parts, size)
+    chance = None if shuffled is None else np.bincount(pair_numbers(shuffled, parts, size), minlength=size**2)
     rows = []
-    for i, first in enumerate(names):
-        for j in range(i, len(names)):
-            number = i * len(names) + j
-            figures = counts.figures(numbers == number, None if possible is None else int(possible[i, j]))
-            rows.append(Section(first, names[j], figures, None if chance is None else int(chance[number])))
+    for i, j in combinations_with_replacement(range(size), 2):
+        number = i * size + j
+        figures = counts.figures(numbers == number, None if possible is None else int(possible[i, j]))
+        rows.append(Section(names[i], names[j], figures, None if chance is None else int(chance[number])))
     return tuple(rows)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ndg import discovery
@@ -31,7 +31,7 @@ class SourceRow:
     figures: EdgeFigures
 
     def row(self) -> Row:
-        figures = self.figures.to_dict()
+        figures = asdict(self.figures)
         head = {"source": self.source, "varying": self.varying, "constant": self.constant}
         edges = {"edges": figures.pop("edges"), "edges_shuffled": self.shuffled, "label_edges": self.label_edges}
         return head | edges | figures

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ndg import seeds
 from ndg.activations.batches import fixed
 from ndg.errors import ConfigError
-from ndg.intervals import wilson
+from ndg.intervals import rate
 from ndg.options import RunOptions
 from ndg.results import Result
 from ndg.rotation.alignment import SearchSettings, best_places, das
@@ -74,16 +74,14 @@ class EqualityResult(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per layer and basis."""
-        low, high = wilson(self.correct, self.examples)
-        task = {"accuracy": self.correct / self.examples, "accuracy_low": float(low), "accuracy_high": float(high)}
+        task = rate("accuracy", self.correct, self.examples)
         return [
             {**self._trained, **basis.row(), **(task if basis.basis != UNTRAINED else {})}
             for basis in self.interchanged
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types for the run log."""
-        return {**self._trained, "examples": self.examples, "correct": self.correct, "rows": self.rows()}
+    def context(self) -> dict[str, Any]:
+        return {**self._trained, "examples": self.examples, "correct": self.correct}
 
     @property
     def _trained(self) -> dict[str, Any]:

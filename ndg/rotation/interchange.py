@@ -17,11 +17,13 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from ndg.activations.batches import COMPUTE_BATCH, compute_batches, fixed, forward
-from ndg.activations.hooks import Overwrite, Trace, find_layer, per_unit
+from ndg.activations.batches import COMPUTE_BATCH, fixed, forward
+from ndg.activations.hooks import find_layer
 from ndg.errors import ConfigError, DataError, ShapeError
-from ndg.intervals import wilson
+from ndg.intervals import rate
+from ndg.interventions.engine import changing
 from ndg.rotation.basis import Rotation
+from ndg.rotation.principal import layer_outputs
 
 Units = Int64[np.ndarray, " coordinate"]
 """Coordinates of one variable."""
@@ -86,23 +88,23 @@ class Located:
         for variable, along in enumerate(directions):
             change = ((self.sources[variable] - self.base) @ along) @ along.T
             changed = changed + change * self.data.swapped[:, variable : variable + 1]
-        with Overwrite(self.model, self.layer, lambda output: changed):
+        with changing(self.model, {self.layer: lambda output: changed}):
             return forward(self.model, self.data.base)
 
     def right(self, directions: Sequence[Float[Tensor, "unit coordinate"]], batch: int) -> Bool[Tensor, " pair"]:
         """Whether network and high-level model agree after the interchange."""
-        agrees = []
+        parts = [self[rows] for rows in torch.arange(len(self.data)).split(batch)]
         with torch.no_grad():
-            for rows in torch.arange(len(self.data)).split(batch):
-                part = self[rows]
-                agrees.append(part.logits(directions).argmax(dim=1) == part.data.labels)
-        return torch.cat(agrees)
+            return torch.cat([part.logits(directions).argmax(dim=1) == part.data.labels for part in parts])
 
 
 def locate(model: nn.Module, layer: str, data: Interchanges, *, batch: int = COMPUTE_BATCH) -> Located:
     """Interchanges at a layer; LayerError unless its output is `[example, unit]`."""
     find_layer(model, layer)
-    base, *sources = (_outputs(model, layer, inputs, batch) for inputs in (data.base, *data.sources))
+    base, *sources = (
+        torch.cat([values.clone() for _, values in layer_outputs(model, [inputs], layer, batch)])
+        for inputs in (data.base, *data.sources)
+    )
     return Located(model, layer, data, base, torch.stack(sources))
 
 
@@ -132,9 +134,9 @@ class Interchanged:
             "basis": self.basis,
             "layer": self.layer,
             "sizes": " + ".join(map(str, self.sizes)),
-            **_rate("iia", self.correct, self.pairs),
+            **rate("iia", self.correct, self.pairs),
             "n": self.pairs,
-            **_rate("moved_iia", self.moved_correct, self.moved),
+            **rate("moved_iia", self.moved_correct, self.moved),
             "n_moved": self.moved,
             "base_label": (self.pairs - self.moved) / self.pairs if self.pairs else None,
             "most_common_label": self.most_common / self.pairs if self.pairs else None,
@@ -192,20 +194,3 @@ def check_sizes(sizes: Sequence[int], located: Located) -> None:
             f"each of {located.data.variables} variables needs at least 1 coordinate, and all together at most the "
             f"{units} of {located.layer!r}; got {list(sizes)}"
         )
-
-
-def _outputs(model: nn.Module, layer: str, inputs: Tensor, batch: int) -> Float[Tensor, "pair unit"]:
-    parts = []
-    with fixed(model), Trace(model, [layer]) as trace:
-        for examples in compute_batches([inputs], batch):
-            trace.clear()
-            forward(model, examples.inputs)
-            parts.append(per_unit(trace[layer], layer)[: examples.count].clone())
-    return torch.cat(parts)
-
-
-def _rate(name: str, count: int, n: int) -> dict[str, float | None]:
-    if not n:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    low, high = wilson(count, n)
-    return {name: count / n, f"{name}_low": float(low), f"{name}_high": float(high)}

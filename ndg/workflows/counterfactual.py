@@ -21,7 +21,7 @@ from ndg.counterfactual.training import (
     train_copies,
 )
 from ndg.graph.ndg import NDG
-from ndg.intervals import wilson
+from ndg.intervals import rate
 from ndg.interventions.substitution import Boolean
 from ndg.options import RunOptions, old_keywords
 from ndg.results import Result
@@ -151,16 +151,10 @@ def train_on(
 
 def _row(trial: TrialResult) -> dict[str, Any]:
     tally = trial.tally
-    low, high = wilson(tally.correct, tally.examples)
-    aligned_low, aligned_high = tally.interval("aligned")
     return {
-        "accuracy": tally.correct / tally.examples if tally.examples else None,
-        "accuracy_low": float(low) if tally.examples else None,
-        "accuracy_high": float(high) if tally.examples else None,
+        **rate("accuracy", tally.correct, tally.examples),
         "examples": tally.examples,
-        "aligned": tally.rate("aligned"),
-        "aligned_low": aligned_low if tally.correct else None,
-        "aligned_high": aligned_high if tally.correct else None,
+        **rate("aligned", tally.aligned, tally.correct),
         "n": tally.correct,
         "neurons_set": tally.rate("neurons_set"),
         "neurons_changed": tally.rate("neurons_changed"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,24 @@ from torch.nn import functional
 
 from ndg.activations.batches import Batch, check_finite, fixed, forward, true_labels
 from ndg.gradients.tape import Tape
-from ndg.importance.experiments.groups import ORDERS, RANDOM, SHARES, Group, common_sizes, groups, over_draws
+from ndg.importance.batch_sums import ScoreStudy
+from ndg.importance.experiments.groups import (
+    ORDERS,
+    RANDOM,
+    SHARES,
+    Group,
+    common_sizes,
+    groups,
+    random_points,
+    rate_over_draws,
+)
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings, passes
-from ndg.intervals import Z95, wilson
+from ndg.intervals import Z95, rate
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.clamp import clamped, neutral_states
 from ndg.options import RunOptions, old_keywords
-from ndg.results import Result
+from ndg.results import Result, mean
 from ndg.run_study import run_study
 
 
@@ -92,50 +102,25 @@ class Tally:
     squares: Float64[np.ndarray, " point"]
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.examples + other.examples,
-            self.labelled + other.labelled,
-            self.correct + other.correct,
-            self.loss + other.loss,
-            self.shift + other.shift,
-            self.squares + other.squares,
-        )
+        return Tally(*(mine + more for mine, more in zip(vars(self).values(), vars(other).values(), strict=True)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; inverse of `read`."""
-        lists = {name: getattr(self, name).tolist() for name in ("correct", "loss", "shift", "squares")}
-        return {"examples": self.examples, "labelled": self.labelled, **lists}
+        """Plain JSON types; inverse of `from_dict`."""
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
 
     @classmethod
-    def read(cls, document: dict[str, Any]) -> Tally:
-        return cls(
-            document["examples"],
-            document["labelled"],
-            np.array(document["correct"], np.int64),
-            np.array(document["loss"], np.float64),
-            np.array(document["shift"], np.float64),
-            np.array(document["squares"], np.float64),
-        )
+    def from_dict(cls, document: dict[str, Any]) -> Tally:
+        return cls(**{name: np.array(value) if isinstance(value, list) else value for name, value in document.items()})
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    """Data that a worker needs to neutralise groups."""
+class Study(ScoreStudy):
+    """Groups that are neutralised, for a worker."""
 
-    model: nn.Module
-    layers: tuple[str, ...]
-    settings: Settings
     neutrals: Neutrals
     groups: tuple[Group, ...]
 
-    decode = staticmethod(Tally.read)
-
-    @property
-    def identity(self) -> Any:
-        return self.layers, self.settings.identity
-
-    def with_model(self, model: nn.Module) -> Study:
-        return replace(self, model=model)
+    decode = staticmethod(Tally.from_dict)
 
     def run(self, batch: Batch) -> Tally:
         """Tally of one compute batch."""
@@ -151,15 +136,12 @@ class Study:
             for group in self.groups:
                 with clamped(model, group.chosen, states):
                     after.append(forward(model, batch.inputs)[:count])
+        outputs = torch.stack(after).double()
         correct, loss = np.zeros(len(after), np.int64), np.zeros(len(after))
         if labels is not None:
-            correct = np.array([int((output.argmax(dim=1) == labels).sum()) for output in after])
-            loss = np.array(
-                [functional.cross_entropy(output.double(), labels, reduction="sum").item() for output in after]
-            )
-        shifts = torch.stack(
-            [torch.linalg.vector_norm(output.double() - logits.double(), dim=1) for output in after]
-        ).cpu()
+            correct = (outputs.argmax(dim=2) == labels).sum(dim=1).cpu().numpy()
+            loss = np.array([functional.cross_entropy(output, labels, reduction="sum").item() for output in outputs])
+        shifts = torch.linalg.vector_norm(outputs - outputs[0], dim=2).cpu()
         sums = shifts.sum(dim=1).numpy(), shifts.square().sum(dim=1).numpy()
         return Tally(count, 0 if labels is None else count, correct, loss, *sums)
 
@@ -217,16 +199,12 @@ class Curves(Result):
 
     def _figures(self, point: int) -> dict[str, Any]:
         tally, n = self.tally, self.tally.labelled
-        correct = int(tally.correct[point])
-        low, high = map(float, wilson(correct, n))
         shift = float(tally.shift[point]) / tally.examples
         spread = max(float(tally.squares[point]) / tally.examples - shift**2, 0.0)
         half = Z95 * math.sqrt(spread / max(tally.examples - 1, 1))
         return {
             "n": tally.examples,
-            "accuracy": correct / n if n else None,
-            "accuracy_low": low if n else None,
-            "accuracy_high": high if n else None,
+            **rate("accuracy", int(tally.correct[point]), n),
             "loss": float(tally.loss[point]) / n if n else None,
             "shift": shift,
             "shift_low": max(shift - half, 0.0),
@@ -234,19 +212,15 @@ class Curves(Result):
         }
 
     def _control(self, place: tuple[str, float | int]) -> dict[str, Any]:
-        random = (point for point, group in enumerate(self.groups, 1) if group.method == RANDOM)
-        points = [point for point in random if self.groups[point - 1].place == place]
-        figures = [self._figures(point) for point in points]
-        row: dict[str, Any] = {"draws": len(points)}
-        known = [figure["accuracy"] for figure in figures if figure["accuracy"] is not None]
-        mean = over_draws(known)
-        ends = (max(mean[1], 0.0), min(mean[2], 1.0)) if mean and len(known) > 1 else (None, None)
-        row |= {"random_accuracy": mean[0] if mean else None, "random_low": ends[0], "random_high": ends[1]}
-        losses = over_draws(figure["loss"] for figure in figures if figure["loss"] is not None)
-        shifts = over_draws(figure["shift"] for figure in figures)
-        return row | {
-            "random_loss": losses[0] if losses else None,
-            "random_shift": shifts[0] if shifts else None,
+        figures = [self._figures(point) for point in random_points(self.groups, place)]
+        accuracy, loss, shift = (
+            [figure[name] for figure in figures if figure[name] is not None] for name in ("accuracy", "loss", "shift")
+        )
+        return {
+            "draws": len(figures),
+            **rate_over_draws("random_accuracy", accuracy, "random"),
+            "random_loss": mean(np.array(loss)),
+            "random_shift": mean(np.array(shift)),
         }
 
 

@@ -24,10 +24,10 @@ from ndg import seeds
 from ndg.activations.batches import columns, fixed
 from ndg.errors import ConfigError, DataError
 from ndg.gradients.tape import Tape
-from ndg.importance.experiments.groups import RANDOM, over_draws
+from ndg.importance.experiments.groups import RANDOM, rate_over_draws
 from ndg.importance.score import known, score
 from ndg.importance.settings import Settings, passes
-from ndg.intervals import wilson
+from ndg.intervals import rate
 from ndg.options import RunOptions, old_keywords
 from ndg.results import Result
 
@@ -86,25 +86,18 @@ def filter_experiment(
     shared = Settings(options=options)
     with torch.inference_mode(False):
         fitted, tested = (_features(model, layer, part, shared) for part in (first, second))
-        filters = fitted.values.shape[1]
+        filters = fitted[0].shape[1]
         if any(not 1 <= k <= filters for k in top):
             raise ConfigError(f"the best filters are 1 to {filters} of layer {layer!r}; got {list(top)}")
 
         def by_class(method: str, **own: Any) -> Float64[np.ndarray, "label filter"]:
             """Scores for the logit of each class, on examples of that class."""
-            found = [
-                score(
-                    model,
-                    [part],
-                    layer,
-                    method,
-                    target=label if known(method).target else None,
-                    options=options,
-                    **own,
-                )[layer]
+            targets = {label: label if known(method).target else None for label in first}
+            scores = (
+                score(model, [part], layer, method, target=targets[label], options=options, **own)
                 for label, part in first.items()
-            ]
-            return np.stack(found)
+            )
+            return np.stack([one_class[layer] for one_class in scores])
 
         drops = by_class("ablation", measure="logits")
         scored = {method: by_class(method, **settings.own.get(method, {})) for method in methods}
@@ -118,7 +111,7 @@ def filter_experiment(
             chosen.append((RANDOM, k, draw, _best(drawn, k)))
     chosen.append((ALL, filters, None, np.ones(filters, np.bool_)))
     probed = tuple(
-        Probe(method, k, draw, _fitted(fitted, tested, which), len(tested.labels)) for method, k, draw, which in chosen
+        Probe(method, k, draw, _fitted(fitted, tested, which), len(tested[1])) for method, k, draw, which in chosen
     )
     return Filters(layer, filters, tuple(first), fit, test, correlated, probed)
 
@@ -195,20 +188,10 @@ class Filters(Result):
         for result in self.probes:
             if result.method == RANDOM:
                 continue
-            low, high = map(float, wilson(result.correct, result.n))
-            row: dict[str, Any] = {
-                "method": result.method,
-                "k": result.k,
-                "n": result.n,
-                "accuracy": result.correct / result.n,
-                "accuracy_low": low,
-                "accuracy_high": high,
-            }
+            row: dict[str, Any] = {"method": result.method, "k": result.k, "n": result.n}
             drawn = [probe.correct / probe.n for probe in self.probes if (probe.method, probe.k) == (RANDOM, result.k)]
-            mean = over_draws(drawn)
-            ends = (max(mean[1], 0.0), min(mean[2], 1.0)) if mean and len(drawn) > 1 else (None, None)
-            row |= {"draws": len(drawn), "random": mean[0] if mean else None}
-            rows.append(row | {"random_low": ends[0], "random_high": ends[1]})
+            row |= rate("accuracy", result.correct, result.n) | {"draws": len(drawn)}
+            rows.append(row | rate_over_draws("random", drawn))
         return rows
 
     def words(self) -> str:
@@ -230,13 +213,8 @@ class Filters(Result):
         return facts | {"labels": list(self.labels), "drop": self.rows(), "probe": self.probe_rows()}
 
 
-@dataclass(frozen=True, eq=False)
-class _Features:
-    """Mean activation of every filter for each example, with classes."""
-
-    values: Float64[np.ndarray, "example filter"]
-    labels: Int64[np.ndarray, " example"]
-
+Features = tuple[Float64[np.ndarray, "example filter"], Int64[np.ndarray, " example"]]
+"""Mean activation of every filter for each example, and the classes."""
 
 Parts = dict[int, Any]
 """Batch of examples of each class, in the form of a loader."""
@@ -267,7 +245,7 @@ def _batch(part: dict[str, Tensor]) -> Any:
     return (part[""], part["labels"]) if "" in part else part
 
 
-def _features(model: nn.Module, layer: str, parts: Mapping[int, Any], settings: Settings) -> _Features:
+def _features(model: nn.Module, layer: str, parts: Mapping[int, Any], settings: Settings) -> Features:
     values, labels = [], []
     with fixed(model, settings.options.threads, grad=False), Tape(model, [layer]) as tape:
         for batch in passes(list(parts.values()), settings, "activations of filters"):
@@ -275,7 +253,7 @@ def _features(model: nn.Module, layer: str, parts: Mapping[int, Any], settings: 
             values.append(tape[layer][: batch.count].double().mean(dim=2).cpu().numpy())
             assert batch.labels is not None
             labels.append(batch.labels.numpy())
-    return _Features(np.concatenate(values), np.concatenate(labels))
+    return np.concatenate(values), np.concatenate(labels)
 
 
 def _correlated(
@@ -319,12 +297,12 @@ def _best(size: Float64[np.ndarray, " filter"], k: int) -> Bool[np.ndarray, " fi
     return chosen
 
 
-def _fitted(fitted: _Features, tested: _Features, chosen: Bool[np.ndarray, " filter"]) -> int:
+def _fitted(fitted: Features, tested: Features, chosen: Bool[np.ndarray, " filter"]) -> int:
     """Correct test predictions of logistic regression on standardised filters."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    classifier.fit(fitted.values[:, chosen], fitted.labels)
-    return int((classifier.predict(tested.values[:, chosen]) == tested.labels).sum())
+    classifier.fit(fitted[0][:, chosen], fitted[1])
+    return int((classifier.predict(tested[0][:, chosen]) == tested[1]).sum())

@@ -103,11 +103,13 @@ def common_sizes(scores: Mapping[str, Scores]) -> dict[str, int]:
     return sizes
 
 
-def over_draws(values: Iterable[float | int]) -> tuple[float, float, float] | None:
-    """Mean over draws with its 95 % Student interval.
+def random_points(groups: Sequence[Group], place: tuple[str, float | int]) -> list[int]:
+    """Numbers of the random groups of one place, counted from 1."""
+    return [point for point, group in enumerate(groups, 1) if (group.method, group.place) == (RANDOM, place)]
 
-    None without draws; a single draw has infinite ends.
-    """
+
+def over_draws(values: Iterable[float | int]) -> tuple[float, float, float] | None:
+    """Mean over draws with its 95 % Student interval, infinite for one draw; None without draws."""
     from scipy.stats import t
 
     known = np.array(list(values), dtype=np.float64)
@@ -120,6 +122,17 @@ def over_draws(values: Iterable[float | int]) -> tuple[float, float, float] | No
     return mean, mean - half, mean + half
 
 
+def rate_over_draws(name: str, rates: Sequence[float], ends: str | None = None) -> dict[str, float | None]:
+    """Columns of a mean rate over draws, and of its interval inside [0, 1] under the name `ends`."""
+    mean, low, high = over_draws(rates) or (None, None, None)
+    known = len(rates) > 1 and low is not None and high is not None
+    return {
+        name: mean,
+        f"{ends or name}_low": max(low, 0.0) if known else None,
+        f"{ends or name}_high": min(high, 1.0) if known else None,
+    }
+
+
 def _groups(
     method: str,
     order: str,
@@ -129,28 +142,22 @@ def _groups(
     generator: np.random.Generator,
 ) -> list[Group]:
     """Groups with the smallest keys."""
-    layers = list(keys)
-    places = {layer: _order(keys[layer], generator) for layer in layers}
-    total = sum(map(len, keys.values()))
-    if scope == "all":
-        joined = _order(np.concatenate([keys[layer] for layer in layers]), generator)
-        ends = np.cumsum([len(keys[layer]) for layer in layers])[:-1]
+    places = {layer: _order(values, generator) for layer, values in keys.items()}
+    ends = np.cumsum([len(values) for values in keys.values()])
+    joined = _order(np.concatenate(list(keys.values())), generator) if scope == "all" else None
     groups = []
     for share in shares:
-        if scope == "all":
-            count = _count(share, total)
-            chosen = dict(zip(layers, np.split(_first(joined, count), ends), strict=True))
-            groups.append(Group(method, EVERY, order, share, count, total, chosen))
-            continue
-        chosen = {layer: _first(places[layer], _count(share, len(places[layer]))) for layer in layers}
-        if scope == "each":
-            count = sum(int(units.sum()) for units in chosen.values())
-            groups.append(Group(method, EVERY, order, share, count, total, chosen))
+        if joined is None:
+            chosen = {layer: _first(place, _count(share, len(place))) for layer, place in places.items()}
         else:
-            groups += [
-                Group(method, layer, order, share, int(units.sum()), len(units), {layer: units})
-                for layer, units in chosen.items()
-            ]
+            chosen = dict(zip(keys, np.split(_first(joined, _count(share, len(joined))), ends[:-1]), strict=True))
+        if scope == "layer":
+            parts = [(layer, {layer: units}) for layer, units in chosen.items()]
+        else:
+            parts = [(EVERY, chosen)]
+        for layer, marked in parts:
+            count, total = (sum(number(units) for units in marked.values()) for number in (np.count_nonzero, len))
+            groups.append(Group(method, layer, order, share, count, total, marked))
     return groups
 
 

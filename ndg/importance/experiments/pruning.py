@@ -21,11 +21,20 @@ from ndg import seeds
 from ndg.activations.batches import Batch, columns, compute_batches, fixed, forward, true_labels
 from ndg.errors import ConfigError, DataError, FailureError
 from ndg.gradients.tape import Tape
+from ndg.importance.batch_sums import ScoreStudy
 from ndg.importance.experiments.curves import digest
-from ndg.importance.experiments.groups import RANDOM, SHARES, Group, common_sizes, groups, over_draws
+from ndg.importance.experiments.groups import (
+    RANDOM,
+    SHARES,
+    Group,
+    common_sizes,
+    groups,
+    random_points,
+    rate_over_draws,
+)
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings
-from ndg.intervals import wilson
+from ndg.intervals import rate
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.clamp import NeutralState, clamped, neutral_states
 from ndg.options import RunOptions, old_keywords
@@ -139,25 +148,15 @@ class Found:
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    """Data that a worker needs to prune, fine-tune and test a network."""
+class Study(ScoreStudy):
+    """Networks that are pruned, fine-tuned and tested, for a worker."""
 
-    model: nn.Module
-    layers: tuple[str, ...]
-    settings: Settings
     states: Mapping[str, NeutralState]
     held: tuple[Batch, ...]
     seen: dict[str, Tensor] | None
     tuning: Tuning | None
 
     decode = staticmethod(Found.from_dict)
-
-    @property
-    def identity(self) -> Any:
-        return self.layers, self.settings.identity
-
-    def with_model(self, model: nn.Module) -> Study:
-        return replace(self, model=model)
 
     def run(self, task: tuple[int, Group | None]) -> Found:
         """Correct predictions at one point, on a copy of the network."""
@@ -218,29 +217,16 @@ class Pruning(Result):
     def _figures(self, point: int) -> dict[str, Any]:
         figures: dict[str, Any] = {"n": self.examples}
         for name, counts in (("accuracy", self.found.pruned), ("tuned", self.found.tuned)):
-            low, high = map(float, wilson(counts.get(point, 0), self.examples))
-            known = point in counts
-            figures |= {
-                name: counts[point] / self.examples if known else None,
-                f"{name}_low": low if known else None,
-                f"{name}_high": high if known else None,
-            }
+            figures |= rate(name, counts.get(point, 0), self.examples if point in counts else 0)
         return figures
 
     def _control(self, point: int, group: Group) -> dict[str, Any]:
-        points = [number for number, other in enumerate(self.groups, 1) if other.method == RANDOM]
-        points = [number for number in points if self.groups[number - 1].place == group.place]
+        points = random_points(self.groups, group.place)
         figures: dict[str, Any] = {"draws": len(points)}
         for name, counts in (("accuracy", self.found.pruned), ("tuned", self.found.tuned)):
             drawn = [counts[number] for number in points if number in counts]
-            mean = over_draws(count / self.examples for count in drawn)
-            ends = (max(mean[1], 0.0), min(mean[2], 1.0)) if mean and len(drawn) > 1 else (None, None)
-            figures |= {
-                f"random_{name}": mean[0] if mean else None,
-                f"random_{name}_low": ends[0],
-                f"random_{name}_high": ends[1],
-                f"above_{name}": sum(counts[point] > count for count in drawn) if drawn else None,
-            }
+            figures |= rate_over_draws(f"random_{name}", [count / self.examples for count in drawn])
+            figures[f"above_{name}"] = sum(counts[point] > count for count in drawn) if drawn else None
         return figures
 
 

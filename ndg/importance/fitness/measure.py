@@ -9,13 +9,11 @@
     weights      L2 norm of the incoming weights
     outgoing     L2 norm of the weights that read the neuron, if it can be traced to them
     change       relative weight change (L2 norms) since the previous epoch
-    composite    0.4 weights + 0.4 gradient + 0.2 activation, or other weights of `TERMS`, each standardised by the mean
-                 and standard deviation of its layer at the start of training, so that epochs are comparable
+    composite    0.4 weights + 0.4 gradient + 0.2 activation, each standardised by its layer at the start of training
     on           share of the examples for which the neuron is on, at any position
 
 A neuron is dying if it is on for fewer than 1 % of the examples, or if its composite is below the 10 % quantile of its
-layer at the start of training. None of these is an effect on the output; exact ablation is, after training:
-`ndg.score(model, loader, layers, "ablation", measure="loss")`.
+layer at the start of training. None of these is an effect on the output, as exact ablation is.
 """
 
 from __future__ import annotations
@@ -62,10 +60,7 @@ Kept = Bool[Tensor, "example unit position"] | None
 
 @dataclass(frozen=True, eq=False)
 class Fitness(Result):
-    """Value per neuron for each layer and measure, over `examples` examples.
-
-    `right` of them are predicted correctly; `dying` marks neurons.
-    """
+    """Value per neuron for each layer and measure, `right` of `examples` predicted correctly."""
 
     values: Mapping[str, Mapping[str, Values]]
     dying: Mapping[str, Bool[np.ndarray, " unit"]]
@@ -122,9 +117,8 @@ class Fitness(Result):
         }
 
     def scores(self, measure: str = "composite") -> Scores:
-        """One measure as scores of units.
-
-        Composites are shifted to the minimum of their layer, since scores are ranked by absolute value.
+        """One measure as scores of units; composites are shifted to the minimum of their layer, as ranks take absolute
+        values.
         """
         layers = {layer: found[measure].copy() for layer, found in self.values.items() if measure in found}
         if not layers:
@@ -165,13 +159,12 @@ def fitness(
 ) -> Fitness:
     """Fitness of the neurons of some layers, over examples with true classes.
 
-    `fresh` is the fitness of the same layers at the start of training: it standardises composites and defines dying;
-    without it, composites are standardised by the layer itself. `before` are earlier `weights_of`; without them there
-    is no `change`. `known` names the weights beside the layers, if they were found already. `composite` has weights of
-    `TERMS`; missing terms are skipped.
+    `fresh` is the fitness at the start of training: it standardises composites and defines dying; without it, a layer
+    standardises itself. `before` are earlier `weights_of`, for `change`. `known` names the weights beside the layers,
+    if they were found already. `composite` has weights of `TERMS`; missing terms are skipped.
 
-    The network runs in evaluation mode and stays unchanged, gradients included. The loader is read twice. Raises
-    DataError without true classes, ConfigError for a composite of other terms.
+    The network stays unchanged, gradients included. The loader is read twice. Raises DataError without true classes,
+    ConfigError for a composite of other terms.
     """
     for name in composite:
         if name not in TERMS:

@@ -1,8 +1,8 @@
 """Estimate of exact ablation at a fraction of its cost, with standard errors.
 
-First-order effects of all units on all examples are propagated exactly to where units first mix
-(`methods.fast.carried`). Exact ablation on a few examples corrects them per layer and unit, weighted by its reliability
-(`methods.fast.estimate`). A budget limits the passes of the network (`methods.fast.plan`).
+First-order effects of all units on all examples are propagated to where units first mix (`methods.fast.carried`). Exact
+ablation on few examples corrects them, weighted by its reliability (`methods.fast.estimate`), within a budget of passes
+(`methods.fast.plan`).
 """
 
 from __future__ import annotations
@@ -46,9 +46,8 @@ def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ..
     """Estimated mean damage of each unit in logits; `errors` are standard errors.
 
     Damage is that of exact ablation: the 2-norm of the change of the logits, or with a target the lost logit. Option
-    `budget` is a share of the exact cost (units times examples); very small budgets and networks may need more. `facts`
-    report the `cost` in forward passes of an example, where a backward pass counts 2 and a partial pass counts 1.
-    `whole` is computed on the ablated examples.
+    `budget` is a share of the exact cost (units times examples). `facts["cost"]` counts forward passes of an example; a
+    backward pass counts 2. `whole` is computed on the ablated examples.
     """
     if iter(loader) is loader:
         raise DataError(
@@ -75,17 +74,14 @@ def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ..
     damages, whole, passed = study.damages(few, units)
     found = estimate([study.evidence(first, exact, layer, units[layer], damages[layer], examples) for layer in layers])
     cost = SHAPE + examples * neutrals.passes + first.cost + exact.cost + passed
-    return Scores(
-        method="fast_ablation",
-        values={
-            layer: values if target is not None else np.maximum(values, 0)
-            for layer, (values, _) in zip(layers, found, strict=True)
-        },
+    estimates = dict(zip(layers, found, strict=True))
+    return METHOD.scores(
+        settings,
+        {layer: values if target is not None else np.maximum(values, 0) for layer, (values, _) in estimates.items()},
+        examples,
         whole=whole,
-        target=settings.describe("all logits"),
         baseline=neutrals.name,
-        examples=examples,
-        errors={layer: errors for layer, (_, errors) in zip(layers, found, strict=True)},
+        errors={layer: errors for layer, (_, errors) in estimates.items()},
         facts={
             "batch": settings.options.batch,
             "cost": cost,
@@ -112,11 +108,7 @@ METHOD = Method(
 
 @dataclass(eq=False)
 class _Effects:
-    """First-order effects of the units of each layer, summed over examples.
-
-    Holds sums, sizes, squares and the sizes of the changes; `rows` per example if kept, `vectors` per logit if all were
-    taken. `directions` replace the logits.
-    """
+    """First-order effects of units by layer: sums over examples, and `rows` and `vectors` of kept examples."""
 
     sums: dict[str, Tensor]
     sizes: dict[str, Tensor]

@@ -2,8 +2,7 @@
 
     I_u = E_x || integral over a from 0 to 1 of J(h + a (b - h) at u alone) (h - b restricted to u) da ||_2
 
-The norm of an example is taken after integrating, so in the limit of fine steps this is exact ablation;
-`facts["completeness"]` compares the two. It costs more than ablation and shows what G-NDI loses with its single step.
+In the limit of fine steps this is exact ablation; `facts["completeness"]` compares the two.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from ndg.errors import LayerError
-from ndg.gradients.tape import Tape, add, check_gradients
+from ndg.gradients.tape import Tape, add, check_gradients, no_gradient
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
@@ -34,10 +32,9 @@ def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
     """Scores of 0 or more: 2-norm change of the logits.
 
     The norm is over all logits, or over `settings.target`. b is zero, the mean of each activation over the examples,
-    `resample`, or a given value. There are `settings.n_steps` midpoints (default 32); each costs one forward pass of
-    the part after the layer and one backward pass per logit, for every unit and example. `whole` moves all units
-    together. `facts["completeness"]` has for each layer the `mean` and the largest 2-norm of the difference between the
-    integral and the ablation of a unit, and `relative`: the sum of those norms over the sum of the damages.
+    `resample`, or a given value. There are `settings.n_steps` midpoints (default 32), each with one backward pass per
+    logit for every unit and example. `facts["completeness"]` has for each layer the `mean` and largest 2-norm of the
+    difference between the integral and the ablation of a unit, and `relative`: their sum over the sum of the damages.
     """
     steps = settings.n_steps or STEPS
     sums: dict[str, Tensor] = {}
@@ -59,13 +56,12 @@ def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
                 rows = torch.arange(batch.count, device=everything.device)
                 effects = _integral(way, rows, everything, steps, settings, work)
                 whole[layer] += float(torch.linalg.vector_norm(effects, dim=1).sum())
-    return Scores(
-        method="integrated",
-        values={layer: (sums[layer] / examples).cpu().numpy() for layer in layers},
+    return METHOD.scores(
+        settings,
+        {layer: sums[layer] / examples for layer in layers},
+        examples,
         whole={layer: whole[layer] / examples for layer in layers},
-        target=settings.describe("all logits"),
         baseline=neutrals.name,
-        examples=examples,
         facts={
             "steps": steps,
             "batch": settings.options.batch,
@@ -180,9 +176,6 @@ def _slope(
 ) -> Float[Tensor, " row"]:
     found = torch.autograd.grad(values.sum(), amount, retain_graph=not last, allow_unused=True)[0]
     if found is None:
-        raise LayerError(
-            f"a scored layer has a gradient path to the logits; from {way.layer!r} there is none; choose a layer "
-            "whose output the logits depend on, or remove the detach, no_grad or argmax between them"
-        )
+        raise no_gradient(way.layer)
     check_gradients([found], way.layer)
     return found

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ndg.errors import ConfigError, LayerError
+from ndg.gradients.tape import check_gradients
 from ndg.importance.settings import Settings
 from ndg.units import gates
 
@@ -71,6 +72,28 @@ def weighted(model: nn.Module, layers: Iterable[str], settings: Settings, method
             what = f"({type(modules[layer]).__name__}) has none" if layer in modules else "has none"
             raise LayerError(f"{method} needs layers with weights of their own; {layer!r} {what}; {instead}")
     return incoming
+
+
+def leaves(incoming: Mapping[str, Incoming], method: str) -> dict[str, Tensor]:
+    """Incoming weights of all layers by path; LayerError for computed ones."""
+    return {path: weight for parts in incoming.values() for path, weight in parts.leaves(method).items()}
+
+
+def per_unit(incoming: Mapping[str, Incoming], values: Mapping[str, Tensor]) -> dict[str, Float[Tensor, " unit"]]:
+    """Sums over the incoming weights of each unit, by layer."""
+    return {layer: parts.rows(values).sum(dim=1) for layer, parts in incoming.items()}
+
+
+def gradients(
+    value: Tensor, weights: Mapping[str, Tensor], method: str, start: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Gradients at weights by path. Raises LayerError without a path, or for NaN."""
+    found = torch.autograd.grad(value, list(weights.values()), start, allow_unused=True)
+    for path, gradient in zip(weights, found, strict=True):
+        if gradient is None:
+            raise no_path(path.rpartition(".")[0], method)
+        check_gradients([gradient], path.rpartition(".")[0])
+    return dict(zip(weights, found, strict=True))
 
 
 class Leaves:

@@ -88,8 +88,7 @@ def outgoing(
         tape = stack.enter_context(Tape(model, layers, each=each))
         follow = Follow(powers)
         for layer in layers:
-            handle = find_layer(model, layer).register_forward_hook(_begin(layer, tape, follow))
-            stack.callback(handle.remove)
+            stack.enter_context(find_layer(model, layer).register_forward_hook(_begin(layer, tape, follow)))
         with follow:
             tape.run(alone)
     for layer in layers:

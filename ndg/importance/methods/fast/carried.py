@@ -2,9 +2,7 @@
 
 The neutral state of a unit is propagated exactly through operations that keep units separate: activation functions,
 normalisation in evaluation mode, sums with other branches, pooling. It stops where units mix or where a value is read
-twice; from there the effect is assumed linear. So the effect is exact if the rest of the network is linear, as after
-the last activation function, and it equals G-NDI if units mix right after the layer. No weights are multiplied on the
-way: all layers together cost less than one more forward pass.
+twice; from there the effect is assumed linear. All layers together cost less than one more forward pass.
 """
 
 from __future__ import annotations
@@ -20,8 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from ndg.activations.batches import Batch, nan, not_a_number
 from ndg.activations.hooks import find_modules
-from ndg.errors import LayerError
-from ndg.gradients.tape import Tape, check_gradients
+from ndg.gradients.tape import Tape, check_gradients, filled
 from ndg.interventions.baselines import Neutrals
 from ndg.units.layout import View, stack_steps
 from ndg.units.readings import Output
@@ -68,11 +65,8 @@ class _Way:
 class Carried:
     """Context that propagates the changes of units.
 
-        with Tape(model, layers) as tape, Carried(model, tape, layers, neutrals) as carried:
-            carried.run(batch)
-
-    Then `carried.changes[layer]` is the difference between units and their neutral state where they stop, and
-    `carried.gradients(values)` has the gradients there. Enter it within the tape.
+    After `run(batch)`, `changes` has each layer's change where its units first mix, and `carried.gradients(values)` the
+    gradients there. Enter it within the tape.
     """
 
     def __init__(
@@ -126,15 +120,9 @@ class Carried:
             gradients = list(torch.autograd.grad(values.sum(), flat, retain_graph=not last, allow_unused=True))
         views = {}
         for layer, several in ends.items():
-            parts, gradients = gradients[: len(several)], gradients[len(several) :]
-            if all(part is None for part in parts):
-                raise LayerError(
-                    f"a scored layer has a gradient path to the logits; from {layer!r} there is none; choose a layer "
-                    "whose output the logits depend on, or remove the detach, no_grad or argmax between them"
-                )
-            filled = [torch.zeros_like(end) if part is None else part for part, end in zip(parts, several, strict=True)]
-            check_gradients(filled, layer, "behind")
-            views[layer] = self.seen(layer, filled)
+            parts, gradients = filled(gradients[: len(several)], several, layer), gradients[len(several) :]
+            check_gradients(parts, layer, "behind")
+            views[layer] = self.seen(layer, parts)
         return views
 
     def _begin(self, layer: str) -> Callable[..., None]:

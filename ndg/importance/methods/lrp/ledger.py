@@ -35,8 +35,7 @@ class Ledger:
 class Redirected(torch.autograd.Function):
     """`value` with the gradient of `share`, times `factor` if given.
 
-    Of the relevance (gradient times value), `constant` is the part of a bias in `share`, and `rest` the part of the
-    stabiliser in the value.
+    Of the relevance, a bias in `share` absorbs the part `constant`, and the stabiliser the part `rest`.
     """
 
     @staticmethod

@@ -65,10 +65,7 @@ def _out_of_place(name: str) -> Any:
 
 @contextmanager
 def prepared(model: nn.Module) -> Iterator[None]:
-    """Context with constant parameters, unrolled fused modules and single activations.
-
-    Raises LayerError for a compiled module, whose functions no rule reaches.
-    """
+    """Context with constant parameters and unrolled modules; LayerError for a compiled module."""
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with unfused(), ExitStack() as stack:
         for path, module in model.named_modules():
