@@ -53,8 +53,8 @@ class Crossed(Result):
 def crossed(graphs: Mapping[str, NDG], bits: Mapping[str, BitMatrix]) -> Crossed:
     """Cross accuracy: edge precision of each graph on each set of bits.
 
-    A graph and bits of the same name count as its own data. Units of two trainings do not correspond by number;
-    reorder bits by `in_units_of` first. Thresholds may differ. Raises ShapeError for bits of other nodes.
+    A graph and bits of the same name count as its own data. Reorder bits of another training by `in_units_of` first.
+    Raises ShapeError for bits of other nodes.
     """
     cells = []
     for name, graph in graphs.items():
@@ -77,10 +77,8 @@ def cross_accuracy(
 ) -> Crossed:
     """Edge precision of two trainings on the held-out booleans of both.
 
-    Units of two trainings do not correspond by number, so each graph is also judged on the other network's units in the
-    order of their partners, matched on the mined examples alone. Other arguments are those of `ndg.mine`.
-
-    Raises ShapeError for networks of other layers, units or labels.
+    Each graph is also judged on the other network's units in the order of their partners, matched on the mined examples
+    alone. `mining` are arguments of `ndg.mine`. Raises ShapeError for networks of other layers, units or labels.
     """
     cells: list[Cell] = []
     for (name, other_name), (own, other) in ((names, (a, b)), (names[::-1], (b, a))):

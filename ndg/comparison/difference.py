@@ -29,12 +29,11 @@ ROUNDS = 100
 class Overlap:
     """Counts of edges between two layers, or of all edges.
 
-    An implication and its contrapositive count as two. `contradicting` counts p -> q in `a` with p -> ~q in `b`; they
-    are among the other counts too. `jaccard` is `both` over the edges in either graph, with a Wilson interval over
-    pairs of an implication and its contrapositive. `shuffled` is its mean over `rounds` drawn orders of the units of
-    `b` within layers, `shuffled_low` to `shuffled_high` the middle 95 %, `p_value` the share of orders (the real one
-    included) with at least this index. Shuffling undoes a matching, which by itself makes graphs similar: `control` is
-    the index of `a` with a re-initialised network, matched in the same way.
+    An implication and its contrapositive count as two. `contradicting` counts p -> q in `a` with p -> ~q in `b`.
+    `jaccard` is `both` over the edges in either graph, with a Wilson interval over pairs of an implication and its
+    contrapositive. `shuffled` is its mean over drawn orders of the units of `b` within layers (with the middle 95 %),
+    `p_value` the share of orders with at least this index. `control` is the index of `a` with a re-initialised network,
+    matched in the same way.
     """
 
     first: str
@@ -60,9 +59,8 @@ class Overlap:
 class Difference(Result):
     """Edges of two graphs, in terms of the nodes of `a`.
 
-    Arrays are over the edges of either graph: number, membership in `a` and `b`, whether the other graph contradicts
-    it, and precision on the mined examples (NaN where it is no edge). `unmatched` counts the edges of `b` that are left
-    out because a node has no partner in `a`.
+    Arrays are over the edges of either graph; precisions on the mined examples are NaN where it is no edge. `unmatched`
+    counts the edges of `b` with a node that has no partner in `a`.
     """
 
     nodes: NodeSpace
@@ -142,10 +140,9 @@ def diff(
 ) -> Difference:
     """Edge differences of two graphs over the same or matched nodes.
 
-    Without `match`, unit i of `a` is compared with unit i of `b`, which says little of two trainings. The control
-    shuffles the units of `b` within each layer, `rounds` times, which undoes a matching. So with `match`, also pass
-    `control`, the graph of a re-initialised copy of b's network, and `control_match`, its matching with `a` on the same
-    examples.
+    Without `match`, unit i of `a` is compared with unit i of `b`. The control shuffles the units of `b` within each
+    layer, which undoes a matching; so with `match`, also pass `control`, the graph of a re-initialised copy of b's
+    network, and `control_match`, its matching with `a`.
 
     Raises GraphError for graphs of other nodes, ConfigError for a negative number of rounds.
     """
@@ -221,11 +218,7 @@ def _overlap(
 def _shuffled(
     first: Keys, second: Keys, nodes: NodeSpace, pairs: int, rounds: int, seed: int
 ) -> Float64[np.ndarray, "round column"]:
-    """Jaccard indices of all edges and each layer pair, by round.
-
-    NaN without edges. Each edge is counted once with its contrapositive. Shuffling keeps an edge between its layers, so
-    the numbers of edges there stay.
-    """
+    """Jaccard indices of all edges and each layer pair, by round; NaN without edges."""
     own, other = first[once(first, nodes)], second[once(second, nodes)]
     place = layer_pairs(other, nodes)[0]
     sizes = np.bincount(layer_pairs(own, nodes)[0], minlength=pairs) + np.bincount(place, minlength=pairs)

@@ -28,10 +28,7 @@ def keys(graph: NDG) -> Keys:
 
 @dataclass(frozen=True, eq=False)
 class Translated:
-    """Edges in terms of another graph's nodes, sorted, with mined precision.
-
-    `unmatched` counts the edges that are left out because a node has no partner.
-    """
+    """Edges in terms of another graph's nodes, sorted; `unmatched` have a node without a partner."""
 
     keys: Keys
     precision: Float64[np.ndarray, "_"]
@@ -39,10 +36,7 @@ class Translated:
 
 
 def translated(graph: NDG, nodes: NodeSpace, match: Matching | None) -> Translated:
-    """Edges of a graph in terms of the same or matched nodes.
-
-    Raises GraphError for other nodes without a matching, or for a matching of other nodes.
-    """
+    """Edges of a graph in terms of the same or matched nodes; GraphError for other nodes."""
     precision = mined(graph.implications).precision
     if match is None:
         if graph.nodes != nodes:

@@ -19,10 +19,8 @@ def join(a: BitMatrix, b: BitMatrix, names: Names = ("a", "b")) -> BitMatrix:
     """Nodes of `a` and `b` side by side; examples are paired by number.
 
     Layers and concepts get the name of their side, `a/latent`. The labels of `a` stay labels; those of `b` become
-    concepts, `b/label:3`. Only equivalences are mined among labels and among concepts, so the implications within a
-    side are those of its own bits.
-
-    Raises ShapeError for different numbers of examples, ConfigError for names that do not distinguish the sides.
+    concepts, `b/label:3`, so the implications within a side are those of its own bits. Raises ShapeError for different
+    numbers of examples, ConfigError for names that do not distinguish the sides.
     """
     _check(names)
     if a.examples != b.examples:

@@ -17,10 +17,7 @@ from ndg.results import Result, Row
 
 @dataclass(frozen=True)
 class InterLayer(Result):
-    """Edges within and between labels, layers and concepts.
-
-    `graph` is the digest of the graph, `examples` the number of mined examples.
-    """
+    """Edges within and between labels, layers and concepts; `examples` are the mined ones."""
 
     sections: tuple[Section, ...]
     graph: str
@@ -52,9 +49,8 @@ def inter_layer(
 ) -> InterLayer:
     """Edges within and between layers, with mined and held-out precision.
 
-    The control counts the edges of nodes made independent by `seed`. Other arguments are those of `ndg.mine`.
-
-    Raises ConfigError for bits of fewer than two layers, ShapeError for held-out bits of other nodes.
+    The control counts the edges of nodes made independent by `seed`; `mining` are arguments of `ndg.mine`. Raises
+    ConfigError for bits of fewer than two layers, ShapeError for held-out bits of other nodes.
     """
     if len(bits.nodes.layers) < 2:
         names = ", ".join(layer.name for layer in bits.nodes.layers) or "none"

@@ -28,10 +28,9 @@ class Reinitialised:
 
 
 def reinitialised(model: nn.Module, seed: int) -> Reinitialised:
-    """A copy of a network with fresh parameters.
+    """A copy of a network with fresh parameters, drawn on the CPU.
 
-    Modules with `reset_parameters` draw new ones and reset their running statistics. All other parameters, and those
-    that a reset leaves unchanged, are permuted. Draws are made on the CPU, so the copy is the same on any device.
+    Modules with `reset_parameters` draw new ones and reset their running statistics. All other parameters are permuted.
     Global random generators do not change.
     """
     device, fresh = device_of(model), copy.deepcopy(model).cpu()

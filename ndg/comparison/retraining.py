@@ -33,9 +33,9 @@ class OverTrainings(Result):
     """Edges of any training and the number of trainings that have them.
 
     Edges are in terms of the nodes of the first training, and `first` marks its edges. `shuffled` is the mean number of
-    edges in exactly 1, 2, ... trainings when the units of all but the first are shuffled within layers, which undoes a
-    matching; `control` is that number when all but the first are re-initialised networks, matched in the same way.
-    `unmatched` counts each training's edges with a node that has no partner.
+    edges in exactly 1, 2, ... trainings when the units of all others are shuffled within layers; `control` is that
+    number when these are re-initialised networks, matched in the same way. `unmatched` counts edges with a node without
+    partner.
     """
 
     nodes: NodeSpace
@@ -113,12 +113,10 @@ def trainings(
     options: RunOptions = RunOptions(),
     mining: Mapping[str, Any] | None = None,
 ) -> tuple[list[NDG], list[Matching]]:
-    """Graphs of several trainings, and matchings of all with the first.
+    """Graphs of several trainings, and matchings of all with the first, for `over_trainings` and `diff`.
 
-    `at_least` is that of `match_units`; `mining` are arguments of `ndg.mine`. The results are what `over_trainings`
-    takes, and of two trainings what `diff` takes.
-
-    Raises DataError for a loader that shuffles or can be read once only.
+    `at_least` is that of `match_units`; `mining` are arguments of `ndg.mine`. Raises DataError for a loader that
+    shuffles or can be read once only.
     """
     inputs, paths = Unlabelled(loader), None if layers is None else list(layers)
     bits = [extraction.extract(model, inputs, paths, settings=settings, options=options) for model in models]
@@ -138,9 +136,7 @@ def over_trainings(
     """Number of trainings that have each edge, after matching units.
 
     `matches` holds `match_units(first, other)` for each graph but the first; without it, units correspond by number.
-    The control shuffles units `rounds` times, which undoes a matching. `controls`, graphs of re-initialised networks
-    for all but the first, with `control_matches`, do not.
-
+    The control shuffles units `rounds` times; `controls` are graphs of re-initialised networks, with `control_matches`.
     Raises ConfigError for fewer than two graphs or another number of matchings, GraphError for those of other nodes.
     """
     if len(graphs) < 2 or (matches is not None and len(matches) != len(graphs) - 1):

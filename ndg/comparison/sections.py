@@ -1,8 +1,7 @@
 """Edge precision on held-out examples, by the parts that edges join.
 
 Precision is the mean over edges, as in Table 3 of Hu & Tian 2022. Its interval is the mean of the edges' own Wilson
-bounds: all edges are counted on the same examples, and the standard deviation of a mean is at most the mean of the
-standard deviations, so the interval is wide enough for any dependence.
+bounds, which is wide enough for any dependence between edges.
 """
 
 from __future__ import annotations
@@ -31,10 +30,9 @@ class EdgeFigures:
     """Counts and mean precision of some edges.
 
     An implication and its contrapositive count as two. `equivalent` edges hold in both directions. `possible` counts
-    the possible edges between nodes that vary; None where not all were judged. `mined_precision` is high by
-    construction. `precision`, from `low` to `high`, is the mean over the `judged` edges whose antecedent occurs among
-    the held-out `examples`; `chance` is the frequency of their consequents. `occurrences` counts the antecedents of all
-    judged edges, `exceptions` those without the consequent.
+    the possible edges between nodes that vary; None where not all were judged. `precision` is the mean over the
+    `judged` edges whose antecedent occurs among the held-out `examples`; `chance` is the frequency of their
+    consequents. `occurrences` counts the antecedents of all judged edges, `exceptions` those without the consequent.
     """
 
     edges: int
@@ -103,10 +101,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Section:
-    """Edges between parts `first` and `second`, or within one part.
-
-    `shuffled` counts the edges there between independent nodes of the same frequencies.
-    """
+    """Edges between two parts or within one; `shuffled` counts those between independent nodes."""
 
     first: str
     second: str
@@ -162,10 +157,9 @@ def pair_numbers(graph: NDG, parts: Parts, size: int) -> Int64[np.ndarray, " edg
 
 
 def possible_edges(graph: NDG, parts: Parts, size: int) -> Int64[np.ndarray, "part part"] | None:
-    """Possible implications between parts; None if only some pairs were mined.
+    """Possible implications between parts, eight per pair of nodes; None if only some pairs were mined.
 
-    A pair of nodes has eight: two values times two values, in both directions. Pairs of labels and pairs of concepts
-    are not judged.
+    Pairs of labels and pairs of concepts are not judged.
     """
     among = candidates(graph.nodes, graph.implications.on, max(graph.examples, 1))
     if not graph.examples or among.tests != graph.implications.tests:

@@ -50,10 +50,7 @@ def read(
     settings: ReadingSettings = ReadingSettings(),
     options: RunOptions = RunOptions(),
 ) -> Source:
-    """Bits of a network on both loaders, with the same thresholds.
-
-    With `like`, its thresholds are used. Other arguments are those of `ndg.extract`; `max_examples` limits `train`.
-    """
+    """Bits of a network on both loaders, with the same thresholds or those of `like`."""
     if like is not None:
         settings = ReadingSettings(max_examples=settings.max_examples)
     mined = extraction.extract(model, train, layers, settings=settings, options=options, like=like)
@@ -90,8 +87,7 @@ def controls(
 ) -> dict[str, Source]:
     """Bits of a trained network and of its three controls.
 
-    Controls are the re-initialised network, with its own thresholds by the same rule; random inputs; and shuffled
-    labels. The last two use the trained network's thresholds.
+    Controls are the re-initialised network, with its own thresholds; random inputs; and shuffled labels.
     """
     how: dict[str, Any] = {"settings": settings, "options": options}
     trained = read(model, train, held_out, None if layers is None else list(layers), **how)

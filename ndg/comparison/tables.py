@@ -18,10 +18,7 @@ from ndg.results import Result, Row
 
 @dataclass(frozen=True)
 class SourceRow:
-    """Nodes and edges of one source's graph.
-
-    `shuffled` counts the edges of independent nodes with the same frequencies.
-    """
+    """Nodes and edges of one source's graph; `shuffled` counts edges of independent nodes."""
 
     source: str
     varying: int
@@ -72,8 +69,7 @@ def table_3(
 ) -> Table3:
     """Table 3: edges and mean precision of each source's graph.
 
-    `controls` makes the sources of a network. Other arguments are those of `ndg.mine`. Constant units, frequent in an
-    untrained network, have no edges, so the number of nodes is reported too.
+    `controls` makes the sources of a network; `mining` are arguments of `ndg.mine`. Constant units have no edges.
     """
     how = {"criterion": criterion, "alpha": alpha, **mining}
     rows: list[SourceRow] = []
@@ -103,10 +99,7 @@ def table_7(
     alpha: float | int = 20.0,
     **mining: Any,
 ) -> Crossed:
-    """Table 7: graphs of real and random inputs, on held-out data of both.
-
-    `real` and `noise` name the sources. Other arguments are those of `ndg.mine`.
-    """
+    """Table 7: graphs of real and random inputs, on held-out data of both; `real` and `noise` name the sources."""
     for name in (real, noise):
         if name not in sources:
             raise ConfigError(f"Table 7 needs a source of real and one of random inputs; got {', '.join(sources)}")

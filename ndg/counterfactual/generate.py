@@ -41,9 +41,9 @@ def counterfactual_set(
     The alternatives are those of a trial with this seed. Pass the training examples in a fixed order, and `layer` for a
     graph of several layers.
 
-    Raises ConfigError for an unknown intervention; GraphError or LayerError for a layer that does not fit or does not
-    reach the logits; ShapeError, and GraphError unless `any_network`, for the graph of another network; DataError
-    without examples or true labels, or for a loader that shuffles.
+    Raises ConfigError for an unknown intervention; GraphError or LayerError for a layer that does not fit; ShapeError,
+    and GraphError unless `any_network`, for the graph of another network; DataError without examples or true labels, or
+    for a loader that shuffles.
     """
     if shuffled(loader):
         raise DataError(

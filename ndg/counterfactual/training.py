@@ -115,10 +115,7 @@ def train_copies(
 
 
 def _check_examples(model: nn.Module, data: CounterfactualSet, loader: Iterable[Any], options: RunOptions) -> None:
-    """Raise DataError unless a loader holds the examples of the data.
-
-    It compares their number, their true classes, and the latents of the first and last compute batch.
-    """
+    """Raise DataError unless a loader holds the examples of the data: number, true classes, first and last latents."""
     layer, true, seen, last = data.origin.layer, [], 0, None
     with fixed(model, options.threads), Trace(model, [layer]) as trace:
 

@@ -109,8 +109,9 @@ class Scores(Result):
         )
 
     def by_node(self, space: NodeSpace) -> dict[int, float]:
-        """Scores by node index of `space`, for the layers in it; ShapeError if there is none, or for another number of
-        units.
+        """Scores by node index of `space`, for the layers in it.
+
+        Raises ShapeError if there is no such layer, or for another number of units.
         """
         units = {layer.name: layer.units for layer in space.layers}
         shared = [layer for layer in self.layers if layer in units]

@@ -1,8 +1,7 @@
-"""Interchange interventions on directions of a layer.
+"""Interchange interventions on directions of a layer (Geiger et al. 2023).
 
 The forward pass of a base runs with some coordinates taken from sources. Each variable of the high-level model has its
-own directions and its own source. Source: Geiger, Wu, Potts, Icard & Goodman 2023, "Finding Alignments Between
-Interpretable Causal Variables and Distributed Neural Representations".
+own directions and its own source.
 """
 
 from __future__ import annotations
@@ -33,8 +32,7 @@ Units = Int64[np.ndarray, " coordinate"]
 class Interchanges:
     """Bases, one source per variable, and the high-level model's labels.
 
-    Variables with `swapped` take their value from their source. `labels` are the high-level model's predictions after
-    that, `base_labels` its predictions for the bases alone.
+    Variables with `swapped` take their value from their source; `labels` are the predictions after that.
     """
 
     base: Float[Tensor, "pair ..."]
@@ -112,8 +110,7 @@ def locate(model: nn.Module, layer: str, data: Interchanges, *, batch: int = COM
 class Interchanged:
     """Counts of pairs on which network and high-level model agree.
 
-    `moved` counts the pairs whose label changes under the interchange; on the others the constant predictor "base
-    label" is right. `most_common` counts the pairs with the most common label.
+    `moved` counts the pairs whose label changes under the interchange, `most_common` those with the most common label.
     """
 
     basis: str
@@ -126,10 +123,7 @@ class Interchanged:
     most_common: int
 
     def row(self) -> dict[str, Any]:
-        """Interchange intervention accuracy (IIA) and the constant predictors' accuracies.
-
-        IIA is over all pairs and over the moved pairs, with 95 % Wilson intervals; None without pairs.
-        """
+        """Interchange intervention accuracy (IIA) over all and over moved pairs, beside constant predictors."""
         return {
             "basis": self.basis,
             "layer": self.layer,
@@ -148,7 +142,7 @@ def interchanged(
 ) -> Interchanged:
     """IIA of interchanging some coordinates of a rotation for each variable.
 
-    Raises ShapeError for a rotation of another layer, ConfigError for places that overlap or do not exist.
+    Raises ShapeError for a rotation of another layer, ConfigError for coordinates that overlap or do not exist.
     """
     with fixed(located.model, threads):
         right = located.right(directions(located, rotation, places), batch)

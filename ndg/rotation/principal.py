@@ -42,10 +42,7 @@ def layer_outputs(
 def pca(
     model: nn.Module, loader: Iterable[Any], layer: str, *, batch: int = COMPUTE_BATCH, threads: int = 1
 ) -> Rotation:
-    """Principal components of a layer, by decreasing variance.
-
-    Pass the training examples. Each component has the sign that makes its largest entry positive.
-    """
+    """Principal components of a layer, by decreasing variance; their largest entries are positive."""
     values = outputs(model, loader, layer, batch=batch, threads=threads)
     mean = values.mean(axis=0)
     _, vectors = np.linalg.eigh((values - mean).T @ (values - mean))

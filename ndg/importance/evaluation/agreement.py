@@ -1,10 +1,8 @@
 """Agreement of two scores of the same units, pooled and within layers.
 
-Pooled over layers, a score can agree only because it ranks the layers. So the figures come with those of a null that
-knows only the mean of each layer, and with the mean of the correlations within layers, weighted by units.
-
-Intervals are 95 % percentile intervals over bootstrap draws of units: of all units, or within each layer. All scores of
-the same units use the same draws, so differences between them are paired.
+Pooled over layers, a score can agree only because it ranks the layers; a null that knows the mean of each layer shows
+this. Intervals are 95 % percentile intervals over bootstrap draws of units. All scores of the same units use the same
+draws, so differences between them are paired.
 """
 
 from __future__ import annotations
@@ -35,10 +33,7 @@ Draws = Float64[np.ndarray, " draw"]
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """Correlation over `n` units with its 95 % interval, None if undefined.
-
-    `draws` are the bootstrap values, NaN if undefined.
-    """
+    """Correlation over `n` units with its 95 % interval; None, and draws NaN, if undefined."""
 
     value: float | None
     n: int
@@ -65,7 +60,7 @@ class Agreement(Result):
     """Agreement of the absolute values of `score` and `truth`.
 
     `pooled` and `within` map pearson, spearman and kendall to estimates; Kendall's tau-b has no interval. `layers` has
-    the correlations of each layer; `left_out` gives the reason for layers without one, which do not count in `within`.
+    the correlations of each layer, `left_out` the reason for layers without one.
     """
 
     score: str
@@ -113,10 +108,7 @@ def _text(estimate: Estimate) -> str:
 
 
 def agreement(score: Scores, truth: Scores, *, seed: int = 0, draws: int = DRAWS) -> Agreement:
-    """Agreement of two scores on their common layers.
-
-    Raises ShapeError if they share no layer, or if a layer has another number of units.
-    """
+    """Agreement of two scores on their common layers; ShapeError without any, or for other numbers of units."""
     layers = [layer for layer in truth.layers if layer in score.values]
     if not layers:
         raise ShapeError(

@@ -39,10 +39,7 @@ def check(
 def refusal(
     model: nn.Module, few: Iterable[Any], layers: Sequence[str], method: str, settings: Settings
 ) -> UserError | None:
-    """Error of a method on a few examples, or None if it works.
-
-    Other exceptions are logged here and raised again during scoring.
-    """
+    """Error of a method on a few examples, or None; other exceptions are logged and come again during scoring."""
     options = replace(settings.options, executor=_Glance(), ray_address=None, journal=None)
     try:
         scored(model, few, layers, method, fitting(method, replace(settings, n_steps=STEPS, options=options)))
@@ -56,10 +53,7 @@ def refusal(
 
 
 def sound(model: nn.Module, few: Iterable[Any], layer: str, threads: int = 1) -> None:
-    """Raise LayerError for a layer that no method can score.
-
-    That is a layer not used exactly once in a pass, or with NaN activations or gradients.
-    """
+    """Raise LayerError for a layer that no method can score: unused, or with NaN activations or gradients."""
     with torch.inference_mode(False), fixed(model, threads, grad=True), Tape(model, [layer]) as tape:
         for batch in compute_batches(few, EXAMPLES, short=True):
             logits = tape.run(batch)

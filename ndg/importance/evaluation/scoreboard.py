@@ -28,11 +28,10 @@ SHOWN = 40
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One method: scores, seconds and agreement, or the reason why it `refused`.
+    """One method: scores, cost and agreement, or the reason why it `refused`.
 
     A method that takes only some layers is compared on these, with their `null`; `partly` says how many and why.
-    `forwards` and `backwards` count passes of the network with one compute batch, `passed` counts rows, if the method
-    reports them.
+    `forwards` and `backwards` count passes with one compute batch, `passed` counts rows.
     """
 
     method: str
@@ -69,8 +68,7 @@ class Entry:
 class Scoreboard(Result):
     """Methods in the requested order, the `truth`, and the layer-mean null.
 
-    `network` names the network. `truth_seconds` is the time of exact ablation, None if unknown: the truth was given, or
-    part of it comes from a killed process.
+    `truth_seconds` is the time of exact ablation, None if it was given or resumed.
     """
 
     network: str
@@ -83,7 +81,7 @@ class Scoreboard(Result):
     def rows(self) -> list[dict[str, Any]]:
         """One row per method, null and truth: correlations, n, cost.
 
-        `margin` is the pooled Spearman correlation minus that of the null, with its paired interval.
+        `margin` is the pooled Spearman correlation minus that of the null.
         """
         truth, cost = self.truth, {"seconds": self.truth_seconds, "passed": self.truth.facts.get("passed")}
         rows = [
@@ -183,10 +181,9 @@ def scoreboard(
 ) -> Scoreboard:
     """Compare methods with exact ablation on the same units and examples.
 
-    Settings that a method does not take are ignored for it. `truth` are exact scores, if already computed. With `kept`,
-    a folder of finished scores, those are reused. A method that cannot score the data is left out with its reason; one
-    that cannot score some layers is compared on the others. Raises ConfigError for an unknown method or for none, and
-    LayerError for a layer that is unused or has NaN values.
+    Settings that a method does not take are ignored for it. `truth` are exact scores, if already computed; `kept` is a
+    folder of finished scores to reuse. A method that cannot score the data, or some layers, is left out there with its
+    reason. Raises ConfigError for an unknown method or for none, and LayerError for a layer that is unused or has NaN.
     """
     names = [name for name in every(methods) if name != TRUTH]
     if not names:

@@ -1,8 +1,4 @@
-"""Group ablation: accuracy, loss and logits as more and more units are neutral.
-
-An important unit costs much when it goes first (order `top`) and nothing when it goes last (`bottom`). The control are
-as many random units.
-"""
+"""Group ablation: accuracy, loss and logits as more and more units are neutral, beside as many random units."""
 
 from __future__ import annotations
 
@@ -71,9 +67,7 @@ def ablation_curves(
     """Accuracy, loss and logits after neutralising growing groups of units.
 
     `scores` are by name, on the same layers. The loader has held-out examples; without true classes only logits are
-    compared. A path suffices as journal: its digest covers groups, network and first batch.
-
-    Raises ConfigError for invalid shares, orders, scope or draws, ShapeError for scores of different units.
+    compared. Raises ConfigError for invalid shares, orders, scope or draws, ShapeError for scores of different units.
     """
     layers = tuple(common_sizes(scores))
     tried = tuple(groups(scores, settings.shares, settings.orders, settings.scope, settings.draws, options.seed))
@@ -91,7 +85,6 @@ class Tally:
     """Sums over examples for the untouched network and each group.
 
     They are correct predictions, loss (nats), L2 distance of the logits from the untouched ones, and its square.
-    Without classes the first two and `labelled` are zero.
     """
 
     examples: int
@@ -158,8 +151,8 @@ class Curves(Result):
     def rows(self) -> list[dict[str, Any]]:
         """One row per score, layer, order and share, the untouched network first.
 
-        `accuracy` (n, Wilson interval), `loss` in nats, `shift` in logits (normal interval), with those of random
-        groups of the same size: the mean over `draws`, with a Student interval of the accuracy. Null if unknown.
+        `accuracy` (Wilson interval), `loss` in nats, `shift` in logits (normal interval), with the mean of random
+        groups of the same size over `draws`. Null if unknown.
         """
         rows = [
             {"method": "none", "layer": None, "order": None, "share": 0.0, "units": 0, "of": None} | self._figures(0)

@@ -1,11 +1,10 @@
-"""Filter experiment of the conductance paper (Dhamdhere, Sundararajan & Yan 2018).
-
-Which score finds the filters of a layer that a class depends on?
+"""Filter experiment: which score finds the filters of a layer that a class depends on?
 
     drop      Pearson correlation over filters, per class, of the score for the class's logit with the decrease of that
               logit when the filter is removed, on examples of the class
-    probe     accuracy of a linear classifier on the mean activations of the k best filters; filters and classifier are
-              fitted on other examples than the test examples
+    probe     accuracy of a linear classifier on the mean activations of the k best filters, on other examples
+
+Source: Dhamdhere, Sundararajan & Yan 2018.
 """
 
 from __future__ import annotations
@@ -75,9 +74,8 @@ def filter_experiment(
 ) -> Filters:
     """Compare scores by how well they find the important filters of each class.
 
-    `methods` are keys of `IMPORTANCE`; methods without a target only see examples of the class. Examples are drawn by
-    the seed. The k best filters have the highest mean absolute score over classes. Controls: in `drop` the drop of the
-    next class, in `probe` k random filters, and all filters.
+    `methods` are keys of `IMPORTANCE`. The k best filters have the highest mean absolute score over classes. Controls:
+    in `drop` the drop of the next class, in `probe` k random filters, and all filters.
 
     Raises DataError if a class has too few examples, ConfigError for a k larger than the layer.
     """
@@ -118,9 +116,9 @@ def filter_experiment(
 
 @dataclass(frozen=True)
 class Correlation:
-    """Pearson correlations over filters per class, None if undefined.
+    """Pearson correlations over filters per class, with `other` those with the next class's drops.
 
-    `other` uses the drops of the next class. `low` and `high` are the 95 % bootstrap interval of the mean over filters.
+    `low` and `high` are the 95 % bootstrap interval of the mean over classes.
     """
 
     method: str
@@ -154,11 +152,7 @@ class Filters(Result):
     probes: tuple[Probe, ...]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per score: mean correlation over classes, interval, control, worst class.
-
-        `pearson` is the mean over `classes` where it is defined, `other_class` its control, `least` the worst class; n
-        is the number of filters.
-        """
+        """One row per score: mean correlation over `classes`, interval, control, worst class; n counts filters."""
         rows = []
         for correlation in self.correlations:
             known, other = (
@@ -179,11 +173,7 @@ class Filters(Result):
         return rows
 
     def probe_rows(self) -> list[dict[str, Any]]:
-        """One row per score and k: accuracy beside random filters.
-
-        Random filters have the mean over `draws` with a Student interval; the last row is the classifier on all
-        filters.
-        """
+        """One row per score and k: accuracy beside the mean of random filters, at last that of all filters."""
         rows = []
         for result in self.probes:
             if result.method == RANDOM:

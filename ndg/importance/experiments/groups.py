@@ -1,8 +1,4 @@
-"""Groups of units that are neutralised together: by score, or random.
-
-Scopes: `layer` takes a share of one layer at a time, `each` the same share of every layer at once, `all` a share of all
-units, ranked together.
-"""
+"""Groups of units that are neutralised together: by score, or random."""
 
 from __future__ import annotations
 
@@ -29,10 +25,7 @@ Chosen = Mapping[str, Bool[np.ndarray, " _"]]
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """`units` of `of` units, chosen by `method` and order.
-
-    `layer` is the layer of the group, or "all"; `chosen` marks the units of the group in each layer.
-    """
+    """`units` of `of` units, chosen by `method` and order; `layer` may be "all"."""
 
     method: str
     layer: str
@@ -59,9 +52,9 @@ def groups(
 ) -> list[Group]:
     """Groups by score and order, with random groups.
 
-    Units are ranked by the size of their score, like `Scores.rank`; ties are broken by the seed. A share is rounded to
-    at least one unit. Raises ConfigError for an unknown scope or order, or a share outside (0, 1]; ShapeError for
-    scores of other units.
+    Scope `layer` takes a share of one layer at a time, `each` the same share of every layer at once, `all` a share of
+    all units, ranked together. Units are ranked by the size of their score, ties by the seed. Raises ConfigError for an
+    unknown scope or order, or a share outside (0, 1]; ShapeError for scores of other units.
     """
     if scope not in SCOPES or any(order not in ORDERS for order in orders):
         raise ConfigError(

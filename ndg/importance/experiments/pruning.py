@@ -1,7 +1,6 @@
 """Pruning curves: held-out accuracy by score, before and after fine-tuning.
 
-Every point starts from the given network. The G-NDI experiments (Nagy 2025) fine-tuned one network through all methods
-and shares, so later points had trained longer than the first.
+Every point starts from the given network, unlike the G-NDI experiments (Nagy 2025).
 """
 
 from __future__ import annotations
@@ -46,10 +45,7 @@ NEUTRAL = ("zero", "mean")
 
 @dataclass(frozen=True)
 class Tuning:
-    """Fine-tuning with AdamW without decay, in batches of `rows`, for whole epochs.
-
-    Nothing is selected: the last network counts.
-    """
+    """Fine-tuning with AdamW without decay, in batches of `rows`; the last network counts."""
 
     epochs: int = 1
     learning_rate: float | int = 5e-4
@@ -100,10 +96,9 @@ def prune(
 ) -> Pruning:
     """Held-out accuracy after pruning shares of the units with the lowest scores.
 
-    `loader` has held-out examples with true classes, `train` the examples for fine-tuning; without `train` there is
-    none. `scores` are by name, on the same layers. Controls: the whole network with the same fine-tuning, and random
-    sets of units at every share. Fine-tuning uses the same examples in the same order at every point. A mean baseline
-    is over `train`, or over `loader` without it. The given network stays unchanged.
+    `loader` has held-out examples with true classes, `train` the examples for fine-tuning, the same in the same order
+    at every point. `scores` are by name, on the same layers. Controls: the whole network with the same fine-tuning, and
+    random units at every share. A mean baseline is over `train`, or over `loader` without it.
 
     Raises DataError without classes, ConfigError for invalid shares or settings, ShapeError for scores of different
     units, FailureError if a loss is not finite.
@@ -129,21 +124,21 @@ def prune(
 
 
 @dataclass(frozen=True)
-class Found:
+class Counts:
     """Correct held-out predictions by number of the point: pruned, and fine-tuned after it."""
 
     pruned: dict[int, int]
     tuned: dict[int, int]
 
-    def __add__(self, other: Found) -> Found:
-        return Found(self.pruned | other.pruned, self.tuned | other.tuned)
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.pruned | other.pruned, self.tuned | other.tuned)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; inverse of `from_dict`."""
         return {name: [list(pair) for pair in getattr(self, name).items()] for name in ("pruned", "tuned")}
 
     @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> Found:
+    def from_dict(cls, document: dict[str, Any]) -> Counts:
         return cls(dict(map(tuple, document["pruned"])), dict(map(tuple, document["tuned"])))
 
 
@@ -156,9 +151,9 @@ class Study(ScoreStudy):
     seen: dict[str, Tensor] | None
     tuning: Tuning | None
 
-    decode = staticmethod(Found.from_dict)
+    decode = staticmethod(Counts.from_dict)
 
-    def run(self, task: tuple[int, Group | None]) -> Found:
+    def run(self, task: tuple[int, Group | None]) -> Counts:
         """Correct predictions at one point, on a copy of the network."""
         number, group = task
         chosen = {} if group is None else group.chosen
@@ -166,9 +161,9 @@ class Study(ScoreStudy):
         with torch.inference_mode(False), clamped(network, chosen, self.states):
             pruned = _correct(network, self)
             if self.seen is None or self.tuning is None:
-                return Found({number: pruned}, {})
+                return Counts({number: pruned}, {})
             _tune(network, self.seen, self.tuning, self.settings)
-            return Found({number: pruned}, {number: _correct(network, self)})
+            return Counts({number: pruned}, {number: _correct(network, self)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,16 +171,16 @@ class Pruning(Result):
     """Results of the whole network (0) and of all groups."""
 
     groups: tuple[Group, ...]
-    found: Found
+    counts: Counts
     examples: int
     tuning: Tuning | None
     scope: str
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per score and share, with Wilson intervals.
+        """One row per score and share with Wilson intervals, the whole network first.
 
-        The whole network comes first. Random units of the same number have the mean over `draws` with its Student
-        interval, and `above`, the number of draws that keep less. Null without fine-tuning or control.
+        Random units have the mean over `draws` with its Student interval, and `above`, the number of draws that keep
+        less. Null without fine-tuning or control.
         """
         rows = [{"method": "none", "share": 0.0, "units": 0, "of": None} | self._figures(0)]
         for point, group in enumerate(self.groups, 1):
@@ -216,14 +211,14 @@ class Pruning(Result):
 
     def _figures(self, point: int) -> dict[str, Any]:
         figures: dict[str, Any] = {"n": self.examples}
-        for name, counts in (("accuracy", self.found.pruned), ("tuned", self.found.tuned)):
+        for name, counts in (("accuracy", self.counts.pruned), ("tuned", self.counts.tuned)):
             figures |= rate(name, counts.get(point, 0), self.examples if point in counts else 0)
         return figures
 
     def _control(self, point: int, group: Group) -> dict[str, Any]:
         points = random_points(self.groups, group.place)
         figures: dict[str, Any] = {"draws": len(points)}
-        for name, counts in (("accuracy", self.found.pruned), ("tuned", self.found.tuned)):
+        for name, counts in (("accuracy", self.counts.pruned), ("tuned", self.counts.tuned)):
             drawn = [counts[number] for number in points if number in counts]
             figures |= rate_over_draws(f"random_{name}", [count / self.examples for count in drawn])
             figures[f"above_{name}"] = sum(counts[point] > count for count in drawn) if drawn else None

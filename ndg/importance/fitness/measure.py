@@ -70,15 +70,11 @@ class Fitness(Result):
     def rows(self) -> list[dict[str, Any]]:
         """One row per neuron."""
         return [
-            {
-                "layer": layer,
-                "unit": unit,
-                "node": f"{layer}:{unit}",
-                **{name: float(values[unit]) for name, values in found.items()},
-                "dying": bool(self.dying[layer][unit]),
-            }
-            for layer, found in self.values.items()
-            for unit in range(len(self.dying[layer]))
+            {"layer": layer, "unit": unit, "node": f"{layer}:{unit}"}
+            | {name: float(values[unit]) for name, values in measures.items()}
+            | {"dying": bool(dying)}
+            for layer, measures in self.values.items()
+            for unit, dying in enumerate(self.dying[layer])
         ]
 
     def words(self) -> str:
@@ -88,24 +84,15 @@ class Fitness(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Mean, max and variance of each measure per layer, in plain JSON types."""
-        return {
-            "examples": self.examples,
-            "right": self.right,
-            "layers": [
-                {
-                    "layer": layer,
-                    "units": len(self.dying[layer]),
-                    "dying": int(self.dying[layer].sum()),
-                    **{
-                        f"{name}_{what}": value
-                        for name in MEASURES
-                        if name in found
-                        for what, value in _summary(found[name]).items()
-                    },
-                }
-                for layer, found in self.values.items()
-            ],
-        }
+        layers = []
+        for layer, dying in self.dying.items():
+            row: dict[str, Any] = {"layer": layer, "units": len(dying), "dying": int(dying.sum())}
+            for name in (name for name in MEASURES if name in self.values[layer]):
+                values = self.values[layer][name]
+                for what, value in (("mean", values.mean()), ("max", values.max()), ("variance", values.var())):
+                    row[f"{name}_{what}"] = float(value)
+            layers.append(row)
+        return {"examples": self.examples, "right": self.right, "layers": layers}
 
     def columns(self) -> dict[str, float | int]:
         """The same as one flat row, `fitness/LAYER/MEASURE_mean` etc., with slashes in paths."""
@@ -117,12 +104,10 @@ class Fitness(Result):
         }
 
     def scores(self, measure: str = "composite") -> Scores:
-        """One measure as scores of units; composites are shifted to the minimum of their layer, as ranks take absolute
-        values.
-        """
-        layers = {layer: found[measure].copy() for layer, found in self.values.items() if measure in found}
+        """One measure as scores of units; composites begin at 0, as ranks take absolute values."""
+        layers = {layer: values[measure].copy() for layer, values in self.values.items() if measure in values}
         if not layers:
-            known = sorted({name for found in self.values.values() for name in found})
+            known = sorted({name for values in self.values.values() for name in values})
             raise LayerError(f"fitness has a measure for its layers; got {measure!r}; {nearest(measure, known)}")
         if measure == "composite":
             layers = {layer: values - values.min() for layer, values in layers.items()}
@@ -229,7 +214,7 @@ class _Sums:
 
     def add(self, view: View, gradient: View, kept: Kept, right: Right) -> None:
         """Add a batch to the sums of the first pass. Padding is zero."""
-        low, high = (view, view) if kept is None else (view.masked_fill(~kept, sign * torch.inf) for sign in (1, -1))
+        low, high = (view if kept is None else view.masked_fill(~kept, end) for end in (torch.inf, -torch.inf))
         count = torch.full((len(view), self.units), view.shape[2], device=view.device)
         count = count if kept is None else kept.sum(dim=2)
         more = {
@@ -244,9 +229,9 @@ class _Sums:
         }
         for name, values in more.items():
             add(self.sums, name, values)
-        for name, ends, least in (("low", low, torch.minimum), ("high", high, torch.maximum)):
-            found = (ends.amin if name == "low" else ends.amax)(dim=(0, 2)).double()
-            self.ends[name] = least(self.ends[name], found) if name in self.ends else found
+        lowest, highest = low.amin(dim=(0, 2)).double(), high.amax(dim=(0, 2)).double()
+        self.ends["low"] = torch.minimum(self.ends.get("low", lowest), lowest)
+        self.ends["high"] = torch.maximum(self.ends.get("high", highest), highest)
         self.examples += len(view)
 
     def spread(self, view: View, kept: Kept) -> None:
@@ -263,7 +248,7 @@ class _Sums:
     def values(self) -> dict[str, Values]:
         n = self.sums["n"].clamp(min=1)
         share = self.sums["bins"] / n[:, None]
-        found = {
+        measures = {
             "gradient": self.sums["gradient"] / n,
             "activation": self.sums["activation"] / n,
             "variance": self.sums["square"] / n,
@@ -274,8 +259,8 @@ class _Sums:
         right, wrong = self.sums["n right"], self.sums["n"] - self.sums["n right"]
         if right.all() and wrong.all():
             total = self.sums["sum"] - self.sums["sum right"]
-            found["correlation"] = self.sums["sum right"] / right - total / wrong
-        return {name: values.double().cpu().numpy() for name, values in found.items()}
+            measures["correlation"] = self.sums["sum right"] / right - total / wrong
+        return {name: values.double().cpu().numpy() for name, values in measures.items()}
 
 
 def _moved(now: Tensor | None, before: Tensor | None) -> dict[str, Values]:
@@ -302,7 +287,3 @@ def _composite(values: Mapping[str, Values], fresh: Mapping[str, Values], weight
 def _dying(values: Mapping[str, Values], fresh: Mapping[str, Values] | None) -> Bool[np.ndarray, " unit"]:
     rarely = values["on"] < LEAST_ON
     return rarely if fresh is None else rarely | (values["composite"] < np.quantile(fresh["composite"], LOWEST))
-
-
-def _summary(values: Values) -> dict[str, float]:
-    return {"mean": float(values.mean()), "max": float(values.max()), "variance": float(values.var())}

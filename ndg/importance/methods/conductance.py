@@ -173,9 +173,9 @@ class _Paths:
         for first in range(0, steps, together):
             these = range(first, min(first + together, steps))
             logits = self.tape.run(path(*(_position((step + 0.5) / steps) for step in these)))
-            found = self.tape.gradients(chosen(logits, classes.repeat(len(these))), checked=False)
+            by_layer = self.tape.gradients(chosen(logits, classes.repeat(len(these))), checked=False)
             for layer in ends:
-                values, gradients = (part.unflatten(0, (-1, count)) for part in (self.tape[layer], found[layer]))
+                values, gradients = (part.unflatten(0, (-1, count)) for part in (self.tape[layer], by_layer[layer]))
                 for value, gradient in zip(values, gradients, strict=True):
                     if layer in here:
                         add(flows, layer, along(slopes[layer], value, before[layer]))

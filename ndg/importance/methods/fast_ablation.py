@@ -7,8 +7,9 @@ ablation on few examples corrects them, weighted by its reliability (`methods.fa
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.activations.batches import compute_batches
+from ndg.activations.batches import compute_batches, pick
 from ndg.activations.sampling import draw, only
 from ndg.activations.subset import Subset
 from ndg.errors import DataError
 from ndg.gradients.tape import Tape, add, per_unit
+from ndg.importance.batch_sums import ScoreStudy
 from ndg.importance.method import Method
 from ndg.importance.methods.ablation import damage, difference
 from ndg.importance.methods.fast.carried import Carried
@@ -66,15 +68,13 @@ def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ..
     study = _Study(model, layers, settings, neutrals, target, planned)
     seen = draw(settings.options.seed, "effects of examples", examples, planned.examples)
     few = list(only(loader, draw(settings.options.seed, "ablated examples", examples, planned.ablated)))
-    first, exact = (
-        study.effects(Subset(loader, seen), planned.directions),
-        study.effects(few, planned.on_ablated, keep=True),
-    )
+    first = study.effects(Subset(loader, seen), planned.directions)
+    exact = study.effects(few, planned.on_ablated, keep=True)
     units = {layer: _units(settings.options.seed, layer, size, planned) for layer, size in sizes.items()}
     damages, whole, passed = study.damages(few, units)
-    found = estimate([study.evidence(first, exact, layer, units[layer], damages[layer], examples) for layer in layers])
+    evidence = [study.evidence(first, exact, layer, units[layer], damages[layer], examples) for layer in layers]
+    estimates = dict(zip(layers, estimate(evidence), strict=True))
     cost = SHAPE + examples * neutrals.passes + first.cost + exact.cost + passed
-    estimates = dict(zip(layers, found, strict=True))
     return METHOD.scores(
         settings,
         {layer: values if target is not None else np.maximum(values, 0) for layer, (values, _) in estimates.items()},
@@ -110,24 +110,22 @@ METHOD = Method(
 class _Effects:
     """First-order effects of units by layer: sums over examples, and `rows` and `vectors` of kept examples."""
 
-    sums: dict[str, Tensor]
-    sizes: dict[str, Tensor]
-    squares: dict[str, Tensor]
-    changes: dict[str, Tensor]
-    rows: dict[str, list[Effects]]
-    vectors: dict[str, list[Vectors]]
     directions: Directions | None
+    sums: dict[str, dict[str, Tensor]] = field(default_factory=lambda: defaultdict(dict))
+    rows: dict[str, list[Effects]] = field(default_factory=lambda: defaultdict(list))
+    vectors: dict[str, list[Vectors]] = field(default_factory=lambda: defaultdict(list))
     cost: int = 0
     examples: int = 0
 
+    def mean(self, name: str, layer: str) -> Float64[np.ndarray, " unit"]:
+        mean: np.ndarray = (self.sums[name][layer] / self.examples).cpu().numpy()
+        return mean
+
 
 @dataclass(frozen=True, eq=False)
-class _Study:
-    """Settings and the plan of the budget."""
+class _Study(ScoreStudy):
+    """Effects and damages of units, with the plan of the budget."""
 
-    model: nn.Module
-    layers: tuple[str, ...]
-    settings: Settings
     neutrals: Neutrals
     target: int | None
     planned: Plan
@@ -137,7 +135,7 @@ class _Study:
         settings, all_logits = self.settings, directions == self.planned.logits
         seed = seeds.integer(settings.options.seed, "kept effects" if keep else "effects")
         random = None if all_logits else Directions(seed, self.planned.logits, directions)
-        result = _Effects({}, {}, {}, {}, {}, {}, random)
+        result = _Effects(random)
         with (
             Tape(self.model, self.layers, each=settings.each_position) as tape,
             Carried(self.model, tape, self.layers, self.neutrals, each=settings.each_position) as carried,
@@ -146,26 +144,26 @@ class _Study:
                 logits = carried.run(batch)
                 values = self._values(logits, batch.count, random)
                 squares: dict[str, Tensor] = {}
-                signed: dict[str, list[Tensor]] = {}
+                signed: dict[str, list[Tensor]] = defaultdict(list)
                 for value in values:
                     gradients = carried.gradients(value, last=value is values[-1])
                     for layer, change in carried.changes.items():
                         effect = per_unit(gradients[layer] * change)[: batch.count]
-                        signed.setdefault(layer, []).append(effect)
+                        signed[layer].append(effect)
                         add(squares, layer, effect.square())
                 for layer, change in carried.changes.items():
                     size = squares[layer].sqrt()
                     if random is not None:
                         size = size / random.scale
                     effect = size if self.target is None else signed[layer][0]
-                    add(result.sums, layer, effect.sum(dim=0))
-                    add(result.sizes, layer, size.sum(dim=0))
-                    add(result.squares, layer, size.square().sum(dim=0))
-                    add(result.changes, layer, per_unit(change.square())[: batch.count].sqrt().sum(dim=0))
+                    changes = per_unit(change.square())[: batch.count].sqrt()
+                    columns = {"effect": effect, "size": size, "square": size.square(), "change": changes}
+                    for name, column in columns.items():
+                        add(result.sums[name], layer, column.sum(dim=0))
                     if keep:
-                        result.rows.setdefault(layer, []).append(effect)
+                        result.rows[layer].append(effect)
                         if random is None and result.examples < NEAR:
-                            result.vectors.setdefault(layer, []).append(torch.stack(signed[layer], dim=2))
+                            result.vectors[layer].append(torch.stack(signed[layer], dim=2))
                 result.cost += batch.count * (2 + 2 * len(values))
                 result.examples += batch.count
         return result
@@ -219,8 +217,7 @@ class _Study:
     ) -> Evidence:
         """Measurements of a layer for the estimate."""
         count = first.examples
-        mean, size, change = ((sums[layer] / count).cpu().numpy() for sums in (first.sums, first.sizes, first.changes))
-        squares = (first.squares[layer] / count).cpu().numpy()
+        mean, size, change, squares = (first.mean(name, layer) for name in ("effect", "size", "change", "square"))
         variance = np.zeros_like(squares)
         if first.directions is not None:
             of = exact.vectors.get(layer)
@@ -240,12 +237,8 @@ def _shape(
     logits = examples = 0
     for batch in passes(loader, settings, LABEL):
         if not sizes:
-            inputs = batch.inputs
-            two = (
-                {key: column[:SHAPE] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[:SHAPE]
-            )
             with torch.no_grad():
-                logits = tape.run(two).shape[1]
+                logits = tape.run(pick(batch.inputs, torch.arange(min(SHAPE, batch.rows)))).shape[1]
             sizes = {layer: tape[layer].shape[1] for layer in layers}
         examples += batch.count
     settings.classes(logits)

@@ -22,10 +22,10 @@ from ndg.importance.settings import Settings
 
 
 def hrank(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores from 0 to the smaller side of the map; LayerError for layers without maps `[example, channel, row,
-    column]`.
+    """Scores from 0 to the smaller side of the map.
 
-    A singular value counts if it is at least max(rows, columns) times the float precision times the largest one.
+    A singular value counts if it is at least max(rows, columns) times the float precision times the largest one. Raises
+    LayerError for layers without maps `[example, channel, row, column]`.
     """
     if settings.each_position:
         raise ConfigError("hrank scores whole maps; got each_position=True; leave it out")

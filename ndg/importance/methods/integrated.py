@@ -174,8 +174,8 @@ def _integral(way: PartWay, rows: Rows, chosen: Chosen, steps: int, settings: Se
 def _slope(
     way: PartWay, values: Float[Tensor, " row"], amount: Float[Tensor, " row"], *, last: bool
 ) -> Float[Tensor, " row"]:
-    found = torch.autograd.grad(values.sum(), amount, retain_graph=not last, allow_unused=True)[0]
-    if found is None:
+    slope = torch.autograd.grad(values.sum(), amount, retain_graph=not last, allow_unused=True)[0]
+    if slope is None:
         raise no_gradient(way.layer)
-    check_gradients([found], way.layer)
-    return found
+    check_gradients([slope], way.layer)
+    return slope

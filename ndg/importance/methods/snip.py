@@ -53,8 +53,9 @@ METHOD = Method(
 
 
 def loss(model: nn.Module, batch: Batch, name: str) -> Float[Tensor, ""]:
-    """Summed cross-entropy of the true classes of a batch, in nats; DataError without classes, LayerError for one
-    logit.
+    """Summed cross-entropy of the true classes of a batch, in nats.
+
+    Raises DataError without classes, LayerError for a network with one logit.
     """
     if batch.labels is None:
         raise DataError(f"{name} needs the true classes; the loader gives inputs alone; give (inputs, labels)")

@@ -59,8 +59,8 @@ def synflow(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
                     f"{type(model).__name__} does not; look for weights that are not finite, or choose magnitude"
                 )
         start = torch.full_like(flow, 1 / total if total else 0.0)
-        found = gradients(flow, weights, "synflow", start)
-        shares = {path: weights[path].detach() * gradient for path, gradient in found.items()}
+        slopes = gradients(flow, weights, "synflow", start)
+        shares = {path: weights[path].detach() * gradient for path, gradient in slopes.items()}
         values = per_unit(incoming, shares)
     return METHOD.scores(
         settings,
@@ -103,9 +103,9 @@ def _flow(model: nn.Module, inputs: Inputs, scale: float, settings: Settings) ->
     def scaled(column: Tensor) -> Tensor:
         return column * scale if column.dtype == torch.float64 else column
 
-    given = {key: scaled(column) for key, column in inputs.items()} if isinstance(inputs, dict) else scaled(inputs)
+    at_scale = {key: scaled(column) for key, column in inputs.items()} if isinstance(inputs, dict) else scaled(inputs)
     with _Linear(scale):
-        logits = forward(model, given)
+        logits = forward(model, at_scale)
     classes = settings.classes(logits.shape[1])
     return logits[0, classes.start : classes.stop].sum()
 
@@ -145,9 +145,9 @@ class _Linear(TorchFunctionMode):
         rule = RULES.get(name)
         if rule is not None:
             return rule(*args, **kwargs)
-        found = func(*args, **kwargs)
-        single = isinstance(found, Tensor) and found.is_floating_point() and found.dtype != torch.float64
-        return found.double() if single else found  # a network may request single precision
+        result = func(*args, **kwargs)
+        single = isinstance(result, Tensor) and result.is_floating_point() and result.dtype != torch.float64
+        return result.double() if single else result  # a network may request single precision
 
 
 def _batch_norm(

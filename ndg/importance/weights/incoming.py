@@ -52,7 +52,7 @@ class Incoming:
 def weighted(model: nn.Module, layers: Iterable[str], settings: Settings, method: str) -> dict[str, Incoming]:
     """Incoming weights of layers; `X.gates` uses input and state weights.
 
-    Raises LayerError for layers without weights, naming the nearest layer before them that has some.
+    Raises LayerError for layers without weights, naming the nearest one before that has some.
     """
     if settings.each_position:
         raise ConfigError(f"{method} scores weights, which positions share; got each_position=True; leave it out")
@@ -88,19 +88,19 @@ def gradients(
     value: Tensor, weights: Mapping[str, Tensor], method: str, start: Tensor | None = None
 ) -> dict[str, Tensor]:
     """Gradients at weights by path. Raises LayerError without a path, or for NaN."""
-    found = torch.autograd.grad(value, list(weights.values()), start, allow_unused=True)
-    for path, gradient in zip(weights, found, strict=True):
+    slopes = torch.autograd.grad(value, list(weights.values()), start, allow_unused=True)
+    for path, gradient in zip(weights, slopes, strict=True):
         if gradient is None:
             raise no_path(path.rpartition(".")[0], method)
         check_gradients([gradient], path.rpartition(".")[0])
-    return dict(zip(weights, found, strict=True))
+    return dict(zip(weights, slopes, strict=True))
 
 
 class Leaves:
     """Context that replaces parameters by leaves that need gradients.
 
-    So frozen weights have gradients, `.grad` stays unchanged, and a weight shared by two modules counts separately in
-    each. `change` computes the value of a leaf from the parameter and its name; without it they share memory.
+    So frozen weights have gradients, `.grad` stays unchanged, and a shared weight counts in each module. `change`
+    computes the value of a leaf from the parameter and its name.
     """
 
     def __init__(

@@ -171,7 +171,7 @@ class _Following(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        read = {id(one) for one in _tensors(args, kwargs)}
+        read = {id(tensor) for tensor in _tensors(args, kwargs)}
         met = [(way, stop) for way in self._ways.values() for stop in way.stops if id(stop.value) in read]
         name = getattr(function, "__name__", "").strip("_")
         carried = [
@@ -179,27 +179,27 @@ class _Following(TorchFunctionMode):
             for way, stop in met
             if stop is way.stops[-1] and _alone(name, way, args, kwargs)
         ]
-        found = function(*args, **kwargs)
-        if not any(one.requires_grad for one in _tensors((found,), {})):
-            return found
+        result = function(*args, **kwargs)
+        if not any(tensor.requires_grad for tensor in _tensors((result,), {})):
+            return result
         for _, stop in met:
             stop.reads += 1
         for way, neutral in carried:
             last = way.stops[-1]
-            if not isinstance(neutral, Tensor) or not _fits(name, found, last.value) or neutral.shape != found.shape:
+            if not isinstance(neutral, Tensor) or not _fits(name, result, last.value) or neutral.shape != result.shape:
                 continue
-            if found is last.value:  # in place
+            if result is last.value:  # in place
                 last.neutral, last.reads, last.through = neutral, last.reads - 1, (*last.through, name)
             else:
-                way.stops.append(_Stop(found, neutral, (name,)))
-        return found
+                way.stops.append(_Stop(result, neutral, (name,)))
+        return result
 
 
 def _tensors(args: Iterable[Any], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
     for value in (*args, *kwargs.values()):
-        for one in value if isinstance(value, (list, tuple)) else (value,):
-            if isinstance(one, Tensor):
-                yield one
+        for part in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(part, Tensor):
+                yield part
 
 
 def _alone(name: str, way: _Way, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
@@ -211,19 +211,19 @@ def _alone(name: str, way: _Way, args: Sequence[Any], kwargs: Mapping[str, Any])
     return name in ELEMENTWISE or (name in CHANNELWISE and way.channels)
 
 
-def _fits(name: str, found: Any, value: Tensor) -> bool:
+def _fits(name: str, result: Any, value: Tensor) -> bool:
     """Whether the units keep their positions in the output of a function."""
-    if not isinstance(found, Tensor):
+    if not isinstance(result, Tensor):
         return False
-    return found.shape == value.shape if name in ELEMENTWISE else found.shape[:2] == value.shape[:2]
+    return result.shape == value.shape if name in ELEMENTWISE else result.shape[:2] == value.shape[:2]
 
 
 def _neutral(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], stop: _Stop) -> Any:
     """Output of a function with the units of a stop neutral."""
 
     def instead(value: Any) -> Any:
-        given = stop.neutral if value is stop.value else value
-        return given.detach().clone() if isinstance(given, Tensor) and given.is_floating_point() else given
+        value = stop.neutral if value is stop.value else value
+        return value.detach().clone() if isinstance(value, Tensor) and value.is_floating_point() else value
 
     with torch.no_grad():
         return function(*map(instead, args), **{key: instead(value) for key, value in kwargs.items()})

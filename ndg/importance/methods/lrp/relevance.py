@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
-from ndg.activations.batches import Batch, Inputs, check_finite
+from ndg.activations.batches import Batch, Inputs, check_finite, pick, rows_of
 from ndg.activations.hooks import find_layer, find_modules
 from ndg.errors import ConfigError, LayerError
 from ndg.gradients.paths import cut_off, reaches_none
@@ -173,7 +173,7 @@ def _batch(
 
 def _crossing(model: nn.Module, tape: Tape, layers: tuple[str, ...], inputs: Inputs, rules: Rules) -> tuple[str, ...]:
     """Layers that every path from inputs to logits crosses."""
-    few = {key: column[:2] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[:2]
+    few = pick(inputs, torch.arange(min(2, rows_of(inputs))))
     crossing = []
     for layer in layers:
         if resolve_layer(model, layer).steps:
