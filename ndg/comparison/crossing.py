@@ -12,7 +12,6 @@ from ndg.comparison.sections import EdgeFigures, Judged, all_possible
 from ndg.comparison.sources import Source
 from ndg.comparison.units import in_units_of, match_units
 from ndg.graph.ndg import NDG
-from ndg.mining.miner import Rule
 from ndg.results import Result, Row
 
 MATCHED = "units matched"
@@ -66,14 +65,7 @@ def crossed(graphs: Mapping[str, NDG], bits: Mapping[str, BitMatrix]) -> Crossed
 
 
 def cross_accuracy(
-    a: Source,
-    b: Source,
-    *,
-    names: tuple[str, str] = ("first", "second"),
-    criterion: Rule = "paper",
-    alpha: float | int = 20.0,
-    seed: int = 0,
-    **mining: Any,
+    a: Source, b: Source, *, names: tuple[str, str] = ("first", "second"), seed: int = 0, **mining: Any
 ) -> Crossed:
     """Edge precision of two trainings on the held-out booleans of both.
 
@@ -82,7 +74,7 @@ def cross_accuracy(
     """
     cells: list[Cell] = []
     for (name, other_name), (own, other) in ((names, (a, b)), (names[::-1], (b, a))):
-        graph = discovery.mine(own.mined, criterion, alpha=alpha, **mining)
+        graph = discovery.mine(own.mined, **mining)
         match = match_units(own.mined, other.mined, seed=seed)
         matched = in_units_of(other.held_out, match)
         data = {name: own.held_out, other_name: other.held_out, f"{other_name}, {MATCHED}": matched}

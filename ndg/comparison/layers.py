@@ -11,7 +11,6 @@ from ndg.comparison.resampling import independent
 from ndg.comparison.sections import Section, groups_of, sections
 from ndg.errors import ConfigError
 from ndg.graph.ndg import NDG
-from ndg.mining.miner import Rule
 from ndg.results import Result, Row
 
 
@@ -38,15 +37,7 @@ class InterLayer(Result):
         return "\n".join(f"{part.first} and {part.second}: {part.figures.words()}." for part in parts)
 
 
-def inter_layer(
-    bits: BitMatrix,
-    held_out: BitMatrix,
-    *,
-    criterion: Rule = "paper",
-    alpha: float | int = 20.0,
-    seed: int = 0,
-    **mining: Any,
-) -> InterLayer:
+def inter_layer(bits: BitMatrix, held_out: BitMatrix, *, seed: int = 0, **mining: Any) -> InterLayer:
     """Edges within and between layers, with mined and held-out precision.
 
     The control counts the edges of nodes made independent by `seed`; `mining` are arguments of `ndg.mine`. Raises
@@ -57,9 +48,8 @@ def inter_layer(
         raise ConfigError(
             f"edges between layers need bits of at least two layers; got {names}; extract with layers=[first, second]"
         )
-    how = {"criterion": criterion, "alpha": alpha, **mining}
-    graph = discovery.mine(bits, **how)
-    return of_graph(graph, held_out, seed, discovery.mine(independent(bits, seed), **how))
+    shuffled = discovery.mine(independent(bits, seed), **mining)
+    return of_graph(discovery.mine(bits, **mining), held_out, seed, shuffled)
 
 
 def of_graph(graph: NDG, held_out: BitMatrix, seed: int = 0, shuffled: NDG | None = None) -> InterLayer:

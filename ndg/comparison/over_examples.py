@@ -123,12 +123,13 @@ def bootstrap(
     """
     if rounds < 1:
         raise ConfigError(f"a bootstrap resamples the examples at least once; got {rounds} rounds")
-    graph = discovery.mine(bits, criterion, alpha=alpha, **mining)
+    mining |= {"criterion": criterion, "alpha": alpha}
+    graph = discovery.mine(bits, **mining)
     own = keys(graph)
     times, others = np.zeros(len(own), np.int64), []
     for number in bar(range(rounds), "bootstraps", unit="round"):
         drawn = take(bits, bootstrapped(seed, number, bits.examples))
-        again = keys(discovery.mine(drawn, criterion, alpha=alpha, **mining))
+        again = keys(discovery.mine(drawn, **mining))
         recurs = inside(own, again)
         times += recurs
         others.append(len(again) - int(recurs.sum()))

@@ -128,7 +128,10 @@ def _product(rules: Rules, function: Function, *arguments: Any, **named: Any) ->
         value = function(left, right)
         return rules.stabilised(value, value)
     if len(factors) > 1:
-        part = lambda value: _share(value, len(factors)) if carries(value) else value  # noqa: E731
+
+        def part(value: Any) -> Any:
+            return _share(value, len(factors)) if carries(value) else value
+
         arguments, named = tree_map(part, (arguments, named))
     value = function(*arguments, **named)
     return rules.stabilised(value, value) if function in MATRIX else value
