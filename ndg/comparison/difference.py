@@ -189,7 +189,7 @@ def _overlap(
     drawn: Float64[np.ndarray, " round"],
     control: Overlap | None,
 ) -> Overlap:
-    """Counts of some edges, with the indices of shuffled units and of the control."""
+    """Counts of some edges, and the controls' indices."""
     in_a, in_b, opposed, single = marks
     jaccard, low, high = rate("", int((in_a & in_b & single).sum()), int(single.sum())).values()
     known = drawn[~np.isnan(drawn)]
@@ -218,7 +218,7 @@ def _overlap(
 def _shuffled(
     first: Keys, second: Keys, nodes: NodeSpace, pairs: int, rounds: int, seed: int
 ) -> Float64[np.ndarray, "round column"]:
-    """Jaccard indices of all edges and each layer pair, by round; NaN without edges."""
+    """Jaccard indices of all edges and each layer pair, by round."""
     own, other = first[once(first, nodes)], second[once(second, nodes)]
     place = layer_pairs(other, nodes)[0]
     sizes = np.bincount(layer_pairs(own, nodes)[0], minlength=pairs) + np.bincount(place, minlength=pairs)

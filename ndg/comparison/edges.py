@@ -28,7 +28,7 @@ def keys(graph: NDG) -> Keys:
 
 @dataclass(frozen=True, eq=False)
 class Translated:
-    """Edges in terms of another graph's nodes, sorted; `unmatched` have a node without a partner."""
+    """Edges in terms of another graph's nodes; `unmatched` are left out."""
 
     keys: Keys
     precision: Float64[np.ndarray, "_"]
@@ -36,7 +36,7 @@ class Translated:
 
 
 def translated(graph: NDG, nodes: NodeSpace, match: Matching | None) -> Translated:
-    """Edges of a graph in terms of the same or matched nodes; GraphError for other nodes."""
+    """Edges of a graph on the same or matched nodes, else GraphError."""
     precision = mined(graph.implications).precision
     if match is None:
         if graph.nodes != nodes:

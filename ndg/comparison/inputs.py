@@ -54,7 +54,7 @@ class Around(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Unlabelled(Around):
-    """Inputs of a loader in a fixed order, without their labels; DataError for a loader that shuffles."""
+    """Inputs of a loader in a fixed order, without labels."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

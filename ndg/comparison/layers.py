@@ -16,7 +16,7 @@ from ndg.results import Result, Row
 
 @dataclass(frozen=True)
 class InterLayer(Result):
-    """Edges within and between labels, layers and concepts; `examples` are the mined ones."""
+    """Edges within and between labels, layers and concepts."""
 
     sections: tuple[Section, ...]
     graph: str

@@ -15,7 +15,7 @@ from ndg.activations.batches import device_of
 
 @dataclass(frozen=True, eq=False)
 class Reinitialised:
-    """A re-initialised copy; parameters are permuted where their module cannot draw new ones."""
+    """A re-initialised copy, with names of its redrawn and permuted parameters."""
 
     model: nn.Module
     drawn: tuple[str, ...]

@@ -19,7 +19,7 @@ Order = Int64[np.ndarray, " chosen"]
 
 
 def take(bits: BitMatrix, numbers: Order) -> BitMatrix:
-    """Examples by number, in this order, with repetition; BitsError for a number out of range."""
+    """Examples by number, with repetition; BitsError for unknown numbers."""
     if len(numbers) and not (numbers.min() >= 0 and numbers.max() < bits.examples):
         raise BitsError(
             f"examples are numbered 0 to {bits.examples - 1}; got {numbers.min()} to {numbers.max()}; take numbers "
@@ -32,7 +32,7 @@ def take(bits: BitMatrix, numbers: Order) -> BitMatrix:
 
 
 def paired_anew(bits: BitMatrix, seed: int) -> BitMatrix:
-    """Examples permuted by one drawn cycle, so that none keeps its position; BitsError for fewer than two."""
+    """Examples permuted by one drawn cycle, so that none stays."""
     if bits.examples < 2:
         raise BitsError(f"pairing each example with another one needs at least 2; got {bits.examples}; extract more")
     order = _order(seed, "paired anew", bits.examples)

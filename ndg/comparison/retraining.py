@@ -113,7 +113,7 @@ def trainings(
     options: RunOptions = RunOptions(),
     mining: Mapping[str, Any] | None = None,
 ) -> tuple[list[NDG], list[Matching]]:
-    """Graphs of several trainings, and matchings of all with the first, for `over_trainings` and `diff`.
+    """Graphs of several trainings, and matchings with the first.
 
     `at_least` is that of `match_units`; `mining` are arguments of `ndg.mine`. Raises DataError for a loader that
     shuffles or can be read once only.

@@ -101,7 +101,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Section:
-    """Edges between two parts or within one; `shuffled` counts those between independent nodes."""
+    """Edges between two parts or within one, beside independent nodes (`shuffled`)."""
 
     first: str
     second: str
@@ -157,9 +157,9 @@ def pair_numbers(graph: NDG, parts: Parts, size: int) -> Int64[np.ndarray, " edg
 
 
 def possible_edges(graph: NDG, parts: Parts, size: int) -> Int64[np.ndarray, "part part"] | None:
-    """Possible implications between parts, eight per pair of nodes; None if only some pairs were mined.
+    """Possible implications between parts; None if only some pairs were mined.
 
-    Pairs of labels and pairs of concepts are not judged.
+    A pair of nodes has eight. Pairs of labels and pairs of concepts are not judged.
     """
     among = candidates(graph.nodes, graph.implications.on, max(graph.examples, 1))
     if not graph.examples or among.tests != graph.implications.tests:

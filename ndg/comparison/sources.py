@@ -50,7 +50,7 @@ def read(
     settings: ReadingSettings = ReadingSettings(),
     options: RunOptions = RunOptions(),
 ) -> Source:
-    """Bits of a network on both loaders, with the same thresholds or those of `like`."""
+    """Bits of a network on both loaders, with the same thresholds."""
     if like is not None:
         settings = ReadingSettings(max_examples=settings.max_examples)
     mined = extraction.extract(model, train, layers, settings=settings, options=options, like=like)

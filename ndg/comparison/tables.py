@@ -17,7 +17,7 @@ from ndg.results import Result, Row
 
 @dataclass(frozen=True)
 class SourceRow:
-    """Nodes and edges of one source's graph; `shuffled` counts edges of independent nodes."""
+    """Nodes and edges of one source's graph, beside independent nodes."""
 
     source: str
     varying: int
@@ -82,7 +82,7 @@ def table_3(sources: Mapping[str, Source], *, seed: int = 0, **mining: Any) -> T
 
 
 def table_7(sources: Mapping[str, Source], *, real: str = TRAINED, noise: str = NOISE, **mining: Any) -> Crossed:
-    """Table 7: graphs of real and random inputs, on held-out data of both; `real` and `noise` name the sources."""
+    """Table 7: graphs of real and random inputs, on both held-out data."""
     for name in (real, noise):
         if name not in sources:
             raise ConfigError(f"Table 7 needs a source of real and one of random inputs; got {', '.join(sources)}")

@@ -123,7 +123,7 @@ class Matching(Result):
 
 
 def match_units(a: BitMatrix, b: BitMatrix, *, at_least: float | int = 0.0, seed: int = 0) -> Matching:
-    """Match units of `b` and `a` one to one, with maximal total agreement.
+    """Best one-to-one match of the units of `b` and `a`.
 
     Units are matched within layers, on the same examples in the same order. Two units agree by the share of examples
     with the same boolean, or with the opposite one if that is larger; units below `at_least` get no partner. Labels are
@@ -154,7 +154,7 @@ def match_units(a: BitMatrix, b: BitMatrix, *, at_least: float | int = 0.0, seed
 
 
 def in_units_of(bits: BitMatrix, matching: Matching) -> BitMatrix:
-    """Bits of the second network in the order and sign of the first; ShapeError for a node without a partner."""
+    """Bits in the units of the first network; ShapeError without partner."""
     if bits.nodes != matching.other:
         raise ShapeError(f"bits must have the nodes of the matching: expected {matching.other}, got {bits.nodes}")
     source = np.full(len(matching.nodes), -1, np.int64)

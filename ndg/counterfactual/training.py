@@ -86,7 +86,7 @@ def train_copies(
     settings: CounterfactualSettings,
     options: RunOptions,
 ) -> tuple[dict[str, nn.Module], dict[str, tuple[Epoch, ...]]]:
-    """Trained networks and their losses by stage: `after`, and the control `real only`.
+    """Networks and losses by stage: `after` and the control `real only`.
 
     Raises what `ndg.workflows.counterfactual.train_on` does.
     """
@@ -115,7 +115,7 @@ def train_copies(
 
 
 def _check_examples(model: nn.Module, data: CounterfactualSet, loader: Iterable[Any], options: RunOptions) -> None:
-    """Raise DataError unless a loader holds the examples of the data: number, true classes, first and last latents."""
+    """Raise DataError unless a loader holds the examples of the data."""
     layer, true, seen, last = data.origin.layer, [], 0, None
     with fixed(model, options.threads), Trace(model, [layer]) as trace:
 
@@ -159,7 +159,7 @@ def _fitted(
     plan: CounterfactualSettings,
     options: RunOptions,
 ) -> tuple[nn.Module, tuple[Epoch, ...]]:
-    """The trained copy at its best epoch, and the losses from epoch 0 on."""
+    """The trained copy at its best epoch, and all losses."""
     network = copy.deepcopy(model)
     mix, threads = plan.mix, options.threads
     layer, device = data.origin.layer, device_of(model)

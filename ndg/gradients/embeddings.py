@@ -36,7 +36,7 @@ Vectors = Float[Tensor, "example ..."]
 
 
 class Words:
-    """Context in which a network takes embeddings in place of token ids.
+    """Context in which a network takes embeddings for token ids.
 
     Embeddings by several modules of the same ids lie side by side in the last axis. Enter it before contexts that read
     the outputs of these modules. On entry the first examples of the loader pass the network.
@@ -71,7 +71,7 @@ class Words:
         self._stack.close()
 
     def embedded(self, inputs: Inputs) -> Inputs:
-        """The inputs with embeddings for token ids, and the ids beside them.
+        """Inputs with embeddings for token ids, and the ids beside them.
 
         Raises DataError for whole numbers that no `nn.Embedding` reads as they are.
         """
@@ -125,7 +125,7 @@ class Words:
         return self._vectors[name].split(widths, dim=-1)[modules.index(module)].clone()  # others may write to it
 
     def _check_other_ids(self, module: nn.Embedding) -> None:
-        """Raise DataError if an embedded table is read for other ids, which would not move."""
+        """Raise DataError for an embedded table that other ids read."""
         for name, column in self._ids.items():
             if any(reader.weight.data_ptr() == module.weight.data_ptr() for reader in self._readers[name]):
                 raise self._unread(name, column, "its nn.Embedding also looks up others, such as shifted ids")
@@ -137,7 +137,7 @@ class Words:
                 raise self._unread(name, ids[name])  # in this pass, where it was in the first
 
     def _readers_of(self, inputs: Inputs) -> dict[str, list[nn.Embedding]]:
-        """Modules that embed each input of whole numbers token by token, found in a pass."""
+        """Modules that embed each input of token ids."""
         names = _whole(inputs)
         seen: list[tuple[nn.Embedding, Tensor | None]] = []
         with ExitStack() as stack:

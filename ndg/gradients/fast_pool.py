@@ -22,7 +22,7 @@ View = Float[Tensor, "example unit position"]
 
 
 def along(slopes: View, after: View, before: View) -> Float64[Tensor, "example unit"]:
-    """Slopes times changes, summed over the positions of each unit in float64."""
+    """Sums of slopes times changes over positions, in float64."""
     views = slopes, after, before
     if slopes.numel() < MANY or not all(map(_plain, views)):
         return (slopes * (after - before)).sum(dim=2, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Straight paths from a baseline to the inputs, or to embeddings of token ids.
+"""Straight paths from a baseline to inputs or token embeddings.
 
 with starting(model, loader, "zero", batch=256) as start, Tape(model, layers) as tape:
     path = start.path(batch.inputs)
@@ -121,7 +121,7 @@ class Start:
 
 @contextmanager
 def starting(model: nn.Module, loader: Iterable[Any], baselines: Baselines, batch: int) -> Iterator[Start]:
-    """Context with the start of paths, in which the network takes embeddings for token ids.
+    """Context in which paths to token embeddings can start.
 
     A `mean` is over the examples, for embeddings over unpadded tokens. Enter it before a Tape.
     """
@@ -131,7 +131,7 @@ def starting(model: nn.Module, loader: Iterable[Any], baselines: Baselines, batc
 
 
 def parts(inputs: Inputs) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Inputs that move along a path, and those that stay: masks, positions, ids of embeddings."""
+    """Inputs that move along a path, and those that stay."""
     columns = inputs if isinstance(inputs, dict) else {"": inputs}
     still = {key: column for key, column in columns.items() if key in STILL or key.startswith(IDS)}
     return {key: column for key, column in columns.items() if key not in still}, still

@@ -56,7 +56,7 @@ class Tape:
         self._written.clear()
 
     def run(self, inputs: Inputs | Batch) -> Float[Tensor, "example logit"]:
-        """Logits of inputs or of a batch; LayerError for a layer not used exactly once."""
+        """Logits of inputs; LayerError for a layer not used once."""
         batch = inputs if isinstance(inputs, Batch) else Batch(0, rows_of(inputs), inputs, None)
         if not self._copies:
             try:
@@ -84,7 +84,7 @@ class Tape:
         return logits
 
     def __getitem__(self, layer: str) -> View:
-        """Detached output of a layer in the latest pass; zero at padded tokens."""
+        """Detached output in the latest pass; zero at padded tokens."""
         return self._view(layer, [output.detach() for output in self._outputs[layer]])
 
     def connected(self, layer: str) -> View:
@@ -117,10 +117,10 @@ class Tape:
     def gradients(
         self, values: Float[Tensor, " example"], *, last: bool = True, create_graph: bool = False, checked: bool = True
     ) -> dict[str, View]:
-        """Gradient of each example's value at each layer, by one backward pass of the sum.
+        """Gradient of each example's value at each layer.
 
-        `last` frees the graph. Raises LayerError for a layer without a gradient path to the logits or, if `checked`,
-        with NaN gradients.
+        One backward pass of the sum gives all; `last` frees the graph. Raises LayerError for a layer without a gradient
+        path to the logits or, if `checked`, with NaN gradients.
         """
         flat = [(layer, output) for layer, outputs in self._outputs.items() for output in outputs]
         gradients: list[Tensor | None] = [None] * len(flat)
@@ -185,7 +185,7 @@ def per_unit(values: Float[Tensor, "example unit position"]) -> Float64[Tensor, 
 
 
 def filled(gradients: Sequence[Tensor | None], outputs: Sequence[Tensor], layer: str) -> list[Tensor]:
-    """Gradients at a layer, zero at time steps that nothing reads; LayerError if there are none."""
+    """Gradients at a layer, zero where missing; LayerError without any."""
     if all(gradient is None for gradient in gradients):
         raise no_gradient(layer)
     pairs = zip(gradients, outputs, strict=True)

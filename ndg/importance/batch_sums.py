@@ -1,4 +1,4 @@
-"""Sums over examples, and the studies that add them up by any executor."""
+"""Sums over examples, and studies that add them up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ndg.run_study import run_study
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Float64 sums over examples, by name and layer, and counts such as `examples`; all add up."""
+    """Float64 sums by name and layer, and counts; both add."""
 
     sums: dict[str, dict[str, Tensor]]
     counts: dict[str, int]
@@ -49,7 +49,7 @@ class Sums:
         return {layer: (total / self.examples).numpy() for layer, total in self.sums[name].items()}
 
     def facts(self, settings: Settings, neutral_passes: int = 0) -> dict[str, int]:
-        """Facts of a score: rows of a compute batch, and passes of the network."""
+        """Rows of a compute batch, and passes of the network."""
         return {
             "batch": settings.options.batch,
             "forward_passes": self.counts["forwards"] * (1 + neutral_passes),
@@ -75,7 +75,7 @@ class ScoreStudy:
 
 @dataclass(frozen=True, eq=False)
 class BatchStudy(ScoreStudy):
-    """A score whose `work(study, tape, batch)` gives sums over one batch; `neutrals` if it has a baseline."""
+    """A score whose `work(study, tape, batch)` gives sums over one batch."""
 
     work: Callable[[Any, Tape, Batch], Sums]
     neutrals: Neutrals | None = None

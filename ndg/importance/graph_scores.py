@@ -13,7 +13,7 @@ from ndg.importance.scores import Scores
 
 
 def degree(graph: NDG, layers: Iterable[str] | str | None = None) -> Scores:
-    """Number of implications of each neuron; an implication and its contrapositive count once.
+    """Number of implications of each neuron, without contrapositives.
 
     `whole` counts the implications of any neuron of the layer.
     """
@@ -39,9 +39,9 @@ def degree(graph: NDG, layers: Iterable[str] | str | None = None) -> Scores:
 
 
 def ancestors(graph: NDG, layers: Iterable[str] | str | None = None) -> Scores:
-    """Number of labels among the ancestors of each neuron, on or off, which are also those among its descendants.
+    """Number of labels among the ancestors of each neuron.
 
-    `whole` counts the labels of any neuron of the layer.
+    These are also the labels among its descendants. `whole` counts the labels of any neuron of the layer.
     """
     touched = _touched(graph)
     places = _places(graph, layers)

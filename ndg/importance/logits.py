@@ -1,4 +1,4 @@
-"""The logit that scores look at, and checks that a pass gives numbers."""
+"""The logit that a score is about, and checked passes."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def chosen(logits: Logits, classes: Int64[Tensor, " example"]) -> Float[Tensor, 
 
 
 def checked_pass(tape: Tape, batch: Batch, inputs: Inputs | None = None) -> Logits:
-    """Logits of a batch; LayerError where a layer's output or a logit is not a number."""
+    """Logits of a batch; LayerError for NaN outputs of layers."""
     logits = tape.run(batch if inputs is None else inputs)
     check_numbers(batch, {layer: tape[layer] for layer in tape.layers}, logits)
     return logits
 
 
 def check_numbers(batch: Batch, outputs: Mapping[str, Tensor], logits: Logits) -> None:
-    """Raise LayerError where an output of a layer or a logit is not a number."""
+    """Raise LayerError for NaN outputs or logits."""
     for layer, values in outputs.items():
         check_finite(values[: batch.count], layer, batch)
     check_finite(logits[: batch.count], "logits", batch)

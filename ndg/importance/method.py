@@ -26,12 +26,12 @@ LAWS = {
 
 @dataclass(frozen=True)
 class Method:
-    """A method that scores units: `run(model, loader, layers, settings)`, a function of the method's name.
+    """A method that scores units: `run(model, loader, layers, settings)`.
 
-    `target` describes the target without a class, "" if classes do not apply. `options` are its own options with
-    defaults; `baselines` are the named neutral states, "zero" alone if it uses none. `measure` is the unit of its
-    scores. With `steps` it follows a path; with `weights` layers need weights; with `labels` examples need true
-    classes.
+    Scores take the name of the function `run`. `target` describes the target without a class, "" if classes do not
+    apply. `options` are its own options with defaults; `baselines` are the named neutral states, "zero" alone if it
+    uses none. `measure` is the unit of its scores. With `steps` it follows a path; with `weights` layers need weights;
+    with `labels` examples need true classes.
     """
 
     run: Run

@@ -65,7 +65,7 @@ class Settings(ScoreSettings):
 
     @property
     def neutral(self) -> tuple[Baselines, int, int]:
-        """The baseline, the rows of a pass and the seed, as `Neutrals.read` takes them."""
+        """Arguments of `Neutrals.read`: baseline, rows of a pass, seed."""
         return self.baselines, self.options.batch, self.options.seed
 
     def classes(self, logits: int) -> range:

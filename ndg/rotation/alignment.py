@@ -98,7 +98,7 @@ def best_places(
     batch: int = 4096,
     threads: int = 1,
 ) -> list[Units]:
-    """Best coordinates of a basis for each variable, by hill climbing from drawn assignments.
+    """Best coordinates of a basis for each variable, by hill climbing.
 
     Two coordinates of different variables, or a used and an unused one, are swapped if more interchanges are right,
     until no swap helps or, over all `starts`, `most` assignments were tried. Pass validation pairs, not the reported

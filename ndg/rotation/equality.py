@@ -55,7 +55,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class EqualityResult(Result):
-    """IIA in each basis on held-out pairs, and the network's accuracy on new inputs."""
+    """IIA in each basis on held-out pairs, and the accuracy."""
 
     seed: int
     weight_decay: float | int
@@ -134,7 +134,7 @@ def hierarchical_equality(
 def examples(
     seed: int, purpose: str, count: int, start: int = 0
 ) -> tuple[Float32[np.ndarray, "example input"], Bool[np.ndarray, "example variable"]]:
-    """Four concatenated vectors per example, uniform in (-1, 1), and equality of both pairs."""
+    """Four vectors per example, and equality of both pairs."""
     if count < 1:
         raise ConfigError(f"hierarchical equality needs at least 1 example; got {count}")
     index = np.arange(start, start + count, dtype=np.int64)

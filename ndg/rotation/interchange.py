@@ -123,7 +123,7 @@ class Interchanged:
     most_common: int
 
     def row(self) -> dict[str, Any]:
-        """Interchange intervention accuracy (IIA) over all and over moved pairs, beside constant predictors."""
+        """Interchange intervention accuracy (IIA) beside constant predictors."""
         return {
             "basis": self.basis,
             "layer": self.layer,

@@ -31,7 +31,7 @@ def outputs(
 def layer_outputs(
     model: nn.Module, loader: Iterable[Any], layer: str, batch: int, threads: int = 1
 ) -> Iterator[tuple[Batch, Tensor]]:
-    """Each compute batch and the layer's outputs for its examples, until the next one runs."""
+    """Each compute batch and the layer's outputs for its examples."""
     with fixed(model, threads), Trace(model, [layer]) as trace:
         for examples in compute_batches(loader, batch):
             trace.clear()
@@ -42,7 +42,7 @@ def layer_outputs(
 def pca(
     model: nn.Module, loader: Iterable[Any], layer: str, *, batch: int = COMPUTE_BATCH, threads: int = 1
 ) -> Rotation:
-    """Principal components of a layer, by decreasing variance; their largest entries are positive."""
+    """Principal components of a layer, by decreasing variance."""
     values = outputs(model, loader, layer, batch=batch, threads=threads)
     mean = values.mean(axis=0)
     _, vectors = np.linalg.eigh((values - mean).T @ (values - mean))

@@ -33,7 +33,7 @@ Draws = Float64[np.ndarray, " draw"]
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """Correlation over `n` units with its 95 % interval; None, and draws NaN, if undefined."""
+    """Correlation over `n` units with its 95 % interval."""
 
     value: float | None
     n: int
@@ -108,7 +108,7 @@ def _text(estimate: Estimate) -> str:
 
 
 def agreement(score: Scores, truth: Scores, *, seed: int = 0, draws: int = DRAWS) -> Agreement:
-    """Agreement of two scores on their common layers; ShapeError without any, or for other numbers of units."""
+    """Agreement of two scores on their common layers, else ShapeError."""
     layers = [layer for layer in truth.layers if layer in score.values]
     if not layers:
         raise ShapeError(

@@ -1,4 +1,4 @@
-"""Early checks: errors of a method on a few examples, before scoring starts."""
+"""Early checks of methods on a few examples."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STEPS = 2
 def check(
     model: nn.Module, loader: Iterable[Any], layers: Sequence[str], methods: Iterable[str], settings: Settings
 ) -> None:
-    """Raise the first error of some methods on these layers, settings or data."""
+    """Raise the first error of some methods on this request."""
     few = first(loader)
     for name in methods:
         why = refusal(model, few, layers, name, settings)
@@ -39,7 +39,7 @@ def check(
 def refusal(
     model: nn.Module, few: Iterable[Any], layers: Sequence[str], method: str, settings: Settings
 ) -> UserError | None:
-    """Error of a method on a few examples, or None; other exceptions are logged and come again during scoring."""
+    """Error of a method on a few examples, if it refuses."""
     options = replace(settings.options, executor=_Glance(), ray_address=None, journal=None)
     try:
         scored(model, few, layers, method, fitting(method, replace(settings, n_steps=STEPS, options=options)))
@@ -53,7 +53,7 @@ def refusal(
 
 
 def sound(model: nn.Module, few: Iterable[Any], layer: str, threads: int = 1) -> None:
-    """Raise LayerError for a layer that no method can score: unused, or with NaN activations or gradients."""
+    """Raise LayerError for a layer that no method can score."""
     with torch.inference_mode(False), fixed(model, threads, grad=True), Tape(model, [layer]) as tape:
         for batch in compute_batches(few, EXAMPLES, short=True):
             logits = tape.run(batch)

@@ -115,7 +115,7 @@ class Scoreboard(Result):
         }
 
     def words(self) -> str:
-        """Which method ranks units most like ablation, what the null does better, and what was left out."""
+        """Best method within layers, methods worse than the null, and refusals."""
         return "\n".join(self.lines())
 
     def lines(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Group ablation: accuracy, loss and logits as more and more units are neutral, beside as many random units."""
+"""Group ablation: accuracy, loss and logits of growing neutral groups."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class Curves(Result):
         return rows
 
     def words(self) -> str:
-        """How far the logits move at the largest share by each score, beside random units."""
+        """Shift of the logits at the largest share, beside random units."""
         points = self.rows()[1:]
         largest = max((row["share"] for row in points), default=0.0)
         said = [

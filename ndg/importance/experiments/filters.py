@@ -72,7 +72,7 @@ def filter_experiment(
     settings: FilterSettings = FilterSettings(),
     options: RunOptions = RunOptions(),
 ) -> Filters:
-    """Compare scores by how well they find the important filters of each class.
+    """Compare scores by how well they find important filters.
 
     `methods` are keys of `IMPORTANCE`. The k best filters have the highest mean absolute score over classes. Controls:
     in `drop` the drop of the next class, in `probe` k random filters, and all filters.
@@ -152,7 +152,7 @@ class Filters(Result):
     probes: tuple[Probe, ...]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per score: mean correlation over `classes`, interval, control, worst class; n counts filters."""
+        """One row per score: mean correlation over `classes`, and its control."""
         rows = []
         for correlation in self.correlations:
             known, other = (
@@ -173,7 +173,7 @@ class Filters(Result):
         return rows
 
     def probe_rows(self) -> list[dict[str, Any]]:
-        """One row per score and k: accuracy beside the mean of random filters, at last that of all filters."""
+        """One row per score and k: accuracy beside random filters."""
         rows = []
         for result in self.probes:
             if result.method == RANDOM:
@@ -185,7 +185,7 @@ class Filters(Result):
         return rows
 
     def words(self) -> str:
-        """The correlation of each score with the drop of the logit, beside that with another class's drop."""
+        """Correlation of each score with the drop of the logit."""
         said = [
             f"{row['method']} {row['pearson']:.3f} [{row['pearson_low']:.3f}, {row['pearson_high']:.3f}], with the "
             f"drop of another class {'unknown' if row['other_class'] is None else format(row['other_class'], '.3f')}"

@@ -102,7 +102,7 @@ def random_points(groups: Sequence[Group], place: tuple[str, float | int]) -> li
 
 
 def over_draws(values: Iterable[float | int]) -> tuple[float, float, float] | None:
-    """Mean over draws with its 95 % Student interval, infinite for one draw; None without draws."""
+    """Mean over draws with its 95 % Student interval, if any."""
     from scipy.stats import t
 
     known = np.array(list(values), dtype=np.float64)
@@ -116,7 +116,7 @@ def over_draws(values: Iterable[float | int]) -> tuple[float, float, float] | No
 
 
 def rate_over_draws(name: str, rates: Sequence[float], ends: str | None = None) -> dict[str, float | None]:
-    """Columns of a mean rate over draws, and of its interval inside [0, 1] under the name `ends`."""
+    """Columns of a mean rate over draws and its interval."""
     mean, low, high = over_draws(rates) or (None, None, None)
     known = len(rates) > 1 and low is not None and high is not None
     return {

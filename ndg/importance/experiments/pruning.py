@@ -45,7 +45,7 @@ NEUTRAL = ("zero", "mean")
 
 @dataclass(frozen=True)
 class Tuning:
-    """Fine-tuning with AdamW without decay, in batches of `rows`; the last network counts."""
+    """Fine-tuning with AdamW without decay, in batches of `rows`."""
 
     epochs: int = 1
     learning_rate: float | int = 5e-4
@@ -125,7 +125,7 @@ def prune(
 
 @dataclass(frozen=True)
 class Counts:
-    """Correct held-out predictions by number of the point: pruned, and fine-tuned after it."""
+    """Correct predictions by number of the point, pruned and fine-tuned."""
 
     pruned: dict[int, int]
     tuned: dict[int, int]
@@ -190,7 +190,7 @@ class Pruning(Result):
         return rows
 
     def words(self) -> str:
-        """The accuracy at the largest share by each score, beside the whole network and random units."""
+        """Accuracy at the largest share, beside the controls."""
         whole, *points = self.rows()
         largest = max((row["share"] for row in points), default=0.0)
         said = [

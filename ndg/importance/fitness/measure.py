@@ -60,7 +60,7 @@ Kept = Bool[Tensor, "example unit position"] | None
 
 @dataclass(frozen=True, eq=False)
 class Fitness(Result):
-    """Value per neuron for each layer and measure, `right` of `examples` predicted correctly."""
+    """Value per neuron for each layer and measure."""
 
     values: Mapping[str, Mapping[str, Values]]
     dying: Mapping[str, Bool[np.ndarray, " unit"]]
@@ -104,7 +104,7 @@ class Fitness(Result):
         }
 
     def scores(self, measure: str = "composite") -> Scores:
-        """One measure as scores of units; composites begin at 0, as ranks take absolute values."""
+        """One measure as scores; composites of a layer begin at 0."""
         layers = {layer: values[measure].copy() for layer, values in self.values.items() if measure in values}
         if not layers:
             known = sorted({name for values in self.values.values() for name in values})
@@ -124,7 +124,7 @@ class Fitness(Result):
 
 @dataclass(frozen=True)
 class KnownWeights:
-    """The weights before each layer, and the layers that can be followed to the weights that read them."""
+    """Names of weights before each layer, and layers with traced readers."""
 
     led: Mapping[str, Sequence[str]]
     read: Sequence[str] | None = None

@@ -59,7 +59,7 @@ class Watch:
 
 
 def watched(network: nn.Module, loader: Iterable[Any], batch: int = COMPUTE_BATCH) -> tuple[str, ...]:
-    """Activations that run once per pass, and the latent layer, in forward order; LayerError without any."""
+    """Activations used once per pass, and the latent layer, else LayerError."""
     latent = getattr(network, "latent_layer", None)
     runs: dict[str, int] = {}
 

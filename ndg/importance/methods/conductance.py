@@ -123,7 +123,7 @@ METHOD = Method(
 
 @dataclass(eq=False)
 class _Paths:
-    """Quadrature along paths, with counts of passes and gradients; all paths cross the `crossing` layers."""
+    """Quadrature along paths, with counts of passes and gradients."""
 
     tape: Tape
     settings: Settings
@@ -163,7 +163,7 @@ class _Paths:
     def flows(
         self, path: Path, classes: Int64[Tensor, " example"], begins: Views, ends: Views, steps: int
     ) -> dict[str, Flow]:
-        """Conductance of each unit and example along a path, from the outputs at both ends."""
+        """Conductance of each unit and example along a path."""
         count = len(classes)
         before: Views = {}
         here: Views = {}

@@ -108,7 +108,7 @@ METHOD = Method(
 
 @dataclass(eq=False)
 class _Effects:
-    """First-order effects of units by layer: sums over examples, and `rows` and `vectors` of kept examples."""
+    """First-order effects of units, as sums and for kept examples."""
 
     directions: Directions | None
     sums: dict[str, dict[str, Tensor]] = field(default_factory=lambda: defaultdict(dict))

@@ -22,7 +22,7 @@ from ndg.importance.settings import Settings
 
 
 def gradient(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
-    """Scores of 0 or more in logits per unit of activation, for the predicted class or `settings.target`."""
+    """Scores of 0 or more in logits per unit of activation."""
     total = BatchStudy(model, layers, settings, _sizes).total(loader, "gradient")
     return METHOD.scores(settings, total.means("sizes"), total.examples, whole=np.mean, facts=total.facts(settings))
 

@@ -27,9 +27,10 @@ from ndg.interventions.baselines import Neutrals, changed
 def gradient_x_activation(
     model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings
 ) -> Scores:
-    """Signed scores in logits: first-order decrease of F, the logit of the predicted class or of `settings.target`.
+    """Signed scores in logits: first-order decrease of F.
 
-    Option `absolute` takes absolute values before the mean over examples. `whole` is the unrestricted effect.
+    F is the logit of the predicted class or `settings.target`. Option `absolute` takes absolute values before the mean
+    over examples. `whole` is the unrestricted effect.
     """
     absolute = settings.own["absolute"]
     if not isinstance(absolute, bool):

@@ -84,7 +84,7 @@ METHOD = Method(
 
 
 class PartWay(PartialForward):
-    """Chosen units are part of the way to their neutral state: `amount` of it, for each row."""
+    """Chosen units are part of the way to their neutral state."""
 
     amount: Float[Tensor, " row"]
 

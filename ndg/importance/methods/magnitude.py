@@ -1,6 +1,6 @@
-"""Norm of weights into or out of a unit (Han et al. 2015; Li et al. 2017). It uses no data.
+"""Norm of weights into or out of a unit, without data.
 
-M_u = ( sum over weights w of |w|^p )^(1/p)
+M_u = ( sum over weights w of |w|^p )^(1/p),    Han et al. 2015; Li et al. 2017
 """
 
 from __future__ import annotations

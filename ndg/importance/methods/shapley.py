@@ -116,7 +116,7 @@ class Study(ScoreStudy):
     decode = staticmethod(Sums.from_dict)
 
     def run(self, task: Task) -> Sums:
-        """Credits of the orders of one task, and the sum of their squared deviations with `freedom` degrees."""
+        """Credits of the orders of one task, and their spread."""
         settings, layer, batch, model = self.settings, task.layer, task.batch, self.model
         with (
             torch.inference_mode(False),
@@ -152,7 +152,10 @@ def _tasks(study: Study, loader: Iterable[Any]) -> Iterator[Task]:
 
 @dataclass(eq=False)
 class Game:
-    """Payoff of coalitions of the units of one layer on one batch; neutral units join last, with credit 0."""
+    """Payoff of coalitions of a layer's units on one batch.
+
+    Units that are neutral already join last, with credit 0.
+    """
 
     cut: PartialForward
     study: Study

@@ -23,7 +23,7 @@ WEIGHTED = (nn.Linear, *CONVOLUTIONS, *TRANSPOSED, *NORMS, nn.Embedding)
 
 @dataclass(frozen=True, eq=False)
 class Incoming:
-    """Incoming weights of a layer: parameters `names` of `module`, one row per unit."""
+    """Incoming weights of a layer, one row per unit."""
 
     layer: str
     module: nn.Module
@@ -87,7 +87,7 @@ def per_unit(incoming: Mapping[str, Incoming], values: Mapping[str, Tensor]) -> 
 def gradients(
     value: Tensor, weights: Mapping[str, Tensor], method: str, start: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Gradients at weights by path. Raises LayerError without a path, or for NaN."""
+    """Gradients at weights by path; LayerError without one, or for NaN."""
     slopes = torch.autograd.grad(value, list(weights.values()), start, allow_unused=True)
     for path, gradient in zip(weights, slopes, strict=True):
         if gradient is None:

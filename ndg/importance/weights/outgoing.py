@@ -73,7 +73,10 @@ SILENT = {
 def outgoing(
     model: nn.Module, batch: Batch, layers: Iterable[str], powers: Powers, *, each: bool
 ) -> dict[str, Float64[Tensor, " unit"]]:
-    """Sum of `powers` of the weights that read each unit; LayerError if they cannot be traced, or if there are none."""
+    """Sum of `powers` of the weights that read each unit.
+
+    Raises LayerError if the weights cannot be traced, or if there are none.
+    """
     layers = tuple(layers)
     with ExitStack() as stack:
         for layer in layers:

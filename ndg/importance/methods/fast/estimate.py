@@ -50,7 +50,7 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """Factor of a layer, errors of its ablated units, and their variances over examples (`noise`) and units."""
+    """Factor of a layer, errors of its units, and their variances."""
 
     ratio: float
     doubt: float

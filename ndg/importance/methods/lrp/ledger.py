@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass
 class Ledger:
-    """Entries in forward order; a backward pass writes the relevance that each absorbed."""
+    """Relevance that entries absorbed in a backward pass, in forward order."""
 
     biases: list[float] = field(default_factory=list)
     stabiliser: list[float] = field(default_factory=list)

@@ -99,7 +99,7 @@ METHOD = Method(
 
 @dataclass
 class Kept:
-    """Sums over examples of relevance that reached a layer and that was absorbed."""
+    """Sums of relevance that reached a layer and that was absorbed."""
 
     came: float = 0.0
     biases: float = 0.0
@@ -127,7 +127,7 @@ class Kept:
 
 @contextmanager
 def _marks(model: nn.Module, layers: tuple[str, ...], ledger: Ledger) -> Iterator[dict[str, int]]:
-    """Context with the number of ledger entries before the end of each layer, by layer."""
+    """Context with the number of ledger entries at each layer."""
     entries: dict[str, int] = {}
 
     def mark(layer: str) -> Callable[..., None]:
