@@ -116,33 +116,32 @@ def train_copies(
 
 def _check_examples(model: nn.Module, data: CounterfactualSet, loader: Iterable[Any], options: RunOptions) -> None:
     """Raise DataError unless a loader holds the examples of the data."""
-    layer, true, seen, last = data.origin.layer, [], 0, None
-    with fixed(model, options.threads), Trace(model, [layer]) as trace:
-
-        def difference(batch: Batch) -> float:
-            trace.clear()
-            with taking(model, batch.inputs):
-                forward(model, batch.inputs)
-            latents = trace[layer][: batch.count].float().cpu().numpy()
-            expected = data.latents[batch.start : batch.start + batch.count]
-            if latents.shape != expected.shape:
-                return math.inf
-            return float(np.abs(latents - expected).max() / max(1.0, float(np.abs(expected).max())))
-
-        largest = 0.0
-        for batch in compute_batches(loader, options.batch):
-            if batch.labels is None:
-                raise DataError("counterfactual training needs the true labels; pass a loader of (inputs, labels)")
-            largest = difference(batch) if not seen else largest
-            true.append(true_labels(batch.labels, batch.count, data.origin.labels).numpy())
-            seen, last = seen + batch.count, batch
-        largest = largest if last is None else max(largest, difference(last))
+    true, seen = [], 0
+    ends: list[Batch] = []  # the first and the last compute batch
+    for batch in compute_batches(loader, options.batch):
+        if batch.labels is None:
+            raise DataError("counterfactual training needs the true labels; pass a loader of (inputs, labels)")
+        true.append(true_labels(batch.labels, batch.count, data.origin.labels).numpy())
+        seen, ends[1:] = seen + batch.count, [batch]
+    largest = max((_difference(model, data, batch, options) for batch in ends), default=0.0)
     if seen != len(data):
         raise _other_examples(f"{len(data):,} examples, but the loader of train has {seen:,}")
     if wrong := int((np.concatenate(true) != data.true).sum()):
         raise _other_examples(f"their true classes, but {wrong:,} of the loader of train differ")
     if not largest <= SAME:
         raise _other_examples(f"their latents, but those of the loader of train differ by up to {largest:.2g}")
+
+
+def _difference(model: nn.Module, data: CounterfactualSet, batch: Batch, options: RunOptions) -> float:
+    """Largest difference of the latents of a batch, relative to the largest latent."""
+    layer = data.origin.layer
+    with fixed(model, options.threads), Trace(model, [layer]) as trace, taking(model, batch.inputs):
+        forward(model, batch.inputs)
+        latents = trace[layer][: batch.count].float().cpu().numpy()
+    expected = data.latents[batch.start : batch.start + batch.count]
+    if latents.shape != expected.shape:
+        return math.inf
+    return float(np.abs(latents - expected).max() / max(1.0, float(np.abs(expected).max())))
 
 
 def _other_examples(difference: str) -> DataError:
@@ -205,33 +204,27 @@ def _best(history: list[Epoch]) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Columns:
-    """Counterfactual data as tensors."""
+    """Real and written latents with their classes."""
 
-    latents: Float[Tensor, "example unit"]
-    written: Float[Tensor, "example unit"]
-    true: Int64[Tensor, " example"]
-    alternative: Int64[Tensor, " example"]
+    latents: Float[Tensor, "kind example unit"]
+    classes: Int64[Tensor, "kind example"]
 
     @classmethod
     def of(cls, data: CounterfactualSet, device: torch.device) -> _Columns:
-        real = torch.from_numpy(data.latents).to(device)
-        written = torch.from_numpy(data.booleans).to(real)
-        return cls(real, written, torch.from_numpy(data.true).to(device), torch.from_numpy(data.alternative).to(device))
+        latents = np.stack([data.latents, data.booleans.astype(np.float32)])
+        classes = np.stack([data.true, data.alternative])
+        return cls(torch.from_numpy(latents).to(device), torch.from_numpy(classes).to(device))
 
     def part(self, rest: Suffix, examples: Int64[Tensor, " row"], mix: float | int) -> Float[Tensor, ""]:
         """Mean loss of some examples, real and counterfactual (nats)."""
-        logits = rest.logits(
-            torch.cat([self.latents[examples], self.written[examples]]), torch.cat([examples, examples])
-        )
-        real, written = logits.split(len(examples))
-        return (1 - mix) * F.cross_entropy(real, self.true[examples]) + mix * F.cross_entropy(
-            written, self.alternative[examples]
-        )
+        logits = rest.logits(self.latents[:, examples].flatten(0, 1), examples.repeat(2))
+        real, written = map(F.cross_entropy, logits.split(len(examples)), self.classes[:, examples])
+        return (1 - mix) * real + mix * written
 
     def loss(self, rest: Suffix, mix: float | int, rows: int, threads: int) -> float:
         """Mean loss of all examples (nats)."""
         total = 0.0
         with fixed(rest.model, threads):
-            for examples in torch.arange(len(self.true)).split(rows):
+            for examples in torch.arange(self.classes.shape[1]).split(rows):
                 total += self.part(rest, examples, mix).item() * len(examples)
-        return total / len(self.true)
+        return total / self.classes.shape[1]

@@ -57,6 +57,13 @@ class Sums:
         }
 
 
+def read_neutrals(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Neutrals:
+    """Neutral states of layers; a mean is over the examples."""
+    run = settings.options
+    with torch.no_grad(), Tape(model, layers, each=settings.each_position) as tape:
+        return Neutrals.read(tape, loader, layers, settings.baselines, run.batch, run.seed)
+
+
 @dataclass(frozen=True, eq=False)
 class ScoreStudy:
     """A network, its scored layers, and the settings."""

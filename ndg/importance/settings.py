@@ -63,11 +63,6 @@ class Settings(ScoreSettings):
         run = {name: getattr(self.options, name) for name in ("batch", "threads", "seed")}
         return {name: getattr(self, name) for name in fields} | run
 
-    @property
-    def neutral(self) -> tuple[Baselines, int, int]:
-        """Arguments of `Neutrals.read`: baseline, rows of a pass, seed."""
-        return self.baselines, self.options.batch, self.options.seed
-
     def classes(self, logits: int) -> range:
         """Requested classes of a network with that many logits."""
         if self.target is None:

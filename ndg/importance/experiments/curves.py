@@ -15,8 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from ndg.activations.batches import Batch, check_finite, fixed, forward, true_labels
-from ndg.gradients.tape import Tape
-from ndg.importance.batch_sums import ScoreStudy
+from ndg.importance.batch_sums import ScoreStudy, read_neutrals
 from ndg.importance.experiments.groups import (
     ORDERS,
     RANDOM,
@@ -73,8 +72,7 @@ def ablation_curves(
     tried = tuple(groups(scores, settings.shares, settings.orders, settings.scope, settings.draws, options.seed))
     request = Settings(baselines=settings.baselines, options=options, own={"groups": digest(tried)})
     with torch.inference_mode(False), fixed(model, options.threads):
-        with Tape(model, layers) as tape:
-            neutrals = Neutrals.read(tape, loader, layers, *request.neutral)
+        neutrals = read_neutrals(model, loader, layers, request)
         study = Study(model, layers, request, neutrals, tried)
         tally = run_study(study, passes(loader, request, "group ablation"), "group ablation", options).total
     return Curves(tried, tally, neutrals.name, settings.scope)

@@ -19,8 +19,7 @@ from torch.nn import functional
 from ndg import seeds
 from ndg.activations.batches import Batch, columns, compute_batches, fixed, forward, true_labels
 from ndg.errors import ConfigError, DataError, FailureError
-from ndg.gradients.tape import Tape
-from ndg.importance.batch_sums import ScoreStudy
+from ndg.importance.batch_sums import ScoreStudy, read_neutrals
 from ndg.importance.experiments.curves import digest
 from ndg.importance.experiments.groups import (
     RANDOM,
@@ -34,7 +33,6 @@ from ndg.importance.experiments.groups import (
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings
 from ndg.intervals import rate
-from ndg.interventions.baselines import Neutrals
 from ndg.interventions.clamp import NeutralState, clamped, neutral_states
 from ndg.options import RunOptions, old_keywords
 from ndg.results import Result
@@ -112,8 +110,7 @@ def prune(
     if not held or any(batch.labels is None for batch in held):
         raise DataError("accuracy after pruning needs examples with their true classes; give (inputs, labels)")
     with torch.inference_mode(False), fixed(model, options.threads):
-        with Tape(model, layers) as tape:
-            neutrals = Neutrals.read(tape, loader if train is None else train, layers, *request.neutral)
+        neutrals = read_neutrals(model, loader if train is None else train, layers, request)
         _, states = neutral_states(model, layers, held[0], neutrals)
         states = {layer: replace(rest, mask=None) for layer, rest in states.items()}  # of every batch
     tuned_on = None if train is None else _gathered(train)

@@ -22,7 +22,7 @@ from torch.nn import functional
 from ndg.activations.batches import Batch, fixed, true_labels
 from ndg.errors import ConfigError, DataError
 from ndg.gradients.tape import Tape
-from ndg.importance.batch_sums import ScoreStudy, Sums
+from ndg.importance.batch_sums import ScoreStudy, Sums, read_neutrals
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
@@ -48,8 +48,7 @@ def ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], s
     measure = settings.own["measure"]
     if measure not in MEASURES:
         raise ConfigError(f"damage is measured in {', '.join(MEASURES)}; got {measure!r}")
-    with Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
+    neutrals = read_neutrals(model, loader, layers, settings)
     study = Study(model, layers, settings, neutrals, measure)
     total = run_study(study, _tasks(study, loader), "ablation", settings.options).total
     examples, means, squares = total.examples, total.means("damage"), total.means("squares")

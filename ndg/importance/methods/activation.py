@@ -9,23 +9,21 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from ndg.activations.batches import Batch, check_finite
 from ndg.gradients.tape import Tape, per_unit
-from ndg.importance.batch_sums import BatchStudy, Sums
+from ndg.importance.batch_sums import BatchStudy, Sums, read_neutrals
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings
-from ndg.interventions.baselines import Neutrals, changed
+from ndg.interventions.baselines import changed
 
 
 def activation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
     """Scores of 0 or more in units of the activation; the mean over positions skips padding."""
-    with torch.no_grad(), Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
+    neutrals = read_neutrals(model, loader, layers, settings)
     total = BatchStudy(model, layers, settings, _sizes, neutrals, grad=False).total(loader, "activation")
     facts = total.facts(settings, neutrals.passes)
     return METHOD.scores(

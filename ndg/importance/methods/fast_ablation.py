@@ -23,7 +23,7 @@ from ndg.activations.sampling import draw, only
 from ndg.activations.subset import Subset
 from ndg.errors import DataError
 from ndg.gradients.tape import Tape, add, per_unit
-from ndg.importance.batch_sums import ScoreStudy
+from ndg.importance.batch_sums import ScoreStudy, read_neutrals
 from ndg.importance.method import Method
 from ndg.importance.methods.ablation import damage, difference
 from ndg.importance.methods.fast.carried import Carried
@@ -56,10 +56,9 @@ def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ..
             "fast ablation reads the loader several times, and an iterator can be read once; pass a list, a "
             "DataLoader, or any object whose iteration starts anew"
         )
+    neutrals = read_neutrals(model, loader, layers, settings)
     with Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
-        shape = _shape(tape, loader, layers, settings)
-    sizes, logits, examples = shape
+        sizes, logits, examples = _shape(tape, loader, layers, settings)
     target = None if settings.target is None else settings.classes(logits)[0]
     planned = plan(
         list(sizes.values()), examples, 1 if target is not None else logits, settings.own["budget"],

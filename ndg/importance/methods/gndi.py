@@ -20,12 +20,12 @@ from ndg import seeds
 from ndg.activations.batches import Batch
 from ndg.errors import ConfigError
 from ndg.gradients.tape import Tape, add, per_unit
-from ndg.importance.batch_sums import BatchStudy, Sums
+from ndg.importance.batch_sums import BatchStudy, Sums, read_neutrals
 from ndg.importance.logits import Logits, check_numbers
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings
-from ndg.interventions.baselines import Neutrals, changed
+from ndg.interventions.baselines import changed
 from ndg.units.layout import View
 
 NORMS = (1, 2, math.inf)
@@ -44,8 +44,7 @@ def gndi(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], setti
     norm = settings.own["norm"]
     if norm not in NORMS:
         raise ConfigError(f"the norm of G-NDI is 1, 2 or inf; got {norm!r}")
-    with Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
+    neutrals = read_neutrals(model, loader, layers, settings)
     total = BatchStudy(model, layers, settings, _effects, neutrals).total(loader, "G-NDI")
     errors, facts = {}, total.facts(settings, neutrals.passes)
     if norm != 2:

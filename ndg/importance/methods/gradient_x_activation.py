@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from ndg.activations.batches import Batch
 from ndg.errors import ConfigError
 from ndg.gradients.tape import Tape, per_unit
-from ndg.importance.batch_sums import BatchStudy, Sums
+from ndg.importance.batch_sums import BatchStudy, Sums, read_neutrals
 from ndg.importance.logits import check_numbers, chosen, classes_of
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings
-from ndg.interventions.baselines import Neutrals, changed
+from ndg.interventions.baselines import changed
 
 
 def gradient_x_activation(
@@ -35,8 +35,7 @@ def gradient_x_activation(
     absolute = settings.own["absolute"]
     if not isinstance(absolute, bool):
         raise ConfigError(f"option absolute is True or False; got {absolute!r}")
-    with Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
+    neutrals = read_neutrals(model, loader, layers, settings)
     total = BatchStudy(model, layers, settings, _effects, neutrals).total(loader, "gradient x activation")
     return METHOD.scores(
         settings,

@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from ndg.gradients.tape import Tape, add, check_gradients, no_gradient
+from ndg.gradients.tape import add, check_gradients, no_gradient
+from ndg.importance.batch_sums import read_neutrals
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
-from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import Chosen, PartialForward, Rows
 from ndg.units.readings import Output
 
@@ -42,8 +42,7 @@ def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
     deltas = {layer: Delta() for layer in layers}
     work = Work()
     examples = 0
-    with torch.no_grad(), Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
+    neutrals = read_neutrals(model, loader, layers, settings)
     for batch in passes(loader, settings, "integrated G-NDI"):
         examples += batch.count
         for layer in layers:

@@ -24,8 +24,7 @@ from torch import Tensor, nn
 from ndg import seeds
 from ndg.activations.batches import Batch, fixed
 from ndg.errors import ConfigError
-from ndg.gradients.tape import Tape
-from ndg.importance.batch_sums import ScoreStudy, Sums
+from ndg.importance.batch_sums import ScoreStudy, Sums, read_neutrals
 from ndg.importance.logits import chosen, classes_of
 from ndg.importance.method import Method
 from ndg.importance.methods.ablation import MEASURES, difference, labels_of
@@ -62,8 +61,7 @@ def shapley(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
             f"orders come in pairs, and two pairs tell how far they differ: permutations is even and at least 4; got "
             f"{orders!r}"
         )
-    with Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
+    neutrals = read_neutrals(model, loader, layers, settings)
     study = Study(model, layers, settings, neutrals, payoff)
     total = run_study(study, _tasks(study, loader), "Shapley values", settings.options).total
     sums, drawn, run = total.sums, total.examples * (orders // 2), settings.options
