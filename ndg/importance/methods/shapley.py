@@ -73,7 +73,7 @@ def shapley(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
         target=settings.describe(_TARGETS[payoff]),
         baseline=neutrals.name,
         measure="logits" if payoff == "logit" else payoff,
-        errors={layer: (sums["spread"][layer] / sums["freedom"][layer] / drawn).sqrt().numpy() for layer in layers},
+        errors={layer: np.sqrt((sums["spread"][layer] / sums["freedom"][layer] / drawn).numpy()) for layer in layers},
         facts={"batch": run.batch, "permutations": orders, "seed": run.seed, "passed": total.counts["passed"]},
     )
 
