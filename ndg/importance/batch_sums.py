@@ -81,6 +81,15 @@ class ScoreStudy:
 
 
 @dataclass(frozen=True, eq=False)
+class Task:
+    """Some units or pairs of orders of a layer, on one batch."""
+
+    batch: Batch
+    layer: str
+    part: range
+
+
+@dataclass(frozen=True, eq=False)
 class BatchStudy(ScoreStudy):
     """A score whose `work(study, tape, batch)` gives sums over one batch."""
 

@@ -88,5 +88,5 @@ class _Glance:
             if task.layer in seen:
                 continue
             seen.add(task.layer)
-            work(shared, task.short())
+            work(shared, replace(task, part=shared.check))
         raise _EnoughError

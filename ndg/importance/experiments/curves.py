@@ -16,23 +16,14 @@ from torch.nn import functional
 
 from ndg.activations.batches import Batch, check_finite, fixed, forward, true_labels
 from ndg.importance.batch_sums import ScoreStudy, read_neutrals
-from ndg.importance.experiments.groups import (
-    ORDERS,
-    RANDOM,
-    SHARES,
-    Group,
-    common_sizes,
-    groups,
-    random_points,
-    rate_over_draws,
-)
+from ndg.importance.experiments.groups import ORDERS, SHARES, Group, GroupResult, common_sizes, groups, rate_over_draws
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings, passes
 from ndg.intervals import Z95, rate
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.clamp import clamped, neutral_states
 from ndg.options import RunOptions, old_keywords
-from ndg.results import Result, mean
+from ndg.results import mean
 from ndg.run_study import run_study
 
 
@@ -138,7 +129,7 @@ class Study(ScoreStudy):
 
 
 @dataclass(frozen=True, eq=False)
-class Curves(Result):
+class Curves(GroupResult):
     """Tally of every group, with the groups."""
 
     groups: tuple[Group, ...]
@@ -152,16 +143,7 @@ class Curves(Result):
         `accuracy` (Wilson interval), `loss` in nats, `shift` in logits (normal interval), with the mean of random
         groups of the same size over `draws`. Null if unknown.
         """
-        rows = [
-            {"method": "none", "layer": None, "order": None, "share": 0.0, "units": 0, "of": None} | self._figures(0)
-        ]
-        control = {group.place: self._control(group.place) for group in self.groups if group.method == RANDOM}
-        for point, group in enumerate(self.groups, 1):
-            if group.method != RANDOM:
-                names = ("method", "layer", "order", "share", "units", "of")
-                row = {name: getattr(group, name) for name in names} | self._figures(point)
-                rows.append(row | control.get(group.place, {"draws": 0}))
-        return rows
+        return self.rows_of("method", "layer", "order", "share", "units", "of")
 
     def words(self) -> str:
         """Shift of the logits at the largest share, beside random units."""
@@ -188,7 +170,7 @@ class Curves(Result):
             "rows": self.rows(),
         }
 
-    def _figures(self, point: int) -> dict[str, Any]:
+    def figures(self, point: int) -> dict[str, Any]:
         tally, n = self.tally, self.tally.labelled
         shift = float(tally.shift[point]) / tally.examples
         spread = max(float(tally.squares[point]) / tally.examples - shift**2, 0.0)
@@ -202,8 +184,10 @@ class Curves(Result):
             "shift_high": shift + half,
         }
 
-    def _control(self, place: tuple[str, float | int]) -> dict[str, Any]:
-        figures = [self._figures(point) for point in random_points(self.groups, place)]
+    def control(self, point: int, random: list[int]) -> dict[str, Any]:
+        if not random:
+            return {"draws": 0}
+        figures = [self.figures(number) for number in random]
         accuracy, loss, shift = (
             [figure[name] for figure in figures if figure[name] is not None] for name in ("accuracy", "loss", "shift")
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,7 @@ from jaxtyping import Bool, Float64, Int64
 from ndg import seeds
 from ndg.errors import ConfigError, ShapeError
 from ndg.importance.scores import Scores
+from ndg.results import Result, Row
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)
 SCOPES = ("layer", "each", "all")
@@ -40,6 +42,32 @@ class Group:
     def place(self) -> tuple[str, float | int]:
         """Key shared by a group and its control."""
         return self.layer, self.share
+
+
+class GroupResult(Result):
+    """Figures of the whole network (point 0) and of each group, beside those of random groups."""
+
+    groups: tuple[Group, ...]
+
+    @abstractmethod
+    def figures(self, point: int) -> Row:
+        """Columns of one point."""
+
+    @abstractmethod
+    def control(self, point: int, random: list[int]) -> Row:
+        """Columns of the random groups for a point."""
+
+    def rows_of(self, *names: str) -> list[Row]:
+        """The whole network, then each group by score."""
+        whole = {"method": "none", "share": 0.0, "units": 0}
+        rows = [{name: whole.get(name) for name in names} | self.figures(0)]
+        for point, group in enumerate(self.groups, 1):
+            if group.method != RANDOM:
+                places = ((number, other) for number, other in enumerate(self.groups, 1) if other.method == RANDOM)
+                random = [number for number, other in places if other.place == group.place]
+                rows.append({name: getattr(group, name) for name in names} | self.figures(point))
+                rows[-1] |= self.control(point, random)
+        return rows
 
 
 def groups(
@@ -94,11 +122,6 @@ def common_sizes(scores: Mapping[str, Scores]) -> dict[str, int]:
     if RANDOM in known:
         raise ConfigError(f"{RANDOM!r} names the control; name a score otherwise")
     return sizes
-
-
-def random_points(groups: Sequence[Group], place: tuple[str, float | int]) -> list[int]:
-    """Numbers of the random groups of one place, counted from 1."""
-    return [point for point, group in enumerate(groups, 1) if (group.method, group.place) == (RANDOM, place)]
 
 
 def over_draws(values: Iterable[float | int]) -> tuple[float, float, float] | None:

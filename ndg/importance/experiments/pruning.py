@@ -21,21 +21,12 @@ from ndg.activations.batches import Batch, columns, compute_batches, fixed, forw
 from ndg.errors import ConfigError, DataError, FailureError
 from ndg.importance.batch_sums import ScoreStudy, read_neutrals
 from ndg.importance.experiments.curves import digest
-from ndg.importance.experiments.groups import (
-    RANDOM,
-    SHARES,
-    Group,
-    common_sizes,
-    groups,
-    random_points,
-    rate_over_draws,
-)
+from ndg.importance.experiments.groups import SHARES, Group, GroupResult, common_sizes, groups, rate_over_draws
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings
 from ndg.intervals import rate
 from ndg.interventions.clamp import NeutralState, clamped, neutral_states
 from ndg.options import RunOptions, old_keywords
-from ndg.results import Result
 from ndg.run_study import run_study
 
 NEUTRAL = ("zero", "mean")
@@ -164,7 +155,7 @@ class Study(ScoreStudy):
 
 
 @dataclass(frozen=True, eq=False)
-class Pruning(Result):
+class Pruning(GroupResult):
     """Results of the whole network (0) and of all groups."""
 
     groups: tuple[Group, ...]
@@ -179,12 +170,7 @@ class Pruning(Result):
         Random units have the mean over `draws` with its Student interval, and `above`, the number of draws that keep
         less. Null without fine-tuning or control.
         """
-        rows = [{"method": "none", "share": 0.0, "units": 0, "of": None} | self._figures(0)]
-        for point, group in enumerate(self.groups, 1):
-            if group.method != RANDOM:
-                named = {name: getattr(group, name) for name in ("method", "share", "units", "of")}
-                rows.append(named | self._figures(point) | self._control(point, group))
-        return rows
+        return self.rows_of("method", "share", "units", "of")
 
     def words(self) -> str:
         """Accuracy at the largest share, beside the controls."""
@@ -206,17 +192,16 @@ class Pruning(Result):
         tuning = None if self.tuning is None else vars(self.tuning)
         return {"scope": self.scope, "examples": self.examples, "tuning": tuning, "rows": self.rows()}
 
-    def _figures(self, point: int) -> dict[str, Any]:
+    def figures(self, point: int) -> dict[str, Any]:
         figures: dict[str, Any] = {"n": self.examples}
         for name, counts in (("accuracy", self.counts.pruned), ("tuned", self.counts.tuned)):
             figures |= rate(name, counts.get(point, 0), self.examples if point in counts else 0)
         return figures
 
-    def _control(self, point: int, group: Group) -> dict[str, Any]:
-        points = random_points(self.groups, group.place)
-        figures: dict[str, Any] = {"draws": len(points)}
+    def control(self, point: int, random: list[int]) -> dict[str, Any]:
+        figures: dict[str, Any] = {"draws": len(random)}
         for name, counts in (("accuracy", self.counts.pruned), ("tuned", self.counts.tuned)):
-            drawn = [counts[number] for number in points if number in counts]
+            drawn = [counts[number] for number in random if number in counts]
             figures |= rate_over_draws(f"random_{name}", [count / self.examples for count in drawn])
             figures[f"above_{name}"] = sum(counts[point] > count for count in drawn) if drawn else None
         return figures

@@ -10,7 +10,7 @@ It costs one pass of the part after the layer for each unit and example whose un
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch.nn import functional
 from ndg.activations.batches import Batch, fixed, true_labels
 from ndg.errors import ConfigError, DataError
 from ndg.gradients.tape import Tape
-from ndg.importance.batch_sums import ScoreStudy, Sums, read_neutrals
+from ndg.importance.batch_sums import ScoreStudy, Sums, Task, read_neutrals
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
@@ -82,19 +82,6 @@ METHOD = Method(
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """Units of a layer on one batch."""
-
-    batch: Batch
-    layer: str
-    units: range
-
-    def short(self) -> Task:
-        """The task for the first unit, as a check."""
-        return replace(self, units=range(1))
-
-
-@dataclass(frozen=True, eq=False)
 class Study(ScoreStudy):
     """Ablation of units, for a worker."""
 
@@ -102,6 +89,7 @@ class Study(ScoreStudy):
     measure: str
 
     decode = staticmethod(Sums.from_dict)
+    check = range(1)
 
     def run(self, task: Task) -> Sums:
         """Damage of the units of one task."""
@@ -113,10 +101,10 @@ class Study(ScoreStudy):
             PartialForward(self.model, layer, batch, self.neutrals, each=settings.each_position) as cut,
         ):
             labels = labels_of(batch, cut.logits.shape[1], self.measure)
-            damages, passed = damage(cut, task.units, self.measure, target, labels)
+            damages, passed = damage(cut, task.part, self.measure, target, labels)
             sums = torch.zeros(2, cut.differs.shape[1], dtype=torch.float64)
-            sums[:, task.units.start : task.units.stop] = torch.stack([damages, damages.square()]).sum(dim=2)
-            whole, first = torch.zeros((), dtype=torch.float64), task.units.start == 0
+            sums[:, task.part.start : task.part.stop] = torch.stack([damages, damages.square()]).sum(dim=2)
+            whole, first = torch.zeros((), dtype=torch.float64), task.part.start == 0
             if first:
                 rows = torch.arange(batch.count, device=cut.logits.device)
                 after = cut.run(rows, torch.ones_like(cut.differs))

@@ -12,7 +12,7 @@ other (antithetic; Mitchell et al. 2022), and each example has its own orders.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from ndg import seeds
 from ndg.activations.batches import Batch, fixed
 from ndg.errors import ConfigError
-from ndg.importance.batch_sums import ScoreStudy, Sums, read_neutrals
+from ndg.importance.batch_sums import ScoreStudy, Sums, Task, read_neutrals
 from ndg.importance.logits import chosen, classes_of
 from ndg.importance.method import Method
 from ndg.importance.methods.ablation import MEASURES, difference, labels_of
@@ -92,19 +92,6 @@ _TARGETS = {"logit": "predicted class", "logits": "all logits", "loss": "true cl
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """Pairs of orders of a layer, for each example of a batch."""
-
-    batch: Batch
-    layer: str
-    pairs: range
-
-    def short(self) -> Task:
-        """The task without orders, as a check: the two end coalitions."""
-        return replace(self, pairs=range(0))
-
-
-@dataclass(frozen=True, eq=False)
 class Study(ScoreStudy):
     """The values of coalitions, for a worker."""
 
@@ -112,6 +99,7 @@ class Study(ScoreStudy):
     payoff: str
 
     decode = staticmethod(Sums.from_dict)
+    check = range(0)
 
     def run(self, task: Task) -> Sums:
         """Credits of the orders of one task, and their spread."""
@@ -122,15 +110,15 @@ class Study(ScoreStudy):
             PartialForward(model, layer, batch, self.neutrals, each=settings.each_position) as cut,
         ):
             game = Game.of(cut, batch, self)
-            credits = torch.zeros(len(task.pairs), *cut.differs.shape, dtype=torch.float64)
-            for number, pair in enumerate(task.pairs):
+            credits = torch.zeros(len(task.part), *cut.differs.shape, dtype=torch.float64)
+            for number, pair in enumerate(task.part):
                 credits[number] = game.credits(_order(batch, layer, settings, pair, cut))
-        first = task.pairs.start == 0
+        first = task.part.start == 0
         nothing = torch.zeros((), dtype=torch.float64)
         sums = {
             "credits": credits.sum(dim=(0, 1)),
             "spread": (credits - credits.mean(dim=0)).square().sum(dim=(0, 1)),
-            "freedom": nothing + (len(task.pairs) - 1) * batch.count,
+            "freedom": nothing + (len(task.part) - 1) * batch.count,
             "whole": (game.all - game.none).sum() if first else nothing,
         }
         examples = batch.count if first and layer == self.layers[0] else 0
