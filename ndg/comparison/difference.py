@@ -194,7 +194,12 @@ def _overlap(
     jaccard, low, high = rate("", int((in_a & in_b & single).sum()), int(single.sum())).values()
     known = drawn[~np.isnan(drawn)]
     shuffled_low, shuffled_high = np.quantile(known, [0.025, 0.975]).tolist() if len(known) else (None, None)
-    judged = jaccard is not None and len(known) > 0
+    p_value = None
+    if jaccard is not None and len(known):
+        p_value = float((1 + (known >= jaccard).sum()) / (1 + len(known)))
+    columns = {}
+    if control is not None:
+        columns = {"control": control.jaccard, "control_low": control.low, "control_high": control.high}
     return Overlap(
         *pair,
         both=int((in_a & in_b).sum()),
@@ -207,11 +212,9 @@ def _overlap(
         shuffled=mean(known),
         shuffled_low=shuffled_low,
         shuffled_high=shuffled_high,
-        p_value=float((1 + (known >= jaccard).sum()) / (1 + len(known))) if judged else None,
+        p_value=p_value,
         rounds=len(drawn),
-        control=control and control.jaccard,
-        control_low=control and control.low,
-        control_high=control and control.high,
+        **columns,
     )
 
 

@@ -127,8 +127,7 @@ class Tape:
         if values.requires_grad:
             try:
                 total, outputs = values.sum(), [output for _, output in flat]
-                how = {"retain_graph": not last, "create_graph": create_graph, "allow_unused": True}
-                gradients = list(torch.autograd.grad(total, outputs, **how))
+                gradients = list(torch.autograd.grad(total, outputs, None, not last, create_graph, allow_unused=True))
             except RuntimeError as error:
                 if "modified by an inplace operation" not in str(error):
                     raise

@@ -61,13 +61,14 @@ class Method:
         `whole` has a number for each layer, or is a function of its scores.
         """
         arrays = {layer: units.cpu().numpy() if isinstance(units, Tensor) else units for layer, units in values.items()}
+        fields: dict[str, Any] = {"target": settings.describe(self._default_target), "measure": self.measure, **more}
         return Scores(
             method=self.run.__name__,
             values=arrays,
             whole={layer: float(whole(units) if callable(whole) else whole[layer]) for layer, units in arrays.items()},
             baseline=baseline,
             examples=examples,
-            **{"target": settings.describe(self._default_target), "measure": self.measure, **more},
+            **fields,
         )
 
     @property

@@ -141,12 +141,11 @@ def over_draws(values: Iterable[float | int]) -> tuple[float, float, float] | No
 def rate_over_draws(name: str, rates: Sequence[float], ends: str | None = None) -> dict[str, float | None]:
     """Columns of a mean rate over draws and its interval."""
     mean, low, high = over_draws(rates) or (None, None, None)
-    known = len(rates) > 1 and low is not None and high is not None
-    return {
-        name: mean,
-        f"{ends or name}_low": max(low, 0.0) if known else None,
-        f"{ends or name}_high": min(high, 1.0) if known else None,
-    }
+    if len(rates) < 2 or low is None or high is None:
+        low, high = None, None
+    else:
+        low, high = max(low, 0.0), min(high, 1.0)
+    return {name: mean, f"{ends or name}_low": low, f"{ends or name}_high": high}
 
 
 def _groups(

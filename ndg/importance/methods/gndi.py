@@ -46,7 +46,8 @@ def gndi(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], setti
         raise ConfigError(f"the norm of G-NDI is 1, 2 or inf; got {norm!r}")
     neutrals = read_neutrals(model, loader, layers, settings)
     total = BatchStudy(model, layers, settings, _effects, neutrals).total(loader, "G-NDI")
-    errors, facts = {}, total.facts(settings, neutrals.passes)
+    errors: dict[str, Any] = {}
+    facts: dict[str, Any] = {**total.facts(settings, neutrals.passes)}
     if norm != 2:
         facts |= {"norm": "inf" if norm == math.inf else norm}
     if draws := total.counts["draws"] // total.counts["forwards"]:

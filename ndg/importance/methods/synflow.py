@@ -94,9 +94,13 @@ def _positive(name: str, value: Tensor) -> Tensor:
 
 def _ones(inputs: Inputs) -> Inputs:
     """Example of ones with the same shape; non-float inputs and token ids stay."""
+
+    def ones(column: Tensor) -> Tensor:
+        return torch.ones_like(column[:1], dtype=torch.float64) if column.is_floating_point() else column[:1]
+
     if isinstance(inputs, Tensor):
-        return torch.ones_like(inputs[:1], dtype=torch.float64) if inputs.is_floating_point() else inputs[:1]
-    return {key: column[:1] if key in STILL else _ones(column) for key, column in inputs.items()}  # type: ignore[misc]
+        return ones(inputs)
+    return {key: column[:1] if key in STILL else ones(column) for key, column in inputs.items()}
 
 
 def _flow(model: nn.Module, inputs: Inputs, scale: float, settings: Settings) -> Float64[Tensor, ""]:
