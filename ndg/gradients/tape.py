@@ -122,12 +122,12 @@ class Tape:
         One backward pass of the sum gives all; `last` frees the graph. Raises LayerError for a layer without a gradient
         path to the logits or, if `checked`, with NaN gradients.
         """
-        flat = [(layer, output) for layer, outputs in self._outputs.items() for output in outputs]
+        flat = [output for outputs in self._outputs.values() for output in outputs]
         gradients: list[Tensor | None] = [None] * len(flat)
         if values.requires_grad:
             try:
-                total, outputs = values.sum(), [output for _, output in flat]
-                gradients = list(torch.autograd.grad(total, outputs, None, not last, create_graph, allow_unused=True))
+                slopes = torch.autograd.grad(values.sum(), flat, None, not last, create_graph, allow_unused=True)
+                gradients = list(slopes)
             except RuntimeError as error:
                 if "modified by an inplace operation" not in str(error):
                     raise
