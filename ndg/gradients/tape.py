@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -122,26 +122,19 @@ class Tape:
         One backward pass of the sum gives all; `last` frees the graph. Raises LayerError for a layer without a gradient
         path to the logits or, if `checked`, with NaN gradients.
         """
-        flat = [output for outputs in self._outputs.values() for output in outputs]
-        gradients: list[Tensor | None] = [None] * len(flat)
-        if values.requires_grad:
-            try:
-                slopes = torch.autograd.grad(values.sum(), flat, None, not last, create_graph, allow_unused=True)
-                gradients = list(slopes)
-            except RuntimeError as error:
-                if "modified by an inplace operation" not in str(error):
-                    raise
-                raise LayerError(
-                    f"gradients at {', '.join(map(repr, self._outputs))} need values that the network has overwritten; "
-                    "it works in place where it cannot be trained either; remove that, or take method='ablation'"
-                ) from error
-        views = {}
-        for layer, outputs in self._outputs.items():
-            parts, gradients = filled(gradients[: len(outputs)], outputs, layer), gradients[len(outputs) :]
+        try:
+            gradients = gradients_at(values, self._outputs, last=last, create_graph=create_graph)
+        except RuntimeError as error:
+            if "modified by an inplace operation" not in str(error):
+                raise
+            raise LayerError(
+                f"gradients at {', '.join(map(repr, self._outputs))} need values that the network has overwritten; it "
+                "works in place where it cannot be trained either; remove that, or take method='ablation'"
+            ) from error
+        for layer, parts in gradients.items():
             if checked:
                 check_gradients(parts, layer)
-            views[layer] = self._view(layer, parts)
-        return views
+        return {layer: self._view(layer, parts) for layer, parts in gradients.items()}
 
     def _view(self, layer: str, parts: list[Output]) -> View:
         mask = self._masks[layer]
@@ -183,12 +176,26 @@ def per_unit(values: Float[Tensor, "example unit position"]) -> Float64[Tensor, 
     return values.double()[:, :, 0] if values.shape[2] == 1 else values.sum(dim=2, dtype=torch.float64)
 
 
-def filled(gradients: Sequence[Tensor | None], outputs: Sequence[Tensor], layer: str) -> list[Tensor]:
-    """Gradients at a layer, zero where missing; LayerError without any."""
-    if all(gradient is None for gradient in gradients):
-        raise no_gradient(layer)
-    pairs = zip(gradients, outputs, strict=True)
-    return [torch.zeros_like(output) if gradient is None else gradient for gradient, output in pairs]
+def gradients_at(
+    values: Tensor, outputs: Mapping[str, Sequence[Tensor]], *, last: bool = True, create_graph: bool = False
+) -> dict[str, list[Tensor]]:
+    """Gradients of the sum of values at outputs of layers.
+
+    They are zero at time steps that nothing reads. Raises LayerError for a layer without any.
+    """
+    flat = [output for parts in outputs.values() for output in parts]
+    gradients: Sequence[Tensor | None] = [None] * len(flat)
+    if values.requires_grad:
+        gradients = torch.autograd.grad(values.sum(), flat, None, not last, create_graph, allow_unused=True)
+    rest = iter(gradients)
+    by_layer = {}
+    for layer, parts in outputs.items():
+        own = [next(rest) for _ in parts]
+        if all(gradient is None for gradient in own):
+            raise no_gradient(layer)
+        pairs = zip(own, parts, strict=True)
+        by_layer[layer] = [torch.zeros_like(part) if gradient is None else gradient for gradient, part in pairs]
+    return by_layer
 
 
 def no_gradient(layer: str) -> LayerError:

@@ -16,9 +16,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ndg.activations.batches import Batch, nan, not_a_number
+from ndg.activations.batches import Batch, check_finite
 from ndg.activations.hooks import find_modules
-from ndg.gradients.tape import Tape, check_gradients, filled
+from ndg.gradients.tape import Tape, check_gradients, gradients_at
 from ndg.interventions.baselines import Neutrals
 from ndg.units.layout import View, stack_steps
 from ndg.units.readings import Output
@@ -107,23 +107,15 @@ class Carried:
             logits = self._tape.run(batch)
         self.changes = {layer: self._change(layer, batch) for layer in self._layers}
         for layer, change in self.changes.items():
-            if (broken := nan(change[: batch.count])) is not None:
-                raise not_a_number(layer, broken[1], batch.number(broken[0]))
+            check_finite(change[: batch.count], layer, batch)
         return logits
 
     def gradients(self, values: Float[Tensor, " example"], *, last: bool = True) -> dict[str, View]:
         """Gradient of each example's value where each layer stops; `last` frees the graph."""
-        ends = {layer: self.ends(layer) for layer in self._layers}
-        flat = [end for several in ends.values() for end in several]
-        gradients: list[Tensor | None] = [None] * len(flat)
-        if values.requires_grad:
-            gradients = list(torch.autograd.grad(values.sum(), flat, retain_graph=not last, allow_unused=True))
-        views = {}
-        for layer, several in ends.items():
-            parts, gradients = filled(gradients[: len(several)], several, layer), gradients[len(several) :]
+        gradients = gradients_at(values, {layer: self.ends(layer) for layer in self._layers}, last=last)
+        for layer, parts in gradients.items():
             check_gradients(parts, layer, "behind")
-            views[layer] = self.seen(layer, parts)
-        return views
+        return {layer: self.seen(layer, parts) for layer, parts in gradients.items()}
 
     def _begin(self, layer: str) -> Callable[..., None]:
         def begin(module: nn.Module, arguments: Any, output: Any) -> None:
