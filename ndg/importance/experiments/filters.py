@@ -28,7 +28,7 @@ from ndg.importance.score import known, score
 from ndg.importance.settings import Settings, passes
 from ndg.intervals import rate
 from ndg.options import RunOptions, old_keywords
-from ndg.results import Result
+from ndg.results import Result, mean
 
 FIT, TEST = 30, 20
 TOP = (5, 10, 20)
@@ -155,34 +155,21 @@ class Filters(Result):
         """One row per score: mean correlation over `classes`, and its control."""
         rows = []
         for correlation in self.correlations:
-            known, other = (
-                [value for value in values if value is not None] for values in (correlation.classes, correlation.other)
-            )
-            rows.append(
-                {
-                    "method": correlation.method,
-                    "n": self.filters,
-                    "classes": len(known),
-                    "pearson": float(np.mean(known)) if known else None,
-                    "pearson_low": correlation.low,
-                    "pearson_high": correlation.high,
-                    "least": min(known, default=None),
-                    "other_class": float(np.mean(other)) if other else None,
-                }
-            )
+            both = correlation.classes, correlation.other
+            known, other = (np.array([value for value in values if value is not None]) for values in both)
+            row = {"method": correlation.method, "n": self.filters, "classes": len(known), "pearson": mean(known)}
+            row |= {"pearson_low": correlation.low, "pearson_high": correlation.high}
+            rows.append(row | {"least": min(known.tolist(), default=None), "other_class": mean(other)})
         return rows
 
     def probe_rows(self) -> list[dict[str, Any]]:
         """One row per score and k: accuracy beside random filters."""
         rows = []
         for result in self.probes:
-            if result.method == RANDOM:
-                continue
-            row: dict[str, Any] = {"method": result.method, "k": result.k, "n": result.n}
             drawn = [probe.correct / probe.n for probe in self.probes if (probe.method, probe.k) == (RANDOM, result.k)]
-            row |= rate("accuracy", result.correct, result.n) | {"draws": len(drawn)}
-            rows.append(row | rate_over_draws("random", drawn))
-        return rows
+            row = {"method": result.method, "k": result.k, "n": result.n} | rate("accuracy", result.correct, result.n)
+            rows.append(row | {"draws": len(drawn)} | rate_over_draws("random", drawn))
+        return [row for row in rows if row["method"] != RANDOM]
 
     def words(self) -> str:
         """Correlation of each score with the drop of the logit."""
@@ -251,8 +238,7 @@ def _correlated(
 ) -> Correlation:
     """Correlations per class with a bootstrap interval of the mean."""
     label, filters = scores.shape
-    own = [_pearson(*pair) for pair in zip(scores, drops, strict=True)]
-    other = [_pearson(*pair) for pair in zip(scores, np.roll(drops, -1, axis=0), strict=True)] if label > 1 else []
+    own, other = _correlations(scores, drops), _correlations(scores, np.roll(drops, -1, axis=0))
     drawn = seeds.generator(seed, "bootstrap", "filters").integers(filters, size=(ROUNDS, filters))
     sums, known = np.zeros(ROUNDS), np.zeros(ROUNDS)
     for pair in zip(scores, drops, strict=True):
@@ -260,14 +246,9 @@ def _correlated(
         sums, known = sums + np.nan_to_num(values), known + ~np.isnan(values)
     means = sums[known > 0] / known[known > 0]
     low, high = np.percentile(means, [2.5, 97.5]) if len(means) else (math.nan, math.nan)
-    ends = (float(low), float(high)) if any(value is not None for value in own) else (None, None)
-    return Correlation(method, tuple(own), tuple(other), *ends)
-
-
-def _pearson(first: Float64[np.ndarray, " filter"], second: Float64[np.ndarray, " filter"]) -> float | None:
-    """Correlation, None if one side is constant."""
-    value = float(_correlations(first[None], second[None])[0])
-    return None if math.isnan(value) else value
+    ends = (float(low), float(high)) if not np.isnan(own).all() else (None, None)
+    classes, others = (tuple(None if math.isnan(value) else value for value in part.tolist()) for part in (own, other))
+    return Correlation(method, classes, others if label > 1 else (), *ends)
 
 
 def _correlations(
