@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -197,7 +197,7 @@ def _overlap(
     p_value = None
     if jaccard is not None and len(known):
         p_value = float((1 + (known >= jaccard).sum()) / (1 + len(known)))
-    columns = {}
+    columns: dict[str, Any] = {}
     if control is not None:
         columns = {"control": control.jaccard, "control_low": control.low, "control_high": control.high}
     return Overlap(

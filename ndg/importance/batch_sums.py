@@ -76,7 +76,7 @@ class ScoreStudy:
     def identity(self) -> Any:
         return self.layers, self.settings.identity
 
-    def with_model(self, model: nn.Module) -> ScoreStudy:
+    def with_model(self, model: nn.Module) -> Any:
         return replace(self, model=model)
 
 

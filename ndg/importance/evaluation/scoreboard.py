@@ -268,8 +268,8 @@ def _short(error: UserError) -> str:
 def _among(scores: Scores, layers: Sequence[str]) -> Scores:
     """Scores of these layers."""
     among = [layer for layer in scores.layers if layer in layers]
-    values, whole = ({layer: part[layer] for layer in among} for part in (scores.values, scores.whole))
-    return replace(scores, values=values, whole=whole, errors={})
+    whole = {layer: scores.whole[layer] for layer in among}
+    return replace(scores, values={layer: scores[layer] for layer in among}, whole=whole, errors={})
 
 
 def _figures(agreement: Agreement) -> dict[str, Any]:

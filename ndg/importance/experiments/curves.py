@@ -92,7 +92,8 @@ class Tally:
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Tally:
-        return cls(**{name: np.array(value) if isinstance(value, list) else value for name, value in document.items()})
+        fields: dict[str, Any] = {name: np.array(x) if isinstance(x, list) else x for name, x in document.items()}
+        return cls(**fields)
 
 
 @dataclass(frozen=True, eq=False)

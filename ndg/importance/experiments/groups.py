@@ -171,7 +171,7 @@ def _groups(
         else:
             parts = [(EVERY, chosen)]
         for layer, marked in parts:
-            count, total = (sum(number(units) for units in marked.values()) for number in (np.count_nonzero, len))
+            count, total = sum(int(units.sum()) for units in marked.values()), sum(map(len, marked.values()))
             groups.append(Group(method, layer, order, share, count, total, marked))
     return groups
 
