@@ -190,7 +190,7 @@ class Filters(Result):
         return facts | {"labels": list(self.labels), "drop": self.rows(), "probe": self.probe_rows()}
 
 
-Features = tuple[Float64[np.ndarray, "example filter"], Int64[np.ndarray, " example"]]
+Features = tuple[Float64[np.ndarray, "_ filter"], Int64[np.ndarray, " _"]]
 """Mean activation of every filter for each example, and the classes."""
 
 Parts = dict[int, Any]
