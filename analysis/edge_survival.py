@@ -27,7 +27,7 @@ from ndg import atomic, extraction, runs
 from ndg.abstraction.edges import EdgeSettings, EdgeTrials, try_edges
 from ndg.abstraction.edges.forcing import REST
 from ndg.activations.batches import COMPUTE_BATCH
-from ndg.counterfactual import counterfactual_set, train_on
+from ndg.counterfactual import counterfactual_set
 from ndg.data.examples import Splits
 from ndg.errors import LayerError, NDGError, RunNotFoundError
 from ndg.graph.edges import mined
@@ -38,6 +38,7 @@ from ndg.locations import Locations
 from ndg.options import RunOptions
 from ndg.report.tables import Column, Interval, Table
 from ndg.runs.record import RunRecord
+from ndg.workflows.counterfactual import train_on
 from ndg.workflows.subject import candidates
 from ndg.workflows.train import load
 

@@ -54,6 +54,6 @@ if TYPE_CHECKING:
     from ndg.report.render import render as render
     from ndg.results import Result as Result
     from ndg.training import load_model as load_model
-    from ndg.training import train as train
+    from ndg.workflows.train import train as train
 
 __getattr__, __dir__, __all__ = lazily(__name__)

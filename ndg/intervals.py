@@ -52,8 +52,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def rate(name: str, count: int, n: int) -> dict[str, float | None]:
-    """A rate and its 95 % interval by name; None without trials."""
-    if not n:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    low, high = wilson(count, n)
-    return {name: count / n, f"{name}_low": float(low), f"{name}_high": float(high)}
+    """Columns `name`, `name_low` and `name_high`: a rate with its 95 % Wilson interval; None without trials."""
+    ends = map(float, wilson(count, n)) if n else (None, None)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), (count / n if n else None, *ends), strict=True))

@@ -64,7 +64,7 @@ def test_an_import_upward_is_noticed():
         ("ndg.importance.score", "ndg.abstraction.trial"),
         ("ndg.graph.ndg", "ndg.activations.hooks"),
         ("ndg.comparison.models", "ndg.abstraction.trial"),
-        ("ndg.rotation.bases", "ndg.counterfactual.training"),
+        ("ndg.rotation.basis", "ndg.counterfactual.training"),
         ("ndg.gradients.tape", "ndg.capture.reader"),
     ],
 )

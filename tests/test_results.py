@@ -28,6 +28,8 @@ from ndg.importance.fitness import fitness
 from ndg.options import RunOptions
 from ndg.results import SHOWN, Result
 from ndg.rotation.equality import Effort, hierarchical_equality
+from ndg.workflows.bases import compare
+from ndg.workflows.counterfactual import train_on
 
 SERIAL = RunOptions(executor="serial", batch=32)
 FIRST, SECOND = "first <1>", "second"
@@ -111,7 +113,7 @@ RESULTS = {
     "Explanation": lambda: ndg.explain(
         network(), graph((FIRST,)), loader()[0][0][:1], reference=loader(2), fit=loader(), options=SERIAL
     ),
-    "CounterfactualResult": lambda: counterfactual.train_on(
+    "CounterfactualResult": lambda: train_on(
         network(),
         graph((FIRST,)),
         counterfactual.counterfactual_set(network(), graph((FIRST,)), loader()),
@@ -119,7 +121,7 @@ RESULTS = {
         settings=counterfactual.CounterfactualSettings(epochs=1),
         options=SERIAL,
     ),
-    "BasisComparison": lambda: rotation.compare(
+    "BasisComparison": lambda: compare(
         network(), loader(), loader(2), [rotation.localist(FIRST, 6), rotation.random_rotation(FIRST, 6, 0)]
     ),
     "EqualityResult": lambda: hierarchical_equality(effort=Effort().scaled(0.001)),

@@ -129,8 +129,12 @@ MUTANTS: tuple[Mutant, ...] = (
         {
             "2 * on > size": "2 * on >= size",
             "places(-np.maximum": "places(np.maximum",
-            "(other >= true)": "(other > true)",
         },
+    ),
+    *of(
+        "interventions/intervention_sets.py",
+        "abstraction/test_controls.py",
+        {"(other >= true)": "(other > true)"},
     ),
     *of(
         "abstraction/backward.py",

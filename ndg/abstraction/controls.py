@@ -49,13 +49,6 @@ class Prototypes:
         return cls(2 * on > size, places(-np.maximum(on, size - on)))
 
 
-def alternatives(seed: int, examples: Indices, true: Indices, labels: int) -> Indices:
-    """A class other than the true one, drawn for each example."""
-    draw = seeds.words(seed, "alternatives", examples=examples, draws=1)[:, 0]
-    other = (draw % np.uint64(labels - 1)).astype(np.int64)
-    return other + (other >= true)
-
-
 def subsets(seed: int, purpose: str, examples: Indices, sizes: Indices, units: int) -> Bits:
     """A uniform subset of the units for each example."""
     return _Subsets(seed, purpose, examples, units).of(sizes)

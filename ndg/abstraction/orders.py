@@ -16,9 +16,9 @@ from jaxtyping import Float64, Int, Int64
 
 from ndg import seeds
 from ndg.abstraction.controls import GRAPH, PROTOTYPES, Bits, Indices, Prototypes, places
-from ndg.abstraction.intervention_sets import Choices
 from ndg.errors import ConfigError, ShapeError
 from ndg.graph.ndg import NDG
+from ndg.interventions.intervention_sets import Choices
 from ndg.nodes import LABEL
 
 STEPS = 16

@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from ndg.abstraction.bootstrap import GROUPS, groups_of
-from ndg.abstraction.controls import GRAPH, PROTOTYPES, Bits, Controls, Indices, Prototypes, alternatives
+from ndg.abstraction.controls import GRAPH, PROTOTYPES, Bits, Controls, Indices, Prototypes
 from ndg.abstraction.counts import Counts
-from ndg.abstraction.intervention_sets import Choices
 from ndg.abstraction.orders import Orders
 from ndg.abstraction.tally import Outcome, Tallies, Tally
 from ndg.activations.batches import Batch
+from ndg.interventions.intervention_sets import Choices, alternatives
 from ndg.interventions.passes import BaselinePass, PassesStudy, argmax, true_classes
 from ndg.interventions.substitution import Substitution, Writing
 

@@ -19,7 +19,6 @@ from ndg.abstraction.backward import walked_backwards
 from ndg.abstraction.controls import CHANCE, CONTROLS, GRAPH, PROTOTYPES, Prototypes
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.curve import EXAMPLES, Curve
-from ndg.abstraction.intervention_sets import choices, definition
 from ndg.abstraction.orders import Orders
 from ndg.abstraction.result import TrialResult, corrected
 from ndg.abstraction.study import DRAW, Study, TrialCounts, curve_key
@@ -29,6 +28,7 @@ from ndg.errors import ConfigError, DataError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.interventions import substitution
 from ndg.interventions.cache import Cache
+from ndg.interventions.intervention_sets import choices, definition
 from ndg.interventions.passes import Passes
 from ndg.interventions.substitution import Writing
 from ndg.options import RunOptions, old_keywords

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ndg import discovery
@@ -12,7 +12,6 @@ from ndg.comparison.sections import EdgeFigures, Judged, all_possible
 from ndg.comparison.sources import Source
 from ndg.comparison.units import in_units_of, match_units
 from ndg.graph.ndg import NDG
-from ndg.mining.miner import Rule
 from ndg.results import Result, Row
 
 MATCHED = "units matched"
@@ -29,7 +28,7 @@ class Cell:
     figures: EdgeFigures
 
     def row(self) -> Row:
-        return {"graph": self.graph, "data": self.data, "own": self.own} | self.figures.to_dict()
+        return {"graph": self.graph, "data": self.data, "own": self.own} | asdict(self.figures)
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,8 @@ class Crossed(Result):
 def crossed(graphs: Mapping[str, NDG], bits: Mapping[str, BitMatrix]) -> Crossed:
     """Cross accuracy: edge precision of each graph on each set of bits.
 
-    A graph and bits of the same name count as its own data. Units of two trainings do not correspond by number;
-    reorder bits by `in_units_of` first. Thresholds may differ. Raises ShapeError for bits of other nodes.
+    A graph and bits of the same name count as its own data. Reorder bits of another training by `in_units_of` first.
+    Raises ShapeError for bits of other nodes.
     """
     cells = []
     for name, graph in graphs.items():
@@ -66,25 +65,16 @@ def crossed(graphs: Mapping[str, NDG], bits: Mapping[str, BitMatrix]) -> Crossed
 
 
 def cross_accuracy(
-    a: Source,
-    b: Source,
-    *,
-    names: tuple[str, str] = ("first", "second"),
-    criterion: Rule = "paper",
-    alpha: float | int = 20.0,
-    seed: int = 0,
-    **mining: Any,
+    a: Source, b: Source, *, names: tuple[str, str] = ("first", "second"), seed: int = 0, **mining: Any
 ) -> Crossed:
     """Edge precision of two trainings on the held-out booleans of both.
 
-    Units of two trainings do not correspond by number, so each graph is also judged on the other network's units in the
-    order of their partners, matched on the mined examples alone. Other arguments are those of `ndg.mine`.
-
-    Raises ShapeError for networks of other layers, units or labels.
+    Each graph is also judged on the other network's units in the order of their partners, matched on the mined examples
+    alone. `mining` are arguments of `ndg.mine`. Raises ShapeError for networks of other layers, units or labels.
     """
     cells: list[Cell] = []
-    for (name, own), (other_name, other) in (((names[0], a), (names[1], b)), ((names[1], b), (names[0], a))):
-        graph = discovery.mine(own.mined, criterion, alpha=alpha, **mining)
+    for (name, other_name), (own, other) in ((names, (a, b)), (names[::-1], (b, a))):
+        graph = discovery.mine(own.mined, **mining)
         match = match_units(own.mined, other.mined, seed=seed)
         matched = in_units_of(other.held_out, match)
         data = {name: own.held_out, other_name: other.held_out, f"{other_name}, {MATCHED}": matched}

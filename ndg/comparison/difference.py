@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -13,14 +13,15 @@ from ndg.comparison.units import Matching
 from ndg.errors import ConfigError
 from ndg.graph.edges import texts_of
 from ndg.graph.ndg import NDG
-from ndg.intervals import wilson
+from ndg.intervals import rate
 from ndg.nodes import NodeSpace
-from ndg.results import Result, Row
+from ndg.results import Result, Row, mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ALL = "all"
+SHUFFLED, REINITIALISED = "units shuffled within layers", "a re-initialised network, matched alike"
 ROUNDS = 100
 
 
@@ -28,12 +29,11 @@ ROUNDS = 100
 class Overlap:
     """Counts of edges between two layers, or of all edges.
 
-    An implication and its contrapositive count as two. `contradicting` counts p -> q in `a` with p -> ~q in `b`; they
-    are among the other counts too. `jaccard` is `both` over the edges in either graph, with a Wilson interval over
-    pairs of an implication and its contrapositive. `shuffled` is its mean over `rounds` drawn orders of the units of
-    `b` within layers, `shuffled_low` to `shuffled_high` the middle 95 %, `p_value` the share of orders (the real one
-    included) with at least this index. Shuffling undoes a matching, which by itself makes graphs similar: `control` is
-    the index of `a` with a re-initialised network, matched in the same way.
+    An implication and its contrapositive count as two. `contradicting` counts p -> q in `a` with p -> ~q in `b`.
+    `jaccard` is `both` over the edges in either graph, with a Wilson interval over pairs of an implication and its
+    contrapositive. `shuffled` is its mean over drawn orders of the units of `b` within layers (with the middle 95 %),
+    `p_value` the share of orders with at least this index. `control` is the index of `a` with a re-initialised network,
+    matched in the same way.
     """
 
     first: str
@@ -59,9 +59,8 @@ class Overlap:
 class Difference(Result):
     """Edges of two graphs, in terms of the nodes of `a`.
 
-    Arrays are over the edges of either graph: number, membership in `a` and `b`, whether the other graph contradicts
-    it, and precision on the mined examples (NaN where it is no edge). `unmatched` counts the edges of `b` that are left
-    out because a node has no partner in `a`.
+    Arrays are over the edges of either graph; precisions on the mined examples are NaN where it is no edge. `unmatched`
+    counts the edges of `b` with a node that has no partner in `a`.
     """
 
     nodes: NodeSpace
@@ -113,17 +112,14 @@ class Difference(Result):
         if overlap.jaccard is None:
             return "Neither graph has an edge."
         total = overlap.both + overlap.only_a + overlap.only_b
-        chance = ""
-        if overlap.shuffled is not None:
-            chance = (
-                f"; units shuffled within layers: {overlap.shuffled:.3f} [{overlap.shuffled_low:.3f}, "
-                f"{overlap.shuffled_high:.3f}]"
+        chance = "".join(
+            f"; {what}: {value:.3f} [{low:.3f}, {high:.3f}]"
+            for what, value, low, high in (
+                (SHUFFLED, overlap.shuffled, overlap.shuffled_low, overlap.shuffled_high),
+                (REINITIALISED, overlap.control, overlap.control_low, overlap.control_high),
             )
-        if overlap.control is not None:
-            chance += (
-                f"; a re-initialised network, matched alike: {overlap.control:.3f} [{overlap.control_low:.3f}, "
-                f"{overlap.control_high:.3f}]"
-            )
+            if value is not None
+        )
         left = f" {self.unmatched:,} edges of b have an end without a partner." if self.unmatched else ""
         return (
             f"{overlap.both:,} of {total:,} edges are in both graphs: Jaccard {overlap.jaccard:.3f} "
@@ -144,10 +140,9 @@ def diff(
 ) -> Difference:
     """Edge differences of two graphs over the same or matched nodes.
 
-    Without `match`, unit i of `a` is compared with unit i of `b`, which says little of two trainings. The control
-    shuffles the units of `b` within each layer, `rounds` times, which undoes a matching. So with `match`, also pass
-    `control`, the graph of a re-initialised copy of b's network, and `control_match`, its matching with `a` on the same
-    examples.
+    Without `match`, unit i of `a` is compared with unit i of `b`. The control shuffles the units of `b` within each
+    layer, which undoes a matching; so with `match`, also pass `control`, the graph of a re-initialised copy of b's
+    network, and `control_match`, its matching with `a`.
 
     Raises GraphError for graphs of other nodes, ConfigError for a negative number of rounds.
     """
@@ -158,20 +153,20 @@ def diff(
     first, second = own.keys, other.keys
     keys = np.union1d(first, second)
     in_a, in_b = inside(keys, first), inside(keys, second)
-    against = keys ^ 1
-    contradicted = (in_a & inside(against, second)) | (in_b & inside(against, first))
-    number, pairs = layer_pairs(keys, nodes)
-    single = once(keys, nodes)
+    opposed = in_a & inside(keys ^ 1, second)
+    contradicted = opposed | (in_b & inside(keys ^ 1, first))
+    marks = np.stack([in_a, in_b, opposed, once(keys, nodes)])
 
+    number, pairs = layer_pairs(keys, nodes)
     drawn = _shuffled(first, second, nodes, len(pairs), rounds, seed)
-    opposed = in_a & inside(against, second)
     known = () if control is None else diff(a, control, control_match, rounds=0).overlaps
     matched = {(overlap.first, overlap.second): overlap for overlap in known}
-    overlaps = [_overlap((ALL, ALL), np.ones(len(keys), np.bool_), in_a, in_b, opposed, single, drawn[:, 0])]
-    for place, pair in enumerate(pairs):
-        chosen = number == place
-        if chosen.any():
-            overlaps.append(_overlap(pair, chosen, in_a, in_b, opposed, single, drawn[:, place + 1]))
+    parts = [((ALL, ALL), np.ones(len(keys), np.bool_)), *((pair, number == place) for place, pair in enumerate(pairs))]
+    overlaps = [
+        _overlap(pair, marks[:, chosen], column, matched.get(pair))
+        for (pair, chosen), column in zip(parts, drawn.T, strict=True)
+        if chosen.any() or pair == (ALL, ALL)
+    ]
     return Difference(
         nodes=nodes,
         keys=keys,
@@ -180,7 +175,7 @@ def diff(
         contradicted=contradicted,
         precision_a=_precision(keys, own),
         precision_b=_precision(keys, other),
-        overlaps=tuple(_with_control(overlap, matched.get((overlap.first, overlap.second))) for overlap in overlaps),
+        overlaps=tuple(overlaps),
         graphs=(a.digest, b.digest),
         unmatched=other.unmatched,
         matched=match is not None,
@@ -190,50 +185,43 @@ def diff(
 
 def _overlap(
     pair: tuple[str, str],
-    chosen: Bool[np.ndarray, " edge"],
-    in_a: Bool[np.ndarray, " edge"],
-    in_b: Bool[np.ndarray, " edge"],
-    opposed: Bool[np.ndarray, " edge"],
-    single: Bool[np.ndarray, " edge"],
+    marks: Bool[np.ndarray, "mark edge"],
     drawn: Float64[np.ndarray, " round"],
+    control: Overlap | None,
 ) -> Overlap:
-    both, either = int((in_a & in_b & chosen & single).sum()), int((chosen & single).sum())
-    low, high = (float(end) for end in wilson(both, either))
-    jaccard = both / either if either else None
+    """Counts of some edges, and the controls' indices."""
+    in_a, in_b, opposed, single = marks
+    jaccard, low, high = rate("", int((in_a & in_b & single).sum()), int(single.sum())).values()
     known = drawn[~np.isnan(drawn)]
-    ends_of = np.quantile(known, [0.025, 0.975]) if len(known) else None
+    shuffled_low, shuffled_high = np.quantile(known, [0.025, 0.975]).tolist() if len(known) else (None, None)
+    p_value = None
+    if jaccard is not None and len(known):
+        p_value = float((1 + (known >= jaccard).sum()) / (1 + len(known)))
+    columns: dict[str, Any] = {}
+    if control is not None:
+        columns = {"control": control.jaccard, "control_low": control.low, "control_high": control.high}
     return Overlap(
-        first=pair[0],
-        second=pair[1],
-        both=int((in_a & in_b & chosen).sum()),
-        only_a=int((in_a & ~in_b & chosen).sum()),
-        only_b=int((in_b & ~in_a & chosen).sum()),
-        contradicting=int((opposed & chosen).sum()),
+        *pair,
+        both=int((in_a & in_b).sum()),
+        only_a=int((in_a & ~in_b).sum()),
+        only_b=int((in_b & ~in_a).sum()),
+        contradicting=int(opposed.sum()),
         jaccard=jaccard,
-        low=low if either else None,
-        high=high if either else None,
-        shuffled=float(known.mean()) if len(known) else None,
-        shuffled_low=None if ends_of is None else float(ends_of[0]),
-        shuffled_high=None if ends_of is None else float(ends_of[1]),
-        p_value=None if jaccard is None or not len(known) else float((1 + (known >= jaccard).sum()) / (1 + len(known))),
+        low=low,
+        high=high,
+        shuffled=mean(known),
+        shuffled_low=shuffled_low,
+        shuffled_high=shuffled_high,
+        p_value=p_value,
         rounds=len(drawn),
+        **columns,
     )
-
-
-def _with_control(overlap: Overlap, control: Overlap | None) -> Overlap:
-    if control is None:
-        return overlap
-    return replace(overlap, control=control.jaccard, control_low=control.low, control_high=control.high)
 
 
 def _shuffled(
     first: Keys, second: Keys, nodes: NodeSpace, pairs: int, rounds: int, seed: int
 ) -> Float64[np.ndarray, "round column"]:
-    """Jaccard indices of all edges and each layer pair, by round.
-
-    NaN without edges. Each edge is counted once with its contrapositive. Shuffling keeps an edge between its layers, so
-    the numbers of edges there stay.
-    """
+    """Jaccard indices of all edges and each layer pair, by round."""
     own, other = first[once(first, nodes)], second[once(second, nodes)]
     place = layer_pairs(other, nodes)[0]
     sizes = np.bincount(layer_pairs(own, nodes)[0], minlength=pairs) + np.bincount(place, minlength=pairs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -27,10 +28,7 @@ def keys(graph: NDG) -> Keys:
 
 @dataclass(frozen=True, eq=False)
 class Translated:
-    """Edges in terms of another graph's nodes, sorted, with mined precision.
-
-    `unmatched` counts the edges that are left out because a node has no partner.
-    """
+    """Edges in terms of another graph's nodes; `unmatched` are left out."""
 
     keys: Keys
     precision: Float64[np.ndarray, "_"]
@@ -38,10 +36,7 @@ class Translated:
 
 
 def translated(graph: NDG, nodes: NodeSpace, match: Matching | None) -> Translated:
-    """Edges of a graph in terms of the same or matched nodes.
-
-    Raises GraphError for other nodes without a matching, or for a matching of other nodes.
-    """
+    """Edges of a graph on the same or matched nodes, else GraphError."""
     precision = mined(graph.implications).precision
     if match is None:
         if graph.nodes != nodes:
@@ -96,7 +91,7 @@ def layer_pairs(edges: Keys, nodes: NodeSpace) -> tuple[Int64[np.ndarray, " edge
     group, names = groups_of(nodes)
     tails, heads = (group[codes >> 1] for codes in ends(edges, nodes))
     low, high = np.minimum(tails, heads), np.maximum(tails, heads)
-    pairs = [(i, j) for i in range(len(names)) for j in range(i, len(names))]
+    pairs = list(combinations_with_replacement(range(len(names)), 2))
     place = np.full((len(names), len(names)), -1, np.int64)
     for number, (i, j) in enumerate(pairs):
         place[i, j] = number

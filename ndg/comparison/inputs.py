@@ -54,11 +54,7 @@ class Around(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Unlabelled(Around):
-    """Inputs of a loader in a fixed order, without their labels.
-
-    They suit networks with other classes than the labels. Examples of several networks are paired by position, so a
-    loader that shuffles is rejected.
-    """
+    """Inputs of a loader in a fixed order, without labels."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,9 +75,9 @@ class Unlabelled(Around):
 class RandomInputs(Around):
     """Batches of a loader with random inputs.
 
-    Floats are uniform between the smallest and largest value of their column. Integers are token ids, uniform from 0 to
-    the largest id of the loader, or below `vocabulary`; masked tokens, masks, segments, positions, booleans and true
-    labels stay. The draws of an example depend on `seed` and its position in the loader alone.
+    Floats are uniform between the smallest and largest value of their column. Token ids are uniform from 0 to the
+    largest id of the loader, or below `vocabulary`; masked tokens, positions, booleans and labels stay. The draws of an
+    example depend on `seed` and its position in the loader alone.
     """
 
     seed: int
@@ -151,8 +147,7 @@ class RandomInputs(Around):
 def random_inputs(loader: Iterable[Any], seed: int, vocabulary: int | None = None) -> RandomInputs:
     """A loader of random inputs in the form of `loader`.
 
-    Raises DataError for an iterator, and during iteration for inputs that are not finite; ConfigError for a vocabulary
-    without tokens.
+    Raises DataError for an iterator or inputs that are not finite, ConfigError for a vocabulary without tokens.
     """
     return RandomInputs(loader, seed, vocabulary)
 

@@ -19,10 +19,8 @@ def join(a: BitMatrix, b: BitMatrix, names: Names = ("a", "b")) -> BitMatrix:
     """Nodes of `a` and `b` side by side; examples are paired by number.
 
     Layers and concepts get the name of their side, `a/latent`. The labels of `a` stay labels; those of `b` become
-    concepts, `b/label:3`. Only equivalences are mined among labels and among concepts, so the implications within a
-    side are those of its own bits.
-
-    Raises ShapeError for different numbers of examples, ConfigError for names that do not distinguish the sides.
+    concepts, `b/label:3`, so the implications within a side are those of its own bits. Raises ShapeError for different
+    numbers of examples, ConfigError for names that do not distinguish the sides.
     """
     _check(names)
     if a.examples != b.examples:
@@ -44,19 +42,11 @@ def join(a: BitMatrix, b: BitMatrix, names: Names = ("a", "b")) -> BitMatrix:
             *(f"{second}/{name}" for name in b.nodes.concepts),
         ),
     )
-    parts = [
-        a.words[a.nodes.slice(LABEL)],
-        a.words[_units(a.nodes)],
-        b.words[_units(b.nodes)],
-        a.words[a.nodes.slice(CONCEPT)],
-        b.words[b.nodes.slice(LABEL)],
-        b.words[b.nodes.slice(CONCEPT)],
-    ]
+    (labels, units, concepts), (labels_b, units_b, concepts_b) = (
+        np.split(bits.words, [bits.nodes.labels, bits.nodes.slice(CONCEPT).start]) for bits in (a, b)
+    )
     words = zeros(len(nodes), a.words.shape[1])
-    start = 0
-    for part in parts:
-        words[start : start + len(part)] = part
-        start += len(part)
+    np.concatenate([labels, units, units_b, concepts, labels_b, concepts_b], out=words)
     same = a.binarizer == b.binarizer
     return BitMatrix(
         nodes,
@@ -78,10 +68,6 @@ def sides(nodes: NodeSpace, names: Names = ("a", "b")) -> Int64[np.ndarray, " no
     for node, name in enumerate(nodes.concepts, start=nodes.slice(CONCEPT).start):
         side[node] = _side(name, names)
     return side
-
-
-def _units(nodes: NodeSpace) -> slice:
-    return slice(nodes.labels, nodes.slice(CONCEPT).start)
 
 
 def _side(name: str, names: Names) -> int:

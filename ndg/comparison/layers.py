@@ -11,16 +11,12 @@ from ndg.comparison.resampling import independent
 from ndg.comparison.sections import Section, groups_of, sections
 from ndg.errors import ConfigError
 from ndg.graph.ndg import NDG
-from ndg.mining.miner import Rule
 from ndg.results import Result, Row
 
 
 @dataclass(frozen=True)
 class InterLayer(Result):
-    """Edges within and between labels, layers and concepts.
-
-    `graph` is the digest of the graph, `examples` the number of mined examples.
-    """
+    """Edges within and between labels, layers and concepts."""
 
     sections: tuple[Section, ...]
     graph: str
@@ -37,34 +33,23 @@ class InterLayer(Result):
 
     def words(self) -> str:
         """Held-out precision and chance, in one line per pair of parts."""
-        return "\n".join(
-            f"{section.first} and {section.second}: {section.figures.words()}." for section in self.sections
-        )
+        parts = self.sections
+        return "\n".join(f"{part.first} and {part.second}: {part.figures.words()}." for part in parts)
 
 
-def inter_layer(
-    bits: BitMatrix,
-    held_out: BitMatrix,
-    *,
-    criterion: Rule = "paper",
-    alpha: float | int = 20.0,
-    seed: int = 0,
-    **mining: Any,
-) -> InterLayer:
+def inter_layer(bits: BitMatrix, held_out: BitMatrix, *, seed: int = 0, **mining: Any) -> InterLayer:
     """Edges within and between layers, with mined and held-out precision.
 
-    The control counts the edges of nodes made independent by `seed`. Other arguments are those of `ndg.mine`.
-
-    Raises ConfigError for bits of fewer than two layers, ShapeError for held-out bits of other nodes.
+    The control counts the edges of nodes made independent by `seed`; `mining` are arguments of `ndg.mine`. Raises
+    ConfigError for bits of fewer than two layers, ShapeError for held-out bits of other nodes.
     """
     if len(bits.nodes.layers) < 2:
         names = ", ".join(layer.name for layer in bits.nodes.layers) or "none"
         raise ConfigError(
             f"edges between layers need bits of at least two layers; got {names}; extract with layers=[first, second]"
         )
-    how = {"criterion": criterion, "alpha": alpha, **mining}
-    graph = discovery.mine(bits, **how)
-    return of_graph(graph, held_out, seed, discovery.mine(independent(bits, seed), **how))
+    shuffled = discovery.mine(independent(bits, seed), **mining)
+    return of_graph(discovery.mine(bits, **mining), held_out, seed, shuffled)
 
 
 def of_graph(graph: NDG, held_out: BitMatrix, seed: int = 0, shuffled: NDG | None = None) -> InterLayer:

@@ -104,10 +104,8 @@ def inter_model(
 ) -> InterModel:
     """Edges within and between two networks, with mined and held-out precision.
 
-    Examples are paired by number, and labels belong to their network's side. The control counts the edges of nodes made
-    independent by `seed`. Other arguments are those of `ndg.mine`.
-
-    Raises ShapeError for different numbers of examples, or for held-out bits of other nodes.
+    Examples are paired by number; `mining` are arguments of `ndg.mine`. The control counts the edges of nodes made
+    independent by `seed`. Raises ShapeError for different numbers of examples, or for held-out bits of other nodes.
     """
     both, held = join(a, b, names), join(held_a, held_b, names)
     graph = discovery.mine(both, **mining)
@@ -149,9 +147,8 @@ def inter_models(
     """Edges between networks under the five conditions.
 
     `other` is a second training of the network, `task` a network of another task; conditions without their network are
-    left out. All networks are read on the inputs of `train` (mined) and `held_out` (judged), without labels.
-
-    Raises DataError for a loader that shuffles or can be read once only.
+    left out. Networks are read on the inputs of `train` (mined) and `held_out` (judged). Raises DataError for a loader
+    that shuffles or can be read once only.
     """
     inputs, judged, seed = Unlabelled(train), Unlabelled(held_out), options.seed
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ndg import seeds
 from ndg.activations.batches import device_of
@@ -15,10 +15,7 @@ from ndg.activations.batches import device_of
 
 @dataclass(frozen=True, eq=False)
 class Reinitialised:
-    """A re-initialised copy, with names of its redrawn and permuted parameters.
-
-    Parameters are permuted where their module cannot draw new ones.
-    """
+    """A re-initialised copy, with names of its redrawn and permuted parameters."""
 
     model: nn.Module
     drawn: tuple[str, ...]
@@ -31,10 +28,9 @@ class Reinitialised:
 
 
 def reinitialised(model: nn.Module, seed: int) -> Reinitialised:
-    """A copy of a network with fresh parameters.
+    """A copy of a network with fresh parameters, drawn on the CPU.
 
-    Modules with `reset_parameters` draw new ones and reset their running statistics. All other parameters, and those
-    that a reset leaves unchanged, are permuted. Draws are made on the CPU, so the copy is the same on any device.
+    Modules with `reset_parameters` draw new ones and reset their running statistics. All other parameters are permuted.
     Global random generators do not change.
     """
     device, fresh = device_of(model), copy.deepcopy(model).cpu()
@@ -48,9 +44,7 @@ def reinitialised(model: nn.Module, seed: int) -> Reinitialised:
     drawn, permuted = [], []
     with torch.no_grad():
         for name, parameter in fresh.named_parameters():
-            if not torch.equal(parameter, before[name]):
-                drawn.append(name)
-            elif _varies(parameter):
+            if torch.equal(parameter, before[name]) and bool((parameter != parameter.reshape(-1)[:1]).any()):
                 order = seeds.generator(seed, "reinitialised", name).permutation(parameter.numel())
                 parameter.copy_(parameter.reshape(-1)[torch.from_numpy(order)].reshape(parameter.shape))
                 permuted.append(name)
@@ -65,7 +59,3 @@ def _reset(module: nn.Module) -> Any:
         return module._reset_parameters
     reset = getattr(module, "reset_parameters", None)
     return reset if callable(reset) else None
-
-
-def _varies(parameter: Tensor) -> bool:
-    return parameter.numel() > 1 and bool((parameter != parameter.reshape(-1)[0]).any())

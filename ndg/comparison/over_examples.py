@@ -55,8 +55,7 @@ class Bootstrap(Result):
     def rows(self) -> list[Row]:
         """One row for all edges, then one per pair of layers.
 
-        The interval is the mean of the edges' Wilson bounds over resamples. `stable` edges recur in at least 95 % of
-        them, `always` edges in all.
+        The interval is the mean of the edges' Wilson bounds. `stable` edges recur in at least 95 % of the resamples.
         """
         number, pairs = layer_pairs(keys(self.graph), self.graph.nodes)
         everything = np.ones(len(self.times), np.bool_)
@@ -119,18 +118,18 @@ def bootstrap(
 ) -> Bootstrap:
     """Stability of edges when the examples are resampled with replacement.
 
-    Every resample is mined from scratch, constants and criterion included. Other arguments are those of `ndg.mine`.
-
-    Raises ConfigError for fewer than one round.
+    Every resample is mined from scratch; `mining` are arguments of `ndg.mine`. Raises ConfigError for fewer than one
+    round.
     """
     if rounds < 1:
         raise ConfigError(f"a bootstrap resamples the examples at least once; got {rounds} rounds")
-    graph = discovery.mine(bits, criterion, alpha=alpha, **mining)
+    mining |= {"criterion": criterion, "alpha": alpha}
+    graph = discovery.mine(bits, **mining)
     own = keys(graph)
     times, others = np.zeros(len(own), np.int64), []
     for number in bar(range(rounds), "bootstraps", unit="round"):
         drawn = take(bits, bootstrapped(seed, number, bits.examples))
-        again = keys(discovery.mine(drawn, criterion, alpha=alpha, **mining))
+        again = keys(discovery.mine(drawn, **mining))
         recurs = inside(own, again)
         times += recurs
         others.append(len(again) - int(recurs.sum()))

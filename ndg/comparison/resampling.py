@@ -19,10 +19,7 @@ Order = Int64[np.ndarray, " chosen"]
 
 
 def take(bits: BitMatrix, numbers: Order) -> BitMatrix:
-    """Examples by number, in this order, with repetition allowed.
-
-    Raises BitsError for a number out of range.
-    """
+    """Examples by number, with repetition; BitsError for unknown numbers."""
     if len(numbers) and not (numbers.min() >= 0 and numbers.max() < bits.examples):
         raise BitsError(
             f"examples are numbered 0 to {bits.examples - 1}; got {numbers.min()} to {numbers.max()}; take numbers "
@@ -35,10 +32,7 @@ def take(bits: BitMatrix, numbers: Order) -> BitMatrix:
 
 
 def paired_anew(bits: BitMatrix, seed: int) -> BitMatrix:
-    """Examples permuted by one drawn cycle, so that none keeps its position.
-
-    Raises BitsError for fewer than two examples.
-    """
+    """Examples permuted by one drawn cycle, so that none stays."""
     if bits.examples < 2:
         raise BitsError(f"pairing each example with another one needs at least 2; got {bits.examples}; extract more")
     order = _order(seed, "paired anew", bits.examples)
@@ -60,8 +54,8 @@ def shuffled_labels(bits: BitMatrix, seed: int) -> BitMatrix:
 def independent(bits: BitMatrix, seed: int) -> BitMatrix:
     """Independent nodes with the same frequencies: a control for chance.
 
-    The examples are permuted, then each node is rotated by its own offset; all labels share one offset, so each example
-    keeps exactly one label.
+    The examples are permuted, then each node is rotated by its own offset; all labels share one, so each example keeps
+    one label.
     """
     order = _order(seed, "independent", bits.examples)
     starts = seeds.generator(seed, "independent").integers(0, max(bits.examples, 1), len(bits.nodes))

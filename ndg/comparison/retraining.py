@@ -33,9 +33,9 @@ class OverTrainings(Result):
     """Edges of any training and the number of trainings that have them.
 
     Edges are in terms of the nodes of the first training, and `first` marks its edges. `shuffled` is the mean number of
-    edges in exactly 1, 2, ... trainings when the units of all but the first are shuffled within layers, which undoes a
-    matching; `control` is that number when all but the first are re-initialised networks, matched in the same way.
-    `unmatched` counts each training's edges with a node that has no partner.
+    edges in exactly 1, 2, ... trainings when the units of all others are shuffled within layers; `control` is that
+    number when these are re-initialised networks, matched in the same way. `unmatched` counts edges with a node without
+    partner.
     """
 
     nodes: NodeSpace
@@ -51,18 +51,13 @@ class OverTrainings(Result):
 
     def rows(self) -> list[Row]:
         """One row per number of trainings that share edges."""
-        counts = np.bincount(self.times, minlength=self.trainings + 1)[1:]
-        first = np.bincount(self.times[self.first], minlength=self.trainings + 1)[1:]
+        unknown = [None] * self.trainings
+        counts, first = (_counts(times, self.trainings) for times in (self.times, self.times[self.first]))
+        columns = zip(counts, first, self.shuffled or unknown, self.control or unknown, strict=True)
+        names = ("edges", "edges_of_first", "edges_shuffled", "edges_control")
         return [
-            {
-                "trainings": number + 1,
-                "of": self.trainings,
-                "edges": int(counts[number]),
-                "edges_of_first": int(first[number]),
-                "edges_shuffled": None if self.shuffled is None else self.shuffled[number],
-                "edges_control": None if self.control is None else self.control[number],
-            }
-            for number in range(self.trainings)
+            {"trainings": number, "of": self.trainings, **dict(zip(names, row, strict=True))}
+            for number, row in enumerate(columns, 1)
         ]
 
     def edges_frame(self) -> pd.DataFrame:
@@ -118,12 +113,10 @@ def trainings(
     options: RunOptions = RunOptions(),
     mining: Mapping[str, Any] | None = None,
 ) -> tuple[list[NDG], list[Matching]]:
-    """Graphs of several trainings, and matchings of all with the first.
+    """Graphs of several trainings, and matchings with the first.
 
-    `at_least` is that of `match_units`; `mining` are arguments of `ndg.mine`. The results are what `over_trainings`
-    takes, and of two trainings what `diff` takes.
-
-    Raises DataError for a loader that shuffles or can be read once only.
+    `at_least` is that of `match_units`; `mining` are arguments of `ndg.mine`. Raises DataError for a loader that
+    shuffles or can be read once only.
     """
     inputs, paths = Unlabelled(loader), None if layers is None else list(layers)
     bits = [extraction.extract(model, inputs, paths, settings=settings, options=options) for model in models]
@@ -143,16 +136,13 @@ def over_trainings(
     """Number of trainings that have each edge, after matching units.
 
     `matches` holds `match_units(first, other)` for each graph but the first; without it, units correspond by number.
-    The control shuffles units `rounds` times, which undoes a matching. `controls`, graphs of re-initialised networks
-    for all but the first, with `control_matches`, do not.
-
+    The control shuffles units `rounds` times; `controls` are graphs of re-initialised networks, with `control_matches`.
     Raises ConfigError for fewer than two graphs or another number of matchings, GraphError for those of other nodes.
     """
     if len(graphs) < 2 or (matches is not None and len(matches) != len(graphs) - 1):
-        count = "none" if matches is None else str(len(matches))
         raise ConfigError(
             "edges are compared over at least two trainings, with one matching for each but the first; got "
-            f"{len(graphs)} graphs and {count} matchings"
+            f"{len(graphs)} graphs and {'none' if matches is None else len(matches)} matchings"
         )
     if rounds < 0:
         raise ConfigError(f"rounds must be at least 0; got {rounds}")
@@ -165,7 +155,7 @@ def over_trainings(
     for turn in range(rounds):
         anew = [each[0], *(shuffled(edges, nodes, seed, "trainings", turn, i) for i, edges in enumerate(each[1:]))]
         counts = np.unique(np.concatenate(anew), return_counts=True)[1]
-        drawn += np.bincount(counts, minlength=len(graphs) + 1)[1:]
+        drawn += _counts(counts, len(graphs))
     return OverTrainings(
         nodes=nodes,
         keys=keys,
@@ -186,5 +176,9 @@ def _control(graphs: Sequence[NDG], matches: Sequence[Matching] | None, size: in
         raise ConfigError(
             f"controls replace all trainings but the first, one for each; expected {size - 1}, got {len(graphs) - 1}"
         )
-    times = over_trainings(graphs, matches, rounds=0).times
+    return _counts(over_trainings(graphs, matches, rounds=0).times, size)
+
+
+def _counts(times: Int64[np.ndarray, " edge"], size: int) -> tuple[int, ...]:
+    """Number of edges that occur exactly 1, 2, ... times."""
     return tuple(np.bincount(times, minlength=size + 1)[1:].tolist())

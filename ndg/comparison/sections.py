@@ -1,13 +1,13 @@
 """Edge precision on held-out examples, by the parts that edges join.
 
 Precision is the mean over edges, as in Table 3 of Hu & Tian 2022. Its interval is the mean of the edges' own Wilson
-bounds: all edges are counted on the same examples, and the standard deviation of a mean is at most the mean of the
-standard deviations, so the interval is wide enough for any dependence.
+bounds, which is wide enough for any dependence between edges.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,9 @@ class EdgeFigures:
     """Counts and mean precision of some edges.
 
     An implication and its contrapositive count as two. `equivalent` edges hold in both directions. `possible` counts
-    the possible edges between nodes that vary; None where not all were judged. `mined_precision` is high by
-    construction. `precision`, from `low` to `high`, is the mean over the `judged` edges whose antecedent occurs among
-    the held-out `examples`; `chance` is the frequency of their consequents. `occurrences` counts the antecedents of all
-    judged edges, `exceptions` those without the consequent.
+    the possible edges between nodes that vary; None where not all were judged. `precision` is the mean over the
+    `judged` edges whose antecedent occurs among the held-out `examples`; `chance` is the frequency of their
+    consequents. `occurrences` counts the antecedents of all judged edges, `exceptions` those without the consequent.
     """
 
     edges: int
@@ -48,9 +47,6 @@ class EdgeFigures:
     occurrences: int
     exceptions: int
     examples: int
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
     def words(self) -> str:
         """Mean precision with its interval, n and chance."""
@@ -105,10 +101,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Section:
-    """Edges between parts `first` and `second`, or within one part.
-
-    `shuffled` counts the edges there between independent nodes of the same frequencies.
-    """
+    """Edges between two parts or within one, beside independent nodes (`shuffled`)."""
 
     first: str
     second: str
@@ -120,7 +113,7 @@ class Section:
         return self.first == self.second
 
     def row(self) -> dict[str, Any]:
-        figures = self.figures.to_dict()
+        figures = asdict(self.figures)
         head = {"first": self.first, "second": self.second, "where": "within" if self.within else "between"}
         return head | {"edges": figures.pop("edges"), "edges_shuffled": self.shuffled} | figures
 
@@ -132,17 +125,14 @@ def sections(
 
     `parts` holds the number of each node's part, `shuffled` the graph of independent nodes.
     """
-    counts, numbers = Judged.of(graph, held_out), pair_numbers(graph, parts, len(names))
-    possible = possible_edges(graph, parts, len(names))
-    chance = None
-    if shuffled is not None:
-        chance = np.bincount(pair_numbers(shuffled, parts, len(names)), minlength=len(names) ** 2)
+    counts, size = Judged.of(graph, held_out), len(names)
+    numbers, possible = pair_numbers(graph, parts, size), possible_edges(graph, parts, size)
+    chance = None if shuffled is None else np.bincount(pair_numbers(shuffled, parts, size), minlength=size**2)
     rows = []
-    for i, first in enumerate(names):
-        for j in range(i, len(names)):
-            number = i * len(names) + j
-            figures = counts.figures(numbers == number, None if possible is None else int(possible[i, j]))
-            rows.append(Section(first, names[j], figures, None if chance is None else int(chance[number])))
+    for i, j in combinations_with_replacement(range(size), 2):
+        number = i * size + j
+        figures = counts.figures(numbers == number, None if possible is None else int(possible[i, j]))
+        rows.append(Section(names[i], names[j], figures, None if chance is None else int(chance[number])))
     return tuple(rows)
 
 
@@ -169,8 +159,7 @@ def pair_numbers(graph: NDG, parts: Parts, size: int) -> Int64[np.ndarray, " edg
 def possible_edges(graph: NDG, parts: Parts, size: int) -> Int64[np.ndarray, "part part"] | None:
     """Possible implications between parts; None if only some pairs were mined.
 
-    A pair of nodes has eight: two values times two values, in both directions. Pairs of labels and pairs of concepts
-    are not judged.
+    A pair of nodes has eight. Pairs of labels and pairs of concepts are not judged.
     """
     among = candidates(graph.nodes, graph.implications.on, max(graph.examples, 1))
     if not graph.examples or among.tests != graph.implications.tests:

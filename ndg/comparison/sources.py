@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,7 @@ from ndg.comparison.resampling import paired_anew, shuffled_labels
 from ndg.extraction import Binarised, ReadingSettings
 from ndg.options import RunOptions, old_keywords
 
-TRAINED, FRESH, NOISE, LABELS = (
-    "trained",
-    "re-initialised network",
-    "random inputs",
-    "shuffled labels",
-)
+TRAINED, FRESH, NOISE, LABELS = "trained", "re-initialised network", "random inputs", "shuffled labels"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,17 +28,15 @@ class Source:
 
     def paired_anew(self, seed: int) -> Source:
         """Both sets, each example in the position of another one."""
-        return Source(
-            paired_anew(self.mined, seeds.integer(seed, "mined")),
-            paired_anew(self.held_out, seeds.integer(seed, "held out")),
-        )
+        return self._resampled(paired_anew, seed)
 
     def shuffled_labels(self, seed: int) -> Source:
         """Both sets, with labels permuted over the examples."""
-        return Source(
-            shuffled_labels(self.mined, seeds.integer(seed, "mined")),
-            shuffled_labels(self.held_out, seeds.integer(seed, "held out")),
-        )
+        return self._resampled(shuffled_labels, seed)
+
+    def _resampled(self, change: Callable[[BitMatrix, int], BitMatrix], seed: int) -> Source:
+        mined, held_out = seeds.integer(seed, "mined"), seeds.integer(seed, "held out")
+        return Source(change(self.mined, mined), change(self.held_out, held_out))
 
 
 @old_keywords(settings=ReadingSettings, options=RunOptions)
@@ -57,10 +50,7 @@ def read(
     settings: ReadingSettings = ReadingSettings(),
     options: RunOptions = RunOptions(),
 ) -> Source:
-    """Bits of a network on both loaders, with the same thresholds.
-
-    With `like`, its thresholds are used. Other arguments are those of `ndg.extract`; `max_examples` limits `train`.
-    """
+    """Bits of a network on both loaders, with the same thresholds."""
     if like is not None:
         settings = ReadingSettings(max_examples=settings.max_examples)
     mined = extraction.extract(model, train, layers, settings=settings, options=options, like=like)
@@ -97,18 +87,14 @@ def controls(
 ) -> dict[str, Source]:
     """Bits of a trained network and of its three controls.
 
-    Controls are the re-initialised network, with its own thresholds by the same rule; random inputs; and shuffled
-    labels. The last two use the trained network's thresholds.
+    Controls are the re-initialised network, with its own thresholds; random inputs; and shuffled labels.
     """
-    trained = read(model, train, held_out, None if layers is None else list(layers), settings=settings, options=options)
+    how: dict[str, Any] = {"settings": settings, "options": options}
+    trained = read(model, train, held_out, None if layers is None else list(layers), **how)
     paths = [layer.name for layer in trained.mined.nodes.layers]
-    fresh = reinitialised(model, options.seed).model
-    noise = on_noise(
-        model, train, held_out, like=trained.mined, vocabulary=vocabulary, settings=settings, options=options
-    )
     return {
         TRAINED: trained,
-        FRESH: read(fresh, train, held_out, paths, settings=settings, options=options),
-        NOISE: noise,
+        FRESH: read(reinitialised(model, options.seed).model, train, held_out, paths, **how),
+        NOISE: on_noise(model, train, held_out, like=trained.mined, vocabulary=vocabulary, **how),
         LABELS: trained.shuffled_labels(options.seed),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ndg import discovery
@@ -12,16 +12,12 @@ from ndg.comparison.resampling import independent
 from ndg.comparison.sections import EdgeFigures, Judged, all_possible, label_edges
 from ndg.comparison.sources import NOISE, TRAINED, Source
 from ndg.errors import ConfigError
-from ndg.mining.miner import Rule
 from ndg.results import Result, Row
 
 
 @dataclass(frozen=True)
 class SourceRow:
-    """Nodes and edges of one source's graph.
-
-    `shuffled` counts the edges of independent nodes with the same frequencies.
-    """
+    """Nodes and edges of one source's graph, beside independent nodes."""
 
     source: str
     varying: int
@@ -31,7 +27,7 @@ class SourceRow:
     figures: EdgeFigures
 
     def row(self) -> Row:
-        figures = self.figures.to_dict()
+        figures = asdict(self.figures)
         head = {"source": self.source, "varying": self.varying, "constant": self.constant}
         edges = {"edges": figures.pop("edges"), "edges_shuffled": self.shuffled, "label_edges": self.label_edges}
         return head | edges | figures
@@ -62,24 +58,15 @@ class Table3(Result):
         )
 
 
-def table_3(
-    sources: Mapping[str, Source],
-    *,
-    criterion: Rule = "paper",
-    alpha: float | int = 20.0,
-    seed: int = 0,
-    **mining: Any,
-) -> Table3:
+def table_3(sources: Mapping[str, Source], *, seed: int = 0, **mining: Any) -> Table3:
     """Table 3: edges and mean precision of each source's graph.
 
-    `controls` makes the sources of a network. Other arguments are those of `ndg.mine`. Constant units, frequent in an
-    untrained network, have no edges, so the number of nodes is reported too.
+    `controls` makes the sources of a network; `mining` are arguments of `ndg.mine`. Constant units have no edges.
     """
-    how = {"criterion": criterion, "alpha": alpha, **mining}
     rows: list[SourceRow] = []
     rule: dict[str, Any] = {}
     for name, source in sources.items():
-        graph = discovery.mine(source.mined, **how)
+        graph = discovery.mine(source.mined, **mining)
         rule = rule or graph.criterion
         rows.append(
             SourceRow(
@@ -87,29 +74,18 @@ def table_3(
                 varying=len(graph.nodes) - len(graph.constants),
                 constant=len(graph.constants),
                 label_edges=label_edges(graph),
-                shuffled=len(discovery.mine(independent(source.mined, seed), **how).implications),
+                shuffled=len(discovery.mine(independent(source.mined, seed), **mining).implications),
                 figures=Judged.of(graph, source.held_out).figures(possible=all_possible(graph)),
             )
         )
     return Table3(tuple(rows), rule, seed)
 
 
-def table_7(
-    sources: Mapping[str, Source],
-    *,
-    real: str = TRAINED,
-    noise: str = NOISE,
-    criterion: Rule = "paper",
-    alpha: float | int = 20.0,
-    **mining: Any,
-) -> Crossed:
-    """Table 7: graphs of real and random inputs, on held-out data of both.
-
-    `real` and `noise` name the sources. Other arguments are those of `ndg.mine`.
-    """
+def table_7(sources: Mapping[str, Source], *, real: str = TRAINED, noise: str = NOISE, **mining: Any) -> Crossed:
+    """Table 7: graphs of real and random inputs, on both held-out data."""
     for name in (real, noise):
         if name not in sources:
             raise ConfigError(f"Table 7 needs a source of real and one of random inputs; got {', '.join(sources)}")
     pair = {"real": sources[real], "random": sources[noise]}
-    graphs = {name: discovery.mine(source.mined, criterion, alpha=alpha, **mining) for name, source in pair.items()}
+    graphs = {name: discovery.mine(source.mined, **mining) for name, source in pair.items()}
     return crossed(graphs, {name: source.held_out for name, source in pair.items()})

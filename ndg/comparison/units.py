@@ -29,9 +29,8 @@ class Matching(Result):
     """Partner of each node of a second network in the first, or -1.
 
     `same` tells whether a unit agrees with its partner or with its negation, on `agreeing` of `examples` examples;
-    `chance` is the rate for independent units of the same frequencies. Labels are matched with labels, concepts by
-    name. `shuffled` is each layer's mean agreement after the examples of the second network are permuted and matched
-    again.
+    `chance` is the rate for independent units of the same frequencies. `shuffled` is each layer's mean agreement after
+    the examples of the second network are permuted and matched again.
     """
 
     nodes: NodeSpace
@@ -124,13 +123,11 @@ class Matching(Result):
 
 
 def match_units(a: BitMatrix, b: BitMatrix, *, at_least: float | int = 0.0, seed: int = 0) -> Matching:
-    """Match units of `b` and `a` one to one, with maximal total agreement.
+    """Best one-to-one match of the units of `b` and `a`.
 
-    Units are matched within layers, on the same examples in the same order. The agreement of two units is the share of
-    examples with the same boolean, or with the opposite one if that is larger. Units below `at_least` get no partner.
-    Layers may have different numbers of units.
-
-    Raises ShapeError for different examples, layers or labels.
+    Units are matched within layers, on the same examples in the same order. Two units agree by the share of examples
+    with the same boolean, or with the opposite one if that is larger; units below `at_least` get no partner. Labels are
+    matched with labels, concepts by name. Raises ShapeError for different examples, layers or labels.
     """
     _check(a, b, at_least)
     partner = np.full(len(b.nodes), -1, np.int64)
@@ -157,10 +154,7 @@ def match_units(a: BitMatrix, b: BitMatrix, *, at_least: float | int = 0.0, seed
 
 
 def in_units_of(bits: BitMatrix, matching: Matching) -> BitMatrix:
-    """Bits of the second network in the order and sign of the first.
-
-    Thresholds are those of the partners. Raises ShapeError where a node of the first network has no partner.
-    """
+    """Bits in the units of the first network; ShapeError without partner."""
     if bits.nodes != matching.other:
         raise ShapeError(f"bits must have the nodes of the matching: expected {matching.other}, got {bits.nodes}")
     source = np.full(len(matching.nodes), -1, np.int64)

@@ -29,7 +29,7 @@ _KEY = "ndg_counterfactual"
 
 @dataclass(frozen=True)
 class Origin:
-    """Source of counterfactual data; `graph` and `network` are digests, `seed` drew the alternatives."""
+    """Source of counterfactual data: digests, and the seed of the alternatives."""
 
     layer: str
     intervention: str
@@ -111,7 +111,7 @@ class CounterfactualSet:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], graph: NDG | None = None) -> CounterfactualSet:
-        """Read a file of `save`; DataError for a damaged one, GraphError for another graph."""
+        """Read a saved file; DataError if damaged, GraphError for another graph."""
         where = Path(path)
         if not where.is_file():
             raise DataError(f"there is no file {where}; make it with counterfactual_set(...).save")

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from ndg.abstraction.controls import alternatives
-from ndg.abstraction.intervention_sets import choices, definition
 from ndg.activations.batches import Inputs, check_finite, compute_batches, fixed, forward, true_labels
 from ndg.activations.binarize import as_tensor, binarize
 from ndg.activations.digest import weights_digest
-from ndg.activations.hooks import Overwrite, Trace, find_layer, per_unit
+from ndg.activations.hooks import Trace, find_layer, per_unit
 from ndg.activations.sampling import shuffled
 from ndg.counterfactual.counterfactual_set import CounterfactualSet, Origin
 from ndg.errors import DataError, GraphError, ShapeError, nearest
 from ndg.graph.ndg import NDG
+from ndg.interventions.engine import changing
+from ndg.interventions.intervention_sets import alternatives, choices, definition
 from ndg.interventions.reach import Change, check_network, check_reach, taking
 from ndg.nodes import UNIT
 from ndg.options import RunOptions, old_keywords
@@ -40,9 +40,9 @@ def counterfactual_set(
     The alternatives are those of a trial with this seed. Pass the training examples in a fixed order, and `layer` for a
     graph of several layers.
 
-    Raises ConfigError for an unknown intervention; GraphError or LayerError for a layer that does not fit or does not
-    reach the logits; ShapeError, and GraphError unless `any_network`, for the graph of another network; DataError
-    without examples or true labels, or for a loader that shuffles.
+    Raises ConfigError for an unknown intervention; GraphError or LayerError for a layer that does not fit; ShapeError,
+    and GraphError unless `any_network`, for the graph of another network; DataError without examples or true labels, or
+    for a loader that shuffles.
     """
     if shuffled(loader):
         raise DataError(
@@ -96,7 +96,7 @@ def counterfactual_set(
 
 
 def _changed(model: nn.Module, layer: str, inputs: Inputs, change: Change) -> Tensor:
-    with Overwrite(model, layer, change):
+    with changing(model, {layer: change}):
         return forward(model, inputs)
 
 

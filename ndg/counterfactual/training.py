@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.abstraction.trial import TrialSettings, trial
 from ndg.activations.batches import (
     Batch,
     compute_batches,
@@ -28,15 +27,15 @@ from ndg.activations.hooks import Trace
 from ndg.activations.sampling import shuffled
 from ndg.counterfactual.counterfactual_set import CounterfactualSet
 from ndg.counterfactual.generate import counterfactual_set
-from ndg.counterfactual.result import AFTER, BEFORE, REAL_ONLY, CounterfactualResult, Epoch
 from ndg.errors import ConfigError, DataError, FailureError
 from ndg.graph.ndg import NDG
 from ndg.interventions.reach import taking
-from ndg.interventions.substitution import Boolean
 from ndg.interventions.suffix import Suffix
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions
 
 TRAIN, VALIDATION = "train", "validation"
+AFTER, REAL_ONLY = "after", "real only"
+"""After counterfactual training; after training on real examples alone, as a control."""
 SAME = 1e-5
 """Largest difference of latents, relative to the largest latent, between equal examples."""
 
@@ -70,27 +69,26 @@ class CounterfactualSettings:
             )
 
 
-@old_keywords(settings=CounterfactualSettings, options=RunOptions)
-def train_on(
+@dataclass(frozen=True)
+class Epoch:
+    """Mean losses (nats) of an epoch; epoch 0 is the original network."""
+
+    number: int
+    train_loss: float | None
+    validation_loss: float
+
+
+def train_copies(
     model: nn.Module,
     graph: NDG,
     data: CounterfactualSet,
     loaders: Mapping[str, Iterable[Any]],
-    *,
-    settings: CounterfactualSettings = CounterfactualSettings(),
-    options: RunOptions = RunOptions(),
-) -> CounterfactualResult:
-    """Train a copy of the network after the layer on `data`, and compare both.
+    settings: CounterfactualSettings,
+    options: RunOptions,
+) -> tuple[dict[str, nn.Module], dict[str, tuple[Epoch, ...]]]:
+    """Networks and losses by stage: `after` and the control `real only`.
 
-    `loaders` maps `train` (the examples of `data`), `validation` and any held-out split to loaders; all but `train` are
-    put on trial. Each step sees its examples twice: the real latents with the true class, weighted by 1 - `mix`, and
-    the written ones with the alternative, weighted by `mix`. Everything before the layer is frozen, dropout is off. The
-    epoch with the lowest loss on `validation` is kept; 0 is the original network. As a control, a second copy is
-    trained on the real examples alone.
-
-    Raises GraphError or CheckpointError for data of another graph or network; DataError without `train` or
-    `validation`, for other examples than those of `data`, or for a loader that shuffles; LayerError without parameters
-    after the layer; FailureError for a loss that is not finite.
+    Raises what `ndg.workflows.counterfactual.train_on` does.
     """
     if not {TRAIN, VALIDATION} <= set(loaders) or any(map(shuffled, loaders.values())):
         raise DataError(
@@ -109,68 +107,41 @@ def train_on(
         options=replace(options, seed=origin.seed),
         any_network=True,
     )
-    networks, histories = {BEFORE: model}, {}
+    networks, histories = {}, {}
     for stage, share in ((AFTER, settings.mix), (REAL_ONLY, 0.0)):
         plan = replace(settings, mix=share)
         networks[stage], histories[stage] = _fitted(model, data, validation, loaders, plan, options)
-    trials = {
-        stage: {
-            split: trial(
-                network,
-                graph,
-                loaders[split],
-                origin.intervention,
-                settings=TrialSettings(origin.layer, Boolean(), split=split, any_network=True),
-                options=replace(options, seed=origin.seed),
-            )
-            for split in loaders
-            if split != TRAIN
-        }
-        for stage, network in networks.items()
-    }
-    facts = {
-        **asdict(settings),
-        "learning_rate": float(settings.learning_rate),
-        "mix": float(settings.mix),
-        "seed": options.seed,
-        "data_seed": origin.seed,
-        "examples": len(data),
-    }
-    return CounterfactualResult(networks[AFTER], origin, trials, histories, facts)
+    return networks, histories
 
 
 def _check_examples(model: nn.Module, data: CounterfactualSet, loader: Iterable[Any], options: RunOptions) -> None:
-    """Raise DataError unless a loader holds the examples of the data.
-
-    It compares their number, their true classes, and the latents of the first and last compute batch.
-    """
-    layer, true, seen, last = data.origin.layer, [], 0, None
-    with fixed(model, options.threads), Trace(model, [layer]) as trace:
-
-        def difference(batch: Batch) -> float:
-            trace.clear()
-            with taking(model, batch.inputs):
-                forward(model, batch.inputs)
-            latents = trace[layer][: batch.count].float().cpu().numpy()
-            expected = data.latents[batch.start : batch.start + batch.count]
-            if latents.shape != expected.shape:
-                return math.inf
-            return float(np.abs(latents - expected).max() / max(1.0, float(np.abs(expected).max())))
-
-        largest = 0.0
-        for batch in compute_batches(loader, options.batch):
-            if batch.labels is None:
-                raise DataError("counterfactual training needs the true labels; pass a loader of (inputs, labels)")
-            largest = difference(batch) if not seen else largest
-            true.append(true_labels(batch.labels, batch.count, data.origin.labels).numpy())
-            seen, last = seen + batch.count, batch
-        largest = largest if last is None else max(largest, difference(last))
+    """Raise DataError unless a loader holds the examples of the data."""
+    true, seen = [], 0
+    ends: list[Batch] = []  # the first and the last compute batch
+    for batch in compute_batches(loader, options.batch):
+        if batch.labels is None:
+            raise DataError("counterfactual training needs the true labels; pass a loader of (inputs, labels)")
+        true.append(true_labels(batch.labels, batch.count, data.origin.labels).numpy())
+        seen, ends[1:] = seen + batch.count, [batch]
+    largest = max((_difference(model, data, batch, options) for batch in ends), default=0.0)
     if seen != len(data):
         raise _other_examples(f"{len(data):,} examples, but the loader of train has {seen:,}")
     if wrong := int((np.concatenate(true) != data.true).sum()):
         raise _other_examples(f"their true classes, but {wrong:,} of the loader of train differ")
     if not largest <= SAME:
         raise _other_examples(f"their latents, but those of the loader of train differ by up to {largest:.2g}")
+
+
+def _difference(model: nn.Module, data: CounterfactualSet, batch: Batch, options: RunOptions) -> float:
+    """Largest difference of the latents of a batch, relative to the largest latent."""
+    layer = data.origin.layer
+    with fixed(model, options.threads), Trace(model, [layer]) as trace, taking(model, batch.inputs):
+        forward(model, batch.inputs)
+        latents = trace[layer][: batch.count].float().cpu().numpy()
+    expected = data.latents[batch.start : batch.start + batch.count]
+    if latents.shape != expected.shape:
+        return math.inf
+    return float(np.abs(latents - expected).max() / max(1.0, float(np.abs(expected).max())))
 
 
 def _other_examples(difference: str) -> DataError:
@@ -187,7 +158,7 @@ def _fitted(
     plan: CounterfactualSettings,
     options: RunOptions,
 ) -> tuple[nn.Module, tuple[Epoch, ...]]:
-    """The trained copy at its best epoch, and the losses from epoch 0 on."""
+    """The trained copy at its best epoch, and all losses."""
     network = copy.deepcopy(model)
     mix, threads = plan.mix, options.threads
     layer, device = data.origin.layer, device_of(model)
@@ -233,33 +204,27 @@ def _best(history: list[Epoch]) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Columns:
-    """Counterfactual data as tensors."""
+    """Real and written latents with their classes."""
 
-    latents: Float[Tensor, "example unit"]
-    written: Float[Tensor, "example unit"]
-    true: Int64[Tensor, " example"]
-    alternative: Int64[Tensor, " example"]
+    latents: Float[Tensor, "kind example unit"]
+    classes: Int64[Tensor, "kind example"]
 
     @classmethod
     def of(cls, data: CounterfactualSet, device: torch.device) -> _Columns:
-        real = torch.from_numpy(data.latents).to(device)
-        written = torch.from_numpy(data.booleans).to(real)
-        return cls(real, written, torch.from_numpy(data.true).to(device), torch.from_numpy(data.alternative).to(device))
+        latents = np.stack([data.latents, data.booleans.astype(np.float32)])
+        classes = np.stack([data.true, data.alternative])
+        return cls(torch.from_numpy(latents).to(device), torch.from_numpy(classes).to(device))
 
     def part(self, rest: Suffix, examples: Int64[Tensor, " row"], mix: float | int) -> Float[Tensor, ""]:
         """Mean loss of some examples, real and counterfactual (nats)."""
-        logits = rest.logits(
-            torch.cat([self.latents[examples], self.written[examples]]), torch.cat([examples, examples])
-        )
-        real, written = logits.split(len(examples))
-        return (1 - mix) * F.cross_entropy(real, self.true[examples]) + mix * F.cross_entropy(
-            written, self.alternative[examples]
-        )
+        logits = rest.logits(self.latents[:, examples].flatten(0, 1), examples.repeat(2))
+        real, written = map(F.cross_entropy, logits.split(len(examples)), self.classes[:, examples])
+        return (1 - mix) * real + mix * written
 
     def loss(self, rest: Suffix, mix: float | int, rows: int, threads: int) -> float:
         """Mean loss of all examples (nats)."""
         total = 0.0
         with fixed(rest.model, threads):
-            for examples in torch.arange(len(self.true)).split(rows):
+            for examples in torch.arange(self.classes.shape[1]).split(rows):
                 total += self.part(rest, examples, mix).item() * len(examples)
-        return total / len(self.true)
+        return total / self.classes.shape[1]

@@ -2,9 +2,9 @@
 
     with Words(model, loader) as words:
         inputs = words.embedded({"input_ids": ids, "attention_mask": mask})
-        forward(model, inputs)      # the network reads the ids, and what embeds them gives `inputs["input_ids"]`
+        forward(model, inputs)      # the network reads the ids, and its nn.Embedding returns `inputs["input_ids"]`
 
-So what else a network makes of the ids, such as positions or a mask, stays still.
+What else a network makes of the ids, such as positions or a mask, does not move.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from ndg.activations.batches import Inputs, compute_batches, device_of, forward
 from ndg.errors import DataError
 
 IDS = "\0ids "
-"""Begins the name of the column that holds the ids of an input, beside their embeddings."""
+"""Prefix of the column with the ids of an embedded input."""
 
 STILL = ("attention_mask", "token_type_ids", "position_ids")
-"""Inputs that say where others are: they do not move along a path."""
+"""Inputs that do not move along a path."""
 
 PROBED = 16
-"""Examples whose pass shows which modules read the ids."""
+"""Number of examples that show which modules read the ids."""
 
 Ids = Shaped[Tensor, "example ..."]
 Vectors = Float[Tensor, "example ..."]
 
 
 class Words:
-    """Lets a network take embeddings where it would look token ids up.
+    """Context in which a network takes embeddings for token ids.
 
-    Those of several modules that read the same ids lie side by side in the last axis. Enter it before what looks at the
-    outputs of these modules. On entry the first examples of the loader pass a network that embeds anything.
+    Embeddings by several modules of the same ids lie side by side in the last axis. Enter it before contexts that read
+    the outputs of these modules. On entry the first examples of the loader pass the network.
     """
 
     def __init__(self, model: nn.Module, loader: Iterable[Any]) -> None:
@@ -49,14 +49,14 @@ class Words:
         self._readers: dict[str, list[nn.Embedding]] = {}
         self._vectors: dict[str, Vectors] = {}
         self._ids: dict[str, Ids] = {}
-        self._asked: set[tuple[str, nn.Embedding]] = set()
+        self._supplied: set[tuple[str, nn.Embedding]] = set()
         self._alone: dict[nn.Embedding, nn.Embedding] = {}
 
     def __enter__(self) -> Words:
         self._once = iter(self._loader) is self._loader
         if self._modules and not self._once:
-            for one in islice(compute_batches(self._loader, PROBED, short=True), 1):
-                self._readers = self._found(one.inputs)
+            for batch in islice(compute_batches(self._loader, PROBED, short=True), 1):
+                self._readers = self._readers_of(batch.inputs)
         self._alone = {module: _alone(module) for module in self._modules}
         handles = [
             self._model.register_forward_pre_hook(self._begin, with_kwargs=True, prepend=True),
@@ -64,14 +64,14 @@ class Words:
             *(module.register_forward_hook(self._supply, with_kwargs=True) for module in self._modules),
         ]
         for handle in handles:
-            self._stack.callback(handle.remove)
+            self._stack.enter_context(handle)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def embedded(self, inputs: Inputs) -> Inputs:
-        """The inputs with embeddings for token ids, and the ids beside them.
+        """Inputs with embeddings for token ids, and the ids beside them.
 
         Raises DataError for whole numbers that no `nn.Embedding` reads as they are.
         """
@@ -90,12 +90,11 @@ class Words:
 
     @property
     def what(self) -> str:
-        """What a path leads to."""
+        """Name of the end of a path: embedding or input."""
         return "embedding" if self._readers else "input"
 
     def kept(self, columns: Mapping[str, Tensor], name: str) -> Bool[Tensor, "example ..."] | None:
-        """Which tokens are no padding, as an `attention_mask` says, or where there is none the `padding_idx` of what
-        embeds them; None where nothing says it."""
+        """Mask of unpadded tokens by `attention_mask`, else by `padding_idx`; None if unknown."""
         ids, mask = columns[IDS + name], columns.get("attention_mask")
         if mask is not None:
             return mask.to(ids.device) != 0 if mask.shape == ids.shape else None
@@ -103,7 +102,7 @@ class Words:
         return None if padding is None else ids != padding
 
     def _begin(self, model: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        self._asked.clear()
+        self._supplied.clear()
         self._ids = {key.removeprefix(IDS): column for key, column in named.items() if key.startswith(IDS)}
         self._vectors = {name: named[name] for name in self._ids}
         if not self._ids:
@@ -113,53 +112,49 @@ class Words:
         return (*arguments, *bare), columns
 
     def _supply(self, module: nn.Embedding, arguments: Any, named: Any, output: Any) -> Any:
-        """The vectors of the ids that a module reads, in place of its own."""
-        read = _read(arguments, named)
-        same = [name for name in self._ids if module in self._readers[name] and _equal(read, self._ids[name])]
+        """Given vectors of the ids that a module reads."""
+        ids = _first(arguments, named)
+        same = [name for name in self._ids if module in self._readers[name] and _equal(ids, self._ids[name])]
         if not same:
-            self._still(module)
+            self._check_other_ids(module)
             return None
-        name = next((name for name in same if (name, module) not in self._asked), same[0])
-        self._asked.add((name, module))
+        name = next((name for name in same if (name, module) not in self._supplied), same[0])
+        self._supplied.add((name, module))
         modules = self._readers[name]
-        widths = [one.embedding_dim for one in modules]
+        widths = [reader.embedding_dim for reader in modules]
         return self._vectors[name].split(widths, dim=-1)[modules.index(module)].clone()  # others may write to it
 
-    def _still(self, module: nn.Embedding) -> None:
-        """Raise DataError where a table that a path leads to is looked up for other ids, which would stay where they
-        are."""
+    def _check_other_ids(self, module: nn.Embedding) -> None:
+        """Raise DataError for an embedded table that other ids read."""
         for name, column in self._ids.items():
-            if any(one.weight.data_ptr() == module.weight.data_ptr() for one in self._readers[name]):
+            if any(reader.weight.data_ptr() == module.weight.data_ptr() for reader in self._readers[name]):
                 raise self._unread(name, column, "its nn.Embedding also looks up others, such as shifted ids")
 
     def _end(self, model: nn.Module, arguments: Any, output: Any) -> None:
         ids, self._ids, self._vectors = self._ids, {}, {}
         for name in ids:
-            if output is not None and any((name, module) not in self._asked for module in self._readers[name]):
+            if output is not None and any((name, module) not in self._supplied for module in self._readers[name]):
                 raise self._unread(name, ids[name])  # in this pass, where it was in the first
 
-    def _found(self, inputs: Inputs) -> dict[str, list[nn.Embedding]]:
-        """The modules that embed each input of whole numbers, token by token, as a pass shows.
-
-        Those that only ask for the shape of the ids, as some that embed positions do, are none of them.
-        """
+    def _readers_of(self, inputs: Inputs) -> dict[str, list[nn.Embedding]]:
+        """Modules that embed each input of token ids."""
         names = _whole(inputs)
         seen: list[tuple[nn.Embedding, Tensor | None]] = []
         with ExitStack() as stack:
             for module in self._modules:
                 handle = module.register_forward_pre_hook(
-                    lambda module, arguments, named: seen.append((module, _read(arguments, named))), with_kwargs=True
+                    lambda module, arguments, named: seen.append((module, _first(arguments, named))), with_kwargs=True
                 )
-                stack.callback(handle.remove)
+                stack.enter_context(handle)
             if names:
                 with torch.no_grad():
                     forward(self._model, inputs)
-        found = {}
+        readers = {}
         for name in names:
             ids = inputs[name] if isinstance(inputs, dict) else inputs
-            some = [module for module, read in seen if _equal(read, ids) and _by_token(module, ids)]
-            found[name] = list(dict.fromkeys(some))
-        return found
+            modules = [module for module, read in seen if _equal(read, ids) and _by_token(module, ids)]
+            readers[name] = list(dict.fromkeys(modules))
+        return readers
 
     def _unread(self, name: str, column: Tensor, why: str | None = None) -> DataError:
         if self._modules and self._once:
@@ -176,7 +171,7 @@ class Words:
 
 
 def _alone(module: nn.Embedding) -> nn.Embedding:
-    """The same module with the hooks that it has now, whatever comes to it later."""
+    """A copy of a module that keeps its present hooks."""
     twin = copy(module)
     for hooks in ("_forward_hooks", "_forward_pre_hooks"):
         setattr(twin, hooks, getattr(module, hooks).copy())
@@ -184,13 +179,13 @@ def _alone(module: nn.Embedding) -> nn.Embedding:
 
 
 def _whole(inputs: Inputs) -> list[str]:
-    """The names of the inputs that are whole numbers and do not stay still."""
+    """Names of the inputs of whole numbers that move."""
     columns = inputs if isinstance(inputs, dict) else {"": inputs}
     return [name for name, column in columns.items() if name not in STILL and not column.is_floating_point()]
 
 
-def _read(arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Tensor | None:
-    """The first argument of a call, where it is a tensor."""
+def _first(arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Tensor | None:
+    """The first argument of a call, if it is a tensor."""
     first = next(iter([*arguments, *named.values()]), None)
     return first if isinstance(first, Tensor) else None
 
@@ -200,7 +195,7 @@ def _equal(read: Tensor | None, ids: Tensor) -> bool:
 
 
 def _by_token(module: nn.Embedding, ids: Tensor) -> bool:
-    """Whether a module gives each token its vector, wherever it stands."""
+    """Whether a module embeds tokens independently of their position."""
     ids = ids.to(module.weight.device)
     axes = tuple(range(ids.ndim))
     with torch.no_grad():

@@ -1,8 +1,6 @@
 """Fast max-pools, and sums of slopes times changes, on the CPU.
 
-Max-pools over windows of 2 x 2 are torch's to the last bit, values and gradients, several times as quick: where
-channels come before positions torch pools value by value, a quarter of the pass of a convolution network. Sums of
-slopes times changes read each value once.
+Values and gradients of max-pools over windows of 2 x 2 are torch's to the last bit, several times as quick.
 """
 
 from __future__ import annotations
@@ -18,25 +16,25 @@ from torch.overrides import TorchFunctionMode
 
 POOLS = (functional.max_pool2d, torch.max_pool2d)
 MANY = 1 << 18
-"""Values from which on it is worth it."""
+"""Number of values from which on kernels pay."""
 
 View = Float[Tensor, "example unit position"]
 
 
 def along(slopes: View, after: View, before: View) -> Float64[Tensor, "example unit"]:
-    """Slopes times changes, summed over the positions of each unit in float64."""
-    given = slopes, after, before
-    if slopes.numel() < MANY or not all(_plain(one) for one in given):
+    """Sums of slopes times changes over positions, in float64."""
+    views = slopes, after, before
+    if slopes.numel() < MANY or not all(map(_plain, views)):
         return (slopes * (after - before)).sum(dim=2, dtype=torch.float64)
     from ndg.gradients.kernels import flowed
 
     sums = slopes.new_empty(slopes.shape[:2], dtype=torch.float64)
-    flowed(*(one.detach().numpy() for one in (*given, sums)))
+    flowed(*(values.detach().numpy() for values in (*views, sums)))
     return sums
 
 
 class QuickPools(TorchFunctionMode):
-    """Runs large float32 `max_pool2d` calls here; differentiable once."""
+    """Context with fast `max_pool2d` of large float32 tensors, differentiable once."""
 
     def __torch_function__(self, function: Any, kinds: Any, arguments: Any = (), named: Any = None) -> Any:
         named = named or {}
@@ -66,9 +64,9 @@ def _plain(values: Tensor) -> bool:
     return values.device.type == "cpu" and values.dtype == torch.float32 and values.is_contiguous()
 
 
-def _pair(given: Any) -> tuple[int, ...]:
-    found = tuple(given) if isinstance(given, (tuple, list)) else (given,)
-    return 2 * found if len(found) == 1 else found
+def _pair(size: Any) -> tuple[int, ...]:
+    sides = tuple(size) if isinstance(size, (tuple, list)) else (size,)
+    return 2 * sides if len(sides) == 1 else sides
 
 
 class _Pool(torch.autograd.Function):
@@ -90,9 +88,9 @@ class _Pool(torch.autograd.Function):
 
         (choices,) = ctx.saved_tensors
         many, channels, high, wide = choices.shape
-        found = gradient.new_empty(many, channels, 2 * high, 2 * wide)
-        spread(*map(_planes, (gradient.contiguous(), choices, found)))
-        return found
+        inputs = gradient.new_empty(many, channels, 2 * high, 2 * wide)
+        spread(*map(_planes, (gradient.contiguous(), choices, inputs)))
+        return inputs
 
 
 def _planes(values: Tensor) -> Any:

@@ -14,7 +14,7 @@ SUMS = {"fastmath": {"reassoc", "contract"}, **OPTIONS}
 
 @numba.njit(types.void(PLANES, PLANES, CHOICES), **OPTIONS)
 def largest(planes, values, choices):
-    """Write the largest value and its index for each window; ties take the first, NaN the last."""
+    """Write value and index of the largest of each window."""
     for plane in range(values.shape[0]):
         for row in range(values.shape[1]):
             for column in range(values.shape[2]):
@@ -47,7 +47,7 @@ def spread(values, choices, planes):
 
 @numba.njit(types.void(PLANES, PLANES, PLANES, types.float64[:, ::1]), **SUMS)
 def flowed(slopes, values, before, sums):
-    """Write the float64 sum over positions of slope times change, per row and unit."""
+    """Write the float64 sums of slope times change over positions."""
     for row in range(slopes.shape[0]):
         for unit in range(slopes.shape[1]):
             total = 0.0

@@ -1,4 +1,4 @@
-"""The neutral state that an input or a unit is compared with."""
+"""Neutral state of an input or a unit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def describe(baselines: Baselines, what: str) -> str:
 
 
 def check_rereadable(loader: Iterable[Any], baselines: str) -> None:
-    """Raise DataError when a loader cannot be read twice, as a mean baseline needs."""
+    """Raise DataError for a loader that cannot be read twice."""
     if iter(loader) is loader:
         raise DataError(
             f"baselines={baselines!r} reads the loader twice, and an iterator can be read once; pass a list, a "

@@ -1,4 +1,4 @@
-"""The straight path from a baseline to the inputs, for methods that follow one; of token ids, to their embeddings.
+"""Straight paths from a baseline to inputs or token embeddings.
 
 with starting(model, loader, "zero", batch=256) as start, Tape(model, layers) as tape:
     path = start.path(batch.inputs)
@@ -8,13 +8,14 @@ with starting(model, loader, "zero", batch=256) as start, Tape(model, layers) as
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ndg.activations.batches import Inputs, check_finite, examples_in_batches
 from ndg.errors import ConfigError, ShapeError, nearest
@@ -25,8 +26,10 @@ from ndg.gradients.tape import add
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """`path(0.0)` is the baseline, `path(1.0)` the inputs; of several positions one after the other, each with all
-    rows."""
+    """Path from the baseline, `path(0.0)`, to the inputs, `path(1.0)`.
+
+    `path(a, b)` has all rows at position a, then all rows at b.
+    """
 
     moving: dict[str, Tensor]
     starts: dict[str, Tensor]
@@ -37,12 +40,12 @@ class Path:
             key: torch.cat([torch.lerp(self.starts[key].expand_as(end), end, position) for position in positions])
             for key, end in self.moving.items()
         }
-        return joined(
-            moved, {key: column.repeat(len(positions), *[1] * (column.ndim - 1)) for key, column in self.still.items()}
-        )
+        times = len(positions)
+        still = {key: column.repeat(times, *[1] * (column.ndim - 1)) for key, column in self.still.items()}
+        return joined(moved, still)
 
     def change(self, key: str) -> Tensor:
-        """What separates an input from its baseline; nothing at padded tokens."""
+        """Difference of an input to its baseline; zero at padded tokens."""
         return self.moving[key] - self.starts[key]
 
     def tokens(self, key: str) -> bool:
@@ -50,37 +53,35 @@ class Path:
         return IDS + key in self.still
 
     def rows(self, rows: Tensor) -> Path:
-        """The paths of some of the examples."""
-
-        def of(columns: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {
-                key: column[rows.to(column.device)] if len(column) > 1 else column for key, column in columns.items()
-            }
-
-        return Path(of(self.moving), of(self.starts), of(self.still))
+        """Paths of some examples."""
+        parts = (
+            {key: column[rows.to(column.device)] if len(column) > 1 else column for key, column in columns.items()}
+            for columns in (self.moving, self.starts, self.still)
+        )
+        return Path(*parts)
 
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Where paths begin: the baseline input."""
+    """Start of paths: the baseline input."""
 
-    given: Baselines
+    baselines: Baselines
     means: Mapping[str, Tensor]
     words: Words
 
     @property
     def name(self) -> str:
-        return describe(self.given, self.words.what)
+        return describe(self.baselines, self.words.what)
 
     def path(self, inputs: Inputs) -> Path:
-        """The paths to the inputs of a batch, of token ids to their embeddings. Padded tokens are where they end.
+        """Paths to the inputs of a batch; padded tokens do not move.
 
-        Raises ShapeError for a baseline that does not fit them, ConfigError for a number as that of token ids,
-        DataError for whole numbers that no `nn.Embedding` reads.
+        Raises ShapeError for a baseline that does not fit, ConfigError for a number as baseline of token ids, DataError
+        for whole numbers that no `nn.Embedding` reads.
         """
         moving, still = parts(self.words.embedded(inputs))
-        if isinstance(self.given, Mapping):
-            unknown = next((name for name in self.given if name not in moving), None)
+        if isinstance(self.baselines, Mapping):
+            unknown = next((name for name in self.baselines if name not in moving), None)
             if unknown is not None:
                 alone = "this network has one unnamed input: give a tensor"
                 there = alone if "" in moving else nearest(unknown, moving)
@@ -96,24 +97,23 @@ class Start:
     def _start(self, key: str, column: Tensor, tokens: bool, several: bool) -> Tensor:
         if self.means:
             return self.means[key]
-        given = self.given.get(key, "zero") if isinstance(self.given, Mapping) else self.given
-        if tokens and (not given.is_floating_point() if isinstance(given, Tensor) else not isinstance(given, str)):
-            came = f"a tensor of {given.dtype}" if isinstance(given, Tensor) else repr(given)
+        start = self.baselines.get(key, "zero") if isinstance(self.baselines, Mapping) else self.baselines
+        if tokens and (not start.is_floating_point() if isinstance(start, Tensor) else not isinstance(start, str)):
+            came = f"a tensor of {start.dtype}" if isinstance(start, Tensor) else repr(start)
             raise ConfigError(
                 f"the baseline of token ids is zero, mean, or a tensor of embeddings; got {came}, which may be a token "
                 "or a value; give the embedding that you mean, of one token or of each"
             )
-        if not isinstance(given, Tensor):
-            return column.new_full((1,) * column.ndim, 0.0 if isinstance(given, str) else float(given))
-        axes = column.ndim - given.ndim
-        shaped = given.to(column)[(None,) * axes] if axes == 1 or (tokens and given.ndim == 1) else given.to(column)
+        if not isinstance(start, Tensor):
+            return column.new_full((1,) * column.ndim, 0.0 if isinstance(start, str) else float(start))
+        axes = column.ndim - start.ndim
+        shaped = start.to(column)[(None,) * axes] if axes == 1 or (tokens and start.ndim == 1) else start.to(column)
         fits = shaped.ndim == column.ndim and len(shaped) == 1
-        if not fits or any(
-            have not in (1, want) for have, want in zip(shaped.shape[1:], column.shape[1:], strict=True)
-        ):
+        sides = zip(shaped.shape[1:], column.shape[1:], strict=False)
+        if not fits or any(have not in (1, want) for have, want in sides):
             raise ShapeError(
                 f"a baseline input has the shape of one example{' embedded' if tokens else ''}, "
-                f"{tuple(column.shape[1:])}; got {tuple(given.shape)}{f' for {key!r}' if key else ''}; give such a "
+                f"{tuple(column.shape[1:])}; got {tuple(start.shape)}{f' for {key!r}' if key else ''}; give such a "
                 f"tensor, {'tensors by name, ' if several else ''}{'' if tokens else 'a number, '}'zero' or 'mean'"
             )
         return shaped
@@ -121,66 +121,65 @@ class Start:
 
 @contextmanager
 def starting(model: nn.Module, loader: Iterable[Any], baselines: Baselines, batch: int) -> Iterator[Start]:
-    """The start of paths of inputs; a `mean` is over the examples, of embeddings over unpadded tokens.
+    """Context in which paths to token embeddings can start.
 
-    While it lasts the network takes embeddings for token ids. Enter it before a Tape. Of a network that embeds anything
-    the first examples are read once more.
+    A `mean` is over the examples, for embeddings over unpadded tokens. Enter it before a Tape.
     """
     with Words(model, loader) as words:
-        yield Start(
-            baselines, _means(loader, batch, words) if isinstance(baselines, str) and baselines == "mean" else {}, words
-        )
+        mean = isinstance(baselines, str) and baselines == "mean"
+        yield Start(baselines, _means(loader, batch, words) if mean else {}, words)
 
 
 def parts(inputs: Inputs) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The inputs that move along a path, and those that stay: they say where others are, or are ids of embeddings."""
+    """Inputs that move along a path, and those that stay."""
     columns = inputs if isinstance(inputs, dict) else {"": inputs}
-    still = {key: column for key, column in columns.items() if _stays(key)}
+    still = {key: column for key, column in columns.items() if key in STILL or key.startswith(IDS)}
     return {key: column for key, column in columns.items() if key not in still}, still
 
 
 def joined(moving: Mapping[str, Tensor], still: Mapping[str, Tensor]) -> Inputs:
-    """The inputs of which these are the parts."""
+    """Inputs of moving and still parts."""
     return moving[""] if "" in moving and not still else {**moving, **still}
 
 
-def _stays(key: str) -> bool:
-    return key in STILL or key.startswith(IDS)
-
-
 def crossed(run: Callable[[Inputs], Tensor], module: nn.Module, inputs: Inputs) -> bool:
-    """Whether every path from inputs to logits crosses a module: with its output cut off, no gradient is left."""
-
-    def cut(module: nn.Module, arguments: Any, output: Any) -> Any:
-        first = output[0] if isinstance(output, tuple) and output else output
-        return (first.detach(), *output[1:]) if isinstance(output, tuple) else first.detach()
-
+    """Whether every path from inputs to logits crosses a module."""
     moving, still = parts(inputs)
     moving = {key: column.detach().requires_grad_() for key, column in moving.items()}
-    handle = module.register_forward_hook(cut)
-    try:
+    with cut_off(module):
         logits = run(joined(moving, still))
-    finally:
-        handle.remove()
+    return reaches_none(logits, list(moving.values()))
+
+
+def cut_off(module: nn.Module) -> RemovableHandle:
+    """Context in which no gradient flows through the output of a module."""
+
+    def detached(module: nn.Module, arguments: Any, output: Any) -> Any:
+        return (output[0].detach(), *output[1:]) if isinstance(output, tuple) else output.detach()
+
+    return module.register_forward_hook(detached)
+
+
+def reaches_none(logits: Tensor, inputs: Sequence[Tensor]) -> bool:
+    """Whether no gradient of the logits leads to any of the inputs."""
     if not logits.requires_grad:
         return True
-    found = torch.autograd.grad(logits.sum(), list(moving.values()), allow_unused=True)
-    return all(one is None for one in found)
+    return all(gradient is None for gradient in torch.autograd.grad(logits.sum(), inputs, allow_unused=True))
 
 
 def _means(loader: Iterable[Any], batch: int, words: Words) -> dict[str, Tensor]:
     check_rereadable(loader, "mean")
     sums: dict[str, Tensor] = {}
     counts: Counter[str] = Counter()
-    for one in examples_in_batches(loader, batch, "mean input"):
-        moving, still = parts(words.embedded(one.inputs))
+    for examples in examples_in_batches(loader, batch, "mean input"):
+        moving, still = parts(words.embedded(examples.inputs))
         for key, column in moving.items():
-            values = column[: one.count]
+            values = column[: examples.count]
             if IDS + key not in still:
-                check_finite(values.reshape(len(values), -1), key or "the input", one)
+                check_finite(values.reshape(len(values), -1), key or "the input", examples)
             else:
                 kept = words.kept(still, key)
-                tokens = values.flatten(0, -2) if kept is None else values[kept[: one.count]]
+                tokens = values.flatten(0, -2) if kept is None else values[kept[: examples.count]]
                 values = tokens.reshape(-1, *[1] * (column.ndim - 2), column.shape[-1])
             add(sums, key, values.sum(dim=0, keepdim=True, dtype=torch.float64))
             counts[key] += len(values)

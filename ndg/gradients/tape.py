@@ -1,8 +1,8 @@
-"""Outputs of several layers in one pass, and the gradients at all of them."""
+"""Outputs of several layers in one pass, and the gradients at them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -20,18 +20,21 @@ from ndg.units.resolve import Layer, resolve_layer, visible
 
 
 class Tape:
-    """`with Tape(model, ["fc1"]) as tape: logits = tape.run(inputs); tape["fc1"]; tape.gradients(logits[:, 3])`.
+    """Records outputs of layers as `[example, unit, position]` (`ndg.units.layout`).
 
-    A layer is seen as `[example, unit, position]`, see `ndg.units.layout`; with `each` every position is a unit.
-    Parameters need no gradient and get none. The logits are those of the bare network to the last bit. Without `copies`
-    the network gets the outputs themselves, until it is seen to write to one.
+        with Tape(model, ["fc1"]) as tape:
+            logits = tape.run(inputs)
+            outputs, gradients = tape["fc1"], tape.gradients(logits[:, 3])["fc1"]
+
+    With `each` every position is a unit. The logits are those of the bare network to the last bit. Without `copies` the
+    network gets the outputs themselves, until it writes to one.
     """
 
     def __init__(self, model: nn.Module, layers: Iterable[str], *, each: bool = False, copies: bool = True) -> None:
         self._model, self._copies = model, copies
         self.layers: dict[str, Layer] = {path: resolve_layer(model, path) for path in layers}
         self._stack = ExitStack()
-        self._found = Layouts(model, each=each)
+        self._layouts = Layouts(model, each=each)
         self._outputs: dict[str, list[Output]] = {}
         self._written: list[tuple[Output, int]] = []
         self._masks: dict[str, Mask | None] = {}
@@ -40,11 +43,11 @@ class Tape:
 
     def __enter__(self) -> Tape:
         self._stack.enter_context(unfused())
-        self._stack.enter_context(self._found)
+        self._stack.enter_context(self._layouts)
         self._stack.enter_context(visible(self.layers.values()))
         for path, module in find_modules(self._model, self.layers).items():
-            handle = module.register_forward_hook(self._record(self.layers[path]), with_kwargs=True)
-            self._stack.callback(handle.remove)
+            hook = self._record(self.layers[path])
+            self._stack.enter_context(module.register_forward_hook(hook, with_kwargs=True))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -53,7 +56,7 @@ class Tape:
         self._written.clear()
 
     def run(self, inputs: Inputs | Batch) -> Float[Tensor, "example logit"]:
-        """The logits of inputs, or of a batch; LayerError when a layer was not used exactly once, or has no units."""
+        """Logits of inputs; LayerError for a layer not used once."""
         batch = inputs if isinstance(inputs, Batch) else Batch(0, rows_of(inputs), inputs, None)
         if not self._copies:
             try:
@@ -70,7 +73,7 @@ class Tape:
     def _pass(self, batch: Batch) -> Float[Tensor, "example logit"]:
         self._outputs.clear()
         self._written.clear()
-        self._found.begin(batch)
+        self._layouts.begin(batch)
         logits = forward(self._model, batch.inputs)
         for layer in self.layers:
             if layer not in self._outputs:
@@ -81,32 +84,32 @@ class Tape:
         return logits
 
     def __getitem__(self, layer: str) -> View:
-        """The layer's output in the latest pass, apart from the graph of gradients; zero at padded tokens."""
+        """Detached output in the latest pass; zero at padded tokens."""
         return self._view(layer, [output.detach() for output in self._outputs[layer]])
 
     def connected(self, layer: str) -> View:
-        """The same within the graph of gradients."""
+        """Output of a layer within the graph of gradients."""
         return self._view(layer, self._outputs[layer])
 
     def raw(self, layer: str) -> list[Output]:
-        """The layer's outputs in the latest pass as they were, in the graph of gradients: one, or one per time step."""
+        """Unchanged outputs of a layer: one, or one per time step."""
         return self._outputs[layer]
 
     def alone(self, layer: str) -> bool:
-        """Whether the layer returns its output alone, in no tuple."""
+        """Whether the layer returns a tensor, not a tuple."""
         return layer not in self._tuples
 
     def mask(self, layer: str) -> Mask | None:
-        """Which tokens are no padding, where the layer has tokens and some are."""
+        """Mask of the tokens that are no padding; None if all count."""
         return self._masks[layer]
 
     def unpadded(self, layer: str, view: View) -> View:
-        """A view of a layer with nothing at padded tokens."""
+        """A view with zeros at padded tokens."""
         kept = self.kept(layer)
         return view if kept is None else view.masked_fill(~kept, 0)
 
     def kept(self, layer: str) -> Bool[Tensor, "example unit position"] | None:
-        """What of a view is no padding, where not all is."""
+        """Mask of a view without padding; None if all counts."""
         if self._masks[layer] is None:
             return None
         return self._view(layer, [torch.ones_like(output) for output in self._outputs[layer]]) != 0
@@ -114,49 +117,24 @@ class Tape:
     def gradients(
         self, values: Float[Tensor, " example"], *, last: bool = True, create_graph: bool = False, checked: bool = True
     ) -> dict[str, View]:
-        """Gradient of each example's value at each layer's output of that example.
+        """Gradient of each example's value at each layer.
 
-        Examples do not see each other in evaluation mode, so one backward pass of the sum gives them all. `last` frees
-        the graph. Raises LayerError for a layer from which no gradient path leads to the logits, or whose gradient is
-        not a number, if that is to be `checked`.
+        One backward pass of the sum gives all; `last` frees the graph. Raises LayerError for a layer without a gradient
+        path to the logits or, if `checked`, with NaN gradients.
         """
-        flat = [(layer, output) for layer, outputs in self._outputs.items() for output in outputs]
-        found: Sequence[Tensor | None] = [None] * len(flat)
-        if values.requires_grad:
-            try:
-                found = torch.autograd.grad(
-                    values.sum(),
-                    [output for _, output in flat],
-                    retain_graph=not last,
-                    create_graph=create_graph,
-                    allow_unused=True,
-                )
-            except RuntimeError as error:
-                if "modified by an inplace operation" not in str(error):
-                    raise
-                raise LayerError(
-                    f"gradients at {', '.join(map(repr, self._outputs))} need values that the network has overwritten; "
-                    "it works in place where it cannot be trained either; remove that, or take method='ablation'"
-                ) from error
-        by_layer: dict[str, list[Tensor | None]] = {}
-        for (layer, _), gradient in zip(flat, found, strict=True):
-            by_layer.setdefault(layer, []).append(gradient)
-        return {layer: self._view(layer, self._led(layer, parts, checked)) for layer, parts in by_layer.items()}
-
-    def _led(self, layer: str, gradients: list[Tensor | None], checked: bool) -> list[Tensor]:
-        """The gradients of a layer; those of a time step that nothing reads are zero."""
-        if all(one is None for one in gradients):
+        try:
+            gradients = gradients_at(values, self._outputs, last=last, create_graph=create_graph)
+        except RuntimeError as error:
+            if "modified by an inplace operation" not in str(error):
+                raise
             raise LayerError(
-                f"a scored layer has a gradient path to the logits; from {layer!r} there is none; choose a layer "
-                "whose output the logits depend on, or remove the detach, no_grad or argmax between them"
-            )
-        found = [
-            torch.zeros_like(output) if gradient is None else gradient
-            for gradient, output in zip(gradients, self._outputs[layer], strict=True)
-        ]
-        if checked:
-            check_gradients(found, layer)
-        return found
+                f"gradients at {', '.join(map(repr, self._outputs))} need values that the network has overwritten; it "
+                "works in place where it cannot be trained either; remove that, or take method='ablation'"
+            ) from error
+        for layer, parts in gradients.items():
+            if checked:
+                check_gradients(parts, layer)
+        return {layer: self._view(layer, parts) for layer, parts in gradients.items()}
 
     def _view(self, layer: str, parts: list[Output]) -> View:
         mask = self._masks[layer]
@@ -168,14 +146,14 @@ class Tape:
         path = layer.path
 
         def record(module: nn.Module, arguments: Any, named: Any, output: Any) -> Any:
-            given = first = output[0] if isinstance(output, tuple) and output else output
+            own = first = output[0] if isinstance(output, tuple) and output else output
             if path in self._outputs and not layer.steps:
                 raise LayerError(
                     f"a scored layer is used once in a forward pass; {path!r} was used several times; "
                     "give each use a module of its own, or choose another layer"
                 )
-            self.layouts[path] = layout = self._found.of(layer, first)
-            self._masks[path] = self._found.mask(layer, layout, first)
+            self.layouts[path] = layout = self._layouts.of(layer, first)
+            self._masks[path] = self._layouts.mask(layer, layout, first)
             if isinstance(output, tuple):
                 self._tuples.add(path)
             if isinstance(output, tuple) or _shares(first, [*arguments, *named.values()]):
@@ -187,7 +165,7 @@ class Tape:
                 with torch.enable_grad():
                     onward = kept.clone()
             self._written.append((kept, kept._version))
-            self._found.hand_on(given, onward)
+            self._layouts.hand_on(own, onward)
             return (onward, *output[1:]) if isinstance(output, tuple) else onward
 
         return record
@@ -198,9 +176,40 @@ def per_unit(values: Float[Tensor, "example unit position"]) -> Float64[Tensor, 
     return values.double()[:, :, 0] if values.shape[2] == 1 else values.sum(dim=2, dtype=torch.float64)
 
 
-def check_gradients(found: Iterable[Tensor], layer: str, where: str = "at") -> None:
-    """Raise LayerError for gradients that are NaN, which the network makes of activations and weights that are not."""
-    if any(bool(torch.isnan(one.sum())) and bool(torch.isnan(one).any()) for one in found):  # a sum allocates nothing
+def gradients_at(
+    values: Tensor, outputs: Mapping[str, Sequence[Tensor]], *, last: bool = True, create_graph: bool = False
+) -> dict[str, list[Tensor]]:
+    """Gradients of the sum of values at outputs of layers.
+
+    They are zero at time steps that nothing reads. Raises LayerError for a layer without any.
+    """
+    flat = [output for parts in outputs.values() for output in parts]
+    gradients: Sequence[Tensor | None] = [None] * len(flat)
+    if values.requires_grad:
+        gradients = torch.autograd.grad(values.sum(), flat, None, not last, create_graph, allow_unused=True)
+    rest = iter(gradients)
+    by_layer = {}
+    for layer, parts in outputs.items():
+        own = [next(rest) for _ in parts]
+        if all(gradient is None for gradient in own):
+            raise no_gradient(layer)
+        pairs = zip(own, parts, strict=True)
+        by_layer[layer] = [torch.zeros_like(part) if gradient is None else gradient for gradient, part in pairs]
+    return by_layer
+
+
+def no_gradient(layer: str) -> LayerError:
+    """Error for a layer without a gradient path to the logits."""
+    return LayerError(
+        f"a scored layer has a gradient path to the logits; from {layer!r} there is none; choose a layer whose output "
+        "the logits depend on, or remove the detach, no_grad or argmax between them"
+    )
+
+
+def check_gradients(gradients: Iterable[Tensor], layer: str, where: str = "at") -> None:
+    """Raise LayerError for gradients that are NaN."""
+    # the sum of a tensor allocates nothing
+    if any(bool(torch.isnan(values.sum())) and bool(torch.isnan(values).any()) for values in gradients):
         raise LayerError(
             f"gradients must be numbers; those {where} {layer!r} are NaN; look for a square root, norm or logarithm of "
             "zero, or a division by zero, between this layer and the logits"
@@ -208,16 +217,16 @@ def check_gradients(found: Iterable[Tensor], layer: str, where: str = "at") -> N
 
 
 def add(totals: dict[str, Tensor], name: str, more: Tensor) -> None:
-    """Add to the total of that name, which starts at zero."""
+    """Add to a named total, which starts at zero."""
     totals[name] = totals[name] + more if name in totals else more
 
 
 def _shares(output: Tensor, arguments: Any) -> bool:
     """Whether an output lies in the memory of an argument."""
     memory = output.untyped_storage().data_ptr()
-    return any(isinstance(one, Tensor) and one.untyped_storage().data_ptr() == memory for one in arguments)
+    return any(isinstance(value, Tensor) and value.untyped_storage().data_ptr() == memory for value in arguments)
 
 
 def _wide(values: Tensor) -> Tensor:
-    """Half precision as float32, so that products do not lose more."""
+    """Half precision as float32, for products."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

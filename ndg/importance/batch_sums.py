@@ -1,4 +1,4 @@
-"""Sums over compute batches for scores that are a mean over examples, by any executor."""
+"""Sums over examples, and studies that add them up."""
 
 from __future__ import annotations
 
@@ -15,79 +15,107 @@ from ndg.importance.settings import Settings, merged, passes
 from ndg.interventions.baselines import Neutrals
 from ndg.run_study import run_study
 
-ByLayer = dict[str, dict[str, Tensor]]
-"""Tensors by name and layer."""
-
 
 @dataclass(frozen=True, eq=False)
-class BatchSums:
-    """Sums over examples, by name and layer, with numbers of examples, of passes, and of the network's logits."""
+class Sums:
+    """Float64 sums by name and layer, and counts; both add."""
 
-    sums: ByLayer
-    examples: int
-    forwards: int = 1
-    backwards: int = 0
-    logits: int = 0
+    sums: dict[str, dict[str, Tensor]]
+    counts: dict[str, int]
 
-    def __add__(self, other: BatchSums) -> BatchSums:
-        return BatchSums(
-            {name: merged(self.sums[name], other.sums[name]) for name in self.sums},
-            self.examples + other.examples,
-            self.forwards + other.forwards,
-            self.backwards + other.backwards,
-            self.logits,
-        )
+    def __add__(self, other: Sums) -> Sums:
+        sums = {name: merged(part, other.sums[name]) for name, part in self.sums.items()}
+        return Sums(sums, merged(self.counts, other.counts))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; inverse of `from_dict`."""
         lists = {name: {layer: total.tolist() for layer, total in part.items()} for name, part in self.sums.items()}
-        names = ("examples", "forwards", "backwards", "logits")
-        return {"sums": lists, **{name: getattr(self, name) for name in names}}
+        return {"sums": lists, "counts": self.counts}
 
     @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> BatchSums:
+    def from_dict(cls, document: dict[str, Any]) -> Sums:
         sums = {
             name: {layer: torch.tensor(total, dtype=torch.float64) for layer, total in part.items()}
             for name, part in document["sums"].items()
         }
-        return cls(**{**document, "sums": sums})
+        return cls(sums, document["counts"])
 
-    def mean(self, name: str, layer: str) -> Any:
-        """Mean over the examples, as an array."""
-        return (self.sums[name][layer] / self.examples).numpy()
+    @property
+    def examples(self) -> int:
+        return self.counts["examples"]
+
+    def means(self, name: str) -> dict[str, Any]:
+        """Means over the examples, as one array per layer."""
+        return {layer: (total / self.examples).numpy() for layer, total in self.sums[name].items()}
+
+    def facts(self, settings: Settings, neutral_passes: int = 0) -> dict[str, int]:
+        """Rows of a compute batch, and passes of the network."""
+        return {
+            "batch": settings.options.batch,
+            "forward_passes": self.counts["forwards"] * (1 + neutral_passes),
+            "backward_passes": self.counts.get("backwards", 0),
+        }
+
+
+def read_neutrals(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Neutrals:
+    """Neutral states of layers; a mean is over the examples."""
+    run = settings.options
+    with torch.no_grad(), Tape(model, layers, each=settings.each_position) as tape:
+        return Neutrals.read(tape, loader, layers, settings.baselines, run.batch, run.seed)
 
 
 @dataclass(frozen=True, eq=False)
-class BatchStudy:
-    """A score whose `work(study, tape, batch)` gives sums over one batch; `neutrals` where it has a baseline."""
+class ScoreStudy:
+    """A network, its scored layers, and the settings."""
 
-    work: Callable[[Any, Tape, Batch], BatchSums]
     model: nn.Module
     layers: tuple[str, ...]
     settings: Settings
-    neutrals: Neutrals | None = None
-    grad: bool = True
-
-    decode = staticmethod(BatchSums.from_dict)
 
     @property
     def identity(self) -> Any:
-        return self.work.__module__, self.layers, self.settings.identity
+        return self.layers, self.settings.identity
 
-    def with_model(self, model: nn.Module) -> BatchStudy:
+    def with_model(self, model: nn.Module) -> Any:
         return replace(self, model=model)
 
-    def run(self, batch: Batch) -> BatchSums:
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Some units or pairs of orders of a layer, on one batch."""
+
+    batch: Batch
+    layer: str
+    part: range
+
+
+@dataclass(frozen=True, eq=False)
+class BatchStudy(ScoreStudy):
+    """A score whose `work(study, tape, batch)` gives sums over one batch."""
+
+    work: Callable[[Any, Tape, Batch], Sums]
+    neutrals: Neutrals | None = None
+    grad: bool = True
+
+    decode = staticmethod(Sums.from_dict)
+
+    @property
+    def identity(self) -> Any:
+        return self.work.__module__, *super().identity
+
+    def run(self, batch: Batch) -> Sums:
         """Sums over the examples of one batch."""
         with (
             torch.inference_mode(False),
             fixed(self.model, self.settings.options.threads, grad=self.grad),
             Tape(self.model, self.layers, each=self.settings.each_position) as tape,
         ):
-            sums = self.work(self, tape, batch)
-        on_cpu = {name: {layer: one.detach().cpu() for layer, one in part.items()} for name, part in sums.sums.items()}
-        return replace(sums, sums=on_cpu)
+            result = self.work(self, tape, batch)
+        sums = {
+            name: {layer: total.detach().cpu() for layer, total in part.items()} for name, part in result.sums.items()
+        }
+        return Sums(sums, {"examples": batch.count, "forwards": 1, **result.counts})
 
-    def total(self, loader: Iterable[Any], label: str) -> BatchSums:
+    def total(self, loader: Iterable[Any], label: str) -> Sums:
         """Sums over all examples."""
         return run_study(self, passes(loader, self.settings, label), label, self.settings.options).total

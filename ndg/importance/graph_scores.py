@@ -1,7 +1,4 @@
-"""Importance scores from a mined graph: degree and label ancestors.
-
-They run no network and annotate nodes like other scores: `graph.with_scores(degree(graph))`.
-"""
+"""Importance scores from a mined graph: degree and label ancestors. They run no network."""
 
 from __future__ import annotations
 
@@ -16,9 +13,9 @@ from ndg.importance.scores import Scores
 
 
 def degree(graph: NDG, layers: Iterable[str] | str | None = None) -> Scores:
-    """Number of implications of each neuron; an implication and its contrapositive count once.
+    """Number of implications of each neuron, without contrapositives.
 
-    `whole` counts the implications of any neuron of the layer. Constants have none.
+    `whole` counts the implications of any neuron of the layer.
     """
     tails, heads = graph.implications.antecedents.astype(np.int64), graph.implications.consequents.astype(np.int64)
     key, mirrored = (a * 2 * len(graph.nodes) + b for a, b in ((tails, heads), (heads ^ 1, tails ^ 1)))
@@ -42,10 +39,9 @@ def degree(graph: NDG, layers: Iterable[str] | str | None = None) -> Scores:
 
 
 def ancestors(graph: NDG, layers: Iterable[str] | str | None = None) -> Scores:
-    """Number of labels among the ancestors of each neuron, on or off.
+    """Number of labels among the ancestors of each neuron.
 
-    A label counts once. By contraposition these are also the labels among the descendants. `whole` counts the labels of
-    any neuron of the layer.
+    These are also the labels among its descendants. `whole` counts the labels of any neuron of the layer.
     """
     touched = _touched(graph)
     places = _places(graph, layers)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings
@@ -27,10 +28,10 @@ LAWS = {
 class Method:
     """A method that scores units: `run(model, loader, layers, settings)`.
 
-    `target` describes the target without a class, "" if classes do not apply. `options` are its own options with
-    defaults; `baselines` are the named neutral states it accepts. `measure` is the unit of its scores. With `steps` it
-    follows a path with `n_steps` gradients; with `weights` layers need weights; with `labels` examples need true
-    classes. `laws` are names of `LAWS`.
+    Scores take the name of the function `run`. `target` describes the target without a class, "" if classes do not
+    apply. `options` are its own options with defaults; `baselines` are the named neutral states, "zero" alone if it
+    uses none. `measure` is the unit of its scores. With `steps` it follows a path; with `weights` layers need weights;
+    with `labels` examples need true classes.
     """
 
     run: Run
@@ -44,3 +45,32 @@ class Method:
     weights: bool = False
     labels: bool = False
     laws: frozenset[str] = frozenset()
+
+    def scores(
+        self,
+        settings: Settings,
+        values: Mapping[str, Any],
+        examples: int,
+        *,
+        whole: Mapping[str, Any] | Callable[[np.ndarray], Any] = np.sum,
+        baseline: str = "none",
+        **more: Any,
+    ) -> Scores:
+        """The result of the method, with other fields of `Scores` as `more`.
+
+        `whole` has a number for each layer, or is a function of its scores.
+        """
+        arrays = {layer: units.cpu().numpy() if isinstance(units, Tensor) else units for layer, units in values.items()}
+        fields: dict[str, Any] = {"target": settings.describe(self._default_target), "measure": self.measure, **more}
+        return Scores(
+            method=self.run.__name__,
+            values=arrays,
+            whole={layer: float(whole(units) if callable(whole) else whole[layer]) for layer, units in arrays.items()},
+            baseline=baseline,
+            examples=examples,
+            **fields,
+        )
+
+    @property
+    def _default_target(self) -> str:
+        return "true class" if self.labels else self.target or "no class"

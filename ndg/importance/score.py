@@ -72,15 +72,14 @@ def score(
 ) -> Scores:
     """One score per unit of `layers`, a mean over the examples.
 
-    `layers` are module paths (one path may stand alone); without them the network's own `latent_layer` is taken. Units
-    are those of `[example, unit]`, the channels of `[example, channel, position...]`, the units of all tokens of
-    `[example, token, unit]`, where tokens that an attention mask leaves out do not count.
+    `layers` are module paths or one path; without them the network's `latent_layer` is scored. Units are those of
+    `[example, unit]`, the channels of `[example, channel, position...]`, the units of all tokens of `[example, token,
+    unit]` without padding.
 
     `method` is a key of `IMPORTANCE`; its page in docs/importance says what it measures, what it costs and when it
     misleads. `target` is a class, where the method looks at one. `own` are the method's own options. Sums run in
-    float64 over compute batches of `options.batch` rows, so the loader's batch size does not change the result and
-    memory does not grow with `n_steps`. Ablation and Shapley values run their tasks by the executor, to the same
-    numbers; for their journal a path is enough. The network is left as it was: mode, hooks, gradients.
+    float64 over compute batches of `options.batch` rows, so the loader's batch size does not change the result. The
+    network is left as it was: mode, hooks, gradients.
 
     Raises ConfigError for an unknown method, option, baseline or target; LayerError for a layer that does not exist, is
     not used exactly once, has no units, gives NaN, or from which no gradient path leads to the logits; ShapeError for a
@@ -96,6 +95,11 @@ def score(
     request = Settings(
         baselines, n_steps, settings.each_position, target=target, options=options, own=_own(method, entry, own)
     )
+    if target is not None and not entry.target:
+        raise ConfigError(f"{method} does not use a target class; got target={target}; leave it out")
+    if entry.baselines == ("zero",) and not (isinstance(baselines, str) and baselines == "zero"):
+        shown = baselines if isinstance(baselines, (str, float, int)) else "tensors"
+        raise ConfigError(f"{method} does not use baselines; got baselines={shown!r}; leave it out")
     if n_steps is not None and not entry.steps:
         raise ConfigError(f"n_steps counts gradients along a path; {method} follows none; got {n_steps}; leave it out")
     model = placed(model, replace(options, executor="serial"))

@@ -27,8 +27,7 @@ class Scores(Result):
 
     `values` maps a layer to the scores of its units, `whole` to the score of the layer as one unit. `target` is a
     class, "all logits" or "predicted class". `baseline` describes the neutral state. `facts` has details of the method
-    in plain JSON types, such as passes of the network or completeness. `errors` are standard errors, if the method has
-    them.
+    in plain JSON types. `errors` are standard errors, if the method has them.
     """
 
     method: str
@@ -110,10 +109,9 @@ class Scores(Result):
         )
 
     def by_node(self, space: NodeSpace) -> dict[int, float]:
-        """Scores by node index of `space`.
+        """Scores by node index of `space`, for the layers in it.
 
-        Layers outside `space` are skipped. Raises ShapeError if no layer is shared, or if a shared layer has another
-        number of units.
+        Raises ShapeError if there is no such layer, or for another number of units.
         """
         units = {layer.name: layer.units for layer in space.layers}
         shared = [layer for layer in self.layers if layer in units]

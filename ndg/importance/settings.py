@@ -63,11 +63,6 @@ class Settings(ScoreSettings):
         run = {name: getattr(self.options, name) for name in ("batch", "threads", "seed")}
         return {name: getattr(self, name) for name in fields} | run
 
-    @property
-    def neutral(self) -> tuple[Baselines, int, int]:
-        """The baseline, the rows of a pass and the seed, as `Neutrals.read` takes them."""
-        return self.baselines, self.options.batch, self.options.seed
-
     def classes(self, logits: int) -> range:
         """Requested classes of a network with that many logits."""
         if self.target is None:

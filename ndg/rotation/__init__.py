@@ -8,7 +8,6 @@ from ndg.lazy import lazily
 
 if TYPE_CHECKING:
     from ndg.rotation.alignment import das as das
-    from ndg.rotation.bases import compare as compare
     from ndg.rotation.basis import Rotation as Rotation
     from ndg.rotation.basis import localist as localist
     from ndg.rotation.basis import random_rotation as random_rotation

@@ -56,11 +56,11 @@ def das(
     settings: SearchSettings = SearchSettings(),
     options: RunOptions = RunOptions(),
 ) -> Rotation:
-    """Learned rotation with consecutive coordinates for each variable.
+    """Learned rotation with `subspaces[i]` consecutive coordinates for variable i.
 
-    Variable i gets `subspaces[i]` coordinates. Adam minimises the cross entropy between the network's output under
-    their interchange and the label of the high-level model, from directions drawn by the seed. The network is frozen.
-    Do not pass the pairs that the rotation is judged on. Raises ConfigError for sizes that do not fit.
+    Adam minimises the cross entropy between the network's output under their interchange and the label of the
+    high-level model. The network is frozen. Do not pass the pairs that the rotation is judged on. Raises ConfigError
+    for sizes that do not fit.
     """
     steps, seed = settings.steps, options.seed
     frozen = copy.deepcopy(model).requires_grad_(False)
@@ -100,9 +100,9 @@ def best_places(
 ) -> list[Units]:
     """Best coordinates of a basis for each variable, by hill climbing.
 
-    From each of `starts` drawn assignments, two coordinates of different variables, or a used and an unused one, are
-    swapped if more interchanges are right, until no swap helps or, over all starts, `most` assignments were tried. Pass
-    validation pairs, not the reported ones.
+    Two coordinates of different variables, or a used and an unused one, are swapped if more interchanges are right,
+    until no swap helps or, over all `starts`, `most` assignments were tried. Pass validation pairs, not the reported
+    ones.
     """
     check_sizes(sizes, located)
     units, used = rotation.units, sum(sizes)

@@ -63,8 +63,8 @@ class Rotation:
     def apply(self, model: nn.Module) -> nn.Module:
         """A copy of the network in which the coordinates are the layer `path`.
 
-        The copy gives exactly the same outputs while no coordinate is changed. Raises LayerError for an unknown layer,
-        and on the first forward pass for a layer whose output is not `[example, unit]` with as many units.
+        The copy gives the same outputs. Raises LayerError for an unknown layer, or in a pass for one that is not
+        `[example, unit]` with as many units.
         """
         rotated = copy.deepcopy(model)
         inner = find_layer(rotated, self.layer)

@@ -1,7 +1,6 @@
-"""Hierarchical equality: is x1 = x2 the same as x3 = x4?
+"""Hierarchical equality: is x1 = x2 the same as x3 = x4? (Geiger et al. 2023, section 4.1)
 
-A task with two hidden booleans (Geiger et al. 2023, section 4.1). The high-level model has the variables "x1 equals x2"
-and "x3 equals x4" and tells whether they are equal. Inputs are four vectors; each pair is equal with probability 1/2.
+The high-level model has the variables "x1 equals x2" and "x3 equals x4". Each pair is equal with probability 1/2.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from ndg import seeds
 from ndg.activations.batches import fixed
 from ndg.errors import ConfigError
-from ndg.intervals import wilson
+from ndg.intervals import rate
 from ndg.options import RunOptions
 from ndg.results import Result
 from ndg.rotation.alignment import SearchSettings, best_places, das
@@ -56,11 +55,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class EqualityResult(Result):
-    """IIA in each basis on held-out pairs, and the network's accuracy.
-
-    `correct` of `examples` new inputs are classified correctly. In all bases but `das`, the coordinates of each
-    variable are the best ones on validation pairs.
-    """
+    """IIA in each basis on held-out pairs, and the accuracy."""
 
     seed: int
     weight_decay: float | int
@@ -74,16 +69,14 @@ class EqualityResult(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per layer and basis."""
-        low, high = wilson(self.correct, self.examples)
-        task = {"accuracy": self.correct / self.examples, "accuracy_low": float(low), "accuracy_high": float(high)}
+        task = rate("accuracy", self.correct, self.examples)
         return [
             {**self._trained, **basis.row(), **(task if basis.basis != UNTRAINED else {})}
             for basis in self.interchanged
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types for the run log."""
-        return {**self._trained, "examples": self.examples, "correct": self.correct, "rows": self.rows()}
+    def context(self) -> dict[str, Any]:
+        return {**self._trained, "examples": self.examples, "correct": self.correct}
 
     @property
     def _trained(self) -> dict[str, Any]:
@@ -141,10 +134,7 @@ def hierarchical_equality(
 def examples(
     seed: int, purpose: str, count: int, start: int = 0
 ) -> tuple[Float32[np.ndarray, "example input"], Bool[np.ndarray, "example variable"]]:
-    """Four concatenated vectors per example, and equality of both pairs.
-
-    Vectors are uniform in (-1, 1). Examples `start`, `start + 1`, ... of a purpose are always the same.
-    """
+    """Four vectors per example, and equality of both pairs."""
     if count < 1:
         raise ConfigError(f"hierarchical equality needs at least 1 example; got {count}")
     index = np.arange(start, start + count, dtype=np.int64)

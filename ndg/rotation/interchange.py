@@ -1,8 +1,7 @@
-"""Interchange interventions on directions of a layer.
+"""Interchange interventions on directions of a layer (Geiger et al. 2023).
 
 The forward pass of a base runs with some coordinates taken from sources. Each variable of the high-level model has its
-own directions and its own source. Source: Geiger, Wu, Potts, Icard & Goodman 2023, "Finding Alignments Between
-Interpretable Causal Variables and Distributed Neural Representations".
+own directions and its own source.
 """
 
 from __future__ import annotations
@@ -17,11 +16,13 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from ndg.activations.batches import COMPUTE_BATCH, compute_batches, fixed, forward
-from ndg.activations.hooks import Overwrite, Trace, find_layer, per_unit
+from ndg.activations.batches import COMPUTE_BATCH, fixed, forward
+from ndg.activations.hooks import find_layer
 from ndg.errors import ConfigError, DataError, ShapeError
 from ndg.intervals import rate
+from ndg.interventions.engine import changing
 from ndg.rotation.basis import Rotation
+from ndg.rotation.principal import layer_outputs
 
 Units = Int64[np.ndarray, " coordinate"]
 """Coordinates of one variable."""
@@ -31,8 +32,7 @@ Units = Int64[np.ndarray, " coordinate"]
 class Interchanges:
     """Bases, one source per variable, and the high-level model's labels.
 
-    Variables with `swapped` take their value from their source. `labels` are the high-level model's predictions after
-    that, `base_labels` its predictions for the bases alone.
+    Variables with `swapped` take their value from their source; `labels` are the predictions after that.
     """
 
     base: Float[Tensor, "pair ..."]
@@ -86,23 +86,23 @@ class Located:
         for variable, along in enumerate(directions):
             change = ((self.sources[variable] - self.base) @ along) @ along.T
             changed = changed + change * self.data.swapped[:, variable : variable + 1]
-        with Overwrite(self.model, self.layer, lambda output: changed):
+        with changing(self.model, {self.layer: lambda output: changed}):
             return forward(self.model, self.data.base)
 
     def right(self, directions: Sequence[Float[Tensor, "unit coordinate"]], batch: int) -> Bool[Tensor, " pair"]:
         """Whether network and high-level model agree after the interchange."""
-        agrees = []
+        parts = [self[rows] for rows in torch.arange(len(self.data)).split(batch)]
         with torch.no_grad():
-            for rows in torch.arange(len(self.data)).split(batch):
-                part = self[rows]
-                agrees.append(part.logits(directions).argmax(dim=1) == part.data.labels)
-        return torch.cat(agrees)
+            return torch.cat([part.logits(directions).argmax(dim=1) == part.data.labels for part in parts])
 
 
 def locate(model: nn.Module, layer: str, data: Interchanges, *, batch: int = COMPUTE_BATCH) -> Located:
     """Interchanges at a layer; LayerError unless its output is `[example, unit]`."""
     find_layer(model, layer)
-    base, *sources = (_outputs(model, layer, inputs, batch) for inputs in (data.base, *data.sources))
+    base, *sources = (
+        torch.cat([values.clone() for _, values in layer_outputs(model, [inputs], layer, batch)])
+        for inputs in (data.base, *data.sources)
+    )
     return Located(model, layer, data, base, torch.stack(sources))
 
 
@@ -110,8 +110,7 @@ def locate(model: nn.Module, layer: str, data: Interchanges, *, batch: int = COM
 class Interchanged:
     """Counts of pairs on which network and high-level model agree.
 
-    `moved` counts the pairs whose label changes under the interchange; on the others the constant predictor "base
-    label" is right. `most_common` counts the pairs with the most common label.
+    `moved` counts the pairs whose label changes under the interchange, `most_common` those with the most common label.
     """
 
     basis: str
@@ -124,10 +123,7 @@ class Interchanged:
     most_common: int
 
     def row(self) -> dict[str, Any]:
-        """Interchange intervention accuracy (IIA) and the constant predictors' accuracies.
-
-        IIA is over all pairs and over the moved pairs, with 95 % Wilson intervals; None without pairs.
-        """
+        """Interchange intervention accuracy (IIA) beside constant predictors."""
         return {
             "basis": self.basis,
             "layer": self.layer,
@@ -146,7 +142,7 @@ def interchanged(
 ) -> Interchanged:
     """IIA of interchanging some coordinates of a rotation for each variable.
 
-    Raises ShapeError for a rotation of another layer, ConfigError for places that overlap or do not exist.
+    Raises ShapeError for a rotation of another layer, ConfigError for coordinates that overlap or do not exist.
     """
     with fixed(located.model, threads):
         right = located.right(directions(located, rotation, places), batch)
@@ -192,13 +188,3 @@ def check_sizes(sizes: Sequence[int], located: Located) -> None:
             f"each of {located.data.variables} variables needs at least 1 coordinate, and all together at most the "
             f"{units} of {located.layer!r}; got {list(sizes)}"
         )
-
-
-def _outputs(model: nn.Module, layer: str, inputs: Tensor, batch: int) -> Float[Tensor, "pair unit"]:
-    parts = []
-    with fixed(model), Trace(model, [layer]) as trace:
-        for examples in compute_batches([inputs], batch):
-            trace.clear()
-            forward(model, examples.inputs)
-            parts.append(per_unit(trace[layer], layer)[: examples.count].clone())
-    return torch.cat(parts)

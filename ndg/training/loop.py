@@ -17,13 +17,10 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from ndg import __version__, models, seeds
-from ndg.activations.sampling import draw
 from ndg.config import Experiment, Train
 from ndg.data.augment import Augment
 from ndg.data.examples import Splits
-from ndg.errors import CheckpointError, FailureError, OutputError
-from ndg.importance.fitness.measure import COMPOSITE
-from ndg.importance.fitness.monitor import EXAMPLES, Watch
+from ndg.errors import CheckpointError, ConfigError, FailureError, OutputError
 from ndg.models import checkpoint
 from ndg.progress import meter
 from ndg.training import checkpoints
@@ -32,7 +29,10 @@ from ndg.training.device import device_of, own_threads_and_randomness, peak_byte
 from ndg.training.journal import Journal, Row, events, remaining
 from ndg.training.schedules import schedule
 from ndg.training.step import Learner, evaluate
-from ndg.units.resolve import find_layers
+
+Monitor = Callable[[nn.Module], dict[str, Any]]
+"""Further columns of an epoch's row, measured on the network."""
+MakeMonitor = Callable[[Experiment, Splits, nn.Module, torch.device], Monitor]
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,13 @@ def train(
     device: str = "cpu",
     resume: bool = False,
     on_epoch: Callable[[Row], None] | None = None,
+    monitor: MakeMonitor | None = None,
 ) -> TrainResult:
     """Train a network; the test split is used once.
 
     The best epoch has the highest validation accuracy, then the lowest validation loss. Training stops after
     `train.patience` epochs without a better one. `on_epoch` gets each row once its epoch is on disk. `resume` continues
-    after the last epoch in `folder`, if any.
+    after the last epoch in `folder`, if any. `monitor` measures what `train.fitness` asks for; `ndg.train` passes it.
 
     Raises CheckpointError if `folder` holds another training (any without `resume`), OutputError if it cannot be
     written, and FailureError if a loss is not finite; the last good checkpoint stays.
@@ -87,13 +88,15 @@ def train(
         raise CheckpointError(f"{folder} already holds a training; resume it or train in another folder")
 
     settings = experiment.train
+    if settings.fitness and monitor is None:
+        raise ConfigError("train.fitness needs monitor=, the measure after each epoch; call ndg.train, which passes it")
     journal = Journal(folder, settings.epochs)
     with own_threads_and_randomness(settings.threads, target):
         network = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(target)
         learner = Learner.of(network, settings, target)
         identity = checkpoints.identity_of(experiment, splits)
         history = checkpoints.restore(state, learner, identity) if state.exists() else []
-        watch = _watch(experiment, splits, network, target) if settings.fitness else None
+        watch = monitor(experiment, splits, network, target) if monitor and settings.fitness else None
         with (
             events(folder, settings.tensorboard, len(history)) as event,
             meter(total=len(splits.train), unit="example") as shown,
@@ -137,22 +140,6 @@ def train(
         f"{result.validation_accuracy:.4f}, test accuracy {test_accuracy:.4f}; {result.seconds:.1f} s in total"
     )
     return result
-
-
-def _watch(experiment: Experiment, splits: Splits, network: nn.Module, device: torch.device) -> Watch:
-    """Fitness measures on a sample of the training examples."""
-    fresh = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(device)
-    rows = draw(experiment.seed, "fitness", len(splits.train), EXAMPLES)
-    layers, batch = experiment.extract.layers, experiment.extract.compute_batch
-    return Watch(
-        network,
-        fresh,
-        splits.train[torch.from_numpy(rows)].loader(batch),
-        find_layers(network, layers) if layers else (),
-        composite=COMPOSITE if experiment.train.fitness is True else experiment.train.fitness,
-        batch=batch,
-        threads=experiment.train.threads,
-    )
 
 
 def augmentation(settings: Train) -> Augment:

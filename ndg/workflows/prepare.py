@@ -16,7 +16,6 @@ from torch import nn
 
 from ndg import discovery, executors, extraction, training
 from ndg.abstraction.controls import CONTROLS
-from ndg.abstraction.intervention_sets import definition
 from ndg.activations.batches import device_of
 from ndg.activations.binarize import choose
 from ndg.bits.matrix import BitMatrix
@@ -28,6 +27,7 @@ from ndg.graph.ndg import NDG
 from ndg.importance.evaluation.spec import every, of_network
 from ndg.interventions import substitution
 from ndg.interventions.cache import Cache
+from ndg.interventions.intervention_sets import definition
 from ndg.interventions.prefix_cache import PrefixCache
 from ndg.locations import Locations
 from ndg.mining.pairs import check_pairs

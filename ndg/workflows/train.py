@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ndg import atomic, data, models, runs, training
+from ndg.activations.sampling import draw
 from ndg.config import Experiment
 from ndg.data.examples import Splits
 from ndg.data.tokenizer import FILE as TOKENIZER
 from ndg.errors import DataError
+from ndg.importance.fitness.measure import COMPOSITE
+from ndg.importance.fitness.monitor import EXAMPLES, Watch
 from ndg.locations import Locations
 from ndg.runs.record import RunRecord
+from ndg.units.resolve import find_layers
 
 CONFIG = "config.yaml"
 FIGURES = ("network", "validation_accuracy", "test_accuracy", "best_epoch", "epoch", "epochs", "seconds", "peak_bytes")
@@ -88,7 +93,7 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
             run.artefact(splits.tokenizer.save(run.folder))
         run.result("data", splits.facts())
         pretrained = replace(experiment, model=placed.model)
-        result = training.train(pretrained, splits, run.folder, device=device, resume=resume, on_epoch=run.metric)
+        result = train(pretrained, splits, run.folder, device=device, resume=resume, on_epoch=run.metric)
         if [row["epoch"] for row in run.record["metrics"]] != [row["epoch"] for row in result.history]:
             for row in result.history:  # a crash may lose the row of an epoch whose files are there
                 run.metric(row)
@@ -98,6 +103,27 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
             run.artefact(run.folder / name)
         run.result("train", {name: getattr(result, name) for name in FIGURES})
     return run.record
+
+
+def train(experiment: Experiment, splits: Splits, folder: Path, **options: Any) -> training.TrainResult:
+    """`ndg.training.train`, with the fitness of neurons after each epoch where `train.fitness` asks for it."""
+    return training.train(experiment, splits, folder, monitor=fitness_monitor, **options)
+
+
+def fitness_monitor(experiment: Experiment, splits: Splits, network: nn.Module, device: torch.device) -> Watch:
+    """Fitness of neurons on a sample of the training examples."""
+    fresh = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(device)
+    rows = draw(experiment.seed, "fitness", len(splits.train), EXAMPLES)
+    layers, batch = experiment.extract.layers, experiment.extract.compute_batch
+    return Watch(
+        network,
+        fresh,
+        splits.train[torch.from_numpy(rows)].loader(batch),
+        find_layers(network, layers) if layers else (),
+        composite=COMPOSITE if experiment.train.fitness is True else experiment.train.fitness,
+        batch=batch,
+        threads=experiment.train.threads,
+    )
 
 
 def load(experiment: Experiment, folder: Path | None = None) -> Splits:
@@ -128,7 +154,7 @@ def device(name: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _step_seconds(network: torch.nn.Module, experiment: Experiment, splits: Splits, steps: int = 9) -> float:
+def _step_seconds(network: nn.Module, experiment: Experiment, splits: Splits, steps: int = 9) -> float:
     """Median seconds of one training step after a warm-up step."""
     settings = experiment.train
     batch = splits.train[: settings.batch_size]

@@ -16,12 +16,13 @@ from ndg.abstraction.interchange import interchange, unfolding
 from ndg.abstraction.minimal import minimal
 from ndg.abstraction.trial import trial, trials
 from ndg.activations.digest import weights_digest
-from ndg.counterfactual import counterfactual_set, train_on
+from ndg.counterfactual import counterfactual_set
 from ndg.errors import GraphError
 from ndg.graph.ndg import NDG
 from ndg.interventions import passes as passes_module
 from ndg.interventions import substitution
 from ndg.interventions.passes import Passes
+from ndg.workflows.counterfactual import train_on
 from tests.counterfactual.small import loaders, network
 
 LAYERS = ["encoder", "latent"]

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 
 import ndg
-from ndg.abstraction.controls import alternatives
-from ndg.abstraction.intervention_sets import INTERVENTIONS, choices
 from ndg.graph.ndg import NDG
+from ndg.interventions.intervention_sets import INTERVENTIONS, alternatives, choices
 from tests.references.graph_cases import implications
 
 ROWS, LABELS, BATCH = 36, 3, 16

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ndg.abstraction.controls import GRAPH, Prototypes
-from ndg.abstraction.intervention_sets import Choices
 from ndg.abstraction.orders import Orders, sizes
+from ndg.interventions.intervention_sets import Choices
 
 ONE_EXAMPLE = np.array([0])
 

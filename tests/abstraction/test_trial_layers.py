@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 import ndg
-from ndg.abstraction.controls import GRAPH, alternatives
-from ndg.abstraction.intervention_sets import INTERVENTIONS, choices
+from ndg.abstraction.controls import GRAPH
 from ndg.abstraction.trial import trial, trials
 from ndg.activations.batches import compute_batches, fixed
 from ndg.activations.hooks import Overwrite
 from ndg.errors import ConfigError
 from ndg.graph.ndg import NDG
 from ndg.interventions import substitution
+from ndg.interventions.intervention_sets import INTERVENTIONS, alternatives, choices
 from ndg.interventions.passes import Passes
 from tests.interventions.test_passes import ROWS, images, tokens
 from tests.references.graph_cases import implications

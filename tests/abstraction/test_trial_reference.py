@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from ndg.abstraction.controls import CONTROLS, GRAPH, PROTOTYPES
-from ndg.abstraction.intervention_sets import INTERVENTIONS
 from ndg.abstraction.result import TrialResult
 from ndg.abstraction.trial import trials
 from ndg.activations.batches import fixed
 from ndg.graph.ndg import NDG
+from ndg.interventions.intervention_sets import INTERVENTIONS
 from ndg.mining.implications import Implications
 from ndg.nodes import LayerUnits, NodeSpace
 from tests.references import trial as slow

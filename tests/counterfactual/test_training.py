@@ -15,9 +15,10 @@ import ndg
 from ndg.abstraction.controls import CONTROLS
 from ndg.activations.batches import fixed
 from ndg.activations.hooks import Trace
-from ndg.counterfactual import CounterfactualSet, counterfactual_set, train_on
+from ndg.counterfactual import CounterfactualSet, counterfactual_set
 from ndg.errors import CheckpointError, ConfigError, DataError, GraphError, LayerError
 from ndg.interventions.suffix import Suffix
+from ndg.workflows.counterfactual import train_on
 from tests.activations.networks import Words, made, sentences
 from tests.counterfactual.small import SIZES, graph_of, loaders, network
 

@@ -18,6 +18,7 @@ from ndg.importance.fitness.measure import MEASURES, KnownWeights, fitness
 from ndg.importance.fitness.monitor import Watch, watched
 from ndg.importance.weights.leading import leading, weights_of
 from ndg.models import checkpoint
+from ndg.workflows.train import train
 from tests.importance.test_gndi import Halves
 from tests.references import fitness as reference
 from tests.training.small import Interrupt, digits, experiment, figures, sentences
@@ -212,7 +213,7 @@ def weights(folder):
 def test_a_watched_training_equals_another_to_the_last_bit(name, tmp_path):
     splits = digits() if name == "mlp" else sentences()
     alone, seen = (
-        training.train(experiment(name, epochs=2, fitness=watching), splits, tmp_path / str(watching))
+        train(experiment(name, epochs=2, fitness=watching), splits, tmp_path / str(watching))
         for watching in (False, True)
     )
     first, second = (weights(tmp_path / str(watching)) for watching in (False, True))
@@ -229,10 +230,10 @@ def test_a_watched_training_equals_another_to_the_last_bit(name, tmp_path):
 
 def test_a_resumed_training_has_the_same_fitness(tmp_path):
     splits, one = digits(), experiment(epochs=3, fitness=True)
-    whole = training.train(one, splits, tmp_path / "whole")
+    whole = train(one, splits, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        training.train(one, splits, tmp_path / "cut", on_epoch=Interrupt(1))
-    resumed = training.train(one, splits, tmp_path / "cut", resume=True)
+        train(one, splits, tmp_path / "cut", on_epoch=Interrupt(1))
+    resumed = train(one, splits, tmp_path / "cut", resume=True)
     timed = "fitness/seconds"
     assert figures([{k: v for k, v in row.items() if k != timed} for row in resumed.history]) == figures(
         [{k: v for k, v in row.items() if k != timed} for row in whole.history]
@@ -242,12 +243,17 @@ def test_a_resumed_training_has_the_same_fitness(tmp_path):
 def test_a_training_may_be_watched_from_its_middle(tmp_path):
     splits = digits()
     with pytest.raises(KeyboardInterrupt):
-        training.train(experiment(epochs=2), splits, tmp_path, on_epoch=Interrupt(1))
-    training.train(experiment(epochs=2, fitness=True), splits, tmp_path, resume=True)
+        train(experiment(epochs=2), splits, tmp_path, on_epoch=Interrupt(1))
+    train(experiment(epochs=2, fitness=True), splits, tmp_path, resume=True)
     with (tmp_path / training.METRICS).open() as file:
         first, second = csv.DictReader(file)
     assert first["fitness/latent/gradient_mean"] == ""
     assert float(second["fitness/latent/gradient_mean"]) > 0
+
+
+def test_a_training_without_its_monitor_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"call ndg\.train, which passes it"):
+        training.train(experiment(epochs=1, fitness=True), digits(), tmp_path)
 
 
 def test_watching_is_no_part_of_a_training():
@@ -264,12 +270,12 @@ def test_watching_is_no_part_of_a_training():
 
 def test_a_config_may_weigh_the_composite(tmp_path):
     one = experiment(epochs=1, fitness={"activation": 2})
-    [row] = training.train(one, digits(), tmp_path / "own").history
-    [plain] = training.train(experiment(epochs=1, fitness=True), digits(), tmp_path / "plain").history
+    [row] = train(one, digits(), tmp_path / "own").history
+    [plain] = train(experiment(epochs=1, fitness=True), digits(), tmp_path / "plain").history
     assert row["fitness/latent/activation_mean"] == plain["fitness/latent/activation_mean"]
     assert row["fitness/latent/composite_mean"] != plain["fitness/latent/composite_mean"]
     with pytest.raises(ConfigError, match="nearest: activation"):
-        training.train(experiment(epochs=1, fitness={"activatoin": 2}), digits(), tmp_path / "wrong")
+        train(experiment(epochs=1, fitness={"activatoin": 2}), digits(), tmp_path / "wrong")
 
 
 def test_a_watch_follows_the_layers_asked_for_and_counts_the_same_examples(tmp_path):

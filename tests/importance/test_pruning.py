@@ -139,8 +139,8 @@ def test_figures_are_plain_and_the_control_is_counted(model, scores):
     assert len(found.frame()) == 1 + 2 * 2
     random = [number for number, group in enumerate(found.groups, 1) if group.method == "random" and group.share == 0.5]
     row = next(row for row in found.rows() if row["share"] == 0.5)
-    assert row["random_tuned"] == pytest.approx(np.mean([found.found.tuned[number] / 50 for number in random]))
-    assert row["above_tuned"] == sum(row["tuned"] * 50 > found.found.tuned[number] for number in random)
+    assert row["random_tuned"] == pytest.approx(np.mean([found.counts.tuned[number] / 50 for number in random]))
+    assert row["above_tuned"] == sum(row["tuned"] * 50 > found.counts.tuned[number] for number in random)
 
 
 def test_executor_loader_and_journal_change_nothing(model, scores, ray_session, tmp_path):

@@ -12,10 +12,10 @@ import ndg
 from ndg.abstraction.controls import CONTROLS
 from ndg.abstraction.tally import Tally
 from ndg.errors import ConfigError
-from ndg.rotation.bases import compare
 from ndg.rotation.basis import localist, random_rotation
 from ndg.rotation.interchange import Interchanged
 from ndg.rotation.principal import pca
+from ndg.workflows.bases import compare
 from tests.counterfactual.small import loaders, network
 
 UNITS = 8

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from ndg.abstraction.explain.forcing import Codes, force, texts
 from ndg.abstraction.explain.result import Explanation, Flip, Forced
-from ndg.abstraction.intervention_sets import definition, predicted
 from ndg.abstraction.minimal.run import BUDGET, INTERVENTION
 from ndg.abstraction.minimal.search import smaller
 from ndg.abstraction.minimal.study import Study
@@ -26,6 +25,7 @@ from ndg.activations.batches import columns, compute_batches
 from ndg.errors import ConfigError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.interventions import substitution
+from ndg.interventions.intervention_sets import definition, predicted
 from ndg.interventions.passes import BaselinePass, Passes, argmax
 from ndg.literal import Literal
 from ndg.nodes import NodeSpace

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from ndg import seeds
-from ndg.abstraction.intervention_sets import causes, predicted
 from ndg.errors import ConfigError, GraphError, nearest
 from ndg.graph.ndg import NDG
+from ndg.interventions.intervention_sets import causes, predicted
 
 Nodes = Int64[np.ndarray, " unit"]
 Sets = Bool[np.ndarray, "set unit"]

@@ -11,7 +11,6 @@ from jaxtyping import Int64
 from torch import nn
 
 from ndg import seeds
-from ndg.abstraction.intervention_sets import definition
 from ndg.abstraction.minimal.result import MinimalResult
 from ndg.abstraction.minimal.study import Study
 from ndg.abstraction.validate import check_alternatives, check_labels, one_layer
@@ -20,6 +19,7 @@ from ndg.activations.sampling import count, only
 from ndg.errors import ConfigError, DataError
 from ndg.graph.ndg import NDG
 from ndg.interventions import substitution
+from ndg.interventions.intervention_sets import definition
 from ndg.interventions.passes import Passes, argmax, true_classes
 from ndg.options import RunOptions, old_keywords
 from ndg.run_study import check_order, placed, run_batches

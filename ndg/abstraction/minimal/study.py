@@ -10,13 +10,13 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from ndg import seeds
-from ndg.abstraction.controls import Prototypes, alternatives
+from ndg.abstraction.controls import Prototypes
 from ndg.abstraction.counts import Counts
-from ndg.abstraction.intervention_sets import Choices, choices, definition
 from ndg.abstraction.minimal.search import Ask, Found, Rows, Sets, Smallest, eliminate, exhaust, greedy, prefix, smaller
 from ndg.abstraction.orders import specificity
 from ndg.activations.batches import Batch
 from ndg.graph.ndg import NDG
+from ndg.interventions.intervention_sets import Choices, alternatives, choices, definition
 from ndg.interventions.passes import BaselinePass, Passes, PassesStudy, argmax, true_classes
 from ndg.interventions.substitution import Substitution, Writing
 

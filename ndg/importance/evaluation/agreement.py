@@ -1,10 +1,8 @@
 """Agreement of two scores of the same units, pooled and within layers.
 
-Pooled over layers, a score can agree only because it ranks the layers. So the figures come with those of a null that
-knows only the mean of each layer, and with the mean of the correlations within layers, weighted by units.
-
-Intervals are 95 % percentile intervals over bootstrap draws of units: of all units, or within each layer. All scores of
-the same units use the same draws, so differences between them are paired.
+Pooled over layers, a score can agree only because it ranks the layers; a null that knows the mean of each layer shows
+this. Intervals are 95 % percentile intervals over bootstrap draws of units. All scores of the same units use the same
+draws, so differences between them are paired.
 """
 
 from __future__ import annotations
@@ -35,10 +33,7 @@ Draws = Float64[np.ndarray, " draw"]
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """Correlation over `n` units with its 95 % interval, None if undefined.
-
-    `draws` are the bootstrap values, NaN if undefined.
-    """
+    """Correlation over `n` units with its 95 % interval."""
 
     value: float | None
     n: int
@@ -65,7 +60,7 @@ class Agreement(Result):
     """Agreement of the absolute values of `score` and `truth`.
 
     `pooled` and `within` map pearson, spearman and kendall to estimates; Kendall's tau-b has no interval. `layers` has
-    the correlations of each layer; `left_out` gives the reason for layers without one, which do not count in `within`.
+    the correlations of each layer, `left_out` the reason for layers without one.
     """
 
     score: str
@@ -77,12 +72,9 @@ class Agreement(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows over all units, within layers, and for each layer."""
-        rows = [
-            {"where": where, **_flat(estimates)}
-            for where, estimates in (("pooled", self.pooled), ("within", self.within))
-        ]
         return [
-            *rows,
+            {"where": "pooled", **_flat(self.pooled)},
+            {"where": "within", **_flat(self.within)},
             *({"where": layer, **figures} for layer, figures in self.layers.items()),
             *({"where": layer, "left_out": why} for layer, why in self.left_out.items()),
         ]
@@ -91,7 +83,7 @@ class Agreement(Result):
         """The rank correlation over all units and within layers, with intervals."""
         pooled, within = self.pooled["spearman"], self.within["spearman"]
         return (
-            f"{self.score} and {self.truth}: rank correlation {_told(pooled)} over {pooled.n} units, {_told(within)} "
+            f"{self.score} and {self.truth}: rank correlation {_text(pooled)} over {pooled.n} units, {_text(within)} "
             f"within layers."
         )
 
@@ -100,16 +92,14 @@ class Agreement(Result):
         return {
             "score": self.score,
             "truth": self.truth,
-            **{
-                where: {name: estimate.to_dict() for name, estimate in estimates.items()}
-                for where, estimates in (("pooled", self.pooled), ("within", self.within))
-            },
+            "pooled": {name: estimate.to_dict() for name, estimate in self.pooled.items()},
+            "within": {name: estimate.to_dict() for name, estimate in self.within.items()},
             "layers": [{"layer": layer, **figures} for layer, figures in self.layers.items()],
             "left_out": [{"layer": layer, "why": why} for layer, why in self.left_out.items()],
         }
 
 
-def _told(estimate: Estimate) -> str:
+def _text(estimate: Estimate) -> str:
     if estimate.value is None:
         return "unknown"
     if estimate.low is None or estimate.high is None:
@@ -118,10 +108,7 @@ def _told(estimate: Estimate) -> str:
 
 
 def agreement(score: Scores, truth: Scores, *, seed: int = 0, draws: int = DRAWS) -> Agreement:
-    """Agreement of two scores on their common layers.
-
-    Raises ShapeError if they share no layer, or if a layer has another number of units.
-    """
+    """Agreement of two scores on their common layers, else ShapeError."""
     layers = [layer for layer in truth.layers if layer in score.values]
     if not layers:
         raise ShapeError(
@@ -164,10 +151,10 @@ def null_of(truth: Scores) -> Scores:
 
 def margin(first: Estimate, second: Estimate) -> Estimate:
     """Paired difference of two correlations over the same units."""
-    known = first.value is not None and second.value is not None
-    value = first.value - second.value if first.value is not None and second.value is not None else None
-    paired = known and len(first.draws) == len(second.draws) and first.n == second.n
-    return Estimate(value, first.n, first.draws - second.draws if paired else np.zeros(0))
+    if first.value is None or second.value is None:
+        return Estimate(None, first.n)
+    paired = len(first.draws) == len(second.draws) and first.n == second.n
+    return Estimate(first.value - second.value, first.n, first.draws - second.draws if paired else np.zeros(0))
 
 
 def averaged(estimates: Sequence[Estimate]) -> Estimate:
@@ -205,16 +192,16 @@ def _drawn(first: Values, second: Values, purpose: tuple[Any, ...], draws: int) 
     if _undefined(first, second):
         return {name: Estimate(None, n) for name in STATISTICS}
     generator = seeds.generator(purpose[0], "agreement", *purpose[1:])
-    draws_by_name: dict[str, list[Draws]] = {"pearson": [], "spearman": []}
+    drawn = np.zeros((2, draws))
     at_once = max(1, AT_ONCE // n)
     for start in range(0, draws, at_once):
-        counts = generator.multinomial(n, np.full(n, 1 / n), size=min(at_once, draws - start))
-        draws_by_name["pearson"].append(_correlation(first[None], second[None], counts))
-        draws_by_name["spearman"].append(_correlation(_ranks(first, counts), _ranks(second, counts), counts))
-    joined = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in draws_by_name.items()}
+        part = slice(start, min(start + at_once, draws))
+        counts = generator.multinomial(n, np.full(n, 1 / n), size=part.stop - start)
+        drawn[0, part] = _correlation(first[None], second[None], counts)
+        drawn[1, part] = _correlation(_ranks(first, counts), _ranks(second, counts), counts)
     return {
-        "pearson": Estimate(pearson(first, second), n, joined["pearson"]),
-        "spearman": Estimate(spearman(first, second), n, joined["spearman"]),
+        "pearson": Estimate(pearson(first, second), n, drawn[0]),
+        "spearman": Estimate(spearman(first, second), n, drawn[1]),
         "kendall": Estimate(kendall(first, second), n),
     }
 
@@ -274,7 +261,7 @@ def _value(value: np.floating[Any]) -> float | None:
 
 
 def _flat(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
-    found: dict[str, Any] = {"units": max(estimate.n for estimate in estimates.values())}
+    columns: dict[str, Any] = {"units": max(estimate.n for estimate in estimates.values())}
     for name, estimate in estimates.items():
-        found |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    return found
+        columns |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return columns

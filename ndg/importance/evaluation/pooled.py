@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from ndg.importance.evaluation.agreement import Agreement, Estimate, averaged
+from ndg.importance.evaluation.agreement import STATISTICS, Agreement, Estimate, averaged
 from ndg.importance.evaluation.scoreboard import Scoreboard
 
 COSTS = ("seconds", "forwards", "backwards", "passed")
@@ -14,37 +14,30 @@ COSTS = ("seconds", "forwards", "backwards", "passed")
 def over(boards: Sequence[Scoreboard], network: str) -> list[dict[str, Any]]:
     """One row per method: means over trainings with bootstrap intervals over units.
 
-    `spearman_within_least` and `_most` are the extremes over trainings, `networks` is their number, `n` counts all
-    units. A method that fails on one training is left out.
+    `spearman_within_least` and `_most` are the extremes over trainings. A method that fails on one training is left
+    out.
     """
     names = list(dict.fromkeys(entry.method for board in boards for entry in board.entries))
     rows = [_row(name, boards, network) for name in names]
-    null = [board.null for board in boards]
-    rows.append(
-        {"network": network, "method": null[0].score, "title": "null", **_figures(null), "networks": len(boards)}
-    )
-    rows.append(
-        {
-            "network": network,
-            "method": boards[0].truth.method,
-            "title": "truth",
-            "seconds": _mean([board.truth_seconds for board in boards]),
-            "passed": _mean([board.truth.facts.get("passed") for board in boards]),
-            "networks": len(boards),
-        }
-    )
+    null, size = [board.null for board in boards], {"networks": len(boards)}
+    truth = {
+        "seconds": _mean([board.truth_seconds for board in boards]),
+        "passed": _mean([board.truth.facts.get("passed") for board in boards]),
+    }
+    rows.append({"network": network, "method": null[0].score, "title": "null"} | _figures(null) | size)
+    rows.append({"network": network, "method": boards[0].truth.method, "title": "truth"} | truth | size)
     return rows
 
 
 def _row(name: str, boards: Sequence[Scoreboard], network: str) -> dict[str, Any]:
     entries = [entry for board in boards for entry in board.entries if entry.method == name]
     row: dict[str, Any] = {"network": network, "method": name, "title": entries[0].title, "networks": len(entries)}
-    found = [entry.agreement for entry in entries if entry.agreement is not None]
-    if len(found) < len(boards):
+    agreements = [entry.agreement for entry in entries if entry.agreement is not None]
+    if len(agreements) < len(boards):
         return row | {"refused": next((entry.refused for entry in entries if entry.refused), "not scored everywhere")}
     gained = averaged([entry.margin for entry in entries])
     return row | {
-        **_figures(found),
+        **_figures(agreements),
         "partly": next((entry.partly for entry in entries if entry.partly), None),
         "margin": gained.value,
         "margin_low": gained.low,
@@ -55,13 +48,9 @@ def _row(name: str, boards: Sequence[Scoreboard], network: str) -> dict[str, Any
 
 def _figures(agreements: Sequence[Agreement]) -> dict[str, Any]:
     columns: dict[str, Any] = {}
-    sides: dict[str, Callable[[Agreement], Any]] = {
-        "": lambda agreement: agreement.pooled,
-        "_within": lambda agreement: agreement.within,
-    }
-    for suffix, side in sides.items():
-        for statistic in ("pearson", "spearman", "kendall"):
-            each: list[Estimate] = [side(agreement)[statistic] for agreement in agreements]
+    for suffix, side in {"": "pooled", "_within": "within"}.items():
+        for statistic in STATISTICS:
+            each: list[Estimate] = [getattr(agreement, side)[statistic] for agreement in agreements]
             mean, name = averaged(each), f"{statistic}{suffix}"
             columns |= {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high, f"n{suffix}": mean.n}
             known = [estimate.value for estimate in each if estimate.value is not None]

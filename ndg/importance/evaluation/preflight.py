@@ -1,10 +1,11 @@
-"""Early checks: errors of a method on a few examples, before scoring starts."""
+"""Early checks of methods on a few examples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -16,9 +17,7 @@ from ndg.executors import Serial
 from ndg.gradients.tape import Tape, check_gradients
 from ndg.importance.batch_sums import BatchStudy
 from ndg.importance.evaluation.spec import fitting, scored
-from ndg.importance.methods import shapley
 from ndg.importance.settings import Settings
-from ndg.interventions.partial_forward import PartialForward
 from ndg.progress import log
 
 EXAMPLES = 2
@@ -29,7 +28,7 @@ STEPS = 2
 def check(
     model: nn.Module, loader: Iterable[Any], layers: Sequence[str], methods: Iterable[str], settings: Settings
 ) -> None:
-    """Raise the first error of some methods on these layers, settings or data."""
+    """Raise the first error of some methods on this request."""
     few = first(loader)
     for name in methods:
         why = refusal(model, few, layers, name, settings)
@@ -40,10 +39,7 @@ def check(
 def refusal(
     model: nn.Module, few: Iterable[Any], layers: Sequence[str], method: str, settings: Settings
 ) -> UserError | None:
-    """Error of a method on a few examples, or None if it works.
-
-    Other exceptions are logged here and raised again during scoring.
-    """
+    """Error of a method on a few examples, if it refuses."""
     options = replace(settings.options, executor=_Glance(), ray_address=None, journal=None)
     try:
         scored(model, few, layers, method, fitting(method, replace(settings, n_steps=STEPS, options=options)))
@@ -57,20 +53,19 @@ def refusal(
 
 
 def sound(model: nn.Module, few: Iterable[Any], layer: str, threads: int = 1) -> None:
-    """Raise LayerError for a layer that no method can score.
-
-    That is a layer not used exactly once in a pass, or with NaN activations or gradients.
-    """
+    """Raise LayerError for a layer that no method can score."""
     with torch.inference_mode(False), fixed(model, threads, grad=True), Tape(model, [layer]) as tape:
         for batch in compute_batches(few, EXAMPLES, short=True):
             logits = tape.run(batch)
             check_finite(tape[layer][: batch.count], layer, batch)
-            check_gradients(_gradients(logits, tape.raw(layer)), layer)
+            if logits.requires_grad:
+                gradients = torch.autograd.grad(logits.sum(), tape.raw(layer), allow_unused=True)
+                check_gradients([gradient for gradient in gradients if gradient is not None], layer)
 
 
 def first(loader: Iterable[Any], most: int = EXAMPLES) -> list[dict[str, Tensor]]:
     """Loader of the first examples of the first batch."""
-    return [{key: column[:most] for key, column in columns(batch).items()} for batch in _one(loader)]
+    return [{key: column[:most] for key, column in columns(batch).items()} for batch in islice(loader, 1)]
 
 
 class _EnoughError(Exception):
@@ -93,33 +88,5 @@ class _Glance:
             if task.layer in seen:
                 continue
             seen.add(task.layer)
-            if isinstance(shared, shapley.Study):
-                _ends(shared, task)
-            else:
-                work(shared, replace(task, units=range(1)))
+            work(shared, replace(task, part=shared.check))
         raise _EnoughError
-
-
-def _ends(study: shapley.Study, task: shapley.Task) -> None:
-    """Only the two end coalitions of a game: all units and none."""
-    model, settings = study.model, study.settings
-    with (
-        torch.inference_mode(False),
-        fixed(model, settings.options.threads),
-        PartialForward(model, task.layer, task.batch, study.neutrals, each=settings.each_position) as cut,
-    ):
-        shapley.Game.of(cut, task.batch, study)
-
-
-def _one(loader: Iterable[Any]) -> Iterable[Any]:
-    for batch in loader:
-        yield batch
-        return
-
-
-def _gradients(logits: Tensor, outputs: list[Tensor]) -> list[Tensor]:
-    """Gradients of the sum of the logits, if any."""
-    if not logits.requires_grad:
-        return []
-    gradients = torch.autograd.grad(logits.sum(), outputs, allow_unused=True)
-    return [gradient for gradient in gradients if gradient is not None]

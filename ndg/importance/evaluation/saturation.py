@@ -1,8 +1,4 @@
-"""Units on which a first-order score and ablation disagree.
-
-A gradient is the slope at one point. A unit in the flat part of a sigmoid has none, and ablating it may still change
-the output: a false negative of attribution (Kramár et al. 2024, AtP*).
-"""
+"""Units on which a first-order score and ablation disagree (Kramár et al. 2024, AtP*)."""
 
 from __future__ import annotations
 
@@ -31,8 +27,8 @@ KINDS = {
 def disagreements(score: Scores, truth: Scores, limit: int | None = None) -> list[dict[str, Any]]:
     """One row per unit on which two scores disagree, sorted by damage.
 
-    `saturated` and `overstated` compare values, so they need two scores in one measure; only values above the median of
-    their layer count. Ranks are compared within layers, by absolute value.
+    `saturated` and `overstated` compare values above the median of their layer, for scores in one measure. Ranks are
+    compared within layers, by absolute value.
     """
     rows: list[dict[str, Any]] = []
     for layer in truth.layers:

@@ -1,8 +1,7 @@
 """Finished scores in a folder, so that killed scoring can resume.
 
-Each score is a file, a journal of one task, named by the method and a digest of everything that the score depends on:
-network, layers, settings, data. So scores with other settings never collide. A method of many tasks keeps its finished
-tasks in a second journal while it runs.
+Each score is a journal of one task, named by the method and a digest of everything that the score depends on. A method
+of many tasks keeps its finished tasks in a second journal while it runs.
 """
 
 from __future__ import annotations
@@ -56,10 +55,7 @@ def timed(
     method: str,
     settings: Settings = Settings(),
 ) -> Timed:
-    """Kept or newly computed scores of a method.
-
-    `n_steps` is for methods that follow a path.
-    """
+    """Kept or newly computed scores of a method."""
     settings = stepping(method, settings)
     paths = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
     if kept is None:

@@ -28,11 +28,10 @@ SHOWN = 40
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One method: scores, seconds and agreement, or the reason why it `refused`.
+    """One method: scores, cost and agreement, or the reason why it `refused`.
 
     A method that takes only some layers is compared on these, with their `null`; `partly` says how many and why.
-    `forwards` and `backwards` count passes of the network with one compute batch, `passed` counts rows, if the method
-    reports them.
+    `forwards` and `backwards` count passes with one compute batch, `passed` counts rows.
     """
 
     method: str
@@ -54,13 +53,22 @@ class Entry:
         assert self.null is not None
         return margin(self.agreement.pooled["spearman"], self.null.pooled["spearman"])
 
+    def row(self) -> dict[str, Any]:
+        """Cost and correlations, or the reason of the refusal."""
+        names = ("method", "title", "seconds", "forwards", "backwards", "passed")
+        row = {name: getattr(self, name) for name in names}
+        if self.agreement is None:
+            return row | {"refused": self.refused}
+        left_out, gained = len(self.agreement.left_out), self.margin
+        ends = {"margin": gained.value, "margin_low": gained.low, "margin_high": gained.high}
+        return row | _figures(self.agreement) | ends | {"left_out": left_out, "partly": self.partly or None}
+
 
 @dataclass(frozen=True, eq=False)
 class Scoreboard(Result):
     """Methods in the requested order, the `truth`, and the layer-mean null.
 
-    `network` names the network. `truth_seconds` is the time of exact ablation, None if unknown: the truth was given, or
-    part of it comes from a killed process.
+    `truth_seconds` is the time of exact ablation, None if it was given or resumed.
     """
 
     network: str
@@ -73,51 +81,21 @@ class Scoreboard(Result):
     def rows(self) -> list[dict[str, Any]]:
         """One row per method, null and truth: correlations, n, cost.
 
-        `margin` is the pooled Spearman correlation minus that of the null, with its paired interval.
+        `margin` is the pooled Spearman correlation minus that of the null.
         """
-        rows = [self._row(entry) for entry in self.entries]
-        null = {"network": self.network, "method": self.null.score, "title": "null: the layer's mean damage"}
-        truth = {
-            "network": self.network,
-            "method": self.truth.method,
-            "title": "exact ablation: the truth",
-            "seconds": self.truth_seconds,
-            "passed": self.truth.facts.get("passed"),
-        }
-        return [*rows, null | _figures(self.null), truth]
-
-    def _row(self, entry: Entry) -> dict[str, Any]:
-        row = {
-            "network": self.network,
-            "method": entry.method,
-            "title": entry.title,
-            "seconds": entry.seconds,
-            "forwards": entry.forwards,
-            "backwards": entry.backwards,
-            "passed": entry.passed,
-        }
-        if entry.agreement is None:
-            return row | {"refused": entry.refused}
-        gained = entry.margin
-        return (
-            row
-            | _figures(entry.agreement)
-            | {
-                "margin": gained.value,
-                "margin_low": gained.low,
-                "margin_high": gained.high,
-                "left_out": len(entry.agreement.left_out),
-                "partly": entry.partly or None,
-            }
-        )
+        truth, cost = self.truth, {"seconds": self.truth_seconds, "passed": self.truth.facts.get("passed")}
+        rows = [
+            *(entry.row() for entry in self.entries),
+            {"method": self.null.score, "title": "null: the layer's mean damage"} | _figures(self.null),
+            {"method": truth.method, "title": "exact ablation: the truth"} | cost,
+        ]
+        return [{"network": self.network} | row for row in rows]
 
     @property
     def disagreements(self) -> list[dict[str, Any]]:
         """Units on which the first-order score and the truth disagree."""
-        scores = next(
-            (entry.scores for entry in self.entries if entry.method == self.first_order and entry.scores), None
-        )
-        return [] if scores is None else disagreements(scores, self.truth)
+        scores = (entry.scores for entry in self.entries if entry.method == self.first_order and entry.scores)
+        return [row for known in scores for row in disagreements(known, self.truth)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types: rows, agreement per layer, first disagreements and their counts."""
@@ -137,23 +115,24 @@ class Scoreboard(Result):
         }
 
     def words(self) -> str:
-        """Which method ranks units most like ablation, what the null does better, and what was left out."""
+        """Best method within layers, methods worse than the null, and refusals."""
         return "\n".join(self.lines())
 
     def lines(self) -> list[str]:
         """The sentences of `words`."""
-        judged = [entry for entry in self.entries if entry.agreement is not None]
-        ranked = [(value, entry) for entry in judged if entry.agreement and (value := _within(entry)) is not None]
+        judged = {entry.method: entry.agreement for entry in self.entries if entry.agreement is not None}
+        within = {name: agreement.within["spearman"].value for name, agreement in judged.items()}
+        ranked = {name: value for name, value in within.items() if value is not None}
         sentences = []
         if ranked:
-            best, entry = max(ranked, key=lambda pair: pair[0])
+            best = max(ranked, key=ranked.__getitem__)
             sentences.append(
-                f"{self.network}: within layers {entry.method} ranks units most like exact ablation ({best:.3f})."
+                f"{self.network}: within layers {best} ranks units most like exact ablation ({ranked[best]:.3f})."
             )
         blind = [row["method"] for row in self.rows() if row.get("margin_high") is not None and row["margin_high"] < 0]
         if blind:
             sentences.append(f"Over all units the mean of each layer alone does better than {', '.join(blind)}.")
-        if self.first_order and any(entry.method == self.first_order for entry in judged):
+        if self.first_order in judged:
             units = sum(len(self.truth[layer]) for layer in self.truth.layers)
             counts = counted(self.disagreements)
             totals = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "none"
@@ -202,23 +181,20 @@ def scoreboard(
 ) -> Scoreboard:
     """Compare methods with exact ablation on the same units and examples.
 
-    Settings that a method does not take are ignored for it. `truth` are exact scores, if already computed. With `kept`,
-    a folder of finished scores, those are reused. A method that cannot score the data is left out with its reason; one
-    that cannot score some layers is compared on the others. Raises ConfigError for an unknown method or for none, and
-    LayerError for a layer that is unused or has NaN values.
+    Settings that a method does not take are ignored for it. `truth` are exact scores, if already computed; `kept` is a
+    folder of finished scores to reuse. A method that cannot score the data, or some layers, is left out there with its
+    reason. Raises ConfigError for an unknown method or for none, and LayerError for a layer that is unused or has NaN.
     """
     names = [name for name in every(methods) if name != TRUTH]
     if not names:
         raise ConfigError("a scoreboard holds at least one method against exact ablation; got none; name one, or 'all'")
-    paths = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
     exact = Timed(truth, None) if truth is not None else None
     if exact is None:
-        exact = timed(kept, model, loader, paths, TRUTH, replace(settings, own={}).of(TRUTH, options))
-    truth = exact.scores
-    null = agreement(null_of(truth), truth, seed=options.seed, draws=settings.draws)
-    judge = _Judge(model, loader, truth, null, settings, options, kept)
+        exact = timed(kept, model, loader, layers, TRUTH, replace(settings, own={}).of(TRUTH, options))
+    null = agreement(null_of(exact.scores), exact.scores, seed=options.seed, draws=settings.draws)
+    judge = _Judge(model, loader, exact.scores, null, settings, options, kept)
     shown = settings.first_order if settings.first_order in names else None
-    return Scoreboard(settings.network, truth, exact.seconds, null, tuple(map(judge.entry, names)), shown)
+    return Scoreboard(settings.network, exact.scores, exact.seconds, null, tuple(map(judge.entry, names)), shown)
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,16 +267,9 @@ def _short(error: UserError) -> str:
 
 def _among(scores: Scores, layers: Sequence[str]) -> Scores:
     """Scores of these layers."""
-    return replace(
-        scores,
-        values={layer: scores[layer] for layer in scores.layers if layer in layers},
-        whole={layer: scores.whole[layer] for layer in scores.layers if layer in layers},
-        errors={},
-    )
-
-
-def _within(entry: Entry) -> float | None:
-    return None if entry.agreement is None else entry.agreement.within["spearman"].value
+    among = [layer for layer in scores.layers if layer in layers]
+    whole = {layer: scores.whole[layer] for layer in among}
+    return replace(scores, values={layer: scores[layer] for layer in among}, whole=whole, errors={})
 
 
 def _figures(agreement: Agreement) -> dict[str, Any]:
@@ -308,7 +277,7 @@ def _figures(agreement: Agreement) -> dict[str, Any]:
     columns: dict[str, Any] = {"n": agreement.pooled["spearman"].n, "n_within": agreement.within["spearman"].n}
     for suffix, estimates in (("", agreement.pooled), ("_within", agreement.within)):
         for statistic, estimate in estimates.items():
-            columns |= {f"{statistic}{suffix}": estimate.value}
+            columns[f"{statistic}{suffix}"] = estimate.value
             if len(estimate.draws):
                 columns |= {f"{statistic}{suffix}_low": estimate.low, f"{statistic}{suffix}_high": estimate.high}
     return columns

@@ -57,7 +57,7 @@ def of_graph(methods: Iterable[str]) -> list[str]:
 
 
 def fitting(text: str, settings: Settings) -> Settings:
-    """Settings without the target, baseline or steps that a method does not take."""
+    """Settings without what a method does not take."""
     method, settings = IMPORTANCE[parse(text)[0]], stepping(text, settings)
     if not method.target:
         settings = replace(settings, target=None)

@@ -1,15 +1,11 @@
-"""Group ablation: accuracy, loss and logits as more and more units are neutral.
-
-An important unit costs much when it goes first (order `top`) and nothing when it goes last (`bottom`). The control are
-as many random units.
-"""
+"""Group ablation: accuracy, loss and logits of growing neutral groups."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,15 +15,15 @@ from torch import nn
 from torch.nn import functional
 
 from ndg.activations.batches import Batch, check_finite, fixed, forward, true_labels
-from ndg.gradients.tape import Tape
-from ndg.importance.experiments.groups import ORDERS, RANDOM, SHARES, Group, common_sizes, groups, over_draws
+from ndg.importance.batch_sums import ScoreStudy, read_neutrals
+from ndg.importance.experiments.groups import ORDERS, SHARES, Group, GroupResult, common_sizes, groups, rate_over_draws
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings, passes
-from ndg.intervals import Z95, wilson
+from ndg.intervals import Z95, rate
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.clamp import clamped, neutral_states
 from ndg.options import RunOptions, old_keywords
-from ndg.results import Result
+from ndg.results import mean
 from ndg.run_study import run_study
 
 
@@ -61,16 +57,13 @@ def ablation_curves(
     """Accuracy, loss and logits after neutralising growing groups of units.
 
     `scores` are by name, on the same layers. The loader has held-out examples; without true classes only logits are
-    compared. A path suffices as journal: its digest covers groups, network and first batch.
-
-    Raises ConfigError for invalid shares, orders, scope or draws, ShapeError for scores of different units.
+    compared. Raises ConfigError for invalid shares, orders, scope or draws, ShapeError for scores of different units.
     """
     layers = tuple(common_sizes(scores))
     tried = tuple(groups(scores, settings.shares, settings.orders, settings.scope, settings.draws, options.seed))
     request = Settings(baselines=settings.baselines, options=options, own={"groups": digest(tried)})
     with torch.inference_mode(False), fixed(model, options.threads):
-        with Tape(model, layers) as tape:
-            neutrals = Neutrals.read(tape, loader, layers, *request.neutral)
+        neutrals = read_neutrals(model, loader, layers, request)
         study = Study(model, layers, request, neutrals, tried)
         tally = run_study(study, passes(loader, request, "group ablation"), "group ablation", options).total
     return Curves(tried, tally, neutrals.name, settings.scope)
@@ -81,7 +74,6 @@ class Tally:
     """Sums over examples for the untouched network and each group.
 
     They are correct predictions, loss (nats), L2 distance of the logits from the untouched ones, and its square.
-    Without classes the first two and `labelled` are zero.
     """
 
     examples: int
@@ -92,50 +84,26 @@ class Tally:
     squares: Float64[np.ndarray, " point"]
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.examples + other.examples,
-            self.labelled + other.labelled,
-            self.correct + other.correct,
-            self.loss + other.loss,
-            self.shift + other.shift,
-            self.squares + other.squares,
-        )
+        return Tally(*(mine + more for mine, more in zip(vars(self).values(), vars(other).values(), strict=True)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; inverse of `read`."""
-        lists = {name: getattr(self, name).tolist() for name in ("correct", "loss", "shift", "squares")}
-        return {"examples": self.examples, "labelled": self.labelled, **lists}
+        """Plain JSON types; inverse of `from_dict`."""
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
 
     @classmethod
-    def read(cls, document: dict[str, Any]) -> Tally:
-        return cls(
-            document["examples"],
-            document["labelled"],
-            np.array(document["correct"], np.int64),
-            np.array(document["loss"], np.float64),
-            np.array(document["shift"], np.float64),
-            np.array(document["squares"], np.float64),
-        )
+    def from_dict(cls, document: dict[str, Any]) -> Tally:
+        fields: dict[str, Any] = {name: np.array(x) if isinstance(x, list) else x for name, x in document.items()}
+        return cls(**fields)
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    """Data that a worker needs to neutralise groups."""
+class Study(ScoreStudy):
+    """Groups that are neutralised, for a worker."""
 
-    model: nn.Module
-    layers: tuple[str, ...]
-    settings: Settings
     neutrals: Neutrals
     groups: tuple[Group, ...]
 
-    decode = staticmethod(Tally.read)
-
-    @property
-    def identity(self) -> Any:
-        return self.layers, self.settings.identity
-
-    def with_model(self, model: nn.Module) -> Study:
-        return replace(self, model=model)
+    decode = staticmethod(Tally.from_dict)
 
     def run(self, batch: Batch) -> Tally:
         """Tally of one compute batch."""
@@ -151,21 +119,18 @@ class Study:
             for group in self.groups:
                 with clamped(model, group.chosen, states):
                     after.append(forward(model, batch.inputs)[:count])
+        outputs = torch.stack(after).double()
         correct, loss = np.zeros(len(after), np.int64), np.zeros(len(after))
         if labels is not None:
-            correct = np.array([int((output.argmax(dim=1) == labels).sum()) for output in after])
-            loss = np.array(
-                [functional.cross_entropy(output.double(), labels, reduction="sum").item() for output in after]
-            )
-        shifts = torch.stack(
-            [torch.linalg.vector_norm(output.double() - logits.double(), dim=1) for output in after]
-        ).cpu()
+            correct = (outputs.argmax(dim=2) == labels).sum(dim=1).cpu().numpy()
+            loss = np.array([functional.cross_entropy(output, labels, reduction="sum").item() for output in outputs])
+        shifts = torch.linalg.vector_norm(outputs - outputs[0], dim=2).cpu()
         sums = shifts.sum(dim=1).numpy(), shifts.square().sum(dim=1).numpy()
         return Tally(count, 0 if labels is None else count, correct, loss, *sums)
 
 
 @dataclass(frozen=True, eq=False)
-class Curves(Result):
+class Curves(GroupResult):
     """Tally of every group, with the groups."""
 
     groups: tuple[Group, ...]
@@ -176,22 +141,13 @@ class Curves(Result):
     def rows(self) -> list[dict[str, Any]]:
         """One row per score, layer, order and share, the untouched network first.
 
-        `accuracy` (n, Wilson interval), `loss` in nats, `shift` in logits (normal interval), with those of random
-        groups of the same size: the mean over `draws`, with a Student interval of the accuracy. Null if unknown.
+        `accuracy` (Wilson interval), `loss` in nats, `shift` in logits (normal interval), with the mean of random
+        groups of the same size over `draws`. Null if unknown.
         """
-        rows = [
-            {"method": "none", "layer": None, "order": None, "share": 0.0, "units": 0, "of": None} | self._figures(0)
-        ]
-        control = {group.place: self._control(group.place) for group in self.groups if group.method == RANDOM}
-        for point, group in enumerate(self.groups, 1):
-            if group.method != RANDOM:
-                names = ("method", "layer", "order", "share", "units", "of")
-                row = {name: getattr(group, name) for name in names} | self._figures(point)
-                rows.append(row | control.get(group.place, {"draws": 0}))
-        return rows
+        return self.rows_of("method", "layer", "order", "share", "units", "of")
 
     def words(self) -> str:
-        """How far the logits move at the largest share by each score, beside random units."""
+        """Shift of the logits at the largest share, beside random units."""
         points = self.rows()[1:]
         largest = max((row["share"] for row in points), default=0.0)
         said = [
@@ -215,38 +171,32 @@ class Curves(Result):
             "rows": self.rows(),
         }
 
-    def _figures(self, point: int) -> dict[str, Any]:
+    def figures(self, point: int) -> dict[str, Any]:
         tally, n = self.tally, self.tally.labelled
-        correct = int(tally.correct[point])
-        low, high = map(float, wilson(correct, n))
         shift = float(tally.shift[point]) / tally.examples
         spread = max(float(tally.squares[point]) / tally.examples - shift**2, 0.0)
         half = Z95 * math.sqrt(spread / max(tally.examples - 1, 1))
         return {
             "n": tally.examples,
-            "accuracy": correct / n if n else None,
-            "accuracy_low": low if n else None,
-            "accuracy_high": high if n else None,
+            **rate("accuracy", int(tally.correct[point]), n),
             "loss": float(tally.loss[point]) / n if n else None,
             "shift": shift,
             "shift_low": max(shift - half, 0.0),
             "shift_high": shift + half,
         }
 
-    def _control(self, place: tuple[str, float | int]) -> dict[str, Any]:
-        random = (point for point, group in enumerate(self.groups, 1) if group.method == RANDOM)
-        points = [point for point in random if self.groups[point - 1].place == place]
-        figures = [self._figures(point) for point in points]
-        row: dict[str, Any] = {"draws": len(points)}
-        known = [figure["accuracy"] for figure in figures if figure["accuracy"] is not None]
-        mean = over_draws(known)
-        ends = (max(mean[1], 0.0), min(mean[2], 1.0)) if mean and len(known) > 1 else (None, None)
-        row |= {"random_accuracy": mean[0] if mean else None, "random_low": ends[0], "random_high": ends[1]}
-        losses = over_draws(figure["loss"] for figure in figures if figure["loss"] is not None)
-        shifts = over_draws(figure["shift"] for figure in figures)
-        return row | {
-            "random_loss": losses[0] if losses else None,
-            "random_shift": shifts[0] if shifts else None,
+    def control(self, point: int, random: list[int]) -> dict[str, Any]:
+        if not random:
+            return {"draws": 0}
+        figures = [self.figures(number) for number in random]
+        accuracy, loss, shift = (
+            [figure[name] for figure in figures if figure[name] is not None] for name in ("accuracy", "loss", "shift")
+        )
+        return {
+            "draws": len(figures),
+            **rate_over_draws("random_accuracy", accuracy, "random"),
+            "random_loss": mean(np.array(loss)),
+            "random_shift": mean(np.array(shift)),
         }
 
 

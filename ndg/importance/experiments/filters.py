@@ -1,11 +1,10 @@
-"""Filter experiment of the conductance paper (Dhamdhere, Sundararajan & Yan 2018).
-
-Which score finds the filters of a layer that a class depends on?
+"""Filter experiment: which score finds the filters of a layer that a class depends on?
 
     drop      Pearson correlation over filters, per class, of the score for the class's logit with the decrease of that
               logit when the filter is removed, on examples of the class
-    probe     accuracy of a linear classifier on the mean activations of the k best filters; filters and classifier are
-              fitted on other examples than the test examples
+    probe     accuracy of a linear classifier on the mean activations of the k best filters, on other examples
+
+Source: Dhamdhere, Sundararajan & Yan 2018.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from ndg import seeds
 from ndg.activations.batches import columns, fixed
 from ndg.errors import ConfigError, DataError
 from ndg.gradients.tape import Tape
-from ndg.importance.experiments.groups import RANDOM, over_draws
+from ndg.importance.experiments.groups import RANDOM, rate_over_draws
 from ndg.importance.score import known, score
 from ndg.importance.settings import Settings, passes
-from ndg.intervals import wilson
+from ndg.intervals import rate
 from ndg.options import RunOptions, old_keywords
-from ndg.results import Result
+from ndg.results import Result, mean
 
 FIT, TEST = 30, 20
 TOP = (5, 10, 20)
@@ -73,11 +72,10 @@ def filter_experiment(
     settings: FilterSettings = FilterSettings(),
     options: RunOptions = RunOptions(),
 ) -> Filters:
-    """Compare scores by how well they find the important filters of each class.
+    """Compare scores by how well they find important filters.
 
-    `methods` are keys of `IMPORTANCE`; methods without a target only see examples of the class. Examples are drawn by
-    the seed. The k best filters have the highest mean absolute score over classes. Controls: in `drop` the drop of the
-    next class, in `probe` k random filters, and all filters.
+    `methods` are keys of `IMPORTANCE`. The k best filters have the highest mean absolute score over classes. Controls:
+    in `drop` the drop of the next class, in `probe` k random filters, and all filters.
 
     Raises DataError if a class has too few examples, ConfigError for a k larger than the layer.
     """
@@ -86,25 +84,18 @@ def filter_experiment(
     shared = Settings(options=options)
     with torch.inference_mode(False):
         fitted, tested = (_features(model, layer, part, shared) for part in (first, second))
-        filters = fitted.values.shape[1]
+        filters = fitted[0].shape[1]
         if any(not 1 <= k <= filters for k in top):
             raise ConfigError(f"the best filters are 1 to {filters} of layer {layer!r}; got {list(top)}")
 
         def by_class(method: str, **own: Any) -> Float64[np.ndarray, "label filter"]:
             """Scores for the logit of each class, on examples of that class."""
-            found = [
-                score(
-                    model,
-                    [part],
-                    layer,
-                    method,
-                    target=label if known(method).target else None,
-                    options=options,
-                    **own,
-                )[layer]
+            targets = {label: label if known(method).target else None for label in first}
+            scores = (
+                score(model, [part], layer, method, target=targets[label], options=options, **own)
                 for label, part in first.items()
-            ]
-            return np.stack(found)
+            )
+            return np.stack([one_class[layer] for one_class in scores])
 
         drops = by_class("ablation", measure="logits")
         scored = {method: by_class(method, **settings.own.get(method, {})) for method in methods}
@@ -118,16 +109,16 @@ def filter_experiment(
             chosen.append((RANDOM, k, draw, _best(drawn, k)))
     chosen.append((ALL, filters, None, np.ones(filters, np.bool_)))
     probed = tuple(
-        Probe(method, k, draw, _fitted(fitted, tested, which), len(tested.labels)) for method, k, draw, which in chosen
+        Probe(method, k, draw, _fitted(fitted, tested, which), len(tested[1])) for method, k, draw, which in chosen
     )
     return Filters(layer, filters, tuple(first), fit, test, correlated, probed)
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """Pearson correlations over filters per class, None if undefined.
+    """Pearson correlations over filters per class, with `other` those with the next class's drops.
 
-    `other` uses the drops of the next class. `low` and `high` are the 95 % bootstrap interval of the mean over filters.
+    `low` and `high` are the 95 % bootstrap interval of the mean over classes.
     """
 
     method: str
@@ -161,58 +152,27 @@ class Filters(Result):
     probes: tuple[Probe, ...]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per score: mean correlation over classes, interval, control, worst class.
-
-        `pearson` is the mean over `classes` where it is defined, `other_class` its control, `least` the worst class; n
-        is the number of filters.
-        """
+        """One row per score: mean correlation over `classes`, and its control."""
         rows = []
         for correlation in self.correlations:
-            known, other = (
-                [value for value in values if value is not None] for values in (correlation.classes, correlation.other)
-            )
-            rows.append(
-                {
-                    "method": correlation.method,
-                    "n": self.filters,
-                    "classes": len(known),
-                    "pearson": float(np.mean(known)) if known else None,
-                    "pearson_low": correlation.low,
-                    "pearson_high": correlation.high,
-                    "least": min(known, default=None),
-                    "other_class": float(np.mean(other)) if other else None,
-                }
-            )
+            both = correlation.classes, correlation.other
+            known, other = (np.array([value for value in values if value is not None]) for values in both)
+            row = {"method": correlation.method, "n": self.filters, "classes": len(known), "pearson": mean(known)}
+            row |= {"pearson_low": correlation.low, "pearson_high": correlation.high}
+            rows.append(row | {"least": min(known.tolist(), default=None), "other_class": mean(other)})
         return rows
 
     def probe_rows(self) -> list[dict[str, Any]]:
-        """One row per score and k: accuracy beside random filters.
-
-        Random filters have the mean over `draws` with a Student interval; the last row is the classifier on all
-        filters.
-        """
+        """One row per score and k: accuracy beside random filters."""
         rows = []
         for result in self.probes:
-            if result.method == RANDOM:
-                continue
-            low, high = map(float, wilson(result.correct, result.n))
-            row: dict[str, Any] = {
-                "method": result.method,
-                "k": result.k,
-                "n": result.n,
-                "accuracy": result.correct / result.n,
-                "accuracy_low": low,
-                "accuracy_high": high,
-            }
             drawn = [probe.correct / probe.n for probe in self.probes if (probe.method, probe.k) == (RANDOM, result.k)]
-            mean = over_draws(drawn)
-            ends = (max(mean[1], 0.0), min(mean[2], 1.0)) if mean and len(drawn) > 1 else (None, None)
-            row |= {"draws": len(drawn), "random": mean[0] if mean else None}
-            rows.append(row | {"random_low": ends[0], "random_high": ends[1]})
-        return rows
+            row = {"method": result.method, "k": result.k, "n": result.n} | rate("accuracy", result.correct, result.n)
+            rows.append(row | {"draws": len(drawn)} | rate_over_draws("random", drawn))
+        return [row for row in rows if row["method"] != RANDOM]
 
     def words(self) -> str:
-        """The correlation of each score with the drop of the logit, beside that with another class's drop."""
+        """Correlation of each score with the drop of the logit."""
         said = [
             f"{row['method']} {row['pearson']:.3f} [{row['pearson_low']:.3f}, {row['pearson_high']:.3f}], with the "
             f"drop of another class {'unknown' if row['other_class'] is None else format(row['other_class'], '.3f')}"
@@ -230,13 +190,8 @@ class Filters(Result):
         return facts | {"labels": list(self.labels), "drop": self.rows(), "probe": self.probe_rows()}
 
 
-@dataclass(frozen=True, eq=False)
-class _Features:
-    """Mean activation of every filter for each example, with classes."""
-
-    values: Float64[np.ndarray, "example filter"]
-    labels: Int64[np.ndarray, " example"]
-
+Features = tuple[Float64[np.ndarray, "_ filter"], Int64[np.ndarray, " _"]]
+"""Mean activation of every filter for each example, and the classes."""
 
 Parts = dict[int, Any]
 """Batch of examples of each class, in the form of a loader."""
@@ -267,7 +222,7 @@ def _batch(part: dict[str, Tensor]) -> Any:
     return (part[""], part["labels"]) if "" in part else part
 
 
-def _features(model: nn.Module, layer: str, parts: Mapping[int, Any], settings: Settings) -> _Features:
+def _features(model: nn.Module, layer: str, parts: Mapping[int, Any], settings: Settings) -> Features:
     values, labels = [], []
     with fixed(model, settings.options.threads, grad=False), Tape(model, [layer]) as tape:
         for batch in passes(list(parts.values()), settings, "activations of filters"):
@@ -275,7 +230,7 @@ def _features(model: nn.Module, layer: str, parts: Mapping[int, Any], settings: 
             values.append(tape[layer][: batch.count].double().mean(dim=2).cpu().numpy())
             assert batch.labels is not None
             labels.append(batch.labels.numpy())
-    return _Features(np.concatenate(values), np.concatenate(labels))
+    return np.concatenate(values), np.concatenate(labels)
 
 
 def _correlated(
@@ -283,8 +238,7 @@ def _correlated(
 ) -> Correlation:
     """Correlations per class with a bootstrap interval of the mean."""
     label, filters = scores.shape
-    own = [_pearson(*pair) for pair in zip(scores, drops, strict=True)]
-    other = [_pearson(*pair) for pair in zip(scores, np.roll(drops, -1, axis=0), strict=True)] if label > 1 else []
+    own, other = _correlations(scores, drops), _correlations(scores, np.roll(drops, -1, axis=0))
     drawn = seeds.generator(seed, "bootstrap", "filters").integers(filters, size=(ROUNDS, filters))
     sums, known = np.zeros(ROUNDS), np.zeros(ROUNDS)
     for pair in zip(scores, drops, strict=True):
@@ -292,14 +246,9 @@ def _correlated(
         sums, known = sums + np.nan_to_num(values), known + ~np.isnan(values)
     means = sums[known > 0] / known[known > 0]
     low, high = np.percentile(means, [2.5, 97.5]) if len(means) else (math.nan, math.nan)
-    ends = (float(low), float(high)) if any(value is not None for value in own) else (None, None)
-    return Correlation(method, tuple(own), tuple(other), *ends)
-
-
-def _pearson(first: Float64[np.ndarray, " filter"], second: Float64[np.ndarray, " filter"]) -> float | None:
-    """Correlation, None if one side is constant."""
-    value = float(_correlations(first[None], second[None])[0])
-    return None if math.isnan(value) else value
+    ends = (float(low), float(high)) if not np.isnan(own).all() else (None, None)
+    classes, others = (tuple(None if math.isnan(value) else value for value in part.tolist()) for part in (own, other))
+    return Correlation(method, classes, others if label > 1 else (), *ends)
 
 
 def _correlations(
@@ -319,12 +268,12 @@ def _best(size: Float64[np.ndarray, " filter"], k: int) -> Bool[np.ndarray, " fi
     return chosen
 
 
-def _fitted(fitted: _Features, tested: _Features, chosen: Bool[np.ndarray, " filter"]) -> int:
+def _fitted(fitted: Features, tested: Features, chosen: Bool[np.ndarray, " filter"]) -> int:
     """Correct test predictions of logistic regression on standardised filters."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    classifier.fit(fitted.values[:, chosen], fitted.labels)
-    return int((classifier.predict(tested.values[:, chosen]) == tested.labels).sum())
+    classifier.fit(fitted[0][:, chosen], fitted[1])
+    return int((classifier.predict(tested[0][:, chosen]) == tested[1]).sum())

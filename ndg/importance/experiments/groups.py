@@ -1,12 +1,9 @@
-"""Groups of units that are neutralised together: by score, or random.
-
-Scopes: `layer` takes a share of one layer at a time, `each` the same share of every layer at once, `all` a share of all
-units, ranked together.
-"""
+"""Groups of units that are neutralised together: by score, or random."""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +13,7 @@ from jaxtyping import Bool, Float64, Int64
 from ndg import seeds
 from ndg.errors import ConfigError, ShapeError
 from ndg.importance.scores import Scores
+from ndg.results import Result, Row
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)
 SCOPES = ("layer", "each", "all")
@@ -29,10 +27,7 @@ Chosen = Mapping[str, Bool[np.ndarray, " _"]]
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """`units` of `of` units, chosen by `method` and order.
-
-    `layer` is the layer of the group, or "all"; `chosen` marks the units of the group in each layer.
-    """
+    """`units` of `of` units, chosen by `method` and order; `layer` may be "all"."""
 
     method: str
     layer: str
@@ -49,6 +44,32 @@ class Group:
         return self.layer, self.share
 
 
+class GroupResult(Result):
+    """Figures of the whole network (point 0) and of each group, beside those of random groups."""
+
+    groups: tuple[Group, ...]
+
+    @abstractmethod
+    def figures(self, point: int) -> Row:
+        """Columns of one point."""
+
+    @abstractmethod
+    def control(self, point: int, random: list[int]) -> Row:
+        """Columns of the random groups for a point."""
+
+    def rows_of(self, *names: str) -> list[Row]:
+        """The whole network, then each group by score."""
+        whole = {"method": "none", "share": 0.0, "units": 0}
+        rows = [{name: whole.get(name) for name in names} | self.figures(0)]
+        for point, group in enumerate(self.groups, 1):
+            if group.method != RANDOM:
+                places = ((number, other) for number, other in enumerate(self.groups, 1) if other.method == RANDOM)
+                random = [number for number, other in places if other.place == group.place]
+                rows.append({name: getattr(group, name) for name in names} | self.figures(point))
+                rows[-1] |= self.control(point, random)
+        return rows
+
+
 def groups(
     scores: Mapping[str, Scores],
     shares: Sequence[float | int] = SHARES,
@@ -59,9 +80,9 @@ def groups(
 ) -> list[Group]:
     """Groups by score and order, with random groups.
 
-    Units are ranked by the size of their score, like `Scores.rank`; ties are broken by the seed. A share is rounded to
-    at least one unit. Raises ConfigError for an unknown scope or order, or a share outside (0, 1]; ShapeError for
-    scores of other units.
+    Scope `layer` takes a share of one layer at a time, `each` the same share of every layer at once, `all` a share of
+    all units, ranked together. Units are ranked by the size of their score, ties by the seed. Raises ConfigError for an
+    unknown scope or order, or a share outside (0, 1]; ShapeError for scores of other units.
     """
     if scope not in SCOPES or any(order not in ORDERS for order in orders):
         raise ConfigError(
@@ -104,10 +125,7 @@ def common_sizes(scores: Mapping[str, Scores]) -> dict[str, int]:
 
 
 def over_draws(values: Iterable[float | int]) -> tuple[float, float, float] | None:
-    """Mean over draws with its 95 % Student interval.
-
-    None without draws; a single draw has infinite ends.
-    """
+    """Mean over draws with its 95 % Student interval, if any."""
     from scipy.stats import t
 
     known = np.array(list(values), dtype=np.float64)
@@ -120,6 +138,16 @@ def over_draws(values: Iterable[float | int]) -> tuple[float, float, float] | No
     return mean, mean - half, mean + half
 
 
+def rate_over_draws(name: str, rates: Sequence[float], ends: str | None = None) -> dict[str, float | None]:
+    """Columns of a mean rate over draws and its interval."""
+    mean, low, high = over_draws(rates) or (None, None, None)
+    if len(rates) < 2 or low is None or high is None:
+        low, high = None, None
+    else:
+        low, high = max(low, 0.0), min(high, 1.0)
+    return {name: mean, f"{ends or name}_low": low, f"{ends or name}_high": high}
+
+
 def _groups(
     method: str,
     order: str,
@@ -129,28 +157,22 @@ def _groups(
     generator: np.random.Generator,
 ) -> list[Group]:
     """Groups with the smallest keys."""
-    layers = list(keys)
-    places = {layer: _order(keys[layer], generator) for layer in layers}
-    total = sum(map(len, keys.values()))
-    if scope == "all":
-        joined = _order(np.concatenate([keys[layer] for layer in layers]), generator)
-        ends = np.cumsum([len(keys[layer]) for layer in layers])[:-1]
+    places = {layer: _order(values, generator) for layer, values in keys.items()}
+    ends = np.cumsum([len(values) for values in keys.values()])
+    joined = _order(np.concatenate(list(keys.values())), generator) if scope == "all" else None
     groups = []
     for share in shares:
-        if scope == "all":
-            count = _count(share, total)
-            chosen = dict(zip(layers, np.split(_first(joined, count), ends), strict=True))
-            groups.append(Group(method, EVERY, order, share, count, total, chosen))
-            continue
-        chosen = {layer: _first(places[layer], _count(share, len(places[layer]))) for layer in layers}
-        if scope == "each":
-            count = sum(int(units.sum()) for units in chosen.values())
-            groups.append(Group(method, EVERY, order, share, count, total, chosen))
+        if joined is None:
+            chosen = {layer: _first(place, _count(share, len(place))) for layer, place in places.items()}
         else:
-            groups += [
-                Group(method, layer, order, share, int(units.sum()), len(units), {layer: units})
-                for layer, units in chosen.items()
-            ]
+            chosen = dict(zip(keys, np.split(_first(joined, _count(share, len(joined))), ends[:-1]), strict=True))
+        if scope == "layer":
+            parts = [(layer, {layer: units}) for layer, units in chosen.items()]
+        else:
+            parts = [(EVERY, chosen)]
+        for layer, marked in parts:
+            count, total = sum(int(units.sum()) for units in marked.values()), sum(map(len, marked.values()))
+            groups.append(Group(method, layer, order, share, count, total, marked))
     return groups
 
 

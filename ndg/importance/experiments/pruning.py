@@ -1,7 +1,6 @@
 """Pruning curves: held-out accuracy by score, before and after fine-tuning.
 
-Every point starts from the given network. The G-NDI experiments (Nagy 2025) fine-tuned one network through all methods
-and shares, so later points had trained longer than the first.
+Every point starts from the given network, unlike the G-NDI experiments (Nagy 2025).
 """
 
 from __future__ import annotations
@@ -20,16 +19,14 @@ from torch.nn import functional
 from ndg import seeds
 from ndg.activations.batches import Batch, columns, compute_batches, fixed, forward, true_labels
 from ndg.errors import ConfigError, DataError, FailureError
-from ndg.gradients.tape import Tape
+from ndg.importance.batch_sums import ScoreStudy, read_neutrals
 from ndg.importance.experiments.curves import digest
-from ndg.importance.experiments.groups import RANDOM, SHARES, Group, common_sizes, groups, over_draws
+from ndg.importance.experiments.groups import SHARES, Group, GroupResult, common_sizes, groups, rate_over_draws
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings
-from ndg.intervals import wilson
-from ndg.interventions.baselines import Neutrals
+from ndg.intervals import rate
 from ndg.interventions.clamp import NeutralState, clamped, neutral_states
 from ndg.options import RunOptions, old_keywords
-from ndg.results import Result
 from ndg.run_study import run_study
 
 NEUTRAL = ("zero", "mean")
@@ -37,10 +34,7 @@ NEUTRAL = ("zero", "mean")
 
 @dataclass(frozen=True)
 class Tuning:
-    """Fine-tuning with AdamW without decay, in batches of `rows`, for whole epochs.
-
-    Nothing is selected: the last network counts.
-    """
+    """Fine-tuning with AdamW without decay, in batches of `rows`."""
 
     epochs: int = 1
     learning_rate: float | int = 5e-4
@@ -91,10 +85,9 @@ def prune(
 ) -> Pruning:
     """Held-out accuracy after pruning shares of the units with the lowest scores.
 
-    `loader` has held-out examples with true classes, `train` the examples for fine-tuning; without `train` there is
-    none. `scores` are by name, on the same layers. Controls: the whole network with the same fine-tuning, and random
-    sets of units at every share. Fine-tuning uses the same examples in the same order at every point. A mean baseline
-    is over `train`, or over `loader` without it. The given network stays unchanged.
+    `loader` has held-out examples with true classes, `train` the examples for fine-tuning, the same in the same order
+    at every point. `scores` are by name, on the same layers. Controls: the whole network with the same fine-tuning, and
+    random units at every share. A mean baseline is over `train`, or over `loader` without it.
 
     Raises DataError without classes, ConfigError for invalid shares or settings, ShapeError for scores of different
     units, FailureError if a loss is not finite.
@@ -108,8 +101,7 @@ def prune(
     if not held or any(batch.labels is None for batch in held):
         raise DataError("accuracy after pruning needs examples with their true classes; give (inputs, labels)")
     with torch.inference_mode(False), fixed(model, options.threads):
-        with Tape(model, layers) as tape:
-            neutrals = Neutrals.read(tape, loader if train is None else train, layers, *request.neutral)
+        neutrals = read_neutrals(model, loader if train is None else train, layers, request)
         _, states = neutral_states(model, layers, held[0], neutrals)
         states = {layer: replace(rest, mask=None) for layer, rest in states.items()}  # of every batch
     tuned_on = None if train is None else _gathered(train)
@@ -120,46 +112,36 @@ def prune(
 
 
 @dataclass(frozen=True)
-class Found:
-    """Correct held-out predictions by number of the point: pruned, and fine-tuned after it."""
+class Counts:
+    """Correct predictions by number of the point, pruned and fine-tuned."""
 
     pruned: dict[int, int]
     tuned: dict[int, int]
 
-    def __add__(self, other: Found) -> Found:
-        return Found(self.pruned | other.pruned, self.tuned | other.tuned)
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.pruned | other.pruned, self.tuned | other.tuned)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; inverse of `from_dict`."""
         return {name: [list(pair) for pair in getattr(self, name).items()] for name in ("pruned", "tuned")}
 
     @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> Found:
+    def from_dict(cls, document: dict[str, Any]) -> Counts:
         return cls(dict(map(tuple, document["pruned"])), dict(map(tuple, document["tuned"])))
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    """Data that a worker needs to prune, fine-tune and test a network."""
+class Study(ScoreStudy):
+    """Networks that are pruned, fine-tuned and tested, for a worker."""
 
-    model: nn.Module
-    layers: tuple[str, ...]
-    settings: Settings
     states: Mapping[str, NeutralState]
     held: tuple[Batch, ...]
     seen: dict[str, Tensor] | None
     tuning: Tuning | None
 
-    decode = staticmethod(Found.from_dict)
+    decode = staticmethod(Counts.from_dict)
 
-    @property
-    def identity(self) -> Any:
-        return self.layers, self.settings.identity
-
-    def with_model(self, model: nn.Module) -> Study:
-        return replace(self, model=model)
-
-    def run(self, task: tuple[int, Group | None]) -> Found:
+    def run(self, task: tuple[int, Group | None]) -> Counts:
         """Correct predictions at one point, on a copy of the network."""
         number, group = task
         chosen = {} if group is None else group.chosen
@@ -167,36 +149,31 @@ class Study:
         with torch.inference_mode(False), clamped(network, chosen, self.states):
             pruned = _correct(network, self)
             if self.seen is None or self.tuning is None:
-                return Found({number: pruned}, {})
+                return Counts({number: pruned}, {})
             _tune(network, self.seen, self.tuning, self.settings)
-            return Found({number: pruned}, {number: _correct(network, self)})
+            return Counts({number: pruned}, {number: _correct(network, self)})
 
 
 @dataclass(frozen=True, eq=False)
-class Pruning(Result):
+class Pruning(GroupResult):
     """Results of the whole network (0) and of all groups."""
 
     groups: tuple[Group, ...]
-    found: Found
+    counts: Counts
     examples: int
     tuning: Tuning | None
     scope: str
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per score and share, with Wilson intervals.
+        """One row per score and share with Wilson intervals, the whole network first.
 
-        The whole network comes first. Random units of the same number have the mean over `draws` with its Student
-        interval, and `above`, the number of draws that keep less. Null without fine-tuning or control.
+        Random units have the mean over `draws` with its Student interval, and `above`, the number of draws that keep
+        less. Null without fine-tuning or control.
         """
-        rows = [{"method": "none", "share": 0.0, "units": 0, "of": None} | self._figures(0)]
-        for point, group in enumerate(self.groups, 1):
-            if group.method != RANDOM:
-                named = {name: getattr(group, name) for name in ("method", "share", "units", "of")}
-                rows.append(named | self._figures(point) | self._control(point, group))
-        return rows
+        return self.rows_of("method", "share", "units", "of")
 
     def words(self) -> str:
-        """The accuracy at the largest share by each score, beside the whole network and random units."""
+        """Accuracy at the largest share, beside the controls."""
         whole, *points = self.rows()
         largest = max((row["share"] for row in points), default=0.0)
         said = [
@@ -215,32 +192,18 @@ class Pruning(Result):
         tuning = None if self.tuning is None else vars(self.tuning)
         return {"scope": self.scope, "examples": self.examples, "tuning": tuning, "rows": self.rows()}
 
-    def _figures(self, point: int) -> dict[str, Any]:
+    def figures(self, point: int) -> dict[str, Any]:
         figures: dict[str, Any] = {"n": self.examples}
-        for name, counts in (("accuracy", self.found.pruned), ("tuned", self.found.tuned)):
-            low, high = map(float, wilson(counts.get(point, 0), self.examples))
-            known = point in counts
-            figures |= {
-                name: counts[point] / self.examples if known else None,
-                f"{name}_low": low if known else None,
-                f"{name}_high": high if known else None,
-            }
+        for name, counts in (("accuracy", self.counts.pruned), ("tuned", self.counts.tuned)):
+            figures |= rate(name, counts.get(point, 0), self.examples if point in counts else 0)
         return figures
 
-    def _control(self, point: int, group: Group) -> dict[str, Any]:
-        points = [number for number, other in enumerate(self.groups, 1) if other.method == RANDOM]
-        points = [number for number in points if self.groups[number - 1].place == group.place]
-        figures: dict[str, Any] = {"draws": len(points)}
-        for name, counts in (("accuracy", self.found.pruned), ("tuned", self.found.tuned)):
-            drawn = [counts[number] for number in points if number in counts]
-            mean = over_draws(count / self.examples for count in drawn)
-            ends = (max(mean[1], 0.0), min(mean[2], 1.0)) if mean and len(drawn) > 1 else (None, None)
-            figures |= {
-                f"random_{name}": mean[0] if mean else None,
-                f"random_{name}_low": ends[0],
-                f"random_{name}_high": ends[1],
-                f"above_{name}": sum(counts[point] > count for count in drawn) if drawn else None,
-            }
+    def control(self, point: int, random: list[int]) -> dict[str, Any]:
+        figures: dict[str, Any] = {"draws": len(random)}
+        for name, counts in (("accuracy", self.counts.pruned), ("tuned", self.counts.tuned)):
+            drawn = [counts[number] for number in random if number in counts]
+            figures |= rate_over_draws(f"random_{name}", [count / self.examples for count in drawn])
+            figures[f"above_{name}"] = sum(counts[point] > count for count in drawn) if drawn else None
         return figures
 
 

@@ -9,13 +9,11 @@
     weights      L2 norm of the incoming weights
     outgoing     L2 norm of the weights that read the neuron, if it can be traced to them
     change       relative weight change (L2 norms) since the previous epoch
-    composite    0.4 weights + 0.4 gradient + 0.2 activation, or other weights of `TERMS`, each standardised by the mean
-                 and standard deviation of its layer at the start of training, so that epochs are comparable
+    composite    0.4 weights + 0.4 gradient + 0.2 activation, each standardised by its layer at the start of training
     on           share of the examples for which the neuron is on, at any position
 
 A neuron is dying if it is on for fewer than 1 % of the examples, or if its composite is below the 10 % quantile of its
-layer at the start of training. None of these is an effect on the output; exact ablation is, after training:
-`ndg.score(model, loader, layers, "ablation", measure="loss")`.
+layer at the start of training. None of these is an effect on the output, as exact ablation is.
 """
 
 from __future__ import annotations
@@ -62,10 +60,7 @@ Kept = Bool[Tensor, "example unit position"] | None
 
 @dataclass(frozen=True, eq=False)
 class Fitness(Result):
-    """Value per neuron for each layer and measure, over `examples` examples.
-
-    `right` of them are predicted correctly; `dying` marks neurons.
-    """
+    """Value per neuron for each layer and measure."""
 
     values: Mapping[str, Mapping[str, Values]]
     dying: Mapping[str, Bool[np.ndarray, " unit"]]
@@ -75,15 +70,11 @@ class Fitness(Result):
     def rows(self) -> list[dict[str, Any]]:
         """One row per neuron."""
         return [
-            {
-                "layer": layer,
-                "unit": unit,
-                "node": f"{layer}:{unit}",
-                **{name: float(values[unit]) for name, values in found.items()},
-                "dying": bool(self.dying[layer][unit]),
-            }
-            for layer, found in self.values.items()
-            for unit in range(len(self.dying[layer]))
+            {"layer": layer, "unit": unit, "node": f"{layer}:{unit}"}
+            | {name: float(values[unit]) for name, values in measures.items()}
+            | {"dying": bool(dying)}
+            for layer, measures in self.values.items()
+            for unit, dying in enumerate(self.dying[layer])
         ]
 
     def words(self) -> str:
@@ -93,24 +84,15 @@ class Fitness(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Mean, max and variance of each measure per layer, in plain JSON types."""
-        return {
-            "examples": self.examples,
-            "right": self.right,
-            "layers": [
-                {
-                    "layer": layer,
-                    "units": len(self.dying[layer]),
-                    "dying": int(self.dying[layer].sum()),
-                    **{
-                        f"{name}_{what}": value
-                        for name in MEASURES
-                        if name in found
-                        for what, value in _summary(found[name]).items()
-                    },
-                }
-                for layer, found in self.values.items()
-            ],
-        }
+        layers = []
+        for layer, dying in self.dying.items():
+            row: dict[str, Any] = {"layer": layer, "units": len(dying), "dying": int(dying.sum())}
+            for name in (name for name in MEASURES if name in self.values[layer]):
+                values = self.values[layer][name]
+                for what, value in (("mean", values.mean()), ("max", values.max()), ("variance", values.var())):
+                    row[f"{name}_{what}"] = float(value)
+            layers.append(row)
+        return {"examples": self.examples, "right": self.right, "layers": layers}
 
     def columns(self) -> dict[str, float | int]:
         """The same as one flat row, `fitness/LAYER/MEASURE_mean` etc., with slashes in paths."""
@@ -122,13 +104,10 @@ class Fitness(Result):
         }
 
     def scores(self, measure: str = "composite") -> Scores:
-        """One measure as scores of units.
-
-        Composites are shifted to the minimum of their layer, since scores are ranked by absolute value.
-        """
-        layers = {layer: found[measure].copy() for layer, found in self.values.items() if measure in found}
+        """One measure as scores; composites of a layer begin at 0."""
+        layers = {layer: values[measure].copy() for layer, values in self.values.items() if measure in values}
         if not layers:
-            known = sorted({name for found in self.values.values() for name in found})
+            known = sorted({name for values in self.values.values() for name in values})
             raise LayerError(f"fitness has a measure for its layers; got {measure!r}; {nearest(measure, known)}")
         if measure == "composite":
             layers = {layer: values - values.min() for layer, values in layers.items()}
@@ -145,7 +124,7 @@ class Fitness(Result):
 
 @dataclass(frozen=True)
 class KnownWeights:
-    """The weights before each layer, and the layers that can be followed to the weights that read them."""
+    """Names of weights before each layer, and layers with traced readers."""
 
     led: Mapping[str, Sequence[str]]
     read: Sequence[str] | None = None
@@ -165,13 +144,12 @@ def fitness(
 ) -> Fitness:
     """Fitness of the neurons of some layers, over examples with true classes.
 
-    `fresh` is the fitness of the same layers at the start of training: it standardises composites and defines dying;
-    without it, composites are standardised by the layer itself. `before` are earlier `weights_of`; without them there
-    is no `change`. `known` names the weights beside the layers, if they were found already. `composite` has weights of
-    `TERMS`; missing terms are skipped.
+    `fresh` is the fitness at the start of training: it standardises composites and defines dying; without it, a layer
+    standardises itself. `before` are earlier `weights_of`, for `change`. `known` names the weights beside the layers,
+    if they were found already. `composite` has weights of `TERMS`; missing terms are skipped.
 
-    The network runs in evaluation mode and stays unchanged, gradients included. The loader is read twice. Raises
-    DataError without true classes, ConfigError for a composite of other terms.
+    The network stays unchanged, gradients included. The loader is read twice. Raises DataError without true classes,
+    ConfigError for a composite of other terms.
     """
     for name in composite:
         if name not in TERMS:
@@ -236,7 +214,7 @@ class _Sums:
 
     def add(self, view: View, gradient: View, kept: Kept, right: Right) -> None:
         """Add a batch to the sums of the first pass. Padding is zero."""
-        low, high = (view, view) if kept is None else (view.masked_fill(~kept, sign * torch.inf) for sign in (1, -1))
+        low, high = (view if kept is None else view.masked_fill(~kept, end) for end in (torch.inf, -torch.inf))
         count = torch.full((len(view), self.units), view.shape[2], device=view.device)
         count = count if kept is None else kept.sum(dim=2)
         more = {
@@ -251,9 +229,9 @@ class _Sums:
         }
         for name, values in more.items():
             add(self.sums, name, values)
-        for name, ends, least in (("low", low, torch.minimum), ("high", high, torch.maximum)):
-            found = (ends.amin if name == "low" else ends.amax)(dim=(0, 2)).double()
-            self.ends[name] = least(self.ends[name], found) if name in self.ends else found
+        lowest, highest = low.amin(dim=(0, 2)).double(), high.amax(dim=(0, 2)).double()
+        self.ends["low"] = torch.minimum(self.ends.get("low", lowest), lowest)
+        self.ends["high"] = torch.maximum(self.ends.get("high", highest), highest)
         self.examples += len(view)
 
     def spread(self, view: View, kept: Kept) -> None:
@@ -270,7 +248,7 @@ class _Sums:
     def values(self) -> dict[str, Values]:
         n = self.sums["n"].clamp(min=1)
         share = self.sums["bins"] / n[:, None]
-        found = {
+        measures = {
             "gradient": self.sums["gradient"] / n,
             "activation": self.sums["activation"] / n,
             "variance": self.sums["square"] / n,
@@ -281,8 +259,8 @@ class _Sums:
         right, wrong = self.sums["n right"], self.sums["n"] - self.sums["n right"]
         if right.all() and wrong.all():
             total = self.sums["sum"] - self.sums["sum right"]
-            found["correlation"] = self.sums["sum right"] / right - total / wrong
-        return {name: values.double().cpu().numpy() for name, values in found.items()}
+            measures["correlation"] = self.sums["sum right"] / right - total / wrong
+        return {name: values.double().cpu().numpy() for name, values in measures.items()}
 
 
 def _moved(now: Tensor | None, before: Tensor | None) -> dict[str, Values]:
@@ -309,7 +287,3 @@ def _composite(values: Mapping[str, Values], fresh: Mapping[str, Values], weight
 def _dying(values: Mapping[str, Values], fresh: Mapping[str, Values] | None) -> Bool[np.ndarray, " unit"]:
     rarely = values["on"] < LEAST_ON
     return rarely if fresh is None else rarely | (values["composite"] < np.quantile(fresh["composite"], LOWEST))
-
-
-def _summary(values: Values) -> dict[str, float]:
-    return {"mean": float(values.mean()), "max": float(values.max()), "variance": float(values.var())}

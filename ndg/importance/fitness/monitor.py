@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from torch import nn
@@ -22,8 +23,7 @@ ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mis
 class Watch:
     """Fitness of neurons after every epoch, on fixed examples.
 
-    It draws no random numbers and leaves no gradients, so it does not change the training, to the last bit. Each call
-    costs two forward passes and one backward pass of its examples. `composite` has the weights of that measure.
+    It does not change the training, to the last bit. A call costs two forward passes and one backward pass.
     """
 
     def __init__(
@@ -59,10 +59,7 @@ class Watch:
 
 
 def watched(network: nn.Module, loader: Iterable[Any], batch: int = COMPUTE_BATCH) -> tuple[str, ...]:
-    """Activations that run once per pass, and the latent layer, in forward order.
-
-    Raises LayerError without any.
-    """
+    """Activations used once per pass, and the latent layer, else LayerError."""
     latent = getattr(network, "latent_layer", None)
     runs: dict[str, int] = {}
 
@@ -72,17 +69,11 @@ def watched(network: nn.Module, loader: Iterable[Any], batch: int = COMPUTE_BATC
 
         return count
 
-    handles = [
-        module.register_forward_hook(counting(path))
-        for path, module in network.named_modules()
-        if path and (isinstance(module, ACTIVATIONS) or path == latent)
-    ]
-    try:
-        with fixed(network):
-            forward(network, next(iter(compute_batches(loader, batch, short=True))).inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as stack, fixed(network):
+        for path, module in network.named_modules():
+            if path and (isinstance(module, ACTIVATIONS) or path == latent):
+                stack.enter_context(module.register_forward_hook(counting(path)))
+        forward(network, next(iter(compute_batches(loader, batch, short=True))).inputs)
     paths = tuple(path for path, times in runs.items() if times == 1)
     if not paths:
         raise LayerError(

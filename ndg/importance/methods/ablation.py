@@ -4,14 +4,13 @@
     loss       cross-entropy of the true class after, minus before
     accuracy   1 if a correct prediction becomes wrong, -1 if a wrong one becomes correct
 
-It costs one pass of the part after the layer for each unit and example. The part before runs once, units share passes,
-and examples whose unit is already neutral are skipped.
+It costs one pass of the part after the layer for each unit and example whose unit is not neutral already.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,10 @@ from torch.nn import functional
 from ndg.activations.batches import Batch, fixed, true_labels
 from ndg.errors import ConfigError, DataError
 from ndg.gradients.tape import Tape
+from ndg.importance.batch_sums import ScoreStudy, Sums, Task, read_neutrals
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, merged, passes
+from ndg.importance.settings import Settings, passes
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import PartialForward
 from ndg.run_study import run_study
@@ -43,32 +43,29 @@ def ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], s
 
     The neutral state is zero, the mean over the examples at each position, `resample` (the values of another example,
     drawn among the first 256), or a given value. Option `measure` is `logits`, `loss` or `accuracy`; the last two need
-    true classes. `errors` are standard errors of the mean. `facts["passed"]` counts the rows in partial passes, out of
-    `facts["pairs"]` of unit and example.
+    true classes. `errors` are standard errors of the mean.
     """
     measure = settings.own["measure"]
     if measure not in MEASURES:
         raise ConfigError(f"damage is measured in {', '.join(MEASURES)}; got {measure!r}")
-    with Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
+    neutrals = read_neutrals(model, loader, layers, settings)
     study = Study(model, layers, settings, neutrals, measure)
-    sums = run_study(study, _tasks(study, loader), "ablation", settings.options).total
-    examples = sums.examples // len(layers)
-    means = {layer: sums.damage[layer] / examples for layer in layers}
-    spread = {layer: np.maximum(sums.squares[layer] / examples - means[layer] ** 2, 0) for layer in layers}
-    return Scores(
-        method="ablation",
-        values=means,
-        whole={layer: sums.whole[layer] / examples for layer in layers},
+    total = run_study(study, _tasks(study, loader), "ablation", settings.options).total
+    examples, means, squares = total.examples, total.means("damage"), total.means("squares")
+    spread = {layer: np.maximum(squares[layer] - means[layer] ** 2, 0) for layer in layers}
+    return METHOD.scores(
+        settings,
+        {layer: means[layer] for layer in layers},
+        examples,
+        whole=total.means("whole"),
         target=settings.describe("true class" if measure != "logits" else "all logits"),
         baseline=neutrals.name,
-        examples=examples,
         measure=measure,
         errors={layer: np.sqrt(spread[layer] / max(examples - 1, 1)) for layer in layers},
         facts={
             "batch": settings.options.batch,
             "pairs": examples * sum(len(values) for values in means.values()),
-            "passed": sums.passed,
+            "passed": total.counts["passed"],
         },
     )
 
@@ -85,66 +82,14 @@ METHOD = Method(
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """Units of a layer on one batch."""
+class Study(ScoreStudy):
+    """Ablation of units, for a worker."""
 
-    batch: Batch
-    layer: str
-    units: range
-
-
-@dataclass(frozen=True, eq=False)
-class Sums:
-    """Sums of each damage and its square over examples."""
-
-    damage: dict[str, Float64[np.ndarray, " unit"]]
-    squares: dict[str, Float64[np.ndarray, " unit"]]
-    whole: dict[str, float]
-    examples: int
-    passed: int
-
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(
-            merged(self.damage, other.damage),
-            merged(self.squares, other.squares),
-            merged(self.whole, other.whole),
-            self.examples + other.examples,
-            self.passed + other.passed,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; inverse of `from_dict`."""
-        lists = {
-            name: {layer: row.tolist() for layer, row in getattr(self, name).items()} for name in ("damage", "squares")
-        }
-        return {**lists, "whole": self.whole, "examples": self.examples, "passed": self.passed}
-
-    @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> Sums:
-        damage, squares = (
-            {layer: np.array(row) for layer, row in document[name].items()} for name in ("damage", "squares")
-        )
-        return cls(damage, squares, document["whole"], document["examples"], document["passed"])
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """Data that a worker needs to ablate units."""
-
-    model: nn.Module
-    layers: tuple[str, ...]
-    settings: Settings
     neutrals: Neutrals
     measure: str
 
     decode = staticmethod(Sums.from_dict)
-
-    @property
-    def identity(self) -> Any:
-        return self.layers, self.settings.identity
-
-    def with_model(self, model: nn.Module) -> Study:
-        return replace(self, model=model)
+    check = range(1)
 
     def run(self, task: Task) -> Sums:
         """Damage of the units of one task."""
@@ -156,16 +101,17 @@ class Study:
             PartialForward(self.model, layer, batch, self.neutrals, each=settings.each_position) as cut,
         ):
             labels = labels_of(batch, cut.logits.shape[1], self.measure)
-            damages, passed = damage(cut, task.units, self.measure, target, labels)
-            sums, squares = (np.zeros(cut.differs.shape[1]) for _ in range(2))
-            sums[task.units.start : task.units.stop] = damages.sum(dim=1).numpy()
-            squares[task.units.start : task.units.stop] = damages.square().sum(dim=1).numpy()
-            whole, first = 0.0, task.units.start == 0
+            damages, passed = damage(cut, task.part, self.measure, target, labels)
+            sums = torch.zeros(2, cut.differs.shape[1], dtype=torch.float64)
+            sums[:, task.part.start : task.part.stop] = torch.stack([damages, damages.square()]).sum(dim=2)
+            whole, first = torch.zeros((), dtype=torch.float64), task.part.start == 0
             if first:
                 rows = torch.arange(batch.count, device=cut.logits.device)
                 after = cut.run(rows, torch.ones_like(cut.differs))
-                whole = float(difference(cut.logits, after, self.measure, target, _of(labels, rows)).sum())
-        return Sums({layer: sums}, {layer: squares}, {layer: whole}, batch.count if first else 0, passed)
+                whole = difference(cut.logits, after, self.measure, target, _of(labels, rows)).sum().cpu()
+        named = {"damage": {layer: sums[0]}, "squares": {layer: sums[1]}, "whole": {layer: whole}}
+        examples = batch.count if first and layer == self.layers[0] else 0
+        return Sums(named, {"examples": examples, "passed": passed})
 
 
 def damage(

@@ -1,8 +1,8 @@
-"""Conductance of a unit by input value.
+"""Conductance of a unit by input value (Dhamdhere, Sundararajan & Yan 2018, Definition 1).
 
     Cond_y^i(x) = (x_i - x'_i) times the integral over a from 0 to 1 of dF/dy * dy/dx_i da
 
-The sum over inputs is the total conductance of the unit (Dhamdhere, Sundararajan & Yan 2018, Definition 1).
+The sum over inputs is the total conductance of the unit, up to quadrature error.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
-from ndg.activations.batches import check_finite, fixed
+from ndg.activations.batches import fixed
 from ndg.errors import ConfigError, LayerError
 from ndg.gradients.paths import Path, joined, parts, starting
 from ndg.gradients.tape import Tape, add
-from ndg.importance.methods.conductance import FIXED_STEPS, chosen, classes_of
+from ndg.importance.logits import checked_pass, chosen, classes_of
+from ndg.importance.methods.conductance import FIXED_STEPS
 from ndg.importance.settings import ScoreSettings, Settings, passes
 from ndg.options import RunOptions, old_keywords
 
@@ -39,14 +40,7 @@ def conductance_by_input(
 
     The result is `[unit, *shape of one input]`, with "" as the name of a single input. For token ids an input is a
     token, summed over its embedding. `units` selects units of the layer (default: all). F is the logit of the predicted
-    class or of `target`. It costs one backward pass per unit and step, so it suits layers and inputs of moderate size.
-    dy/dx_i is taken at midpoints, while `score(..., "conductance")` uses changes of y, so the sum over inputs agrees up
-    to quadrature error.
-
-    `units` are those of the layer that are wanted, by default all. F is the logit of the predicted class, or of
-    `target`. The cost is one backward pass for each unit and step, so it is for layers and inputs of moderate size.
-    dy/dx_i is taken at midpoints, where `score(..., "conductance")` takes the change of y itself, so the sum over the
-    inputs meets that within quadrature error.
+    class or of `target`. It costs one backward pass per unit and step.
 
     Raises DataError for inputs that are neither floats nor token ids, ShapeError for a baseline that does not fit,
     LayerError as `score`, ConfigError for a unit that there is not.
@@ -64,16 +58,12 @@ def conductance_by_input(
         for batch in passes(loader, request, "conductance by input"):
             path = start.path(batch.inputs)
             with torch.no_grad():
-                logits = tape.run(path(1.0))
-                check_finite(tape[layer][: batch.count], layer, batch)
-                check_finite(logits[: batch.count], "logits", batch)
-                classes = classes_of(logits, request)
-            chosen_units = _wanted(units, tape[layer].shape[1], layer)
+                classes = classes_of(checked_pass(tape, batch, path(1.0)), request)
+            wanted = _wanted(units, tape[layer].shape[1], layer)
             for step in range(n_steps):
-                for key, flows in _at(
-                    tape, path, (step + 0.5) / n_steps, classes, layer, chosen_units, batch.count
-                ).items():
-                    add(sums, key, flows / n_steps)
+                flows = _at(tape, path, (step + 0.5) / n_steps, classes, layer, wanted, batch.count)
+                for key, flow in flows.items():
+                    add(sums, key, flow / n_steps)
             examples += batch.count
     return {key: (total / examples).cpu().numpy() for key, total in sums.items()}
 

@@ -1,14 +1,15 @@
 """Estimate of exact ablation at a fraction of its cost, with standard errors.
 
-First-order effects of all units on all examples are propagated exactly to where units first mix
-(`methods.fast.carried`). Exact ablation on a few examples corrects them per layer and unit, weighted by its reliability
-(`methods.fast.estimate`). A budget limits the passes of the network (`methods.fast.plan`).
+First-order effects of all units on all examples are propagated to where units first mix (`methods.fast.carried`). Exact
+ablation on few examples corrects them, weighted by its reliability (`methods.fast.estimate`), within a budget of passes
+(`methods.fast.plan`).
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,11 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.activations.batches import compute_batches
+from ndg.activations.batches import compute_batches, pick
 from ndg.activations.sampling import Subset, draw, only
 from ndg.errors import DataError
 from ndg.gradients.tape import Tape, add, per_unit
+from ndg.importance.batch_sums import ScoreStudy, read_neutrals
 from ndg.importance.method import Method
 from ndg.importance.methods.ablation import damage, difference
 from ndg.importance.methods.fast.carried import Carried
@@ -45,19 +47,17 @@ def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ..
     """Estimated mean damage of each unit in logits; `errors` are standard errors.
 
     Damage is that of exact ablation: the 2-norm of the change of the logits, or with a target the lost logit. Option
-    `budget` is a share of the exact cost (units times examples); very small budgets and networks may need more. `facts`
-    report the `cost` in forward passes of an example, where a backward pass counts 2 and a partial pass counts 1.
-    `whole` is computed on the ablated examples.
+    `budget` is a share of the exact cost (units times examples). `facts["cost"]` counts forward passes of an example; a
+    backward pass counts 2. `whole` is computed on the ablated examples.
     """
     if iter(loader) is loader:
         raise DataError(
             "fast ablation reads the loader several times, and an iterator can be read once; pass a list, a "
             "DataLoader, or any object whose iteration starts anew"
         )
+    neutrals = read_neutrals(model, loader, layers, settings)
     with Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
-        shape = _shape(tape, loader, layers, settings)
-    sizes, logits, examples = shape
+        sizes, logits, examples = _shape(tape, loader, layers, settings)
     target = None if settings.target is None else settings.classes(logits)[0]
     planned = plan(
         list(sizes.values()), examples, 1 if target is not None else logits, settings.own["budget"],
@@ -66,25 +66,20 @@ def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ..
     study = _Study(model, layers, settings, neutrals, target, planned)
     seen = draw(settings.options.seed, "effects of examples", examples, planned.examples)
     few = list(only(loader, draw(settings.options.seed, "ablated examples", examples, planned.ablated)))
-    first, exact = (
-        study.effects(Subset(loader, seen), planned.directions),
-        study.effects(few, planned.on_ablated, keep=True),
-    )
+    first = study.effects(Subset(loader, seen), planned.directions)
+    exact = study.effects(few, planned.on_ablated, keep=True)
     units = {layer: _units(settings.options.seed, layer, size, planned) for layer, size in sizes.items()}
     damages, whole, passed = study.damages(few, units)
-    found = estimate([study.evidence(first, exact, layer, units[layer], damages[layer], examples) for layer in layers])
+    evidence = [study.evidence(first, exact, layer, units[layer], damages[layer], examples) for layer in layers]
+    estimates = dict(zip(layers, estimate(evidence), strict=True))
     cost = SHAPE + examples * neutrals.passes + first.cost + exact.cost + passed
-    return Scores(
-        method="fast_ablation",
-        values={
-            layer: values if target is not None else np.maximum(values, 0)
-            for layer, (values, _) in zip(layers, found, strict=True)
-        },
+    return METHOD.scores(
+        settings,
+        {layer: values if target is not None else np.maximum(values, 0) for layer, (values, _) in estimates.items()},
+        examples,
         whole=whole,
-        target=settings.describe("all logits"),
         baseline=neutrals.name,
-        examples=examples,
-        errors={layer: errors for layer, (_, errors) in zip(layers, found, strict=True)},
+        errors={layer: errors for layer, (_, errors) in estimates.items()},
         facts={
             "batch": settings.options.batch,
             "cost": cost,
@@ -111,30 +106,24 @@ METHOD = Method(
 
 @dataclass(eq=False)
 class _Effects:
-    """First-order effects of the units of each layer, summed over examples.
+    """First-order effects of units, as sums and for kept examples."""
 
-    Holds sums, sizes, squares and the sizes of the changes; `rows` per example if kept, `vectors` per logit if all were
-    taken. `directions` replace the logits.
-    """
-
-    sums: dict[str, Tensor]
-    sizes: dict[str, Tensor]
-    squares: dict[str, Tensor]
-    changes: dict[str, Tensor]
-    rows: dict[str, list[Effects]]
-    vectors: dict[str, list[Vectors]]
     directions: Directions | None
+    sums: dict[str, dict[str, Tensor]] = field(default_factory=lambda: defaultdict(dict))
+    rows: dict[str, list[Effects]] = field(default_factory=lambda: defaultdict(list))
+    vectors: dict[str, list[Vectors]] = field(default_factory=lambda: defaultdict(list))
     cost: int = 0
     examples: int = 0
 
+    def mean(self, name: str, layer: str) -> Float64[np.ndarray, " unit"]:
+        mean: np.ndarray = (self.sums[name][layer] / self.examples).cpu().numpy()
+        return mean
+
 
 @dataclass(frozen=True, eq=False)
-class _Study:
-    """Settings and the plan of the budget."""
+class _Study(ScoreStudy):
+    """Effects and damages of units, with the plan of the budget."""
 
-    model: nn.Module
-    layers: tuple[str, ...]
-    settings: Settings
     neutrals: Neutrals
     target: int | None
     planned: Plan
@@ -144,7 +133,7 @@ class _Study:
         settings, all_logits = self.settings, directions == self.planned.logits
         seed = seeds.integer(settings.options.seed, "kept effects" if keep else "effects")
         random = None if all_logits else Directions(seed, self.planned.logits, directions)
-        result = _Effects({}, {}, {}, {}, {}, {}, random)
+        result = _Effects(random)
         with (
             Tape(self.model, self.layers, each=settings.each_position) as tape,
             Carried(self.model, tape, self.layers, self.neutrals, each=settings.each_position) as carried,
@@ -153,26 +142,26 @@ class _Study:
                 logits = carried.run(batch)
                 values = self._values(logits, batch.count, random)
                 squares: dict[str, Tensor] = {}
-                signed: dict[str, list[Tensor]] = {}
+                signed: dict[str, list[Tensor]] = defaultdict(list)
                 for value in values:
                     gradients = carried.gradients(value, last=value is values[-1])
                     for layer, change in carried.changes.items():
                         effect = per_unit(gradients[layer] * change)[: batch.count]
-                        signed.setdefault(layer, []).append(effect)
+                        signed[layer].append(effect)
                         add(squares, layer, effect.square())
                 for layer, change in carried.changes.items():
                     size = squares[layer].sqrt()
                     if random is not None:
                         size = size / random.scale
                     effect = size if self.target is None else signed[layer][0]
-                    add(result.sums, layer, effect.sum(dim=0))
-                    add(result.sizes, layer, size.sum(dim=0))
-                    add(result.squares, layer, size.square().sum(dim=0))
-                    add(result.changes, layer, per_unit(change.square())[: batch.count].sqrt().sum(dim=0))
+                    changes = per_unit(change.square())[: batch.count].sqrt()
+                    columns = {"effect": effect, "size": size, "square": size.square(), "change": changes}
+                    for name, column in columns.items():
+                        add(result.sums[name], layer, column.sum(dim=0))
                     if keep:
-                        result.rows.setdefault(layer, []).append(effect)
+                        result.rows[layer].append(effect)
                         if random is None and result.examples < NEAR:
-                            result.vectors.setdefault(layer, []).append(torch.stack(signed[layer], dim=2))
+                            result.vectors[layer].append(torch.stack(signed[layer], dim=2))
                 result.cost += batch.count * (2 + 2 * len(values))
                 result.examples += batch.count
         return result
@@ -226,8 +215,7 @@ class _Study:
     ) -> Evidence:
         """Measurements of a layer for the estimate."""
         count = first.examples
-        mean, size, change = ((sums[layer] / count).cpu().numpy() for sums in (first.sums, first.sizes, first.changes))
-        squares = (first.squares[layer] / count).cpu().numpy()
+        mean, size, change, squares = (first.mean(name, layer) for name in ("effect", "size", "change", "square"))
         variance = np.zeros_like(squares)
         if first.directions is not None:
             of = exact.vectors.get(layer)
@@ -247,12 +235,8 @@ def _shape(
     logits = examples = 0
     for batch in passes(loader, settings, LABEL):
         if not sizes:
-            inputs = batch.inputs
-            two = (
-                {key: column[:SHAPE] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[:SHAPE]
-            )
             with torch.no_grad():
-                logits = tape.run(two).shape[1]
+                logits = tape.run(pick(batch.inputs, torch.arange(min(SHAPE, batch.rows)))).shape[1]
             sizes = {layer: tape[layer].shape[1] for layer in layers}
         examples += batch.count
     settings.classes(logits)

@@ -2,10 +2,8 @@
 
     GNDI_u = E_x || J(x) ((h(x) - b) restricted to u) ||_p,    J the Jacobian of the logits at the layer's output h
 
-Row c of J is one backward pass of logit c. So one forward and C backward passes give all units of all layers, where the
-published code takes one Jacobian-vector product per unit. With many logits, K random directions r of the logits replace
-them: |r J d| has the mean size of a normal number times ||J d||_2, so K of them give an unbiased estimate of the norm.
-G-NDI equals ablation where the rest of the network is linear in the unit.
+Row c of J is one backward pass of logit c, which gives all units of all layers. With many logits, K random directions r
+of the logits replace them: |r J d| has the mean size of a normal number times ||J d||_2.
 """
 
 from __future__ import annotations
@@ -16,62 +14,54 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.activations.batches import Batch, check_finite
+from ndg.activations.batches import Batch
 from ndg.errors import ConfigError
 from ndg.gradients.tape import Tape, add, per_unit
-from ndg.importance.batch_sums import BatchStudy, BatchSums
+from ndg.importance.batch_sums import BatchStudy, Sums, read_neutrals
+from ndg.importance.logits import Logits, check_numbers
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings
-from ndg.interventions.baselines import Neutrals, changed
+from ndg.interventions.baselines import changed
 from ndg.units.layout import View
 
 NORMS = (1, 2, math.inf)
 MANY, DRAWS = 128, 32
 """Number of logits above which random directions replace them, and the number of directions."""
 
-Logits = Float[Tensor, "example logit"]
-
 
 def gndi(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
     """Scores of 0 or more: first-order change of the logits, in the p-norm.
 
     The norm is over all logits, or over `settings.target`. The baseline b is zero, the mean of each activation over the
-    examples, or a given value. A channel is restricted with all its positions; `whole` uses the unrestricted
-    difference. Options: `norm` is p: 1, 2 or inf; `projections` is the number of random directions, 0 for none, None
-    for 32 above 128 logits. With directions, `errors` are standard errors, p is 2, and `whole` takes one
-    Jacobian-vector product per layer. Source: Nagy 2025, unit and layer form.
+    examples, or a given value; `whole` uses the unrestricted difference. Options: `norm` is p: 1, 2 or inf;
+    `projections` is the number of random directions, 0 for none, None for 32 above 128 logits. With directions,
+    `errors` are standard errors and p is 2. Source: Nagy 2025, unit and layer form.
     """
     norm = settings.own["norm"]
     if norm not in NORMS:
         raise ConfigError(f"the norm of G-NDI is 1, 2 or inf; got {norm!r}")
-    with Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
-    study = BatchStudy(_effects, model, layers, settings, neutrals)
-    total = study.total(loader, "G-NDI")
-    examples, draws = total.examples, _draws(settings, total.logits, norm)
-    share = 1 - shrink(draws) ** 2 if draws else 0.0
-    return Scores(
-        method="gndi",
-        values={layer: total.mean("sizes", layer) for layer in layers},
-        whole={layer: float(total.mean("whole", layer)) for layer in layers},
-        target=settings.describe("all logits"),
+    neutrals = read_neutrals(model, loader, layers, settings)
+    total = BatchStudy(model, layers, settings, _effects, neutrals).total(loader, "G-NDI")
+    errors: dict[str, Any] = {}
+    facts: dict[str, Any] = {**total.facts(settings, neutrals.passes)}
+    if norm != 2:
+        facts |= {"norm": "inf" if norm == math.inf else norm}
+    if draws := total.counts["draws"] // total.counts["forwards"]:
+        facts |= {"projections": draws, "seed": settings.options.seed}
+        squares, share = total.sums["squares"], 1 - shrink(draws) ** 2
+        errors = {layer: (share * square).sqrt().numpy() / total.examples for layer, square in squares.items()}
+    return METHOD.scores(
+        settings,
+        total.means("sizes"),
+        total.examples,
+        whole=total.means("whole"),
         baseline=neutrals.name,
-        examples=examples,
-        errors={layer: (share * total.sums["squares"][layer]).sqrt().numpy() / examples for layer in layers}
-        if draws
-        else {},
-        facts={
-            "batch": settings.options.batch,
-            "forward_passes": total.forwards * (1 + neutrals.passes),
-            "backward_passes": total.backwards,
-        }
-        | ({"norm": "inf" if norm == math.inf else norm} if norm != 2 else {})
-        | ({"projections": draws, "seed": settings.options.seed} if draws else {}),
+        errors=errors,
+        facts=facts,
     )
 
 
@@ -85,14 +75,12 @@ METHOD = Method(
 )
 
 
-def _effects(study: BatchStudy, tape: Tape, batch: Batch) -> BatchSums:
+def _effects(study: BatchStudy, tape: Tape, batch: Batch) -> Sums:
     settings, layers = study.settings, study.layers
     assert study.neutrals is not None
     logits = tape.run(batch)
     changes = {layer: changed(tape, layer, study.neutrals) for layer in layers}
-    for layer in layers:
-        check_finite(changes[layer][: batch.count], layer, batch)
-    check_finite(logits[: batch.count], "logits", batch)
+    check_numbers(batch, changes, logits)
     norm, classes = settings.own["norm"], len(settings.classes(logits.shape[1]))
     draws = _draws(settings, logits.shape[1], norm)
     if draws:
@@ -105,8 +93,7 @@ def _effects(study: BatchStudy, tape: Tape, batch: Batch) -> BatchSums:
         "squares": {layer: rows[layer].square().sum(dim=0) for layer in layers},
         "whole": {layer: wholes[layer][: batch.count].sum(dim=0) for layer in layers},
     }
-    backwards = draws + 1 + len(layers) if draws else classes
-    return BatchSums(sums, batch.count, backwards=backwards, logits=logits.shape[1])
+    return Sums(sums, {"backwards": draws + 1 + len(layers) if draws else classes, "draws": draws})
 
 
 def _exact(

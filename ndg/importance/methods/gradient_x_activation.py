@@ -1,9 +1,8 @@
 """First-order effect of neutralising a unit on one logit: gradient times activation.
 
-    T_u = E_x sum over positions of dF/dh_u * (h_u - b_u)
+    T_u = E_x sum over positions of dF/dh_u * (h_u - b_u),    F the logit before the softmax
 
-F is the logit before the softmax. G-NDI is the norm of this over several logits. Option `absolute` gives the Taylor
-score of Molchanov et al. 2017, up to their division by the number of positions.
+Option `absolute` gives the Taylor score of Molchanov et al. 2017, up to their division by the number of positions.
 """
 
 from __future__ import annotations
@@ -11,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from ndg.activations.batches import check_finite
+from ndg.activations.batches import Batch
 from ndg.errors import ConfigError
-from ndg.gradients.tape import Tape, add, per_unit
+from ndg.gradients.tape import Tape, per_unit
+from ndg.importance.batch_sums import BatchStudy, Sums, read_neutrals
+from ndg.importance.logits import check_numbers, chosen, classes_of
 from ndg.importance.method import Method
-from ndg.importance.methods.conductance import chosen, classes_of
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
-from ndg.interventions.baselines import Neutrals, changed
+from ndg.importance.settings import Settings
+from ndg.interventions.baselines import changed
 
 
 def gradient_x_activation(
@@ -28,44 +29,21 @@ def gradient_x_activation(
 ) -> Scores:
     """Signed scores in logits: first-order decrease of F.
 
-    F is the logit of the predicted class, or of `settings.target`. Option `absolute` takes absolute values before the
-    mean over examples. `whole` is the unrestricted effect.
+    F is the logit of the predicted class or `settings.target`. Option `absolute` takes absolute values before the mean
+    over examples. `whole` is the unrestricted effect.
     """
     absolute = settings.own["absolute"]
     if not isinstance(absolute, bool):
         raise ConfigError(f"option absolute is True or False; got {absolute!r}")
-    values: dict[str, Tensor] = {}
-    whole: dict[str, Tensor] = {}
-    examples = forwards = 0
-    with Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
-        for batch in passes(loader, settings, "gradient x activation"):
-            logits = tape.run(batch)
-            changes = {layer: changed(tape, layer, neutrals) for layer in layers}
-            for layer in layers:
-                check_finite(changes[layer][: batch.count], layer, batch)
-            check_finite(logits[: batch.count], "logits", batch)
-            gradients = tape.gradients(chosen(logits, classes_of(logits, settings)))
-            for layer in layers:
-                effects = per_unit(gradients[layer] * changes[layer])[: batch.count]
-                both = effects, effects.sum(dim=1)
-                units, layer_effect = (each.abs() for each in both) if absolute else both
-                add(values, layer, units.sum(dim=0))
-                add(whole, layer, layer_effect.sum(dim=0))
-            examples, forwards = examples + batch.count, forwards + 1
-    return Scores(
-        method="gradient_x_activation",
-        values={layer: (values[layer] / examples).cpu().numpy() for layer in layers},
-        whole={layer: float(whole[layer] / examples) for layer in layers},
-        target=settings.describe("predicted class"),
+    neutrals = read_neutrals(model, loader, layers, settings)
+    total = BatchStudy(model, layers, settings, _effects, neutrals).total(loader, "gradient x activation")
+    return METHOD.scores(
+        settings,
+        total.means("units"),
+        total.examples,
+        whole=total.means("whole"),
         baseline=neutrals.name,
-        examples=examples,
-        facts={
-            "batch": settings.options.batch,
-            "forward_passes": forwards * (1 + neutrals.passes),
-            "backward_passes": forwards,
-        }
-        | ({"absolute": True} if absolute else {}),
+        facts=total.facts(settings, neutrals.passes) | ({"absolute": True} if absolute else {}),
     )
 
 
@@ -77,3 +55,19 @@ METHOD = Method(
     options={"absolute": False},
     laws=frozenset({"additive", "baseline", "unread", "neutral"}),
 )
+
+
+def _effects(study: BatchStudy, tape: Tape, batch: Batch) -> Sums:
+    assert study.neutrals is not None
+    logits = tape.run(batch)
+    changes = {layer: changed(tape, layer, study.neutrals) for layer in study.layers}
+    check_numbers(batch, changes, logits)
+    gradients = tape.gradients(chosen(logits, classes_of(logits, study.settings)))
+    units = {layer: per_unit(gradients[layer] * change)[: batch.count] for layer, change in changes.items()}
+    whole = {layer: effects.sum(dim=1) for layer, effects in units.items()}
+    size = torch.abs if study.settings.own["absolute"] else Tensor.clone
+    sums = {
+        name: {layer: size(effects).sum(dim=0) for layer, effects in part.items()}
+        for name, part in (("units", units), ("whole", whole))
+    }
+    return Sums(sums, {"backwards": 1})

@@ -2,9 +2,7 @@
 
     S_u = - sum over incoming weights w of w (H g)_w,    g = dL/d(all parameters), H its Hessian
 
-L is the mean cross-entropy over the examples. Removing w changes ||g||^2, the speed of training, by about -2 w (H g)_w:
-the paper removes weights with the largest S. It is made for untrained networks and says little about units of trained
-ones.
+L is the mean cross-entropy over the examples. It is made for untrained networks.
 """
 
 from __future__ import annotations
@@ -22,19 +20,16 @@ from ndg.importance.method import Method
 from ndg.importance.methods.snip import loss
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
-from ndg.importance.validate import no_baseline, no_class
-from ndg.importance.weights.incoming import Leaves, no_path, weighted
+from ndg.importance.weights.incoming import Leaves, leaves, no_path, per_unit, weighted
 
 
 def grasp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
     """Signed scores in nats squared; `whole` is the sum over units.
 
-    g and H cover all examples and all parameters, whatever the layers, at the network's own logits (the published code
-    divides them by 200). The loader is read twice. Raises DataError without true classes, LayerError for layers without
-    weights and for networks that cannot be differentiated twice.
+    g and H cover all examples and all parameters, at the network's own logits (the published code divides them by 200).
+    The loader is read twice. Raises DataError without true classes, LayerError for layers without weights and for
+    networks that cannot be differentiated twice.
     """
-    no_class(settings, "grasp")
-    no_baseline(settings, "grasp")
     if iter(loader) is loader:
         raise DataError(
             "grasp reads the loader twice, and an iterator can be read once; pass a list, a DataLoader, or any object "
@@ -44,9 +39,11 @@ def grasp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], sett
     first: dict[str, Tensor] = {}
     products: dict[str, Tensor] = {}
     examples = forwards = 0
-    with sdpa_kernel(SDPBackend.MATH), Leaves(model.modules()) as leaves:  # the other kernels have no second derivative
-        parameters = leaves.parameters
-        weights = {path: weight for batch in incoming.values() for path, weight in batch.leaves("grasp").items()}
+    with (
+        sdpa_kernel(SDPBackend.MATH),
+        Leaves(model.modules()) as network,
+    ):  # others differentiate once
+        parameters, weights = network.parameters, leaves(incoming, "grasp")
         for batch in passes(loader, settings, "GraSP, gradient"):
             gradients = torch.autograd.grad(loss(model, batch, "grasp"), parameters, allow_unused=True)
             for number, gradient in enumerate(gradients):
@@ -64,21 +61,8 @@ def grasp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], sett
                 add(products, path, product.double())
         for path, weight in weights.items():
             products[path] = -weight.detach().double() * products[path] / examples
-    values = {layer: batch.rows(products).sum(dim=1).cpu().numpy() for layer, batch in incoming.items()}
-    return Scores(
-        method="grasp",
-        values=values,
-        whole={layer: float(values[layer].sum()) for layer in layers},
-        target="true class",
-        baseline="none",
-        examples=examples,
-        measure="nats squared",
-        facts={
-            "batch": settings.options.batch,
-            "forward_passes": 2 * forwards,
-            "backward_passes": 3 * forwards,
-        },
-    )
+    facts = {"batch": settings.options.batch, "forward_passes": 2 * forwards, "backward_passes": 3 * forwards}
+    return METHOD.scores(settings, per_unit(incoming, products), examples, facts=facts)
 
 
 METHOD = Method(

@@ -2,8 +2,7 @@
 
     I_u = E_x integral over a from 0 to 1 of dF/dh_u at x' + a (x - x') da,    summed over the unit's positions
 
-This is their influence with the logit as quantity of interest and the straight path as distribution of interest. It is
-conductance without the change of the unit: what a unit could do, not what it did. Quadrature uses midpoints.
+Their quantity of interest is the logit, their distribution of interest the straight path. Quadrature uses midpoints.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ndg.activations.batches import Batch, check_finite
+from ndg.activations.batches import Batch
 from ndg.gradients.paths import Path, starting
 from ndg.gradients.tape import Tape, add, per_unit
+from ndg.importance.logits import checked_pass, chosen, classes_of
 from ndg.importance.method import Method
-from ndg.importance.methods.conductance import FIXED_STEPS, Flow, chosen, classes_of
+from ndg.importance.methods.conductance import FIXED_STEPS, Flow
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
 
@@ -27,8 +27,8 @@ def influence(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], 
     """Signed scores in logits per unit of activation; `whole` sums the units.
 
     F is the logit of the class predicted at x, or of `settings.target`. x' is zero, the mean input of the examples, or
-    a given value. A path has `settings.n_steps` gradients, 50 by default. A pass holds at most `settings.options.batch`
-    rows. For token ids the path leads to their embeddings. Raises DataError for other inputs that are not floats.
+    a given value; for token ids the path leads to their embeddings. A path has `settings.n_steps` gradients, 50 by
+    default. Raises DataError for inputs that are neither floats nor token ids.
     """
     steps = settings.n_steps or FIXED_STEPS
     values: dict[str, Tensor] = {}
@@ -42,22 +42,9 @@ def influence(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], 
             for layer in layers:
                 add(values, layer, totals[layer][: batch.count].sum(dim=0) / steps)
             examples, forwards, backwards = examples + batch.count, forwards + 1 + ran, backwards + ran
-    means = {layer: (values[layer] / examples).cpu().numpy() for layer in layers}
-    return Scores(
-        method="influence",
-        values=means,
-        whole={layer: float(means[layer].sum()) for layer in layers},
-        target=settings.describe("predicted class"),
-        baseline=start.name,
-        examples=examples,
-        measure="logits per activation",
-        facts={
-            "steps": steps,
-            "batch": settings.options.batch,
-            "forward_passes": forwards,
-            "backward_passes": backwards,
-        },
-    )
+    means = {layer: total / examples for layer, total in values.items()}
+    facts = {"steps": steps, "batch": settings.options.batch, "forward_passes": forwards, "backward_passes": backwards}
+    return METHOD.scores(settings, means, examples, baseline=start.name, facts=facts)
 
 
 METHOD = Method(
@@ -76,11 +63,7 @@ def _batch(
 ) -> tuple[dict[str, Flow], int]:
     """Summed gradients along the path, and the number of passes."""
     with torch.no_grad():
-        logits = tape.run(path(1.0))
-        for layer in layers:
-            check_finite(tape[layer][: batch.count], layer, batch)
-        check_finite(logits[: batch.count], "logits", batch)
-        classes = classes_of(logits, settings)
+        classes = classes_of(checked_pass(tape, batch, path(1.0)), settings)
     sums: dict[str, Tensor] = {}
     together = max(1, settings.options.batch // len(classes))
     ran = 0

@@ -2,8 +2,7 @@
 
     I_u = E_x || integral over a from 0 to 1 of J(h + a (b - h) at u alone) (h - b restricted to u) da ||_2
 
-The norm of an example is taken after integrating, so in the limit of fine steps this is exact ablation;
-`facts["completeness"]` compares the two. It costs more than ablation and shows what G-NDI loses with its single step.
+In the limit of fine steps this is exact ablation; `facts["completeness"]` compares the two.
 """
 
 from __future__ import annotations
@@ -16,12 +15,11 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from ndg.errors import LayerError
-from ndg.gradients.tape import Tape, add, check_gradients
+from ndg.gradients.tape import add, check_gradients, no_gradient
+from ndg.importance.batch_sums import read_neutrals
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
-from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import Chosen, PartialForward, Rows
 from ndg.units.readings import Output
 
@@ -34,10 +32,9 @@ def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
     """Scores of 0 or more: 2-norm change of the logits.
 
     The norm is over all logits, or over `settings.target`. b is zero, the mean of each activation over the examples,
-    `resample`, or a given value. There are `settings.n_steps` midpoints (default 32); each costs one forward pass of
-    the part after the layer and one backward pass per logit, for every unit and example. `whole` moves all units
-    together. `facts["completeness"]` has for each layer the `mean` and the largest 2-norm of the difference between the
-    integral and the ablation of a unit, and `relative`: the sum of those norms over the sum of the damages.
+    `resample`, or a given value. There are `settings.n_steps` midpoints (default 32), each with one backward pass per
+    logit for every unit and example. `facts["completeness"]` has for each layer the `mean` and largest 2-norm of the
+    difference between the integral and the ablation of a unit, and `relative`: their sum over the sum of the damages.
     """
     steps = settings.n_steps or STEPS
     sums: dict[str, Tensor] = {}
@@ -45,8 +42,7 @@ def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
     deltas = {layer: Delta() for layer in layers}
     work = Work()
     examples = 0
-    with torch.no_grad(), Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
+    neutrals = read_neutrals(model, loader, layers, settings)
     for batch in passes(loader, settings, "integrated G-NDI"):
         examples += batch.count
         for layer in layers:
@@ -59,13 +55,12 @@ def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
                 rows = torch.arange(batch.count, device=everything.device)
                 effects = _integral(way, rows, everything, steps, settings, work)
                 whole[layer] += float(torch.linalg.vector_norm(effects, dim=1).sum())
-    return Scores(
-        method="integrated",
-        values={layer: (sums[layer] / examples).cpu().numpy() for layer in layers},
+    return METHOD.scores(
+        settings,
+        {layer: sums[layer] / examples for layer in layers},
+        examples,
         whole={layer: whole[layer] / examples for layer in layers},
-        target=settings.describe("all logits"),
         baseline=neutrals.name,
-        examples=examples,
         facts={
             "steps": steps,
             "batch": settings.options.batch,
@@ -88,7 +83,7 @@ METHOD = Method(
 
 
 class PartWay(PartialForward):
-    """Chosen units are part of the way to their neutral state: `amount` of it, for each row."""
+    """Chosen units are part of the way to their neutral state."""
 
     amount: Float[Tensor, " row"]
 
@@ -178,11 +173,8 @@ def _integral(way: PartWay, rows: Rows, chosen: Chosen, steps: int, settings: Se
 def _slope(
     way: PartWay, values: Float[Tensor, " row"], amount: Float[Tensor, " row"], *, last: bool
 ) -> Float[Tensor, " row"]:
-    found = torch.autograd.grad(values.sum(), amount, retain_graph=not last, allow_unused=True)[0]
-    if found is None:
-        raise LayerError(
-            f"a scored layer has a gradient path to the logits; from {way.layer!r} there is none; choose a layer "
-            "whose output the logits depend on, or remove the detach, no_grad or argmax between them"
-        )
-    check_gradients([found], way.layer)
-    return found
+    slope = torch.autograd.grad(values.sum(), amount, retain_graph=not last, allow_unused=True)[0]
+    if slope is None:
+        raise no_gradient(way.layer)
+    check_gradients([slope], way.layer)
+    return slope

@@ -1,8 +1,6 @@
-"""Norm of weights into or out of a unit (Han et al. 2015; Li et al. 2017).
+"""Norm of weights into or out of a unit, without data.
 
-    M_u = ( sum over weights w of |w|^p )^(1/p)
-
-It uses no data. Between layers the norms say little, since they grow with the number of weights.
+M_u = ( sum over weights w of |w|^p )^(1/p),    Han et al. 2015; Li et al. 2017
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ from ndg.errors import ConfigError
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
-from ndg.importance.validate import no_baseline, no_class
 from ndg.importance.weights.incoming import weighted
 from ndg.importance.weights.outgoing import outgoing
 
@@ -28,13 +25,10 @@ def magnitude(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], 
     """Scores of 0 or more; `whole` is the norm of the layer.
 
     Options: `norm` is p, 1 or 2. `side` is `incoming` (weights of the layer) or `outgoing` (weights of the modules that
-    read the unit). Units are traced to these modules through activations, norms, pooling, flattening, dropout and
-    residual sums, in one pass of the first example. The gain of a norm on the way is ignored.
+    read the unit, found in one pass of the first example; gains of norms on the way are ignored).
 
     Raises LayerError for layers without weights, or if the readers of the units cannot be traced.
     """
-    no_class(settings, "magnitude")
-    no_baseline(settings, "magnitude")
     side, norm = settings.own["side"], settings.own["norm"]
     if side not in SIDES or norm not in NORMS:
         raise ConfigError(f"magnitude has side incoming or outgoing and norm 1 or 2; got side={side!r}, norm={norm!r}")
@@ -51,13 +45,11 @@ def magnitude(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], 
     else:
         batch = next(iter(passes(loader, settings, "magnitude")))
         sums, forwards = outgoing(model, batch, layers, powers, each=settings.each_position), 1
-    return Scores(
-        method="magnitude",
-        values={layer: (sums[layer] ** (1 / norm)).cpu().numpy() for layer in layers},
-        whole={layer: float(sums[layer].sum() ** (1 / norm)) for layer in layers},
-        target="no class",
-        baseline="none",
-        examples=0,
+    return METHOD.scores(
+        settings,
+        {layer: sums[layer] ** (1 / norm) for layer in layers},
+        0,
+        whole={layer: sums[layer].sum() ** (1 / norm) for layer in layers},
         measure=f"norm of {side} weights",
         facts={"side": side, "norm": norm, "forward_passes": forwards, "backward_passes": 0},
     )

@@ -2,9 +2,8 @@
 
     phi_u = E over orders of [ v(units before u, and u) - v(units before u) ],    all other units at their neutral state
 
-Units join in a random order, and each gets the change of v when it joins. The values of a layer add up to v(all) -
-v(none) exactly, for any orders. Orders come in pairs, one the reverse of the other (antithetic; Mitchell et al. 2022),
-and each example has its own orders, which covers more orders for the same cost.
+The values of a layer add up to v(all) - v(none) exactly, for any orders. Orders come in pairs, one the reverse of the
+other (antithetic; Mitchell et al. 2022), and each example has its own orders.
 
     logit      v is the logit of the target, or of the class predicted by the untouched network
     logits, loss, accuracy    v is minus the damage of ablation with that measure
@@ -13,7 +12,7 @@ and each example has its own orders, which covers more orders for the same cost.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -25,12 +24,12 @@ from torch import Tensor, nn
 from ndg import seeds
 from ndg.activations.batches import Batch, fixed
 from ndg.errors import ConfigError
-from ndg.gradients.tape import Tape
+from ndg.importance.batch_sums import ScoreStudy, Sums, Task, read_neutrals
+from ndg.importance.logits import chosen, classes_of
 from ndg.importance.method import Method
 from ndg.importance.methods.ablation import MEASURES, difference, labels_of
-from ndg.importance.methods.conductance import chosen, classes_of
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, merged, passes
+from ndg.importance.settings import Settings, passes
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import PartialForward
 from ndg.run_study import run_study
@@ -49,13 +48,8 @@ def shapley(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
 
     `whole` is the mean of v(all) - v(none). Options: `permutations` is the number of orders per example, even and at
     least 4; `payoff` is v. An order costs one pass of the part after the layer for each unit that is not at its neutral
-    state. `facts["passed"]` counts the rows passed. `errors` are standard errors of the sampling of orders for these
-    examples, from the spread of the pairs of each example. Source: Castro, Gomez & Tejada 2009.
-
-    Options: `permutations` is the number of orders of each example, even and at least 4; `payoff` is what v is. An
-    order costs one pass of what is behind the layer for each unit that is not at its neutral state already.
-    `facts["passed"]` counts the rows that were passed. `errors` are standard errors of the sampling of orders alone,
-    for these examples, from the spread of the pairs of each example. Source: Castro, Gomez & Tejada 2009.
+    state. `errors` are standard errors of the sampling of orders for these examples. Source: Castro, Gomez & Tejada
+    2009.
 
     Raises ConfigError for an unknown payoff or an odd number of orders, DataError without the classes that it needs.
     """
@@ -67,28 +61,20 @@ def shapley(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
             f"orders come in pairs, and two pairs tell how far they differ: permutations is even and at least 4; got "
             f"{orders!r}"
         )
-    with Tape(model, layers, each=settings.each_position) as tape:
-        neutrals = Neutrals.read(tape, loader, layers, *settings.neutral)
+    neutrals = read_neutrals(model, loader, layers, settings)
     study = Study(model, layers, settings, neutrals, payoff)
-    sums = run_study(study, _tasks(study, loader), "Shapley values", settings.options).total
-    examples = sums.examples // len(layers)
-    pairs = orders // 2
-    means = {layer: sums.credits[layer] / (pairs * examples) for layer in layers}
-    return Scores(
-        method="shapley",
-        values=means,
-        whole={layer: sums.whole[layer] / examples for layer in layers},
+    total = run_study(study, _tasks(study, loader), "Shapley values", settings.options).total
+    sums, drawn, run = total.sums, total.examples * (orders // 2), settings.options
+    return METHOD.scores(
+        settings,
+        {layer: sums["credits"][layer] / drawn for layer in layers},
+        total.examples,
+        whole=total.means("whole"),
         target=settings.describe(_TARGETS[payoff]),
         baseline=neutrals.name,
-        examples=examples,
         measure="logits" if payoff == "logit" else payoff,
-        errors={layer: np.sqrt(sums.spread[layer] / sums.freedom[layer] / (pairs * examples)) for layer in layers},
-        facts={
-            "batch": settings.options.batch,
-            "permutations": orders,
-            "seed": settings.options.seed,
-            "passed": sums.passed,
-        },
+        errors={layer: np.sqrt((sums["spread"][layer] / sums["freedom"][layer] / drawn).numpy()) for layer in layers},
+        facts={"batch": run.batch, "permutations": orders, "seed": run.seed, "passed": total.counts["passed"]},
     )
 
 
@@ -106,76 +92,17 @@ _TARGETS = {"logit": "predicted class", "logits": "all logits", "loss": "true cl
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """Pairs of orders of a layer, for each example of a batch."""
+class Study(ScoreStudy):
+    """The values of coalitions, for a worker."""
 
-    batch: Batch
-    layer: str
-    pairs: range
-
-
-@dataclass(frozen=True, eq=False)
-class Sums:
-    """Sums of credits over examples and pairs, and of their squared deviations.
-
-    Deviations are from the mean of example and task, with `freedom` degrees; each layer also has the sum of v(all) -
-    v(none).
-    """
-
-    credits: dict[str, Float64[np.ndarray, " unit"]]
-    spread: dict[str, Float64[np.ndarray, " unit"]]
-    freedom: dict[str, int]
-    whole: dict[str, float]
-    examples: int
-    passed: int
-
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(
-            merged(self.credits, other.credits),
-            merged(self.spread, other.spread),
-            merged(self.freedom, other.freedom),
-            merged(self.whole, other.whole),
-            self.examples + other.examples,
-            self.passed + other.passed,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; inverse of `from_dict`."""
-        lists = {
-            name: {layer: row.tolist() for layer, row in getattr(self, name).items()} for name in ("credits", "spread")
-        }
-        rest = {name: getattr(self, name) for name in ("freedom", "whole", "examples", "passed")}
-        return lists | rest
-
-    @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> Sums:
-        lists = {
-            name: {layer: np.array(row) for layer, row in document[name].items()} for name in ("credits", "spread")
-        }
-        return cls(**{**document, **lists})
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """Data that a worker needs to let units join."""
-
-    model: nn.Module
-    layers: tuple[str, ...]
-    settings: Settings
     neutrals: Neutrals
     payoff: str
 
     decode = staticmethod(Sums.from_dict)
-
-    @property
-    def identity(self) -> Any:
-        return self.layers, self.settings.identity
-
-    def with_model(self, model: nn.Module) -> Study:
-        return replace(self, model=model)
+    check = range(0)
 
     def run(self, task: Task) -> Sums:
-        """Credits of the orders of one task."""
+        """Credits of the orders of one task, and their spread."""
         settings, layer, batch, model = self.settings, task.layer, task.batch, self.model
         with (
             torch.inference_mode(False),
@@ -183,17 +110,19 @@ class Study:
             PartialForward(model, layer, batch, self.neutrals, each=settings.each_position) as cut,
         ):
             game = Game.of(cut, batch, self)
-            credits = torch.stack([game.credits(_order(batch, layer, settings, pair, cut)) for pair in task.pairs])
-        spread = (credits - credits.mean(dim=0)).square().sum(dim=(0, 1))
-        first = task.pairs.start == 0
-        return Sums(
-            credits={layer: credits.sum(dim=(0, 1)).numpy()},
-            spread={layer: spread.numpy()},
-            freedom={layer: (len(task.pairs) - 1) * batch.count},
-            whole={layer: float((game.all - game.none).sum()) if first else 0.0},
-            examples=batch.count if first else 0,
-            passed=game.passed,
-        )
+            credits = torch.zeros(len(task.part), *cut.differs.shape, dtype=torch.float64)
+            for number, pair in enumerate(task.part):
+                credits[number] = game.credits(_order(batch, layer, settings, pair, cut))
+        first = task.part.start == 0
+        nothing = torch.zeros((), dtype=torch.float64)
+        sums = {
+            "credits": credits.sum(dim=(0, 1)),
+            "spread": (credits - credits.mean(dim=0)).square().sum(dim=(0, 1)),
+            "freedom": nothing + (len(task.part) - 1) * batch.count,
+            "whole": (game.all - game.none).sum() if first else nothing,
+        }
+        examples = batch.count if first and layer == self.layers[0] else 0
+        return Sums({name: {layer: part} for name, part in sums.items()}, {"examples": examples, "passed": game.passed})
 
 
 def _tasks(study: Study, loader: Iterable[Any]) -> Iterator[Task]:
@@ -209,9 +138,9 @@ def _tasks(study: Study, loader: Iterable[Any]) -> Iterator[Task]:
 
 @dataclass(eq=False)
 class Game:
-    """Payoff of coalitions of the units of one layer on one batch.
+    """Payoff of coalitions of a layer's units on one batch.
 
-    Units that are already neutral take no part: they join last with credit 0.
+    Units that are neutral already join last, with credit 0.
     """
 
     cut: PartialForward

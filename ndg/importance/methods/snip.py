@@ -1,8 +1,6 @@
 """SNIP (Lee, Ajanthan & Torr 2019): sensitivity of the loss.
 
-    S_u = sum over incoming weights w of |w dL/dw|,    L the mean cross-entropy over the examples
-
-One forward and one backward pass. The paper divides by the sum over the network, which does not change the order.
+S_u = sum over incoming weights w of |w dL/dw|,    L the mean cross-entropy over the examples
 """
 
 from __future__ import annotations
@@ -10,54 +8,37 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ndg.activations.batches import Batch, check_finite, forward, true_labels
 from ndg.errors import DataError, LayerError
-from ndg.gradients.tape import add, check_gradients
+from ndg.gradients.tape import add
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
-from ndg.importance.validate import no_baseline, no_class
-from ndg.importance.weights.incoming import Leaves, no_path, weighted
+from ndg.importance.weights.incoming import Leaves, gradients, leaves, per_unit, weighted
 
 
 def snip(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
     """Scores of 0 or more in nats; `whole` sums the units.
 
-    The gradient is that of all examples together, so scores of parts of the data do not add up. Raises DataError
-    without true classes, LayerError for layers without weights.
+    Scores of parts of the data do not add up. Raises DataError without true classes, LayerError for layers without
+    weights.
     """
-    no_class(settings, "snip")
-    no_baseline(settings, "snip")
     incoming = weighted(model, layers, settings, "snip")
     sums: dict[str, Tensor] = {}
     examples = forwards = 0
     with Leaves(batch.module for batch in incoming.values()):
-        weights = {path: weight for batch in incoming.values() for path, weight in batch.leaves("snip").items()}
+        weights = leaves(incoming, "snip")
         for batch in passes(loader, settings, "SNIP"):
-            gradients = torch.autograd.grad(loss(model, batch, "snip"), list(weights.values()), allow_unused=True)
-            for path, gradient in zip(weights, gradients, strict=True):
-                if gradient is None:
-                    raise no_path(path.rpartition(".")[0], "snip")
-                check_gradients([gradient], path.rpartition(".")[0])
+            for path, gradient in gradients(loss(model, batch, "snip"), weights, "snip").items():
                 add(sums, path, gradient.double())
             examples, forwards = examples + batch.count, forwards + 1
         sizes = {path: (weight.detach().double() * sums[path] / examples).abs() for path, weight in weights.items()}
-    values = {layer: batch.rows(sizes).sum(dim=1).cpu().numpy() for layer, batch in incoming.items()}
-    return Scores(
-        method="snip",
-        values=values,
-        whole={layer: float(values[layer].sum()) for layer in layers},
-        target="true class",
-        baseline="none",
-        examples=examples,
-        measure="nats",
-        facts={"batch": settings.options.batch, "forward_passes": forwards, "backward_passes": forwards},
-    )
+    facts = {"batch": settings.options.batch, "forward_passes": forwards, "backward_passes": forwards}
+    return METHOD.scores(settings, per_unit(incoming, sizes), examples, facts=facts)
 
 
 METHOD = Method(

@@ -3,16 +3,15 @@
     S_u = sum over incoming weights w of |w| dR/d|w| / R,    R = sum of the logits of the network with |weights|,
                                                              no biases and no nonlinearity, at an input of ones
 
-It uses no data: one forward and one backward pass for all layers, in double precision. Unlike the published score it is
-divided by R, so that the shares of a layer that every path crosses add up to 1 (their conservation law) and large
-networks do not overflow; where R itself overflows, the input is scaled.
+It uses no data. Unlike the published score it is divided by R, so that the shares of a layer that every path crosses
+add up to 1; where R overflows double precision, the input is scaled.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,12 +23,10 @@ from torch.overrides import TorchFunctionMode
 from ndg.activations.batches import Inputs, forward
 from ndg.errors import LayerError
 from ndg.gradients.paths import STILL
-from ndg.gradients.tape import check_gradients
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
-from ndg.importance.validate import no_baseline
-from ndg.importance.weights.incoming import Leaves, no_path, weighted
+from ndg.importance.weights.incoming import Leaves, gradients, leaves, per_unit, weighted
 from ndg.importance.weights.outgoing import ACTIVATIONS
 
 SCALES = (1.0, 1e-150, 1e150, 1e-290, 1e290)
@@ -42,18 +39,13 @@ def synflow(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
     """Scores from 0 to 1; `whole` is the sum over units.
 
     The flow leads to all logits, or to `settings.target`. Activations are the identity. A norm multiplies by its gain,
-    batch norm also divides by its running standard deviation. Token ids have embeddings of ones. Queries and keys,
-    which only weigh other values, have no flow except rounding. The loader only gives the shape of one example.
-    `facts["log10_flow"]` is log10 R, or None if R is 0 or below 1e-600; then all scores are 0.
+    batch norm also divides by its running standard deviation. Token ids have embeddings of ones. The loader only gives
+    the shape of one example. `facts["log10_flow"]` is log10 R, or None if R is 0; then all scores are 0.
     """
-    no_baseline(settings, "synflow")
     incoming = weighted(model, layers, settings, "synflow")
     inputs = _ones(next(iter(passes(loader, settings, "SynFlow"))).inputs)
-    with ExitStack() as stack:
-        stack.enter_context(Leaves(model.modules(), _positive))
-        stack.enter_context(_DoubleBuffers(model))
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        weights = {path: weight for parts in incoming.values() for path, weight in parts.leaves("synflow").items()}
+    with Leaves(model.modules(), _positive), _double_buffers(model), sdpa_kernel(SDPBackend.MATH):
+        weights = leaves(incoming, "synflow")
         forwards = 0
         for scale in SCALES:
             flow, forwards = _flow(model, inputs, scale, settings), forwards + 1
@@ -67,22 +59,13 @@ def synflow(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
                     f"{type(model).__name__} does not; look for weights that are not finite, or choose magnitude"
                 )
         start = torch.full_like(flow, 1 / total if total else 0.0)
-        gradients = torch.autograd.grad(flow, list(weights.values()), start, allow_unused=True)
-        shares = {}
-        for (path, weight), gradient in zip(weights.items(), gradients, strict=True):
-            if gradient is None:
-                raise no_path(path.rpartition(".")[0], "synflow")
-            check_gradients([gradient], path.rpartition(".")[0])
-            shares[path] = weight.detach() * gradient
-        values = {layer: parts.rows(shares).sum(dim=1).cpu().numpy() for layer, parts in incoming.items()}
-    return Scores(
-        method="synflow",
-        values=values,
-        whole={layer: float(values[layer].sum()) for layer in layers},
-        target=settings.describe("all logits"),
-        baseline="none",
-        examples=0,
-        measure="share of the flow",
+        slopes = gradients(flow, weights, "synflow", start)
+        shares = {path: weights[path].detach() * gradient for path, gradient in slopes.items()}
+        values = per_unit(incoming, shares)
+    return METHOD.scores(
+        settings,
+        values,
+        0,
         facts={
             "forward_passes": forwards,
             "backward_passes": 1,
@@ -111,44 +94,41 @@ def _positive(name: str, value: Tensor) -> Tensor:
 
 def _ones(inputs: Inputs) -> Inputs:
     """Example of ones with the same shape; non-float inputs and token ids stay."""
+
+    def ones(column: Tensor) -> Tensor:
+        return torch.ones_like(column[:1], dtype=torch.float64) if column.is_floating_point() else column[:1]
+
     if isinstance(inputs, Tensor):
-        return torch.ones_like(inputs[:1], dtype=torch.float64) if inputs.is_floating_point() else inputs[:1]
-    return {key: column[:1] if key in STILL else _alone(column) for key, column in inputs.items()}
-
-
-def _alone(column: Tensor) -> Tensor:
-    found = _ones(column)
-    assert isinstance(found, Tensor)
-    return found
+        return ones(inputs)
+    return {key: column[:1] if key in STILL else ones(column) for key, column in inputs.items()}
 
 
 def _flow(model: nn.Module, inputs: Inputs, scale: float, settings: Settings) -> Float64[Tensor, ""]:
     def scaled(column: Tensor) -> Tensor:
         return column * scale if column.dtype == torch.float64 else column
 
-    given = {key: scaled(column) for key, column in inputs.items()} if isinstance(inputs, dict) else scaled(inputs)
+    at_scale = {key: scaled(column) for key, column in inputs.items()} if isinstance(inputs, dict) else scaled(inputs)
     with _Linear(scale):
-        logits = forward(model, given)
+        logits = forward(model, at_scale)
     classes = settings.classes(logits.shape[1])
     return logits[0, classes.start : classes.stop].sum()
 
 
-class _DoubleBuffers:
+@contextmanager
+def _double_buffers(model: nn.Module) -> Iterator[None]:
     """Context in which floating-point buffers of a network are in double precision."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self._kept: list[tuple[nn.Module, str, Tensor]] = []
-
-    def __enter__(self) -> None:
-        for module in self._model.modules():
-            for name, value in module._buffers.items():
-                if value is not None and value.is_floating_point():
-                    self._kept.append((module, name, value))
-                    module._buffers[name] = value.double()
-
-    def __exit__(self, *_: object) -> None:
-        for module, name, value in self._kept:
+    before = [
+        (module, name, value)
+        for module in model.modules()
+        for name, value in module._buffers.items()
+        if value is not None and value.is_floating_point()
+    ]
+    for module, name, value in before:
+        module._buffers[name] = value.double()
+    try:
+        yield
+    finally:
+        for module, name, value in before:
             module._buffers[name] = value
 
 
@@ -169,9 +149,9 @@ class _Linear(TorchFunctionMode):
         rule = RULES.get(name)
         if rule is not None:
             return rule(*args, **kwargs)
-        found = func(*args, **kwargs)
-        single = isinstance(found, Tensor) and found.is_floating_point() and found.dtype != torch.float64
-        return found.double() if single else found  # a network may request single precision
+        result = func(*args, **kwargs)
+        single = isinstance(result, Tensor) and result.is_floating_point() and result.dtype != torch.float64
+        return result.double() if single else result  # a network may request single precision
 
 
 def _batch_norm(

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ndg.errors import ConfigError, LayerError
+from ndg.gradients.tape import check_gradients
 from ndg.importance.settings import Settings
 from ndg.units import gates
 
@@ -22,7 +23,7 @@ WEIGHTED = (nn.Linear, *CONVOLUTIONS, *TRANSPOSED, *NORMS, nn.Embedding)
 
 @dataclass(frozen=True, eq=False)
 class Incoming:
-    """Incoming weights of a layer: parameters `names` of `module`, one row per unit."""
+    """Incoming weights of a layer, one row per unit."""
 
     layer: str
     module: nn.Module
@@ -51,7 +52,7 @@ class Incoming:
 def weighted(model: nn.Module, layers: Iterable[str], settings: Settings, method: str) -> dict[str, Incoming]:
     """Incoming weights of layers; `X.gates` uses input and state weights.
 
-    Raises LayerError for layers without weights, naming the nearest layer before them that has some.
+    Raises LayerError for layers without weights, naming the nearest one before that has some.
     """
     if settings.each_position:
         raise ConfigError(f"{method} scores weights, which positions share; got each_position=True; leave it out")
@@ -73,11 +74,33 @@ def weighted(model: nn.Module, layers: Iterable[str], settings: Settings, method
     return incoming
 
 
+def leaves(incoming: Mapping[str, Incoming], method: str) -> dict[str, Tensor]:
+    """Incoming weights of all layers by path; LayerError for computed ones."""
+    return {path: weight for parts in incoming.values() for path, weight in parts.leaves(method).items()}
+
+
+def per_unit(incoming: Mapping[str, Incoming], values: Mapping[str, Tensor]) -> dict[str, Float[Tensor, " unit"]]:
+    """Sums over the incoming weights of each unit, by layer."""
+    return {layer: parts.rows(values).sum(dim=1) for layer, parts in incoming.items()}
+
+
+def gradients(
+    value: Tensor, weights: Mapping[str, Tensor], method: str, start: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Gradients at weights by path; LayerError without one, or for NaN."""
+    slopes = torch.autograd.grad(value, list(weights.values()), start, allow_unused=True)
+    for path, gradient in zip(weights, slopes, strict=True):
+        if gradient is None:
+            raise no_path(path.rpartition(".")[0], method)
+        check_gradients([gradient], path.rpartition(".")[0])
+    return dict(zip(weights, slopes, strict=True))
+
+
 class Leaves:
     """Context that replaces parameters by leaves that need gradients.
 
-    So frozen weights have gradients, `.grad` stays unchanged, and a weight shared by two modules counts separately in
-    each. `change` computes the value of a leaf from the parameter and its name; without it they share memory.
+    So frozen weights have gradients, `.grad` stays unchanged, and a shared weight counts in each module. `change`
+    computes the value of a leaf from the parameter and its name.
     """
 
     def __init__(

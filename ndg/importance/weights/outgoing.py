@@ -1,8 +1,7 @@
 """Outgoing weights: tracing units to the weights that read them.
 
-Each tensor with values of a layer's units has a companion with the unit number of each value. Functions that move
-values (reshape, transpose, concatenate) move the numbers too; functions of single values, or of the positions of a
-channel, keep them; a linear layer or convolution reads them, and tracing ends there.
+Each tensor with values of a layer's units has a companion with the unit number of each value, which functions that move
+values move too. A linear layer or convolution reads them, and tracing ends there.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from ndg.activations.batches import Batch
+from ndg.activations.batches import Batch, pick
 from ndg.activations.hooks import find_layer
 from ndg.errors import LayerError
 from ndg.gradients.tape import Tape
@@ -76,11 +75,9 @@ def outgoing(
 ) -> dict[str, Float64[Tensor, " unit"]]:
     """Sum of `powers` of the weights that read each unit.
 
-    Raises LayerError naming an operation that cannot be traced, or if no weights read the layer.
+    Raises LayerError if the weights cannot be traced, or if there are none.
     """
     layers = tuple(layers)
-    inputs = batch.inputs
-    alone = {key: column[:1] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[:1]
     with ExitStack() as stack:
         for layer in layers:
             if resolve_layer(model, layer).steps:
@@ -88,10 +85,9 @@ def outgoing(
         tape = stack.enter_context(Tape(model, layers, each=each))
         follow = Follow(powers)
         for layer in layers:
-            handle = find_layer(model, layer).register_forward_hook(_begin(layer, tape, follow))
-            stack.callback(handle.remove)
+            stack.enter_context(find_layer(model, layer).register_forward_hook(_begin(layer, tape, follow)))
         with follow:
-            tape.run(alone)
+            tape.run(pick(batch.inputs, torch.arange(1)))
     for layer in layers:
         if layer not in follow.read:
             raise LayerError(
@@ -119,13 +115,13 @@ class Follow(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        given = [part for part in tree_leaves((args, kwargs)) if isinstance(part, Tensor)]
+        tensors = [part for part in tree_leaves((args, kwargs)) if isinstance(part, Tensor)]
         values = any(isinstance(part, Tensor) and part.is_floating_point() for part in tree_leaves(result))
-        if values and any(id(part) in self._known for part in given):
+        if values and any(id(part) in self._known for part in tensors):
             name = getattr(func, "__name__", str(func))
             if name == "__get__":
                 name = getattr(getattr(func, "__self__", None), "__name__", name)
-            for layer in {layer: None for part in given for layer in self._of(part)}:
+            for layer in {layer: None for part in tensors for layer in self._of(part)}:
                 self._step(layer, name, func, args, kwargs, result)
         return result
 
@@ -173,10 +169,10 @@ class Follow(TorchFunctionMode):
 
     def _keep(self, layer: str, result: Any, numbers: Any) -> None:
         tensors = [part for part in tree_leaves(result) if isinstance(part, Tensor)]
-        found = [part for part in tree_leaves(numbers) if isinstance(part, Tensor)]
-        for tensor, some in zip(tensors, found, strict=False):
-            if tensor.is_floating_point() and tensor.shape == some.shape:
-                self._known[id(tensor)] = (tensor, {**self._of(tensor), layer: some})
+        parts = [part for part in tree_leaves(numbers) if isinstance(part, Tensor)]
+        for tensor, part in zip(tensors, parts, strict=False):
+            if tensor.is_floating_point() and tensor.shape == part.shape:
+                self._known[id(tensor)] = (tensor, {**self._of(tensor), layer: part})
             elif tensor.is_floating_point():
                 raise _lost(layer, f"an operation that gives {tuple(tensor.shape)}")
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ndg import seeds
-from ndg.counterfactual import CounterfactualSettings, counterfactual_set, train_on
+from ndg.counterfactual import CounterfactualSettings, counterfactual_set
 from ndg.errors import ConfigError
 from ndg.models import checkpoint
 from ndg.options import RunOptions
 from ndg.report import row_table
 from ndg.runs.run import Run
+from ndg.workflows.counterfactual import train_on
 from ndg.workflows.prepare import Prepared, run_folder
 from ndg.workflows.studies.study_record import Findings, per_network
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ndg.report import row_table
-from ndg.rotation.bases import BasisSettings, compare
 from ndg.rotation.basis import localist, random_rotation
 from ndg.rotation.principal import pca
+from ndg.workflows.bases import BasisSettings, compare
 from ndg.workflows.prepare import Prepared
 from ndg.workflows.studies.controls import mining_of, serial
 from ndg.workflows.studies.study_record import Findings, per_network

@@ -2,9 +2,7 @@
 
 The neutral state of a unit is propagated exactly through operations that keep units separate: activation functions,
 normalisation in evaluation mode, sums with other branches, pooling. It stops where units mix or where a value is read
-twice; from there the effect is assumed linear. So the effect is exact if the rest of the network is linear, as after
-the last activation function, and it equals G-NDI if units mix right after the layer. No weights are multiplied on the
-way: all layers together cost less than one more forward pass.
+twice; from there the effect is assumed linear. All layers together cost less than one more forward pass.
 """
 
 from __future__ import annotations
@@ -18,10 +16,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ndg.activations.batches import Batch, nan, not_a_number
+from ndg.activations.batches import Batch, check_finite
 from ndg.activations.hooks import find_modules
-from ndg.errors import LayerError
-from ndg.gradients.tape import Tape, check_gradients
+from ndg.gradients.tape import Tape, check_gradients, gradients_at
 from ndg.interventions.baselines import Neutrals
 from ndg.units.layout import View, stack_steps
 from ndg.units.readings import Output
@@ -68,11 +65,8 @@ class _Way:
 class Carried:
     """Context that propagates the changes of units.
 
-        with Tape(model, layers) as tape, Carried(model, tape, layers, neutrals) as carried:
-            carried.run(batch)
-
-    Then `carried.changes[layer]` is the difference between units and their neutral state where they stop, and
-    `carried.gradients(values)` has the gradients there. Enter it within the tape.
+    After `run(batch)`, `changes` has each layer's change where its units first mix, and `carried.gradients(values)` the
+    gradients there. Enter it within the tape.
     """
 
     def __init__(
@@ -113,29 +107,15 @@ class Carried:
             logits = self._tape.run(batch)
         self.changes = {layer: self._change(layer, batch) for layer in self._layers}
         for layer, change in self.changes.items():
-            if (broken := nan(change[: batch.count])) is not None:
-                raise not_a_number(layer, broken[1], batch.number(broken[0]))
+            check_finite(change[: batch.count], layer, batch)
         return logits
 
     def gradients(self, values: Float[Tensor, " example"], *, last: bool = True) -> dict[str, View]:
         """Gradient of each example's value where each layer stops; `last` frees the graph."""
-        ends = {layer: self.ends(layer) for layer in self._layers}
-        flat = [end for several in ends.values() for end in several]
-        gradients: list[Tensor | None] = [None] * len(flat)
-        if values.requires_grad:
-            gradients = list(torch.autograd.grad(values.sum(), flat, retain_graph=not last, allow_unused=True))
-        views = {}
-        for layer, several in ends.items():
-            parts, gradients = gradients[: len(several)], gradients[len(several) :]
-            if all(part is None for part in parts):
-                raise LayerError(
-                    f"a scored layer has a gradient path to the logits; from {layer!r} there is none; choose a layer "
-                    "whose output the logits depend on, or remove the detach, no_grad or argmax between them"
-                )
-            filled = [torch.zeros_like(end) if part is None else part for part, end in zip(parts, several, strict=True)]
-            check_gradients(filled, layer, "behind")
-            views[layer] = self.seen(layer, filled)
-        return views
+        gradients = gradients_at(values, {layer: self.ends(layer) for layer in self._layers}, last=last)
+        for layer, parts in gradients.items():
+            check_gradients(parts, layer, "behind")
+        return {layer: self.seen(layer, parts) for layer, parts in gradients.items()}
 
     def _begin(self, layer: str) -> Callable[..., None]:
         def begin(module: nn.Module, arguments: Any, output: Any) -> None:
@@ -183,7 +163,7 @@ class _Following(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        read = {id(one) for one in _tensors(args, kwargs)}
+        read = {id(tensor) for tensor in _tensors(args, kwargs)}
         met = [(way, stop) for way in self._ways.values() for stop in way.stops if id(stop.value) in read]
         name = getattr(function, "__name__", "").strip("_")
         carried = [
@@ -191,27 +171,27 @@ class _Following(TorchFunctionMode):
             for way, stop in met
             if stop is way.stops[-1] and _alone(name, way, args, kwargs)
         ]
-        found = function(*args, **kwargs)
-        if not any(one.requires_grad for one in _tensors((found,), {})):
-            return found
+        result = function(*args, **kwargs)
+        if not any(tensor.requires_grad for tensor in _tensors((result,), {})):
+            return result
         for _, stop in met:
             stop.reads += 1
         for way, neutral in carried:
             last = way.stops[-1]
-            if not isinstance(neutral, Tensor) or not _fits(name, found, last.value) or neutral.shape != found.shape:
+            if not isinstance(neutral, Tensor) or not _fits(name, result, last.value) or neutral.shape != result.shape:
                 continue
-            if found is last.value:  # in place
+            if result is last.value:  # in place
                 last.neutral, last.reads, last.through = neutral, last.reads - 1, (*last.through, name)
             else:
-                way.stops.append(_Stop(found, neutral, (name,)))
-        return found
+                way.stops.append(_Stop(result, neutral, (name,)))
+        return result
 
 
 def _tensors(args: Iterable[Any], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
     for value in (*args, *kwargs.values()):
-        for one in value if isinstance(value, (list, tuple)) else (value,):
-            if isinstance(one, Tensor):
-                yield one
+        for part in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(part, Tensor):
+                yield part
 
 
 def _alone(name: str, way: _Way, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
@@ -223,19 +203,19 @@ def _alone(name: str, way: _Way, args: Sequence[Any], kwargs: Mapping[str, Any])
     return name in ELEMENTWISE or (name in CHANNELWISE and way.channels)
 
 
-def _fits(name: str, found: Any, value: Tensor) -> bool:
+def _fits(name: str, result: Any, value: Tensor) -> bool:
     """Whether the units keep their positions in the output of a function."""
-    if not isinstance(found, Tensor):
+    if not isinstance(result, Tensor):
         return False
-    return found.shape == value.shape if name in ELEMENTWISE else found.shape[:2] == value.shape[:2]
+    return result.shape == value.shape if name in ELEMENTWISE else result.shape[:2] == value.shape[:2]
 
 
 def _neutral(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], stop: _Stop) -> Any:
     """Output of a function with the units of a stop neutral."""
 
     def instead(value: Any) -> Any:
-        given = stop.neutral if value is stop.value else value
-        return given.detach().clone() if isinstance(given, Tensor) and given.is_floating_point() else given
+        value = stop.neutral if value is stop.value else value
+        return value.detach().clone() if isinstance(value, Tensor) and value.is_floating_point() else value
 
     with torch.no_grad():
         return function(*map(instead, args), **{key: instead(value) for key, value in kwargs.items()})

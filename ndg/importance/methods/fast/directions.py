@@ -2,8 +2,7 @@
 
 The size of an effect v on the logits is estimated from its part in K random directions, `||P v|| / mean ||P v||`.
 Examples with the same prediction have similar effects, so they use different columns of one random rotation and
-together cover all directions. The mean over examples then has a much smaller error than with independent directions, at
-the same cost.
+together cover all directions; this makes the error of the mean much smaller at the same cost.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ NEAR = 8
 class Directions:
     """`Directions(seed, logits, each).of(classes)`: orthonormal directions for each example, in order.
 
-    They depend on the number of earlier examples of the same class, not on batches. `pairs` counts the pairs of
-    examples that share a rotation.
+    They depend on the number of earlier examples of the same class, not on batches.
     """
 
     def __init__(self, seed: int, logits: int, each: int) -> None:
@@ -64,10 +62,7 @@ class Directions:
         return 1 - self.scale**2 * self._logits / self.each
 
     def shared(self, examples: int, alike: float) -> float:
-        """Variance of the mean size relative to independent directions.
-
-        `alike` is the mean squared cosine of the effects on two examples of a class.
-        """
+        """Variance of the mean size relative to independent directions; `alike` is that of `alike`."""
         if not self.pairs:
             return 1.0
         own = self.each / self._logits - self.scale**2

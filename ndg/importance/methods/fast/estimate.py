@@ -7,8 +7,7 @@ m examples measures that error with noise:
     estimate_u = r mean f + s_u k e_u,                        k = T / (T + V)
 
 V is the variance of e_u over the choice of examples, T the variance of the errors of the units (shrinkage as in Efron &
-Morris 1973). So noisy ablations of accurate first-order effects get little weight, and the other way round. Standard
-errors include the remaining variance, the uncertainty of r, and the random directions.
+Morris 1973). Standard errors include the remaining variance, the uncertainty of r, and the random directions.
 """
 
 from __future__ import annotations
@@ -35,9 +34,8 @@ Units = Float64[np.ndarray, " unit"]
 class Evidence:
     """Measurements of a layer.
 
-    For all units: mean first-order effect `first`, its mean size, the variance of `first` over draws, and the mean size
-    of the `change`. For the `ablated` units: `damage` and first-order `effects` per example; `drawn` is the share of
-    all examples that these are.
+    For all units: mean first-order effect `first`, its mean size and variance over draws, and the mean size of the
+    `change`. For the `ablated` units: `damage` and first-order `effects` on the share `drawn` of all examples.
     """
 
     first: Units
@@ -52,11 +50,7 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """Common factor of a layer and the errors of its units.
-
-    Also holds the variance of the errors over examples and over units, the sizes of the units, and the number of
-    ablated units.
-    """
+    """Factor of a layer, errors of its units, and their variances."""
 
     ratio: float
     doubt: float

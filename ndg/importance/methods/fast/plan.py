@@ -33,8 +33,8 @@ EXACT = 32
 class Plan:
     """First-order effects and ablations that fit a budget.
 
-    First-order effects on `examples` in `directions` random directions of the logits (all logits if `logits` are as
-    many), and ablation of some units of each layer on `ablated` examples. `exact` is the exact cost.
+    First-order effects on `examples` in `directions` random directions (or all `logits`), and ablation of some units of
+    each layer on `ablated` examples. `exact` is the exact cost.
     """
 
     examples: int
@@ -61,11 +61,11 @@ class Plan:
 
 
 def plan(layers: list[int], examples: int, logits: int, budget: float | int, before: int = 0) -> Plan:
-    """Plan for layers with a share of the exact cost.
+    """Plan for layers with a share of the exact cost, of which `before` is already spent.
 
-    `before` of it is already spent. Most goes to first-order effects, on all examples if that allows one direction
-    each. With less than two ablations per unit, some units are not ablated. The smallest plan runs even if it exceeds
-    the budget. Raises ConfigError for a budget outside its range.
+    Most goes to first-order effects, on all examples if that allows one direction each. With less than two ablations
+    per unit, some units are not ablated. The smallest plan runs even if it exceeds the budget. Raises ConfigError for a
+    budget outside its range.
     """
     if not 0 < budget < 1:
         raise ConfigError(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass
 class Ledger:
-    """Entries in forward order; a backward pass writes the relevance that each absorbed."""
+    """Relevance that entries absorbed in a backward pass, in forward order."""
 
     biases: list[float] = field(default_factory=list)
     stabiliser: list[float] = field(default_factory=list)
@@ -35,8 +35,7 @@ class Ledger:
 class Redirected(torch.autograd.Function):
     """`value` with the gradient of `share`, times `factor` if given.
 
-    Of the relevance (gradient times value), `constant` is the part of a bias in `share`, and `rest` the part of the
-    stabiliser in the value.
+    Of the relevance, a bias in `share` absorbs the part `constant`, and the stabiliser the part `rest`.
     """
 
     @staticmethod

@@ -41,14 +41,14 @@ class Relevance(TorchFunctionMode):
             return function(*args, **kwargs) if rule is None else rule(self._rules, function, *args, **kwargs)
         other = _out_of_place(name)
         if other is not None and isinstance(args[0], Tensor):
-            rule, given = RULES[other.__name__], args[0]
-            before = (given.clone(), *args[1:])
-            found = other(*before, **kwargs) if rule is None else rule(self._rules, other, *before, **kwargs)
-            return given.copy_(found)
-        found = function(*args, **kwargs)
-        if any(map(carries, tree_leaves(found))):
+            rule, target = RULES[other.__name__], args[0]
+            before = (target.clone(), *args[1:])
+            result = other(*before, **kwargs) if rule is None else rule(self._rules, other, *before, **kwargs)
+            return target.copy_(result)
+        result = function(*args, **kwargs)
+        if any(map(carries, tree_leaves(result))):
             raise refused(function)
-        return found
+        return result
 
 
 def _out_of_place(name: str) -> Any:
@@ -65,10 +65,7 @@ def _out_of_place(name: str) -> Any:
 
 @contextmanager
 def prepared(model: nn.Module) -> Iterator[None]:
-    """Context with constant parameters, unrolled fused modules and single activations.
-
-    Raises LayerError for a compiled module, whose functions no rule reaches.
-    """
+    """Context with constant parameters and unrolled modules; LayerError for a compiled module."""
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with unfused(), ExitStack() as stack:
         for path, module in model.named_modules():
@@ -100,10 +97,10 @@ def check_functions(logits: Tensor) -> None:
         if node is None or node in seen:
             continue
         seen.add(node)
-        if isinstance(node, BackwardCFunction) and not any(isinstance(node, one._backward_cls) for one in OWN):
+        if isinstance(node, BackwardCFunction) and not any(isinstance(node, own._backward_cls) for own in OWN):
             raise LayerError(
                 f"LRP has a rule for each function between a scored layer and the logits; there is none for the "
                 f"autograd function {type(node).__name__.removesuffix('Backward')}; score layers after it, or use "
                 "method='conductance'"
             )
-        waiting.extend(one for one, _ in node.next_functions)
+        waiting.extend(before for before, _ in node.next_functions)

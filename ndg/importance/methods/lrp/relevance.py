@@ -2,15 +2,15 @@
 
     R_u = h_u dF/dh_u,    with gradients under the rules of `ndg.importance.methods.lrp.rules`
 
-With the epsilon rule on a network of linear maps, ReLUs and pools without biases this equals gradient times activation.
-Elsewhere activations, norms, attention and gates propagate relevance by their own rules (Montavon et al. 2019, Ali et
-al. 2022). Conservation: for a layer that every path crosses, the relevance of its units plus the relevance absorbed
-after it (biases, other constants, stabiliser) adds up to F.
+With the epsilon rule on linear maps, ReLUs and pools without biases this equals gradient times activation.
+Conservation: for a layer that every path crosses, the relevance of its units plus the relevance absorbed after it
+(biases, other constants, stabiliser) adds up to F.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,18 +18,18 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
-from ndg.activations.batches import Batch, Inputs, check_finite
+from ndg.activations.batches import Batch, Inputs, check_finite, pick, rows_of
 from ndg.activations.hooks import find_layer, find_modules
 from ndg.errors import ConfigError, LayerError
+from ndg.gradients.paths import cut_off, reaches_none
 from ndg.gradients.tape import Tape, add, per_unit
+from ndg.importance.logits import chosen, classes_of
 from ndg.importance.method import Method
-from ndg.importance.methods.conductance import chosen, classes_of
 from ndg.importance.methods.lrp.ledger import Ledger
 from ndg.importance.methods.lrp.mode import Relevance, check_functions, prepared
 from ndg.importance.methods.lrp.rules import Rules
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
-from ndg.importance.validate import no_baseline
 from ndg.units.resolve import resolve_layer
 
 RULE_NAMES = ("epsilon", "gamma")
@@ -42,14 +42,10 @@ def lrp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settin
     Options: `rule` is `epsilon` or `gamma` for all linear maps; `epsilon` stabilises their sums, in the unit of the
     sums; `gamma` increases the weight of contributions with the sign of the sum. There is no baseline.
 
-    Options: `rule` is `epsilon` or `gamma`, of every linear map; `epsilon` stabilises their sums, in the unit of the
-    sums; `gamma` is how much more those contributions count that agree with the sign of the sum. There is no baseline.
-
-    `facts["conservation"]` has a row for each layer that every path crosses, apart from gates: the mean of the `sum`
-    over units, of what `biases` and other constants and of what the `stabiliser` kept behind the layer; `relative`, the
-    sum of |sum - F| over the sum of |F|; and `unexplained`, the share of F that is in none of the three, by rounding or
-    where a maximum with a constant took the constant.
-    `facts["logit"]` is the mean of F. Sources: Bach et al. 2015, Montavon et al. 2019, Ali et al. 2022.
+    `facts["conservation"]` has a row for each layer that every path crosses, apart from gates: means of the `sum` over
+    units and of what `biases` and `stabiliser` absorbed after the layer; `relative`, the sum of |sum - F| over the sum
+    of |F|; and `unexplained`, the share of F in none of the three. `facts["logit"]` is the mean of F. Sources: Bach et
+    al. 2015, Montavon et al. 2019, Ali et al. 2022.
 
     Raises LayerError for a function without a rule, naming it.
     """
@@ -60,7 +56,7 @@ def lrp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settin
     with (
         Tape(model, layers, each=settings.each_position) as tape,
         prepared(model),
-        _Marks(model, layers, rules.ledger) as marks,
+        _marks(model, layers, rules.ledger) as entries,
     ):
         for batch in passes(loader, settings, "LRP"):
             if kept is None:
@@ -71,16 +67,12 @@ def lrp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settin
             for layer in layers:
                 add(totals, layer, relevance[layer].sum(dim=0))
             for layer, row in kept.items():
-                row.add(relevance[layer], values, *rules.ledger.after(marks.entries[layer]))
+                row.add(relevance[layer], values, *rules.ledger.after(entries[layer]))
     logit = torch.cat(logits)
-    means = {layer: (totals[layer] / len(logit)).cpu().numpy() for layer in layers}
-    return Scores(
-        method="lrp",
-        values=means,
-        whole={layer: float(means[layer].sum()) for layer in layers},
-        target=settings.describe("predicted class"),
-        baseline="none",
-        examples=len(logit),
+    return METHOD.scores(
+        settings,
+        {layer: totals[layer] / len(logit) for layer in layers},
+        len(logit),
         facts={
             "rule": settings.own["rule"],
             "epsilon": float(rules.epsilon),
@@ -107,7 +99,7 @@ METHOD = Method(
 
 @dataclass
 class Kept:
-    """Sums over examples of relevance that reached a layer and that was absorbed."""
+    """Sums of relevance that reached a layer and that was absorbed."""
 
     came: float = 0.0
     biases: float = 0.0
@@ -133,27 +125,18 @@ class Kept:
         }
 
 
-class _Marks:
-    """Context that records the number of ledger entries after each layer."""
+@contextmanager
+def _marks(model: nn.Module, layers: tuple[str, ...], ledger: Ledger) -> Iterator[dict[str, int]]:
+    """Context with the number of ledger entries at each layer."""
+    entries: dict[str, int] = {}
 
-    def __init__(self, model: nn.Module, layers: tuple[str, ...], ledger: Ledger) -> None:
-        self._modules = find_modules(model, layers)
-        self._ledger = ledger
-        self.entries: dict[str, int] = {}
+    def mark(layer: str) -> Callable[..., None]:
+        return lambda *_: entries.update({layer: len(ledger.biases)})
 
-    def __enter__(self) -> _Marks:
-        self._handles = [
-            module.register_forward_hook(lambda *_, layer=layer: self._mark(layer))
-            for layer, module in self._modules.items()
-        ]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-    def _mark(self, layer: str) -> None:
-        self.entries[layer] = len(self._ledger.biases)
+    with ExitStack() as stack:
+        for layer, module in find_modules(model, layers).items():
+            stack.enter_context(module.register_forward_hook(mark(layer)))
+        yield entries
 
 
 def _rules(settings: Settings) -> Rules:
@@ -163,7 +146,6 @@ def _rules(settings: Settings) -> Rules:
     for name, value in (("epsilon", epsilon), ("gamma", gamma)):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
             raise ConfigError(f"{name} of LRP is a number of 0 or more; got {value!r}")
-    no_baseline(settings, "lrp")
     return Rules(gamma if rule == "gamma" else 0, epsilon, Ledger())
 
 
@@ -191,28 +173,16 @@ def _batch(
 
 def _crossing(model: nn.Module, tape: Tape, layers: tuple[str, ...], inputs: Inputs, rules: Rules) -> tuple[str, ...]:
     """Layers that every path from inputs to logits crosses."""
-    few = {key: column[:2] for key, column in inputs.items()} if isinstance(inputs, dict) else inputs[:2]
+    few = pick(inputs, torch.arange(min(2, rows_of(inputs))))
     crossing = []
     for layer in layers:
         if resolve_layer(model, layer).steps:
             continue
-        with _Sources(model) as sources:
-            handle = find_layer(model, layer).register_forward_hook(_cut)
-            try:
-                with Relevance(rules):
-                    logits = tape.run(sources.of(few))
-            finally:
-                handle.remove()
-        leaves = sources.leaves
-        if not logits.requires_grad or all(
-            gradient is None for gradient in torch.autograd.grad(logits.sum(), leaves, allow_unused=True)
-        ):
+        with _Sources(model) as sources, cut_off(find_layer(model, layer)), Relevance(rules):
+            logits = tape.run(sources.of(few))
+        if reaches_none(logits, sources.leaves):
             crossing.append(layer)
     return tuple(crossing)
-
-
-def _cut(module: nn.Module, arguments: Any, output: Any) -> Any:
-    return (output[0].detach(), *output[1:]) if isinstance(output, tuple) else output.detach()
 
 
 @dataclass
@@ -221,6 +191,7 @@ class _Sources:
 
     model: nn.Module
     leaves: list[Tensor] = field(default_factory=list)
+    stack: ExitStack = field(default_factory=ExitStack)
 
     def of(self, inputs: Inputs) -> Inputs:
         if not isinstance(inputs, dict):
@@ -232,13 +203,11 @@ class _Sources:
         return self.leaves[-1]
 
     def __enter__(self) -> _Sources:
-        embeddings = [module for module in self.model.modules() if isinstance(module, (nn.Embedding, nn.EmbeddingBag))]
-        self._handles = [
-            module.register_forward_hook(lambda _module, _arguments, output: self._leaf(output))
-            for module in embeddings
-        ]
+        for module in self.model.modules():
+            if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+                hook = module.register_forward_hook(lambda _module, _arguments, output: self._leaf(output))
+                self.stack.enter_context(hook)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
-            handle.remove()
+        self.stack.close()

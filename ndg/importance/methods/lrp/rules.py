@@ -21,12 +21,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import handle_torch_function, has_torch_function_unary
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from ndg.errors import LayerError
 from ndg.importance.methods.lrp.ledger import Ledger, Redirected
 
 Function = Callable[..., Any]
+Maybe = Tensor | None
 Linear = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
@@ -38,15 +39,13 @@ class Rules:
     epsilon: float | int
     ledger: Ledger
 
-    def weighted(
-        self, apply: Linear, given: Tensor, weight: Tensor, bias: Tensor | None, wide: Tensor | None
-    ) -> Tensor:
+    def weighted(self, apply: Linear, input: Tensor, weight: Tensor, bias: Maybe = None, wide: Maybe = None) -> Tensor:
         """Linear map with weights; `wide` is its bias, shaped to broadcast."""
-        value = apply(given, weight, bias)
+        value = apply(input, weight, bias)
         if not self.gamma:
             return self.stabilised(value, value, wide)
         up, down = (weight + self.gamma * part for part in (weight.clamp(min=0), weight.clamp(max=0)))
-        rises, falls = given.clamp(min=0), given.clamp(max=0)
+        rises, falls = input.clamp(min=0), input.clamp(max=0)
         above = apply(rises, up, None) + apply(falls, down, None)
         below = apply(rises, down, None) + apply(falls, up, None)
         share = torch.where(value > 0, above, below)
@@ -55,29 +54,20 @@ class Rules:
             share = share + wide
         return self.stabilised(value, share, wide)
 
-    def stabilised(self, value: Tensor, share: Tensor, constant: Tensor | None) -> Tensor:
+    def stabilised(self, value: Tensor, share: Tensor, constant: Maybe = None) -> Tensor:
         """Value with relevance in proportion to share / (share + epsilon sign)."""
         fixed = share.detach()
         added = torch.full_like(fixed, self.epsilon).copysign(fixed)
         factor = (value.detach() / (fixed + added)).masked_fill(fixed + added == 0, 0.0)
-        return _redirected(value, share, factor, constant, added, self.ledger)
+        return self.redirected(value, share, factor, constant, added)
 
-    def with_constant(self, value: Tensor, constant: Tensor) -> Tensor:
-        """Value that is linear in its relevant inputs, plus a constant."""
-        return _redirected(value, value, None, constant, None, self.ledger)
-
-
-def _redirected(
-    value: Tensor,
-    share: Tensor,
-    factor: Tensor | None,
-    constant: Tensor | None,
-    rest: Tensor | None,
-    ledger: Ledger,
-) -> Tensor:
-    wide = None if constant is None else constant.detach().expand_as(value)
-    found: Tensor = Redirected.apply(value.detach(), share, factor, wide, rest, ledger)
-    return found
+    def redirected(
+        self, value: Tensor, share: Tensor, factor: Maybe = None, constant: Maybe = None, rest: Maybe = None
+    ) -> Tensor:
+        """Value with the gradient of `share`; see `Redirected`."""
+        wide = None if constant is None else constant.detach().expand_as(value)
+        result: Tensor = Redirected.apply(value.detach(), share, factor, wide, rest, self.ledger)
+        return result
 
 
 def carries(value: Any) -> bool:
@@ -85,46 +75,39 @@ def carries(value: Any) -> bool:
     return isinstance(value, Tensor) and value.requires_grad
 
 
-def passed(rules: Rules, given: Tensor, value: Tensor) -> Tensor:
+def passed(rules: Rules, input: Tensor, value: Tensor) -> Tensor:
     """Output of an elementwise function that passes on all relevance."""
-    before, after = given.detach(), value.detach()
+    before, after = input.detach(), value.detach()
     ratio = torch.where(before == 0, torch.zeros_like(after), after / before)
     kept = torch.where(before == 0, after, torch.zeros_like(after))
-    return _redirected(after, given.to(after.dtype), ratio, kept, None, rules.ledger)
+    return rules.redirected(after, input.to(after.dtype), ratio, kept)
 
 
-def _linear(rules: Rules, function: Function, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def _linear(rules: Rules, function: Function, input: Tensor, weight: Tensor, bias: Maybe = None) -> Tensor:
     _constant_weights(function, weight, bias)
     return rules.weighted(functional.linear, input, weight, bias, bias)
 
 
 def _convolution(
-    rules: Rules,
-    function: Function,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    *more: Any,
-    **named: Any,
+    rules: Rules, function: Function, input: Tensor, weight: Tensor, bias: Maybe = None, *more: Any, **named: Any
 ) -> Tensor:
     _constant_weights(function, weight, bias)
 
-    def apply(values: Tensor, kernel: Tensor, added: Tensor | None) -> Tensor:
-        found: Tensor = function(values, kernel, added, *more, **named)
-        return found
+    def apply(values: Tensor, kernel: Tensor, added: Maybe) -> Any:
+        return function(values, kernel, added, *more, **named)
 
     return rules.weighted(apply, input, weight, bias, _by_channel(bias, weight))
 
 
 def _addmm(
-    rules: Rules, function: Function, bias: Tensor, given: Tensor, weight: Tensor, *, beta: Any = 1, alpha: Any = 1
+    rules: Rules, function: Function, bias: Tensor, rows: Tensor, weight: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:
     _constant_weights(function, weight, bias)
 
     def apply(values: Tensor, matrix: Tensor, added: Tensor | None) -> Tensor:
         return values @ matrix if added is None else torch.addmm(added, values, matrix)
 
-    return rules.weighted(apply, given, weight * alpha, bias * beta, bias * beta)
+    return rules.weighted(apply, rows, weight * alpha, bias * beta, bias * beta)
 
 
 def _constant_weights(function: Function, *weights: Any) -> None:
@@ -137,18 +120,21 @@ def _constant_weights(function: Function, *weights: Any) -> None:
 
 def _product(rules: Rules, function: Function, *arguments: Any, **named: Any) -> Tensor:
     """Product rule: two relevant factors take half each, a single one takes all."""
-    flat = [*arguments, *named.values()]
-    factors = [each for one in flat for each in (one if isinstance(one, (list, tuple)) else [one]) if carries(each)]
+    factors = [factor for factor in tree_leaves((arguments, named)) if carries(factor)]
     if function in MATRIX and len(factors) == 1 and len(arguments) == 2:
-        given, other = arguments
-        if function in FORWARD and carries(given) and _is_weight(other):
-            return rules.weighted(lambda values, matrix, _: function(values, matrix), given, other, None, None)
-        value = function(given, other)
-        return rules.stabilised(value, value, None)
+        left, right = arguments
+        if function in FORWARD and carries(left) and _is_weight(right):
+            return rules.weighted(lambda values, matrix, _: function(values, matrix), left, right)
+        value = function(left, right)
+        return rules.stabilised(value, value)
     if len(factors) > 1:
-        arguments, named = tree_map(lambda one: _share(one, len(factors)) if carries(one) else one, (arguments, named))
+
+        def part(value: Any) -> Any:
+            return _share(value, len(factors)) if carries(value) else value
+
+        arguments, named = tree_map(part, (arguments, named))
     value = function(*arguments, **named)
-    return rules.stabilised(value, value, None) if function in MATRIX else value
+    return rules.stabilised(value, value) if function in MATRIX else value
 
 
 def _is_weight(value: Tensor) -> bool:
@@ -174,24 +160,24 @@ def _gated(rules: Rules, function: Function, gate: Tensor, signal: Tensor) -> Te
 
 
 def _constant(rules: Rules, function: Function, *arguments: Any, **named: Any) -> Any:
-    found = function(*arguments, **named)
-    return tree_map(lambda one: one.detach() if isinstance(one, Tensor) else one, found)
+    result = function(*arguments, **named)
+    return tree_map(lambda value: value.detach() if isinstance(value, Tensor) else value, result)
 
 
 def _attention(
     rules: Rules, function: Function, query: Tensor, key: Tensor, value: Tensor, *more: Any, **named: Any
 ) -> Tensor:
     mixed = function(query.detach(), key.detach(), value, *more, **named)
-    return rules.stabilised(mixed, mixed, None) if carries(mixed) else mixed
+    return rules.stabilised(mixed, mixed) if carries(mixed) else mixed
 
 
 def _affine(rules: Rules, function: Function, *arguments: Any, **named: Any) -> Tensor:
     """Function that is linear except for its other arguments."""
     value: Tensor = function(*arguments, **named)
     with torch.no_grad():
-        empty = tree_map(lambda one: torch.zeros_like(one) if carries(one) else one, (arguments, named))
+        empty = tree_map(lambda value: torch.zeros_like(value) if carries(value) else value, (arguments, named))
         constant = function(*empty[0], **empty[1])
-    return rules.with_constant(value, constant) if bool(constant.any()) else value
+    return rules.redirected(value, value, constant=constant) if bool(constant.any()) else value
 
 
 def _batch_norm(rules: Rules, function: Function, *arguments: Any, **named: Any) -> Tensor:
@@ -209,8 +195,8 @@ def _layer_norm(
     function: Function,
     input: Tensor,
     normalized_shape: Any,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
+    weight: Maybe = None,
+    bias: Maybe = None,
     eps: float = 1e-5,
     *_: Any,
 ) -> Tensor:
@@ -225,8 +211,8 @@ def _group_norm(
     function: Function,
     input: Tensor,
     num_groups: int,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
+    weight: Maybe = None,
+    bias: Maybe = None,
     eps: float = 1e-5,
     *_: Any,
 ) -> Tensor:
@@ -240,10 +226,10 @@ def _instance_norm(
     rules: Rules,
     function: Function,
     input: Tensor,
-    running_mean: Tensor | None = None,
-    running_var: Tensor | None = None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
+    running_mean: Maybe = None,
+    running_var: Maybe = None,
+    weight: Maybe = None,
+    bias: Maybe = None,
     use_input_stats: bool = True,
     momentum: float = 0.1,
     eps: float = 1e-5,
@@ -255,27 +241,21 @@ def _instance_norm(
     return _normalised(rules, value, input, axes, _by_channel(weight, input), _by_channel(bias, input), eps)
 
 
-def _by_channel(values: Tensor | None, given: Tensor) -> Tensor | None:
-    return None if values is None else values.reshape(-1, *[1] * (given.ndim - 2))
+def _by_channel(values: Maybe, like: Tensor) -> Tensor | None:
+    return None if values is None else values.reshape(-1, *[1] * (like.ndim - 2))
 
 
 def _normalised(
-    rules: Rules,
-    value: Tensor,
-    given: Tensor,
-    axes: tuple[int, ...],
-    weight: Tensor | None,
-    bias: Tensor | None,
-    eps: float,
+    rules: Rules, value: Tensor, input: Tensor, axes: tuple[int, ...], weight: Maybe, bias: Maybe, eps: float
 ) -> Tensor:
     """Output of a norm with the deviation as a constant."""
-    scale = (given.detach().var(dim=axes, correction=0, keepdim=True) + eps).rsqrt()
-    share = ((given - given.mean(dim=axes, keepdim=True)) * scale).reshape(value.shape)
+    scale = (input.detach().var(dim=axes, correction=0, keepdim=True) + eps).rsqrt()
+    share = ((input - input.mean(dim=axes, keepdim=True)) * scale).reshape(value.shape)
     if weight is not None:
         share = share * weight
     if bias is not None:
         share = share + bias
-    return _redirected(value, share, None, bias, None, rules.ledger)
+    return rules.redirected(value, share, constant=bias)
 
 
 def _rms_norm(
@@ -283,14 +263,14 @@ def _rms_norm(
     function: Function,
     input: Tensor,
     normalized_shape: Any,
-    weight: Tensor | None = None,
+    weight: Maybe = None,
     eps: float | None = None,
 ) -> Tensor:
     axes = tuple(range(-len(tuple(normalized_shape)), 0))
     small = torch.finfo(input.dtype).eps if eps is None else eps
     share = input * (input.detach().square().mean(dim=axes, keepdim=True) + small).rsqrt()
     value = function(input.detach(), normalized_shape, weight, eps)
-    return _redirected(value, share if weight is None else share * weight, None, None, None, rules.ledger)
+    return rules.redirected(value, share if weight is None else share * weight)
 
 
 def _normalize(
@@ -314,17 +294,17 @@ def _power(rules: Rules, function: Function, input: Any, exponent: Any) -> Any:
     return (_constant if divides else _elementwise)(rules, function, input, exponent)
 
 
-def activation(function: Function, given: Tensor) -> Tensor:
+def activation(function: Function, input: Tensor) -> Tensor:
     """Composite elementwise function as one call, visible to function modes."""
-    if has_torch_function_unary(given):
-        found: Tensor = handle_torch_function(activation, (given,), function, given)
-        return found
-    value: Tensor = function(given)
+    if has_torch_function_unary(input):
+        result: Tensor = handle_torch_function(activation, (input,), function, input)
+        return result
+    value: Tensor = function(input)
     return value
 
 
-def _activation(rules: Rules, _: Function, function: Function, given: Tensor) -> Tensor:
-    return passed(rules, given, function(given.detach()))
+def _activation(rules: Rules, _: Function, function: Function, input: Tensor) -> Tensor:
+    return passed(rules, input, function(input.detach()))
 
 
 def name_of(function: Function) -> str:

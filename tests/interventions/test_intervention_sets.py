@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 
-from ndg.abstraction.intervention_sets import INTERVENTIONS, choices, definition, predicted
 from ndg.errors import ConfigError
+from ndg.interventions.intervention_sets import INTERVENTIONS, choices, definition, predicted
 from ndg.literal import Literal
 from tests.references import trial as slow
 from tests.references.graph_cases import drawn, graphs

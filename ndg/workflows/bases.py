@@ -16,6 +16,7 @@ from ndg.discovery import mine
 from ndg.errors import ConfigError
 from ndg.extraction import ReadingSettings, extract
 from ndg.graph.ndg import NDG
+from ndg.intervals import rate
 from ndg.mining.miner import Rule
 from ndg.options import RunOptions, old_keywords
 from ndg.results import Result
@@ -37,7 +38,6 @@ class MinedBasis:
     def row(self) -> dict[str, Any]:
         """Figures of the graph, the trial and its controls."""
         tally, figures = self.trial.tally, self.figures
-        low, high = tally.interval("aligned") if tally.correct else (None, None)
         return {
             "basis": self.basis,
             "implications": figures.edges,
@@ -47,9 +47,7 @@ class MinedBasis:
             "held_out_precision_high": figures.high,
             "held_out_prior": figures.chance,
             "judged": figures.judged,
-            "aligned": tally.rate("aligned"),
-            "aligned_low": low,
-            "aligned_high": high,
+            **rate("aligned", tally.aligned, tally.correct),
             "n": tally.correct,
             "set": tally.rate("neurons_set"),
             "changed": tally.rate("neurons_changed"),

@@ -1,29 +1,33 @@
-"""Alignment and accuracy before and after counterfactual training, with controls."""
+"""Counterfactual training with trials before and after, and controls."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import nn
 
 from ndg.abstraction.controls import CONTROLS
 from ndg.abstraction.result import TrialResult
-from ndg.counterfactual.counterfactual_set import Origin
-from ndg.intervals import wilson
+from ndg.abstraction.trial import TrialSettings, trial
+from ndg.counterfactual.counterfactual_set import CounterfactualSet, Origin
+from ndg.counterfactual.training import (
+    AFTER,
+    REAL_ONLY,
+    TRAIN,
+    CounterfactualSettings,
+    Epoch,
+    train_copies,
+)
+from ndg.graph.ndg import NDG
+from ndg.intervals import rate
+from ndg.interventions.substitution import Boolean
+from ndg.options import RunOptions, old_keywords
 from ndg.results import Result
 
-BEFORE, AFTER, REAL_ONLY = "before", "after", "real only"
-"""Original network; after counterfactual training; after training on real examples alone, as a control."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Mean losses (nats) of an epoch; epoch 0 is the original network."""
-
-    number: int
-    train_loss: float | None
-    validation_loss: float
+BEFORE = "before"
+"""Stage of the original network."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,18 +99,62 @@ class CounterfactualResult(Result):
         return " ".join(sentences)
 
 
+@old_keywords(settings=CounterfactualSettings, options=RunOptions)
+def train_on(
+    model: nn.Module,
+    graph: NDG,
+    data: CounterfactualSet,
+    loaders: Mapping[str, Iterable[Any]],
+    *,
+    settings: CounterfactualSettings = CounterfactualSettings(),
+    options: RunOptions = RunOptions(),
+) -> CounterfactualResult:
+    """Train a copy of the network after the layer on `data`, and compare both.
+
+    `loaders` maps `train` (the examples of `data`), `validation` and any held-out split to loaders; all but `train` are
+    put on trial. Each step sees its examples twice: the real latents with the true class, weighted by 1 - `mix`, and
+    the written ones with the alternative, weighted by `mix`. Everything before the layer is frozen, dropout is off. The
+    epoch with the lowest loss on `validation` is kept; 0 is the original network. As a control, a second copy is
+    trained on the real examples alone.
+
+    Raises GraphError or CheckpointError for data of another graph or network; DataError without `train` or
+    `validation`, for other examples than those of `data`, or for a loader that shuffles; LayerError without parameters
+    after the layer; FailureError for a loss that is not finite.
+    """
+    networks, histories = train_copies(model, graph, data, loaders, settings, options)
+    origin = data.origin
+    trials = {
+        stage: {
+            split: trial(
+                network,
+                graph,
+                loader,
+                origin.intervention,
+                settings=TrialSettings(origin.layer, Boolean(), split=split, any_network=True),
+                options=replace(options, seed=origin.seed),
+            )
+            for split, loader in loaders.items()
+            if split != TRAIN
+        }
+        for stage, network in {BEFORE: model, **networks}.items()
+    }
+    facts = {
+        **asdict(settings),
+        "learning_rate": float(settings.learning_rate),
+        "mix": float(settings.mix),
+        "seed": options.seed,
+        "data_seed": origin.seed,
+        "examples": len(data),
+    }
+    return CounterfactualResult(networks[AFTER], origin, trials, histories, facts)
+
+
 def _row(trial: TrialResult) -> dict[str, Any]:
     tally = trial.tally
-    low, high = wilson(tally.correct, tally.examples)
-    aligned_low, aligned_high = tally.interval("aligned")
     return {
-        "accuracy": tally.correct / tally.examples if tally.examples else None,
-        "accuracy_low": float(low) if tally.examples else None,
-        "accuracy_high": float(high) if tally.examples else None,
+        **rate("accuracy", tally.correct, tally.examples),
         "examples": tally.examples,
-        "aligned": tally.rate("aligned"),
-        "aligned_low": aligned_low if tally.correct else None,
-        "aligned_high": aligned_high if tally.correct else None,
+        **rate("aligned", tally.aligned, tally.correct),
         "n": tally.correct,
         "neurons_set": tally.rate("neurons_set"),
         "neurons_changed": tally.rate("neurons_changed"),

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from ndg import seeds
 from ndg.errors import ConfigError, nearest
 from ndg.graph.ndg import NDG
 from ndg.literal import Literal
 from ndg.nodes import LABEL
 
+Indices = Int64[np.ndarray, " example"]
 LiteralSelector = Callable[[NDG, Literal], frozenset[Literal]]
 
 
@@ -99,7 +101,7 @@ class Choices:
     no_ancestors: Bool[np.ndarray, " label"]
 
     def of(
-        self, true: Int64[np.ndarray, " example"], alternative: Int64[np.ndarray, " example"]
+        self, true: Indices, alternative: Indices
     ) -> tuple[Bool[np.ndarray, "example unit"], Bool[np.ndarray, "example unit"], Bool[np.ndarray, " example"]]:
         """Units, values (off outside D) and contradictions of D for each example."""
         on = self.toward_on[alternative] | self.against_off[true]
@@ -127,3 +129,10 @@ def _units(
             if where.start <= literal.node < where.stop:
                 values[int(literal.value), label, literal.node - where.start] = True
     return values[1], values[0]
+
+
+def alternatives(seed: int, examples: Indices, true: Indices, labels: int) -> Indices:
+    """A class other than the true one, drawn for each example."""
+    draw = seeds.words(seed, "alternatives", examples=examples, draws=1)[:, 0]
+    other = (draw % np.uint64(labels - 1)).astype(np.int64)
+    return other + (other >= true)
