@@ -98,7 +98,7 @@ def test_damages_of_sampled_channels_are_those_of_ablation(convolutions):
     loader = [torch_images()]
     channels = gndi_table.sampled(model, loader, [], 9, 0)
     assert sum(map(len, channels.values())) == 9
-    truth = score(model, loader, tuple(channels), "ablation", internal_batch_size=256)
+    truth = score(model, loader, tuple(channels), "ablation", options=ndg.RunOptions(batch=256))
     found = gndi_table.damages(model, loader, channels)
     for layer, units in channels.items():
         np.testing.assert_allclose(found[layer], truth[layer][units], rtol=1e-6)

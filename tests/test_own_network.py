@@ -322,16 +322,31 @@ class Encoder(nn.Module):
 
 def test_labels_false_gives_the_neurons_that_the_layers_show(tmp_path):
     network, inputs = Encoder(), torch.randn(700, 6, generator=torch.Generator().manual_seed(1))
-    bits = ndg.extract(network, [inputs[:500]], ["first", "second"], labels=False)
+    bits = ndg.extract(network, [inputs[:500]], ["first", "second"], settings=ndg.ReadingSettings(labels=False))
     assert bits.nodes.labels == 0
     assert bits.correct is None
     with torch.no_grad():
         first = network.first(inputs[:500])
         expected = torch.cat([first, network.second(first.relu())], dim=1) > 0
     assert (bits.to_bool() == expected.numpy()).all()
-    assert ndg.extract(network, [(inputs[:500], torch.zeros(500).long())], ["first", "second"], labels=False) == bits
+    assert (
+        ndg.extract(
+            network,
+            [(inputs[:500], torch.zeros(500).long())],
+            ["first", "second"],
+            settings=ndg.ReadingSettings(labels=False),
+        )
+        == bits
+    )
     in_file = [
-        ndg.extract(network, [inputs[:500]], ["first", "second"], labels=False, file=tmp_path / "b") for _ in "ab"
+        ndg.extract(
+            network,
+            [inputs[:500]],
+            ["first", "second"],
+            file=tmp_path / "b",
+            settings=ndg.ReadingSettings(labels=False),
+        )
+        for _ in "ab"
     ]
     assert in_file == [bits, bits]
     with pytest.raises(ShapeError, match=r"logits of shape.*labels=False for a graph of its neurons alone"):
@@ -341,7 +356,7 @@ def test_labels_false_gives_the_neurons_that_the_layers_show(tmp_path):
 @pytest.mark.parametrize("criterion", ["paper", "ratio", "wilson", "fisher", "confidence"])
 def test_a_graph_without_labels_goes_all_the_way(tmp_path, criterion):
     network, inputs = Encoder(), torch.randn(1500, 6, generator=torch.Generator().manual_seed(1))
-    bits = ndg.extract(network, [inputs[:1000]], ["first", "second"], labels=False)
+    bits = ndg.extract(network, [inputs[:1000]], ["first", "second"], settings=ndg.ReadingSettings(labels=False))
     held_out = ndg.extract(network, [inputs[1000:]], like=bits)
     assert held_out.nodes == bits.nodes
     graph = ndg.mine(bits, criterion, **({"alpha": 3} if criterion in ("paper", "ratio") else {}))
@@ -366,7 +381,7 @@ def test_a_graph_without_labels_goes_all_the_way(tmp_path, criterion):
     with pytest.raises(GraphError, match=r"this graph has none, got 0; name a literal such as 'first:0'"):
         ndg.render(graph, tmp_path / "t.svg", target=0)
     with pytest.raises(ShapeError, match="needs at least 2 classes; the graph has 0"):
-        ndg.trial(network, graph, [(inputs, torch.zeros(1500).long())], layer="first")
+        ndg.trial(network, graph, [(inputs, torch.zeros(1500).long())], settings=ndg.TrialSettings(layer="first"))
 
 
 class Reader(nn.Module):

@@ -25,6 +25,10 @@ from ndg.nodes import LayerUnits, NodeSpace
 from tests.interventions.test_passes import tokens
 from tests.references import edges as slow
 
+SERIAL = ndg.RunOptions(executor="serial")
+SERIAL_8 = ndg.RunOptions(executor="serial", batch=8)
+BATCH_8 = ndg.RunOptions(batch=8)
+
 ON, OFF = 40, 60
 WAYS = ("alone", "closure", "rest")
 
@@ -92,7 +96,9 @@ def data() -> list[tuple[Tensor, Tensor]]:
 @pytest.fixture(scope="module")
 def causes() -> EdgeTrials:
     loader = data()
-    return try_edges(Causes(), given(NODES, EDGES), loader, fit=loader, split="test", executor="serial")
+    return try_edges(
+        Causes(), given(NODES, EDGES), loader, fit=loader, settings=ndg.EdgeSettings(split="test"), options=SERIAL
+    )
 
 
 def row(trials: EdgeTrials, antecedent: str, consequent: str, how: str) -> dict:
@@ -199,7 +205,13 @@ def test_a_pass_holds_as_many_pairs_as_fit_and_equal_sets_are_forced_once():
         pairs += [(f"~early:{unit}", "label:0") for unit in range(units)]
         passes.clear()
         tried = given(graph.nodes, pairs, 0.5)
-        try_edges(net, tried, [inputs], values="boolean", how=how, batch=25, executor="serial")
+        try_edges(
+            net,
+            tried,
+            [inputs],
+            settings=ndg.EdgeSettings(values="boolean", how=how),
+            options=ndg.RunOptions(batch=25, executor="serial"),
+        )
         assert set(passes) == {25}
         return len(passes)
 
@@ -210,28 +222,35 @@ def test_a_pass_holds_as_many_pairs_as_fit_and_equal_sets_are_forced_once():
 def test_too_few_examples_are_untested_and_none_gives_no_rate():
     loader = data()
     graph = given(NODES, EDGES)
-    few = try_edges(Causes(), graph, loader, fit=loader, least=61, executor="serial")
+    few = try_edges(Causes(), graph, loader, fit=loader, settings=ndg.EdgeSettings(least=61), options=SERIAL)
     assert {one["verdict"] for one in few.rows() if one["kind"] == "forced"} == {"untested"}
     assert few.words() == (
         "No edge was tested. 7 edges were not tested: their antecedent fails on fewer than 61 of 100 examples."
     )
     assert {one["share"] for one in few.summary()} == {None}
     always = [(torch.ones(30, 2), torch.ones(30).long())]
-    none = try_edges(Causes(), graph, always, fit=loader, executor="serial")
+    none = try_edges(Causes(), graph, always, fit=loader, options=SERIAL)
     found = row(none, "first:0", "second:0", "alone")
     assert (found["n"], found["interventional"], found["verdict"]) == (0, None, "untested")
     assert json.dumps(none.to_dict(), allow_nan=False)
 
 
 def test_a_network_without_forward_edges_says_so():
-    found = try_edges(Causes(), given(NODES, [("first:0", "first:1")]), data(), fit=data(), executor="serial")
+    found = try_edges(Causes(), given(NODES, [("first:0", "first:1")]), data(), fit=data(), options=SERIAL)
     assert found.words() == "No edge leads from a layer to a later one or to a label, so none was on trial."
     assert row(found, "first:0", "first:1", "closure")["support"] == 40
 
 
 def test_the_rest_of_a_closure_is_a_control():
     loader = data()
-    found = try_edges(Causes(), given(NODES, EDGES), loader, fit=loader, how=["closure", "rest"], executor="serial")
+    found = try_edges(
+        Causes(),
+        given(NODES, EDGES),
+        loader,
+        fit=loader,
+        settings=ndg.EdgeSettings(how=["closure", "rest"]),
+        options=SERIAL,
+    )
     cause = row(found, "first:0", "second:2", "rest")
     assert tuple(cause[name] for name in CELLS) == (60, 0, 0, 0, 0, 40, 40, 1)
     assert cause["verdict"] == "fails"
@@ -242,13 +261,15 @@ def test_the_rest_of_a_closure_is_a_control():
     own = sum(a and not b for a, b in zip(survives["closure"], survives["rest"], strict=True))
     assert found.by_antecedent() == found.to_dict()["survived_by_antecedent"] == own > 0
     assert f"of 7 edges survive, {own} of them with the antecedent and not without it; the others" in found.words()
-    alone = try_edges(Causes(), given(NODES, EDGES), loader, fit=loader, how=["closure"], executor="serial")
+    alone = try_edges(
+        Causes(), given(NODES, EDGES), loader, fit=loader, settings=ndg.EdgeSettings(how=["closure"]), options=SERIAL
+    )
     assert alone.by_antecedent() is None
     assert "not without it" not in alone.words()
 
 
 def test_layers_narrow_what_is_tried():
-    found = try_edges(Causes(), given(NODES, EDGES), data(), fit=data(), layers=["second"], executor="serial")
+    found = try_edges(Causes(), given(NODES, EDGES), data(), fit=data(), layers=["second"], options=SERIAL)
     assert {r["antecedent_layer"] for r in found.rows() if r["kind"] == "forced"} == {"second"}
     left = row(found, "first:0", "second:0", "alone")
     assert (left["kind"], left["verdict"], left["observational"]) == ("left out", "not tried", None)
@@ -258,7 +279,7 @@ def test_layers_narrow_what_is_tried():
 def test_concepts_are_not_tried():
     nodes = NodeSpace(2, NODES.layers, ("round",))
     graph = given(nodes, [("first:0", "concept:round"), ("first:0", "second:0")])
-    found = try_edges(Causes(), graph, data(), fit=data(), executor="serial")
+    found = try_edges(Causes(), graph, data(), fit=data(), options=SERIAL)
     assert row(found, "first:0", "concept:round", "closure")["verdict"] == "not tried"
     assert row(found, "first:0", "second:0", "closure")["verdict"] == "survives"
     assert row(found, "first:0", "second:0", "closure")["support"] == 40
@@ -301,7 +322,12 @@ def random_case(seed: int, edges: int) -> tuple[Net, NDG, Tensor, Tensor]:
 def test_every_count_equals_the_transcription(seed, edges, values):
     net, graph, inputs, fit = random_case(seed, edges)
     found = try_edges(
-        net, graph, [inputs], fit=[fit], values=values, seed=seed, least=5, batch=16, executor="serial", how=WAYS
+        net,
+        graph,
+        [inputs],
+        fit=[fit],
+        settings=ndg.EdgeSettings(values=values, least=5, how=WAYS),
+        options=ndg.RunOptions(seed=seed, batch=16, executor="serial"),
     )
     assert found.verdicts.order == ("early", "later", "label")
     seen = slow.observed(graph.implications, [slow.states(net, graph.implications, x, {})[0] for x in inputs])
@@ -336,20 +362,29 @@ def same(one: EdgeTrials, other: EdgeTrials) -> bool:
 
 def test_executors_batches_caches_and_journals_give_the_same_integers(ray_session, tmp_path):
     net, graph, inputs, fit = random_case(5, 30)
-    whole = try_edges(net, graph, [inputs], fit=[fit], batch=8, executor="serial")
+    whole = try_edges(net, graph, [inputs], fit=[fit], options=SERIAL_8)
     assert whole.executor == "serial"
     for size in (1, 7):
         parts = list(inputs.split(size))
-        assert same(whole, try_edges(net, graph, parts, fit=list(fit.split(size)), batch=8, executor="serial"))
-        assert same(whole, try_edges(net, graph, parts, fit=[fit], batch=size, executor="serial"))
-    assert same(whole, try_edges(net, graph, iter([inputs]), fit=[fit], batch=8, executor="auto"))
-    assert same(whole, try_edges(net, graph, [inputs], fit=[fit], batch=8, executor="ray"))
+        assert same(whole, try_edges(net, graph, parts, fit=list(fit.split(size)), options=SERIAL_8))
+        assert same(
+            whole, try_edges(net, graph, parts, fit=[fit], options=ndg.RunOptions(batch=size, executor="serial"))
+        )
+    assert same(
+        whole, try_edges(net, graph, iter([inputs]), fit=[fit], options=ndg.RunOptions(batch=8, executor="auto"))
+    )
+    assert same(whole, try_edges(net, graph, [inputs], fit=[fit], options=ndg.RunOptions(batch=8, executor="ray")))
     cache = Cache()
     for _ in range(2):
-        assert same(whole, try_edges(net, graph, [inputs], fit=[fit], batch=8, executor="serial", cache=cache))
+        assert same(whole, try_edges(net, graph, [inputs], fit=[fit], cache=cache, options=SERIAL_8))
     for _ in range(2):
         journal = Journal(tmp_path / "edges.journal", "digest", Counts.from_dict)
-        assert same(whole, try_edges(net, graph, [inputs], fit=[fit], batch=8, executor="serial", journal=journal))
+        assert same(
+            whole,
+            try_edges(
+                net, graph, [inputs], fit=[fit], options=ndg.RunOptions(batch=8, executor="serial", journal=journal)
+            ),
+        )
     assert len((tmp_path / "edges.journal").read_text().splitlines()) == 1 + 4
 
 
@@ -374,7 +409,14 @@ def test_channels_are_forced_at_all_positions():
     graph = given(nodes, [("~front:1", "units:2"), ("front:0", "~units:1")], 0.4)
     net = Maps().eval()
     x = torch.randn(40, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    found = try_edges(net, graph, [x], fit=None, values="boolean", how=["alone"], batch=16, executor="serial")
+    found = try_edges(
+        net,
+        graph,
+        [x],
+        fit=None,
+        settings=ndg.EdgeSettings(values="boolean", how=["alone"]),
+        options=ndg.RunOptions(batch=16, executor="serial"),
+    )
     with torch.no_grad():
         maps = net.front(x)
         on = maps.amax(dim=(2, 3))[:, 1] > 0.4
@@ -408,13 +450,15 @@ def test_channels_are_forced_at_all_positions():
     ],
 )
 def test_bad_settings_are_refused(settings, error, message):
+    fit = settings.get("fit", data())
+    settings = {name: value for name, value in settings.items() if name != "fit"}
     with pytest.raises(error, match=message):
-        try_edges(Causes(), given(NODES, EDGES), data(), **{"fit": data(), "executor": "serial"} | settings)
+        try_edges(Causes(), given(NODES, EDGES), data(), fit=fit, settings=ndg.EdgeSettings(**settings), options=SERIAL)
 
 
 def test_no_examples_are_refused():
     with pytest.raises(DataError, match="at least one example"):
-        try_edges(Causes(), given(NODES, EDGES), [], fit=data(), executor="serial")
+        try_edges(Causes(), given(NODES, EDGES), [], fit=data(), options=SERIAL)
 
 
 @pytest.mark.parametrize("values", ["boolean", "mean", "resample"])
@@ -422,14 +466,16 @@ def test_no_examples_are_refused():
 def test_tokens_of_ragged_masks_are_forced_as_each_example_alone(reading, values):
     """Pairs of a set and a row share a pass, each with the mask of its own example."""
     model, loader = tokens()
-    bits = ndg.extract(model, loader, layers=["act"], binarizer="positive", tokens=reading)
+    bits = ndg.extract(
+        model, loader, layers=["act"], settings=ndg.ReadingSettings(binarizer="positive", tokens=reading)
+    )
     nodes = bits.nodes
     pairs = [("act:0", "label:1"), ("~act:1", "label:2"), ("act:2", "~label:0"), ("act:3", "act:4")]
     codes = {(nodes.literal(p).code, nodes.literal(q).code) for p, q in pairs}
     graph = coded(nodes, codes, bits.thresholds)
-    settings = {"fit": loader, "values": values, "executor": "serial", "least": 1}
-    found = try_edges(model, graph, loader, batch=8, **settings)
-    way = substitution.fit(values, model, graph, loader, ["act"], batch=8)
+    settings = ndg.EdgeSettings(values=values, least=1)
+    found = try_edges(model, graph, loader, fit=loader, settings=settings, options=SERIAL_8)
+    way = substitution.fit(values, model, graph, loader, ["act"], options=BATCH_8)
     passes = Passes.of(model, graph, ["act"])
     for antecedent, consequent in pairs[:3]:
         p, q = nodes.literal(antecedent), nodes.literal(consequent)

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from ndg import seeds
 from ndg.abstraction.interchange import InterchangeResult, interchange, shuffled, unfolding
 from ndg.abstraction.interchange.families import families, units_of
+from ndg.abstraction.interchange.run import InterchangeSettings
 from ndg.abstraction.interchange.study import AMONG, FIELDS, GRAPH, RANDOM_SET, SHUFFLED
 from ndg.activations.sampling import draw
 from ndg.graph.ndg import NDG
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.options import RunOptions
 from tests.references import interchange as slow
 from tests.references.graph_cases import edges_of, implications
 
@@ -90,7 +92,7 @@ def features() -> tuple[Features, NDG, list[Tensor]]:
 def test_a_network_built_by_hand_reaches_an_iia_of_one():
     """Swapping the first class moves the label, swapping the second does not: neither constant predictor knows."""
     model, graph, loader = features()
-    result = interchange(model, graph, loader, seed=SEED, executor="serial", batch=32)
+    result = interchange(model, graph, loader, options=RunOptions(seed=SEED, executor="serial", batch=32))
     for family in ("equivalence", "ancestors", "layer"):
         for among in AMONG:
             row = result.row(family, among=among)
@@ -112,7 +114,7 @@ def test_a_network_built_by_hand_reaches_an_iia_of_one():
 def test_an_implication_that_holds_and_does_not_cause_is_found_out():
     """One class on implies the others off, but writing it on leaves the others on: the vote is a tie."""
     model, graph, loader = planted()
-    result = interchange(model, graph, loader, seed=SEED, executor="serial")
+    result = interchange(model, graph, loader, options=RunOptions(seed=SEED, executor="serial"))
     assert result.row("layer")["iia"] == result.row("ancestors")["iia"] == 1.0
     assert 0 < result.row("equivalence")["iia"] < 1
 
@@ -120,7 +122,13 @@ def test_an_implication_that_holds_and_does_not_cause_is_found_out():
 def test_sets_of_ones_own_are_counted_as_the_transcription_does():
     model, graph, loader = planted()
     own = {"one copy of class 0": ["latent:0"], "nothing": []}
-    result = interchange(model, graph, loader, sets=(), units=own, seed=SEED, executor="serial")
+    result = interchange(
+        model,
+        graph,
+        loader,
+        settings=InterchangeSettings(sets=(), units=own),
+        options=RunOptions(seed=SEED, executor="serial"),
+    )
     assert result.families == tuple(own)
     row = result.row("one copy of class 0")
     assert row["units"] == 1
@@ -211,7 +219,13 @@ def test_predictions_equal_the_transcription_on_random_graphs(labels, edges):
         sets = {
             f"set {size}": [f"latent:{unit}" for unit in rng.permutation(5)[:size].tolist()] for size in (0, 1, 3, 5)
         }
-        result = interchange(model, graph, inputs, sets=(), units=sets, seed=seed, executor="serial", batch=16)
+        result = interchange(
+            model,
+            graph,
+            inputs,
+            settings=InterchangeSettings(sets=(), units=sets),
+            options=RunOptions(seed=seed, executor="serial", batch=16),
+        )
         slow_rows(model, graph, inputs, result, {n: [graph.nodes.index(u) for u in own] for n, own in sets.items()})
         decided += sum(result.count(name, "decided", among="all") for name in sets)
     assert decided, "the cases must reach decided pairs"
@@ -219,7 +233,13 @@ def test_predictions_equal_the_transcription_on_random_graphs(labels, edges):
 
 def test_nothing_swapped_leaves_the_network_and_the_base_label_as_they_were():
     model, graph, loader = planted()
-    result = interchange(model, graph, loader, sets=(), units={"nothing": []}, seed=SEED, executor="serial")
+    result = interchange(
+        model,
+        graph,
+        loader,
+        settings=InterchangeSettings(sets=(), units={"nothing": []}),
+        options=RunOptions(seed=SEED, executor="serial"),
+    )
     for among in AMONG:
         row = result.row("nothing", among=among)
         assert row["base_label_all"] == 1.0
@@ -230,7 +250,7 @@ def test_nothing_swapped_leaves_the_network_and_the_base_label_as_they_were():
 @pytest.mark.parametrize("seed", range(2))
 def test_a_shuffled_graph_is_as_good_as_a_constant_predictor_or_decides_nothing(seed):
     model, graph, loader = planted()
-    result = interchange(model, graph, loader, seed=seed, executor="serial")
+    result = interchange(model, graph, loader, options=RunOptions(seed=seed, executor="serial"))
     for family in result.families:
         for among in AMONG:
             row = result.row(family, SHUFFLED, among)
@@ -261,20 +281,36 @@ def test_pairs_that_are_given_are_taken_in_their_order():
     model, graph, loader = planted()
     other = [loader[0].flip(0)]
     sets = {"first class": [f"latent:{unit}" for unit in range(COPIES)]}
-    result = interchange(model, graph, base=loader, source=other, units=sets, seed=1, executor="serial", batch=32)
+    result = interchange(
+        model,
+        graph,
+        base=loader,
+        source=other,
+        settings=InterchangeSettings(units=sets),
+        options=RunOptions(seed=1, executor="serial", batch=32),
+    )
     label, source = loader[0].argmax(dim=1), other[0].argmax(dim=1)
     assert result.paired
     assert result.sources == ROWS
     assert result.count("layer", "differ", among="all") == int((label != source).sum())
     assert result.count("layer", "source_right", among="all") == ROWS
     halves = [loader[0][:50], loader[0][50:]], [other[0][:7], other[0][7:]]
-    again = interchange(model, graph, base=halves[0], source=iter(halves[1]), units=sets, seed=1, executor="serial")
+    again = interchange(
+        model,
+        graph,
+        base=halves[0],
+        source=iter(halves[1]),
+        settings=InterchangeSettings(units=sets),
+        options=RunOptions(seed=1, executor="serial"),
+    )
     assert counted(again) == counted(result)
 
 
 def test_the_pool_is_drawn_from_the_loader():
     model, graph, loader = planted()
-    result = interchange(model, graph, loader, pool=1, seed=SEED, executor="serial")
+    result = interchange(
+        model, graph, loader, settings=InterchangeSettings(pool=1), options=RunOptions(seed=SEED, executor="serial")
+    )
     (only,) = draw(SEED, "pool", ROWS, 1)
     label = loader[0].argmax(dim=1)
     assert result.sources == 1
@@ -298,7 +334,7 @@ def test_a_label_without_ancestors_is_said_and_is_no_failure():
     kept = [(p, q) for p, q in edges_of(graph) if 1 not in (p, q) and 0 not in (p, q)]
     bits = np.zeros((4, len(graph.nodes)), np.bool_)
     without = NDG(replace(implications(bits, graph.nodes, kept), thresholds=np.full(graph.nodes.neurons, 0.5)))
-    result = interchange(model, without, loader, seed=SEED, executor="serial")
+    result = interchange(model, without, loader, options=RunOptions(seed=SEED, executor="serial"))
     assert result.without_ancestors == (0,)
     assert "\nNothing implies label 0: as ancestors, what is implied in turn was swapped." in result.words()
     sources = seeds.words(SEED, "source", examples=np.arange(ROWS), draws=1)[:, 0] % np.uint64(ROWS)
@@ -307,7 +343,7 @@ def test_a_label_without_ancestors_is_said_and_is_no_failure():
     assert result.count("ancestors", "without", among="all") == none > 0
     assert result.count("ancestors", "pairs", among="all") == ROWS - none
     bare = NDG(replace(implications(bits, graph.nodes, []), thresholds=np.full(graph.nodes.neurons, 0.5)))
-    empty = interchange(model, bare, loader, seed=SEED, executor="serial")
+    empty = interchange(model, bare, loader, options=RunOptions(seed=SEED, executor="serial"))
     assert empty.row("equivalence")["pairs"] == empty.row("ancestors")["pairs"] == 0
     assert empty.row("layer")["iia"] is None
     assert empty.words().splitlines()[:3] == [
@@ -321,7 +357,13 @@ def test_a_label_without_ancestors_is_said_and_is_no_failure():
 
 def test_rows_are_one_for_each_family_control_and_kind_of_pair():
     model, graph, loader = planted()
-    result = interchange(model, graph, loader, seed=SEED, executor="serial", split="test")
+    result = interchange(
+        model,
+        graph,
+        loader,
+        settings=InterchangeSettings(split="test"),
+        options=RunOptions(seed=SEED, executor="serial"),
+    )
     rows = result.rows()
     assert len(rows) == len(result.frame()) == 3 * (3 + 3 + 2)
     assert [row["set"] for row in rows][-1] == "layer"
@@ -339,9 +381,14 @@ def test_rows_are_one_for_each_family_control_and_kind_of_pair():
 
 def test_a_name_alone_is_taken_for_one():
     model, graph, loader = planted()
-    how = {"executor": "serial", "seed": SEED}
-    one = interchange(model, graph, loader, sets="layer", units={"first": "latent:0"}, **how)
-    assert one == interchange(model, graph, loader, sets=["layer"], units={"first": ["latent:0"]}, **how)
+    options = ndg.RunOptions(executor="serial", seed=SEED)
+    first, second = (
+        interchange(
+            model, graph, loader, settings=InterchangeSettings(sets=sets, units={"first": units}), options=options
+        )
+        for sets, units in (("layer", "latent:0"), (["layer"], ["latent:0"]))
+    )
+    assert first == second
 
 
 @pytest.mark.parametrize("study", [interchange, unfolding])

@@ -15,8 +15,11 @@ from ndg.abstraction.interchange import interchange, unfolding
 from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.options import RunOptions
 from tests.abstraction.test_interchange import CLASSES, ROWS, Planted, planted
 from tests.references.graph_cases import implications
+
+SERIAL = RunOptions(executor="serial")
 
 
 @pytest.mark.parametrize(
@@ -63,18 +66,18 @@ class Late(Planted):
 def test_pairs_must_fit_each_other():
     model, graph, loader = planted()
     with pytest.raises(ShapeError, match=r"bases and sources of one shape; expected .*\(5,\).* got .*\(4,\)"):
-        interchange(Wide(), graph, base=loader, source=[torch.zeros(ROWS, 5)], executor="serial")
+        interchange(Wide(), graph, base=loader, source=[torch.zeros(ROWS, 5)], options=SERIAL)
     for source, kind in (([torch.zeros(ROWS, 5)], r"\(5,\) of floats"), ([torch.ones(ROWS, 4).int()], "of integers")):
         with pytest.raises(ShapeError, match=rf"expected inputs: .*{kind}, the sources', got inputs: \(4,\) of floats"):
-            interchange(model, graph, base=loader, source=source, executor="serial")
+            interchange(model, graph, base=loader, source=source, options=SERIAL)
     with pytest.raises(DataError, match=f"base i is paired with source i; got {ROWS} bases and 3 sources"):
-        interchange(model, graph, base=loader, source=[loader[0][:3]], executor="serial")
+        interchange(model, graph, base=loader, source=[loader[0][:3]], options=SERIAL)
     with pytest.raises(ConfigError, match="takes a loader, or base= and source= for pairs"):
         interchange(model, graph, loader, source=loader)
     with pytest.raises(ConfigError, match="takes a loader, or base= and source= for pairs"):
         interchange(model, graph, base=loader)
     with pytest.raises(DataError, match="needs at least one source"):
-        interchange(model, graph, [], executor="serial")
+        interchange(model, graph, [], options=SERIAL)
 
 
 def test_a_graph_of_another_network_or_a_layer_behind_the_logits_is_refused():
@@ -82,11 +85,11 @@ def test_a_graph_of_another_network_or_a_layer_behind_the_logits_is_refused():
     nodes = NodeSpace(CLASSES, (LayerUnits("latent", 7),))
     other = NDG(replace(implications(np.zeros((4, 11), np.bool_), nodes, []), thresholds=np.full(7, 0.5)))
     with pytest.raises(ShapeError, match="the graph is of another network: it has 7 units of 'latent', the network 12"):
-        interchange(model, other, loader, executor="serial")
+        interchange(model, other, loader, options=SERIAL)
     late = NodeSpace(CLASSES, (LayerUnits("after", 2),))
     behind = NDG(replace(implications(np.zeros((4, 6), np.bool_), late, []), thresholds=np.full(2, 0.5)))
     with pytest.raises(LayerError, match="changes a layer before the logits; 'after' runs after"):
-        interchange(Late(), behind, loader, executor="serial")
+        interchange(Late(), behind, loader, options=SERIAL)
 
 
 @pytest.mark.parametrize("study", [interchange, unfolding])

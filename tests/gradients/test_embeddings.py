@@ -11,7 +11,11 @@ from ndg.errors import ConfigError, DataError, ShapeError
 from ndg.gradients.paths import Start, starting
 from ndg.importance.methods.breakdown import conductance_by_input
 from ndg.importance.score import score
+from ndg.importance.settings import ScoreSettings
+from ndg.options import RunOptions
 from tests.references import embeddings as reference
+
+OPTIONS = RunOptions(batch=64)
 
 transformers = pytest.importorskip("transformers")
 
@@ -153,17 +157,21 @@ def test_scores_of_padded_texts_are_by_definition_those_of_each_text_alone(name)
         tokens[:, :length] += by_token / len(LENGTHS)
         slopes += reference.influence(encoder, head, 0 * end, end, target, steps) / len(LENGTHS)
     batch = given(model)
-    (found,) = conductance_by_input(model, batch, layer, n_steps=steps, internal_batch_size=3).values()
+    (found,) = conductance_by_input(
+        model, batch, layer, settings=ScoreSettings(n_steps=steps), options=RunOptions(batch=3)
+    ).values()
     np.testing.assert_allclose(found, tokens, rtol=1e-6, atol=1e-9)
-    influence = score(model, batch, layer, "influence", n_steps=steps, internal_batch_size=9)[layer]
+    influence = score(
+        model, batch, layer, "influence", settings=ScoreSettings(n_steps=steps), options=RunOptions(batch=9)
+    )[layer]
     np.testing.assert_allclose(influence, slopes, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_tokens_of_a_unit_add_up_to_its_conductance(name):
     model, layer, units, steps = network(name), LAST[name], [0, 2], 100
-    (tokens,) = conductance_by_input(model, given(model), layer, units, n_steps=steps).values()
-    whole = score(model, given(model), layer, "conductance", n_steps=steps)[layer]
+    (tokens,) = conductance_by_input(model, given(model), layer, units, settings=ScoreSettings(n_steps=steps)).values()
+    whole = score(model, given(model), layer, "conductance", settings=ScoreSettings(n_steps=steps))[layer]
     np.testing.assert_allclose(tokens.sum(axis=1), whole[units], atol=0.02 * np.abs(whole).max())
 
 
@@ -173,7 +181,14 @@ def test_layers_that_all_paths_cross_add_up_to_the_change_of_the_logit(name, bas
     model = network(name)
     layers = [*CROSSED[name], *([BESIDE[name]] if name in BESIDE else [])]
     steps, most = (256, 1e-2) if name == "distilbert" else (None, 1e-3)  # it ends in a ReLU
-    found = score(model, given(model), layers, "conductance", baselines=baseline, n_steps=steps, internal_batch_size=64)
+    found = score(
+        model,
+        given(model),
+        layers,
+        "conductance",
+        settings=ScoreSettings(baselines=baseline, n_steps=steps),
+        options=OPTIONS,
+    )
     by_layer = {row["layer"]: row for row in found.facts["completeness"]}
     assert [layer for layer, row in by_layer.items() if row["cross"]] == CROSSED[name]
     assert all(by_layer[layer]["relative"] <= most for layer in CROSSED[name])
@@ -205,7 +220,7 @@ def test_captum_gives_the_same_numbers_on_embeddings_as_inputs():
     vectors = words_of(model)(inputs["input_ids"]).detach()
     target = int(forward(model, inputs).argmax())
     layers = ["bert.encoder.layer.0", "bert.encoder.layer.1.output.dense", "bert.pooler.dense"]
-    ours = score(model, [inputs], layers, "conductance", n_steps=steps, internal_batch_size=64)
+    ours = score(model, [inputs], layers, "conductance", settings=ScoreSettings(n_steps=steps), options=OPTIONS)
     for layer in layers:
         theirs = attr.LayerConductance(OnVectors(model), model.get_submodule(layer)).attribute(
             vectors,
@@ -223,11 +238,12 @@ def test_captum_gives_the_same_numbers_on_embeddings_as_inputs():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_padding_and_batches_change_nothing(name):
     model = network(name)
-    layer, how = LAST[name], {"n_steps": 8}
+    layer, settings = LAST[name], ScoreSettings(n_steps=8)
     for method in ("conductance", "influence"):
-        expected = score(model, given(model), layer, method, **how)[layer]
+        expected = score(model, given(model), layer, method, settings=settings)[layer]
         for size, padding in ((1, 0), (3, 1), (40, 2)):
-            found = score(model, given(model, padding), layer, method, **how, internal_batch_size=size)[layer]
+            options = RunOptions(batch=size)
+            found = score(model, given(model, padding), layer, method, settings=settings, options=options)[layer]
             np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
     if name == "gru":
         return
@@ -235,7 +251,7 @@ def test_padding_and_batches_change_nothing(name):
     changed["input_ids"] = torch.where(changed["attention_mask"] == 0, 9, changed["input_ids"])
     for baseline in ("zero", "mean"):
         one, two = (
-            score(model, [batch], layer, "conductance", **how, baselines=baseline)[layer]
+            score(model, [batch], layer, "conductance", settings=ScoreSettings(n_steps=8, baselines=baseline))[layer]
             for batch in (texts(), changed)
         )
         np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-12)
@@ -247,7 +263,7 @@ def test_baselines_are_embeddings_by_name_or_for_all():
     ids, mask = batch["input_ids"], batch["attention_mask"].bool()
 
     def found(baselines: object) -> np.ndarray:
-        return score(model, [batch], layer, "influence", n_steps=4, baselines=baselines)[layer]
+        return score(model, [batch], layer, "influence", settings=ScoreSettings(n_steps=4, baselines=baselines))[layer]
 
     zero = found("zero")
     for same in (
@@ -282,7 +298,7 @@ def test_baselines_are_embeddings_by_name_or_for_all():
 )
 def test_baselines_that_do_not_fit_are_refused(baseline, error, message):
     with pytest.raises(error, match=message):
-        score(hugging_face("bert"), [texts()], LAST["bert"], "conductance", baselines=baseline)
+        score(hugging_face("bert"), [texts()], LAST["bert"], "conductance", settings=ScoreSettings(baselines=baseline))
 
 
 class Positions(nn.Embedding):
@@ -332,7 +348,7 @@ def test_modules_that_read_the_same_ids_move_together_and_those_of_positions_sta
             torch.testing.assert_close(forward(model, path(amount)), expected)
     found = score(model, [batch], ["dense", "out"], "conductance")
     assert [row["cross"] for row in found.facts["completeness"]] == [False, True]
-    by_token = conductance_by_input(model, [batch], "dense", [1, 3], n_steps=20)
+    by_token = conductance_by_input(model, [batch], "dense", [1, 3], settings=ScoreSettings(n_steps=20))
     assert {key: flows.shape for key, flows in by_token.items()} == {"ids": (2, 5), "other": (2, 5)}
     assert not by_token["other"].any()
     assert by_token["ids"].all()
@@ -343,7 +359,10 @@ def test_a_hook_of_the_user_on_the_embedding_counts_once():
     doubled.words.weight.data *= 2
     model.words.register_forward_hook(lambda module, arguments, output: 2 * output)
     for method in ("conductance", "influence"):
-        one, two = (score(each, given(each), ["words", "dense"], method, n_steps=3) for each in (model, doubled))
+        one, two = (
+            score(each, given(each), ["words", "dense"], method, settings=ScoreSettings(n_steps=3))
+            for each in (model, doubled)
+        )
         for layer in ("words", "dense"):
             np.testing.assert_allclose(one[layer], two[layer], rtol=1e-9)
     assert len(model.words._forward_hooks) == 1
@@ -407,7 +426,7 @@ def test_a_table_that_is_also_looked_up_for_other_ids_is_refused(tied, method):
         score(model, [ids], "dense", method)
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
     model.turned = False
-    assert np.isfinite(score(model, [ids], "dense", method, n_steps=3)["dense"]).all()
+    assert np.isfinite(score(model, [ids], "dense", method, settings=ScoreSettings(n_steps=3))["dense"]).all()
 
 
 def test_the_shifted_ids_of_a_decoder_are_refused():

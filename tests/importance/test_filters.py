@@ -13,6 +13,7 @@ from ndg.importance.experiments.filters import filter_experiment
 from ndg.importance.method import Method
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.scores import Scores
+from ndg.options import RunOptions
 
 PLACES = ((0, 0), (0, 1), (1, 0))
 """Where, in every patch of 2 x 2 pixels, an image of each class is bright."""
@@ -71,7 +72,7 @@ def test_correlations_are_of_each_class_with_its_own_drop():
     one = found.correlations[0]
     expected = []
     for label, inputs in drawn(found, loader):
-        first = score(model, [inputs], "filters", "gndi", target=label, internal_batch_size=16)["filters"]
+        first = score(model, [inputs], "filters", "gndi", target=label, options=RunOptions(batch=16))["filters"]
         drop = []
         for unit in range(8):
             maps = model.filters(inputs)

@@ -8,6 +8,8 @@ from torch import nn
 from ndg.errors import ConfigError, DataError
 from ndg.importance import score as faces
 from ndg.importance.methods.shapley import METHOD, PAYOFFS
+from ndg.importance.settings import ScoreSettings
+from ndg.options import RunOptions
 from tests.references import shapley as reference
 
 UNITS = 10
@@ -70,7 +72,13 @@ def test_they_add_up_to_what_the_whole_layer_is_worth(payoff, baselines):
         assert found[layer].sum() == pytest.approx(found.whole[layer], abs=1e-12)
     if payoff != "logit":
         whole = faces.score(
-            model, loader, found.layers, "ablation", baselines=baselines, measure=payoff, internal_batch_size=16
+            model,
+            loader,
+            found.layers,
+            "ablation",
+            measure=payoff,
+            settings=ScoreSettings(baselines=baselines),
+            options=RunOptions(batch=16),
         ).whole
         assert found.whole == pytest.approx(whole, rel=1e-5, abs=1e-6)
 

@@ -8,10 +8,11 @@ from torch.nn import functional
 
 from ndg.errors import ConfigError, LayerError, ShapeError
 from ndg.gradients.tape import Tape
-from ndg.importance.experiments.curves import ablation_curves
+from ndg.importance.experiments.curves import CurveSettings, ablation_curves
 from ndg.importance.score import score
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings
+from ndg.importance.settings import ScoreSettings, Settings
+from ndg.options import RunOptions
 
 
 class Unusual(nn.Module):
@@ -137,7 +138,7 @@ def test_ablation_is_that_of_a_hook_in_full_passes(way, layer, memory):
     expected = slow_ablation(model, x, layer, 4)
     for rows in (256, 2):
         np.testing.assert_allclose(
-            score(model, [x], layer, "ablation", internal_batch_size=rows)[layer], expected, rtol=1e-4, atol=1e-6
+            score(model, [x], layer, "ablation", options=RunOptions(batch=rows))[layer], expected, rtol=1e-4, atol=1e-6
         )
 
 
@@ -211,7 +212,7 @@ def test_a_patched_forward_is_used_and_stays():
     plain = model.norm.forward
     model.norm.forward = patched = lambda x: plain(x) + 1
     expected = slow_ablation(model, x, "norm", 4)
-    found = score(model, [x], "norm", "ablation", internal_batch_size=2)
+    found = score(model, [x], "norm", "ablation", options=RunOptions(batch=2))
     np.testing.assert_allclose(found["norm"], expected, rtol=1e-4)
     assert model.norm.forward is patched
 
@@ -246,11 +247,14 @@ def test_a_group_of_one_unit_is_its_ablation_also_beside_padding(layer, units):
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 1, 1, 1]])
     texts = [{"input_ids": torch.randint(9, (3, 5)), "attention_mask": mask}]
     model = Text().eval()
-    expected = score(model, texts, layer, "ablation", baselines=0.2)
+    expected = score(model, texts, layer, "ablation", settings=ScoreSettings(baselines=0.2))
     for unit in range(units):
         best = Scores("best", {layer: np.eye(units)[unit]}, {layer: 0.0}, "none", "none", 3)
         curves = ablation_curves(
-            model, texts, {"best": best}, shares=[1 / units], orders=["top"], draws=0, baselines=0.2
+            model,
+            texts,
+            {"best": best},
+            settings=CurveSettings(shares=[1 / units], orders=["top"], draws=0, baselines=0.2),
         )
         assert curves.rows()[1]["shift"] == pytest.approx(expected[layer][unit], rel=1e-4, abs=1e-6)
 
@@ -292,7 +296,7 @@ def test_a_baseline_of_an_input_that_there_is_not_is_refused():
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
     message = "baselines are of inputs that move; got '0'; this network has one unnamed input: give a tensor"
     with pytest.raises(ConfigError, match=message):
-        score(model, [torch.randn(4, 3)], "0", "conductance", baselines={"0": torch.zeros(4)})
+        score(model, [torch.randn(4, 3)], "0", "conductance", settings=ScoreSettings(baselines={"0": torch.zeros(4)}))
 
 
 def test_a_baseline_for_one_of_several_inputs_is_given_by_name():
@@ -306,16 +310,18 @@ def test_a_baseline_for_one_of_several_inputs_is_given_by_name():
 
     batch = {"a": torch.randn(4, 3), "b": torch.randn(4, 2)}
     with pytest.raises(ShapeError, match="for 'b'; give such a tensor, tensors by name, a number, 'zero' or 'mean'"):
-        score(Sum(), [batch], "dense", "conductance", baselines=torch.zeros(3))
+        score(Sum(), [batch], "dense", "conductance", settings=ScoreSettings(baselines=torch.zeros(3)))
     by_name = {"a": torch.zeros(3), "b": torch.zeros(2)}
-    found, plain = (score(Sum(), [batch], "dense", "influence", baselines=one) for one in (by_name, "zero"))
+    found, plain = (
+        score(Sum(), [batch], "dense", "influence", settings=ScoreSettings(baselines=one)) for one in (by_name, "zero")
+    )
     assert found.values["dense"].shape == plain.values["dense"].shape
 
 
 def test_baselines_by_layer_leave_none_out():
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     with pytest.raises(ConfigError, match="name each that is scored; there is none for '1'"):
-        score(model, [torch.randn(4, 3)], ["0", "1"], baselines={"0": torch.zeros(4)})
+        score(model, [torch.randn(4, 3)], ["0", "1"], settings=ScoreSettings(baselines={"0": torch.zeros(4)}))
 
 
 def test_modules_in_place_of_paths_are_told():
@@ -362,7 +368,7 @@ def test_gradients_that_are_no_numbers_are_told_as_such(method, where):
 def test_steps_are_refused_where_there_is_no_path(method):
     model, data = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), [(torch.randn(4, 3), torch.zeros(4).long())]
     with pytest.raises(ConfigError, match=f"along a path; {method} follows none; got 5; leave it out"):
-        score(model, data, "0", method, n_steps=5)
+        score(model, data, "0", method, settings=ScoreSettings(n_steps=5))
 
 
 def test_synflow_of_a_network_that_asks_for_single_precision():
@@ -385,7 +391,9 @@ def test_units_that_stay_at_zero_score_zero(method):
 
 def test_a_unit_resampled_from_itself_does_no_damage():
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
-    np.testing.assert_array_equal(score(model, [torch.randn(1, 3)], "0", "ablation", baselines="resample")["0"], 0)
+    np.testing.assert_array_equal(
+        score(model, [torch.randn(1, 3)], "0", "ablation", settings=ScoreSettings(baselines="resample"))["0"], 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -404,7 +412,13 @@ def test_logits_of_a_baseline_that_are_no_numbers_are_told():
             return super().forward(x / x.sum(dim=1, keepdim=True))
 
     with pytest.raises(LayerError, match="'logits at the baseline' is NaN"):
-        score(Shares(nn.Linear(3, 4), nn.Linear(4, 2)), [torch.rand(4, 3)], "0", "conductance", n_steps=4)
+        score(
+            Shares(nn.Linear(3, 4), nn.Linear(4, 2)),
+            [torch.rand(4, 3)],
+            "0",
+            "conductance",
+            settings=ScoreSettings(n_steps=4),
+        )
 
 
 @pytest.mark.parametrize("place", ["module", "function", "leaf", "sum"])
