@@ -381,7 +381,7 @@ def test_rows_are_one_for_each_family_control_and_kind_of_pair():
 
 def test_a_name_alone_is_taken_for_one():
     model, graph, loader = planted()
-    options = ndg.RunOptions(executor="serial", seed=SEED)
+    options = RunOptions(executor="serial", seed=SEED)
     first, second = (
         interchange(
             model, graph, loader, settings=InterchangeSettings(sets=sets, units={"first": units}), options=options
