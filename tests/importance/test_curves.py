@@ -243,17 +243,10 @@ def test_loader_executor_and_journal_change_nothing(ray_session, tmp_path):
     assert curves(parts, scores, executor="ray") == whole
     path = tmp_path / "curves.journal"
     for _ in range(2):
-        assert (
-            ablation_curves(
-                model, parts, scores, settings=settings, options=RunOptions(batch=8, journal=path)
-            ).to_dict()
-            == whole
-        )
+        assert curves(parts, scores, journal=path) == whole
     assert len(path.read_bytes().splitlines()) == 1 + 4
     with pytest.raises(ConfigError, match="a journal goes on with the study"):
-        ablation_curves(
-            model, parts, {"given": ranked(1)}, settings=settings, options=RunOptions(batch=8, journal=path)
-        )
+        curves(parts, {"given": ranked(1)}, journal=path)
 
 
 def test_the_network_is_left_as_it_was():
