@@ -17,6 +17,7 @@ from ndg.importance.methods.fast.carried import Carried
 from ndg.importance.methods.fast.estimate import Evidence, estimate
 from ndg.importance.methods.fast.plan import plan
 from ndg.importance.score import IMPORTANCE, score
+from ndg.importance.settings import ScoreSettings
 from ndg.interventions.baselines import Neutrals
 from ndg.options import RunOptions
 
