@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from ndg import config, runs
 from ndg.cli import main
 from ndg.graph.ndg import NDG
+from tests.scripts import run_module
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +28,10 @@ def home(request, tmp_path_factory, mongo_uri):
     options = ["-q", "--runs", str(folder), "--store", uri]
     assert main(["train", "digits_mlp", *QUICK, *options]) == 0
     return folder, uri, options
+
+
+in_a_file = pytest.mark.parametrize("home", ["file"], indirect=True)
+"""For tests that are not about the run log."""
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +106,7 @@ def test_results_lie_where_queries_look_for_them(aligned):
     assert frame.loc[record.id, "results.trial.q.test.aligned"] == record.figure("results.trial.q.test.aligned")
 
 
+@in_a_file
 def test_aligning_again_gives_the_same_figures_and_so_does_ray(aligned, capsys):
     _, _, options, record = aligned
     again = []
@@ -120,6 +124,7 @@ def test_aligning_again_gives_the_same_figures_and_so_does_ray(aligned, capsys):
     assert again[1]["results"]["trial"]["q"]["test"]["executor"] == "ray"
 
 
+@in_a_file
 def test_several_alphas_are_as_many_runs(home, capsys):
     _, _, options = home
     command = [
@@ -158,17 +163,17 @@ def test_results_go_to_stdout_and_messages_to_stderr(aligned, capsys):
 
 
 @pytest.mark.parametrize("script", ["graph_figures", "edge_precision", "interventions"])
-def test_the_papers_tables_are_printed_from_the_run_log(script, aligned, tmp_path):
+def test_the_papers_tables_are_printed_from_the_run_log(script, aligned, tmp_path, monkeypatch, capsys):
     _, uri, _, record = aligned
-    command = [sys.executable, "-m", f"analysis.{script}", "--store", uri]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert record["name"] in done.stdout
-    assert len(done.stdout.splitlines()) > 4
-    nothing = subprocess.run([*command[:3], "--runs", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
-    assert nothing.returncode == 2
-    assert "no completed align run" in nothing.stderr
+    assert run_module(f"analysis.{script}", ["--store", uri], monkeypatch) == 0
+    printed = capsys.readouterr().out
+    assert record["name"] in printed
+    assert len(printed.splitlines()) > 4
+    assert run_module(f"analysis.{script}", ["--runs", str(tmp_path)], monkeypatch) == 2
+    assert "no completed align run" in capsys.readouterr().err
 
 
+@in_a_file
 def test_a_graph_is_drawn_and_exported_again_from_its_run(aligned, tmp_path, capsys):
     _, _, options, record = aligned
     kinds = {"pdf": b"%PDF", "svg": b"<?xml", "dot": b"digraph", "graphml": b"<?xml", "json": b"{"}
@@ -199,6 +204,7 @@ def test_without_a_config_every_one_at_hand_is_trained_and_aligned(tmp_path, cap
     assert [record["name"] for record in json.loads(capsys.readouterr().out)] == bundled
 
 
+@in_a_file
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -221,6 +227,7 @@ def test_a_name_that_nothing_answers_to_is_refused_before_anything_is_written(ho
     assert set(folder.iterdir()) == before
 
 
+@in_a_file
 def test_of_several_layers_one_is_put_on_trial(home, capsys):
     _, _, options = home
     layers = ["extract.layers=[latent,decoder.relu1]", "trial.layer=latent", "trial.splits=test"]
@@ -236,6 +243,7 @@ def test_a_seed_that_is_asked_for_is_the_seed_that_is_aligned(home, capsys):
     assert "has no completed train run of digits_mlp" in capsys.readouterr().err
 
 
+@in_a_file
 def test_a_layer_that_does_not_exist_is_answered_with_the_nearest(home, capsys):
     folder, _, options = home
     before = set(folder.iterdir())
@@ -247,6 +255,7 @@ def test_a_layer_that_does_not_exist_is_answered_with_the_nearest(home, capsys):
         assert json.loads((new / "record.json").read_text())["status"] == "FAILED"
 
 
+@in_a_file
 def test_a_checkpoint_of_another_run_is_refused(home, capsys):
     folder, uri, options = home
     assert main(["train", "digits_mlp", *QUICK, "seed=9", *options]) == 0
@@ -262,6 +271,7 @@ def test_a_checkpoint_of_another_run_is_refused(home, capsys):
         path.write_bytes(whole)
 
 
+@in_a_file
 def test_a_picture_that_takes_too_long_costs_the_picture_and_no_figure(home, capsys):
     folder, _, options = home
     loud = [option for option in options if option != "-q"]
@@ -274,6 +284,7 @@ def test_a_picture_that_takes_too_long_costs_the_picture_and_no_figure(home, cap
     assert not (folder / record["_id"] / "ndg.pdf").exists()
 
 
+@in_a_file
 def test_a_truncated_checkpoint_is_refused(home, tmp_path, capsys):
     folder, _, options = home
     with runs.open(options[-1]) as log:
@@ -288,6 +299,7 @@ def test_a_truncated_checkpoint_is_refused(home, tmp_path, capsys):
         path.write_bytes(whole)
 
 
+@in_a_file
 def test_a_sweep_counts_once_and_says_what_it_took(home, capsys):
     _, _, options = home
     what = ["digits_mlp", *QUICK, *FEWER, *options, "mining.pairs=between", "mining.max_examples=200"]
