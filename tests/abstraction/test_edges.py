@@ -273,10 +273,11 @@ def test_concepts_are_not_tried():
     ],
 )
 def test_bad_settings_are_refused(settings, error, message):
-    fit = settings.get("fit", data())
-    settings = {name: value for name, value in settings.items() if name != "fit"}
+    more = {name: value for name, value in settings.items() if name in ("fit", "layers")}
+    settings = {name: value for name, value in settings.items() if name not in more}
+    how = {"fit": data()} | more
     with pytest.raises(error, match=message):
-        try_edges(Causes(), given(NODES, EDGES), data(), fit=fit, settings=ndg.EdgeSettings(**settings), options=SERIAL)
+        try_edges(Causes(), given(NODES, EDGES), data(), **how, settings=ndg.EdgeSettings(**settings), options=SERIAL)
 
 
 def test_no_examples_are_refused():

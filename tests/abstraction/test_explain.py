@@ -296,7 +296,7 @@ def test_batches_change_nothing(size):
 def test_what_cannot_be_asked(settings, error, message):
     net, graph, inputs, _, _ = case(1)
     with pytest.raises(error, match=re.escape(message)):
-        explain(net, graph, inputs[:1], **settings)
+        explain(net, graph, inputs[:1], settings=ExplainSettings(**settings))
 
 
 def test_what_cannot_be_explained():

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ndg.abstraction.interchange import interchange, unfolding
+from ndg.abstraction.interchange.run import InterchangeSettings
 from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.nodes import LayerUnits, NodeSpace
@@ -23,24 +24,35 @@ SERIAL = RunOptions(executor="serial")
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "text"),
+    ("settings", "options", "error", "text"),
     [
-        ({"sets": ["ancestor"]}, ConfigError, "a set is one of equivalence, ancestors, layer, random; got 'ancestor'"),
-        ({"sets": ["random"]}, ConfigError, "swaps at least one set beside the random ones"),
-        ({"units": {"layer": []}}, ConfigError, "sets of your own have names of their own"),
-        ({"units": {"mine": ["label:0"]}}, GraphError, "swaps units of latent; label:0 is none; add its layer"),
-        ({"units": {"mine": ["latent:99"]}}, GraphError, "has units 0 to 11; got unit 99"),
-        ({"sets": "random"}, ConfigError, "swaps at least one set beside the random ones; got ['random']"),
-        ({"timeout": 0}, ConfigError, "a timeout is a number of seconds above 0; got 0"),
-        ({"pool": 0}, ConfigError, "a pool has at least 1 source; got 0"),
-        ({"layers": "latents"}, GraphError, "no layer 'latents' in this graph; nearest: latent"),
-        ({"executor": "rays"}, ConfigError, "an executor is auto, serial, threads or ray"),
+        (
+            {"sets": ["ancestor"]},
+            {},
+            ConfigError,
+            "a set is one of equivalence, ancestors, layer, random; got 'ancestor'",
+        ),
+        ({"sets": ["random"]}, {}, ConfigError, "swaps at least one set beside the random ones"),
+        ({"units": {"layer": []}}, {}, ConfigError, "sets of your own have names of their own"),
+        ({"units": {"mine": ["label:0"]}}, {}, GraphError, "swaps units of latent; label:0 is none; add its layer"),
+        ({"units": {"mine": ["latent:99"]}}, {}, GraphError, "has units 0 to 11; got unit 99"),
+        ({"sets": "random"}, {}, ConfigError, "swaps at least one set beside the random ones; got ['random']"),
+        ({}, {"timeout": 0}, ConfigError, "a timeout is a number of seconds above 0; got 0"),
+        ({"pool": 0}, {}, ConfigError, "a pool has at least 1 source; got 0"),
+        ({"layers": "latents"}, {}, GraphError, "no layer 'latents' in this graph; nearest: latent"),
+        ({}, {"executor": "rays"}, ConfigError, "an executor is auto, serial, threads or ray"),
     ],
 )
-def test_what_is_asked_for_must_exist(settings, error, text):
+def test_what_is_asked_for_must_exist(settings, options, error, text):
     model, graph, loader = planted()
     with pytest.raises(error, match=re.escape(text)):
-        interchange(model, graph, loader, **{"executor": "serial", **settings})
+        interchange(
+            model,
+            graph,
+            loader,
+            settings=InterchangeSettings(**settings),
+            options=RunOptions(**{"executor": "serial"} | options),
+        )
 
 
 class Wide(Planted):
@@ -95,14 +107,15 @@ def test_a_graph_of_another_network_or_a_layer_behind_the_logits_is_refused():
 @pytest.mark.parametrize("study", [interchange, unfolding])
 def test_a_loader_that_shuffles_a_single_example_and_a_graph_without_labels_are_refused(study):
     model, graph, loader = planted()
-    settings = {"layers": "latent", "executor": "serial"}
+    layers = {"settings": InterchangeSettings(layers="latent")} if study is interchange else {"layers": "latent"}
+    how = {**layers, "options": SERIAL}
     shuffling = DataLoader(loader[0], shuffle=True)  # type: ignore[arg-type]
     for given in ({"loader": shuffling}, {"loader": None, "base": loader, "source": shuffling}):
         with pytest.raises(DataError, match="this DataLoader shuffles them; make it with shuffle=False"):
-            study(model, graph, **given, **settings)
+            study(model, graph, **given, **how)
     with pytest.raises(DataError, match="neurons from another example; the loader gave 1 example"):
-        study(model, graph, [loader[0][:1]], **settings)
+        study(model, graph, [loader[0][:1]], **how)
     bits = np.zeros((4, graph.nodes.neurons), np.bool_)
     bare = NDG(implications(bits, NodeSpace(0, graph.nodes.layers), []))
     with pytest.raises(GraphError, match="the graph has no labels; extract with labels=True"):
-        study(model, bare, loader, **settings)
+        study(model, bare, loader, **how)

@@ -107,7 +107,12 @@ def test_each_line_of_the_words_is_a_sentence(study):
         )
     )
     for tried in (graph, bare):
-        found = study(model, tried, loader, layers="latent", units={"mine": "latent:0"}, executor="serial")
+        settings = InterchangeSettings(units={"mine": "latent:0"})
+        if study is interchange:
+            settings, layers = replace(settings, layers="latent"), {}
+        else:
+            layers = {"layers": "latent"}
+        found = study(model, tried, loader, **layers, settings=settings, options=RunOptions(executor="serial"))
         lines = found.words().splitlines()
         assert len(lines) >= 4
         for line in lines:

@@ -55,8 +55,8 @@ def test_what_stands_at_padded_tokens_does_not_matter():
     model, data = Encoder().eval(), batch()
     other = {**data, "x": torch.where(data["attention_mask"][:, :, None].bool(), data["x"], torch.tensor(7.0))}
     for method in ("ablation", "gndi", "activation", "gradient_x_activation", "conductance"):
-        options = {"n_steps": 4} if method == "conductance" else {}
-        one, two = (score(model, [given], LAYERS[:1], method, **options)[LAYERS[0]] for given in (data, other))
+        settings = ndg.ScoreSettings(n_steps=4) if method == "conductance" else ndg.ScoreSettings()
+        one, two = (score(model, [each], LAYERS[:1], method, settings=settings)[LAYERS[0]] for each in (data, other))
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
 
 
