@@ -70,3 +70,9 @@ def test_explain_extract_score_and_mine_take_old_keywords():
         assert plain(ndg.score(network(), loader(), ["1"], baselines="mean", **flat)) == plain(scores)
     with pytest.warns(DeprecationWarning, match="is deprecated; pass"):
         assert ndg.mine(bits, alpha=3, device="cpu") == ndg.mine(bits, alpha=3)
+
+
+def test_an_old_keyword_is_an_error_in_these_tests():
+    """By the settings of pytest: no other test can call a study the old way."""
+    with pytest.raises(DeprecationWarning, match=r"mine\(device=...\) is deprecated; pass options=RunOptions"):
+        ndg.mine(graph(), device="cpu")
