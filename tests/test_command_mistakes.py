@@ -74,12 +74,16 @@ def test_a_network_is_not_aligned_on_other_data_than_it_was_trained_on(tmp_path,
     assert main(["train", *settings, f"data.dir={tmp_path / 'a'}", *options]) == 0
     assert main(["align", *settings, f"data.dir={tmp_path / 'b'}", *options]) == 2
     assert "was trained on other data than" in capsys.readouterr().err
-    assert main(["align", *settings, f"data.dir={tmp_path / 'a'}", *options, "importance.methods=[]"]) == 0
+    assert (
+        main(["align", *settings, f"data.dir={tmp_path / 'a'}", *options, "importance.methods=[]", "trial.minimal=0"])
+        == 0
+    )
 
 
 def test_a_password_is_in_no_file_and_no_message(tmp_path, capsys):
     uri = "mongodb://bob:S3cr3tPw@127.0.0.1:9/ndg?serverSelectionTimeoutMS=200"
-    quick = ["digits_mlp", "train.epochs=1", "importance.methods=[]", "trial.interventions=Q", f"store.uri={uri}"]
+    quick = ["digits_mlp", "train.epochs=1", "importance.methods=[]", "trial.interventions=Q", "trial.minimal=0"]
+    quick.append(f"store.uri={uri}")
     options = ["--runs", str(tmp_path)]
     assert main(["align", *quick, *options]) == 2
     assert main(["train", *quick, *options]) == 0

@@ -38,7 +38,7 @@ in_a_file = pytest.mark.parametrize("home", ["file"], indirect=True)
 def aligned(home):
     """The same with the network aligned once, with the document of that run."""
     folder, uri, options = home
-    assert main(["align", "digits_mlp", *QUICK, *options, "--executor", "serial"]) == 0
+    assert main(["align", "digits_mlp", *QUICK, "trial.minimal=20", *options, "--executor", "serial"]) == 0
     with runs.open(uri) as log:
         return folder, uri, options, log.get("last", kind="align")
 
@@ -230,7 +230,7 @@ def test_a_name_that_nothing_answers_to_is_refused_before_anything_is_written(ho
 @in_a_file
 def test_of_several_layers_one_is_put_on_trial(home, capsys):
     _, _, options = home
-    layers = ["extract.layers=[latent,decoder.relu1]", "trial.layer=latent", "trial.splits=test"]
+    layers = ["extract.layers=[latent,decoder.relu1]", "trial.layer=latent", "trial.splits=test", "report.max_nodes=12"]
     assert main(["align", "digits_mlp", *QUICK, *FEWER, *options, *layers, "--executor", "serial", "--json"]) == 0
     (record,) = json.loads(capsys.readouterr().out)
     assert [layer["layer"] for layer in record["results"]["graph"]["layers"]] == ["latent", "decoder.relu1"]

@@ -127,7 +127,8 @@ def place(tmp_path, monkeypatch):
 
 
 def align(place: Path, *words: str) -> int:
-    return main(["align", *words, "-q", "--runs", str(place / "runs"), "--executor", "serial", "--device", "cpu"])
+    options = ["-q", "--runs", str(place / "runs"), "--executor", "serial", "--device", "cpu"]
+    return main(["align", *words, "trial.minimal=20", *options])
 
 
 def last(place: Path):
