@@ -190,7 +190,8 @@ def test_a_graph_is_drawn_and_exported_again_from_its_run(aligned, tmp_path, cap
     assert main(["render", record.id, *options, "--pdf", "--max-nodes", "0"]) == 2
 
 
-def test_without_a_config_every_one_at_hand_is_trained_and_aligned(tmp_path, capsys):
+def test_without_a_config_every_one_at_hand_is_trained_and_aligned(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("NDG_DATA", raising=False)
     options = ["--runs", str(tmp_path)]
     assert main(["train", "train.epochs=1", *options, "--json"]) == 0
     out, err = capsys.readouterr()
@@ -199,7 +200,14 @@ def test_without_a_config_every_one_at_hand_is_trained_and_aligned(tmp_path, cap
     assert "mnist_cnn is left out: data set 'mnist' needs" in err
     assert "sst2_distilbert is left out: model.pretrained is a folder" in err
     assert "estimate" in err.partition("train digits")[0]
-    quick = ["train.epochs=1", "trial.interventions=Q", "importance.methods=[]", "--executor", "serial"]
+    quick = [
+        "train.epochs=1",
+        "trial.interventions=Q",
+        "importance.methods=[]",
+        "report.max_nodes=12",
+        "--executor",
+        "serial",
+    ]
     assert main(["align", *quick, *FEWER, *options, "--json", "-q"]) == 0
     assert [record["name"] for record in json.loads(capsys.readouterr().out)] == bundled
 
