@@ -35,7 +35,7 @@ def graph() -> ndg.NDG:
 
 
 STUDIES: dict[str, tuple[Any, dict[str, Any], Any, dict[str, Any]]] = {
-    "trial": (ndg.trial, {}, ndg.TrialSettings("1", draws=2), {"layer": "1", "draws": 2}),
+    "trial": (ndg.trial, {"fit": loader()}, ndg.TrialSettings("1", draws=2), {"layer": "1", "draws": 2}),
     "interchange": (ndg.interchange, {}, ndg.InterchangeSettings(pool=20), {"pool": 20}),
     "try_edges": (ndg.try_edges, {"fit": loader()}, ndg.EdgeSettings(least=5), {"least": 5}),
     "minimal": (ndg.minimal, {"fit": loader()}, ndg.MinimalSettings("1", examples=5), {"layer": "1", "examples": 5}),

@@ -129,7 +129,7 @@ def test_a_trained_copy_is_tried_on_purpose(model):
 def test_ray_gives_the_same_integers_and_refuses_the_same(ray_session, model, graph):
     def tried(on, by):
         options = ndg.RunOptions(executor=by, batch=32, timeout=120.0)
-        return trial(on, graph, TEST, settings=ndg.TrialSettings("latent"), options=options)
+        return trial(on, graph, TEST, fit=FIT, settings=ndg.TrialSettings("latent"), options=options)
 
     shared, alone = tried(model, "ray"), tried(model, "serial")
     assert replace(shared, executor="", reason="") == replace(alone, executor="", reason="")
