@@ -95,10 +95,6 @@ def test_a_layer_without_float16_on_a_cpu_is_an_error_that_says_so(tmp_path):
         training.train(experiment("lstm", precision="float16"), sentences(), tmp_path)
 
 
-SMALL = {"TORCHINDUCTOR_COMPILE_THREADS": "1", "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"}
-"""Neither a pool of processes nor compiled headers, which would cost more than the few kernels."""
-
-
 def compiled(folder: Path, **environment: str) -> str:
     """What a process prints that trains a compiled network: the types in annotations are not checked there, which
     torch.compile would trip over."""
@@ -109,7 +105,7 @@ def compiled(folder: Path, **environment: str) -> str:
         "try: training.train(experiment(epochs=2, batch_size=100, compile=True), digits(), Path(sys.argv[1]))\n"
         "except ConfigError as error: print(error)"
     )
-    away = {"TORCHINDUCTOR_CACHE_DIR": str(folder.parent / "cache"), **SMALL, **environment}
+    away = {"TORCHINDUCTOR_CACHE_DIR": str(folder.parent / "cache"), **environment}
     command = [sys.executable, "-c", script, str(folder)]
     return subprocess.run(command, env=os.environ | away, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
