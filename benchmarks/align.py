@@ -27,13 +27,15 @@ from ndg.allocation import keep_blocks
 ROOT = Path(__file__).parent.parent
 CHILD = "import sys, benchmarks.align as align; align.child(*sys.argv[1:])"
 TABLES = ("trials.csv", "curves.csv", "interchange.csv", "minimal.csv", "edges_tried.csv", "scores.csv")
+QUICK = ["trial.graphs=[]", "trial.minimal=10"]
+"""Settings of the short alignment on digits."""
 OTHER = "start"
 """The stage of everything outside the named ones: imports, reading of the data, writing of the record."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser(__doc__).parse_args(arguments)
-    name, overrides = ("digits_cnn", ["train.epochs=2"]) if options.quick else ("mnist_cnn", ["train.batch_size=128"])
+    name, overrides = ("digits_cnn", QUICK) if options.quick else ("mnist_cnn", ["train.batch_size=128"])
     return run({"align": partial(align, name, ["train.epochs=1", *overrides], 1)}, options)
 
 

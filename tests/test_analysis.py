@@ -10,6 +10,7 @@ import pytest
 from analysis import filter_experiment, gndi_table, layer_table, pruning_curves, subjects, trainings
 from ndg import config, runs
 from ndg.cli import main
+from tests.scripts import run_module
 
 pytestmark = pytest.mark.slow
 
@@ -41,15 +42,16 @@ def test_a_training_stands_beside_its_paper_and_the_others_were_not_run(folder):
     assert ran["peak"] > 50
 
 
-def test_it_prints_markdown(folder):
-    command = [sys.executable, "-m", "analysis.trainings", "--markdown", "--runs", str(folder)]
+def test_it_prints_markdown(folder, monkeypatch, capsys):
+    words = ["--markdown", "--runs", str(folder)]
+    command = [sys.executable, "-m", "analysis.trainings", *words]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     lines = printed.splitlines()
     assert lines[0].startswith("| config | network | changed from the config | test accuracy [95 %] |")
     assert sum(line.startswith("| digits_mlp |") and "| train.epochs=2 |" in line for line in lines) == 1
-    narrowed = [*command, "--where", json.dumps({"config.seed": 99})]
-    printed = subprocess.run(narrowed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "| digits_mlp | – | not run |" in printed
+    narrowed = [*words, "--where", json.dumps({"config.seed": 99})]
+    assert run_module("analysis.trainings", narrowed, monkeypatch) == 0
+    assert "| digits_mlp | – | not run |" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,7 @@ def test_damages_of_sampled_channels_are_those_of_ablation(convolutions):
     loader = [torch_images()]
     channels = gndi_table.sampled(model, loader, [], 9, 0)
     assert sum(map(len, channels.values())) == 9
-    truth = score(model, loader, tuple(channels), "ablation", internal_batch_size=256)
+    truth = score(model, loader, tuple(channels), "ablation", options=ndg.RunOptions(batch=256))
     found = gndi_table.damages(model, loader, channels)
     for layer, units in channels.items():
         np.testing.assert_allclose(found[layer], truth[layer][units], rtol=1e-6)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ndg import config, runs
 from ndg.cli import main
 from ndg.graph.ndg import NDG
+from tests.scripts import run_module
 
 pytestmark = pytest.mark.slow
 
@@ -35,11 +30,15 @@ def home(request, tmp_path_factory, mongo_uri):
     return folder, uri, options
 
 
+in_a_file = pytest.mark.parametrize("home", ["file"], indirect=True)
+"""For tests that are not about the run log."""
+
+
 @pytest.fixture(scope="module")
 def aligned(home):
     """The same with the network aligned once, with the document of that run."""
     folder, uri, options = home
-    assert main(["align", "digits_mlp", *QUICK, *options, "--executor", "serial"]) == 0
+    assert main(["align", "digits_mlp", *QUICK, "trial.minimal=20", *options, "--executor", "serial"]) == 0
     with runs.open(uri) as log:
         return folder, uri, options, log.get("last", kind="align")
 
@@ -107,6 +106,7 @@ def test_results_lie_where_queries_look_for_them(aligned):
     assert frame.loc[record.id, "results.trial.q.test.aligned"] == record.figure("results.trial.q.test.aligned")
 
 
+@in_a_file
 def test_aligning_again_gives_the_same_figures_and_so_does_ray(aligned, capsys):
     _, _, options, record = aligned
     again = []
@@ -124,6 +124,7 @@ def test_aligning_again_gives_the_same_figures_and_so_does_ray(aligned, capsys):
     assert again[1]["results"]["trial"]["q"]["test"]["executor"] == "ray"
 
 
+@in_a_file
 def test_several_alphas_are_as_many_runs(home, capsys):
     _, _, options = home
     command = [
@@ -162,17 +163,17 @@ def test_results_go_to_stdout_and_messages_to_stderr(aligned, capsys):
 
 
 @pytest.mark.parametrize("script", ["graph_figures", "edge_precision", "interventions"])
-def test_the_papers_tables_are_printed_from_the_run_log(script, aligned, tmp_path):
+def test_the_papers_tables_are_printed_from_the_run_log(script, aligned, tmp_path, monkeypatch, capsys):
     _, uri, _, record = aligned
-    command = [sys.executable, "-m", f"analysis.{script}", "--store", uri]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert record["name"] in done.stdout
-    assert len(done.stdout.splitlines()) > 4
-    nothing = subprocess.run([*command[:3], "--runs", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
-    assert nothing.returncode == 2
-    assert "no completed align run" in nothing.stderr
+    assert run_module(f"analysis.{script}", ["--store", uri], monkeypatch) == 0
+    printed = capsys.readouterr().out
+    assert record["name"] in printed
+    assert len(printed.splitlines()) > 4
+    assert run_module(f"analysis.{script}", ["--runs", str(tmp_path)], monkeypatch) == 2
+    assert "no completed align run" in capsys.readouterr().err
 
 
+@in_a_file
 def test_a_graph_is_drawn_and_exported_again_from_its_run(aligned, tmp_path, capsys):
     _, _, options, record = aligned
     kinds = {"pdf": b"%PDF", "svg": b"<?xml", "dot": b"digraph", "graphml": b"<?xml", "json": b"{"}
@@ -189,18 +190,8 @@ def test_a_graph_is_drawn_and_exported_again_from_its_run(aligned, tmp_path, cap
     assert main(["render", record.id, *options, "--pdf", "--max-nodes", "0"]) == 2
 
 
-def test_a_dry_run_and_a_printed_config_write_nothing(tmp_path, capsys):
-    options = ["--runs", str(tmp_path / "none")]
-    assert main(["train", "digits_mlp", "train.epochs=3", *options, "--dry-run"]) == 0
-    assert "digits_mlp" in capsys.readouterr().out
-    assert main(["train", "digits_mlp", "train.epochs=3", *options, "--print-config"]) == 0
-    printed = tmp_path / "printed.yaml"
-    printed.write_text(capsys.readouterr().out)
-    assert config.load(printed) == config.load(config.find("digits_mlp"), ["train.epochs=3"])
-    assert list(tmp_path.iterdir()) == [printed]
-
-
-def test_without_a_config_every_one_at_hand_is_trained_and_aligned(tmp_path, capsys):
+def test_without_a_config_every_one_at_hand_is_trained_and_aligned(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("NDG_DATA", raising=False)
     options = ["--runs", str(tmp_path)]
     assert main(["train", "train.epochs=1", *options, "--json"]) == 0
     out, err = capsys.readouterr()
@@ -209,45 +200,19 @@ def test_without_a_config_every_one_at_hand_is_trained_and_aligned(tmp_path, cap
     assert "mnist_cnn is left out: data set 'mnist' needs" in err
     assert "sst2_distilbert is left out: model.pretrained is a folder" in err
     assert "estimate" in err.partition("train digits")[0]
-    quick = ["train.epochs=1", "trial.interventions=Q", "importance.methods=[]", "--executor", "serial"]
+    quick = [
+        "train.epochs=1",
+        "trial.interventions=Q",
+        "importance.methods=[]",
+        "report.max_nodes=12",
+        "--executor",
+        "serial",
+    ]
     assert main(["align", *quick, *FEWER, *options, "--json", "-q"]) == 0
     assert [record["name"] for record in json.loads(capsys.readouterr().out)] == bundled
 
 
-MISTAKES = [
-    (["train", "digits_mlp", "criterion.alhpa=3"], "no key 'criterion.alhpa' in a config; nearest: criterion.alpha"),
-    (["train", "digits_mlp", "train.epochs=many"], "train.epochs"),
-    (["train", "digits_mpl"], "none of that name ships; nearest: digits_mlp"),
-    (["train", "digits_mlp", "data.name=digitz"], "known data set; got 'digitz'; nearest: digits"),
-    (["train", "digits_mlp", "data.name=arrays"], "data set 'arrays' needs a folder with"),
-    (["train", "digits_mlp", "data.test=0.001"], "the test split must have examples"),
-    (["train", "digits_mlp", "model.dropout=3"], "model.dropout must be inside [0, 1); got 3.0"),
-    (["train", "digits_mlp", "model.widths=[0]"], "model.widths must be at least 1; got [0]"),
-    (["train", "digits_vit", "model.patch=0"], "model.patch must be at least 1; got 0"),
-    (["train", "digits_mlp", "train.noise=-1"], "train.noise must be at least 0; got -1.0"),
-    (["train", "digits_mlp", "train.weight_decay=-1"], "train.weight_decay must be at least 0"),
-    (["align", "digits_mlp", "trial.splits=[]"], "trial.splits must be at least one split"),
-    (["runs", "--limit", "-3"], "--limit is at least 1; got -3"),
-    (["train", "digits_mlp", "--resume"], "there is no train run of 'digits_mlp'"),
-    (["align", "digits_mlp"], "has no completed train run of digits_mlp"),
-    (["align"], "train one first, as in `ndg train digits_mlp`"),
-    (["align", "no-such-run"], "is named 'no-such-run'"),
-    (["show", "no-such-run"], "is named 'no-such-run'"),
-    (["runs", "--where", "{"], "--where takes a MongoDB query as JSON"),
-    (["runs", "--store", "mongdb://x"], "mongodb://"),
-]
-
-
-@pytest.mark.parametrize(("words", "message"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES])
-def test_a_mistake_exits_with_2_says_what_to_do_and_writes_nothing(words, message, tmp_path, capsys):
-    assert main([*words, "-q", "--runs", str(tmp_path / "runs")]) == 2
-    out, err = capsys.readouterr()
-    assert message in err
-    assert err.count("\n") == 1
-    assert not out
-    assert not list(tmp_path.glob("runs/*/"))
-
-
+@in_a_file
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -270,9 +235,10 @@ def test_a_name_that_nothing_answers_to_is_refused_before_anything_is_written(ho
     assert set(folder.iterdir()) == before
 
 
+@in_a_file
 def test_of_several_layers_one_is_put_on_trial(home, capsys):
     _, _, options = home
-    layers = ["extract.layers=[latent,decoder.relu1]", "trial.layer=latent", "trial.splits=test"]
+    layers = ["extract.layers=[latent,decoder.relu1]", "trial.layer=latent", "trial.splits=test", "report.max_nodes=12"]
     assert main(["align", "digits_mlp", *QUICK, *FEWER, *options, *layers, "--executor", "serial", "--json"]) == 0
     (record,) = json.loads(capsys.readouterr().out)
     assert [layer["layer"] for layer in record["results"]["graph"]["layers"]] == ["latent", "decoder.relu1"]
@@ -285,32 +251,7 @@ def test_a_seed_that_is_asked_for_is_the_seed_that_is_aligned(home, capsys):
     assert "has no completed train run of digits_mlp" in capsys.readouterr().err
 
 
-def test_a_network_is_not_aligned_on_other_data_than_it_was_trained_on(tmp_path, capsys):
-    rng, options = np.random.default_rng(0), ["-q", "--runs", str(tmp_path / "runs")]
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        np.save(tmp_path / name / "inputs.npy", rng.random((90, 1, 4, 4), dtype=np.float32))
-        np.save(tmp_path / name / "labels.npy", np.arange(90) % 3)
-    settings = ["digits_mlp", "data.name=arrays", "train.epochs=1"]
-    assert main(["train", *settings, f"data.dir={tmp_path / 'a'}", *options]) == 0
-    assert main(["align", *settings, f"data.dir={tmp_path / 'b'}", *options]) == 2
-    assert "was trained on other data than" in capsys.readouterr().err
-    assert main(["align", *settings, f"data.dir={tmp_path / 'a'}", *options, "importance.methods=[]"]) == 0
-
-
-def test_a_password_is_in_no_file_and_no_message(tmp_path, capsys):
-    uri = "mongodb://bob:S3cr3tPw@127.0.0.1:9/ndg?serverSelectionTimeoutMS=200"
-    quick = ["digits_mlp", "train.epochs=1", "importance.methods=[]", "trial.interventions=Q", f"store.uri={uri}"]
-    options = ["--runs", str(tmp_path)]
-    assert main(["align", *quick, *options]) == 2
-    assert main(["train", *quick, *options]) == 0
-    assert main(["align", *quick, *options, "--executor", "serial"]) == 0
-    out, err = capsys.readouterr()
-    assert "S3cr3tPw" not in out + err
-    for path in tmp_path.rglob("*"):
-        assert path.is_dir() or b"S3cr3tPw" not in path.read_bytes(), path
-
-
+@in_a_file
 def test_a_layer_that_does_not_exist_is_answered_with_the_nearest(home, capsys):
     folder, _, options = home
     before = set(folder.iterdir())
@@ -322,6 +263,7 @@ def test_a_layer_that_does_not_exist_is_answered_with_the_nearest(home, capsys):
         assert json.loads((new / "record.json").read_text())["status"] == "FAILED"
 
 
+@in_a_file
 def test_a_checkpoint_of_another_run_is_refused(home, capsys):
     folder, uri, options = home
     assert main(["train", "digits_mlp", *QUICK, "seed=9", *options]) == 0
@@ -337,6 +279,7 @@ def test_a_checkpoint_of_another_run_is_refused(home, capsys):
         path.write_bytes(whole)
 
 
+@in_a_file
 def test_a_picture_that_takes_too_long_costs_the_picture_and_no_figure(home, capsys):
     folder, _, options = home
     loud = [option for option in options if option != "-q"]
@@ -349,6 +292,7 @@ def test_a_picture_that_takes_too_long_costs_the_picture_and_no_figure(home, cap
     assert not (folder / record["_id"] / "ndg.pdf").exists()
 
 
+@in_a_file
 def test_a_truncated_checkpoint_is_refused(home, tmp_path, capsys):
     folder, _, options = home
     with runs.open(options[-1]) as log:
@@ -363,87 +307,7 @@ def test_a_truncated_checkpoint_is_refused(home, tmp_path, capsys):
         path.write_bytes(whole)
 
 
-def test_a_store_that_cannot_be_reached_costs_a_warning(tmp_path, capsys):
-    dead = "mongodb://127.0.0.1:9/ndg?serverSelectionTimeoutMS=300"
-    options = ["--runs", str(tmp_path), "--store", dead]
-    assert main(["train", "digits_mlp", "train.epochs=1", *options]) == 0
-    assert capsys.readouterr().err.count("warning:") == 1
-    with runs.open(tmp_path / "ndg.db") as log:
-        assert log.get("last")["status"] == "COMPLETED"
-
-
-def test_an_output_folder_that_cannot_be_written_is_a_failure(tmp_path, capsys):
-    (tmp_path / "runs").write_text("a file where the folder should be")
-    assert main(["train", "digits_mlp", "train.epochs=1", "--runs", str(tmp_path / "runs")]) == 1
-    assert "choose another place for runs" in capsys.readouterr().err
-
-
-def test_ctrl_c_leaves_an_interrupted_run_that_can_be_resumed(tmp_path, capsys):
-    slow = ["digits_mlp", "train.epochs=400", "train.patience=400"]
-    command = [sys.executable, "train_models.py", *slow, "--runs", str(tmp_path)]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("*/metrics.csv")) and time.monotonic() < deadline:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted" in err
-    assert "Traceback" not in err
-    (folder,) = [path for path in tmp_path.iterdir() if path.is_dir()]
-    record = json.loads((folder / "record.json").read_text())
-    assert record["status"] == "INTERRUPTED"
-    from ndg.training import load_model
-
-    load_model(folder)
-    assert main(["align", record["_id"], "-q", "--runs", str(tmp_path)]) == 2
-    assert "--resume" in capsys.readouterr().err
-
-
-def test_the_scripts_are_the_commands(tmp_path):
-    for script in ("train_models.py", "align.py"):
-        done = subprocess.run([sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
-        assert f"usage: {script}" in done.stdout
-        assert f"example: {script}" in done.stdout
-    done = subprocess.run(
-        [sys.executable, "train_models.py", "digits_mlp", "nonsense=1"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"NDG_RUNS": str(tmp_path / "runs")},
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("train_models.py: no key 'nonsense' in a config")
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("command", ["", "train", "align", "runs", "show", "render", "configs", "doctor"])
-def test_every_help_ends_with_an_example(command, capsys):
-    with pytest.raises(SystemExit, match="0"):
-        main([*command.split(), "--help"])
-    assert capsys.readouterr().out.strip().splitlines()[-1].startswith("example: ndg")
-
-
-def test_the_version_and_the_configs(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        main(["--version"])
-    assert capsys.readouterr().out.startswith("ndg ")
-    assert main(["configs"]) == 0
-    assert {"digits_mlp", "digits_cnn", "digits_vit"} <= set(capsys.readouterr().out.split())
-
-
-def test_the_doctor_examines_everything_and_says_what_is_wrong(tmp_path, capsys):
-    assert main(["doctor", "--runs", str(tmp_path / "runs")]) == 0
-    out = capsys.readouterr().out
-    for what in ("torch", "device", "Ray", "Graphviz", "run log", "data set digits"):
-        assert what in out
-    assert "!!" not in out
-    dead = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=300"
-    assert main(["doctor", "--runs", str(tmp_path), "--store", dead]) == 1
-    assert "!!" in capsys.readouterr().out
-
-
+@in_a_file
 def test_a_sweep_counts_once_and_says_what_it_took(home, capsys):
     _, _, options = home
     what = ["digits_mlp", *QUICK, *FEWER, *options, "mining.pairs=between", "mining.max_examples=200"]

@@ -44,7 +44,10 @@ def test_the_provenance_travels(bits):
     [
         (lambda b: ndg.sweep(b, []), "a list of criteria or alphas, at least one; got"),
         (lambda b: ndg.mine(b, max_edges=-1), "must be at least 0; got -1"),
-        (lambda b: ndg.mine(b, device="tpu"), "a device must be cpu, cuda or another of torch; got 'tpu'"),
+        (
+            lambda b: ndg.mine(b, options=ndg.RunOptions(device="tpu")),
+            "a device must be cpu, cuda or another of torch; got 'tpu'",
+        ),
         (lambda b: ndg.mine(b, pairs=[]), "a list of at least one pair of layers; got"),
         (lambda b: ndg.mine(b, lambda e: e > 0), r"called with arrays \(exceptions, n\(p\), n\(~q\)\) and n"),
     ],

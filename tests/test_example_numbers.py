@@ -14,6 +14,8 @@ from ndg.errors import DataError, LayerError
 from ndg.importance.settings import ScoreSettings
 from ndg.options import RunOptions
 
+OPTIONS = RunOptions(batch=4)
+
 BROKEN, EXAMPLES = 33, 40
 NUMBERS = np.array([4, 11, 20, 27, BROKEN, 38])
 METHODS = ["gndi", "conductance", "ablation", "shapley", "integrated", "influence", "activation", "gradient"]
@@ -34,17 +36,17 @@ def loader(broken: bool = True) -> list:
 @pytest.mark.parametrize("method", METHODS)
 def test_scores_name_the_example(method):
     with pytest.raises(LayerError, match=f"is NaN at example {BROKEN}"):
-        ndg.score(network(), Subset(loader(), NUMBERS), ["1"], method, options=RunOptions(batch=4))
+        ndg.score(network(), Subset(loader(), NUMBERS), ["1"], method, options=OPTIONS)
     settings = ScoreSettings(baselines="mean" if method not in ("gradient", "lrp") else "zero")
     with pytest.raises(LayerError, match=f"is NaN at example {BROKEN}"):
-        ndg.score(network(), Subset(loader(), NUMBERS), ["1"], method, settings=settings, options=RunOptions(batch=4))
+        ndg.score(network(), Subset(loader(), NUMBERS), ["1"], method, settings=settings, options=OPTIONS)
 
 
 def test_an_extraction_of_drawn_examples_names_the_example():
     x = loader()[0][0]
     seed = next(seed for seed in range(50) if BROKEN in _drawn(x, seed))
     with pytest.raises(LayerError, match=f"is NaN at example {BROKEN}"):
-        ndg.extract(network(), [x], ["1"], max_examples=8, seed=seed)
+        ndg.extract(network(), [x], ["1"], settings=ndg.ReadingSettings(max_examples=8), options=RunOptions(seed=seed))
 
 
 def _drawn(x: torch.Tensor, seed: int) -> set[int]:
@@ -74,7 +76,7 @@ def test_a_trial_and_a_mask_name_the_example():
             return self.layer(tokens).sum(dim=1)
 
     for run in (
-        lambda part: ndg.score(Tokens(), part, ["layer"], "gndi", options=RunOptions(batch=4)),
+        lambda part: ndg.score(Tokens(), part, ["layer"], "gndi", options=OPTIONS),
         lambda part: ndg.extract(Tokens(), part, ["layer"]),
     ):
         with pytest.raises(DataError, match=re.escape(f"the attention_mask of example {BROKEN} leaves out")):

@@ -7,8 +7,9 @@ from torch import nn
 
 from ndg import extraction
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
-from ndg.extraction import estimate, extract
+from ndg.extraction import ReadingSettings, estimate, extract
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.options import RunOptions
 
 N = 300
 
@@ -43,16 +44,21 @@ def test_bits_are_the_predicted_label_and_the_neurons_above_their_threshold(net,
 
 @pytest.mark.parametrize("binarizer", ["auto", "median", "quantile"])
 def test_the_users_batch_size_does_not_change_a_bit(net, data, binarizer):
-    whole = extract(net, [data], layers=["1"], binarizer=binarizer, quantile=0.25)
+    whole = extract(net, [data], layers=["1"], settings=ReadingSettings(binarizer=binarizer, quantile=0.25))
     for size in (1, 7, 256):
-        assert extract(net, batches(data, size), layers=["1"], binarizer=binarizer, quantile=0.25) == whole
+        assert (
+            extract(
+                net, batches(data, size), layers=["1"], settings=ReadingSettings(binarizer=binarizer, quantile=0.25)
+            )
+            == whole
+        )
     rates = whole.to_bool("1").mean(axis=0)
     if binarizer != "auto":
         assert rates == pytest.approx(0.5 if binarizer == "median" else 0.75, abs=0.01)
 
 
 def test_held_out_examples_are_binarised_like_the_first(net, data):
-    fitted = extract(net, batches(data, 50), layers=["1"], binarizer="median")
+    fitted = extract(net, batches(data, 50), layers=["1"], settings=ReadingSettings(binarizer="median"))
     held_out = extract(net, [(data[0] + 1, data[1])], like=fitted)
     assert (held_out.thresholds == fitted.thresholds).all()
     assert held_out.nodes == fitted.nodes
@@ -92,7 +98,7 @@ def test_bad_requests_are_refused(net, data):
     with pytest.raises(DataError, match="the loader gave none; check the split"):
         extract(net, [], layers=["1"])
     with pytest.raises(DataError, match="an iterator can be read once"):
-        extract(net, iter([data]), layers=["1"], binarizer="median")
+        extract(net, iter([data]), layers=["1"], settings=ReadingSettings(binarizer="median"))
     assert extract(net, iter([data]), layers=["1"]) == extract(net, [data], layers=["1"])
     with pytest.raises(LayerError, match="at least one layer"):
         extract(net, [data], layers=[])
@@ -110,16 +116,24 @@ def test_bad_requests_are_refused(net, data):
 
 
 def test_fitted_thresholds_do_not_depend_on_how_many_layers_there_is_room_for(net, data, monkeypatch):
-    whole = extract(net, batches(data, 50), layers=["0", "1", "3"], binarizer="median")
+    whole = extract(net, batches(data, 50), layers=["0", "1", "3"], settings=ReadingSettings(binarizer="median"))
     monkeypatch.setattr(extraction, "FIT_BYTES", 1)
-    assert extract(net, batches(data, 50), layers=["0", "1", "3"], binarizer="median") == whole
+    assert (
+        extract(net, batches(data, 50), layers=["0", "1", "3"], settings=ReadingSettings(binarizer="median")) == whole
+    )
 
 
 def test_thresholds_are_fitted_to_a_choice_of_many_examples(net, data, monkeypatch):
     monkeypatch.setattr(extraction, "FIT_EXAMPLES", 100)
-    some = [extract(net, batches(data, size), layers=["1"], binarizer="median") for size in (1, 300)]
+    some = [
+        extract(net, batches(data, size), layers=["1"], settings=ReadingSettings(binarizer="median"))
+        for size in (1, 300)
+    ]
     assert some[0] == some[1]
-    assert extract(net, [data], layers=["1"], binarizer="median", seed=1) != some[0]
+    assert (
+        extract(net, [data], layers=["1"], settings=ReadingSettings(binarizer="median"), options=RunOptions(seed=1))
+        != some[0]
+    )
     assert some[0].to_bool("1").mean(axis=0) == pytest.approx(0.5, abs=0.2)
 
 
@@ -130,8 +144,8 @@ def test_an_estimate_says_what_an_extraction_does(net, data):
     assert (found.pairs, found.bytes) == (69 * 68 // 2, expected.words.nbytes)
     assert found.seconds > 0
     assert found.to_dict()["nodes"] == 69
-    assert estimate(net, [data], layers=["1"], binarizer="median").forwards == 4
-    assert estimate(net, [data], layers=["1"], max_examples=100).examples == 100
+    assert estimate(net, [data], layers=["1"], settings=ReadingSettings(binarizer="median")).forwards == 4
+    assert estimate(net, [data], layers=["1"], settings=ReadingSettings(max_examples=100)).examples == 100
     assert estimate(net, [data], like=expected).nodes == 69
     with pytest.raises(DataError, match="the loader gave none"):
         estimate(net, [], layers=["1"])
@@ -160,6 +174,6 @@ def test_labels_that_are_not_one_class_per_example_are_refused(net, data, spoil)
 
 def test_a_batch_or_a_quantile_out_of_range_is_refused(net, data):
     with pytest.raises(ConfigError, match="at least 1 example; got batch=0"):
-        extract(net, [data], layers=["1"], batch=0)
+        extract(net, [data], layers=["1"], options=RunOptions(batch=0))
     with pytest.raises(ConfigError, match=r"inside \(0, 1\); got 2"):
-        extract(net, [data], layers=["1"], quantile=2.0)
+        extract(net, [data], layers=["1"], settings=ReadingSettings(quantile=2.0))

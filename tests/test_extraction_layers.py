@@ -10,8 +10,9 @@ from torch import nn
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
-from ndg.extraction import extract
+from ndg.extraction import ReadingSettings, extract
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.options import RunOptions
 from tests.activations.networks import CLASSES, Words, batches, conv1d, conv2d, conv3d, drawn, made, sentences, vit
 from tests.references import extraction as reference
 
@@ -47,7 +48,13 @@ def hooks(model):
 def test_a_reading_is_what_a_loop_over_positions_finds(name, channels, tokens):
     build, shape, layers = IMAGES[name]
     model, inputs = made(build), drawn(N, *shape)
-    bits = extract(model, batches(inputs, 5), layers, channels=channels, tokens=tokens, batch=BATCH)
+    bits = extract(
+        model,
+        batches(inputs, 5),
+        layers,
+        settings=ReadingSettings(channels=channels, tokens=tokens),
+        options=RunOptions(batch=BATCH),
+    )
     found = reference.outputs(model, inputs, list(layers), BATCH)
     readings = kinds(found, layers, channels, tokens)
     half = {path: 0.5 if isinstance(model.get_submodule(path), nn.Sigmoid) else 0.0 for path in layers}
@@ -68,7 +75,7 @@ def test_padding_does_not_count(tokens, left):
     layers = {"embed": True, "dense": True, "pooled": False}
     labels = torch.arange(N) % CLASSES
     loader = batches(inputs | {"labels": labels}, 4)
-    bits = extract(model, loader, layers, tokens=tokens, batch=BATCH)
+    bits = extract(model, loader, layers, settings=ReadingSettings(tokens=tokens), options=RunOptions(batch=BATCH))
     found = reference.outputs(model, inputs, list(layers), BATCH)
     expected = reference.booleans(
         found, kinds(found, layers, "max", tokens), {path: [0.0] * 9 for path in layers}, kept
@@ -82,7 +89,8 @@ def test_padding_does_not_count(tokens, left):
 @pytest.mark.parametrize("binarizer", ["auto", "median"])
 @pytest.mark.parametrize(("channels", "tokens"), [("max", "first"), ("mean", "mean"), ("any", "every")])
 def test_the_users_batch_size_does_not_change_a_bit(binarizer, channels, tokens):
-    how = {"channels": channels, "tokens": tokens, "binarizer": binarizer, "batch": BATCH}
+    settings = ReadingSettings(channels=channels, tokens=tokens, binarizer=binarizer)
+    how = {"settings": settings, "options": RunOptions(batch=BATCH)}
     cases = [
         (made(conv1d), drawn(N, 2, 10), ["0", "2"]),
         (made(Words), sentences(N), ["dense", "pooled"]),
@@ -92,36 +100,52 @@ def test_the_users_batch_size_does_not_change_a_bit(binarizer, channels, tokens)
         whole = extract(model, batches(inputs, N), layers, **how)
         for size in (1, 7):
             assert extract(model, batches(inputs, size), layers, **how) == whole
-        assert extract(model, batches(inputs, 3), like=whole, batch=BATCH) == whole
+        assert extract(model, batches(inputs, 3), like=whole, options=RunOptions(batch=BATCH)) == whole
 
 
 def test_any_position_is_max_for_a_given_threshold_and_fitted_over_all_positions():
     model, inputs = made(conv2d), drawn(N, 1, 6, 6)
-    how = {"layers": ["0"], "batch": BATCH}
-    largest, some = (extract(model, [inputs], channels=name, **how) for name in ("max", "any"))
+    how = {"layers": ["0"], "options": RunOptions(batch=BATCH)}
+    largest, some = (
+        extract(model, [inputs], **how, settings=ReadingSettings(channels=name)) for name in ("max", "any")
+    )
     assert (largest.words == some.words).all()
-    fitted = extract(model, [inputs], channels="any", binarizer="quantile", quantile=0.9, **how)
+    fitted = extract(
+        model, [inputs], **how, settings=ReadingSettings(channels="any", binarizer="quantile", quantile=0.9)
+    )
     output = reference.outputs(model, inputs, ["0"], BATCH)["0"]
     for unit in range(4):
         expected = np.quantile(output[:, unit].flatten().astype(np.float64), 0.9)
         assert fitted.thresholds[unit] == pytest.approx(expected, rel=1e-12)
     assert (fitted.to_bool("0") == (output > fitted.thresholds[:, None, None]).any(axis=(2, 3))).all()
     layer = "vit.layers.1.mlp.fc1"
-    every = extract(made(vit), [drawn(N, 1, 8, 8)], [layer], tokens="every", binarizer="median", batch=BATCH)
+    every = extract(
+        made(vit),
+        [drawn(N, 1, 8, 8)],
+        [layer],
+        settings=ReadingSettings(tokens="every", binarizer="median"),
+        options=RunOptions(batch=BATCH),
+    )
     assert every.examples == N * 5
     assert every.to_bool(layer).mean(axis=0) == pytest.approx(0.5, abs=0.5 / every.examples + 1e-9)
 
 
 def test_held_out_examples_are_read_as_the_first_were():
     model, inputs = made(conv2d), drawn(N, 1, 6, 6)
-    first = extract(model, [inputs], ["0", "4"], channels="mean", binarizer="median", batch=BATCH)
+    first = extract(
+        model,
+        [inputs],
+        ["0", "4"],
+        settings=ReadingSettings(channels="mean", binarizer="median"),
+        options=RunOptions(batch=BATCH),
+    )
     assert [layer.reading for layer in first.nodes.layers] == ["mean", "unit"]
-    assert extract(model, [inputs], like=first, batch=BATCH) == first
+    assert extract(model, [inputs], like=first, options=RunOptions(batch=BATCH)) == first
     named = first.with_concepts({"large": np.arange(N) > 9})
-    assert extract(model, [inputs], like=named, batch=BATCH) == first
+    assert extract(model, [inputs], like=named, options=RunOptions(batch=BATCH)) == first
     other = nn.Sequential(nn.Sequential(nn.Flatten(), nn.Linear(36, 4)), *(nn.ReLU() for _ in range(4)))
     with pytest.raises(LayerError, match=r"'0' by 'mean'; it gives \(8, 4\) now, which is read by unit; use the bits"):
-        extract(other, [inputs], like=first, batch=BATCH)
+        extract(other, [inputs], like=first, options=RunOptions(batch=BATCH))
 
 
 def test_an_activation_after_a_convolution_of_one_dimension_has_its_channels():
@@ -137,7 +161,7 @@ def test_an_activation_after_a_convolution_of_one_dimension_has_its_channels():
             tokens = self.again(self.tokens(x.transpose(1, 2))).flatten(1)
             return self.out(torch.cat([channels, tokens[:, :8]], 1))
 
-    bits = extract(made(Net), [drawn(N, 2, 10)], [".*"], batch=BATCH)
+    bits = extract(made(Net), [drawn(N, 2, 10)], [".*"], options=RunOptions(batch=BATCH))
     assert bits.nodes.layers == (
         LayerUnits("act", 5, "max"),
         LayerUnits("conv", 5, "max"),
@@ -148,7 +172,7 @@ def test_an_activation_after_a_convolution_of_one_dimension_has_its_channels():
 
 
 def test_layers_are_paths_or_expressions_in_the_order_of_the_network():
-    bits = extract(made(conv2d), [drawn(N, 1, 6, 6)], ["6", "[025]", "0"], batch=BATCH)
+    bits = extract(made(conv2d), [drawn(N, 1, 6, 6)], ["6", "[025]", "0"], options=RunOptions(batch=BATCH))
     assert [layer.name for layer in bits.nodes.layers] == ["0", "2", "5", "6"]
 
 
@@ -178,16 +202,16 @@ class Shape(nn.Module):
 def test_an_output_that_cannot_be_read_is_named_with_its_shape(change, message):
     model = made(lambda: Shape(change))
     with pytest.raises(LayerError, match=re.escape(message)):
-        extract(model, [drawn(N, 6)], ["layer"], batch=BATCH)
+        extract(model, [drawn(N, 6)], ["layer"], options=RunOptions(batch=BATCH))
     assert not hooks(model)
     assert model.training
 
 
 def test_readings_that_are_not_known_are_refused():
     with pytest.raises(ConfigError, match="channels are read by max, mean, any, each; got 'maximum'; nearest: max"):
-        extract(made(conv2d), [drawn(N, 1, 6, 6)], ["0"], channels="maximum")
+        extract(made(conv2d), [drawn(N, 1, 6, 6)], ["0"], settings=ReadingSettings(channels="maximum"))
     with pytest.raises(ConfigError, match="tokens are read by first, mean, every, each; got 'frist'; nearest: first"):
-        extract(made(vit), [drawn(N, 1, 8, 8)], ["vit"], tokens="frist")
+        extract(made(vit), [drawn(N, 1, 8, 8)], ["vit"], settings=ReadingSettings(tokens="frist"))
 
 
 def test_every_token_needs_the_same_tokens_in_all_layers():
@@ -202,14 +226,26 @@ def test_every_token_needs_the_same_tokens_in_all_layers():
             return self.head(x[:, 0])
 
     with pytest.raises(LayerError, match=r"an example has 5 at 'long' and 4 at 'short'; extract them apart, or read"):
-        extract(made(Two), [drawn(N, 5, 3)], ["long", "short"], tokens="every", batch=BATCH)
+        extract(
+            made(Two),
+            [drawn(N, 5, 3)],
+            ["long", "short"],
+            settings=ReadingSettings(tokens="every"),
+            options=RunOptions(batch=BATCH),
+        )
 
 
 def test_an_example_of_padding_alone_is_refused():
     inputs = sentences(N)
     inputs["attention_mask"][13] = 0
     with pytest.raises(DataError, match=r"the attention_mask of example 13 leaves out all 6; leave such examples out"):
-        extract(made(Words), batches(inputs, 4), ["dense"], tokens="mean", batch=BATCH)
+        extract(
+            made(Words),
+            batches(inputs, 4),
+            ["dense"],
+            settings=ReadingSettings(tokens="mean"),
+            options=RunOptions(batch=BATCH),
+        )
 
 
 def test_a_value_that_is_not_a_number_names_the_example_of_its_token_and_padding_may_be_anything():
@@ -219,16 +255,33 @@ def test_a_value_that_is_not_a_number_names_the_example_of_its_token_and_padding
         model.embed.weight[10, 3] = float("nan")
     seen = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, 0) == 10
     inputs["input_ids"][seen] = 9
-    assert extract(model, batches(inputs, 4), ["embed"], tokens="mean", batch=BATCH).examples == N
+    assert (
+        extract(
+            model,
+            batches(inputs, 4),
+            ["embed"],
+            settings=ReadingSettings(tokens="mean"),
+            options=RunOptions(batch=BATCH),
+        ).examples
+        == N
+    )
     inputs["input_ids"][17, 0] = 10
     with pytest.raises(LayerError, match="unit 3 of 'embed' is NaN at example 17; check the checkpoint"):
-        extract(model, batches(inputs, 4), ["embed"], tokens="every", batch=BATCH)
+        extract(
+            model,
+            batches(inputs, 4),
+            ["embed"],
+            settings=ReadingSettings(tokens="every"),
+            options=RunOptions(batch=BATCH),
+        )
 
 
 def test_half_and_double_precision_are_compared_exactly():
     for kind in (torch.float16, torch.bfloat16, torch.float64):
         model, inputs = made(conv2d).to(kind), drawn(N, 1, 6, 6).to(kind)
-        bits = extract(model, [inputs], ["0", "4"], binarizer="median", batch=BATCH)
+        bits = extract(
+            model, [inputs], ["0", "4"], settings=ReadingSettings(binarizer="median"), options=RunOptions(batch=BATCH)
+        )
         values = reference.outputs(model.float(), inputs.float(), ["0"], BATCH)["0"] if kind == torch.float64 else None
         assert bits.examples == N
         if values is not None:
@@ -252,18 +305,30 @@ def test_one_output_at_a_time_is_alive():
     counts: list[int] = []
     model = made(lambda: Net(*(Layer(4, 4) for _ in range(6))))
     for tokens in ("first", "mean", "every"):
-        extract(model, [drawn(N, 5, 4)], [".+"], tokens=tokens, batch=BATCH, executor="serial")
+        extract(
+            model,
+            [drawn(N, 5, 4)],
+            [".+"],
+            settings=ReadingSettings(tokens=tokens),
+            options=RunOptions(batch=BATCH, executor="serial"),
+        )
     assert max(counts) == 2
 
 
 def test_a_network_that_is_not_the_graphs_is_refused():
-    first = extract(made(Words), [sentences(N)], ["dense"], tokens="every", batch=BATCH)
+    first = extract(
+        made(Words),
+        [sentences(N)],
+        ["dense"],
+        settings=ReadingSettings(tokens="every"),
+        options=RunOptions(batch=BATCH),
+    )
     other = made(Words)
     other.dense, other.pooled = nn.Linear(6, 9), nn.Linear(9, 4)
     with pytest.raises(
         ShapeError, match=r"other labels or units than the nodes.*got 9 units of 'dense'; use the graph"
     ):
-        extract(other, [sentences(N)], like=first, batch=BATCH)
+        extract(other, [sentences(N)], like=first, options=RunOptions(batch=BATCH))
     assert not hooks(other)
 
 
@@ -293,7 +358,7 @@ def test_a_dense_layer_after_a_convolution_of_one_axis_gives_tokens():
 def test_a_shuffling_loader_is_refused_where_places_count(tmp_path):
     data = torch.utils.data.TensorDataset(torch.randn(20, 4), torch.zeros(20, dtype=torch.long))
     net, loader = nn.Sequential(nn.Linear(4, 3)), torch.utils.data.DataLoader(data, batch_size=5, shuffle=True)
-    for how in ({"file": tmp_path / "bits"}, {"max_examples": 7}):
+    for how in ({"file": tmp_path / "bits"}, {"settings": ReadingSettings(max_examples=7)}):
         with pytest.raises(DataError, match="shuffles them; make it with shuffle=False"):
             extract(net, loader, layers=["0"], **how)
     assert not (tmp_path / "bits").exists()

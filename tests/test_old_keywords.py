@@ -35,7 +35,7 @@ def graph() -> ndg.NDG:
 
 
 STUDIES: dict[str, tuple[Any, dict[str, Any], Any, dict[str, Any]]] = {
-    "trial": (ndg.trial, {}, ndg.TrialSettings("1", draws=2), {"layer": "1", "draws": 2}),
+    "trial": (ndg.trial, {"fit": loader()}, ndg.TrialSettings("1", draws=2), {"layer": "1", "draws": 2}),
     "interchange": (ndg.interchange, {}, ndg.InterchangeSettings(pool=20), {"pool": 20}),
     "try_edges": (ndg.try_edges, {"fit": loader()}, ndg.EdgeSettings(least=5), {"least": 5}),
     "minimal": (ndg.minimal, {"fit": loader()}, ndg.MinimalSettings("1", examples=5), {"layer": "1", "examples": 5}),
@@ -70,3 +70,9 @@ def test_explain_extract_score_and_mine_take_old_keywords():
         assert plain(ndg.score(network(), loader(), ["1"], baselines="mean", **flat)) == plain(scores)
     with pytest.warns(DeprecationWarning, match="is deprecated; pass"):
         assert ndg.mine(bits, alpha=3, device="cpu") == ndg.mine(bits, alpha=3)
+
+
+def test_an_old_keyword_is_an_error_in_these_tests():
+    """By the settings of pytest: no other test can call a study the old way."""
+    with pytest.raises(DeprecationWarning, match=r"mine\(device=...\) is deprecated; pass options=RunOptions"):
+        ndg.mine(graph(), device="cpu")

@@ -18,6 +18,7 @@ from ndg.abstraction.interchange import InterchangeSettings, unfolding
 from ndg.abstraction.minimal import MinimalSettings
 from ndg.abstraction.trial import TrialSettings
 from ndg.comparison.layers import inter_layer
+from ndg.comparison.models import PairSettings
 from ndg.comparison.sources import controls
 from ndg.importance.evaluation.agreement import agreement
 from ndg.importance.evaluation.scoreboard import BoardSettings, scoreboard
@@ -70,7 +71,7 @@ def loader(seed: int = 1):
 
 @cache
 def bits(seed: int = 0, examples: int = 1, layers: tuple[str, ...] = (FIRST, SECOND)):
-    return ndg.extract(network(seed), loader(examples), list(layers), binarizer="median")
+    return ndg.extract(network(seed), loader(examples), list(layers), settings=ndg.ReadingSettings(binarizer="median"))
 
 
 @cache
@@ -85,7 +86,7 @@ def scores(method: str = "gndi"):
 
 @cache
 def source():
-    return controls(network(), loader(), loader(2), [FIRST], binarizer="median")
+    return controls(network(), loader(), loader(2), [FIRST], settings=ndg.ReadingSettings(binarizer="median"))
 
 
 def trial():
@@ -148,9 +149,7 @@ RESULTS = {
         network(),
         [loader()[0][0]],
         [loader(2)[0][0]],
-        layers=[FIRST],
-        criterion="confidence",
-        mining={"confidence": 0.8, "support": 3},
+        settings=PairSettings(layers=[FIRST], criterion="confidence", mining={"confidence": 0.8, "support": 3}),
     ),
     "Matching": lambda: comparison.match_units(bits(), bits(1)),
     "Difference": lambda: comparison.diff(graph(), graph()),

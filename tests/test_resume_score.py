@@ -27,6 +27,8 @@ ROOT = Path(__file__).parent.parent
 QUICK = ["train.epochs=1", "train.schedule=constant", "model.widths=[12]", "extract.compute_batch=16"]
 METHODS = ["gndi", "ablation", "shapley:permutations=8", "gradient"]
 PLAIN = ["trial.interventions=[]", "report.max_nodes=8"]
+LARGE = "extract.compute_batch=256"
+"""Batches for tests that cut nothing short inside a method."""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,7 @@ def untimed(value: Any) -> Any:
 
 def test_a_killed_scoring_goes_on_and_ends_with_the_same_scores(alike):
     folder, options = alike
-    asked = ["score", "digits_mlp", *QUICK, "--seeds", "0", "--method", *METHODS, *options]
+    asked = ["score", "digits_mlp", *QUICK, "--seeds", "0", "--max-examples", "400", "--method", *METHODS, *options]
     assert main(asked) == 0
     [whole] = of_kind(folder)
     process = subprocess.Popen(
@@ -133,7 +135,8 @@ def counted(monkeypatch):
 def test_an_alignment_that_was_cut_short_while_it_scores_goes_on(alike, counted):
     folder, options = alike
     methods = "importance.methods=[ablation,gndi,gradient]"
-    asked = ["align", "digits_mlp", *QUICK, *PLAIN, methods, "importance.scoreboard=[gndi]", "--seeds", "0", *options]
+    scores = [methods, "importance.scoreboard=[gndi]", "importance.max_examples=300", LARGE]
+    asked = ["align", "digits_mlp", *QUICK, *PLAIN, *scores, "--seeds", "0", *options]
     assert main(asked) == 0
     [whole] = of_kind(folder, "align")
     seen = counted("gradient")

@@ -18,7 +18,13 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["train.epochs=6", "train.schedule=constant"]
-TRIAL = ["importance.methods=[]", "trial.graphs=[]", "trial.minimal=20", "extract.compute_batch=64"]
+TRIAL = [
+    "importance.methods=[]",
+    "trial.graphs=[]",
+    "trial.minimal=20",
+    "trial.splits=[test]",
+    "extract.compute_batch=16",
+]
 
 
 @pytest.fixture(scope="module")

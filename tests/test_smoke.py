@@ -27,7 +27,7 @@ def test_a_smoke_run_trains_and_aligns_on_generated_files(name, tmp_path, capsys
     assert {"config.yaml", "log.txt", "metrics.csv", "model.safetensors"} <= kept
     assert ("tokenizer.json" in kept) == (name == "sst2_distilbert")
 
-    assert main(["align", name, "--executor", "serial", *options]) == 0
+    assert main(["align", name, "trial.minimal=20", "--executor", "serial", *options]) == 0
     aligned = json.loads(capsys.readouterr().out)[0]
     assert aligned["parent"] == trained["_id"]
     assert aligned["status"] == "COMPLETED"

@@ -44,6 +44,7 @@ def test_configs_of_one_command_name_one_store(named):
         chosen(named, [])
 
 
+@pytest.mark.filterwarnings("ignore:an experiment has no store")  # the command reads it, the experiment does not
 @pytest.mark.parametrize("by", ["override", "config", "environment"])
 def test_a_training_is_logged_where_the_store_says_so(by, tmp_path, monkeypatch, capsys):
     uri, what = str(tmp_path / "elsewhere.db"), ["digits_mlp", "train.epochs=1"]

@@ -49,7 +49,7 @@ def test_a_dry_smoke_run_leaves_nothing(tmp_path, capsys, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-FAST = ["trial.splits=[test]", "trial.interventions=[Q]", "trial.curve=false"]
+FAST = ["trial.splits=[test]", "trial.interventions=[Q]", "trial.curve=false", "trial.minimal=0"]
 
 
 @pytest.mark.parametrize(

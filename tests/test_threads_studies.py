@@ -63,7 +63,7 @@ def results(setting, executor):
     model, graph, loader = setting
     how = options(executor)
     layered = mine(extraction.extract(model, loader, ["latent"]), alpha=1.2)
-    bits = extraction.extract(model, loader, LAYERS, batch=16, executor=executor)
+    bits = extraction.extract(model, loader, LAYERS, options=RunOptions(batch=16, executor=executor))
     tried = trials(model, layered, loader, ["Q", "G.1"], fit=loader, options=how)
     few, pool = MinimalSettings(examples=20, budget=40), InterchangeSettings(pool=32)
     plain = {"executor": "", "reason": ""}

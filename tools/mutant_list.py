@@ -149,8 +149,8 @@ MUTANTS: tuple[Mutant, ...] = (
         {
             '["selectivity_low"] > 0': '["selectivity_low"] >= 0',
             "> LARGER *": ">= LARGER *",
-            "if low > 0:": "if low >= 0:",
-            "if high < 0:": "if high <= 0:",
+            "if low > 0 and": "if low >= 0 and",
+            "if high < 0 and": "if high <= 0 and",
         },
     ),
     *of(

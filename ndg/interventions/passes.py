@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from itertools import islice
 from time import perf_counter
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -366,6 +366,9 @@ class Passes:
         return self._tried["rows"]
 
 
+S = TypeVar("S", bound="PassesStudy")
+
+
 @dataclass(frozen=True, eq=False)
 class PassesStudy:
     """Base of studies of one network's passes."""
@@ -376,7 +379,7 @@ class PassesStudy:
     def model(self) -> nn.Module:
         return self.passes.model
 
-    def with_model(self, model: nn.Module) -> Self:
+    def with_model(self: S, model: nn.Module) -> S:
         return replace(self, passes=self.passes.with_model(model))
 
 

@@ -336,8 +336,8 @@ class Substitution:
         known = self.writing.known(neurons, self.booleans)
         if known is not None:
             chosen = known if chosen is None else chosen & known
-        every = torch.ones((len(output), neurons.units), dtype=torch.bool) if chosen is None else None
-        units = rows_of(chosen, output) if every is None else every
+        everywhere = torch.ones((len(output), neurons.units), dtype=torch.bool)
+        units = everywhere if chosen is None else rows_of(chosen, output)
         return Write(neurons.places(units, output, mask), values)
 
     def __call__(self, output: Output) -> Output:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 from unittest import mock
 
@@ -16,7 +16,9 @@ from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.importance.method import LAWS, Method
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.scores import Scores
+from ndg.importance.settings import ScoreSettings
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.options import RunOptions
 from ndg.testing.checks import equal, named, refused, rule, run
 from ndg.testing.network import CLASSES, EXAMPLES, Network, examples, labels, loader
 
@@ -53,9 +55,9 @@ class Subject:
         return list(self.units)[-1]
 
     @property
-    def quick(self) -> dict[str, int]:
+    def quick(self) -> dict[str, Any]:
         """Settings of a quick score."""
-        return {"internal_batch_size": 8} | ({"n_steps": 2} if self.method.steps else {})
+        return {"batch": 8} | ({"n_steps": 2} if self.method.steps else {})
 
     def keeps(self, law: str) -> bool:
         return law in self.method.laws
@@ -81,7 +83,16 @@ def scored(
     model = Network() if model is None else model
     data = loader(examples()) if data is None else data
     own = {name: value for name, value in subject.options.items() if name in subject.method.options}
-    return score(model, data, subject.units if layers is None else layers, subject.name, **subject.quick | own | more)
+    how = by_parameter(subject.quick | own | more)
+    return score(model, data, subject.units if layers is None else layers, subject.name, **how)
+
+
+def by_parameter(how: dict[str, Any]) -> dict[str, Any]:
+    """Keywords of `score`: fields of its settings and options are gathered in those."""
+    for parameter, kind in (("settings", ScoreSettings), ("options", RunOptions)):
+        values = {entry.name: how[entry.name] for entry in fields(kind) if entry.name in how}
+        how = {name: value for name, value in how.items() if name not in values} | {parameter: kind(**values)}
+    return how
 
 
 def same(scores: Scores, expected: Scores, text: str) -> None:
@@ -124,7 +135,7 @@ def loader_batches(subject: Subject) -> None:
 
 def compute_batch(subject: Subject) -> None:
     """The compute batch changes no more than rounding."""
-    small, large = (scored(subject, internal_batch_size=size) for size in (4, 32))
+    small, large = (scored(subject, batch=size) for size in (4, 32))
     for layer in subject.units:
         close(small[layer], large[layer], "the compute batch changes no more than rounding")
 
@@ -227,11 +238,11 @@ def layers_apart(subject: Subject) -> None:
 def latent_layer(subject: Subject) -> None:
     """Without layers, the network's own layer is scored or refused."""
     if subject.units == UNITS:
-        scores = score(Network(), loader(examples()), method=subject.name, **subject.quick)
+        scores = score(Network(), loader(examples()), method=subject.name, **by_parameter(subject.quick))
         equal(scores.layers, ("latent",), "without layers the network's `latent_layer` is scored")
     else:
         with refused(LayerError, r"'latent'"):
-            score(Network(), loader(examples()), method=subject.name, **subject.quick)
+            score(Network(), loader(examples()), method=subject.name, **by_parameter(subject.quick))
 
 
 def weights(subject: Subject) -> None:
@@ -355,7 +366,7 @@ def bad_layers(subject: Subject) -> None:
 
 BAD_NUMBERS = {
     "n_steps": "n_steps must be a whole number of at least 1; got 0",
-    "internal_batch_size": "a compute batch has at least 1 example; got batch=0",
+    "batch": "a compute batch has at least 1 example; got batch=0",
     "threads": "a forward pass runs on at least 1 thread; got threads=0",
 }
 

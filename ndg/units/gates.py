@@ -63,7 +63,8 @@ def names(model: nn.Module) -> list[str]:
 
 def middles(module: Any) -> tuple[float, ...]:
     """Middle of each gate's range, 0.5 for sigmoids."""
-    levels = {_lstm: (0.5, 0.5, 0.0, 0.5), _gru: (0.5, 0.5, 0.0), _rnn: (0.0,)}[_step(module)]
+    step = _step(module)
+    levels = (0.5, 0.5, 0.0, 0.5) if step is _lstm else (0.5, 0.5, 0.0) if step is _gru else (0.0,)
     return tuple(level for level in levels for _ in range(module.hidden_size))
 
 

@@ -17,6 +17,7 @@ from ndg.abstraction.minimal import minimal
 from ndg.abstraction.trial import trial, trials
 from ndg.activations.digest import weights_digest
 from ndg.counterfactual import counterfactual_set
+from ndg.counterfactual.training import CounterfactualSettings
 from ndg.errors import GraphError
 from ndg.graph.ndg import NDG
 from ndg.interventions import passes as passes_module
@@ -27,23 +28,31 @@ from tests.counterfactual.small import loaders, network
 
 LAYERS = ["encoder", "latent"]
 GIVEN = loaders()
-SERIAL = {"executor": "serial"}
-LATENT = {"layer": "latent"}
-FITTED = {"fit": GIVEN["train"], "values": "mean"}
+FIT, TEST, SERIAL = GIVEN["train"], GIVEN["test"], ndg.RunOptions(executor="serial")
+
+
+def serially(study, settings, *on, **more):
+    """Results of a study in this process; `any_network` is a setting of it."""
+
+    def run(model, graph, **how):
+        return study(model, graph, *on, **more, settings=replace(settings, **how), options=SERIAL)
+
+    return run
+
 
 STUDIES = {
     "passes": lambda *on, **how: Passes.of(*on, ["latent"], **how),
-    "writing": lambda *on, **how: substitution.fit("mean", *on, GIVEN["train"], ["latent"], **how),
-    "trial": lambda *on, **how: trial(*on, GIVEN["test"], **LATENT, **FITTED, **SERIAL, **how),
-    "trials": lambda *on, **how: trials(*on, GIVEN["test"], ["Q"], **LATENT, **FITTED, **SERIAL, **how),
-    "edges": lambda *on, **how: try_edges(*on, GIVEN["test"], **FITTED, **SERIAL, **how),
-    "interchange": lambda *on, **how: interchange(*on, GIVEN["test"], **SERIAL, **how),
-    "unfolding": lambda *on, **how: unfolding(*on, GIVEN["test"], "encoder", **SERIAL, **how),
-    "minimal": lambda *on, **how: minimal(*on, GIVEN["test"], examples=3, **LATENT, **FITTED, **SERIAL, **how),
-    "explain": lambda *on, **how: explain(
-        *on, GIVEN["test"][0][0][:1], reference=GIVEN["test"], **LATENT, **FITTED, **how
+    "writing": lambda *on, **how: substitution.fit("mean", *on, FIT, ["latent"], **how),
+    "trial": serially(trial, ndg.TrialSettings("latent", values="mean"), TEST, fit=FIT),
+    "trials": serially(trials, ndg.TrialSettings("latent", values="mean"), TEST, ["Q"], fit=FIT),
+    "edges": serially(try_edges, ndg.EdgeSettings(values="mean"), TEST, fit=FIT),
+    "interchange": serially(interchange, ndg.InterchangeSettings(), TEST),
+    "unfolding": serially(unfolding, ndg.InterchangeSettings(), TEST, "encoder"),
+    "minimal": serially(minimal, ndg.MinimalSettings("latent", values="mean", examples=3), TEST, fit=FIT),
+    "explain": serially(
+        explain, ndg.ExplainSettings(layer="latent", values="mean"), TEST[0][0][:1], reference=TEST, fit=FIT
     ),
-    "counterfactual": lambda *on, **how: counterfactual_set(*on, GIVEN["train"], **LATENT, **how),
+    "counterfactual": lambda *on, **how: counterfactual_set(*on, FIT, layer="latent", **how),
 }
 
 
@@ -54,7 +63,7 @@ def model() -> nn.Module:
 
 @pytest.fixture(scope="module")
 def graph(model) -> NDG:
-    return ndg.mine(ndg.extract(model, GIVEN["train"], LAYERS), alpha=15)
+    return ndg.mine(ndg.extract(model, FIT, LAYERS), alpha=15)
 
 
 def tuned(model: nn.Module) -> nn.Module:
@@ -112,15 +121,18 @@ def test_a_graph_that_was_saved_filtered_or_shortened_still_knows_its_network(mo
 
 
 def test_a_trained_copy_is_tried_on_purpose(model):
-    graph = ndg.mine(ndg.extract(model, GIVEN["train"]), alpha=15)
-    data = counterfactual_set(model, graph, GIVEN["train"])
-    found = train_on(model, graph, data, GIVEN, epochs=1, learning_rate=0.01)
+    graph = ndg.mine(ndg.extract(model, FIT), alpha=15)
+    data = counterfactual_set(model, graph, FIT)
+    found = train_on(model, graph, data, GIVEN, settings=CounterfactualSettings(epochs=1, learning_rate=0.01))
     assert weights_digest(found.model) != graph.provenance["weights"] == weights_digest(model)
 
 
 def test_ray_gives_the_same_integers_and_refuses_the_same(ray_session, model, graph):
-    how = {**LATENT, "batch": 32, "timeout": 120.0}
-    shared, alone = (trial(model, graph, GIVEN["test"], executor=by, **how) for by in ("ray", "serial"))
+    def tried(on, by):
+        options = ndg.RunOptions(executor=by, batch=32, timeout=120.0)
+        return trial(on, graph, TEST, fit=FIT, settings=ndg.TrialSettings("latent"), options=options)
+
+    shared, alone = tried(model, "ray"), tried(model, "serial")
     assert replace(shared, executor="", reason="") == replace(alone, executor="", reason="")
     with pytest.raises(GraphError, match="pass any_network=True"):
-        trial(tuned(model), graph, GIVEN["test"], executor="ray", **how)
+        tried(tuned(model), "ray")

@@ -12,12 +12,15 @@ from ndg.abstraction.bootstrap import GROUPS
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.curve import EXAMPLES, Curve
 from ndg.abstraction.orders import STEPS, sizes, specificity
-from ndg.abstraction.trial import trial, trials
+from ndg.abstraction.trial import TrialSettings, trial, trials
 from ndg.errors import ConfigError
 from ndg.graph.ndg import NDG
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.options import RunOptions
 from tests.references.by_hand import ByHand, by_hand, loader
 from tests.references.graph_cases import implications
+
+SERIAL = RunOptions(executor="serial")
 
 
 def curve(**orders: list[tuple[int, int, int]]) -> Curve:
@@ -70,7 +73,7 @@ def test_where_nothing_changes_there_is_no_area():
 
 
 def test_the_document_is_plain_and_the_frame_has_the_rows():
-    found = trial(ByHand(), by_hand(), loader(), "Q", executor="serial", curve=True).curve
+    found = trial(ByHand(), by_hand(), loader(), "Q", settings=TrialSettings(curve=True), options=SERIAL).curve
     document = found.to_dict()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert set(document["orders"]) == {"graph", "prototype_surest", "prototype_random"}
@@ -79,7 +82,13 @@ def test_the_document_is_plain_and_the_frame_has_the_rows():
 
 
 def test_curves_grow_and_end_where_the_order_ends():
-    found = trials(ByHand(), by_hand(), loader(), executor="serial", curve=True, orders={"index": np.arange(4)})
+    found = trials(
+        ByHand(),
+        by_hand(),
+        loader(),
+        settings=TrialSettings(curve=True, orders={"index": np.arange(4)}),
+        options=SERIAL,
+    )
     for result in found.values():
         for name in result.curve.names:
             points = result.curve.points(name)
@@ -95,11 +104,12 @@ def test_curves_grow_and_end_where_the_order_ends():
 
 def test_an_order_for_each_class_is_that_classs():
     """An order by class that is the same for all is the order; the surest neurons, handed in, are that control."""
-    settings = {"executor": "serial", "curve": True}
     order = np.array([2, 0, 3, 1])
     surest = np.argsort(np.array([[0, 1, 2, 3]] * 3), axis=1)  # all are equally sure
     given = {"one": order, "each": np.tile(order, (3, 1)), "surest": surest}
-    found = trial(ByHand(), by_hand(), loader(), "Q", orders=given, **settings).curve
+    found = trial(
+        ByHand(), by_hand(), loader(), "Q", settings=TrialSettings(curve=True, orders=given), options=SERIAL
+    ).curve
     assert found.points("one") == found.points("each") != found.points("surest")
     assert found.points("surest") == found.points("prototype_surest")
 

@@ -10,20 +10,16 @@ import torch
 from torch import Tensor, nn
 
 import ndg
-from ndg.abstraction.counts import Counts
 from ndg.abstraction.edges import EdgeTrials, try_edges
-from ndg.activations.batches import compute_batches
 from ndg.errors import ConfigError, DataError, GraphError
-from ndg.executors.journal import Journal
 from ndg.graph.ndg import NDG
 from ndg.intervals import wilson
-from ndg.interventions import substitution
-from ndg.interventions.cache import Cache
-from ndg.interventions.passes import Passes
 from ndg.mining.implications import Implications
 from ndg.nodes import LayerUnits, NodeSpace
-from tests.interventions.test_passes import tokens
-from tests.references import edges as slow
+
+SERIAL = ndg.RunOptions(executor="serial")
+SERIAL_8 = ndg.RunOptions(executor="serial", batch=8)
+BATCH_8 = ndg.RunOptions(batch=8)
 
 ON, OFF = 40, 60
 WAYS = ("alone", "closure", "rest")
@@ -92,7 +88,9 @@ def data() -> list[tuple[Tensor, Tensor]]:
 @pytest.fixture(scope="module")
 def causes() -> EdgeTrials:
     loader = data()
-    return try_edges(Causes(), given(NODES, EDGES), loader, fit=loader, split="test", executor="serial")
+    return try_edges(
+        Causes(), given(NODES, EDGES), loader, fit=loader, settings=ndg.EdgeSettings(split="test"), options=SERIAL
+    )
 
 
 def row(trials: EdgeTrials, antecedent: str, consequent: str, how: str) -> dict:
@@ -189,49 +187,38 @@ def test_the_causal_graph_has_the_causes_alone(causes, tmp_path):
     assert loaded.causal(at_least=0.95, how="alone").digest == given(NODES, []).digest  # 60 of 60 is at least 0.940
 
 
-def test_a_pass_holds_as_many_pairs_as_fit_and_equal_sets_are_forced_once():
-    net, graph, inputs, _ = random_case(6, 1)
-    passes = []
-    net.head.register_forward_pre_hook(lambda module, arguments: passes.append(len(arguments[0])))
-
-    def run(units: int, how: list[str]) -> int:
-        pairs = [(f"early:{unit}", f"later:{unit % 4}") for unit in range(units)]
-        pairs += [(f"~early:{unit}", "label:0") for unit in range(units)]
-        passes.clear()
-        tried = given(graph.nodes, pairs, 0.5)
-        try_edges(net, tried, [inputs], values="boolean", how=how, batch=25, executor="serial")
-        assert set(passes) == {25}
-        return len(passes)
-
-    assert run(5, ["alone"]) - run(1, ["alone"]) == 4  # a unit is off or on: two literals lack 25 examples together
-    assert run(5, ["alone", "closure"]) == run(5, ["alone"])
-
-
 def test_too_few_examples_are_untested_and_none_gives_no_rate():
     loader = data()
     graph = given(NODES, EDGES)
-    few = try_edges(Causes(), graph, loader, fit=loader, least=61, executor="serial")
+    few = try_edges(Causes(), graph, loader, fit=loader, settings=ndg.EdgeSettings(least=61), options=SERIAL)
     assert {one["verdict"] for one in few.rows() if one["kind"] == "forced"} == {"untested"}
     assert few.words() == (
         "No edge was tested. 7 edges were not tested: their antecedent fails on fewer than 61 of 100 examples."
     )
     assert {one["share"] for one in few.summary()} == {None}
     always = [(torch.ones(30, 2), torch.ones(30).long())]
-    none = try_edges(Causes(), graph, always, fit=loader, executor="serial")
+    none = try_edges(Causes(), graph, always, fit=loader, options=SERIAL)
     found = row(none, "first:0", "second:0", "alone")
     assert (found["n"], found["interventional"], found["verdict"]) == (0, None, "untested")
     assert json.dumps(none.to_dict(), allow_nan=False)
 
 
 def test_a_network_without_forward_edges_says_so():
-    found = try_edges(Causes(), given(NODES, [("first:0", "first:1")]), data(), fit=data(), executor="serial")
+    found = try_edges(Causes(), given(NODES, [("first:0", "first:1")]), data(), fit=data(), options=SERIAL)
     assert found.words() == "No edge leads from a layer to a later one or to a label, so none was on trial."
     assert row(found, "first:0", "first:1", "closure")["support"] == 40
 
 
 def test_the_rest_of_a_closure_is_a_control():
     loader = data()
-    found = try_edges(Causes(), given(NODES, EDGES), loader, fit=loader, how=["closure", "rest"], executor="serial")
+    found = try_edges(
+        Causes(),
+        given(NODES, EDGES),
+        loader,
+        fit=loader,
+        settings=ndg.EdgeSettings(how=["closure", "rest"]),
+        options=SERIAL,
+    )
     cause = row(found, "first:0", "second:2", "rest")
     assert tuple(cause[name] for name in CELLS) == (60, 0, 0, 0, 0, 40, 40, 1)
     assert cause["verdict"] == "fails"
@@ -242,13 +229,15 @@ def test_the_rest_of_a_closure_is_a_control():
     own = sum(a and not b for a, b in zip(survives["closure"], survives["rest"], strict=True))
     assert found.by_antecedent() == found.to_dict()["survived_by_antecedent"] == own > 0
     assert f"of 7 edges survive, {own} of them with the antecedent and not without it; the others" in found.words()
-    alone = try_edges(Causes(), given(NODES, EDGES), loader, fit=loader, how=["closure"], executor="serial")
+    alone = try_edges(
+        Causes(), given(NODES, EDGES), loader, fit=loader, settings=ndg.EdgeSettings(how=["closure"]), options=SERIAL
+    )
     assert alone.by_antecedent() is None
     assert "not without it" not in alone.words()
 
 
 def test_layers_narrow_what_is_tried():
-    found = try_edges(Causes(), given(NODES, EDGES), data(), fit=data(), layers=["second"], executor="serial")
+    found = try_edges(Causes(), given(NODES, EDGES), data(), fit=data(), layers=["second"], options=SERIAL)
     assert {r["antecedent_layer"] for r in found.rows() if r["kind"] == "forced"} == {"second"}
     left = row(found, "first:0", "second:0", "alone")
     assert (left["kind"], left["verdict"], left["observational"]) == ("left out", "not tried", None)
@@ -258,134 +247,10 @@ def test_layers_narrow_what_is_tried():
 def test_concepts_are_not_tried():
     nodes = NodeSpace(2, NODES.layers, ("round",))
     graph = given(nodes, [("first:0", "concept:round"), ("first:0", "second:0")])
-    found = try_edges(Causes(), graph, data(), fit=data(), executor="serial")
+    found = try_edges(Causes(), graph, data(), fit=data(), options=SERIAL)
     assert row(found, "first:0", "concept:round", "closure")["verdict"] == "not tried"
     assert row(found, "first:0", "second:0", "closure")["verdict"] == "survives"
     assert row(found, "first:0", "second:0", "closure")["support"] == 40
-
-
-class Net(nn.Module):
-    """Four inputs, five sigmoids, four rectified units that also read the inputs, a head that reads both layers."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        self.later = nn.Sequential(nn.Linear(9, 4), nn.ReLU())
-        self.early = nn.Sequential(nn.Linear(4, 5), nn.Sigmoid())
-        self.head = nn.Linear(9, 3)
-        for parameter in self.parameters():
-            nn.init.normal_(parameter, std=1.0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        early = self.early(x)
-        later = self.later(torch.cat([early, x], dim=1))
-        return self.head(torch.cat([early, later], dim=1))
-
-
-def random_case(seed: int, edges: int) -> tuple[Net, NDG, Tensor, Tensor]:
-    """A network, any implications among its nodes (in another order of layers than it runs), and inputs."""
-    nodes = NodeSpace(3, (LayerUnits("later", 4), LayerUnits("early", 5)))
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, 2 * len(nodes), (edges, 2))
-    drawn = drawn[drawn[:, 0] >> 1 != drawn[:, 1] >> 1]
-    thresholds = np.where(np.arange(nodes.neurons) < 4, 0.3, 0.5)
-    graph = coded(nodes, set(map(tuple, drawn.tolist())), thresholds)
-    made = torch.Generator().manual_seed(seed)
-    return Net(seed).eval(), graph, torch.randn(25, 4, generator=made), torch.randn(30, 4, generator=made)
-
-
-@pytest.mark.parametrize(
-    ("seed", "edges", "values"),
-    [(0, 12, "mean"), (1, 25, "mean"), (2, 12, "boolean"), (3, 12, "resample"), (4, 40, "resample")],
-)
-def test_every_count_equals_the_transcription(seed, edges, values):
-    net, graph, inputs, fit = random_case(seed, edges)
-    found = try_edges(
-        net, graph, [inputs], fit=[fit], values=values, seed=seed, least=5, batch=16, executor="serial", how=WAYS
-    )
-    assert found.verdicts.order == ("early", "later", "label")
-    seen = slow.observed(graph.implications, [slow.states(net, graph.implications, x, {})[0] for x in inputs])
-    for how in found.how:
-        expected = slow.trial(net, graph.implications, ["early", "later"], inputs, fit, values, how, seed)
-        assert expected
-        columns = found.columns(how)
-        ends = list(
-            zip(*(getattr(graph.implications, name).tolist() for name in ("antecedents", "consequents")), strict=True)
-        )
-        forced = [place for place, kind in enumerate(columns["kind"]) if kind == "forced"]
-        assert {ends[place] for place in forced} == set(expected)
-        for number, place in enumerate(forced):
-            own = expected[ends[place]]
-            for name in ("n", "before", "after", "gained", "lost"):
-                assert columns[name][place] == own[name], (ends[place], name)
-            assert columns["neurons_set"][place] == own["sets"]
-            assert found.changed[how][number] == own["changed"]
-        for place, end in enumerate(ends):
-            assert (columns["observed"][place], columns["support"][place]) == seen[end]
-        tested = [place for place in forced if columns["n"][place] >= 5]
-        p_values = [slow.mcnemar(int(columns["gained"][place]), int(columns["lost"][place])) for place in tested]
-        assert np.allclose([columns["p_value"][place] for place in tested], p_values)
-        for place, rejected in zip(tested, slow.rejected(p_values, 0.05), strict=True):
-            low = wilson(int(columns["after"][place]), int(columns["n"][place]))[0]
-            assert (columns["verdict"][place] == "survives") == (rejected and low >= 0.9)
-
-
-def same(one: EdgeTrials, other: EdgeTrials) -> bool:
-    return one.rows() == other.rows() and one.to_dict()["summary"] == other.to_dict()["summary"]
-
-
-def test_executors_batches_caches_and_journals_give_the_same_integers(ray_session, tmp_path):
-    net, graph, inputs, fit = random_case(5, 30)
-    whole = try_edges(net, graph, [inputs], fit=[fit], batch=8, executor="serial")
-    assert whole.executor == "serial"
-    for size in (1, 7):
-        parts = list(inputs.split(size))
-        assert same(whole, try_edges(net, graph, parts, fit=list(fit.split(size)), batch=8, executor="serial"))
-        assert same(whole, try_edges(net, graph, parts, fit=[fit], batch=size, executor="serial"))
-    assert same(whole, try_edges(net, graph, iter([inputs]), fit=[fit], batch=8, executor="auto"))
-    assert same(whole, try_edges(net, graph, [inputs], fit=[fit], batch=8, executor="ray"))
-    cache = Cache()
-    for _ in range(2):
-        assert same(whole, try_edges(net, graph, [inputs], fit=[fit], batch=8, executor="serial", cache=cache))
-    for _ in range(2):
-        journal = Journal(tmp_path / "edges.journal", "digest", Counts.from_dict)
-        assert same(whole, try_edges(net, graph, [inputs], fit=[fit], batch=8, executor="serial", journal=journal))
-    assert len((tmp_path / "edges.journal").read_text().splitlines()) == 1 + 4
-
-
-class Maps(nn.Module):
-    """Channels, then units, so that what is forced has positions."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        self.front = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU())
-        self.units = nn.Sequential(nn.Flatten(), nn.Linear(12, 3), nn.ReLU())
-        self.head = nn.Linear(3, 2)
-        for parameter in self.parameters():
-            nn.init.normal_(parameter)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.units(self.front(x)))
-
-
-def test_channels_are_forced_at_all_positions():
-    nodes = NodeSpace(2, (LayerUnits("front", 3, "max"), LayerUnits("units", 3)))
-    graph = given(nodes, [("~front:1", "units:2"), ("front:0", "~units:1")], 0.4)
-    net = Maps().eval()
-    x = torch.randn(40, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    found = try_edges(net, graph, [x], fit=None, values="boolean", how=["alone"], batch=16, executor="serial")
-    with torch.no_grad():
-        maps = net.front(x)
-        on = maps.amax(dim=(2, 3))[:, 1] > 0.4
-        before = net.units(maps)[:, 2] > 0.4
-        maps[:, 1] = 0.0
-        after = net.units(maps)[:, 2] > 0.4
-    found = row(found, "~front:1", "units:2", "alone")
-    assert found["n"] == int(on.sum()) > 0
-    assert found["gained"] == int((after & ~before)[on].sum())
-    assert found["lost"] == int((before & ~after)[on].sum())
-    assert found["gained"] + found["lost"] > 0
 
 
 @pytest.mark.parametrize(
@@ -408,49 +273,13 @@ def test_channels_are_forced_at_all_positions():
     ],
 )
 def test_bad_settings_are_refused(settings, error, message):
+    more = {name: value for name, value in settings.items() if name in ("fit", "layers")}
+    settings = {name: value for name, value in settings.items() if name not in more}
+    how = {"fit": data()} | more
     with pytest.raises(error, match=message):
-        try_edges(Causes(), given(NODES, EDGES), data(), **{"fit": data(), "executor": "serial"} | settings)
+        try_edges(Causes(), given(NODES, EDGES), data(), **how, settings=ndg.EdgeSettings(**settings), options=SERIAL)
 
 
 def test_no_examples_are_refused():
     with pytest.raises(DataError, match="at least one example"):
-        try_edges(Causes(), given(NODES, EDGES), [], fit=data(), executor="serial")
-
-
-@pytest.mark.parametrize("values", ["boolean", "mean", "resample"])
-@pytest.mark.parametrize("reading", ["first", "mean"])
-def test_tokens_of_ragged_masks_are_forced_as_each_example_alone(reading, values):
-    """Pairs of a set and a row share a pass, each with the mask of its own example."""
-    model, loader = tokens()
-    bits = ndg.extract(model, loader, layers=["act"], binarizer="positive", tokens=reading)
-    nodes = bits.nodes
-    pairs = [("act:0", "label:1"), ("~act:1", "label:2"), ("act:2", "~label:0"), ("act:3", "act:4")]
-    codes = {(nodes.literal(p).code, nodes.literal(q).code) for p, q in pairs}
-    graph = coded(nodes, codes, bits.thresholds)
-    settings = {"fit": loader, "values": values, "executor": "serial", "least": 1}
-    found = try_edges(model, graph, loader, batch=8, **settings)
-    way = substitution.fit(values, model, graph, loader, ["act"], batch=8)
-    passes = Passes.of(model, graph, ["act"])
-    for antecedent, consequent in pairs[:3]:
-        p, q = nodes.literal(antecedent), nodes.literal(consequent)
-        unit = p.node - nodes.slice("act").start
-        n = before = after = 0
-        for batch in compute_batches(loader, 8):
-            known = passes.baseline(batch)
-            site, mask = known.neurons["act"], known.masks["act"]
-            chosen = np.zeros((batch.rows, site.units), np.bool_)
-            chosen[:, unit] = True
-            booleans = np.full_like(chosen, p.value)
-
-            def change(output, site=site, mask=mask, chosen=chosen, booleans=booleans, known=known):
-                new = way.values(site, booleans, known.numbers, output, mask)
-                return site.write(output, torch.from_numpy(chosen), new, mask)
-
-            logits, _ = passes.run(known, {"act": change})
-            without = known.bits["act"][:, unit] != p.value
-            n += int(without.sum())
-            before += int(((known.predicted == q.node) == q.value)[without].sum())
-            after += int(((logits.argmax(dim=1).numpy() == q.node) == q.value)[without].sum())
-        seen = row(found, antecedent, consequent, "alone")
-        assert (seen["n"], seen["before"], seen["after"]) == (n, before, after)
-        assert n > 0
+        try_edges(Causes(), given(NODES, EDGES), [], fit=data(), options=SERIAL)

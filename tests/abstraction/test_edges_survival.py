@@ -58,7 +58,14 @@ def test_one_command_writes_the_table_and_the_counts(folder, tmp_path, capsys):
     opened = survival.opened(run[1], survival.Locations.choose(runs=str(folder)))
     train, test = (opened.splits[name].loader(100) for name in ("train", "test"))
     graph = ndg.mine(ndg.extract(opened.model, train, layers=["latent", "decoder.relu1"]), alpha=10)
-    trials = try_edges(opened.model, graph, test, fit=train, how=["closure"], executor="serial")
+    trials = try_edges(
+        opened.model,
+        graph,
+        test,
+        fit=train,
+        settings=ndg.EdgeSettings(how=["closure"]),
+        options=ndg.RunOptions(executor="serial"),
+    )
     assert trials.survived("closure") == (base["survived"], base["tested"])
 
 

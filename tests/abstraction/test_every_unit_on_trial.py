@@ -5,8 +5,7 @@ The networks are computed without modules, hooks or the package: every number of
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -18,127 +17,11 @@ import ndg
 from ndg.graph.ndg import NDG
 from ndg.interventions.intervention_sets import INTERVENTIONS, alternatives, choices
 from tests.references.graph_cases import implications
+from tests.references.units_by_hand import CASES, LABELS, Case, Set, mean
 
-ROWS, LABELS, BATCH = 36, 3, 16
-
-Set = Callable[[Tensor], Tensor]
-"""Changes the values of an example's units, `[unit, position]`."""
+ROWS, BATCH = 36, 16
 
 
-class Vision(nn.Module):
-    """Patches, attention of two heads, a norm."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.patches = nn.Conv2d(1, 8, 4, stride=4)
-        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
-        self.norm, self.out = nn.LayerNorm(8), nn.Linear(8, LABELS)
-
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = self.patches(x).flatten(2).transpose(1, 2)
-        mixed, _ = self.attention(tokens, tokens, tokens)
-        return self.out(self.norm(tokens + 3 * mixed).mean(dim=1))
-
-
-def heads_by_hand(net: Vision, x: Tensor, change: Set) -> tuple[Tensor, Tensor]:
-    """The values of the heads of one example, two heads of 4 numbers at 4 tokens, and the logits when they change."""
-    tokens = net.patches(x[None])[0].flatten(1).T
-    weights, biases = net.attention.in_proj_weight.chunk(3), net.attention.in_proj_bias.chunk(3)
-    query, key, value = (tokens @ w.T + b for w, b in zip(weights, biases, strict=True))
-    heads = []
-    for head in range(2):
-        part = slice(4 * head, 4 * head + 4)
-        scores = query[:, part] @ key[:, part].T / 2.0
-        heads.append((scores.softmax(dim=1) @ value[:, part]).flatten())
-    before = torch.stack(heads)
-    wide = torch.cat([head.reshape(4, 4) for head in change(before)], dim=1)
-    mixed = wide @ net.attention.out_proj.weight.T + net.attention.out_proj.bias
-    return before, net.out(net.norm(tokens + 3 * mixed).mean(dim=0))
-
-
-class Reading(nn.Module):
-    """A recurrent layer whose last state is read."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gru, self.out = nn.GRU(3, 4, batch_first=True), nn.Linear(4, LABELS)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.gru(x)[0][:, -1])
-
-
-def gates_by_hand(net: Reading, x: Tensor, change: Set) -> tuple[Tensor, Tensor]:
-    """The gates r, z and n of one example at 5 time steps, and the logits when they change.
-
-    A candidate that is not changed follows from the gates that are.
-    """
-
-    def run(change: Set | None) -> tuple[Tensor, Tensor]:
-        h, steps = torch.zeros(4), []
-        wanted = None if change is None else change(torch.full((12, 5), float("nan")))
-        for step in range(5):
-            inward = net.gru.weight_ih_l0 @ x[step] + net.gru.bias_ih_l0
-            onward = net.gru.weight_hh_l0 @ h + net.gru.bias_hh_l0
-            gates = (inward + onward)[:8].sigmoid()
-            if wanted is not None:
-                gates = torch.where(wanted[:8, step].isnan(), gates, wanted[:8, step])
-            n = (inward[8:] + gates[:4] * onward[8:]).tanh()
-            if wanted is not None:
-                n = torch.where(wanted[8:, step].isnan(), n, wanted[8:, step])
-            h = (1 - gates[4:]) * n + gates[4:] * h
-            steps.append(torch.cat([gates, n]))
-        return torch.stack(steps, dim=1), net.out(h)
-
-    return run(None)[0], run(change)[1]
-
-
-class Pixels(nn.Module):
-    """Channels, of which every pixel is a unit."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maps, self.out = nn.Conv2d(1, 2, 6), nn.Linear(18, LABELS)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.maps(x).tanh().flatten(1))
-
-
-def pixels_by_hand(net: Pixels, x: Tensor, change: Set) -> tuple[Tensor, Tensor]:
-    before = net.maps(x[None])[0].reshape(18, 1)
-    return before, net.out(change(before)[:, 0].tanh())
-
-
-@dataclass(frozen=True)
-class Case:
-    """A network, its forward pass by hand, and how a layer of it is read."""
-
-    made: type[nn.Module]
-    by_hand: Callable[[nn.Module, Tensor, Set], tuple[Tensor, Tensor]]
-    layer: str
-    readings: dict[str, str]
-    shape: tuple[int, ...]
-    read: Callable[[Tensor], Tensor]
-
-
-def mean(values: Tensor) -> Tensor:
-    return values.mean(dim=1)
-
-
-CASES = {
-    "heads": Case(Vision, heads_by_hand, "attention.heads", {}, (1, 8, 8), mean),
-    "norms": Case(
-        Vision,
-        heads_by_hand,
-        "attention.heads",
-        {"heads": "norm"},
-        (1, 8, 8),
-        lambda values: values.square().mean(dim=1).sqrt(),
-    ),
-    "gates": Case(Reading, gates_by_hand, "gru.gates", {}, (5, 3), mean),
-    "pixels": Case(Pixels, pixels_by_hand, "maps", {"channels": "each"}, (1, 8, 8), mean),
-    "numbers": Case(Vision, heads_by_hand, "attention.heads", {"heads": "each"}, (1, 8, 8), lambda values: values),
-    "steps": Case(Reading, gates_by_hand, "gru.gates", {"gates": "each"}, (5, 3), lambda values: values),
-}
 every_case = pytest.mark.parametrize("name", CASES)
 
 
@@ -154,14 +37,20 @@ def case(name: str) -> tuple[Case, nn.Module, list, NDG, Tensor]:
             parameter.mul_(2.0)
         x = torch.randn(ROWS, *given.shape, generator=torch.Generator().manual_seed(2))
         logits = net(x)
-        net.out.bias -= logits.mean(dim=0)
+        net.get_submodule(given.out).bias -= logits.mean(dim=0)
         predicted = net(x).argmax(dim=1)
         values = torch.stack([given.by_hand(net, one, lambda units: units)[0] for one in x])
-    if name in ("numbers", "steps"):
+    if given.each:
         values = values.flatten(1)[:, :, None]
     true = torch.where(torch.arange(ROWS) % 5 == 4, (predicted + 1) % LABELS, predicted)
     loader = [(x, true)]
-    bits = ndg.extract(net, loader, [given.layer], readings=given.readings, binarizer="median", batch=BATCH)
+    bits = ndg.extract(
+        net,
+        loader,
+        [given.layer],
+        settings=ndg.ReadingSettings(readings=given.readings, binarizer="median"),
+        options=ndg.RunOptions(batch=BATCH),
+    )
     units, table = bits.nodes.slice(given.layer), bits.to_bool()
     size = units.stop - units.start
     majority = table[:, :LABELS].T.astype(int) @ table[:, units] * 2 > table[:, :LABELS].sum(axis=0)[:, None]
@@ -174,6 +63,7 @@ def case(name: str) -> tuple[Case, nn.Module, list, NDG, Tensor]:
     return given, net, loader, graph, values
 
 
+@cache
 def bits_of(name: str) -> np.ndarray:
     _, _, _, graph, values = case(name)
     return (units_read(name, values).double() > torch.from_numpy(np.array(graph.thresholds))).numpy()
@@ -223,12 +113,12 @@ def class_of(name: str, example: int, booleans: np.ndarray) -> int:
 @every_case
 def test_bits_are_those_of_the_values_by_hand(name):
     given, net, loader, graph, values = case(name)
-    bits = ndg.extract(net, loader, like=graph, batch=BATCH)
+    bits = ndg.extract(net, loader, like=graph, options=ndg.RunOptions(batch=BATCH))
     assert np.array_equal(bits.to_bool()[:, LABELS:], bits_of(name))
     assert bits.nodes.layers == graph.nodes.layers
     reading = next(iter(given.readings.values()), "mean")
     assert (bits.nodes.layers[0].name, bits.nodes.layers[0].reading) == (given.layer, reading)
-    held_out = ndg.extract(net, [loader[0][0][5:9]], like=bits, batch=BATCH)
+    held_out = ndg.extract(net, [loader[0][0][5:9]], like=bits, options=ndg.RunOptions(batch=BATCH))
     assert np.array_equal(held_out.to_bool(), bits.to_bool()[5:9])
     assert values.shape[1] == bits.nodes.layers[0].units
 
@@ -237,7 +127,13 @@ def test_bits_are_those_of_the_values_by_hand(name):
 def test_a_trial_counts_as_passes_by_hand_do(name):
     given, net, loader, graph, _ = case(name)
     result = ndg.trial(
-        net, graph, loader, "G.1", values="mean", fit=loader, batch=BATCH, executor="serial", seed=3, layer=given.layer
+        net,
+        graph,
+        loader,
+        "G.1",
+        fit=loader,
+        settings=ndg.TrialSettings(values="mean", layer=given.layer),
+        options=ndg.RunOptions(batch=BATCH, executor="serial", seed=3),
     )
     x, true = loader[0]
     choice, bits = choices(INTERVENTIONS["G.1"], graph, given.layer), bits_of(name)
@@ -267,10 +163,8 @@ def test_an_interchange_gives_the_labels_of_passes_by_hand(name):
         graph,
         base=[x],
         source=[x[order]],
-        sets=["layer"],
-        units={"one": [f"{given.layer}:1"]},
-        batch=BATCH,
-        executor="serial",
+        settings=ndg.InterchangeSettings(sets=["layer"], units={"one": [f"{given.layer}:1"]}),
+        options=ndg.RunOptions(batch=BATCH, executor="serial"),
     )
     labels = np.array([int(logits_of(name, example, lambda units: units).argmax()) for example in range(ROWS)])
     units = values.shape[1]
@@ -295,7 +189,12 @@ def test_an_interchange_gives_the_labels_of_passes_by_hand(name):
 def test_minimal_sets_reach_their_targets_by_hand(name):
     given, net, loader, graph, _ = case(name)
     result = ndg.minimal(
-        net, graph, loader, fit=loader, values="mean", examples=6, budget=16, batch=BATCH, executor="serial", seed=3
+        net,
+        graph,
+        loader,
+        fit=loader,
+        settings=ndg.MinimalSettings(values="mean", examples=6, budget=16),
+        options=ndg.RunOptions(batch=BATCH, executor="serial", seed=3),
     )
     bits = bits_of(name)
     tried = 0
@@ -314,7 +213,14 @@ def test_minimal_sets_reach_their_targets_by_hand(name):
 @every_case
 def test_edges_to_labels_gain_as_passes_by_hand_do(name):
     given, net, loader, graph, _ = case(name)
-    result = ndg.try_edges(net, graph, loader, fit=loader, how=["alone"], batch=BATCH, executor="serial")
+    result = ndg.try_edges(
+        net,
+        graph,
+        loader,
+        fit=loader,
+        settings=ndg.EdgeSettings(how=["alone"]),
+        options=ndg.RunOptions(batch=BATCH, executor="serial"),
+    )
     bits = bits_of(name)
     labels = [int(logits_of(name, example, lambda units: units).argmax()) for example in range(ROWS)]
     rows = result.frame().to_dict("records")
@@ -351,13 +257,10 @@ def test_an_example_is_explained(name):
         net,
         graph,
         x[:1],
-        target=(prediction + 1) % LABELS,
         reference=loader,
         fit=loader,
-        values="mean",
-        examples=12,
-        budget=32,
-        batch=BATCH,
+        settings=ndg.ExplainSettings(target=(prediction + 1) % LABELS, values="mean", examples=12, budget=32),
+        options=ndg.RunOptions(batch=BATCH),
     )
     assert told.layers == (given.layer,)
     assert told.flip is not None

@@ -14,14 +14,18 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ndg.abstraction.explain import explain
+from ndg.abstraction.explain.run import ExplainSettings
 from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.literal import Literal
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.options import RunOptions
 from tests.references import minimal as slow
 from tests.references import trial
 from tests.references.graph import closure
 from tests.references.graph_cases import implications
+
+OPTIONS = RunOptions(batch=8)
 
 UNITS = 5
 LABELS = 3
@@ -48,7 +52,9 @@ def test_literals_are_judged_by_the_closure_and_the_smallest_sufficient_set_is_t
     text = {code: graph.nodes.text(Literal.of(code)) for code in range(count)}
     for example in range(3):
         for target in (None, 0, 1, 2):
-            found = explain(net, graph, inputs[example : example + 1], target=target, budget=1)
+            found = explain(
+                net, graph, inputs[example : example + 1], settings=ExplainSettings(target=target, budget=1)
+            )
             label = 2 * found.about + 1
             own = codes_of(graph, bits[example])
             follows = {code: closure(count, edges, {code}) for code in own}
@@ -77,7 +83,7 @@ def test_the_random_cases_reach_every_kind():
     for seed in range(6):
         net, graph, inputs, _, _ = case(seed)
         for target in range(LABELS):
-            found = explain(net, graph, inputs[:1], target=target, budget=1)
+            found = explain(net, graph, inputs[:1], settings=ExplainSettings(target=target, budget=1))
             met |= {kind for kind in ("implying", "contradicting", "open", "missing") if getattr(found, kind)}
             met |= {("sufficient", bool(found.sufficient))}
     assert met == {"implying", "contradicting", "open", "missing", ("sufficient", True), ("sufficient", False)}
@@ -87,7 +93,14 @@ def test_the_random_cases_reach_every_kind():
 def test_forcing_is_counted_as_example_by_example(seed):
     net, graph, inputs, front, bits = case(seed)
     for target in range(LABELS):
-        found = explain(net, graph, inputs[:1], target=target, reference=[(inputs,)], batch=8, seed=seed, budget=1)
+        found = explain(
+            net,
+            graph,
+            inputs[:1],
+            reference=[(inputs,)],
+            settings=ExplainSettings(target=target, budget=1),
+            options=RunOptions(batch=8, seed=seed),
+        )
         majority, surest = trial.prototype(graph.implications, "encoder", target)
         for forced in found.forced:
             wanted = {int(text.rpartition(":")[2]): not text.startswith("~") for text in forced.literals}
@@ -128,7 +141,9 @@ def test_the_set_that_turns_an_example_is_the_smallest_of_all(seed):
 
     for example in range(3):
         for target in range(LABELS):
-            found = explain(net, graph, inputs[example : example + 1], target=target, budget=2**UNITS)
+            found = explain(
+                net, graph, inputs[example : example + 1], settings=ExplainSettings(target=target, budget=2**UNITS)
+            )
             own = bits[example].tolist()
             if target == found.prediction:
                 assert found.flip is None
@@ -184,7 +199,7 @@ def test_two_layers_worked_on_paper():
     assert whole.literals == ("low:0", "high:0", "~high:1")  # class 1, which follows, contradicts high:1
     assert (whole.n, whole.before, whole.after) == (3, 1, 3)
     assert alone.rate() == (1.0, pytest.approx(0.342, abs=1e-3), 1.0)
-    one = explain(net, graph, on, layer="high", reference=[off])
+    one = explain(net, graph, on, reference=[off], settings=ExplainSettings(layer="high"))
     assert (one.sufficient, one.layers) == (("high:0",), ("high",))
     assert "smallest sufficient set: 1: high:0" in one.text()
 
@@ -192,7 +207,7 @@ def test_two_layers_worked_on_paper():
 def test_a_regularity_that_is_no_cause_is_told_by_forcing():
     net, graph = chain([("low:1", "label:1")])
     on, off = torch.tensor([[1.0, 1, -1]]), torch.tensor([[-1.0, -1, -1], [-1.0, -1, 1]])
-    found = explain(net, graph, on, layer="low", reference=[off])
+    found = explain(net, graph, on, reference=[off], settings=ExplainSettings(layer="low"))
     assert found.sufficient == ("low:1",)
     assert [(one.n, one.after) for one in found.forced] == [(2, 0), (2, 0)]
     assert "predicted class 1 0.000 [0.000, 0.658], before 0.000" in found.text()
@@ -200,7 +215,9 @@ def test_a_regularity_that_is_no_cause_is_told_by_forcing():
 
 def test_where_nothing_implies_the_class_its_conditions_are_told_and_forced():
     net, graph = chain([("label:1", "high:0"), ("label:1", "~high:2")])
-    found = explain(net, graph, torch.tensor([[1.0, 1, 1]]), layer="high", reference=[-torch.ones(4, 3)])
+    found = explain(
+        net, graph, torch.tensor([[1.0, 1, 1]]), reference=[-torch.ones(4, 3)], settings=ExplainSettings(layer="high")
+    )
     text = found.text(["other", "first"])
     assert "no literal implies class 1 (first), in any example: the graph has no sufficient set for it" in text
     assert "class 1 (first) implies 2 literals, of which 1 holds; missing: 1: ~high:2" in text
@@ -209,7 +226,7 @@ def test_where_nothing_implies_the_class_its_conditions_are_told_and_forced():
     assert told["forced"][0]["rates"]["after"][0] == 1.0
     assert told["necessary"] == ["high:0", "~high:2"]
     others = chain([("high:1", "label:1")])[1]
-    told = explain(net, others, torch.tensor([[1.0, -1, 1]]), layer="high").text()
+    told = explain(net, others, torch.tensor([[1.0, -1, 1]]), settings=ExplainSettings(layer="high")).text()
     assert "no literal of this example implies class 1; 1 other would" in told
 
 
@@ -217,8 +234,8 @@ def test_a_target_needs_one_layer_and_becomes_the_class_that_is_asked_about():
     net, graph = chain([("low:0", "high:0"), ("high:0", "label:1")])
     row = (torch.tensor([[-1.0, 1, 1]]), torch.tensor([0]))
     with pytest.raises(GraphError, match="sets units of one layer; the graph has low, high; pass layer="):
-        explain(net, graph, row, target=1)
-    found = explain(net, graph, row, target=1, layer="high")
+        explain(net, graph, row, settings=ExplainSettings(target=1))
+    found = explain(net, graph, row, settings=ExplainSettings(target=1, layer="high"))
     assert (found.prediction, found.about, found.contradicting) == (0, 1, ())
     assert (found.flip.literals, found.flip.by_graph, found.flip.exact) == (("high:0",), (), True)  # D names no high:1
     assert "predicted class 0, asked about class 1" in found.text()
@@ -231,19 +248,39 @@ def test_a_class_that_cannot_be_reached_is_said_to_be_so():
     with torch.no_grad():
         net.head.weight.mul_(0.01)
     row = torch.tensor([[-1.0, 1, 1]])
-    found = explain(net, graph, row, target=1, layer="high")
+    found = explain(net, graph, row, settings=ExplainSettings(target=1, layer="high"))
     assert not found.flip.found
     assert "no set of units of high was found that makes it class 1 (there is none)" in found.text()
-    assert "(not all were tried)" in explain(net, graph, row, target=1, layer="high", budget=1).text()
+    assert (
+        "(not all were tried)"
+        in explain(net, graph, row, settings=ExplainSettings(target=1, layer="high", budget=1)).text()
+    )
 
 
 @pytest.mark.parametrize("size", [1, 7, 30])
 def test_batches_change_nothing(size):
     net, graph, inputs, _, _ = case(2)
-    whole = explain(net, graph, inputs[:1], target=1, reference=[inputs], examples=12, batch=8)
+    whole = explain(
+        net, graph, inputs[:1], reference=[inputs], settings=ExplainSettings(target=1, examples=12), options=OPTIONS
+    )
     parts = [inputs[at : at + size] for at in range(0, 30, size)]
-    assert explain(net, graph, inputs[:1], target=1, reference=parts, examples=12, batch=8) == whole
-    assert explain(net, graph, inputs[:1], target=1, reference=parts, examples=12, batch=32) == whole
+    assert (
+        explain(
+            net, graph, inputs[:1], reference=parts, settings=ExplainSettings(target=1, examples=12), options=OPTIONS
+        )
+        == whole
+    )
+    assert (
+        explain(
+            net,
+            graph,
+            inputs[:1],
+            reference=parts,
+            settings=ExplainSettings(target=1, examples=12),
+            options=RunOptions(batch=32),
+        )
+        == whole
+    )
 
 
 @pytest.mark.parametrize(
@@ -259,7 +296,7 @@ def test_batches_change_nothing(size):
 def test_what_cannot_be_asked(settings, error, message):
     net, graph, inputs, _, _ = case(1)
     with pytest.raises(error, match=re.escape(message)):
-        explain(net, graph, inputs[:1], **settings)
+        explain(net, graph, inputs[:1], settings=ExplainSettings(**settings))
 
 
 def test_what_cannot_be_explained():
@@ -276,4 +313,4 @@ def test_what_cannot_be_explained():
     bare = NDG(implications(np.zeros((4, UNITS), np.bool_), NodeSpace(0, (LayerUnits("encoder", UNITS),)), []))
     for target in (None, 0):
         with pytest.raises(GraphError, match="the graph has no labels; extract with labels=True"):
-            explain(net, bare, inputs[:1], target=target)
+            explain(net, bare, inputs[:1], settings=ExplainSettings(target=target))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.abstraction.interchange import InterchangeResult, interchange, shuffled, unfolding
-from ndg.abstraction.interchange.families import families, units_of
+from ndg.abstraction.interchange import InterchangeResult, interchange, shuffled
+from ndg.abstraction.interchange.run import InterchangeSettings
 from ndg.abstraction.interchange.study import AMONG, FIELDS, GRAPH, RANDOM_SET, SHUFFLED
 from ndg.activations.sampling import draw
 from ndg.graph.ndg import NDG
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.options import RunOptions
 from tests.references import interchange as slow
 from tests.references.graph_cases import edges_of, implications
 
@@ -90,7 +90,7 @@ def features() -> tuple[Features, NDG, list[Tensor]]:
 def test_a_network_built_by_hand_reaches_an_iia_of_one():
     """Swapping the first class moves the label, swapping the second does not: neither constant predictor knows."""
     model, graph, loader = features()
-    result = interchange(model, graph, loader, seed=SEED, executor="serial", batch=32)
+    result = interchange(model, graph, loader, options=RunOptions(seed=SEED, executor="serial", batch=32))
     for family in ("equivalence", "ancestors", "layer"):
         for among in AMONG:
             row = result.row(family, among=among)
@@ -112,7 +112,7 @@ def test_a_network_built_by_hand_reaches_an_iia_of_one():
 def test_an_implication_that_holds_and_does_not_cause_is_found_out():
     """One class on implies the others off, but writing it on leaves the others on: the vote is a tie."""
     model, graph, loader = planted()
-    result = interchange(model, graph, loader, seed=SEED, executor="serial")
+    result = interchange(model, graph, loader, options=RunOptions(seed=SEED, executor="serial"))
     assert result.row("layer")["iia"] == result.row("ancestors")["iia"] == 1.0
     assert 0 < result.row("equivalence")["iia"] < 1
 
@@ -120,7 +120,13 @@ def test_an_implication_that_holds_and_does_not_cause_is_found_out():
 def test_sets_of_ones_own_are_counted_as_the_transcription_does():
     model, graph, loader = planted()
     own = {"one copy of class 0": ["latent:0"], "nothing": []}
-    result = interchange(model, graph, loader, sets=(), units=own, seed=SEED, executor="serial")
+    result = interchange(
+        model,
+        graph,
+        loader,
+        settings=InterchangeSettings(sets=(), units=own),
+        options=RunOptions(seed=SEED, executor="serial"),
+    )
     assert result.families == tuple(own)
     row = result.row("one copy of class 0")
     assert row["units"] == 1
@@ -211,7 +217,13 @@ def test_predictions_equal_the_transcription_on_random_graphs(labels, edges):
         sets = {
             f"set {size}": [f"latent:{unit}" for unit in rng.permutation(5)[:size].tolist()] for size in (0, 1, 3, 5)
         }
-        result = interchange(model, graph, inputs, sets=(), units=sets, seed=seed, executor="serial", batch=16)
+        result = interchange(
+            model,
+            graph,
+            inputs,
+            settings=InterchangeSettings(sets=(), units=sets),
+            options=RunOptions(seed=seed, executor="serial", batch=16),
+        )
         slow_rows(model, graph, inputs, result, {n: [graph.nodes.index(u) for u in own] for n, own in sets.items()})
         decided += sum(result.count(name, "decided", among="all") for name in sets)
     assert decided, "the cases must reach decided pairs"
@@ -219,7 +231,13 @@ def test_predictions_equal_the_transcription_on_random_graphs(labels, edges):
 
 def test_nothing_swapped_leaves_the_network_and_the_base_label_as_they_were():
     model, graph, loader = planted()
-    result = interchange(model, graph, loader, sets=(), units={"nothing": []}, seed=SEED, executor="serial")
+    result = interchange(
+        model,
+        graph,
+        loader,
+        settings=InterchangeSettings(sets=(), units={"nothing": []}),
+        options=RunOptions(seed=SEED, executor="serial"),
+    )
     for among in AMONG:
         row = result.row("nothing", among=among)
         assert row["base_label_all"] == 1.0
@@ -230,7 +248,7 @@ def test_nothing_swapped_leaves_the_network_and_the_base_label_as_they_were():
 @pytest.mark.parametrize("seed", range(2))
 def test_a_shuffled_graph_is_as_good_as_a_constant_predictor_or_decides_nothing(seed):
     model, graph, loader = planted()
-    result = interchange(model, graph, loader, seed=seed, executor="serial")
+    result = interchange(model, graph, loader, options=RunOptions(seed=seed, executor="serial"))
     for family in result.families:
         for among in AMONG:
             row = result.row(family, SHUFFLED, among)
@@ -261,105 +279,37 @@ def test_pairs_that_are_given_are_taken_in_their_order():
     model, graph, loader = planted()
     other = [loader[0].flip(0)]
     sets = {"first class": [f"latent:{unit}" for unit in range(COPIES)]}
-    result = interchange(model, graph, base=loader, source=other, units=sets, seed=1, executor="serial", batch=32)
+    result = interchange(
+        model,
+        graph,
+        base=loader,
+        source=other,
+        settings=InterchangeSettings(units=sets),
+        options=RunOptions(seed=1, executor="serial", batch=32),
+    )
     label, source = loader[0].argmax(dim=1), other[0].argmax(dim=1)
     assert result.paired
     assert result.sources == ROWS
     assert result.count("layer", "differ", among="all") == int((label != source).sum())
     assert result.count("layer", "source_right", among="all") == ROWS
     halves = [loader[0][:50], loader[0][50:]], [other[0][:7], other[0][7:]]
-    again = interchange(model, graph, base=halves[0], source=iter(halves[1]), units=sets, seed=1, executor="serial")
+    again = interchange(
+        model,
+        graph,
+        base=halves[0],
+        source=iter(halves[1]),
+        settings=InterchangeSettings(units=sets),
+        options=RunOptions(seed=1, executor="serial"),
+    )
     assert counted(again) == counted(result)
 
 
 def test_the_pool_is_drawn_from_the_loader():
     model, graph, loader = planted()
-    result = interchange(model, graph, loader, pool=1, seed=SEED, executor="serial")
+    result = interchange(
+        model, graph, loader, settings=InterchangeSettings(pool=1), options=RunOptions(seed=SEED, executor="serial")
+    )
     (only,) = draw(SEED, "pool", ROWS, 1)
     label = loader[0].argmax(dim=1)
     assert result.sources == 1
     assert result.count("layer", "differ", among="all") == int((label != label[only]).sum())
-
-
-def test_families_are_the_graphs_own_sets():
-    _, graph, _ = planted()
-    classes, ancestors, layer = families(graph, ["latent"], ["equivalence", "ancestors", "random", "layer"])
-    own = np.eye(CLASSES, dtype=np.bool_).repeat(COPIES, axis=1)
-    assert sorted(map(bytes, classes.sets)) == sorted(map(bytes, own))
-    assert ancestors.sets.all(), "all latents follow from one, on or off"
-    assert layer.sets.shape == (1, CLASSES * COPIES)
-    assert ancestors.alone == ()
-    assert units_of(graph, ["latent"]).tolist() == list(range(CLASSES, CLASSES * (COPIES + 1)))
-
-
-def test_a_label_without_ancestors_is_said_and_is_no_failure():
-    model, graph, loader = planted()
-    first = graph.nodes.slice("latent").start
-    kept = [(p, q) for p, q in edges_of(graph) if 1 not in (p, q) and 0 not in (p, q)]
-    bits = np.zeros((4, len(graph.nodes)), np.bool_)
-    without = NDG(replace(implications(bits, graph.nodes, kept), thresholds=np.full(graph.nodes.neurons, 0.5)))
-    result = interchange(model, without, loader, seed=SEED, executor="serial")
-    assert result.without_ancestors == (0,)
-    assert "\nNothing implies label 0: as ancestors, what is implied in turn was swapped." in result.words()
-    sources = seeds.words(SEED, "source", examples=np.arange(ROWS), draws=1)[:, 0] % np.uint64(ROWS)
-    none = int((loader[0].argmax(dim=1).numpy()[sources.astype(np.int64)] == 0).sum())
-    assert first == CLASSES
-    assert result.count("ancestors", "without", among="all") == none > 0
-    assert result.count("ancestors", "pairs", among="all") == ROWS - none
-    bare = NDG(replace(implications(bits, graph.nodes, []), thresholds=np.full(graph.nodes.neurons, 0.5)))
-    empty = interchange(model, bare, loader, seed=SEED, executor="serial")
-    assert empty.row("equivalence")["pairs"] == empty.row("ancestors")["pairs"] == 0
-    assert empty.row("layer")["iia"] is None
-    assert empty.words().splitlines()[:3] == [
-        "An equivalence class swapped: no pair whose labels differ has such a set.",
-        "Ancestors of the source's label swapped: no pair whose labels differ has such a set.",
-        f"The whole layers swapped: the graph decides none of {empty.row('layer')['pairs']} pairs (undecided).",
-    ]
-    json.dumps(empty.to_dict(), allow_nan=False)
-    json.dumps(empty.rows(), allow_nan=False)
-
-
-def test_rows_are_one_for_each_family_control_and_kind_of_pair():
-    model, graph, loader = planted()
-    result = interchange(model, graph, loader, seed=SEED, executor="serial", split="test")
-    rows = result.rows()
-    assert len(rows) == len(result.frame()) == 3 * (3 + 3 + 2)
-    assert [row["set"] for row in rows][-1] == "layer"
-    assert {row["control"] for row in rows} == {GRAPH, RANDOM_SET, SHUFFLED}
-    for row in rows:
-        assert row["split"] == "test"
-        assert row["decided"] + row["no_label"] + row["several_labels"] + row["contradictory"] == row["pairs"]
-    for family in result.families:
-        whole = [result.counts[f"{family}|{GRAPH}"][number] for number in range(3)]
-        assert np.array_equal(whole[0] + whole[1], whole[2])
-    assert InterchangeResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
-    sizes = [result.row("equivalence", control)["units"] for control in (GRAPH, RANDOM_SET)]
-    assert sizes == [COPIES, COPIES]
-
-
-def test_a_name_alone_is_taken_for_one():
-    model, graph, loader = planted()
-    how = {"executor": "serial", "seed": SEED}
-    one = interchange(model, graph, loader, sets="layer", units={"first": "latent:0"}, **how)
-    assert one == interchange(model, graph, loader, sets=["layer"], units={"first": ["latent:0"]}, **how)
-
-
-@pytest.mark.parametrize("study", [interchange, unfolding])
-def test_each_line_of_the_words_is_a_sentence(study):
-    model, graph, loader = planted()
-    bare = NDG(
-        replace(
-            graph.implications,
-            antecedents=np.zeros(0, np.int32),
-            consequents=np.zeros(0, np.int32),
-            exceptions=np.zeros(0, np.int64),
-        )
-    )
-    for tried in (graph, bare):
-        found = study(model, tried, loader, layers="latent", units={"mine": "latent:0"}, executor="serial")
-        lines = found.words().splitlines()
-        assert len(lines) >= 4
-        for line in lines:
-            assert line[0].isupper(), line
-            assert line.endswith("."), line
-            assert line.count(". ") == 0, "one sentence a line"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,21 +18,23 @@ from ndg.interventions.cache import Cache
 from tests.abstraction.test_interchange import SEED, counted, planted
 from tests.interventions.test_passes import images, tokens
 
+SERIAL = ndg.RunOptions(executor="serial", batch=16, seed=SEED)
 
-def whole_and_parts(model, graph, given, **settings):
+
+def whole_and_parts(model, graph, given, settings):
     """The counts at loader batches of 1, 7 and all."""
     columns = {key: torch.cat([batch[key] for batch in given]) for key in given[0]}
     rows = len(next(iter(columns.values())))
     found = []
     for size in (1, 7, rows):
         loader = [{key: column[at : at + size] for key, column in columns.items()} for at in range(0, rows, size)]
-        found.append(counted(interchange(model, graph, loader, executor="serial", batch=16, **settings)))
+        found.append(counted(interchange(model, graph, loader, settings=settings, options=SERIAL)))
     return found
 
 
 def graph_of(made, layers, reading="first"):
     model, loader = made()
-    bits = ndg.extract(model, loader, layers=layers, binarizer="median", tokens=reading)
+    bits = ndg.extract(model, loader, layers=layers, settings=ndg.ReadingSettings(binarizer="median", tokens=reading))
     return model, ndg.mine(bits, alpha=1.2), loader
 
 
@@ -51,20 +55,20 @@ def test_loader_batches_and_held_sources_change_no_count(made, layers, reading, 
         else {"x": batch[0]}
         for batch in loader
     ]
-    settings = {"seed": SEED, "pool": 9, "units": {"two": [f"{layers[0]}:0", f"{layers[-1]}:2"]}}
-    one, *others = whole_and_parts(model, graph, given, **settings)
+    settings = ndg.InterchangeSettings(pool=9, units={"two": [f"{layers[0]}:0", f"{layers[-1]}:2"]})
+    one, *others = whole_and_parts(model, graph, given, settings)
     assert all(other == one for other in others)
     cache = Cache()
     for _ in range(2):
-        again = interchange(model, graph, given, executor="serial", batch=16, budget=0, cache=cache, **settings)
+        again = interchange(model, graph, given, cache=cache, settings=replace(settings, budget=0), options=SERIAL)
         assert counted(again) == one
     assert np.array(one["two|graph"])[2, FIELDS.index("units")] == 2 * 40
 
 
 def test_ray_counts_the_same(ray_session):
     model, graph, loader = graph_of(images, ["second", "latent"])
-    alone = interchange(model, graph, loader, seed=SEED, executor="serial", batch=8)
-    shared = interchange(model, graph, loader, seed=SEED, executor="ray", batch=8)
+    alone = interchange(model, graph, loader, options=ndg.RunOptions(seed=SEED, executor="serial", batch=8))
+    shared = interchange(model, graph, loader, options=ndg.RunOptions(seed=SEED, executor="ray", batch=8))
     assert shared == alone
     assert (alone.executor, shared.executor) == ("serial", "ray")
 
@@ -73,7 +77,13 @@ def test_ray_counts_the_same(ray_session):
 def test_the_network_runs_on_with_the_sources_activations(made, layers, reading):
     """Labels under the swap of whole units equal those of hooks that write them, example by example."""
     model, graph, loader = graph_of(made, layers, reading)
-    result = interchange(model, graph, loader, sets=["layer"], seed=SEED, executor="serial", batch=40, controls=False)
+    result = interchange(
+        model,
+        graph,
+        loader,
+        settings=ndg.InterchangeSettings(sets=["layer"], controls=False),
+        options=ndg.RunOptions(seed=SEED, executor="serial", batch=40),
+    )
     inputs = {key: value for key, value in loader[0].items() if key != "labels"} if made is tokens else loader[0][0]
     call = (lambda: model(**inputs)) if made is tokens else (lambda: model(inputs))
     source = (seeds.words(SEED, "source", examples=np.arange(40), draws=1)[:, 0] % np.uint64(40)).astype(np.int64)
@@ -115,9 +125,8 @@ def test_a_journal_is_gone_on_with(tmp_path):
 
     model, graph, loader = planted()
     journal = Journal(tmp_path / "journal", "study", Counts.from_dict)
-    settings = {"seed": SEED, "executor": "serial", "batch": 16}
-    first = interchange(model, graph, loader, journal=journal, **settings)
+    first = interchange(model, graph, loader, options=replace(SERIAL, journal=journal))
     lines = journal.path.read_bytes().splitlines(keepends=True)
     journal.path.write_bytes(b"".join(lines[:3]))
-    assert interchange(model, graph, loader, journal=journal, **settings) == first
-    assert first == interchange(model, graph, loader, **settings)
+    assert interchange(model, graph, loader, options=replace(SERIAL, journal=journal)) == first
+    assert first == interchange(model, graph, loader, options=SERIAL)

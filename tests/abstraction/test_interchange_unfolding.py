@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from ndg import seeds
 from ndg.abstraction.interchange import unfolding
+from ndg.abstraction.interchange.run import InterchangeSettings
 from ndg.abstraction.interchange.study import GRAPH
 from ndg.abstraction.interchange.unfolding import FIELDS
 from ndg.errors import ConfigError, GraphError
 from ndg.graph.ndg import NDG
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.options import RunOptions
 from tests.references import interchange as slow
 from tests.references.graph_cases import edges_of, implications
 
@@ -70,7 +72,14 @@ OWN = {"one": ["first:0"], "both": ["first:0", "first:1"], "none": []}
 
 def test_true_rules_agree_with_the_network_wherever_they_decide():
     model, graph, loader = chain()
-    result = unfolding(model, graph, loader, "first", sets=["layer"], units=OWN, seed=SEED, executor="serial")
+    result = unfolding(
+        model,
+        graph,
+        loader,
+        "first",
+        settings=InterchangeSettings(sets=["layer"], units=OWN),
+        options=RunOptions(seed=SEED, executor="serial"),
+    )
     for row in result.rows("layer"):
         if row["control"] == GRAPH:
             assert row["decided"] > 0
@@ -89,9 +98,14 @@ def test_true_rules_agree_with_the_network_wherever_they_decide():
 def test_rules_that_hold_and_do_not_cause_are_told_from_those_that_do():
     """The rule "the conjunction is the first latent" holds where the second is on; swapped apart, it does not."""
     model, graph, loader = chain([*TRUE, ("first:0", "second:1")])
-    row = unfolding(model, graph, loader, "first", sets=(), units=OWN, seed=SEED, executor="serial").row(
-        "one", "second:1"
-    )
+    row = unfolding(
+        model,
+        graph,
+        loader,
+        "first",
+        settings=InterchangeSettings(sets=(), units=OWN),
+        options=RunOptions(seed=SEED, executor="serial"),
+    ).row("one", "second:1")
     assert row["agree"] < 1.0
     assert row["agree_low"] < row["agree"] < row["agree_high"]
 
@@ -103,7 +117,14 @@ def test_counts_equal_the_transcription(case):
     drawn = [(int(p), int(q)) for p, q in rng.integers(0, 14, (6, 2)) if p >> 1 != q >> 1]
     texts = [tuple(("" if code & 1 else "~") + nodes.name(code >> 1) for code in pair) for pair in drawn]
     model, graph, loader = chain([*TRUE[:3], *texts])
-    result = unfolding(model, graph, loader, "first", sets=(), units=OWN, seed=case, executor="serial", batch=16)
+    result = unfolding(
+        model,
+        graph,
+        loader,
+        "first",
+        settings=InterchangeSettings(sets=(), units=OWN),
+        options=RunOptions(seed=case, executor="serial", batch=16),
+    )
     inputs, edges = loader[0], edges_of(graph)
     words = seeds.words(case, "source", examples=np.arange(ROWS), draws=1)[:, 0]
 
@@ -141,7 +162,14 @@ def test_counts_equal_the_transcription(case):
 
 def test_rows_by_node_add_up_to_those_by_layer():
     model, graph, loader = chain()
-    result = unfolding(model, graph, loader, ["first"], seed=SEED, executor="serial", batch=7, split="test")
+    result = unfolding(
+        model,
+        graph,
+        loader,
+        ["first"],
+        settings=InterchangeSettings(split="test"),
+        options=RunOptions(seed=SEED, executor="serial", batch=7),
+    )
     by_node, by_layer = result.frame(), result.frame("layer")
     assert set(by_layer["node"]) == {"label", "second"}
     assert set(by_node["node"]) == {"label:0", "label:1", "second:0", "second:1", "second:2"}
@@ -154,7 +182,15 @@ def test_rows_by_node_add_up_to_those_by_layer():
     json.dumps([result.to_dict(), *result.rows()], allow_nan=False)
     loaders = ([loader[0][at : at + 1] for at in range(ROWS)], [loader[0][:9], loader[0][9:]])
     assert all(
-        unfolding(model, graph, given, "first", seed=SEED, executor="serial", batch=7, split="test") == result
+        unfolding(
+            model,
+            graph,
+            given,
+            "first",
+            settings=InterchangeSettings(split="test"),
+            options=RunOptions(seed=SEED, executor="serial", batch=7),
+        )
+        == result
         for given in loaders
     )
 
@@ -162,14 +198,21 @@ def test_rows_by_node_add_up_to_those_by_layer():
 def test_units_of_a_later_layer_are_compared_where_they_are_not_swapped():
     model, graph, loader = chain()
     own = {"two": ["first:0", "second:1"]}
-    result = unfolding(model, graph, loader, ["first", "second"], sets=(), units=own, seed=SEED, executor="serial")
+    result = unfolding(
+        model,
+        graph,
+        loader,
+        ["first", "second"],
+        settings=InterchangeSettings(sets=(), units=own),
+        options=RunOptions(seed=SEED, executor="serial"),
+    )
     assert [row["all"] for row in result.rows() if row["control"] == GRAPH] == [ROWS] * 4
     assert "second:1" not in {row["node"] for row in result.rows()}
 
 
 def test_what_is_asked_for_must_exist():
     model, graph, loader = chain()
-    result = unfolding(model, graph, loader, "first", seed=SEED, executor="serial")
+    result = unfolding(model, graph, loader, "first", options=RunOptions(seed=SEED, executor="serial"))
     with pytest.raises(ConfigError, match="told by node or by layer; got 'unit'"):
         result.rows("unit")
     with pytest.raises(ConfigError, match=r"did not count 'layer\|random set'; nearest"):

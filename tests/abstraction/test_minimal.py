@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -18,13 +16,15 @@ from ndg import executors
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.minimal import minimal
 from ndg.abstraction.minimal.result import ROWS
-from ndg.abstraction.minimal.run import draw
+from ndg.abstraction.minimal.run import MinimalSettings, draw
 from ndg.abstraction.minimal.search import Found, eliminate, exhaust, greedy, places, prefix
-from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeError
+from ndg.errors import ConfigError, DataError, GraphError
 from ndg.graph.ndg import NDG
 from ndg.nodes import LayerUnits, NodeSpace
 from ndg.options import RunOptions
 from tests.references import minimal as slow
+
+SERIAL = RunOptions(executor="serial")
 
 UNITS = 10
 
@@ -57,7 +57,13 @@ def case(seed: int, name: str):
     """A random network, graph and data, and what is found with a budget that admits all sets."""
     net, graph = slow.Net(3, UNITS, seed).eval(), slow.random_graph(3, UNITS, 14, seed)
     loader = [data(net, 20, seed, 3)]
-    found = minimal(net, graph, loader, intervention=name, budget=1024, seed=seed, batch=12, executor="serial")
+    found = minimal(
+        net,
+        graph,
+        loader,
+        settings=MinimalSettings(intervention=name, budget=1024),
+        options=RunOptions(seed=seed, batch=12, executor="serial"),
+    )
     return net, graph, loader, found
 
 
@@ -125,7 +131,7 @@ def test_a_network_worked_on_paper():
     net, graph = by_hand()
     inputs = torch.tensor([[-1.0, -1, 1], [1, -1, -1], [-1, 1, 1], [1, 1, -1]])
     true = torch.tensor([0, 0, 0, 1])
-    found = minimal(net, graph, [(inputs, true)], executor="serial")
+    found = minimal(net, graph, [(inputs, true)], options=SERIAL)
     assert [row["units"] for row in found.sets()] == [{0: True, 1: True}, {1: True}, {0: True}, {0: False}]
     assert all(row["exact"] for row in found.sets())
     for method, stage in ROWS:
@@ -138,7 +144,7 @@ def test_a_network_worked_on_paper():
 def test_without_the_graph_s_literals_the_graph_finds_nothing_and_the_search_does():
     net, graph = by_hand()
     bare = slow.graph(np.zeros((4, 5), bool), graph.nodes, [])
-    found = minimal(net, bare, [(torch.tensor([[-1.0, -1, 1]]), torch.tensor([0]))], executor="serial")
+    found = minimal(net, bare, [(torch.tensor([[-1.0, -1, 1]]), torch.tensor([0]))], options=SERIAL)
     assert found.sizes("graph", "prefix").tolist() == [0]
     assert found.sizes("graph", "within").tolist() == [0]
     assert found.sizes().tolist() == [2]
@@ -158,8 +164,8 @@ def test_the_ranking_alone_finds_what_the_graph_s_edges_would_not_pick():
         )
     )
     loader = [(torch.tensor([[-1.0, -1, 1]]), torch.tensor([0]))]
-    found = minimal(net, bare, loader, executor="serial")
-    whole = minimal(net, graph, loader, executor="serial")
+    found = minimal(net, bare, loader, options=SERIAL)
+    whole = minimal(net, graph, loader, options=SERIAL)
     for stage in ("prefix", "eliminated"):
         assert found.sizes("graph", stage).tolist() == [0]
         assert found.sizes("specific", stage).tolist() == whole.sizes("specific", stage).tolist() == [2]
@@ -170,17 +176,19 @@ def test_a_loader_that_shuffles_and_a_graph_without_labels_are_refused():
     net, graph = by_hand()
     rows = [(torch.ones(3), torch.tensor(0))] * 4
     with pytest.raises(DataError, match="this DataLoader shuffles them; make it with shuffle=False"):
-        minimal(net, graph, DataLoader(rows, shuffle=True), executor="serial")
+        minimal(net, graph, DataLoader(rows, shuffle=True), options=SERIAL)
     bare = slow.graph(np.zeros((4, 3), bool), NodeSpace(0, graph.nodes.layers), [])
     with pytest.raises(GraphError, match="the graph has no labels; extract with labels=True"):
-        minimal(net, bare, [torch.ones(1, 3)], executor="serial")
+        minimal(net, bare, [torch.ones(1, 3)], options=SERIAL)
     with pytest.raises(ConfigError, match="a timeout is a number of seconds above 0; got 0"):
-        minimal(net, graph, rows, timeout=0)
+        minimal(net, graph, rows, options=RunOptions(timeout=0))
 
 
 def test_a_small_budget_leaves_sets_that_are_not_known_to_be_smallest():
     net, graph, loader, whole = case(1, "G.1")
-    none = minimal(net, graph, loader, budget=9, seed=1, executor="serial", batch=12)
+    none = minimal(
+        net, graph, loader, settings=MinimalSettings(budget=9), options=RunOptions(seed=1, executor="serial", batch=12)
+    )
     assert (none.exact() == (none.sizes() == 1)).all()
     assert (none.sizes("graph", "eliminated") == whole.sizes("graph", "eliminated")).all()
     assert (whole.sizes() <= np.where(none.sizes(), none.sizes(), UNITS)).all()
@@ -213,7 +221,7 @@ def test_the_first_token_that_is_no_padding_is_written():
     with torch.no_grad():
         true = net(**inputs).argmax(dim=1)
         bits = net.embed(ids)[torch.arange(24), start[:, 0]] > 0
-    found = minimal(net, graph, [inputs | {"labels": true}], batch=10, executor="serial")
+    found = minimal(net, graph, [inputs | {"labels": true}], options=RunOptions(batch=10, executor="serial"))
     every = list(product([False, True], repeat=5))
     with torch.no_grad():
         table = dict(zip(every, net.decoder(torch.tensor(every, dtype=torch.float32)).numpy(), strict=True))
@@ -234,7 +242,14 @@ def test_channels_are_written_as_the_means_of_the_fitting_examples():
     names = NodeSpace(3, (LayerUnits("1", 4, "max"),))
     columns = np.concatenate([np.eye(3, dtype=bool)[true.numpy()], bits.numpy()], axis=1)
     graph = slow.graph(columns, names, [("label:1", "1:0")])
-    found = minimal(net, graph, [(images, true)], fit=[images], values="mean", batch=12, executor="serial")
+    found = minimal(
+        net,
+        graph,
+        [(images, true)],
+        fit=[images],
+        settings=MinimalSettings(values="mean"),
+        options=RunOptions(batch=12, executor="serial"),
+    )
     assert (found.written, found.fitted) == ("mean", 30)
     seen = {(unit, value): held[bits[:, unit] == value, unit] for unit in range(4) for value in (False, True)}
     assert found.kept.sum() > 5
@@ -263,24 +278,29 @@ def rebatched(inputs: torch.Tensor, true: torch.Tensor, size: int):
 def test_the_batches_of_the_loader_and_of_the_passes_change_nothing():
     net, graph = slow.Net(4, UNITS, 5).eval(), slow.random_graph(4, UNITS, 16, 5)
     inputs, true = data(net, 20, 5, 4)
-    settings = {"budget": 60, "seed": 3, "examples": 10, "executor": "serial"}
-    first = minimal(net, graph, rebatched(inputs, true, 20), batch=8, **settings)
+    settings = MinimalSettings(budget=60, examples=10)
+
+    def searched(size, batch, seed=3):
+        options = RunOptions(executor="serial", seed=seed, batch=batch)
+        return minimal(net, graph, rebatched(inputs, true, size), settings=settings, options=options)
+
+    first = searched(20, 8)
     assert first.kept.any()
     for size in (1, 7):
-        assert minimal(net, graph, rebatched(inputs, true, size), batch=8, **settings) == first
-    assert minimal(net, graph, rebatched(inputs, true, 20), batch=64, **settings) == first
-    assert minimal(net, graph, rebatched(inputs, true, 20), batch=64, **settings | {"seed": 4}) != first
+        assert searched(size, 8) == first
+    assert searched(20, 64) == first
+    assert searched(20, 64, seed=4) != first
 
 
 def test_ray_and_a_journal_give_the_same_integers(ray_session, tmp_path):
     net, graph = slow.Net(3, UNITS, 6).eval(), slow.random_graph(3, UNITS, 12, 6)
     loader = [data(net, 16, 6, 3)]
-    settings = {"budget": 12, "batch": 8}
-    serial = minimal(net, graph, loader, executor="serial", **settings)
-    assert minimal(net, graph, loader, executor="ray", **settings) == serial
+    settings, options = MinimalSettings(budget=12), RunOptions(executor="serial", batch=8)
+    serial = minimal(net, graph, loader, settings=settings, options=options)
+    assert minimal(net, graph, loader, settings=settings, options=RunOptions(executor="ray", batch=8)) == serial
     journal = executors.Journal(tmp_path / "minimal.jsonl", "digest", Counts.from_dict)
     for _ in range(2):
-        assert minimal(net, graph, loader, executor="serial", journal=journal, **settings) == serial
+        assert minimal(net, graph, loader, settings=settings, options=replace(options, journal=journal)) == serial
 
 
 @pytest.mark.parametrize("wanted", [1, 3, 40])
@@ -341,84 +361,3 @@ def test_the_first_set_in_the_order_of_the_units_is_taken():
     assert np.flatnonzero(smallest.sets[0]).tolist() == [1, 3]
     within = exhaust(ask, nothing, order, np.array([1]), budget=100)
     assert (within.size.tolist(), within.exact.tolist()) == ([0], [True])  # all sets of one unit were tried
-
-
-def result(**sizes: list[int]):
-    """A result of four examples whose sizes are given by method, at all stages."""
-    net, graph = by_hand()
-    inputs = torch.tensor([[-1.0, -1, 1], [1, -1, -1], [-1, 1, 1], [1, 1, -1]])
-    found = minimal(net, graph, [(inputs, torch.tensor([0, 0, 0, 1]))], executor="serial", split="test")
-    counts = dict(found.counts.by_name)
-    for method, told in sizes.items():
-        counts |= {name: np.array(told) for name in counts if name.split(" ")[0] == method and "tried" not in name}
-    return replace(found, counts=Counts(counts))
-
-
-def test_sizes_are_compared_where_all_succeed():
-    found = result(graph=[3, 4, 0, 5], greedy=[2, 0, 1, 3], prototype=[4, 4, 4, 6], graph_greedy=[2, 2, 2, 3])
-    rows = {(row["method"], row["stage"]): row for row in found.rows()}
-    graph, greedy_row, proto = (rows[name, "eliminated"] for name in ("graph", "greedy", "prototype"))
-    assert found.common.tolist() == [True, False, False, True]
-    assert (graph["success"], graph["n"], graph["compared"], graph["median"]) == (0.75, 4, 2, 4.0)
-    assert (graph["more_than_graph"], graph["more_than_greedy"], graph["larger_than_greedy"]) == (None, 1.5, 2)
-    assert (greedy_row["more_than_graph"], greedy_row["smaller_than_graph"]) == (-1.5, 2)
-    assert (proto["more_than_graph"], proto["more_than_graph_low"], proto["larger_than_graph"]) == (1.0, 1.0, 2)
-    words = found.words()
-    assert "on the 2 of 4 examples on which all succeed" in words
-    assert "larger than those of greedy order" in words
-    assert "smaller than those of prototype order" in words
-    assert "larger than those of the same ranking without the graph's edges" in words
-    assert len(found.frame()) == len(ROWS)
-
-
-def test_the_record_is_plain_json_also_where_nothing_is_compared():
-    for found in (result(), result(graph=[0, 0, 0, 0])):
-        told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-        assert [row["method"] for row in told["rows"]] == [method for method, _ in ROWS]
-        assert sum(told["sizes"]["graph prefix"]) == told["kept"] == 4
-    assert found.to_dict()["compared"] == 0
-    assert all(row["median"] is None and row["more_than_greedy"] is None for row in found.rows())
-
-
-def test_an_example_that_binarising_changes_is_left_out_and_counted():
-    net, graph = by_hand()
-    inputs = torch.tensor([[0.01, 0.01, 1.0]])  # both units barely on: 0.55 each as activations, 1 each as booleans
-    found = minimal(net, graph, [(inputs, torch.tensor([0]))], executor="serial")
-    assert (found.numbers.tolist(), found.kept.tolist(), found.sets()) == ([0], [False], [])
-    for row in found.rows():
-        assert row["success"] is row["success_low"] is row["success_high"] is None
-    assert "nothing was on trial" in found.words()
-    json.dumps(found.to_dict(), allow_nan=False)
-
-
-@pytest.mark.parametrize(
-    ("settings", "error", "message"),
-    [
-        ({"budget": 0}, ConfigError, "budget is at least 1; got 0"),
-        ({"examples": 0}, ConfigError, "examples is at least 1; got 0"),
-        ({"intervention": "G2"}, ConfigError, "an intervention is one of Q, G.1, G.2; got 'G2'; nearest: G.2"),
-        ({"values": "zero"}, ConfigError, "values are written as boolean, mean, resample; got 'zero'"),
-        ({"layer": "latens"}, GraphError, "no layer 'latens' in this graph; nearest: latent"),
-        ({"executor": "dask"}, ConfigError, "an executor is auto, serial, threads or ray; got 'dask'"),
-    ],
-)
-def test_what_cannot_be_asked(settings, error, message):
-    net, graph = by_hand()
-    with pytest.raises(error, match=re.escape(message)):
-        minimal(net, graph, [(torch.ones(2, 3), torch.tensor([1, 1]))], **settings)
-
-
-def test_what_cannot_be_tried():
-    net, graph = by_hand()
-    with pytest.raises(DataError, match="of 2 examples none is; check the labels"):
-        minimal(net, graph, [(torch.ones(2, 3), torch.tensor([0, 0]))])
-    with pytest.raises(DataError, match="needs the true labels"):
-        minimal(net, graph, [torch.ones(2, 3)])
-    four = slow.graph(np.zeros((4, 6), bool), NodeSpace(2, (LayerUnits("latent", 4),)), [])
-    with pytest.raises(ShapeError, match="the graph is of another network"):
-        minimal(net, four, [(torch.ones(2, 3), torch.tensor([1, 1]))], executor="serial")
-    with pytest.raises(LayerError, match="no layer 'encoder' in Both"):
-        minimal(net, slow.random_graph(2, 3, 0, 0), [(torch.ones(2, 3), torch.tensor([1, 1]))])
-    two = slow.graph(np.zeros((4, 8), bool), NodeSpace(2, (LayerUnits("a", 3), LayerUnits("b", 3))), [])
-    with pytest.raises(GraphError, match="sets units of one layer; the graph has a, b; pass layer="):
-        minimal(net, two, [(torch.ones(2, 3), torch.tensor([1, 1]))])

@@ -10,14 +10,17 @@ import torch
 from torch import nn
 
 from ndg import seeds
-from ndg.abstraction.trial import trial, trials
+from ndg.abstraction.trial import TrialSettings, trial, trials
 from ndg.errors import GraphError
 from ndg.graph.ndg import NDG
 from ndg.interventions import substitution
 from ndg.literal import Literal
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.options import RunOptions
 from tests.references.by_hand import EXAMPLES, SEED, ByHand, by_hand, examples, loader
 from tests.references.graph_cases import implications
+
+SERIAL = RunOptions(executor="serial")
 
 # (t, t'): outcome, neurons set, of which really changed; worked out on paper
 BY_HAND = {
@@ -95,7 +98,7 @@ def figures(tally) -> dict[str, int]:
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_tallies_are_those_worked_out_by_hand(model, graph, name):
-    result = trial(model, graph, loader(), name, seed=SEED, executor="serial")
+    result = trial(model, graph, loader(), name, options=RunOptions(seed=SEED, executor="serial"))
     assert figures(result.tally) == counted(BY_HAND[name])
     for label in range(3):
         assert figures(result.by_class[label]) == counted(BY_HAND[name], lambda true, _, label=label: true == label)
@@ -111,13 +114,13 @@ def test_tallies_are_those_worked_out_by_hand(model, graph, name):
 
 def test_neuron_0_is_intervened_on(model, graph):
     """With neuron 0 left alone, no example of class 1 or 2 could become class 0."""
-    result = trial(model, graph, loader(), "Q", seed=SEED, executor="serial")
+    result = trial(model, graph, loader(), "Q", options=RunOptions(seed=SEED, executor="serial"))
     turned = result.by_alternative[0]
     assert turned.aligned == turned.correct > 0
 
 
 def test_a_class_without_ancestors_is_reported_and_its_examples_are_counted(model, graph):
-    found = trials(model, graph, loader(), seed=SEED, executor="serial")
+    found = trials(model, graph, loader(), options=RunOptions(seed=SEED, executor="serial"))
     assert found["Q"].no_ancestors == (2,)
     assert found["G.1"].no_ancestors == found["G.2"].no_ancestors == ()
     assert found["Q"].tally.no_ancestors == sum(right and other == 2 for _, other, right in pairs()) > 0
@@ -131,19 +134,19 @@ def test_a_graph_without_implications_sets_nothing(model, graph):
     bare = NDG(
         replace(implications(np.zeros((4, 7), np.bool_), graph.nodes, []), thresholds=np.full(4, 0.5), binarizer="half")
     )
-    for result in trials(model, bare, loader(), executor="serial").values():
+    for result in trials(model, bare, loader(), options=SERIAL).values():
         assert all(tally.neurons_set == 0 for tally in result.controls.values())
         assert result.tally.unchanged == result.tally.correct
         assert result.words().endswith("the graph names no neuron of latent, so nothing but binarising was on trial.")
 
 
 def test_the_prototype_on_its_surest_neurons_is_that_worked_out_by_hand(model, graph):
-    result = trial(model, graph, loader(), "Q", seed=SEED, executor="serial")
+    result = trial(model, graph, loader(), "Q", options=RunOptions(seed=SEED, executor="serial"))
     assert figures(result.controls["prototype_surest"]) == counted(SUREST_OF_Q)
 
 
 def test_controls_set_as_many_neurons_and_binarising_sets_none(model, graph):
-    for result in trials(model, graph, loader(), seed=SEED, executor="serial").values():
+    for result in trials(model, graph, loader(), options=RunOptions(seed=SEED, executor="serial")).values():
         sizes = {name: tally.neurons_set for name, tally in result.controls.items()}
         assert sizes.pop("binarise") == 0
         assert set(sizes.values()) == {result.tally.neurons_set}
@@ -157,7 +160,7 @@ def tallies(found):
 
 def test_the_same_seed_draws_the_same_and_another_seed_draws_otherwise(model, graph):
     def found(seed: int, repeats: int = 4):
-        return tallies(trials(model, graph, loader() * repeats, seed=seed, executor="serial"))
+        return tallies(trials(model, graph, loader() * repeats, options=RunOptions(seed=seed, executor="serial")))
 
     assert found(1) == found(1)
     assert found(1) != found(2)
@@ -165,8 +168,8 @@ def test_the_same_seed_draws_the_same_and_another_seed_draws_otherwise(model, gr
 
 def test_the_draws_of_an_example_do_not_depend_on_what_comes_after_it(model, graph):
     """The tallies of a longer loader are those of its beginning plus the rest."""
-    whole = trial(model, graph, loader(20), seed=SEED, executor="serial", batch=20)
-    first = trial(model, graph, loader(20)[:2], seed=SEED, executor="serial", batch=20)
+    whole = trial(model, graph, loader(20), options=RunOptions(seed=SEED, executor="serial", batch=20))
+    first = trial(model, graph, loader(20)[:2], options=RunOptions(seed=SEED, executor="serial", batch=20))
     assert whole.tally.aligned >= first.tally.aligned
     expected = [sum(right for true, other, right in pairs()[:40] if other == label) for label in range(3)]
     assert [tally.correct for tally in first.by_alternative] == expected
@@ -177,7 +180,7 @@ def test_the_network_is_left_as_it_was(model, graph):
     model.train()
     before = model(inputs)
     threads = torch.get_num_threads()
-    trials(model, graph, loader(), executor="serial")
+    trials(model, graph, loader(), options=SERIAL)
     assert torch.equal(model(inputs), before)
     assert model.training
     assert torch.get_num_threads() == threads
@@ -197,7 +200,7 @@ def test_two_classes_have_one_alternative():
     edges = [(nodes.literal(p).code, nodes.literal(q).code) for p, q in texts]
     graph = NDG(replace(implications(bits, nodes, edges), thresholds=np.full(2, 0.5), binarizer="half"))
     inputs = torch.tensor([[0.0], [1.0]] * 4)
-    result = trial(model, graph, [(inputs, torch.arange(8) % 2)], "Q", executor="serial")
+    result = trial(model, graph, [(inputs, torch.arange(8) % 2)], "Q", options=SERIAL)
     # to class 1 (4 examples): unit 0 is set on, beside unit 1 the logits are 2 and 3;
     # to class 0 (4 examples): its ancestor ~label 1 sets unit 0 off, no unit is on, and the tie goes to class 0
     assert result.no_ancestors == ()
@@ -208,14 +211,16 @@ def test_two_classes_have_one_alternative():
 def test_thresholds_are_those_of_the_graph(model, graph):
     """With every threshold out of reach all booleans are off, and binarising alone makes the network say class 1."""
     deaf = NDG(replace(graph.implications, thresholds=np.full(4, 2.0)))
-    result = trial(model, deaf, loader(), "Q", executor="serial", values=substitution.Boolean())
+    result = trial(model, deaf, loader(), "Q", settings=TrialSettings(values=substitution.Boolean()), options=SERIAL)
     right = [true for true, _, right in pairs(0) if right]
     assert result.controls["binarise"].unchanged == result.tally.kept == right.count(1)
 
 
 def test_examples_that_binarising_alone_breaks_are_told_apart(model, graph):
     deaf = NDG(replace(graph.implications, thresholds=np.full(4, 2.0)))
-    tally = trial(model, deaf, loader(), "Q", executor="serial", values=substitution.Boolean()).tally
+    tally = trial(
+        model, deaf, loader(), "Q", settings=TrialSettings(values=substitution.Boolean()), options=SERIAL
+    ).tally
     assert 0 < tally.kept < tally.correct
     assert tally.kept_aligned <= tally.aligned
 
@@ -243,7 +248,17 @@ def test_one_of_several_layers_is_intervened_on(model, graph):
             constants=(Literal(3),),
         )
     )
-    expected = trial(model, graph, loader(), "Q", seed=SEED, executor="serial")
-    assert trial(model, both, loader(), "Q", seed=SEED, executor="serial", layer="latent").tally == expected.tally
+    expected = trial(model, graph, loader(), "Q", options=RunOptions(seed=SEED, executor="serial"))
+    assert (
+        trial(
+            model,
+            both,
+            loader(),
+            "Q",
+            settings=TrialSettings(layer="latent"),
+            options=RunOptions(seed=SEED, executor="serial"),
+        ).tally
+        == expected.tally
+    )
     with pytest.raises(GraphError, match="intervenes on one layer; the graph has encoder, latent; pass layer="):
         trial(model, both, loader(), "Q")

@@ -22,6 +22,8 @@ from ndg.interventions.passes import Passes
 from tests.interventions.test_passes import ROWS, images, tokens
 from tests.references.graph_cases import implications
 
+SERIAL = ndg.RunOptions(executor="serial")
+
 KINDS = [(images, "second", "first"), (images, "latent", "first"), (tokens, "act", "first"), (tokens, "act", "mean")]
 kinds = pytest.mark.parametrize(("made", "layer", "reading"), KINDS)
 
@@ -37,7 +39,7 @@ def setting(made, layer: str, reading: str) -> tuple[nn.Module, list, NDG]:
         predicted = (logits - logits.mean(dim=0)).argmax(dim=1)
     true = torch.where(torch.arange(ROWS) % 5 == 4, (predicted + 1) % 3, predicted)
     loader = [{**inputs, "labels": true}] if made is tokens else [(inputs, true)]
-    bits = ndg.extract(model, loader, layers=[layer], binarizer="median", tokens=reading)
+    bits = ndg.extract(model, loader, layers=[layer], settings=ndg.ReadingSettings(binarizer="median", tokens=reading))
     units, values = bits.nodes.slice(layer), bits.to_bool()
     majority = values[:, :3].T.astype(int) @ values[:, units] * 2 > values[:, :3].sum(axis=0)[:, None]
     edges = []
@@ -60,8 +62,16 @@ def cut(loader: list, size: int) -> list:
 def test_the_counts_are_those_of_a_pass_of_the_whole_network_for_each_example(made, layer, reading):
     """Each example alone fills a batch, its layer is replaced by hand, and no front is kept."""
     model, loader, graph = setting(made, layer, reading)
-    found = trials(model, graph, loader, ["G.1", "G.2"], values="mean", fit=loader, batch=8, executor="serial", seed=4)
-    way = substitution.fit("mean", model, graph, loader, [layer], batch=8)
+    found = trials(
+        model,
+        graph,
+        loader,
+        ["G.1", "G.2"],
+        fit=loader,
+        settings=ndg.TrialSettings(values="mean"),
+        options=ndg.RunOptions(batch=8, executor="serial", seed=4),
+    )
+    way = substitution.fit("mean", model, graph, loader, [layer], options=ndg.RunOptions(batch=8))
     passes = Passes.of(model, graph, [layer])
     each = [passes.baseline(batch) for batch in compute_batches(cut(loader, 1), 1)]
     for name, result in found.items():
@@ -96,8 +106,9 @@ def test_the_counts_are_those_of_a_pass_of_the_whole_network_for_each_example(ma
 @pytest.mark.parametrize("values", ["mean", "resample"])
 def test_laws_of_every_kind_of_layer_and_way_to_write(made, layer, reading, values):
     model, loader, graph = setting(made, layer, reading)
-    settings = {"values": values, "fit": loader, "batch": 16, "executor": "serial", "draws": 2, "curve": True}
-    found = trials(model, graph, loader, ["G.2"], **settings)
+    settings = ndg.TrialSettings(values=values, draws=2, curve=True)
+    options = ndg.RunOptions(executor="serial", batch=16)
+    found = trials(model, graph, loader, ["G.2"], fit=loader, settings=settings, options=options)
     for result in found.values():
         assert result.values == values
         for tally in result.controls.values():
@@ -106,7 +117,8 @@ def test_laws_of_every_kind_of_layer_and_way_to_write(made, layer, reading, valu
         curve = result.curve
         binarised = [curve.points(order)[0] for order in curve.names]
         assert all(point == binarised[0] and not point["neurons_set"] for point in binarised)
-    assert trials(model, graph, cut(loader, 7), ["G.2"], **settings) == found
+    parts = cut(loader, 7)
+    assert trials(model, graph, parts, ["G.2"], fit=loader, settings=settings, options=options) == found
 
 
 @kinds
@@ -123,28 +135,41 @@ def test_an_empty_intervention_leaves_the_logits_bit_identical(made, layer, read
 
 def test_ray_gives_the_same_integers_of_tokens(ray_session):
     model, loader, graph = setting(tokens, "act", "mean")
-    settings = {"values": "resample", "fit": loader, "batch": 8, "draws": 2, "curve": True, "timeout": 120.0}
-    serial = trial(model, graph, loader, executor="serial", **settings)
-    parallel = trial(model, graph, cut(loader, 7), executor="ray", **settings)
+    settings = ndg.TrialSettings(values="resample", draws=2, curve=True)
+    serial, parallel = (
+        trial(
+            model,
+            graph,
+            batches,
+            fit=loader,
+            settings=settings,
+            options=ndg.RunOptions(executor=executor, batch=8, timeout=120.0),
+        )
+        for batches, executor in ((loader, "serial"), (cut(loader, 7), "ray"))
+    )
     assert parallel == replace(serial, executor="ray", reason="ray: as requested")
 
 
 def test_what_is_written_is_recorded_and_no_0_and_1_without_a_word():
     model, loader, graph = setting(images, "latent", "first")
-    settings = {"executor": "serial"}
     with pytest.raises(ConfigError, match=r"written as 'mean' are taken from fitting examples; got none; pass fit="):
-        trial(model, graph, loader, **settings)
-    bare = trial(model, graph, loader, values="boolean", **settings)
+        trial(model, graph, loader, options=SERIAL)
+    bare = trial(model, graph, loader, settings=ndg.TrialSettings(values="boolean"), options=SERIAL)
     assert (bare.values, bare.values_examples, bare.values_reason) == ("boolean", 0, "as requested")
-    fitted = trial(model, graph, loader, fit=loader, **settings).to_dict()
+    fitted = trial(model, graph, loader, fit=loader, options=SERIAL).to_dict()
     assert (fitted["values"], fitted["values_examples"]) == ("mean", ROWS)
     assert fitted["values_reason"] == "auto: outputs have no bounds"
     way = substitution.fit("mean", model, graph, loader, ["latent"])
-    given = trial(model, graph, loader, values=way, **settings)
+    given = trial(model, graph, loader, settings=ndg.TrialSettings(values=way), options=SERIAL)
     assert given.values_reason == "as given"
-    assert given.tally == trial(model, graph, loader, values="mean", fit=loader, **settings).tally
-    half = ndg.mine(ndg.extract(model, loader, layers=["latent"], binarizer="half"), alpha=1.01)
-    assert trial(model, half, loader, **settings).values_reason == "auto: 0 and 1 stand for the outputs of a sigmoid"
+    by_name = trial(model, graph, loader, fit=loader, settings=ndg.TrialSettings(values="mean"), options=SERIAL)
+    assert given.tally == by_name.tally
+    half = ndg.mine(
+        ndg.extract(model, loader, layers=["latent"], settings=ndg.ReadingSettings(binarizer="half")), alpha=1.01
+    )
+    assert (
+        trial(model, half, loader, options=SERIAL).values_reason == "auto: 0 and 1 stand for the outputs of a sigmoid"
+    )
 
 
 def test_the_graphs_own_choice_is_a_control_of_itself():
@@ -152,9 +177,8 @@ def test_the_graphs_own_choice_is_a_control_of_itself():
     model, loader, graph = setting(images, "second", "first")
     empty = graph.filter(min_precision=1.0, min_support=10**6)
     assert len(empty) == 0
-    for result in trials(
-        model, graph, loader, fit=loader, graphs={"same": graph, "empty": empty}, executor="serial"
-    ).values():
+    settings = ndg.TrialSettings(graphs={"same": graph, "empty": empty})
+    for result in trials(model, graph, loader, fit=loader, settings=settings, options=SERIAL).values():
         same = result.controls["same"].to_dict()
         assert same == result.controls[GRAPH].to_dict() | {"graph_only": 0, "control_only": 0}
         for count in ("aligned", "changed", "unchanged", "neurons_set", "graph_only", "control_only"):

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from ndg.abstraction.controls import CONTROLS, GRAPH, PROTOTYPES
 from ndg.abstraction.result import TrialResult
-from ndg.abstraction.trial import trials
+from ndg.abstraction.trial import TrialSettings, trials
 from ndg.activations.batches import fixed
 from ndg.graph.ndg import NDG
 from ndg.interventions.intervention_sets import INTERVENTIONS
 from ndg.mining.implications import Implications
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.options import RunOptions
 from tests.references import trial as slow
 
 UNITS = 5
@@ -93,9 +94,10 @@ class Case:
     def slow(self, name: str, **settings: Any) -> slow.Trial:
         return slow.Trial(self.graph.implications, "encoder", self.front, self.back, name, **settings)
 
-    def fast(self, seed: int, **settings: Any) -> dict[str, TrialResult]:
-        how = {"layer": "encoder", "batch": 16, "executor": "serial", "seed": seed} | settings
-        return trials(self.net, self.graph, self.loader, list(INTERVENTIONS), **how)
+    def fast(self, seed: int, fit: Any = None, **settings: Any) -> dict[str, TrialResult]:
+        options = RunOptions(batch=16, executor="serial", seed=seed)
+        chosen = TrialSettings("encoder", **settings)
+        return trials(self.net, self.graph, self.loader, list(INTERVENTIONS), fit=fit, settings=chosen, options=options)
 
     @property
     def asked(self) -> tuple[np.ndarray, list[int]]:

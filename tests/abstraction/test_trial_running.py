@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ndg import executors
-from ndg.abstraction.trial import trial, trials
+from ndg.abstraction.trial import TrialSettings, trial, trials
 from ndg.activations.batches import compute_batches
 from ndg.data.examples import Examples
 from ndg.data.inputs import Numbers
@@ -24,7 +24,7 @@ from ndg.run_study import count_batches, placed
 from tests.interventions.test_passes import Counted
 from tests.references.by_hand import EXAMPLES, SEED, ByHand, by_hand, examples, loader
 
-EVERYTHING = {"seed": SEED, "draws": 3, "curve": True, "values": "mean", "fit": loader()}
+EVERYTHING = TrialSettings(draws=3, curve=True, values="mean")
 """Settings under which all that a trial counts is counted."""
 
 
@@ -45,14 +45,24 @@ def counted(found):
 
 @pytest.mark.parametrize(("size", "batch"), [(1, 16), (7, 16), (EXAMPLES, 256), (7, 256)])
 def test_the_users_batch_size_changes_nothing(model, graph, size, batch):
-    expected = trials(model, graph, loader(), ["G.1"], executor="serial", batch=16, **EVERYTHING)
-    found = trials(model, graph, loader(size), ["G.1"], executor="serial", batch=batch, **EVERYTHING)
+    expected, found = (
+        trials(
+            model,
+            graph,
+            batches,
+            ["G.1"],
+            fit=loader(),
+            settings=EVERYTHING,
+            options=RunOptions(seed=SEED, executor="serial", batch=rows),
+        )
+        for batches, rows in ((loader(), 16), (loader(size), batch))
+    )
     assert counted(found) == counted(expected)
 
 
 def test_ray_gives_the_same_integers_and_leaves_a_running_session_alone(ray_session, model, graph):
-    expected = trials(model, graph, loader(), seed=SEED, executor="serial", batch=8)
-    found = trials(model, graph, loader(7), seed=SEED, executor="ray", batch=8, timeout=120.0)
+    expected = trials(model, graph, loader(), options=RunOptions(seed=SEED, executor="serial", batch=8))
+    found = trials(model, graph, loader(7), options=RunOptions(seed=SEED, executor="ray", batch=8, timeout=120.0))
     assert counted(found) == counted(expected)
     assert {result.executor for result in found.values()} == {"ray"}
     assert ray_session.is_initialized()
@@ -60,8 +70,8 @@ def test_ray_gives_the_same_integers_and_leaves_a_running_session_alone(ray_sess
 
 def test_auto_takes_the_ray_session_that_is_larger_than_this_machine(ray_session, model, graph, monkeypatch):
     monkeypatch.setattr(executors, "_session_cpus", lambda: 10_000)
-    expected = trials(model, graph, loader(), seed=SEED, executor="serial", batch=8)
-    found = trials(model, graph, loader(), seed=SEED, batch=8, timeout=120.0)
+    expected = trials(model, graph, loader(), options=RunOptions(seed=SEED, executor="serial", batch=8))
+    found = trials(model, graph, loader(), options=RunOptions(seed=SEED, batch=8, timeout=120.0))
     assert {result.executor for result in found.values()} == {"ray"}
     assert all(result.reason.startswith("ray: the Ray session of this process has") for result in found.values())
     assert counted(found) == counted(expected)
@@ -70,20 +80,20 @@ def test_auto_takes_the_ray_session_that_is_larger_than_this_machine(ray_session
 def test_an_error_in_a_ray_worker_is_the_error_that_serial_raises(ray_session, model, graph):
     model.decoder = nn.Linear(4, 5)
     with pytest.raises(ShapeError, match="the graph is of another network: it has 3 labels"):
-        trial(model, graph, loader(), executor="ray", batch=16, timeout=120.0)
+        trial(model, graph, loader(), options=RunOptions(executor="ray", batch=16, timeout=120.0))
 
 
 def test_auto_takes_threads_and_says_so(model, graph, monkeypatch):
     monkeypatch.setattr(executors, "available_cpus", lambda: 3)
-    result = trial(model, graph, loader(7), "Q", batch=16, seed=SEED)
+    result = trial(model, graph, loader(7), "Q", options=RunOptions(batch=16, seed=SEED))
     assert (result.executor, result.reason) == ("threads", "threads: 3 at once on this machine")
     assert trial(model, graph, loader(7)).reason == "serial: there is one batch only"
-    assert result.tally == trial(model, graph, loader(), "Q", seed=SEED, executor=Serial()).tally
+    assert result.tally == trial(model, graph, loader(), "Q", options=RunOptions(seed=SEED, executor=Serial())).tally
 
 
 def test_auto_says_why_it_is_serial(model, graph):
     model.encoder.register_forward_hook(lambda module, arguments, output, held=model.encoder: output)
-    result = trial(model, graph, loader(7), "Q", batch=16, seed=SEED, threads=1)
+    result = trial(model, graph, loader(7), "Q", options=RunOptions(batch=16, seed=SEED, threads=1))
     assert result.executor == "serial"
     assert result.reason == (
         "serial: each thread runs a copy of the network, and this one cannot be copied (_forward_hooks of Linear holds "
@@ -92,18 +102,22 @@ def test_auto_says_why_it_is_serial(model, graph):
 
 
 def test_an_iterator_that_does_not_tell_its_length_is_walked_once(model, graph):
-    result = trial(model, graph, iter(loader(7)), "Q", seed=SEED)
-    assert result.tally == trial(model, graph, loader(), "Q", seed=SEED, executor="serial").tally
+    result = trial(model, graph, iter(loader(7)), "Q", options=RunOptions(seed=SEED))
+    assert result.tally == trial(model, graph, loader(), "Q", options=RunOptions(seed=SEED, executor="serial")).tally
 
 
 def test_a_cache_changes_nothing_and_runs_the_front_once(model, graph):
     front = model.encoder = Counted(model.encoder)
-    settings = {"executor": "serial", "batch": 16, "seed": SEED}
-    expected = counted(trials(model, graph, loader(), curve=True, **settings))
-    cache = Cache()
-    assert counted(trials(model, graph, loader(), cache=cache, curve=True, **settings)) == expected
+
+    def tried(**cache):
+        options = RunOptions(executor="serial", batch=16, seed=SEED)
+        settings = TrialSettings(curve=True)
+        return counted(trials(model, graph, loader(), **cache, settings=settings, options=options))
+
+    expected, cache = tried(), Cache()
+    assert tried(cache=cache) == expected
     before = front.passes
-    assert counted(trials(model, graph, loader(), cache=cache, curve=True, **settings)) == expected
+    assert tried(cache=cache) == expected
     assert front.passes == before
 
 
@@ -113,8 +127,12 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize(("batches", "executor"), [(1, "serial"), (2, "auto"), (3, "serial")])
 def test_a_trial_that_was_killed_ends_with_the_same_integers(model, graph, tmp_path, batches, executor):
-    settings = EVERYTHING | {"batch": 20, "interventions": ["G.1"]}
-    expected = trials(model, graph, loader(), executor="serial", **settings)
+
+    def tried(batches, **how):
+        options = RunOptions(seed=SEED, batch=20, **how)
+        return trials(model, graph, batches, ["G.1"], fit=loader(), settings=EVERYTHING, options=options)
+
+    expected = tried(loader(), executor="serial")
     path = tmp_path / "trial.jsonl"
     journal = Journal(path, "1234", json.loads)
 
@@ -123,18 +141,18 @@ def test_a_trial_that_was_killed_ends_with_the_same_integers(model, graph, tmp_p
         raise Killed
 
     with pytest.raises(Killed):
-        trials(model, graph, killed(), executor="serial", journal=journal, **settings)
+        tried(killed(), executor="serial", journal=journal)
     assert len(path.read_bytes().splitlines()) == 1 + batches
     path.write_bytes(path.read_bytes()[:-9])  # it was writing
-    found = trials(model, graph, loader(), executor=executor, journal=journal, **settings)
+    found = tried(loader(), executor=executor, journal=journal)
     assert counted(found) == counted(expected)
 
 
 def test_a_journal_of_another_study_is_refused(model, graph, tmp_path):
     journal = Journal(tmp_path / "trial.jsonl", "1234", json.loads)
-    trial(model, graph, loader(), executor="serial", journal=journal)
+    trial(model, graph, loader(), options=RunOptions(executor="serial", journal=journal))
     with pytest.raises(ConfigError, match="digest 1234; got those of digest 99"):
-        trial(model, graph, loader(), executor="serial", journal=replace(journal, digest="99"))
+        trial(model, graph, loader(), options=RunOptions(executor="serial", journal=replace(journal, digest="99")))
 
 
 def test_a_batch_is_sent_without_the_rows_that_it_is_cut_from():

@@ -9,6 +9,7 @@ from ndg.activations.batches import columns
 from ndg.activations.sampling import examples_of
 from ndg.comparison.inputs import random_inputs
 from ndg.errors import ConfigError, DataError
+from ndg.extraction import ReadingSettings
 from tests.comparison.cases import LAYERS, loader, network
 from tests.models.test_networks import FORMS, SMALL
 
@@ -112,7 +113,7 @@ def test_a_text_network_reads_as_many_tokens_of_them(name):
     assert noise != own
     if name == "bert":
         layer = ["transformer.encoder.layer.0"]
-        every = extraction.extract(model, texts(), layer, tokens="every")
+        every = extraction.extract(model, texts(), layer, settings=ReadingSettings(tokens="every"))
         drawn = extraction.extract(model, random_inputs(texts(), 0), like=every)
         assert drawn.examples == every.examples == int(joined(texts())["attention_mask"].sum())
 

@@ -8,12 +8,23 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from ndg import discovery, extraction
 from ndg.comparison.crossing import MATCHED, cross_accuracy, crossed
-from ndg.comparison.models import CONDITIONS, DIFFERENT, ONE, RANDOM, SAME, TASKS, inter_model, inter_models
+from ndg.comparison.models import (
+    CONDITIONS,
+    DIFFERENT,
+    ONE,
+    RANDOM,
+    SAME,
+    TASKS,
+    PairSettings,
+    inter_model,
+    inter_models,
+)
 from ndg.comparison.networks import reinitialised
 from ndg.comparison.sections import Judged
 from ndg.comparison.sources import FRESH, LABELS, NOISE, TRAINED, controls, on_noise, read
 from ndg.comparison.tables import table_3, table_7
 from ndg.errors import ConfigError, DataError, ShapeError
+from ndg.extraction import ReadingSettings
 from tests.comparison.cases import LAYERS, bits, loader, network
 
 ALPHA = 3
@@ -23,7 +34,12 @@ TRAIN, HELD = loader(600), loader(200, seed=1)
 @pytest.fixture(scope="module")
 def five():
     return inter_models(
-        network(0), TRAIN, HELD, other=network(1), task=network(2, classes=2), layers=LAYERS, alpha=ALPHA
+        network(0),
+        TRAIN,
+        HELD,
+        other=network(1),
+        task=network(2, classes=2),
+        settings=PairSettings(layers=LAYERS, alpha=ALPHA),
     )
 
 
@@ -61,14 +77,18 @@ def test_edges_within_a_side_are_those_of_the_network_alone(five):
 
 def test_no_figure_depends_on_the_batches_of_the_loader(five):
     again = inter_models(
-        network(0), loader(600, batch=7), loader(200, batch=200, seed=1), other=network(1), layers=LAYERS, alpha=ALPHA
+        network(0),
+        loader(600, batch=7),
+        loader(200, batch=200, seed=1),
+        other=network(1),
+        settings=PairSettings(layers=LAYERS, alpha=ALPHA),
     )
     assert again.rows() == five.rows()[:12]
     assert list(again.left_out) == [TASKS]
 
 
 def test_conditions_without_their_network_are_left_out_and_said_so():
-    found = inter_models(network(0), TRAIN, HELD, layers=LAYERS, alpha=ALPHA)
+    found = inter_models(network(0), TRAIN, HELD, settings=PairSettings(layers=LAYERS, alpha=ALPHA))
     assert [one.condition for one in found.conditions] == [ONE, RANDOM]
     assert set(found.left_out) == {SAME, DIFFERENT, TASKS}
     assert f"{SAME}: left out, it needs a second training of the network." in found.words()
@@ -177,15 +197,22 @@ def test_cross_accuracy_of_two_trainings_has_matched_units_too():
 
 
 def test_networks_without_logits_are_compared_by_their_units_alone():
-    found = inter_models(network(0), TRAIN, HELD, other=network(1), layers=LAYERS, alpha=ALPHA, labels=False)
+    found = inter_models(
+        network(0),
+        TRAIN,
+        HELD,
+        other=network(1),
+        reading=ReadingSettings(labels=False),
+        settings=PairSettings(layers=LAYERS, alpha=ALPHA),
+    )
     assert {one.between.figures.possible for one in found.conditions} != {None}
-    sources = controls(network(0), TRAIN, HELD, LAYERS, labels=False)
+    sources = controls(network(0), TRAIN, HELD, LAYERS, settings=ReadingSettings(labels=False))
     assert {source.held_out.nodes.labels for source in sources.values()} == {0}
     assert {row["label_edges"] for row in table_3(sources, alpha=ALPHA).rows()} == {0}
 
 
 def test_max_examples_bounds_what_is_mined_on_real_and_on_random_inputs():
-    source = read(network(0), TRAIN, HELD, LAYERS, max_examples=100)
+    source = read(network(0), TRAIN, HELD, LAYERS, settings=ReadingSettings(max_examples=100))
     assert (source.mined.examples, source.held_out.examples) == (100, 200)
-    noise = on_noise(network(0), TRAIN, HELD, like=source.mined, max_examples=100)
+    noise = on_noise(network(0), TRAIN, HELD, like=source.mined, settings=ReadingSettings(max_examples=100))
     assert (noise.mined.examples, noise.held_out.examples) == (100, 200)

@@ -16,6 +16,8 @@ from ndg.errors import CheckpointError, ConfigError, DataError, GraphError, Laye
 from tests.counterfactual.small import graph_of, loaders, network
 from tests.references.trial import choice, draw
 
+OPTIONS = ndg.RunOptions(seed=4)
+
 
 @pytest.fixture(scope="module")
 def model():
@@ -29,13 +31,13 @@ def graph(model):
 
 @pytest.fixture(scope="module")
 def data(model, graph):
-    return counterfactual_set(model, graph, loaders()["train"], seed=4)
+    return counterfactual_set(model, graph, loaders()["train"], options=OPTIONS)
 
 
 @pytest.mark.parametrize("intervention", ["Q", "G.1", "G.2"])
 def test_each_row_is_what_the_definition_says(model, graph, intervention):
     """Beside a transcription of the definitions, example by example."""
-    found = counterfactual_set(model, graph, loaders()["train"], intervention, seed=4)
+    found = counterfactual_set(model, graph, loaders()["train"], intervention, options=OPTIONS)
     inputs, true = (torch.cat(part) for part in zip(*loaders()["train"], strict=True))
     latents = model.latent(model.encoder(inputs)).detach().numpy()
     for row in range(len(found)):
@@ -56,7 +58,9 @@ def test_each_row_is_what_the_definition_says(model, graph, intervention):
 def test_batches_do_not_change_the_booleans(model, graph, data):
     inputs, true = (torch.cat(part) for part in zip(*loaders()["train"], strict=True))
     for size in (1, 7, len(true)):
-        again = counterfactual_set(model, graph, list(zip(inputs.split(size), true.split(size), strict=True)), seed=4)
+        again = counterfactual_set(
+            model, graph, list(zip(inputs.split(size), true.split(size), strict=True)), options=OPTIONS
+        )
         assert again == data
 
 
@@ -130,10 +134,10 @@ def test_what_does_not_fit_is_said(model, graph, data):
     with pytest.raises(DataError, match="shuffle=False"):
         counterfactual_set(model, graph, shuffles)
     with pytest.raises(ConfigError, match="at least 1 thread"):
-        counterfactual_set(model, graph, train, threads=0)
+        counterfactual_set(model, graph, train, options=ndg.RunOptions(threads=0))
     with pytest.raises(DataError, match=r"Small given .* raised RuntimeError"):
         counterfactual_set(model, graph, [(x[:, :4], y) for x, y in train])
-    out = ndg.mine(ndg.extract(model, train, ["decoder"], binarizer="median"), alpha=1.1)
+    out = ndg.mine(ndg.extract(model, train, ["decoder"], settings=ndg.ReadingSettings(binarizer="median")), alpha=1.1)
     with pytest.raises(LayerError, match="'decoder' is the logits"):
         counterfactual_set(model, out, train)
     two = ndg.mine(ndg.extract(model, train, ["encoder", "latent"]), alpha=5)

@@ -16,13 +16,14 @@ from ndg.abstraction.controls import CONTROLS
 from ndg.activations.batches import fixed
 from ndg.activations.hooks import Trace
 from ndg.counterfactual import CounterfactualSet, counterfactual_set
+from ndg.counterfactual.training import CounterfactualSettings
 from ndg.errors import CheckpointError, ConfigError, DataError, GraphError, LayerError
 from ndg.interventions.suffix import Suffix
 from ndg.workflows.counterfactual import train_on
 from tests.activations.networks import Words, made, sentences
 from tests.counterfactual.small import SIZES, graph_of, loaders, network
 
-quick = partial(train_on, epochs=5, rows=32, learning_rate=0.01)
+quick = partial(train_on, settings=CounterfactualSettings(epochs=5, rows=32, learning_rate=0.01))
 KINDS = {"alone": False, "beside a skip": True}
 
 
@@ -84,7 +85,9 @@ def test_only_the_parameters_after_the_layer_change_and_only_in_the_copy(case):
 def test_rates_are_those_of_trials(case):
     model, graph, _, result = case
     for network_, found in ((model, result.before), (result.model, result.after)):
-        expected = ndg.trial(network_, graph, loaders()["test"], "Q", split="test", any_network=True)
+        expected = ndg.trial(
+            network_, graph, loaders()["test"], "Q", settings=ndg.TrialSettings(split="test", any_network=True)
+        )
         assert found["test"].tally == expected.tally
         assert found["test"].controls == expected.controls
 
@@ -104,7 +107,14 @@ def test_training_on_a_loaded_set_gives_the_same_network(case, tmp_path):
     torch.manual_seed(1)
     again = quick(model, graph, loaded, loaders())
     assert again.to_dict() == result.to_dict()
-    other = train_on(model, graph, loaded, few(), epochs=1, rows=32, learning_rate=0.01, seed=1)
+    other = train_on(
+        model,
+        graph,
+        loaded,
+        few(),
+        settings=CounterfactualSettings(epochs=1, rows=32, learning_rate=0.01),
+        options=ndg.RunOptions(seed=1),
+    )
     assert other.histories["after"][1] != result.histories["after"][1]
 
 
@@ -119,7 +129,13 @@ def test_the_result_is_plain_and_speaks(case):
 
 def test_a_hopeless_rate_leaves_the_network_as_it_was(case):
     model, graph, data, _ = case
-    found = train_on(model, graph, data, loaders(), epochs=5, rows=32, learning_rate=50.0, patience=2)
+    found = train_on(
+        model,
+        graph,
+        data,
+        loaders(),
+        settings=CounterfactualSettings(epochs=5, rows=32, learning_rate=50.0, patience=2),
+    )
     assert found.epoch() == 0
     assert len(found.histories["after"]) == 3
     assert all(torch.equal(a, b) for a, b in zip(found.model.parameters(), model.parameters(), strict=True))
@@ -175,7 +191,7 @@ def test_what_does_not_fit_is_said(case):
     with pytest.raises(ConfigError, match="mix is the share"):
         quick(model, graph, data, given, mix=1.5)
     with pytest.raises(ConfigError, match="at least 1 epoch"):
-        train_on(model, graph, data, given, epochs=0)
+        train_on(model, graph, data, given, settings=CounterfactualSettings(epochs=0))
     with pytest.raises(DataError, match="add the split"):
         quick(model, graph, data, {"train": given["train"]})
     with pytest.raises(GraphError, match="go with the graph"):

@@ -16,6 +16,8 @@ from ndg.data.augment import Augment
 from ndg.data.inputs import Form, Numbers, Pixels, Texts, Tokens, as_inputs, digest, join
 from ndg.data.samples import SAMPLES
 from ndg.errors import DataError
+from ndg.extraction import ReadingSettings
+from ndg.options import RunOptions
 
 N, LENGTH, VOCABULARY, PADDING = 12, 9, 50, 3
 
@@ -200,7 +202,13 @@ def test_bits_of_texts_do_not_depend_on_the_batch_size(name, read, tmp_path):
     torch.manual_seed(seeds.integer(0, "init"))
     model = Words(splits.form, splits.classes).eval()
     found = [
-        extract(model, splits.train.loader(size), ["mix", "dense"], tokens=read, binarizer="median", batch=64)
+        extract(
+            model,
+            splits.train.loader(size),
+            ["mix", "dense"],
+            settings=ReadingSettings(tokens=read, binarizer="median"),
+            options=RunOptions(batch=64),
+        )
         for size in (7, 64, 500)
     ]
     assert len(found[0]) == len(splits.train)

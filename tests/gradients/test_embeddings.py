@@ -7,11 +7,15 @@ from torch import nn
 from torch.nn import functional
 
 from ndg.activations.batches import forward
-from ndg.errors import ConfigError, DataError, ShapeError
-from ndg.gradients.paths import Start, starting
+from ndg.errors import ConfigError, ShapeError
+from ndg.gradients.paths import starting
 from ndg.importance.methods.breakdown import conductance_by_input
 from ndg.importance.score import score
+from ndg.importance.settings import ScoreSettings
+from ndg.options import RunOptions
 from tests.references import embeddings as reference
+
+OPTIONS = RunOptions(batch=64)
 
 transformers = pytest.importorskip("transformers")
 
@@ -153,17 +157,21 @@ def test_scores_of_padded_texts_are_by_definition_those_of_each_text_alone(name)
         tokens[:, :length] += by_token / len(LENGTHS)
         slopes += reference.influence(encoder, head, 0 * end, end, target, steps) / len(LENGTHS)
     batch = given(model)
-    (found,) = conductance_by_input(model, batch, layer, n_steps=steps, internal_batch_size=3).values()
+    (found,) = conductance_by_input(
+        model, batch, layer, settings=ScoreSettings(n_steps=steps), options=RunOptions(batch=3)
+    ).values()
     np.testing.assert_allclose(found, tokens, rtol=1e-6, atol=1e-9)
-    influence = score(model, batch, layer, "influence", n_steps=steps, internal_batch_size=9)[layer]
+    influence = score(
+        model, batch, layer, "influence", settings=ScoreSettings(n_steps=steps), options=RunOptions(batch=9)
+    )[layer]
     np.testing.assert_allclose(influence, slopes, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_tokens_of_a_unit_add_up_to_its_conductance(name):
     model, layer, units, steps = network(name), LAST[name], [0, 2], 100
-    (tokens,) = conductance_by_input(model, given(model), layer, units, n_steps=steps).values()
-    whole = score(model, given(model), layer, "conductance", n_steps=steps)[layer]
+    (tokens,) = conductance_by_input(model, given(model), layer, units, settings=ScoreSettings(n_steps=steps)).values()
+    whole = score(model, given(model), layer, "conductance", settings=ScoreSettings(n_steps=steps))[layer]
     np.testing.assert_allclose(tokens.sum(axis=1), whole[units], atol=0.02 * np.abs(whole).max())
 
 
@@ -173,7 +181,14 @@ def test_layers_that_all_paths_cross_add_up_to_the_change_of_the_logit(name, bas
     model = network(name)
     layers = [*CROSSED[name], *([BESIDE[name]] if name in BESIDE else [])]
     steps, most = (256, 1e-2) if name == "distilbert" else (None, 1e-3)  # it ends in a ReLU
-    found = score(model, given(model), layers, "conductance", baselines=baseline, n_steps=steps, internal_batch_size=64)
+    found = score(
+        model,
+        given(model),
+        layers,
+        "conductance",
+        settings=ScoreSettings(baselines=baseline, n_steps=steps),
+        options=OPTIONS,
+    )
     by_layer = {row["layer"]: row for row in found.facts["completeness"]}
     assert [layer for layer, row in by_layer.items() if row["cross"]] == CROSSED[name]
     assert all(by_layer[layer]["relative"] <= most for layer in CROSSED[name])
@@ -205,7 +220,7 @@ def test_captum_gives_the_same_numbers_on_embeddings_as_inputs():
     vectors = words_of(model)(inputs["input_ids"]).detach()
     target = int(forward(model, inputs).argmax())
     layers = ["bert.encoder.layer.0", "bert.encoder.layer.1.output.dense", "bert.pooler.dense"]
-    ours = score(model, [inputs], layers, "conductance", n_steps=steps, internal_batch_size=64)
+    ours = score(model, [inputs], layers, "conductance", settings=ScoreSettings(n_steps=steps), options=OPTIONS)
     for layer in layers:
         theirs = attr.LayerConductance(OnVectors(model), model.get_submodule(layer)).attribute(
             vectors,
@@ -223,11 +238,12 @@ def test_captum_gives_the_same_numbers_on_embeddings_as_inputs():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_padding_and_batches_change_nothing(name):
     model = network(name)
-    layer, how = LAST[name], {"n_steps": 8}
+    layer, settings = LAST[name], ScoreSettings(n_steps=8)
     for method in ("conductance", "influence"):
-        expected = score(model, given(model), layer, method, **how)[layer]
+        expected = score(model, given(model), layer, method, settings=settings)[layer]
         for size, padding in ((1, 0), (3, 1), (40, 2)):
-            found = score(model, given(model, padding), layer, method, **how, internal_batch_size=size)[layer]
+            options = RunOptions(batch=size)
+            found = score(model, given(model, padding), layer, method, settings=settings, options=options)[layer]
             np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
     if name == "gru":
         return
@@ -235,7 +251,7 @@ def test_padding_and_batches_change_nothing(name):
     changed["input_ids"] = torch.where(changed["attention_mask"] == 0, 9, changed["input_ids"])
     for baseline in ("zero", "mean"):
         one, two = (
-            score(model, [batch], layer, "conductance", **how, baselines=baseline)[layer]
+            score(model, [batch], layer, "conductance", settings=ScoreSettings(n_steps=8, baselines=baseline))[layer]
             for batch in (texts(), changed)
         )
         np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-12)
@@ -247,7 +263,7 @@ def test_baselines_are_embeddings_by_name_or_for_all():
     ids, mask = batch["input_ids"], batch["attention_mask"].bool()
 
     def found(baselines: object) -> np.ndarray:
-        return score(model, [batch], layer, "influence", n_steps=4, baselines=baselines)[layer]
+        return score(model, [batch], layer, "influence", settings=ScoreSettings(n_steps=4, baselines=baselines))[layer]
 
     zero = found("zero")
     for same in (
@@ -282,184 +298,4 @@ def test_baselines_are_embeddings_by_name_or_for_all():
 )
 def test_baselines_that_do_not_fit_are_refused(baseline, error, message):
     with pytest.raises(error, match=message):
-        score(hugging_face("bert"), [texts()], LAST["bert"], "conductance", baselines=baseline)
-
-
-class Positions(nn.Embedding):
-    """Asks the ids for their shape alone, as those of BART do."""
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        return super().forward(torch.arange(ids.shape[1]).expand(len(ids), -1))
-
-
-class Scaled(nn.Embedding):
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        return 3 * super().forward(input)
-
-
-class Several(nn.Module):
-    """Two embeddings of the same ids, one of them used twice, beside positions and another text; writes in place."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        self.wide, self.narrow, self.positions = Scaled(9, 4), nn.Embedding(9, 2), Positions(5, 4)
-        self.dense, self.out = nn.Linear(6, 5), nn.Linear(5, 2)
-        self.double().eval()
-
-    def forward(self, ids: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        first = self.wide(input=ids)
-        first += self.positions(ids)
-        return self.of(first, self.wide(ids), self.narrow(ids), self.wide(other))
-
-    def of(self, first, again, narrow, other):
-        vectors = torch.cat([first * again, narrow], dim=-1).mean(dim=1)
-        return self.out(self.dense(vectors).tanh() + functional.pad(other.mean(dim=1), (0, 1)))
-
-
-def test_modules_that_read_the_same_ids_move_together_and_those_of_positions_stay():
-    model = Several()
-    ids, other = torch.randint(9, (2, 4, 5), generator=torch.Generator().manual_seed(2))
-    other[:2] = ids[:2]
-    batch = {"ids": ids, "other": other}
-    wide, narrow, second = model.wide(ids), model.narrow(ids), model.wide(other)
-    positions = model.positions(ids)
-    with torch.no_grad(), starting(model, [batch], "zero", 256) as start:
-        path = start.path(batch)
-        assert {key: column.shape[-1] for key, column in path.moving.items()} == {"ids": 6, "other": 4}
-        for amount in (0.0, 0.4, 1.0):
-            expected = model.of(amount * wide + positions, amount * wide, amount * narrow, amount * second)
-            torch.testing.assert_close(forward(model, path(amount)), expected)
-    found = score(model, [batch], ["dense", "out"], "conductance")
-    assert [row["cross"] for row in found.facts["completeness"]] == [False, True]
-    by_token = conductance_by_input(model, [batch], "dense", [1, 3], n_steps=20)
-    assert {key: flows.shape for key, flows in by_token.items()} == {"ids": (2, 5), "other": (2, 5)}
-    assert not by_token["other"].any()
-    assert by_token["ids"].all()
-
-
-def test_a_hook_of_the_user_on_the_embedding_counts_once():
-    model, doubled = Reader(), Reader()
-    doubled.words.weight.data *= 2
-    model.words.register_forward_hook(lambda module, arguments, output: 2 * output)
-    for method in ("conductance", "influence"):
-        one, two = (score(each, given(each), ["words", "dense"], method, n_steps=3) for each in (model, doubled))
-        for layer in ("words", "dense"):
-            np.testing.assert_allclose(one[layer], two[layer], rtol=1e-9)
-    assert len(model.words._forward_hooks) == 1
-
-
-class OneHot(nn.Module):
-    """Looks words up by itself; its `nn.Embedding` is of something else."""
-
-    def __init__(self, how: str) -> None:
-        super().__init__()
-        self.how, self.words, self.dense = how, nn.Embedding(9, 4), nn.Linear(4, 2)
-        self.bag = nn.EmbeddingBag(9, 4)
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        if self.how == "shifted":
-            return self.dense(self.words(ids[:, 1:]).mean(dim=1))
-        if self.how == "bag":
-            return self.dense(self.bag(ids))
-        if self.how == "longer" and len(ids) > 16:
-            return self.dense(self.words(ids.flip(0)).mean(dim=1))
-        if self.how == "longer":
-            return self.dense(self.words(ids).mean(dim=1))
-        return self.dense((functional.one_hot(ids, 9).float() @ self.words.weight).mean(dim=1))
-
-
-@pytest.mark.parametrize("how", ["one-hot", "shifted", "bag", "longer"])
-@pytest.mark.parametrize("method", ["conductance", "influence"])
-def test_ids_that_no_embedding_reads_as_they_are_are_refused(how, method):
-    model, ids = OneHot(how), torch.arange(80).reshape(20, 4) % 9
-    why = "its nn.Embedding also looks up others" if how == "longer" else "no nn.Embedding of OneHot reads it"
-    message = f"the input has torch.int64 and {why}.*; .* or use method='gndi'"
-    with pytest.raises(DataError, match=message):
-        score(model, [ids], "dense", method)
-    assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
-    assert np.isfinite(score(model, [ids], "dense", "gndi")["dense"]).all()
-
-
-class Decoder(nn.Module):
-    """Reads ids twice: as they are, and in another order by the same table."""
-
-    def __init__(self, tied: bool) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.words, self.other, self.positions = nn.Embedding(9, 4), nn.Embedding(9, 4), nn.Embedding(9, 4)
-        self.dense = nn.Linear(4, 2)
-        if tied:
-            self.other.weight = self.words.weight
-        self.tied, self.turned = tied, True
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        again = (self.other if self.tied else self.words)(ids.flip(1) if self.turned else ids)
-        positions = self.positions(torch.arange(ids.shape[1]).expand(len(ids), -1))
-        return self.dense((self.words(ids) * again + positions).mean(dim=1))
-
-
-@pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("method", ["conductance", "influence"])
-def test_a_table_that_is_also_looked_up_for_other_ids_is_refused(tied, method):
-    model, ids = Decoder(tied), torch.arange(12).reshape(3, 4) % 9
-    with pytest.raises(DataError, match=r"int64 and its nn\.Embedding also looks up others, such as shifted ids"):
-        score(model, [ids], "dense", method)
-    assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
-    model.turned = False
-    assert np.isfinite(score(model, [ids], "dense", method, n_steps=3)["dense"]).all()
-
-
-def test_the_shifted_ids_of_a_decoder_are_refused():
-    config = transformers.BartConfig(
-        vocab_size=20,
-        d_model=8,
-        encoder_layers=1,
-        decoder_layers=1,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=8,
-        decoder_ffn_dim=8,
-        num_labels=3,
-        max_position_embeddings=12,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        decoder_start_token_id=2,
-    )
-    torch.manual_seed(0)
-    model = transformers.BartForSequenceClassification(config).eval()
-    ids = torch.randint(3, 20, (4, 7))
-    ids[:, -1] = 2
-    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    layer = "model.encoder.layers.0.fc1"
-    with pytest.raises(DataError, match=r"input_ids has torch\.int64 and its nn\.Embedding also looks up"):
-        score(model, [batch], layer, "conductance")
-    assert np.isfinite(score(model, [batch], layer, "gndi")[layer]).all()
-
-
-def test_an_iterator_of_texts_is_refused_and_one_of_numbers_is_not():
-    with pytest.raises(DataError, match="reads the loader twice, and an iterator can be read once; pass a list"):
-        score(Reader(), iter(given(Reader())), "dense", "conductance")
-    numbers = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
-    numbers.unused = nn.Identity()
-    numbers.unused.words = nn.Embedding(3, 4)
-    inputs = torch.randn(5, 3)
-    one, two = (score(numbers, loader, "0", "influence")["0"] for loader in ([inputs], iter([inputs])))
-    np.testing.assert_array_equal(one, two)
-
-
-def test_integrated_g_ndi_of_units_that_a_text_drives_is_their_ablation():
-    model = Reader()
-    found, exact = (score(model, given(model), "dense", method) for method in ("integrated", "ablation"))
-    np.testing.assert_allclose(found["dense"], exact["dense"], rtol=2e-3)
-
-
-def test_a_start_without_texts_is_as_it_was():
-    inputs = torch.randn(4, 3)
-    with starting(nn.Linear(3, 2), [inputs], "mean", 256) as start:
-        assert isinstance(start, Start)
-        path = start.path(inputs)
-        assert isinstance(path(0.5), torch.Tensor)
-        torch.testing.assert_close(path(0.0), inputs.mean(dim=0).expand(4, 3))
-        assert not path.tokens("")
+        score(hugging_face("bert"), [texts()], LAST["bert"], "conductance", settings=ScoreSettings(baselines=baseline))

@@ -9,6 +9,7 @@ from torch.nn import functional
 from ndg.gradients import fast_pool
 from ndg.gradients.fast_pool import QuickPools, along
 from ndg.importance.score import score
+from ndg.importance.settings import ScoreSettings
 
 
 @pytest.fixture(autouse=True)
@@ -88,8 +89,8 @@ def test_conductance_is_the_same_without(monkeypatch):
         nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 4), nn.ReLU(), nn.Linear(4, 2)
     )
     layers, examples = ["1", "2", "5"], [torch.rand(6, 1, 8, 8)]
-    found = score(model, examples, layers, "conductance", n_steps=9)
+    found = score(model, examples, layers, "conductance", settings=ScoreSettings(n_steps=9))
     monkeypatch.setattr(fast_pool, "MANY", 1 << 60)
-    expected = score(model, examples, layers, "conductance", n_steps=9)
+    expected = score(model, examples, layers, "conductance", settings=ScoreSettings(n_steps=9))
     for layer in layers:
         np.testing.assert_allclose(found[layer], expected[layer], rtol=1e-5, atol=1e-7)

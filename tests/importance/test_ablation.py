@@ -8,6 +8,8 @@ from torch.nn import functional
 
 from ndg.errors import ConfigError, DataError, ShapeError
 from ndg.importance.score import score
+from ndg.importance.settings import ScoreSettings
+from ndg.options import RunOptions
 
 
 class Residual(nn.Module):
@@ -55,7 +57,7 @@ def by_hand(model: nn.Module, layer: str, unit: int | slice, inputs: torch.Tenso
 def test_every_unit_of_every_layer_by_full_passes(rows):
     model, (inputs, labels) = Residual().eval(), data()
     scores = {
-        measure: score(model, [(inputs, labels)], UNITS, "ablation", measure=measure, internal_batch_size=rows)
+        measure: score(model, [(inputs, labels)], UNITS, "ablation", measure=measure, options=RunOptions(batch=rows))
         for measure in ("logits", "loss", "accuracy")
     }
     before = model(inputs).detach().double()
@@ -97,7 +99,9 @@ def test_examples_whose_unit_is_neutral_already_are_not_passed():
 @pytest.mark.parametrize("baselines", ["mean", "resample", 0.25])
 def test_other_neutral_states(baselines):
     model, (inputs, _) = Residual().eval(), data(9)
-    found = score(model, [inputs], "second", "ablation", baselines=baselines, internal_batch_size=4)
+    found = score(
+        model, [inputs], "second", "ablation", settings=ScoreSettings(baselines=baselines), options=RunOptions(batch=4)
+    )
     with torch.no_grad():
         seen = {}
         handle = model.second.register_forward_hook(
@@ -116,17 +120,29 @@ def test_other_neutral_states(baselines):
             assert found["second"][unit] == pytest.approx(float(shift), abs=1e-5)
     else:  # each example's damage is that of one of the others' values
         again = score(
-            model, [inputs[:4], inputs[4:]], "second", "ablation", baselines="resample", internal_batch_size=9
+            model,
+            [inputs[:4], inputs[4:]],
+            "second",
+            "ablation",
+            settings=ScoreSettings(baselines="resample"),
+            options=RunOptions(batch=9),
         )
         np.testing.assert_allclose(again["second"], found["second"], rtol=1e-4, atol=1e-6)
-        other = score(model, [inputs], "second", "ablation", baselines="resample", seed=1)
+        other = score(
+            model,
+            [inputs],
+            "second",
+            "ablation",
+            settings=ScoreSettings(baselines="resample"),
+            options=RunOptions(seed=1),
+        )
         assert not np.allclose(other["second"], found["second"], rtol=1e-3)
 
 
 def test_a_given_baseline_has_the_shape_of_its_layer():
     model, (inputs, _) = Residual().eval(), data()
     given = torch.linspace(-1, 1, 5)
-    found = score(model, [inputs], "second", "ablation", baselines=given)
+    found = score(model, [inputs], "second", "ablation", settings=ScoreSettings(baselines=given))
     rest = given[None, :, None, None].expand(9, -1, 4, 4)
     for unit in range(5):
         shift = torch.linalg.vector_norm(
@@ -134,12 +150,14 @@ def test_a_given_baseline_has_the_shape_of_its_layer():
         )
         assert found["second"][unit] == pytest.approx(float(shift.mean()), abs=1e-5)
     with pytest.raises(ShapeError, match=r"'second' has 5 units with 16 positions each, .* shape \(6,\); give such"):
-        score(model, [inputs], "second", "ablation", baselines=torch.zeros(6))
+        score(model, [inputs], "second", "ablation", settings=ScoreSettings(baselines=torch.zeros(6)))
 
 
 def test_positions_of_a_channel_one_by_one():
     model, (inputs, _) = Residual().eval(), data(3)
-    found = score(model, [inputs], "second", "ablation", each_position=True)["second"].reshape(5, 16)
+    found = score(model, [inputs], "second", "ablation", settings=ScoreSettings(each_position=True))["second"].reshape(
+        5, 16
+    )
     before = model(inputs).detach().double()
     for unit, place in [(0, 0), (2, 7), (4, 15)]:
 
@@ -156,7 +174,7 @@ def test_positions_of_a_channel_one_by_one():
 
 def test_serial_ray_and_a_journal_give_the_same_numbers(tmp_path):
     model, (inputs, labels) = Residual().eval(), data(12)
-    plain = score(model, [(inputs, labels)], UNITS, "ablation", measure="loss", internal_batch_size=5)
+    plain = score(model, [(inputs, labels)], UNITS, "ablation", measure="loss", options=RunOptions(batch=5))
     kept = tmp_path / "kept.jsonl"
     for executor in ("serial", "ray"):
         found = score(
@@ -165,14 +183,14 @@ def test_serial_ray_and_a_journal_give_the_same_numbers(tmp_path):
             UNITS,
             "ablation",
             measure="loss",
-            internal_batch_size=5,
-            executor=executor,
-            journal=kept if executor == "serial" else None,
+            options=RunOptions(batch=5, executor=executor, journal=kept if executor == "serial" else None),
         )
         assert found.to_dict() == plain.to_dict()
     lines = kept.read_bytes().splitlines(keepends=True)
     kept.write_bytes(b"".join(lines[: len(lines) // 2]) + b'{"task":')  # as a killed process leaves it
-    again = score(model, [(inputs, labels)], UNITS, "ablation", measure="loss", internal_batch_size=5, journal=kept)
+    again = score(
+        model, [(inputs, labels)], UNITS, "ablation", measure="loss", options=RunOptions(batch=5, journal=kept)
+    )
     assert again.to_dict() == plain.to_dict()
     assert len(kept.read_bytes().splitlines()) == len(lines)
 

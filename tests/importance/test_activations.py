@@ -8,11 +8,12 @@ from torch import nn
 from ndg.errors import ConfigError, DataError, LayerError
 from ndg.importance.evaluation.spec import stepping
 from ndg.importance.score import score
-from ndg.importance.settings import Settings
+from ndg.importance.settings import ScoreSettings, Settings
+from ndg.options import RunOptions
 from tests.importance.test_gndi import convolutional, dense
 from tests.references import importance_cheap as reference
 
-BATCH = {"internal_batch_size": 4}
+BATCH_4 = RunOptions(batch=4)
 nets = pytest.mark.parametrize(("make", "shape"), [(dense, (5,)), (convolutional, (1, 6, 6))])
 
 
@@ -23,10 +24,12 @@ def inputs_of(shape: tuple[int, ...]) -> torch.Tensor:
 @nets
 def test_activation_is_the_mean_size_over_examples_and_positions(make, shape):
     model, inputs = make(), inputs_of(shape)
-    found = score(model, [inputs], "encoder", "activation", **BATCH)
+    found = score(model, [inputs], "encoder", "activation", options=BATCH_4)
     np.testing.assert_allclose(found["encoder"], reference.activation(model.encoder, inputs), rtol=1e-5)
     assert found.whole["encoder"] == pytest.approx(found["encoder"].mean())
-    deviation = score(model, [inputs], "encoder", "activation", baselines="mean", **BATCH)["encoder"]
+    deviation = score(
+        model, [inputs], "encoder", "activation", settings=ScoreSettings(baselines="mean"), options=BATCH_4
+    )["encoder"]
     hidden = model.encoder(inputs).detach().flatten(2) if len(shape) > 1 else model.encoder(inputs).detach()[:, :, None]
     np.testing.assert_allclose(deviation, (hidden - hidden.mean(0)).abs().mean((0, 2)), rtol=1e-4)
 
@@ -34,7 +37,7 @@ def test_activation_is_the_mean_size_over_examples_and_positions(make, shape):
 @nets
 def test_gradient_is_that_of_explicit_jacobians(make, shape):
     model, inputs = make(), inputs_of(shape)
-    found = score(model, [inputs], "encoder", "gradient", **BATCH)
+    found = score(model, [inputs], "encoder", "gradient", options=BATCH_4)
     np.testing.assert_allclose(found["encoder"], reference.gradient(model.encoder, model.head, inputs), rtol=1e-5)
 
 
@@ -42,7 +45,7 @@ def test_gradient_is_that_of_explicit_jacobians(make, shape):
 @pytest.mark.parametrize("absolute", [False, True])
 def test_gradient_x_activation_is_that_of_explicit_jacobians(make, shape, absolute):
     model, inputs = make(), inputs_of(shape)
-    found = score(model, [inputs], "encoder", "gradient_x_activation", absolute=absolute, **BATCH)
+    found = score(model, [inputs], "encoder", "gradient_x_activation", absolute=absolute, options=BATCH_4)
     expected = reference.gradient_x_activation(model.encoder, model.head, inputs, absolute)
     np.testing.assert_allclose(found["encoder"], expected, rtol=1e-4, atol=1e-6)
     if not absolute:
@@ -52,16 +55,16 @@ def test_gradient_x_activation_is_that_of_explicit_jacobians(make, shape, absolu
 @nets
 def test_influence_is_the_mean_gradient_along_the_path(make, shape):
     model, inputs = make(), inputs_of(shape)
-    found = score(model, [inputs], "encoder", "influence", n_steps=6, **BATCH)
+    found = score(model, [inputs], "encoder", "influence", settings=ScoreSettings(n_steps=6), options=BATCH_4)
     expected = reference.influence(model.encoder, model.head, inputs, 6)
     np.testing.assert_allclose(found["encoder"], expected, rtol=1e-4, atol=1e-6)
     assert found.facts["backward_passes"] == 2 * 6
-    assert score(model, [inputs], "encoder", "influence", **BATCH).facts["steps"] == 50
+    assert score(model, [inputs], "encoder", "influence", options=BATCH_4).facts["steps"] == 50
 
 
 def test_influence_is_the_gradient_where_it_does_not_change():
     model = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3))
-    found = score(model, [torch.randn(5, 4)], "0", "influence", target=1, **BATCH)["0"]
+    found = score(model, [torch.randn(5, 4)], "0", "influence", target=1, options=BATCH_4)["0"]
     np.testing.assert_allclose(found, model[1].weight[1].detach(), rtol=1e-5)
 
 
@@ -75,11 +78,13 @@ def test_captum_gives_the_same(make, shape):
         return values.detach().reshape(7, values.shape[1], -1).sum(dim=2).double().mean(dim=0).numpy()
 
     product = attr.LayerGradientXActivation(model, model.encoder).attribute(inputs, target=target)
-    found = score(model, [inputs], "encoder", "gradient_x_activation", **BATCH)["encoder"]
+    found = score(model, [inputs], "encoder", "gradient_x_activation", options=BATCH_4)["encoder"]
     np.testing.assert_allclose(found, units(product), rtol=1e-4, atol=1e-6)
     internal = attr.InternalInfluence(model, model.encoder)
     theirs = internal.attribute(inputs, target=target, n_steps=12, method="riemann_middle")
-    ours = score(model, [inputs], "encoder", "influence", n_steps=12, **BATCH)["encoder"]
+    ours = score(model, [inputs], "encoder", "influence", settings=ScoreSettings(n_steps=12), options=BATCH_4)[
+        "encoder"
+    ]
     np.testing.assert_allclose(ours, units(theirs), rtol=1e-4, atol=1e-5)
 
 
@@ -119,15 +124,17 @@ def test_padding_does_not_count(method):
 def test_each_position_can_be_scored_by_itself():
     model, inputs = convolutional(), inputs_of((1, 6, 6))
     for method in ("activation", "gradient"):
-        each = score(model, [inputs], "encoder", method, each_position=True, **BATCH)["encoder"]
-        together = score(model, [inputs], "encoder", method, **BATCH)["encoder"]
+        each = score(model, [inputs], "encoder", method, settings=ScoreSettings(each_position=True), options=BATCH_4)[
+            "encoder"
+        ]
+        together = score(model, [inputs], "encoder", method, options=BATCH_4)["encoder"]
         np.testing.assert_allclose(each.reshape(4, 36).mean(axis=1), together, rtol=1e-5)
 
 
 def test_hrank_is_the_mean_rank_of_the_maps():
     model, inputs = convolutional(), inputs_of((1, 6, 6))
     inputs[3:] = inputs[3:, :, :1] * torch.ones(6, 1)  # all rows alike
-    found = score(model, [inputs], "encoder.0", "hrank", **BATCH)
+    found = score(model, [inputs], "encoder.0", "hrank", options=BATCH_4)
     np.testing.assert_allclose(found["encoder.0"], reference.hrank(model.encoder[0](inputs).detach()))
     assert (found["encoder.0"] < 6).all()
 
@@ -146,7 +153,7 @@ def test_what_these_scores_refuse():
     with pytest.raises(LayerError, match=r"hrank needs maps of rows .* 'head.3' gives \(7, 5\)"):
         score(model, [inputs], "head.3", "hrank")
     with pytest.raises(ConfigError, match=r"hrank scores whole maps; got each_position=True"):
-        score(model, [inputs], "encoder", "hrank", each_position=True)
+        score(model, [inputs], "encoder", "hrank", settings=ScoreSettings(each_position=True))
     with pytest.raises(ConfigError, match=r"option absolute is True or False; got 'yes'"):
         score(model, [inputs], "encoder", "gradient_x_activation", absolute="yes")
     with pytest.raises(DataError, match=r"a path of inputs from a baseline needs floats"):

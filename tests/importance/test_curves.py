@@ -8,10 +8,15 @@ import torch
 from torch import nn
 
 from ndg.errors import ConfigError, ShapeError
-from ndg.importance.experiments.curves import ablation_curves
+from ndg.importance.experiments.curves import CurveSettings, ablation_curves
 from ndg.importance.experiments.groups import groups, over_draws
 from ndg.importance.score import score
 from ndg.importance.scores import Scores
+from ndg.importance.settings import ScoreSettings
+from ndg.options import RunOptions
+
+BATCH_8 = RunOptions(batch=8)
+BATCH_4 = RunOptions(batch=4)
 
 LAYERS = ("conv", "hidden")
 UNITS = {"conv": 6, "hidden": 10}
@@ -108,7 +113,9 @@ def by_hand(model: Network, inputs: torch.Tensor, conv: list[int], hidden: list[
 def test_every_figure_is_that_of_the_network_written_out(scope):
     model, (inputs, labels) = Network(), examples()
     scores = {"given": ranked()}
-    found = ablation_curves(model, [(inputs, labels)], scores, scope=scope, draws=0, internal_batch_size=8)
+    found = ablation_curves(
+        model, [(inputs, labels)], scores, settings=CurveSettings(scope=scope, draws=0), options=BATCH_8
+    )
     expected = groups(scores, scope=scope)
     before = model(inputs).detach()
     for group, row in zip(expected, found.rows()[1:], strict=True):
@@ -126,14 +133,25 @@ def test_every_figure_is_that_of_the_network_written_out(scope):
 @pytest.mark.parametrize("baselines", ["zero", "mean", "resample", 0.4])
 def test_one_whole_layer_is_the_whole_of_ablation(baselines):
     model, loader = Network(), [examples()]
-    ablated = score(model, loader, LAYERS, "ablation", baselines=baselines, internal_batch_size=8)
+    ablated = score(model, loader, LAYERS, "ablation", settings=ScoreSettings(baselines=baselines), options=BATCH_8)
     found = ablation_curves(
-        model, loader, {"ablation": ablated}, shares=[1.0], orders=["top"], scope="layer", draws=0,
-        baselines=baselines, internal_batch_size=8,
-    )  # fmt: skip
+        model,
+        loader,
+        {"ablation": ablated},
+        settings=CurveSettings(shares=[1.0], orders=["top"], scope="layer", draws=0, baselines=baselines),
+        options=BATCH_8,
+    )
     for row in found.rows()[1:]:
         assert row["shift"] == pytest.approx(ablated.whole[row["layer"]], rel=1e-5)
-    damage = score(model, loader, LAYERS, "ablation", measure="accuracy", baselines=baselines, internal_batch_size=8)
+    damage = score(
+        model,
+        loader,
+        LAYERS,
+        "ablation",
+        measure="accuracy",
+        settings=ScoreSettings(baselines=baselines),
+        options=BATCH_8,
+    )
     untouched = found.rows()[0]["accuracy"]
     for row in found.rows()[1:]:
         assert untouched - row["accuracy"] == pytest.approx(damage.whole[row["layer"]])
@@ -141,9 +159,13 @@ def test_one_whole_layer_is_the_whole_of_ablation(baselines):
 
 def test_of_one_unit_is_the_damage_of_ablation():
     model, loader = Network(), [examples()]
-    ablated = score(model, loader, LAYERS, "ablation", internal_batch_size=8)
+    ablated = score(model, loader, LAYERS, "ablation", options=BATCH_8)
     found = ablation_curves(
-        model, loader, {"ablation": ablated}, shares=[0.01], scope="layer", draws=0, internal_batch_size=8
+        model,
+        loader,
+        {"ablation": ablated},
+        settings=CurveSettings(shares=[0.01], scope="layer", draws=0),
+        options=BATCH_8,
     ).rows()[1:]
     for row in found:
         wanted = ablated[row["layer"]].max() if row["order"] == "top" else ablated[row["layer"]].min()
@@ -154,7 +176,11 @@ def test_of_one_unit_is_the_damage_of_ablation():
 def test_the_control_is_the_mean_over_draws():
     model, loader = Network(), [examples()]
     found = ablation_curves(
-        model, loader, {"given": ranked()}, shares=[0.3], orders=["top"], draws=4, internal_batch_size=8
+        model,
+        loader,
+        {"given": ranked()},
+        settings=CurveSettings(shares=[0.3], orders=["top"], draws=4),
+        options=BATCH_8,
     )
     (row,) = found.rows()[1:]
     tally = found.tally
@@ -169,7 +195,9 @@ def test_the_control_is_the_mean_over_draws():
 
 def test_without_classes_only_logits_are_compared():
     model, (inputs, _) = Network(), examples()
-    found = ablation_curves(model, [inputs], {"given": ranked()}, draws=2, internal_batch_size=8).rows()
+    found = ablation_curves(
+        model, [inputs], {"given": ranked()}, settings=CurveSettings(draws=2), options=BATCH_8
+    ).rows()
     assert {row["accuracy"] for row in found} == {None}
     assert {row["loss"] for row in found} == {None}
     assert all(row["shift"] > 0 for row in found[1:])
@@ -189,35 +217,42 @@ def test_tokens_and_time_steps_are_silenced_too():
     mask = torch.tensor([[1, 1, 0], [1, 1, 1], [1, 0, 0], [1, 1, 1]])
     columns = {"input_ids": torch.randint(0, 7, (4, 3)), "attention_mask": mask, "labels": torch.tensor([0, 1, 2, 0])}
     model = Words()
-    ablated = score(model, [columns], ["hidden"], "ablation", internal_batch_size=4)
+    ablated = score(model, [columns], ["hidden"], "ablation", options=BATCH_4)
     found = ablation_curves(
-        model, [columns], {"ablation": ablated}, shares=[0.2, 1.0], orders=["top"], scope="layer", draws=0,
-        internal_batch_size=4,
-    ).rows()[1:]  # fmt: skip
+        model,
+        [columns],
+        {"ablation": ablated},
+        settings=CurveSettings(shares=[0.2, 1.0], orders=["top"], scope="layer", draws=0),
+        options=BATCH_4,
+    ).rows()[1:]
     assert found[0]["shift"] == pytest.approx(ablated["hidden"].max(), rel=1e-5)
     assert found[1]["shift"] == pytest.approx(ablated.whole["hidden"], rel=1e-5)
 
 
 def test_loader_executor_and_journal_change_nothing(ray_session, tmp_path):
     model, (inputs, labels) = Network(), examples()
-    asked = {"draws": 2, "internal_batch_size": 8}
+
+    def curves(batches, scores, **how):
+        options = RunOptions(batch=8, **how)
+        return ablation_curves(model, batches, scores, settings=CurveSettings(draws=2), options=options).to_dict()
+
     scores = {"given": ranked()}
-    whole = ablation_curves(model, [(inputs, labels)], scores, **asked).to_dict()
+    whole = curves([(inputs, labels)], scores)
     parts = list(zip(inputs.split(7), labels.split(7), strict=True))
-    assert ablation_curves(model, parts, scores, **asked).to_dict() == whole
-    assert ablation_curves(model, parts, scores, executor="ray", **asked).to_dict() == whole
+    assert curves(parts, scores) == whole
+    assert curves(parts, scores, executor="ray") == whole
     path = tmp_path / "curves.journal"
     for _ in range(2):
-        assert ablation_curves(model, parts, scores, journal=path, **asked).to_dict() == whole
+        assert curves(parts, scores, journal=path) == whole
     assert len(path.read_bytes().splitlines()) == 1 + 4
     with pytest.raises(ConfigError, match="a journal goes on with the study"):
-        ablation_curves(model, parts, {"given": ranked(1)}, journal=path, **asked)
+        curves(parts, {"given": ranked(1)}, journal=path)
 
 
 def test_the_network_is_left_as_it_was():
     model = Network().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    ablation_curves(model, [examples()], {"given": ranked()}, draws=1, internal_batch_size=8)
+    ablation_curves(model, [examples()], {"given": ranked()}, settings=CurveSettings(draws=1), options=BATCH_8)
     assert model.training
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -227,12 +262,12 @@ def test_what_does_not_fit_is_refused():
     model, loader = Network(), [examples()]
     for asked in ({"scope": "network"}, {"orders": ["middle"]}):
         with pytest.raises(ConfigError, match=r"groups are of scope layer, each, all and of order top, bottom; got"):
-            ablation_curves(model, loader, {"given": ranked()}, **asked)
+            ablation_curves(model, loader, {"given": ranked()}, settings=CurveSettings(**asked))
     for shares in ([], [0.0], [1.5]):
         with pytest.raises(ConfigError, match="shares of units lie above 0 and are at most 1"):
-            ablation_curves(model, loader, {"given": ranked()}, shares=shares)
+            ablation_curves(model, loader, {"given": ranked()}, settings=CurveSettings(shares=shares))
     with pytest.raises(ConfigError, match="0 or more times; got -1"):
-        ablation_curves(model, loader, {"given": ranked()}, draws=-1)
+        ablation_curves(model, loader, {"given": ranked()}, settings=CurveSettings(draws=-1))
     with pytest.raises(ShapeError, match="scores that are compared are of the same units; got"):
         ablation_curves(model, loader, {"given": ranked(), "other": scored(conv=[1.0])})
     with pytest.raises(ShapeError, match="got none"):

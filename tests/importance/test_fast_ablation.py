@@ -17,7 +17,11 @@ from ndg.importance.methods.fast.carried import Carried
 from ndg.importance.methods.fast.estimate import Evidence, estimate
 from ndg.importance.methods.fast.plan import plan
 from ndg.importance.score import IMPORTANCE, score
+from ndg.importance.settings import ScoreSettings
 from ndg.interventions.baselines import Neutrals
+from ndg.options import RunOptions
+
+OPTIONS = RunOptions(batch=16)
 
 
 @pytest.fixture(autouse=True)
@@ -72,9 +76,10 @@ def rows(count: int = 200) -> torch.Tensor:
     return torch.randn(count, 10, generator=torch.Generator().manual_seed(1))
 
 
-def both(model, data, layers, budget, **more):
-    fast = score(model, data, layers, "fast_ablation", budget=budget, internal_batch_size=16, **more)
-    return fast, score(model, data, layers, "ablation", internal_batch_size=16, **more)
+def both(model, data, layers, budget, target=None, **settings):
+    how = {"target": target, "settings": ScoreSettings(**settings), "options": OPTIONS}
+    fast = score(model, data, layers, "fast_ablation", budget=budget, **how)
+    return fast, score(model, data, layers, "ablation", **how)
 
 
 @pytest.mark.parametrize("baseline", ["zero", "mean", "resample", 0.3])
@@ -167,7 +172,7 @@ def test_where_nothing_is_on_the_way_effects_are_those_of_gndi():
     model = nn.Sequential(nn.Linear(3, 5), nn.LayerNorm(5), nn.Linear(5, 2))
     inputs = torch.randn(4, 3)
     _, effects = carried(model, inputs, ["0"])
-    gndi = score(model, [inputs], ["0"], internal_batch_size=4)["0"]
+    gndi = score(model, [inputs], ["0"], options=RunOptions(batch=4))["0"]
     np.testing.assert_allclose(effects["0"].norm(dim=2).mean(0), gndi, rtol=1e-5)
 
 
@@ -269,7 +274,7 @@ def test_an_iterator_is_refused():
 def test_its_cost_is_what_it_passed():
     model, passed = Deep(), []
     model.register_forward_pre_hook(lambda module, inputs: passed.append(len(inputs[0])))
-    found = score(model, [rows()], DEEP, "fast_ablation", budget=1 / 20, internal_batch_size=200)
+    found = score(model, [rows()], DEEP, "fast_ablation", budget=1 / 20, options=RunOptions(batch=200))
     assert found.facts["cost"] <= found.facts["exact_cost"] / 20
     assert found.facts["exact_cost"] == 120 * 200
     backwards_and_neutral = found.facts["effects_of_examples"] * (1 + 2 * found.facts["directions"])
@@ -280,27 +285,29 @@ def test_its_cost_is_what_it_passed():
 @pytest.mark.parametrize("size", [1, 7, 64])
 def test_batches_of_the_loader_change_nothing(size):
     one, other = (
-        score(Deep(), list(rows().split(by)), DEEP, "fast_ablation", budget=0.05, seed=3, internal_batch_size=32)
+        score(Deep(), list(rows().split(by)), DEEP, "fast_ablation", budget=0.05, options=RunOptions(seed=3, batch=32))
         for by in (size, 200)
     )
     assert one.to_dict() == other.to_dict()
 
 
 def test_another_seed_is_another_draw():
-    one, other = (score(Deep(), [rows()], DEEP, "fast_ablation", budget=0.05, seed=seed) for seed in (0, 1))
+    one, other = (
+        score(Deep(), [rows()], DEEP, "fast_ablation", budget=0.05, options=RunOptions(seed=seed)) for seed in (0, 1)
+    )
     assert (one["first"] != other["first"]).any()
 
 
 def test_it_ranks_better_than_ablation_on_few_examples_and_knows_its_errors():
     measured = cheap.measure(Deep(), rows(), DEEP)
-    exact = score(Deep(), [rows()], DEEP, "ablation", internal_batch_size=100)
+    exact = score(Deep(), [rows()], DEEP, "ablation", options=RunOptions(batch=100))
     np.testing.assert_allclose(measured.truth, np.concatenate([exact[layer] for layer in DEEP]), rtol=1e-5)
     for share in (1 / 50, 1 / 20):
         fast, poor = (cheap.draws(measured, way, share, 6) for way in (cheap.fast, cheap.subsampled))
         assert cheap.low((fast - poor)[None])[0] > 0
     held = []
     for seed in range(6):
-        found = score(Deep(), [rows()], DEEP, "fast_ablation", budget=1 / 20, seed=seed)
+        found = score(Deep(), [rows()], DEEP, "fast_ablation", budget=1 / 20, options=RunOptions(seed=seed))
         values, errors = (np.concatenate([of[layer] for layer in DEEP]) for of in (found, found.errors))
         held.append(np.abs(values - measured.truth) <= 2 * errors)
         assert measured.within(values) > 0.95
@@ -312,6 +319,6 @@ def test_draws_from_what_was_measured_are_those_of_the_score():
     replayed = np.mean([measured.within(cheap.fast(measured, 0.05, np.random.default_rng(one))) for one in range(8)])
     scored = []
     for seed in range(8):
-        found = score(Deep(), [rows()], DEEP, "fast_ablation", budget=0.05, seed=seed)
+        found = score(Deep(), [rows()], DEEP, "fast_ablation", budget=0.05, options=RunOptions(seed=seed))
         scored.append(measured.within(np.concatenate([found[layer] for layer in DEEP])))
     assert abs(np.mean(scored) - replayed) < 0.02

@@ -1,7 +1,7 @@
 """The filter experiment: correlations written out, and a classifier that no test example helped to choose."""
 
 import json
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from ndg.errors import ConfigError, DataError
-from ndg.importance.experiments.filters import filter_experiment
+from ndg.importance.experiments.filters import FilterSettings, filter_experiment
 from ndg.importance.method import Method
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.scores import Scores
+from ndg.options import RunOptions
 
 PLACES = ((0, 0), (0, 1), (1, 0))
 """Where, in every patch of 2 x 2 pixels, an image of each class is bright."""
@@ -48,11 +49,12 @@ def examples(each: int = 30, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]
 
 
 FIT, TEST = 12, 8
-ASKED: dict[str, Any] = {"fit": FIT, "test": TEST, "top": (1, 3), "draws": 6, "internal_batch_size": 16}
+SETTINGS = FilterSettings(FIT, TEST, top=(1, 3), draws=6)
 
 
-def run(loader, methods=("gndi", "conductance"), **asked):
-    return filter_experiment(Network(), loader, "filters", methods, **ASKED | asked)
+def run(loader, methods=("gndi", "conductance"), seed=0, **changes):
+    settings, options = replace(SETTINGS, **changes), RunOptions(batch=16, seed=seed)
+    return filter_experiment(Network(), loader, "filters", methods, settings=settings, options=options)
 
 
 def drawn(found, loader):
@@ -71,7 +73,7 @@ def test_correlations_are_of_each_class_with_its_own_drop():
     one = found.correlations[0]
     expected = []
     for label, inputs in drawn(found, loader):
-        first = score(model, [inputs], "filters", "gndi", target=label, internal_batch_size=16)["filters"]
+        first = score(model, [inputs], "filters", "gndi", target=label, options=RunOptions(batch=16))["filters"]
         drop = []
         for unit in range(8):
             maps = model.filters(inputs)

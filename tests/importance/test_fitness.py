@@ -18,6 +18,7 @@ from ndg.importance.fitness.measure import MEASURES, KnownWeights, fitness
 from ndg.importance.fitness.monitor import Watch, watched
 from ndg.importance.weights.leading import leading, weights_of
 from ndg.models import checkpoint
+from ndg.options import RunOptions
 from ndg.workflows.train import train
 from tests.importance.test_gndi import Halves
 from tests.references import fitness as reference
@@ -52,7 +53,8 @@ def test_every_measure_equals_its_definition():
 
 def test_the_loaders_batches_and_the_compute_batch_do_not_change_it():
     many = [
-        fitness(conv(), examples(batch=size), ["encoder.2"], batch=some) for size, some in ((30, 30), (7, 30), (30, 8))
+        fitness(conv(), examples(batch=size), ["encoder.2"], options=RunOptions(batch=some))
+        for size, some in ((30, 30), (7, 30), (30, 8))
     ]
     for other in many[1:]:
         for name, values in many[0].values["encoder.2"].items():

@@ -11,6 +11,8 @@ from torch.autograd.functional import jacobian
 from ndg.errors import ConfigError, LayerError, ShapeError
 from ndg.importance.methods.gndi import shrink
 from ndg.importance.score import score
+from ndg.importance.settings import ScoreSettings
+from ndg.options import RunOptions
 
 
 def network(logits: int = 3, seed: int = 0) -> nn.Sequential:
@@ -30,7 +32,7 @@ def effects(model: nn.Sequential, inputs: torch.Tensor, rest: torch.Tensor | flo
 @pytest.mark.parametrize("norm", [1, 2, math.inf])
 def test_every_norm_is_that_of_the_effects(norm):
     model, inputs = network(), torch.randn(11, 5)
-    found = score(model, [inputs], "1", norm=norm, internal_batch_size=4)
+    found = score(model, [inputs], "1", norm=norm, options=RunOptions(batch=4))
     expected = effects(model, inputs)
     np.testing.assert_allclose(found["1"], torch.linalg.vector_norm(expected, norm, dim=1).mean(0).numpy(), rtol=1e-5)
     whole = torch.linalg.vector_norm(expected.sum(dim=2), norm, dim=1).mean()
@@ -40,7 +42,7 @@ def test_every_norm_is_that_of_the_effects(norm):
 def test_random_directions_estimate_the_norm_without_bias_and_know_their_error():
     model, inputs = network(logits=200), torch.randn(40, 5)
     exact = score(model, [inputs], ["1", "3"], projections=0)
-    few = [score(model, [inputs], ["1", "3"], projections=4, seed=seed) for seed in range(30)]
+    few = [score(model, [inputs], ["1", "3"], projections=4, options=RunOptions(seed=seed)) for seed in range(30)]
     for layer in ("1", "3"):
         values = np.array([one[layer] for one in few])
         errors = np.array([one.errors[layer] for one in few])
@@ -52,7 +54,7 @@ def test_random_directions_estimate_the_norm_without_bias_and_know_their_error()
     assert default.facts["projections"] == 32
     np.testing.assert_allclose(default["1"], exact["1"], rtol=0.1)
     assert not exact.errors
-    again = score(model, [inputs[:7], inputs[7:]], ["1", "3"], projections=4, seed=0)
+    again = score(model, [inputs[:7], inputs[7:]], ["1", "3"], projections=4, options=RunOptions(seed=0))
     assert again.to_dict() == few[0].to_dict()
 
 
@@ -66,27 +68,29 @@ def test_neutral_states_may_be_given_as_number_per_unit_or_per_position():
     model, inputs = network(), torch.randn(9, 5)
     given = torch.linspace(-0.5, 0.5, 6)
     for baselines, rest in [(0.25, 0.25), (given, given), ({"1": given}, given)]:
-        found = score(model, [inputs], "1", baselines=baselines)
+        found = score(model, [inputs], "1", settings=ScoreSettings(baselines=baselines))
         expected = torch.linalg.vector_norm(effects(model, inputs, rest), dim=1).mean(0)
         np.testing.assert_allclose(found["1"], expected.numpy(), rtol=1e-5)
     torch.manual_seed(0)
     images = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(12, 2))
     pictures = torch.randn(5, 1, 4, 4)
-    flat = score(images, [pictures], "1", baselines=torch.full((3,), 0.5))
-    np.testing.assert_allclose(score(images, [pictures], "1", baselines=torch.full((3, 2, 2), 0.5))["1"], flat["1"])
-    np.testing.assert_allclose(score(images, [pictures], "1", baselines=0.5)["1"], flat["1"])
+    flat = score(images, [pictures], "1", settings=ScoreSettings(baselines=torch.full((3,), 0.5)))
+    np.testing.assert_allclose(
+        score(images, [pictures], "1", settings=ScoreSettings(baselines=torch.full((3, 2, 2), 0.5)))["1"], flat["1"]
+    )
+    np.testing.assert_allclose(score(images, [pictures], "1", settings=ScoreSettings(baselines=0.5))["1"], flat["1"])
     for wrong in (torch.zeros(2), torch.zeros(3, 2), torch.zeros(3, 3, 2), torch.zeros(1, 3, 2, 2)):
         with pytest.raises(ShapeError, match=r"'1' has 3 units with 4 positions each, the baseline has shape"):
-            score(images, [pictures], "1", baselines=wrong)
+            score(images, [pictures], "1", settings=ScoreSettings(baselines=wrong))
     with pytest.raises(ConfigError, match="baselines are of scored layers; got '2'; there is: 1"):
-        score(model, [inputs], "1", baselines={"2": given})
+        score(model, [inputs], "1", settings=ScoreSettings(baselines={"2": given}))
 
 
 def test_every_position_by_itself_adds_up_where_the_norm_does():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(12, 4))
     inputs = torch.randn(6, 1, 4, 4)
-    each = score(model, [inputs], "1", "gradient_x_activation", each_position=True)["1"]
+    each = score(model, [inputs], "1", "gradient_x_activation", settings=ScoreSettings(each_position=True))["1"]
     assert each.shape == (12,)
     np.testing.assert_allclose(
         each.reshape(3, 4).sum(axis=1), score(model, [inputs], "1", "gradient_x_activation")["1"], rtol=1e-5

@@ -9,13 +9,16 @@ from torch.nn import functional
 from ndg.config import CNN, ResNet, ViT
 from ndg.errors import LayerError
 from ndg.importance.score import score
+from ndg.importance.settings import ScoreSettings
 from ndg.models import build
 
 IMAGES = torch.randn(3, 2, 6, 6)
 
 
 def outgoing(model: nn.Module, layers: str | list[str], inputs=IMAGES, norm: int = 2, each: bool = False):
-    return score(model, [inputs], layers, "magnitude", side="outgoing", norm=norm, each_position=each)
+    return score(
+        model, [inputs], layers, "magnitude", side="outgoing", norm=norm, settings=ScoreSettings(each_position=each)
+    )
 
 
 def squares(*weights: torch.Tensor) -> np.ndarray:

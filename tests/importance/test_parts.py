@@ -12,6 +12,8 @@ from ndg.errors import LayerError
 from ndg.importance.score import score
 from ndg.models import build
 
+OPTIONS = ndg.RunOptions(batch=6)
+
 
 class Encoder(nn.Module):
     """Two fused layers over tokens, the mean of the kept tokens, and logits."""
@@ -41,8 +43,8 @@ LAYERS = ["encoder.layers.1.linear1", "encoder.layers.0.norm1", "encoder.layers.
 @pytest.mark.parametrize("frozen", [False, True])
 def test_fused_encoders_are_taken_apart(frozen):
     model = Encoder().eval().requires_grad_(not frozen)
-    damage = score(model, [batch()], LAYERS, "ablation", internal_batch_size=6)
-    first = score(model, [batch()], LAYERS, "gndi", internal_batch_size=6)
+    damage = score(model, [batch()], LAYERS, "ablation", options=OPTIONS)
+    first = score(model, [batch()], LAYERS, "gndi", options=OPTIONS)
     for layer, units in zip(LAYERS, (12, 8, 2), strict=True):
         assert damage[layer].shape == first[layer].shape == (units,)
         assert np.count_nonzero(damage[layer] > 1e-4) >= units / 3
@@ -53,8 +55,8 @@ def test_what_stands_at_padded_tokens_does_not_matter():
     model, data = Encoder().eval(), batch()
     other = {**data, "x": torch.where(data["attention_mask"][:, :, None].bool(), data["x"], torch.tensor(7.0))}
     for method in ("ablation", "gndi", "activation", "gradient_x_activation", "conductance"):
-        options = {"n_steps": 4} if method == "conductance" else {}
-        one, two = (score(model, [given], LAYERS[:1], method, **options)[LAYERS[0]] for given in (data, other))
+        settings = ndg.ScoreSettings(n_steps=4) if method == "conductance" else ndg.ScoreSettings()
+        one, two = (score(model, [each], LAYERS[:1], method, settings=settings)[LAYERS[0]] for each in (data, other))
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
 
 
@@ -64,13 +66,17 @@ def test_gates_of_both_directions_give_no_score_to_padding():
     ids, mask = torch.randint(1, 9, (6, 5)), batch()["attention_mask"]
     data = {"input_ids": torch.where(mask.bool(), ids, 0), "attention_mask": mask}
     names = [f"{owner}.0.gates" for owner in ("ahead", "back")]
-    scores = score(model, [data], names, "gradient_x_activation", each_position=True)
+    scores = score(model, [data], names, "gradient_x_activation", settings=ndg.ScoreSettings(each_position=True))
     for name in names:
-        each = score(model, [data], name, "activation", each_position=True)[name].reshape(16, 5)
+        each = score(model, [data], name, "activation", settings=ndg.ScoreSettings(each_position=True))[name].reshape(
+            16, 5
+        )
         lengths = mask.sum(0).numpy()  # how many texts have a token at this place; both run from the first token on
         assert ((each > 0).sum(axis=0) == 16 * (lengths > 0)).all()
         short = {key: column[4:] for key, column in data.items()}  # texts of 2 and 1 tokens
-        each = score(model, [short], name, "activation", each_position=True)[name].reshape(16, 5)
+        each = score(model, [short], name, "activation", settings=ndg.ScoreSettings(each_position=True))[name].reshape(
+            16, 5
+        )
         assert (each[:, 2:] == 0).all()
         assert (each[:, :2] > 0).all()
         assert scores[name].shape == (80,)
@@ -117,7 +123,7 @@ def test_steps_of_a_backward_direction_are_masked_from_the_end():
 
     data = {"x": torch.randn(3, 5, 3), "attention_mask": torch.tensor([[1, 1, 0, 0, 0]] * 3)}
     names = ["lstm.gates_l0", "lstm.gates_l0_reverse"]
-    found = score(Net(), [data], names, "activation", each_position=True)
+    found = score(Net(), [data], names, "activation", settings=ndg.ScoreSettings(each_position=True))
     steps = [found[name].reshape(16, 5).any(axis=0).tolist() for name in names]  # in the order in which they run
     assert steps == [[True, True, False, False, False], [False, False, False, True, True]]
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.importance.evaluation.preflight import check, first, refusal, sound
-from ndg.importance.evaluation.scoreboard import scoreboard
+from ndg.importance.evaluation.scoreboard import BoardSettings, scoreboard
 from ndg.importance.evaluation.spec import stepping
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.settings import Settings
@@ -112,7 +112,7 @@ def test_gradients_that_are_no_numbers_are_a_fault_and_no_refusal():
     sound(Steep(), first(data), "last")
     assert set(score(Steep(), data, ["relu", "last"], "ablation").layers) == {"relu", "last"}  # which does not see it
     with pytest.raises(LayerError, match="gradients must be numbers; those at 'relu' are NaN"):
-        scoreboard(Steep(), data, ["relu", "last"], ["activation", "gndi"], draws=5)
+        scoreboard(Steep(), data, ["relu", "last"], ["activation", "gndi"], settings=BoardSettings(draws=5))
 
 
 def test_a_layer_that_is_not_used_is_a_fault():
@@ -122,7 +122,7 @@ def test_a_layer_that_is_not_used_is_a_fault():
     both = {"relu": given["relu"], "aside": given["relu"]}
     given = replace(given, values=both, whole=dict.fromkeys(both, 1.0), errors={})
     with pytest.raises(LayerError, match="'aside' was not used"):
-        scoreboard(Steep(), examples(), ["relu", "aside"], ["activation"], truth=given, draws=5)
+        scoreboard(Steep(), examples(), ["relu", "aside"], ["activation"], truth=given, settings=BoardSettings(draws=5))
 
 
 def test_activations_that_are_no_numbers_are_a_fault():
@@ -139,12 +139,20 @@ def test_a_fault_of_later_examples_is_not_taken_for_a_refusal():
     broken = inputs.clone()
     broken[30] = torch.nan
     with pytest.raises(LayerError, match="NaN"):
-        scoreboard(model, [(broken, labels)], ["encoder.1"], ["gradient"], truth=truth, draws=5)
+        scoreboard(model, [(broken, labels)], ["encoder.1"], ["gradient"], truth=truth, settings=BoardSettings(draws=5))
 
 
 def test_a_method_that_refuses_every_layer_is_left_out_and_the_others_are_judged():
-    board = scoreboard(dense(), examples(), ["encoder.1", "encoder.3"], ["hrank", "snip", "gndi"], draws=5)
+    board = scoreboard(
+        dense(), examples(), ["encoder.1", "encoder.3"], ["hrank", "snip", "gndi"], settings=BoardSettings(draws=5)
+    )
     assert [bool(entry.refused) for entry in board.entries] == [True, True, False]
-    board = scoreboard(convolutional(), [torch.randn(9, 1, 6, 6)], ["encoder.0", "head.3"], ["hrank", "snip"], draws=5)
+    board = scoreboard(
+        convolutional(),
+        [torch.randn(9, 1, 6, 6)],
+        ["encoder.0", "head.3"],
+        ["hrank", "snip"],
+        settings=BoardSettings(draws=5),
+    )
     assert board.entries[0].partly.startswith("1 of 2 layers, since hrank")
     assert board.entries[1].refused  # it has no classes

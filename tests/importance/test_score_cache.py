@@ -16,10 +16,12 @@ from ndg.importance.evaluation.score_cache import Kept, Timed, timed
 from ndg.importance.evaluation.scoreboard import BoardSettings, scoreboard
 from ndg.importance.evaluation.spec import scored
 from ndg.importance.score import IMPORTANCE, score
-from ndg.importance.settings import Settings
+from ndg.importance.settings import ScoreSettings, Settings
 from ndg.options import RunOptions
 from tests.importance.test_gndi import dense
 from tests.importance.test_scoreboard import examples
+
+OPTIONS = RunOptions(seed=3)
 
 LAYERS = ["encoder.0", "encoder.2"]
 
@@ -89,9 +91,9 @@ def test_other_networks_with_the_same_weights_have_scores_of_their_own(other, tm
     first, second = (timed(kept, model, *asked) for model in (dense(), other()))
     assert plain(first) != plain(second) == json.dumps(scored(other(), *asked).to_dict())
     path = tmp_path / "tasks.jsonl"
-    score(dense(), *asked, journal=path)
+    score(dense(), *asked, options=RunOptions(journal=path))
     with pytest.raises(ConfigError, match="goes on with the study and data that it was begun with"):
-        score(other(), *asked, journal=path)
+        score(other(), *asked, options=RunOptions(journal=path))
     assert network_digest(other()) == network_digest(other()) != network_digest(dense())
 
 
@@ -147,11 +149,11 @@ def test_a_scoreboard_that_was_cut_short_goes_on(tmp_path):
 
 def test_a_score_that_is_kept_is_taken_by_a_scoreboard(tmp_path):
     kept, model = Kept(tmp_path, "examples"), Counted(dense())
-    seeded = Settings(options=RunOptions(seed=3))
+    seeded = Settings(options=OPTIONS)
     timed(kept, model, examples(), LAYERS, "ablation", seeded)
     timed(kept, model, examples(), LAYERS, "gndi", seeded)
     runs = model.runs
-    board = scoreboard(model, examples(), LAYERS, ["gndi"], seed=3, draws=5, kept=kept)
+    board = scoreboard(model, examples(), LAYERS, ["gndi"], kept=kept, settings=BoardSettings(draws=5), options=OPTIONS)
     assert model.runs == runs
     assert board.truth_seconds > 0
 
@@ -165,12 +167,19 @@ def test_every_score_can_be_kept(tmp_path):
 
 def test_a_journal_of_other_examples_is_refused(tmp_path):
     path = tmp_path / "tasks.jsonl"
-    score(dense(), examples(), LAYERS, "ablation", journal=path)
+    score(dense(), examples(), LAYERS, "ablation", options=RunOptions(journal=path))
     moved = [(inputs + 1, labels) for inputs, labels in examples()]
     with pytest.raises(ConfigError, match="goes on with the study and data that it was begun with"):
-        score(dense(), moved, LAYERS, "ablation", journal=path)
+        score(dense(), moved, LAYERS, "ablation", options=RunOptions(journal=path))
     with pytest.raises(ConfigError, match="goes on with the study"):
-        score(dense(), examples(), LAYERS, "ablation", journal=path, baselines="mean")
+        score(
+            dense(),
+            examples(),
+            LAYERS,
+            "ablation",
+            settings=ScoreSettings(baselines="mean"),
+            options=RunOptions(journal=path),
+        )
 
 
 def test_a_digest_is_of_every_number():

@@ -25,10 +25,11 @@ from ndg.importance.evaluation.agreement import (
 )
 from ndg.importance.evaluation.pooled import over
 from ndg.importance.evaluation.saturation import counted, disagreements
-from ndg.importance.evaluation.scoreboard import scoreboard
+from ndg.importance.evaluation.scoreboard import BoardSettings, scoreboard
 from ndg.importance.evaluation.spec import every, parse, scored
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.scores import Scores
+from ndg.options import RunOptions
 from ndg.report import importance_tables
 from tests.importance.test_gndi import convolutional, dense
 from tests.references import agreement as reference
@@ -167,7 +168,7 @@ def test_a_saturated_sigmoid_is_found():
     model[0].weight.data = torch.diag(torch.tensor([40.0, 1.0, 0.5, 0.25]))
     model[2].weight.data = torch.ones(2, 4) * torch.tensor([1.0, -1.0])[:, None]
     data = [torch.rand(30, 4, generator=torch.Generator().manual_seed(0)) + 0.5]
-    board = scoreboard(model, data, ["0"], ["gndi"], draws=10)
+    board = scoreboard(model, data, ["0"], ["gndi"], settings=BoardSettings(draws=10))
     found = [row for row in board.disagreements if row["unit"] == 0]
     assert [row["kind"] for row in found] == ["saturated"]
     assert found[0]["damage_rank"] == 1
@@ -175,7 +176,12 @@ def test_a_saturated_sigmoid_is_found():
 
 
 def test_a_scoreboard_holds_every_method_and_says_why_some_are_left_out():
-    board = scoreboard(dense(), examples(), ["encoder.1", "encoder.3"], draws=50, own={"conductance": {"n_steps": 4}})
+    board = scoreboard(
+        dense(),
+        examples(),
+        ["encoder.1", "encoder.3"],
+        settings=BoardSettings(draws=50, own={"conductance": {"n_steps": 4}}),
+    )
     assert [entry.method for entry in board.entries] == [name for name in IMPORTANCE if name != "ablation"]
     for entry in board.entries:
         assert (entry.agreement is None) == bool(entry.refused)
@@ -215,12 +221,12 @@ def test_a_scoreboard_holds_every_method_and_says_why_some_are_left_out():
 def test_a_method_that_takes_some_layers_alone_is_judged_on_these():
     torch.manual_seed(0)
     data, layers = [torch.randn(12, 1, 6, 6)], ["encoder.0", "encoder.1", "head.0", "head.2"]
-    board = scoreboard(convolutional(), data, layers, ["hrank", "gndi"], draws=20)
+    board = scoreboard(convolutional(), data, layers, ["hrank", "gndi"], settings=BoardSettings(draws=20))
     hrank, gndi, *_ = board.rows()
     assert (hrank["n"], gndi["n"]) == (11, 59)
     assert hrank["partly"].startswith("3 of 4 layers, since hrank")
     assert gndi["partly"] is None
-    alone = scoreboard(convolutional(), data, layers[:3], ["hrank"], draws=20).rows()[0]
+    alone = scoreboard(convolutional(), data, layers[:3], ["hrank"], settings=BoardSettings(draws=20)).rows()[0]
     timed = ("seconds", "partly")
     assert {k: v for k, v in hrank.items() if k not in timed} == {k: v for k, v in alone.items() if k not in timed}
     assert "On fewer layers: hrank: 3 of 4 layers" in importance_tables.scoreboard(board.rows()).note
@@ -228,7 +234,10 @@ def test_a_method_that_takes_some_layers_alone_is_judged_on_these():
 
 
 def test_the_loaders_batches_do_not_change_a_scoreboard():
-    boards = [scoreboard(dense(), examples(batch=size), ["encoder.1"], ["gndi"], draws=20) for size in (7, 40)]
+    boards = [
+        scoreboard(dense(), examples(batch=size), ["encoder.1"], ["gndi"], settings=BoardSettings(draws=20))
+        for size in (7, 40)
+    ]
     one, other = ({k: v for k, v in board.rows()[0].items() if k != "seconds"} for board in boards)
     assert one == other
 
@@ -236,7 +245,15 @@ def test_the_loaders_batches_do_not_change_a_scoreboard():
 def test_boards_of_several_trainings_are_averaged():
     methods = ["gndi", "hrank", "fast_ablation"]
     boards = [
-        scoreboard(dense(seed), examples(), ["encoder.1", "encoder.3"], methods, seed=seed, draws=30) for seed in (0, 1)
+        scoreboard(
+            dense(seed),
+            examples(),
+            ["encoder.1", "encoder.3"],
+            methods,
+            settings=BoardSettings(draws=30),
+            options=RunOptions(seed=seed),
+        )
+        for seed in (0, 1)
     ]
     rows = {row["method"]: row for row in over(boards, "dense")}
     each = [board.rows()[0]["spearman_within"] for board in boards]
@@ -274,7 +291,11 @@ def test_methods_are_asked_for_with_options():
 
 def test_what_means_nothing_to_a_method_is_left_out_for_it():
     board = scoreboard(
-        dense(), examples(), ["encoder.1"], ["gndi", "activation"], baselines="resample", target=1, draws=10
+        dense(),
+        examples(),
+        ["encoder.1"],
+        ["gndi", "activation"],
+        settings=BoardSettings(baselines="resample", target=1, draws=10),
     )
     assert board.truth.baseline == "resample activation"
     assert [entry.refused for entry in board.entries] == ["", ""]
@@ -293,5 +314,11 @@ def test_drawn_examples_are_the_same_in_any_batches_and_at_any_reading():
 
 def test_channels_are_units_of_a_scoreboard():
     torch.manual_seed(0)
-    board = scoreboard(convolutional(), [torch.randn(12, 1, 6, 6)], ["encoder.0", "encoder.1"], ["gndi"], draws=10)
+    board = scoreboard(
+        convolutional(),
+        [torch.randn(12, 1, 6, 6)],
+        ["encoder.0", "encoder.1"],
+        ["gndi"],
+        settings=BoardSettings(draws=10),
+    )
     assert board.rows()[0]["n"] == 8

@@ -8,6 +8,8 @@ from torch import nn
 from ndg.errors import ConfigError, DataError
 from ndg.importance import score as faces
 from ndg.importance.methods.shapley import METHOD, PAYOFFS
+from ndg.importance.settings import ScoreSettings
+from ndg.options import RunOptions
 from tests.references import shapley as reference
 
 UNITS = 10
@@ -33,8 +35,13 @@ def examples(n: int) -> torch.Tensor:
     return torch.randn(n, 5, generator=torch.Generator().manual_seed(7))
 
 
-def score(model: nn.Module, loader: list, layers="encoder", **options):
-    return faces.score(model, loader, layers, "shapley", **{"internal_batch_size": 16} | options)
+def score(model: nn.Module, loader: list, layers="encoder", baselines="zero", batch=16, **how):
+    """Scores by `shapley`; `how` are fields of RunOptions, and options of the method."""
+    options = RunOptions(
+        batch=batch, **{name: how.pop(name) for name in ("seed", "journal", "executor") if name in how}
+    )
+    settings = ScoreSettings(baselines=baselines)
+    return faces.score(model, loader, layers, "shapley", settings=settings, options=options, **how)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +77,13 @@ def test_they_add_up_to_what_the_whole_layer_is_worth(payoff, baselines):
         assert found[layer].sum() == pytest.approx(found.whole[layer], abs=1e-12)
     if payoff != "logit":
         whole = faces.score(
-            model, loader, found.layers, "ablation", baselines=baselines, measure=payoff, internal_batch_size=16
+            model,
+            loader,
+            found.layers,
+            "ablation",
+            measure=payoff,
+            settings=ScoreSettings(baselines=baselines),
+            options=RunOptions(batch=16),
         ).whole
         assert found.whole == pytest.approx(whole, rel=1e-5, abs=1e-6)
 
@@ -123,7 +136,7 @@ def test_the_loader_and_the_pass_change_nothing():
     model, inputs = Halves(), examples(21)
     one, other = (score(model, inputs.split(size), permutations=6) for size in (4, 21))
     assert one.to_dict() == other.to_dict()
-    small = score(model, [inputs], permutations=6, internal_batch_size=4)
+    small = score(model, [inputs], permutations=6, batch=4)
     np.testing.assert_allclose(small["encoder"], one["encoder"], rtol=1e-4, atol=1e-6)
 
 

@@ -12,9 +12,10 @@ from ndg.config import ResNet
 from ndg.errors import ConfigError, DataError, LayerError
 from ndg.importance.score import score
 from ndg.models import build
+from ndg.options import RunOptions
 from tests.references import importance_cheap as reference
 
-BATCH = {"internal_batch_size": 4}
+BATCH_4 = RunOptions(batch=4)
 
 
 def dense(seed: int = 0, widths: tuple[int, ...] = (4, 5, 3, 3)) -> nn.Sequential:
@@ -41,7 +42,7 @@ def data(model: nn.Module, n: int = 7) -> tuple[torch.Tensor, torch.Tensor]:
 def test_snip_is_the_sum_over_incoming_weights_one_by_one(make, layers):
     model = make()
     inputs, labels = data(model)
-    found = score(model, [(inputs, labels)], layers, "snip", **BATCH)
+    found = score(model, [(inputs, labels)], layers, "snip", options=BATCH_4)
     for layer in layers:
         np.testing.assert_allclose(found[layer], reference.snip(model, layer, inputs, labels), rtol=1e-4)
         assert found.whole[layer] == pytest.approx(found[layer].sum())
@@ -52,7 +53,7 @@ def test_snip_is_the_sum_over_incoming_weights_one_by_one(make, layers):
 def test_grasp_is_that_of_the_whole_hessian(make, layers):
     model = make().double()
     inputs, labels = data(model)
-    found = score(model, [(inputs.double(), labels)], layers, "grasp", **BATCH)
+    found = score(model, [(inputs.double(), labels)], layers, "grasp", options=BATCH_4)
     for layer in layers:
         expected = reference.grasp(model, layer, inputs.double(), labels)
         np.testing.assert_allclose(found[layer], expected, rtol=1e-6, atol=1e-12)

@@ -16,6 +16,8 @@ from ndg.errors import ConfigError, DataError, GraphError, LayerError, ShapeErro
 from ndg.interventions.cache import Cache
 from ndg.interventions.passes import Passes, argmax, true_classes
 
+OPTIONS = ndg.RunOptions(batch=16)
+
 ROWS = 40
 
 
@@ -73,7 +75,12 @@ def tokens() -> tuple[Tokens, list]:
 
 
 def known_of(model: nn.Module, loader: list, layers: list[str], changed: list[str], **settings: object):
-    bits = ndg.extract(model, loader, layers=layers, binarizer="median", tokens=str(settings.pop("tokens", "first")))
+    bits = ndg.extract(
+        model,
+        loader,
+        layers=layers,
+        settings=ndg.ReadingSettings(binarizer="median", tokens=str(settings.pop("tokens", "first"))),
+    )
     graph = ndg.mine(bits, alpha=1.5)
     passes = Passes.of(model, graph, changed, **settings)  # type: ignore[arg-type]
     return passes, passes.baseline(next(compute_batches(loader, 16))), bits
@@ -213,7 +220,7 @@ def test_what_cannot_be_changed_is_refused():
     )
     with pytest.raises(ShapeError, match="the graph is of another network: it has 6 units of 'second', the network 5"):
         Passes.of(other, graph, ["latent"], any_network=True).baseline(known.batch)
-    every = ndg.mine(ndg.extract(*tokens(), layers=["act"], tokens="every"), alpha=1.5)
+    every = ndg.mine(ndg.extract(*tokens(), layers=["act"], settings=ndg.ReadingSettings(tokens="every")), alpha=1.5)
     with pytest.raises(LayerError, match="every token is an example"):
         Passes.of(tokens()[0], every, ["act"])
     bare = next(compute_batches([loader[0][0]], 16))
@@ -240,7 +247,9 @@ class Beside(Images):
 def test_a_layer_that_does_not_reach_the_logits_is_refused():
     _, loader = images()
     model = Beside().eval()
-    bits = ndg.extract(model, loader, layers=["latent", "aside", "faint"], binarizer="median")
+    bits = ndg.extract(
+        model, loader, layers=["latent", "aside", "faint"], settings=ndg.ReadingSettings(binarizer="median")
+    )
     graph, batch = ndg.mine(bits, alpha=1.5), next(compute_batches(loader, 16))
     for layer in ("latent", "faint"):
         Passes.of(model, graph, [layer]).baseline(batch)
@@ -250,7 +259,9 @@ def test_a_layer_that_does_not_reach_the_logits_is_refused():
         ):
             Passes.of(model, graph, changed).baseline(batch)
     plain, _ = images()
-    own = ndg.mine(ndg.extract(plain, loader, layers=["out"], binarizer="median"), alpha=1.5)
+    own = ndg.mine(
+        ndg.extract(plain, loader, layers=["out"], settings=ndg.ReadingSettings(binarizer="median")), alpha=1.5
+    )
     with pytest.raises(LayerError, match="'out' is the logits; choose a layer on the way"):
         Passes.of(plain, own, ["out"]).baseline(batch)
 
@@ -271,7 +282,14 @@ def test_a_pass_of_an_extraction_is_not_run_again():
     model, loader = images()
     cache = Cache()
     front = PrefixCache(model, ("latent",), ("latent",), cache)
-    bits = ndg.extract(model, loader, layers=["latent"], binarizer="median", batch=16, around=front)
+    bits = ndg.extract(
+        model,
+        loader,
+        layers=["latent"],
+        around=front,
+        settings=ndg.ReadingSettings(binarizer="median"),
+        options=OPTIONS,
+    )
     graph = ndg.mine(bits, alpha=1.5)
     before = model.front.passes
     change = {"latent": lambda output: 1 - output}
@@ -298,7 +316,14 @@ def test_channels_are_observed_anew():
     model, loader = images()
     cache = Cache()
     front = PrefixCache(model, ("second",), ("second",), cache)
-    bits = ndg.extract(model, loader, layers=["second"], binarizer="median", batch=16, around=front)
+    bits = ndg.extract(
+        model,
+        loader,
+        layers=["second"],
+        around=front,
+        settings=ndg.ReadingSettings(binarizer="median"),
+        options=OPTIONS,
+    )
     passes = Passes.of(model, ndg.mine(bits, alpha=1.5), ["second"], cache=cache)
     known = passes.baseline(next(compute_batches(loader, 16)))
     assert known.neurons["second"].layout.kind == "channels"

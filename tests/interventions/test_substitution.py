@@ -23,7 +23,10 @@ CASES = [(images, "second", "first"), (images, "latent", "first"), (tokens, "act
 
 def setting(made, layer, reading):
     model, loader = made()
-    graph = ndg.mine(ndg.extract(model, loader, layers=[layer], binarizer="median", tokens=reading), alpha=1.5)
+    graph = ndg.mine(
+        ndg.extract(model, loader, layers=[layer], settings=ndg.ReadingSettings(binarizer="median", tokens=reading)),
+        alpha=1.5,
+    )
     known = [Passes.of(model, graph, [layer]).baseline(batch) for batch in compute_batches(loader, 16)]
     outputs = torch.cat([one.outputs[layer][: one.batch.count] for one in known])
     bits = np.concatenate([one.bits[layer] for one in known])
@@ -53,7 +56,7 @@ def test_booleans_are_written_as_zero_and_one(made, layer, reading):
 @pytest.mark.parametrize(("made", "layer", "reading"), CASES)
 def test_means_are_those_of_the_examples_with_the_boolean(made, layer, reading):
     model, loader, graph, known, outputs, bits = setting(made, layer, reading)
-    way = substitution.fit("mean", model, graph, loader, [layer], batch=16)
+    way = substitution.fit("mean", model, graph, loader, [layer], options=ndg.RunOptions(batch=16))
     site, output = known.neurons[layer], known.outputs[layer]
     rng = np.random.default_rng(0)
     wanted = rng.random((16, site.units)) < 0.5
@@ -118,8 +121,11 @@ def test_what_is_written_reads_back_as_its_boolean(module, inputs, reading, valu
         model(**inputs)
     model.eval()
     fitting = [{key: x[:29] for key, x in inputs.items()}]
-    graph = ndg.mine(ndg.extract(model, fitting, layers=["layer"], binarizer=binarizer, **reading), alpha=1.5)
-    way = substitution.fit(values, model, graph, fitting, ["layer"], batch=8)
+    graph = ndg.mine(
+        ndg.extract(model, fitting, layers=["layer"], settings=ndg.ReadingSettings(binarizer=binarizer, **reading)),
+        alpha=1.5,
+    )
+    way = substitution.fit(values, model, graph, fitting, ["layer"], options=ndg.RunOptions(batch=8))
     passes = Passes.of(model, graph, ["layer"])
     for batch in compute_batches([inputs], 16):
         known = passes.baseline(batch)
@@ -157,13 +163,13 @@ def test_fitting_examples_are_there_and_in_order():
         with pytest.raises(DataError, match="shuffles them anew"):
             substitution.fit(name, model, graph, shuffles, ["latent"])
         with pytest.raises(ConfigError, match="at least 1 example; got batch=0"):
-            substitution.fit(name, model, graph, loader, ["latent"], batch=0)
+            substitution.fit(name, model, graph, loader, ["latent"], options=ndg.RunOptions(batch=0))
 
 
 @pytest.mark.parametrize(("made", "layer", "reading"), CASES)
 def test_resampled_values_are_those_of_an_example_with_the_boolean(made, layer, reading):
     model, loader, graph, known, outputs, bits = setting(made, layer, reading)
-    way = substitution.fit("resample", model, graph, loader, [layer], seed=5, batch=16)
+    way = substitution.fit("resample", model, graph, loader, [layer], options=ndg.RunOptions(seed=5, batch=16))
     site, output = known.neurons[layer], known.outputs[layer]
     wanted = np.random.default_rng(1).random((16, site.units)) < 0.5
     values = way.values(site, wanted, known.numbers, output)
@@ -203,7 +209,9 @@ def test_a_boolean_that_was_never_seen_leaves_the_activation():
 def test_the_choice_of_a_writing():
     model, loader, graph, *_ = setting(images, "latent", "first")
     assert substitution.choose("auto", graph) == "mean"
-    half = ndg.mine(ndg.extract(model, loader, layers=["latent"], binarizer="half"), alpha=1.5)
+    half = ndg.mine(
+        ndg.extract(model, loader, layers=["latent"], settings=ndg.ReadingSettings(binarizer="half")), alpha=1.5
+    )
     assert substitution.choose("auto", half) == "boolean"
     with pytest.raises(ConfigError, match=r"boolean, mean, resample; got 'means'.*mean"):
         substitution.choose("means", graph)

@@ -12,6 +12,7 @@ from ndg import executors
 from ndg.bits.matrix import BitMatrix
 from ndg.discovery import mine, sweep
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.options import RunOptions
 from tests.references import mining as slow
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
@@ -24,11 +25,11 @@ def test_workers_find_the_same(ray_session, monkeypatch):
     values = np.random.default_rng(0).random((300, 70)) < 0.4
     values[:, ::2] |= values[:, 1::2]
     bits = BitMatrix.from_bool(values, NodeSpace(3, (LayerUnits("x", 67),)))
-    alone = sweep(bits, [1.2, 3], executor="serial")
-    together = sweep(bits, [1.2, 3], executor=executors.ray(timeout=120.0))
+    alone = sweep(bits, [1.2, 3], options=RunOptions(executor="serial"))
+    together = sweep(bits, [1.2, 3], options=RunOptions(executor=executors.ray(timeout=120.0)))
     assert alone == together
     assert len(alone[0]) > len(alone[1]) > 10
-    assert mine(bits, alpha=1.2, executor="ray") == alone[0]
+    assert mine(bits, alpha=1.2, options=RunOptions(executor="ray")) == alone[0]
 
 
 def test_a_lost_node_costs_time_and_nothing_else(tmp_path):
@@ -55,7 +56,7 @@ def test_workers_find_what_the_definition_says(ray_session, monkeypatch):
         BitMatrix.from_bool(values, NodeSpace(1, (LayerUnits("x", 11),))),
         alpha=2,
         pairs="all",
-        executor=executors.ray(timeout=120.0),
+        options=RunOptions(executor=executors.ray(timeout=120.0)),
     ).implications
     expected = slow.implications(values, 1, lambda e, p, q, n: slow.paper(e, p, q, n, 2.0))
     ends = zip(found.antecedents.tolist(), found.consequents.tolist(), found.exceptions.tolist(), strict=True)

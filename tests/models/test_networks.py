@@ -16,6 +16,8 @@ from ndg.config import CNN, GRU, LSTM, MLP, Bert, DistilBert, ResNet, Roberta, T
 from ndg.data.inputs import IMAGE, TABLE, TEXT, Form
 from ndg.errors import ConfigError, ShapeError
 
+OPTIONS = ndg.RunOptions(batch=16)
+
 NOISE = {"latent": 6, "dropout": 0.1, "latent_noise": 0.5}
 TINY = {"width": 8, "depth": 1, "heads": 2, "mlp": 8, **NOISE}
 CELL = {"embedding": 5, "width": 6, **NOISE}
@@ -212,13 +214,18 @@ def test_bits_scores_and_trials_at_the_latents_are_those_of_any_batch_size(name)
         pick = (lambda row: {key: c[row] for key, c in inputs.items()}) if form.kind == TEXT else inputs.__getitem__
         return [(pick(row), labels[row]) for row in rows]
 
-    bits = ndg.extract(network, loader(41), layers=layers, batch=16)
-    assert bits == ndg.extract(network, loader(5), layers=layers, batch=16)
-    scores = [ndg.score(network, loader(size), internal_batch_size=16) for size in (41, 5)]
+    bits = ndg.extract(network, loader(41), layers=layers, options=OPTIONS)
+    assert bits == ndg.extract(network, loader(5), layers=layers, options=OPTIONS)
+    scores = [ndg.score(network, loader(size), options=OPTIONS) for size in (41, 5)]
     assert np.array_equal(scores[0][network.latent_layer], scores[1][network.latent_layer])
     assert scores[0][network.latent_layer].max() > 0
-    graph = ndg.mine(ndg.extract(network, loader(41), batch=16, binarizer="median"), alpha=2)
-    tallies = [ndg.trial(network, graph, loader(size), batch=16, executor="serial").controls for size in (41, 5)]
+    graph = ndg.mine(
+        ndg.extract(network, loader(41), settings=ndg.ReadingSettings(binarizer="median"), options=OPTIONS), alpha=2
+    )
+    tallies = [
+        ndg.trial(network, graph, loader(size), options=ndg.RunOptions(batch=16, executor="serial")).controls
+        for size in (41, 5)
+    ]
     assert tallies[0] == tallies[1]
 
 
@@ -226,7 +233,7 @@ def test_bits_scores_and_trials_at_the_latents_are_those_of_any_batch_size(name)
 def test_conductance_follows_pixels_and_embeddings(name):
     form = FORMS[name][0]
     network = models.build(SMALL[name], form, classes=3, seed=1)
-    found = ndg.score(network, [examples(form, 6)], method="conductance", n_steps=2)
+    found = ndg.score(network, [examples(form, 6)], method="conductance", settings=ndg.ScoreSettings(n_steps=2))
     assert np.isfinite(found[network.latent_layer]).all()
     assert np.abs(found[network.latent_layer]).max() > 0
 

@@ -15,7 +15,7 @@ from ndg.errors import ConfigError
 from ndg.rotation.basis import localist, random_rotation
 from ndg.rotation.interchange import Interchanged
 from ndg.rotation.principal import pca
-from ndg.workflows.bases import compare
+from ndg.workflows.bases import BasisSettings, compare
 from tests.counterfactual.small import loaders, network
 
 UNITS = 8
@@ -25,7 +25,7 @@ UNITS = 8
 def found():
     model, given = network(), loaders()
     bases = [localist("latent", UNITS), pca(model, given["train"], "latent"), random_rotation("latent", UNITS)]
-    return compare(model, given["train"], given["test"], bases, alpha=5, split="test")
+    return compare(model, given["train"], given["test"], bases, settings=BasisSettings(alpha=5, split="test"))
 
 
 def test_every_basis_has_its_graph_and_its_trial(found):
@@ -44,7 +44,7 @@ def test_every_basis_has_its_graph_and_its_trial(found):
 
 def test_the_localist_graph_is_that_of_the_layer_at_its_median(found):
     model, given = network(), loaders()
-    bits = ndg.extract(model, given["train"], ["latent"], binarizer="median")
+    bits = ndg.extract(model, given["train"], ["latent"], settings=ndg.ReadingSettings(binarizer="median"))
     graph, own = ndg.mine(bits, alpha=5), found.bases[0]
     assert np.array_equal(graph.implications.antecedents, own.graph.implications.antecedents)
     assert np.array_equal(graph.implications.consequents, own.graph.implications.consequents)
@@ -56,7 +56,9 @@ def test_figures_are_those_of_a_trial_of_the_rotated_network(found):
     model, given = network(), loaders()
     turned = pca(model, given["train"], "latent").apply(model)
     graph = found.bases[1].graph
-    expected = ndg.trial(turned, graph, given["test"], "Q", split="test", values="mean", fit=given["train"])
+    expected = ndg.trial(
+        turned, graph, given["test"], "Q", fit=given["train"], settings=ndg.TrialSettings(split="test", values="mean")
+    )
     assert expected.controls == found.bases[1].trial.controls
 
 

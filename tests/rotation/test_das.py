@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from ndg.errors import ConfigError, LayerError, ShapeError
-from ndg.rotation.alignment import best_places, das
+from ndg.options import RunOptions
+from ndg.rotation.alignment import SearchSettings, best_places, das
 from ndg.rotation.basis import Rotation, localist, random_rotation
 from ndg.rotation.interchange import Interchanges, interchanged, leading, locate
 
@@ -54,7 +55,14 @@ def pairs(count: int, seed: int) -> Interchanges:
 @pytest.fixture(scope="module")
 def learned():
     model, _ = planted()
-    return das(model, "0", pairs(3000, 1), [1, 1], steps=300, learning_rate=0.03, batch=128)
+    return das(
+        model,
+        "0",
+        pairs(3000, 1),
+        [1, 1],
+        settings=SearchSettings(steps=300, learning_rate=0.03),
+        options=RunOptions(batch=128),
+    )
 
 
 def test_planted_directions_are_found(learned):
@@ -100,7 +108,10 @@ def test_a_search_follows_its_seed_and_leaves_network_and_generator_alone():
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    first, again, other = (das(model, "0", pairs(200, 1), [1, 1], steps=3, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (
+        das(model, "0", pairs(200, 1), [1, 1], settings=SearchSettings(steps=3), options=RunOptions(seed=seed))
+        for seed in (0, 0, 1)
+    )
     assert torch.equal(torch.rand(1), expected)
     assert np.array_equal(first.matrix, again.matrix)
     assert not np.allclose(first.matrix, other.matrix)
@@ -139,13 +150,13 @@ def test_what_does_not_fit_is_said(learned):
     model, _ = planted()
     given = pairs(20, 1)
     with pytest.raises(ConfigError, match="at most the 6 of '0'"):
-        das(model, "0", given, [4, 3], steps=1)
+        das(model, "0", given, [4, 3], settings=SearchSettings(steps=1))
     with pytest.raises(ConfigError, match="each of 2 variables"):
-        das(model, "0", given, [2], steps=1)
+        das(model, "0", given, [2], settings=SearchSettings(steps=1))
     with pytest.raises(ConfigError, match="needs steps, pairs and a rate above 0"):
-        das(model, "0", given, [1, 1], steps=0)
+        das(model, "0", given, [1, 1], settings=SearchSettings(steps=0))
     with pytest.raises(LayerError, match="no layer 'latent'"):
-        das(model, "latent", given, [1, 1], steps=1)
+        das(model, "latent", given, [1, 1], settings=SearchSettings(steps=1))
     with pytest.raises(ShapeError, match="must be used where it was fitted"):
         interchanged(locate(model, "1", given), learned, leading([1, 1]))
     with pytest.raises(ConfigError, match="needs coordinates of its own"):

@@ -10,7 +10,7 @@ from torch import nn
 from ndg.activations.batches import fixed, forward
 from ndg.activations.hooks import Overwrite, Trace
 from ndg.errors import DataError, LayerError, ShapeError
-from ndg.extraction import extract
+from ndg.extraction import ReadingSettings, extract
 from ndg.interventions.replay import Replay
 from ndg.rotation.basis import Rotation, localist, random_rotation
 from ndg.rotation.principal import outputs, pca
@@ -88,8 +88,8 @@ def test_coordinates_are_those_of_the_definition(case):
 def test_a_localist_basis_is_the_layer_itself():
     model, inputs = made(NETWORKS["1"]), drawn(50, INPUTS)
     rotation = localist("1", UNITS)
-    own = extract(model, [inputs], ["1"], binarizer="median")
-    turned = extract(rotation.apply(model), [inputs], [rotation.path], binarizer="median")
+    own = extract(model, [inputs], ["1"], settings=ReadingSettings(binarizer="median"))
+    turned = extract(rotation.apply(model), [inputs], [rotation.path], settings=ReadingSettings(binarizer="median"))
     assert np.array_equal(own.to_bool(), turned.to_bool())
 
 

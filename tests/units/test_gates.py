@@ -13,6 +13,7 @@ from ndg.data.inputs import TEXT, Form
 from ndg.errors import LayerError
 from ndg.gradients.tape import Tape
 from ndg.importance.score import score
+from ndg.options import RunOptions
 from ndg.units.resolve import resolve_layer
 
 LAYERS = {
@@ -159,7 +160,7 @@ def test_gates_are_those_of_the_equations(kind, cell):
 @pytest.mark.parametrize("kind", BY_HAND)
 def test_ablation_of_gates_is_the_equations_with_those_gates_at_zero(kind):
     model, x = Reading(kind), torch.randn(3, 4, 4, dtype=torch.float64)
-    scores = score(model, [x], "layer.gates", "ablation", internal_batch_size=4)
+    scores = score(model, [x], "layer.gates", "ablation", options=RunOptions(batch=4))
     units = range(len(scores["layer.gates"]))
 
     def damage(written):
@@ -237,7 +238,7 @@ def test_padding_of_texts_has_no_gates(config):
             assert (tape[layer][~out] != 0).all()
     # a longer row of padding changes nothing
     longer = {key: nn.functional.pad(column, (0, 4)) for key, column in inputs.items()}
-    one, other = (score(model, [each], layers, "gndi", internal_batch_size=4) for each in (inputs, longer))
+    one, other = (score(model, [each], layers, "gndi", options=RunOptions(batch=4)) for each in (inputs, longer))
     for layer in layers:
         np.testing.assert_allclose(one[layer], other[layer], rtol=1e-4, atol=1e-7)
 

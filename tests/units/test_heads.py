@@ -12,7 +12,10 @@ from ndg.data.inputs import TEXT, Form
 from ndg.errors import LayerError
 from ndg.gradients.tape import Tape, per_unit
 from ndg.importance.score import score
+from ndg.options import RunOptions
 from ndg.units.resolve import resolve_layer
+
+OPTIONS = RunOptions(batch=3)
 
 WIDTH, HEADS, TOKENS = 12, 3, 5
 
@@ -126,7 +129,7 @@ def test_a_head_is_what_it_computes_and_padding_is_no_position(batch_first):
 
 def test_ablation_of_a_head_is_the_network_without_it():
     model, inputs = Attending(), padded()
-    found = score(model, [inputs], "attention.heads", "ablation", target=1, internal_batch_size=3)["attention.heads"]
+    found = score(model, [inputs], "attention.heads", "ablation", target=1, options=OPTIONS)["attention.heads"]
     expected = []
     for head in range(HEADS):
         without = Attending()
@@ -160,7 +163,7 @@ def test_the_fused_form_of_encoder_layers_is_off_while_heads_are_seen_and_back_o
         with Tape(model, [path]) as tape:
             torch.testing.assert_close(tape.run(inputs), bare, rtol=1e-5, atol=1e-5)
     assert torch.backends.mha.get_fastpath_enabled() == before
-    damage = score(model, [inputs], path, "ablation", internal_batch_size=4)[path]
+    damage = score(model, [inputs], path, "ablation", options=RunOptions(batch=4))[path]
     assert (damage > 1e-4).all()
     with torch.no_grad():
         assert torch.equal(model(**inputs), bare)
@@ -213,7 +216,7 @@ def test_heads_of_the_networks_at_hand_are_what_their_projection_takes(name):
     first[..., :8] = 1
     expected = bare - _with(module, projection, taken[0] * (1 - first), model, inputs)
     np.testing.assert_allclose(
-        score(model, [inputs], path, "ablation", internal_batch_size=3)[path][0],
+        score(model, [inputs], path, "ablation", options=OPTIONS)[path][0],
         expected.norm(dim=1).mean().item(),
         rtol=1e-3,
     )

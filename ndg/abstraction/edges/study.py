@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -38,9 +37,9 @@ class Study(PassesStudy):
     def nodes(self) -> NodeSpace:
         return self.passes.nodes
 
-    def with_model(self, model: nn.Module) -> Self:
+    def with_model(self, model: nn.Module) -> Study:
         others = {layer: passes.with_model(model) for layer, passes in self.passes_by_layer.items()}
-        return replace(super().with_model(model), passes_by_layer=others)
+        return replace(self, passes=self.passes.with_model(model), passes_by_layer=others)
 
     def run(self, batch: Batch) -> Counts:
         """Integers of one compute batch.
