@@ -168,6 +168,64 @@ def test_a_mistake_is_named_with_the_nearest_key(override, message):
         config.load({}, [override])
 
 
+TYPED = ["0.10", "no", "Yes", "off", "true", "1e3", "0x1f", "007", "1_000", "2026-01-01", "1:30", ".5", "12"]
+
+
+@pytest.mark.parametrize("text", TYPED)
+def test_text_stays_as_it_was_typed_in_overrides_and_in_yaml(tmp_path, text):
+    keys = {"name": text, "data.dir": text, "trial.layer": text, "model.name": "mlp"}
+    lists = {"extract.layers": [text, "a"], "data.columns": [text, "b"], "mining.pairs": [[text, text]]}
+    overrides = [f"{key}={value}" for key, value in keys.items()]
+    overrides += [f"{key}={str(value).replace(chr(39), '')}" for key, value in lists.items()]
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        f"name: {text}\ndata: {{dir: {text}, columns: [{text}, b]}}\ntrial:\n  layer: {text}\nextract:\n"
+        f"  layers:\n  - {text}\n  - a\nmining:\n  pairs: [[{text}, {text}]]\nsmoke:\n  train: {{epochs: 1}}\n"
+    )
+    for experiment in (config.load({}, overrides), config.load(path), config.load({"name": "x"}, overrides)):
+        assert (experiment.name, experiment.data.dir, experiment.trial.layer) == (text, text, text)
+        assert (experiment.extract.layers, experiment.data.columns) == ([text, "a"], [text, "b"])
+        assert experiment.mining.pairs == [[text, text]]
+        again = tmp_path / "again.yaml"
+        again.write_text(experiment.to_yaml())
+        assert config.load(again) == experiment
+    assert config.load(path, smoke=True).name == f"{text}-smoke"
+    assert config.load(path, [f"extract.layers={text}"]).extract.layers == [text]
+
+
+def test_null_stays_null_and_interpolations_are_resolved():
+    experiment = config.load({}, ["data.dir=null", "trial.layer=~", "seed=12", "name=${seed}"])
+    assert (experiment.data.dir, experiment.trial.layer, experiment.name) == (None, None, "12")
+
+
+def test_text_of_anchors_and_merged_keys_is_kept(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("smoke: &all {name: no}\n<<: *all\ndata: {dir: &a 0.10, tokenizer: *a}\n")
+    experiment = config.load(path)
+    assert (experiment.name, experiment.data.dir, experiment.data.tokenizer) == ("no", "0.10", "0.10")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("name=[1", r"^the value of an override is YAML; 'name=\[1' cannot be read: .*; put quotes around a text"),
+        ("name=a: b: c", r"^the value of an override is YAML; 'name=a: b: c' cannot be read"),
+        ("name=${nothing}", r"^name: Interpolation key 'nothing' not found"),
+        ("seed=1:30", r"^seed must be a decimal; got '1:30', which YAML reads as 90; write it so"),
+    ],
+)
+def test_a_bad_override_is_not_blamed_on_the_config_file(override, message):
+    with pytest.raises(ConfigError, match=message):
+        config.load(config.find("digits_mlp"), [override])
+
+
+def test_a_folder_of_data_may_be_a_path():
+    program = "from pathlib import Path; from ndg.config import Data; print(Data(dir=Path('a/b'), tokenizer=Path('c')))"
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert "dir='a/b'" in shown
+    assert "tokenizer='c'" in shown
+
+
 def test_a_file_that_is_not_a_config_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"no config file .*none\.yaml"):
         config.load(tmp_path / "none.yaml")

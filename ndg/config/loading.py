@@ -1,7 +1,8 @@
 """The only reader of config files.
 
 OmegaConf reads YAML and dotted overrides (`criterion.alpha=50`) and converts types. Every key is checked against the
-schema; a scalar in place of a list becomes a list of one. The saved config of a run loads as well.
+schema; a scalar in place of a list becomes a list of one. Fields of type text keep what was typed: `name=no` is the
+name "no". The saved config of a run loads as well.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from ndg.config.criterion import Criterion, section_of
 from ndg.config.networks import MLP, MODELS
 from ndg.config.schema import Experiment
 from ndg.errors import ConfigError, nearest
+
+TEXT = (str, str | None, list[str])
+TEXTS = ("mining.pairs",)
+"""Keys of type Any whose values are texts."""
 
 FORMER = {"importance.steps": "n_steps"}
 """Renamed keys in the saved configs of older runs."""
@@ -40,7 +45,10 @@ def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, 
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    where, document = "config" if isinstance(source, dict) else source, _document(source, overrides, smoke)
+    from ndg.config.typed import texts_of
+
+    where = "config" if isinstance(source, dict) else source
+    document, texts = _document(source, overrides, smoke), texts_of(source, overrides, smoke)
     if _store(document):
         warnings.warn(
             f"an experiment has no store; the one in {where} is ignored here: give it to Locations, or by --store",
@@ -55,10 +63,10 @@ def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, 
     criterion = document.get("criterion")
     rule = criterion.get("name", Criterion.name) if isinstance(criterion, dict) else Criterion.name
     schema_of = Experiment(model=MODELS[name](), criterion=section_of(str(rule))())
-    _match(document, schema_of, "")
+    _match(document, schema_of, "", texts)
     if isinstance(document.get("smoke"), dict):
         document["smoke"].pop("store", None)
-        _match(copy.deepcopy(document["smoke"]), schema_of, "smoke.")
+        _match(copy.deepcopy(document["smoke"]), schema_of, "smoke.", {})
     schema = OmegaConf.structured(schema_of)
     OmegaConf.set_readonly(schema, False)
     for key in schema:
@@ -105,30 +113,40 @@ def _document(source: str | Path | dict[str, Any], overrides: Sequence[str], smo
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
+    from ndg.config.typed import texts_of
+
     where = "config" if isinstance(source, dict) else source
     for override in overrides:
         if not override.partition("=")[0] or "=" not in override:
             raise ConfigError(f"an override is written key=value, as in criterion.alpha=50; got {override!r}")
     try:
         document: Any = OmegaConf.create(source) if isinstance(source, dict) else OmegaConf.load(source)
-        if OmegaConf.is_dict(document):
-            if smoke:
-                changes = document.pop("smoke", None)
-                if not changes:
-                    hint = "add one, or run it with overrides such as train.epochs=1"
-                    raise ConfigError(f"{where} has no smoke section; {hint}")
-                document = OmegaConf.merge(document, changes)
-                document["name"] = f"{document.get('name', 'experiment')}-smoke"
-            document = OmegaConf.merge(document, OmegaConf.from_dotlist(list(overrides)))
-        plain = OmegaConf.to_container(document, resolve=True)
-    except ConfigError:
-        raise
+        if OmegaConf.is_dict(document) and smoke:
+            changes = document.pop("smoke", None)
+            if not changes:
+                hint = "add one, or run it with overrides such as train.epochs=1"
+                raise ConfigError(f"{where} has no smoke section; {hint}")
+            document = OmegaConf.merge(document, changes)
+            own = f"{document.get('name', 'experiment')}-smoke"
+            document["name"] = own if isinstance(source, dict) else texts_of(source, (), smoke)["name"]
     except FileNotFoundError as error:
         raise ConfigError(f"there is no config file {where}; `ndg configs` lists those that ship") from error
     except (OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
         raise ConfigError(f"{where} cannot be read as YAML: {_first_line(error)}") from error
-    if not isinstance(plain, dict):
-        raise ConfigError(f"{where} must hold keys and values at the top; got a {type(plain).__name__}")
+    if not OmegaConf.is_dict(document):
+        raise ConfigError(f"{where} must hold keys and values at the top; got a list")
+    for override in overrides:
+        try:
+            document = OmegaConf.merge(document, OmegaConf.from_dotlist([override]))
+        except (OmegaConfBaseException, YAMLError, ValueError) as error:
+            raise ConfigError(
+                f"the value of an override is YAML; {override!r} cannot be read: {_first_line(error)}; "
+                "put quotes around a text"
+            ) from error
+    try:
+        plain: Any = OmegaConf.to_container(document, resolve=True)
+    except (OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(f"{getattr(error, 'full_key', None) or where}: {_first_line(error)}") from error
     return {str(key): value for key, value in plain.items()}
 
 
@@ -137,15 +155,19 @@ def _store(document: dict[str, Any]) -> str | None:
     section = document.get("store") or {}
     if not isinstance(section, dict):
         raise ConfigError(f"store must hold keys (uri); got {section!r}")
-    _match(section, _Store(), "store.")
+    _match(section, _Store(), "store.", {})
     return None if section.get("uri") is None else str(section["uri"])
 
 
-def _match(section: dict[Any, Any], schema: Any, prefix: str) -> None:
-    """Check keys against a dataclass; wrap scalars where it has lists."""
+def _match(section: dict[Any, Any], schema: Any, prefix: str, texts: Any) -> None:
+    """Check keys against a dataclass; wrap scalars where it has lists, and take `texts` for texts."""
+    from ndg.config.typed import as_typed
+
     valid = {f.name: getattr(schema, f.name) for f in fields(schema)}
+    types = get_type_hints(type(schema))
     for key, value in list(section.items()):
         full = f"{prefix}{key}"
+        typed = texts.get(key) if isinstance(texts, dict) else None
         if (now := FORMER.get(full)) is not None:
             section[now] = section.pop(key)
             key, full = now, f"{prefix}{now}"
@@ -159,8 +181,15 @@ def _match(section: dict[Any, Any], schema: Any, prefix: str) -> None:
             if not isinstance(value, dict):
                 keys = ", ".join(f.name for f in fields(expected))
                 raise ConfigError(f"{full} must hold keys ({keys}); got {value!r}")
-            _match(value, expected, f"{full}.")
-        elif isinstance(expected, list) and not isinstance(value, list):
+            _match(value, expected, f"{full}.", typed)
+            continue
+        if (types[key] in TEXT or full in TEXTS) and not (value is None and types[key] == (str | None)):
+            section[key] = value = as_typed(value, typed)
+        elif isinstance(typed, str) and ":" in typed and isinstance(value, int | float):
+            raise ConfigError(
+                f"{full} must be a decimal; got {typed!r}, which YAML reads as {value}; write it so"
+            )
+        if isinstance(expected, list) and not isinstance(value, list):
             section[key] = [value]
 
 
