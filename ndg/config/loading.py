@@ -186,9 +186,7 @@ def _match(section: dict[Any, Any], schema: Any, prefix: str, texts: Any) -> Non
         if (types[key] in TEXT or full in TEXTS) and not (value is None and types[key] == (str | None)):
             section[key] = value = as_typed(value, typed)
         elif isinstance(typed, str) and ":" in typed and isinstance(value, int | float):
-            raise ConfigError(
-                f"{full} must be a decimal; got {typed!r}, which YAML reads as {value}; write it so"
-            )
+            raise ConfigError(f"{full} must be a decimal; got {typed!r}, which YAML reads as {value}; write it so")
         if isinstance(expected, list) and not isinstance(value, list):
             section[key] = [value]
 
