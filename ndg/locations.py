@@ -36,9 +36,11 @@ class Locations:
     def place(self, experiment: Experiment) -> Experiment:
         """The experiment with its folders of data and pretrained networks filled in.
 
-        A pretrained network is named by its folder, or by its name below `models` in the data folder.
+        A pretrained network is named by its folder, or by its name below `models` in the data folder. Folders of data
+        become absolute, so that a run finds them from any folder.
         """
-        folder = experiment.data.dir or (str(self.data) if self.data else None)
+        folder = experiment.data.dir or self.data
+        folder = None if folder is None else str(Path(folder).expanduser().absolute())
         tokenizer = _below(folder, experiment.data.tokenizer)
         experiment = replace(experiment, data=replace(experiment.data, dir=folder, tokenizer=tokenizer))
         name = getattr(experiment.model, "pretrained", None)

@@ -36,6 +36,18 @@ def test_it_is_the_best_run_on_the_data_at_hand(trained, name):
     assert [target.run["config"]["data"]["dir"] for target in found] == [str(trained / name)]
 
 
+def test_a_run_remembers_its_data_folder_wherever_it_is_read(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("NDG_DATA", raising=False)
+    monkeypatch.chdir(trained)
+    assert main(["train", "digits_mlp", *QUICK, "--data", "one", "--runs", str(tmp_path), "-q"]) == 0
+    monkeypatch.chdir(tmp_path)
+    for folder in (None, trained / "one"):
+        where = Locations(folder, tmp_path, str(tmp_path / "ndg.db"))
+        [target] = targets.find(["digits_mlp"], QUICK, where)
+        assert target.run["config"]["data"]["dir"] == str(trained / "one")
+        assert target.experiment.data.dir == str(trained / "one")
+
+
 def test_a_run_by_other_settings_is_named(trained):
     where = Locations(trained / "one", trained, str(trained / "ndg.db"))
     with pytest.raises(RunNotFoundError, match=r"-digits_mlp-train-\w+ was trained by other settings: repeat them, or"):

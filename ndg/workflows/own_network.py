@@ -99,6 +99,7 @@ def of_folder(folder: str, experiment: Experiment, where: Locations) -> tuple[Su
     batch, places = experiment.extract.compute_batch, torch.tensor(label_of_class, dtype=torch.int64)
     loaders = {name: AdaptedLoader(splits[name].loader(batch), known, places, mean, std) for name in data.SPLITS}
     in_order = [names[label_of_class.index(place)] for place in range(len(names))]
+    experiment = replace(experiment, data=replace(experiment.data, dir=placed.data.dir))
     subject = own(network, loaders, f"{Path(folder).name} on {splits.source}", in_order, batch)
     facts = splits.facts() | {key: subject.facts[key] for key in ("classes", "labelled")}
     return replace(subject, facts=facts, identity={**(subject.identity or {}), "name": str(folder)}), experiment

@@ -189,10 +189,10 @@ def _of_config(name: str, overrides: Sequence[str], where: Locations, smoke: boo
 
 
 def _with_data_of(experiment: Experiment, record: RunRecord, where: Locations) -> Experiment:
-    """The experiment with the data folder of a run, if necessary."""
-    if absent(where.place(experiment).data) is None:
-        return experiment
-    return replace(experiment, data=replace(experiment.data, dir=record["config"]["data"]["dir"]))
+    """The experiment with its data folder; that of a run, if necessary."""
+    placed = where.place(experiment).data
+    folder = placed.dir if absent(placed) is None else record["config"]["data"]["dir"]
+    return replace(experiment, data=replace(experiment.data, dir=folder))
 
 
 def _trained(experiment: Experiment, record: RunRecord, why: str) -> Target:
