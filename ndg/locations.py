@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ndg.config import Experiment
+from ndg.config.loading import check_utf8
 
 STORE_FILE = "ndg.db"
 MODELS = "models"
@@ -26,12 +27,15 @@ class Locations:
         data = data or os.environ.get("NDG_DATA")
         folder = Path(runs or os.environ.get("NDG_RUNS") or "runs")
         uri = store or os.environ.get("NDG_STORE") or str(folder / STORE_FILE)
+        for what, text in (("the folder of data", data or ""), ("the folder of runs", str(folder)), ("the store", uri)):
+            check_utf8(what, text)
         return cls(Path(data) if data else None, folder, uri)
 
     def absolute(self) -> Locations:
         """The same locations as absolute paths, for a process in another folder."""
         store = self.store if "://" in self.store else str(Path(self.store).expanduser().absolute())
-        return replace(self, runs=self.runs.absolute(), store=store)
+        data = self.data if self.data is None else self.data.absolute()
+        return replace(self, data=data, runs=self.runs.absolute(), store=store)
 
     def place(self, experiment: Experiment) -> Experiment:
         """The experiment with its folders of data and pretrained networks filled in.

@@ -1,5 +1,6 @@
 """Configs against their schema: what is written is what is read, and mistakes are named."""
 
+import os
 import subprocess
 import sys
 import warnings
@@ -14,6 +15,7 @@ from omegaconf import OmegaConf
 from ndg import config
 from ndg.config.dump import dump
 from ndg.errors import ConfigError
+from ndg.locations import Locations
 
 experiments = st.builds(
     config.Experiment,
@@ -217,6 +219,17 @@ def test_text_of_anchors_and_merged_keys_is_kept(tmp_path):
 def test_a_bad_override_is_not_blamed_on_the_config_file(override, message):
     with pytest.raises(ConfigError, match=message):
         config.load(config.find("digits_mlp"), [override])
+
+
+def test_folders_whose_names_are_not_utf8_are_refused_with_the_way_out():
+    name = os.fsdecode(b"caf\xe9")
+    for call in (
+        lambda: config.load({}, [f"data.dir={name}"]),
+        lambda: Locations.choose(data=name),
+        lambda: Locations.choose(runs=name),
+    ):
+        with pytest.raises(ConfigError, match=r"must be UTF-8, since the run log names it; got .*; rename the folder"):
+            call()
 
 
 def test_a_folder_of_data_may_be_a_path():

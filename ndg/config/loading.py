@@ -107,6 +107,16 @@ def is_config(name: str) -> bool:
     return path.is_file() or path.stem in configs() or path.suffix in (".yaml", ".yml")
 
 
+def check_utf8(what: str, text: str) -> None:
+    """Raise ConfigError for a name of a file that is not UTF-8, which no run log can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{what} must be UTF-8, since the run log names it; got {text!r}; rename the folder, or link to it"
+        ) from error
+
+
 def _document(source: str | Path | dict[str, Any], overrides: Sequence[str], smoke: bool) -> dict[str, Any]:
     """A config as a dictionary, with overrides and smoke section, unchecked."""
     from omegaconf import OmegaConf
@@ -117,6 +127,7 @@ def _document(source: str | Path | dict[str, Any], overrides: Sequence[str], smo
 
     where = "config" if isinstance(source, dict) else source
     for override in overrides:
+        check_utf8("an override", override)
         if not override.partition("=")[0] or "=" not in override:
             raise ConfigError(f"an override is written key=value, as in criterion.alpha=50; got {override!r}")
     try:

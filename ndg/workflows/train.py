@@ -84,7 +84,7 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
     placed = where.place(experiment)
     if reason := absent(placed):
         raise DataError(reason)
-    splits = load(placed)
+    splits, experiment = load(placed), replace(experiment, data=replace(experiment.data, dir=placed.data.dir))
     if resume:
         same_data(runs.unfinished(where.runs, experiment), splits)
     with runs.start_or_resume(where.store, "train", experiment, where.runs, device=device, resumed=resume) as run:
