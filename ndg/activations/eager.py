@@ -40,8 +40,8 @@ def eager() -> Iterator[None]:
 
 @contextmanager
 def _plain_checkpoints() -> Iterator[None]:
-    def apply(function: Callable[..., Any], preserve: bool, *arguments: Any) -> Any:
-        return function(*arguments)
+    def apply(function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments[1:])  # the first says whether the random state is kept
 
     CheckpointFunction.apply = staticmethod(apply)  # type: ignore[method-assign]
     try:
