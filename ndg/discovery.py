@@ -19,7 +19,7 @@ from ndg.mining.criteria import criterion as as_criterion
 from ndg.mining.miner import Rule
 from ndg.mining.pairs import Pairs
 from ndg.nodes import NodeSpace
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions, old_keywords, plain_number
 
 Bits = BitMatrix | Sequence[BitMatrix]
 PROBE = 1024
@@ -53,6 +53,7 @@ def mine(
     a sufficient criterion, for more than `max_edges` implications.
     """
     known = {name for rule in CRITERIA for name in settings(rule)}
+    parameters = {name: plain_number(value) for name, value in parameters.items()}
     for name, value in parameters.items():
         if name not in known:
             raise ConfigError(f"no criterion has a parameter {name!r}; {nearest(name, known)}")
@@ -79,8 +80,11 @@ def sweep(
     Numbers are alphas of the paper's criterion, names are criteria with default parameters. Other arguments and errors
     are those of `mine`.
     """
+    if isinstance(criteria, np.ndarray) and criteria.ndim:
+        criteria = criteria.tolist()
     if isinstance(criteria, str) or not isinstance(criteria, Sequence) or not criteria:
         raise ConfigError(f"a sweep needs a list of criteria or alphas, at least one; got {criteria!r}")
+    criteria = [plain_number(rule) for rule in criteria]
     rules = [as_criterion("paper", alpha=r) if isinstance(r, float | int) else as_criterion(r) for r in criteria]
     by, _ = executors.choose(options.executor, address=options.ray_address)
     parallel = None if by.name in ("serial", "threads") else by  # counting has threads of its own

@@ -90,11 +90,11 @@ class DownloadError(FailureError):
     """A server is unreachable or sends an incomplete file."""
 
 
-def nearest(word: str, valid: Iterable[str], limit: int = 3) -> str:
+def nearest(word: object, valid: Iterable[str], limit: int = 3) -> str:
     """Clause with the valid words nearest to `word`."""
     valid = list(valid)
     lower = {name.lower(): name for name in valid}
-    near = [lower[name] for name in get_close_matches(word.lower(), lower, n=limit, cutoff=0.5)]
+    near = [lower[name] for name in get_close_matches(f"{word}".lower(), lower, n=limit, cutoff=0.5)]
     if near:
         return f"nearest: {', '.join(near)}"
     shown = ", ".join(valid[:12]) + (f" and {len(valid) - 12} more" if len(valid) > 12 else "")

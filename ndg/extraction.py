@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64
 from torch import nn
 
-from ndg.activations.batches import Batch, compute_batches, fixed, no_examples
+from ndg.activations.batches import Batch, check_loader, compute_batches, fixed, no_examples
 from ndg.activations.binarize import AUTO, BINARIZERS, choose
 from ndg.activations.digest import source_of, weights_digest
 from ndg.activations.sampling import Numbers, chosen, count, draw, examples_of, only, shuffled
@@ -24,7 +24,7 @@ from ndg.capture.sink import Sink, reopen, rest
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.mining.pairs import Pairs, pairs_of
 from ndg.nodes import NodeSpace
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.progress import bar, log
 from ndg.run_study import placed, run_study
 from ndg.units.readings import DEFAULTS, choose_readings
@@ -80,6 +80,7 @@ class ReadingSettings:
     max_examples: int | None = None
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if not 0 < self.quantile < 1:
             raise ConfigError(f"a quantile must lie inside (0, 1); got {self.quantile}")
 
@@ -112,6 +113,10 @@ def extract(
     first or last examples of a file differ from the loader's; BitsError for a file of another network.
     """
     where = None if file is None else Path(file)
+    if where is not None and where.is_dir():
+        raise ConfigError(
+            f"file= names the file of the bits; got the folder {where}; pass file={str(where / 'bits.ndg')!r}"
+        )
     if shuffled(loader):
         if where or settings.max_examples is not None:
             raise DataError(
@@ -158,6 +163,10 @@ class CaptureStudy:
     @property
     def model(self) -> nn.Module:
         return self.capture.model
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return self.capture.layers
 
     def with_model(self, model: nn.Module) -> CaptureStudy:
         return CaptureStudy(replace(self.capture, model=model))
@@ -310,6 +319,7 @@ def _fit(plan: _Plan, loader: Iterable[Any], numbers: Numbers | None, quantile: 
 
 
 def _check_repeatable(loader: Iterable[Any]) -> None:
+    check_loader(loader)
     if iter(loader) is loader:
         raise DataError(
             "the loader is read more than once, but an iterator can be read once; pass a list, a DataLoader, or any "

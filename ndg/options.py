@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+import numpy as np
+
 from ndg.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -56,12 +58,35 @@ class RunOptions:
     progress: bool = True
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if not isinstance(self.batch, int) or self.batch < 1:
             raise ConfigError(f"a compute batch has at least 1 example; got batch={self.batch!r}")
         if not isinstance(self.threads, int) or self.threads < 1:
             raise ConfigError(f"a forward pass runs on at least 1 thread; got threads={self.threads!r}")
         if not self.timeout > 0:
             raise ConfigError(f"a timeout is a number of seconds above 0; got {self.timeout!r}; leave it out for 300")
+
+
+def plain_number(value: Any) -> Any:
+    """A Python number for a numpy scalar or an array without axes; other values unchanged."""
+    return value.item() if isinstance(value, np.generic | np.ndarray) and not value.ndim else value
+
+
+def plain_numbers(settings: Any) -> None:
+    """Make the numbers in the fields of a frozen dataclass Python numbers.
+
+    Raises ConfigError for a field of numbers that holds something else.
+    """
+    for field in fields(settings):
+        given = getattr(settings, field.name)
+        value, kinds = plain_number(given), set(f"{field.type}".split(" | "))
+        if kinds <= {"int", "float", "None"} and not (value is None and "None" in kinds):
+            whole = "float" not in kinds
+            if not isinstance(value, int | float) or (whole and value != value // 1):
+                raise ConfigError(f"{field.name} must be a {'whole ' if whole else ''}number; got {value!r}")
+            value = int(value) if whole and isinstance(value, float) else value
+        if value is not given:
+            object.__setattr__(settings, field.name, value)
 
 
 def old_keywords(
@@ -104,6 +129,12 @@ def old_keywords(
                 )
                 passed = keywords.get(parameter)
                 keywords[parameter] = kind(**changes) if passed is None else replace(passed, **changes)
+            for parameter, kind in values.items():
+                passed = keywords.get(parameter, kind)
+                if passed is not kind and not isinstance(passed, kind):
+                    raise ConfigError(
+                        f"{parameter}= takes a {kind.__name__}; got {passed!r}; pass {parameter}={kind.__name__}(...)"
+                    )
             return function(*arguments, **keywords)
 
         return call

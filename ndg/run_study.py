@@ -7,7 +7,7 @@ run.total, run.executor, run.reason
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -23,6 +23,7 @@ from ndg.activations.sampling import examples_of, shuffled
 from ndg.errors import ConfigError, DataError
 from ndg.executors import AUTO, Executor, Journal
 from ndg.options import RunOptions
+from ndg.probe import probe
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -83,7 +84,9 @@ def run_study(
         tasks = iter(tasks)
         first = list(islice(tasks, 1))
         journal, tasks = _journal(study, label, first, options.journal), chain(first, tasks)
-    total = executor.total(run_task, study, tasks, label, count=count, start=start, journal=journal)
+    total = executor.total(
+        run_task, study, _probed(study, tasks, options), label, count=count, start=start, journal=journal
+    )
     return StudyRun(total, executor.name, reason)
 
 
@@ -103,6 +106,7 @@ def placed(model: nn.Module, options: RunOptions) -> nn.Module:
     Without a device it stays where it is, but for Ray, whose workers run on the CPU. Raises ConfigError for a device
     that this machine does not have.
     """
+    check_model(model)
     executor = options.executor
     on_ray = executor == "ray" or isinstance(executor, executors.Ray) or (executor == AUTO and options.ray_address)
     device = options.device or ("cpu" if on_ray else None)
@@ -118,6 +122,28 @@ def placed(model: nn.Module, options: RunOptions) -> nn.Module:
     if device is None or device_of(model).type == device or device_of(model) == torch.device(device):
         return model
     return copy.deepcopy(model).to(device)
+
+
+def check_model(model: object) -> None:
+    """Raise ConfigError for what is no network, or one without values."""
+    if not isinstance(model, nn.Module):
+        loaded = isinstance(model, tuple) and bool(model) and isinstance(model[0], nn.Module)
+        raise ConfigError(
+            f"a network is a torch.nn.Module; got {type(model).__name__}; "
+            + (
+                "ndg.load_model returns the network and its experiment: pass the first"
+                if loaded
+                else "pass the network itself, or load one: network, experiment = ndg.load_model(folder)"
+            )
+        )
+    empty = next(
+        (name for name, value in model.state_dict(keep_vars=True).items() if getattr(value, "is_meta", 0)), None
+    )
+    if empty is not None:
+        raise ConfigError(
+            f"a network has values for its weights; {empty!r} is on the meta device, which holds shapes alone; load "
+            "the weights first, such as network.to_empty(device='cpu') and network.load_state_dict(weights)"
+        )
 
 
 def count_batches(loader: Iterable[Any], size: int) -> int | None:
@@ -138,6 +164,16 @@ def check_order(loader: Iterable[Any] | None) -> None:
 def run_task(study: Study[T, R], task: T) -> R:
     """The result of one task: the function that executors call."""
     return study.run(task)
+
+
+def _probed(study: Study[T, R], tasks: Iterable[T], options: RunOptions) -> Iterator[T]:
+    """The tasks; before the first one, the network is probed with a few of its examples."""
+    for number, task in enumerate(tasks):
+        batch = task if isinstance(task, Batch) else getattr(task, "batch", None)
+        if number == 0 and isinstance(batch, Batch):
+            layers = getattr(study, "layers", None) or [getattr(study, "layer", "")]
+            probe(study.model, batch, layers, options.threads)
+        yield task
 
 
 def _journal(study: Study[T, R], label: str, tasks: list[Any], journal: Journal | Path | str) -> Journal:

@@ -19,7 +19,7 @@ LAYERS = [
     "bits mining planted",
     "config locations",
     "graph | data models activations | executors",
-    "units run_study",
+    "units probe run_study",
     "gradients | capture",
     "interventions",
     "extraction discovery",

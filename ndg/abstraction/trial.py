@@ -24,6 +24,7 @@ from ndg.abstraction.result import TrialResult, corrected
 from ndg.abstraction.study import DRAW, Study, TrialCounts, curve_key
 from ndg.abstraction.validate import check_alternatives, one_layer
 from ndg.abstraction.verdict import KEPT
+from ndg.activations.batches import check_loader
 from ndg.errors import ConfigError, DataError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.interventions import substitution
@@ -31,7 +32,7 @@ from ndg.interventions.cache import Cache
 from ndg.interventions.intervention_sets import choices, definition
 from ndg.interventions.passes import Passes
 from ndg.interventions.substitution import Writing
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.run_study import placed, run_batches
 
 
@@ -67,6 +68,7 @@ class TrialSettings:
     kept_at_least: float = KEPT
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if not 0 < self.beta <= 1:
             raise ConfigError(f"beta is a recall inside (0, 1], and 1 walks no implication backwards; got {self.beta}")
         if not 0 <= self.kept_at_least <= 1:
@@ -118,6 +120,8 @@ def trials(
     or ShapeError when the graph is of another network; DataError without examples or true labels, and for a loader that
     shuffles or gives what the network does not take; WorkerError when Ray gives no answer.
     """
+    if fit is not None:
+        check_loader(fit)
     layer = one_layer(graph, settings.layer, "a trial intervenes on one layer")
     labels, where = graph.nodes.labels, graph.nodes.slice(layer)
     names = [interventions] if isinstance(interventions, str) else interventions

@@ -23,6 +23,10 @@ def check_alternatives(graph: NDG) -> None:
 
 def one_layer(graph: NDG, layer: str | None, rule: str) -> str:
     """The requested layer or the only one; GraphError, beginning with `rule`, otherwise."""
+    if not isinstance(graph, NDG):
+        raise GraphError(f"a graph is an ndg.NDG; got {type(graph).__name__}; mine or load one: ndg.NDG.load(path)")
+    if not isinstance(layer, str | None):
+        raise GraphError(f"layer= is the name of a layer of the graph; got {type(layer).__name__}; pass its name")
     names = [known.name for known in graph.nodes.layers]
     if layer is not None:
         graph.nodes.slice(layer)

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from itertools import chain
+from os import PathLike
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ndg.activations.eager import eager
 from ndg.cancellation import check_cancelled
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.progress import bar
@@ -69,6 +72,7 @@ def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH, short: boo
     gives `(inputs, labels)`, inputs alone, or dictionaries of tensors in which `labels` is the true class. Every batch
     has the same shape per example: texts are padded to one length.
     """
+    check_loader(loader)
     if size < 1:
         raise ConfigError(f"a compute batch has at least 1 example; got {size}")
     held: list[tuple[dict[str, Tensor], int]] = []
@@ -118,21 +122,37 @@ def output_of(model: nn.Module, inputs: Inputs) -> Any:
 
 
 def logits_of(output: Any) -> Tensor:
-    """Logits `[example, class]` of a tensor, tuple or Hugging Face output."""
-    if isinstance(output, Mapping):
-        output = output.get("logits")
-    elif isinstance(output, tuple):
-        output = output[0]
-    elif not isinstance(output, Tensor):
-        output = getattr(output, "logits", None)
-    if not isinstance(output, Tensor) or output.ndim != 2:
-        came = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    """Logits `[example, class]`: a tensor, the `logits` of an output, or the first element of a tuple.
+
+    Sparse logits become dense.
+    """
+    logits = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
+    if logits is None:
+        logits = output[0] if isinstance(output, tuple) and output else output
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise ShapeError(
-            f"a network returns logits of shape (example, class), or an output with such `.logits`; got {came}; "
+            "a network returns logits of shape (example, class), or an output with such `.logits`; got "
+            f"{describe_output(logits)}; "
             "wrap the network in a module that returns its logits, or extract with labels=False for a graph of its "
             "neurons alone"
         )
-    return output
+    return logits if logits.layout is torch.strided else logits.to_dense()
+
+
+def describe_output(output: Any) -> str:
+    """What a module returned, in words: shapes of tensors, names and elements of containers."""
+    if isinstance(output, Tensor):
+        return f"{tuple(output.shape)}"
+    if is_dataclass(output) and not isinstance(output, (type, Mapping)):
+        output = {field.name: getattr(output, field.name) for field in fields(output)}
+    if isinstance(output, Mapping):
+        parts = [f"{key} {describe_output(part)}" for key, part in output.items()]
+        return f"a dictionary of {', '.join(parts) or 'nothing'}"
+    if isinstance(output, (list, tuple)):
+        names = getattr(output, "_fields", [""] * len(output))
+        parts = [f"{name} {describe_output(part)}".strip() for name, part in zip(names, output, strict=True)]
+        return f"a {type(output).__name__} of {', '.join(parts) or 'nothing'}"
+    return type(output).__name__
 
 
 @contextmanager
@@ -151,7 +171,7 @@ def fixed(
     try:
         if training:
             model.eval()
-        with torch.set_grad_enabled(grad):
+        with torch.set_grad_enabled(grad), eager():
             yield model
     finally:
         if before != threads:
@@ -192,17 +212,43 @@ def not_a_number(where: str, unit: int, example: int) -> LayerError:
 
 def true_labels(labels: Tensor, count: int, classes: int) -> Tensor:
     """True classes of `count` examples on the CPU, or DataError."""
-    true = labels.cpu()
-    whole = not (true.is_floating_point() or true.is_complex() or true.dtype == torch.bool)
+    whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
+    true = labels.cpu().long()  # of any width: losses take no other, and the widest unsigned ones have no minimum
     if not whole or true.shape != (count,) or true.min() < 0 or true.max() >= classes:
-        came = f"{true.dtype} of shape {tuple(true.shape)}"
+        came = f"{labels.dtype} of shape {tuple(true.shape)}"
         ends = f" with values {true.min().item()} to {true.max().item()}" if true.numel() and whole else ""
         raise DataError(
             f"true labels are one class from 0 to {classes - 1} per example; got {came}{ends}; "
             "check the data's classes against the network's"
+            + (
+                "; labels that count from 1 need labels - 1"
+                if ends and true.min() > 0 and true.max() == classes
+                else ""
+            )
             + ("; a network of one logit is wrapped so that it gives two, 0 and the logit" if classes == 1 else "")
         )
     return true
+
+
+def check_loader(loader: Any) -> None:
+    """Raise DataError for what is one batch, a path or no loader at all."""
+    pair = isinstance(loader, tuple) and len(loader) == 2 and all(isinstance(part, Tensor) for part in loader)
+    apart = pair and loader[0].shape[1:] != loader[1].shape[1:]  # two tensors of one shape may be two batches
+    if apart or isinstance(loader, (Tensor, np.ndarray, Mapping, str, bytes, PathLike)) or not _iterable(loader):
+        came = f"{type(loader).__name__} {loader!r}" if isinstance(loader, (str, PathLike)) else type(loader).__name__
+        raise DataError(
+            "a loader is a DataLoader or a list of batches, such as [(inputs, labels)]; got "
+            f"{'a tuple of two tensors' if apart else came}; "
+            + (
+                "put one batch in a list"
+                if apart or isinstance(loader, (Tensor, Mapping))
+                else "read the examples into tensors first, and pass [(inputs, labels)]"
+            )
+        )
+
+
+def _iterable(loader: Any) -> bool:
+    return hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")
 
 
 def columns(batch: Any) -> dict[str, Tensor]:
@@ -216,6 +262,7 @@ def columns(batch: Any) -> dict[str, Tensor]:
         tensors = {"": batch[0]}
     else:
         tensors = {"": batch}
+    tensors = {key: torch.as_tensor(part) if _numbers(part) else part for key, part in tensors.items()}
     if not tensors or not all(isinstance(column, Tensor) and column.ndim for column in tensors.values()):
         came = ", ".join(f"{key or 'inputs'}: {_spelt(column)}" for key, column in tensors.items())
         raise DataError(
@@ -226,6 +273,10 @@ def columns(batch: Any) -> dict[str, Tensor]:
     if len(set(lengths.values())) > 1:
         raise ShapeError(f"the tensors of one batch have one row per example; got {lengths}")
     return tensors
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind in "biuf"
 
 
 def _spelt(value: Any) -> str:

@@ -181,7 +181,8 @@ class Overwrite(_Hooks):
         self, model: nn.Module, layer: str, change: Callable[[Tensor], Tensor], module: nn.Module | None = None
     ) -> None:
         super().__init__()
-        self._module, self._layer, self._change = module or find_layer(model, layer), layer, change
+        self._module = find_layer(model, layer) if module is None else module  # an empty module is false
+        self._layer, self._change = layer, change
 
     def __enter__(self) -> Overwrite:
         self._hook(self._module, self._apply)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 from ndg import seeds
-from ndg.activations.batches import NUMBER, columns
+from ndg.activations.batches import NUMBER, check_loader, columns
 from ndg.errors import ConfigError, DataError
 
 Numbers = Int64[np.ndarray, " chosen"]
@@ -41,6 +41,7 @@ def shuffled(loader: Iterable[Any]) -> bool:
 
 def count(loader: Iterable[Any]) -> int:
     """Number of a loader's examples, read through if needed."""
+    check_loader(loader)
     known = examples_of(loader)
     return sum(map(_rows, loader)) if known is None else known
 

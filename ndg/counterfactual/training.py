@@ -31,7 +31,7 @@ from ndg.errors import ConfigError, DataError, FailureError
 from ndg.graph.ndg import NDG
 from ndg.interventions.reach import taking
 from ndg.interventions.suffix import Suffix
-from ndg.options import RunOptions
+from ndg.options import RunOptions, plain_numbers
 
 TRAIN, VALIDATION = "train", "validation"
 AFTER, REAL_ONLY = "after", "real only"
@@ -60,6 +60,7 @@ class CounterfactualSettings:
     patience: int = 3
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if not 0 <= self.mix <= 1:
             raise ConfigError(f"mix is the share of counterfactual examples in the loss, from 0 to 1; got {self.mix}")
         if min(self.epochs, self.rows, self.patience) < 1 or not 0 < self.learning_rate < math.inf:

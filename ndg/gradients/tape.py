@@ -152,6 +152,11 @@ class Tape:
                     f"a scored layer is used once in a forward pass; {path!r} was used several times; "
                     "give each use a module of its own, or choose another layer"
                 )
+            if isinstance(first, Tensor) and first.is_inference():
+                raise LayerError(
+                    f"a scored layer runs outside of inference mode; {path!r} runs inside; call the network under "
+                    "torch.no_grad, not under torch.inference_mode, and remove that from its forward"
+                )
             self.layouts[path] = layout = self._layouts.of(layer, first)
             self._masks[path] = self._layouts.mask(layer, layout, first)
             if isinstance(output, tuple):

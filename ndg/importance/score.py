@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import replace
+from itertools import chain
 from typing import Any, SupportsIndex
 
 import torch
@@ -34,9 +36,10 @@ from ndg.importance.methods import (
 )
 from ndg.importance.scores import Scores
 from ndg.importance.settings import ScoreSettings, Settings
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions, old_keywords, plain_number
+from ndg.probe import probe_loader
 from ndg.run_study import placed
-from ndg.units.resolve import expand_layers, resolve_layer
+from ndg.units.resolve import check_paths, expand_layers, resolve_layer
 
 IMPORTANCE: dict[str, Method] = {
     "gndi": gndi.METHOD,
@@ -103,26 +106,27 @@ def score(
     if n_steps is not None and not entry.steps:
         raise ConfigError(f"n_steps counts gradients along a path; {method} follows none; got {n_steps}; leave it out")
     model = placed(model, replace(options, executor="serial"))
-    names = [layers] if isinstance(layers, (str, nn.Module)) else [latent_layer(model)] if layers is None else layers
+    alone = isinstance(layers, (str, nn.Module)) or not isinstance(layers, Iterable)
+    names: Any = [latent_layer(model)] if layers is None else [layers] if alone else layers
     entries = tuple(names)
-    for path in entries:
-        if not isinstance(path, str):
-            raise LayerError(
-                f"layers are paths, as model.named_modules() has them; got {type(path).__name__}; give its path"
-            )
+    check_paths(model, entries)
     if not entries or len(set(entries)) < len(entries):
         raise LayerError(f"at least one layer is scored, and each once; got {list(entries)}")
     paths = tuple(expand_layers(model, entries))
     for path in paths:
         resolve_layer(model, path)
+    probe_loader(model, loader, paths, options.threads)
+    with torch.inference_mode(False):
+        if any(value.is_inference() for value in chain(model.parameters(), model.buffers())):
+            model = deepcopy(model)  # weights that were made in inference mode take no part in gradients
     with torch.inference_mode(False), fixed(model, options.threads, grad=True):
         return entry.run(model, loader, paths, request)
 
 
 def known(method: str) -> Method:
     """The method of that name; ConfigError names the nearest."""
-    if method.partition(":")[0] in OF_GRAPH:
-        name = method.partition(":")[0]
+    name = f"{method}".partition(":")[0]
+    if name in OF_GRAPH:
         raise ConfigError(
             f"ndg.score scores networks; {name} scores a mined graph and has no options; call "
             f"ndg.importance.{name}(graph), or `ndg score RUN --method {name}` where RUN has an alignment"
@@ -140,4 +144,4 @@ def _own(name: str, method: Method, own: dict[str, Any]) -> dict[str, Any]:
                 f"an option of {name} is one of its own; got {option!r}; "
                 + (nearest(option, method.options) if method.options else "it has none")
             )
-    return {**method.options, **own}
+    return {**method.options, **{option: plain_number(value) for option, value in own.items()}}

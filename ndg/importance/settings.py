@@ -8,12 +8,14 @@ from math import isfinite
 from operator import index
 from typing import Any, SupportsIndex
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from ndg.activations.batches import Batch, examples_in_batches
 from ndg.errors import ConfigError
 from ndg.gradients.neutral import Baselines
-from ndg.options import RunOptions
+from ndg.options import RunOptions, plain_number, plain_numbers
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class ScoreSettings:
     each_position: bool = False
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
+        object.__setattr__(self, "baselines", _tensors(self.baselines))
         steps = self.n_steps
         if steps is not None and (not isinstance(steps, int) or steps < 1):
             raise ConfigError(f"n_steps must be a whole number of at least 1; got {steps!r}")
@@ -75,6 +79,13 @@ class Settings(ScoreSettings):
     def describe(self, default: str) -> int | str:
         """Text of the target."""
         return default if self.target is None else index(self.target)
+
+
+def _tensors(value: Any) -> Any:
+    """Numpy arrays as tensors, also within a mapping."""
+    if isinstance(value, Mapping):
+        return {key: _tensors(part) for key, part in value.items()}
+    return torch.as_tensor(value) if isinstance(value, np.ndarray) else plain_number(value)
 
 
 def _whole(value: object) -> bool:

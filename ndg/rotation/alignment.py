@@ -15,7 +15,7 @@ from torch.nn.utils.parametrizations import orthogonal
 from ndg import seeds
 from ndg.activations.batches import fixed
 from ndg.errors import ConfigError
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.rotation.basis import DAS, Rotation, random_rotation
 from ndg.rotation.interchange import Interchanges, Located, Units, check_sizes, directions, leading, locate
 
@@ -39,6 +39,7 @@ class SearchSettings:
     batch: int = 512
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if self.steps < 1 or self.batch < 1 or not self.learning_rate > 0:
             raise ConfigError(
                 f"a search needs steps, pairs and a rate above 0; got {self.steps}, {self.batch} and "

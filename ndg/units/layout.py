@@ -205,6 +205,11 @@ def kind_of(
             f"activations are floating-point numbers; {layer!r} gives {output.dtype} of shape {shape}; "
             "choose the layer before or after it"
         )
+    if output.layout is not torch.strided:
+        raise LayerError(
+            f"a layer with units returns a dense tensor; {layer!r} returns a sparse one of shape {shape}; choose the "
+            "layer before or after it"
+        )
     if not 2 <= output.ndim <= 5:
         raise LayerError(
             "a layer gives (example, unit), (example, channel, position...) or (example, token, unit); "

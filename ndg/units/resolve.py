@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -81,7 +82,8 @@ def find_layers(model: nn.Module, layers: Iterable[str]) -> list[str]:
     paths = [path for path, _ in model.named_modules() if path]
     known = set(paths)
     chosen: set[str] = set()
-    entries = [layers] if isinstance(layers, str) else list(layers)
+    entries = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, (str, nn.Module)) else [layers]
+    check_paths(model, entries)
     if not entries:
         raise LayerError("at least one layer is needed; got none; name one, or an expression that matches some")
     for entry in entries:
@@ -90,6 +92,17 @@ def find_layers(model: nn.Module, layers: Iterable[str]) -> list[str]:
             find_layer(model, entry)  # raises, naming the nearest
         chosen |= names
     return [name for name in _in_order(paths, chosen - known) if name in chosen]
+
+
+def check_paths(model: nn.Module, layers: Iterable[Any]) -> None:
+    """Raise LayerError for a layer that is no text, with the path of a module of the network."""
+    for layer in layers:
+        if not isinstance(layer, str):
+            path = next((path for path, module in model.named_modules() if path and module is layer), None)
+            raise LayerError(
+                f"layers are paths, as model.named_modules() has them; got {type(layer).__name__}; give its path"
+                + (f", {path!r}" if path else "")
+            )
 
 
 def expand_layers(model: nn.Module, layers: Iterable[str]) -> list[str]:

@@ -22,7 +22,7 @@ from ndg.interventions import substitution
 from ndg.interventions.cache import Cache
 from ndg.interventions.passes import Passes
 from ndg.nodes import CONCEPT, LABEL
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.run_study import StudyRun, check_order, placed, run_batches
 
 
@@ -51,6 +51,7 @@ class EdgeSettings:
     any_network: bool = False
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if not 0 <= self.at_least <= 1:
             raise ConfigError(f"at_least, the bar of interventional precision, is a probability; got {self.at_least}")
         if not 0 < self.q < 1:

@@ -29,7 +29,7 @@ from ndg.interventions.intervention_sets import definition, predicted
 from ndg.interventions.passes import BaselinePass, Passes, argmax
 from ndg.literal import Literal
 from ndg.nodes import NodeSpace
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.run_study import check_order, placed
 
 EXAMPLES = 256
@@ -62,6 +62,7 @@ class ExplainSettings:
     any_network: bool = False
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         definition(self.intervention)
 
 

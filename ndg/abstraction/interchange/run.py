@@ -24,7 +24,7 @@ from ndg.errors import ConfigError, DataError
 from ndg.graph.ndg import NDG
 from ndg.interventions.cache import BUDGET, Cache
 from ndg.interventions.passes import Passes
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.run_study import check_order, placed, run_batches
 
 S = TypeVar("S", bound=Study)
@@ -61,6 +61,7 @@ class InterchangeSettings:
     any_network: bool = False
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if self.pool < 1:
             raise ConfigError(f"a pool has at least 1 source; got {self.pool}; leave it out for {POOL}")
 

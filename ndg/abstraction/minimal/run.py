@@ -21,7 +21,7 @@ from ndg.graph.ndg import NDG
 from ndg.interventions import substitution
 from ndg.interventions.intervention_sets import definition
 from ndg.interventions.passes import Passes, argmax, true_classes
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.run_study import check_order, placed, run_batches
 
 EXAMPLES = 500
@@ -59,6 +59,7 @@ class MinimalSettings:
     any_network: bool = False
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         definition(self.intervention)
         for name, number in (("examples", self.examples), ("budget", self.budget)):
             if number < 1:

@@ -27,7 +27,7 @@ from ndg.importance.experiments.groups import RANDOM, rate_over_draws
 from ndg.importance.score import known, score
 from ndg.importance.settings import Settings, passes
 from ndg.intervals import rate
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.results import Result, mean
 
 FIT, TEST = 30, 20
@@ -56,6 +56,7 @@ class FilterSettings:
     own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if min(self.fit, self.test) < 1 or self.draws < 0:
             raise ConfigError(
                 f"the experiment takes at least 1 example of each class to fit and to test; got {self.fit}, {self.test}"

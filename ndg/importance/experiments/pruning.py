@@ -26,7 +26,7 @@ from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings
 from ndg.intervals import rate
 from ndg.interventions.clamp import NeutralState, clamped, neutral_states
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.run_study import run_study
 
 NEUTRAL = ("zero", "mean")
@@ -65,6 +65,7 @@ class PruneSettings:
     tuning: Tuning = Tuning()
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if self.scope == "layer":
             raise ConfigError("a network is pruned in all its scored layers, scope 'all' or 'each'; got 'layer'")
         if isinstance(self.baselines, str) and self.baselines not in NEUTRAL:

@@ -26,6 +26,7 @@ from ndg.importance.batch_sums import ScoreStudy, Sums, Task, read_neutrals
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
+from ndg.importance.unread import check_read
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import PartialForward
 from ndg.run_study import run_study
@@ -52,6 +53,7 @@ def ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], s
     study = Study(model, layers, settings, neutrals, measure)
     total = run_study(study, _tasks(study, loader), "ablation", settings.options).total
     examples, means, squares = total.examples, total.means("damage"), total.means("squares")
+    check_read(model, loader, [layer for layer in layers if not means[layer].any()], settings)
     spread = {layer: np.maximum(squares[layer] - means[layer] ** 2, 0) for layer in layers}
     return METHOD.scores(
         settings,

@@ -30,6 +30,7 @@ from ndg.importance.method import Method
 from ndg.importance.methods.ablation import MEASURES, difference, labels_of
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
+from ndg.importance.unread import check_read
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import PartialForward
 from ndg.run_study import run_study
@@ -65,6 +66,8 @@ def shapley(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
     study = Study(model, layers, settings, neutrals, payoff)
     total = run_study(study, _tasks(study, loader), "Shapley values", settings.options).total
     sums, drawn, run = total.sums, total.examples * (orders // 2), settings.options
+    unread = [layer for layer in layers if not sums["credits"][layer].any()]
+    check_read(model, loader, unread, settings)
     return METHOD.scores(
         settings,
         {layer: sums["credits"][layer] / drawn for layer in layers},

@@ -1,0 +1,230 @@
+"""A cheap probe of a network: three passes of a few examples, once per network and kind of input.
+
+It refuses networks whose outputs depend on chance or on the other rows of a batch, layers whose first axis is not the
+example, and inputs that the network does not take; it warns about buffers that a forward pass changes. The network, its
+buffers and the random state are left as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import fields, is_dataclass
+from itertools import islice
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from ndg.activations.batches import Batch, Inputs, check_loader, compute_batches, device_of, fixed, output_of, pick
+from ndg.errors import DataError, LayerError
+from ndg.progress import log
+
+ROWS = 8
+"""Examples of the first passes; the third has half of them."""
+
+CLOSE = 1e-3
+"""Relative difference of outputs that rounding explains; times 30 in half precision."""
+
+STANDARD = nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention
+"""Modules whose first tensor is their output by convention; the others are states and weights."""
+
+Outputs = dict[str, list[Tensor]]
+"""Tensors that a module returned, by its path; "" is the network."""
+
+_probed: WeakKeyDictionary[nn.Module, set[Any]] = WeakKeyDictionary()
+
+
+def probe_loader(model: nn.Module, loader: Iterable[Any], layers: Iterable[str], threads: int) -> None:
+    """Probe a network with the first examples of a loader; a loader that can be read once is left alone."""
+    check_loader(loader)
+    if iter(loader) is loader:
+        return
+    with _random_state(model):
+        for batch in islice(compute_batches(loader, ROWS, short=True), 1):
+            probe(model, batch, layers, threads)
+
+
+def probe(model: nn.Module, batch: Batch, layers: Iterable[str], threads: int) -> None:
+    """Raise LayerError or DataError for a network that cannot be measured example by example."""
+    layers = [path for path in layers if path in dict(model.named_modules())]
+    columns = batch.inputs if isinstance(batch.inputs, dict) else {"": batch.inputs}
+    key = tuple((name, column.dtype, column.shape[1:]) for name, column in columns.items())
+    known = _probed.setdefault(model, set())
+    if {(key, layer) for layer in ["", *layers]} <= known:
+        return
+    with _random_state(model), _buffers(model) as changed, fixed(model, threads):
+        _passes(model, batch, layers, changed)
+    known |= {(key, layer) for layer in ["", *layers]}
+
+
+def _passes(model: nn.Module, batch: Batch, layers: list[str], changed: Callable[[], str | None]) -> None:
+    rows = torch.arange(min(batch.count, ROWS))
+    quiet = _quiet(batch.inputs, rows)
+    paths = ["", *layers]
+
+    def run(some: Tensor, paths: Iterable[str] = paths) -> Outputs:
+        return _outputs(model, pick(batch.inputs, some), paths)
+
+    try:
+        first = run(rows)
+    except Exception as error:
+        _refuse_dtype(model, batch.inputs, error)
+        return  # the network takes no small batches, or nothing of the kind: the study itself shows which
+    buffer = changed()
+    again = run(rows)
+    if any(_differ(first[path], again[path], rows, rows) for path in paths):
+        cause = f"it changes its buffer {buffer!r}" if buffer else "it draws random numbers"
+        raise LayerError(
+            f"a network gives the same outputs for the same inputs in evaluation mode; {type(model).__name__} gives "
+            f"others in a second pass, first at {_culprit(model, run, rows, rows)}: {cause}; switch that off in "
+            "evaluation mode, such as dropout(x, p, training=self.training)"
+        )
+    if buffer is not None:
+        log.warning(
+            "a forward pass changes no buffer; %s changes %r: its digest changes too, so that a graph of it is of "
+            "another network (any_network=True allows that); update buffers in training mode alone",
+            type(model).__name__,
+            buffer,
+        )
+    for path in layers:
+        if len(first[path]) > 1 and not isinstance(model.get_submodule(path), STANDARD):
+            log.warning(
+                "a layer is read at its first tensor; %r returns %d, of shapes %s; name a module inside it for others",
+                path,
+                len(first[path]),
+                ", ".join(str(tuple(part.shape)) for part in first[path]),
+            )
+    try:
+        alone = run(quiet)
+    except Exception:
+        return
+    for path in layers:
+        sizes = [outputs[path][0].shape[:1] for outputs in (first, alone) if outputs[path]]
+        if len(sizes) == 2 and sizes[0] == sizes[1]:
+            raise LayerError(
+                f"the first axis of a layer is the example; {path!r} gives {tuple(first[path][0].shape)} for "
+                f"{len(rows)} examples and {tuple(alone[path][0].shape)} for {len(quiet)}, so its first axis is "
+                "another, such as the time step; build it with batch_first=True, or choose a layer whose first axis is "
+                "the example"
+            )
+    if len(rows) > 1 and any(_differ(first[path], alone[path], rows, quiet) for path in paths):
+        raise LayerError(
+            f"the outputs of an example depend on that example alone; those of {type(model).__name__} depend on the "
+            f"other rows of the batch, first at {_culprit(model, run, rows, quiet)}; use statistics that are stored "
+            "(BatchNorm with track_running_stats=True, quantisation with fixed scales), and batch_first=True in "
+            "recurrent and attention layers"
+        )
+
+
+def _outputs(model: nn.Module, inputs: Inputs, paths: Iterable[str]) -> Outputs:
+    """What the network and the first use of each module give for inputs, in order of use."""
+    modules = dict(model.named_modules())
+    seen: Outputs = {}
+
+    def see(path: str) -> Callable[..., None]:
+        def hook(module: nn.Module, arguments: Any, output: Any) -> None:
+            seen.setdefault(path, [part.detach().clone() for part in _tensors(output)])
+
+        return hook
+
+    handles = [
+        modules[path].register_forward_hook(see(path))
+        for path in paths
+        if path and not isinstance(modules[path], torch.jit.ScriptModule)
+    ]
+    try:
+        whole = _tensors(output_of(model, inputs))
+    finally:
+        for handle in handles:
+            handle.remove()
+    seen[""] = [part.detach().clone() for part in whole]
+    return seen | {path: [] for path in paths if path not in seen}
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    """All dense tensors of an output, in order."""
+    if isinstance(output, Tensor):
+        return [output] if output.layout is torch.strided else [output.to_dense()]
+    if is_dataclass(output) and not isinstance(output, (type, dict)):
+        output = [getattr(output, field.name) for field in fields(output)]
+    parts = list(output.values()) if isinstance(output, dict) else output if isinstance(output, (list, tuple)) else []
+    return [tensor for part in parts for tensor in _tensors(part)]
+
+
+def _differ(first: list[Tensor], second: list[Tensor], rows: Tensor, some: Tensor) -> bool:
+    """Whether outputs of the examples `some` differ between a pass of `rows` and one of `some`."""
+    for one, other in zip(first, second, strict=False):
+        if one.shape[:1] != (len(rows),) or other.shape[:1] != (len(some),) or one.shape[1:] != other.shape[1:]:
+            continue
+        one = one[some.to(one.device)].double()
+        scale = one.nan_to_num(0, 0, 0).abs().amax() if one.numel() else 0
+        close = CLOSE * (30 if other.dtype in (torch.float16, torch.bfloat16) else 1)
+        if not torch.allclose(one, other.double(), rtol=close, atol=float(close * scale), equal_nan=True):
+            return True
+    return False
+
+
+def _culprit(model: nn.Module, run: Callable[..., Outputs], rows: Tensor, some: Tensor) -> str:
+    """The first module without parts whose outputs differ, in the order of the network."""
+    leaves = [path for path, module in model.named_modules() if path and next(module.children(), None) is None]
+    first, second = run(rows, leaves), run(some, leaves)
+    path = next((path for path in first if _differ(first[path], second[path], rows, some)), "")
+    return "its output" if not path else f"{path!r} ({type(model.get_submodule(path)).__name__})"
+
+
+def _quiet(inputs: Inputs, rows: Tensor) -> Tensor:
+    """Half of the rows, those of the smallest values, at least two and not as many as all."""
+    column = next(iter(inputs.values())) if isinstance(inputs, dict) else inputs
+    sizes = column[: len(rows)].flatten(1).abs().double().amax(dim=1) if column[0].numel() else torch.zeros(len(rows))
+    half = sizes.argsort(stable=True)[: max(len(rows) // 2, 1)].cpu()
+    return half if len(half) > 1 else half.repeat(2 if len(rows) != 2 else 3)
+
+
+def _refuse_dtype(model: nn.Module, inputs: Inputs, error: Exception) -> None:
+    """Raise DataError for an error that comes from inputs of another dtype than the weights."""
+    weights = next((value.dtype for value in model.parameters() if value.is_floating_point()), None)
+    columns = inputs if isinstance(inputs, dict) else {"inputs": inputs}
+    name, column = next(iter(columns.items()))
+    if weights is None or column.dtype == weights or not ("dtype" in f"{error}" or "scalar type" in f"{error}"):
+        return
+    raise DataError(
+        f"inputs have the dtype of the weights; {name} are {column.dtype}, the weights {weights}; pass "
+        f"inputs.to({weights}), or convert the network: network.to({column.dtype})"
+        if column.is_floating_point()
+        else f"inputs have the dtype of the weights; {name} are {column.dtype}, the weights {weights}; pass "
+        f"inputs.to({weights})"
+    ) from error
+
+
+@contextmanager
+def _buffers(model: nn.Module) -> Iterator[Callable[[], str | None]]:
+    """Restore the buffers of a network; within it, the name of one that has changed."""
+    before = {name: (value, value.detach().clone()) for name, value in model.named_buffers()}
+
+    def changed() -> str | None:
+        now = dict(model.named_buffers())
+        return next((name for name, (_, value) in before.items() if not _equal(now.get(name), value)), None)
+
+    try:
+        yield changed
+    finally:
+        now = dict(model.named_buffers())
+        for name, (own, value) in before.items():
+            if not _equal(now.get(name), value):
+                owner, _, leaf = name.rpartition(".")
+                with torch.no_grad(), suppress(RuntimeError):
+                    own.copy_(value)
+                model.get_submodule(owner)._buffers[leaf] = own
+
+
+def _equal(one: Tensor | None, other: Tensor) -> bool:
+    return one is not None and one.shape == other.shape and bool(((one == other) | (one != one)).all())
+
+
+@contextmanager
+def _random_state(model: nn.Module) -> Iterator[None]:
+    devices = [device_of(model)] if device_of(model).type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield

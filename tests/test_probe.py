@@ -1,0 +1,177 @@
+"""The probe refuses what cannot be measured example by example, by name and with the remedy, in every study alike."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import ndg
+from ndg.errors import DataError, LayerError
+from ndg.probe import _probed, probe_loader
+
+EXAMPLES = torch.randn(300, 12, generator=torch.Generator().manual_seed(0)), torch.arange(300) % 4
+
+
+METHODS = "gndi", "conductance", "ablation"
+
+
+class Dense(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.act, self.out = nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def between(self, h: torch.Tensor) -> torch.Tensor:
+        return h
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.between(self.act(self.first(x))))
+
+
+class Dropout(Dense):
+    def between(self, h):
+        return functional.dropout(h, 0.3)
+
+
+class Quantised(Dense):
+    def between(self, h):
+        scale = h.abs().max() / 127
+        return (h / scale).round() * scale
+
+
+class Normed(Dense):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(8, track_running_stats=False)
+
+    def between(self, h):
+        return self.norm(h)
+
+
+class Running(Dense):
+    def between(self, h):
+        self.calls = 0.9 * self.calls + h.mean()
+        return h - self.calls
+
+
+class Counting(Dense):
+    def between(self, h):
+        self.calls += 1
+        return h
+
+
+class TimeMajor(nn.Module):
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.steps = nn.TransformerEncoderLayer(6, 2, 8) if kind == "transformer" else getattr(nn, kind)(6, 6)
+        self.out = nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.steps(x.transpose(0, 1))
+        return self.out((h[0] if isinstance(h, tuple) else h)[-1])
+
+
+def studies(model, layer, data):
+    """Every kind of study that the probe protects."""
+    graph = ndg.mine(ndg.extract(Dense().eval(), [EXAMPLES], layers=["act"]), "confidence", confidence=0.6, support=2)
+    settings = ndg.TrialSettings(any_network=True, values="boolean")
+    calls = [
+        lambda: ndg.extract(model, data, layers=[layer]),
+        *(
+            lambda method=method: ndg.score(model, data, [layer], method)
+            for method in ("gndi", "conductance", "ablation")
+        ),
+    ]
+    if isinstance(model, Dense):
+        calls.append(lambda: ndg.trial(model, graph, data, settings=settings))
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (Dropout, r"same outputs for the same inputs.*Dropout.*it draws random numbers; .*training=self.training"),
+        (Running, r"same outputs for the same inputs.*it changes its buffer 'calls'"),
+        (
+            Quantised,
+            r"depend on the other rows of the batch, first at 'out' \(Linear\); use statistics that are stored",
+        ),
+        (Normed, r"depend on the other rows of the batch, first at 'norm' \(BatchNorm1d\); .*track_running_stats=True"),
+    ],
+)
+def test_outputs_that_depend_on_chance_or_on_other_rows_are_refused_in_every_study(make, message):
+    model = make().eval()
+    for study in studies(model, "act", [EXAMPLES]):
+        with pytest.raises(LayerError, match=message):
+            study()
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM", "RNN", "transformer"])
+def test_layers_of_time_steps_are_refused_though_as_many_steps_as_examples_run(kind):
+    data = [(torch.randn(40, 40, 6), torch.zeros(40, dtype=torch.long))]
+    for study in studies(TimeMajor(kind).eval(), "steps", data):
+        with pytest.raises(LayerError, match=r"first axis of a layer is the example; 'steps' gives .*batch_first=True"):
+            study()
+
+
+def test_a_network_that_reads_the_examples_as_time_steps_is_refused():
+    class Whole(TimeMajor):
+        def forward(self, x):
+            return self.out(self.steps(x)[0].mean(dim=1))
+
+    with pytest.raises(LayerError, match="depend on the other rows of the batch"):
+        ndg.extract(Whole("GRU").eval(), [torch.randn(20, 5, 6)], layers=["steps"])
+
+
+def test_a_buffer_that_counts_is_warned_about_once_and_restored(caplog):
+    model = Counting().eval()
+    probe_loader(model, [EXAMPLES], ["act"], 1)
+    probe_loader(model, [EXAMPLES], ["act"], 1)
+    (message,) = [record.message for record in caplog.records if "changes 'calls'" in record.message]
+    assert message.startswith("a forward pass changes no buffer; Counting changes 'calls': its digest changes too")
+    assert message.endswith("(any_network=True allows that); update buffers in training mode alone")
+    assert model.calls == 0
+
+
+@pytest.mark.parametrize("make", [Dense, Normed])
+def test_a_probe_leaves_mode_random_state_and_buffers(make):
+    model, state = make().train(), torch.get_rng_state()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.inference_mode():
+        probe_loader(model, iter([EXAMPLES]), ["act"], 1)
+    if make is Dense:
+        probe_loader(model, [EXAMPLES], ["act"], 1)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_network_is_probed_once_with_three_small_passes():
+    model, rows = Dense().eval(), []
+    model.register_forward_pre_hook(lambda module, arguments: rows.append(len(arguments[0])))
+    ndg.extract(model, [EXAMPLES], layers=["act"])
+    assert rows == [8, 8, 4, 256, 256]
+    ndg.score(model, [EXAMPLES], ["act"], "activation")
+    assert rows.count(8) == 2
+    assert model in _probed
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 300])
+def test_a_sound_network_passes_with_any_number_of_examples(count):
+    inputs, labels = EXAMPLES
+    for study in studies(Dense().eval(), "act", [(inputs[:count], labels[:count])])[:2]:
+        study()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "weights"),
+    [("float32", "bfloat16"), ("float64", "float32"), ("float32", "float64"), ("int64", "float32")],
+)
+def test_inputs_of_another_dtype_than_the_weights_are_told(inputs, weights):
+    model = Dense().eval().to(getattr(torch, weights))
+    data = [(EXAMPLES[0].to(getattr(torch, inputs)), EXAMPLES[1])]
+    for study in studies(model, "act", data):
+        with pytest.raises(DataError, match=rf"inputs are torch.{inputs}, the weights torch.{weights}; pass inputs.to"):
+            study()
