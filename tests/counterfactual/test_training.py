@@ -189,7 +189,7 @@ def test_what_does_not_fit_is_said(case):
     model, graph, data, _ = case
     given = loaders()
     with pytest.raises(ConfigError, match="mix is the share"):
-        quick(model, graph, data, given, mix=1.5)
+        train_on(model, graph, data, given, settings=CounterfactualSettings(mix=1.5))
     with pytest.raises(ConfigError, match="at least 1 epoch"):
         train_on(model, graph, data, given, settings=CounterfactualSettings(epochs=0))
     with pytest.raises(DataError, match="add the split"):

@@ -222,10 +222,8 @@ def test_bits_scores_and_trials_at_the_latents_are_those_of_any_batch_size(name)
     graph = ndg.mine(
         ndg.extract(network, loader(41), settings=ndg.ReadingSettings(binarizer="median"), options=OPTIONS), alpha=2
     )
-    tallies = [
-        ndg.trial(network, graph, loader(size), options=ndg.RunOptions(batch=16, executor="serial")).controls
-        for size in (41, 5)
-    ]
+    options = ndg.RunOptions(batch=16, executor="serial")
+    tallies = [ndg.trial(network, graph, loader(size), fit=loader(41), options=options).controls for size in (41, 5)]
     assert tallies[0] == tallies[1]
 
 
