@@ -222,7 +222,7 @@ def test_without_a_config_every_one_at_hand_is_trained_and_aligned(tmp_path, cap
         ("importance.methods=gdni", "known method of importance; got 'gdni'; nearest: gndi"),
         ("extract.layers=[latent,decoder.fc1]", "set trial.layer to one of them"),
         ("mining.pairs=btween", "got 'btween'; nearest: between"),
-        ("mining.pairs=3", "at least one pair of layers; got 3"),
+        ("mining.pairs=3", "pairs of layers; got '3'"),
         ("mining.pairs=[[label,latnt]]", "must name layers of the network; got 'latnt'; nearest: latent"),
     ],
 )
