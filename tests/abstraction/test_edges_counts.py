@@ -29,6 +29,10 @@ BATCH_8 = ndg.RunOptions(batch=8)
 WAYS = ("alone", "closure", "rest")
 
 
+PROBED = (8, 4)
+"""Rows of the passes in which a network is probed, once."""
+
+
 def test_a_pass_holds_as_many_pairs_as_fit_and_equal_sets_are_forced_once():
     net, graph, inputs, _ = random_case(6, 1)
     passes = []
@@ -46,8 +50,9 @@ def test_a_pass_holds_as_many_pairs_as_fit_and_equal_sets_are_forced_once():
             settings=ndg.EdgeSettings(values="boolean", how=how),
             options=ndg.RunOptions(batch=25, executor="serial"),
         )
-        assert set(passes) == {25}
-        return len(passes)
+        studied = [rows for rows in passes if rows not in PROBED]
+        assert set(studied) == {25}
+        return len(studied)
 
     assert run(5, ["alone"]) - run(1, ["alone"]) == 4  # a unit is off or on: two literals lack 25 examples together
     assert run(5, ["alone", "closure"]) == run(5, ["alone"])
