@@ -183,5 +183,5 @@ def test_a_network_stays_where_it_is(model):
     assert placed(model, meta) is not model
     assert placed(model, meta).encoder.weight.is_meta
     assert not model.encoder.weight.is_meta
-    with pytest.raises(ConfigError, match="'encoder.weight' is on the meta device, which holds shapes alone; load"):
+    with pytest.raises(ConfigError, match=r"'encoder.weight' is on the meta device, which holds shapes alone; load"):
         placed(model.to("meta"), replace(meta, executor="ray"))
