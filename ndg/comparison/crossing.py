@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ndg import discovery
@@ -28,7 +28,7 @@ class Cell:
     figures: EdgeFigures
 
     def row(self) -> Row:
-        return {"graph": self.graph, "data": self.data, "own": self.own} | asdict(self.figures)
+        return {"graph": self.graph, "data": self.data, "own": self.own} | self.figures.to_dict()
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,9 @@ class EdgeFigures:
     exceptions: int
     examples: int
 
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
     def words(self) -> str:
         """Mean precision with its interval, n and chance."""
         if self.precision is None:
@@ -113,7 +116,7 @@ class Section:
         return self.first == self.second
 
     def row(self) -> dict[str, Any]:
-        figures = asdict(self.figures)
+        figures = self.figures.to_dict()
         head = {"first": self.first, "second": self.second, "where": "within" if self.within else "between"}
         return head | {"edges": figures.pop("edges"), "edges_shuffled": self.shuffled} | figures
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ndg import discovery
@@ -27,7 +27,7 @@ class SourceRow:
     figures: EdgeFigures
 
     def row(self) -> Row:
-        figures = asdict(self.figures)
+        figures = self.figures.to_dict()
         head = {"source": self.source, "varying": self.varying, "constant": self.constant}
         edges = {"edges": figures.pop("edges"), "edges_shuffled": self.shuffled, "label_edges": self.label_edges}
         return head | edges | figures

@@ -16,14 +16,14 @@ from torch.nn import functional
 
 from ndg.activations.batches import Batch, check_finite, fixed, forward, true_labels
 from ndg.importance.batch_sums import ScoreStudy, read_neutrals
-from ndg.importance.experiments.groups import ORDERS, SHARES, Group, GroupResult, common_sizes, groups, rate_over_draws
+from ndg.importance.experiments.groups import ORDERS, SHARES, Group, GroupRows, common_sizes, groups, rate_over_draws
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings, passes
 from ndg.intervals import Z95, rate
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.clamp import clamped, neutral_states
 from ndg.options import RunOptions, old_keywords
-from ndg.results import mean
+from ndg.results import Result, mean
 from ndg.run_study import run_study
 
 
@@ -130,7 +130,7 @@ class Study(ScoreStudy):
 
 
 @dataclass(frozen=True, eq=False)
-class Curves(GroupResult):
+class Curves(GroupRows, Result):
     """Tally of every group, with the groups."""
 
     groups: tuple[Group, ...]

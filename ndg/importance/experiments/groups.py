@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float64, Int64
 from ndg import seeds
 from ndg.errors import ConfigError, ShapeError
 from ndg.importance.scores import Scores
-from ndg.results import Result, Row
+from ndg.results import Row
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)
 SCOPES = ("layer", "each", "all")
@@ -44,7 +44,7 @@ class Group:
         return self.layer, self.share
 
 
-class GroupResult(Result):
+class GroupRows(ABC):
     """Figures of the whole network (point 0) and of each group, beside those of random groups."""
 
     groups: tuple[Group, ...]

@@ -21,12 +21,13 @@ from ndg.activations.batches import Batch, columns, compute_batches, fixed, forw
 from ndg.errors import ConfigError, DataError, FailureError
 from ndg.importance.batch_sums import ScoreStudy, read_neutrals
 from ndg.importance.experiments.curves import digest
-from ndg.importance.experiments.groups import SHARES, Group, GroupResult, common_sizes, groups, rate_over_draws
+from ndg.importance.experiments.groups import SHARES, Group, GroupRows, common_sizes, groups, rate_over_draws
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings
 from ndg.intervals import rate
 from ndg.interventions.clamp import NeutralState, clamped, neutral_states
 from ndg.options import RunOptions, old_keywords, plain_numbers
+from ndg.results import Result
 from ndg.run_study import run_study
 
 NEUTRAL = ("zero", "mean")
@@ -156,7 +157,7 @@ class Study(ScoreStudy):
 
 
 @dataclass(frozen=True, eq=False)
-class Pruning(GroupResult):
+class Pruning(GroupRows, Result):
     """Results of the whole network (0) and of all groups."""
 
     groups: tuple[Group, ...]
