@@ -1,7 +1,6 @@
 """Two networks in one graph: what is between them under the five conditions, and the tables of controls."""
 
 import json
-from dataclasses import asdict
 
 import pytest
 import torch
@@ -73,7 +72,7 @@ def test_edges_within_a_side_are_those_of_the_network_alone(five):
             assert (figures.edges, figures.judged, figures.exceptions) == (alone.edges, alone.judged, alone.exceptions)
             assert figures.precision == pytest.approx(alone.precision)
     first, second = (section.figures for section in one.within)
-    assert asdict(first) == pytest.approx(asdict(second))
+    assert first.to_dict() == pytest.approx(second.to_dict())
 
 
 def test_no_figure_depends_on_the_batches_of_the_loader(five):
