@@ -144,7 +144,9 @@ def _outputs(model: nn.Module, inputs: Inputs, paths: Iterable[str]) -> Outputs:
 
 
 def _tensors(output: Any) -> list[Tensor]:
-    """All dense tensors of an output, in order."""
+    """All dense tensors of an output, in order; nested ones have no shape to compare."""
+    if isinstance(output, Tensor) and output.is_nested:
+        return []
     if isinstance(output, Tensor):
         return [output] if output.layout is torch.strided else [output.to_dense()]
     if is_dataclass(output) and not isinstance(output, (type, dict)):

@@ -238,6 +238,7 @@ def test_captum_gives_the_same_numbers_within_its_quadrature_error(network, step
 
 def test_a_pass_holds_one_batch_whatever_the_number_of_steps():
     model, rows = dense(nn.Tanh), []
+    score(model, [torch.randn(10, 5)], "encoder", "activation")  # the network is probed once
     model.register_forward_pre_hook(lambda module, arguments: rows.append(len(arguments[0])))
     scores = score(
         model, [torch.randn(10, 5)], "encoder", "conductance", settings=ScoreSettings(n_steps=30), options=BATCH_4

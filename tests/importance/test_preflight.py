@@ -85,7 +85,7 @@ def test_a_check_passes_no_more_for_more_units(asked):
         model = Counted(Halves(wide, nn.Linear(units, 3)))
         assert refusal(model, first(examples()), ["encoder.0", "encoder.1"], asked, by_ray) is None
         passes.append(model.runs)
-    assert 0 < passes[0] == passes[1] < 12
+    assert 0 < passes[0] == passes[1] < 12 + 3  # three passes probe the network
 
 
 @pytest.mark.parametrize("asked", ["ablation", "shapley"])
