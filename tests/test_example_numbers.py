@@ -59,7 +59,7 @@ def test_a_trial_and_a_mask_name_the_example():
     net = network()
     graph = ndg.mine(ndg.extract(net, loader(broken=False), ["1"]), alpha=1.05)
     for study in (ndg.trial, ndg.try_edges):
-        fit = {"fit": loader(broken=False)} if study is ndg.try_edges else {}
+        fit = {"fit": loader(broken=False)}
         with pytest.raises(LayerError, match=f"is NaN at example {BROKEN}"):
             study(net, graph, Subset(loader(), NUMBERS), **fit, options=RunOptions(batch=4, executor="serial"))
 
