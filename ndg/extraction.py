@@ -113,10 +113,6 @@ def extract(
     first or last examples of a file differ from the loader's; BitsError for a file of another network.
     """
     where = None if file is None else Path(file)
-    if where is not None and where.is_dir():
-        raise ConfigError(
-            f"file= names the file of the bits; got the folder {where}; pass file={str(where / 'bits.ndg')!r}"
-        )
     if shuffled(loader):
         if where or settings.max_examples is not None:
             raise DataError(

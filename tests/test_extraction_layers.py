@@ -195,7 +195,7 @@ class Shape(nn.Module):
         (lambda x: x.long(), r"are floating-point numbers; 'layer' gives torch.int64 of shape (8, 6)"),
         (lambda x: x[:, :0], r"for each of the 8 examples of a compute batch; 'layer' gives (8, 0)"),
         (lambda x: x[:, None, :0], r"for each of the 8 examples of a compute batch; 'layer' gives (8, 1, 0)"),
-        (lambda x: x.t(), r"'layer' gives (6, 8); choose a layer whose first axis is the example"),
+        (lambda x: x.t(), r"'layer' gives (6, 8) for 8 examples and (6, 4) for 4, so its first axis is another"),
         (lambda x: x.view(8, 1, 1, 1, 2, 3), r"'layer' gives (8, 1, 1, 1, 2, 3)"),
     ],
 )

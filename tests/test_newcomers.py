@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import ndg
-from ndg.errors import ConfigError, DataError, GraphError, LayerError, UserError
+from ndg.errors import BitsError, ConfigError, DataError, GraphError, LayerError, UserError
 from ndg.importance.score import IMPORTANCE
 
 WIDTHS = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32, torch.uint64]
@@ -190,7 +190,7 @@ def test_labels_from_1_are_told(net, examples):
 
 
 def test_folders_and_texts_in_place_of_paths(tmp_path, net, examples):
-    with pytest.raises(ConfigError, match=r"file= names the file of the bits; got the folder .*bits\.ndg"):
+    with pytest.raises(BitsError, match=r"packed bits are one file; .* is a folder; name a file in it"):
         ndg.extract(net, [examples], layers=["1"], file=str(tmp_path))
     with pytest.raises(UserError, match="does not exist; train first"):
         ndg.load_model(str(tmp_path))
