@@ -71,6 +71,7 @@ def _passes(model: nn.Module, batch: Batch, layers: list[str], changed: Callable
         first = run(rows)
     except Exception as error:
         _refuse_dtype(model, batch.inputs, error)
+        _not_probed(model, len(rows), error)
         return  # the network takes no small batches, or nothing of the kind: the study itself shows which
     buffer = changed()
     again = run(rows)
@@ -98,7 +99,8 @@ def _passes(model: nn.Module, batch: Batch, layers: list[str], changed: Callable
             )
     try:
         alone = run(quiet)
-    except Exception:
+    except Exception as error:
+        _not_probed(model, len(quiet), error)
         return
     for path in layers:
         sizes = [outputs[path][0].shape[:1] for outputs in (first, alone) if outputs[path]]
@@ -116,6 +118,11 @@ def _passes(model: nn.Module, batch: Batch, layers: list[str], changed: Callable
             "(BatchNorm with track_running_stats=True, quantisation with fixed scales), and batch_first=True in "
             "recurrent and attention layers"
         )
+
+
+def _not_probed(model: nn.Module, rows: int, error: Exception) -> None:
+    """Say that a network was not probed, and why."""
+    log.info("%s was not probed in full: it took no batch of %d examples (%s)", type(model).__name__, rows, error)
 
 
 def _outputs(model: nn.Module, inputs: Inputs, paths: Iterable[str]) -> Outputs:
