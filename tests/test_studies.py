@@ -16,7 +16,7 @@ from ndg.cli import main
 from ndg.counterfactual import CounterfactualSet
 from ndg.graph.ndg import NDG
 from ndg.report import row_table
-from ndg.workflows.studies import STUDIES
+from ndg.workflows.studies import STUDIES, sweep
 from ndg.workflows.studies.study_record import Findings, logged
 
 pytestmark = pytest.mark.slow
@@ -126,6 +126,16 @@ def test_a_sweep_takes_the_largest_alpha_by_validation_alone(home, capsys):
         good = [row["alpha"] for row in mine if row["set"] and row["aligned"] >= 0.5]
         assert chosen["alpha"] == max(good, default=None)
     assert "is the largest at which Q aligns 50% of the validation examples" in " ".join(told.split())
+
+
+@pytest.mark.parametrize(("kept", "says"), [(90, "better than the class prototype"), (89, "no verdict, as binarising")])
+def test_a_sweep_has_no_verdict_where_binarising_changes_the_network(kept, says):
+    rates = dict.fromkeys(("aligned", "aligned_low", "aligned_high", "random", "prototype", "set", "changed"), 0.5)
+    chosen = {"run": "r", "beta": 1.0, "alpha": 5.0}
+    line = chosen | rates | {"split": "test", "selectivity_low": 0.1, "selectivity_high": 0.2, "n": 100, "kept": kept}
+    words = sweep._words(chosen, [line], 0.95, "test")
+    assert f"0.{kept}0 are kept by binarising alone" in words
+    assert says in words
 
 
 def test_diff_of_two_trainings_matches_their_units(home, capsys, tmp_path):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ndg.abstraction.trial import TrialSettings, trials
+from ndg.abstraction.verdict import survives
 from ndg.errors import ConfigError
 from ndg.interventions.cache import Cache
 from ndg.report import row_table
@@ -68,7 +69,13 @@ def _lines(prepared: Prepared) -> list[dict[str, Any]]:
                     subject.loaders[split],
                     [Q],
                     fit=subject.loaders["train"],
-                    settings=TrialSettings(prepared.trial_layer, experiment.trial.values, beta, split=split),
+                    settings=TrialSettings(
+                        prepared.trial_layer,
+                        experiment.trial.values,
+                        beta,
+                        split=split,
+                        kept_at_least=experiment.trial.kept_at_least,
+                    ),
                     options=prepared.options(experiment.trial.seed),
                     cache=prepared.caches.setdefault(split, Cache()),
                 )[Q]
@@ -91,7 +98,7 @@ def _lines(prepared: Prepared) -> list[dict[str, Any]]:
                         "set": figures["neurons_set"],
                         "changed": figures["neurons_changed"],
                         "no_ancestors": len(figures["no_ancestors"]),
-                        "n": figures["n"],
+                        **{key: figures[key] for key in ("n", "kept", "kept_at_least")},
                     }
                 )
     return lines
@@ -114,10 +121,13 @@ def _words(chosen: dict[str, Any], lines: Sequence[dict[str, Any]], goal: float,
         return f"{chosen['run']}: alpha {chosen['alpha']:g}; the network predicts no example of {held_out} correctly."
     low, high = best["selectivity_low"], best["selectivity_high"]
     than = "better than" if low > 0 else "worse than" if high < 0 else "not better than"
+    says = f"the graph's choice is {than} the class prototype of the same size"
+    if not survives(best):
+        says = "no verdict, as binarising alone changes the network"
     return (
         f"{chosen['run']}: alpha {chosen['alpha']:g} is the largest at which Q aligns {goal:.0%} of the validation "
         f"examples; on {held_out} it aligns {best['aligned']:.3f} [{best['aligned_low']:.3f}, "
         f"{best['aligned_high']:.3f}] of {best['n']:,}, random booleans {best['random']:.3f}, the class prototype "
-        f"{best['prototype']:.3f}, setting {best['set']:.1f} neurons of which {best['changed']:.1f} change: the "
-        f"graph's choice is {than} the class prototype of the same size."
+        f"{best['prototype']:.3f}, setting {best['set']:.1f} neurons of which {best['changed']:.1f} change; "
+        f"{best['kept'] / best['n']:.3f} are kept by binarising alone: {says} (not corrected for the number of runs)."
     )
