@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ndg.errors import WorkerError
 from ndg.executors.ordered_sum import Results, Tasks
 from ndg.executors.payload import Package, begun, in_worker
-from ndg.executors.ray_session import line
+from ndg.executors.ray_session import ends_with_us, line
 from ndg.progress import log
 
 TIMEOUT = 300.0
@@ -69,7 +69,7 @@ class _Try(NamedTuple):
 def results(package: Package, tasks: Tasks, needs: Needs, timeout: float) -> Results:
     """Number and result of each task, as they end.
 
-    Closing cancels running tasks, and ends silent workers. Raises WorkerError after `timeout` seconds without a result,
+    An error cancels running tasks and ends silent workers. Raises WorkerError after `timeout` seconds without a result,
     and for a task that has lost `TRIES` workers; an error of the task itself as it was raised there.
     """
     import ray
@@ -112,9 +112,10 @@ def results(package: Package, tasks: Tasks, needs: Needs, timeout: float) -> Res
                 else:
                     silence.ends()
                     yield attempt.number, result
-    finally:
-        for reference in running:
-            ray.cancel(reference, force=silence.given_up)
+    finally:  # an interrupted session ends with its workers; to cancel as well can crash Ray
+        if isinstance(sys.exception(), Exception) or not ends_with_us():
+            for reference in running:
+                ray.cancel(reference, force=silence.given_up)
 
 
 class _Silence:

@@ -18,6 +18,8 @@ REACH_SECONDS = 10.0
 STORE_BYTES = 256 << 20
 """Least size of the object store of a Ray session that is started here."""
 
+_own = False
+
 
 def available_cpus() -> int:
     """CPUs that this process may use."""
@@ -34,22 +36,30 @@ def session(address: str | None, cpus: int | None, store_bytes: int) -> Iterator
     with no_usage_statistics():
         import ray
 
+    global _own
     started = not ray.is_initialized()
     try:
         if started:
             with no_usage_statistics():
-                _start(address or os.environ.get("RAY_ADDRESS"), cpus, store_bytes)
+                _own = _start(address or os.environ.get("RAY_ADDRESS"), cpus, store_bytes)
         yield
     finally:
         if started:
+            _own = False
             ray.shutdown()
 
 
-def _start(address: str | None, cpus: int | None, store_bytes: int) -> None:
+def ends_with_us() -> bool:
+    """Whether the cluster was started here: its workers end with the session."""
+    return _own
+
+
+def _start(address: str | None, cpus: int | None, store_bytes: int) -> bool:
+    """Start Ray here or join a cluster; whether it was started here."""
     import ray
 
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if address in (None, "", "local"):
+    if here := address in (None, "", "local"):
         settings |= {
             "address": "local",
             "include_dashboard": False,
@@ -70,6 +80,7 @@ def _start(address: str | None, cpus: int | None, store_bytes: int) -> None:
     finally:  # Ray replaces the handler, and leaves its own behind
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, terminate)
+    return here
 
 
 def _reach(address: str) -> None:
