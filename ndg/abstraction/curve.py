@@ -16,7 +16,7 @@ from ndg.errors import ConfigError, nearest
 from ndg.intervals import rate
 from ndg.results import Result, Row
 
-Line = tuple[Float64[np.ndarray, " size"], Float64[np.ndarray, " size"]]
+Line = tuple[Float64[np.ndarray, "round size"], Float64[np.ndarray, "round size"]]
 EXAMPLES = "examples"
 ROUNDS = 1000
 """Rounds of the bootstrap of areas."""
@@ -56,7 +56,7 @@ class Curve(Result):
     @cached_property
     def end(self) -> float | None:
         """Largest mean number of changed neurons that all orders reach."""
-        return _end(self._lines()) if self.n else None
+        return float(_end(self._lines())[0]) if self.n else None
 
     def points(self, name: str) -> list[Row]:
         """Counts, means per example and aligned rate for each size."""
@@ -73,7 +73,7 @@ class Curve(Result):
     def area(self, name: str) -> float | None:
         """Mean aligned rate under an order's curve up to `end`, in [0, 1]; None if flat."""
         self._known(name)
-        return _areas(self._lines()).get(name) if self.n else None
+        return float(_areas(self._lines())[name][0]) if self.end else None
 
     def difference(self, name: str) -> Difference | None:
         """Area of the graph's curve minus another's; None without changes."""
@@ -81,25 +81,23 @@ class Curve(Result):
 
     @cached_property
     def _differences(self) -> dict[str, Difference | None]:
-        areas = _areas(self._lines()) if self.n else {}
-        if not areas:
+        lines = self._lines(group_weights(self.seed, "areas", rounds=ROUNDS))
+        if not self.end or not _end(lines).all():
             return dict.fromkeys(self.names)
-        drawn = [_areas(self._lines(weights)) for weights in group_weights(self.seed, "areas", rounds=ROUNDS)]
-        if not all(drawn):
-            return dict.fromkeys(self.names)
+        areas, drawn = _areas(self._lines()), _areas(lines)
         differences: dict[str, Difference | None] = {}
         for name in self.names:
-            low, high = np.percentile([own[GRAPH] - own[name] for own in drawn], [2.5, 97.5])
-            differences[name] = Difference(areas[GRAPH] - areas[name], float(low), float(high))
+            low, high = np.percentile(drawn[GRAPH] - drawn[name], [2.5, 97.5])
+            differences[name] = Difference(float(areas[GRAPH][0] - areas[name][0]), float(low), float(high))
         return differences
 
-    def _lines(self, weights: Int64[np.ndarray, " group"] | None = None) -> dict[str, Line]:
-        """Mean changed neurons and aligned rates, under weights of groups."""
+    def _lines(self, weights: Int64[np.ndarray, "round group"] | None = None) -> dict[str, Line]:
+        """Mean changed neurons and aligned rates, in rounds of weighted groups."""
         examples = self.counts[EXAMPLES]
-        weights = np.ones(len(examples), np.int64) if weights is None else weights
-        n = max(float(weights @ examples), 1.0)
-        sums = {name: np.tensordot(weights, self.counts[name], axes=1) / n for name in self.names}
-        return {name: (means[:, 1], means[:, 2]) for name, means in sums.items()}
+        weights = np.ones((1, len(examples)), np.int64) if weights is None else weights
+        n = np.maximum(weights @ examples, 1)[:, None, None]
+        means = {name: np.tensordot(weights, self.counts[name], axes=1) / n for name in self.names}
+        return {name: (mean[:, :, 1], mean[:, :, 2]) for name, mean in means.items()}
 
     def rows(self) -> list[Row]:
         """One row per order and number of neurons."""
@@ -146,18 +144,24 @@ class Curve(Result):
         return name
 
 
-def _end(lines: dict[str, Line]) -> float:
-    return min(float(changed[-1]) for changed, _ in lines.values())
+def _end(lines: dict[str, Line]) -> Float64[np.ndarray, " round"]:
+    return np.min([changed[:, -1] for changed, _ in lines.values()], axis=0)
 
 
-def _areas(lines: dict[str, Line]) -> dict[str, float]:
-    """Mean height of every line up to `end`; NaN for width 0."""
-    end = _end(lines)
-    return {name: _area(changed, rates, end) / end for name, (changed, rates) in lines.items()} if end > 0 else {}
+def _areas(lines: dict[str, Line]) -> dict[str, Float64[np.ndarray, " round"]]:
+    """Mean height of every line up to `end`, which is above 0."""
+    end = _end(lines)[:, None]
+    return {name: _area(changed, rates, end) / end[:, 0] for name, (changed, rates) in lines.items()}
 
 
-def _area(changed: Float64[np.ndarray, " size"], rates: Float64[np.ndarray, " size"], end: float) -> float:
-    inside = changed < end
-    at = np.append(changed[inside], end)
-    height = np.append(rates[inside], np.interp(end, changed, rates))
-    return float(np.trapezoid(height, at))
+def _area(
+    changed: Float64[np.ndarray, "round size"],
+    rates: Float64[np.ndarray, "round size"],
+    end: Float64[np.ndarray, "round 1"],
+) -> Float64[np.ndarray, " round"]:
+    last = (changed <= end).sum(axis=1, keepdims=True) - 1  # the last point up to the end, which may lie behind it
+    following = np.minimum(last + 1, changed.shape[1] - 1)
+    (x, y), (right, above) = ([np.take_along_axis(of, at, 1) for of in (changed, rates)] for at in (last, following))
+    slope = np.divide(above - y, right - x, out=np.zeros_like(x), where=right > x)
+    height = np.where(changed < end, rates, y + slope * (end - x))
+    return np.asarray(np.trapezoid(height, np.minimum(changed, end), axis=1))

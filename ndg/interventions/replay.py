@@ -123,11 +123,25 @@ class Selected(Tensor):
         return self._made
 
     @classmethod
-    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
-        def plain(value: Any) -> Any:
-            return value.tensor() if isinstance(value, Selected) else value
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a function on the copy; only its shape, type and device are known without."""
+        if function in DESCRIBING:
+            with torch._C.DisableTorchFunctionSubclass():
+                return function(*args, **kwargs or {})
+        return function(*tree_map(_plain, args), **tree_map(_plain, kwargs or {}))
 
-        return function(*tree_map(plain, args), **tree_map(plain, kwargs or {}))
+    @classmethod
+    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
+        return function(*tree_map(_plain, args), **tree_map(_plain, kwargs or {}))
+
+
+def _plain(value: Any) -> Any:
+    return value.tensor() if isinstance(value, Selected) else value
+
+
+DESCRIBING = {getattr(Tensor, name).__get__ for name in ("shape", "dtype", "device", "ndim", "layout", "requires_grad")}
+DESCRIBING |= {Tensor.size, Tensor.dim, Tensor.numel, Tensor.is_floating_point}
+"""Functions that read no value."""
 
 
 def selected(output: Any, rows: Int64[Tensor, " row"] | None = None, of: int = 0) -> Any:
