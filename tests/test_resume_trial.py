@@ -23,26 +23,18 @@ TRIAL = [
     "trial.graphs=[]",
     "trial.minimal=20",
     "trial.splits=[test]",
-    "extract.compute_batch=16",
+    "extract.compute_batch=32",
 ]
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A folder with one training, the options that name it, and what an uninterrupted alignment finds."""
-    folder = tmp_path_factory.mktemp("resume")
-    options = ["-q", "--runs", str(folder), "--executor", "serial"]
-    assert main(["train", "digits_mlp", *QUICK, *options]) == 0
-    assert main(["align", "digits_mlp", *QUICK, *TRIAL, *options]) == 0
-    return folder, options, figures(folder)
+STAGES = ("trial", "interchange", "minimal", "edges_tried")
+CUTS = (2, 24, 38)
+"""Numbers of journal lines after which an alignment is killed."""
 
 
 def figures(folder: Path) -> dict:
     """What the newest completed alignment found on trial."""
     with runs.open(str(folder / "ndg.db")) as log:
         record = log.find({"kind": "align", "status": "COMPLETED"}, limit=1)[0]
-    stages = ("trial", "interchange", "minimal", "edges_tried")
-    return {stage: record["results"][stage] for stage in stages} | {"id": record.id, "attempts": record["attempts"]}
+    return {stage: record["results"][stage] for stage in STAGES} | {"id": record.id, "attempts": record["attempts"]}
 
 
 def lines(folder: Path, known: set[str]) -> int:
@@ -51,28 +43,36 @@ def lines(folder: Path, known: set[str]) -> int:
     return sum(path.read_bytes().count(b"\n") for path in found)
 
 
-@pytest.mark.parametrize("after", [2, 24, 48])
-def test_a_killed_trial_goes_on_and_ends_with_the_same_integers(home, after):
-    folder, options, expected = home
-    known = {path.name for path in folder.iterdir()}
-    command = [sys.executable, str(ROOT / "align.py"), "digits_mlp", *QUICK, *TRIAL, *options]
+def cut_short(command: list[str], folder: Path, known: set[str], after: int) -> None:
+    """Run a command until journals have so many lines, and kill it."""
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while lines(folder, known) < after and process.poll() is None:
-            time.sleep(0.02)
+            time.sleep(0.01)
         killed = process.poll() is None
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert killed, "it ended before it could be killed"
-    [cut] = [path.name for path in folder.iterdir() if path.is_dir() and path.name not in known]
-    had = lines(folder, known)
-    assert main(["align", "digits_mlp", *QUICK, *TRIAL, *options, "--resume"]) == 0
-    found = figures(folder)
+    assert lines(folder, known) >= after
+
+
+def test_a_trial_that_is_killed_again_and_again_ends_with_the_same_integers(tmp_path):
+    options = ["-q", "--runs", str(tmp_path), "--executor", "serial"]
+    assert main(["train", "digits_mlp", *QUICK, *options]) == 0
+    assert main(["align", "digits_mlp", *QUICK, *TRIAL, *options]) == 0
+    expected = figures(tmp_path)
+    known = {path.name for path in tmp_path.iterdir()}
+    align = ["align", "digits_mlp", *QUICK, *TRIAL, *options]
+    command = [sys.executable, str(ROOT / "align.py"), *align[1:]]
+    for number, after in enumerate(CUTS):  # in trials, interchange, edges
+        cut_short([*command, *(["--resume"] if number else [])], tmp_path, known, after)
+    [cut] = [path.name for path in tmp_path.iterdir() if path.is_dir() and path.name not in known]
+    assert main([*align, "--resume"]) == 0
+    found = figures(tmp_path)
     assert found["id"] == cut
-    assert len(found["attempts"]) == 2
-    assert had >= after
-    for stage in ("trial", "interchange", "minimal", "edges_tried"):
+    assert len(found["attempts"]) == 1 + len(CUTS)
+    for stage in STAGES:
         assert json.dumps(plain(found[stage])) == json.dumps(plain(expected[stage])), stage
 
 
