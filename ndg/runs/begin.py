@@ -12,7 +12,7 @@ from typing import Any
 
 from ndg.config import Experiment
 from ndg.errors import OutputError, RunNotFoundError
-from ndg.runs.plain import iso, now, plain
+from ndg.runs.plain import now, plain
 from ndg.runs.provenance import masked, versions, whereabouts
 from ndg.runs.record import BEAT, COMPLETED, FAILED, INTERRUPTED, RUNNING, RunRecord, read_all, span
 from ndg.runs.run import Run
@@ -31,21 +31,23 @@ def start(
     device: str | None = None,
     tags: Iterable[str] = (),
     beat: float = BEAT,
+    resumed: bool = False,
 ) -> Run:
-    """A new run, as a context, in the folder `folder_root/<id>`.
+    """A new run, as a context, in the folder `folder_root/<id>`; with `resumed`, the run of `resume`.
 
     Its document is in `store`, by default `folder_root/ndg.db`. Entering raises OutputError if no folder can be made.
     """
+    if resumed:
+        return resume(store, experiment, folder_root, kind=kind, parent=parent, device=device, beat=beat)
     root = Path(folder_root).expanduser().absolute()
 
     def begin(run: Run) -> None:
         while True:
-            moment = datetime.now(UTC)
             slug = re.sub(r"[^\w.+-]+", "_", experiment.name, flags=re.ASCII).strip("._-")[:60] or "run"
-            id = f"{moment:%Y%m%d-%H%M%S}-{slug}-{kind}-{secrets.token_hex(2)}"  # sorts by time
+            id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{slug}-{kind}-{secrets.token_hex(2)}"  # sorts by time
             if (folder := _make(root, id)) is None:
                 continue
-            document = _document(id, kind, experiment, folder, moment, parent, device, tags)
+            document = _document(folder, kind, experiment, parent, device, tags)
             try:
                 if run.open(document, new=True):
                     return
@@ -77,26 +79,9 @@ def resume(
     root = Path(folder_root).expanduser().absolute()
     unfinished_run = unfinished(root, experiment, kind=kind, parent=parent)
 
-    def begin(run: Run) -> None:
-        run.open(_reopened(unfinished_run, root, device), new=False)
-
-    return Run(_store(store, root), root, begin, beat)
-
-
-def start_or_resume(
-    store: Store | str | Path | None,
-    kind: str,
-    experiment: Experiment,
-    folder_root: str | Path,
-    parent: str | None = None,
-    *,
-    device: str | None = None,
-    resumed: bool = False,
-) -> Run:
-    """A new run, or the unfinished one, as a context."""
-    if resumed:
-        return resume(store, experiment, folder_root, kind=kind, parent=parent, device=device)
-    return start(store, kind, experiment, folder_root, parent, device=device)
+    return Run(
+        _store(store, root), root, lambda run: run.open(_reopened(unfinished_run, root, device), new=False), beat
+    )
 
 
 def unfinished(root: Path, experiment: Experiment, *, kind: str = "train", parent: str | None = None) -> RunRecord:
@@ -148,19 +133,12 @@ def _same(experiment: Experiment, kind: str, parent: str | None) -> tuple[dict[s
 
 
 def _document(
-    id: str,
-    kind: str,
-    experiment: Experiment,
-    folder: Path,
-    moment: datetime,
-    parent: str | None,
-    device: str | None,
-    tags: Iterable[str],
+    folder: Path, kind: str, experiment: Experiment, parent: str | None, device: str | None, tags: Iterable[str]
 ) -> RunRecord:
-    started, where = iso(moment), whereabouts(device)
+    started, where = now(), whereabouts(device)
     config, lost = plain(experiment.to_dict(), "config")
     fields: dict[str, Any] = {
-        "_id": id,
+        "_id": folder.name,
         "format": 1,
         "kind": kind,
         "name": experiment.name,

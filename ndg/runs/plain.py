@@ -32,18 +32,10 @@ def plain(value: Any, path: str = "") -> tuple[Any, list[str]]:
 
 
 def size(value: Any) -> int:
-    """Bytes that a plain value takes in BSON (bsonspec.org 1.1)."""
-    if value is None:
-        return 0
-    if isinstance(value, bool):
-        return 1
-    if isinstance(value, int | float):
-        return 4 if isinstance(value, int) and -(2**31) <= value < 2**31 else 8
-    if isinstance(value, str):
-        return 5 + len(value.encode())
-    if isinstance(value, list):
-        return 5 + sum(2 + len(str(i)) + size(item) for i, item in enumerate(value))
-    return 5 + sum(2 + len(key.encode()) + size(item) for key, item in value.items())
+    """Bytes that a plain value takes in BSON."""
+    import bson
+
+    return len(bson.encode(value if isinstance(value, dict) else {"": value}))
 
 
 def too_large(what: str, has: str) -> StoreError:

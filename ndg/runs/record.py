@@ -77,7 +77,7 @@ class RunRecord(dict[str, Any]):
 
     def silence(self, now: datetime | None = None) -> float:
         """Seconds since the last heartbeat."""
-        return max(0.0, ((now or datetime.now(UTC)) - moment(self["heartbeat"])).total_seconds())
+        return max(0.0, ((now or datetime.now(UTC)) - datetime.fromisoformat(self["heartbeat"])).total_seconds())
 
     def dead(self, now: datetime | None = None) -> bool:
         """Whether a RUNNING run is silent for long or has no process."""
@@ -109,11 +109,6 @@ class RunRecord(dict[str, Any]):
         from ndg.runs.show import html
 
         return html(self)
-
-
-def moment(text: str) -> datetime:
-    """The time of a text in a run document."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def span(seconds: float) -> str:

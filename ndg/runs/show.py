@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from ndg.runs.record import RunRecord, moment, span
+from ndg.runs.record import RunRecord, span
 
 VALIDATION = "results.train.validation_accuracy"
 TEST = "results.train.test_accuracy"
@@ -84,7 +84,7 @@ def flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _row(record: RunRecord, trained: RunRecord, now: datetime) -> Row:
-    age = span(max(0.0, (now - moment(record["started"])).total_seconds()))
+    age = span(max(0.0, (now - datetime.fromisoformat(record["started"])).total_seconds()))
 
     def accuracy(path: str, split: str) -> float | None:
         value = trained.figure(path)
@@ -95,11 +95,9 @@ def _row(record: RunRecord, trained: RunRecord, now: datetime) -> Row:
 
 
 def _facts(record: RunRecord, now: datetime | None) -> list[str]:
-    ended = record.get("ended")
-    lasted = sum(
-        (moment(attempt.get("ended") or record["heartbeat"]) - moment(attempt["started"])).total_seconds()
-        for attempt in record.get("attempts", [])
-    )
+    ended, attempts, time = record.get("ended"), record.get("attempts", []), datetime.fromisoformat
+    ends = [time(attempt.get("ended") or record["heartbeat"]) for attempt in attempts]
+    lasted = sum((end - time(attempt["started"])).total_seconds() for end, attempt in zip(ends, attempts, strict=True))
     commit = record.get("commit")
     pairs = [
         ("kind", record["kind"]),
@@ -109,7 +107,7 @@ def _facts(record: RunRecord, now: datetime | None) -> list[str]:
         ("parent", record.get("parent")),
         ("started", record["started"]),
         ("ended", ended and f"{ended} (worked {span(lasted)})"),
-        ("attempts", len(record["attempts"]) if len(record.get("attempts", [])) > 1 else None),
+        ("attempts", len(attempts) if len(attempts) > 1 else None),
         ("tags", ", ".join(record.get("tags", []))),
         ("notes", record.get("notes")),
         ("folder", record.get("folder")),
