@@ -7,15 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ndg.config import Data
-from ndg.data import arrays, cifar, cub, folders, idx, images, pairs, sentences, tables, texts
+from ndg.data import arrays, cifar, corpora, cub, folders, idx, images, tables, texts
 from ndg.data.examples import SPLITS as SPLITS
-from ndg.data.examples import Batches as Batches
-from ndg.data.examples import Examples as Examples
 from ndg.data.examples import Pool as Pool
 from ndg.data.examples import Splits as Splits
 from ndg.data.examples import divide, take
-from ndg.data.examples import split as split
-from ndg.data.inputs import Form as Form
 from ndg.data.inputs import Texts as Texts
 from ndg.data.releases import MARKER
 from ndg.data.sources import SOURCES
@@ -75,12 +71,12 @@ DATASETS: dict[str, Dataset] = {
     "cifar100": Dataset(cifar.cifar100, cifar.FILES100, (".", cifar.HOME100, f"cifar100/{cifar.HOME100}", "cifar100")),
     "cifar10_jpeg": Dataset(folders.cifar10_jpeg, folders.JPEG_FILES, (".", "cifar10_jpeg")),
     "cub200": Dataset(cub.read, cub.FILES, (".", "cub200", cub.HOME, f"cub200/{cub.HOME}", "cub_200_2011_subset")),
-    "sst2": Dataset(sentences.sst2, sentences.SST2, (".", "sst2")),
-    "snli": Dataset(pairs.snli, pairs.SNLI, (".", "snli", "snli_1.0", "snli_sample")),
-    "allnli": Dataset(pairs.allnli, pairs.ALLNLI, (".", "allnli")),
-    "mqnli": Dataset(pairs.mqnli, pairs.MQNLI, (".", "mqnli")),
-    "sick": Dataset(pairs.sick, pairs.SICK, (".", "sick")),
-    "devign": Dataset(sentences.devign, sentences.DEVIGN, (".", "devign")),
+    "sst2": Dataset(corpora.sst2, corpora.SST2, (".", "sst2")),
+    "snli": Dataset(corpora.snli, corpora.SNLI, (".", "snli", "snli_1.0", "snli_sample")),
+    "allnli": Dataset(corpora.allnli, corpora.ALLNLI, (".", "allnli")),
+    "mqnli": Dataset(corpora.mqnli, corpora.MQNLI, (".", "mqnli")),
+    "sick": Dataset(corpora.sick, corpora.SICK, (".", "sick")),
+    "devign": Dataset(corpora.devign, corpora.DEVIGN, (".", "devign")),
     "texts": Dataset(texts.read, texts.FILES, (".", "texts")),
 }
 

@@ -89,10 +89,6 @@ def _encoded(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
-def _no_bytes() -> bytes:
-    return b""
-
-
 ADMITTED: dict[str, Callable[..., Any]] = {
     "numpy.core.multiarray._reconstruct": _Record,
     "numpy._core.multiarray._reconstruct": _Record,  # numpy 2
@@ -101,7 +97,7 @@ ADMITTED: dict[str, Callable[..., Any]] = {
     "numpy.ndarray": _Record,
     "numpy.dtype": _Record,
     "_codecs.encode": _encoded,
-    "__builtin__.bytes": _no_bytes,
+    "__builtin__.bytes": lambda: b"",
 }
 """Names that a pickle may ask for, and what stands in for each."""
 

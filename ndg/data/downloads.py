@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import filecmp
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from ndg.config import Data
 from ndg.data import DATASETS, absent, archives
@@ -36,9 +35,6 @@ class Fetched:
         lines = [f"{self.name}: {done} {self.folder}", f"  {self.found}; {self.classes} classes"]
         return "\n".join([*lines, f"  {self.hint}"] if self.hint else lines)
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class DatasetInfo:
@@ -55,9 +51,6 @@ class DatasetInfo:
     def text(self) -> str:
         rows = {"at hand": self.at_hand or "no"} | {key: getattr(self, key) for key in SHOWN}
         return "\n".join([f"{self.name}: {self.what}", *(f"  {key:8} {row}" for key, row in rows.items() if row)])
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def entries(folder: str | Path | None, names: Sequence[str] = ()) -> list[DatasetInfo]:

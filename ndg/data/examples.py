@@ -106,14 +106,8 @@ class Splits:
     @property
     def duplicates(self) -> dict[str, float]:
         """Fraction of validation and test texts that equal a training text."""
-        fingerprints = {
-            name: inputs.fingerprints() for name in SPLITS if isinstance(inputs := self[name].inputs, Tokens)
-        }
-        return {
-            name: float(np.isin(fingerprints[name], fingerprints["train"]).mean())
-            for name in fingerprints
-            if name != "train"
-        }
+        texts = {name: inputs.fingerprints() for name in SPLITS if isinstance(inputs := self[name].inputs, Tokens)}
+        return {name: float(np.isin(own, texts["train"]).mean()) for name, own in texts.items() if name != "train"}
 
     def sizes(self) -> dict[str, int]:
         """Number of examples in each split."""

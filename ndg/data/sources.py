@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ndg.data.releases import MD5
@@ -47,11 +47,11 @@ class Source:
         return sum(file.size for file in self.files) if all(file.size for file in self.files) else 0
 
 
-def _idx(name: str, sizes: dict[str, int], *addresses: str, plain: bool = False) -> tuple[File, ...]:
+def _idx(name: str, sizes: Sequence[int], *addresses: str, plain: bool = False) -> tuple[File, ...]:
     """Four files of an MNIST-like set, at each of the addresses."""
     return tuple(
-        File(file, tuple(f"{address}/{file}" for address in addresses), f"md5:{MD5[name][file]}", size, plain=plain)
-        for file, size in sizes.items()
+        File(file, tuple(f"{address}/{file}" for address in addresses), f"md5:{md5}", size, plain=plain)
+        for (file, md5), size in zip(MD5[name].items(), sizes, strict=True)
     )
 
 
@@ -66,14 +66,7 @@ def _bundled(name: str, what: str, cite: str) -> Source:
     return Source(what, "CC BY 4.0, as the UCI repository states", cite, instead=instead)
 
 
-IDX = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz",
-       "t10k-labels-idx1-ubyte.gz")  # fmt: skip
-
-_MNIST = _idx(
-    "mnist",
-    dict(zip(IDX, (9912422, 28881, 1648877, 4542), strict=True)),
-    "https://ossci-datasets.s3.amazonaws.com/mnist",
-)
+_MNIST = _idx("mnist", (9912422, 28881, 1648877, 4542), "https://ossci-datasets.s3.amazonaws.com/mnist")
 _LECUN = "LeCun, Cortes & Burges 1998, The MNIST database of handwritten digits"
 _MNIST_LICENCE = "the authors state none; copies are commonly given out as CC BY-SA 3.0"
 _KRIZHEVSKY = "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images"
@@ -111,7 +104,7 @@ SOURCES: dict[str, Source] = {
         "fashion_mnist",
         _idx(
             "fashion_mnist",
-            dict(zip(IDX, (26421880, 29515, 4422102, 5148), strict=True)),
+            (26421880, 29515, 4422102, 5148),
             "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
             plain=True,

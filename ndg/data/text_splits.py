@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from ndg.data import releases
+from ndg.data import releases, text_files
 from ndg.data.examples import Pool
 from ndg.data.inputs import Inputs, Texts
 from ndg.data.text_files import Row
@@ -84,13 +84,26 @@ def present(folder: Path, files: Mapping[str, str | Sequence[str]]) -> dict[str,
 
 def read(
     name: str,
-    paths: dict[str, Path],
-    rows: Callable[[Path], Iterable[Row]],
+    folder: Path,
+    files: Mapping[str, str | Sequence[str]],
     columns: Sequence[str],
     class_names: tuple[str, ...],
     numbers: dict[str, int],
+    *,
+    key: str | None = None,
+    rows: Callable[[Path, Sequence[str]], Iterator[Row]] = text_files.objects,
+    fields: Sequence[str] = (),
     **options: Any,
 ) -> Pool:
-    """Pool of one file per split, read by `rows`; `options` are those of `collect`."""
-    parts = {split: collect(rows(path), columns, numbers, **options) for split, path in paths.items()}
+    """Pool of one file per split; `rows` reads its `fields`, by default `columns` and a unique `key`.
+
+    `options` are those of `collect`.
+    """
+    fields = fields or (*columns, *([key] if key else []))
+    paths = present(folder, files)
+    lines = {split: rows(path, fields) for split, path in paths.items()}
+    parts = {
+        split: collect(text_files.unique(part, key) if key else part, columns, numbers, **options)
+        for split, part in lines.items()
+    }
     return assemble(name, parts, class_names, list(paths.values()))

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from ndg.data.samples import writers
-from ndg.data.samples.writers import python2
+from ndg.data.samples import images as samples
+from ndg.data.samples.images import python2
 
 
 def idx(array):
     """idx file of unsigned bytes."""
-    return writers.idx(np.asarray(array, np.uint8))
+    return samples.idx(np.asarray(array, np.uint8))
 
 
 def write_idx(folder, train, test, packed=True, size=(28, 28), seed=0):
@@ -17,14 +17,14 @@ def write_idx(folder, train, test, packed=True, size=(28, 28), seed=0):
     rng = np.random.default_rng(seed)
     images = [rng.integers(0, 256, (len(labels), *size)).astype(np.uint8) for labels in (train, test)]
     for part, pixels, labels in zip(("train", "t10k"), images, (train, test), strict=True):
-        writers.write_pair(folder, part, pixels, np.asarray(labels, np.uint8), packed)
+        samples.write_pair(folder, part, pixels, np.asarray(labels, np.uint8), packed)
     return images
 
 
 def batch(labels, key="labels", seed=0, dump=python2):
     """CIFAR batch with these labels and random pixels, and the pixels."""
     pixels = np.random.default_rng(seed).integers(0, 256, (len(labels), 3072)).astype(np.uint8)
-    return writers.batch(pixels, list(map(int, labels)), key, dump), pixels
+    return samples.batch(pixels, list(map(int, labels)), key, dump), pixels
 
 
 def write_cifar10(folder, train, test, dump=python2):

@@ -6,7 +6,7 @@ import pytest
 
 from ndg import data
 from ndg.config import Data
-from ndg.data import pairs, text_files
+from ndg.data import corpora, text_files
 from ndg.errors import DataError
 from tests.data.text_fixtures import counts, dumped, pair, put, read, real
 
@@ -26,7 +26,7 @@ def test_snli_leaves_out_pairs_without_a_majority_and_says_how_many(tmp_path):
 
 
 def test_snli_without_a_training_set_trains_on_the_validation_set(tmp_path):
-    found = [pair(label, pairID=label) for label in pairs.CLASSES]
+    found = [pair(label, pairID=label) for label in corpora.CLASSES]
     put(tmp_path, **{"snli_1.0_dev__jsonl": dumped(*found), "snli_1.0_test__jsonl": dumped(*found)})
     pool = read("snli", tmp_path)
     assert pool.parts.tolist() == [0, 0, 0, 2, 2, 2]
@@ -143,7 +143,7 @@ def test_allnli_is_also_snli_and_multinli_side_by_side(tmp_path):
 
 @pytest.mark.parametrize("number", range(3))
 def test_mqnli_is_read_by_each_of_its_file_names(tmp_path, number):
-    names = [files[number].replace(".", "__") for files in pairs.MQNLI_FILES.values()]
+    names = [files[number].replace(".", "__") for files in corpora.MQNLI_FILES.values()]
     found = dumped(pair("entails"), pair("permits"), pair("contradicts"), pair("neutral"))
     put(tmp_path, **dict(zip(names, (found, found[:3], found), strict=True)))
     pool = read("mqnli", tmp_path)
@@ -153,7 +153,7 @@ def test_mqnli_is_read_by_each_of_its_file_names(tmp_path, number):
     assert data.absent(Data(name="mqnli", dir=str(tmp_path))) is None
 
 
-SICK = ["\t".join(pairs.SICK_COLUMNS), "1\tA dog\tA pet\t4.5\tENTAILMENT", "4\tA dog\tNo dog\t3\tCONTRADICTION"]
+SICK = ["\t".join(corpora.SICK_COLUMNS), "1\tA dog\tA pet\t4.5\tENTAILMENT", "4\tA dog\tNo dog\t3\tCONTRADICTION"]
 
 
 def test_sick_has_three_files_with_headers(tmp_path):

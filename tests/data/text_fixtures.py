@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from ndg.config import Data
-from ndg.data import pairs, sentences, texts
+from ndg.data import corpora, texts
 
 ROOT = Path(__file__).parents[2]
 READ = {
-    "sst2": sentences.sst2,
-    "devign": sentences.devign,
-    "snli": pairs.snli,
-    "allnli": pairs.allnli,
-    "mqnli": pairs.mqnli,
-    "sick": pairs.sick,
+    "sst2": corpora.sst2,
+    "devign": corpora.devign,
+    "snli": corpora.snli,
+    "allnli": corpora.allnli,
+    "mqnli": corpora.mqnli,
+    "sick": corpora.sick,
     "texts": texts.read,
 }
 

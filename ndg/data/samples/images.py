@@ -1,18 +1,24 @@
-"""Generated image files: a smooth pattern per class, with noise."""
+"""Generated image files in the publishers' formats: a smooth pattern per class, with noise."""
 
 from __future__ import annotations
 
+import gzip
+import io
+import pickle
+import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import UInt8
 
 from ndg import atomic, seeds
-from ndg.data.samples import writers
+from ndg.data.folders import CLASSES10
 
 Images = UInt8[np.ndarray, "example height width channel"]
+Bytes = UInt8[np.ndarray, "..."]
 Size = tuple[int, int, int]
-CLASSES10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BIRDS = 200
 GRID = 4
 """Sides of the grid of numbers that a pattern interpolates."""
@@ -22,7 +28,7 @@ def write_idx(folder: Path, seed: int) -> None:
     """Four files of MNIST, 200 + 40 images per class."""
     for part, each in (("train", 200), ("t10k", 40)):
         images, labels = _shuffled(seed, part, 10, each, (28, 28, 1))
-        writers.write_pair(folder, part, images[..., 0], labels)
+        write_pair(folder, part, images[..., 0], labels)
 
 
 def write_cifar10(folder: Path, seed: int) -> None:
@@ -32,7 +38,7 @@ def write_cifar10(folder: Path, seed: int) -> None:
         _batch(folder / f"data_batch_{number}", images[rows], labels[rows], "labels")
     _batch(folder / "test_batch", *_shuffled(seed, "test", 10, 20, (32, 32, 3)), "labels")
     meta = {"num_cases_per_batch": 200, "label_names": list(CLASSES10), "num_vis": 3072}
-    atomic.write(folder / "batches.meta", writers.python2(meta))
+    atomic.write(folder / "batches.meta", python2(meta))
 
 
 def write_cifar100(folder: Path, seed: int) -> None:
@@ -40,7 +46,7 @@ def write_cifar100(folder: Path, seed: int) -> None:
     for name, each in (("train", 20), ("test", 5)):
         _batch(folder / name, *_shuffled(seed, name, 100, each, (32, 32, 3)), "fine_labels")
     names = [f"kind {number:02}" for number in range(100)]
-    atomic.write(folder / "meta", writers.python2({"fine_label_names": names}))
+    atomic.write(folder / "meta", python2({"fine_label_names": names}))
 
 
 def write_cifar10_jpeg(folder: Path, seed: int) -> None:
@@ -96,7 +102,7 @@ def _shuffled(seed: int, part: str, classes: int, each: int, size: Size) -> tupl
 
 def _batch(path: Path, images: Images, labels: UInt8[np.ndarray, " example"], key: str) -> None:
     pixels = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
-    atomic.write(path, writers.batch(np.ascontiguousarray(pixels), labels.tolist(), key))
+    atomic.write(path, batch(np.ascontiguousarray(pixels), labels.tolist(), key))
 
 
 def _folders(
@@ -113,3 +119,49 @@ def _folders(
             Image.fromarray(pixels).save(path)
             paths.append(path)
     return paths
+
+
+def idx(array: Bytes) -> bytes:
+    """idx file of unsigned bytes."""
+    return struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
+
+
+def write_pair(
+    folder: Path, part: str, images: UInt8[np.ndarray, "example height width"], labels: Bytes, packed: bool = True
+) -> None:
+    """Two idx files of images and labels of a part."""
+    for name, content in (("images-idx3", images), ("labels-idx1", labels)):
+        raw = idx(content)
+        path = folder / f"{part}-{name}-ubyte{'.gz' if packed else ''}"
+        atomic.write(path, gzip.compress(raw, mtime=0) if packed else raw)
+
+
+class Python2(pickle._Pickler):
+    """Pickler that writes strings as Python 2 did."""
+
+    dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)
+
+    write: Callable[[bytes], Any]
+
+    def save_string(self, text: Any) -> None:
+        raw = text.encode("latin1") if isinstance(text, str) else text
+        self.write(pickle.BINSTRING + struct.pack("<i", len(raw)) + raw)
+
+    dispatch[str] = dispatch[bytes] = save_string
+
+
+def python2(value: Any) -> bytes:
+    """Pickle as Python 2 with an old numpy wrote it."""
+    stream = io.BytesIO()
+    Python2(stream, 2).dump(value)
+    return stream.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+
+
+def batch(
+    pixels: UInt8[np.ndarray, "example pixel"],
+    labels: list[int],
+    key: str = "labels",
+    dump: Callable[[Any], bytes] = python2,
+) -> bytes:
+    """Python batch of CIFAR with these images and labels."""
+    return dump({"batch_label": "a batch", key: labels, "data": pixels})

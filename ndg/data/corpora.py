@@ -1,4 +1,4 @@
-"""Sentence pairs for inference: SNLI, AllNLI, MQNLI, SICK."""
+"""Published texts: SST-2 and Devign, and the sentence pairs of SNLI, AllNLI, MQNLI and SICK."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ from ndg.data.examples import SPLITS, Pool
 from ndg.data.text_files import Row
 from ndg.data.text_splits import Part
 from ndg.errors import DataError
+
+SST2 = ("train.tsv", "dev.tsv")
+SST2_FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
+SST2_COLUMNS = ("sentence", "label")
+UNLABELLED = ("index", "sentence")
+FEELINGS = ("negative", "positive")
+BINARY = {"0": 0, "1": 1}
+
+DEVIGN_FILES = {"train": "train.jsonl", "validation": "valid.jsonl", "test": "test.jsonl"}
+DEVIGN = ("|".join(DEVIGN_FILES.values()),)
+DEVIGN_COLUMNS = ("func", "target")
+VULNERABLE = ("non-vulnerable", "vulnerable")
 
 CLASSES = ("entailment", "neutral", "contradiction")
 NUMBERS = {name: number for number, name in enumerate(CLASSES)}
@@ -44,14 +56,39 @@ SICK = tuple(SICK_FILES.values())
 SICK_COLUMNS = ("pair_ID", "sentence_A", "sentence_B", "relatedness_score", "entailment_judgment")
 
 
+def sst2(folder: Path, settings: Data) -> Pool:
+    """Whole sentences of film reviews (Socher et al. 2013), lower case, or the GLUE files.
+
+    Those (Wang et al. 2018) have a header, phrases in the training set, and no labels in the test set.
+    """
+    parts: dict[str, Part] = {}
+    glue = False
+    paths = text_splits.present(folder, SST2_FILES)
+    for split, path in list(paths.items()):
+        first = next(text_files.lines(path), "")
+        if split == "test" and first == "\t".join(UNLABELLED):
+            del paths[split]
+        else:
+            header = first == "\t".join(SST2_COLUMNS)
+            parts[split] = text_splits.collect(text_files.tabbed(path, SST2_COLUMNS, header), SST2_COLUMNS, BINARY)
+            glue = glue or header
+    notes = ["in the layout of GLUE"] if glue else []
+    notes += [] if "test" in parts else ["no labelled test set of the publisher"]
+    release = "sst2 of GLUE" if glue else "sst2"
+    return text_splits.assemble("sst2", parts, FEELINGS, list(paths.values()), *notes, release=release)
+
+
+def devign(folder: Path, settings: Data) -> Pool:
+    """C functions of FFmpeg and QEMU (Zhou et al. 2019), with the splits of CodeXGLUE.
+
+    A line is a JSON object with `func`, `target` (1: vulnerable) and `idx`; any of the three files is enough.
+    """
+    return text_splits.read("devign", folder, DEVIGN_FILES, DEVIGN_COLUMNS, VULNERABLE, BINARY, key="idx", cased=True)
+
+
 def snli(folder: Path, settings: Data) -> Pool:
     """Pairs about captions of photographs (Bowman et al. 2015), without those of no majority label."""
-
-    def rows(path: Path) -> Iterator[Row]:
-        return text_files.unique(text_files.objects(path, (*COLUMNS, "pairID")), "pairID")
-
-    paths = text_splits.present(folder, SNLI_FILES)
-    return text_splits.read("snli", paths, rows, COLUMNS, CLASSES, NUMBERS, without=NO_MAJORITY)
+    return text_splits.read("snli", folder, SNLI_FILES, COLUMNS, CLASSES, NUMBERS, key="pairID", without=NO_MAJORITY)
 
 
 def allnli(folder: Path, settings: Data) -> Pool:
@@ -80,20 +117,17 @@ def mqnli(folder: Path, settings: Data) -> Pool:
     sentences (`entails`, `permits`, `contradicts`) count as the same classes.
     """
     numbers = NUMBERS | {"entails": 0, "permits": 1, "contradicts": 2}
-    paths = text_splits.present(folder, MQNLI_FILES)
-    return text_splits.read("mqnli", paths, lambda path: text_files.objects(path, COLUMNS), COLUMNS, CLASSES, numbers)
+    return text_splits.read("mqnli", folder, MQNLI_FILES, COLUMNS, CLASSES, numbers)
 
 
 def sick(folder: Path, settings: Data) -> Pool:
     """Pairs about captions of photographs and videos (Marelli et al. 2014)."""
-    number, first, second, _, label = SICK_COLUMNS
-
-    def rows(path: Path) -> Iterator[Row]:
-        return text_files.unique(text_files.tabbed(path, SICK_COLUMNS), number)
-
+    key, first, second, _, label = SICK_COLUMNS
     numbers = {name.upper(): number for name, number in NUMBERS.items()}
-    paths = {split: folder / file for split, file in SICK_FILES.items()}
-    return text_splits.read("sick", paths, rows, (first, second, label), CLASSES, numbers)
+    columns = (first, second, label)
+    return text_splits.read(
+        "sick", folder, SICK_FILES, columns, CLASSES, numbers, key=key, rows=text_files.tabbed, fields=SICK_COLUMNS
+    )
 
 
 def _one_file(path: Path) -> dict[str, Part]:
