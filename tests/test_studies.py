@@ -15,7 +15,7 @@ from ndg import runs
 from ndg.cli import main
 from ndg.counterfactual import CounterfactualSet
 from ndg.graph.ndg import NDG
-from ndg.report import row_table
+from ndg.report.tables import Table
 from ndg.workflows.studies import STUDIES, sweep
 from ndg.workflows.studies.study_record import Findings, logged
 
@@ -172,7 +172,7 @@ def test_a_new_study_is_a_module_and_a_line(home, capsys, monkeypatch):
     def run(prepared):
         def work(_: object) -> Findings:
             lines = [{"network": each.target.id, "edges": len(each.graph)} for each in prepared]
-            return Findings({"rows": lines}, [row_table.table("Edges counted", lines)], {"counting.csv": lines})
+            return Findings({"rows": lines}, [Table.of_rows("Edges counted", lines)], {"counting.csv": lines})
 
         return [logged("counting", prepared[0], work, "Counting")]
 

@@ -174,15 +174,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "mining/test_criteria.py",
         {
             "(exceptions <= allowed)": "(exceptions < allowed)",
-            "(allowed > 1)": "(allowed >= 1)",
-        },
-    ),
-    *of(
-        "mining/criteria/ratio.py",
-        "mining/test_criteria.py",
-        {
-            "(exceptions <= allowed)": "(exceptions < allowed)",
-            "(allowed > 0)": "(allowed >= 0)",
+            "(allowed > self.least)": "(allowed >= self.least)",
         },
     ),
     *of(

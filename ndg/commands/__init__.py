@@ -1,9 +1,8 @@
 """The commands, from parsed options to exit codes."""
 
 from ndg.commands.align import align
-from ndg.commands.graphs import diff, explain, render
 from ndg.commands.resources import configs, data, doctor
-from ndg.commands.runs import runs, show
+from ndg.commands.runs import diff, explain, render, runs, show
 from ndg.commands.score import score
 from ndg.commands.train import train
 

@@ -80,7 +80,7 @@ def _trial(options: Namespace, prepared: Sequence[Any]) -> int:
     records: list[Any] = []
     try:
         for network in prepared:
-            for alpha in network.alphas:
+            for alpha in network.experiment.criterion.alphas:
                 log.debug("align %s by digest %s", network.target.id, network.experiment.at(alpha).digest)
                 records.append(align_workflow.run(network, alpha, resume=options.resume))
     finally:  # finished runs are printed also when a later one fails

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import asdict
 from typing import Any
 
 from ndg import config
@@ -17,7 +18,7 @@ def data(options: Namespace, where: Locations) -> int:
 
     if options.action == "list":
         entries = downloads.entries(where.data, options.names)
-        return output(options, "\n\n".join(each.text() for each in entries), [each.to_dict() for each in entries])
+        return output(options, "\n\n".join(each.text() for each in entries), list(map(asdict, entries)))
     if not options.names:
         raise UserError("`ndg data get` needs the name of a data set; got none; `ndg data list` names them")
     for name in options.names:
@@ -30,7 +31,7 @@ def data(options: Namespace, where: Locations) -> int:
             finished.append(downloads.get(name, where.data))
     finally:  # finished downloads are printed also when a later one fails
         if finished:
-            output(options, "\n".join(each.text() for each in finished), [each.to_dict() for each in finished])
+            output(options, "\n".join(each.text() for each in finished), list(map(asdict, finished)))
     return 0
 
 
@@ -45,10 +46,9 @@ def doctor(options: Namespace, where: Locations) -> int:
     """Check this machine; exit with 1 for a problem."""
     from ndg.doctor import examine
 
-    problems = False
-    for finding in examine(where):
+    findings = examine(where)
+    for finding in findings:
         print(f"{'!!' if finding.remedy else 'ok'}  {finding.name:22} {finding.state}")
         if finding.remedy:
-            problems = True
             print(f"    {finding.remedy}")
-    return int(problems)
+    return int(any(finding.remedy for finding in findings))

@@ -1,13 +1,16 @@
-"""`ndg runs` and `ndg show`."""
+"""`ndg runs`, `show`, `render`, `diff` and `explain`: logged runs and their graphs."""
 
 from __future__ import annotations
 
 import json
 from argparse import Namespace
+from pathlib import Path
 
-from ndg.commands.shared import output
+from ndg.commands.shared import near, output
 from ndg.errors import UserError
 from ndg.locations import Locations
+from ndg.runs.log import Log
+from ndg.runs.record import RunRecord
 
 
 def runs(options: Namespace, where: Locations) -> int:
@@ -36,3 +39,62 @@ def show(options: Namespace, where: Locations) -> int:
     with runs.open(where.store, local=where.runs) as log:
         record = log.get(options.run)
     return output(options, show.text(record), record)
+
+
+def render(options: Namespace, where: Locations) -> int:
+    """Draw or export the graph of a run."""
+    from ndg import runs
+    from ndg.report.render import REPORTS
+    from ndg.workflows import pictures
+
+    with runs.open(where.store, local=where.runs) as log:
+        record = _last(log) if options.run == "last" else log.get(options.run)
+    if record["kind"] not in ("align", "score"):
+        raise UserError(f"{record.id} is a {record['kind']} run; only align and score runs have graphs")
+    files = {kind: getattr(options, kind) for kind in REPORTS if getattr(options, kind) is not None}
+    for kind, path in (files or {"pdf": ""}).items():
+        how = {"target": options.target, "max_nodes": options.max_nodes, "score": options.score, "most": options.top}
+        print(near(pictures.draw(record, kind, path, **how)))
+    return 0
+
+
+def _last(log: Log) -> RunRecord:
+    """The newest complete run with a graph."""
+    complete = log.find({"kind": {"$in": ["align", "score"]}, "status": "COMPLETED"}, metrics=False)
+    drawn = (record for record in complete if record["kind"] == "align" or record.figure("results.annotated"))
+    return next(drawn, None) or log.get("last", kind="align")
+
+
+def diff(options: Namespace, where: Locations) -> int:
+    """Compare the graphs of align runs edge by edge."""
+    import pandas as pd
+
+    from ndg import atomic, runs
+    from ndg.workflows import diff as diff_workflow
+
+    if options.bootstraps < 0:
+        raise UserError(f"--bootstraps is at least 0; got {options.bootstraps}")
+    with runs.open(where.store, local=where.runs) as log:
+        records = [log.get(name, kind="align") for name in options.run]
+    findings = diff_workflow.compare(records, where, match=not options.by_number, bootstraps=options.bootstraps)
+    output(options, findings.text(width=120), dict(findings.results))
+    if options.csv:
+        Path(options.csv).mkdir(parents=True, exist_ok=True)
+        for name, lines in findings.rows.items():
+            path = atomic.write(Path(options.csv) / name, pd.DataFrame(list(lines)).to_csv(index=False))
+            if not options.json:
+                print(near(path))
+    return 0
+
+
+def explain(options: Namespace, where: Locations) -> int:
+    """Explain the prediction for one example by the graph of an align run."""
+    from ndg import runs
+    from ndg.workflows import reload
+
+    with runs.open(where.store, local=where.runs) as log:
+        record = log.get(options.run, kind="align")
+    explanation, label = reload.explained(record, where, options.example, options.target, options.split)
+    title = f"{record.id}, example {options.example}" + ("" if label is None else f", true class {label}")
+    document = {**explanation.to_dict(), "run": record.id, "true": label}
+    return output(options, f"{title}\n{explanation.text()}", document)

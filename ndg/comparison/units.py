@@ -179,7 +179,7 @@ def in_units_of(bits: BitMatrix, matching: Matching) -> BitMatrix:
 
 def unlike(a: BitMatrix, b: BitMatrix, here: slice, there: slice) -> Int64[np.ndarray, "row column"]:
     """Number of examples on which nodes of `a` and `b` differ."""
-    from ndg.graph.pair_counts import add_unlike
+    from ndg.graph.traversal import add_unlike
 
     first, second = a.words[here], b.words[there]
     counts = np.zeros((len(first), len(second)), np.int64)

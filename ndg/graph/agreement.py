@@ -83,7 +83,7 @@ def agreements(
 
 def _largest_counted(bits: BitMatrix, literals: tuple[Literal, ...]) -> int:
     """Most examples on which two literals differ, counted on bits."""
-    from ndg.graph.pair_counts import add_unlike
+    from ndg.graph.traversal import add_unlike
 
     rows = np.array([literal.node for literal in literals])
     values = np.array([literal.value for literal in literals])

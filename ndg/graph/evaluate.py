@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import ShapeError
-from ndg.graph.edges import EdgeCode, EdgeCount, EdgeCounts, EdgeRate, end_texts, mined
+from ndg.graph.edges import EdgeCode, EdgeCounts, end_texts, mined
 from ndg.intervals import wilson
 from ndg.mining.implications import Implications
 from ndg.progress import bar
@@ -93,7 +93,7 @@ def edge_counts(antecedents: EdgeCode, consequents: EdgeCode, bits: BitMatrix) -
 
 def common_counts(bits: BitMatrix, rows: PairCount, columns: PairCount) -> PairCount:
     """Examples on which both nodes of each pair are on."""
-    from ndg.graph.pair_counts import add_common
+    from ndg.graph.traversal import add_common
 
     counts = np.zeros(len(rows), np.int64)
     step = max(BLOCK_WORDS // max(len(bits.words), 1), 1)
@@ -107,17 +107,14 @@ def frame(implications: Implications, bits: BitMatrix, any_thresholds: bool = Fa
     import pandas as pd
 
     held_out, on_mined = count_edges(implications, bits, any_thresholds), mined(implications)
-    precision = _interval(held_out.support, held_out.antecedent)
-    recall = _interval(held_out.support, held_out.consequent)
+    rates = {}
+    for name, n in (("precision", held_out.antecedent), ("recall", held_out.consequent)):
+        low, high = (np.where(n > 0, end, np.nan) for end in wilson(held_out.support, n))
+        rates |= {name: getattr(held_out, name), f"{name}_low": low, f"{name}_high": high}
     return pd.DataFrame(
         {
             **end_texts(implications),
-            "precision": held_out.precision,
-            "precision_low": precision[0],
-            "precision_high": precision[1],
-            "recall": held_out.recall,
-            "recall_low": recall[0],
-            "recall_high": recall[1],
+            **rates,
             "n_antecedent": held_out.antecedent,
             "n_consequent": held_out.consequent,
             "exceptions": held_out.exceptions,
@@ -125,11 +122,6 @@ def frame(implications: Implications, bits: BitMatrix, any_thresholds: bool = Fa
             "mined_recall": on_mined.recall,
         }
     )
-
-
-def _interval(successes: EdgeCount, trials: EdgeCount) -> tuple[EdgeRate, EdgeRate]:
-    low, high = wilson(successes, trials)
-    return np.where(trials > 0, low, np.nan), np.where(trials > 0, high, np.nan)
 
 
 def summary(implications: Implications, bits: BitMatrix, any_thresholds: bool = False) -> HeldOut:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from ndg.graph.closure import Reachability
@@ -70,17 +73,20 @@ def _limited(lines: list[str], limit: int | None, what: str) -> list[str]:
 def header(implications: Implications) -> str:
     """One line with the size and origin of the graph."""
     nodes = implications.nodes
-    facts = {key: value for key, value in implications.criterion.items() if key != "name"}
-    criterion = f"{implications.criterion.get('name', 'unnamed')} criterion" + "".join(
-        f", {key} {value:g}" if isinstance(value, float) else f", {key} {value}" for key, value in facts.items()
-    )
     among = f"{nodes.labels:,} labels and {nodes.neurons:,} neurons"
     if nodes.concepts:
         among = f"{nodes.labels:,} labels, {nodes.neurons:,} neurons and {len(nodes.concepts):,} concepts"
     return (
-        f"{len(implications):,} implications among {among} "
-        f"over {implications.examples:,} examples ({criterion}); each also holds as its contrapositive"
+        f"{len(implications):,} implications among {among} over {implications.examples:,} examples "
+        f"({criterion(implications.criterion)}); each also holds as its contrapositive"
     )
+
+
+def criterion(facts: Mapping[str, Any]) -> str:
+    """Name and parameters of a criterion: "paper criterion, alpha 20"."""
+    texts = {key: f"{value:g}" if isinstance(value, float) else value for key, value in facts.items()}
+    name = texts.pop("name", "unnamed")
+    return ", ".join([f"{name} criterion", *(f"{key} {text}" for key, text in texts.items())])
 
 
 def _chosen(implications: Implications, reach: Reachability, reduced: bool) -> np.ndarray:

@@ -135,10 +135,9 @@ class SCM:
             )
         names = [name for name, _ in self.nodes.groups if name != LABEL] if given is None else given
         known = marked_nodes(self.nodes, [names] if isinstance(names, str) else names)
-        fixed = np.zeros(len(self.nodes), np.bool_)
+        fixed, settings = np.zeros((2, len(self.nodes)), np.bool_)
         fixed[list(self.fixed)] = True
-        settings = np.zeros(len(self.nodes), np.bool_)
-        settings[[node for node, value in self.fixed.items() if value]] = True
+        settings[list(self.fixed)] = list(self.fixed.values())
         forced = marked(np.broadcast_to(settings, values.shape), fixed[None])
         result = decided(unfolded(self._closures, forced, marked(values, (known & ~fixed)[None])))
         result[:, fixed] = settings[fixed]

@@ -90,9 +90,7 @@ class GraphStats(Result):
         """One row per figure, for both forms of the graph."""
         import pandas as pd
 
-        paper, condensed = asdict(self.paper), asdict(self.condensed)
-        rows = list(zip(paper.values(), condensed.values(), strict=True))
-        return pd.DataFrame(rows, index=list(paper), columns=["paper", "condensed"], dtype=object)
+        return pd.DataFrame(self.rows(), dtype=object).set_index("figure").rename_axis(None)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for a record, with a summary of the classes."""

@@ -1,4 +1,4 @@
-"""Compiled traversals over arrays of arcs: levels, reachability, cycles, lookup.
+"""Compiled code: traversals over arrays of arcs, and counts of pairs of packed rows in the cache.
 
 Arcs are sorted by tail and head; those of tail `t` are `heads[starts[t]:starts[t + 1]]`.
 """
@@ -9,7 +9,9 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import types
+from numba.extending import intrinsic
 
 NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
 CODES = types.Array(types.int32, 1, "C", readonly=True)
@@ -17,6 +19,8 @@ RATES = types.Array(types.float64, 1, "C", readonly=True)
 RESULT = types.Array(types.int64, 1, "C")
 MARKS = types.Array(types.boolean, 1, "C")
 WORDS = types.Array(types.uint64, 2, "C")
+PACKED = types.Array(types.uint64, 2, "C", readonly=True)
+TILE = types.Array(types.int64, 2, "C")
 OPTIONS: Any = {"cache": True, "nogil": True, "boundscheck": False}
 
 
@@ -123,14 +127,8 @@ def strongest_edges(starts, heads, component, antecedents, consequents, precisio
         best[arc] = -1
     for edge in range(len(antecedents)):
         tail, wanted = component[antecedents[edge]], component[consequents[edge]]
-        low, high = starts[tail], starts[tail + 1]
-        end = high
-        while low < high:
-            middle = (low + high) >> 1
-            if heads[middle] < wanted:
-                low = middle + 1
-            else:
-                high = middle
+        low, end = starts[tail], starts[tail + 1]
+        low += np.searchsorted(heads[low:end], wanted)
         if low == end or heads[low] != wanted:
             continue
         rival = best[low]
@@ -197,3 +195,39 @@ def circuits(starts, heads, roots, limit):
                             freed[waiting] = source[place]
                             waiting += 1
     return count
+
+
+@intrinsic
+def _popcount(typingctx, word):
+    """Number of set bits of a 64-bit word."""
+
+    def generate(context, builder, signature, arguments):
+        kind = ir.IntType(64)
+        return builder.call(builder.module.declare_intrinsic("llvm.ctpop", [kind]), arguments)
+
+    return types.int64(types.uint64), generate
+
+
+popcount: Any = _popcount  # numba passes the typing context itself
+
+
+@numba.njit(types.void(PACKED, NUMBERS, NUMBERS, RESULT), **OPTIONS)
+def add_common(words, first, second, counts):
+    """Add the common set bits of each pair of rows to `counts`."""
+    for pair in range(len(first)):
+        i, j = first[pair], second[pair]
+        common = np.int64(0)
+        for word in range(words.shape[1]):
+            common += popcount(words[i, word] & words[j, word])
+        counts[pair] += common
+
+
+@numba.njit(types.void(PACKED, PACKED, TILE), **OPTIONS)
+def add_unlike(rows, columns, counts):
+    """Add the number of bits that differ, rows by columns, to `counts`."""
+    for i in range(rows.shape[0]):
+        for j in range(columns.shape[0]):
+            unlike = np.int64(0)
+            for word in range(rows.shape[1]):
+                unlike += popcount(rows[i, word] ^ columns[j, word])
+            counts[i, j] += unlike

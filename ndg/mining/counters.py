@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64, UInt64
@@ -38,32 +38,27 @@ class Survivors:
     both: Int64[np.ndarray, " pair"]
 
 
-@runtime_checkable
-class Counter(Protocol):
-    """Protocol of counters of node pairs; `edge` is their best tile side."""
-
-    @property
-    def edge(self) -> int: ...
-    @property
-    def on(self) -> Int64[np.ndarray, " node"]: ...
-    @property
-    def examples(self) -> int: ...
-
-    def count(self, rows: slice, columns: slice) -> Contingency:
-        """Counts of all pairs of the tile."""
-
-    def survivors(self, rows: slice, columns: slice, varies: Bool[np.ndarray, " node"], sieve: Sieve) -> Survivors:
-        """Pairs of varying nodes, row before column, that pass the sieve."""
-
-
 @dataclass(frozen=True, eq=False)
-class Packed:
-    """Counter by and-popcount of packed words, summed over all `shards`."""
+class Counter(ABC):
+    """Counter of node pairs over all `shards`; `edge` is its best tile side."""
 
     shards: tuple[Words, ...]
     on: Int64[np.ndarray, " node"]
     examples: int
     edge: int
+
+    @abstractmethod
+    def count(self, rows: slice, columns: slice) -> Contingency:
+        """Counts of all pairs of the tile."""
+
+    @abstractmethod
+    def survivors(self, rows: slice, columns: slice, varies: Bool[np.ndarray, " node"], sieve: Sieve) -> Survivors:
+        """Pairs of varying nodes, row before column, that pass the sieve."""
+
+
+@dataclass(frozen=True, eq=False)
+class Packed(Counter):
+    """Counter by and-popcount of packed words."""
 
     @classmethod
     def of(cls, shards: Sequence[BitMatrix]) -> Packed:

@@ -24,16 +24,9 @@ class Contingency:
 
     def cell(self, first: bool, second: bool) -> Int64[np.ndarray, "row column"]:
         """Examples with row node `first` and column node `second`."""
-        row, column = self.rows[:, None], self.columns[None, :]
-        match bool(first), bool(second):
-            case True, True:
-                return self.both
-            case True, False:
-                return row - self.both
-            case False, True:
-                return column - self.both
-            case _:
-                return self.examples - row - column + self.both
+        with_second = self.both if first else self.columns[None, :] - self.both
+        rows = self.rows if first else self.examples - self.rows
+        return with_second if second else rows[:, None] - with_second
 
     def __add__(self, other: Contingency) -> Contingency:
         """Counts over both sets of examples, of the same nodes."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import ConfigError
-from ndg.mining.counters import Packed, Survivors, Words, margins
+from ndg.mining.counters import Counter, Packed, Survivors, margins
 from ndg.mining.counts import Contingency
 from ndg.mining.criteria.sieve import SLACK, Sieve
 
@@ -26,14 +26,10 @@ MULTIPLE = 32  # integer products need sides of whole blocks
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
-    """Counter on a torch device, summed over all `shards`."""
+class Dense(Counter):
+    """Counter on a torch device."""
 
-    shards: tuple[Words, ...]
-    on: Int64[np.ndarray, " node"]
-    examples: int
     device: str
-    edge: int = 4096
 
     @classmethod
     def of(cls, shards: Sequence[BitMatrix], device: str) -> Dense:
@@ -46,7 +42,7 @@ class Dense:
         if kind == "cuda" and not torch.cuda.is_available():
             raise ConfigError(f"--device {device} needs a GPU that torch can use; got none; use --device cpu")
         packed = Packed.of(shards)
-        return cls(packed.shards, packed.on, packed.examples, device, 4096 if kind != "cpu" else 1024)
+        return cls(packed.shards, packed.on, packed.examples, 4096 if kind != "cpu" else 1024, device)
 
     def count(self, rows: slice, columns: slice) -> Contingency:
         both = self._both(rows, columns).cpu().numpy()

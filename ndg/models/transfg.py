@@ -7,6 +7,7 @@ alone. A contrastive loss pulls the first tokens of one class together. The pape
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ from ndg.config import TransFG
 from ndg.data.inputs import Form
 from ndg.errors import CheckpointError, ConfigError, ShapeError
 from ndg.models.classifier import ending, origin
-from ndg.models.patches import PatchClassifier, Plan, grid, pair, patch_text, plan_transformer
+from ndg.models.vit import PatchClassifier, Plan, grid, pair, patch_text, plan_transformer
 
 Tokens = Float[Tensor, "example token feature"]
 Images = Float[Tensor, "example channel height width"]
@@ -190,11 +191,14 @@ class Layer(nn.Module):
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
-        width, eps = settings["hidden_size"], settings["layer_norm_eps"]
+        from transformers.activations import ACT2FN
+
+        width, inner, eps = settings["hidden_size"], settings["intermediate_size"], settings["layer_norm_eps"]
         self.attention = Attention(settings)
         self.layernorm_before = nn.LayerNorm(width, eps=eps)
         self.layernorm_after = nn.LayerNorm(width, eps=eps)
-        self.mlp = FeedForward(settings)
+        dense = OrderedDict(fc1=nn.Linear(width, inner), activation_fn=ACT2FN[settings["hidden_act"]])
+        self.mlp = nn.Sequential(dense | {"fc2": nn.Linear(inner, width)})
         self.dropout = nn.Dropout(settings["hidden_dropout_prob"])
 
     def forward(self, tokens: Tokens) -> tuple[Tokens, QueryKey]:
@@ -222,21 +226,6 @@ class Attention(nn.Module):
 
     def _split(self, tokens: Tokens) -> Heads:
         return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
-
-
-class FeedForward(nn.Module):
-    """Two dense layers, token by token."""
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        super().__init__()
-        from transformers.activations import ACT2FN
-
-        self.fc1 = nn.Linear(settings["hidden_size"], settings["intermediate_size"])
-        self.activation_fn = ACT2FN[settings["hidden_act"]]
-        self.fc2 = nn.Linear(settings["intermediate_size"], settings["hidden_size"])
-
-    def forward(self, tokens: Tokens) -> Tokens:
-        return self.fc2(self.activation_fn(self.fc1(tokens)))
 
 
 _OLD = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ndg.errors import ShapeError
 from ndg.graph.ndg import NDG
+from ndg.graph.rules import criterion
 from ndg.nodes import LABEL, NodeSpace
 from ndg.report.selection import MIRROR_RULE, OVERVIEW_RULE, TARGET_RULE, Selection
 
@@ -64,13 +65,6 @@ def subtitle(graph: NDG, dag: nx.DiGraph) -> str:
     size = f"{len(graph.implications):,} implications"
     joined = f"{_noun(dag)}, joined by {dag.number_of_edges():,} edges" if _grouped(dag) else _noun(dag)
     return f"{graph.examples:,} examples · {criterion(graph.criterion)} · {size} between {len(dag):,} {joined}"
-
-
-def criterion(facts: Mapping[str, Any]) -> str:
-    """Name and parameters of a criterion: "paper criterion, alpha 20"."""
-    texts = {key: f"{value:g}" if isinstance(value, int | float) else value for key, value in facts.items()}
-    name = texts.pop("name", "unnamed")
-    return ", ".join([f"{name} criterion", *(f"{key} {text}" for key, text in texts.items())])
 
 
 def caption(layer: str, side: int, aim: str | None, labels: bool) -> str:
@@ -131,10 +125,9 @@ def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in facts.items():
         if isinstance(value, Mapping):
             leaves |= flat(value, f"{prefix}{key}.")
-        elif isinstance(value, Iterable) and not isinstance(value, str):
-            leaves[f"{prefix}{key}"] = ", ".join(map(str, value))
         else:
-            leaves[f"{prefix}{key}"] = value
+            several = isinstance(value, Iterable) and not isinstance(value, str)
+            leaves[f"{prefix}{key}"] = ", ".join(map(str, value)) if several else value
     return leaves
 
 

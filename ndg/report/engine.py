@@ -23,6 +23,11 @@ from ndg.errors import RenderError
 FORMATS = ("pdf", "svg", "png")
 FONT = "DejaVu Sans,Verdana,sans-serif"
 
+_WORKER = """
+import sys, pygraphviz
+engine, form, source, target = sys.argv[1:]
+pygraphviz.AGraph(source, encoding="UTF-8").draw(target, format=form, prog=engine)
+"""  # a process of its own, because a layout in the library cannot be stopped and may crash
 _TOO_SLOW = (
     "layout by {engine} must end within {timeout:g} s; {size} took longer; draw fewer nodes (max_nodes=, config "
     "report.max_nodes), one class (target=), straight edges (layout='straight'), or allow more time (timeout=, config "
@@ -49,9 +54,7 @@ def programs() -> tuple[Program, ...]:
     path = shutil.which("dot")
     available = [Program("dot", (path,))] if path else []
     if importlib.util.find_spec("pygraphviz"):
-        worker = str(Path(__file__).with_name("graphviz_worker.py"))
-        # -P: the html.py in this folder must not hide that of the standard library
-        available.append(Program("pygraphviz", (sys.executable, "-P", worker)))
+        available.append(Program("pygraphviz", (sys.executable, "-P", "-c", _WORKER)))
     return tuple(available)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ndg.abstraction.verdict import verdict
+from ndg.graph.rules import criterion
 from ndg.report import trial_sections
-from ndg.report.captions import criterion
 from ndg.report.sections import results
 
 Document = Mapping[str, Any]

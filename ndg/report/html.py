@@ -6,7 +6,6 @@ config. Stages that did not run are left out.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ndg import atomic
 from ndg.report import findings, importance_tables, sections, trial_sections
 from ndg.report.captions import flat
 from ndg.report.tables import Table
@@ -42,11 +40,6 @@ class Report:
     split: str = "test"
     rules: str = ""
     config: str = ""
-
-
-def write(path: str | os.PathLike[str], report: Report) -> Path:
-    """Write a report. Raises OutputError if that fails."""
-    return atomic.write(path, page(report))
 
 
 def page(report: Report) -> str:

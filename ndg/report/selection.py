@@ -6,8 +6,8 @@ picture of one target draws all its ancestors and descendants. A class is a node
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,11 +100,14 @@ def overview(dag: nx.DiGraph, max_nodes: int) -> Selection:
 
 def around(dag: nx.DiGraph, target: str, max_nodes: int) -> Selection:
     """Ancestors and descendants of the class `target`, up to `max_nodes`, nearest first."""
+    import networkx as nx
+
     bad = {key for key, contradictory in dag.nodes(data="contradictory") if contradictory}
     steps = {target: 0}
     if target not in bad:
-        for neighbours in (dag.predecessors, dag.successors):
-            steps |= {key: step for key, step in _steps(target, neighbours, bad).items() if key not in steps}
+        sound = nx.restricted_view(dag, bad, ())
+        for way in (sound.reverse(copy=False), sound):
+            steps |= nx.single_source_shortest_path_length(way, target)
     ranked = sorted(steps, key=lambda key: (steps[key], -dag.degree(key)))
     kept = set(ranked[:max_nodes])
     nodes = [key for key in dag if key in kept]
@@ -168,18 +171,6 @@ def reduction(dag: nx.DiGraph, nodes: Collection[str]) -> list[Edge]:
             below |= 1 << order[head]
         finished[key] = below
     return sorted(edges, key=lambda edge: (order[edge[0]], order[edge[1]]))
-
-
-def _steps(start: str, neighbours: Callable[[str], Iterable[str]], avoid: set[str]) -> dict[str, int]:
-    """Distance from `start` to each class reachable without entering `avoid`."""
-    steps, queue = {start: 0}, deque([start])
-    while queue:
-        key = queue.popleft()
-        for neighbour in neighbours(key):
-            if neighbour not in steps and neighbour not in avoid:
-                steps[neighbour] = steps[key] + 1
-                queue.append(neighbour)
-    return steps
 
 
 def _polarity(members: Iterable[str]) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 from ndg.errors import ShapeError
 
 DASH = "–"
+LEVEL = "95 %"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,38 @@ class Table:
         """Table from dictionaries; missing keys are unknown cells."""
         cells = tuple(tuple(row.get(key) for key in columns) for row in rows)
         return cls(title, tuple(columns.values()), cells, **facts)
+
+    @classmethod
+    def of_rows(
+        cls,
+        title: str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        titles: Mapping[str, str] | None = None,
+        leave: Sequence[str] = (),
+        ends: Mapping[str, tuple[str, str]] | None = None,
+        note: str = "",
+    ) -> Table:
+        """Table of the rows of a study, with one column per key, except the keys in `leave`.
+
+        `x`, `x_low` and `x_high` (or the two keys in `ends[x]`) share one cell. A column is titled by its key or by
+        `titles`.
+        """
+        keys = [key for key in dict.fromkeys(key for row in rows for key in row) if key not in leave]
+        pairs = {key: (f"{key}_low", f"{key}_high") for key in keys} | dict(ends or {})
+        pairs = {key: pair for key, pair in pairs.items() if key in keys and set(pair) <= set(keys)}
+        inside = {end for pair in pairs.values() for end in pair}
+        columns = {
+            key: Column(
+                (titles or {}).get(key, key.replace("_", " ")),
+                LEVEL if key in pairs else "",
+                left=any(isinstance(row.get(key), str) for row in rows),
+            )
+            for key in keys
+            if key not in inside
+        }
+        cells = [{key: _row_cell(row, key, pairs.get(key)) for key in columns} for row in rows]
+        return cls.of(title, columns, cells, note=note)
 
     def __str__(self) -> str:
         return self.text()
@@ -120,6 +153,16 @@ class Table:
         note = f"<p class=note>{escape(self.note)}</p>" if self.note else ""
         inner = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table>"
         return f"<figure class=table>{caption}<div class=scroll>{inner}</div>{note}</figure>"
+
+
+def _row_cell(row: Mapping[str, Any], key: str, ends: tuple[str, str] | None) -> Any:
+    value = row.get(key)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
+    if ends is None or value is None:
+        return value
+    low, high = (row.get(end) for end in ends)
+    return value if low is None or high is None else Interval(float(value), float(low), float(high))
 
 
 def format_cell(cell: Cell, column: Column) -> str:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ndg.report import row_table
 from ndg.report.chart import Chart
-from ndg.report.row_table import LEVEL
 from ndg.report.sections import rate, results
-from ndg.report.tables import Column, Interval, Table
+from ndg.report.tables import LEVEL, Column, Interval, Table
 
 Document = Mapping[str, Any]
 
@@ -120,14 +118,14 @@ def interchange(record: Document) -> list[Table]:
             for line in stage.get("rows", [])
             if line["among"] != "all" and line["pairs"]
         ]
-        tables.append(row_table.table(f"Interchange interventions on {split}", lines, note=INTERCHANGE_NOTE))
+        tables.append(Table.of_rows(f"Interchange interventions on {split}", lines, note=INTERCHANGE_NOTE))
     return tables
 
 
 def edges(record: Document) -> list[Table]:
     """Surviving edges on each split, by layers."""
     return [
-        row_table.table(f"Trials of edges on {split}", stage["summary"], titles=EDGE_TITLES, note=EDGES_NOTE)
+        Table.of_rows(f"Trials of edges on {split}", stage["summary"], titles=EDGE_TITLES, note=EDGES_NOTE)
         for split, stage in results(record, "edges_tried").items()
     ]
 
@@ -137,7 +135,7 @@ def minimal(record: Document) -> list[Table]:
     keys = ["method", "stage", "success", "success_low", "success_high", "n", "compared"]
     keys += ["median", "median_low", "median_high", "mean", "tried", "exact"]
     return [
-        row_table.table(
+        Table.of_rows(
             f"Minimal interventions on {split}",
             [{key: line.get(key) for key in keys} for line in stage["rows"]],
             titles={"median": "median size", "mean": "mean size", "exact": "known smallest"},

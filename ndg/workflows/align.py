@@ -16,8 +16,7 @@ from ndg.importance.scores import Scores
 from ndg.intervals import wilson
 from ndg.mining.pairs import pairs_of
 from ndg.progress import log
-from ndg.report.html import Picture, Report
-from ndg.report.html import write as write_report
+from ndg.report.html import Picture, Report, page
 from ndg.report.render import REPORTS, Look
 from ndg.runs.record import RunRecord
 from ndg.runs.run import Run
@@ -43,7 +42,7 @@ def run(prepared: Prepared, alpha: float, resume: bool = False) -> RunRecord:
     scored = checked(subject, prepared.layers, experiment)
     prepared.seconds = prepared.shared_seconds
     with (
-        runs.start_or_resume(
+        runs.start(
             where.store, "align", experiment, where.runs, target.parent, device=prepared.device, resumed=resume
         ) as run,
         prepared.by.session(),
@@ -109,10 +108,9 @@ def _mine(prepared: Prepared, experiment: Experiment, target: Target, run: Run) 
             "bytes": sum(8 * len(part.nodes) * -(-part.examples // 64) for part in prepared.bits.values()),
             "process_peak_bytes": prepared.peak_bytes,
             "seconds": prepared.shared_seconds,
-            "alphas": list(prepared.alphas),
+            "alphas": list(prepared.experiment.criterion.alphas),
         },
     )
-    figures = graph.stats(bits)
     run.result(
         "graph",
         {
@@ -122,12 +120,7 @@ def _mine(prepared: Prepared, experiment: Experiment, target: Target, run: Run) 
             "layers": [{"layer": layer.name, "units": layer.units} for layer in graph.nodes.layers],
             "examples": graph.examples,
             "implications": len(graph),
-            "paper": asdict(figures.paper),
-            "condensed": asdict(figures.condensed),
-            "equivalent_pairs": figures.equivalent_pairs,
-            "worst_agreement": figures.worst_agreement,
-            "cyclic_components": figures.cyclic_components,
-            "contradictory": figures.contradictory,
+            **graph.stats(bits).to_dict(),
         },
     )
     log.info("  %d implications among %d nodes from %d examples", len(graph), len(graph.nodes), graph.examples)
@@ -165,4 +158,4 @@ def _report(
     title, record = f"What {experiment.name} says about itself", {**run.record, "status": None}
     config = _config(experiment, prepared.target)
     report = Report(title, record, drawn, edges, subject.held_out, graph.rules(limit=40), config)
-    run.artefact(write_report(run.folder / HTML, report))
+    run.artefact(atomic.write(run.folder / HTML, page(report)))

@@ -18,7 +18,6 @@ from ndg.extraction import ReadingSettings
 from ndg.graph.ndg import NDG
 from ndg.locations import Locations
 from ndg.options import RunOptions
-from ndg.report import row_table
 from ndg.report.tables import Table
 from ndg.runs.record import RunRecord
 from ndg.workflows.pictures import graph_of
@@ -62,14 +61,17 @@ def compare(records: Sequence[RunRecord], where: Locations, *, match: bool = Tru
     tables: list[Table] = []
     words: list[str] = []
     files: dict[str, Any] = {}
+
+    def add(result: Any, name: str, file: str, title: str, **how: Any) -> None:
+        tables.append(Table.of_rows(title, result.rows(), **how))
+        words.append(result.words())
+        results[name], files[f"{file}.csv"] = result.to_dict(), result.edges_frame().to_dict("records")
+
     for number, (graph, matching, control) in enumerate(zip(graphs[1:], matches, controls, strict=True), start=1):
         beside = {} if control is None else {"control": control[0], "control_match": control[1]}
         difference = diff(graphs[0], graph, matching, **beside, seed=seed)
         title = f"a: {records[0].id}, b: {records[number].id}"
-        tables.append(row_table.table(title, difference.rows(), ends=ENDS, leave=("rounds",), note=NOTE))
-        words.append(difference.words())
-        results[f"diff_{number}"] = difference.to_dict()
-        files[f"edges_{number}.csv"] = difference.edges_frame().to_dict("records")
+        add(difference, f"diff_{number}", f"edges_{number}", title, ends=ENDS, leave=("rounds",), note=NOTE)
         if matching is not None:
             results[f"matching_{number}"] = matching.to_dict()
             files[f"units_{number}.csv"] = matching.units_frame().to_dict("records")
@@ -79,16 +81,11 @@ def compare(records: Sequence[RunRecord], where: Locations, *, match: bool = Tru
             control_graphs, control_matches = zip(*filter(None, controls), strict=True)
             how = {"matches": list(matches), "controls": control_graphs, "control_matches": control_matches}
         shares = over_trainings(graphs, **how, seed=seed)
-        tables.append(row_table.table("Edges by how many of the trainings have them", shares.rows()))
-        words.append(shares.words())
-        results["trainings"], files["trainings.csv"] = shares.to_dict(), shares.edges_frame().to_dict("records")
+        add(shares, "trainings", "trainings", "Edges by how many of the trainings have them")
     if bootstraps and prepared is not None and bits is not None:
         over_examples = bootstrap(bits, rounds=bootstraps, seed=seed, **mining_of(prepared))
         title = f"Edges of a over {bootstraps} bootstraps of its examples"
-        tables.append(row_table.table(title, over_examples.rows(), ends=ENDS))
-        words.append(over_examples.words())
-        results["bootstrap"] = over_examples.to_dict()
-        files["bootstrap.csv"] = over_examples.edges_frame().to_dict("records")
+        add(over_examples, "bootstrap", "bootstrap", title, ends=ENDS)
     return Findings(results, tables, files, words)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -34,12 +33,11 @@ from ndg.mining.pairs import check_pairs
 from ndg.nodes import LABEL
 from ndg.options import RunOptions
 from ndg.progress import log
-from ndg.runs.record import RunRecord
 from ndg.units.resolve import find_layers
 from ndg.workflows.estimates import stage_seconds, with_executor
 from ndg.workflows.score_request import checked
 from ndg.workflows.subject import Subject
-from ndg.workflows.targets import Target
+from ndg.workflows.targets import Target, run_folder
 from ndg.workflows.train import load, same_data
 
 
@@ -137,11 +135,6 @@ class Prepared:
         target = replace(self.target, experiment=replace(self.experiment, **sections))
         return replace(self, target=target, seconds={}, caches={})
 
-    @property
-    def alphas(self) -> list[float]:
-        """The alphas of the experiment."""
-        return self.experiment.criterion.alphas
-
     @cached_property
     def subject(self) -> Subject:
         """The network and its data. Unreadable layers are an error."""
@@ -212,11 +205,11 @@ class Prepared:
     @property
     def graph(self) -> NDG:
         """The graph of the first alpha, for the studies."""
-        return self.graphs[self.alphas[0]]
+        return next(iter(self.graphs.values()))
 
     def mine(self, bits: BitMatrix) -> NDG:
         """Mine a graph from booleans at the first alpha."""
-        return self.sweep(bits, self.alphas[:1])[0]
+        return self.sweep(bits, self.experiment.criterion.alphas[:1])[0]
 
     @cached_property
     def bits(self) -> dict[str, BitMatrix]:
@@ -242,11 +235,11 @@ class Prepared:
     @cached_property
     def graphs(self) -> dict[float, NDG]:
         """Graphs by alpha, from one count of all pairs."""
-        bits = self.bits["train"]
+        bits, alphas = self.bits["train"], self.experiment.criterion.alphas
         with self.timed("mine"):
-            graphs = self.sweep(bits, self.alphas)
+            graphs = self.sweep(bits, alphas)
         self.peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return dict(zip(self.alphas, graphs, strict=True))
+        return dict(zip(alphas, graphs, strict=True))
 
     def sweep(self, bits: BitMatrix, alphas: Sequence[float]) -> list[NDG]:
         """Mine a graph at each alpha, from one count of pairs."""
@@ -270,11 +263,6 @@ def check(experiment: Experiment) -> None:
     of_network(experiment.importance.methods)
     if isinstance(experiment.importance.scoreboard, list):
         every(experiment.importance.scoreboard)
-
-
-def run_folder(run: RunRecord, where: Locations) -> Path:
-    """The logged folder of a run, else that below the folder of runs."""
-    return run.folder if run.folder.is_dir() else where.runs / run.id
 
 
 def subject_of(target: Target, where: Locations) -> Subject:

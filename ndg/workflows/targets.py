@@ -51,6 +51,11 @@ class Target:
         return str(((self.subject and self.subject.identity) or {}).get("name", ""))
 
 
+def run_folder(run: RunRecord, where: Locations) -> Path:
+    """The logged folder of a run, else that below the folder of runs."""
+    return run.folder if run.folder.is_dir() else where.runs / run.id
+
+
 def find(names: Sequence[str], overrides: Sequence[str], where: Locations, smoke: bool = False) -> list[Target]:
     """Targets of configs and runs, or of every trained config.
 
@@ -178,8 +183,8 @@ def _of_config(name: str, overrides: Sequence[str], where: Locations, smoke: boo
     def fits(record: RunRecord) -> bool:
         """Whether a run was trained on the data that are present."""
         placed = where.place(_with_data_of(experiment, record, where))
-        folder = record.folder if record.folder.is_dir() else where.runs / record.id
-        return absent(placed.data) is None and load(placed, folder).digest == record.figure("results.data.digest")
+        trained_on = record.figure("results.data.digest")
+        return absent(placed.data) is None and load(placed, run_folder(record, where)).digest == trained_on
 
     with runs.open(where.store, local=where.runs) as log:
         record = log.best(experiment.training_digest, name=command, seed=seed, fits=fits)

@@ -13,8 +13,8 @@ from ndg.activations.hooks import Trace
 from ndg.config import TransFG, ViT
 from ndg.errors import ConfigError, ShapeError
 from ndg.models import pretrained
-from ndg.models.patches import interpolated
 from ndg.models.transfg import Attention, QueryKey, contrastive, select
+from ndg.models.vit import interpolated
 from tests.references import transfg as reference
 
 SETTINGS = TransFG(patch=4, stride=3, width=12, depth=4, heads=3, mlp=16, latent=5)

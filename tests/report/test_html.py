@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from ndg import atomic
 from ndg.errors import OutputError
 from ndg.report import findings, html
 from ndg.report.html import Picture, Report
@@ -187,8 +188,8 @@ def test_a_run_that_predicts_nothing_correctly_has_dashes(record):
 
 
 def test_the_file_is_written_whole_or_not_at_all(report, tmp_path):
-    path = html.write(tmp_path / "runs" / "report.html", report)
+    path = atomic.write(tmp_path / "runs" / "report.html", html.page(report))
     assert path.read_text(encoding="utf-8") == html.page(report)
     with pytest.raises(OutputError, match=r"cannot be written"):
-        html.write(path / "below.html", report)
+        atomic.write(path / "below.html", html.page(report))
     assert [file.name for file in path.parent.iterdir()] == ["report.html"]

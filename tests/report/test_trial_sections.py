@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ndg.report import row_table, trial_sections
-from ndg.report.tables import Interval
+from ndg.report import trial_sections
+from ndg.report.tables import Interval, Table
 
 CURVE = {
     "sizes": [0, 1, 2],
@@ -104,6 +104,6 @@ def test_each_stage_speaks_in_sentences():
 def test_rows_of_any_study_become_a_table(ends):
     low, high = ("low", "high") if ends else ("rate_low", "rate_high")
     lines = [{"name": "a", "rate": 0.5, low: 0.4, high: 0.6, "more": [1, 2], "left": 1}, {"name": "b", "rate": None}]
-    table = row_table.table("t", lines, ends=ends, leave=("left",), titles={"name": "who"})
+    table = Table.of_rows("t", lines, ends=ends, leave=("left",), titles={"name": "who"})
     assert [column.title for column in table.columns] == ["who", "rate", "more"]
     assert table.rows == (("a", Interval(0.5, 0.4, 0.6), "1, 2"), ("b", None, None))

@@ -23,7 +23,7 @@ from ndg.mining.criteria.confidence import Confidence as Confidence
 from ndg.mining.criteria.custom import CustomCriterion as CustomCriterion
 from ndg.mining.criteria.fisher import Fisher as Fisher
 from ndg.mining.criteria.paper import Paper as Paper
-from ndg.mining.criteria.ratio import Ratio as Ratio
+from ndg.mining.criteria.paper import Ratio as Ratio
 from ndg.mining.criteria.sieve import Counts, Margin, Mask
 from ndg.mining.criteria.sieve import Sieve as Sieve
 from ndg.mining.criteria.sieve import sieve_of as sieve_of

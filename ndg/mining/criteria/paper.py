@@ -1,12 +1,12 @@
-"""Criterion of Hu & Tian 2022: far fewer exceptions than under independence."""
+"""Criteria of Hu & Tian 2022: far fewer exceptions than under independence, and that condition alone."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
+from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float64
 
 from ndg.errors import ConfigError
 from ndg.mining.criteria.sieve import Counts, Margin, Mask, Rule, Sieve
@@ -14,9 +14,10 @@ from ndg.mining.criteria.sieve import Counts, Margin, Mask, Rule, Sieve
 
 @dataclass(frozen=True)
 class AlphaRule(Rule):
-    """Base class of criteria that allow one exception per `alpha` expected ones."""
+    """Base class of criteria that allow `n(p) n(~q) / (n alpha)` exceptions, if that is above `least`."""
 
     alpha: float = 20.0
+    least: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         if not 1 < self.alpha < inf:
@@ -25,9 +26,13 @@ class AlphaRule(Rule):
                 f"got {self.alpha}; 20 is usual"
             )
 
-    def allowance(self, antecedent: Margin, negation: Margin, examples: int) -> Float64[np.ndarray, "*#pair"]:
-        """Allowed exceptions, `n(p) n(~q) / (n alpha)`."""
-        return antecedent.astype(np.float64) * negation / (examples * self.alpha)
+    @property
+    def sieve(self) -> Sieve:
+        return Sieve(product=1 / self.alpha, floor=float(self.least), support=1 - self.least)
+
+    def holds(self, exceptions: Counts, antecedent: Margin, negation: Margin, examples: int) -> Mask:
+        allowed = antecedent.astype(np.float64) * negation / (examples * self.alpha)
+        return (exceptions <= allowed) & (allowed > self.least)
 
     def stricter(self) -> AlphaRule:
         """Next stricter criterion."""
@@ -43,10 +48,13 @@ class Paper(AlphaRule):
     the margins n(p) and n(~q).
     """
 
-    @property
-    def sieve(self) -> Sieve:
-        return Sieve(product=1 / self.alpha, floor=1.0)
+    least: ClassVar[int] = 1
 
-    def holds(self, exceptions: Counts, antecedent: Margin, negation: Margin, examples: int) -> Mask:
-        allowed = self.allowance(antecedent, negation, examples)
-        return (exceptions <= allowed) & (allowed > 1)
+
+@dataclass(frozen=True)
+class Ratio(AlphaRule):
+    """Expected over observed exceptions of at least `alpha`; without exceptions, some expected.
+
+    It is the first condition of the paper alone. Unlike under `paper`, rare literals that never meet an exception imply
+    each other; on few examples that is chance.
+    """

@@ -9,11 +9,12 @@ from ndg.counterfactual import CounterfactualSettings, counterfactual_set
 from ndg.errors import ConfigError
 from ndg.models import checkpoint
 from ndg.options import RunOptions
-from ndg.report import row_table
+from ndg.report.tables import Table
 from ndg.runs.run import Run
 from ndg.workflows.counterfactual import train_on
-from ndg.workflows.prepare import Prepared, run_folder
+from ndg.workflows.prepare import Prepared
 from ndg.workflows.studies.study_record import Findings, per_network
+from ndg.workflows.targets import run_folder
 
 DATA, MODEL = "counterfactual.safetensors", "model.safetensors"
 NOTE = (
@@ -60,5 +61,5 @@ def run(prepared: Prepared, run: Run) -> Findings:
     description = {} if trained is None else checkpoint.read(run_folder(trained, prepared.where) / MODEL)[1]
     checkpoint.write(run.folder / MODEL, result.model.state_dict(), description)
     run.artefact(run.folder / MODEL)
-    table = row_table.table(f"{experiment.name}: counterfactual training", result.rows(), note=NOTE)
+    table = Table.of_rows(f"{experiment.name}: counterfactual training", result.rows(), note=NOTE)
     return Findings(result.to_dict(), [table], {"counterfactual.csv": result.rows()}, [result.words()])

@@ -6,7 +6,7 @@ from ndg.abstraction.edges import EdgeSettings, try_edges
 from ndg.abstraction.interchange import InterchangeSettings
 from ndg.abstraction.interchange.unfolding import unfolding
 from ndg.errors import ConfigError
-from ndg.report import row_table
+from ndg.report.tables import Table
 from ndg.report.trial_sections import EDGE_TITLES, EDGES_NOTE
 from ndg.runs.run import Run
 from ndg.workflows.pictures import GRAPH
@@ -58,8 +58,8 @@ def run(prepared: Prepared, run: Run) -> Findings:
     title = f"{prepared.experiment.name}: edges on trial"
     beside = f"The graph as a structural causal model, beside the network ({', '.join(unfolded.layers)} swapped)"
     tables = [
-        row_table.table(title, trials.summary(), titles=EDGE_TITLES, note=EDGES_NOTE),
-        row_table.table(beside, by_layer, leave=LEAVE, titles={"all": "values"}, note=UNFOLDED_NOTE),
+        Table.of_rows(title, trials.summary(), titles=EDGE_TITLES, note=EDGES_NOTE),
+        Table.of_rows(beside, by_layer, leave=LEAVE, titles={"all": "values"}, note=UNFOLDED_NOTE),
     ]
     results = {**trials.to_dict(), "unfolding": {**unfolded.to_dict(), "rows": by_layer}}
     files = {"edges.csv": trials.rows(), "unfolding.csv": unfolded.rows("node")}

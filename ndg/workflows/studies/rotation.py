@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ndg.report import row_table
+from ndg.report.tables import Table
 from ndg.rotation.basis import localist, random_rotation
 from ndg.rotation.principal import pca
 from ndg.workflows.bases import BasisSettings, compare
@@ -35,5 +35,5 @@ def run(prepared: Prepared, run: object) -> Findings:
         settings=BasisSettings(mining_of(prepared)["criterion"], split=subject.held_out),
         options=replace(serial(prepared), seed=experiment.trial.seed),
     )
-    table = row_table.table(f"{experiment.name}: {layer} in three bases", result.rows(), note=NOTE)
+    table = Table.of_rows(f"{experiment.name}: {layer} in three bases", result.rows(), note=NOTE)
     return Findings(result.to_dict(), [table], {"rotation.csv": result.rows()}, [result.words()])

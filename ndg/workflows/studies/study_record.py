@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from ndg import atomic, runs
-from ndg.report import row_table
 from ndg.report.html import study_page
 from ndg.report.tables import Table
 from ndg.runs.record import RunRecord
@@ -79,7 +78,7 @@ def logged(
     import pandas as pd
 
     where, parent, facts = prepared.where, prepared.target.parent, prepared.subject.facts
-    experiment = prepared.experiment.at(prepared.alphas[0])
+    experiment = prepared.experiment.at(prepared.experiment.criterion.alphas[0])
     check(experiment)
     with runs.start(where.store, kind, experiment, where.runs, parent=parent, device=prepared.device) as run:
         run.artefact(atomic.write(run.folder / CONFIG, experiment.to_yaml()))
@@ -108,4 +107,4 @@ NOTE = (
 
 def edges_table(title: str, rows: Sequence[Mapping[str, Any]], note: str = NOTE) -> Table:
     """Table of edge figures, from rows of the studies in `ndg.comparison`."""
-    return row_table.table(title, rows, titles=TITLES, ends=ENDS, leave=LEAVE, note=note)
+    return Table.of_rows(title, rows, titles=TITLES, ends=ENDS, leave=LEAVE, note=note)

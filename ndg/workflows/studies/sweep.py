@@ -13,7 +13,7 @@ from ndg.abstraction.trial import TrialSettings, trials
 from ndg.abstraction.verdict import survives
 from ndg.errors import ConfigError
 from ndg.interventions.cache import Cache
-from ndg.report import row_table
+from ndg.report.tables import Table
 from ndg.runs.record import RunRecord
 from ndg.workflows.prepare import Prepared
 from ndg.workflows.studies.study_record import Findings, logged
@@ -46,7 +46,7 @@ def _group(group: Sequence[Prepared]) -> tuple[RunRecord, Findings]:
         chosen = [_chosen(lines, prepared.target.id, goal) for prepared in group]
         held_out = first.subject.held_out
         shown = [{**line, "alpha": f"{line['alpha']:g}", "beta": f"{line['beta']:g}"} for line in lines]
-        table = row_table.table(f"{name}: Q over alpha and beta", shown, leave=("run",), note=NOTE)
+        table = Table.of_rows(f"{name}: Q over alpha and beta", shown, leave=("run",), note=NOTE)
         words = [_words(line, lines, goal, held_out) for line in chosen]
         results = {"goal": goal, "chosen": chosen, "rows": lines}
         return Findings(results, [table], {"sweep.csv": lines}, words)
