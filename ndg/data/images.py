@@ -213,10 +213,7 @@ def shown(path: Path) -> str:
 
 
 def _files(folder: Path, name: str = "", above: tuple[str, ...] = ()) -> Iterator[tuple[str, Path]]:
-    """Names and paths of visible files below a folder; links to folders are followed.
-
-    Names that are not UTF-8 are escaped. Raises DataError for a folder that cannot be read or contains itself.
-    """
+    """Names (escaped) and paths of visible files below a folder; DataError if it is unreadable or contains itself."""
     real = os.path.realpath(folder)
     if real in above:
         raise DataError(f"a folder of images must not contain itself; {folder} links to {real}; remove the link")

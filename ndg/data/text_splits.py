@@ -95,10 +95,7 @@ def read(
     fields: Sequence[str] = (),
     **options: Any,
 ) -> Pool:
-    """Pool of one file per split; `rows` reads its `fields`, by default `columns` and a unique `key`.
-
-    `options` are those of `collect`.
-    """
+    """Pool of one file per split; `rows` reads `fields` (by default `columns` and a unique `key`) for `collect`."""
     fields = fields or (*columns, *([key] if key else []))
     paths = present(folder, files)
     lines = {split: rows(path, fields) for split, path in paths.items()}

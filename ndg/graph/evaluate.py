@@ -107,7 +107,7 @@ def frame(implications: Implications, bits: BitMatrix, any_thresholds: bool = Fa
     import pandas as pd
 
     held_out, on_mined = count_edges(implications, bits, any_thresholds), mined(implications)
-    rates = {}
+    rates: dict[str, np.ndarray] = {}
     for name, n in (("precision", held_out.antecedent), ("recall", held_out.consequent)):
         low, high = (np.where(n > 0, end, np.nan) for end in wilson(held_out.support, n))
         rates |= {name: getattr(held_out, name), f"{name}_low": low, f"{name}_high": high}

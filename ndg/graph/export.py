@@ -91,7 +91,9 @@ class Condensed:
                 "contradictory": bool(self.condensation.contradictory[number]),
                 "size": len(members),
             }
-            yield key, row | _scored({code >> 1 for code in members}, self.scores)
+            own = sorted({code >> 1 for code in members})
+            scores = {name: [values[i] for i in own if i in values] for name, values in self.scores.items()}
+            yield key, row | {name: max(values, key=abs) for name, values in scores.items() if values}
 
     def edges(self) -> Iterator[tuple[str, str, Row]]:
         """Keys of tail and head, and attributes, of each edge."""
@@ -165,8 +167,9 @@ def flat(attributes: Mapping[str, Any]) -> Row:
     """
     row = {}
     for name, value in attributes.items():
-        if isinstance(value, list) and all(isinstance(item, str) and _one_word(item) for item in value):
-            row[name] = " ".join(value)
+        texts = value if isinstance(value, list) and all(isinstance(item, str) for item in value) else None
+        if texts is not None and all(text.split() == [text] and not text.startswith("[") for text in texts):
+            row[name] = " ".join(texts)
         elif isinstance(value, list | dict):
             row[name] = _QUOTE.sub(r"\1\\u0022", json.dumps(value, ensure_ascii=False))
         elif value is not None:
@@ -179,15 +182,3 @@ def unflat(value: str | list[str]) -> list[str]:
     if isinstance(value, str):
         return [str(item) for item in json.loads(value)] if value.startswith("[") else value.split()
     return list(value)
-
-
-def _one_word(text: str) -> bool:
-    return text.split() == [text] and not text.startswith("[")
-
-
-def _scored(members: set[int], scores: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
-    """Largest absolute score of the members, by method."""
-    member_scores = {
-        method: [values[node] for node in sorted(members) if node in values] for method, values in scores.items()
-    }
-    return {method: max(values, key=abs) for method, values in member_scores.items() if values}

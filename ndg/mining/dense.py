@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool
@@ -84,7 +84,9 @@ class Dense(Counter):
                 part = slice(start, start + WORDS_AT_ONCE)
                 first = self._unpack(words[rows, part])
                 second = first if rows == columns else self._unpack(words[columns, part])
-                both += _product(first, second)[:height, :width]
+                integers = first.device.type in ("cpu", "cuda")
+                product = torch._int_mm(first, second.T) if integers else (first.float() @ second.float().T).long()
+                both += product[:height, :width]
         return both
 
     def _unpack(self, words: np.ndarray) -> Tensor:
@@ -96,14 +98,6 @@ class Dense(Counter):
         packed = torch.from_numpy(raw.view(np.uint8)).to(self.device)
         shifts = torch.arange(8, dtype=torch.uint8, device=self.device)
         return (packed[:, :, None] >> shifts & 1).to(torch.int8).flatten(1)
-
-
-def _product(first: Tensor, second: Tensor) -> Any:
-    import torch
-
-    if first.device.type in ("cpu", "cuda"):
-        return torch._int_mm(first, second.T)
-    return (first.float() @ second.float().T).long()
 
 
 def _passes(exceptions: Tensor, antecedent: Tensor, negation: Tensor, sieve: Sieve, examples: int) -> Tensor:

@@ -34,10 +34,7 @@ class Chunk:
 
 @dataclass(frozen=True, eq=False)
 class ImplicationBuffer:
-    """Implications of the tiles so far, at most `budget`.
-
-    `judged` counts the judged node pairs; `+` adds more tiles, and raises OverBudgetError above the budget.
-    """
+    """Implications of `judged` node pairs so far; `+` adds more, and raises OverBudgetError above `budget`."""
 
     budget: int
     chunks: tuple[Chunk, ...] = ()

@@ -127,10 +127,7 @@ def around(dag: nx.DiGraph, target: str, max_nodes: int) -> Selection:
 
 
 def half(dag: nx.DiGraph, edges: Iterable[Edge], twin: dict[str, str]) -> list[Edge]:
-    """One edge of each mirrored pair, in the given order.
-
-    Ties go to the edge whose ends are already drawn, then to the first in node order.
-    """
+    """One edge of each mirrored pair, in order; ties go to one whose ends are drawn already, then to the first."""
     edges = list(edges)
     order = {key: place for place, key in enumerate(dag)}
     polarity = {key: _polarity(dag.nodes[key]["members"]) for key in {key for edge in edges for key in edge}}

@@ -33,10 +33,7 @@ Cell = str | bool | int | float | Interval | None
 
 @dataclass(frozen=True)
 class Column:
-    """Title, unit and format of a column.
-
-    `digits` are decimal places (not for counts); `left` aligns cells to the left.
-    """
+    """Title, unit and format of a column: decimal places (not for counts), and alignment."""
 
     title: str
     unit: str = ""

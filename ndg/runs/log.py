@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePath
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ndg.errors import RunNotFoundError, StoreError, nearest
@@ -28,7 +28,7 @@ NEWEST = ("-started", "-_id")
 LIST = 20  # runs that a notebook shows
 
 
-class Log:
+class Log(AbstractContextManager["Log"]):
     """The runs of one store."""
 
     def __init__(self, store: Store, local: Path | None = None) -> None:
@@ -55,10 +55,7 @@ class Log:
         return [RunRecord(document) for document in self.store.find(where, sort, limit, fields)]
 
     def get(self, run: str = "last", kind: str | None = None) -> RunRecord:
-        """The run of an id, of a unique part of one, or `last`.
-
-        Raises RunNotFoundError, naming the nearest ids.
-        """
+        """The run of an id, of a unique part of one, or `last`; RunNotFoundError names the nearest ids."""
         of_kind = {"kind": kind} if kind else {}
         if run == "last":
             if newest := self.find(of_kind, limit=1):
@@ -123,10 +120,7 @@ class Log:
     def frame(
         self, where: Mapping[str, Any] | None = None, sort: Sort = NEWEST, limit: int | None = None
     ) -> pd.DataFrame:
-        """A row per run, with a dotted column per field.
-
-        Times are UTC timestamps. Rows per epoch are left out: see `metrics`.
-        """
+        """A row per run, with a dotted column per field and UTC timestamps; rows per epoch are in `metrics`."""
         import pandas as pd
 
         matches = self.find(where, sort, limit, metrics=False)
@@ -157,10 +151,7 @@ class Log:
         return self._change(run, [{"$set": {"notes": text}}])
 
     def adopt(self, root: str | Path) -> list[str]:
-        """Copy newer runs under `root` into this store; return their ids.
-
-        For runs that were written locally while the store could not be reached.
-        """
+        """Copy newer runs under `root`, written while the store could not be reached, into it; return their ids."""
         known = {document["_id"]: document["heartbeat"] for document in self.store.find(fields={"heartbeat": 1})}
         taken = []
         for record in records.read_all(Path(root)):
@@ -172,12 +163,7 @@ class Log:
     def close(self) -> None:
         self.store.close()
 
-    def __enter__(self) -> Log:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -215,10 +201,7 @@ class Log:
 
 
 def open(uri: str | Path = DEFAULT, local: str | Path | None = None) -> Log:
-    """Open the run log at a `mongodb://` URI or in a file.
-
-    With `local`, the folder of runs, a store that does not answer is replaced by the log there, with a warning.
-    """
+    """Open the run log at a URI or in a file; if it does not answer, that of the folder `local`, with a warning."""
     store = connect(uri)
     if local is None:
         return Log(store)

@@ -22,10 +22,9 @@ NUMBERS = 1_000_000  # that many in an array take 12 MB
 
 
 def plain(value: Any, path: str = "") -> tuple[Any, list[str]]:
-    """`value` in plain types, and paths that hold null for a number.
+    """`value` in plain types, and paths that hold null for a number that was not finite.
 
-    Such a number was not finite. Raises StoreError for a value that has no plain form, and for a key that no query
-    could name.
+    Raises StoreError for a value that has no plain form, and for a key that no query could name.
     """
     lost: list[str] = []
     return _plain(value, path, lost), lost

@@ -34,7 +34,7 @@ MUTABLE = ("tags", "notes")  # others may change these while a run is on
 class Run:
     """Context of one run, made by `start` and `resume`."""
 
-    def __init__(self, store: Store, root: Path, begin: Callable[[Run], None], beat: float = record.BEAT) -> None:
+    def __init__(self, store: Store, root: Path, begin: Callable[[Run], object], beat: float = record.BEAT) -> None:
         self.root = root
         self._store: Store | None = store
         self._primary = store

@@ -19,6 +19,7 @@ from ndg.activations.batches import device_of
 from ndg.activations.binarize import choose
 from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment
+from ndg.data.examples import SPLITS
 from ndg.errors import CheckpointError, ConfigError, DataError
 from ndg.executors import AUTO, Executor
 from ndg.extraction import ReadingSettings
@@ -282,7 +283,8 @@ def subject_of(target: Target, where: Locations) -> Subject:
             )
     splits = load(where.place(target.experiment), folder)
     same_data(target.run, splits)
-    return Subject.of_splits(model, splits, target.experiment.extract.compute_batch)
+    batch = target.experiment.extract.compute_batch
+    return Subject(model, {name: splits[name].loader(batch) for name in SPLITS}, splits.facts(), splits.class_names)
 
 
 def _trial_layer(layers: Sequence[str], experiment: Experiment) -> str:

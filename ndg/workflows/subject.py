@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ndg.activations.batches import Batch, columns, compute_batches, fixed, logits_of, output_of
 from ndg.activations.digest import weights_digest
 from ndg.activations.sampling import shuffled
-from ndg.data.examples import SPLITS, Splits
+from ndg.data.examples import SPLITS
 from ndg.errors import DataError, LayerError, ShapeError, UserError, nearest
 
 SHOWN = 40
@@ -48,12 +48,6 @@ class Subject:
         """The split for judging implications: test, else validation."""
         return "test" if "test" in self.loaders else "validation"
 
-    @classmethod
-    def of_splits(cls, network: nn.Module, splits: Splits, batch: int) -> Subject:
-        """A trained network with its data."""
-        loaders: dict[str, Iterable[Any]] = {name: splits[name].loader(batch) for name in SPLITS}
-        return cls(network, loaders, splits.facts(), splits.class_names)
-
 
 @dataclass(frozen=True)
 class Reading:
@@ -68,10 +62,7 @@ class Reading:
 def own(
     network: nn.Module, loaders: Mapping[str, Any], name: str, class_names: Iterable[str] | None, batch: int
 ) -> Subject:
-    """The user's own network and its data, read to the end.
-
-    Raises DataError, naming the split, for loaders that cannot be used, and for a network that rejects their batches.
-    """
+    """The user's own network and its data, read to the end. DataError names a split that cannot be used."""
     for split in loaders:
         if split not in SPLITS:
             raise DataError(f"loaders are named {', '.join(SPLITS)}; got {split!r}; {nearest(str(split), SPLITS)}")

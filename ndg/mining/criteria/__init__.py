@@ -59,12 +59,9 @@ def criterion(name: str | Criterion | Callable[..., Any], **parameters: Any) -> 
     if isinstance(name, str):
         criterion_class = _class(name)
         types = get_type_hints(criterion_class)
-        arguments = {
-            field.name: parameters[field.name] for field in fields(criterion_class) if field.name in parameters
-        }
-        for key, value in arguments.items():
-            arguments[key] = types[key](value) if types[key] in (int, float) else value
-        return criterion_class(**arguments)
+        known = {field.name: parameters[field.name] for field in fields(criterion_class) if field.name in parameters}
+        numbers = {key: types[key](value) for key, value in known.items() if types[key] in (int, float)}
+        return criterion_class(**known | numbers)
     if isinstance(name, Criterion):
         return name
     if callable(name):
