@@ -8,9 +8,8 @@ import torch
 from ndg import config, data, models, training
 from ndg.activations.batches import forward
 from ndg.data.inputs import TEXT, Form
-from ndg.data.samples import SAMPLES
+from ndg.data.samples import SAMPLES, with_data
 from ndg.locations import Locations
-from ndg.workflows import smoke
 from ndg.workflows.train import load
 
 PAPERS = (
@@ -48,7 +47,7 @@ def test_a_config_names_what_its_paper_reports_and_how_to_try_it_quickly(name):
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_every_config_builds_its_network_and_runs_one_step(name, where):
-    quick = smoke.with_data(config.load(config.find(name), ["data.limit=100"], smoke=True), where)
+    quick = with_data(config.load(config.find(name), ["data.limit=100"], smoke=True), where)
     splits = load(where.place(quick))
     network = models.build(quick.model, splits.form, splits.classes, quick.seed)
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
@@ -82,8 +81,8 @@ def test_the_whole_network_of_every_config_can_be_built(name):
 
 
 def test_generated_data_are_announced_and_are_not_the_publishers(where, caplog):
-    quick = smoke.with_data(config.load(config.find("mnist_cnn"), smoke=True), where)
+    quick = with_data(config.load(config.find("mnist_cnn"), smoke=True), where)
     assert quick.data.dir
     assert "not the publisher's files" in data.load(quick.data).source
     at_hand = replace(quick, data=replace(quick.data, dir=quick.data.dir))
-    assert smoke.with_data(at_hand, where) is at_hand
+    assert with_data(at_hand, where) is at_hand

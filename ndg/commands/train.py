@@ -32,13 +32,13 @@ def train(options: Namespace, where: Locations) -> int:
     if options.print_config:
         return print_configs(experiments)
 
-    from ndg.workflows import smoke
     from ndg.workflows import train as train_workflow
 
     with TemporaryDirectory() if options.dry_run else nullcontext(where.runs) as folder:  # a dry run leaves nothing
         if options.smoke:
-            samples = replace(where, runs=Path(folder))
-            experiments = [smoke.with_data(experiment, samples) for experiment in experiments]
+            from ndg.data.samples import with_data
+
+            experiments = [with_data(experiment, replace(where, runs=Path(folder))) for experiment in experiments]
         if not names:
             experiments, missing = train_workflow.at_hand(experiments, where)
             for name, reason in missing.items():

@@ -67,10 +67,7 @@ def cifar10_jpeg(folder: Path, settings: Data) -> Pool:
 def arranged(
     place: Path, images: Sequence[Picture], empty: Sequence[str] = ()
 ) -> tuple[list[Picture], Int64[np.ndarray, " example"], Int8[np.ndarray, " example"], tuple[str, ...]]:
-    """Images, classes, splits and class names, by folder names and sorted.
-
-    Raises DataError for images outside class folders, and for class folders beside split folders or without images.
-    """
+    """Images, classes, splits and class names, sorted; DataError for misplaced images."""
     tops = {image.name.partition("/")[0] for image in images if "/" in image.name}
     divided = bool(tops & FOLDERS.keys())
     if divided and (others := sorted(tops - FOLDERS.keys())):

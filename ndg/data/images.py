@@ -213,7 +213,7 @@ def shown(path: Path) -> str:
 
 
 def _files(folder: Path, name: str = "", above: tuple[str, ...] = ()) -> Iterator[tuple[str, Path]]:
-    """Names (escaped) and paths of visible files below a folder; DataError if it is unreadable or contains itself."""
+    """Names (escaped) and paths of visible files below a folder; DataError if unreadable."""
     real = os.path.realpath(folder)
     if real in above:
         raise DataError(f"a folder of images must not contain itself; {folder} links to {real}; remove the link")
@@ -232,10 +232,7 @@ def _files(folder: Path, name: str = "", above: tuple[str, ...] = ()) -> Iterato
 
 
 def gathered(place: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Picture]:
-    """Images below a folder or in an archive, sorted by name, without hidden files.
-
-    The encoded images of an archive stay in memory. Raises DataError if it is damaged, unsafe or too large.
-    """
+    """Images below a folder or in an archive, sorted by name, without hidden files."""
     if place.is_dir():
         images = [Picture(name, path) for name, path in _files(place) if path.suffix.lower() in suffixes]
     else:

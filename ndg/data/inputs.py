@@ -110,7 +110,7 @@ class Numbers(Inputs):
 
 @dataclass(frozen=True, eq=False)
 class Pixels(Inputs):
-    """Images as bytes, divided by 255, scaled to `size` and cut to `crop`: the centre, or in training any place."""
+    """Images as bytes, divided by 255 per batch, scaled to `size`, cut to `crop`."""
 
     values: UInt8[Tensor, "example channel height width"]
     crop: int | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from ndg.data.releases import MD5
 
@@ -55,9 +57,9 @@ def _idx(name: str, sizes: Sequence[int], *addresses: str, plain: bool = False) 
     )
 
 
-def _archive(name: str, sum: str, size: int, inside: str, holds: Iterable[str], *urls: str) -> tuple[File, ...]:
-    """One archive and the files wanted from it, at each of the addresses."""
-    return (File(name, urls, sum, size, inside, tuple(holds)),)
+def _archive(sum: str, size: int, inside: str, holds: Iterable[str], *urls: str) -> tuple[File, ...]:
+    """One archive, named as in its first address, and the files wanted from it."""
+    return (File(Path(urlsplit(urls[0]).path).name, urls, sum, size, inside, tuple(holds)),)
 
 
 def _bundled(name: str, what: str, cite: str) -> Source:
@@ -116,7 +118,6 @@ SOURCES: dict[str, Source] = {
         _KRIZHEVSKY,
         "cifar10/cifar-10-batches-py",
         _archive(
-            "cifar-10-python.tar.gz",
             "md5:c58f30108f718f92721af3b95e74349a",
             170498071,
             "cifar-10-batches-py",
@@ -131,7 +132,6 @@ SOURCES: dict[str, Source] = {
         _KRIZHEVSKY,
         "cifar100/cifar-100-python",
         _archive(
-            "cifar-100-python.tar.gz",
             "md5:eb9058c3a382ffc7106e4002c42a8d85",
             169001437,
             "cifar-100-python",
@@ -152,7 +152,6 @@ SOURCES: dict[str, Source] = {
         "Wah, Branson, Welinder, Perona & Belongie 2011, The Caltech-UCSD Birds-200-2011 Dataset",
         "CUB_200_2011",
         _archive(
-            "CUB_200_2011.tgz",
             f"md5:{MD5['cub200']['CUB_200_2011.tgz']}",
             1150585339,
             "CUB_200_2011",
@@ -166,7 +165,6 @@ SOURCES: dict[str, Source] = {
         "Socher et al. 2013, Recursive Deep Models for Semantic Compositionality; Wang et al. 2018, GLUE",
         "sst2",
         _archive(
-            "SST-2.zip",
             "md5:9f81648d4199384278b86e315dac217c",
             0,
             "SST-2",
@@ -180,7 +178,6 @@ SOURCES: dict[str, Source] = {
         "Bowman, Angeli, Potts & Manning 2015, A large annotated corpus for learning natural language inference",
         "snli",
         _archive(
-            "snli_1.0.zip",
             "sha256:afb3d70a5af5d8de0d9d81e2637e0fb8c22d1235c2749d83125ca43dab0dbd3e",
             0,
             "snli_1.0",

@@ -124,7 +124,7 @@ def objects(path: Path, names: Sequence[str]) -> Iterator[Row]:
 
 
 def separated(path: Path, names: Sequence[str]) -> Iterator[Row]:
-    """Rows of a csv or `.tsv` file (else with another of DELIMITERS) whose header contains `names`; no blank lines."""
+    """Rows of a csv or `.tsv` file whose header contains `names`, without blank lines."""
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
     text_lines = (line + "\n" for line in lines(path))
     first = next(text_lines, "")

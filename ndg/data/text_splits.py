@@ -95,7 +95,7 @@ def read(
     fields: Sequence[str] = (),
     **options: Any,
 ) -> Pool:
-    """Pool of one file per split; `rows` reads `fields` (by default `columns` and a unique `key`) for `collect`."""
+    """Pool of one file per split; `rows` reads its `fields`, `options` go to `collect`."""
     fields = fields or (*columns, *([key] if key else []))
     paths = present(folder, files)
     lines = {split: rows(path, fields) for split, path in paths.items()}

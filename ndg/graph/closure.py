@@ -100,10 +100,7 @@ class Reachability:
 
 
 def reach(condensation: Condensation, block_bytes: int = BLOCK_BYTES) -> Reachability:
-    """Reachability of all components: rows of bits, in blocks that bound the memory.
-
-    Arcs to earlier blocks are already marked, and those to later blocks do not matter.
-    """
+    """Reachability of all components: rows of bits, in blocks that bound the memory."""
     from ndg.graph.traversal import reach_block
 
     count = len(condensation)

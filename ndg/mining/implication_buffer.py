@@ -34,7 +34,7 @@ class Chunk:
 
 @dataclass(frozen=True, eq=False)
 class ImplicationBuffer:
-    """Implications of `judged` node pairs so far; `+` adds more, and raises OverBudgetError above `budget`."""
+    """Implications of `judged` pairs so far; `+` raises OverBudgetError above `budget`."""
 
     budget: int
     chunks: tuple[Chunk, ...] = ()

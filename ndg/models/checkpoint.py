@@ -28,10 +28,7 @@ def save(path: str | Path, network: nn.Module, model: Any, form: Form, classes: 
 
 
 def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Network of a file (on the CPU, in evaluation mode) and its description.
-
-    Raises CheckpointError for a missing, truncated or foreign file, and for weights that do not fit the description.
-    """
+    """Network of a file, in evaluation mode, and its description; CheckpointError for any other."""
     tensors, about = read(path)
     try:
         settings = config.MODELS[about["model"]["name"]](**about["model"])

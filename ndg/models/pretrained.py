@@ -69,11 +69,7 @@ def transformer(family: str, settings: dict[str, Any]) -> nn.Module:
 
 
 def read(folder: str, family: str, model: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Settings and float32 weights of a pretrained network in a folder; `model` is its name.
-
-    Raises ConfigError for a folder without such a network or with another family, and CheckpointError for weights that
-    are damaged or missing.
-    """
+    """Settings and float32 weights of a pretrained folder; ConfigError or CheckpointError for others."""
     settings = document(Path(folder) / "config.json", f"model.pretrained={folder} must be a folder with config.json")
     model_type = settings.get("model_type")
     if model_type != family:

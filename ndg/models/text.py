@@ -12,7 +12,7 @@ from ndg.config import Bert
 from ndg.data.inputs import Form
 from ndg.errors import ShapeError
 from ndg.models import pretrained
-from ndg.models.classifier import ending, head, last_dense, origin
+from ndg.models.mlp import ending, head, last_dense, origin
 
 FAMILIES = {
     "bert": "BERT (Devlin et al. 2019)",
@@ -81,10 +81,7 @@ class Pooling(nn.Module):
 
 
 def build(config: Bert, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> TextTransformer:
-    """Network with fresh weights, or those of a folder.
-
-    Raises ShapeError for more tokens or positions than the network has, and for another folder's tokenizer.
-    """
+    """Network with fresh weights, or those of a folder; ShapeError if texts do not fit."""
     weights = None
     if architecture is not None:
         settings = architecture["transformer"]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ndg.config import TransFG
 from ndg.data.inputs import Form
 from ndg.errors import CheckpointError, ConfigError, ShapeError
-from ndg.models.classifier import ending, origin
+from ndg.models.mlp import ending, origin
 from ndg.models.vit import PatchClassifier, Plan, grid, pair, patch_text, plan_transformer
 
 Tokens = Float[Tensor, "example token feature"]
@@ -76,10 +76,7 @@ def _title(config: TransFG, patch: tuple[int, int]) -> str:
 
 
 def build(config: TransFG, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> PartTransformer:
-    """Network with fresh weights, or those of a folder.
-
-    Raises ConfigError for patches that leave gaps and too few layers, ShapeError for images that do not fit.
-    """
+    """Network with fresh weights, or those of a folder; ConfigError or ShapeError for a misfit."""
     plan = plan_transformer(config, form, architecture, config.stride)
     patch = pair(plan.settings["patch_size"])
     if config.stride > min(patch):

@@ -15,7 +15,7 @@ from ndg.config import TransFG, ViT
 from ndg.data.inputs import Form
 from ndg.errors import ShapeError
 from ndg.models import pretrained
-from ndg.models.classifier import ending, head, last_dense, origin
+from ndg.models.mlp import ending, head, last_dense, origin
 
 POSITIONS = "embeddings.position_embeddings"
 

@@ -1,8 +1,4 @@
-"""DOT source (the language of Graphviz) of a drawing.
-
-Columns run from left to right and are fixed here. Graphviz orders the classes within a column and routes the edges.
-Above the number of edges that it can route, a second layout fixes all positions and draws straight edges.
-"""
+"""DOT source (the language of Graphviz) of a drawing."""
 
 from __future__ import annotations
 

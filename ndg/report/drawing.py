@@ -1,7 +1,4 @@
-"""Content of a picture of a graph, computed before it is rendered.
-
-A `Drawing` is a frozen value that tests can read and `ndg.report.dot` renders. The graph is never changed.
-"""
+"""Content of a picture of a graph, computed before it is rendered."""
 
 from __future__ import annotations
 
@@ -51,10 +48,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """Strongest implication between two classes; `strength` is an index into PRECISIONS.
-
-    Precision and recall are None where the antecedent or the consequent never holds.
-    """
+    """Strongest implication between two classes; `strength` is an index into PRECISIONS."""
 
     tail: str
     head: str

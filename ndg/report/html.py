@@ -1,8 +1,4 @@
-"""Report of a run as one self-contained HTML file.
-
-It is made from plain values: the run document, the held-out figures of the implications, pictures as SVG text, and the
-config. Stages that did not run are left out.
-"""
+"""Report of a run as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -130,10 +126,7 @@ def _pictures(pictures: Sequence[Picture]) -> str:
 
 
 def inline(svg: str, prefix: str) -> tuple[str, float]:
-    """SVG text as an HTML element, and its natural width in points.
-
-    Removes the XML prologue, comments and size, and adds a prefix to all ids so that pictures on one page do not clash.
-    """
+    """SVG text as an HTML element with prefixed ids, and its width in points."""
     text = re.sub(r"<!--.*?-->", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{prefix}', text)
     head, content = text.split(">", 1)

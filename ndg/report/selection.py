@@ -1,8 +1,4 @@
-"""Choice of the classes and edges to draw.
-
-An NDG contains every fact twice, as p -> q and as ~q -> ~p: the overview draws one edge of each mirrored pair. A
-picture of one target draws all its ancestors and descendants. A class is a node of the condensed graph.
-"""
+"""Choice of the classes (nodes of the condensed graph) and edges to draw."""
 
 from __future__ import annotations
 
@@ -127,7 +123,7 @@ def around(dag: nx.DiGraph, target: str, max_nodes: int) -> Selection:
 
 
 def half(dag: nx.DiGraph, edges: Iterable[Edge], twin: dict[str, str]) -> list[Edge]:
-    """One edge of each mirrored pair, in order; ties go to one whose ends are drawn already, then to the first."""
+    """One edge of each mirrored pair; ties go to one whose ends are drawn."""
     edges = list(edges)
     order = {key: place for place, key in enumerate(dag)}
     polarity = {key: _polarity(dag.nodes[key]["members"]) for key in {key for edge in edges for key in edge}}

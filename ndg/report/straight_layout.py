@@ -1,8 +1,4 @@
-"""Positions for pictures with more edges than Graphviz can route.
-
-Columns are those of every picture; edges are straight. Classes of a column are ordered by the positions of their
-neighbours (barycentre sweeps, Sugiyama et al. 1981).
-"""
+"""Positions for pictures with more edges than Graphviz can route."""
 
 from __future__ import annotations
 
@@ -44,7 +40,7 @@ def positions(drawing: Drawing) -> tuple[dict[str, tuple[float, float]], list[tu
 
 
 def _untangle(columns: list[list[Node]], drawing: Drawing) -> None:
-    """Sort each column by the mean position of its neighbours."""
+    """Sort each column by the mean position of its neighbours (Sugiyama et al. 1981)."""
     neighbours: dict[str, list[str]] = defaultdict(list)
     for edge in drawing.edges:
         neighbours[edge.tail].append(edge.head)

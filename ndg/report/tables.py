@@ -1,7 +1,4 @@
-"""Tables as frozen rows with units, rendered as plain text, Markdown or HTML.
-
-Cells hold None (unknown, shown as a dash), text, booleans, counts, numbers, or an `Interval`.
-"""
+"""Tables as frozen rows with units, rendered as plain text, Markdown or HTML."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ Cell = str | bool | int | float | Interval | None
 
 @dataclass(frozen=True)
 class Column:
-    """Title, unit and format of a column: decimal places (not for counts), and alignment."""
+    """Title, unit and format of a column: decimal places, alignment."""
 
     title: str
     unit: str = ""

@@ -55,7 +55,7 @@ class Log(AbstractContextManager["Log"]):
         return [RunRecord(document) for document in self.store.find(where, sort, limit, fields)]
 
     def get(self, run: str = "last", kind: str | None = None) -> RunRecord:
-        """The run of an id, of a unique part of one, or `last`; RunNotFoundError names the nearest ids."""
+        """The run of an id, a part of one, or `last`; else RunNotFoundError."""
         of_kind = {"kind": kind} if kind else {}
         if run == "last":
             if newest := self.find(of_kind, limit=1):
@@ -120,7 +120,7 @@ class Log(AbstractContextManager["Log"]):
     def frame(
         self, where: Mapping[str, Any] | None = None, sort: Sort = NEWEST, limit: int | None = None
     ) -> pd.DataFrame:
-        """A row per run, with a dotted column per field and UTC timestamps; rows per epoch are in `metrics`."""
+        """A row per run, with a dotted column per field; epochs are in `metrics`."""
         import pandas as pd
 
         matches = self.find(where, sort, limit, metrics=False)
@@ -151,7 +151,7 @@ class Log(AbstractContextManager["Log"]):
         return self._change(run, [{"$set": {"notes": text}}])
 
     def adopt(self, root: str | Path) -> list[str]:
-        """Copy newer runs under `root`, written while the store could not be reached, into it; return their ids."""
+        """Copy newer runs under `root` into this store; return their ids."""
         known = {document["_id"]: document["heartbeat"] for document in self.store.find(fields={"heartbeat": 1})}
         taken = []
         for record in records.read_all(Path(root)):
@@ -201,7 +201,7 @@ class Log(AbstractContextManager["Log"]):
 
 
 def open(uri: str | Path = DEFAULT, local: str | Path | None = None) -> Log:
-    """Open the run log at a URI or in a file; if it does not answer, that of the folder `local`, with a warning."""
+    """Open the run log at a URI or in a file, else, with a warning, in `local`."""
     store = connect(uri)
     if local is None:
         return Log(store)

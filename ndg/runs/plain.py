@@ -1,8 +1,4 @@
-"""Values of a run document: null, booleans, numbers, text, lists, dictionaries.
-
-Other values are converted to these or rejected. JSON and the embedded file have no NaN, so a number that is not finite
-becomes null, and its dotted path is logged.
-"""
+"""Values of a run document: null, booleans, numbers, text, lists, dictionaries."""
 
 from __future__ import annotations
 

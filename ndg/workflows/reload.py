@@ -38,7 +38,7 @@ def prepared_of(record: RunRecord, where: Locations) -> Prepared:
 def explained(
     record: RunRecord, where: Locations, number: int, target: int | None = None, split: str | None = None
 ) -> tuple[Explanation, int | None]:
-    """Explanation of one example, by default a held-out one, and its true class. Raises UserError if unknown."""
+    """Explanation of one example and its true class. Raises UserError if it is unknown."""
     prepared, graph = prepared_of(record, where), graph_of(record)
     subject, settings = prepared.subject, prepared.experiment.trial
     split = split or subject.held_out

@@ -1,8 +1,4 @@
-"""Scoring of several networks, here or in Ray workers.
-
-Each network is an ordinary run, logged by the process that scores it. Workers on other machines need the same folders
-of data and runs.
-"""
+"""Scoring of several networks, here or in Ray workers with the same folders."""
 
 from __future__ import annotations
 

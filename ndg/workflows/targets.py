@@ -28,10 +28,7 @@ METHODS = re.compile(r"\s*importance(\.methods)?\s*=")
 
 @dataclass(frozen=True)
 class Target:
-    """A network, and the experiment to align it by.
-
-    `why` says why this run was chosen. The experiment's seed is that of the training.
-    """
+    """A network, the experiment to align it by, and why this run was chosen."""
 
     experiment: Experiment
     run: RunRecord | None

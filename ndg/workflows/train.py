@@ -127,11 +127,7 @@ def fitness_monitor(experiment: Experiment, splits: Splits, network: nn.Module, 
 
 
 def load(experiment: Experiment, folder: Path | None = None) -> Splits:
-    """The data of an experiment whose folders are filled in.
-
-    Texts are tokenized by the tokenizer in the run's folder, else that of the config, else that of the pretrained
-    network, else a new one.
-    """
+    """The data of an experiment, with the tokenizer of its run, config or pretrained network."""
     own = folder if folder is not None and (folder / TOKENIZER).is_file() else None
     return data.load(experiment.data, own or experiment.data.tokenizer or getattr(experiment.model, "pretrained", None))
 

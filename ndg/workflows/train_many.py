@@ -1,8 +1,4 @@
-"""Training of one config with several seeds.
-
-Each seed is an ordinary run, logged by the process that trains it. Workers on other machines need the same folders of
-data and runs.
-"""
+"""Training of one config with several seeds, here or in Ray workers with the same folders."""
 
 from __future__ import annotations
 

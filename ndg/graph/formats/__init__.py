@@ -1,13 +1,11 @@
-"""Export formats of the graph, in parts; a new one is one file and one line here."""
+"""Export formats of the graph, in parts; a new one is one function and one line here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 from ndg.graph.export import Condensed
-from ndg.graph.formats.dot import dot
-from ndg.graph.formats.gexf import gexf
-from ndg.graph.formats.graphml import graphml
+from ndg.graph.formats.markup import dot, gexf, graphml
 from ndg.graph.formats.node_link import node_link
 from ndg.graph.formats.table import csv, parquet
 

@@ -21,10 +21,7 @@ CROSS_NOTE = (
 
 
 def run(prepared: Sequence[Prepared]) -> list[tuple[RunRecord, Findings]]:
-    """Log the edges within and between up to three networks.
-
-    These are a network, a second training of it, and a network of another task, which has other training settings.
-    """
+    """Log the edges within and between up to three networks."""
     first, *others = map(untried, prepared)
     training = first.experiment.training_digest
     alike = [network for network in others if network.experiment.training_digest == training]

@@ -1,8 +1,4 @@
-"""`align.py sweep`: every alpha and beta, over one or more trainings.
-
-The largest alpha is chosen at which Q aligns at least `sweep.goal` of the validation examples, without regard to the
-held-out figures.
-"""
+"""`align.py sweep`: every alpha and beta, over one or more trainings."""
 
 from __future__ import annotations
 
