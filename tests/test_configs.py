@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ndg import config, data, models, training
+from ndg import config, data, models
 from ndg.activations.batches import forward
 from ndg.data.inputs import TEXT, Form
 from ndg.data.samples import SAMPLES, with_data
@@ -52,7 +52,7 @@ def test_every_config_builds_its_network_and_runs_one_step(name, where):
     network = models.build(quick.model, splits.form, splits.classes, quick.seed)
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
     batch = splits.train[:16]
-    how, generator = training.augmentation(quick.train), torch.Generator().manual_seed(0)
+    how, generator = quick.train, torch.Generator().manual_seed(0)
     network.train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     logits = forward(network, batch.inputs.varied(how, generator))

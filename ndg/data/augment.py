@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float32, Shaped
 from torch import Tensor
 
+from ndg.config import Train
+
 Images = Float32[Tensor, "example channel height width"]
 
 
-@dataclass(frozen=True)
-class Augment:
-    """Kinds of random changes; none by default.
+def augment(inputs: Images, settings: Train, generator: torch.Generator) -> Images:
+    """Images, each changed independently, with random numbers drawn on the CPU.
 
     `flip` mirrors half of the images. `pad` adds that many black pixels on every side and crops the old size at a
     random place. `shift` moves by up to that many pixels, fractions included. `erase` paints a grey square of that
     side. `noise` is the standard deviation of Gaussian noise.
     """
-
-    flip: bool = False
-    pad: int = 0
-    shift: float = 0.0
-    erase: int = 0
-    noise: float = 0.0
-
-
-def augment(inputs: Images, settings: Augment, generator: torch.Generator) -> Images:
-    """Images, each changed independently, with random numbers drawn on the CPU."""
     examples, _, height, width = inputs.shape
     if settings.flip:
         flipped = torch.rand(examples, generator=generator) < 0.5

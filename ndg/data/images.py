@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from ndg.config import Data
+from ndg.config import Data, Train
 from ndg.data import archives
-from ndg.data.augment import Augment, Images
+from ndg.data.augment import Images
 from ndg.data.inputs import IMAGE, Form, Inputs, Pixels, Rows, Texts
 from ndg.errors import DataError
 
@@ -128,8 +128,8 @@ class Files(Inputs):
     def batch(self) -> Images:
         return self.decoded().batch()
 
-    def varied(self, augmentation: Augment, generator: torch.Generator) -> Images:
-        return self.decoded().varied(augmentation, generator)
+    def varied(self, settings: Train, generator: torch.Generator) -> Images:
+        return self.decoded().varied(settings, generator)
 
     def update(self, state: Any) -> None:
         state.update(f"{self.channels} {self.height} {self.width} {self.size} {self.crop}".encode())

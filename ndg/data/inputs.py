@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float32, Int32, Int64, UInt8
 from torch import Tensor
 
-from ndg.data.augment import Augment, Images, augment, centre_crop, random_crop
+from ndg.config import Train
+from ndg.data.augment import Images, augment, centre_crop, random_crop
 from ndg.errors import DataError
 
 IMAGE, TABLE, TEXT = "image", "table", "text"
@@ -73,7 +74,7 @@ class Inputs(ABC):
     def batch(self) -> Columns:
         """All inputs as a tensor, or tensors by name, with examples first."""
 
-    def varied(self, augmentation: Augment, generator: torch.Generator) -> Columns:
+    def varied(self, settings: Train, generator: torch.Generator) -> Columns:
         """Batch for one training step, with random changes that preserve the class."""
         return self.batch()
 
@@ -101,8 +102,8 @@ class Numbers(Inputs):
     def batch(self) -> Tensor:
         return self.values
 
-    def varied(self, augmentation: Augment, generator: torch.Generator) -> Tensor:
-        return augment(self.values, augmentation, generator) if self.values.ndim == 4 else self.values
+    def varied(self, settings: Train, generator: torch.Generator) -> Tensor:
+        return augment(self.values, settings, generator) if self.values.ndim == 4 else self.values
 
     def update(self, state: Any) -> None:
         _update(state, self.values)
@@ -132,10 +133,10 @@ class Pixels(Inputs):
         values = self.scaled()
         return _fractions(values if self.crop is None else centre_crop(values, self.crop))
 
-    def varied(self, augmentation: Augment, generator: torch.Generator) -> Images:
+    def varied(self, settings: Train, generator: torch.Generator) -> Images:
         values = self.scaled()
         values = values if self.crop is None else random_crop(values, self.crop, self.crop, generator)
-        return augment(_fractions(values), augmentation, generator)
+        return augment(_fractions(values), settings, generator)
 
     def scaled(self) -> UInt8[Tensor, "example channel height width"]:
         """Pixels at `size` by bilinear filtering, within 1 of Pillow's."""
@@ -182,7 +183,7 @@ class Tokens(Inputs):
     def batch(self) -> dict[str, Tensor]:
         return self._columns(self.ids.shape[1])
 
-    def varied(self, augmentation: Augment, generator: torch.Generator) -> dict[str, Tensor]:
+    def varied(self, settings: Train, generator: torch.Generator) -> dict[str, Tensor]:
         return self._columns(int(self.lengths.max()) if len(self) else 0)
 
     def update(self, state: Any) -> None:

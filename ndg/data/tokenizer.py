@@ -108,11 +108,6 @@ class Tokenizer:
         """Number of token ids, from 0."""
         return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
 
-    @property
-    def tells_pairs(self) -> bool:
-        """Whether it marks the second sentence, as BERT's does."""
-        return any(self.backend.encode("a", "a").type_ids)
-
     def save(self, folder: str | Path) -> Path:
         """Path of the file written, which `load` of the folder reads."""
         self.backend.enable_padding(pad_id=self.padding, pad_token=self.backend.id_to_token(self.padding))
@@ -138,7 +133,8 @@ class Tokenizer:
         ids = np.full((len(texts), length), self.padding, np.int32)
         lengths = np.zeros(len(texts), np.int32)
         cut = np.zeros(len(texts), bool)
-        segments = np.zeros(ids.shape, np.uint8) if texts.second is not None and self.tells_pairs else None
+        marks = texts.second is not None and any(self.backend.encode("a", "a").type_ids)  # as BERT's does
+        segments = np.zeros(ids.shape, np.uint8) if marks else None
         self.backend.encode_special_tokens = True
         self.backend.enable_truncation(length, strategy="longest_first")
         try:

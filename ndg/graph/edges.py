@@ -184,11 +184,14 @@ def frames(implications: Implications, rows: int, selected: EdgeMask | None = No
     """`frame` in parts of at most `rows`, at least one part."""
     import pandas as pd
 
+    from ndg.mining.significance import edge_significance
+
     counts, nodes = mined(implications), implications.nodes
     names = [name for name, where in nodes.groups for _ in range(where.stop - where.start)]
     texts, layers = texts_of(nodes), np.array(names, dtype=object)
     whole = np.full(len(implications), implications.examples)
-    p_values, q_values = significance(implications)
+    unknown = np.full(len(implications), np.nan)
+    p_values, q_values = edge_significance(implications) if implications.examples else (unknown, unknown)
     figures = {
         "exceptions": or_nan(counts.exceptions, implications),
         "support": or_nan(counts.support, implications),
@@ -219,14 +222,6 @@ def frames(implications: Implications, rows: int, selected: EdgeMask | None = No
 def or_nan(counts: EdgeCount, implications: Implications) -> np.ndarray:
     """Counts, or NaN for a graph without examples."""
     return counts if implications.examples else np.full(len(counts), np.nan)
-
-
-def significance(implications: Implications) -> tuple[EdgeRate, EdgeRate]:
-    """P-value and q-value of each implication; NaN if unknown."""
-    from ndg.mining.significance import edge_significance
-
-    unknown = np.full(len(implications), np.nan)
-    return edge_significance(implications) if implications.examples else (unknown, unknown)
 
 
 def plain(column: np.ndarray) -> list[float | int | bool | None]:

@@ -20,7 +20,6 @@ from ndg.training.journal import LOG as LOG
 from ndg.training.journal import METRICS as METRICS
 from ndg.training.journal import Row as Row
 from ndg.training.loop import TrainResult as TrainResult
-from ndg.training.loop import augmentation as augmentation
 from ndg.training.loop import train as train
 from ndg.training.schedules import schedule as schedule
 from ndg.training.step import Learner as Learner

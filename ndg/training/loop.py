@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from ndg import __version__, models, seeds
 from ndg.config import Experiment, Train
-from ndg.data.augment import Augment
 from ndg.data.examples import Splits
 from ndg.errors import CheckpointError, ConfigError, FailureError, OutputError
 from ndg.models import checkpoint
@@ -142,11 +141,6 @@ def train(
     return result
 
 
-def augmentation(settings: Train) -> Augment:
-    """Augmentation of the images of a training."""
-    return Augment(settings.flip, settings.pad, settings.shift, settings.erase, settings.noise)
-
-
 def _epoch(
     learner: Learner, experiment: Experiment, splits: Splits, number: int, device: torch.device, shown: Any
 ) -> Row:
@@ -155,7 +149,6 @@ def _epoch(
     examples = splits.train
     order = torch.from_numpy(seeds.generator(seed, "order", number).permutation(len(examples)))
     changes = torch.Generator().manual_seed(seeds.integer(seed, "augment", number))
-    augment = augmentation(settings)
     reseed(seeds.integer(seed, "dropout", number), device)
 
     batches = _batches(order, settings.batch_size)
@@ -169,7 +162,7 @@ def _epoch(
     for step, rows in enumerate(batches):
         batch = examples[rows]
         rate = settings.learning_rate * schedule(settings, (number - 1) * steps + step, settings.epochs * steps)
-        loss, hits = learner.step(batch.inputs.varied(augment, changes), batch.labels, rate)
+        loss, hits = learner.step(batch.inputs.varied(settings, changes), batch.labels, rate)
         loss_sum += loss * len(batch)
         correct += hits
         shown.update(len(batch))

@@ -160,6 +160,6 @@ def _step_seconds(network: nn.Module, experiment: Experiment, splits: Splits, st
         learner = training.Learner.of(network.train(), settings, place)
         for _ in range(steps + 1):
             started = time.perf_counter()
-            learner.step(batch.inputs.varied(training.augmentation(settings), changes), batch.labels, 0.0)
+            learner.step(batch.inputs.varied(settings, changes), batch.labels, 0.0)
             times.append(time.perf_counter() - started)
     return sorted(times[1:])[steps // 2]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from ndg.data.augment import Augment, augment, centre_crop, random_crop
+from ndg.config import Train
+from ndg.data.augment import augment, centre_crop, random_crop
 from ndg.data.inputs import Numbers, Pixels
 from tests.references.augment import shifted, turned, window
 
@@ -16,7 +17,7 @@ def seeded(seed=0):
 @pytest.mark.parametrize("shift", [0.5, 1.0, 2.7])
 def test_a_shift_moves_every_image_as_the_slow_twin_does(shift):
     images = torch.rand(6, 2, 5, 7, generator=seeded())
-    moved = augment(images, Augment(shift=shift), seeded(1))
+    moved = augment(images, Train(shift=shift), seeded(1))
     distances = (2 * torch.rand(6, 2, generator=seeded(1)) - 1) * shift
     assert distances.abs().max() <= shift
     for image, result, (right, down) in zip(images, moved, distances.tolist(), strict=True):
@@ -26,9 +27,9 @@ def test_a_shift_moves_every_image_as_the_slow_twin_does(shift):
 
 def test_noise_has_the_asked_deviation_and_leaves_pixels_in_0_1():
     grey = torch.full((200, 1, 8, 8), 0.5)
-    noisy = augment(grey, Augment(noise=0.1), seeded())
+    noisy = augment(grey, Train(noise=0.1), seeded())
     assert noisy.std().item() == pytest.approx(0.1, rel=0.03)
-    wild = augment(grey, Augment(noise=5.0), seeded())
+    wild = augment(grey, Train(noise=5.0), seeded())
     assert wild.min() == 0
     assert wild.max() == 1
 
@@ -36,16 +37,16 @@ def test_noise_has_the_asked_deviation_and_leaves_pixels_in_0_1():
 def test_nothing_asked_changes_and_draws_nothing():
     generator, images = seeded(), torch.rand(3, 1, 4, 4)
     before = generator.get_state()
-    assert augment(images, Augment(), generator) is images
+    assert augment(images, Train(), generator) is images
     assert torch.equal(generator.get_state(), before)
 
 
 def test_the_same_generator_draws_the_same_and_the_images_stay_as_they_were():
     images = torch.rand(3, 1, 4, 4)
     copy = images.clone()
-    first, second = (augment(images, Augment(shift=1.0, noise=0.1), seeded(4)) for _ in range(2))
+    first, second = (augment(images, Train(shift=1.0, noise=0.1), seeded(4)) for _ in range(2))
     assert torch.equal(first, second)
-    assert not torch.equal(first, augment(images, Augment(shift=1.0, noise=0.1), seeded(5)))
+    assert not torch.equal(first, augment(images, Train(shift=1.0, noise=0.1), seeded(5)))
     assert torch.equal(images, copy)
 
 
@@ -57,7 +58,7 @@ def differing(count=200, channels=2, height=5, width=7):
 
 def test_half_of_the_images_are_turned_with_all_their_channels_and_no_other():
     images = differing()
-    result = augment(images, Augment(flip=True), seeded(1))
+    result = augment(images, Train(flip=True), seeded(1))
     count = 0
     for image, drawn in zip(images.numpy(), result.numpy(), strict=True):
         mirror = np.stack([turned(channel) for channel in image])
@@ -69,7 +70,7 @@ def test_half_of_the_images_are_turned_with_all_their_channels_and_no_other():
 @pytest.mark.parametrize("pad", [1, 3])
 def test_padded_images_are_cut_out_at_every_place_with_black_around(pad):
     images = differing()
-    result = augment(images, Augment(pad=pad), seeded(1))
+    result = augment(images, Train(pad=pad), seeded(1))
     assert result.shape == images.shape
     seen = set()
     for image, drawn in zip(images.numpy(), result.numpy(), strict=True):
@@ -118,7 +119,7 @@ def test_the_middle_is_cut_out_and_a_crop_of_the_whole_changes_nothing():
 @pytest.mark.parametrize("side", [1, 2, 3, 50])
 def test_a_grey_square_with_its_centre_inside_is_painted_over_all_channels(side):
     images = differing()
-    result = augment(images, Augment(erase=side), seeded(1))
+    result = augment(images, Train(erase=side), seeded(1))
     centres = set()
     for image, drawn in zip(images.numpy(), result.numpy(), strict=True):
         painted = drawn[0] == 0.5
@@ -135,9 +136,9 @@ def test_a_grey_square_with_its_centre_inside_is_painted_over_all_channels(side)
 
 
 def test_draws_are_made_in_the_order_that_is_told():
-    images, how = torch.rand(6, 2, 8, 8, generator=seeded()), Augment(True, 1, 0.5, 2, 0.1)
+    images, how = torch.rand(6, 2, 8, 8, generator=seeded()), Train(flip=True, pad=1, shift=0.5, erase=2, noise=0.1)
     generator, single = seeded(3), images
-    for part in (Augment(flip=True), Augment(pad=1), Augment(shift=0.5), Augment(erase=2), Augment(noise=0.1)):
+    for part in (Train(flip=True), Train(pad=1), Train(shift=0.5), Train(erase=2), Train(noise=0.1)):
         single = augment(single, part, generator)
     assert torch.equal(augment(images, how, seeded(3)), single)
 
@@ -148,7 +149,7 @@ def test_a_batch_is_the_same_before_and_after_training_varied_it(kind):
     crop = 5 if kind == "cropped pixels" else None
     inputs = Numbers(pixels.float() / 255) if kind == "numbers" else Pixels(pixels, crop)
     before = inputs.batch().clone()
-    varied = inputs.varied(Augment(True, 1, 0.5, 2, 0.1), seeded())
+    varied = inputs.varied(Train(flip=True, pad=1, shift=0.5, erase=2, noise=0.1), seeded())
     assert varied.shape == before.shape
     assert not torch.equal(varied, before)
     assert torch.equal(inputs.batch(), before)
@@ -156,4 +157,4 @@ def test_a_batch_is_the_same_before_and_after_training_varied_it(kind):
 
 def test_rows_of_a_table_are_not_varied():
     rows = Numbers(torch.rand(6, 4, generator=seeded()))
-    assert torch.equal(rows.varied(Augment(True, 1, 0.5, 2, 0.1), seeded()), rows.values)
+    assert torch.equal(rows.varied(Train(flip=True, pad=1, shift=0.5, erase=2, noise=0.1), seeded()), rows.values)

@@ -11,9 +11,8 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from ndg.config import Data
+from ndg.config import Data, Train
 from ndg.data import images
-from ndg.data.augment import Augment
 from ndg.data.images import Files, Picture, gathered, others, pictures, surveyed
 from ndg.data.inputs import Pixels, digest
 from ndg.errors import DataError
@@ -120,7 +119,7 @@ def test_pixels_at_once_and_files_by_the_batch_are_the_same(tmp_path):
     assert torch.equal(at_once[10:50:7].batch(), lazy[10:50:7].batch())
     assert torch.equal(at_once.batch(), lazy[ALL].batch())
     assert len(lazy[10:50:7]) == 6
-    how = Augment(True, 1, 0.5, 2, 0.1)
+    how = Train(flip=True, pad=1, shift=0.5, erase=2, noise=0.1)
     varied = [each[rows].varied(how, torch.Generator().manual_seed(1)) for each in (at_once, lazy)]
     assert torch.equal(*varied)
     assert varied[0].shape == (4, 3, 6, 6)

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ndg import extract, seeds
-from ndg.config import Data
+from ndg.config import Data, Train
 from ndg.data import load
-from ndg.data.augment import Augment
 from ndg.data.inputs import Form, Numbers, Pixels, Texts, Tokens, as_inputs, digest, join
 from ndg.data.samples import SAMPLES
 from ndg.errors import DataError
@@ -98,7 +97,7 @@ def test_tokens_have_one_length_and_a_mask_that_counts_them(pair):
 def test_training_sees_the_same_tokens_without_common_padding(pair):
     inputs = tokens(pair=pair)[torch.tensor([2, 5, 7])]
     longest = int(inputs.lengths.max())
-    varied, whole = inputs.varied(Augment(flip=True, pad=2), torch.Generator()), inputs.batch()
+    varied, whole = inputs.varied(Train(flip=True, pad=2), torch.Generator()), inputs.batch()
     assert varied.keys() == whole.keys()
     for name in whole:
         assert torch.equal(varied[name], whole[name][:, :longest])
@@ -147,14 +146,14 @@ def test_pixels_are_scaled_as_image_files_are(height, width, size):
     assert apart.max() < 1.5
     assert apart.mean() < 0.05
     assert pixels.form.shape == pixels.batch().shape[1:] == (3, size, size)
-    assert torch.equal(pixels.varied(Augment(), torch.Generator()), pixels.batch())
+    assert torch.equal(pixels.varied(Train(), torch.Generator()), pixels.batch())
 
 
 def test_crops_are_cut_from_scaled_pixels():
     pixels = every_kind()[2]
     scaled, both = Pixels(pixels.values, size=20).batch(), Pixels(pixels.values, crop=10, size=20)
     assert torch.equal(both.batch(), scaled[:, :, 5:15, 5:15])
-    drawn = both.varied(Augment(), torch.Generator().manual_seed(0))
+    drawn = both.varied(Train(), torch.Generator().manual_seed(0))
     for image, whole in zip(drawn, scaled, strict=True):
         places = whole.unfold(1, 10, 1).unfold(2, 10, 1)  # [channel, top, left, height, width]
         assert (places == image[:, None, None]).all(-1).all(-1).all(0).any()

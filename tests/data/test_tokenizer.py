@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndg.data.augment import Augment
+from ndg.config import Train
 from ndg.data.inputs import Texts, Tokens
 from ndg.data.tokenizer import SMALLEST, Tokenizer
 from ndg.errors import DataError
@@ -250,4 +250,4 @@ def test_no_text_is_no_tokens(words):
     tokens = words.encode(Texts(()), 8)
     assert isinstance(tokens, Tokens)
     assert len(tokens) == 0
-    assert tokens.varied(Augment(), torch.Generator())["input_ids"].shape == (0, 0)
+    assert tokens.varied(Train(), torch.Generator())["input_ids"].shape == (0, 0)
