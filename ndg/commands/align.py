@@ -9,7 +9,7 @@ from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Any
 
-from ndg.commands.shared import names_and_overrides, near, output, print_configs, seeds_of, with_store
+from ndg.commands.shared import names_and_overrides, near, output, own_target, print_configs, seeds_of, with_store
 from ndg.errors import RunNotFoundError, UserError
 from ndg.locations import Locations
 from ndg.progress import log
@@ -58,13 +58,10 @@ def _targets(
     """The networks to align; with seeds, the best training of each seed."""
     from ndg.workflows import studies, targets
 
-    layers = options.layers or []
     if options.model or options.hf:
-        if seeds:
-            raise UserError("--seeds names trainings of a config; a network of --model or --hf has none")
-        return [targets.own(options.model, options.hf, layers, names, overrides, where)]
-    if layers:
-        overrides.append(f"extract.layers={json.dumps(layers)}")
+        return [own_target(options, names, overrides, where)]
+    if options.layers:
+        overrides.append(f"extract.layers={json.dumps(options.layers)}")
     each = [[*overrides, f"seed={seed}"] for seed in seeds] or [overrides]
     try:
         return [target for words in each for target in targets.find(names, words, where, options.smoke)]

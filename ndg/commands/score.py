@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from ndg.commands.shared import names_and_overrides, near, output, print_configs, seeds_of, with_store
+from ndg.commands.shared import names_and_overrides, near, output, own_target, print_configs, seeds_of, with_store
 from ndg.errors import FailureError, RunNotFoundError, UserError
 from ndg.locations import Locations
 from ndg.progress import log
@@ -82,11 +82,7 @@ def _tasks(
     from ndg.workflows.score_many import Task
 
     if options.model or options.hf:
-        if seeds:
-            raise UserError("--seeds names trainings of a config; a network of --model or --hf has none")
-        layers = options.layers or []
-        own = targets.own(options.model, options.hf, layers, names, overrides, where, fitted=False)
-        return [Task(own, None, options.resume)]
+        return [Task(own_target(options, names, overrides, where, fitted=False), None, options.resume)]
     if not names:
         raise UserError("`ndg score` needs a network: a config, a run, --model or --hf; got none")
     each = [[*overrides, f"seed={seed}"] for seed in seeds] or [overrides]

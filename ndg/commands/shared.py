@@ -68,6 +68,15 @@ def with_store(
     return others, where if uri is None else replace(where, store=uri)
 
 
+def own_target(options: Namespace, *words: Any, **how: Any) -> Any:
+    """The network of --model or --hf, by `ndg.workflows.targets.own`."""
+    from ndg.workflows import targets
+
+    if options.seeds:
+        raise UserError("--seeds names trainings of a config; a network of --model or --hf has none")
+    return targets.own(options.model, options.hf, options.layers or [], *words, **how)
+
+
 def print_configs(experiments: Sequence[Experiment]) -> int:
     """Print one experiment as YAML. Raises ConfigError for several."""
     if len(experiments) != 1:

@@ -114,7 +114,8 @@ def picture(
 
 def font_config(folder: Path) -> Path:
     """Fontconfig file for the fonts of matplotlib."""
-    fonts = escape(str(_matplotlib_fonts()))
+    spec = importlib.util.find_spec("matplotlib")  # not imported: that takes long
+    fonts = escape(str(Path(str(spec and spec.origin)).with_name("mpl-data") / "fonts" / "ttf"))
     path = folder / "fonts.conf"
     path.write_text(
         '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">\n'
@@ -122,15 +123,3 @@ def font_config(folder: Path) -> Path:
         encoding="utf-8",
     )
     return path
-
-
-def _matplotlib_fonts() -> Path:
-    """Folder of the DejaVu fonts, found without importing matplotlib if possible."""
-    spec = importlib.util.find_spec("matplotlib")
-    for location in (spec.submodule_search_locations or []) if spec else []:
-        folder = Path(location, "mpl-data", "fonts", "ttf")
-        if (folder / "DejaVuSans.ttf").is_file():
-            return folder
-    import matplotlib
-
-    return Path(matplotlib.get_data_path(), "fonts", "ttf")

@@ -145,7 +145,7 @@ def _curves(record: Mapping[str, Any]) -> str:
 
 
 def _tables(tables: Sequence[Table | None]) -> str:
-    return "".join(table.html() for table in sections.present(tables))
+    return "".join(table.html() for table in tables if table is not None and table.rows)
 
 
 def _folded(title: str, text: str) -> str:

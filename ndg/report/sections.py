@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -246,11 +246,6 @@ def accuracy(record: Document) -> Table | None:
         for split, stage in stages.items()
     ]
     return Table.of("The network, untouched", columns, rows)
-
-
-def present(tables: Iterable[Table | None]) -> list[Table]:
-    """Tables that exist and have rows."""
-    return [table for table in tables if table is not None and table.rows]
 
 
 def _known(value: Any) -> bool:

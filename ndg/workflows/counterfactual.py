@@ -12,14 +12,7 @@ from ndg.abstraction.controls import CONTROLS
 from ndg.abstraction.result import TrialResult
 from ndg.abstraction.trial import TrialSettings, trial
 from ndg.counterfactual.counterfactual_set import CounterfactualSet, Origin
-from ndg.counterfactual.training import (
-    AFTER,
-    REAL_ONLY,
-    TRAIN,
-    CounterfactualSettings,
-    Epoch,
-    train_copies,
-)
+from ndg.counterfactual.training import AFTER, REAL_ONLY, TRAIN, CounterfactualSettings, Epoch, train_copies
 from ndg.graph.ndg import NDG
 from ndg.intervals import rate
 from ndg.interventions.substitution import Boolean

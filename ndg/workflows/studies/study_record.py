@@ -68,11 +68,7 @@ def with_layers(prepared: Prepared, layers: Sequence[str]) -> Prepared:
 
 
 def logged(
-    kind: str,
-    prepared: Prepared,
-    work: Callable[[Run], Findings],
-    title: str,
-    parents: Sequence[str] = (),
+    kind: str, prepared: Prepared, work: Callable[[Run], Findings], title: str, parents: Sequence[str] = ()
 ) -> tuple[RunRecord, Findings]:
     """Run and log a study; `parents` are further train runs."""
     import pandas as pd
