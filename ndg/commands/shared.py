@@ -46,11 +46,7 @@ def names_and_overrides(options: Namespace) -> tuple[list[str], list[str]]:
 def with_store(
     options: Namespace, names: Sequence[str], overrides: Sequence[str], where: Locations
 ) -> tuple[list[str], Locations]:
-    """The overrides without `store.uri=...`, and locations with the named run log.
-
-    The run log is that of `store.uri=...` or of the configs. The option --store goes before both. Raises ConfigError
-    for configs that name different run logs.
-    """
+    """Overrides without `store.uri=...`, and locations with the named run log; ConfigError for several."""
     of_store = [word for word in overrides if STORE.match(word)]
     others = [word for word in overrides if word not in of_store]
     if options.store:

@@ -58,7 +58,7 @@ class Dataset:
 FASHION_PLACES = (".", "fashion_mnist", "fashion_mnist_5class")
 CIFAR10_PLACES = (".", cifar.HOME10, f"cifar10/{cifar.HOME10}", "cifar10", f"cifar10_subset/{cifar.HOME10}")
 DATASETS: dict[str, Dataset] = {
-    "digits": Dataset(tables.digits),
+    "digits": Dataset(tables.bundled("digits")),
     "iris": Dataset(tables.bundled("iris")),
     "wine": Dataset(tables.bundled("wine")),
     "breast_cancer": Dataset(tables.bundled("breast_cancer")),
@@ -99,7 +99,8 @@ def load(config: Data, tokenizer: str | Path | None = None) -> Splits:
     folder = dataset.home(above)
     pool = dataset.read(folder, config)
     pool = replace(pool, inputs=images.fitted(pool.inputs, config))
-    if config.dir is not None and _generated(folder, above):
+    marked = any((part / MARKER).is_file() for part in (folder, *folder.parents) if part.is_relative_to(above))
+    if config.dir is not None and marked:
         pool = replace(pool, source=f"generated here, not real data: {pool.source}")
     rows = divide(pool, config.validation, config.test, config.seed, config.limit)
     if not isinstance(pool.inputs, Texts):
@@ -135,11 +136,6 @@ def absent(config: Data) -> str | None:
     home = dataset.home(Path(config.dir))
     missing = dataset.missing(home)
     return f"{needs}; {str(home)!r} lacks {named(missing)}; {remedy}" if missing else None
-
-
-def _generated(home: Path, above: Path) -> bool:
-    """Whether a folder, or a parent below `above`, is marked as generated."""
-    return any((folder / MARKER).is_file() for folder in (home, *home.parents) if folder.is_relative_to(above))
 
 
 def named(files: Sequence[str]) -> str:

@@ -91,7 +91,7 @@ def _zip_members(path: Path, budget: _Budget) -> Iterator[Member]:
                 raise DataError(_forbidden(path, entry.orig_filename, "a link or a device"))
             if not entry.is_dir():
                 with archive.open(entry) as stream:
-                    yield inside, _limited(stream, budget)
+                    yield inside, io.BufferedReader(_Limited(stream, budget), CHUNK)
 
 
 def _check_count(path: Path, archive: zipfile.ZipFile) -> None:
@@ -107,7 +107,7 @@ def _check_count(path: Path, archive: zipfile.ZipFile) -> None:
 def _tar_members(path: Path, budget: _Budget) -> Iterator[Member]:
     compressed = not path.name.lower().endswith(".tar")
     with gzip.open(path) if compressed else path.open("rb") as raw:
-        stream = _limited(raw, budget)
+        stream = io.BufferedReader(_Limited(raw, budget), CHUNK)
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive:
             for entry in archive:
                 inside = _safe(path, entry.name)
@@ -125,7 +125,7 @@ def _tar_members(path: Path, budget: _Budget) -> Iterator[Member]:
 
 def _gzip_member(path: Path, budget: _Budget) -> Iterator[Member]:
     with gzip.open(path) as stream:
-        yield _safe(path, path.name[: -len(".gz")]), _limited(stream, budget)
+        yield _safe(path, path.name[: -len(".gz")]), io.BufferedReader(_Limited(stream, budget), CHUNK)
 
 
 class _Header(tarfile.TarInfo):
@@ -175,10 +175,6 @@ class _Limited(io.RawIOBase):
         self._allowed.take(len(chunk))
         buffer[: len(chunk)] = chunk
         return len(chunk)
-
-
-def _limited(stream: Any, budget: _Budget) -> io.BufferedIOBase:
-    return io.BufferedReader(_Limited(stream, budget), CHUNK)
 
 
 def _safe(path: Path, name: str) -> PurePosixPath:

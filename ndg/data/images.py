@@ -101,10 +101,7 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Files(Inputs):
-    """Images decoded for each batch, with the same results as `Pixels`.
-
-    All are scaled to `size`, or have equal `height` and `width`. Their digest covers names and encoded bytes.
-    """
+    """Images decoded for each batch, with the same results as `Pixels`."""
 
     images: tuple[Picture, ...]
     channels: int

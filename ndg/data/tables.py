@@ -15,27 +15,18 @@ from ndg.data.inputs import TABLE, Numbers, as_inputs
 
 
 def bundled(name: str) -> Callable[[Path, Data], Pool]:
-    """Reader of a table that scikit-learn bundles; its folder is ignored."""
+    """Reader of a table, or of images of 8 x 8 pixels up to 16, that scikit-learn bundles."""
 
     def read(folder: Path, settings: Data) -> Pool:
         from sklearn import datasets
 
         bunch = getattr(datasets, f"load_{name}")()
         class_names = tuple(map(str, bunch.target_names))
-        inputs = as_inputs(bunch.data.astype(np.float32))
+        values = (bunch.images / 16)[:, None] if "images" in bunch else bunch.data
+        inputs = as_inputs(values.astype(np.float32))
         return Pool(inputs, bunch.target.astype(np.int64), class_names, f"scikit-learn {name}")
 
     return read
-
-
-def digits(folder: Path, settings: Data) -> Pool:
-    """Digits of scikit-learn, 1,797 of 8 x 8 pixels, divided by 16."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    inputs = (bunch.images / 16).astype(np.float32)[:, None]
-    names = tuple(str(digit) for digit in range(10))
-    return Pool(as_inputs(inputs), bunch.target.astype(np.int64), names, "scikit-learn digits")
 
 
 def standardised(pool: Pool, train: Int64[np.ndarray, " chosen"]) -> Pool:

@@ -175,13 +175,8 @@ def restrict(implications: Implications, layers: Iterable[str], labels: bool = T
     )
 
 
-def frame(implications: Implications) -> pd.DataFrame:
-    """One row per implication, with its figures on the mined examples."""
-    return next(frames(implications, max(len(implications), 1)))
-
-
 def frames(implications: Implications, rows: int, selected: EdgeMask | None = None) -> Iterator[pd.DataFrame]:
-    """`frame` in parts of at most `rows`, at least one part."""
+    """Figures on the mined examples, a row per implication, in parts of at most `rows`, at least one."""
     import pandas as pd
 
     from ndg.mining.significance import edge_significance

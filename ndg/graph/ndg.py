@@ -273,7 +273,7 @@ class NDG:
         They are exceptions, support, precision, recall, lift, priors, whether the converse holds too, p- and q-value of
         so few exceptions. Null if unknown.
         """
-        return edges.frame(self.implications)
+        return next(edges.frames(self.implications, max(len(self), 1)))
 
     def evaluate(self, bits: BitMatrix, any_thresholds: bool = False) -> pd.DataFrame:
         """One row per implication: precision and recall on held-out `bits`.

@@ -51,7 +51,13 @@ class PartTransformer(PatchClassifier):
 
     def __init__(self, config: TransFG, plan: Plan, patches: tuple[int, int], classes: int) -> None:
         super().__init__(config, plan, Encoder(plan.settings, patches, config.stride), classes)
-        self.title = _title(config, pair(plan.settings["patch_size"]))
+        patch = pair(plan.settings["patch_size"])
+        overlap = f"at stride {config.stride}" if config.stride < max(patch) else "side by side (no overlap)"
+        loss = f"contrastive loss {config.contrast:g}" if config.contrast else "no contrastive loss"
+        self.title = (
+            f"TransFG (He et al. 2022): part selection, patches of {patch_text(patch)} {overlap}, {loss}; "
+            f"{ending(config)}, {origin(config.pretrained)}"
+        )
         self.contrast, self.margin = config.contrast, config.margin
 
     def forward(self, inputs: Images) -> Output:
@@ -63,16 +69,6 @@ class PartTransformer(PatchClassifier):
         if not self.contrast:
             return output.logits.new_zeros(())
         return self.contrast * contrastive(output.state, labels, self.margin)
-
-
-def _title(config: TransFG, patch: tuple[int, int]) -> str:
-    size = patch_text(patch)
-    overlap = f"at stride {config.stride}" if config.stride < max(patch) else "side by side (no overlap)"
-    loss = f"contrastive loss {config.contrast:g}" if config.contrast else "no contrastive loss"
-    return (
-        f"TransFG (He et al. 2022): part selection, patches of {size} {overlap}, {loss}; {ending(config)}, "
-        f"{origin(config.pretrained)}"
-    )
 
 
 def build(config: TransFG, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> PartTransformer:

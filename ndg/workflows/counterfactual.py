@@ -25,10 +25,7 @@ BEFORE = "before"
 
 @dataclass(frozen=True, eq=False)
 class CounterfactualResult(Result):
-    """The trained `model`, and trials of the graph by stage and split.
-
-    `histories` holds the epochs of both trainings; the epoch with the lowest validation loss is kept.
-    """
+    """The trained `model`, and trials and epochs by stage."""
 
     model: nn.Module
     origin: Origin

@@ -110,10 +110,7 @@ def logged_experiment(target: Target) -> Experiment:
 def measured(
     subject: Subject, layers: Sequence[str], methods: Sequence[str], experiment: Experiment, run: Run, **options: Any
 ) -> list[Scores]:
-    """Scores of the layers by each method, on the experiment's split.
-
-    With `all`, methods that reject the network are left out. Finished scores stay in the run's folder until it ends.
-    """
+    """Scores of the layers by each method; with `all`, those that reject the network are left out."""
     scores = []
     loader, settings = loader_of(subject, experiment), how_of(experiment, **options)
     cache = kept_in(run, subject, experiment)

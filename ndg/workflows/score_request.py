@@ -25,11 +25,7 @@ WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def checked(subject: Subject, layers: Sequence[str], experiment: Experiment) -> list[str]:
-    """The layers to score: those of the experiment, else `layers`.
-
-    Each named method is tried on a few examples, and its error raised, before anything is mined or written. With
-    `all`, methods that fail are left out later.
-    """
+    """The layers to score; each named method is tried on a few examples first."""
     settings = experiment.importance
     chosen = expand_layers(subject.network, settings.layers) if settings.layers else list(layers)
     if subject.logits and settings.methods and ALL not in settings.methods:
