@@ -27,6 +27,9 @@ FLOOR = 0.02
 FAINT = 0.03
 """Weight of the size of a unit's change, relative to its effect, in the size of its errors."""
 
+WIDER = 1.5
+"""Factor on standard errors: errors of units have heavier tails than a normal distribution (`benchmarks.coverage`)."""
+
 Units = Float64[np.ndarray, " unit"]
 
 
@@ -100,6 +103,6 @@ def _estimate(evidence: Evidence, fit: _Fit, doubt: float, noise: float, own: fl
     trust = np.where(evidence.ablated, own / both if both else 0.0, 0.0)
     values = fit.ratio * evidence.first
     values[evidence.ablated] += (fit.sizes * trust)[evidence.ablated] * fit.errors
-    common = (fit.doubt + doubt) / 2 * (fit.ratio * evidence.first * (1 - trust)) ** 2
+    common = max(fit.doubt, doubt) * (fit.ratio * evidence.first * (1 - trust)) ** 2
     alone = np.where(evidence.ablated, trust * noise, own) * fit.sizes**2
-    return values, np.sqrt(alone + common + fit.ratio**2 * evidence.variance)
+    return values, WIDER * np.sqrt(alone + common + fit.ratio**2 * evidence.variance)
