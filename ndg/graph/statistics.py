@@ -72,10 +72,8 @@ class GraphStats(Result):
 
     def rows(self) -> list[Row]:
         """One row per figure."""
-        condensed = asdict(self.condensed)
-        return [
-            {"figure": name, "paper": each, "condensed": condensed[name]} for name, each in vars(self.paper).items()
-        ]
+        figures = zip(vars(self.paper).items(), vars(self.condensed).values(), strict=True)
+        return [{"figure": name, "paper": paper, "condensed": condensed} for (name, paper), condensed in figures]
 
     def words(self) -> str:
         """Nodes and edges of both graphs, and what condensing glosses over."""

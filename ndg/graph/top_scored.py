@@ -11,11 +11,10 @@ from ndg.nodes import CONCEPT, LABEL
 
 
 def top(graph: NDG, scores: Scored | str, k: int) -> NDG:
-    """Graph among labels, concepts and the `k` highest-scored neurons.
+    """Graph among labels, concepts and the `k` neurons of largest absolute score.
 
-    The largest absolute scores count; ties go to the first node. Nodes and their numbers stay; the other neurons take
-    part in nothing. `scores` is a result of scoring, or the method of scores that the graph carries. The choice is
-    added to `provenance["filters"]`. Raises GraphError for scores that the graph does not carry, or `k` below 1.
+    Nodes and their numbers stay; the other neurons take part in nothing. `scores` is a result of scoring, or the method
+    of scores that the graph carries. Raises GraphError for scores that it does not carry, or `k` below 1.
     """
     if k < 1:
         raise GraphError(f"k, the number of most important neurons, must be at least 1; got {k}")

@@ -229,8 +229,7 @@ class Prepared:
     @property
     def read(self) -> dict[str, int]:
         """Number of extracted examples of each split."""
-        sizes = self.subject.sizes
-        limit = self.experiment.mining.max_examples
+        sizes, limit = self.subject.sizes, self.experiment.mining.max_examples
         return sizes | {"train": min(sizes["train"], limit or sizes["train"])}
 
     @cached_property

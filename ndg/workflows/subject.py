@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -49,8 +49,7 @@ class Subject:
         return "test" if "test" in self.loaders else "validation"
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """Number of examples of a loader, and digests."""
 
     examples: int

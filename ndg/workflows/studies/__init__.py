@@ -24,5 +24,4 @@ TRIAL = "trial"
 
 def study(name: str) -> Callable[[Sequence[Any]], list[tuple[Any, Any]]]:
     """The function `run` of a study."""
-    function: Callable[[Sequence[Any]], list[tuple[Any, Any]]] = resolve_name(f"{__name__}.{name}:run")
-    return function
+    return resolve_name(f"{__name__}.{name}:run")
