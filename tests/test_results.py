@@ -17,8 +17,7 @@ from ndg import comparison, counterfactual, rotation
 from ndg.abstraction.interchange import InterchangeSettings, unfolding
 from ndg.abstraction.minimal import MinimalSettings
 from ndg.abstraction.trial import TrialSettings
-from ndg.comparison.layers import inter_layer
-from ndg.comparison.models import PairSettings
+from ndg.comparison.models import PairSettings, inter_layer
 from ndg.comparison.sources import controls
 from ndg.importance.evaluation.agreement import agreement
 from ndg.importance.evaluation.scoreboard import BoardSettings, scoreboard

@@ -65,6 +65,22 @@ def pick(inputs: Inputs, rows: Tensor | None) -> Inputs:
     return inputs.index_select(0, rows.to(inputs.device))
 
 
+def by_name(inputs: Inputs) -> dict[str, Tensor]:
+    """Columns of inputs, `""` for bare ones."""
+    return inputs if isinstance(inputs, dict) else {"": inputs}
+
+
+def bare(columns: dict[str, Tensor]) -> Inputs:
+    """Inputs of these columns, the inverse of `by_name`."""
+    return columns[""] if set(columns) == {""} else columns
+
+
+def padded(rows: Tensor, size: int) -> Tensor:
+    """Rows, the last one repeated up to a size."""
+    missing = size - len(rows)
+    return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing > 0 else rows
+
+
 def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH, short: bool = False) -> Iterator[Batch]:
     """Examples of a loader in batches of exactly `size` rows.
 
@@ -84,7 +100,7 @@ def compute_batches(loader: Iterable[Any], size: int = COMPUTE_BATCH, short: boo
             waiting += rows
         while waiting >= size or (tensors is None and waiting):
             if len(held) > 1:
-                held = [(_join([part for part, _ in held]), waiting)]
+                held = [(join([part for part, _ in held]), waiting)]
             whole = held[0][0]
             count = min(size, waiting)
             rows = count if short and not start else size
@@ -283,9 +299,10 @@ def _spelt(value: Any) -> str:
     return "tensor without axes" if isinstance(value, Tensor) and not value.ndim else type(value).__name__
 
 
-def _join(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+def join(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Columns of several batches, one after the other."""
     try:
-        return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        return {key: torch.cat([part[key] for part in parts]) for key in (parts[0] if parts else ())}
     except (KeyError, RuntimeError) as error:
         shapes = [{key or "inputs": tuple(column.shape[1:]) for key, column in part.items()} for part in parts]
         raise ShapeError(
@@ -301,9 +318,5 @@ def _batch(columns: dict[str, Tensor], start: int, count: int, size: int) -> Bat
     if count == size:  # a view may lie anywhere in memory, which kernels can tell; a copy begins at an aligned address
         columns = {key: column.clone() for key, column in columns.items()}
     else:
-        columns = {
-            key: torch.cat([column, column[-1:].expand(size - count, *column.shape[1:])])
-            for key, column in columns.items()
-        }
-    inputs: Inputs = columns[""] if set(columns) == {""} else columns
-    return Batch(start, count, inputs, labels, numbers)
+        columns = {key: padded(column, size) for key, column in columns.items()}
+    return Batch(start, count, bare(columns), labels, numbers)

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from ndg.comparison.edges import Keys, Translated, ends, inside, layer_pairs, once, shuffled, translated
+from ndg.comparison.edges import (
+    Keys,
+    Translated,
+    by_layers,
+    edge_texts,
+    inside,
+    layer_pairs,
+    once,
+    shuffled,
+    translated,
+)
 from ndg.comparison.units import Matching
 from ndg.errors import ConfigError
-from ndg.graph.edges import texts_of
 from ndg.graph.ndg import NDG
 from ndg.intervals import rate
 from ndg.nodes import NodeSpace
@@ -20,7 +29,6 @@ from ndg.results import Result, Row, mean
 if TYPE_CHECKING:
     import pandas as pd
 
-ALL = "all"
 SHUFFLED, REINITIALISED = "units shuffled within layers", "a re-initialised network, matched alike"
 ROUNDS = 100
 
@@ -89,12 +97,10 @@ class Difference(Result):
         """One row per edge of either graph."""
         import pandas as pd
 
-        texts, (tails, heads) = texts_of(self.nodes), ends(self.keys, self.nodes)
         where = np.where(self.in_a & self.in_b, "both", np.where(self.in_a, "a", "b"))
         return pd.DataFrame(
             {
-                "antecedent": texts[tails],
-                "consequent": texts[heads],
+                **edge_texts(self.keys, self.nodes),
                 "in": where.astype(object),
                 "contradicted": self.contradicted,
                 "precision_a": self.precision_a,
@@ -157,15 +163,12 @@ def diff(
     contradicted = opposed | (in_b & inside(keys ^ 1, first))
     marks = np.stack([in_a, in_b, opposed, once(keys, nodes)])
 
-    number, pairs = layer_pairs(keys, nodes)
-    drawn = _shuffled(first, second, nodes, len(pairs), rounds, seed)
+    drawn = _shuffled(first, second, nodes, rounds, seed)
     known = () if control is None else diff(a, control, control_match, rounds=0).overlaps
     matched = {(overlap.first, overlap.second): overlap for overlap in known}
-    parts = [((ALL, ALL), np.ones(len(keys), np.bool_)), *((pair, number == place) for place, pair in enumerate(pairs))]
     overlaps = [
-        _overlap(pair, marks[:, chosen], column, matched.get(pair))
-        for (pair, chosen), column in zip(parts, drawn.T, strict=True)
-        if chosen.any() or pair == (ALL, ALL)
+        _overlap(pair, marks[:, chosen], drawn[:, place], matched.get(pair))
+        for place, pair, chosen in by_layers(keys, nodes)
     ]
     return Difference(
         nodes=nodes,
@@ -219,11 +222,12 @@ def _overlap(
 
 
 def _shuffled(
-    first: Keys, second: Keys, nodes: NodeSpace, pairs: int, rounds: int, seed: int
+    first: Keys, second: Keys, nodes: NodeSpace, rounds: int, seed: int
 ) -> Float64[np.ndarray, "round column"]:
     """Jaccard indices of all edges and each layer pair, by round."""
     own, other = first[once(first, nodes)], second[once(second, nodes)]
-    place = layer_pairs(other, nodes)[0]
+    place, names = layer_pairs(other, nodes)
+    pairs = len(names)
     sizes = np.bincount(layer_pairs(own, nodes)[0], minlength=pairs) + np.bincount(place, minlength=pairs)
     indices = np.full((rounds, pairs + 1), np.nan)
     for turn in range(rounds):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -12,7 +13,7 @@ from ndg import seeds
 from ndg.comparison.sections import groups_of
 from ndg.comparison.units import Matching
 from ndg.errors import GraphError
-from ndg.graph.edges import mined
+from ndg.graph.edges import mined, texts_of
 from ndg.graph.ndg import NDG
 from ndg.nodes import CONCEPT, LABEL, NodeSpace
 
@@ -84,6 +85,24 @@ def inside(edges: Keys, rising: Keys) -> Bool[np.ndarray, " edge"]:
         return np.zeros(len(edges), np.bool_)
     place = np.minimum(np.searchsorted(rising, edges), len(rising) - 1)
     return rising[place] == edges
+
+
+ALL = "all"
+
+
+def by_layers(edges: Keys, nodes: NodeSpace) -> Iterator[tuple[int, tuple[str, str], Bool[np.ndarray, " edge"]]]:
+    """All edges (0), then each pair of groups that has edges: its number, names and marks."""
+    number, pairs = layer_pairs(edges, nodes)
+    yield 0, (ALL, ALL), np.ones(len(edges), np.bool_)
+    yield from (
+        (place, pair, number == place - 1) for place, pair in enumerate(pairs, 1) if (number == place - 1).any()
+    )
+
+
+def edge_texts(edges: Keys, nodes: NodeSpace) -> dict[str, np.ndarray]:
+    """Columns with the texts of both ends of each edge."""
+    texts, (tails, heads) = texts_of(nodes), ends(edges, nodes)
+    return {"antecedent": texts[tails], "consequent": texts[heads]}
 
 
 def layer_pairs(edges: Keys, nodes: NodeSpace) -> tuple[Int64[np.ndarray, " edge"], list[tuple[str, str]]]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ndg import seeds
-from ndg.activations.batches import columns
+from ndg.activations.batches import bare, columns
 from ndg.activations.sampling import examples_of, shuffled
 from ndg.errors import ConfigError, DataError
 
@@ -68,7 +68,7 @@ class Unlabelled(Around):
         for batch in self.loader:
             inputs = columns(batch)
             inputs.pop("labels", None)
-            yield inputs[""] if set(inputs) == {""} else inputs
+            yield bare(inputs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Edges between two networks under five conditions (Hu & Tian 2022).
+"""Edges between layers of one network, or between two networks under five conditions (Hu & Tian 2022).
 
 1. two trainings on the same inputs;
 2. two trainings on different inputs: every example is paired with another one;
@@ -22,9 +22,11 @@ from ndg.bits.matrix import BitMatrix
 from ndg.comparison.inputs import Unlabelled
 from ndg.comparison.joining import Names, join, sides
 from ndg.comparison.resampling import independent
-from ndg.comparison.sections import Section, sections
+from ndg.comparison.sections import Section, groups_of, sections
 from ndg.comparison.sources import Source, on_noise, read
+from ndg.errors import ConfigError
 from ndg.extraction import ReadingSettings
+from ndg.graph.ndg import NDG
 from ndg.mining.miner import Rule
 from ndg.options import RunOptions, old_keywords
 from ndg.results import Result, Row
@@ -40,24 +42,46 @@ UNRELATED = frozenset({DIFFERENT, ONE, RANDOM})
 """Conditions with unrelated inputs."""
 
 
-@dataclass(frozen=True)
-class InterModel(Result):
-    """Edges within and between two sides, under one condition."""
+@dataclass(frozen=True, kw_only=True)
+class _OfGraph(Result):
+    """A result of one mined graph."""
 
-    condition: str
-    within: tuple[Section, Section]
-    between: Section
     graph: str
     criterion: dict[str, Any]
     examples: int
     seed: int
 
+    def context(self) -> Row:
+        return {"graph": self.graph, "criterion": self.criterion, "examples": self.examples, "seed": self.seed}
+
+
+@dataclass(frozen=True)
+class InterLayer(_OfGraph):
+    """Edges within and between labels, layers and concepts."""
+
+    sections: tuple[Section, ...]
+
+    def rows(self) -> list[Row]:
+        """One row per pair of labels, layers or concepts."""
+        return [section.row() for section in self.sections]
+
+    def words(self) -> str:
+        """Held-out precision and chance, in one line per pair of parts."""
+        parts = self.sections
+        return "\n".join(f"{part.first} and {part.second}: {part.figures.words()}." for part in parts)
+
+
+@dataclass(frozen=True)
+class InterModel(_OfGraph):
+    """Edges within and between two sides, under one condition."""
+
+    condition: str
+    within: tuple[Section, Section]
+    between: Section
+
     def rows(self) -> list[Row]:
         """One row for each side and one for the edges between."""
         return [{"condition": self.condition} | section.row() for section in (*self.within, self.between)]
-
-    def context(self) -> Row:
-        return {"graph": self.graph, "criterion": self.criterion, "examples": self.examples, "seed": self.seed}
 
     def words(self) -> str:
         """The number of edges between, and the control, in one sentence."""
@@ -91,6 +115,31 @@ class InterModels(Result):
         return "\n".join([*(inter.words() for inter in self.conditions), *left])
 
 
+def inter_layer(bits: BitMatrix, held_out: BitMatrix, *, seed: int = 0, **mining: Any) -> InterLayer:
+    """Edges within and between layers, with mined and held-out precision.
+
+    The control counts the edges of nodes made independent by `seed`; `mining` are arguments of `ndg.mine`. Raises
+    ConfigError for bits of fewer than two layers, ShapeError for held-out bits of other nodes.
+    """
+    if len(bits.nodes.layers) < 2:
+        names = ", ".join(layer.name for layer in bits.nodes.layers) or "none"
+        raise ConfigError(
+            f"edges between layers need bits of at least two layers; got {names}; extract with layers=[first, second]"
+        )
+    shuffled = discovery.mine(independent(bits, seed), **mining)
+    return of_graph(discovery.mine(bits, **mining), held_out, seed, shuffled)
+
+
+def of_graph(graph: NDG, held_out: BitMatrix, seed: int = 0, shuffled: NDG | None = None) -> InterLayer:
+    """Edges within and between the layers of a mined graph."""
+    parts = sections(graph, held_out, *groups_of(graph.nodes), shuffled)
+    return InterLayer(parts, **_facts(graph, seed))
+
+
+def _facts(graph: NDG, seed: int) -> dict[str, Any]:
+    return {"graph": graph.digest, "criterion": graph.criterion, "examples": graph.examples, "seed": seed}
+
+
 def inter_model(
     a: BitMatrix,
     b: BitMatrix,
@@ -111,7 +160,7 @@ def inter_model(
     graph = discovery.mine(both, **mining)
     shuffled = discovery.mine(independent(both, seed), **mining)
     first, between, second = sections(graph, held, sides(both.nodes, names), names, shuffled)
-    return InterModel(condition, (first, second), between, graph.digest, graph.criterion, both.examples, seed)
+    return InterModel(condition, (first, second), between, **_facts(graph, seed))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from ndg import discovery
 from ndg.bits.matrix import BitMatrix
-from ndg.comparison.edges import inside, keys, layer_pairs
+from ndg.comparison.edges import ALL, by_layers, inside, keys
 from ndg.comparison.resampling import bootstrapped, take
 from ndg.comparison.sections import all_possible
 from ndg.errors import ConfigError
@@ -57,10 +57,7 @@ class Bootstrap(Result):
 
         The interval is the mean of the edges' Wilson bounds. `stable` edges recur in at least 95 % of the resamples.
         """
-        number, pairs = layer_pairs(keys(self.graph), self.graph.nodes)
-        everything = np.ones(len(self.times), np.bool_)
-        chosen = [(("all", "all"), everything), *((pair, number == place) for place, pair in enumerate(pairs))]
-        return [self._row(*pair, which) for pair, which in chosen if which.any() or pair == ("all", "all")]
+        return [self._row(*pair, which) for _, pair, which in by_layers(keys(self.graph), self.graph.nodes)]
 
     def _row(self, first: str, second: str, which: Bool[np.ndarray, " edge"]) -> Row:
         times = self.times[which]
@@ -74,7 +71,7 @@ class Bootstrap(Result):
             "high": mean(high),
             "stable": int((times >= STABLE * self.rounds).sum()),
             "always": int((times == self.rounds).sum()),
-            "elsewhere": self.elsewhere if first == "all" else None,
+            "elsewhere": self.elsewhere if first == ALL else None,
             "rounds": self.rounds,
         }
 

@@ -11,13 +11,12 @@ from jaxtyping import Bool, Int64
 from torch import nn
 
 from ndg import discovery, extraction
-from ndg.comparison.edges import Keys, ends, inside, shuffled, translated
+from ndg.comparison.edges import Keys, edge_texts, inside, shuffled, translated
 from ndg.comparison.edges import keys as edge_keys
 from ndg.comparison.inputs import Unlabelled
 from ndg.comparison.units import Matching, match_units
 from ndg.errors import ConfigError
 from ndg.extraction import ReadingSettings
-from ndg.graph.edges import texts_of
 from ndg.graph.ndg import NDG
 from ndg.intervals import wilson
 from ndg.nodes import NodeSpace
@@ -64,12 +63,10 @@ class OverTrainings(Result):
         """One row per edge, with its share of trainings and interval."""
         import pandas as pd
 
-        texts, (tails, heads) = texts_of(self.nodes), ends(self.keys, self.nodes)
         low, high = wilson(self.times, np.full(len(self.times), self.trainings))
         return pd.DataFrame(
             {
-                "antecedent": texts[tails],
-                "consequent": texts[heads],
+                **edge_texts(self.keys, self.nodes),
                 "in_first": self.first,
                 "times": self.times,
                 "share": self.times / self.trainings,

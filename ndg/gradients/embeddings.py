@@ -19,8 +19,9 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from ndg.activations.batches import Inputs, compute_batches, device_of, forward
+from ndg.activations.batches import Inputs, by_name, compute_batches, device_of, forward
 from ndg.errors import DataError
+from ndg.gradients.neutral import check_rereadable
 
 IDS = "\0ids "
 """Prefix of the column with the ids of an embedded input."""
@@ -53,8 +54,7 @@ class Words:
         self._alone: dict[nn.Embedding, nn.Embedding] = {}
 
     def __enter__(self) -> Words:
-        self._once = iter(self._loader) is self._loader
-        if self._modules and not self._once:
+        if self._modules and iter(self._loader) is not self._loader:
             for batch in islice(compute_batches(self._loader, PROBED, short=True), 1):
                 self._readers = self._readers_of(batch.inputs)
         self._alone = {module: _alone(module) for module in self._modules}
@@ -78,7 +78,7 @@ class Words:
         names = _whole(inputs)
         if not names:
             return inputs
-        columns = dict(inputs) if isinstance(inputs, dict) else {"": inputs}
+        columns = dict(by_name(inputs))
         for name in names:
             if not self._readers.get(name):
                 raise self._unread(name, columns[name])
@@ -157,11 +157,8 @@ class Words:
         return readers
 
     def _unread(self, name: str, column: Tensor, why: str | None = None) -> DataError:
-        if self._modules and self._once:
-            return DataError(
-                "a path to the embeddings of token ids reads the loader twice, and an iterator can be read once; pass "
-                "a list, a DataLoader, or any object whose iteration starts anew"
-            )
+        if self._modules:
+            check_rereadable(self._loader, "a path to the embeddings of token ids")
         why = why or f"no nn.Embedding of {type(self._model).__name__} reads it"
         return DataError(
             f"a path of inputs from a baseline needs floats, or token ids that an nn.Embedding reads as they are; "
@@ -180,7 +177,7 @@ def _alone(module: nn.Embedding) -> nn.Embedding:
 
 def _whole(inputs: Inputs) -> list[str]:
     """Names of the inputs of whole numbers that move."""
-    columns = inputs if isinstance(inputs, dict) else {"": inputs}
+    columns = by_name(inputs)
     return [name for name, column in columns.items() if name not in STILL and not column.is_floating_point()]
 
 

@@ -20,10 +20,10 @@ def describe(baselines: Baselines, what: str) -> str:
     return f"{what} {float(baselines):g}" if not isinstance(baselines, (Tensor, Mapping)) else f"given {what}"
 
 
-def check_rereadable(loader: Iterable[Any], baselines: str) -> None:
-    """Raise DataError for a loader that cannot be read twice."""
+def check_rereadable(loader: Iterable[Any], reader: str, times: str = "twice") -> None:
+    """Raise DataError for a loader that cannot be read so many times."""
     if iter(loader) is loader:
         raise DataError(
-            f"baselines={baselines!r} reads the loader twice, and an iterator can be read once; pass a list, a "
-            "DataLoader, or any object whose iteration starts anew"
+            f"{reader} reads the loader {times}, and an iterator can be read once; pass a list, a DataLoader, or any "
+            "object whose iteration starts anew"
         )

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ndg.activations.batches import Inputs, check_finite, examples_in_batches
+from ndg.activations.batches import Inputs, by_name, check_finite, examples_in_batches
 from ndg.errors import ConfigError, ShapeError, nearest
 from ndg.gradients.embeddings import IDS, STILL, Words
 from ndg.gradients.neutral import Baselines, check_rereadable, describe
@@ -132,7 +132,7 @@ def starting(model: nn.Module, loader: Iterable[Any], baselines: Baselines, batc
 
 def parts(inputs: Inputs) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Inputs that move along a path, and those that stay."""
-    columns = inputs if isinstance(inputs, dict) else {"": inputs}
+    columns = by_name(inputs)
     still = {key: column for key, column in columns.items() if key in STILL or key.startswith(IDS)}
     return {key: column for key, column in columns.items() if key not in still}, still
 
@@ -168,7 +168,7 @@ def reaches_none(logits: Tensor, inputs: Sequence[Tensor]) -> bool:
 
 
 def _means(loader: Iterable[Any], batch: int, words: Words) -> dict[str, Tensor]:
-    check_rereadable(loader, "mean")
+    check_rereadable(loader, "baselines='mean'")
     sums: dict[str, Tensor] = {}
     counts: Counter[str] = Counter()
     for examples in examples_in_batches(loader, batch, "mean input"):

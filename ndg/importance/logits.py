@@ -1,16 +1,21 @@
-"""The logit that a score is about, and checked passes."""
+"""The logit that a score is about, checked passes, and layers that the network does not read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
-from ndg.activations.batches import Batch, Inputs, check_finite
+from ndg.activations.batches import Batch, Inputs, check_finite, compute_batches
+from ndg.activations.hooks import Overwrite
+from ndg.errors import LayerError
 from ndg.gradients.tape import Tape
 from ndg.importance.settings import Settings
+from ndg.interventions.reach import Change, check_reach
 
 Logits = Float[Tensor, "example logit"]
 
@@ -39,3 +44,28 @@ def check_numbers(batch: Batch, outputs: Mapping[str, Tensor], logits: Logits) -
     for layer, values in outputs.items():
         check_finite(values[: batch.count], layer, batch)
     check_finite(logits[: batch.count], "logits", batch)
+
+
+def check_read(model: nn.Module, loader: Iterable[Any], layers: Iterable[str], settings: Settings) -> None:
+    """Raise LayerError for a layer whose output does not reach the logits, such as that of a GRU read by its state.
+
+    Call it for layers that score 0 in every unit. A layer that reaches the logits, by a gradient or by a change of its
+    units, keeps its zeros. The loader must be readable twice; of others nothing is checked.
+    """
+    if iter(loader) is loader:
+        return
+    for layer in layers:
+        (batch,) = islice(compute_batches(loader, settings.options.batch, short=True), 1)
+
+        def changed(change: Change, layer: str = layer, batch: Batch = batch) -> Tensor:
+            with Overwrite(model, layer, change):
+                return tape.run(batch)
+
+        with Tape(model, [layer]) as tape:
+            logits = tape.run(batch)
+            try:
+                tape.gradients(logits.sum(dim=1), checked=False)
+            except LayerError:
+                output = tape.raw(layer)[0].detach()
+                with torch.no_grad():
+                    check_reach(layer, logits.detach(), output, changed)

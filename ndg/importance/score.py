@@ -28,12 +28,12 @@ from ndg.importance.methods import (
     hrank,
     influence,
     integrated,
-    lrp,
     magnitude,
     shapley,
     snip,
     synflow,
 )
+from ndg.importance.methods.lrp import relevance
 from ndg.importance.scores import Scores
 from ndg.importance.settings import ScoreSettings, Settings
 from ndg.options import RunOptions, old_keywords, plain_number
@@ -49,7 +49,7 @@ IMPORTANCE: dict[str, Method] = {
     "shapley": shapley.METHOD,
     "integrated": integrated.METHOD,
     "influence": influence.METHOD,
-    "lrp": lrp.METHOD,
+    "lrp": relevance.METHOD,
     "activation": activation.METHOD,
     "gradient": gradient.METHOD,
     "gradient_x_activation": gradient_x_activation.METHOD,

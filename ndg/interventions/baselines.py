@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,17 +24,14 @@ POOL = 256
 """Examples from whose activations `resample` draws."""
 
 
+@dataclass(frozen=True, eq=False)
 class Neutrals:
     """Neutral activations of layers, in shapes that broadcast to their views."""
 
-    def __init__(
-        self,
-        baselines: Baselines,
-        means: Mapping[str, View] | None = None,
-        pool: Mapping[str, View] | None = None,
-        seed: int = 0,
-    ) -> None:
-        self._baselines, self._means, self._pool, self._seed = baselines, means or {}, pool or {}, seed
+    baselines: Baselines
+    means: Mapping[str, View] = field(default_factory=dict)
+    pool: Mapping[str, View] = field(default_factory=dict)
+    seed: int = 0
 
     @classmethod
     def read(
@@ -63,11 +61,11 @@ class Neutrals:
     @property
     def passes(self) -> int:
         """How often each example was passed to find them."""
-        return 1 if self._means or self._pool else 0
+        return 1 if self.means or self.pool else 0
 
     @property
     def name(self) -> str:
-        return describe(self._baselines, "activation")
+        return describe(self.baselines, "activation")
 
     def of(self, layer: str, view: View, layout: Layout, batch: Batch | None = None) -> Neutral:
         """The neutral state of a layer, `[1, unit, position]`.
@@ -75,12 +73,12 @@ class Neutrals:
         One value may stand for all positions; `resample` has one row for each of the batch. Raises ShapeError for a
         baseline that does not fit.
         """
-        if self._means:
-            return self._means[layer].to(view)
-        if self._pool:
+        if self.means:
+            return self.means[layer].to(view)
+        if self.pool:
             assert batch is not None
-            return self._pool[layer].to(view)[self._donors(batch, len(self._pool[layer]))]
-        baseline = self._baselines[layer] if isinstance(self._baselines, Mapping) else self._baselines
+            return self.pool[layer].to(view)[self._donors(batch, len(self.pool[layer]))]
+        baseline = self.baselines[layer] if isinstance(self.baselines, Mapping) else self.baselines
         if baseline == "zero" if isinstance(baseline, str) else not isinstance(baseline, Tensor):
             value = 0.0 if isinstance(baseline, str) else float(baseline)
             return view.new_full((1, view.shape[1], 1), value)
@@ -102,9 +100,8 @@ class Neutrals:
     def _donors(self, batch: Batch, pool: int) -> Tensor:
         """Number of another example for each row of a batch."""
         numbers = np.array([batch.number(min(row, batch.count - 1)) for row in range(batch.rows)])
-        drawn = (seeds.words(self._seed, "resample", examples=numbers, draws=1)[:, 0] % np.uint64(pool)).astype(
-            np.int64
-        )
+        words = seeds.words(self.seed, "resample", examples=numbers, draws=1)[:, 0]
+        drawn = (words % np.uint64(pool)).astype(np.int64)
         return torch.from_numpy(np.where(drawn == numbers, (drawn + 1) % pool, drawn))
 
 
@@ -117,7 +114,7 @@ def changed(tape: Tape, layer: str, neutrals: Neutrals) -> View:
 
 def _means(tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], batch: int) -> dict[str, View]:
     """Mean over the examples of each activation of each layer."""
-    check_rereadable(loader, "mean")
+    check_rereadable(loader, "baselines='mean'")
     sums: dict[str, Tensor] = {}
     counts: dict[str, Tensor] = {}
     with torch.no_grad():
@@ -134,7 +131,7 @@ def _means(tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], batch: in
 
 def _pool(tape: Tape, loader: Iterable[Any], layers: tuple[str, ...]) -> dict[str, View]:
     """Activations of the first examples, from which others take theirs."""
-    check_rereadable(loader, "resample")
+    check_rereadable(loader, "baselines='resample'")
     with torch.no_grad():
         first = next(examples_in_batches(loader, POOL, "examples to take activations from"))
         tape.run(first)

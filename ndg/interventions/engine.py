@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Int64, Shaped
@@ -76,14 +76,6 @@ class Prefix:
         return rows_of(self.inputs)
 
 
-class Parts(NamedTuple):
-    """What an engine needs to know of a network's modules."""
-
-    modules: tuple[nn.Module, ...]
-    changed: dict[str, nn.Module]
-    replay: Replay
-
-
 class Engine:
     """A network and its changed layers, without state of a pass."""
 
@@ -92,7 +84,7 @@ class Engine:
         self.changed = tuple(changed)
         self.layers: dict[str, Layer] = {path: resolve_layer(model, path) for path in [*self.changed, *read]}
         self._virtual = [layer for layer in self.layers.values() if layer.virtual]
-        self._parts: Parts | None = None
+        self._parts: tuple[tuple[nn.Module, ...], dict[str, nn.Module], Replay] | None = None
 
     @contextmanager
     def visible(self) -> Iterator[None]:
@@ -105,16 +97,20 @@ class Engine:
                     self._parts = None  # the modules of heads and gates are gone
 
     @property
-    def parts(self) -> Parts:
-        """All modules, the changed ones and the replay; looked up once."""
+    def parts(self) -> tuple[tuple[nn.Module, ...], dict[str, nn.Module], Replay]:
+        """All modules, the changed ones by path and the replay; looked up once."""
         if self._parts is None:
             modules = find_modules(self.model, self.changed)
-            self._parts = Parts(tuple(self.model.modules()), modules, Replay(self.model, self.changed))
+            self._parts = tuple(self.model.modules()), modules, Replay(self.model, self.changed)
         return self._parts
 
-    def recording(self, inputs: Inputs) -> AbstractContextManager[Prefix]:
+    @contextmanager
+    def recording(self, inputs: Inputs) -> Iterator[Prefix]:
         """Keep what runs before the layers; complete after the pass."""
-        return _recording(self.parts.replay.of({}), inputs)
+        prefix, replay = Prefix(inputs, {}), self.parts[2].of({})
+        with replay.recording():
+            yield prefix
+        prefix.recorded.update(replay.recorded)
 
     def trace(self, paths: Sequence[str], reduce: Callable[[str, nn.Module, Any], Any]) -> Trace:
         """Reduced outputs of layers; a list over time steps for gates."""
@@ -128,8 +124,9 @@ class Engine:
 
         Without `rows` these are all of them. Without `replay` what is before the layers runs again.
         """
-        player = self.parts.replay.of(prefix.recorded if replay else {})
-        with changing(self.model, changes, self.parts.changed, self.layers), player.replaying(rows, prefix.rows):
+        _, modules, recorder = self.parts
+        player = recorder.of(prefix.recorded if replay else {})
+        with changing(self.model, changes, modules, self.layers), player.replaying(rows, prefix.rows):
             if player.recorded and rows is not None and isinstance(prefix.inputs, Tensor):
                 # copied only where a module that is not replayed reads it
                 yield Selected(prefix.inputs, rows.to(prefix.inputs.device))
@@ -140,14 +137,6 @@ class Engine:
         """Logits of a pass in which these layers are changed."""
         with self.changed_pass(prefix, changes, rows) as inputs:
             return forward(self.model, inputs)
-
-
-@contextmanager
-def _recording(replay: Replay, inputs: Inputs) -> Iterator[Prefix]:
-    prefix = Prefix(inputs, {})
-    with replay.recording():
-        yield prefix
-    prefix.recorded.update(replay.recorded)
 
 
 @contextmanager

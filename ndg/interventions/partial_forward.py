@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ndg.activations.batches import Batch, check_finite
+from ndg.activations.batches import Batch, check_finite, padded
 from ndg.activations.hooks import find_layer
 from ndg.gradients.tape import Tape
 from ndg.interventions.baselines import Neutrals
@@ -51,8 +51,8 @@ class PartialForward:
             self._stack.enter_context(self._engine.visible())
             self._stack.enter_context(torch.no_grad())
             recording = self._engine.recording(batch.inputs)
-            with Tape(self._model, [layer], each=self._each) as tape:
-                with recording as self._prefix, in_place(find_layer(self._model, layer)) as writes:
+            with recording as self._prefix, Tape(self._model, [layer], each=self._each) as tape:
+                with in_place(find_layer(self._model, layer)) as writes:
                     logits = tape.run(batch).detach()
                 self._writes = bool(writes)
                 self._steps = tape.layers[layer].steps
@@ -84,7 +84,7 @@ class PartialForward:
         if not len(rows):
             return self.logits[:0]
         count = len(rows)
-        rows, chosen = self._padded(rows), self._padded(chosen)
+        rows, chosen = padded(rows, self.rows), padded(chosen, self.rows)
         write = self._write(rows, chosen)
         change: Change = write
         if self._alone and not self._steps:
@@ -106,7 +106,7 @@ class PartialForward:
             self._baseline_values.begin(recording=True)
             whole = torch.arange(size, device=rows.device)
             self._pass(whole, OneUnit(self._output, None, None, self._baseline_values))
-        rows, units = self._padded(rows), self._padded(units)
+        rows, units = padded(rows, size), padded(units, size)
         self._baseline_values.begin(recording=False)
         which = ChangedUnits.of(rows, units, size, self._baseline_values)
         neutral = which.channel(self._neutral.expand_as(self._output))
@@ -117,11 +117,6 @@ class PartialForward:
         with torch.no_grad():
             logits = self._engine.run(self._prefix, {self.layer: Fixed(output, self._writes)}, rows)
         return logits.whole() if isinstance(logits, OneUnit) else logits
-
-    def _padded(self, rows: Tensor) -> Tensor:
-        """Rows, the last one repeated to the batch size."""
-        missing = self._batch.rows - len(rows)
-        return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing else rows
 
     def _write(self, rows: Rows, chosen: Chosen) -> Write:
         mask = None if self._mask is None else self._mask.index_select(0, rows)

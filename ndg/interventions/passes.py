@@ -22,12 +22,11 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 
-from ndg.activations.batches import Batch, check_finite, fixed, forward, true_labels
+from ndg.activations.batches import Batch, check_finite, fixed, forward, padded, true_labels
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
-from ndg.interventions.cache import Cache
+from ndg.interventions.cache import Cache, ExtractedPass, key_of
 from ndg.interventions.engine import Change, Engine, Prefix, Write
-from ndg.interventions.prefix_cache import ExtractedPass, key_of
 from ndg.interventions.reach import check_before, check_network, check_reach, taking, thresholds_of
 from ndg.interventions.replay import Recorded
 from ndg.nodes import LABEL, UNIT, NodeSpace
@@ -98,7 +97,7 @@ class BaselinePass:
         size = self.batch.rows
         if not 0 < len(rows) <= size:
             raise ShapeError(f"a pass takes 1 to {size} rows, the size of the compute batch; got {len(rows)}")
-        return torch.from_numpy(np.concatenate([rows, np.full(size - len(rows), rows[-1], np.int64)]))
+        return padded(torch.tensor(rows), size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +259,7 @@ class Passes:
         with ExitStack() as stack:
             engine = self._engine
             stack.enter_context(engine.visible())
-            stack.enter_context(fixed(self.model, self.threads, modules=engine.parts.modules))
+            stack.enter_context(fixed(self.model, self.threads, modules=engine.parts[0]))
             inputs = stack.enter_context(engine.changed_pass(baseline.prefix, changes, rows, replay=replay))
             if behind:
                 trace = stack.enter_context(engine.trace(behind, booleans))

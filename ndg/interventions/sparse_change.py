@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, TypeGuard
@@ -38,6 +39,10 @@ POOLS = {aten.avg_pool2d.default, aten._adaptive_avg_pool2d.default, aten.avg_po
 """What treats every channel alike."""
 
 
+class _NoRuleError(Exception):
+    """An operation without a rule for these values."""
+
+
 class BaselineValues:
     """Results of the untouched pass by operation.
 
@@ -56,14 +61,16 @@ class BaselineValues:
         self._times.clear()
 
     def at(self, function: Any, base: Tensor, compute: Callable[[], Any]) -> Any:
-        """The operation's recorded result; None if it was not reached."""
+        """The operation's recorded result; _NoRuleError if it was not reached."""
         what = function, id(base)
         self._times[what] += 1
         key = (*what, self._times[what])
         if self._recording:
             self._held.append(base)  # so that no other tensor is known by its id
             self._known[key] = compute()
-        return self._known.get(key)
+        if key not in self._known:
+            raise _NoRuleError
+        return self._known[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,15 +169,13 @@ class OneUnit(Tensor):
     def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         kwargs = kwargs or {}
         first = args[0] if args else None
-        result: Any = NotImplemented
-        if _in_one_unit(first):
-            result = _ruled(function, first, args, kwargs)
-        elif function is aten.addmm.default and _in_one_unit(args[1]):
-            result = _dense(function, args[1], args[2], args[0]) if not kwargs else NotImplemented
-        elif function is aten.add.Tensor and _in_one_unit(args[1]) and not kwargs and type(first) is not OneUnit:
-            result = _sum(function, args[1], first) if isinstance(first, Tensor) else NotImplemented
-        if result is not NotImplemented:
-            return result
+        with suppress(_NoRuleError):
+            if _in_one_unit(first):
+                return _ruled(function, first, args, kwargs)
+            if function is aten.addmm.default and _in_one_unit(args[1]) and not kwargs:
+                return _dense(function, args[1], args[2], args[0])
+            if function is aten.add.Tensor and _in_one_unit(args[1]) and not kwargs and type(first) is not OneUnit:
+                return _sum(function, args[1], first)
         writes = any(part.alias_info is not None for part in function._schema.arguments)  # a view, or in place
 
         def plain(value: Any) -> Any:
@@ -186,10 +191,10 @@ def _in_one_unit(value: Any) -> TypeGuard[OneUnit]:
 
 
 def _ruled(function: Any, x: OneUnit, args: Any, kwargs: Any) -> Any:
-    """An operation's result by a rule, or NotImplemented."""
+    """An operation's result by a rule."""
     rest = args[1:]
     if any(isinstance(part, OneUnit) for part in rest):
-        return NotImplemented
+        raise _NoRuleError
     within = function is aten.mean.dim and rest[0] and all(axis % x.ndim > 1 for axis in rest[0])
     if function in UNARY or (function in POOLS and x.ndim > 3) or within:
         return _each(function, x, lambda values: function(values, *rest, **kwargs))
@@ -199,13 +204,11 @@ def _ruled(function: Any, x: OneUnit, args: Any, kwargs: Any) -> Any:
         return _written(x, _sum(function, x, rest[0]))
     if function is aten.max_pool2d_with_indices.default:
         known = x.baseline.at(function, x.base, lambda: function(x.base, *rest, **kwargs))
-        if known is None:
-            return NotImplemented
         values = (None, None) if x.value is None else function(x.value, *rest, **kwargs)
         return tuple(map(x.changed, known, values))  # the maxima, and where they are
     if function in (aten.view.default, aten._unsafe_view.default, aten.reshape.default):
         return _folded(function, x, list(rest[0]))
-    if function is aten.add.Tensor and isinstance(rest[0], Tensor) and not kwargs:
+    if function is aten.add.Tensor and not kwargs:
         return _sum(function, x, rest[0])
     if function is aten.native_batch_norm.default and not rest[4]:
         weight, bias, mean, variance, _, _, least = rest
@@ -214,13 +217,11 @@ def _ruled(function: Any, x: OneUnit, args: Any, kwargs: Any) -> Any:
         return _convolved(function, x, *rest[:5])
     if function is aten.mm.default:
         return _dense(function, x, rest[0], None)
-    return NotImplemented
+    raise _NoRuleError
 
 
-def _written(x: OneUnit, after: Any) -> Any:
+def _written(x: OneUnit, after: OneUnit) -> OneUnit:
     """The same rows, which from now on have these values."""
-    if after is NotImplemented:
-        return after
     x.base, x.value = after.base, after.value
     for other in x.others():
         other.base = x.base.view(other.base.shape)
@@ -228,34 +229,30 @@ def _written(x: OneUnit, after: Any) -> Any:
     return x
 
 
-def _each(function: Any, x: OneUnit, apply: Callable[[Tensor], Tensor]) -> Any:
+def _each(function: Any, x: OneUnit, apply: Callable[[Tensor], Tensor]) -> OneUnit:
     base = x.baseline.at(function, x.base, lambda: apply(x.base))
-    return NotImplemented if base is None else x.changed(base, None if x.value is None else apply(x.value))
+    return x.changed(base, None if x.value is None else apply(x.value))
 
 
-def _sum(function: Any, x: OneUnit, other: Tensor) -> Any:
-    if other.shape != x.shape:
-        return NotImplemented
-    known = x.baseline.at(function, x.base, lambda: (other.clone(), x.base + other))
-    if known is None:
-        return NotImplemented
-    beside, base = known
+def _sum(function: Any, x: OneUnit, other: Any) -> OneUnit:
+    if not isinstance(other, Tensor) or other.shape != x.shape:
+        raise _NoRuleError
+    beside, base = x.baseline.at(function, x.base, lambda: (other.clone(), x.base + other))
     if x.value is None or x.which is None:
         return x.changed(base, None)
     if not torch.equal(x.which.pick(beside), other):  # the change has reached the other term as well
-        return NotImplemented
+        raise _NoRuleError
     return x.changed(base, x.value + x.which.channel(beside))
 
 
-def _folded(function: Any, x: OneUnit, shape: list[int]) -> Any:
+def _folded(function: Any, x: OneUnit, shape: list[int]) -> OneUnit:
     """`[row, unit, 1, 1]` as `[row, unit]`."""
     if x.base[0, 0].numel() != 1 or len(shape) != 2 or shape[1] not in (-1, x.shape[1]):
-        return NotImplemented
+        raise _NoRuleError
     folded = _each(function, x, lambda values: values.reshape(len(values), -1))
-    if folded is not NotImplemented:
-        folded.shared = [ref(x), *x.shared]  # no more than known, so that nothing waits for the garbage collector
-        for other in folded.others():
-            other.shared = [*other.shared, ref(folded)]
+    folded.shared = [ref(x), *x.shared]  # no more than known, so that nothing waits for the garbage collector
+    for other in folded.others():
+        other.shared = [*other.shared, ref(folded)]
     return folded
 
 
@@ -265,8 +262,6 @@ def _norm(
     base = x.baseline.at(
         function, x.base, lambda: functional.batch_norm(x.base, mean, variance, weight, bias, False, 0.0, least)
     )
-    if base is None:
-        return NotImplemented
     if x.value is None or x.which is None:
         return x.changed(base, None), None, None
     units, shape = x.which.units, (-1, 1, *[1] * (x.ndim - 2))
@@ -280,8 +275,6 @@ def _convolved(
 ) -> Any:
     convolve: Any = {3: functional.conv1d, 4: functional.conv2d, 5: functional.conv3d}[x.ndim]
     base = x.baseline.at(function, x.base, lambda: convolve(x.base, weight, bias, stride, padding, dilation))
-    if base is None:
-        return NotImplemented
     if x.value is None or x.which is None:
         return base.clone()
     change = x.value - x.which.channel(x.base)
@@ -295,12 +288,10 @@ def _convolved(
 
 def _dense(function: Any, x: OneUnit, weight: Tensor, bias: Tensor | None) -> Any:
     if x.ndim != 2:
-        return NotImplemented
+        raise _NoRuleError
     base = x.baseline.at(
         function, x.base, lambda: x.base @ weight if bias is None else torch.addmm(bias, x.base, weight)
     )
-    if base is None:
-        return NotImplemented
     if x.value is None or x.which is None:
         return base.clone()
     change = x.value - x.which.channel(x.base)

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.activations.batches import Batch, compute_batches
+from ndg.activations.batches import Batch, compute_batches, padded
 from ndg.activations.sampling import count, draw, only, shuffled
 from ndg.errors import ConfigError, DataError, nearest
 from ndg.graph.ndg import NDG
@@ -296,8 +296,7 @@ def _batches(loader: Iterable[Any], most: int, options: RunOptions) -> tuple[Ite
 def rows_of(values: np.ndarray, output: Tensor) -> Tensor:
     """Values as a tensor with the rows of an output, last repeated."""
     rows = torch.from_numpy(np.ascontiguousarray(values)).to(output.device)
-    missing = len(output) - len(rows)
-    return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing > 0 else rows
+    return padded(rows, len(output))
 
 
 def _tokens(fitted: Tensor, output: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from ndg.activations.batches import Inputs, columns, compute_batches, fixed, forward
+from ndg.activations.batches import bare, by_name, columns, compute_batches, fixed, forward, join
 from ndg.activations.hooks import Trace
 from ndg.errors import DataError, LayerError
 from ndg.interventions.engine import Engine, Prefix
@@ -37,7 +37,7 @@ class Suffix:
         probe = next(compute_batches(loader, rows), None)
         if probe is None:
             raise DataError("the rest of a network is run on at least one example; the loader gave none")
-        first = _columns(probe.inputs)
+        first = by_name(probe.inputs)
         with Engine(model, [layer]).recording(probe.inputs) as prefix, fixed(model), Trace(model, [layer]) as trace:
             forward(model, probe.inputs)
             latents = trace[layer]
@@ -48,12 +48,9 @@ class Suffix:
             alone = torch.equal(*(way.logits(latents, everyone) for way in ways))
         if alone and any(not torch.equal(column, flipped[name]) for name, column in first.items()):
             return cls(model, layer, first, prefix.recorded)
-        parts: dict[str, list[Tensor]] = {}
-        for batch in loader:
-            for name, column in columns(batch).items():
-                parts.setdefault(name, []).append(column)
-        parts.pop("labels", None)
-        return cls(model, layer, {name: torch.cat(column) for name, column in parts.items()}, None)
+        inputs = join(list(map(columns, loader)))
+        inputs.pop("labels", None)
+        return cls(model, layer, inputs, None)
 
     def logits(self, latents: Float[Tensor, "row unit"], examples: Int64[Tensor, " row"]) -> Float[Tensor, "row label"]:
         """Logits for latents on these examples; gradients flow behind the layer alone."""
@@ -75,7 +72,7 @@ class Suffix:
 
     @cached_property
     def _prefix(self) -> Prefix:
-        return Prefix(_inputs(self.inputs), self.recorded or {})
+        return Prefix(bare(self.inputs), self.recorded or {})
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Parameters that act only after the layer; LayerError without any."""
@@ -85,7 +82,7 @@ class Suffix:
         try:
             self.model.requires_grad_(True)
             with fixed(self.model, grad=True), Trace(self.model, [self.layer]) as trace:
-                forward(self.model, _inputs(inputs))
+                forward(self.model, bare(inputs))
                 latents = trace[self.layer]
                 before = _used(latents, everything)
             with fixed(self.model, grad=True):
@@ -109,11 +106,3 @@ def _used(output: Tensor, parameters: dict[str, nn.Parameter]) -> set[str]:
         return set()
     grads = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True)
     return {name for name, grad in zip(parameters, grads, strict=True) if grad is not None}
-
-
-def _columns(inputs: Inputs) -> dict[str, Tensor]:
-    return inputs if isinstance(inputs, dict) else {"": inputs}
-
-
-def _inputs(columns: dict[str, Tensor]) -> Inputs:
-    return columns[""] if set(columns) == {""} else columns

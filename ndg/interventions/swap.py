@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from ndg.activations.batches import COMPUTE_BATCH, Inputs, compute_batches, fixed, forward, pick
+from ndg.activations.batches import COMPUTE_BATCH, Inputs, compute_batches, fixed, forward, padded, pick
 from ndg.activations.hooks import find_layer
 from ndg.errors import DataError, LayerError, ShapeError
 from ndg.interventions.engine import Engine, Fixed, Prefix, Rows
@@ -151,7 +151,7 @@ def _swapped(
     prefix = pool.prefix if _selecting(engine, layer, pool) else Prefix(pool.prefix.inputs, {})
     logits = []
     for start in range(0, len(base), batch):
-        rows, givers = (_padded(part[start : start + batch], batch) for part in (base, source))
+        rows, givers = (padded(part[start : start + batch], batch) for part in (base, source))
         change = {layer: pool.fixed(write(rows, givers), rows)}
         logits.append(engine.run(prefix, change, rows)[: len(base) - start])
     return torch.cat(logits)
@@ -200,7 +200,3 @@ def _rows(values: Any, rows: Rows, of: int) -> Any:
         return value.index_select(0, rows.to(value.device)) if by_row else value
 
     return tree_map(picked, values)
-
-
-def _padded(rows: Rows, size: int) -> Int64[Tensor, " padded"]:
-    return torch.cat([rows, rows[-1:].expand(size - len(rows))])

@@ -26,9 +26,8 @@ from ndg.extraction import ReadingSettings
 from ndg.graph.ndg import NDG
 from ndg.importance.evaluation.spec import every, of_network
 from ndg.interventions import substitution
-from ndg.interventions.cache import Cache
+from ndg.interventions.cache import Cache, PrefixCache
 from ndg.interventions.intervention_sets import definition
-from ndg.interventions.prefix_cache import PrefixCache
 from ndg.locations import Locations
 from ndg.mining.pairs import check_pairs
 from ndg.nodes import LABEL

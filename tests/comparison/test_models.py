@@ -7,7 +7,6 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from ndg import discovery, extraction
-from ndg.comparison.crossing import MATCHED, cross_accuracy, crossed
 from ndg.comparison.models import (
     CONDITIONS,
     DIFFERENT,
@@ -22,7 +21,7 @@ from ndg.comparison.models import (
 from ndg.comparison.networks import reinitialised
 from ndg.comparison.sections import Judged
 from ndg.comparison.sources import FRESH, LABELS, NOISE, TRAINED, controls, on_noise, read
-from ndg.comparison.tables import table_3, table_7
+from ndg.comparison.tables import MATCHED, cross_accuracy, crossed, table_3, table_7
 from ndg.errors import ConfigError, DataError, ShapeError
 from ndg.extraction import ReadingSettings
 from tests.comparison.cases import LAYERS, bits, loader, network

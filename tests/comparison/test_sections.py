@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ndg import discovery
 from ndg.bits.matrix import BitMatrix
-from ndg.comparison.layers import inter_layer, of_graph
+from ndg.comparison.models import inter_layer, of_graph
 from ndg.comparison.sections import Judged, all_possible, groups_of, possible_edges, sections
 from ndg.errors import ConfigError, ShapeError
 from ndg.nodes import LayerUnits, NodeSpace

@@ -11,7 +11,7 @@ from ndg.activations.batches import fixed, forward
 from ndg.config import GRU, LSTM
 from ndg.data.inputs import TEXT, Form
 from ndg.errors import ConfigError
-from ndg.importance.methods.lrp import METHOD
+from ndg.importance.methods.lrp.relevance import METHOD
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings
 from ndg.options import RunOptions

@@ -282,7 +282,7 @@ def test_inputs_that_the_network_does_not_take_and_no_thread_are_refused():
 
 
 def test_a_pass_of_an_extraction_is_not_run_again():
-    from ndg.interventions.prefix_cache import PrefixCache
+    from ndg.interventions.cache import PrefixCache
 
     model, loader = images()
     cache = Cache()
@@ -316,7 +316,7 @@ def test_a_pass_of_an_extraction_is_not_run_again():
 
 
 def test_channels_are_observed_anew():
-    from ndg.interventions.prefix_cache import PrefixCache
+    from ndg.interventions.cache import PrefixCache
 
     model, loader = images()
     cache = Cache()

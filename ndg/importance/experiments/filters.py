@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.activations.batches import columns, fixed
+from ndg.activations.batches import columns, fixed, join
 from ndg.errors import ConfigError, DataError
 from ndg.gradients.tape import Tape
 from ndg.importance.experiments.groups import RANDOM, rate_over_draws
@@ -203,7 +203,7 @@ def _divided(loader: Iterable[Any], fit: int, test: int, seed: int) -> tuple[Par
     parts = [columns(batch) for batch in loader]
     if not parts or any("labels" not in part for part in parts):
         raise DataError("the filter experiment needs examples with their true classes; give (inputs, labels)")
-    whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+    whole = join(parts)
     divided: tuple[Parts, Parts] = {}, {}
     for label in sorted(set(whole["labels"].tolist())):
         rows = np.flatnonzero(whole["labels"].numpy() == label)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ndg import seeds
-from ndg.activations.batches import Batch, columns, compute_batches, fixed, forward, true_labels
+from ndg.activations.batches import Batch, columns, compute_batches, fixed, forward, join, true_labels
 from ndg.errors import ConfigError, DataError, FailureError
 from ndg.importance.batch_sums import ScoreStudy, read_neutrals
 from ndg.importance.experiments.curves import digest
@@ -102,11 +102,13 @@ def prune(
     held = tuple(compute_batches(loader, options.batch, short=True))
     if not held or any(batch.labels is None for batch in held):
         raise DataError("accuracy after pruning needs examples with their true classes; give (inputs, labels)")
+    tuned_on = None if train is None else join(list(map(columns, train)))
+    if tuned_on is not None and "labels" not in tuned_on:
+        raise DataError("fine-tuning needs examples with their true classes; give (inputs, labels) as train")
     with torch.inference_mode(False), fixed(model, options.threads):
         neutrals = read_neutrals(model, loader if train is None else train, layers, request)
         _, states = neutral_states(model, layers, held[0], neutrals)
         states = {layer: replace(rest, mask=None) for layer, rest in states.items()}  # of every batch
-    tuned_on = None if train is None else _gathered(train)
     study = Study(model, layers, request, states, held, tuned_on, tuning)
     points: list[Group | None] = [None, *tried]
     counts = run_study(study, enumerate(points), "pruning", options).total
@@ -259,14 +261,3 @@ def _steps(examples: int, tuning: Tuning, seed: int) -> Iterator[Int64[Tensor, "
         if len(parts) > 1 and len(parts[-1]) == 1:
             parts[-2:] = [torch.cat(parts[-2:])]
         yield from parts
-
-
-def _gathered(loader: Iterable[Any]) -> dict[str, Tensor]:
-    """All examples of a loader, one tensor per column."""
-    gathered: dict[str, list[Tensor]] = {}
-    for batch in map(columns, loader):
-        for key, column in batch.items():
-            gathered.setdefault(key, []).append(column)
-    if "labels" not in gathered:
-        raise DataError("fine-tuning needs examples with their true classes; give (inputs, labels) as train")
-    return {key: torch.cat(parts) for key, parts in gathered.items()}

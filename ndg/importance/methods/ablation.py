@@ -23,10 +23,10 @@ from ndg.activations.batches import Batch, fixed, true_labels
 from ndg.errors import ConfigError, DataError
 from ndg.gradients.tape import Tape
 from ndg.importance.batch_sums import ScoreStudy, Sums, Task, read_neutrals
+from ndg.importance.logits import check_read
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
-from ndg.importance.unread import check_read
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import PartialForward
 from ndg.run_study import run_study

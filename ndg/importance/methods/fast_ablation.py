@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ndg import seeds
 from ndg.activations.batches import compute_batches, pick
 from ndg.activations.sampling import Subset, draw, only
-from ndg.errors import DataError
+from ndg.gradients.neutral import check_rereadable
 from ndg.gradients.tape import Tape, add, per_unit
 from ndg.importance.batch_sums import ScoreStudy, read_neutrals
 from ndg.importance.method import Method
@@ -50,11 +50,7 @@ def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ..
     `budget` is a share of the exact cost (units times examples). `facts["cost"]` counts forward passes of an example; a
     backward pass counts 2. `whole` is computed on the ablated examples.
     """
-    if iter(loader) is loader:
-        raise DataError(
-            "fast ablation reads the loader several times, and an iterator can be read once; pass a list, a "
-            "DataLoader, or any object whose iteration starts anew"
-        )
+    check_rereadable(loader, LABEL, "several times")
     neutrals = read_neutrals(model, loader, layers, settings)
     with Tape(model, layers, each=settings.each_position) as tape:
         sizes, logits, examples = _shape(tape, loader, layers, settings)

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ndg.errors import DataError, LayerError
+from ndg.errors import LayerError
+from ndg.gradients.neutral import check_rereadable
 from ndg.gradients.tape import add, check_gradients
 from ndg.importance.method import Method
 from ndg.importance.methods.snip import loss
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
-from ndg.importance.weights.incoming import Leaves, leaves, no_path, per_unit, weighted
+from ndg.importance.weights.incoming import leaves, no_path, per_unit, replaced, weighted
 
 
 def grasp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
@@ -30,20 +31,13 @@ def grasp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], sett
     The loader is read twice. Raises DataError without true classes, LayerError for layers without weights and for
     networks that cannot be differentiated twice.
     """
-    if iter(loader) is loader:
-        raise DataError(
-            "grasp reads the loader twice, and an iterator can be read once; pass a list, a DataLoader, or any object "
-            "whose iteration starts anew"
-        )
+    check_rereadable(loader, "grasp")
     incoming = weighted(model, layers, settings, "grasp")
     first: dict[str, Tensor] = {}
     products: dict[str, Tensor] = {}
     examples = forwards = 0
-    with (
-        sdpa_kernel(SDPBackend.MATH),
-        Leaves(model.modules()) as network,
-    ):  # others differentiate once
-        parameters, weights = network.parameters, leaves(incoming, "grasp")
+    with sdpa_kernel(SDPBackend.MATH), replaced(model.modules()) as parameters:  # other kernels differentiate once
+        weights = leaves(incoming, "grasp")
         for batch in passes(loader, settings, "GraSP, gradient"):
             gradients = torch.autograd.grad(loss(model, batch, "grasp"), parameters, allow_unused=True)
             for number, gradient in enumerate(gradients):

@@ -25,12 +25,11 @@ from ndg import seeds
 from ndg.activations.batches import Batch, fixed
 from ndg.errors import ConfigError
 from ndg.importance.batch_sums import ScoreStudy, Sums, Task, read_neutrals
-from ndg.importance.logits import chosen, classes_of
+from ndg.importance.logits import check_read, chosen, classes_of
 from ndg.importance.method import Method
 from ndg.importance.methods.ablation import MEASURES, difference, labels_of
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
-from ndg.importance.unread import check_read
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import PartialForward
 from ndg.run_study import run_study

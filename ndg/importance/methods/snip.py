@@ -18,7 +18,7 @@ from ndg.gradients.tape import add
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
-from ndg.importance.weights.incoming import Leaves, gradients, leaves, per_unit, weighted
+from ndg.importance.weights.incoming import gradients, leaves, per_unit, replaced, weighted
 
 
 def snip(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
@@ -30,7 +30,7 @@ def snip(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], setti
     incoming = weighted(model, layers, settings, "snip")
     sums: dict[str, Tensor] = {}
     examples = forwards = 0
-    with Leaves(batch.module for batch in incoming.values()):
+    with replaced({parts.module: None for parts in incoming.values()}):
         weights = leaves(incoming, "snip")
         for batch in passes(loader, settings, "SNIP"):
             for path, gradient in gradients(loss(model, batch, "snip"), weights, "snip").items():

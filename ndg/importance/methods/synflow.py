@@ -26,7 +26,7 @@ from ndg.gradients.paths import STILL
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
-from ndg.importance.weights.incoming import Leaves, gradients, leaves, per_unit, weighted
+from ndg.importance.weights.incoming import gradients, leaves, per_unit, replaced, weighted
 from ndg.importance.weights.outgoing import ACTIVATIONS
 
 SCALES = (1.0, 1e-150, 1e150, 1e-290, 1e290)
@@ -44,7 +44,7 @@ def synflow(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
     """
     incoming = weighted(model, layers, settings, "synflow")
     inputs = _ones(next(iter(passes(loader, settings, "SynFlow"))).inputs)
-    with Leaves(model.modules(), _positive), _double_buffers(model), sdpa_kernel(SDPBackend.MATH):
+    with replaced(model.modules(), _positive), _double_buffers(model), sdpa_kernel(SDPBackend.MATH):
         weights = leaves(incoming, "synflow")
         forwards = 0
         for scale in SCALES:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -33,16 +34,6 @@ class Incoming:
     def weights(self) -> dict[str, Tensor]:
         """Weights by path."""
         return {f"{self.layer}.{name}": getattr(self.module, name) for name in self.names}
-
-    def leaves(self, method: str) -> dict[str, Tensor]:
-        """Weights that are parameters. Raises LayerError for computed weights."""
-        for name in self.names:
-            if name not in self.module._parameters:
-                raise LayerError(
-                    f"{method} needs the gradient at a weight; that of {self.layer!r} is computed from other "
-                    "parameters; remove its parametrization first, or choose another method"
-                )
-        return self.weights
 
     def rows(self, values: Mapping[str, Tensor]) -> Float[Tensor, "unit weight"]:
         """Values shaped like the weights, joined to one row per unit."""
@@ -76,7 +67,13 @@ def weighted(model: nn.Module, layers: Iterable[str], settings: Settings, method
 
 def leaves(incoming: Mapping[str, Incoming], method: str) -> dict[str, Tensor]:
     """Incoming weights of all layers by path; LayerError for computed ones."""
-    return {path: weight for parts in incoming.values() for path, weight in parts.leaves(method).items()}
+    for parts in incoming.values():
+        if not set(parts.names) <= parts.module._parameters.keys():
+            raise LayerError(
+                f"{method} needs the gradient at a weight; that of {parts.layer!r} is computed from other parameters; "
+                "remove its parametrization first, or choose another method"
+            )
+    return {path: weight for parts in incoming.values() for path, weight in parts.weights.items()}
 
 
 def per_unit(incoming: Mapping[str, Incoming], values: Mapping[str, Tensor]) -> dict[str, Float[Tensor, " unit"]]:
@@ -96,37 +93,26 @@ def gradients(
     return dict(zip(weights, slopes, strict=True))
 
 
-class Leaves:
-    """Context that replaces parameters by leaves that need gradients.
+@contextmanager
+def replaced(
+    modules: Iterable[nn.Module], change: Callable[[str, Tensor], Tensor] = lambda name, value: value
+) -> Iterator[list[nn.Parameter]]:
+    """Context in which leaves that need gradients stand for parameters; it gives these leaves.
 
     So frozen weights have gradients, `.grad` stays unchanged, and a shared weight counts in each module. `change`
-    computes the value of a leaf from the parameter and its name.
+    computes the value of a leaf from the name and value of the parameter.
     """
-
-    def __init__(
-        self, modules: Iterable[nn.Module], change: Callable[[str, Tensor], Tensor] = lambda name, value: value
-    ) -> None:
-        self._modules, self._change = list(modules), change
-        self._kept: list[tuple[nn.Module, str, nn.Parameter]] = []
-
-    def __enter__(self) -> Leaves:
-        for module in self._modules:
-            for name, value in list(module._parameters.items()):
-                if value is not None:
-                    leaf = nn.Parameter(self._change(name, value.detach()), requires_grad=value.is_floating_point())
-                    self._kept.append((module, name, value))
-                    setattr(module, name, leaf)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for module, name, value in self._kept:
+    before = [(module, name, value) for module in modules for name, value in module._parameters.items()]
+    before = [(module, name, value) for module, name, value in before if value is not None]
+    try:
+        for module, name, value in before:
+            leaf = nn.Parameter(change(name, value.detach()), requires_grad=value.is_floating_point())
+            setattr(module, name, leaf)
+        leaves = (module._parameters[name] for module, name, _ in before)
+        yield [leaf for leaf in leaves if leaf is not None and leaf.requires_grad]
+    finally:
+        for module, name, value in before:
             setattr(module, name, value)
-
-    @property
-    def parameters(self) -> list[nn.Parameter]:
-        """Leaves that need gradients."""
-        leaves = (module._parameters[name] for module, name, _ in self._kept)
-        return [leaf for leaf in leaves if leaf is not None and leaf.requires_grad]
 
 
 def no_path(layer: str, method: str) -> LayerError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ndg.comparison.layers import of_graph
+from ndg.comparison.models import of_graph
 from ndg.comparison.resampling import independent
 from ndg.errors import ConfigError
 from ndg.workflows.prepare import Prepared

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ndg.comparison.crossing import cross_accuracy
 from ndg.comparison.models import PairSettings, inter_models
 from ndg.comparison.sources import read
+from ndg.comparison.tables import cross_accuracy
 from ndg.errors import ConfigError
 from ndg.runs.record import RunRecord
 from ndg.workflows.prepare import Prepared

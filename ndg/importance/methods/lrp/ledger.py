@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+Ledger = list[list[float]]
+"""Relevance that biases and the stabiliser absorbed, one pair an entry, in forward order."""
 
-@dataclass
-class Ledger:
-    """Relevance that entries absorbed in a backward pass, in forward order."""
 
-    biases: list[float] = field(default_factory=list)
-    stabiliser: list[float] = field(default_factory=list)
-
-    def entry(self) -> int:
-        """Number of a new entry."""
-        self.biases.append(0.0)
-        self.stabiliser.append(0.0)
-        return len(self.biases) - 1
-
-    def clear(self) -> None:
-        """Remove all entries before another pass."""
-        self.biases.clear()
-        self.stabiliser.clear()
-
-    def after(self, entry: int) -> tuple[float, float]:
-        """Relevance absorbed by biases and the stabiliser from an entry on."""
-        return sum(self.biases[entry:], 0.0), sum(self.stabiliser[entry:], 0.0)
+def absorbed(ledger: Ledger, entry: int) -> tuple[float, float]:
+    """Relevance absorbed by biases and the stabiliser from an entry on."""
+    biases, stabiliser = (sum((pair[place] for pair in ledger[entry:]), 0.0) for place in (0, 1))
+    return biases, stabiliser
 
 
 class Redirected(torch.autograd.Function):
@@ -49,8 +34,8 @@ class Redirected(torch.autograd.Function):
         ledger: Ledger,
     ) -> Tensor:
         ctx.save_for_backward(factor, constant, rest)
-        ctx.ledger = ledger
-        ctx.entry = ledger.entry()
+        ctx.absorbed = [0.0, 0.0]
+        ledger.append(ctx.absorbed)
         return value.clone()
 
     @staticmethod
@@ -58,9 +43,9 @@ class Redirected(torch.autograd.Function):
         factor, constant, rest = ctx.saved_tensors
         onward = gradients[0] if factor is None else gradients[0] * factor
         if constant is not None:
-            ctx.ledger.biases[ctx.entry] = _kept(onward, constant)
+            ctx.absorbed[0] = _kept(onward, constant)
         if rest is not None:
-            ctx.ledger.stabiliser[ctx.entry] = _kept(onward, rest)
+            ctx.absorbed[1] = _kept(onward, rest)
         return None, onward, None, None, None, None
 
 

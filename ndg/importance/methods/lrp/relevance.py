@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from ndg.activations.batches import Batch, Inputs, check_finite, pick, rows_of
 from ndg.activations.hooks import find_layer, find_modules
@@ -25,7 +25,7 @@ from ndg.gradients.paths import cut_off, reaches_none
 from ndg.gradients.tape import Tape, add, per_unit
 from ndg.importance.logits import chosen, classes_of
 from ndg.importance.method import Method
-from ndg.importance.methods.lrp.ledger import Ledger
+from ndg.importance.methods.lrp.ledger import Ledger, absorbed
 from ndg.importance.methods.lrp.mode import Relevance, check_functions, prepared
 from ndg.importance.methods.lrp.rules import Rules
 from ndg.importance.scores import Scores
@@ -51,7 +51,7 @@ def lrp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settin
     """
     rules = _rules(settings)
     totals: dict[str, Tensor] = {}
-    kept: dict[str, Kept] | None = None
+    kept: dict[str, list[tuple[float, float, float, float]]] | None = None
     logits: list[Tensor] = []
     with (
         Tape(model, layers, each=settings.each_position) as tape,
@@ -60,14 +60,16 @@ def lrp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settin
     ):
         for batch in passes(loader, settings, "LRP"):
             if kept is None:
-                kept = {layer: Kept() for layer in _crossing(model, tape, layers, batch.inputs, rules)}
+                kept = {layer: [] for layer in _crossing(model, tape, layers, batch.inputs, rules)}
             rules.ledger.clear()
             relevance, values = _batch(tape, batch, layers, settings, rules)
             logits.append(values)
             for layer in layers:
                 add(totals, layer, relevance[layer].sum(dim=0))
-            for layer, row in kept.items():
-                row.add(relevance[layer], values, *rules.ledger.after(entries[layer]))
+            for layer, sums_of_batches in kept.items():
+                sums = relevance[layer].sum(dim=1)
+                parts = absorbed(rules.ledger, entries[layer])
+                sums_of_batches.append((float(sums.sum()), *parts, float((sums - values).abs().sum())))
     logit = torch.cat(logits)
     return METHOD.scores(
         settings,
@@ -81,7 +83,7 @@ def lrp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settin
             "forward_passes": len(logits) + len(layers),
             "backward_passes": len(logits) + len(layers),
             "logit": float(logit.mean()),
-            "conservation": [{"layer": layer, **row.facts(logit)} for layer, row in (kept or {}).items()],
+            "conservation": [{"layer": layer, **_conservation(sums, logit)} for layer, sums in (kept or {}).items()],
         },
     )
 
@@ -97,32 +99,20 @@ METHOD = Method(
 )
 
 
-@dataclass
-class Kept:
-    """Sums of relevance that reached a layer and that was absorbed."""
-
-    came: float = 0.0
-    biases: float = 0.0
-    stabiliser: float = 0.0
-    errors: float = 0.0
-
-    def add(self, relevance: Tensor, values: Tensor, biases: float, stabiliser: float) -> None:
-        sums = relevance.sum(dim=1)
-        self.came += float(sums.sum())
-        self.errors += float((sums - values).abs().sum())
-        self.biases += biases
-        self.stabiliser += stabiliser
-
-    def facts(self, logit: Float64[Tensor, " example"]) -> dict[str, float]:
-        count, size = len(logit), float(logit.abs().sum())
-        missing = abs(self.came + self.biases + self.stabiliser - float(logit.sum()))
-        return {
-            "sum": self.came / count,
-            "biases": self.biases / count,
-            "stabiliser": self.stabiliser / count,
-            "relative": self.errors / size if size else 0.0,
-            "unexplained": missing / size if size else 0.0,
-        }
+def _conservation(
+    batches: list[tuple[float, float, float, float]], logit: Float64[Tensor, " example"]
+) -> dict[str, float]:
+    """Facts of a layer from each batch's sum, what biases and stabiliser absorbed, and |sum - F|."""
+    came, biases, stabiliser, errors = map(sum, zip(*batches, strict=True))
+    count, size = len(logit), float(logit.abs().sum())
+    missing = abs(came + biases + stabiliser - float(logit.sum()))
+    return {
+        "sum": came / count,
+        "biases": biases / count,
+        "stabiliser": stabiliser / count,
+        "relative": errors / size if size else 0.0,
+        "unexplained": missing / size if size else 0.0,
+    }
 
 
 @contextmanager
@@ -131,7 +121,7 @@ def _marks(model: nn.Module, layers: tuple[str, ...], ledger: Ledger) -> Iterato
     entries: dict[str, int] = {}
 
     def mark(layer: str) -> Callable[..., None]:
-        return lambda *_: entries.update({layer: len(ledger.biases)})
+        return lambda *_: entries.update({layer: len(ledger)})
 
     with ExitStack() as stack:
         for layer, module in find_modules(model, layers).items():
@@ -146,7 +136,7 @@ def _rules(settings: Settings) -> Rules:
     for name, value in (("epsilon", epsilon), ("gamma", gamma)):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
             raise ConfigError(f"{name} of LRP is a number of 0 or more; got {value!r}")
-    return Rules(gamma if rule == "gamma" else 0, epsilon, Ledger())
+    return Rules(gamma if rule == "gamma" else 0, epsilon, [])
 
 
 def _batch(
@@ -178,36 +168,24 @@ def _crossing(model: nn.Module, tape: Tape, layers: tuple[str, ...], inputs: Inp
     for layer in layers:
         if resolve_layer(model, layer).steps:
             continue
-        with _Sources(model) as sources, cut_off(find_layer(model, layer)), Relevance(rules):
-            logits = tape.run(sources.of(few))
-        if reaches_none(logits, sources.leaves):
+        with _sources(model, few) as (inputs, leaves), cut_off(find_layer(model, layer)), Relevance(rules):
+            logits = tape.run(inputs)
+        if reaches_none(logits, leaves):
             crossing.append(layer)
     return tuple(crossing)
 
 
-@dataclass
-class _Sources:
-    """Differentiable inputs: floats, or embeddings of tokens."""
+@contextmanager
+def _sources(model: nn.Module, inputs: Inputs) -> Iterator[tuple[Inputs, list[Tensor]]]:
+    """Context with differentiable inputs, and the list of leaves: these, and embeddings of tokens."""
+    leaves: list[Tensor] = []
 
-    model: nn.Module
-    leaves: list[Tensor] = field(default_factory=list)
-    stack: ExitStack = field(default_factory=ExitStack)
+    def leaf(value: Tensor) -> Tensor:
+        leaves.append(value.detach().requires_grad_())
+        return leaves[-1]
 
-    def of(self, inputs: Inputs) -> Inputs:
-        if not isinstance(inputs, dict):
-            return self._leaf(inputs) if inputs.is_floating_point() else inputs
-        return {key: self._leaf(column) if column.is_floating_point() else column for key, column in inputs.items()}
-
-    def _leaf(self, value: Tensor) -> Tensor:
-        self.leaves.append(value.detach().requires_grad_())
-        return self.leaves[-1]
-
-    def __enter__(self) -> _Sources:
-        for module in self.model.modules():
+    with ExitStack() as stack:
+        for module in model.modules():
             if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
-                hook = module.register_forward_hook(lambda _module, _arguments, output: self._leaf(output))
-                self.stack.enter_context(hook)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stack.close()
+                stack.enter_context(module.register_forward_hook(lambda _module, _arguments, output: leaf(output)))
+        yield tree_map(lambda column: leaf(column) if column.is_floating_point() else column, inputs), leaves
