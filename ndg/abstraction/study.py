@@ -18,6 +18,7 @@ from ndg.abstraction.tally import Outcome, Tallies, Tally
 from ndg.activations.batches import Batch
 from ndg.interventions.intervention_sets import Choices, alternatives
 from ndg.interventions.passes import BaselinePass, PassesStudy, argmax, true_classes
+from ndg.interventions.shared_passes import run_each
 from ndg.interventions.substitution import Substitution, Writing
 
 DRAW = "draw"
@@ -200,7 +201,7 @@ def predict(study: Study, known: BaselinePass, settings: SettingBits, rows: Int6
     booleans = np.repeat(known.bits[study.layer][None], turn.max() + 1, axis=0)
     booleans[turn, row] = wanted[first]
     changes = (Substitution(study.writing, known, study.layer, whole) for whole in booleans)
-    logits = study.passes.run_each(known, study.layer, changes)
+    logits = run_each(study.passes, known, study.layer, changes)
     classes = np.stack([argmax(each[: known.batch.count]) for each in logits])[turn, row]
     predicted[:, rows] = classes[which].reshape(len(settings), len(rows))
     return predicted

@@ -18,7 +18,6 @@ from ndg.graph.ndg import NDG
 from ndg.nodes import CONCEPT, LABEL, NodeSpace
 
 Keys = Int64[np.ndarray, "_"]
-Codes = Int64[np.ndarray, " literal"]
 
 
 def keys(graph: NDG) -> Keys:

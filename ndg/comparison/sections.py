@@ -6,7 +6,7 @@ bounds, which is wide enough for any dependence between edges.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -59,9 +59,6 @@ class EdgeFigures:
             f"precision {self.precision:.3f} [{self.low:.3f}, {self.high:.3f}] over {self.judged:,} edges and "
             f"{self.examples:,} examples (chance {self.chance:.3f})"
         )
-
-
-FIGURES = tuple(field.name for field in fields(EdgeFigures))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -26,16 +27,8 @@ def degree(graph: NDG, layers: Iterable[str] | str | None = None) -> Scores:
     )
     places = _places(graph, layers)
     inside = {layer: ((ends >= where.start) & (ends < where.stop)).any(axis=0) for layer, where in places.items()}
-    return Scores(
-        method="degree",
-        values={layer: counts[where].astype(np.float64) for layer, where in places.items()},
-        whole={layer: float(some.sum()) for layer, some in inside.items()},
-        target="no class",
-        baseline="none",
-        examples=graph.examples,
-        measure="implications",
-        facts={"graph": graph.digest},
-    )
+    values = {layer: counts[where] for layer, where in places.items()}
+    return _scores(graph, "degree", "implications", values, {layer: some.sum() for layer, some in inside.items()})
 
 
 def ancestors(graph: NDG, layers: Iterable[str] | str | None = None) -> Scores:
@@ -45,19 +38,21 @@ def ancestors(graph: NDG, layers: Iterable[str] | str | None = None) -> Scores:
     """
     touched = _touched(graph)
     places = _places(graph, layers)
-    return Scores(
-        method="ancestors",
-        values={layer: touched[:, where].sum(axis=0).astype(np.float64) for layer, where in places.items()},
-        whole={layer: float(touched[:, where].any(axis=1).sum()) for layer, where in places.items()},
-        target="no class",
-        baseline="none",
-        examples=graph.examples,
-        measure="labels",
-        facts={"graph": graph.digest},
-    )
+    values = {layer: touched[:, where].sum(axis=0) for layer, where in places.items()}
+    whole = {layer: touched[:, where].any(axis=1).sum() for layer, where in places.items()}
+    return _scores(graph, "ancestors", "labels", values, whole)
 
 
 OF_GRAPH: dict[str, Callable[..., Scores]] = {"degree": degree, "ancestors": ancestors}
+
+
+def _scores(
+    graph: NDG, method: str, measure: str, values: Mapping[str, np.ndarray], whole: Mapping[str, np.integer[Any]]
+) -> Scores:
+    arrays = {layer: counts.astype(np.float64) for layer, counts in values.items()}
+    sums = {layer: float(count) for layer, count in whole.items()}
+    facts = {"graph": graph.digest}
+    return Scores(method, arrays, sums, "no class", "none", graph.examples, measure, facts)
 
 
 def _touched(graph: NDG) -> Bool[np.ndarray, "label node"]:

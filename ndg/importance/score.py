@@ -139,9 +139,12 @@ def known(method: str) -> Method:
 def _own(name: str, method: Method, own: dict[str, Any]) -> dict[str, Any]:
     """All options of a method, with defaults."""
     for option in own:
-        if option not in method.options:
-            raise ConfigError(
-                f"an option of {name} is one of its own; got {option!r}; "
-                + (nearest(option, method.options) if method.options else "it has none")
-            )
+        check_option(name, method, option)
     return {**method.options, **{option: plain_number(value) for option, value in own.items()}}
+
+
+def check_option(name: str, method: Method, option: str) -> None:
+    """Raise ConfigError for an option that a method does not have."""
+    if option not in method.options:
+        known = nearest(option, method.options) if method.options else "it has none"
+        raise ConfigError(f"an option of {name} is one of its own; got {option!r}; {known}")

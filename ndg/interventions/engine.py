@@ -139,6 +139,12 @@ class Engine:
             return forward(self.model, inputs)
 
 
+def same_logits(logits: Tensor, expected: Tensor) -> bool:
+    """Whether logits differ by rounding alone: by less than 1e-4 of the largest."""
+    scale = float(expected.abs().max()) or 1.0
+    return logits.shape == expected.shape and float((logits - expected).abs().max()) <= 1e-4 * scale
+
+
 @contextmanager
 def changing(
     model: nn.Module,

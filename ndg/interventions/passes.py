@@ -9,13 +9,11 @@ Every pass has as many rows as the compute batch, so floats do not depend on wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property, partial
-from itertools import islice
-from time import perf_counter
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,7 +24,7 @@ from ndg.activations.batches import Batch, check_finite, fixed, forward, padded,
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.interventions.cache import Cache, ExtractedPass, key_of
-from ndg.interventions.engine import Change, Engine, Prefix, Write
+from ndg.interventions.engine import Change, Engine, Prefix, same_logits
 from ndg.interventions.reach import check_before, check_network, check_reach, taking, thresholds_of
 from ndg.interventions.replay import Recorded
 from ndg.nodes import LABEL, UNIT, NodeSpace
@@ -37,23 +35,6 @@ from ndg.units.resolve import resolve_layer
 Bits = Bool[np.ndarray, "example unit"]
 Indices = Int64[np.ndarray, " example"]
 Values = Bool[np.ndarray, "example node"]
-
-STACK = 16
-"""Changes of a batch that share a pass."""
-
-QUICK = 0.005
-"""Seconds of a pass up to which changes share one: of longer passes the calls are a small part."""
-
-CLOSE = 1e-4
-"""Difference of logits, relative to the largest, up to which a pass on selected rows counts as the same."""
-
-
-@runtime_checkable
-class Writes(Protocol):
-    """A change that writes values for each row of the batch."""
-
-    @property
-    def write(self) -> Write: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +94,7 @@ class Passes:
     changed: tuple[str, ...]
     threads: int = 1
     cache: Cache | None = None
-    _tried: dict[str, Any] = field(default_factory=dict)
+    tried: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -149,7 +130,7 @@ class Passes:
 
     def with_model(self, model: nn.Module) -> Passes:
         """The same passes of a copy of the network."""
-        return replace(self, model=model, _tried={})
+        return replace(self, model=model, tried={})
 
     def baseline(self, batch: Batch) -> BaselinePass:
         """The untouched pass of a batch; run once with a cache.
@@ -189,58 +170,18 @@ class Passes:
         count = baseline.batch.count if rows is None else len(rows)
         picked = None if rows is None else baseline.rows(rows)
         replay = picked is None or self._selecting(baseline)
-        return self._pass(baseline, changes, read, count, picked, replay)
+        return self.run_rows(baseline, changes, read, count, picked, replay)
 
-    def run_each(self, baseline: BaselinePass, layer: str, changes: Iterable[Writes]) -> Iterator[Tensor]:
-        """Logits of every row under each change of one layer.
-
-        Quick passes are shared by several changes where that gives the same logits to the bit.
-        """
-        changes = iter(changes)
-        together = STACK if self._shares(baseline, layer) else 1
-        while part := list(islice(changes, together)):
-            if len(part) == 1:
-                yield self.run(baseline, {layer: part[0].write})[0]
-                continue
-            writes = [change.write for change in part]
-            yield from self._shared(baseline, layer, writes + writes[-1:] * (together - len(part)))[: len(part)]
-
-    def _shares(self, baseline: BaselinePass, layer: str) -> bool:
-        """Whether changes can share passes; tried once."""
-        key = f"shares {layer}"
-        if key not in self._tried:
-            output, seconds = baseline.outputs[layer], []
-            everywhere = output.new_ones((len(output), *[1] * (output.ndim - 1)), dtype=torch.bool)
-            writes, logits = [], []
-            for number in range(STACK):
-                writes.append(Write(everywhere, output.roll(1 + number, 0)))
-                started = perf_counter()
-                logits.append(self.run(baseline, {layer: writes[-1]})[0])
-                seconds.append(perf_counter() - started)
-                if number == 2 and min(seconds) > QUICK:
-                    break
-            self._tried[key] = False
-            if len(logits) == STACK:
-                with suppress(Exception):  # a network may take no other number of rows
-                    self._tried[key] = all(map(torch.equal, self._shared(baseline, layer, writes), logits))
-        return self._tried[key]
-
-    def _shared(self, baseline: BaselinePass, layer: str, writes: Sequence[Write]) -> Sequence[Tensor]:
-        """Logits under each of these changes, of one pass."""
-        size = baseline.batch.rows
-        rows = torch.arange(size).repeat(len(writes))
-        stacked = Write(torch.cat([write.places for write in writes]), torch.cat([write.values for write in writes]))
-        return self._pass(baseline, {layer: stacked}, (), len(rows), rows, True)[0].split(size)
-
-    def _pass(
+    def run_rows(
         self,
         baseline: BaselinePass,
         changes: Mapping[str, Change],
-        read: Sequence[str],
-        count: int,
-        rows: Tensor | None,
-        replay: bool,
+        read: Sequence[str] = (),
+        count: int | None = None,
+        rows: Tensor | None = None,
+        replay: bool = True,
     ) -> tuple[Tensor, dict[str, Bits]]:
+        """Logits and booleans of the first `count` of these rows of the batch; see `run`."""
         order = baseline.order
         first = min((order[layer] for layer in changes), default=len(order))
         behind = [layer for layer in read if order[layer] >= first]
@@ -271,9 +212,9 @@ class Passes:
     @property
     def _engine(self) -> Engine:
         """The engine of the changed layers, made once per network."""
-        engine: Engine | None = self._tried.get("engine")
+        engine: Engine | None = self.tried.get("engine")
         if engine is None or engine.model is not self.model:
-            engine = self._tried["engine"] = Engine(self.model, self.changed, self.thresholds)
+            engine = self.tried["engine"] = Engine(self.model, self.changed, self.thresholds)
         return engine
 
     def _observe(self, batch: Batch) -> BaselinePass:
@@ -300,9 +241,9 @@ class Passes:
                 outputs[path] = output.clone()
 
         with engine.visible():
-            if "before" not in self._tried:
+            if "before" not in self.tried:
                 check_before(self.model, self.changed, batch, self.threads)
-                self._tried["before"] = True
+                self.tried["before"] = True
             with (
                 engine.recording(batch.inputs) as prefix,
                 fixed(self.model, self.threads),
@@ -344,25 +285,21 @@ class Passes:
 
     def _check_reach(self, baseline: BaselinePass) -> None:
         """Raise LayerError for a layer that does not reach the logits."""
-        if "reach" in self._tried:
+        if "reach" in self.tried:
             return
         for layer in self.changed:
-            check_reach(layer, baseline.logits, baseline.outputs[layer], partial(self._logits, baseline, layer))
-        self._tried["reach"] = True
-
-    def _logits(self, baseline: BaselinePass, layer: str, change: Change) -> Tensor:
-        return self.run(baseline, {layer: change})[0]
+            output = baseline.outputs[layer]
+            check_reach(layer, baseline.logits, output, lambda change, at=layer: self.run(baseline, {at: change})[0])
+        self.tried["reach"] = True
 
     def _selecting(self, baseline: BaselinePass) -> bool:
         """Whether recorded rows can be selected; tried once, in reverse."""
-        if "rows" not in self._tried:
+        if "rows" not in self.tried:
             size = baseline.batch.rows
             rows = torch.arange(size - 1, -1, -1)
-            before = self._pass(baseline, {}, (), size, rows, False)[0]
-            after = self._pass(baseline, {}, (), size, rows, True)[0]
-            scale = float(before.abs().max()) or 1.0
-            self._tried["rows"] = size > 1 and float((after - before).abs().max()) <= CLOSE * scale
-        return self._tried["rows"]
+            before, after = (self.run_rows(baseline, {}, rows=rows, replay=replay)[0] for replay in (False, True))
+            self.tried["rows"] = size > 1 and same_logits(after, before)
+        return self.tried["rows"]
 
 
 S = TypeVar("S", bound="PassesStudy")

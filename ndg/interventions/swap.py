@@ -20,12 +20,9 @@ from torch.utils._pytree import tree_map
 from ndg.activations.batches import COMPUTE_BATCH, Inputs, compute_batches, fixed, forward, padded, pick
 from ndg.activations.hooks import find_layer
 from ndg.errors import DataError, LayerError, ShapeError
-from ndg.interventions.engine import Engine, Fixed, Prefix, Rows
+from ndg.interventions.engine import Engine, Fixed, Prefix, Rows, same_logits
 
 Indices = Int64[np.ndarray, " _"]
-
-CLOSE = 1e-4
-"""Difference of logits, relative to the largest, up to which rows of what was recorded stand for rows of the inputs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,8 +187,7 @@ def _selecting(engine: Engine, layer: str, pool: _Pool) -> bool:
         again = engine.run(pool.prefix, {layer: pool.fixed(pool.first.index_select(0, rows), rows)}, rows)
     except (RuntimeError, IndexError):  # a tensor whose first axis is no example, and only as long as the pool
         return False
-    scale = float(expected.abs().max()) or 1.0
-    return again.shape == expected.shape and float((again - expected).abs().max()) <= CLOSE * scale
+    return same_logits(again, expected)
 
 
 def _rows(values: Any, rows: Rows, of: int) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 from unittest import mock
 
@@ -16,51 +16,10 @@ from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.importance.method import LAWS, Method
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.scores import Scores
-from ndg.importance.settings import ScoreSettings
 from ndg.nodes import LayerUnits, NodeSpace
-from ndg.options import RunOptions
 from ndg.testing.checks import equal, named, refused, rule, run
 from ndg.testing.network import CLASSES, EXAMPLES, Network, examples, labels, loader
-
-UNITS = {"conv": 3, "hidden": 5, "latent": 6}
-WEIGHTED = {"conv": 3, "hidden": 5, "before": 6}
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Name of a registered method, and its traits for the suite.
-
-    `maps`: it scores layers with rows and columns alone. `still`: the values of the inputs mean nothing to it.
-    `sampled`: its draws go by the number of a unit. `shared`: its layers share a budget. `options` make it quick.
-    """
-
-    name: str
-    maps: bool = False
-    still: bool = False
-    sampled: bool = False
-    shared: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def method(self) -> Method:
-        return IMPORTANCE[self.name]
-
-    @property
-    def units(self) -> dict[str, int]:
-        """Units of the layers that are scored."""
-        return {"conv": 3} if self.maps else WEIGHTED if self.method.weights else UNITS
-
-    @property
-    def last(self) -> str:
-        return list(self.units)[-1]
-
-    @property
-    def quick(self) -> dict[str, Any]:
-        """Settings of a quick score."""
-        return {"batch": 8} | ({"n_steps": 2} if self.method.steps else {})
-
-    def keeps(self, law: str) -> bool:
-        return law in self.method.laws
+from ndg.testing.scored import UNITS, Subject, by_parameter, close, same, scored
 
 
 def check_method(method: Method, name: str = "subject", **traits: Any) -> None:
@@ -70,37 +29,6 @@ def check_method(method: Method, name: str = "subject", **traits: Any) -> None:
     """
     with mock.patch.dict(IMPORTANCE, {name: method}):
         run(METHOD_CHECKS, Subject(name, **traits))
-
-
-def scored(
-    subject: Subject,
-    model: nn.Module | None = None,
-    data: Iterable[Any] | None = None,
-    layers: Any = None,
-    **more: Any,
-) -> Scores:
-    """Scores by a method with settings that keep it quick."""
-    model = Network() if model is None else model
-    data = loader(examples()) if data is None else data
-    own = {name: value for name, value in subject.options.items() if name in subject.method.options}
-    how = by_parameter(subject.quick | own | more)
-    return score(model, data, subject.units if layers is None else layers, subject.name, **how)
-
-
-def by_parameter(how: dict[str, Any]) -> dict[str, Any]:
-    """Keywords of `score`: fields of its settings and options are gathered in those."""
-    for parameter, kind in (("settings", ScoreSettings), ("options", RunOptions)):
-        values = {entry.name: how[entry.name] for entry in fields(kind) if entry.name in how}
-        how = {name: value for name, value in how.items() if name not in values} | {parameter: kind(**values)}
-    return how
-
-
-def same(scores: Scores, expected: Scores, text: str) -> None:
-    rule(scores.to_dict() == expected.to_dict(), text)
-
-
-def close(values: np.ndarray, expected: np.ndarray, text: str, rtol: float = 1e-4, atol: float = 1e-6) -> None:
-    rule(np.allclose(values, expected, rtol=rtol, atol=atol), f"{text}: expected {expected}, got {values}")
 
 
 def one_score_per_unit(subject: Subject) -> None:
@@ -237,12 +165,9 @@ def layers_apart(subject: Subject) -> None:
 
 def latent_layer(subject: Subject) -> None:
     """Without layers, the network's own layer is scored or refused."""
-    if subject.units == UNITS:
+    with nullcontext() if subject.units == UNITS else refused(LayerError, r"'latent'"):
         scores = score(Network(), loader(examples()), method=subject.name, **by_parameter(subject.quick))
         equal(scores.layers, ("latent",), "without layers the network's `latent_layer` is scored")
-    else:
-        with refused(LayerError, r"'latent'"):
-            score(Network(), loader(examples()), method=subject.name, **by_parameter(subject.quick))
 
 
 def weights(subject: Subject) -> None:

@@ -10,7 +10,7 @@ import pytest
 from ndg.importance.method import LAWS
 from ndg.importance.score import IMPORTANCE
 from ndg.testing import METHOD_CHECKS
-from ndg.testing.methods import Subject
+from ndg.testing.scored import Subject
 
 SMALL = {"permutations": 4, "budget": 0.2}
 """Options that make a method quick, where it has them."""

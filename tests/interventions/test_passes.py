@@ -137,7 +137,7 @@ def test_rows_of_a_batch_are_as_in_the_batch(made):
     whole, all_bits = passes.run(known, change, [layer])
     assert torch.allclose(logits, whole[rows], atol=1e-6)
     assert np.array_equal(bits[layer], all_bits[layer][rows])
-    assert passes._tried["rows"]
+    assert passes.tried["rows"]
     untouched, bits = passes.run(known, {}, [layer], rows=rows)
     assert torch.allclose(untouched, known.logits[rows], atol=1e-6)
     assert np.array_equal(bits[layer], known.bits[layer][rows])

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 import ndg
 from ndg.activations.batches import compute_batches
-from ndg.interventions.passes import STACK, Passes
+from ndg.interventions.passes import Passes
+from ndg.interventions.shared_passes import STACK, run_each
 from ndg.interventions.substitution import Boolean, Substitution
 
 ROWS, LAYER = 40, "latent"
@@ -65,10 +66,10 @@ def shared(rest: nn.Module, many: int) -> tuple[Network, list[Tensor], list[Tens
     changes = [Substitution(Boolean(), known, LAYER, each) for each in booleans]
     torch.manual_seed(8)
     alone = [passes.run(known, {LAYER: change})[0] for change in changes]
-    list(passes.run_each(known, LAYER, changes))  # here it is tried whether they share passes
+    list(run_each(passes, known, LAYER, changes))  # here it is tried whether they share passes
     network.rows.clear()
     torch.manual_seed(8)
-    return network, list(passes.run_each(known, LAYER, changes)), alone
+    return network, list(run_each(passes, known, LAYER, changes)), alone
 
 
 @pytest.mark.parametrize("many", [1, STACK - 1, STACK, 2 * STACK + 3])

@@ -51,6 +51,10 @@ class Estimate:
         known = self.draws[~np.isnan(self.draws)]
         return float(np.percentile(known, percent)) if self.value is not None and len(known) else None
 
+    def columns(self, name: str) -> dict[str, Any]:
+        """The estimate and its interval as columns."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
     def to_dict(self) -> dict[str, Any]:
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
 
@@ -126,7 +130,7 @@ def agreement(score: Scores, truth: Scores, *, seed: int = 0, draws: int = DRAWS
     each = {
         layer: _drawn(*pair, (seed, "unit", layer), draws) for layer, pair in pairs.items() if layer not in left_out
     }
-    first, second = (np.concatenate([pair[side] for pair in pairs.values()]) for side in (0, 1))
+    first, second = map(np.concatenate, zip(*pairs.values(), strict=True))
     return Agreement(
         score=score.method,
         truth=truth.method,
@@ -263,5 +267,5 @@ def _value(value: np.floating[Any]) -> float | None:
 def _flat(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
     columns: dict[str, Any] = {"units": max(estimate.n for estimate in estimates.values())}
     for name, estimate in estimates.items():
-        columns |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+        columns |= estimate.columns(name)
     return columns

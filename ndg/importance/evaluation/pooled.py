@@ -35,13 +35,10 @@ def _row(name: str, boards: Sequence[Scoreboard], network: str) -> dict[str, Any
     agreements = [entry.agreement for entry in entries if entry.agreement is not None]
     if len(agreements) < len(boards):
         return row | {"refused": next((entry.refused for entry in entries if entry.refused), "not scored everywhere")}
-    gained = averaged([entry.margin for entry in entries])
     return row | {
         **_figures(agreements),
         "partly": next((entry.partly for entry in entries if entry.partly), None),
-        "margin": gained.value,
-        "margin_low": gained.low,
-        "margin_high": gained.high,
+        **averaged([entry.margin for entry in entries]).columns("margin"),
         **{what: _mean([getattr(entry, what) for entry in entries]) for what in COSTS},
     }
 
@@ -52,7 +49,7 @@ def _figures(agreements: Sequence[Agreement]) -> dict[str, Any]:
         for statistic in STATISTICS:
             each: list[Estimate] = [getattr(agreement, side)[statistic] for agreement in agreements]
             mean, name = averaged(each), f"{statistic}{suffix}"
-            columns |= {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high, f"n{suffix}": mean.n}
+            columns |= {**mean.columns(name), f"n{suffix}": mean.n}
             known = [estimate.value for estimate in each if estimate.value is not None]
             if statistic == "spearman" and known:
                 columns |= {f"{name}_least": min(known), f"{name}_most": max(known)}

@@ -59,9 +59,8 @@ class Entry:
         row = {name: getattr(self, name) for name in names}
         if self.agreement is None:
             return row | {"refused": self.refused}
-        left_out, gained = len(self.agreement.left_out), self.margin
-        ends = {"margin": gained.value, "margin_low": gained.low, "margin_high": gained.high}
-        return row | _figures(self.agreement) | ends | {"left_out": left_out, "partly": self.partly or None}
+        more = {"left_out": len(self.agreement.left_out), "partly": self.partly or None}
+        return row | _figures(self.agreement) | self.margin.columns("margin") | more
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,8 +187,9 @@ def scoreboard(
     names = [name for name in every(methods) if name != TRUTH]
     if not names:
         raise ConfigError("a scoreboard holds at least one method against exact ablation; got none; name one, or 'all'")
-    exact = Timed(truth, None) if truth is not None else None
-    if exact is None:
+    if truth is not None:
+        exact = Timed(truth, None)
+    else:
         exact = timed(kept, model, loader, layers, TRUTH, replace(settings, own={}).of(TRUTH, options))
     null = agreement(null_of(exact.scores), exact.scores, seed=options.seed, draws=settings.draws)
     judge = _Judge(model, loader, exact.scores, null, settings, options, kept)
@@ -267,9 +267,10 @@ def _short(error: UserError) -> str:
 
 def _among(scores: Scores, layers: Sequence[str]) -> Scores:
     """Scores of these layers."""
-    among = [layer for layer in scores.layers if layer in layers]
-    whole = {layer: scores.whole[layer] for layer in among}
-    return replace(scores, values={layer: scores[layer] for layer in among}, whole=whole, errors={})
+    values, whole = (
+        {layer: part[layer] for layer in part if layer in layers} for part in (scores.values, scores.whole)
+    )
+    return replace(scores, values=values, whole=whole, errors={})
 
 
 def _figures(agreement: Agreement) -> dict[str, Any]:
@@ -277,7 +278,6 @@ def _figures(agreement: Agreement) -> dict[str, Any]:
     columns: dict[str, Any] = {"n": agreement.pooled["spearman"].n, "n_within": agreement.within["spearman"].n}
     for suffix, estimates in (("", agreement.pooled), ("_within", agreement.within)):
         for statistic, estimate in estimates.items():
-            columns[f"{statistic}{suffix}"] = estimate.value
-            if len(estimate.draws):
-                columns |= {f"{statistic}{suffix}_low": estimate.low, f"{statistic}{suffix}_high": estimate.high}
+            name = f"{statistic}{suffix}"
+            columns |= estimate.columns(name) if len(estimate.draws) else {name: estimate.value}
     return columns

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from ndg.errors import ConfigError, nearest
+from ndg.errors import ConfigError
 from ndg.importance.graph_scores import OF_GRAPH
-from ndg.importance.score import IMPORTANCE, known, score
+from ndg.importance.score import IMPORTANCE, check_option, known, score
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings
 
@@ -29,11 +29,7 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
                 f"options of a method are written name:option=value,option=value; got {text!r}; "
                 f"{name} has {', '.join(method.options) or 'none'}"
             )
-        if key not in method.options:
-            raise ConfigError(
-                f"an option of {name} is one of its own; got {key!r}; "
-                + (nearest(key, method.options) if method.options else "it has none")
-            )
+        check_option(name, method, key)
         options[key] = _literal(value)
     return name, options
 
@@ -76,16 +72,8 @@ def scored(
 ) -> Scores:
     """Scores of a specification; their method is the specification."""
     name, own = parse(text)
-    scores = score(
-        model,
-        loader,
-        layers,
-        name,
-        settings.target,
-        settings=settings,
-        options=settings.options,
-        **{**settings.own, **own},
-    )
+    how: dict[str, Any] = {"settings": settings, "options": settings.options, **settings.own, **own}
+    scores = score(model, loader, layers, name, settings.target, **how)
     return replace(scores, method=text) if own else scores
 
 

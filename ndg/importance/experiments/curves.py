@@ -23,7 +23,7 @@ from ndg.intervals import Z95, rate
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.clamp import clamped, neutral_states
 from ndg.options import RunOptions, old_keywords
-from ndg.results import Result, mean
+from ndg.results import mean
 from ndg.run_study import run_study
 
 
@@ -130,7 +130,7 @@ class Study(ScoreStudy):
 
 
 @dataclass(frozen=True, eq=False)
-class Curves(GroupRows, Result):
+class Curves(GroupRows):
     """Tally of every group, with the groups."""
 
     groups: tuple[Group, ...]
@@ -148,28 +148,20 @@ class Curves(GroupRows, Result):
 
     def words(self) -> str:
         """Shift of the logits at the largest share, beside random units."""
-        points = self.rows()[1:]
-        largest = max((row["share"] for row in points), default=0.0)
-        said = [
+        largest, points = self.largest()
+        findings = [
             f"{row['method']}, {row['order']} first{'' if row['layer'] is None else ' in ' + row['layer']}: "
             f"{row['shift']:.3g} [{row['shift_low']:.3g}, {row['shift_high']:.3g}]"
             + ("" if row.get("random_shift") is None else f", random units {row['random_shift']:.3g}")
             for row in points
-            if row["share"] == largest
         ]
         return (
             f"Shift of the logits over {self.tally.examples} examples when {largest:.0%} of the units are neutral: "
-            f"{'; '.join(said) or 'no group'}."
+            f"{'; '.join(findings) or 'no group'}."
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return {
-            "scope": self.scope,
-            "baseline": self.baseline,
-            "examples": self.tally.examples,
-            "rows": self.rows(),
-        }
+    def context(self) -> dict[str, Any]:
+        return {"scope": self.scope, "baseline": self.baseline, "examples": self.tally.examples}
 
     def figures(self, point: int) -> dict[str, Any]:
         tally, n = self.tally, self.tally.labelled
@@ -189,15 +181,12 @@ class Curves(GroupRows, Result):
         if not random:
             return {"draws": 0}
         figures = [self.figures(number) for number in random]
-        accuracy, loss, shift = (
-            [figure[name] for figure in figures if figure[name] is not None] for name in ("accuracy", "loss", "shift")
-        )
-        return {
-            "draws": len(figures),
-            **rate_over_draws("random_accuracy", accuracy, "random"),
-            "random_loss": mean(np.array(loss)),
-            "random_shift": mean(np.array(shift)),
+        known = {
+            name: [figure[name] for figure in figures if figure[name] is not None]
+            for name in ("accuracy", "loss", "shift")
         }
+        columns = {"draws": len(figures), **rate_over_draws("random_accuracy", known["accuracy"], "random")}
+        return columns | {f"random_{name}": mean(np.array(known[name])) for name in ("loss", "shift")}
 
 
 def digest(tried: Sequence[Group]) -> str:

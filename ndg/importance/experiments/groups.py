@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float64, Int64
 from ndg import seeds
 from ndg.errors import ConfigError, ShapeError
 from ndg.importance.scores import Scores
-from ndg.results import Row
+from ndg.results import Result, Row
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)
 SCOPES = ("layer", "each", "all")
@@ -44,7 +44,7 @@ class Group:
         return self.layer, self.share
 
 
-class GroupRows(ABC):
+class GroupRows(Result):
     """Figures of the whole network (point 0) and of each group, beside those of random groups."""
 
     groups: tuple[Group, ...]
@@ -56,6 +56,12 @@ class GroupRows(ABC):
     @abstractmethod
     def control(self, point: int, random: list[int]) -> Row:
         """Columns of the random groups for a point."""
+
+    def largest(self) -> tuple[float, list[Row]]:
+        """The largest share of units, and the rows of its groups."""
+        points = self.rows()[1:]
+        largest = max((row["share"] for row in points), default=0.0)
+        return largest, [row for row in points if row["share"] == largest]
 
     def rows_of(self, *names: str) -> list[Row]:
         """The whole network, then each group by score."""
@@ -140,12 +146,9 @@ def over_draws(values: Iterable[float | int]) -> tuple[float, float, float] | No
 
 def rate_over_draws(name: str, rates: Sequence[float], ends: str | None = None) -> dict[str, float | None]:
     """Columns of a mean rate over draws and its interval."""
-    mean, low, high = over_draws(rates) or (None, None, None)
-    if len(rates) < 2 or low is None or high is None:
-        low, high = None, None
-    else:
-        low, high = max(low, 0.0), min(high, 1.0)
-    return {name: mean, f"{ends or name}_low": low, f"{ends or name}_high": high}
+    mean, low, high = over_draws(rates) or (None, 0.0, 0.0)
+    bounds = (max(low, 0.0), min(high, 1.0)) if len(rates) > 1 else (None, None)
+    return {name: mean, **dict(zip((f"{ends or name}_low", f"{ends or name}_high"), bounds, strict=True))}
 
 
 def _groups(

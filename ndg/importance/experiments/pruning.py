@@ -27,7 +27,6 @@ from ndg.importance.settings import Baselines, Settings
 from ndg.intervals import rate
 from ndg.interventions.clamp import NeutralState, clamped, neutral_states
 from ndg.options import RunOptions, old_keywords, plain_numbers
-from ndg.results import Result
 from ndg.run_study import run_study
 
 NEUTRAL = ("zero", "mean")
@@ -159,7 +158,7 @@ class Study(ScoreStudy):
 
 
 @dataclass(frozen=True, eq=False)
-class Pruning(GroupRows, Result):
+class Pruning(GroupRows):
     """Results of the whole network (0) and of all groups."""
 
     groups: tuple[Group, ...]
@@ -178,23 +177,20 @@ class Pruning(GroupRows, Result):
 
     def words(self) -> str:
         """Accuracy at the largest share, beside the controls."""
-        whole, *points = self.rows()
-        largest = max((row["share"] for row in points), default=0.0)
-        said = [
+        largest, points = self.largest()
+        findings = [
             f"{row['method']} {row['accuracy']:.3f} [{row['accuracy_low']:.3f}, {row['accuracy_high']:.3f}]"
             + ("" if row["random_accuracy"] is None else f", random units {row['random_accuracy']:.3f}")
             for row in points
-            if row["share"] == largest
         ]
         return (
-            f"Accuracy on {self.examples} examples without {largest:.0%} of the units: {'; '.join(said) or 'none'}; "
-            f"the whole network {whole['accuracy']:.3f}."
+            f"Accuracy on {self.examples} examples without {largest:.0%} of the units: "
+            f"{'; '.join(findings) or 'none'}; the whole network {self.rows()[0]['accuracy']:.3f}."
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
+    def context(self) -> dict[str, Any]:
         tuning = None if self.tuning is None else vars(self.tuning)
-        return {"scope": self.scope, "examples": self.examples, "tuning": tuning, "rows": self.rows()}
+        return {"scope": self.scope, "examples": self.examples, "tuning": tuning}
 
     def figures(self, point: int) -> dict[str, Any]:
         figures: dict[str, Any] = {"n": self.examples}

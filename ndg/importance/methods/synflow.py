@@ -19,10 +19,11 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
 
-from ndg.activations.batches import Inputs, forward
+from ndg.activations.batches import Inputs, forward, pick
 from ndg.errors import LayerError
-from ndg.gradients.paths import STILL
+from ndg.gradients.paths import joined, parts
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
@@ -62,16 +63,9 @@ def synflow(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
         slopes = gradients(flow, weights, "synflow", start)
         shares = {path: weights[path].detach() * gradient for path, gradient in slopes.items()}
         values = per_unit(incoming, shares)
-    return METHOD.scores(
-        settings,
-        values,
-        0,
-        facts={
-            "forward_passes": forwards,
-            "backward_passes": 1,
-            "log10_flow": math.log10(total) - math.log10(scale) if total else None,
-        },
-    )
+    log_flow = math.log10(total) - math.log10(scale) if total else None
+    facts = {"forward_passes": forwards, "backward_passes": 1, "log10_flow": log_flow}
+    return METHOD.scores(settings, values, 0, facts=facts)
 
 
 METHOD = Method(
@@ -94,22 +88,15 @@ def _positive(name: str, value: Tensor) -> Tensor:
 
 def _ones(inputs: Inputs) -> Inputs:
     """Example of ones with the same shape; non-float inputs and token ids stay."""
-
-    def ones(column: Tensor) -> Tensor:
-        return torch.ones_like(column[:1], dtype=torch.float64) if column.is_floating_point() else column[:1]
-
-    if isinstance(inputs, Tensor):
-        return ones(inputs)
-    return {key: column[:1] if key in STILL else ones(column) for key, column in inputs.items()}
+    moving, still = parts(pick(inputs, torch.zeros(1, dtype=torch.long)))
+    floats = {key: column for key, column in moving.items() if column.is_floating_point()}
+    return joined({**moving, **{key: torch.ones_like(x, dtype=torch.float64) for key, x in floats.items()}}, still)
 
 
 def _flow(model: nn.Module, inputs: Inputs, scale: float, settings: Settings) -> Float64[Tensor, ""]:
-    def scaled(column: Tensor) -> Tensor:
-        return column * scale if column.dtype == torch.float64 else column
-
-    at_scale = {key: scaled(column) for key, column in inputs.items()} if isinstance(inputs, dict) else scaled(inputs)
+    scaled = tree_map(lambda column: column * scale if column.dtype == torch.float64 else column, inputs)
     with _Linear(scale):
-        logits = forward(model, at_scale)
+        logits = forward(model, scaled)
     classes = settings.classes(logits.shape[1])
     return logits[0, classes.start : classes.stop].sum()
 
@@ -176,13 +163,7 @@ def _layer_norm(input: Tensor, shape: Any, weight: Tensor | None = None, *_: Any
 
 
 def _group_norm(input: Tensor, groups: int, weight: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
-    return input if weight is None else input * weight.reshape(1, -1, *[1] * (input.ndim - 2))
-
-
-def _instance_norm(
-    input: Tensor, mean: Any = None, var: Any = None, weight: Tensor | None = None, *_: Any, **__: Any
-) -> Tensor:
-    return _group_norm(input, 1, weight)
+    return _batch_norm(input, None, None, weight)
 
 
 RULES: dict[str, Callable[..., Tensor]] = {
@@ -190,5 +171,5 @@ RULES: dict[str, Callable[..., Tensor]] = {
     "layer_norm": _layer_norm,
     "rms_norm": _layer_norm,
     "group_norm": _group_norm,
-    "instance_norm": _instance_norm,
+    "instance_norm": lambda input, mean=None, var=None, weight=None, *_, **__: _batch_norm(input, None, None, weight),
 }
