@@ -108,11 +108,11 @@ class Tape:
         kept = self.kept(layer)
         return view if kept is None else view.masked_fill(~kept, 0)
 
-    def kept(self, layer: str) -> Bool[Tensor, "example unit position"] | None:
-        """Mask of a view without padding; None if all counts."""
+    def kept(self, layer: str, count: int | None = None) -> Bool[Tensor, "example unit position"] | None:
+        """Mask of a view, or of its first examples, without padding; None if all counts."""
         if self._masks[layer] is None:
             return None
-        return self._view(layer, [torch.ones_like(output) for output in self._outputs[layer]]) != 0
+        return self._view(layer, [torch.ones_like(output) for output in self._outputs[layer]])[:count] != 0
 
     def gradients(
         self, values: Float[Tensor, " example"], *, last: bool = True, create_graph: bool = False, checked: bool = True

@@ -121,10 +121,10 @@ def _means(tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], batch: in
         for part in examples_in_batches(loader, batch, "mean activations"):
             tape.run(part)
             for layer in layers:
-                view, kept = tape[layer][: part.count], tape.kept(layer)
+                view, kept = tape[layer][: part.count], tape.kept(layer, part.count)
                 check_finite(view, layer, part)
                 add(sums, layer, view.sum(dim=0, keepdim=True, dtype=torch.float64))
-                there = torch.ones_like(view) if kept is None else kept[: part.count]
+                there = torch.ones_like(view) if kept is None else kept
                 add(counts, layer, there.sum(dim=0, keepdim=True, dtype=torch.float64))
     return {layer: (total / counts[layer].clamp(min=1)).to(tape[layer].dtype) for layer, total in sums.items()}
 

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -102,22 +103,18 @@ class PrefixCache:
             yield
             return
         outputs: dict[str, Tensor] = {}
-        uses: dict[str, int] = {}
+        uses: Counter[str] = Counter()
         returned: list[Any] = []
 
-        def see(path: str) -> Any:
-            def hook(module: nn.Module, arguments: Any, output: Any) -> None:
-                uses[path] = uses.get(path, 0) + 1
-                if isinstance(output, Tensor) and output.ndim == 2:
-                    outputs[path] = output.clone()
-
-            return hook
+        def see(path: str, output: Any) -> None:
+            uses[path] += 1
+            if isinstance(output, Tensor) and output.ndim == 2:
+                outputs[path] = output.clone()
 
         replay = Replay(self.model, self.changed)
-        modules = find_modules(self.model, self.layers)
         with replay.recording(), ExitStack() as stack:
-            for path, module in modules.items():
-                stack.enter_context(module.register_forward_hook(see(path)))
+            for path, module in find_modules(self.model, self.layers).items():
+                stack.enter_context(module.register_forward_hook(lambda _, __, output, path=path: see(path, output)))
             stack.enter_context(self.model.register_forward_hook(lambda _, arguments, output: returned.append(output)))
             yield
         whole = set(outputs) == set(self.layers) and set(uses.values()) == {1} and len(returned) == 1

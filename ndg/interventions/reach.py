@@ -74,25 +74,22 @@ def check_before(model: nn.Module, changed: tuple[str, ...], batch: Batch, threa
     """Raise LayerError for a changed layer after the logits."""
     ended: list[tuple[str, ReferenceType[Tensor] | None]] = []
 
-    def watch(path: str) -> Any:
-        def end(module: nn.Module, arguments: Any, output: Any) -> None:
-            first = output[0] if isinstance(output, tuple) and output else output
-            ended.append((path, ref(first) if isinstance(first, Tensor) else None))
-
-        return end
+    def end(path: str, output: Any) -> None:
+        first = output[0] if isinstance(output, tuple) and output else output
+        ended.append((path, ref(first) if isinstance(first, Tensor) else None))
 
     with ExitStack() as stack:
         for path, module in model.named_modules():
             if path:
-                stack.enter_context(module.register_forward_hook(watch(path)))
+                stack.enter_context(module.register_forward_hook(lambda _, __, output, path=path: end(path, output)))
         stack.enter_context(fixed(model, threads))
         logits = forward(model, batch.inputs)
-    gave = next((at for at, (_, output) in enumerate(ended) if output is not None and output() is logits), None)
-    for path, _ in ended[gave + 1 :] if gave is not None else []:
-        if path in changed and not ended[gave or 0][0].startswith(f"{path}."):
+    gave = next((at for at, (_, output) in enumerate(ended) if output is not None and output() is logits), len(ended))
+    for path, _ in ended[gave + 1 :]:
+        if path in changed and not ended[gave][0].startswith(f"{path}."):
             raise LayerError(
-                f"an intervention changes a layer before the logits; {path!r} runs after {ended[gave or 0][0]!r} "
-                "has given them; choose a layer on the way from inputs to logits"
+                f"an intervention changes a layer before the logits; {path!r} runs after {ended[gave][0]!r} has given "
+                "them; choose a layer on the way from inputs to logits"
             )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Int64
-from torch import Tensor, nn
+from torch import nn
 
 from ndg import seeds
 from ndg.activations.batches import columns, fixed, join
@@ -174,7 +174,7 @@ class Filters(Result):
 
     def words(self) -> str:
         """Correlation of each score with the drop of the logit."""
-        said = [
+        findings = [
             f"{row['method']} {row['pearson']:.3f} [{row['pearson_low']:.3f}, {row['pearson_high']:.3f}], with the "
             f"drop of another class {'unknown' if row['other_class'] is None else format(row['other_class'], '.3f')}"
             for row in self.rows()
@@ -182,7 +182,7 @@ class Filters(Result):
         ]
         return (
             f"Correlation over the {self.filters} filters of {self.layer} with the drop of the logit, mean over "
-            f"{len(self.labels)} classes: {'; '.join(said) or 'not defined for any score'}."
+            f"{len(self.labels)} classes: {'; '.join(findings) or 'not defined for any score'}."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -214,13 +214,9 @@ def _divided(loader: Iterable[Any], fit: int, test: int, seed: int) -> tuple[Par
             )
         drawn = torch.from_numpy(seeds.generator(seed, "filter examples", label).permutation(rows)[: fit + test])
         for part, some in zip(divided, drawn.split([fit, test]), strict=True):
-            part[label] = _batch({key: column[some] for key, column in whole.items()})
+            columns_of = {key: column[some] for key, column in whole.items()}
+            part[label] = (columns_of[""], columns_of["labels"]) if "" in columns_of else columns_of
     return divided
-
-
-def _batch(part: dict[str, Tensor]) -> Any:
-    """Columns in the form of the loader."""
-    return (part[""], part["labels"]) if "" in part else part
 
 
 def _features(model: nn.Module, layer: str, parts: Mapping[int, Any], settings: Settings) -> Features:

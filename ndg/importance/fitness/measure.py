@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float64
 from torch import Tensor, nn
 
-from ndg.activations.batches import Batch, compute_batches, fixed, true_labels
+from ndg.activations.batches import Batch, compute_batches, fixed, no_examples, true_labels
 from ndg.activations.binarize import AUTO, BINARIZERS, choose
 from ndg.activations.hooks import find_layer
 from ndg.errors import ConfigError, DataError, LayerError, nearest
@@ -164,15 +164,15 @@ def fitness(
                 if layer not in sums:
                     threshold = BINARIZERS[choose(AUTO, find_layer(model, layer))].threshold or 0.0
                     sums[layer] = _Sums(view.shape[1], threshold)
-                sums[layer].add(view[: part.count], gradient[: part.count], _kept(tape, layer, part), right)
+                sums[layer].add(view[: part.count], gradient[: part.count], tape.kept(layer, part.count), right)
             examples, correct = examples + part.count, correct + int(right.sum())
         if not examples:
-            raise DataError("at least one example is needed; the loader gave none; check the split")
+            raise no_examples()
         with torch.no_grad():
             for part in compute_batches(loader, options.batch, short=True):
                 tape.run(part)
                 for layer, total in sums.items():
-                    total.spread(tape[layer][: part.count], _kept(tape, layer, part))
+                    total.spread(tape[layer][: part.count], tape.kept(layer, part.count))
     now = weights_of(model, leading(model, loader, layers, options.batch) if known is None else known.led)
     read = list(layers) if known is None or known.read is None else known.read
     norms = read_by(model, loader, read, options.batch)
@@ -195,11 +195,6 @@ def _gradients(tape: Tape, batch: Batch) -> tuple[dict[str, View], Right]:
     labels = labels.to(logits.device)
     right = (logits.argmax(dim=1) == labels)[: batch.count]
     return tape.gradients(F.cross_entropy(logits, labels, reduction="none")), right
-
-
-def _kept(tape: Tape, layer: str, batch: Batch) -> Kept:
-    kept = tape.kept(layer)
-    return None if kept is None else kept[: batch.count]
 
 
 @dataclass(eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -61,18 +62,11 @@ class Watch:
 def watched(network: nn.Module, loader: Iterable[Any], batch: int = COMPUTE_BATCH) -> tuple[str, ...]:
     """Activations used once per pass, and the latent layer, else LayerError."""
     latent = getattr(network, "latent_layer", None)
-    runs: dict[str, int] = {}
-
-    def counting(path: str) -> Any:
-        def count(*_: Any) -> None:
-            runs[path] = runs.get(path, 0) + 1
-
-        return count
-
+    runs: Counter[str] = Counter()
     with ExitStack() as stack, fixed(network):
         for path, module in network.named_modules():
             if path and (isinstance(module, ACTIVATIONS) or path == latent):
-                stack.enter_context(module.register_forward_hook(counting(path)))
+                stack.enter_context(module.register_forward_hook(lambda *_, path=path: runs.update([path])))
         forward(network, next(iter(compute_batches(loader, batch, short=True))).inputs)
     paths = tuple(path for path, times in runs.items() if times == 1)
     if not paths:

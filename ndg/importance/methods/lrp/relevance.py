@@ -9,7 +9,7 @@ Conservation: for a layer that every path crosses, the relevance of its units pl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -119,13 +119,10 @@ def _conservation(
 def _marks(model: nn.Module, layers: tuple[str, ...], ledger: Ledger) -> Iterator[dict[str, int]]:
     """Context with the number of ledger entries at each layer."""
     entries: dict[str, int] = {}
-
-    def mark(layer: str) -> Callable[..., None]:
-        return lambda *_: entries.update({layer: len(ledger)})
-
     with ExitStack() as stack:
         for layer, module in find_modules(model, layers).items():
-            stack.enter_context(module.register_forward_hook(mark(layer)))
+            mark = module.register_forward_hook(lambda *_, layer=layer: entries.update({layer: len(ledger)}))
+            stack.enter_context(mark)
         yield entries
 
 
