@@ -40,8 +40,7 @@ class Overlap:
     An implication and its contrapositive count as two. `contradicting` counts p -> q in `a` with p -> ~q in `b`.
     `jaccard` is `both` over the edges in either graph, with a Wilson interval over pairs of an implication and its
     contrapositive. `shuffled` is its mean over drawn orders of the units of `b` within layers (with the middle 95 %),
-    `p_value` the share of orders with at least this index. `control` is the index of `a` with a re-initialised network,
-    matched in the same way.
+    `p_value` the share of orders with at least this index. `control` is that of `a` and a re-initialised network.
     """
 
     first: str

@@ -196,8 +196,7 @@ def inter_models(
     """Edges between networks under the five conditions.
 
     `other` is a second training of the network, `task` a network of another task; conditions without their network are
-    left out. Networks are read on the inputs of `train` (mined) and `held_out` (judged). Raises DataError for a loader
-    that shuffles or can be read once only.
+    left out. Inputs of `train` are mined, of `held_out` judged. DataError for a loader that shuffles or is read once.
     """
     inputs, judged, seed = Unlabelled(train), Unlabelled(held_out), options.seed
 

@@ -30,8 +30,7 @@ class Reinitialised:
 def reinitialised(model: nn.Module, seed: int) -> Reinitialised:
     """A copy of a network with fresh parameters, drawn on the CPU.
 
-    Modules with `reset_parameters` draw new ones and reset their running statistics. All other parameters are permuted.
-    Global random generators do not change.
+    Modules with `reset_parameters` draw new ones and reset their running statistics; other parameters are permuted.
     """
     device, fresh = device_of(model), copy.deepcopy(model).cpu()
     before = {name: parameter.detach().clone() for name, parameter in fresh.named_parameters()}

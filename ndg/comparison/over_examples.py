@@ -115,8 +115,7 @@ def bootstrap(
 ) -> Bootstrap:
     """Stability of edges when the examples are resampled with replacement.
 
-    Every resample is mined from scratch; `mining` are arguments of `ndg.mine`. Raises ConfigError for fewer than one
-    round.
+    Every resample is mined anew; `mining` are arguments of `ndg.mine`. Raises ConfigError for fewer than one round.
     """
     if rounds < 1:
         raise ConfigError(f"a bootstrap resamples the examples at least once; got {rounds} rounds")

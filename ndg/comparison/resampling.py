@@ -54,8 +54,7 @@ def shuffled_labels(bits: BitMatrix, seed: int) -> BitMatrix:
 def independent(bits: BitMatrix, seed: int) -> BitMatrix:
     """Independent nodes with the same frequencies: a control for chance.
 
-    The examples are permuted, then each node is rotated by its own offset; all labels share one, so each example keeps
-    one label.
+    The examples are permuted, then each node is rotated by its own offset, all labels by one, so an example has one.
     """
     order = _order(seed, "independent", bits.examples)
     starts = seeds.generator(seed, "independent").integers(0, max(bits.examples, 1), len(bits.nodes))

@@ -32,9 +32,8 @@ class OverTrainings(Result):
     """Edges of any training and the number of trainings that have them.
 
     Edges are in terms of the nodes of the first training, and `first` marks its edges. `shuffled` is the mean number of
-    edges in exactly 1, 2, ... trainings when the units of all others are shuffled within layers; `control` is that
-    number when these are re-initialised networks, matched in the same way. `unmatched` counts edges with a node without
-    partner.
+    edges in exactly 1, 2, ... trainings when the units of all others are shuffled within layers, `control` that number
+    when these are re-initialised networks, matched alike. `unmatched` counts edges with a node without partner.
     """
 
     nodes: NodeSpace
@@ -112,8 +111,7 @@ def trainings(
 ) -> tuple[list[NDG], list[Matching]]:
     """Graphs of several trainings, and matchings with the first.
 
-    `at_least` is that of `match_units`; `mining` are arguments of `ndg.mine`. Raises DataError for a loader that
-    shuffles or can be read once only.
+    `at_least` is as in `match_units`, `mining` as in `ndg.mine`. DataError for a loader that shuffles or is read once.
     """
     inputs, paths = Unlabelled(loader), None if layers is None else list(layers)
     bits = [extraction.extract(model, inputs, paths, settings=settings, options=options) for model in models]

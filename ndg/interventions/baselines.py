@@ -39,8 +39,7 @@ class Neutrals:
     ) -> Neutrals:
         """The neutral states of layers.
 
-        A `mean` is over the examples, position by position. Passes have `batch` rows. `seed` draws the examples of
-        `resample`.
+        A `mean` is over the examples, by position. Passes have `batch` rows; `seed` draws the examples of `resample`.
         """
         if baselines == "mean":
             return cls("mean", _means(tape, loader, layers, batch))
@@ -70,8 +69,7 @@ class Neutrals:
     def of(self, layer: str, view: View, layout: Layout, batch: Batch | None = None) -> Neutral:
         """The neutral state of a layer, `[1, unit, position]`.
 
-        One value may stand for all positions; `resample` has one row for each of the batch. Raises ShapeError for a
-        baseline that does not fit.
+        One value may stand for all positions; `resample` has a row per example. ShapeError for one that does not fit.
         """
         if self.means:
             return self.means[layer].to(view)

@@ -30,8 +30,7 @@ BUDGET = 1 << 30
 class Cache:
     """Values by key, in memory up to a budget of bytes.
 
-    Tensors beyond it lie in a temporary folder, which goes with the cache. A key is written once. Another process gets
-    an empty cache of the same budget.
+    Further tensors lie in a temporary folder, which goes with the cache. A key is written once. Workers get empty ones.
     """
 
     def __init__(self, budget: int = BUDGET) -> None:

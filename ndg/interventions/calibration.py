@@ -1,8 +1,7 @@
 """Move written values so that they read back as their booleans.
 
-The mean map of a channel has a lower maximum than the examples that it is the mean of, and the mean over an example's
-tokens is another one than over those that were fitted. Such values are shifted by a constant for each unit, or scaled
-where units are read by their norm.
+A mean map has a lower maximum than the maps of the examples; an example has other tokens than those that were fitted.
+Such values are shifted by a constant for each unit, or scaled where units are read by their norm.
 """
 
 from __future__ import annotations

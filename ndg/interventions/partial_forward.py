@@ -34,8 +34,7 @@ Chosen = Bool[Tensor, "row unit"]
 class PartialForward:
     """One batch and one layer of a network in evaluation mode.
 
-    With `each` every position is a unit. Raises LayerError for activations or logits that are NaN, ShapeError for a
-    baseline that does not fit.
+    With `each` every position is a unit. LayerError for NaN in activations or logits, ShapeError for a wrong baseline.
     """
 
     def __init__(self, model: nn.Module, layer: str, batch: Batch, neutrals: Neutrals, *, each: bool = False) -> None:

@@ -42,8 +42,7 @@ class BaselinePass:
     """The untouched pass of one compute batch.
 
     Logits and `bits` (the booleans of every layer of the graph) are of the `count` examples, `outputs` of the changed
-    layers are of all rows, of gates `[row, step, unit]`. `masks` says which tokens are no padding, `order` in which
-    order the layers end.
+    layers are of all rows, of gates `[row, step, unit]`. `masks` marks unpadded tokens, `order` ranks layers.
     """
 
     batch: Batch

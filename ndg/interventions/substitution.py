@@ -173,9 +173,8 @@ def fit(
     """The named way to write, fitted to the examples of `loader`.
 
     `loader` gives the examples that the graph was mined from, never those that it is tried on. Raises ConfigError for
-    an unknown name, without the loader that `mean` and `resample` need, or for `boolean` where 0 does not read as off
-    or 1 as on; DataError for a loader that is empty or shuffles; GraphError for a graph of other weights unless
-    `any_network`.
+    an unknown name, without the loader that `mean` and `resample` need, or for `boolean` unless 0 reads as off and 1 as
+    on; DataError for an empty or shuffling loader; GraphError for other weights unless `any_network`.
     """
     name = choose(name, graph)
     if name != "boolean" and loader is None:

@@ -22,8 +22,7 @@ from ndg.interventions.replay import Recorded
 class Suffix:
     """The part of a network after a layer.
 
-    Where nothing else reaches it (`recorded`) no input matters, and `inputs` are any; elsewhere they are those of all
-    examples, kept in memory.
+    Where nothing else reaches it (`recorded`), `inputs` are any; elsewhere those of all examples, kept in memory.
     """
 
     model: nn.Module

@@ -1,7 +1,6 @@
 """Logits under interchange for pairs of examples of one pool.
 
-The layer and what comes before it run once for each example of the pool; what comes behind, once for each distinct
-pair.
+The network up to the layer runs once for each example of the pool, the rest once for each distinct pair.
 """
 
 from __future__ import annotations
@@ -60,11 +59,9 @@ def swap(
 
     `base` and `source` are rows of the pool: a tensor, a dictionary of tensors or a loader. `units` None swaps all.
     Units of `[example, unit]` or `[example, channel, position...]` are on the second axis, those of `[example, token,
-    unit]` on the last, with all tokens. Every pass has `batch` rows. Without units the logits are the base's to the
-    bit.
-
-    Raises LayerError when there is no such layer or unit, or the layer is not used once; ShapeError when there are not
-    as many sources as bases; DataError for rows outside the pool.
+    unit]` on the last, with all tokens. Every pass has `batch` rows. Without units the logits are exactly the base's.
+    Raises LayerError for an unknown layer or unit, or a layer that is not used once; ShapeError unless each base has
+    one source; DataError for rows outside the pool.
     """
     with fixed(model, threads), torch.inference_mode():
         engine = Engine(model, [layer])

@@ -9,15 +9,13 @@
         numbers = itertools.count()
         check_store(lambda: MyStore(tmp_path / str(next(numbers))))
 
-Each suite is a dictionary of checks by name, such as `CRITERION_CHECKS`, so that a test framework can run them one by
-one:
+Each suite is a dictionary of checks by name, so that a test framework can run them one by one:
 
     @pytest.mark.parametrize("name", CRITERION_CHECKS)
     def test_my_criterion(name):
         CRITERION_CHECKS[name](MyCriterion(bound=0.9))
 
-A check that fails raises ConformanceError, an AssertionError that says which rule is broken. No test framework is
-needed.
+A check that fails raises ConformanceError, an AssertionError with the broken rule. No test framework is needed.
 """
 
 from typing import TYPE_CHECKING

@@ -24,8 +24,7 @@ Column = Int64[np.ndarray, " table"]
 def check_criterion(subject: Criterion) -> None:
     """Raise ConformanceError for a criterion that breaks a law.
 
-    `subject` is a criterion, as in `ndg.mining.criteria`. One that has to be fitted is fitted here, to half
-    independent and half equal columns.
+    One that has to be fitted is fitted here, to half independent and half equal columns.
     """
     run(CRITERION_CHECKS, subject)
 

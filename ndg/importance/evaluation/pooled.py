@@ -14,8 +14,7 @@ COSTS = ("seconds", "forwards", "backwards", "passed")
 def over(boards: Sequence[Scoreboard], network: str) -> list[dict[str, Any]]:
     """One row per method: means over trainings with bootstrap intervals over units.
 
-    `spearman_within_least` and `_most` are the extremes over trainings. A method that fails on one training is left
-    out.
+    `spearman_within_least` and `_most` are extremes over trainings. A method that fails on a training is left out.
     """
     names = list(dict.fromkeys(entry.method for board in boards for entry in board.entries))
     rows = [_row(name, boards, network) for name in names]

@@ -49,13 +49,9 @@ def conductance(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...]
     F is the logit of the class predicted at x, or of `settings.target`. x' is zero, the mean input of the examples, or
     given; for token ids the path leads to their embeddings. A channel sums its positions; `whole` sums the units.
     Without `settings.n_steps`, an example's steps are doubled from 16 until the units of every layer that all paths
-    cross add up to F(x) - F(x') to 0.1 %, or to 4,096 steps; `facts["unfinished"]` counts the examples that got no
-    further.
-
+    cross add up to F(x) - F(x') to 0.1 %, or to 4,096 steps; `facts["unfinished"]` counts those that stopped there.
     `facts["completeness"]` has, for each layer, whether all paths `cross` it, the mean and largest absolute difference
-    between the sum over units and F(x) - F(x'), in logits, and `relative`: the sum of these differences over the sum of
-    |F(x) - F(x')|. Source: Dhamdhere et al. 2018, Definition 1 and Remark 1.
-
+    between the sum over units and F(x) - F(x'), in logits, and `relative`, their sum over that of |F(x) - F(x')|.
     Raises DataError for inputs that are neither floats nor token ids.
     """
     values: dict[str, Tensor] = {}

@@ -1,8 +1,7 @@
 """Estimate of exact ablation at a fraction of its cost, with standard errors.
 
-First-order effects of all units on all examples are propagated to where units first mix (`methods.fast.carried`). Exact
-ablation on few examples corrects them, weighted by its reliability (`methods.fast.estimate`), within a budget of passes
-(`methods.fast.plan`).
+First-order effects of all units on all examples are propagated to where units first mix (`fast.carried`). Exact
+ablation on few examples corrects them, weighted by its reliability (`fast.estimate`), within a budget (`fast.plan`).
 """
 
 from __future__ import annotations
@@ -47,8 +46,7 @@ def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ..
     """Estimated mean damage of each unit in logits; `errors` are standard errors.
 
     Damage is that of exact ablation: the 2-norm of the change of the logits, or with a target the lost logit. Option
-    `budget` is a share of the exact cost (units times examples). `facts["cost"]` counts forward passes of an example; a
-    backward pass counts 2. `whole` is computed on the ablated examples.
+    `budget` is a share of the exact cost; `facts["cost"]` counts as `fast.plan`. `whole` is of the ablated examples.
     """
     check_rereadable(loader, LABEL, "several times")
     neutrals = read_neutrals(model, loader, layers, settings)

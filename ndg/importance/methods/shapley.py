@@ -48,10 +48,8 @@ def shapley(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], se
 
     `whole` is the mean of v(all) - v(none). Options: `permutations` is the number of orders per example, even and at
     least 4; `payoff` is v. An order costs one pass of the part after the layer for each unit that is not at its neutral
-    state. `errors` are standard errors of the sampling of orders for these examples. Source: Castro, Gomez & Tejada
-    2009.
-
-    Raises ConfigError for an unknown payoff or an odd number of orders, DataError without the classes that it needs.
+    state. `errors` are standard errors of the sampling of orders for these examples. Raises ConfigError for an unknown
+    payoff or an odd number of orders, DataError without the classes that it needs.
     """
     orders, payoff = settings.own["permutations"], settings.own["payoff"]
     if payoff not in PAYOFFS:

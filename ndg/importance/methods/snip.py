@@ -24,8 +24,7 @@ from ndg.importance.weights.incoming import gradients, leaves, per_unit, replace
 def snip(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
     """Scores of 0 or more in nats; `whole` sums the units.
 
-    Scores of parts of the data do not add up. Raises DataError without true classes, LayerError for layers without
-    weights.
+    Scores of parts of the data do not add up. Raises DataError without classes, LayerError for layers without weights.
     """
     incoming = weighted(model, layers, settings, "snip")
     sums: dict[str, Tensor] = {}

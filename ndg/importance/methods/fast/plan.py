@@ -1,7 +1,6 @@
 """Plan of a budget of forward passes for first-order effects and ablations.
 
-A forward pass of one example counts 1, a backward pass 2, a partial pass 1; padding rows do not count. Exact ablation
-costs a pass for each unit and example.
+A forward or partial pass of an example costs 1, a backward pass 2; exact ablation a pass for each unit and example.
 """
 
 from __future__ import annotations
@@ -64,8 +63,7 @@ def plan(layers: list[int], examples: int, logits: int, budget: float | int, bef
     """Plan for layers with a share of the exact cost, of which `before` is already spent.
 
     Most goes to first-order effects, on all examples if that allows one direction each. With less than two ablations
-    per unit, some units are not ablated. The smallest plan runs even if it exceeds the budget. Raises ConfigError for a
-    budget outside its range.
+    per unit, some units are not ablated. The smallest plan may exceed the budget. ConfigError for a wrong budget.
     """
     if not 0 < budget < 1:
         raise ConfigError(
