@@ -123,7 +123,7 @@ def extract(
     model = placed(model, replace(options, executor="serial"))
     plan = _plan(model, layers, settings, like, options.threads)
     if plan.fitted or settings.max_examples is not None:
-        _check_repeatable(loader)
+        check_repeatable(loader)
     seed, size = options.seed, options.batch
     numbers, sample = None, None
     if settings.max_examples is not None:
@@ -217,7 +217,7 @@ def estimate(
 ) -> CaptureEstimate:
     """Estimate of `extract` from one timed compute batch, for `pairs` of layers."""
     plan, batch = _plan(model, layers, settings, like, options.threads), options.batch
-    _check_repeatable(loader)
+    check_repeatable(loader)
     first = next(iter(compute_batches(loader, batch)), None)
     if first is None:
         raise no_examples()
@@ -314,7 +314,8 @@ def _fit(plan: _Plan, loader: Iterable[Any], numbers: Numbers | None, quantile: 
     return replace(plan.study, levels=levels)
 
 
-def _check_repeatable(loader: Iterable[Any]) -> None:
+def check_repeatable(loader: Iterable[Any]) -> None:
+    """Raise DataError for a loader that can be read only once."""
     check_loader(loader)
     if iter(loader) is loader:
         raise DataError(

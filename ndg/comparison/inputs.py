@@ -16,6 +16,7 @@ from ndg import seeds
 from ndg.activations.batches import bare, columns
 from ndg.activations.sampling import examples_of, shuffled
 from ndg.errors import ConfigError, DataError
+from ndg.extraction import check_repeatable
 
 KEPT = ("labels", "attention_mask", "token_type_ids", "position_ids")
 MASK = "attention_mask"
@@ -31,11 +32,7 @@ class Around(ABC):
     loader: Iterable[Any]
 
     def __post_init__(self) -> None:
-        if iter(self.loader) is self.loader:
-            raise DataError(
-                "the loader is read more than once, but an iterator can be read once; pass a list, a DataLoader, or "
-                "any object that can be iterated again"
-            )
+        check_repeatable(self.loader)
 
     @abstractmethod
     def __iter__(self) -> Iterator[Any]: ...

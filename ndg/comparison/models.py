@@ -21,7 +21,7 @@ from ndg import discovery
 from ndg.bits.matrix import BitMatrix
 from ndg.comparison.inputs import Unlabelled
 from ndg.comparison.joining import Names, join, sides
-from ndg.comparison.resampling import independent
+from ndg.comparison.resampling import independent, paired_anew
 from ndg.comparison.sections import Section, groups_of, sections
 from ndg.comparison.sources import Source, on_noise, read
 from ndg.errors import ConfigError
@@ -217,8 +217,8 @@ def inter_models(
     else:
         second = of(other)
         conditions.append(compare(SAME, own, second))
-        conditions.append(compare(DIFFERENT, own, second.paired_anew(seed)))
-    conditions.append(compare(ONE, own, own.paired_anew(seed)))
+        conditions.append(compare(DIFFERENT, own, second.changed(paired_anew, seed)))
+    conditions.append(compare(ONE, own, own.changed(paired_anew, seed)))
     noise = on_noise(
         model, inputs, judged, like=own.mined, vocabulary=settings.vocabulary, settings=reading, options=options
     )

@@ -12,7 +12,7 @@ from ndg import extraction, seeds
 from ndg.bits.matrix import BitMatrix
 from ndg.comparison.inputs import random_inputs
 from ndg.comparison.networks import reinitialised
-from ndg.comparison.resampling import paired_anew, shuffled_labels
+from ndg.comparison.resampling import shuffled_labels
 from ndg.extraction import Binarised, ReadingSettings
 from ndg.options import RunOptions, old_keywords
 
@@ -26,15 +26,8 @@ class Source:
     mined: BitMatrix
     held_out: BitMatrix
 
-    def paired_anew(self, seed: int) -> Source:
-        """Both sets, each example in the position of another one."""
-        return self._resampled(paired_anew, seed)
-
-    def shuffled_labels(self, seed: int) -> Source:
-        """Both sets, with labels permuted over the examples."""
-        return self._resampled(shuffled_labels, seed)
-
-    def _resampled(self, change: Callable[[BitMatrix, int], BitMatrix], seed: int) -> Source:
+    def changed(self, change: Callable[[BitMatrix, int], BitMatrix], seed: int) -> Source:
+        """Both sets changed, such as by `shuffled_labels`, with seeds of their own."""
         mined, held_out = seeds.integer(seed, "mined"), seeds.integer(seed, "held out")
         return Source(change(self.mined, mined), change(self.held_out, held_out))
 
@@ -96,5 +89,5 @@ def controls(
         TRAINED: trained,
         FRESH: read(reinitialised(model, options.seed).model, train, held_out, paths, **how),
         NOISE: on_noise(model, train, held_out, like=trained.mined, vocabulary=vocabulary, **how),
-        LABELS: trained.shuffled_labels(options.seed),
+        LABELS: trained.changed(shuffled_labels, options.seed),
     }

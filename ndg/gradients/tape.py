@@ -35,10 +35,10 @@ class Tape:
         self.layers: dict[str, Layer] = {path: resolve_layer(model, path) for path in layers}
         self._stack = ExitStack()
         self._layouts = Layouts(model, each=each)
-        self._outputs: dict[str, list[Output]] = {}
+        self.raw: dict[str, list[Output]] = {}
         self._written: list[tuple[Output, int]] = []
-        self._masks: dict[str, Mask | None] = {}
-        self._tuples: set[str] = set()
+        self.masks: dict[str, Mask | None] = {}
+        self.tuples: set[str] = set()
         self.layouts: dict[str, Layout] = {}
 
     def __enter__(self) -> Tape:
@@ -52,7 +52,7 @@ class Tape:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-        self._outputs.clear()
+        self.raw.clear()
         self._written.clear()
 
     def run(self, inputs: Inputs | Batch) -> Float[Tensor, "example logit"]:
@@ -71,12 +71,12 @@ class Tape:
         return self._pass(batch)
 
     def _pass(self, batch: Batch) -> Float[Tensor, "example logit"]:
-        self._outputs.clear()
+        self.raw.clear()
         self._written.clear()
         self._layouts.begin(batch)
         logits = forward(self._model, batch.inputs)
         for layer in self.layers:
-            if layer not in self._outputs:
+            if layer not in self.raw:
                 raise LayerError(
                     f"a scored layer is used once in a forward pass; {layer!r} was not used; "
                     "choose a layer on the way from inputs to logits"
@@ -85,23 +85,11 @@ class Tape:
 
     def __getitem__(self, layer: str) -> View:
         """Detached output in the latest pass; zero at padded tokens."""
-        return self._view(layer, [output.detach() for output in self._outputs[layer]])
+        return self._view(layer, [output.detach() for output in self.raw[layer]])
 
     def connected(self, layer: str) -> View:
         """Output of a layer within the graph of gradients."""
-        return self._view(layer, self._outputs[layer])
-
-    def raw(self, layer: str) -> list[Output]:
-        """Unchanged outputs of a layer: one, or one per time step."""
-        return self._outputs[layer]
-
-    def alone(self, layer: str) -> bool:
-        """Whether the layer returns a tensor, not a tuple."""
-        return layer not in self._tuples
-
-    def mask(self, layer: str) -> Mask | None:
-        """Mask of the tokens that are no padding; None if all count."""
-        return self._masks[layer]
+        return self._view(layer, self.raw[layer])
 
     def unpadded(self, layer: str, view: View) -> View:
         """A view with zeros at padded tokens."""
@@ -110,9 +98,9 @@ class Tape:
 
     def kept(self, layer: str, count: int | None = None) -> Bool[Tensor, "example unit position"] | None:
         """Mask of a view, or of its first examples, without padding; None if all counts."""
-        if self._masks[layer] is None:
+        if self.masks[layer] is None:
             return None
-        return self._view(layer, [torch.ones_like(output) for output in self._outputs[layer]])[:count] != 0
+        return self._view(layer, [torch.ones_like(output) for output in self.raw[layer]])[:count] != 0
 
     def gradients(
         self, values: Float[Tensor, " example"], *, last: bool = True, create_graph: bool = False, checked: bool = True
@@ -123,12 +111,12 @@ class Tape:
         path to the logits or, if `checked`, with NaN gradients.
         """
         try:
-            gradients = gradients_at(values, self._outputs, last=last, create_graph=create_graph)
+            gradients = gradients_at(values, self.raw, last=last, create_graph=create_graph)
         except RuntimeError as error:
             if "modified by an inplace operation" not in str(error):
                 raise
             raise LayerError(
-                f"gradients at {', '.join(map(repr, self._outputs))} need values that the network has overwritten; it "
+                f"gradients at {', '.join(map(repr, self.raw))} need values that the network has overwritten; it "
                 "works in place where it cannot be trained either; remove that, or take method='ablation'"
             ) from error
         for layer, parts in gradients.items():
@@ -137,7 +125,7 @@ class Tape:
         return {layer: self._view(layer, parts) for layer, parts in gradients.items()}
 
     def _view(self, layer: str, parts: list[Output]) -> View:
-        mask = self._masks[layer]
+        mask = self.masks[layer]
         wide = [_wide(part) for part in parts]
         output = stack_steps(layer, wide, mask) if self.layers[layer].steps else wide[0]
         return self.layouts[layer].view(output, mask)
@@ -147,7 +135,7 @@ class Tape:
 
         def record(module: nn.Module, arguments: Any, named: Any, output: Any) -> Any:
             own = first = output[0] if isinstance(output, tuple) and output else output
-            if path in self._outputs and not layer.steps:
+            if path in self.raw and not layer.steps:
                 raise LayerError(
                     f"a scored layer is used once in a forward pass; {path!r} was used several times; "
                     "give each use a module of its own, or choose another layer"
@@ -158,13 +146,13 @@ class Tape:
                     "torch.no_grad, not under torch.inference_mode, and remove that from its forward"
                 )
             self.layouts[path] = layout = self._layouts.of(layer, first)
-            self._masks[path] = self._layouts.mask(layer, layout, first)
+            self.masks[path] = self._layouts.mask(layer, layout, first)
             if isinstance(output, tuple):
-                self._tuples.add(path)
+                self.tuples.add(path)
             if isinstance(output, tuple) or _shares(first, [*arguments, *named.values()]):
                 first = first.clone()  # others may read what the module gave, or write to it
             kept = first if first.requires_grad else first.detach().requires_grad_()
-            self._outputs.setdefault(path, []).append(kept)
+            self.raw.setdefault(path, []).append(kept)
             onward = kept
             if self._copies:  # the next module may work in place, as nn.ReLU(inplace=True) does
                 with torch.enable_grad():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from ndg.activations.batches import Batch, fixed
 from ndg.gradients.tape import Tape
@@ -29,16 +31,12 @@ class Sums:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; inverse of `from_dict`."""
-        lists = {name: {layer: total.tolist() for layer, total in part.items()} for name, part in self.sums.items()}
-        return {"sums": lists, "counts": self.counts}
+        return {"sums": tree_map(Tensor.tolist, self.sums), "counts": self.counts}
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Sums:
-        sums = {
-            name: {layer: torch.tensor(total, dtype=torch.float64) for layer, total in part.items()}
-            for name, part in document["sums"].items()
-        }
-        return cls(sums, document["counts"])
+        double = partial(torch.tensor, dtype=torch.float64)
+        return cls(tree_map(double, document["sums"], is_leaf=lambda part: isinstance(part, list)), document["counts"])
 
     @property
     def examples(self) -> int:
@@ -111,9 +109,7 @@ class BatchStudy(ScoreStudy):
             Tape(self.model, self.layers, each=self.settings.each_position) as tape,
         ):
             result = self.work(self, tape, batch)
-        sums = {
-            name: {layer: total.detach().cpu() for layer, total in part.items()} for name, part in result.sums.items()
-        }
+        sums = tree_map(lambda total: total.detach().cpu(), result.sums)
         return Sums(sums, {"examples": batch.count, "forwards": 1, **result.counts})
 
     def total(self, loader: Iterable[Any], label: str) -> Sums:

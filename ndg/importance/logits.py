@@ -66,6 +66,6 @@ def check_read(model: nn.Module, loader: Iterable[Any], layers: Iterable[str], s
             try:
                 tape.gradients(logits.sum(dim=1), checked=False)
             except LayerError:
-                output = tape.raw(layer)[0].detach()
+                output = tape.raw[layer][0].detach()
                 with torch.no_grad():
                     check_reach(layer, logits.detach(), output, changed)

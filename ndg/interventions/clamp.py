@@ -43,11 +43,11 @@ def neutral_states(
     with torch.no_grad(), Tape(model, layers) as tape:
         logits = tape.run(batch)
         for layer in layers:
-            layout, raw = tape.layouts[layer], tape.raw(layer)
+            layout, raw = tape.layouts[layer], tape.raw[layer]
             output = stack_steps(layer, raw) if tape.layers[layer].steps else raw[0]
             neutral = neutrals.of(layer, tape[layer], layout, batch)
             values = layout.broadcast(neutral, output).to(output)
-            states[layer] = NeutralState(layout, values, output[:1].detach().clone(), tape.mask(layer))
+            states[layer] = NeutralState(layout, values, output[:1].detach().clone(), tape.masks[layer])
     return logits, states
 
 

@@ -55,10 +55,10 @@ class PartialForward:
                     logits = tape.run(batch).detach()
                 self._writes = bool(writes)
                 self._steps = tape.layers[layer].steps
-                self._layout, self._mask = tape.layouts[layer], tape.mask(layer)
-                outputs = [output.detach() for output in tape.raw(layer)]
+                self._layout, self._mask = tape.layouts[layer], tape.masks[layer]
+                outputs = [output.detach() for output in tape.raw[layer]]
                 self._output = stack_steps(layer, outputs) if self._steps else outputs[0]
-                self._alone = tape.alone(layer)
+                self._alone = layer not in tape.tuples
                 view = tape[layer]
                 check_finite(view[: batch.count], layer, batch)
                 check_finite(logits[: batch.count], "logits", batch)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import operator
 import random
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from ndg.errors import UserError
@@ -44,26 +44,16 @@ def check_store(make: Make) -> None:
     run(STORE_CHECKS, make)
 
 
-@contextmanager
-def opened(make: Make) -> Iterator[Store]:
-    """A new store, closed at the end."""
-    store = make()
-    try:
-        yield store
-    finally:
-        store.close()
-
-
 def round_trip(make: Make) -> None:
     """A document comes back as it was."""
-    with opened(make) as store:
+    with closing(make()) as store:
         rule(store.insert(dict(RUN)), "inserting a new document gives True")
         equal(store.find({"_id": RUN["_id"]}), [RUN], "a document comes back as it was")
 
 
 def empty(make: Make) -> None:
     """An empty store finds nothing and changes nothing."""
-    with opened(make) as store:
+    with closing(make()) as store:
         equal(store.find(), [], "an empty store finds nothing")
         changed = store.update("no such run", {"$set": {"notes": "x"}})
         rule(changed is False, "updating a document that is not there gives False")
@@ -71,7 +61,7 @@ def empty(make: Make) -> None:
 
 def unique_ids(make: Make) -> None:
     """An id is taken once."""
-    with opened(make) as store:
+    with closing(make()) as store:
         rule(store.insert(dict(RUN)), "inserting a new document gives True")
         rule(not store.insert({**RUN, "notes": "another"}), "inserting an id that is taken gives False")
         equal(store.find(), [RUN], "the first document of an id stays")
@@ -86,7 +76,7 @@ def setting(make: Make) -> None:
         "error": None,
         "notes": 'it\'s\n"$x"',
     }
-    with opened(make) as store:
+    with closing(make()) as store:
         store.insert(dict(RUN))
         rule(store.update(str(RUN["_id"]), {"$set": change}), "updating a document gives True")
         equal(store.find(), [{**RUN, **change}], "$set changes the named fields alone")
@@ -94,7 +84,7 @@ def setting(make: Make) -> None:
 
 def tagging(make: Make) -> None:
     """Tags are added once and taken away, and the rest stays."""
-    with opened(make) as store:
+    with closing(make()) as store:
         store.insert(dict(RUN))
         for tag in ("new", "paper", "new"):
             rule(store.update(str(RUN["_id"]), {"$addToSet": {"tags": tag}}), "updating a document gives True")
@@ -105,7 +95,7 @@ def tagging(make: Make) -> None:
 
 def replacing(make: Make) -> None:
     """Replacing puts a document in place of another or anew."""
-    with opened(make) as store:
+    with closing(make()) as store:
         store.replace(dict(RUN))
         store.replace({"_id": RUN["_id"], "kind": "align"})
         equal(store.find(), [{"_id": RUN["_id"], "kind": "align"}], "replacing leaves nothing of the old document")
@@ -114,7 +104,7 @@ def replacing(make: Make) -> None:
 def projecting(make: Make) -> None:
     """Top-level fields can be kept or dropped."""
     kept = {"_id": RUN["_id"], "tags": ["paper", "x"], "notes": ""}
-    with opened(make) as store:
+    with closing(make()) as store:
         store.insert(dict(RUN))
         equal(store.find(fields={"tags": 1, "notes": 1}), [kept], "fields of 1 are kept, with the id")
         left = {key: value for key, value in RUN.items() if key != "metrics"}
@@ -124,7 +114,7 @@ def projecting(make: Make) -> None:
 def sorting(make: Make) -> None:
     """Sorting goes by dotted paths, null and absent first."""
     values = {"a": 0.5, "b": None, "c": 20, "d": -3.5, "e": 0.95}
-    with opened(make) as store:
+    with closing(make()) as store:
         for id, value in values.items():
             store.insert({"_id": id, "kind": "train" if id < "c" else "align", "r": {"q": value}})
 
@@ -141,7 +131,7 @@ def sorting(make: Make) -> None:
 
 def reopening(make: Make) -> None:
     """A closed store opens again."""
-    with opened(make) as store:
+    with closing(make()) as store:
         store.insert(dict(RUN))
         store.close()
         equal(store.find(), [RUN], "a closed store opens again at its next use")
@@ -150,7 +140,7 @@ def reopening(make: Make) -> None:
 def large_documents(make: Make) -> None:
     """A document of five megabytes fits."""
     document = {"_id": "large", "metrics": [{"text": "x" * 1000}] * 5000}
-    with opened(make) as store:
+    with closing(make()) as store:
         rule(store.insert(document), "inserting a new document gives True")
         rule(store.find({"_id": "large"}) == [document], "a document of five megabytes comes back as it was")
 
@@ -199,7 +189,7 @@ FOUR: list[dict[str, Any]] = [
 
 def querying(make: Make) -> None:
     """Each part of the query language is answered."""
-    with opened(make) as store:
+    with closing(make()) as store:
         for document in FOUR:
             store.insert(dict(document))
         for where, expected in QUERIES:
@@ -308,7 +298,7 @@ def answering_as_defined(make: Make) -> None:
     for seed in range(ROUNDS):
         draw = random.Random(seed)
         documents = [{"_id": f"run-{i:02}", **random_document(draw)} for i in range(draw.randint(1, 12))]
-        with opened(make) as store:
+        with closing(make()) as store:
             for document in documents:
                 store.insert(dict(document))
             for where in (random_query(draw) for _ in range(draw.randint(1, 8))):
@@ -338,7 +328,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 def refusing(make: Make) -> None:
     """Queries that stores answer differently are refused."""
-    with opened(make) as store:
+    with closing(make()) as store:
         for where, message in REFUSED:
             with refused(UserError, message):
                 store.find(where)

@@ -116,7 +116,7 @@ def test_a_head_is_what_it_computes_and_padding_is_no_position(batch_first):
     heads = by_hand(model.attention, inputs["x"], inputs["attention_mask"]).detach()
     with Tape(model, ["attention.heads"]) as tape:
         logits = tape.run(inputs)
-        torch.testing.assert_close(tape.raw("attention.heads")[0], heads)
+        torch.testing.assert_close(tape.raw["attention.heads"][0], heads)
         view = tape["attention.heads"]
         gradients = tape.gradients(logits[:, 1])["attention.heads"]
     expected = heads.masked_fill(inputs["attention_mask"][:, :, None] == 0, 0).unflatten(2, (HEADS, -1)).transpose(1, 2)
@@ -204,7 +204,7 @@ def test_heads_of_the_networks_at_hand_are_what_their_projection_takes(name):
     with Tape(model, [path]) as tape:
         logits = tape.run(inputs)
         assert torch.equal(logits.detach(), bare)
-        assert torch.equal(tape.raw(path)[0], taken[0])
+        assert torch.equal(tape.raw[path][0], taken[0])
         view, gradients = tape[path], tape.gradients(logits[:, 1])[path]
     assert view.shape[1] == 2
     assert float(per_unit((view * gradients).abs()).sum()) > 0

@@ -59,7 +59,7 @@ def sound(model: nn.Module, few: Iterable[Any], layer: str, threads: int = 1) ->
             logits = tape.run(batch)
             check_finite(tape[layer][: batch.count], layer, batch)
             if logits.requires_grad:
-                gradients = torch.autograd.grad(logits.sum(), tape.raw(layer), allow_unused=True)
+                gradients = torch.autograd.grad(logits.sum(), tape.raw[layer], allow_unused=True)
                 check_gradients([gradient for gradient in gradients if gradient is not None], layer)
 
 

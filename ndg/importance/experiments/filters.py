@@ -23,7 +23,7 @@ from ndg import seeds
 from ndg.activations.batches import columns, fixed, join
 from ndg.errors import ConfigError, DataError
 from ndg.gradients.tape import Tape
-from ndg.importance.experiments.groups import RANDOM, rate_over_draws
+from ndg.importance.experiments.groups import RANDOM, marked, rate_over_draws
 from ndg.importance.score import known, score
 from ndg.importance.settings import Settings, passes
 from ndg.intervals import rate
@@ -260,9 +260,7 @@ def _correlations(
 
 
 def _best(size: Float64[np.ndarray, " filter"], k: int) -> Bool[np.ndarray, " filter"]:
-    chosen = np.zeros(len(size), np.bool_)
-    chosen[np.argsort(-size, kind="stable")[:k]] = True
-    return chosen
+    return marked(np.argsort(-size, kind="stable"), k)
 
 
 def _fitted(fitted: Features, tested: Features, chosen: Bool[np.ndarray, " filter"]) -> int:

@@ -166,16 +166,16 @@ def _groups(
     groups = []
     for share in shares:
         if joined is None:
-            chosen = {layer: _first(place, _count(share, len(place))) for layer, place in places.items()}
+            chosen = {layer: marked(place, _count(share, len(place))) for layer, place in places.items()}
         else:
-            chosen = dict(zip(keys, np.split(_first(joined, _count(share, len(joined))), ends[:-1]), strict=True))
+            chosen = dict(zip(keys, np.split(marked(joined, _count(share, len(joined))), ends[:-1]), strict=True))
         if scope == "layer":
             parts = [(layer, {layer: units}) for layer, units in chosen.items()]
         else:
             parts = [(EVERY, chosen)]
-        for layer, marked in parts:
-            count, total = sum(int(units.sum()) for units in marked.values()), sum(map(len, marked.values()))
-            groups.append(Group(method, layer, order, share, count, total, marked))
+        for layer, marks in parts:
+            count, total = sum(int(units.sum()) for units in marks.values()), sum(map(len, marks.values()))
+            groups.append(Group(method, layer, order, share, count, total, marks))
     return groups
 
 
@@ -184,7 +184,8 @@ def _order(keys: Float64[np.ndarray, " unit"], generator: np.random.Generator) -
     return np.lexsort((generator.random(len(keys)), keys)).astype(np.int64)
 
 
-def _first(order: Int64[np.ndarray, " unit"], count: int) -> Bool[np.ndarray, " unit"]:
+def marked(order: Int64[np.ndarray, " unit"], count: int) -> Bool[np.ndarray, " unit"]:
+    """Marks of the first units of an order."""
     chosen = np.zeros(len(order), np.bool_)
     chosen[order[:count]] = True
     return chosen

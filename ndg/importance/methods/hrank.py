@@ -48,7 +48,7 @@ def _ranks(study: BatchStudy, tape: Tape, batch: Batch) -> Sums:
     ranks = {}
     for layer in study.layers:
         check_finite(tape[layer][: batch.count], layer, batch)
-        maps = tape.raw(layer)[0]
+        maps = tape.raw[layer][0]
         if tape.layouts[layer].kind != "channels" or maps.ndim != 4:
             raise LayerError(
                 f"hrank needs maps of rows and columns for each channel; {layer!r} gives "

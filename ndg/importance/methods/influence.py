@@ -13,12 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ndg.activations.batches import Batch
-from ndg.gradients.paths import Path, starting
+from ndg.gradients.paths import starting
 from ndg.gradients.tape import Tape, add, per_unit
 from ndg.importance.logits import checked_pass, chosen, classes_of
 from ndg.importance.method import Method
-from ndg.importance.methods.conductance import FIXED_STEPS, Flow
+from ndg.importance.methods.conductance import FIXED_STEPS
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings, passes
 
@@ -30,20 +29,30 @@ def influence(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], 
     a given value; for token ids the path leads to their embeddings. A path has `settings.n_steps` gradients, 50 by
     default. Raises DataError for inputs that are neither floats nor token ids.
     """
-    steps = settings.n_steps or FIXED_STEPS
+    steps, rows = settings.n_steps or FIXED_STEPS, settings.options.batch
     values: dict[str, Tensor] = {}
-    examples = forwards = backwards = 0
+    examples = passed = backwards = 0
     with (
-        starting(model, loader, settings.baselines, settings.options.batch) as start,
+        starting(model, loader, settings.baselines, rows) as start,
         Tape(model, layers, each=settings.each_position) as tape,
     ):
         for batch in passes(loader, settings, "internal influence"):
-            totals, ran = _batch(tape, batch, start.path(batch.inputs), layers, steps, settings)
+            path, totals = start.path(batch.inputs), {}
+            with torch.no_grad():
+                classes = classes_of(checked_pass(tape, batch, path(1.0)), settings)
+            together = max(1, rows // len(classes))
+            for first in range(0, steps, together):
+                these = range(first, min(first + together, steps))
+                logits = tape.run(path(*((step + 0.5) / steps for step in these)))
+                gradients = tape.gradients(chosen(logits, classes.repeat(len(these))))
+                for layer in layers:
+                    add(totals, layer, per_unit(gradients[layer]).unflatten(0, (-1, len(classes))).sum(dim=0))
+                backwards += 1
             for layer in layers:
                 add(values, layer, totals[layer][: batch.count].sum(dim=0) / steps)
-            examples, forwards, backwards = examples + batch.count, forwards + 1 + ran, backwards + ran
+            examples, passed = examples + batch.count, passed + 1
     means = {layer: total / examples for layer, total in values.items()}
-    facts = {"steps": steps, "batch": settings.options.batch, "forward_passes": forwards, "backward_passes": backwards}
+    facts = {"steps": steps, "batch": rows, "forward_passes": passed + backwards, "backward_passes": backwards}
     return METHOD.scores(settings, means, examples, baseline=start.name, facts=facts)
 
 
@@ -56,22 +65,3 @@ METHOD = Method(
     steps=True,
     laws=frozenset({"additive", "unread"}),
 )
-
-
-def _batch(
-    tape: Tape, batch: Batch, path: Path, layers: tuple[str, ...], steps: int, settings: Settings
-) -> tuple[dict[str, Flow], int]:
-    """Summed gradients along the path, and the number of passes."""
-    with torch.no_grad():
-        classes = classes_of(checked_pass(tape, batch, path(1.0)), settings)
-    sums: dict[str, Tensor] = {}
-    together = max(1, settings.options.batch // len(classes))
-    ran = 0
-    for first in range(0, steps, together):
-        these = range(first, min(first + together, steps))
-        logits = tape.run(path(*((step + 0.5) / steps for step in these)))
-        gradients = tape.gradients(chosen(logits, classes.repeat(len(these))))
-        for layer in layers:
-            add(sums, layer, per_unit(gradients[layer]).unflatten(0, (-1, len(classes))).sum(dim=0))
-        ran += 1
-    return sums, ran

@@ -7,6 +7,7 @@ In the limit of fine steps this is exact ablation; `facts["completeness"]` compa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,7 @@ def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
     sums: dict[str, Tensor] = {}
     whole: dict[str, float] = dict.fromkeys(layers, 0.0)
     deltas = {layer: Delta() for layer in layers}
-    work = Work()
+    work: Counter[str] = Counter()
     examples = 0
     neutrals = read_neutrals(model, loader, layers, settings)
     for batch in passes(loader, settings, "integrated G-NDI"):
@@ -64,8 +65,8 @@ def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...],
         facts={
             "steps": steps,
             "batch": settings.options.batch,
-            "forward_passes": work.forwards,
-            "backward_passes": work.backwards,
+            "forward_passes": work["forwards"],
+            "backward_passes": work["backwards"],
             "completeness": [{"layer": layer, **delta.facts()} for layer, delta in deltas.items()],
         },
     )
@@ -98,14 +99,6 @@ class PartWay(PartialForward):
         return torch.lerp(here, there.expand_as(here), amount.reshape(-1, *[1] * (here.ndim - 1)))
 
 
-@dataclass
-class Work:
-    """Passes of the part after a layer."""
-
-    forwards: int = 0
-    backwards: int = 0
-
-
 @dataclass(frozen=True)
 class Delta:
     """Sums over pairs: difference to ablation, its maximum, damage."""
@@ -128,7 +121,7 @@ class Delta:
         }
 
 
-def _units(way: PartWay, steps: int, settings: Settings, work: Work) -> tuple[Float64[Tensor, " unit"], Delta]:
+def _units(way: PartWay, steps: int, settings: Settings, work: Counter[str]) -> tuple[Float64[Tensor, " unit"], Delta]:
     """Summed scores of a batch, and differences to ablation."""
     width = way.differs.shape[1]
     sums, delta = torch.zeros(width, dtype=torch.float64), Delta()
@@ -143,18 +136,14 @@ def _units(way: PartWay, steps: int, settings: Settings, work: Work) -> tuple[Fl
         classes = settings.classes(after.shape[1])
         lost = (way.logits[rows].double() - after.double())[:, classes.start : classes.stop]
         apart = torch.linalg.vector_norm(effects - lost, dim=1)
-        delta += Delta(
-            float(apart.sum()),
-            float(apart.max()),
-            float(torch.linalg.vector_norm(lost, dim=1).sum()),
-            len(rows),
-        )
+        damage = float(torch.linalg.vector_norm(lost, dim=1).sum())
+        delta += Delta(float(apart.sum()), float(apart.max()), damage, len(rows))
         sums.index_add_(0, units.cpu(), torch.linalg.vector_norm(effects, dim=1).cpu())
-        work.forwards += 1
+        work["forwards"] += 1
     return sums, delta
 
 
-def _integral(way: PartWay, rows: Rows, chosen: Chosen, steps: int, settings: Settings, work: Work) -> Effects:
+def _integral(way: PartWay, rows: Rows, chosen: Chosen, steps: int, settings: Settings, work: Counter[str]) -> Effects:
     """Change of the logits of each row along the path."""
     total: Tensor | None = None
     for step in range(steps):
@@ -165,7 +154,7 @@ def _integral(way: PartWay, rows: Rows, chosen: Chosen, steps: int, settings: Se
             slopes = [_slope(way, logits[:, target], amount, last=target == classes[-1]) for target in classes]
         slope = torch.stack(slopes, dim=1).double()
         total = slope if total is None else total + slope
-        work.forwards, work.backwards = work.forwards + 1, work.backwards + len(classes)
+        work.update(forwards=1, backwards=len(classes))
     assert total is not None
     return -total / steps
 

@@ -109,7 +109,7 @@ class Study(ScoreStudy):
             fixed(model, settings.options.threads),
             PartialForward(model, layer, batch, self.neutrals, each=settings.each_position) as cut,
         ):
-            game = Game.of(cut, batch, self)
+            game = _Game(cut, batch, self)
             credits = torch.zeros(len(task.part), *cut.differs.shape, dtype=torch.float64)
             for number, pair in enumerate(task.part):
                 credits[number] = game.credits(_order(batch, layer, settings, pair, cut))
@@ -136,39 +136,25 @@ def _tasks(study: Study, loader: Iterable[Any]) -> Iterator[Task]:
                 yield Task(batch, layer, range(first, last))
 
 
-@dataclass(eq=False)
-class Game:
+class _Game:
     """Payoff of coalitions of a layer's units on one batch.
 
-    Units that are neutral already join last, with credit 0.
+    Units that are neutral already join last, with credit 0. `all` and `none` are the payoffs of the end coalitions.
     """
 
-    cut: PartialForward
-    study: Study
-    labels: Int64[Tensor, " example"] | None
-    classes: Int64[Tensor, " example"] | None
-    players: Int64[Tensor, " example"]
-    all: Values
-    none: Values
-    passed: int = 0
-
-    @classmethod
-    def of(cls, cut: PartialForward, batch: Batch, study: Study) -> Game:
-        """Game of a batch, with its two end coalitions."""
-        count, logits = batch.count, cut.logits
+    def __init__(self, cut: PartialForward, batch: Batch, study: Study) -> None:
+        self.cut, self.study, self.passed, logits = cut, study, 0, cut.logits
         study.settings.classes(logits.shape[1])
-        labels = classes = None
+        self.labels = self.classes = None
         if study.payoff == "logit":
-            classes = classes_of(logits, study.settings)
+            self.classes = classes_of(logits, study.settings)
         else:
             labels = labels_of(batch, logits.shape[1], study.payoff)
-            labels = None if labels is None else labels.to(logits.device)
-        nothing = torch.zeros(count, dtype=torch.float64)
-        game = cls(cut, study, labels, classes, cut.differs.sum(dim=1), nothing, nothing)
-        rows = torch.arange(count, device=logits.device)
-        game.all = game._payoff(logits, rows)
-        game.none = torch.where(game.players.cpu() == 0, game.all, game._value(rows, torch.ones_like(cut.differs)))
-        return game
+            self.labels = None if labels is None else labels.to(logits.device)
+        self.players = cut.differs.sum(dim=1)
+        rows = torch.arange(batch.count, device=logits.device)
+        self.all = self._payoff(logits, rows)
+        self.none = torch.where(self.players.cpu() == 0, self.all, self._value(rows, torch.ones_like(cut.differs)))
 
     def credits(self, order: Order) -> Float64[Tensor, "example unit"]:
         """Credit of each unit, the mean over an order and its reverse."""

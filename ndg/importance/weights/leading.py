@@ -36,7 +36,7 @@ def leading(model: nn.Module, loader: Iterable[Any], layers: Sequence[str], batc
     with torch.inference_mode(False), fixed(model, torch.get_num_threads(), grad=True), Tape(model, layers) as tape:
         tape.run(first)
         return {
-            layer: [named[key] for key in _nearest(tape.raw(layer)[0], tape[layer].shape[1]) if key in named]
+            layer: [named[key] for key in _nearest(tape.raw[layer][0], tape[layer].shape[1]) if key in named]
             for layer in layers
         }
 

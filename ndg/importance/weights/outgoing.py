@@ -129,26 +129,27 @@ class Follow(TorchFunctionMode):
         def here(value: Any) -> Numbers | None:
             return self._of(value).get(layer) if isinstance(value, Tensor) else None
 
-        first = args[0] if args else kwargs.get("input")
+        numbers: Any = here(args[0] if args else kwargs.get("input"))
         plain = name if name in MOVES | JOINS or name.endswith("__") else name.removesuffix("_")
         if name in READERS:
-            self._readers(layer, name, args, kwargs, here)
-        elif plain in MOVES and here(first) is not None:
-            self._keep(layer, result, _moved(func, args, kwargs, here))
-        elif plain in STACKS:
+            return self._readers(layer, name, args, kwargs, here)
+        if plain in STACKS:
             filled = tree_map(lambda x: _filled(x, here(x)) if isinstance(x, Tensor) else x, args)
-            self._keep(layer, result, func(*filled, **kwargs))
-        elif plain in EACH and here(first) is not None:
-            self._keep(layer, result, here(first))
-        elif plain in POOLS and here(first) is not None:
-            self._keep(layer, result, _pooled(layer, name, here(first), result))
-        elif plain in GATHERS and here(first) is not None:
-            self._keep(layer, result, _gathered(layer, name, here(first), args, kwargs))
+            numbers = func(*filled, **kwargs)
         elif plain in JOINS:
             parts = [_filled(x, here(x)) for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
-            self._keep(layer, result, _joined(layer, name, parts))
-        elif name not in SILENT:
+            numbers = _joined(layer, name, parts)
+        elif numbers is not None and plain in MOVES:
+            numbers = _moved(func, args, kwargs, here)
+        elif numbers is not None and plain in POOLS:
+            numbers = _pooled(layer, name, numbers, result)
+        elif numbers is not None and plain in GATHERS:
+            numbers = _gathered(layer, name, numbers, args, kwargs)
+        elif numbers is None or plain not in EACH:
+            if name in SILENT:
+                return None
             raise _lost(layer, name)
+        return self._keep(layer, result, numbers)
 
     def _readers(self, layer: str, name: str, args: Any, kwargs: Any, here: Callable[[Any], Numbers | None]) -> None:
         """Add the weights of a reading function; tracing ends there."""
@@ -228,15 +229,13 @@ def _filled(value: Tensor, numbers: Numbers | None) -> Numbers:
     return torch.full(value.shape, NONE, device=value.device) if numbers is None else numbers
 
 
-def _pooled(layer: str, name: str, numbers: Numbers | None, result: Any) -> Numbers:
-    assert numbers is not None
+def _pooled(layer: str, name: str, numbers: Numbers, result: Any) -> Numbers:
     output = next(part for part in tree_leaves(result) if isinstance(part, Tensor))
     channels = _constant(layer, name, numbers.movedim(1, 0).flatten(1))
     return channels.reshape(1, -1, *[1] * (output.ndim - 2)).expand(output.shape)
 
 
-def _gathered(layer: str, name: str, numbers: Numbers | None, args: Any, kwargs: Any) -> Numbers:
-    assert numbers is not None
+def _gathered(layer: str, name: str, numbers: Numbers, args: Any, kwargs: Any) -> Numbers:
     dims = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else None))
     keep = kwargs.get("keepdim", args[2] if len(args) > 2 and isinstance(args[2], bool) else False)
     axes = tuple(range(numbers.ndim)) if dims is None else (dims,) if isinstance(dims, int) else tuple(dims)

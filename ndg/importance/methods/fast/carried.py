@@ -120,8 +120,8 @@ class Carried:
     def _begin(self, layer: str) -> Callable[..., None]:
         def begin(module: nn.Module, arguments: Any, output: Any) -> None:
             layout, steps = self._tape.layouts[layer], self._tape.layers[layer].steps
-            tokens = layout.kind in ("tokens", "heads") and self._tape.mask(layer) is not None
-            if not isinstance(output, Tensor) or len(self._tape.raw(layer)) > 1 or tokens:
+            tokens = layout.kind in ("tokens", "heads") and self._tape.masks[layer] is not None
+            if not isinstance(output, Tensor) or len(self._tape.raw[layer]) > 1 or tokens:
                 self._ways.pop(layer, None)
                 return
             with torch.no_grad():
@@ -144,14 +144,14 @@ class Carried:
 
     def seen(self, layer: str, parts: list[Tensor]) -> View:
         """Values at a stop, arranged as units."""
-        mask = self._tape.mask(layer)
+        mask = self._tape.masks[layer]
         output = stack_steps(layer, parts, mask) if self._tape.layers[layer].steps else parts[0]
         return self._tape.layouts[layer].view(output, mask)
 
     def ends(self, layer: str) -> list[Output]:
         """Tensors where a layer stops, in the autograd graph, one per time step."""
         way = self._ways.get(layer)
-        return self._tape.raw(layer) if way is None else [way.stops[way.end].value]
+        return self._tape.raw[layer] if way is None else [way.stops[way.end].value]
 
 
 class _Following(TorchFunctionMode):

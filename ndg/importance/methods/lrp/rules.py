@@ -320,14 +320,11 @@ def refused(function: Function) -> LayerError:
     )
 
 
-Rule = Callable[..., Any]
-
-
-def _table(rule: Rule | None, names: str) -> dict[str, Rule | None]:
+def _table(rule: Function | None, names: str) -> dict[str, Function | None]:
     return dict.fromkeys(names.split(), rule)
 
 
-RULES: dict[str, Rule | None] = {
+RULES: dict[str, Function | None] = {
     **_table(_linear, "linear"),
     **_table(_convolution, "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
     **_table(_addmm, "addmm"),
