@@ -200,7 +200,7 @@ def predict(study: Study, known: BaselinePass, settings: SettingBits, rows: Int6
     turn = np.arange(len(first)) - np.searchsorted(row, row)
     booleans = np.repeat(known.bits[study.layer][None], turn.max() + 1, axis=0)
     booleans[turn, row] = wanted[first]
-    changes = (Substitution(study.writing, known, study.layer, whole) for whole in booleans)
+    changes = (Substitution(study.writing, known, study.layer, whole).write for whole in booleans)
     logits = run_each(study.passes, known, study.layer, changes)
     classes = np.stack([argmax(each[: known.batch.count]) for each in logits])[turn, row]
     predicted[:, rows] = classes[which].reshape(len(settings), len(rows))

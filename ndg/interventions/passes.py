@@ -287,8 +287,11 @@ class Passes:
         if "reach" in self.tried:
             return
         for layer in self.changed:
-            output = baseline.outputs[layer]
-            check_reach(layer, baseline.logits, output, lambda change, at=layer: self.run(baseline, {at: change})[0])
+
+            def logits(change: Change, layer: str = layer) -> Tensor:
+                return self.run(baseline, {layer: change})[0]
+
+            check_reach(layer, baseline.logits, baseline.outputs[layer], logits)
         self.tried["reach"] = True
 
     def _selecting(self, baseline: BaselinePass) -> bool:

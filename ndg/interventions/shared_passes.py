@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from time import perf_counter
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,21 +20,14 @@ QUICK = 0.005
 """Seconds of a pass up to which changes share one: of longer passes the calls are a small part."""
 
 
-class Writes(Protocol):
-    """A change that writes values for each row of the batch."""
-
-    @property
-    def write(self) -> Write: ...
-
-
-def run_each(passes: Passes, baseline: BaselinePass, layer: str, changes: Iterable[Writes]) -> Iterator[Tensor]:
+def run_each(passes: Passes, baseline: BaselinePass, layer: str, changes: Iterable[Write]) -> Iterator[Tensor]:
     """Logits of every row under each change of one layer.
 
     Quick passes are shared by several changes where that gives the same logits to the bit.
     """
     changes = iter(changes)
     together = STACK if _shares(passes, baseline, layer) else 1
-    while writes := [change.write for change in islice(changes, together)]:
+    while writes := list(islice(changes, together)):
         if len(writes) == 1:
             yield passes.run(baseline, {layer: writes[0]})[0]
         else:

@@ -63,7 +63,7 @@ def shared(rest: nn.Module, many: int) -> tuple[Network, list[Tensor], list[Tens
     passes = Passes.of(network, graph, [LAYER], any_network=True)
     known = passes.baseline(next(compute_batches(loader, 16)))
     booleans = np.random.default_rng(7).random((many, 16, 7)) < 0.5
-    changes = [Substitution(Boolean(), known, LAYER, each) for each in booleans]
+    changes = [Substitution(Boolean(), known, LAYER, each).write for each in booleans]
     torch.manual_seed(8)
     alone = [passes.run(known, {LAYER: change})[0] for change in changes]
     list(run_each(passes, known, LAYER, changes))  # here it is tried whether they share passes

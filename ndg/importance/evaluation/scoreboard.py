@@ -267,10 +267,8 @@ def _short(error: UserError) -> str:
 
 def _among(scores: Scores, layers: Sequence[str]) -> Scores:
     """Scores of these layers."""
-    values, whole = (
-        {layer: part[layer] for layer in part if layer in layers} for part in (scores.values, scores.whole)
-    )
-    return replace(scores, values=values, whole=whole, errors={})
+    values = {layer: scores[layer] for layer in scores.layers if layer in layers}
+    return replace(scores, values=values, whole={layer: scores.whole[layer] for layer in values}, errors={})
 
 
 def _figures(agreement: Agreement) -> dict[str, Any]:

@@ -37,7 +37,8 @@ def influence(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], 
         Tape(model, layers, each=settings.each_position) as tape,
     ):
         for batch in passes(loader, settings, "internal influence"):
-            path, totals = start.path(batch.inputs), {}
+            path = start.path(batch.inputs)
+            totals: dict[str, Tensor] = {}
             with torch.no_grad():
                 classes = classes_of(checked_pass(tape, batch, path(1.0)), settings)
             together = max(1, rows // len(classes))

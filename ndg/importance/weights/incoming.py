@@ -102,8 +102,7 @@ def replaced(
     So frozen weights have gradients, `.grad` stays unchanged, and a shared weight counts in each module. `change`
     computes the value of a leaf from the name and value of the parameter.
     """
-    before = [(module, name, value) for module in modules for name, value in module._parameters.items()]
-    before = [(module, name, value) for module, name, value in before if value is not None]
+    before = [(part, name, x) for part in modules for name, x in part._parameters.items() if x is not None]
     try:
         for module, name, value in before:
             leaf = nn.Parameter(change(name, value.detach()), requires_grad=value.is_floating_point())
