@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map
 
 from ndg.activations.batches import Batch, fixed
 from ndg.gradients.tape import Tape
-from ndg.importance.settings import Settings, merged, passes
+from ndg.importance.settings import Layers, Loader, Settings, merged, passes
 from ndg.interventions.baselines import Neutrals
 from ndg.run_study import run_study
 
@@ -55,7 +55,7 @@ class Sums:
         }
 
 
-def read_neutrals(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Neutrals:
+def read_neutrals(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Neutrals:
     """Neutral states of layers; a mean is over the examples."""
     run = settings.options
     with torch.no_grad(), Tape(model, layers, each=settings.each_position) as tape:
@@ -67,7 +67,7 @@ class ScoreStudy:
     """A network, its scored layers, and the settings."""
 
     model: nn.Module
-    layers: tuple[str, ...]
+    layers: Layers
     settings: Settings
 
     @property
@@ -112,6 +112,6 @@ class BatchStudy(ScoreStudy):
         sums = tree_map(lambda total: total.detach().cpu(), result.sums)
         return Sums(sums, {"examples": batch.count, "forwards": 1, **result.counts})
 
-    def total(self, loader: Iterable[Any], label: str) -> Sums:
+    def total(self, loader: Loader, label: str) -> Sums:
         """Sums over all examples."""
         return run_study(self, passes(loader, self.settings, label), label, self.settings.options).total

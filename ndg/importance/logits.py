@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -14,7 +13,7 @@ from ndg.activations.batches import Batch, Inputs, check_finite, compute_batches
 from ndg.activations.hooks import Overwrite
 from ndg.errors import LayerError
 from ndg.gradients.tape import Tape
-from ndg.importance.settings import Settings
+from ndg.importance.settings import Loader, Settings
 from ndg.interventions.reach import Change, check_reach
 
 Logits = Float[Tensor, "example logit"]
@@ -46,7 +45,7 @@ def check_numbers(batch: Batch, outputs: Mapping[str, Tensor], logits: Logits) -
     check_finite(logits[: batch.count], "logits", batch)
 
 
-def check_read(model: nn.Module, loader: Iterable[Any], layers: Iterable[str], settings: Settings) -> None:
+def check_read(model: nn.Module, loader: Loader, layers: Iterable[str], settings: Settings) -> None:
     """Raise LayerError for a layer whose output does not reach the logits, such as that of a GRU read by its state.
 
     Call it for layers that score 0 in every unit. A layer that reaches the logits, by a gradient or by a change of its

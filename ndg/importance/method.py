@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings
+from ndg.importance.settings import Layers, Loader, Settings
 
-Run = Callable[[nn.Module, Iterable[Any], tuple[str, ...], Settings], Scores]
+Run = Callable[[nn.Module, Loader, Layers, Settings], Scores]
 
 LAWS = {
     "additive": "the scores of two sets of examples are the mean of both, weighted by their examples",

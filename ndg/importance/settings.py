@@ -17,6 +17,10 @@ from ndg.errors import ConfigError
 from ndg.gradients.neutral import Baselines
 from ndg.options import RunOptions, plain_number, plain_numbers
 
+Layers = tuple[str, ...]
+Loader = Iterable[Any]
+"""Batches of examples, in the forms that `ndg.activations.batches.compute_batches` reads."""
+
 
 @dataclass(frozen=True)
 class ScoreSettings:

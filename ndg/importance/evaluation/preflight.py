@@ -17,7 +17,7 @@ from ndg.executors import Serial
 from ndg.gradients.tape import Tape, check_gradients
 from ndg.importance.batch_sums import BatchStudy
 from ndg.importance.evaluation.spec import fitting, scored
-from ndg.importance.settings import Settings
+from ndg.importance.settings import Loader, Settings
 from ndg.progress import log
 
 EXAMPLES = 2
@@ -25,9 +25,7 @@ STEPS = 2
 """Gradients along a path in a check."""
 
 
-def check(
-    model: nn.Module, loader: Iterable[Any], layers: Sequence[str], methods: Iterable[str], settings: Settings
-) -> None:
+def check(model: nn.Module, loader: Loader, layers: Sequence[str], methods: Iterable[str], settings: Settings) -> None:
     """Raise the first error of some methods on this request."""
     few = first(loader)
     for name in methods:
@@ -36,9 +34,7 @@ def check(
             raise type(why)(f"{name} cannot score this request: {why}") from why
 
 
-def refusal(
-    model: nn.Module, few: Iterable[Any], layers: Sequence[str], method: str, settings: Settings
-) -> UserError | None:
+def refusal(model: nn.Module, few: Loader, layers: Sequence[str], method: str, settings: Settings) -> UserError | None:
     """Error of a method on a few examples, if it refuses."""
     options = replace(settings.options, executor=_Glance(), ray_address=None, journal=None)
     try:
@@ -52,7 +48,7 @@ def refusal(
     return None
 
 
-def sound(model: nn.Module, few: Iterable[Any], layer: str, threads: int = 1) -> None:
+def sound(model: nn.Module, few: Loader, layer: str, threads: int = 1) -> None:
     """Raise LayerError for a layer that no method can score."""
     with torch.inference_mode(False), fixed(model, threads, grad=True), Tape(model, [layer]) as tape:
         for batch in compute_batches(few, EXAMPLES, short=True):
@@ -63,7 +59,7 @@ def sound(model: nn.Module, few: Iterable[Any], layer: str, threads: int = 1) ->
                 check_gradients([gradient for gradient in gradients if gradient is not None], layer)
 
 
-def first(loader: Iterable[Any], most: int = EXAMPLES) -> list[dict[str, Tensor]]:
+def first(loader: Loader, most: int = EXAMPLES) -> list[dict[str, Tensor]]:
     """Loader of the first examples of the first batch."""
     return [{key: column[:most] for key, column in columns(batch).items()} for batch in islice(loader, 1)]
 

@@ -20,7 +20,7 @@ from ndg.activations.digest import digest_of, network_digest
 from ndg.executors.journal import Journal, opened
 from ndg.importance.evaluation.spec import scored, stepping
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings
+from ndg.importance.settings import Loader, Settings
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Timed:
 def timed(
     kept: Kept | None,
     model: nn.Module,
-    loader: Iterable[Any],
+    loader: Loader,
     layers: Iterable[str] | None,
     method: str,
     settings: Settings = Settings(),
@@ -70,9 +70,7 @@ def timed(
     return done
 
 
-def _computed(
-    model: nn.Module, loader: Iterable[Any], layers: list[str] | None, method: str, settings: Settings
-) -> Timed:
+def _computed(model: nn.Module, loader: Loader, layers: list[str] | None, method: str, settings: Settings) -> Timed:
     journal = settings.options.journal
     whole, began = not isinstance(journal, Path) or not journal.exists(), time.perf_counter()
     scores = scored(model, loader, layers, method, settings)

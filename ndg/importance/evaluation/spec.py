@@ -13,7 +13,7 @@ from ndg.errors import ConfigError
 from ndg.importance.graph_scores import OF_GRAPH
 from ndg.importance.score import IMPORTANCE, check_option, known, score
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings
+from ndg.importance.settings import Loader, Settings
 
 ALL = "all"
 
@@ -68,7 +68,7 @@ def stepping(text: str, settings: Settings) -> Settings:
 
 
 def scored(
-    model: nn.Module, loader: Iterable[Any], layers: Iterable[str] | None, text: str, settings: Settings = Settings()
+    model: nn.Module, loader: Loader, layers: Iterable[str] | None, text: str, settings: Settings = Settings()
 ) -> Scores:
     """Scores of a specification; their method is the specification."""
     name, own = parse(text)

@@ -25,7 +25,7 @@ from ndg.errors import ConfigError, DataError
 from ndg.gradients.tape import Tape
 from ndg.importance.experiments.groups import RANDOM, marked, rate_over_draws
 from ndg.importance.score import known, score
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Loader, Settings, passes
 from ndg.intervals import rate
 from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.results import Result, mean
@@ -198,7 +198,7 @@ Parts = dict[int, Any]
 """Batch of examples of each class, in the form of a loader."""
 
 
-def _divided(loader: Iterable[Any], fit: int, test: int, seed: int) -> tuple[Parts, Parts]:
+def _divided(loader: Loader, fit: int, test: int, seed: int) -> tuple[Parts, Parts]:
     """Examples of every class for fitting and testing, drawn from the loader."""
     parts = [columns(batch) for batch in loader]
     if not parts or any("labels" not in part for part in parts):

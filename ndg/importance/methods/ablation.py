@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from ndg.importance.batch_sums import ScoreStudy, Sums, Task, read_neutrals
 from ndg.importance.logits import check_read
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Layers, Loader, Settings, passes
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import PartialForward
 from ndg.run_study import run_study
@@ -39,7 +38,7 @@ SHARE = 64
 Damage = Float64[Tensor, "unit example"]
 
 
-def ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+def ablation(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Exact mean damage of each unit and each whole layer.
 
     The neutral state is zero, the mean over the examples at each position, `resample` (the values of another example,
@@ -168,7 +167,7 @@ def _of(labels: Int64[Tensor, " example"] | None, rows: Int64[Tensor, " row"]) -
     return None if labels is None else labels.to(rows.device)[rows]
 
 
-def _tasks(study: Study, loader: Iterable[Any]) -> Iterator[Task]:
+def _tasks(study: Study, loader: Loader) -> Iterator[Task]:
     """Tasks by batch, layer and block of units."""
     sizes: dict[str, int] = {}
     for batch in passes(loader, study.settings, "ablation"):

@@ -5,9 +5,6 @@ A_u = E_x mean over positions of |h_u(x) - b_u|
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
@@ -17,11 +14,11 @@ from ndg.gradients.tape import Tape, per_unit
 from ndg.importance.batch_sums import BatchStudy, Sums, read_neutrals
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings
+from ndg.importance.settings import Layers, Loader, Settings
 from ndg.interventions.baselines import changed
 
 
-def activation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+def activation(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Scores of 0 or more in units of the activation; the mean over positions skips padding."""
     neutrals = read_neutrals(model, loader, layers, settings)
     total = BatchStudy(model, layers, settings, _sizes, neutrals, grad=False).total(loader, "activation")

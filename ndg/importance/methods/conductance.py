@@ -12,9 +12,7 @@ and max-pools switch. It is exact for ReLU networks without biases from a zero b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float64, Int64
@@ -28,7 +26,7 @@ from ndg.gradients.tape import Tape, add, check_gradients
 from ndg.importance.logits import checked_pass, chosen, classes_of
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Layers, Loader, Settings, passes
 from ndg.progress import log
 from ndg.units.layout import View
 
@@ -43,7 +41,7 @@ Changes = Float64[Tensor, " example"]
 Views = dict[str, View]
 
 
-def conductance(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+def conductance(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Signed scores in logits: mean total conductance.
 
     F is the logit of the class predicted at x, or of `settings.target`. x' is zero, the mean input of the examples, or

@@ -7,9 +7,7 @@ ablation on few examples corrects them, weighted by its reliability (`fast.estim
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +27,7 @@ from ndg.importance.methods.fast.directions import NEAR, Directions, alike
 from ndg.importance.methods.fast.estimate import Evidence, estimate
 from ndg.importance.methods.fast.plan import Plan, plan
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Layers, Loader, Settings, passes
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import PartialForward
 
@@ -42,7 +40,7 @@ Effects = Float64[Tensor, "example unit"]
 Vectors = Float64[Tensor, "example unit logit"]
 
 
-def fast_ablation(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+def fast_ablation(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Estimated mean damage of each unit in logits; `errors` are standard errors.
 
     Damage is that of exact ablation: the 2-norm of the change of the logits, or with a target the lost logit. Option
@@ -122,7 +120,7 @@ class _Study(ScoreStudy):
     target: int | None
     planned: Plan
 
-    def effects(self, loader: Iterable[Any], directions: int, keep: bool = False) -> _Effects:
+    def effects(self, loader: Loader, directions: int, keep: bool = False) -> _Effects:
         """First-order effects of all units in random directions."""
         settings, all_logits = self.settings, directions == self.planned.logits
         seed = seeds.integer(settings.options.seed, "kept effects" if keep else "effects")
@@ -174,7 +172,7 @@ class _Study(ScoreStudy):
         return [(logits * direction).sum(dim=1) for direction in filled.unbind(dim=1)]
 
     def damages(
-        self, loader: Iterable[Any], units: dict[str, Bool[np.ndarray, " unit"]]
+        self, loader: Loader, units: dict[str, Bool[np.ndarray, " unit"]]
     ) -> tuple[dict[str, Float64[np.ndarray, "ablated example"]], dict[str, float], int]:
         """Damage of chosen units and whole layers, and cost."""
         settings, rows = self.settings, min(self.planned.rows, self.settings.options.batch)
@@ -221,9 +219,7 @@ class _Study(ScoreStudy):
         return Evidence(mean, size, variance, change, ablated, damages, effects, exact.examples / examples)
 
 
-def _shape(
-    tape: Tape, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings
-) -> tuple[dict[str, int], int, int]:
+def _shape(tape: Tape, loader: Loader, layers: Layers, settings: Settings) -> tuple[dict[str, int], int, int]:
     """Units of each layer, number of logits, number of examples."""
     sizes: dict[str, int] = {}
     logits = examples = 0

@@ -9,7 +9,7 @@ of the logits replace them: |r J d| has the mean size of a normal number times |
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from ndg.importance.batch_sums import BatchStudy, Sums, read_neutrals
 from ndg.importance.logits import Logits, check_numbers
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings
+from ndg.importance.settings import Layers, Loader, Settings
 from ndg.interventions.baselines import changed
 from ndg.units.layout import View
 
@@ -33,7 +33,7 @@ MANY, DRAWS = 128, 32
 """Number of logits above which random directions replace them, and the number of directions."""
 
 
-def gndi(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+def gndi(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Scores of 0 or more: first-order change of the logits, in the p-norm.
 
     The norm is over all logits, or over `settings.target`. The baseline b is zero, the mean of each activation over the

@@ -5,9 +5,6 @@ G_u = E_x mean over positions of |dF/dh_u|,    F the logit before the softmax
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 from torch import nn
 
@@ -18,10 +15,10 @@ from ndg.importance.logits import checked_pass, chosen, classes_of
 from ndg.importance.method import Method
 from ndg.importance.methods.activation import mean_size
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings
+from ndg.importance.settings import Layers, Loader, Settings
 
 
-def gradient(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+def gradient(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Scores of 0 or more in logits per unit of activation."""
     total = BatchStudy(model, layers, settings, _sizes).total(loader, "gradient")
     return METHOD.scores(settings, total.means("sizes"), total.examples, whole=np.mean, facts=total.facts(settings))

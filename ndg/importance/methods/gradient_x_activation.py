@@ -7,9 +7,6 @@ Option `absolute` gives the Taylor score of Molchanov et al. 2017, up to their d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -20,13 +17,11 @@ from ndg.importance.batch_sums import BatchStudy, Sums, read_neutrals
 from ndg.importance.logits import check_numbers, chosen, classes_of
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings
+from ndg.importance.settings import Layers, Loader, Settings
 from ndg.interventions.baselines import changed
 
 
-def gradient_x_activation(
-    model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings
-) -> Scores:
+def gradient_x_activation(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Signed scores in logits: first-order decrease of F.
 
     F is the logit of the predicted class or `settings.target`. Option `absolute` takes absolute values before the mean

@@ -7,7 +7,6 @@ L is the mean cross-entropy over the examples. It is made for untrained networks
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -20,11 +19,11 @@ from ndg.gradients.tape import add, check_gradients
 from ndg.importance.method import Method
 from ndg.importance.methods.snip import loss
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Layers, Loader, Settings, passes
 from ndg.importance.weights.incoming import leaves, no_path, per_unit, replaced, weighted
 
 
-def grasp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+def grasp(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Signed scores in nats squared; `whole` is the sum over units.
 
     g and H cover all examples and all parameters, at the network's own logits (the published code divides them by 200).

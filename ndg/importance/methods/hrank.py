@@ -5,9 +5,6 @@ R_u = E_x rank of h_u(x) as a matrix [row, column]
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 import torch
 from torch import nn
@@ -18,10 +15,10 @@ from ndg.gradients.tape import Tape
 from ndg.importance.batch_sums import BatchStudy, Sums
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings
+from ndg.importance.settings import Layers, Loader, Settings
 
 
-def hrank(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+def hrank(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Scores from 0 to the smaller side of the map.
 
     A singular value counts if it is at least max(rows, columns) times the float precision times the largest one. Raises

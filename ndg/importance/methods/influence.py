@@ -7,9 +7,6 @@ Their quantity of interest is the logit, their distribution of interest the stra
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -19,10 +16,10 @@ from ndg.importance.logits import checked_pass, chosen, classes_of
 from ndg.importance.method import Method
 from ndg.importance.methods.conductance import FIXED_STEPS
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Layers, Loader, Settings, passes
 
 
-def influence(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+def influence(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Signed scores in logits per unit of activation; `whole` sums the units.
 
     F is the logit of the class predicted at x, or of `settings.target`. x' is zero, the mean input of the examples, or

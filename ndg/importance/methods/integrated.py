@@ -8,9 +8,7 @@ In the limit of fine steps this is exact ablation; `facts["completeness"]` compa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Float64
@@ -20,7 +18,7 @@ from ndg.gradients.tape import add, check_gradients, no_gradient
 from ndg.importance.batch_sums import read_neutrals
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Layers, Loader, Settings, passes
 from ndg.interventions.partial_forward import Chosen, PartialForward, Rows
 from ndg.units.readings import Output
 
@@ -29,7 +27,7 @@ STEPS = 32
 Effects = Float64[Tensor, "row logit"]
 
 
-def integrated(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+def integrated(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Scores of 0 or more: 2-norm change of the logits.
 
     The norm is over all logits, or over `settings.target`. b is zero, the mean of each activation over the examples,

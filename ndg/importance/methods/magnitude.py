@@ -5,15 +5,12 @@ M_u = ( sum over weights w of |w|^p )^(1/p),    Han et al. 2015; Li et al. 2017
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 from torch import Tensor, nn
 
 from ndg.errors import ConfigError
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Layers, Loader, Settings, passes
 from ndg.importance.weights.incoming import weighted
 from ndg.importance.weights.outgoing import outgoing
 
@@ -21,7 +18,7 @@ SIDES = ("incoming", "outgoing")
 NORMS = (1, 2)
 
 
-def magnitude(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+def magnitude(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Scores of 0 or more; `whole` is the norm of the layer.
 
     Options: `norm` is p, 1 or 2. `side` is `incoming` (weights of the layer) or `outgoing` (weights of the modules that

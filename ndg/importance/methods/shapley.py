@@ -11,10 +11,9 @@ other (antithetic; Mitchell et al. 2022), and each example has its own orders.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ from ndg.importance.logits import check_read, chosen, classes_of
 from ndg.importance.method import Method
 from ndg.importance.methods.ablation import MEASURES, difference, labels_of
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Layers, Loader, Settings, passes
 from ndg.interventions.baselines import Neutrals
 from ndg.interventions.partial_forward import PartialForward
 from ndg.run_study import run_study
@@ -43,7 +42,7 @@ Values = Float64[Tensor, " row"]
 Order = Int64[Tensor, "example unit"]
 
 
-def shapley(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+def shapley(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Mean Shapley value of each unit; values add up to `whole`.
 
     `whole` is the mean of v(all) - v(none). Options: `permutations` is the number of orders per example, even and at
@@ -125,7 +124,7 @@ class Study(ScoreStudy):
         return Sums({name: {layer: part} for name, part in sums.items()}, {"examples": examples, "passed": game.passed})
 
 
-def _tasks(study: Study, loader: Iterable[Any]) -> Iterator[Task]:
+def _tasks(study: Study, loader: Loader) -> Iterator[Task]:
     """Tasks by batch, layer and block of pairs; none has a single pair."""
     pairs = study.settings.own["permutations"] // 2
     parts = max(1, pairs // SHARE)

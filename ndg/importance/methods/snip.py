@@ -5,9 +5,6 @@ S_u = sum over incoming weights w of |w dL/dw|,    L the mean cross-entropy over
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,11 +14,11 @@ from ndg.errors import DataError, LayerError
 from ndg.gradients.tape import add
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Layers, Loader, Settings, passes
 from ndg.importance.weights.incoming import gradients, leaves, per_unit, replaced, weighted
 
 
-def snip(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+def snip(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Scores of 0 or more in nats; `whole` sums the units.
 
     Scores of parts of the data do not add up. Raises DataError without classes, LayerError for layers without weights.

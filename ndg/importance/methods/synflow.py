@@ -10,7 +10,7 @@ add up to 1; where R overflows double precision, the input is scaled.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,7 +26,7 @@ from ndg.errors import LayerError
 from ndg.gradients.paths import joined, parts
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Layers, Loader, Settings, passes
 from ndg.importance.weights.incoming import gradients, leaves, per_unit, replaced, weighted
 from ndg.importance.weights.outgoing import ACTIVATIONS
 
@@ -36,7 +36,7 @@ SCALES = (1.0, 1e-150, 1e150, 1e-290, 1e290)
 LEAST, MOST = 1e-280, 1e280
 
 
-def synflow(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+def synflow(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Scores from 0 to 1; `whole` is the sum over units.
 
     The flow leads to all logits, or to `settings.target`. Activations are the identity. A norm multiplies by its gain,

@@ -9,9 +9,8 @@ Conservation: for a layer that every path crosses, the relevance of its units pl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
 from jaxtyping import Float64
@@ -29,13 +28,13 @@ from ndg.importance.methods.lrp.ledger import Ledger, absorbed
 from ndg.importance.methods.lrp.mode import Relevance, check_functions, prepared
 from ndg.importance.methods.lrp.rules import Rules
 from ndg.importance.scores import Scores
-from ndg.importance.settings import Settings, passes
+from ndg.importance.settings import Layers, Loader, Settings, passes
 from ndg.units.resolve import resolve_layer
 
 RULE_NAMES = ("epsilon", "gamma")
 
 
-def lrp(model: nn.Module, loader: Iterable[Any], layers: tuple[str, ...], settings: Settings) -> Scores:
+def lrp(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Signed scores in logits: mean relevance of each unit for F.
 
     F is the logit of the predicted class or of `settings.target`. A channel sums its positions; `whole` sums the units.
@@ -116,7 +115,7 @@ def _conservation(
 
 
 @contextmanager
-def _marks(model: nn.Module, layers: tuple[str, ...], ledger: Ledger) -> Iterator[dict[str, int]]:
+def _marks(model: nn.Module, layers: Layers, ledger: Ledger) -> Iterator[dict[str, int]]:
     """Context with the number of ledger entries at each layer."""
     entries: dict[str, int] = {}
     with ExitStack() as stack:
@@ -137,7 +136,7 @@ def _rules(settings: Settings) -> Rules:
 
 
 def _batch(
-    tape: Tape, batch: Batch, layers: tuple[str, ...], settings: Settings, rules: Rules
+    tape: Tape, batch: Batch, layers: Layers, settings: Settings, rules: Rules
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Relevance of each unit for each example, and F."""
     with Relevance(rules):
@@ -158,7 +157,7 @@ def _batch(
     return relevance, values.detach().double()[: batch.count]
 
 
-def _crossing(model: nn.Module, tape: Tape, layers: tuple[str, ...], inputs: Inputs, rules: Rules) -> tuple[str, ...]:
+def _crossing(model: nn.Module, tape: Tape, layers: Layers, inputs: Inputs, rules: Rules) -> tuple[str, ...]:
     """Layers that every path from inputs to logits crosses."""
     few = pick(inputs, torch.arange(min(2, rows_of(inputs))))
     crossing = []
