@@ -93,9 +93,7 @@ def by_layers(edges: Keys, nodes: NodeSpace) -> Iterator[tuple[int, tuple[str, s
     """All edges (0), then each pair of groups that has edges: its number, names and marks."""
     number, pairs = layer_pairs(edges, nodes)
     yield 0, (ALL, ALL), np.ones(len(edges), np.bool_)
-    yield from (
-        (place, pair, number == place - 1) for place, pair in enumerate(pairs, 1) if (number == place - 1).any()
-    )
+    yield from ((place + 1, pairs[place], number == place) for place in np.unique(number).tolist())
 
 
 def edge_texts(edges: Keys, nodes: NodeSpace) -> dict[str, np.ndarray]:

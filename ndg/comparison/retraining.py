@@ -87,9 +87,8 @@ class OverTrainings(Result):
     def words(self) -> str:
         """The number of edges that all trainings share, in one sentence."""
         last = self.rows()[-1]
-        chance = (
-            "" if last["edges_shuffled"] is None else f" (units shuffled within layers: {last['edges_shuffled']:,.1f})"
-        )
+        shuffled = last["edges_shuffled"]
+        chance = "" if shuffled is None else f" (units shuffled within layers: {shuffled:,.1f})"
         if self.control is not None:
             chance += f"; with re-initialised networks, matched alike, in the place of all others: {self.control[-1]:,}"
         return (

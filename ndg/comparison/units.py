@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE, WORDS_AT_ONCE = 256, 64
 
 Partners = Int64[np.ndarray, " node"]
+Mask = Bool[np.ndarray, " node"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class Matching(Result):
     nodes: NodeSpace
     other: NodeSpace
     partner: Partners
-    same: Bool[np.ndarray, " node"]
+    same: Mask
     agreeing: Partners
     chance: Float64[np.ndarray, " node"]
     examples: int
@@ -194,9 +195,7 @@ def unlike(a: BitMatrix, b: BitMatrix, here: slice, there: slice) -> Int64[np.nd
     return counts
 
 
-def _assigned(
-    a: BitMatrix, b: BitMatrix, here: slice, there: slice
-) -> tuple[Partners, Partners, Bool[np.ndarray, " node"], Partners]:
+def _assigned(a: BitMatrix, b: BitMatrix, here: slice, there: slice) -> tuple[Partners, Partners, Mask, Partners]:
     """Rows, columns, signs and agreement counts of the best assignment."""
     from scipy.optimize import linear_sum_assignment
 

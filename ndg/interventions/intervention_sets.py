@@ -19,6 +19,8 @@ from ndg.literal import Literal
 from ndg.nodes import LABEL
 
 Indices = Int64[np.ndarray, " example"]
+ByClass = Bool[np.ndarray, "label unit"]
+Units = Bool[np.ndarray, "example unit"]
 LiteralSelector = Callable[[NDG, Literal], frozenset[Literal]]
 
 
@@ -94,15 +96,13 @@ class Choices:
     `no_ancestors[c]` tells that the definition uses ancestors but class c has none.
     """
 
-    toward_on: Bool[np.ndarray, "label unit"]
-    toward_off: Bool[np.ndarray, "label unit"]
-    against_on: Bool[np.ndarray, "label unit"]
-    against_off: Bool[np.ndarray, "label unit"]
+    toward_on: ByClass
+    toward_off: ByClass
+    against_on: ByClass
+    against_off: ByClass
     no_ancestors: Bool[np.ndarray, " label"]
 
-    def of(
-        self, true: Indices, alternative: Indices
-    ) -> tuple[Bool[np.ndarray, "example unit"], Bool[np.ndarray, "example unit"], Bool[np.ndarray, " example"]]:
+    def of(self, true: Indices, alternative: Indices) -> tuple[Units, Units, Bool[np.ndarray, " example"]]:
         """Units, values (off outside D) and contradictions of D for each example."""
         on = self.toward_on[alternative] | self.against_off[true]
         off = self.toward_off[alternative] | self.against_on[true]
@@ -118,9 +118,7 @@ def choices(definition: Definition, graph: NDG, layer: str) -> Choices:
     return Choices(*_units(toward, graph, layer), *_units(against, graph, layer), np.array(alone, np.bool_))
 
 
-def _units(
-    sets: list[frozenset[Literal]], graph: NDG, layer: str
-) -> tuple[Bool[np.ndarray, "label unit"], Bool[np.ndarray, "label unit"]]:
+def _units(sets: list[frozenset[Literal]], graph: NDG, layer: str) -> tuple[ByClass, ByClass]:
     """Units that each class asks to be on, and off."""
     where = graph.nodes.slice(layer)
     values = np.zeros((2, len(sets), where.stop - where.start), np.bool_)

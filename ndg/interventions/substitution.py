@@ -44,6 +44,7 @@ POOL = 512
 
 Bits = Bool[np.ndarray, "row unit"]
 Numbers = Int64[np.ndarray, " row"]
+Maybe = Mask | None
 
 
 @runtime_checkable
@@ -55,9 +56,7 @@ class Writing(Protocol):
     @property
     def examples(self) -> int: ...
 
-    def values(
-        self, neurons: Neurons, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None
-    ) -> Output:
+    def values(self, neurons: Neurons, booleans: Bits, numbers: Numbers, output: Output, mask: Maybe = None) -> Output:
         """The output of a layer whose units have these booleans.
 
         `numbers` are those of the examples. There may be fewer booleans than rows of the output; the last ones are
@@ -75,9 +74,7 @@ class Boolean:
     name = "boolean"
     examples = 0
 
-    def values(
-        self, neurons: Neurons, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None
-    ) -> Output:
+    def values(self, neurons: Neurons, booleans: Bits, numbers: Numbers, output: Output, mask: Maybe = None) -> Output:
         return neurons.shaped(rows_of(booleans, output), output).to(output.dtype).expand(output.shape)
 
     def known(self, neurons: Neurons, booleans: Bits) -> Bits | None:
@@ -95,7 +92,7 @@ class _Fitted:
         seen = self.seen[neurons.layer]
         return None if seen.all() else seen[booleans.astype(np.int64), np.arange(neurons.units)] > 0
 
-    def as_read(self, neurons: Neurons, booleans: Bits, values: Tensor, output: Output, mask: Mask | None) -> Output:
+    def as_read(self, neurons: Neurons, booleans: Bits, values: Tensor, output: Output, mask: Maybe) -> Output:
         """Values that read back; the output itself without a fitting example."""
         values = values.expand(output.shape)
         if neurons.reading in ("mean", "norm"):
@@ -111,9 +108,7 @@ class Mean(_Fitted):
     means: dict[str, Tensor]
     name = "mean"
 
-    def values(
-        self, neurons: Neurons, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None
-    ) -> Output:
+    def values(self, neurons: Neurons, booleans: Bits, numbers: Numbers, output: Output, mask: Maybe = None) -> Output:
         on = neurons.shaped(rows_of(booleans, output), output)
         off_mean, on_mean = (_fitted(self.means[neurons.layer][k], output) for k in (0, 1))
         return self.as_read(neurons, booleans, torch.where(on, on_mean, off_mean), output, mask)
@@ -128,9 +123,7 @@ class Resample(_Fitted):
     seed: int
     name = "resample"
 
-    def values(
-        self, neurons: Neurons, booleans: Bits, numbers: Numbers, output: Output, mask: Mask | None = None
-    ) -> Output:
+    def values(self, neurons: Neurons, booleans: Bits, numbers: Numbers, output: Output, mask: Maybe = None) -> Output:
         seen, units = self.seen[neurons.layer], np.arange(neurons.units)
         words = seeds.words(self.seed, "resample", neurons.layer, examples=numbers, draws=neurons.units)
         which = booleans.astype(np.int64)

@@ -29,6 +29,7 @@ STATISTICS = ("pearson", "spearman", "kendall")
 Values = Float64[np.ndarray, " unit"]
 Counts = Int64[np.ndarray, "draw unit"]
 Draws = Float64[np.ndarray, " draw"]
+Drawn = Float64[np.ndarray, "#draw unit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,9 +128,8 @@ def agreement(score: Scores, truth: Scores, *, seed: int = 0, draws: int = DRAWS
                 f"{len(second)} by {truth.method}; score the same network"
             )
     left_out = {layer: why for layer, (first, second) in pairs.items() if (why := _undefined(first, second))}
-    each = {
-        layer: _drawn(*pair, (seed, "unit", layer), draws) for layer, pair in pairs.items() if layer not in left_out
-    }
+    compared = [layer for layer in layers if layer not in left_out]
+    each = {layer: _drawn(*pairs[layer], (seed, "unit", layer), draws) for layer in compared}
     first, second = map(np.concatenate, zip(*pairs.values(), strict=True))
     return Agreement(
         score=score.method,
@@ -225,9 +225,7 @@ def _mean(estimates: list[Estimate]) -> Estimate:
         return Estimate(value, n, np.nansum(stacked * weights, axis=0) / weights.sum(axis=0))
 
 
-def _correlation(
-    first: Float64[np.ndarray, "#draw unit"], second: Float64[np.ndarray, "#draw unit"], counts: Counts
-) -> Draws:
+def _correlation(first: Drawn, second: Drawn, counts: Counts) -> Draws:
     """Pearson correlation with integer weights per unit, NaN if undefined."""
     n = counts.sum(axis=1, keepdims=True)
     deviations = [each - (counts * each).sum(axis=1, keepdims=True) / n for each in (first, second)]

@@ -35,6 +35,9 @@ TOP = (5, 10, 20)
 ROUNDS = 2000
 ALL = "all filters"
 
+ByClass = Float64[np.ndarray, "label filter"]
+Mask = Bool[np.ndarray, " filter"]
+
 
 @dataclass(frozen=True)
 class FilterSettings:
@@ -89,7 +92,7 @@ def filter_experiment(
         if any(not 1 <= k <= filters for k in top):
             raise ConfigError(f"the best filters are 1 to {filters} of layer {layer!r}; got {list(top)}")
 
-        def by_class(method: str, **own: Any) -> Float64[np.ndarray, "label filter"]:
+        def by_class(method: str, **own: Any) -> ByClass:
             """Scores for the logit of each class, on examples of that class."""
             targets = {label: label if known(method).target else None for label in first}
             scores = (
@@ -101,7 +104,7 @@ def filter_experiment(
         drops = by_class("ablation", measure="logits")
         scored = {method: by_class(method, **settings.own.get(method, {})) for method in methods}
     correlated = tuple(_correlated(method, values, drops, seed) for method, values in scored.items())
-    chosen: list[tuple[str, int, int | None, Bool[np.ndarray, " filter"]]] = []
+    chosen: list[tuple[str, int, int | None, Mask]] = []
     for k in top:
         for method, values in scored.items():
             chosen.append((method, k, None, _best(np.abs(values).mean(axis=0), k)))
@@ -230,9 +233,7 @@ def _features(model: nn.Module, layer: str, parts: Mapping[int, Any], settings: 
     return np.concatenate(values), np.concatenate(labels)
 
 
-def _correlated(
-    method: str, scores: Float64[np.ndarray, "label filter"], drops: Float64[np.ndarray, "label filter"], seed: int
-) -> Correlation:
+def _correlated(method: str, scores: ByClass, drops: ByClass, seed: int) -> Correlation:
     """Correlations per class with a bootstrap interval of the mean."""
     label, filters = scores.shape
     own, other = _correlations(scores, drops), _correlations(scores, np.roll(drops, -1, axis=0))
@@ -248,9 +249,7 @@ def _correlated(
     return Correlation(method, classes, others if label > 1 else (), *ends)
 
 
-def _correlations(
-    first: Float64[np.ndarray, "round filter"], second: Float64[np.ndarray, "round filter"]
-) -> Float64[np.ndarray, " round"]:
+def _correlations(first: ByClass, second: ByClass) -> Float64[np.ndarray, " round"]:
     """Correlation of each row, NaN if one side is constant."""
     constant = (first == first[:, :1]).all(axis=1) | (second == second[:, :1]).all(axis=1)
     first, second = (side - side.mean(axis=1, keepdims=True) for side in (first, second))
@@ -259,11 +258,11 @@ def _correlations(
         return np.where(constant | (size == 0), np.nan, (first * second).sum(axis=1) / size)
 
 
-def _best(size: Float64[np.ndarray, " filter"], k: int) -> Bool[np.ndarray, " filter"]:
+def _best(size: Float64[np.ndarray, " filter"], k: int) -> Mask:
     return marked(np.argsort(-size, kind="stable"), k)
 
 
-def _fitted(fitted: Features, tested: Features, chosen: Bool[np.ndarray, " filter"]) -> int:
+def _fitted(fitted: Features, tested: Features, chosen: Mask) -> int:
     """Correct test predictions of logistic regression on standardised filters."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

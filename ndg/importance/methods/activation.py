@@ -6,7 +6,7 @@ A_u = E_x mean over positions of |h_u(x) - b_u|
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor, nn
 
 from ndg.activations.batches import Batch, check_finite
@@ -16,16 +16,15 @@ from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Layers, Loader, Settings
 from ndg.interventions.baselines import changed
+from ndg.units.layout import View
 
 
 def activation(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
     """Scores of 0 or more in units of the activation; the mean over positions skips padding."""
     neutrals = read_neutrals(model, loader, layers, settings)
     total = BatchStudy(model, layers, settings, _sizes, neutrals, grad=False).total(loader, "activation")
-    facts = total.facts(settings, neutrals.passes)
-    return METHOD.scores(
-        settings, total.means("sizes"), total.examples, whole=np.mean, baseline=neutrals.name, facts=facts
-    )
+    means, facts = total.means("sizes"), total.facts(settings, neutrals.passes)
+    return METHOD.scores(settings, means, total.examples, whole=np.mean, baseline=neutrals.name, facts=facts)
 
 
 METHOD = Method(
@@ -48,9 +47,7 @@ def _sizes(study: BatchStudy, tape: Tape, batch: Batch) -> Sums:
     return Sums({"sizes": sizes}, {})
 
 
-def mean_size(
-    tape: Tape, layer: str, values: Float[Tensor, "example unit position"]
-) -> Float64[Tensor, "example unit"]:
+def mean_size(tape: Tape, layer: str, values: View) -> Float64[Tensor, "example unit"]:
     """Mean absolute value over the positions of each unit, without padding."""
     kept = tape.kept(layer)
     sizes = per_unit(values.abs())

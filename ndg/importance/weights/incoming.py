@@ -81,9 +81,7 @@ def per_unit(incoming: Mapping[str, Incoming], values: Mapping[str, Tensor]) -> 
     return {layer: parts.rows(values).sum(dim=1) for layer, parts in incoming.items()}
 
 
-def gradients(
-    value: Tensor, weights: Mapping[str, Tensor], method: str, start: Tensor | None = None
-) -> dict[str, Tensor]:
+def gradients(value: Tensor, weights: dict[str, Tensor], method: str, start: Tensor | None = None) -> dict[str, Tensor]:
     """Gradients at weights by path; LayerError without one, or for NaN."""
     slopes = torch.autograd.grad(value, list(weights.values()), start, allow_unused=True)
     for path, gradient in zip(weights, slopes, strict=True):

@@ -32,9 +32,7 @@ ELEMENTWISE = frozenset((
 ))
 """Elementwise functions, by name without leading and trailing underscores."""
 
-POOLS = frozenset(
-    f"{how}_pool{axes}d" for how in ("max", "avg", "adaptive_avg", "adaptive_max") for axes in (1, 2, 3)
-)
+POOLS = frozenset(f"{how}_pool{axes}d" for how in ("max", "avg", "adaptive_avg", "adaptive_max") for axes in (1, 2, 3))
 CHANNELWISE = POOLS | {"batch_norm", "prelu", "dropout1d", "dropout2d", "dropout3d"}
 # fmt: on
 """Functions that keep channels separate."""

@@ -32,6 +32,7 @@ from ndg.importance.settings import Layers, Loader, Settings, passes
 from ndg.units.resolve import resolve_layer
 
 RULE_NAMES = ("epsilon", "gamma")
+Parts = tuple[float, float, float, float]
 
 
 def lrp(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
@@ -50,7 +51,7 @@ def lrp(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) ->
     """
     rules = _rules(settings)
     totals: dict[str, Tensor] = {}
-    kept: dict[str, list[tuple[float, float, float, float]]] | None = None
+    kept: dict[str, list[Parts]] | None = None
     logits: list[Tensor] = []
     with (
         Tape(model, layers, each=settings.each_position) as tape,
@@ -98,9 +99,7 @@ METHOD = Method(
 )
 
 
-def _conservation(
-    batches: list[tuple[float, float, float, float]], logit: Float64[Tensor, " example"]
-) -> dict[str, float]:
+def _conservation(batches: list[Parts], logit: Float64[Tensor, " example"]) -> dict[str, float]:
     """Facts of a layer from each batch's sum, what biases and stabiliser absorbed, and |sum - F|."""
     came, biases, stabiliser, errors = map(sum, zip(*batches, strict=True))
     count, size = len(logit), float(logit.abs().sum())

@@ -201,9 +201,8 @@ def _layer_norm(
     *_: Any,
 ) -> Tensor:
     axes = tuple(range(-len(tuple(normalized_shape)), 0))
-    return _normalised(
-        rules, function(input.detach(), normalized_shape, weight, bias, eps), input, axes, weight, bias, eps
-    )
+    value = function(input.detach(), normalized_shape, weight, bias, eps)
+    return _normalised(rules, value, input, axes, weight, bias, eps)
 
 
 def _group_norm(
