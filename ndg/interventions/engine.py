@@ -62,6 +62,7 @@ class Fixed:
 
 
 Change = Callable[[Tensor], Tensor] | Write | Fixed
+Changes = Mapping[str, Change]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +119,7 @@ class Engine:
 
     @contextmanager
     def changed_pass(
-        self, prefix: Prefix, changes: Mapping[str, Change], rows: Rows | None = None, *, replay: bool = True
+        self, prefix: Prefix, changes: Changes, rows: Rows | None = None, *, replay: bool = True
     ) -> Iterator[Inputs]:
         """Inputs of a pass with changed layers, for rows of the prefix.
 
@@ -133,7 +134,7 @@ class Engine:
             else:
                 yield pick(prefix.inputs, rows)
 
-    def run(self, prefix: Prefix, changes: Mapping[str, Change], rows: Rows | None = None) -> Any:
+    def run(self, prefix: Prefix, changes: Changes, rows: Rows | None = None) -> Any:
         """Logits of a pass in which these layers are changed."""
         with self.changed_pass(prefix, changes, rows) as inputs:
             return forward(self.model, inputs)
@@ -148,7 +149,7 @@ def same_logits(logits: Tensor, expected: Tensor) -> bool:
 @contextmanager
 def changing(
     model: nn.Module,
-    changes: Mapping[str, Change],
+    changes: Changes,
     modules: Mapping[str, nn.Module] | None = None,
     layers: Mapping[str, Layer] | None = None,
 ) -> Iterator[None]:

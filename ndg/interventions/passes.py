@@ -24,7 +24,7 @@ from ndg.activations.batches import Batch, check_finite, fixed, forward, padded,
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.interventions.cache import Cache, ExtractedPass, key_of
-from ndg.interventions.engine import Change, Engine, Prefix, same_logits
+from ndg.interventions.engine import Change, Changes, Engine, Prefix, same_logits
 from ndg.interventions.reach import check_before, check_network, check_reach, taking, thresholds_of
 from ndg.interventions.replay import Recorded
 from ndg.nodes import LABEL, UNIT, NodeSpace
@@ -154,11 +154,7 @@ class Passes:
         return baseline
 
     def run(
-        self,
-        baseline: BaselinePass,
-        changes: Mapping[str, Change],
-        read: Sequence[str] = (),
-        rows: Indices | None = None,
+        self, baseline: BaselinePass, changes: Changes, read: Sequence[str] = (), rows: Indices | None = None
     ) -> tuple[Tensor, dict[str, Bits]]:
         """Logits and booleans of the layers to `read`, under changes.
 
@@ -174,7 +170,7 @@ class Passes:
     def run_rows(
         self,
         baseline: BaselinePass,
-        changes: Mapping[str, Change],
+        changes: Changes,
         read: Sequence[str] = (),
         count: int | None = None,
         rows: Tensor | None = None,

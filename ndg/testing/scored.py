@@ -59,11 +59,7 @@ class Subject:
 
 
 def scored(
-    subject: Subject,
-    model: nn.Module | None = None,
-    data: Iterable[Any] | None = None,
-    layers: Any = None,
-    **more: Any,
+    subject: Subject, model: nn.Module | None = None, data: Iterable[Any] | None = None, layers: Any = None, **more: Any
 ) -> Scores:
     """Scores by a method with settings that keep it quick."""
     model = Network() if model is None else model

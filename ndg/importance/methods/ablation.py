@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -27,7 +27,7 @@ from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Layers, Loader, Settings, passes
 from ndg.interventions.baselines import Neutrals
-from ndg.interventions.partial_forward import PartialForward
+from ndg.interventions.partial_forward import Logits, PartialForward, Rows
 from ndg.run_study import run_study
 
 MEASURES = ("logits", "loss", "accuracy")
@@ -36,6 +36,7 @@ SHARE = 64
 """Number of units per task."""
 
 Damage = Float64[Tensor, "unit example"]
+Labels = Int64[Tensor, " _"] | None
 
 
 def ablation(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
@@ -116,11 +117,7 @@ class Study(ScoreStudy):
 
 
 def damage(
-    cut: PartialForward,
-    units: Iterable[int],
-    measure: str,
-    target: int | None,
-    labels: Int64[Tensor, " example"] | None,
+    cut: PartialForward, units: Iterable[int], measure: str, target: int | None, labels: Labels
 ) -> tuple[Damage, int]:
     """Damage of each unit and example, and the rows passed."""
     indices = torch.as_tensor(list(units))
@@ -134,11 +131,7 @@ def damage(
 
 
 def difference(
-    before: Float[Tensor, "row logit"],
-    after: Float[Tensor, "row logit"],
-    measure: str,
-    target: int | None,
-    labels: Int64[Tensor, " row"] | None,
+    before: Logits, after: Logits, measure: str, target: int | None, labels: Labels
 ) -> Float64[Tensor, " row"]:
     """Damage between two outputs."""
     before, after = before.double(), after.double()
@@ -151,7 +144,7 @@ def difference(
     return (before.argmax(dim=1) == labels).double() - (after.argmax(dim=1) == labels).double()
 
 
-def labels_of(batch: Batch, classes: int, measure: str) -> Int64[Tensor, " example"] | None:
+def labels_of(batch: Batch, classes: int, measure: str) -> Labels:
     """True classes of a batch if the measure needs them."""
     if measure == "logits":
         return None
@@ -163,7 +156,7 @@ def labels_of(batch: Batch, classes: int, measure: str) -> Int64[Tensor, " examp
     return true_labels(batch.labels, batch.count, classes)
 
 
-def _of(labels: Int64[Tensor, " example"] | None, rows: Int64[Tensor, " row"]) -> Int64[Tensor, " row"] | None:
+def _of(labels: Labels, rows: Rows) -> Labels:
     return None if labels is None else labels.to(rows.device)[rows]
 
 

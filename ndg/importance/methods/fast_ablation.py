@@ -38,6 +38,8 @@ SHAPE = 2
 
 Effects = Float64[Tensor, "example unit"]
 Vectors = Float64[Tensor, "example unit logit"]
+Chosen = Bool[np.ndarray, " unit"]
+Damages = Float64[np.ndarray, "ablated example"]
 
 
 def fast_ablation(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
@@ -171,9 +173,7 @@ class _Study(ScoreStudy):
         filled[:count] = torch.from_numpy(along).to(logits)
         return [(logits * direction).sum(dim=1) for direction in filled.unbind(dim=1)]
 
-    def damages(
-        self, loader: Loader, units: dict[str, Bool[np.ndarray, " unit"]]
-    ) -> tuple[dict[str, Float64[np.ndarray, "ablated example"]], dict[str, float], int]:
+    def damages(self, loader: Loader, units: dict[str, Chosen]) -> tuple[dict[str, Damages], dict[str, float], int]:
         """Damage of chosen units and whole layers, and cost."""
         settings, rows = self.settings, min(self.planned.rows, self.settings.options.batch)
         damages: dict[str, list[np.ndarray]] = {layer: [] for layer in self.layers}
@@ -197,13 +197,7 @@ class _Study(ScoreStudy):
         )
 
     def evidence(
-        self,
-        first: _Effects,
-        exact: _Effects,
-        layer: str,
-        ablated: Bool[np.ndarray, " unit"],
-        damages: Float64[np.ndarray, "ablated example"],
-        examples: int,
+        self, first: _Effects, exact: _Effects, layer: str, ablated: Chosen, damages: Damages, examples: int
     ) -> Evidence:
         """Measurements of a layer for the estimate."""
         count = first.examples
@@ -233,7 +227,7 @@ def _shape(tape: Tape, loader: Loader, layers: Layers, settings: Settings) -> tu
     return sizes, logits, examples
 
 
-def _units(seed: int, layer: str, size: int, planned: Plan) -> Bool[np.ndarray, " unit"]:
+def _units(seed: int, layer: str, size: int, planned: Plan) -> Chosen:
     """Units of a layer to ablate."""
     ablated = np.zeros(size, dtype=bool)
     ablated[draw(seed, f"ablated units of {layer}", size, planned.units(size))] = True

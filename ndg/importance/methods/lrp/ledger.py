@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+Maybe = Tensor | None
 Ledger = list[list[float]]
 """Relevance that biases and the stabiliser absorbed, one pair an entry, in forward order."""
 
@@ -25,13 +26,7 @@ class Redirected(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        value: Tensor,
-        share: Tensor,
-        factor: Tensor | None,
-        constant: Tensor | None,
-        rest: Tensor | None,
-        ledger: Ledger,
+        ctx: Any, value: Tensor, share: Tensor, factor: Maybe, constant: Maybe, rest: Maybe, ledger: Ledger
     ) -> Tensor:
         ctx.save_for_backward(factor, constant, rest)
         ctx.absorbed = [0.0, 0.0]

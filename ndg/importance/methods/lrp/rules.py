@@ -24,10 +24,9 @@ from torch.overrides import handle_torch_function, has_torch_function_unary
 from torch.utils._pytree import tree_leaves, tree_map
 
 from ndg.errors import LayerError
-from ndg.importance.methods.lrp.ledger import Ledger, Redirected
+from ndg.importance.methods.lrp.ledger import Ledger, Maybe, Redirected
 
-Function = Callable[..., Any]
-Maybe = Tensor | None
+Call = Callable[..., Any]
 Linear = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
@@ -83,26 +82,26 @@ def passed(rules: Rules, input: Tensor, value: Tensor) -> Tensor:
     return rules.redirected(after, input.to(after.dtype), ratio, kept)
 
 
-def _linear(rules: Rules, function: Function, input: Tensor, weight: Tensor, bias: Maybe = None) -> Tensor:
-    _constant_weights(function, weight, bias)
+def _linear(rules: Rules, call: Call, input: Tensor, weight: Tensor, bias: Maybe = None) -> Tensor:
+    _constant_weights(call, weight, bias)
     return rules.weighted(functional.linear, input, weight, bias, bias)
 
 
 def _convolution(
-    rules: Rules, function: Function, input: Tensor, weight: Tensor, bias: Maybe = None, *more: Any, **named: Any
+    rules: Rules, call: Call, input: Tensor, weight: Tensor, bias: Maybe = None, *more: Any, **named: Any
 ) -> Tensor:
-    _constant_weights(function, weight, bias)
+    _constant_weights(call, weight, bias)
 
     def apply(values: Tensor, kernel: Tensor, added: Maybe) -> Any:
-        return function(values, kernel, added, *more, **named)
+        return call(values, kernel, added, *more, **named)
 
     return rules.weighted(apply, input, weight, bias, _by_channel(bias, weight))
 
 
 def _addmm(
-    rules: Rules, function: Function, bias: Tensor, rows: Tensor, weight: Tensor, *, beta: Any = 1, alpha: Any = 1
+    rules: Rules, call: Call, bias: Tensor, rows: Tensor, weight: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:
-    _constant_weights(function, weight, bias)
+    _constant_weights(call, weight, bias)
 
     def apply(values: Tensor, matrix: Tensor, added: Tensor | None) -> Tensor:
         return values @ matrix if added is None else torch.addmm(added, values, matrix)
@@ -110,22 +109,22 @@ def _addmm(
     return rules.weighted(apply, rows, weight * alpha, bias * beta, bias * beta)
 
 
-def _constant_weights(function: Function, *weights: Any) -> None:
+def _constant_weights(call: Call, *weights: Any) -> None:
     if any(map(carries, weights)):
         raise LayerError(
-            f"LRP takes the weights of a linear map as constants; those of {name_of(function)!r} depend on a scored "
+            f"LRP takes the weights of a linear map as constants; those of {name_of(call)!r} depend on a scored "
             "layer; score layers after it, or use method='conductance'"
         )
 
 
-def _product(rules: Rules, function: Function, *arguments: Any, **named: Any) -> Tensor:
+def _product(rules: Rules, call: Call, *arguments: Any, **named: Any) -> Tensor:
     """Product rule: two relevant factors take half each, a single one takes all."""
     factors = [factor for factor in tree_leaves((arguments, named)) if carries(factor)]
-    if function in MATRIX and len(factors) == 1 and len(arguments) == 2:
+    if call in MATRIX and len(factors) == 1 and len(arguments) == 2:
         left, right = arguments
-        if function in FORWARD and carries(left) and _is_weight(right):
-            return rules.weighted(lambda values, matrix, _: function(values, matrix), left, right)
-        value = function(left, right)
+        if call in FORWARD and carries(left) and _is_weight(right):
+            return rules.weighted(lambda values, matrix, _: call(values, matrix), left, right)
+        value = call(left, right)
         return rules.stabilised(value, value)
     if len(factors) > 1:
 
@@ -133,8 +132,8 @@ def _product(rules: Rules, function: Function, *arguments: Any, **named: Any) ->
             return _share(value, len(factors)) if carries(value) else value
 
         arguments, named = tree_map(part, (arguments, named))
-    value = function(*arguments, **named)
-    return rules.stabilised(value, value) if function in MATRIX else value
+    value = call(*arguments, **named)
+    return rules.stabilised(value, value) if call in MATRIX else value
 
 
 def _is_weight(value: Tensor) -> bool:
@@ -147,83 +146,67 @@ def _share(value: Tensor, number: int) -> Tensor:
     return part + (value - part).detach()
 
 
-def _quotient(rules: Rules, function: Function, over: Any, under: Any, **named: Any) -> Any:
-    return function(over, under.detach() if isinstance(under, Tensor) else under, **named)
+def _quotient(rules: Rules, call: Call, over: Any, under: Any, **named: Any) -> Any:
+    return call(over, under.detach() if isinstance(under, Tensor) else under, **named)
 
 
-def _under(rules: Rules, function: Function, under: Any, over: Any, **named: Any) -> Any:
-    return function(under.detach(), over, **named)
+def _under(rules: Rules, call: Call, under: Any, over: Any, **named: Any) -> Any:
+    return call(under.detach(), over, **named)
 
 
-def _gated(rules: Rules, function: Function, gate: Tensor, signal: Tensor) -> Tensor:
+def _gated(rules: Rules, call: Call, gate: Tensor, signal: Tensor) -> Tensor:
     return gate.detach() * signal
 
 
-def _constant(rules: Rules, function: Function, *arguments: Any, **named: Any) -> Any:
-    result = function(*arguments, **named)
+def _constant(rules: Rules, call: Call, *arguments: Any, **named: Any) -> Any:
+    result = call(*arguments, **named)
     return tree_map(lambda value: value.detach() if isinstance(value, Tensor) else value, result)
 
 
-def _attention(
-    rules: Rules, function: Function, query: Tensor, key: Tensor, value: Tensor, *more: Any, **named: Any
-) -> Tensor:
-    mixed = function(query.detach(), key.detach(), value, *more, **named)
+def _attention(rules: Rules, call: Call, query: Tensor, key: Tensor, value: Tensor, *more: Any, **named: Any) -> Tensor:
+    mixed = call(query.detach(), key.detach(), value, *more, **named)
     return rules.stabilised(mixed, mixed) if carries(mixed) else mixed
 
 
-def _affine(rules: Rules, function: Function, *arguments: Any, **named: Any) -> Tensor:
+def _affine(rules: Rules, call: Call, *arguments: Any, **named: Any) -> Tensor:
     """Function that is linear except for its other arguments."""
-    value: Tensor = function(*arguments, **named)
+    value: Tensor = call(*arguments, **named)
     with torch.no_grad():
         empty = tree_map(lambda value: torch.zeros_like(value) if carries(value) else value, (arguments, named))
-        constant = function(*empty[0], **empty[1])
+        constant = call(*empty[0], **empty[1])
     return rules.redirected(value, value, constant=constant) if bool(constant.any()) else value
 
 
-def _batch_norm(rules: Rules, function: Function, *arguments: Any, **named: Any) -> Tensor:
+def _batch_norm(rules: Rules, call: Call, *arguments: Any, **named: Any) -> Tensor:
     training = named.get("training", arguments[5] if len(arguments) > 5 else False)
     if training:
         raise LayerError(
             "LRP takes the statistics of a batch norm as constants; one of this network computes them from the batch; "
             "give it running statistics (track_running_stats=True)"
         )
-    return _affine(rules, function, *arguments, **named)
+    return _affine(rules, call, *arguments, **named)
 
 
 def _layer_norm(
-    rules: Rules,
-    function: Function,
-    input: Tensor,
-    normalized_shape: Any,
-    weight: Maybe = None,
-    bias: Maybe = None,
-    eps: float = 1e-5,
-    *_: Any,
+    rules: Rules, call: Call, input: Tensor, shape: Any, weight: Maybe = None, bias: Maybe = None, eps: float = 1e-5, *_
 ) -> Tensor:
-    axes = tuple(range(-len(tuple(normalized_shape)), 0))
-    value = function(input.detach(), normalized_shape, weight, bias, eps)
+    axes = tuple(range(-len(tuple(shape)), 0))
+    value = call(input.detach(), shape, weight, bias, eps)
     return _normalised(rules, value, input, axes, weight, bias, eps)
 
 
 def _group_norm(
-    rules: Rules,
-    function: Function,
-    input: Tensor,
-    num_groups: int,
-    weight: Maybe = None,
-    bias: Maybe = None,
-    eps: float = 1e-5,
-    *_: Any,
+    rules: Rules, call: Call, input: Tensor, parts: int, weight: Maybe = None, bias: Maybe = None, eps: float = 1e-5, *_
 ) -> Tensor:
-    value = function(input.detach(), num_groups, weight, bias, eps)
-    split = input.unflatten(1, (num_groups, -1))
+    value = call(input.detach(), parts, weight, bias, eps)
+    split = input.unflatten(1, (parts, -1))
     axes = tuple(range(2, split.ndim))
     return _normalised(rules, value, split, axes, _by_channel(weight, input), _by_channel(bias, input), eps)
 
 
 def _instance_norm(
     rules: Rules,
-    function: Function,
+    call: Call,
     input: Tensor,
     running_mean: Maybe = None,
     running_var: Maybe = None,
@@ -234,8 +217,8 @@ def _instance_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     if not use_input_stats:
-        return _affine(rules, function, input, running_mean, running_var, weight, bias, False, momentum, eps)
-    value = function(input.detach(), None, None, weight, bias, True, momentum, eps)
+        return _affine(rules, call, input, running_mean, running_var, weight, bias, False, momentum, eps)
+    value = call(input.detach(), None, None, weight, bias, True, momentum, eps)
     axes = tuple(range(2, input.ndim))
     return _normalised(rules, value, input, axes, _by_channel(weight, input), _by_channel(bias, input), eps)
 
@@ -258,72 +241,67 @@ def _normalised(
 
 
 def _rms_norm(
-    rules: Rules,
-    function: Function,
-    input: Tensor,
-    normalized_shape: Any,
-    weight: Maybe = None,
-    eps: float | None = None,
+    rules: Rules, call: Call, input: Tensor, shape: Any, weight: Maybe = None, eps: float | None = None
 ) -> Tensor:
-    axes = tuple(range(-len(tuple(normalized_shape)), 0))
+    axes = tuple(range(-len(tuple(shape)), 0))
     small = torch.finfo(input.dtype).eps if eps is None else eps
     share = input * (input.detach().square().mean(dim=axes, keepdim=True) + small).rsqrt()
-    value = function(input.detach(), normalized_shape, weight, eps)
+    value = call(input.detach(), shape, weight, eps)
     return rules.redirected(value, share if weight is None else share * weight)
 
 
 def _normalize(
-    rules: Rules, function: Function, input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, **_: Any
+    rules: Rules, call: Call, input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, **_: Any
 ) -> Tensor:
     return input / input.detach().norm(p, dim, keepdim=True).clamp_min(eps)
 
 
-def _elementwise(rules: Rules, function: Function, input: Any, *more: Any, **named: Any) -> Any:
+def _elementwise(rules: Rules, call: Call, input: Any, *more: Any, **named: Any) -> Any:
     if not carries(input) or any(map(carries, (*more, *named.values()))):
-        raise refused(function)
+        raise refused(call)
     before = input.detach().clone()
-    value = function(before, *more, **named)
+    value = call(before, *more, **named)
     if not before._version:
         return passed(rules, input, value)
     return input.copy_(passed(rules, input.clone(), value))  # in-place result
 
 
-def _power(rules: Rules, function: Function, input: Any, exponent: Any) -> Any:
+def _power(rules: Rules, call: Call, input: Any, exponent: Any) -> Any:
     divides = isinstance(exponent, (int, float)) and exponent < 0
-    return (_constant if divides else _elementwise)(rules, function, input, exponent)
+    return (_constant if divides else _elementwise)(rules, call, input, exponent)
 
 
-def activation(function: Function, input: Tensor) -> Tensor:
+def activation(call: Call, input: Tensor) -> Tensor:
     """Composite elementwise function as one call, visible to function modes."""
     if has_torch_function_unary(input):
-        result: Tensor = handle_torch_function(activation, (input,), function, input)
+        result: Tensor = handle_torch_function(activation, (input,), call, input)
         return result
-    value: Tensor = function(input)
+    value: Tensor = call(input)
     return value
 
 
-def _activation(rules: Rules, _: Function, function: Function, input: Tensor) -> Tensor:
-    return passed(rules, input, function(input.detach()))
+def _activation(rules: Rules, _: Call, call: Call, input: Tensor) -> Tensor:
+    return passed(rules, input, call(input.detach()))
 
 
-def name_of(function: Function) -> str:
+def name_of(call: Call) -> str:
     """Name of a function for messages."""
-    return torch.overrides.resolve_name(function) or getattr(function, "__name__", str(function))
+    return torch.overrides.resolve_name(call) or getattr(call, "__name__", str(call))
 
 
-def refused(function: Function) -> LayerError:
+def refused(call: Call) -> LayerError:
     """Error for a function without a rule."""
     return LayerError(
         f"LRP has a rule for each function between a scored layer and the logits; there is none for "
-        f"{name_of(function)}; score layers after it, or use method='conductance' or 'gradient_x_activation'"
+        f"{name_of(call)}; score layers after it, or use method='conductance' or 'gradient_x_activation'"
     )
 
 
-def _table(rule: Function | None, names: str) -> dict[str, Function | None]:
+def _table(rule: Call | None, names: str) -> dict[str, Call | None]:
     return dict.fromkeys(names.split(), rule)
 
 
-RULES: dict[str, Function | None] = {
+RULES: dict[str, Call | None] = {
     **_table(_linear, "linear"),
     **_table(_convolution, "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
     **_table(_addmm, "addmm"),
