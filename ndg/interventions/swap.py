@@ -41,7 +41,12 @@ class _Pool:
         """The whole output on these rows, with another first element."""
         if not isinstance(self.output, tuple):
             return Fixed(output)
-        return Fixed((output, *_rows(self.output[1:], rows, self.size)))
+
+        def picked(value: Any) -> Any:
+            by_row = isinstance(value, Tensor) and value.ndim and len(value) == self.size
+            return value.index_select(0, rows.to(value.device)) if by_row else value
+
+        return Fixed((output, *tree_map(picked, self.output[1:])))
 
 
 def swap(
@@ -185,11 +190,3 @@ def _selecting(engine: Engine, layer: str, pool: _Pool) -> bool:
     except (RuntimeError, IndexError):  # a tensor whose first axis is no example, and only as long as the pool
         return False
     return same_logits(again, expected)
-
-
-def _rows(values: Any, rows: Rows, of: int) -> Any:
-    def picked(value: Any) -> Any:
-        by_row = isinstance(value, Tensor) and value.ndim and len(value) == of
-        return value.index_select(0, rows.to(value.device)) if by_row else value
-
-    return tree_map(picked, values)

@@ -166,7 +166,8 @@ class _Paths:
         together = max(1, self.settings.options.batch // count)
         for first in range(0, steps, together):
             these = range(first, min(first + together, steps))
-            logits = self.tape.run(path(*(_position((step + 0.5) / steps) for step in these)))
+            shares = ((step + 0.5) / steps for step in these)
+            logits = self.tape.run(path(*((share + share**3) / 2 for share in shares)))
             by_layer = self.tape.gradients(chosen(logits, classes.repeat(len(these))), checked=False)
             for layer in ends:
                 values, gradients = (part.unflatten(0, (-1, count)) for part in (self.tape[layer], by_layer[layer]))
@@ -183,8 +184,3 @@ class _Paths:
             add(flows, layer, along(slopes[layer], 2 * ends[layer] - here[layer], before[layer]))
             check_gradients([flows[layer]], layer)  # NaN propagates through sums
         return {layer: flow / 2 for layer, flow in flows.items()}
-
-
-def _position(share: float) -> float:
-    """Position on the path of a share of the steps."""
-    return (share + share**3) / 2

@@ -22,9 +22,8 @@ def magnitude(model: nn.Module, loader: Loader, layers: Layers, settings: Settin
     """Scores of 0 or more; `whole` is the norm of the layer.
 
     Options: `norm` is p, 1 or 2. `side` is `incoming` (weights of the layer) or `outgoing` (weights of the modules that
-    read the unit, found in one pass of the first example; gains of norms on the way are ignored).
-
-    Raises LayerError for layers without weights, or if the readers of the units cannot be traced.
+    read the unit, without the gains of norms on the way). Raises LayerError for layers without weights, or if the
+    readers of the units cannot be traced.
     """
     side, norm = settings.own["side"], settings.own["norm"]
     if side not in SIDES or norm not in NORMS:

@@ -143,18 +143,16 @@ class _Linear(TorchFunctionMode):
 
 def _batch_norm(
     input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
+    mean: Any,
+    variance: Tensor | None,
     weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
     *_: Any,
+    eps: float = 1e-5,
+    **__: Any,
 ) -> Tensor:
     gain = input.new_ones(input.shape[1]) if weight is None else weight
-    if running_var is not None:
-        gain = gain / (running_var + eps).sqrt()
+    if variance is not None:
+        gain = gain / (variance + eps).sqrt()
     return input * gain.reshape(1, -1, *[1] * (input.ndim - 2))
 
 

@@ -44,10 +44,8 @@ def lrp(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) ->
 
     `facts["conservation"]` has a row for each layer that every path crosses, apart from gates: means of the `sum` over
     units and of what `biases` and `stabiliser` absorbed after the layer; `relative`, the sum of |sum - F| over the sum
-    of |F|; and `unexplained`, the share of F in none of the three. `facts["logit"]` is the mean of F. Sources: Bach et
-    al. 2015, Montavon et al. 2019, Ali et al. 2022.
-
-    Raises LayerError for a function without a rule, naming it.
+    of |F|; and `unexplained`, the share of F in none of the three. `facts["logit"]` is the mean of F. Raises LayerError
+    for a function without a rule, naming it.
     """
     rules = _rules(settings)
     totals: dict[str, Tensor] = {}

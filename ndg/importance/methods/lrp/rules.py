@@ -187,40 +187,35 @@ def _batch_norm(rules: Rules, call: Call, *arguments: Any, **named: Any) -> Tens
     return _affine(rules, call, *arguments, **named)
 
 
-def _layer_norm(
-    rules: Rules, call: Call, input: Tensor, shape: Any, weight: Maybe = None, bias: Maybe = None, eps: float = 1e-5, *_
-) -> Tensor:
+def _layer_norm(rules: Rules, call: Call, *arguments: Any, **named: Any) -> Tensor:
+    input, shape, weight, bias, eps = _norm("input normalized_shape weight bias eps", arguments, named)
     axes = tuple(range(-len(tuple(shape)), 0))
-    value = call(input.detach(), shape, weight, bias, eps)
-    return _normalised(rules, value, input, axes, weight, bias, eps)
+    return _normalised(rules, call(input.detach(), shape, weight, bias, eps), input, axes, weight, bias, eps)
 
 
-def _group_norm(
-    rules: Rules, call: Call, input: Tensor, parts: int, weight: Maybe = None, bias: Maybe = None, eps: float = 1e-5, *_
-) -> Tensor:
-    value = call(input.detach(), parts, weight, bias, eps)
-    split = input.unflatten(1, (parts, -1))
+def _group_norm(rules: Rules, call: Call, *arguments: Any, **named: Any) -> Tensor:
+    input, groups, weight, bias, eps = _norm("input num_groups weight bias eps", arguments, named)
+    value = call(input.detach(), groups, weight, bias, eps)
+    split = input.unflatten(1, (groups, -1))
     axes = tuple(range(2, split.ndim))
     return _normalised(rules, value, split, axes, _by_channel(weight, input), _by_channel(bias, input), eps)
 
 
-def _instance_norm(
-    rules: Rules,
-    call: Call,
-    input: Tensor,
-    running_mean: Maybe = None,
-    running_var: Maybe = None,
-    weight: Maybe = None,
-    bias: Maybe = None,
-    use_input_stats: bool = True,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    if not use_input_stats:
-        return _affine(rules, call, input, running_mean, running_var, weight, bias, False, momentum, eps)
+def _instance_norm(rules: Rules, call: Call, *arguments: Any, **named: Any) -> Tensor:
+    names = "input running_mean running_var weight bias use_input_stats momentum eps"
+    input, mean, variance, weight, bias, own, momentum, eps = _norm(names, arguments, named)
+    if not own:
+        return _affine(rules, call, input, mean, variance, weight, bias, False, momentum, eps)
     value = call(input.detach(), None, None, weight, bias, True, momentum, eps)
     axes = tuple(range(2, input.ndim))
     return _normalised(rules, value, input, axes, _by_channel(weight, input), _by_channel(bias, input), eps)
+
+
+def _norm(names: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
+    """Arguments of a norm in the order of their names, with torch's defaults."""
+    defaults = {"use_input_stats": True, "momentum": 0.1, "eps": 1e-5}
+    values = defaults | dict(zip(names.split(), arguments, strict=False)) | named
+    return [values.get(name) for name in names.split()]
 
 
 def _by_channel(values: Maybe, like: Tensor) -> Tensor | None:
@@ -241,12 +236,12 @@ def _normalised(
 
 
 def _rms_norm(
-    rules: Rules, call: Call, input: Tensor, shape: Any, weight: Maybe = None, eps: float | None = None
+    rules: Rules, call: Call, input: Tensor, normalized_shape: Any, weight: Maybe = None, eps: float | None = None
 ) -> Tensor:
-    axes = tuple(range(-len(tuple(shape)), 0))
+    axes = tuple(range(-len(tuple(normalized_shape)), 0))
     small = torch.finfo(input.dtype).eps if eps is None else eps
     share = input * (input.detach().square().mean(dim=axes, keepdim=True) + small).rsqrt()
-    value = call(input.detach(), shape, weight, eps)
+    value = call(input.detach(), normalized_shape, weight, eps)
     return rules.redirected(value, share if weight is None else share * weight)
 
 
