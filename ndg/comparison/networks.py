@@ -37,8 +37,8 @@ def reinitialised(model: nn.Module, seed: int) -> Reinitialised:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.default_generator.manual_seed(seeds.integer(seed, "reinitialised"))
         for module in reversed(list(fresh.modules())):  # parts before the wholes that set them
-            reset = _reset(module)
-            if reset is not None:
+            name = "_reset_parameters" if isinstance(module, nn.MultiheadAttention) else "reset_parameters"
+            if callable(reset := getattr(module, name, None)):
                 reset()
     drawn, permuted = [], []
     with torch.no_grad():
@@ -50,11 +50,3 @@ def reinitialised(model: nn.Module, seed: int) -> Reinitialised:
             else:
                 drawn.append(name)
     return Reinitialised(fresh.to(device), tuple(drawn), tuple(permuted), seed)
-
-
-def _reset(module: nn.Module) -> Any:
-    """The method that redraws a module's own parameters, if any."""
-    if isinstance(module, nn.MultiheadAttention):
-        return module._reset_parameters
-    reset = getattr(module, "reset_parameters", None)
-    return reset if callable(reset) else None

@@ -108,13 +108,13 @@ class Section:
     figures: EdgeFigures
     shuffled: int | None = None
 
-    @property
-    def within(self) -> bool:
-        return self.first == self.second
-
     def row(self) -> dict[str, Any]:
         figures = self.figures.to_dict()
-        head = {"first": self.first, "second": self.second, "where": "within" if self.within else "between"}
+        head = {
+            "first": self.first,
+            "second": self.second,
+            "where": "within" if self.first == self.second else "between",
+        }
         return head | {"edges": figures.pop("edges"), "edges_shuffled": self.shuffled} | figures
 
 

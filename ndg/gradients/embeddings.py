@@ -58,13 +58,11 @@ class Words:
             for batch in islice(compute_batches(self._loader, PROBED, short=True), 1):
                 self._readers = self._readers_of(batch.inputs)
         self._alone = {module: _alone(module) for module in self._modules}
-        handles = [
-            self._model.register_forward_pre_hook(self._begin, with_kwargs=True, prepend=True),
-            self._model.register_forward_hook(self._end, always_call=True),
-            *(module.register_forward_hook(self._supply, with_kwargs=True) for module in self._modules),
-        ]
-        for handle in handles:
-            self._stack.enter_context(handle)
+        enter = self._stack.enter_context
+        enter(self._model.register_forward_pre_hook(self._begin, with_kwargs=True, prepend=True))
+        enter(self._model.register_forward_hook(self._end, always_call=True))
+        for module in self._modules:
+            enter(module.register_forward_hook(self._supply, with_kwargs=True))
         return self
 
     def __exit__(self, *_: object) -> None:

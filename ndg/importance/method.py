@@ -61,7 +61,8 @@ class Method:
         `whole` has a number for each layer, or is a function of its scores.
         """
         arrays = {layer: units.cpu().numpy() if isinstance(units, Tensor) else units for layer, units in values.items()}
-        fields: dict[str, Any] = {"target": settings.describe(self._default_target), "measure": self.measure, **more}
+        target = settings.describe("true class" if self.labels else self.target or "no class")
+        fields: dict[str, Any] = {"target": target, "measure": self.measure, **more}
         return Scores(
             method=self.run.__name__,
             values=arrays,
@@ -70,7 +71,3 @@ class Method:
             examples=examples,
             **fields,
         )
-
-    @property
-    def _default_target(self) -> str:
-        return "true class" if self.labels else self.target or "no class"

@@ -95,9 +95,10 @@ def score(
             f"a baseline of {method} is a known neutral state, a number or a tensor; got {baselines!r}; "
             f"{nearest(baselines, entry.baselines)}"
         )
-    request = Settings(
-        baselines, n_steps, settings.each_position, target=target, options=options, own=_own(method, entry, own)
-    )
+    for option in own:
+        check_option(method, entry, option)
+    own = {**entry.options, **{option: plain_number(value) for option, value in own.items()}}
+    request = Settings(baselines, n_steps, settings.each_position, target=target, options=options, own=own)
     if target is not None and not entry.target:
         raise ConfigError(f"{method} does not use a target class; got target={target}; leave it out")
     if entry.baselines == ("zero",) and not (isinstance(baselines, str) and baselines == "zero"):
@@ -134,13 +135,6 @@ def known(method: str) -> Method:
     if method not in IMPORTANCE:
         raise ConfigError(f"method must be a known method of importance; got {method!r}; {nearest(method, IMPORTANCE)}")
     return IMPORTANCE[method]
-
-
-def _own(name: str, method: Method, own: dict[str, Any]) -> dict[str, Any]:
-    """All options of a method, with defaults."""
-    for option in own:
-        check_option(name, method, option)
-    return {**method.options, **{option: plain_number(value) for option, value in own.items()}}
 
 
 def check_option(name: str, method: Method, option: str) -> None:

@@ -40,7 +40,7 @@ class PartialForward:
     def __init__(self, model: nn.Module, layer: str, batch: Batch, neutrals: Neutrals, *, each: bool = False) -> None:
         self._model, self.layer, self._batch, self._each = model, layer, batch, each
         self._engine, self._neutrals = Engine(model, [layer]), neutrals
-        self._stack = ExitStack()
+        self.rows, self._stack = batch.rows, ExitStack()
         self._baseline_values: BaselineValues | None = None
 
     def __enter__(self) -> PartialForward:
@@ -73,11 +73,6 @@ class PartialForward:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    @property
-    def rows(self) -> int:
-        """Rows of a pass."""
-        return self._batch.rows
-
     def run(self, rows: Rows, chosen: Chosen) -> Logits:
         """Logits of rows of the batch, with their chosen units neutral."""
         if not len(rows):
@@ -99,7 +94,7 @@ class PartialForward:
             chosen = torch.zeros((len(rows), self.differs.shape[1]), dtype=torch.bool, device=rows.device)
             chosen[torch.arange(len(rows)), units] = True
             return self.run(rows, chosen)
-        count, size = len(rows), self._batch.rows
+        count, size = len(rows), self.rows
         if self._baseline_values is None:
             self._baseline_values = BaselineValues()
             self._baseline_values.begin(recording=True)
