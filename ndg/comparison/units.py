@@ -108,16 +108,13 @@ class Matching(Result):
 
     def words(self) -> str:
         """Matched units, agreement and chance, in one sentence per layer."""
-        return "\n".join(
-            f"{row['layer']}: {row['matched']} of {row['units']} units have a partner"
-            + (
-                "."
-                if row["agreement"] is None
-                else f", which agrees on {row['agreement']:.3f} [{row['low']:.3f}, {row['high']:.3f}] of "
-                f"{row['examples']} examples (chance {row['chance']:.3f})."
-            )
-            for row in self.rows()
-        )
+        lines = []
+        for row in self.rows():
+            lines.append(f"{row['layer']}: {row['matched']} of {row['units']} units have a partner")
+            if row["agreement"] is not None:
+                ends = f"{row['agreement']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+                lines[-1] += f", which agrees on {ends} of {row['examples']} examples (chance {row['chance']:.3f})"
+        return "\n".join(f"{line}." for line in lines)
 
     def context(self) -> Row:
         return {"examples": self.examples, "seed": self.seed}

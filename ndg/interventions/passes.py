@@ -134,8 +134,7 @@ class Passes:
     def baseline(self, batch: Batch) -> BaselinePass:
         """The untouched pass of a batch; run once with a cache.
 
-        Raises ShapeError when the network has other labels or units than the graph, LayerError for NaN and for a layer
-        that the network reaches after its logits, or not at all.
+        Raises ShapeError for other labels or units than the graph's, LayerError for NaN or a layer not before the logits.
         """
         key = (self.changed, batch.start, batch.count)
         if self.cache is not None and key in self.cache:
@@ -159,8 +158,7 @@ class Passes:
         """Logits and booleans of the layers to `read`, under changes.
 
         A changed layer is read after its change. Without `rows`, logits are of every row of the batch, booleans of its
-        examples; with `rows`, of at most as many rows as it has. A change then gets an output of as many rows as the
-        batch, of which the first `len(rows)` count.
+        examples. With `rows`, a change gets an output of as many rows as the batch; the first `len(rows)` count.
         """
         count = baseline.batch.count if rows is None else len(rows)
         picked = None if rows is None else baseline.rows(rows)

@@ -1,7 +1,6 @@
 """Run only the part of a network that an intervention changes.
 
-Modules that end before the first changed layer begins run once, and give the same output, to the bit, in the passes
-that follow on the same inputs, or on any selection of their rows.
+Modules that end before the first changed layer begins run once, and give the same output, to the bit, for any rows.
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ class Replay:
 
     The modules are those beside the way from the network to the layers: of `encoder`, `latent` and `decoder` it is
     `encoder`. A module that has hooks, is called by another of them, changes its input in place, or returns other
-    things than tensors in tuples, lists and dictionaries is run again. `recorded` can be given to another replay of the
-    same network and layers. A tensor is copied, or its rows selected, at first use.
+    things than tensors in tuples, lists and dictionaries is run again. Tensors are copied or selected at first use.
     """
 
     def __init__(self, model: nn.Module, layers: Iterable[str], recorded: Recorded | None = None) -> None:
@@ -114,12 +112,9 @@ class Selected(Tensor):
     def tensor(self) -> Tensor:
         """The copy; always the same one, for changes in place."""
         if self._made is None:
-            rows = self._rows
-            self._made = (
-                self._source.contiguous().clone()
-                if rows is None
-                else self._source.index_select(0, rows.to(self._source.device))
-            )
+            source, rows = self._source, self._rows
+            copied = source.contiguous().clone() if rows is None else source.index_select(0, rows.to(source.device))
+            self._made = copied
         return self._made
 
     @classmethod

@@ -27,13 +27,9 @@ KINDS = {
 def disagreements(score: Scores, truth: Scores, limit: int | None = None) -> list[dict[str, Any]]:
     """One row per unit on which two scores disagree, sorted by damage.
 
-    `saturated` and `overstated` compare values above the median of their layer, for scores in one measure. Ranks are
-    compared within layers, by absolute value.
+    `saturated` and `overstated` are above the median of the layer, for scores in one measure; ranks are within layers.
     """
-    rows: list[dict[str, Any]] = []
-    for layer in truth.layers:
-        if layer in score.values:
-            rows += _of_layer(layer, score, truth)
+    rows = [row for layer in truth.layers if layer in score.values for row in _of_layer(layer, score, truth)]
     rows.sort(key=lambda row: (-row["damage"], row["layer"], row["unit"]))
     return rows[:limit]
 
