@@ -134,7 +134,7 @@ class Passes:
     def baseline(self, batch: Batch) -> BaselinePass:
         """The untouched pass of a batch; run once with a cache.
 
-        Raises ShapeError for other labels or units than the graph's, LayerError for NaN or a layer not before the logits.
+        Raises ShapeError for other labels or units than the graph's, LayerError for NaN or a layer behind the logits.
         """
         key = (self.changed, batch.start, batch.count)
         if self.cache is not None and key in self.cache:
