@@ -29,9 +29,8 @@ from ndg.activations.sampling import subset
 from ndg.comparison.networks import reinitialised
 from ndg.errors import ConfigError, FailureError, NDGError, UserError
 from ndg.executors.outcomes import Outcome, outcomes
-from ndg.importance.evaluation.pooled import over
 from ndg.importance.evaluation.score_cache import Kept
-from ndg.importance.evaluation.scoreboard import BoardSettings, Scoreboard, scoreboard
+from ndg.importance.evaluation.scoreboard import BoardSettings, Scoreboard, over, scoreboard
 from ndg.importance.evaluation.spec import ALL
 from ndg.locations import Locations
 from ndg.options import RunOptions

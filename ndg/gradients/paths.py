@@ -44,14 +44,6 @@ class Path:
         still = {key: column.repeat(times, *[1] * (column.ndim - 1)) for key, column in self.still.items()}
         return joined(moved, still)
 
-    def change(self, key: str) -> Tensor:
-        """Difference of an input to its baseline; zero at padded tokens."""
-        return self.moving[key] - self.starts[key]
-
-    def tokens(self, key: str) -> bool:
-        """Whether an input is embeddings of tokens."""
-        return IDS + key in self.still
-
     def rows(self, rows: Tensor) -> Path:
         """Paths of some examples."""
         parts = (

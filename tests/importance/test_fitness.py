@@ -16,7 +16,7 @@ from ndg.config import Experiment
 from ndg.errors import ConfigError, DataError, LayerError
 from ndg.importance.fitness.measure import MEASURES, KnownWeights, fitness
 from ndg.importance.fitness.monitor import Watch, watched
-from ndg.importance.weights.leading import leading, weights_of
+from ndg.importance.weights.incoming import leading, weights_of
 from ndg.models import checkpoint
 from ndg.options import RunOptions
 from ndg.workflows.train import train

@@ -23,9 +23,8 @@ from ndg.importance.evaluation.agreement import (
     pearson,
     spearman,
 )
-from ndg.importance.evaluation.pooled import over
 from ndg.importance.evaluation.saturation import counted, disagreements
-from ndg.importance.evaluation.scoreboard import BoardSettings, scoreboard
+from ndg.importance.evaluation.scoreboard import BoardSettings, over, scoreboard
 from ndg.importance.evaluation.spec import every, parse, scored
 from ndg.importance.score import IMPORTANCE, score
 from ndg.importance.scores import Scores

@@ -1,4 +1,4 @@
-"""Scoreboard: all scores of one network against exact ablation, with costs."""
+"""Scoreboard: all scores of one network, or of several trainings, against exact ablation, with costs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import Any, SupportsIndex
 from torch import nn
 
 from ndg.errors import ConfigError, LayerError, UserError
-from ndg.importance.evaluation.agreement import DRAWS, Agreement, Estimate, agreement, margin, null_of
+from ndg.importance.evaluation.agreement import (
+    DRAWS,
+    STATISTICS,
+    Agreement,
+    Estimate,
+    agreement,
+    averaged,
+    margin,
+    null_of,
+)
 from ndg.importance.evaluation.preflight import first, refusal, sound
 from ndg.importance.evaluation.saturation import counted, disagreements
 from ndg.importance.evaluation.score_cache import Kept, Timed, timed
@@ -22,6 +31,7 @@ from ndg.progress import log
 from ndg.results import Result
 
 TRUTH, FIRST_ORDER = "ablation", "gndi"
+COSTS = ("seconds", "forwards", "backwards", "passed")
 SHOWN = 40
 """Number of disagreements in the run log."""
 
@@ -55,8 +65,7 @@ class Entry:
 
     def row(self) -> dict[str, Any]:
         """Cost and correlations, or the reason of the refusal."""
-        names = ("method", "title", "seconds", "forwards", "backwards", "passed")
-        row = {name: getattr(self, name) for name in names}
+        row = {name: getattr(self, name) for name in ("method", "title", *COSTS)}
         if self.agreement is None:
             return row | {"refused": self.refused}
         more = {"left_out": len(self.agreement.left_out), "partly": self.partly or None}
@@ -279,3 +288,52 @@ def _figures(agreement: Agreement) -> dict[str, Any]:
             name = f"{statistic}{suffix}"
             columns |= estimate.columns(name) if len(estimate.draws) else {name: estimate.value}
     return columns
+
+
+def over(boards: Sequence[Scoreboard], network: str) -> list[dict[str, Any]]:
+    """One row per method: means over trainings with bootstrap intervals over units.
+
+    `spearman_within_least` and `_most` are extremes over trainings. A method that fails on a training is left out.
+    """
+    names = list(dict.fromkeys(entry.method for board in boards for entry in board.entries))
+    rows = [_pooled_row(name, boards, network) for name in names]
+    null, size = [board.null for board in boards], {"networks": len(boards)}
+    truth = {
+        "seconds": _mean([board.truth_seconds for board in boards]),
+        "passed": _mean([board.truth.facts.get("passed") for board in boards]),
+    }
+    rows.append({"network": network, "method": null[0].score, "title": "null"} | _pooled_figures(null) | size)
+    rows.append({"network": network, "method": boards[0].truth.method, "title": "truth"} | truth | size)
+    return rows
+
+
+def _pooled_row(name: str, boards: Sequence[Scoreboard], network: str) -> dict[str, Any]:
+    entries = [entry for board in boards for entry in board.entries if entry.method == name]
+    row: dict[str, Any] = {"network": network, "method": name, "title": entries[0].title, "networks": len(entries)}
+    agreements = [entry.agreement for entry in entries if entry.agreement is not None]
+    if len(agreements) < len(boards):
+        return row | {"refused": next((entry.refused for entry in entries if entry.refused), "not scored everywhere")}
+    return row | {
+        **_pooled_figures(agreements),
+        "partly": next((entry.partly for entry in entries if entry.partly), None),
+        **averaged([entry.margin for entry in entries]).columns("margin"),
+        **{what: _mean([getattr(entry, what) for entry in entries]) for what in COSTS},
+    }
+
+
+def _pooled_figures(agreements: Sequence[Agreement]) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for suffix, side in {"": "pooled", "_within": "within"}.items():
+        for statistic in STATISTICS:
+            each: list[Estimate] = [getattr(agreement, side)[statistic] for agreement in agreements]
+            mean, name = averaged(each), f"{statistic}{suffix}"
+            columns |= {**mean.columns(name), f"n{suffix}": mean.n}
+            known = [estimate.value for estimate in each if estimate.value is not None]
+            if statistic == "spearman" and known:
+                columns |= {f"{name}_least": min(known), f"{name}_most": max(known)}
+    return columns
+
+
+def _mean(values: Sequence[Any]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

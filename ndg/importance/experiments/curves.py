@@ -20,8 +20,7 @@ from ndg.importance.experiments.groups import ORDERS, SHARES, Group, GroupRows, 
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings, passes
 from ndg.intervals import Z95, rate
-from ndg.interventions.baselines import Neutrals
-from ndg.interventions.clamp import clamped, neutral_states
+from ndg.interventions.baselines import Neutrals, clamped, neutral_states
 from ndg.options import RunOptions, old_keywords
 from ndg.results import mean
 from ndg.run_study import run_study

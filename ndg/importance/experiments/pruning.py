@@ -25,7 +25,7 @@ from ndg.importance.experiments.groups import SHARES, Group, GroupRows, common_s
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings
 from ndg.intervals import rate
-from ndg.interventions.clamp import NeutralState, clamped, neutral_states
+from ndg.interventions.baselines import NeutralState, clamped, neutral_states
 from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.run_study import run_study
 

@@ -34,7 +34,7 @@ from ndg.activations.hooks import find_layer
 from ndg.errors import ConfigError, DataError, LayerError, nearest
 from ndg.gradients.tape import Tape, add
 from ndg.importance.scores import Scores
-from ndg.importance.weights.leading import Weights, leading, read_by, weights_of
+from ndg.importance.weights.incoming import Weights, leading, read_by, weights_of
 from ndg.options import RunOptions, old_keywords
 from ndg.results import Result
 from ndg.units.layout import View

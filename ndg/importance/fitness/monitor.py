@@ -13,7 +13,7 @@ from torch import nn
 from ndg.activations.batches import COMPUTE_BATCH, compute_batches, fixed, forward
 from ndg.errors import LayerError
 from ndg.importance.fitness.measure import COMPOSITE, Fitness, KnownWeights, fitness
-from ndg.importance.weights.leading import leading, weights_of
+from ndg.importance.weights.incoming import leading, weights_of
 from ndg.options import RunOptions
 
 EXAMPLES = 256

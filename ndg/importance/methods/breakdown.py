@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ndg.activations.batches import fixed
 from ndg.errors import ConfigError, LayerError
+from ndg.gradients.embeddings import IDS
 from ndg.gradients.paths import Path, joined, parts, starting
 from ndg.gradients.tape import Tape, add
 from ndg.importance.logits import checked_pass, chosen, classes_of
@@ -87,10 +88,10 @@ def _at(
             )
         gradients = torch.autograd.grad(through, list(moving.values()), retain_graph=True, allow_unused=True)
         for key, gradient in zip(moving, gradients, strict=True):
-            change = path.change(key)
+            change = path.moving[key] - path.starts[key]  # zero at padded tokens
             flow = torch.zeros_like(change) if gradient is None else gradient * change
             flow = flow[:count].sum(dim=0, dtype=torch.float64)
-            rows[key].append(flow.sum(dim=-1) if path.tokens(key) else flow)
+            rows[key].append(flow.sum(dim=-1) if IDS + key in path.still else flow)
     return {key: torch.stack(parts) for key, parts in rows.items()}
 
 

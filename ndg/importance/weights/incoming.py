@@ -1,18 +1,21 @@
-"""Incoming weights of layers, and networks with replaced weights."""
+"""Incoming weights of layers, weights before and after any layer, and networks with replaced weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
+from ndg.activations.batches import compute_batches, fixed
 from ndg.errors import ConfigError, LayerError
-from ndg.gradients.tape import check_gradients
-from ndg.importance.settings import Settings
+from ndg.gradients.tape import Tape, check_gradients
+from ndg.importance.settings import Loader, Settings
+from ndg.importance.weights.outgoing import outgoing
 from ndg.units import gates
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -20,6 +23,8 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 WEIGHTED = (nn.Linear, *CONVOLUTIONS, *TRANSPOSED, *NORMS, nn.Embedding)
 """Modules whose `weight` leads into their units (for norms the gain). Biases do not count."""
+
+Weights = Mapping[str, Float64[Tensor, "unit weight"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,3 +139,59 @@ def _rows(module: nn.Module, values: Tensor) -> Float[Tensor, "unit weight"]:
 
 def _has_weights(module: nn.Module) -> bool:
     return isinstance(module, WEIGHTED) and isinstance(getattr(module, "weight", None), Tensor)
+
+
+def weights_of(model: nn.Module, led: Mapping[str, Sequence[str]]) -> Weights:
+    """Copy of the weights before each layer, one row per unit."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    return {
+        layer: torch.cat([parameters[name].detach().double().flatten(1) for name in names], dim=1).cpu()
+        for layer, names in led.items()
+        if names
+    }
+
+
+def leading(model: nn.Module, loader: Loader, layers: Sequence[str], batch: int) -> dict[str, list[str]]:
+    """Nearest parameters before each layer, one row per unit."""
+    named = {id(parameter): name for name, parameter in model.named_parameters()}
+    first = next(iter(compute_batches(loader, batch, short=True)))
+    with torch.inference_mode(False), fixed(model, torch.get_num_threads(), grad=True), Tape(model, layers) as tape:
+        tape.run(first)
+        return {
+            layer: [named[key] for key in _nearest(tape.raw[layer][0], tape[layer].shape[1]) if key in named]
+            for layer in layers
+        }
+
+
+def read_by(
+    model: nn.Module, loader: Loader, layers: Sequence[str], batch: int
+) -> dict[str, Float64[np.ndarray, " unit"]]:
+    """Norm of the weights that read each unit."""
+    first = next(iter(compute_batches(loader, batch, short=True)))
+
+    def squares(weight: Tensor) -> Tensor:
+        return weight.detach().double().square()
+
+    with torch.inference_mode(False), fixed(model, torch.get_num_threads(), grad=True):
+        try:
+            sums = outgoing(model, first, layers, squares, each=False) if layers else {}
+        except LayerError:
+            sums = {}
+            for layer in layers:
+                with suppress(LayerError):
+                    sums |= outgoing(model, first, [layer], squares, each=False)
+    return {layer: total.sqrt().cpu().numpy() for layer, total in sums.items()}
+
+
+def _nearest(output: Tensor, units: int) -> list[int]:
+    """Nearest tensors with one row per unit before an output."""
+    level, seen = [output.grad_fn], set()
+    while any(level):
+        leaves = [node.variable for node in level if node is not None and hasattr(node, "variable")]
+        leading = [id(tensor) for tensor in leaves if tensor.ndim > 1 and len(tensor) == units]
+        if leading:
+            return leading
+        seen |= {node for node in level if node is not None}
+        after = [other for node in level if node is not None for other, _ in node.next_functions]
+        level = list(dict.fromkeys(node for node in after if node is not None and node not in seen))
+    return []
