@@ -24,7 +24,7 @@ from analysis.edge_survival import Run
 from analysis.subjects import Tables, interval, main, name_of, refusals, scores_of, some
 from ndg import seeds
 from ndg.activations.batches import COMPUTE_BATCH, compute_batches, fixed
-from ndg.comparison.networks import reinitialised
+from ndg.comparison.sources import reinitialised
 from ndg.errors import ConfigError
 from ndg.importance.evaluation.agreement import NULL, agreement, null_of
 from ndg.importance.methods.ablation import damage

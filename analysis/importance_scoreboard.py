@@ -26,7 +26,7 @@ from analysis.edge_survival import Run, chosen, opened
 from ndg import atomic, executors
 from ndg.activations.batches import COMPUTE_BATCH
 from ndg.activations.sampling import subset
-from ndg.comparison.networks import reinitialised
+from ndg.comparison.sources import reinitialised
 from ndg.errors import ConfigError, FailureError, NDGError, UserError
 from ndg.executors.outcomes import Outcome, outcomes
 from ndg.importance.evaluation.score_cache import Kept

@@ -19,7 +19,7 @@ from torch import nn
 
 from analysis.edge_survival import Run
 from analysis.subjects import Tables, interval, layers_of, main, name_of, some
-from ndg.comparison.networks import reinitialised
+from ndg.comparison.sources import reinitialised
 from ndg.importance.evaluation.agreement import kendall, pearson, spearman
 from ndg.importance.experiments.curves import CurveSettings, ablation_curves
 from ndg.importance.score import score

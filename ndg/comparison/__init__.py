@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from ndg.comparison.models import inter_layer as inter_layer
     from ndg.comparison.models import inter_model as inter_model
     from ndg.comparison.models import inter_models as inter_models
-    from ndg.comparison.networks import reinitialised as reinitialised
     from ndg.comparison.over_examples import bootstrap as bootstrap
     from ndg.comparison.retraining import over_trainings as over_trainings
     from ndg.comparison.retraining import trainings as trainings
     from ndg.comparison.sources import controls as controls
+    from ndg.comparison.sources import reinitialised as reinitialised
     from ndg.comparison.tables import cross_accuracy as cross_accuracy
     from ndg.comparison.tables import crossed as crossed
     from ndg.comparison.tables import table_3 as table_3

@@ -72,10 +72,6 @@ class Prefix:
     inputs: Inputs
     recorded: Recorded
 
-    @property
-    def rows(self) -> int:
-        return rows_of(self.inputs)
-
 
 class Engine:
     """A network and its changed layers, without state of a pass."""
@@ -127,7 +123,7 @@ class Engine:
         """
         _, modules, recorder = self.parts
         player = recorder.of(prefix.recorded if replay else {})
-        with changing(self.model, changes, modules, self.layers), player.replaying(rows, prefix.rows):
+        with changing(self.model, changes, modules, self.layers), player.replaying(rows, rows_of(prefix.inputs)):
             if player.recorded and rows is not None and isinstance(prefix.inputs, Tensor):
                 # copied only where a module that is not replayed reads it
                 yield Selected(prefix.inputs, rows.to(prefix.inputs.device))

@@ -64,10 +64,6 @@ class BaselinePass:
         """Which example of the loader each row is."""
         return np.array([self.batch.number(row) for row in range(self.batch.count)], np.int64)
 
-    @property
-    def prefix(self) -> Prefix:
-        return Prefix(self.batch.inputs, self.recorded)
-
     def nodes(self, space: NodeSpace) -> Values:
         """The value of every label and neuron."""
         return node_values(space, self.predicted, self.bits)
@@ -194,7 +190,8 @@ class Passes:
             engine = self._engine
             stack.enter_context(engine.visible())
             stack.enter_context(fixed(self.model, self.threads, modules=engine.parts[0]))
-            inputs = stack.enter_context(engine.changed_pass(baseline.prefix, changes, rows, replay=replay))
+            prefix = Prefix(baseline.batch.inputs, baseline.recorded)
+            inputs = stack.enter_context(engine.changed_pass(prefix, changes, rows, replay=replay))
             if behind:
                 trace = stack.enter_context(engine.trace(behind, booleans))
             logits = forward(self.model, inputs)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from ndg.activations.batches import bare, by_name, columns, compute_batches, fixed, forward, join
+from ndg.activations.batches import bare, by_name, columns, compute_batches, fixed, forward, join, rows_of
 from ndg.activations.hooks import Trace
 from ndg.errors import DataError, LayerError
 from ndg.interventions.engine import Engine, Prefix
@@ -61,7 +61,7 @@ class Suffix:
 
         rows: Tensor | None = examples
         if self.recorded is not None:
-            rows = None if len(latents) == self._prefix.rows else torch.arange(len(latents))
+            rows = None if len(latents) == rows_of(self._prefix.inputs) else torch.arange(len(latents))
         with torch.no_grad(), self._engine.changed_pass(self._prefix, {self.layer: change}, rows) as inputs:
             return forward(self.model, inputs)
 

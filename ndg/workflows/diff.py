@@ -9,9 +9,9 @@ from typing import Any
 from ndg import extraction
 from ndg.bits.matrix import BitMatrix
 from ndg.comparison.difference import diff
-from ndg.comparison.networks import reinitialised
 from ndg.comparison.over_examples import bootstrap
 from ndg.comparison.retraining import over_trainings
+from ndg.comparison.sources import reinitialised
 from ndg.comparison.units import Matching, match_units
 from ndg.errors import ConfigError
 from ndg.extraction import ReadingSettings

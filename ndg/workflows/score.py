@@ -11,7 +11,7 @@ from typing import Any
 from ndg import atomic, extraction, runs
 from ndg.activations.batches import device_of
 from ndg.activations.digest import weights_digest
-from ndg.comparison.networks import reinitialised
+from ndg.comparison.sources import reinitialised
 from ndg.config import Experiment
 from ndg.errors import ConfigError, DataError, LayerError, RunNotFoundError, ShapeError
 from ndg.graph.ndg import NDG

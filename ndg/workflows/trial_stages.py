@@ -15,8 +15,8 @@ from ndg.abstraction.minimal import MinimalSettings, minimal
 from ndg.abstraction.result import TrialResult, corrected
 from ndg.abstraction.trial import TrialSettings, trials
 from ndg.comparison.inputs import random_inputs
-from ndg.comparison.networks import reinitialised
 from ndg.comparison.resampling import shuffled_labels
+from ndg.comparison.sources import reinitialised
 from ndg.config import Experiment
 from ndg.executors import Journal
 from ndg.graph.ndg import NDG

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ndg import discovery
-from ndg.comparison.joining import join, sides
+from ndg.comparison.models import join, sides
 from ndg.errors import ConfigError, ShapeError
 from tests.comparison.cases import bits
 

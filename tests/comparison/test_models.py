@@ -18,9 +18,8 @@ from ndg.comparison.models import (
     inter_model,
     inter_models,
 )
-from ndg.comparison.networks import reinitialised
 from ndg.comparison.sections import Judged
-from ndg.comparison.sources import FRESH, LABELS, NOISE, TRAINED, controls, on_noise, read
+from ndg.comparison.sources import FRESH, LABELS, NOISE, TRAINED, controls, on_noise, read, reinitialised
 from ndg.comparison.tables import MATCHED, cross_accuracy, crossed, table_3, table_7
 from ndg.errors import ConfigError, DataError, ShapeError
 from ndg.extraction import ReadingSettings

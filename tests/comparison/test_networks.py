@@ -7,7 +7,7 @@ from torch import nn
 
 from ndg import models
 from ndg.activations.batches import fixed, forward
-from ndg.comparison.networks import reinitialised
+from ndg.comparison.sources import reinitialised
 from tests.comparison.cases import network
 from tests.models.test_networks import FORMS, SMALL, examples
 

@@ -7,10 +7,10 @@ import pytest
 
 from ndg import discovery, extraction
 from ndg.bits.matrix import BitMatrix
-from ndg.comparison.networks import reinitialised
 from ndg.comparison.over_examples import bootstrap
 from ndg.comparison.resampling import bootstrapped
 from ndg.comparison.retraining import over_trainings, trainings
+from ndg.comparison.sources import reinitialised
 from ndg.comparison.units import match_units
 from ndg.errors import ConfigError, DataError, GraphError
 from ndg.intervals import wilson

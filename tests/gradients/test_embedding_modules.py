@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from ndg.activations.batches import forward
 from ndg.errors import DataError
+from ndg.gradients.embeddings import IDS
 from ndg.gradients.paths import Start, starting
 from ndg.importance.methods.breakdown import conductance_by_input
 from ndg.importance.score import score
@@ -197,4 +198,4 @@ def test_a_start_without_texts_is_as_it_was():
         path = start.path(inputs)
         assert isinstance(path(0.5), torch.Tensor)
         torch.testing.assert_close(path(0.0), inputs.mean(dim=0).expand(4, 3))
-        assert not path.tokens("")
+        assert IDS not in path.still

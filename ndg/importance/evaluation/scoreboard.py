@@ -238,19 +238,10 @@ class _Judge:
             null = self._agreement(null_of(_among(self.truth, scorable)))
         except UserError as error:
             return Entry(name, method.title, refused=_short(error))
-        scores = timed_scores.scores
-        return Entry(
-            name,
-            method.title,
-            scores,
-            self._agreement(scores),
-            null,
-            timed_scores.seconds,
-            scores.facts.get("forward_passes"),
-            scores.facts.get("backward_passes"),
-            scores.facts.get("passed", scores.facts.get("cost")),
-            partly=partly,
-        )
+        scores, facts = timed_scores.scores, timed_scores.scores.facts
+        passes = facts.get("forward_passes"), facts.get("backward_passes"), facts.get("passed", facts.get("cost"))
+        judged = self._agreement(scores)
+        return Entry(name, method.title, scores, judged, null, timed_scores.seconds, *passes, partly=partly)
 
     def _timed(self, layers: Sequence[str], name: str, settings: Settings) -> Timed:
         return timed(self.kept, self.model, self.loader, layers, name, fitting(name, settings))

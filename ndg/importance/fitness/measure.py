@@ -146,10 +146,9 @@ def fitness(
 
     `fresh` is the fitness at the start of training: it standardises composites and defines dying; without it, a layer
     standardises itself. `before` are earlier `weights_of`, for `change`. `known` names the weights beside the layers,
-    if they were found already. `composite` has weights of `TERMS`; missing terms are skipped.
-
-    The network stays unchanged, gradients included. The loader is read twice. Raises DataError without true classes,
-    ConfigError for a composite of other terms.
+    if they are known already. `composite` has weights of `TERMS`; missing terms are skipped. The network stays
+    unchanged, gradients included. The loader is read twice. Raises DataError without true classes, ConfigError for a
+    composite of other terms.
     """
     for name in composite:
         if name not in TERMS:

@@ -41,10 +41,8 @@ def conductance_by_input(
 
     The result is `[unit, *shape of one input]`, with "" as the name of a single input. For token ids an input is a
     token, summed over its embedding. `units` selects units of the layer (default: all). F is the logit of the predicted
-    class or of `target`. It costs one backward pass per unit and step.
-
-    Raises DataError for inputs that are neither floats nor token ids, ShapeError for a baseline that does not fit,
-    LayerError as `score`, ConfigError for a unit that there is not.
+    class or of `target`. It costs one backward pass per unit and step. Raises DataError for inputs that are neither
+    floats nor token ids, ShapeError for a wrong baseline, LayerError as `score`, ConfigError for an unknown unit.
     """
     request = Settings(settings.baselines, settings.n_steps, target=target, options=options)
     n_steps = settings.n_steps or FIXED_STEPS

@@ -25,7 +25,7 @@ from ndg.importance.methods.ablation import damage, difference
 from ndg.importance.methods.fast.carried import Carried
 from ndg.importance.methods.fast.directions import NEAR, Directions, alike
 from ndg.importance.methods.fast.estimate import Evidence, estimate
-from ndg.importance.methods.fast.plan import Plan, plan
+from ndg.importance.methods.fast.plan import ROWS, Plan, plan
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Layers, Loader, Settings, passes
 from ndg.interventions.baselines import Neutrals
@@ -175,7 +175,7 @@ class _Study(ScoreStudy):
 
     def damages(self, loader: Loader, units: dict[str, Chosen]) -> tuple[dict[str, Damages], dict[str, float], int]:
         """Damage of chosen units and whole layers, and cost."""
-        settings, rows = self.settings, min(self.planned.rows, self.settings.options.batch)
+        settings, rows = self.settings, min(max(ROWS, self.planned.ablated), self.settings.options.batch)
         damages: dict[str, list[np.ndarray]] = {layer: [] for layer in self.layers}
         whole = dict.fromkeys(self.layers, 0.0)
         examples = cost = 0

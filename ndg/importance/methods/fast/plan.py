@@ -44,11 +44,6 @@ class Plan:
     exact: int
 
     @property
-    def rows(self) -> int:
-        """Rows of a pass of ablations."""
-        return max(ROWS, self.ablated)
-
-    @property
     def on_ablated(self) -> int:
         """Directions on ablated examples, or the number of logits."""
         return min(self.logits, EXACT)
