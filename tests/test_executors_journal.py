@@ -316,14 +316,16 @@ def test_a_process_that_is_killed_again_and_again_ends_with_the_same_sum(tmp_pat
 
 
 def alive(marks: Path) -> Iterator[int]:
-    """Processes that did tasks and have not ended; one that waits to be reaped has ended."""
-    for mark in marks.iterdir():
-        status = Path(f"/proc/{mark.name}/stat")
-        try:
-            if status.read_text().rpartition(")")[2].split()[0] != "Z":
-                yield int(mark.name)
-        except OSError:
-            continue
+    """Processes that did tasks and have not ended."""
+    return (int(mark.name) for mark in marks.iterdir() if alive_process(int(mark.name)))
+
+
+def alive_process(pid: int) -> bool:
+    """Whether a process has not ended; one that waits to be reaped has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_workers_end_with_a_process_that_is_told_to_end_and_the_total_goes_on(ray_session, request, tmp_path):
@@ -358,3 +360,35 @@ def test_workers_end_with_a_process_that_is_told_to_end_and_the_total_goes_on(ra
         assert 5 <= len(entries(path)) < tasks
         assert total(path, Ray(timeout=120.0), tasks=tasks)[0] == expected
         assert total(path, tasks=tasks) == (expected, [])
+
+
+def descendants(pid: int) -> Iterator[tuple[int, str]]:
+    """Processes that a process began, and theirs, with their commands."""
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and int(Path(folder, "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                yield int(folder.name), Path(folder, "cmdline").read_text()
+                yield from descendants(int(folder.name))
+        except OSError:
+            continue
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("part", ["raylet", "gcs_server"])
+def test_a_ray_that_dies_ends_in_an_error_and_the_total_goes_on(part, request, tmp_path):
+    tasks, (path, marks) = 400, (tmp_path / "words.jsonl", tmp_path / "marks")
+    marks.mkdir()
+    child = begin(CHILD, path, "ray", 0.1, marks, tasks, folder=tmp_path)
+    request.addfinalizer(partial(kill, child))
+    until(lambda: lines(path) > 5 or child.poll() is not None)
+    begun = dict(descendants(child.pid))
+    [found] = [pid for pid, command in begun.items() if command.split("\0")[0].endswith(f"/{part}")]
+    os.kill(found, signal.SIGKILL)
+    errors = ended(child)
+    if child.returncode or part == "raylet":  # leased workers go on without a GCS
+        assert child.returncode == 1, errors
+        assert f"WorkerError: the Ray session of this process has lost its {part}, so no task can go on" in errors
+        assert "go on with --resume" in errors
+        assert 5 <= len(entries(path)) < tasks
+    until(lambda: not any(alive_process(pid) for pid in begun))
+    assert total(path, tasks=tasks)[0] == Serial().total(say, "t", range(tasks), "words")

@@ -15,7 +15,7 @@ from ndg.executors.payload import in_worker, packed
 from ndg.executors.protocol import Executor
 from ndg.executors.ray_executor import Ray
 from ndg.executors.ray_scheduler import Needs
-from ndg.executors.ray_session import line
+from ndg.executors.ray_session import check_alive, line
 from ndg.progress import log
 
 PATIENCE = 5.0
@@ -67,6 +67,7 @@ def _in_ray(executor: Ray, work: Work, shared: Any, tasks: Sequence[Any], remedy
         try:
             while running:
                 ended, _ = ray.wait(list(running), num_returns=1, timeout=PATIENCE)
+                check_alive()
                 for reference in ended:
                     yield running.pop(reference), _answer(reference)
         finally:

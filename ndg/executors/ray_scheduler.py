@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ndg.errors import WorkerError
 from ndg.executors.ordered_sum import Results, Tasks
 from ndg.executors.payload import Package, begun, in_worker
-from ndg.executors.ray_session import ends_with_us, line
+from ndg.executors.ray_session import check_alive, ends_with_us, line
 from ndg.progress import log
 
 TIMEOUT = 300.0
@@ -93,6 +93,7 @@ def results(package: Package, tasks: Tasks, needs: Needs, timeout: float) -> Res
             before = time.monotonic()
             ended, _ = ray.wait(list(running), num_returns=1, timeout=silence.patience())
             if not ended:
+                check_alive()
                 silence.goes_on(len(running), time.monotonic() - before)
                 slots = needs.slots()
             for reference in ended:
@@ -100,6 +101,7 @@ def results(package: Package, tasks: Tasks, needs: Needs, timeout: float) -> Res
                 try:
                     result = _result(reference, attempt.number, timeout)
                 except _LostError as error:
+                    check_alive()
                     if attempt.time == TRIES:
                         raise WorkerError(
                             f"a Ray worker gave no answer to task {attempt.number}, also when it was tried again: "

@@ -54,6 +54,22 @@ def ends_with_us() -> bool:
     return _own
 
 
+def check_alive() -> None:
+    """Raise WorkerError when a process of the cluster that was started here has died.
+
+    Ray itself ends this whole process some seconds later.
+    """
+    import ray
+
+    node = ray._private.worker._global_node if _own else None
+    dead = [kind for kind, _ in node.dead_processes() if kind != "log_monitor"] if node is not None else []
+    if dead:
+        raise WorkerError(
+            f"the Ray session of this process has lost its {' and its '.join(dead)}, so no task can go on; look for a "
+            "lack of memory, and go on with --resume, or use the executor 'serial'"
+        )
+
+
 def _start(address: str | None, cpus: int | None, store_bytes: int) -> bool:
     """Start Ray here or join a cluster; whether it was started here."""
     import ray
