@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -83,12 +83,14 @@ def devign(folder: Path, settings: Data) -> Pool:
 
     A line is a JSON object with `func`, `target` (1: vulnerable) and `idx`; any of the three files is enough.
     """
-    return text_splits.read("devign", folder, DEVIGN_FILES, DEVIGN_COLUMNS, VULNERABLE, BINARY, key="idx", cased=True)
+    paths = text_splits.present(folder, DEVIGN_FILES)
+    return text_splits.read("devign", paths, DEVIGN_COLUMNS, VULNERABLE, BINARY, key="idx", cased=True)
 
 
 def snli(folder: Path, settings: Data) -> Pool:
     """Pairs about captions of photographs (Bowman et al. 2015), without those of no majority label."""
-    return text_splits.read("snli", folder, SNLI_FILES, COLUMNS, CLASSES, NUMBERS, key="pairID", without=NO_MAJORITY)
+    paths = text_splits.present(folder, SNLI_FILES)
+    return text_splits.read("snli", paths, COLUMNS, CLASSES, NUMBERS, key="pairID", without=NO_MAJORITY)
 
 
 def allnli(folder: Path, settings: Data) -> Pool:
@@ -117,7 +119,7 @@ def mqnli(folder: Path, settings: Data) -> Pool:
     sentences (`entails`, `permits`, `contradicts`) count as the same classes.
     """
     numbers = NUMBERS | {"entails": 0, "permits": 1, "contradicts": 2}
-    return text_splits.read("mqnli", folder, MQNLI_FILES, COLUMNS, CLASSES, numbers)
+    return text_splits.read("mqnli", text_splits.present(folder, MQNLI_FILES), COLUMNS, CLASSES, numbers)
 
 
 def sick(folder: Path, settings: Data) -> Pool:
@@ -125,8 +127,12 @@ def sick(folder: Path, settings: Data) -> Pool:
     key, first, second, _, label = SICK_COLUMNS
     numbers = {name.upper(): number for name, number in NUMBERS.items()}
     columns = (first, second, label)
+
+    def rows(path: Path, fields: Sequence[str]) -> Iterator[Row]:
+        return text_files.tabbed(path, SICK_COLUMNS)
+
     return text_splits.read(
-        "sick", folder, SICK_FILES, columns, CLASSES, numbers, key=key, rows=text_files.tabbed, fields=SICK_COLUMNS
+        "sick", text_splits.present(folder, SICK_FILES), columns, CLASSES, numbers, key=key, rows=rows
     )
 
 

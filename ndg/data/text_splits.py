@@ -84,20 +84,17 @@ def present(folder: Path, files: Mapping[str, str | Sequence[str]]) -> dict[str,
 
 def read(
     name: str,
-    folder: Path,
-    files: Mapping[str, str | Sequence[str]],
+    paths: Mapping[str, Path],
     columns: Sequence[str],
     class_names: tuple[str, ...],
     numbers: dict[str, int],
     *,
     key: str | None = None,
     rows: Callable[[Path, Sequence[str]], Iterator[Row]] = text_files.objects,
-    fields: Sequence[str] = (),
     **options: Any,
 ) -> Pool:
-    """Pool of one file per split; `rows` reads its `fields`, `options` go to `collect`."""
-    fields = fields or (*columns, *([key] if key else []))
-    paths = present(folder, files)
+    """Pool of one file per split; `rows` reads columns and `key`, `options` go to `collect`."""
+    fields = (*columns, *([key] if key else []))
     lines = {split: rows(path, fields) for split, path in paths.items()}
     parts = {
         split: collect(text_files.unique(part, key) if key else part, columns, numbers, **options)

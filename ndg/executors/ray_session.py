@@ -61,8 +61,8 @@ def check_alive() -> None:
     """
     import ray
 
-    node = ray._private.worker._global_node if _own else None
-    dead = [kind for kind, _ in node.dead_processes() if kind != "log_monitor"] if node is not None else []
+    node: Any = ray._private.worker._global_node if _own else None
+    dead = [] if node is None else [str(kind) for kind, _ in node.dead_processes() if kind != "log_monitor"]
     if dead:
         raise WorkerError(
             f"the Ray session of this process has lost its {' and its '.join(dead)}, so no task can go on; look for a "

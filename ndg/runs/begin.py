@@ -12,6 +12,7 @@ from typing import Any
 
 from ndg.config import Experiment
 from ndg.errors import OutputError, RunNotFoundError
+from ndg.locations import Locations
 from ndg.runs.plain import now, plain
 from ndg.runs.provenance import masked, versions, whereabouts
 from ndg.runs.record import BEAT, COMPLETED, FAILED, INTERRUPTED, RUNNING, RunRecord, read_all, span
@@ -31,14 +32,11 @@ def start(
     device: str | None = None,
     tags: Iterable[str] = (),
     beat: float = BEAT,
-    resumed: bool = False,
 ) -> Run:
-    """A new run, as a context, in the folder `folder_root/<id>`; with `resumed`, the run of `resume`.
+    """A new run, as a context, in the folder `folder_root/<id>`.
 
     Its document is in `store`, by default `folder_root/ndg.db`. Entering raises OutputError if no folder can be made.
     """
-    if resumed:
-        return resume(store, experiment, folder_root, kind=kind, parent=parent, device=device, beat=beat)
     root = Path(folder_root).expanduser().absolute()
 
     def begin(run: Run) -> None:
@@ -82,6 +80,15 @@ def resume(
     return Run(
         _store(store, root), root, lambda run: run.open(_reopened(unfinished_run, root, device), new=False), beat
     )
+
+
+def start_or_resume(
+    resumed: bool, where: Locations, kind: str, experiment: Experiment, parent: str | None = None, *, device: str | None
+) -> Run:
+    """A new run, or with `resumed` the unfinished one."""
+    if resumed:
+        return resume(where.store, experiment, where.runs, kind=kind, parent=parent, device=device)
+    return start(where.store, kind, experiment, where.runs, parent, device=device)
 
 
 def unfinished(root: Path, experiment: Experiment, *, kind: str = "train", parent: str | None = None) -> RunRecord:

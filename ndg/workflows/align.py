@@ -42,9 +42,7 @@ def run(prepared: Prepared, alpha: float, resume: bool = False) -> RunRecord:
     scored = checked(subject, prepared.layers, experiment)
     prepared.seconds = prepared.shared_seconds
     with (
-        runs.start(
-            where.store, "align", experiment, where.runs, target.parent, device=prepared.device, resumed=resume
-        ) as run,
+        runs.start_or_resume(resume, where, "align", experiment, target.parent, device=prepared.device) as run,
         prepared.by.session(),
     ):
         run.artefact(atomic.write(run.folder / CONFIG, _config(experiment, target)))

@@ -81,7 +81,7 @@ def run(
             "and this network has no alignment; run `ndg align` first, or leave it out"
         )
     options = {"executor": executor, "ray_address": address}
-    with runs.start(where.store, KIND, experiment, where.runs, target.parent, device=device, resumed=resume) as run:
+    with runs.start_or_resume(resume, where, KIND, experiment, target.parent, device=device) as run:
         run.artefact(atomic.write(run.folder / CONFIG, experiment.to_yaml()))
         run.result("asked", {"aligned": aligned and aligned.id, "layers": layers})
         run.result("data", subject.facts)

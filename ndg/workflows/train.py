@@ -87,7 +87,7 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
     splits, experiment = load(placed), replace(experiment, data=replace(experiment.data, dir=placed.data.dir))
     if resume:
         same_data(runs.unfinished(where.runs, experiment), splits)
-    with runs.start(where.store, "train", experiment, where.runs, device=device, resumed=resume) as run:
+    with runs.start_or_resume(resume, where, "train", experiment, device=device) as run:
         run.artefact(atomic.write(run.folder / CONFIG, experiment.to_yaml()))
         if splits.tokenizer is not None:
             run.artefact(splits.tokenizer.save(run.folder))
