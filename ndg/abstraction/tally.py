@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
+from operator import add, attrgetter
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class Tally:
             )
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(*(getattr(self, name) + getattr(other, name) for name in FIELDS))
+        return Tally(*map(add, _counts(self), _counts(other)))
 
     def rate(self, outcome: str) -> float | None:
         """Share of a count in the originally correct examples."""
@@ -79,6 +80,7 @@ class Tally:
 
 
 FIELDS = tuple(field.name for field in fields(Tally))
+_counts = attrgetter(*FIELDS)
 
 Flags = Bool[np.ndarray, " example"]
 
@@ -148,12 +150,17 @@ class Tallies:
 
     def to_dict(self) -> dict[str, list[int]]:
         """Counts by JSON name, in the order of `FIELDS`."""
-        return {json.dumps(name): [getattr(tally, field) for field in FIELDS] for name, tally in self.by_name.items()}
+        return {_text(name): list(_counts(tally)) for name, tally in self.by_name.items()}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, list[int]]) -> Tallies:
         """Inverse of `to_dict`."""
         return cls({_name(text): Tally(*counts) for text, counts in document.items()})
+
+
+@cache
+def _text(name: Any) -> str:
+    return json.dumps(name)
 
 
 def _name(text: str) -> Any:

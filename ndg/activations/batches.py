@@ -133,8 +133,12 @@ def output_of(model: nn.Module, inputs: Inputs) -> Any:
     """Whatever a network returns for inputs, on its device."""
     device = device_of(model)
     if isinstance(inputs, dict):
-        return model(**{key: column.to(device) for key, column in inputs.items()})
-    return model(inputs.to(device))
+        return model(**{key: _moved(column, device) for key, column in inputs.items()})
+    return model(_moved(inputs, device))
+
+
+def _moved(inputs: Tensor, device: torch.device) -> Tensor:
+    return inputs if inputs.device == device else inputs.to(device)
 
 
 def logits_of(output: Any) -> Tensor:

@@ -158,7 +158,7 @@ class Passes:
         """
         count = baseline.batch.count if rows is None else len(rows)
         picked = None if rows is None else baseline.rows(rows)
-        replay = picked is None or self._selecting(baseline)
+        replay = picked is None or self.selects(baseline)
         return self.run_rows(baseline, changes, read, count, picked, replay)
 
     def run_rows(
@@ -285,7 +285,7 @@ class Passes:
             check_reach(layer, baseline.logits, baseline.outputs[layer], logits)
         self.tried["reach"] = True
 
-    def _selecting(self, baseline: BaselinePass) -> bool:
+    def selects(self, baseline: BaselinePass) -> bool:
         """Whether recorded rows can be selected; tried once, in reverse."""
         if "rows" not in self.tried:
             size = baseline.batch.rows

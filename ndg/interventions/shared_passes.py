@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 
 from ndg.interventions.engine import Write
-from ndg.interventions.passes import BaselinePass, Passes
+from ndg.interventions.passes import BaselinePass, Bits, Indices, Passes
 
 STACK = 16
 """Changes of a batch that share a pass."""
+
+FEWEST = 3
+"""Parts that share a pass, which as many as `STACK` fill: fewer have passes of their own."""
 
 QUICK = 0.005
 """Seconds of a pass up to which changes share one: of longer passes the calls are a small part."""
@@ -33,6 +36,26 @@ def run_each(passes: Passes, baseline: BaselinePass, layer: str, changes: Iterab
         else:
             filled = writes + writes[-1:] * (together - len(writes))
             yield from _shared(passes, baseline, layer, filled)[: len(writes)]
+
+
+def run_parts(
+    passes: Passes, baseline: BaselinePass, layer: str, parts: Iterable[tuple[Write, Indices]], read: Sequence[str] = ()
+) -> Iterator[tuple[Tensor, dict[str, Bits]]]:
+    """Logits and booleans of the layers to `read`, for rows of the batch under a write, as `Passes.run` gives them.
+
+    Each part has at most as many rows as the batch; quick passes are shared as those of `run_each`.
+    """
+    parts, size = iter(parts), baseline.batch.rows
+    while some := list(islice(parts, STACK)):
+        if len(some) < FEWEST or not (_shares(passes, baseline, layer) and passes.selects(baseline)):
+            yield from (passes.run(baseline, {layer: write}, read, rows) for write, rows in some)
+            continue
+        filled = some + some[-1:] * (STACK - len(some))
+        stacked, rows = _stacked([write for write, _ in filled]), torch.cat([baseline.rows(rows) for _, rows in filled])
+        logits, bits = passes.run_rows(baseline, {layer: stacked}, read, len(rows), rows)
+        for number, (_, wanted) in enumerate(some):
+            own = slice(number * size, number * size + len(wanted))
+            yield logits[own], {path: values[own] for path, values in bits.items()}
 
 
 def _shares(passes: Passes, baseline: BaselinePass, layer: str) -> bool:
@@ -59,5 +82,9 @@ def _shares(passes: Passes, baseline: BaselinePass, layer: str) -> bool:
 def _shared(passes: Passes, baseline: BaselinePass, layer: str, writes: Sequence[Write]) -> Sequence[Tensor]:
     """Logits under each of these changes, of one pass."""
     size = baseline.batch.rows
-    stacked = Write(torch.cat([write.places for write in writes]), torch.cat([write.values for write in writes]))
-    return passes.run_rows(baseline, {layer: stacked}, rows=torch.arange(size).repeat(len(writes)))[0].split(size)
+    rows = torch.arange(size).repeat(len(writes))
+    return passes.run_rows(baseline, {layer: _stacked(writes)}, rows=rows)[0].split(size)
+
+
+def _stacked(writes: Sequence[Write]) -> Write:
+    return Write(torch.cat([write.places for write in writes]), torch.cat([write.values for write in writes]))

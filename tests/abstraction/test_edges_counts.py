@@ -14,7 +14,7 @@ from ndg.activations.batches import compute_batches
 from ndg.executors.journal import Journal
 from ndg.graph.ndg import NDG
 from ndg.intervals import wilson
-from ndg.interventions import substitution
+from ndg.interventions import shared_passes, substitution
 from ndg.interventions.cache import Cache
 from ndg.interventions.passes import Passes
 from ndg.nodes import LayerUnits, NodeSpace
@@ -33,7 +33,8 @@ PROBED = (8, 4)
 """Rows of the passes in which a network is probed, once."""
 
 
-def test_a_pass_holds_as_many_pairs_as_fit_and_equal_sets_are_forced_once():
+def test_a_pass_holds_as_many_pairs_as_fit_and_equal_sets_are_forced_once(monkeypatch):
+    monkeypatch.setattr(shared_passes, "FEWEST", 1000)  # no pass is shared
     net, graph, inputs, _ = random_case(6, 1)
     passes = []
     net.head.register_forward_pre_hook(lambda module, arguments: passes.append(len(arguments[0])))

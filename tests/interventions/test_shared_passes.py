@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 import ndg
 from ndg.activations.batches import compute_batches
-from ndg.interventions.passes import Passes
-from ndg.interventions.shared_passes import STACK, run_each
+from ndg.interventions.passes import BaselinePass, Passes
+from ndg.interventions.shared_passes import STACK, run_each, run_parts
 from ndg.interventions.substitution import Boolean, Substitution
 
 ROWS, LAYER = 40, "latent"
@@ -54,14 +54,19 @@ class OneSize(nn.Module):
         return x.view(16, 7)
 
 
-def shared(rest: nn.Module, many: int) -> tuple[Network, list[Tensor], list[Tensor]]:
-    """The network, and its logits under each change, together and one by one."""
+def baseline(rest: nn.Module) -> tuple[Network, Passes, BaselinePass]:
+    """The network, its passes, and the untouched pass of 16 rows."""
     network = Network(rest).eval()
     made = torch.Generator().manual_seed(6)
     loader = [(torch.randn(ROWS, 6, generator=made), torch.arange(ROWS) % 3)]
     graph = ndg.mine(ndg.extract(Network(nn.Identity()), loader, layers=[LAYER]), alpha=1.5)
     passes = Passes.of(network, graph, [LAYER], any_network=True)
-    known = passes.baseline(next(compute_batches(loader, 16)))
+    return network, passes, passes.baseline(next(compute_batches(loader, 16)))
+
+
+def shared(rest: nn.Module, many: int) -> tuple[Network, list[Tensor], list[Tensor]]:
+    """The network, and its logits under each change, together and one by one."""
+    network, passes, known = baseline(rest)
     booleans = np.random.default_rng(7).random((many, 16, 7)) < 0.5
     changes = [Substitution(Boolean(), known, LAYER, each).write for each in booleans]
     torch.manual_seed(8)
@@ -85,3 +90,20 @@ def test_a_network_whose_logits_would_differ_runs_each_change_alone(rest):
     network, together, alone = shared(rest, 2 * STACK)
     assert all(map(torch.equal, together, alone))
     assert network.rows == [16] * 2 * STACK
+
+
+@pytest.mark.parametrize(("rest", "together"), [(nn.ReLU(), True), (OverRows(), False), (OneSize(), False)])
+def test_rows_under_writes_share_passes_where_the_logits_stay(rest, together):
+    network, passes, known = baseline(rest)
+    drawn = np.random.default_rng(9)
+    wanted = [drawn.integers(0, 16, size) for size in (*[16] * (2 * STACK + 4), 5)]
+    changes = [Substitution(Boolean(), known, LAYER, drawn.random((len(rows), 7)) < 0.5, rows=rows) for rows in wanted]
+    alone = [passes.run(known, {LAYER: change}, [LAYER], rows) for change, rows in zip(changes, wanted, strict=True)]
+    for _ in range(2):  # in the first it is tried whether passes can be shared
+        network.rows.clear()
+        parts = ((change.write, rows) for change, rows in zip(changes, wanted, strict=True))
+        shared = list(run_parts(passes, known, LAYER, parts, [LAYER]))
+    assert network.rows == ([STACK * 16] * 3 if together else [16] * len(wanted))
+    for (logits, bits), (own, own_bits) in zip(shared, alone, strict=True):
+        assert torch.equal(logits, own)
+        assert np.array_equal(bits[LAYER], own_bits[LAYER])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +12,9 @@ from torch import nn
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.edges.forcing import Forcings
 from ndg.activations.batches import Batch
+from ndg.interventions.engine import Write
 from ndg.interventions.passes import BaselinePass, Passes, PassesStudy, argmax, node_values
+from ndg.interventions.shared_passes import run_parts
 from ndg.interventions.substitution import Substitution, Writing
 from ndg.nodes import LABEL, NodeSpace
 
@@ -86,9 +89,9 @@ def _forced(
     gained, lost = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     changed = np.zeros(forcing.used.shape, np.int64)
     own = values[:, study.nodes.slice(forcing.layer)]
-    for start in range(0, len(sets), known.batch.rows):
-        part = slice(start, start + known.batch.rows)
-        after = _after(study, forcing, passes, known, sets[part], rows[part])
+    size = known.batch.rows
+    parts = [slice(start, start + size) for start in range(0, len(sets), size)]
+    for part, after in zip(parts, _after(study, forcing, passes, known, sets, rows, parts), strict=True):
         for index in np.unique(sets[part]).tolist():
             mine = np.flatnonzero(sets[part] == index)
             at = rows[part][mine]
@@ -113,11 +116,22 @@ def _forced(
 
 
 def _after(
-    study: Study, forcing: Forcings, passes: Passes, known: BaselinePass, sets: Rows, rows: Rows
-) -> Bool[np.ndarray, "pair node"]:
-    """Labels and later units after a set is forced on a row."""
+    study: Study,
+    forcing: Forcings,
+    passes: Passes,
+    known: BaselinePass,
+    sets: Rows,
+    rows: Rows,
+    parts: Sequence[slice],
+) -> Iterator[Bool[np.ndarray, "pair node"]]:
+    """Labels and later units after each part's sets are forced on its rows."""
     layer, nodes = forcing.layer, study.nodes
-    change = Substitution(study.writing, known, layer, forcing.booleans[sets], forcing.chosen[sets], rows)
+
+    def write(part: slice) -> Write:
+        booleans, chosen = forcing.booleans[sets[part]], forcing.chosen[sets[part]]
+        return Substitution(study.writing, known, layer, booleans, chosen, rows[part]).write
+
     layers = {nodes.layer(int(node)) for node in np.unique(forcing.consequents >> 1)} - {LABEL}
-    logits, bits = passes.run(known, {layer: change}, sorted(layers), rows=rows)
-    return node_values(nodes, argmax(logits), bits)
+    writes = ((write(part), rows[part]) for part in parts)
+    for logits, bits in run_parts(passes, known, layer, writes, sorted(layers)):
+        yield node_values(nodes, argmax(logits), bits)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from ndg.activations.batches import Batch
 from ndg.graph.ndg import NDG
 from ndg.interventions.intervention_sets import Choices, alternatives, choices, definition
 from ndg.interventions.passes import BaselinePass, Passes, PassesStudy, argmax, true_classes
+from ndg.interventions.shared_passes import run_parts
 from ndg.interventions.substitution import Substitution, Writing
 
 METHODS = ("graph", "graph_greedy", "specific", "greedy", "prototype", "random")
@@ -144,21 +146,21 @@ class Study(PassesStudy):
         base = known.bits[self.layer][rows]
 
         def predicted(which: Rows, sets: Sets) -> tuple[Bool[np.ndarray, " row"], Float64[np.ndarray, " row"]]:
-            reached, margin = np.zeros(len(which), np.bool_), np.zeros(len(which))
-            for start in range(0, len(which), known.batch.rows):
-                part = slice(start, start + known.batch.rows)
-                at = which[part]
-                logits = self.logits(known, rows[at], base[at] ^ sets[part])
-                reached[part] = argmax(logits) == target[at]
-                margin[part] = _margin(logits, target[at])
-            return reached, margin
+            if not len(which):
+                return np.zeros(0, np.bool_), np.zeros(0)
+            logits = self.logits(known, rows[which], base[which] ^ sets)
+            return argmax(logits) == target[which], _margin(logits, target[which])
 
         return predicted
 
     def logits(self, known: BaselinePass, rows: Rows, booleans: Bits) -> Tensor:
-        """Logits of rows when the whole layer has these booleans."""
-        change = Substitution(self.writing, known, self.layer, booleans, rows=rows)
-        return self.passes.run(known, {self.layer: change}, rows=rows)[0]
+        """Logits of rows, at least one, when the whole layer has these booleans."""
+        size = known.batch.rows
+        slices = [slice(start, start + size) for start in range(0, len(rows), size)]
+        parts = (
+            (Substitution(self.writing, known, self.layer, booleans[p], rows=rows[p]).write, rows[p]) for p in slices
+        )
+        return torch.cat([logits for logits, _ in run_parts(self.passes, known, self.layer, parts)])
 
     def by_graph(self, ask: Ask, bits: Bits, true: Rows, target: Rows) -> ByGraph:
         """The sets that are found with the graph."""
