@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -36,14 +36,17 @@ Outputs = dict[str, list[Tensor]]
 _probed: WeakKeyDictionary[nn.Module, set[Any]] = WeakKeyDictionary()
 
 
-def probe_loader(model: nn.Module, loader: Iterable[Any], layers: Iterable[str], threads: int) -> None:
-    """Probe a network with the first examples of a loader; a loader that can be read once is left alone."""
+def probe_loader(model: nn.Module, loader: Iterable[Any], layers: Iterable[str], threads: int) -> Iterable[Any]:
+    """Probe a network with the first examples of a loader, which is returned whole, also if it can be read once."""
     check_loader(loader)
+    first = loader
     if iter(loader) is loader:
-        return
+        first = list(islice(loader, 1))
+        loader = chain(first, loader)
     with _random_state(model):
-        for batch in islice(compute_batches(loader, ROWS, short=True), 1):
+        for batch in islice(compute_batches(first, ROWS, short=True), 1):
             probe(model, batch, layers, threads)
+    return loader
 
 
 def probe(model: nn.Module, batch: Batch, layers: Iterable[str], threads: int) -> None:

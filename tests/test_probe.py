@@ -1,5 +1,7 @@
 """The probe refuses what cannot be measured example by example, by name and with the remedy, in every study alike."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
@@ -108,6 +110,15 @@ def test_outputs_that_depend_on_chance_or_on_other_rows_are_refused_in_every_stu
             study()
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_loader_that_can_be_read_once_is_probed_and_read_whole(method):
+    with pytest.raises(LayerError, match="draws random numbers"):
+        ndg.score(Dropout().eval(), iter([EXAMPLES]), ["act"], method)
+    batches = [tuple(column[start : start + 100] for column in EXAMPLES) for start in (0, 100, 200)]
+    scores = ndg.score(Dense().eval(), iter(batches), ["act"], method)
+    assert scores.examples == 300
+
+
 @pytest.mark.parametrize("kind", ["GRU", "LSTM", "RNN", "transformer"])
 def test_layers_of_time_steps_are_refused_though_as_many_steps_as_examples_run(kind):
     data = [(torch.randn(40, 40, 6), torch.zeros(40, dtype=torch.long))]
@@ -139,10 +150,9 @@ def test_a_buffer_that_counts_is_warned_about_once_and_restored(caplog):
 def test_a_probe_leaves_mode_random_state_and_buffers(make):
     model, state = make().train(), torch.get_rng_state()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with torch.inference_mode():
-        probe_loader(model, iter([EXAMPLES]), ["act"], 1)
-    if make is Dense:
-        probe_loader(model, [EXAMPLES], ["act"], 1)
+    for loader in (iter([EXAMPLES]), [EXAMPLES]):
+        with torch.inference_mode(), pytest.raises(LayerError) if make is Normed else nullcontext():
+            probe_loader(model, loader, ["act"], 1)
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
