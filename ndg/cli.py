@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failure, 2 mistake of the user, 130 interrupted. Heavy pac
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -13,7 +14,7 @@ import sys
 import threading
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ndg import commands
@@ -23,6 +24,8 @@ from ndg.errors import NDGError
 from ndg.locations import Locations
 from ndg.progress import log
 from ndg.runs.provenance import mask
+
+UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE)
 
 
 def main(
@@ -38,14 +41,28 @@ def main(
     `data`, `runs` and `store` are the locations unless options name others. A `program` other than `ndg` is a script
     for one command, with which `arguments` begin.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller, as in `ndg runs >&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without a character shows a question mark
-    keep_blocks()
-    options = parse(program, sys.argv[1:] if arguments is None else list(arguments))
-    _set_up_messages(options)
-    where = Locations.choose(options.data or data, options.runs or runs, options.store or store)
     try:
+        try:
+            return _run(program, sys.argv[1:] if arguments is None else list(arguments), data, runs, store)
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None or error.errno not in UNWRITTEN:
+            raise
+        return _unwritten(program, error)
+
+
+def _run(program: str, arguments: list[str], data: str | None, runs: str | None, store: str | None) -> int:
+    keep_blocks()
+    options = parse(program, arguments)
+    _set_up_messages(options)
+    try:
+        where = Locations.choose(options.data or data, options.runs or runs, options.store or store)
         with _sigterm_exits():
             return options.act(options, where)
     except NDGError as error:
@@ -54,11 +71,20 @@ def main(
         message, code = _interrupted(options), 130
     except SystemExit as error:
         message, code = _interrupted(options), int(error.code or 0)
-    except BrokenPipeError:  # a pager was closed; Python would complain again when it flushes stdout
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    print(f"{program}: {mask(message)}", file=sys.stderr)
+    with suppress(OSError):  # stderr may be full
+        print(f"{program}: {mask(message)}", file=sys.stderr)
     return code
+
+
+def _unwritten(program: str, error: OSError) -> int:
+    """The exit code where stdout is full (1), or closed as by a pager (0)."""
+    with suppress(OSError, ValueError):  # Python flushes stdout again when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 0
+    with suppress(OSError):
+        print(f"{program}: output cannot be written: {error.strerror}; write to another place", file=sys.stderr)
+    return 1
 
 
 def _set_up_messages(options: Namespace) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -24,7 +25,10 @@ def bar(items: Iterable[T], label: str, total: int | None = None, unit: str = "b
     if not visible():
         yield from _with_messages(items, label, total, unit, done)
         return
-    yield from meter(iterable=items, desc=label, total=total, unit=unit, initial=done, miniters=1)
+    shown = meter(iterable=items, desc=label, total=total, unit=unit, initial=done, miniters=1)
+    for item in shown:
+        yield item
+        shown.set_postfix_str(in_total(), refresh=False)
 
 
 def meter(**options: Any) -> Any:
@@ -36,9 +40,85 @@ def meter(**options: Any) -> Any:
     return tqdm(**options, file=sys.stderr, dynamic_ncols=True, leave=False, disable=hidden)
 
 
+class Total:
+    """Progress of all stages of a command, by their seconds if `estimated`, else by any weights."""
+
+    def __init__(self, stages: Mapping[str, float], runs: int = 1, estimated: bool = True) -> None:
+        self._waiting = {(run, stage): weight for run in range(runs) for stage, weight in stages.items()}
+        self._whole, self._done, self._spent = sum(self._waiting.values()), 0.0, 0.0
+        self._pace = 1.0 if estimated else None
+        self._run, self._stage, self._entered = 0, "", time.monotonic()
+
+    def enter(self, stage: str) -> None:
+        """Begin a stage, which ends the one before; other stages are not counted."""
+        if stage == self._stage or (self._run, stage) not in self._waiting:
+            return
+        self._finish()
+        self._stage = stage
+
+    def next_run(self) -> None:
+        """Begin the next run; stages that this one did not have are left out."""
+        self._finish()
+        for key in [key for key in self._waiting if key[0] == self._run]:
+            self._whole -= self._waiting.pop(key)
+        self._run += 1
+
+    def _finish(self) -> None:
+        now = time.monotonic()
+        self._spent += now - self._entered
+        self._done += self._waiting.pop((self._run, self._stage), 0.0)
+        if self._done > 0.05 * self._whole:
+            self._pace = self._spent / self._done
+        self._stage, self._entered = "", now
+
+    def __str__(self) -> str:
+        elapsed, weight = time.monotonic() - self._entered, self._waiting.get((self._run, self._stage), 0.0)
+        share = self._done + (0.0 if self._pace is None else min(elapsed / max(self._pace, 1e-9), weight))
+        text = f"{share / max(self._whole, 1e-9):.0%} in total"
+        return text if self._pace is None else f"{text}, {left((self._whole - share) * self._pace)}"
+
+
+_totals: list[Total] = []
+
+
+@contextmanager
+def whole(stages: Mapping[str, float], runs: int = 1, estimated: bool = True) -> Iterator[None]:
+    """Show the progress of these stages in total beside each bar, unless it is part of a larger total."""
+    if _totals or len(stages) * runs < 2:
+        yield
+        return
+    _totals.append(Total(stages, runs, estimated))
+    try:
+        yield
+    finally:
+        _totals.clear()
+
+
+def enter(stage: str) -> None:
+    """Begin a stage of the total progress, if there is one."""
+    for total in _totals:
+        total.enter(stage)
+
+
+def next_run() -> None:
+    """End a run of the total progress, if there is one."""
+    for total in _totals:
+        total.next_run()
+
+
+def in_total() -> str:
+    """Text of the total progress, `35% in total, 40 s left`; empty without one."""
+    return "".join(map(str, _totals))
+
+
+def told() -> bool:
+    """Whether progress is told: as bars, or as messages."""
+    return log.isEnabledFor(logging.INFO)
+
+
 def visible() -> bool:
     """Whether progress bars are shown."""
-    return sys.stderr.isatty() and log.isEnabledFor(logging.INFO)
+    return sys.stderr.isatty() and told()
 
 
 def left(seconds: float | int) -> str:
@@ -58,4 +138,4 @@ def _with_messages(items: Iterable[T], label: str, total: int | None, unit: str,
             continue
         reported = now
         rest = f" of {total}, {left((now - started) / count * max(total - done - count, 0))}" if total else ""
-        log.info("%s: %s %d%s", label, unit, done + count, rest)
+        log.info("%s", "; ".join(filter(None, [f"{label}: {unit} {done + count}{rest}", in_total()])))

@@ -11,6 +11,7 @@ from ndg import config, runs
 from ndg.cli import main
 from ndg.graph.ndg import NDG
 from tests.scripts import run_module
+from tests.test_estimates import STAGES
 
 pytestmark = pytest.mark.slow
 
@@ -81,6 +82,7 @@ def test_an_alignment_leaves_graph_tables_picture_and_report(aligned):
     assert graph.digest == record.figure("results.graph.digest")
     assert len(graph) == record.figure("results.graph.implications") > 0
     assert set(graph.scores) == {"gndi", "conductance"}
+    assert set(record.figure("results.seconds")) == STAGES
     report = (place / "report.html").read_text()
     assert record.id in report
     assert "<svg" in report

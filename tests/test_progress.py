@@ -9,7 +9,7 @@ import pytest
 
 from ndg import progress
 from ndg.executors import Serial
-from ndg.progress import bar, left
+from ndg.progress import Total, bar, left, whole
 
 
 @pytest.fixture
@@ -64,3 +64,50 @@ def test_a_bar_begins_at_what_was_finished_before(monkeypatch, capsys):
 )
 def test_time_left_is_in_its_largest_sensible_unit(seconds, words):
     assert left(seconds) == words
+
+
+def test_total_progress_has_the_share_and_the_time_left_of_all_stages(clock):
+    total = Total({"extract": 10.0, "trials": 30.0, "report": 10.0}, runs=2)
+    assert str(total) == "0% in total, 100 s left"
+    total.enter("extract")
+    clock[0] += 5.0
+    assert str(total) == "5% in total, 95 s left"
+    clock[0] += 15.0  # twice as long as estimated: so will be the others
+    total.enter("trials")
+    assert str(total) == "10% in total, 3.0 min left"
+    clock[0] += 30.0
+    total.enter("unknown")
+    assert str(total) == "25% in total, 2.5 min left"
+    total.next_run()
+    assert str(total) == "44% in total, 62 s left"  # of 90 seconds: nothing was reported
+
+
+def test_a_stage_that_takes_longer_than_estimated_is_not_counted_twice(clock):
+    total = Total({"extract": 10.0, "trials": 30.0})
+    total.enter("extract")
+    clock[0] += 500.0
+    assert str(total) == "25% in total, 30 s left"
+
+
+def test_without_estimates_the_time_left_is_told_after_the_first_stage(clock):
+    total = Total({"gndi": 1.0, "ablation": 1.0, "lrp": 1.0, "snip": 1.0}, estimated=False)
+    total.enter("gndi")
+    clock[0] += 60.0
+    assert str(total) == "0% in total"
+    total.enter("ablation")
+    assert str(total) == "25% in total, 3.0 min left"
+
+
+def test_bars_and_messages_tell_the_total_progress(clock, caplog, monkeypatch):
+    with caplog.at_level(logging.INFO, logger="ndg"), whole({"extract": 36.0, "trials": 324.0}):
+        with whole({"gndi": 1.0, "snip": 1.0}):  # part of the larger total
+            progress.enter("extract")
+            list(bar(slow(1, clock, 36.0), "extract", total=1))
+        progress.enter("trials")
+        assert progress.in_total() == "10% in total, 5.4 min left"
+        stream = io.StringIO()
+        monkeypatch.setattr(progress.sys, "stderr", stream)
+        monkeypatch.setattr(progress, "visible", lambda: True)
+        list(bar(iter("ab"), "trial Q", total=2))
+    assert caplog.messages == ["extract: batch 1 of 1, 0 s left; 10% in total, 5.4 min left"]
+    assert not progress.in_total()

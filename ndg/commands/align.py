@@ -9,7 +9,17 @@ from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Any
 
-from ndg.commands.shared import names_and_overrides, near, output, own_target, print_configs, seeds_of, with_store
+from ndg import progress
+from ndg.commands.shared import (
+    fitted,
+    names_and_overrides,
+    near,
+    output,
+    own_target,
+    print_configs,
+    seeds_of,
+    with_store,
+)
 from ndg.errors import RunNotFoundError, UserError
 from ndg.locations import Locations
 from ndg.progress import log
@@ -48,7 +58,7 @@ def align(options: Namespace, where: Locations) -> int:
     for record, findings in studies.study(study)(prepared):
         records.append(record)
         if not options.json:
-            print(f"{findings.text(width=120)}\n\n{near(record.folder / 'report.html')}\n")
+            print(f"{fitted(findings)}\n\n{near(record.folder / 'report.html')}\n")
     return output(options, "", records) if options.json else 0
 
 
@@ -73,13 +83,16 @@ def _targets(
 def _trial(options: Namespace, prepared: Sequence[Any]) -> int:
     from ndg.report import cli_tables
     from ndg.workflows import align as align_workflow
+    from ndg.workflows import prepare
 
     records: list[Any] = []
+    runs = [(network, alpha) for network in prepared for alpha in network.experiment.criterion.alphas]
     try:
-        for network in prepared:
-            for alpha in network.experiment.criterion.alphas:
+        with progress.whole(prepare.stages(prepared[0]) if progress.told() else {}, len(runs)):
+            for network, alpha in runs:
                 log.debug("align %s by digest %s", network.target.id, network.experiment.at(alpha).digest)
                 records.append(align_workflow.run(network, alpha, resume=options.resume))
+                progress.next_run()
     finally:  # finished runs are printed also when a later one fails
         if records:
             output(options, cli_tables.aligned(records), records)

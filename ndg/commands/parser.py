@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ndg import __version__, commands
+from ndg.config.validation import BASELINES, SPLITS
 
-FORMATS = ("pdf", "svg", "png", "dot", "graphml", "gexf", "json", "csv", "parquet")
 KINDS: dict[str, dict[str, Any]] = {
     "--device": {"choices": ("auto", "cpu", "cuda"), "default": "auto"},
-    "--executor": {"choices": ("auto", "serial", "threads", "ray"), "default": "auto"},
     "--layers": {"nargs": "+", "metavar": "PATH"},
     "--seeds": {"nargs": "+", "metavar": "N"},
     "--version": {"action": "version", "version": f"ndg {__version__}"},
@@ -21,7 +21,20 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 class Parser(argparse.ArgumentParser):
-    """The parser of one command."""
+    """The parser of one command; `choices` are listed by its help, before the example."""
+
+    choices: tuple[str, ...] = ()
+    commands: dict[str, Parser]
+
+    def format_help(self) -> str:
+        if not self.choices:
+            return super().format_help()
+        from ndg.commands.choices import text
+
+        example, self.formatter_class = self.epilog, argparse.RawDescriptionHelpFormatter
+        self.epilog = f"{text(self.choices)}\n\n{example}"
+        help, self.epilog = super().format_help(), example
+        return help
 
     def add(self, name: str, help: str, **settings: Any) -> None:
         """Add an option, or an argument; `settings` are those of argparse."""
@@ -38,7 +51,7 @@ class Parser(argparse.ArgumentParser):
 
 def parse(program: str, arguments: list[str]) -> argparse.Namespace:
     """The parsed options, among configs, runs and overrides."""
-    parser = make_parser(program)
+    parser = make_parser(program, arguments)
     options, rest = parser.parse_known_args(arguments)
     if rest and (not hasattr(options, "what") or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -47,8 +60,11 @@ def parse(program: str, arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def make_parser(program: str) -> Parser:
-    """The parser of `ndg`, or of a script for one of its commands."""
+def make_parser(program: str, arguments: Collection[str] | None = None) -> Parser:
+    """The parser of `ndg`, or of a script for one of its commands.
+
+    Options whose choices take long to import are added only if `arguments` name their command.
+    """
     parser = Parser(
         prog=program,
         description="Neuron dependency graphs: mine them, put them on trial, score, log and draw.",
@@ -56,6 +72,7 @@ def make_parser(program: str) -> Parser:
     )
     parser.add_argument("--version", **KINDS["--version"])
     kinds = parser.add_subparsers(metavar="COMMAND", required=True)
+    parser.commands = kinds.choices
     common = _common()
 
     def command(name: str, help: str, example: str) -> Parser:
@@ -71,28 +88,22 @@ def make_parser(program: str) -> Parser:
         subparser.set_defaults(act=getattr(commands, name))
         return subparser
 
-    _train(command("train", "train the networks of configs and log the runs", "digits_mlp train.epochs=5 --seed 1"))
-    _align(command("align", "mine, try, score, log and draw trained networks", "digits_mlp criterion.alpha=50"))
-    _score(command("score", "score the units of trained networks", "digits_cnn --method gndi ablation"))
+    for name, help, example, fill in SLOW:
+        subparser = command(name, help, example)
+        if arguments is None or name in arguments:
+            fill(subparser)
 
     query = """'{"results.trial.q.test.aligned": {"$gt": 0.9}}'"""
     runs = command("runs", "list logged runs, newest first", f"--where {query}")
     runs.add("--where", "a MongoDB query", metavar="JSON")
     runs.add_number("--limit", "at most N runs (default: 20)", default=20)
     runs.add_flag("--json", "whole run documents as JSON")
+    runs.choices = ("operators",)
 
     show = command("show", "show one run", "last")
     show.add("run", "run id, a unique part of one, or last (default)")
+    show.add_flag("--all", "all of it, also on a terminal (in a file or a pipe: always)")
     show.add_flag("--json", "the whole run document as JSON")
-
-    render = command("render", "draw or export the graph of a run", "last --pdf ndg.pdf --target 3")
-    render.add("run", "align or score run: id, a unique part of one, or last (default)")
-    for kind in FORMATS:
-        render.add(f"--{kind}", f"write {kind} (default: into the run's folder)", nargs="?", const="", metavar="FILE")
-    render.add("--target", "draw only what implies this class or literal, and what it implies", metavar="CLASS")
-    render.add("--score", "shade neurons by this method (default: the run's first)", metavar="METHOD")
-    render.add_number("--top", "draw only the K neurons of largest absolute score", "K")
-    render.add_number("--max-nodes", "draw at most N nodes (default: report.max_nodes)")
 
     diff = command("diff", "compare the graphs of align runs edge by edge", "RUN RUN --bootstraps 100 --csv FOLDER")
     diff.add("run", "two or more align runs: ids, or unique parts of ids", nargs="+")
@@ -112,8 +123,14 @@ def make_parser(program: str) -> Parser:
     data.add("action", "list known data sets, or download some", choices=("list", "get"))
     data.add("names", "data sets (list: all by default)", metavar="NAME", nargs="*")
     data.add_flag("--json", "results as JSON")
+    data.choices = ("data.name",)
 
-    command("configs", "list the configs of this installation", "")
+    configs = command("configs", "list the configs of this installation, or all config keys", "--keys train")
+    keys = "list the keys of this section, or all, with type, default and meaning"
+    configs.add("--keys", keys, nargs="?", const="", metavar="SECTION")
+    configs.add_flag("--json", "results as JSON")
+    completion = command("completion", "print a script that completes commands and options", "bash >> ~/.bashrc")
+    completion.add("shell", "the shell that runs the script", choices=("bash", "zsh", "fish"))
     command("doctor", "check versions, device, Ray, Graphviz, run log and data", "")
     return parser
 
@@ -132,21 +149,30 @@ def _common() -> Parser:
     return parent
 
 
+def _render(parser: Parser) -> None:
+    from ndg.report.render import REPORTS
+
+    parser.add("run", "align or score run: id, a unique part of one, or last (default)")
+    for kind in REPORTS:
+        parser.add(f"--{kind}", f"write {kind} (default: into the run's folder)", nargs="?", const="", metavar="FILE")
+    parser.add("--target", "draw only what implies this class or literal, and what it implies", metavar="CLASS")
+    parser.add("--score", "shade neurons by this method (default: the run's first)", metavar="METHOD")
+    parser.add_number("--top", "draw only the K neurons of largest absolute score", "K")
+    parser.add_number("--max-nodes", "draw at most N nodes (default: report.max_nodes)")
+
+
 def _train(parser: Parser) -> None:
+    parser.choices = ("model.name", "data.name")
     parser.add("what", "configs by path or name (default: all whose data are present), and overrides")
     parser.add_number("--seed", "seed of initialisation, order and augmentation")
     parser.add("--seeds", "train once with each of these seeds")
     parser.add_flag("--resume", "continue the unfinished run of this config and seed")
     executor = "where several seeds are trained; auto: Ray where two fit at once or it has an address"
-    _execution(parser, executor, dry_run=True)
+    _execution(parser, executor)
 
 
 def _align(parser: Parser) -> None:
-    from ndg.workflows.studies import STUDIES
-
-    lines = [f"  {name:16}{help}" for name, help in {"trial": "interventions (default)", **STUDIES}.items()]
-    parser.description = "\n".join([f"{parser.description}", "", "studies, as the first word:", *lines])
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.choices = ("studies", "criterion.name", "trial.interventions", "trial.values", "extract.binarizer")
     what = "configs (the best completed run of each), run ids, and overrides (default: every config's best run)"
     parser.add("what", what, metavar="[STUDY] CONFIG|RUN|KEY=VALUE")
     parser.add("--seeds", "the trainings with these seeds")
@@ -154,10 +180,11 @@ def _align(parser: Parser) -> None:
     _own_network(parser)
     parser.add("--layers", "layers of the graph: module paths or regular expressions")
     executor = "where the network runs, pairs are counted and units are changed; auto: the fastest"
-    _execution(parser, executor, dry_run=True)
+    _execution(parser, executor)
 
 
 def _score(parser: Parser) -> None:
+    parser.choices = ("importance.methods", "of_graph")
     what = "configs (the best completed run of each), train or align runs, and overrides"
     parser.add("what", what, metavar="CONFIG|RUN|KEY=VALUE")
     parser.add(
@@ -170,9 +197,8 @@ def _score(parser: Parser) -> None:
     layers = "module paths or regular expressions; PATH.heads for attention heads (default: layers of the graph)"
     parser.add("--layers", layers)
     parser.add_number("--target", "class to explain (default: chosen by each method)", "C")
-    parser.add("--baselines", "neutral state of a unit", choices=("zero", "mean", "resample"))
-    splits = ("train", "validation", "test")
-    parser.add("--split", "examples to score on (default: importance.split)", choices=splits)
+    parser.add("--baselines", "neutral state of a unit", choices=BASELINES)
+    parser.add("--split", "examples to score on (default: importance.split)", choices=SPLITS)
     parser.add_number("--max-examples", "score on at most N examples, drawn by the seed")
     parser.add(
         "--scoreboard",
@@ -185,7 +211,7 @@ def _score(parser: Parser) -> None:
     parser.add_flag("--resume", "continue the interrupted scoring of this network")
     _own_network(parser)
     executor = "where networks are scored, or the units of one ablated and permuted; auto: the fastest"
-    _execution(parser, executor, dry_run=False)
+    _execution(parser, executor)
 
 
 def _own_network(parser: Parser) -> None:
@@ -194,13 +220,23 @@ def _own_network(parser: Parser) -> None:
     parser.add("--hf", "a local Hugging Face folder, on the data of data.name=...", metavar="FOLDER")
 
 
-def _execution(parser: Parser, executor: str, dry_run: bool) -> None:
+def _execution(parser: Parser, executor: str) -> None:
     """Add what decides where a command runs, and what it prints."""
-    parser.add("--executor", executor)
+    from ndg.executors import AUTO, EXECUTORS
+
+    parser.add("--executor", executor, choices=(AUTO, *EXECUTORS), default=AUTO)
     parser.add("--ray-address", "address of a running Ray cluster", metavar="ADDRESS")
     parser.add("--device", "device of the network and of pair counting")
     parser.add_flag("--smoke", "quick run by the config's smoke section, on generated data if needed")
     parser.add_flag("--print-config", "print the resolved config and stop")
-    if dry_run:
-        parser.add_flag("--dry-run", "show what would be done and its cost; write nothing")
+    parser.add_flag("--dry-run", "show what would be done and its cost; write nothing")
     parser.add_flag("--json", "results as JSON")
+
+
+SLOW: tuple[tuple[str, str, str, Callable[[Parser], None]], ...] = (
+    ("train", "train the networks of configs and log the runs", "digits_mlp train.epochs=5 --seed 1", _train),
+    ("align", "mine, try, score, log and draw trained networks", "digits_mlp criterion.alpha=50", _align),
+    ("score", "score the units of trained networks", "digits_cnn --method gndi ablation", _score),
+    ("render", "draw or export the graph of a run", "last --pdf ndg.pdf --target 3", _render),
+)
+"""Commands with options from registries: name, help, example, and the function that adds the options."""

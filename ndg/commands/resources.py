@@ -6,10 +6,22 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import Any
 
-from ndg import config
+from ndg import config, terminal
+from ndg.commands import choices
 from ndg.commands.shared import near, output
-from ndg.errors import UserError
+from ndg.errors import UserError, nearest
 from ndg.locations import Locations
+
+NAMES = {
+    ("train", "what"): ("configs",),
+    ("align", "what"): ("studies", "configs"),
+    ("score", "what"): ("configs",),
+    ("score", "method"): ("importance.methods", "of_graph"),
+    ("score", "scoreboard"): ("importance.methods",),
+    ("render", "score"): ("importance.methods", "of_graph"),
+    ("data", "names"): ("data.name",),
+}
+"""Choices of an argument of a command, for completion."""
 
 
 def data(options: Namespace, where: Locations) -> int:
@@ -36,9 +48,46 @@ def data(options: Namespace, where: Locations) -> int:
 
 
 def configs(options: Namespace, where: Locations) -> int:
-    """List the configs of this installation."""
-    for name, path in config.configs().items():
-        print(f"{name:20} {near(path)}")
+    """List the configs of this installation, or all config keys."""
+    if options.keys is not None:
+        return _keys(options)
+    shown = config.configs()
+    rows = [(name, str(near(path)), choices.about(name)) for name, path in shown.items()]
+    document = [dict(zip(("name", "path", "about"), row, strict=True)) for row in rows]
+    wide = terminal.size() is None  # a line on a terminal has no room for the path
+    return output(options, "\n".join(f"{name:20} {f'{path}  ' * wide}{about}" for name, path, about in rows), document)
+
+
+def _keys(options: Namespace) -> int:
+    from ndg.config.reference import keys
+
+    section = options.keys.rstrip(".")
+    rows = [key for key in keys() if not section or f"{key.key}.".startswith(f"{section}.")]
+    if not rows:
+        sections = dict.fromkeys(key.key.partition(".")[0] for key in keys())
+        raise UserError(f"--keys takes a section of a config; got {section!r}; {nearest(section, sections)}")
+    known = [key if key.key not in choices.CHOICES else key.with_choices(choices.names(key.key)) for key in rows]
+    shape = terminal.size()
+    heads, width = ("key", "type", "default", "meaning"), shape and shape[0]
+    text = terminal.table([key.cells for key in known], heads=heads, width=width)
+    return output(options, text, [asdict(key) for key in known])
+
+
+def completion(options: Namespace, where: Locations) -> int:
+    """Print a script for a shell that completes commands, options and names."""
+    import shtab
+
+    from ndg.commands.parser import make_parser
+
+    parser = make_parser("ndg")
+    files = {"FILE": shtab.FILE, "DIR": shtab.DIRECTORY, "FOLDER": shtab.DIRECTORY}
+    for name, command in parser.commands.items():
+        for action in command._actions:
+            if action.metavar in files:
+                action.complete = files[action.metavar]  # type: ignore[attr-defined]
+            elif known := NAMES.get((name, action.dest)):
+                action.choices = [word for choice in known for word in choices.names(choice)]
+    print(shtab.complete(parser, options.shell))
     return 0
 
 

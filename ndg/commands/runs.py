@@ -6,6 +6,7 @@ import json
 from argparse import Namespace
 from pathlib import Path
 
+from ndg import terminal
 from ndg.commands.shared import near, output
 from ndg.errors import UserError
 from ndg.locations import Locations
@@ -28,17 +29,30 @@ def runs(options: Namespace, where: Locations) -> int:
         ) from error
     with runs.open(where.store, local=where.runs) as log:
         records = log.find(query, limit=options.limit, metrics=options.json)
-    return output(options, show.table(records), records)
+    shape = terminal.size()
+    return output(options, show.table(records, width=shape and shape[0]), records)
 
 
 def show(options: Namespace, where: Locations) -> int:
-    """Show one run."""
+    """Show one run: on a terminal its chief figures, or all with --all."""
     from ndg import runs
     from ndg.runs import show
 
     with runs.open(where.store, local=where.runs) as log:
         record = log.get(options.run)
-    return output(options, show.text(record), record)
+    shape = terminal.size()
+    if options.json or options.all or shape is None:
+        return output(options, show.text(record, width=shape and shape[0]), record)
+    return output(options, show.screen(record, _figures(record, shape[0]), *shape), record)
+
+
+def _figures(record: RunRecord, width: int) -> str:
+    """The chief figures of an alignment or a scoring; none for other runs."""
+    from ndg.report import findings, sections
+
+    if headline := findings.headline(record):
+        return terminal.table(headline, width=width)
+    return "\n".join(table.text(width=width, fit=True) for table in sections.scores(record))
 
 
 def render(options: Namespace, where: Locations) -> int:
@@ -77,7 +91,7 @@ def diff(options: Namespace, where: Locations) -> int:
     with runs.open(where.store, local=where.runs) as log:
         records = [log.get(name, kind="align") for name in options.run]
     findings = diff_workflow.compare(records, where, match=not options.by_number, bootstraps=options.bootstraps)
-    output(options, findings.text(width=120), dict(findings.results))
+    output(options, findings, dict(findings.results))
     if options.csv:
         Path(options.csv).mkdir(parents=True, exist_ok=True)
         for name, lines in findings.rows.items():

@@ -6,10 +6,19 @@ import json
 from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from ndg.commands.shared import names_and_overrides, near, output, own_target, print_configs, seeds_of, with_store
+from ndg.commands.shared import (
+    fitted,
+    names_and_overrides,
+    near,
+    output,
+    own_target,
+    print_configs,
+    seeds_of,
+    with_store,
+)
 from ndg.errors import FailureError, RunNotFoundError, UserError
 from ndg.locations import Locations
 from ndg.progress import log
@@ -17,6 +26,7 @@ from ndg.progress import log
 
 def score(options: Namespace, where: Locations) -> int:
     """Score the units of the networks that the command names."""
+    from ndg.report import cli_tables
     from ndg.workflows import score as score_workflow
     from ndg.workflows import score_many, train
 
@@ -30,6 +40,13 @@ def score(options: Namespace, where: Locations) -> int:
     names_of = [f"{task.target.experiment.name} {task.target.id}" for task in tasks]
     for target in [task.target for task in tasks]:
         log.info("%s: %s (%s)", target.experiment.name, target.id, target.why)
+    if options.dry_run:
+        planned = [
+            plan
+            for task in tasks
+            for plan in score_workflow.plans(task.target, where, device, options.executor, task.aligned)
+        ]
+        return output(options, cli_tables.score_plans(planned), [asdict(plan) for plan in planned])
     how = {"device": device, "executor": options.executor, "address": options.ray_address}
     records: dict[int, Any] = {}
     failures: dict[int, Any] = {}
@@ -122,7 +139,7 @@ def _print(records: Sequence[Any]) -> None:
     for record in records:
         print(f"{record['name']}  {record.id}")
         for table in [*importance_tables.boards(record), *sections.scores(record)]:
-            print(f"\n{table.text(width=120)}")
+            print(f"\n{fitted(table)}")
         annotated = record.figure("results.annotated")
         print()
         if annotated:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ndg import config
+from ndg import config, terminal
 from ndg.config import Experiment
 from ndg.errors import ConfigError, UserError
 from ndg.locations import Locations
@@ -87,8 +87,14 @@ def output(options: Namespace, text: Any, document: Any) -> int:
         json.dump(document, sys.stdout, indent=2, allow_nan=False)
         print()
     else:
-        print(text.text(width=120) if hasattr(text, "columns") else text)
+        print(fitted(text) if hasattr(text, "text") else text)
     return 0
+
+
+def fitted(result: Any) -> str:
+    """The text of a table or of findings, wrapped to the terminal; in a file, tables are as wide as they are."""
+    shape = terminal.size()
+    return str(result.text(width=120) if shape is None else result.text(width=shape[0], fit=True))
 
 
 def near(path: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ndg import config
+from ndg import config, progress
 from ndg.commands.shared import names_and_overrides, output, print_configs, seeds_of, with_store
 from ndg.config import Experiment
 from ndg.errors import FailureError, UserError
@@ -58,27 +58,19 @@ def train(options: Namespace, where: Locations) -> int:
 
 def _train(options: Namespace, where: Locations, experiments: Sequence[Experiment], seeds: Sequence[int]) -> int:
     from ndg.report import cli_tables
-    from ndg.workflows import train as train_workflow
-    from ndg.workflows import train_many
 
-    device = train_workflow.device(options.device)
     records: list[Any] = []
     failures: list[str] = []
+    weights = {experiment.name: float(experiment.train.epochs) for experiment in experiments}
     try:
-        for experiment in experiments:
-            which = f"seeds {', '.join(map(str, seeds))}" if seeds else f"seed {experiment.seed}"
-            log.info("train %s, %s, on %s", experiment.name, which, device)
-            log.debug("  training digest %s, run log %s", experiment.training_digest, where.store)
-            if not seeds:
-                records.append(train_workflow.run(experiment, where, device=device, resume=options.resume))
-                log.info("  %s", records[-1].folder)
-                continue
-            how = {"resume": options.resume, "executor": options.executor, "address": options.ray_address}
-            for trained in train_many.run_seeds(experiment, seeds, where, device=device, **how):
-                if trained.record is None:
-                    failures.append(f"{experiment.name} with seed {trained.seed}: {trained.reason}")
-                else:
-                    records.append(trained.record)
+        with progress.whole(weights, estimated=False):
+            for experiment in experiments:
+                progress.enter(experiment.name)
+                for trained in _trained(options, where, experiment, seeds):
+                    if trained.record is None:
+                        failures.append(f"{experiment.name} with seed {trained.seed}: {trained.reason}")
+                    else:
+                        records.append(trained.record)
     finally:  # finished runs are printed also when a later one fails
         if records:
             output(options, cli_tables.trained(records), records)
@@ -88,3 +80,20 @@ def _train(options: Namespace, where: Locations, experiments: Sequence[Experimen
             + "; ".join(failures)
         )
     return 0
+
+
+def _trained(options: Namespace, where: Locations, experiment: Experiment, seeds: Sequence[int]) -> list[Any]:
+    """The trainings of one config, one for each seed."""
+    from ndg.workflows import train as train_workflow
+    from ndg.workflows import train_many
+
+    device = train_workflow.device(options.device)
+    which = f"seeds {', '.join(map(str, seeds))}" if seeds else f"seed {experiment.seed}"
+    log.info("train %s, %s, on %s", experiment.name, which, device)
+    log.debug("  training digest %s, run log %s", experiment.training_digest, where.store)
+    if seeds:
+        how = {"resume": options.resume, "executor": options.executor, "address": options.ray_address}
+        return train_many.run_seeds(experiment, seeds, where, device=device, **how)
+    record = train_workflow.run(experiment, where, device=device, resume=options.resume)
+    log.info("  %s", record.folder)
+    return [train_many.Trained(experiment.seed, record)]

@@ -14,11 +14,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Criterion:
-    """Name and parameters of the criterion of implication.
+    """The criterion of implication.
 
-    `paper` and `ratio` have `alpha`, of which several are mined from one count; `confidence` has `confidence` and
-    `support`; `wilson` has `bound`; `fisher` has `confidence`, `support` and `q`. The section of a criterion with other
-    parameters is a subclass with these as further fields (`section_of`).
+    The section of a criterion with other parameters is a subclass with these as further fields (`section_of`).
+
+    name: criterion
+    alpha: of `paper` and `ratio`: at most one exception for every alpha expected; several are mined from one count
+    confidence: of `confidence` and `fisher`: least share of the examples with p that have q, and of those
+      without q that lack p
+    support: of `confidence` and `fisher`: fewest examples with p, and fewest without q
+    bound: of `wilson`: least lower end of the 95 % intervals of both shares
+    q: of `fisher`: false discovery rate
     """
 
     name: str = "paper"

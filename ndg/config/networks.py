@@ -10,7 +10,14 @@ POOLINGS = ("first", "mean")
 
 @dataclass(frozen=True)
 class MLP:
-    """Dense ReLU layers, `latent` sigmoids, and a mirrored decoder."""
+    """Dense ReLU layers, sigmoid latents, and a mirrored decoder.
+
+    name: network
+    widths: units of the dense layers
+    latent: number of sigmoid latents
+    dropout: share of units that is dropped in training
+    latent_noise: standard deviation of noise before the latents in training
+    """
 
     name: str = "mlp"
     widths: list[int] = field(default_factory=lambda: [128])
@@ -24,6 +31,12 @@ class CNN:
     """The MNIST network of Hu & Tian 2022, scaled to the input size.
 
     Convolutions, pooling, a dense layer, sigmoid latents, and a decoder.
+
+    channels: channels of the convolutions
+    width: units of the dense layer
+    latent: number of sigmoid latents
+    dropout: share of units that is dropped in training
+    latent_noise: standard deviation of noise before the latents in training
     """
 
     name: str = "cnn"
@@ -38,8 +51,11 @@ class CNN:
 class ResNet:
     """Residual network with a 3 x 3 stem for small images (He et al. 2016).
 
-    `width` is that of the first stage and doubles at each further stage. ResNet-18 has two blocks in each of four
-    stages.
+    ResNet-18 has two blocks in each of four stages.
+
+    width: channels of the first stage; they double at each further stage
+    blocks: blocks of each stage
+    dropout: share of units that is dropped in training
     """
 
     name: str = "resnet"
@@ -50,11 +66,21 @@ class ResNet:
 
 @dataclass(frozen=True)
 class ViT:
-    """Vision transformer with a head of `latent` units, or a `linear` head.
+    """Vision transformer with a head of latent units, or a `linear` head.
 
-    `pretrained` is the folder of a pretrained network, whose sizes and dropout replace those given here; `dropout` then
-    applies to the head, otherwise to the transformer. Pixels are normalised by the folder's `preprocessor_config.json`,
-    and position embeddings are interpolated to the image size.
+    Pixels are normalised by the `preprocessor_config.json` of a pretrained network, and position embeddings are
+    interpolated to the image size.
+
+    pretrained: folder of a pretrained network, whose sizes and dropout replace those given here; null: from scratch
+    patch: pixels of the side of a patch
+    width: units of a token
+    depth: number of layers
+    heads: attention heads of a layer
+    mlp: units of the dense part of a layer
+    latent: number of latents
+    head: kind of the latents
+    dropout: applies to the head of a pretrained network, else to the transformer
+    latent_noise: standard deviation of noise before the latents in training
     """
 
     name: str = "vit"
@@ -74,10 +100,20 @@ class ViT:
 class TransFG:
     """Vision transformer whose last layer sees one token per head (He et al. 2022).
 
-    `stride` below `patch` makes patches overlap. `contrast` weighs the contrastive loss with its `margin`; 0 leaves it
-    out. `head` is as for a vision transformer; the paper's is `linear`. `pretrained` is the folder of a vision
-    transformer, whose sizes (but `stride`) and dropout replace those given here; `dropout` then applies to the head,
-    otherwise to the transformer.
+    pretrained: folder of a vision transformer, whose sizes (but stride) and dropout replace those given here; null:
+      from scratch
+    patch: pixels of the side of a patch
+    stride: pixels between patches; below `patch` they overlap
+    width: units of a token
+    depth: number of layers
+    heads: attention heads of a layer
+    mlp: units of the dense part of a layer
+    latent: number of latents
+    head: kind of the latents; the paper's is `linear`
+    contrast: weight of the contrastive loss; 0 leaves it out
+    margin: margin of the contrastive loss
+    dropout: applies to the head of a pretrained network, else to the transformer
+    latent_noise: standard deviation of noise before the latents in training
     """
 
     name: str = "transfg"
@@ -98,11 +134,20 @@ class TransFG:
 
 @dataclass(frozen=True)
 class Bert:
-    """Text transformer with a head of `latent` units, or a `linear` head.
+    """Text transformer with a head of latent units, or a `linear` head.
 
-    `pooling` reads the first token or the mean of all. `pretrained` is the folder of a pretrained network of this
-    family, whose sizes and dropout replace those given here; `dropout` then applies to the head alone, before its dense
-    layer (in a `linear` head after the latents).
+    pretrained: folder of a pretrained network of this family, whose sizes and dropout replace those given here; null:
+      from scratch
+    width: units of a token
+    depth: number of layers
+    heads: attention heads of a layer
+    mlp: units of the dense part of a layer
+    latent: number of latents
+    head: kind of the latents
+    pooling: reads the first token or the mean of all
+    dropout: of a pretrained network it applies to the head alone, before its dense layer (in a `linear` head after the
+      latents)
+    latent_noise: standard deviation of noise before the latents in training
     """
 
     name: str = "bert"
@@ -134,9 +179,15 @@ class DistilBert(Bert):
 
 @dataclass(frozen=True)
 class LSTM:
-    """Recurrent network over tokens, with `latent` sigmoids.
+    """Recurrent network over tokens, with sigmoid latents.
 
-    `width` is that of the states of one direction.
+    embedding: units of a token
+    width: units of the states of one direction
+    depth: number of layers
+    bidirectional: read the tokens in both directions
+    latent: number of sigmoid latents
+    dropout: share of units that is dropped in training
+    latent_noise: standard deviation of noise before the latents in training
     """
 
     name: str = "lstm"

@@ -17,12 +17,18 @@ from ndg.config.validation import check
 class Data:
     """Examples and their splits.
 
-    `seed` draws the splits, stratified by class, independently of the training's seed. The fractions `validation` and
-    `test` are ignored where the publisher provides such a split; half of a published validation set serves as the test
-    set if there is none. `limit` bounds the examples of each split, but keeps at least one of each class. Images are
-    scaled to `size` (null: unchanged, all of one size) and cropped to `crop`. Texts are cut at `length` tokens of the
-    `tokenizer` in a folder, or of one with at most `vocabulary` tokens trained on the training texts. `columns` of a
-    CSV file are one or two texts and the label.
+    name: data set
+    dir: folder of its files; null: that of --data or NDG_DATA
+    seed: draws the splits, stratified by class, independently of the training's seed
+    validation: fraction; ignored where the publisher provides such a split
+    test: fraction; ignored likewise; half of a published validation set serves as test set if there is none
+    limit: most examples of each split, at least one of each class; null: all
+    size: pixels to which images are scaled; null: unchanged, all of one size
+    crop: pixels to which images are cut; null: not at all
+    length: tokens at which texts are cut
+    vocabulary: most tokens of a tokenizer that is trained on the training texts
+    tokenizer: folder of a tokenizer; null: that of the pretrained network, else one is trained
+    columns: of a CSV file: one or two texts, and the label
     """
 
     name: str = "digits"
@@ -48,18 +54,31 @@ class Data:
 class Train:
     """Training of a network; rates are set per step.
 
-    `optimizer` is `adamw`, or `sgd` with `momentum`. `schedule` is `constant`, `linear` (to zero) or `cosine`, after a
-    linear `warmup` over a fraction of all steps, or `triangular`: up over the first half of the training and down over
-    the second, without warm-up. Pretrained parts learn at `pretrained_rate` times the rate, other parts at `new_rate`
-    times. `precision` is `float32`, or `bfloat16` or `float16` for the forward passes of steps (mixed precision;
-    weights and evaluation stay float32). `compile` uses `torch.compile`. `keep_checkpoints` is `best`, `last`, or
-    `every:K` epochs, which also keeps the best. `tensorboard` writes events. `fitness` measures neurons after every
-    epoch without changing the training: true, or weights of its composite, as in {weights: 0.4, gradient: 0.4,
-    activation: 0.2}.
-
-    Training images are augmented: `flip`, `pad` and crop, `shift`, `erase` a square, `noise`.
-
-    `threads` is in the config because float results depend on it; small networks train fastest on one.
+    epochs: at most so many
+    batch_size: examples of a step
+    optimizer: AdamW, or SGD with momentum
+    learning_rate: highest rate of the schedule
+    momentum: of SGD
+    weight_decay: decoupled for AdamW
+    schedule: `linear` ends at zero, `triangular` rises over the first half and falls over the second, without warm-up
+    warmup: fraction of all steps over which the rate rises linearly
+    clip: largest norm of the gradient of a step
+    pretrained_rate: factor of the rate of pretrained parts
+    new_rate: factor of the rate of all other parts
+    label_smoothing: share of a label that is spread over all classes
+    flip: mirror half of the training images
+    pad: black pixels on every side of a training image, which is then cut to its size at a random place
+    shift: most pixels by which training images are moved, fractions included
+    erase: side of a grey square in training images, in pixels
+    noise: standard deviation of Gaussian noise on training images
+    patience: epochs without a better one after which training stops
+    keep_checkpoints: `every:K` epochs also keeps the best
+    precision: of the forward passes of steps; weights and evaluation stay float32
+    compile: use torch.compile
+    tensorboard: write events
+    fitness: measure neurons after every epoch without changing the training; weights are those of its composite, as in
+      {weights: 0.4, gradient: 0.4, activation: 0.2}
+    threads: float results depend on it; small networks train fastest on one
     """
 
     epochs: int = 40
@@ -90,11 +109,15 @@ class Train:
 
 @dataclass(frozen=True)
 class Extract:
-    """Neurons to read as booleans. `layers` are paths or regular expressions; none means the latent layer.
+    """Neurons to read as booleans.
 
-    `channels` of a convolution are read by `max`, `mean` or `any` over positions. `tokens` are `first`, `mean` or
-    `every`, where each token is an example. Forward passes run in batches of exactly `compute_batch` examples on
-    `threads` threads, so that float results depend on nothing else.
+    layers: module paths or regular expressions; none: the latent layer
+    channels: channels of a convolution are read by `max`, `mean` or `any` over positions
+    tokens: `first`, `mean`, or `every`, where each token is an example
+    binarizer: the threshold of a neuron; `auto`: 0.5 after a sigmoid, else 0
+    quantile: of the binarizer `quantile`
+    compute_batch: examples of a forward pass, exactly, so that float results depend on nothing else
+    threads: of a forward pass
     """
 
     layers: list[str] = field(default_factory=list)
@@ -108,10 +131,11 @@ class Extract:
 
 @dataclass(frozen=True)
 class Mining:
-    """Pairs to judge: `pairs` is `all`, `between` (layers), `within`, or pairs of layer names.
+    """Pairs to judge.
 
-    More implications than `max_edges` are an error that suggests a stricter criterion. `max_examples` training examples
-    are drawn by the training's seed; null takes all.
+    pairs: `all`, `between` (layers), `within`, or pairs of layer names
+    max_edges: more implications are an error that suggests a stricter criterion
+    max_examples: training examples drawn by the training's seed; null: all
     """
 
     pairs: Any = "all"
@@ -123,16 +147,25 @@ class Mining:
 class Trial:
     """Interventions to try, on which splits, and their controls.
 
-    `layer` is changed; null means the only extracted layer. `values` replace booleans: `boolean` (0 and 1), `mean` (of
-    the fitting examples with that boolean), `resample` (from one of them), or `auto`: `boolean` after a sigmoid, else
-    `mean`. Edges with a recall above `beta` are also followed backwards; with 1, none is. Alternatives and controls are
-    drawn `draws` times. There is no verdict where fewer than `kept_at_least` of the correct predictions survive
-    binarising. `graphs` are control graphs: `reinitialised`, `random_inputs`, `shuffled_labels`.
+    `curve`, `interchange`, `edges` and `minimal` run on the held-out split only.
 
-    Only on the held-out split: `curve` counts aligned examples against changed neurons. `interchange` interventions
-    take their sources from `pool` examples. `edges` tries every edge; one survives where its interventional precision
-    is significantly at least `at_least`. `minimal` is the number of examples for minimal interventions, with up to
-    `budget` sets tried for each.
+    interventions: none: no trial
+    splits: splits to try them on
+    layer: the layer that is changed; null: the only extracted one
+    seed: draws alternatives and controls
+    values: values for booleans: `boolean` (0 and 1), `mean` (of the fitting examples with that boolean), `resample`
+      (from one of them), or `auto`: `boolean` after a sigmoid, else `mean`
+    kept_at_least: least share of correct predictions that survive binarising; below it there is no verdict
+    beta: edges with a recall above it are also followed backwards; 1: none
+    draws: number of draws of alternatives and controls
+    graphs: control graphs
+    curve: count aligned examples against changed neurons
+    interchange: try interchange interventions
+    pool: examples from which interchange interventions take their sources
+    edges: try every edge
+    at_least: an edge survives where its interventional precision is significantly at least this
+    minimal: examples for minimal interventions
+    budget: most sets that are tried for each of them
     """
 
     interventions: list[str] = field(default_factory=lambda: ["Q", "G.1", "G.2"])
@@ -158,9 +191,11 @@ ALPHAS = (1.01, *map(float, (2, 3, 4, 5, 10, 20, 30, 50, 80, 100, 200, 500, 1000
 
 @dataclass(frozen=True)
 class Sweep:
-    """The grid of `align.py sweep`: alphas and recall thresholds (betas).
+    """The grid of `align.py sweep`.
 
-    The largest alpha is chosen at which Q aligns at least `goal` of the validation examples.
+    alphas: alphas to mine at
+    betas: recall thresholds to try
+    goal: the largest alpha is chosen at which Q aligns at least this share of the validation examples
     """
 
     alphas: list[float] = field(default_factory=lambda: list(ALPHAS))
@@ -172,7 +207,10 @@ class Sweep:
 class Counterfactual:
     """Training of the decoder on counterfactual latents.
 
-    `mix` is the share of counterfactual examples in a batch.
+    intervention: how latents are changed
+    epochs: number of epochs
+    learning_rate: of Adam
+    mix: share of counterfactual examples in a batch
     """
 
     intervention: str = "Q"
@@ -183,13 +221,17 @@ class Counterfactual:
 
 @dataclass(frozen=True)
 class Importance:
-    """Scores of units in `layers` (none: layers of the graph) by `methods`.
+    """Scores of units.
 
-    Methods are names, or names with options as in `magnitude:side=outgoing`. Scores read `split`, or `max_examples` of
-    it drawn by the seed (null: all). `target` is a class; null leaves it to the method. `baselines` is the neutral
-    state: `zero`, `mean` or `resample`. `n_steps` is the number of gradients along a path, for methods that follow one;
-    null takes as many as completeness needs. `scoreboard` compares methods with exact ablation: a list, or true for
-    all; without `layers` on all linear and convolution layers but the last.
+    methods: names, or names with options as in `magnitude:side=outgoing`
+    layers: layers to score; none: those of the graph
+    split: examples to score on
+    max_examples: examples of the split drawn by the seed; null: all
+    target: a class; null leaves it to the method
+    baselines: neutral state of a unit
+    n_steps: gradients along a path, for methods that follow one; null: as many as completeness needs
+    scoreboard: compare methods (true: all) with exact ablation; without `layers` on all linear and convolution layers
+      but the last
     """
 
     methods: list[str] = field(default_factory=lambda: ["gndi", "conductance"])
@@ -204,7 +246,11 @@ class Importance:
 
 @dataclass(frozen=True)
 class Report:
-    """Bounds of the picture: drawn nodes, seconds of layout."""
+    """Bounds of the picture.
+
+    max_nodes: most nodes that are drawn
+    timeout: seconds of layout
+    """
 
     max_nodes: int = 300
     timeout: float = 60.0
@@ -212,7 +258,11 @@ class Report:
 
 @dataclass(frozen=True)
 class Paper:
-    """The published test accuracy in [0, 1] and its source."""
+    """The published result.
+
+    accuracy: test accuracy in [0, 1]
+    source: where it is published
+    """
 
     accuracy: float | None = None
     source: str | None = None
@@ -222,8 +272,9 @@ class Paper:
 class Experiment:
     """One experiment, from data to report, without secrets.
 
-    `seed` is the seed of initialisation, order and augmentation. `smoke` holds changes, written as in a config, for a
-    quick run that shows that everything works.
+    name: name of its runs
+    seed: of initialisation, order and augmentation
+    smoke: changes, written as in a config, for a quick run that shows that everything works
     """
 
     name: str = "experiment"

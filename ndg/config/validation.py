@@ -17,6 +17,7 @@ Rule = tuple[str, Callable[[Any], bool]]
 """A rule in words, and the function that tests a value."""
 
 SCHEDULES = ("cosine", "constant", "linear", "triangular")
+BASELINES = ("zero", "mean", "resample")
 SPLITS = ("train", "validation", "test")
 GRAPHS = ("reinitialised", "random_inputs", "shuffled_labels")
 
@@ -114,7 +115,7 @@ RULES: dict[str, Rule] = {
     "criterion.bound": _inside("(0.5, 1)"),
     "criterion.q": _inside("(0, 0.5)"),
     "importance.target": ("a class, 0 or more, or null", lambda target: (target or 0) >= 0),
-    "importance.baselines": _one_of("zero", "mean", "resample"),
+    "importance.baselines": _one_of(*BASELINES),
     "importance.scoreboard": ("true, false, or a list of methods", _is_scoreboard),
     "report.timeout": _above(0, " seconds"),
 }

@@ -70,6 +70,19 @@ def alignment_plans(planned: Sequence[Any]) -> Table:
     return Table.of("to align", columns, [vars(plan) for plan in planned])
 
 
+def score_plans(planned: Sequence[Any]) -> Table:
+    """Planned scorings, a row for each method."""
+    columns = {
+        "name": Column("config", left=True),
+        "network": Column("network", left=True),
+        "method": Column("method", left=True),
+        **_columns("layers", "examples"),
+        "seconds": Column("estimate", "s", digits=1),
+    }
+    note = f"About {sum(plan.seconds for plan in planned):.1f} s in total."
+    return Table.of("to score", columns, [vars(plan) for plan in planned], note=note)
+
+
 def aligned(records: Sequence[RunRecord]) -> Table:
     """Alignment and control rates per network and intervention."""
     columns = {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from ndg import terminal
 from ndg.errors import ShapeError
 
 DASH = "–"
@@ -94,28 +96,17 @@ class Table:
     def __str__(self) -> str:
         return self.text()
 
-    def text(self, *, color: bool = False, width: int | None = None) -> str:
-        """Text with aligned columns and a wrapped note."""
-        bold = color and not os.environ.get("NO_COLOR")
+    def text(self, *, color: bool = False, width: int | None = None, fit: bool = False) -> str:
+        """Text with aligned columns and a note wrapped to `width`; with `fit` the table is, too."""
+        color = color and not os.environ.get("NO_COLOR")
         heads, cells = self._texts()
-        widths = [max(map(_width, [head, *(row[i] for row in cells)])) for i, head in enumerate(heads)]
-
-        def line(values: Sequence[str]) -> str:
-            parts = []
-            for value, space, column in zip(values, widths, self.columns, strict=True):
-                gap = " " * (space - _width(value))
-                parts.append(value + gap if column.left else gap + value)
-            return "  ".join(parts).rstrip()
-
-        lines = [_ansi(self.title, "1", bold)] if self.title else []
-        lines += [_ansi(line(heads), "2", bold), "  ".join("─" * space for space in widths)]
-        lines += [_ansi(line(row), "1", bold and i in self.strong) for i, row in enumerate(cells)]
-        if self.note:
-            import textwrap
-
-            total = sum(widths) + 2 * (len(widths) - 1)
-            lines += textwrap.wrap(self.note, max(width or total, 40))
-        return "\n".join(lines)
+        sides = [column.left for column in self.columns]
+        grid = terminal.table(
+            cells, heads=heads, left=sides, bold=self.strong, color=color, width=width if fit else None
+        )
+        lines = [f"\x1b[1m{self.title}\x1b[0m" if color else self.title] if self.title else []
+        whole = width or max(map(len, grid.splitlines()[1:2]), default=0)  # the line below the heads
+        return "\n".join([*lines, grid, *textwrap.wrap(self.note, whole if fit else max(whole, 40))])
 
     def markdown(self) -> str:
         """Markdown with the note below and without the title."""
@@ -191,12 +182,3 @@ def _html_cell(cell: Cell, column: Column) -> str:
     if isinstance(cell, Interval):
         return f"{_number(cell.value, column.digits)} <small>{_ends(cell, column)}</small>"
     return escape(format_cell(cell, column))
-
-
-def _ansi(text: str, code: str, on: bool) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m" if on else text
-
-
-def _width(text: str) -> int:
-    """Width of a text in terminal columns."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

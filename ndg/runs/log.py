@@ -13,8 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from ndg.errors import RunNotFoundError, StoreError, nearest
-from ndg.progress import log as messages
+from ndg.errors import RunNotFoundError, nearest
 from ndg.runs import record as records
 from ndg.runs import show
 from ndg.runs.query import Sort
@@ -201,16 +200,9 @@ class Log(AbstractContextManager["Log"]):
 
 
 def open(uri: str | Path = DEFAULT, local: str | Path | None = None) -> Log:
-    """Open the run log at a URI or in a file, else, with a warning, in `local`."""
-    store = connect(uri)
-    if local is None:
-        return Log(store)
-    try:
-        store.find(limit=1, fields={"_id": 1})
-    except StoreError as error:
-        spare = connect(Path(local) / FILE)
-        if spare.path == store.path:
-            raise
-        messages.warning("%s. The runs in %s are read instead", error, spare.name)
-        return Log(spare)
-    return Log(store, Path(local))
+    """Open the run log at a `mongodb://` URI or in a file.
+
+    A log that does not answer is an error of its first use; no other log answers in its place. With `local`, the folder
+    of runs, messages about missing runs name those that are there.
+    """
+    return Log(connect(uri), None if local is None else Path(local))

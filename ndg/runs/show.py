@@ -8,12 +8,16 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from ndg import terminal
 from ndg.runs.record import RunRecord, span
 
 VALIDATION = "results.train.validation_accuracy"
 TEST = "results.train.test_accuracy"
 OWN = "results.accuracy.{}.rate"  # what an align run measured itself
 ALIGNED = "results.trial.q.test.aligned"
+
+CHIEF = ("kind", "name", "status", "error", "parent", "started", "ended", "tags", "notes", "folder")
+"""Facts on the first screen."""
 
 HEADINGS = ("id", "kind", "name", "status", "age", "validation", "test", "aligned")
 
@@ -44,21 +48,45 @@ def rows(records: Iterable[RunRecord], now: datetime | None = None) -> list[Row]
     return [_row(record, known.get(record.get("parent") or "", record), now) for record in records]
 
 
-def table(records: Iterable[RunRecord], now: datetime | None = None) -> str:
-    """The rows as an aligned text with headings."""
+def table(records: Iterable[RunRecord], now: datetime | None = None, width: int | None = None) -> str:
+    """The rows as an aligned text with headings.
+
+    Where that is wider than `width`, runs are named by the ends of their ids, which tell kind and name.
+    """
     lines = [row.cells() for row in rows(records, now)]
-    return "\n".join(_columns([HEADINGS, *lines])) if lines else "no runs"
+    if not lines:
+        return "no runs"
+    whole = terminal.table([HEADINGS, *lines])
+    if width is None or max(map(len, whole.splitlines())) <= width:
+        return whole
+    short = [(id.split("-", 2)[-1], *others) for id, _, _, *others in lines]
+    return terminal.table([("run", *HEADINGS[3:]), *short], width=width)
 
 
-def text(record: RunRecord, now: datetime | None = None) -> str:
+def text(record: RunRecord, now: datetime | None = None, width: int | None = None) -> str:
     """One run as text: facts, results, metrics, artefacts, config."""
-    blocks = [(record.id, _facts(record, now)), *_sections(record)]
+    inside = None if width is None else width - 2
+    blocks = [(record.id, _facts(record, now, inside)), *_sections(record, inside)]
     return "\n\n".join("\n  ".join([title, *lines]) for title, lines in blocks)
+
+
+def screen(record: RunRecord, figures: str, columns: int, lines: int, now: datetime | None = None) -> str:
+    """The chief facts and `figures` of a run, on one screen; without figures the first results.
+
+    The last line says how many lines `--all` has.
+    """
+    facts = _facts(record, now, columns, CHIEF)
+    if not figures:
+        leaves = flatten(record.get("results") or {})
+        figures = "\n".join(f"{path}  {_value(value)}"[:columns] for path, value in leaves)
+    shown = [record.id, *facts, "", *figures.splitlines()][: lines - 3]
+    rest = len(text(record, now, columns).splitlines())
+    return "\n".join([*shown, "", f"{rest} lines in all: ndg show {record.id.split('-', 2)[-1]} --all"])
 
 
 def html(record: RunRecord) -> str:
     """One run as HTML for a notebook."""
-    parts = [f"<b>{escape(record.id)}</b>", _html_lines(_facts(record, None))]
+    parts = [f"<b>{escape(record.id)}</b>", _html_lines(_facts(record))]
     for title, lines in _sections(record):
         state = " open" if title == "results" else ""
         parts.append(f"<details{state}><summary>{title}</summary>{_html_lines(lines)}</details>")
@@ -94,7 +122,10 @@ def _row(record: RunRecord, trained: RunRecord, now: datetime) -> Row:
     return Row(record.id, record["kind"], record["name"], record.state(now), age, *figures)
 
 
-def _facts(record: RunRecord, now: datetime | None) -> list[str]:
+def _facts(
+    record: RunRecord, now: datetime | None = None, width: int | None = None, names: Sequence[str] = ()
+) -> list[str]:
+    """Lines of name and value, of these names or of all."""
     ended, attempts, time = record.get("ended"), record.get("attempts", []), datetime.fromisoformat
     ends = [time(attempt.get("ended") or record["heartbeat"]) for attempt in attempts]
     lasted = sum((end - time(attempt["started"])).total_seconds() for end, attempt in zip(ends, attempts, strict=True))
@@ -118,34 +149,38 @@ def _facts(record: RunRecord, now: datetime | None) -> list[str]:
         ("seeds", ", ".join(f"{name} {seed}" for name, seed in record["seeds"].items())),
         ("versions", ", ".join(f"{name} {number}" for name, number in record["versions"].items() if number)),
     ]
-    return _columns([(name, str(value)) for name, value in pairs if value])
+    return _columns([(name, str(value)) for name, value in pairs if value and (not names or name in names)], width)
 
 
-def _sections(record: RunRecord) -> Iterator[tuple[str, list[str]]]:
+def _sections(record: RunRecord, width: int | None = None) -> Iterator[tuple[str, list[str]]]:
     if record.get("results"):
-        yield "results", _columns([(path, _value(value)) for path, value in flatten(record["results"])])
+        yield "results", _columns([(path, _value(value)) for path, value in flatten(record["results"])], width)
     if record.get("metrics"):
-        yield f"metrics ({len(record['metrics'])} rows)", _metrics(record["metrics"])
+        yield f"metrics ({len(record['metrics'])} rows)", _metrics(record["metrics"], width)
     if record.get("artefacts"):
         files = [(a["name"], _bytes(a["bytes"]), f"sha256 {a['sha256'][:16]}…", a["path"]) for a in record["artefacts"]]
-        yield "artefacts", _columns(files)
+        yield "artefacts", _columns(files, width)
     if record.get("nonfinite"):
         yield "not finite, stored as null", list(record["nonfinite"])
-    yield "config", _columns([(path, _value(value)) for path, value in flatten(record.get("config", {}))])
+    config = flatten(record.get("config", {}))
+    yield "config", _columns([(path, _value(value)) for path, value in config], width)
 
 
-def _metrics(metrics: Sequence[dict[str, Any]], ends: int = 5) -> list[str]:
+def _metrics(metrics: Sequence[dict[str, Any]], width: int | None, ends: int = 5) -> list[str]:
     """The rows as a table, without the middle of a long one."""
     names = list(dict.fromkeys(name for row in metrics for name in row))
-    lines = _columns([tuple(names), *(tuple(_value(row.get(name)) for name in names) for row in metrics)])
-    if len(metrics) <= 2 * ends + 1:
-        return lines
-    return [*lines[: ends + 1], f"… {len(metrics) - 2 * ends} more …", *lines[-ends:]]
+    rows = [[_value(row.get(name)) for name in names] for row in metrics]
+    left_out = len(rows) - 2 * ends
+    if left_out < 2:
+        return _columns([names, *rows], width)
+    if width is not None:
+        return _columns([names, *rows[:ends], ["…"] * len(names), *rows[-ends:]], width)
+    lines = _columns([names, *rows])
+    return [*lines[: ends + 1], f"… {left_out} more …", *lines[-ends:]]
 
 
-def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))] if lines else []
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+def _columns(lines: Sequence[Sequence[str]], width: int | None = None) -> list[str]:
+    return terminal.table(lines, width=width).split("\n") if lines else []
 
 
 def _fraction(value: Any) -> float | None:

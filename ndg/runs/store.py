@@ -141,7 +141,7 @@ def embedded(uri: str) -> Store:
             close()
             raise
 
-    remedy = "check that it is a file of this toolkit in a folder that can be written, or name another with store.uri"
+    remedy = "check that it is a file of this toolkit in a folder that can be written, or name another with --store"
     return Store(str(named), connect, path, remedy)
 
 
@@ -167,7 +167,7 @@ def server(uri: str) -> Store:
             connect().close()
         except (ConfigurationError, ValueError) as error:
             raise ConfigError(f"store.uri {name} is not a MongoDB URI: {_reason(error)}") from error
-    remedy = "check that the server runs and that the URI is right, or name a file with store.uri"
+    remedy = "check that the server runs and that the URI is right, or name another log with --store"
     return Store(name, connect, None, remedy)
 
 

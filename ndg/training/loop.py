@@ -21,7 +21,7 @@ from ndg.config import Experiment, Train
 from ndg.data.examples import Splits
 from ndg.errors import CheckpointError, ConfigError, FailureError, OutputError
 from ndg.models import checkpoint
-from ndg.progress import meter
+from ndg.progress import in_total, meter
 from ndg.training import checkpoints
 from ndg.training.checkpoints import MODEL, STATE, best, chosen
 from ndg.training.device import device_of, own_threads_and_randomness, peak_bytes, reseed
@@ -114,7 +114,8 @@ def train(
                 journal.epoch(history)
                 event(row)
                 figures = f"loss {row['loss']:.4f}, validation accuracy {row['validation_accuracy']:.4f}"
-                shown.set_postfix_str(f"{figures}, {remaining(history, settings.epochs)}")
+                parts = (figures, remaining(history, settings.epochs), in_total())
+                shown.set_postfix_str(", ".join(filter(None, parts)))
                 if on_epoch is not None:
                     on_epoch(row)
         tensors, _ = checkpoint.read(folder / MODEL)

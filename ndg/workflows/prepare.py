@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from ndg import discovery, executors, extraction, training
+from ndg import discovery, executors, extraction, progress, training
 from ndg.abstraction.controls import CONTROLS
 from ndg.activations.batches import device_of
 from ndg.activations.binarize import choose
@@ -65,12 +65,54 @@ def plans(target: Target, where: Locations, executor: str = AUTO) -> list[Plan]:
     Reads the data and runs one batch; writes nothing. Raises DataError for a loader of training examples that does not
     know how many it has.
     """
-    experiment = target.experiment
+    started, experiment = time.perf_counter(), target.experiment
     check(experiment)
     prepared = Prepared(target, where, None, executor, None)
-    subject, layers, settings = prepared.subject, prepared.layers, experiment.extract
+    subject, settings = prepared.subject, experiment.extract
     splits = subject.sizes
-    checked(subject, layers, experiment)
+    scored = checked(subject, prepared.layers, experiment)
+    reading = time.perf_counter() - started
+    captured, examples, forwards, stages = _estimated(prepared, scored)
+    stages["report"] += reading  # of network and data, and what is checked before
+    batches = {name: -(-size // settings.compute_batch) for name, size in splits.items()}
+    interventions = len(experiment.trial.interventions)
+    passes = 1 + (1 + len(CONTROLS)) * interventions if interventions else 0
+    tried = passes * sum(batches[name] for name in experiment.trial.splits)
+    held_out = sum(count for name, count in batches.items() if name != "train")
+    extracted = forwards + held_out
+    most = min(splits["train"], experiment.mining.max_examples or splits["train"])
+    sizes = {name: round(size * examples / most) for name, size in splits.items()}
+    sizes["train"] = examples  # each token is an example where tokens are "every"
+    chosen, _ = executors.choose(executor, subject.network, task_cpus=settings.threads)
+    first = Plan(
+        name=experiment.name,
+        run=target.id,
+        examples=sum(sizes.values()),
+        nodes=captured.nodes,
+        pairs=captured.pairs,
+        bytes=sum(captured.nodes * 8 * -(-size // 64) for size in sizes.values()),
+        forwards=tried + extracted,
+        seconds=with_executor(stages, chosen),
+    )
+    again = {name: seconds for name, seconds in stages.items() if name not in ("extract", "mine")}
+    other = replace(first, forwards=tried, seconds=with_executor(again, chosen))
+    return [first, *[other] * (len(experiment.criterion.alphas) - 1)]
+
+
+def stages(prepared: Prepared) -> dict[str, float]:
+    """Roughly estimated seconds of the stages of an alignment; none for a loader of unknown length."""
+    try:
+        return _estimated(prepared, None)[-1]
+    except DataError:
+        return {}
+
+
+def _estimated(
+    prepared: Prepared, scored: Sequence[str] | None
+) -> tuple[extraction.CaptureEstimate, int, int, dict[str, float]]:
+    """Size of the extraction, its examples and passes, and seconds of each stage."""
+    experiment, subject, layers = prepared.experiment, prepared.subject, prepared.layers
+    settings = experiment.extract
     captured = extraction.estimate(
         subject.network,
         subject.loaders["train"],
@@ -84,32 +126,12 @@ def plans(target: Target, where: Locations, executor: str = AUTO) -> list[Plan]:
             "a dry run needs a loader that tells how many examples it has; that of train does not; give a DataLoader, "
             "a list of batches, or one with `dataset` or `examples`"
         )
-    batches = {name: -(-size // settings.compute_batch) for name, size in splits.items()}
-    interventions = len(experiment.trial.interventions)
-    passes = 1 + (1 + len(CONTROLS)) * interventions if interventions else 0
-    tried = passes * sum(batches[name] for name in experiment.trial.splits)
-    held_out = sum(count for name, count in batches.items() if name != "train")
-    most = min(splits["train"], experiment.mining.max_examples or splits["train"])
-    sizes = {name: round(size * captured.examples / most) for name, size in splits.items()}
-    sizes["train"] = captured.examples  # each token is an example where tokens are "every"
     full = captured.seconds / captured.forwards
-    units, extracted = captured.nodes // len(layers), captured.forwards + held_out
-    stages = stage_seconds(experiment, subject, experiment.trial.layer or layers[0], units, full, extracted)
-    stages["count"] = discovery.seconds_to_count(captured.pairs, captured.examples)
-    chosen, _ = executors.choose(executor, subject.network, task_cpus=settings.threads)
-    first = Plan(
-        name=experiment.name,
-        run=target.id,
-        examples=sum(sizes.values()),
-        nodes=captured.nodes,
-        pairs=captured.pairs,
-        bytes=sum(captured.nodes * 8 * -(-size // 64) for size in sizes.values()),
-        forwards=tried + extracted,
-        seconds=with_executor(stages, chosen),
-    )
-    again = {name: seconds for name, seconds in stages.items() if name not in ("extract", "count")}
-    other = replace(first, forwards=tried, seconds=with_executor(again, chosen))
-    return [first, *[other] * (len(experiment.criterion.alphas) - 1)]
+    held_out = sum(-(-size // settings.compute_batch) for name, size in subject.sizes.items() if name != "train")
+    layer, units = experiment.trial.layer or layers[0], captured.nodes // len(layers)
+    seconds = stage_seconds(experiment, subject, layer, units, full, captured.forwards + held_out, scored)
+    seconds["mine"] = discovery.seconds_to_count(captured.pairs, captured.examples)
+    return captured, captured.examples, captured.forwards, seconds
 
 
 @dataclass(eq=False)
@@ -191,6 +213,7 @@ class Prepared:
     def timed(self, stage: str) -> Iterator[None]:
         """Add the seconds of this context to those of a stage."""
         started = time.perf_counter()
+        progress.enter(stage)
         yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
 

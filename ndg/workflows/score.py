@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ndg import atomic, extraction, runs
+from ndg import atomic, executors, extraction, progress, runs
 from ndg.activations.batches import device_of
 from ndg.activations.digest import weights_digest
 from ndg.comparison.sources import reinitialised
 from ndg.config import Experiment
 from ndg.errors import ConfigError, DataError, LayerError, RunNotFoundError, ShapeError
+from ndg.executors import AUTO
 from ndg.graph.ndg import NDG
 from ndg.importance.evaluation.score_cache import Kept, timed
 from ndg.importance.evaluation.scoreboard import BoardSettings, Scoreboard, scoreboard
@@ -27,15 +29,18 @@ from ndg.report.html import study_page
 from ndg.runs.record import RunRecord
 from ndg.runs.run import Run
 from ndg.units.resolve import find_layers
+from ndg.workflows.estimates import WRITE_SECONDS, pass_seconds, score_seconds, with_executor
 from ndg.workflows.pictures import GRAPH
 from ndg.workflows.prepare import subject_of
-from ndg.workflows.score_request import checked, counted, how_of, loader_of, weighted_layers
+from ndg.workflows.score_request import board_methods, checked, counted, how_of, loader_of, weighted_layers
 from ndg.workflows.subject import Subject
 from ndg.workflows.targets import Target
+from ndg.workflows.timing import slowness
 from ndg.workflows.trial_stages import JOURNALS
 
 SCORES, BOARD, CONFIG, PAGE = "scores.csv", "scoreboard.csv", "config.yaml", "report.html"
 KIND, KEPT = "score", "scores"
+AROUND = "reading and writing"
 TOKENS = {"first": "the first token", "mean": "the mean of the tokens", "every": "every token as an example"}
 """Readings of a layer of tokens in words."""
 
@@ -56,30 +61,15 @@ def run(
     unfinished scoring by this experiment continues with the graph that it started with.
     """
     experiment = logged_experiment(target)
-    settings = experiment.importance
-    methods = of_network(settings.methods)
+    methods = of_network(experiment.importance.methods)
     unfinished = runs.unfinished(where.runs, experiment, kind=KIND, parent=target.parent) if resume else None
-    subject = subject_of(target, where)
-    if not subject.logits:
-        raise ShapeError("scores measure effects on the logits (example, class); this network has none")
-    subject = replace(subject, network=subject.network.to(device))
+    subject = _subject(target, where, device)
     if unfinished is not None and (request := unfinished.figure("results.asked")) is not None:
         aligned = _as_begun(unfinished, request["aligned"], aligned, target, where)
     else:
         aligned = aligned or latest(target, subject, where)
     graph = None if aligned is None else NDG.load(aligned.locate(where.runs) / GRAPH)
-    layers: list[str] = []
-    if not settings.layers and graph is not None:
-        layers = [layer.name for layer in graph.nodes.layers]
-    elif not settings.layers:
-        named = experiment.extract.layers or [extraction.latent_layer(subject.network)]
-        layers = find_layers(subject.network, named)
-    layers = checked(subject, layers, experiment)
-    if graph is None and of_graph(settings.methods):
-        raise RunNotFoundError(
-            f"{' and '.join(OF_GRAPH)} need the graph of an alignment; {of_graph(settings.methods)[0]} was requested, "
-            "and this network has no alignment; run `ndg align` first, or leave it out"
-        )
+    layers = _layers(subject, experiment, graph)
     options = {"executor": executor, "ray_address": address}
     with runs.start_or_resume(resume, where, KIND, experiment, target.parent, device=device) as run:
         run.artefact(atomic.write(run.folder / CONFIG, experiment.to_yaml()))
@@ -87,8 +77,9 @@ def run(
         run.result("data", subject.facts)
         if subject.identity:
             run.result("network", subject.identity)
-        scores = measured(subject, layers, methods, experiment, run, **options)
-        scores += counted(graph, layers, settings.methods) if graph is not None else []
+        with progress.whole(dict.fromkeys(methods, 1.0), estimated=False):
+            scores = measured(subject, layers, methods, experiment, run, **options)
+        scores += counted(graph, layers, experiment.importance.methods) if graph is not None else []
         write(scores, experiment, run)
         boards = judge(subject, layers, experiment, run, **options)
         if graph is not None and aligned is not None:
@@ -100,6 +91,62 @@ def run(
         run.artefact(atomic.write(run.folder / PAGE, page))
         shutil.rmtree(run.folder / JOURNALS, ignore_errors=True)
     return run.record
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Estimated seconds of one method, of the scoreboard or of what is around them, on the layers of a network."""
+
+    name: str
+    network: str
+    method: str
+    layers: int
+    examples: int
+    seconds: float
+
+
+def plans(
+    target: Target, where: Locations, device: str = "cpu", executor: str = AUTO, aligned: RunRecord | None = None
+) -> list[Plan]:
+    """Plans of the scoring of a target, one per method. Writes nothing."""
+    started, experiment = time.perf_counter(), logged_experiment(target)
+    subject = _subject(target, where, device)
+    aligned = aligned or latest(target, subject, where)
+    graph = None if aligned is None else NDG.load(aligned.locate(where.runs) / GRAPH)
+    layers, settings = _layers(subject, experiment, graph), experiment.importance
+    around = time.perf_counter() - started + WRITE_SECONDS * slowness()
+    full = pass_seconds(subject, settings.split, experiment)
+    chosen, _ = executors.choose(executor, subject.network, task_cpus=experiment.extract.threads)
+    most = settings.max_examples or subject.sizes[settings.split]
+    examples = min(subject.sizes[settings.split], most)
+    seconds = score_seconds(experiment, subject, layers, full)
+    seconds = {method: with_executor({method: each}, chosen) for method, each in seconds.items()} | {AROUND: around}
+    return [Plan(experiment.name, target.id, what, len(layers), examples, each) for what, each in seconds.items()]
+
+
+def _subject(target: Target, where: Locations, device: str) -> Subject:
+    """The network on its device, with its data. Raises ShapeError without logits."""
+    subject = subject_of(target, where)
+    if not subject.logits:
+        raise ShapeError("scores measure effects on the logits (example, class); this network has none")
+    return replace(subject, network=subject.network.to(device))
+
+
+def _layers(subject: Subject, experiment: Experiment, graph: NDG | None) -> list[str]:
+    """The layers to score: those of `importance.layers`, else of the graph, else of the config."""
+    settings, layers = experiment.importance, list[str]()
+    if not settings.layers and graph is not None:
+        layers = [layer.name for layer in graph.nodes.layers]
+    elif not settings.layers:
+        named = experiment.extract.layers or [extraction.latent_layer(subject.network)]
+        layers = find_layers(subject.network, named)
+    layers = checked(subject, layers, experiment)
+    if graph is None and of_graph(settings.methods):
+        raise RunNotFoundError(
+            f"{' and '.join(OF_GRAPH)} need the graph of an alignment; {of_graph(settings.methods)[0]} was requested, "
+            "and this network has no alignment; run `ndg align` first, or leave it out"
+        )
+    return layers
 
 
 def logged_experiment(target: Target) -> Experiment:
@@ -115,6 +162,7 @@ def measured(
     loader, settings = loader_of(subject, experiment), how_of(experiment, **options)
     cache = kept_in(run, subject, experiment)
     for name in methods:
+        progress.enter(name)
         log.info("score %s by %s", ", ".join(layers) if len(layers) < 4 else f"{len(layers)} layers", name)
         try:
             scores.append(timed(cache, subject.network, loader, layers, name, fitting(name, settings)).scores)
@@ -159,10 +207,9 @@ def judge(
     """
     import pandas as pd
 
-    methods, name = experiment.importance.scoreboard, experiment.name
-    if methods is False or methods == []:
+    methods, name = board_methods(experiment), experiment.name
+    if not methods:
         return []
-    methods = [ALL] if methods is True else methods
     if not experiment.importance.layers:
         with suppress(LayerError):
             layers = weighted_layers(subject.network, loader_of(subject, experiment))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ndg import executors, runs
+from ndg import executors, progress, runs
 from ndg.errors import RunNotFoundError
 from ndg.executors.outcomes import Outcome, outcomes
 from ndg.importance.evaluation.spec import of_network
@@ -54,12 +54,14 @@ def run_all(
     ]
     resumes = [task.resume and (known or not any(begun)) for task, known in zip(tasks, begun, strict=True)]
     left = [replace(task, resume=resume) for task, resume in zip(tasks, resumes, strict=True)]
-    yield from outcomes(workers, _score, (where.absolute(), device, within), left, "lower extract.threads")
+    with progress.whole({task.target.id: 1.0 for task in left}, estimated=False):
+        yield from outcomes(workers, _score, (where.absolute(), device, within), left, "lower extract.threads")
 
 
 def _score(shared: tuple[Locations, str, str], task: Task) -> RunRecord:
     """The document of one scoring, here or in a worker."""
     where, device, executor = shared
+    progress.enter(task.target.id)
     try:
         return score.run(task.target, where, device, executor, aligned=task.aligned, resume=task.resume)
     except RunNotFoundError:

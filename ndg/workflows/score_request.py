@@ -13,7 +13,7 @@ from ndg.config import Experiment
 from ndg.errors import DataError, LayerError
 from ndg.graph.ndg import NDG
 from ndg.importance.evaluation import preflight
-from ndg.importance.evaluation.spec import ALL, of_graph, of_network
+from ndg.importance.evaluation.spec import ALL, every, of_graph, of_network
 from ndg.importance.graph_scores import OF_GRAPH
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings
@@ -32,6 +32,12 @@ def checked(subject: Subject, layers: Sequence[str], experiment: Experiment) -> 
         loader, run_settings = loader_of(subject, experiment), how_of(experiment)
         preflight.check(subject.network, loader, chosen, of_network(settings.methods), run_settings)
     return chosen
+
+
+def board_methods(experiment: Experiment) -> list[str]:
+    """Methods that the scoreboard compares with exact ablation; none without a scoreboard."""
+    methods = experiment.importance.scoreboard
+    return every([ALL] if methods is True else methods or [])
 
 
 def weighted_layers(model: nn.Module, loader: Iterable[Any]) -> list[str]:

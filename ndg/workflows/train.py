@@ -21,8 +21,12 @@ from ndg.importance.fitness.monitor import EXAMPLES, Watch
 from ndg.locations import Locations
 from ndg.runs.record import RunRecord
 from ndg.units.resolve import find_layers
+from ndg.workflows.timing import slowness
 
 CONFIG = "config.yaml"
+EPOCH_SECONDS = 0.012
+"""Writing of an epoch's checkpoint and rows."""
+
 FIGURES = ("network", "validation_accuracy", "test_accuracy", "best_epoch", "epoch", "epochs", "seconds", "peak_bytes")
 """Figures of a training in the run log."""
 
@@ -66,12 +70,14 @@ def plan(experiment: Experiment, where: Locations) -> Plan:
     splits = load(experiment)
     network = models.build(experiment.model, splits.form, splits.classes, experiment.seed)
     steps = -(-len(splits.train) // experiment.train.batch_size) * experiment.train.epochs
+    evaluated = len(splits.validation) / len(splits.train) / 3  # a pass without a step takes a third
     return Plan(
         experiment=experiment,
         examples=splits.sizes(),
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         steps=steps,
-        seconds=steps * _step_seconds(network, experiment, splits),
+        seconds=steps * _step_seconds(network, experiment, splits) * (1 + evaluated)
+        + experiment.train.epochs * EPOCH_SECONDS * slowness(),
     )
 
 

@@ -75,14 +75,13 @@ def test_runs_written_locally_are_brought_over_by_adopting_them(nowhere, mongo_u
         assert log.best(experiment.training_digest) == ndg.runs.record.read(run.folder)
 
 
-def test_a_log_that_does_not_answer_can_be_read_locally_instead(nowhere, root, experiment, caplog):
-    with ndg.runs.start(None, "train", experiment, root) as run:
+def test_a_store_that_does_not_answer_is_an_error_and_no_other_log_answers(nowhere, root, experiment, caplog):
+    with ndg.runs.start(None, "train", experiment, root):
         pass
-    with pytest.raises(StoreError, match="check that the server runs"):
-        ndg.runs.open(nowhere).get("last")
-    assert ndg.runs.open(nowhere, local=root).get("last").id == run.id
-    (warning,) = warnings(caplog)
-    assert f"The runs in {root / 'ndg.db'} are read instead" in warning
+    for local in (None, root):
+        with pytest.raises(StoreError, match=r"check that the server runs .* or name another log with --store"):
+            ndg.runs.open(nowhere, local=local).get("last")
+    assert not warnings(caplog)
 
 
 def test_without_any_store_the_record_is_still_written(root, experiment, caplog):

@@ -27,11 +27,11 @@ class Findings:
     rows: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     words: Sequence[str] = ()
 
-    def text(self, width: int | None = None) -> str:
-        """The tables and the words as text."""
+    def text(self, width: int | None = None, fit: bool = False) -> str:
+        """The tables and the words as text, with `fit` no wider than `width`."""
         lines = [line for words in self.words for line in words.splitlines() if line]
         paragraphs = ["\n".join(textwrap.wrap(line, width)) if width else line for line in lines]
-        return "\n\n".join([*(table.text(width=width) for table in self.tables), *paragraphs])
+        return "\n\n".join([*(table.text(width=width, fit=fit) for table in self.tables), *paragraphs])
 
 
 Study = Callable[[Sequence[Prepared]], list[tuple[RunRecord, Findings]]]
