@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 from ndg import __version__, commands
 from ndg.config.validation import BASELINES, SPLITS
+from ndg.locations import Locations
 
 KINDS: dict[str, dict[str, Any]] = {
     "--device": {"choices": ("auto", "cpu", "cuda"), "default": "auto"},
@@ -131,8 +133,14 @@ def make_parser(program: str, arguments: Collection[str] | None = None) -> Parse
     configs.add_flag("--json", "results as JSON")
     completion = command("completion", "print a script that completes commands and options", "bash >> ~/.bashrc")
     completion.add("shell", "the shell that runs the script", choices=("bash", "zsh", "fish"))
+    completion.set_defaults(act=partial(_completion, program))
     command("doctor", "check versions, device, Ray, Graphviz, run log and data", "")
     return parser
+
+
+def _completion(program: str, options: argparse.Namespace, where: Locations) -> int:
+    whole = make_parser(program)
+    return commands.completion(whole.commands, whole, options.shell)
 
 
 def _common() -> Parser:

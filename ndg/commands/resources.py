@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -73,21 +74,18 @@ def _keys(options: Namespace) -> int:
     return output(options, text, [asdict(key) for key in known])
 
 
-def completion(options: Namespace, where: Locations) -> int:
-    """Print a script for a shell that completes commands, options and names."""
+def completion(commands: Mapping[str, ArgumentParser], parser: ArgumentParser, shell: str) -> int:
+    """Print a script for a shell that completes the commands of a parser, their options and names."""
     import shtab
 
-    from ndg.commands.parser import make_parser
-
-    parser = make_parser("ndg")
     files = {"FILE": shtab.FILE, "DIR": shtab.DIRECTORY, "FOLDER": shtab.DIRECTORY}
-    for name, command in parser.commands.items():
+    for name, command in commands.items():
         for action in command._actions:
             if action.metavar in files:
                 action.complete = files[action.metavar]  # type: ignore[attr-defined]
             elif known := NAMES.get((name, action.dest)):
                 action.choices = [word for choice in known for word in choices.names(choice)]
-    print(shtab.complete(parser, options.shell))
+    print(shtab.complete(parser, shell))
     return 0
 
 
