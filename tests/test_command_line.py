@@ -60,6 +60,13 @@ def test_show_fits_one_screen_and_all_shows_the_rest(home, screen, capsys):
     assert "trial.minimal" in whole
 
 
+@pytest.mark.parametrize("command", [["data", "list"], ["doctor"], ["configs", "--keys"]])
+def test_long_lines_are_wrapped_to_the_terminal(command, screen, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("ndg.doctor._ray", lambda: "starts and answers")
+    out = printed(capsys, *command, "--runs", str(tmp_path))
+    assert max(map(len, out.splitlines())) <= 80
+
+
 def test_show_in_a_pipe_shows_everything(home, capsys):
     folder, id = home
     whole = printed(capsys, "show", id, "--runs", str(folder))

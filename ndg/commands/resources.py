@@ -9,7 +9,7 @@ from typing import Any
 
 from ndg import config, terminal
 from ndg.commands import choices
-from ndg.commands.shared import near, output
+from ndg.commands.shared import fitted, near, output
 from ndg.errors import UserError, nearest
 from ndg.locations import Locations
 
@@ -95,7 +95,7 @@ def doctor(options: Namespace, where: Locations) -> int:
 
     findings = examine(where)
     for finding in findings:
-        print(f"{'!!' if finding.remedy else 'ok'}  {finding.name:22} {finding.state}")
+        print(fitted(f"{'!!' if finding.remedy else 'ok'}  {finding.name:22} {finding.state}"))
         if finding.remedy:
-            print(f"    {finding.remedy}")
+            print(fitted(f"    {finding.remedy}"))
     return int(any(finding.remedy for finding in findings))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +89,19 @@ def output(options: Namespace, text: Any, document: Any) -> int:
         json.dump(document, sys.stdout, indent=2, allow_nan=False)
         print()
     else:
-        print(fitted(text) if hasattr(text, "text") else text)
+        print(fitted(text))
     return 0
 
 
 def fitted(result: Any) -> str:
-    """The text of a table or of findings, wrapped to the terminal; in a file, tables are as wide as they are."""
+    """A text, or that of a table or of findings, wrapped to the terminal; in a file, it is as wide as it is."""
     shape = terminal.size()
-    return str(result.text(width=120) if shape is None else result.text(width=shape[0], fit=True))
+    if not isinstance(result, str):
+        return str(result.text(width=120) if shape is None else result.text(width=shape[0], fit=True))
+    if shape is None:
+        return result
+    wrap = partial(textwrap.wrap, width=shape[0], subsequent_indent="    ", break_on_hyphens=False)
+    return "\n".join(line for long in result.split("\n") for line in (wrap(long) if len(long) > shape[0] else [long]))
 
 
 def near(path: Path) -> Path:
