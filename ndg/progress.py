@@ -25,7 +25,9 @@ def bar(items: Iterable[T], label: str, total: int | None = None, unit: str = "b
     if not visible():
         yield from _with_messages(items, label, total, unit, done)
         return
-    shown = meter(iterable=items, desc=label, total=total, unit=unit, initial=done, miniters=1)
+    shown = meter(
+        iterable=items, desc=label, total=total, unit=unit, initial=done, miniters=1, postfix=in_total() or None
+    )
     for item in shown:
         yield item
         shown.set_postfix_str(in_total(), refresh=False)
