@@ -27,7 +27,7 @@ from ndg.workflows.score_request import board_methods, how_of, loader_of, weight
 from ndg.workflows.subject import Subject
 from ndg.workflows.timing import slowness, timed
 
-CONTEXT_SECONDS = 2.5
+CONTEXT_SECONDS = 1.5
 """Writing of the run's documents, picture and report."""
 
 WRITE_SECONDS = 0.5

@@ -113,8 +113,8 @@ def plans(
     subject = _subject(target, where, device)
     aligned = aligned or latest(target, subject, where)
     graph = None if aligned is None else NDG.load(aligned.locate(where.runs) / GRAPH)
-    layers, settings = _layers(subject, experiment, graph), experiment.importance
     around = time.perf_counter() - started + WRITE_SECONDS * slowness()
+    layers, settings = _layers(subject, experiment, graph), experiment.importance
     full = pass_seconds(subject, settings.split, experiment)
     chosen, _ = executors.choose(executor, subject.network, task_cpus=experiment.extract.threads)
     most = settings.max_examples or subject.sizes[settings.split]
