@@ -14,7 +14,7 @@ FAST := $(addprefix tests/,bits/test_matrix.py bits/test_packing.py graph/test_c
 	abstraction/test_curve.py abstraction/test_minimal_search.py abstraction/test_orders.py \
 	abstraction/test_verdict.py importance/test_plan.py importance/test_saturation.py importance/test_scores.py \
 	conformance/test_binarizers.py test_config.py test_errors.py test_habits.py test_house.py test_intervals.py \
-	test_literal.py test_mutants.py test_nodes.py test_seeds.py)
+	test_literal.py test_mutants.py test_nodes.py test_seeds.py test_terminal.py)
 
 .PHONY: help demo test check lint style types fast bench mutants lock clean
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import zip_longest
 
 GAP = 2
 NARROWEST = 12
@@ -89,20 +90,38 @@ def _render(
     bold: Collection[int] = (),
     color: bool = False,
 ) -> str:
-    import io
+    lines = []
+    if heads:
+        lines += [_ansi(line, "2", color) for line in _lines(heads, widths, left, above=True)]
+        lines.append((" " * GAP).join("─" * space for space in widths))
+    for i, row in enumerate(rows):
+        lines += [_ansi(line, "1", color and i in bold) for line in _lines(row, widths, left)]
+    return "\n".join(lines)
 
+
+def _lines(cells: Sequence[str], widths: Sequence[int], left: Sequence[bool], above: bool = False) -> Iterator[str]:
+    """The lines of one row; free lines of a cell are below its text, or `above`."""
+    from rich.cells import cell_len
+
+    wrapped = [_wrapped(cell, space) for cell, space in zip(cells, widths, strict=True)]
+    height = max(map(len, wrapped))
+    wrapped = [[""] * (height - len(cell)) + cell if above else cell for cell in wrapped]
+    for parts in zip_longest(*wrapped, fillvalue=""):
+        gaps = [" " * (space - cell_len(part)) for part, space in zip(parts, widths, strict=True)]
+        padded = [part + gap if side else gap + part for part, gap, side in zip(parts, gaps, left, strict=True)]
+        yield (" " * GAP).join(padded).rstrip()
+
+
+def _wrapped(cell: str, space: int) -> list[str]:
+    from rich.cells import cell_len
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, show_header=heads is not None, header_style="dim")
-    for head, space, side in zip(heads or widths, widths, left, strict=True):
-        grid.add_column(Text(str(head)), width=space, justify="left" if side else "right", overflow="fold")
-    if heads:
-        grid.add_row(*("─" * space for space in widths))
-    for i, row in enumerate(rows):
-        grid.add_row(*map(Text, row), style="bold" if i in bold else "")
-    total, out = sum(widths) + GAP * len(widths), io.StringIO()
-    how = {"color_system": "standard", "no_color": False} if color else {"color_system": None}
-    Console(file=out, width=total, force_terminal=color, highlight=False, emoji=False, **how).print(grid)
-    return "\n".join(line.rstrip() for line in out.getvalue().rstrip("\n").split("\n"))
+    if "\n" not in cell and cell_len(cell) <= space:
+        return [cell]
+    console = Console(force_jupyter=False, force_terminal=False)
+    return [line.plain for line in Text(cell).wrap(console, space, overflow="fold")]
+
+
+def _ansi(text: str, code: str, on: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if on else text

@@ -50,6 +50,14 @@ def test_a_wide_table_of_a_command_fits_80_columns():
     assert table.text(width=80, fit=True).count("0.500") == 42
 
 
+def test_a_notebook_and_the_environment_change_no_table(monkeypatch):
+    plain = terminal.table(ROWS, heads=HEADS, left=SIDES)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    for name, value in {"FORCE_COLOR": "1", "TERM": "dumb", "COLUMNS": "10", "TTY_COMPATIBLE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert terminal.table(ROWS, heads=HEADS, left=SIDES) == plain
+
+
 def test_a_file_or_a_closed_stdout_is_no_terminal(monkeypatch):
     assert terminal.size() is None
     monkeypatch.setattr(terminal.sys, "stdout", None)
