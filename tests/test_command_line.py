@@ -14,6 +14,7 @@ from ndg.cli import main
 from ndg.commands import choices, parser
 from ndg.config import Experiment
 from ndg.config.reference import keys
+from ndg.doctor import Finding
 from ndg.executors import EXECUTORS
 from ndg.importance.graph_scores import OF_GRAPH
 from ndg.importance.score import IMPORTANCE
@@ -62,9 +63,11 @@ def test_show_fits_one_screen_and_all_shows_the_rest(home, screen, capsys):
 
 @pytest.mark.parametrize("command", [["data", "list"], ["doctor"], ["configs", "--keys"]])
 def test_long_lines_are_wrapped_to_the_terminal(command, screen, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("ndg.doctor._ray", lambda: "starts and answers")
-    out = printed(capsys, *command, "--runs", str(tmp_path))
-    assert max(map(len, out.splitlines())) <= 80
+    monkeypatch.setattr("ndg.doctor.examine", lambda _: [Finding("data set mnist", "missing; " * 20, "get it " * 30)])
+    assert main([*command, "--runs", str(tmp_path)]) == (command == ["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) > 4
 
 
 def test_show_in_a_pipe_shows_everything(home, capsys):
