@@ -148,12 +148,11 @@ def minimal(record: Document) -> list[Table]:
 def words(record: Document) -> list[str]:
     """Sentences about each stage."""
     sentences = []
-    for stage, head in (("interchange", "Interchange, "), ("edges_tried", ""), ("minimal", "")):
+    for stage, head in (("interchange", "Interchange. "), ("edges_tried", ""), ("minimal", "")):
         for split in results(record, stage).values():
-            lines = [line for line in str(split.get("words") or "").split("\n") if line]
+            lines = [line.rstrip(".") for line in str(split.get("words") or "").split("\n") if line]
             if lines:
-                text = "; ".join([f"{head}{lines[0]}", *lines[1:]])
-                sentences.append(text[:1].upper() + text[1:] + ("" if text.endswith(".") else "."))
+                sentences.append(head + " ".join(f"{line[:1].upper()}{line[1:]}." for line in lines))
     return sentences
 
 

@@ -94,7 +94,7 @@ def test_edges_and_minimal_sets_have_a_table_for_each_split():
 
 def test_each_stage_speaks_in_sentences():
     assert trial_sections.words(record()) == [
-        "Interchange, layer: undecided; no ancestors: 0, 1.",
+        "Interchange. Layer: undecided. No ancestors: 0, 1.",
         "One survives.",
         "Minimal sets.",
     ]
