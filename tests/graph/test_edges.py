@@ -11,6 +11,7 @@ from ndg.discovery import mine
 from ndg.errors import GraphError
 from ndg.graph.edges import contrapositives, strongest
 from ndg.graph.ndg import NDG
+from ndg.graph.traversal import strongest_edges
 from ndg.mining.miner import find
 from ndg.mining.significance import edge_significance
 from tests.references import graph as slow
@@ -203,3 +204,15 @@ def test_bounds_and_layers_that_make_no_sense_are_refused():
         drawn().filter(layers=["c"])
     with pytest.raises(GraphError, match=r"no layer 'c' in this graph"):
         drawn().subgraph(["a", "c"])
+
+
+@pytest.mark.parametrize(
+    ("precision", "support", "best"),
+    [([0.9, 0.9], [5, 5], 0), ([0.9, 0.9], [5, 6], 1), ([0.9, 0.9], [6, 5], 0), ([0.8, 0.9], [6, 5], 1)],
+)
+def test_of_the_edges_between_two_components_the_first_strongest_stands_for_them(precision, support, best):
+    starts, heads, component = np.array([0, 1, 1]), np.array([1]), np.array([0, 0, 1, 1])
+    antecedents, consequents = np.array([0, 1], np.int32), np.array([2, 3], np.int32)
+    chosen = np.empty(1, np.int64)
+    strongest_edges(starts, heads, component, antecedents, consequents, np.array(precision), np.array(support), chosen)
+    assert chosen.tolist() == [best]

@@ -87,3 +87,10 @@ def test_a_notebook_shows_the_graph_escaped_and_short():
     shown = NDG(implications(values, space(60, 0), [], range(60)))._repr_html_()
     assert shown.count("always:") == 10
     assert "\nand 50 more constants" in shown
+
+
+def test_rules_are_told_by_falling_precision():
+    lines = [line for line in drawn().rules(reduced=False).split("\n") if "(precision" in line]
+    precisions = [float(line.partition("(precision ")[2].partition(",")[0]) for line in lines]
+    assert len(set(precisions)) > 1
+    assert precisions == sorted(precisions, reverse=True)
