@@ -39,7 +39,7 @@ def writing(path: str | os.PathLike[str], *, parents: bool = True, remedy: str =
     Raises OutputError as `write` does, also for an OSError within the block.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise OutputError(f"{path} must be a file to be written; it is a folder; name a file in it")
     part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
     try:

@@ -9,6 +9,7 @@ import errno
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -25,6 +26,7 @@ from ndg.locations import Locations
 from ndg.progress import log
 from ndg.runs.provenance import mask
 
+NO_MEMORY = re.compile("out of memory|can't allocate memory|failed to allocate", re.IGNORECASE)
 UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE)
 
 
@@ -71,6 +73,10 @@ def _run(program: str, arguments: list[str], data: str | None, runs: str | None,
         message, code = _interrupted(options), 130
     except SystemExit as error:
         message, code = _interrupted(options), int(error.code or 0)
+    except (MemoryError, RuntimeError) as error:  # torch raises the latter
+        if not (isinstance(error, MemoryError) or NO_MEMORY.search(str(error))):
+            raise
+        message, code = f"the memory must hold the network and a batch; {_short(error)}; choose smaller ones", 1
     with suppress(OSError):  # stderr may be full
         print(f"{program}: {mask(message)}", file=sys.stderr)
     return code
@@ -85,6 +91,10 @@ def _unwritten(program: str, error: OSError) -> int:
     with suppress(OSError):
         print(f"{program}: output cannot be written: {error.strerror}; write to another place", file=sys.stderr)
     return 1
+
+
+def _short(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _set_up_messages(options: Namespace) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ndg.config import Experiment
 from ndg.config.loading import check_utf8
+from ndg.paths import path_of
 
 STORE_FILE = "ndg.db"
 MODELS = "models"
@@ -29,11 +30,13 @@ class Locations:
         uri = store or os.environ.get("NDG_STORE") or str(folder / STORE_FILE)
         for what, text in (("the folder of data", data or ""), ("the folder of runs", str(folder)), ("the store", uri)):
             check_utf8(what, text)
+            if "://" not in text:
+                path_of(text, what)
         return cls(Path(data) if data else None, folder, uri)
 
     def absolute(self) -> Locations:
         """The same locations as absolute paths, for a process in another folder."""
-        store = self.store if "://" in self.store else str(Path(self.store).expanduser().absolute())
+        store = self.store if "://" in self.store else str(path_of(self.store).absolute())
         data = self.data if self.data is None else self.data.absolute()
         return replace(self, data=data, runs=self.runs.absolute(), store=store)
 
@@ -44,7 +47,7 @@ class Locations:
         become absolute, so that a run finds them from any folder.
         """
         folder = experiment.data.dir or self.data
-        folder = None if folder is None else str(Path(folder).expanduser().absolute())
+        folder = None if folder is None else str(path_of(folder, "data.dir").absolute())
         tokenizer = _below(folder, experiment.data.tokenizer)
         experiment = replace(experiment, data=replace(experiment.data, dir=folder, tokenizer=tokenizer))
         name = getattr(experiment.model, "pretrained", None)
@@ -55,6 +58,6 @@ class Locations:
 
 def _below(folder: str | None, name: str | None) -> str | None:
     """The folder `models/NAME` below a folder if it exists, else NAME."""
-    if name and folder and not Path(name).is_dir() and (Path(folder) / MODELS / name).is_dir():
+    if name and folder and not path_of(name).is_dir() and os.path.isdir(Path(folder) / MODELS / name):
         return str(Path(folder) / MODELS / name)
     return name

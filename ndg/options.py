@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -27,6 +28,10 @@ TIMEOUT = 300.0
 """Seconds without any finished task after which Ray workers are given up."""
 
 
+MOST = {"batch": 1_000_000, "threads": 1024, "timeout": 10_000_000}
+"""Largest values; a thread or an example beyond takes memory that no machine has."""
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """How a study runs. Only `seed` changes a figure.
@@ -44,7 +49,7 @@ class RunOptions:
                  curves and pruning a path is enough; other studies take a `Journal` with a digest of their own
     progress     whether progress bars are shown (only where a person is watching)
 
-    Raises ConfigError for a batch or number of threads below 1, and for a timeout that is not above 0.
+    Raises ConfigError for a batch or number of threads below 1 or above `MOST`, and for a timeout that is not above 0.
     """
 
     device: str | None = None
@@ -65,6 +70,9 @@ class RunOptions:
             raise ConfigError(f"a forward pass runs on at least 1 thread; got threads={self.threads!r}")
         if not self.timeout > 0:
             raise ConfigError(f"a timeout is a number of seconds above 0; got {self.timeout!r}; leave it out for 300")
+        for name, most in MOST.items():
+            if getattr(self, name) > most:
+                raise ConfigError(f"{name} must be at most {most:,}; got {getattr(self, name)}; choose a smaller one")
 
 
 def plain_number(value: Any) -> Any:
@@ -84,6 +92,8 @@ def plain_numbers(settings: Any) -> None:
             whole = "float" not in kinds
             if not isinstance(value, int | float) or (whole and value != value // 1):
                 raise ConfigError(f"{field.name} must be a {'whole ' if whole else ''}number; got {value!r}")
+            if not -math.inf < value < math.inf:
+                raise ConfigError(f"{field.name} must be a finite number; got {value}; write a decimal such as 0.5")
             value = int(value) if whole and isinstance(value, float) else value
         if value is not given:
             object.__setattr__(settings, field.name, value)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 def _modules() -> list[str]:
     """All modules but those that numba compiles: it cannot see through a wrapper."""
     paths = [path for path in sorted((ROOT / "ndg").rglob("*.py")) if path.stem not in ("__init__", "__main__")]
-    plain = [path.relative_to(ROOT).with_suffix("") for path in paths if "@numba.njit" not in path.read_text()]
+    plain = [path.relative_to(ROOT).with_suffix("") for path in paths if "@njit(" not in path.read_text()]
     return [".".join(path.parts) for path in plain]
 
 

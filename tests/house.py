@@ -15,7 +15,8 @@ import networkx as nx
 ROOT = Path(__file__).parent.parent
 
 LAYERS = [
-    "errors lazy allocation atomic cancellation literal nodes seeds intervals progress terminal options results",
+    "errors lazy allocation atomic checksums compiled paths cancellation literal nodes seeds intervals progress "
+    "terminal options results",
     "bits mining planted",
     "config locations",
     "graph | data models activations | executors",

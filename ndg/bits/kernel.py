@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
+
+from ndg.compiled import njit
 
 STRIPE = 512  # nodes
 GROUP = 8  # words
@@ -24,10 +25,10 @@ WORDS = types.Array(types.uint64, 2, "A")
 READ = types.Array(types.uint64, 2, "A", readonly=True)
 BYTES = types.Array(types.uint8, 2, "C")
 TILE = types.Array(types.uint64, 2, "C")
-OPTIONS: Any = {"cache": True, "nogil": True, "boundscheck": False}
+OPTIONS: Any = {"nogil": True, "boundscheck": False}
 
 
-@numba.njit(types.void(BYTES, TILE, types.int64, types.int64), **OPTIONS)
+@njit(types.void(BYTES, TILE, types.int64, types.int64), **OPTIONS)
 def _join(octets, tile, word, wide):
     """Join eight bytes of each node, the first lowest, to its word."""
     into = tile[word, :wide]
@@ -39,7 +40,7 @@ def _join(octets, tile, word, wide):
         into[u] = np.uint64(low) | np.uint64(high) << 32
 
 
-@numba.njit(types.void(TILE, WORDS, *[types.int64] * 5), **OPTIONS)
+@njit(types.void(TILE, WORDS, *[types.int64] * 5), **OPTIONS)
 def _store(tile, words, node, wide, word, count, low_bits):
     """Store the words of a task, after the first `low_bits` bits."""
     mask = (np.uint64(1) << np.uint64(low_bits)) - np.uint64(1)
@@ -90,14 +91,14 @@ def _pack(values, cuts, words, start, first, last):
 
 
 def _compiled(values: Any, cuts: Any) -> Any:
-    return numba.njit(types.void(values, cuts, WORDS, types.int64, types.int64, types.int64), **OPTIONS)(_pack)
+    return njit(types.void(values, cuts, WORDS, types.int64, types.int64, types.int64), **OPTIONS)(_pack)
 
 
 pack = _compiled(BOOLEANS, ZEROS)  # booleans are bytes above zero
 above = _compiled(ACTIVATIONS, CUTS)
 
 
-@numba.njit(types.void(READ, WORDS, types.int64), **OPTIONS)
+@njit(types.void(READ, WORDS, types.int64), **OPTIONS)
 def place(source, words, start):
     """Copy the rows of `source` to `words` from bit `start` on."""
     rows, count = source.shape

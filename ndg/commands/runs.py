@@ -23,9 +23,9 @@ def runs(options: Namespace, where: Locations) -> int:
         raise UserError(f"--limit is at least 1; got {options.limit}")
     try:
         query = json.loads(options.where) if options.where else {}
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
-            f"--where takes a MongoDB query as JSON, in single quotes; got {options.where!r} ({error})"
+            f"--where takes a MongoDB query as JSON, in single quotes; got {options.where[:200]!r} ({error})"
         ) from error
     with runs.open(where.store, local=where.runs) as log:
         records = log.find(query, limit=options.limit, metrics=options.json)
@@ -93,7 +93,8 @@ def diff(options: Namespace, where: Locations) -> int:
     findings = diff_workflow.compare(records, where, match=not options.by_number, bootstraps=options.bootstraps)
     output(options, findings, dict(findings.results))
     if options.csv:
-        Path(options.csv).mkdir(parents=True, exist_ok=True)
+        with atomic.reporting(options.csv):
+            Path(options.csv).mkdir(parents=True, exist_ok=True)
         for name, lines in findings.rows.items():
             path = atomic.write(Path(options.csv) / name, pd.DataFrame(list(lines)).to_csv(index=False))
             if not options.json:

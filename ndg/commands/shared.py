@@ -21,6 +21,8 @@ from ndg.runs.provenance import mask
 
 OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
 STORE = re.compile(r"\s*store(\.\w+)?\s*=")
+DIGITS = 20
+"""More than a whole number of 64 bits has."""
 LISTS = ("method", "layers", "scoreboard")
 """Options that take several words, so that overrides may follow them."""
 
@@ -28,10 +30,10 @@ LISTS = ("method", "layers", "scoreboard")
 def seeds_of(options: Namespace) -> list[int]:
     """The numbers after --seeds. Other words are moved to `what`."""
     words = options.seeds or []
-    seeds = [int(word) for word in words if word.isdecimal()]
+    seeds = [int(word) for word in words if word.isdecimal() and len(word) < DIGITS]
     if words and not seeds:
         raise UserError(f"--seeds takes whole numbers, as in --seeds 0 1 2; got {' '.join(words)}")
-    options.what += [word for word in words if not word.isdecimal()]
+    options.what += [word for word in words if not word.isdecimal() or len(word) >= DIGITS]
     return seeds
 
 

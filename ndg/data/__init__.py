@@ -17,6 +17,7 @@ from ndg.data.releases import MARKER
 from ndg.data.sources import SOURCES
 from ndg.data.tokenizer import Tokenizer as Tokenizer
 from ndg.errors import DataError, nearest
+from ndg.paths import path_of
 from ndg.progress import log
 
 CUT_WARNING = 0.01
@@ -131,7 +132,7 @@ def absent(config: Data) -> str | None:
         remedy += f", or fetch them: ndg data get {config.name}"
     if config.dir is None:
         return f"{needs}; data.dir is not set; {remedy}"
-    if not Path(config.dir).is_dir():
+    if not path_of(config.dir, "data.dir").is_dir():
         return f"{needs}; folder {config.dir!r} does not exist; {remedy}"
     home = dataset.home(Path(config.dir))
     missing = dataset.missing(home)

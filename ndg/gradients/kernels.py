@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 from numba import types
 
+from ndg.compiled import njit
+
 PLANES, CHOICES = types.float32[:, :, ::1], types.uint8[:, :, ::1]
-OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "boundscheck": False}
+OPTIONS: dict[str, Any] = {"nogil": True, "boundscheck": False}
 SUMS = {"fastmath": {"reassoc", "contract"}, **OPTIONS}
 
 
-@numba.njit(types.void(PLANES, PLANES, CHOICES), **OPTIONS)
+@njit(types.void(PLANES, PLANES, CHOICES), **OPTIONS)
 def largest(planes, values, choices):
     """Write value and index of the largest of each window."""
     for plane in range(values.shape[0]):
@@ -32,7 +33,7 @@ def largest(planes, values, choices):
                 choices[plane, row, column] = choice
 
 
-@numba.njit(types.void(PLANES, CHOICES, PLANES), **OPTIONS)
+@njit(types.void(PLANES, CHOICES, PLANES), **OPTIONS)
 def spread(values, choices, planes):
     """Write each value to the position its window chose, and zero elsewhere."""
     for plane in range(values.shape[0]):
@@ -45,7 +46,7 @@ def spread(values, choices, planes):
                 planes[plane, 2 * row + 1, 2 * column + 1] = value if choice == 3 else 0
 
 
-@numba.njit(types.void(PLANES, PLANES, PLANES, types.float64[:, ::1]), **SUMS)
+@njit(types.void(PLANES, PLANES, PLANES, types.float64[:, ::1]), **SUMS)
 def flowed(slopes, values, before, sums):
     """Write the float64 sums of slope times change over positions."""
     for row in range(slopes.shape[0]):

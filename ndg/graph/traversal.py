@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+
+from ndg.compiled import njit
 
 NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
 CODES = types.Array(types.int32, 1, "C", readonly=True)
@@ -21,10 +22,10 @@ MARKS = types.Array(types.boolean, 1, "C")
 WORDS = types.Array(types.uint64, 2, "C")
 PACKED = types.Array(types.uint64, 2, "C", readonly=True)
 TILE = types.Array(types.int64, 2, "C")
-OPTIONS: Any = {"cache": True, "nogil": True, "boundscheck": False}
+OPTIONS: Any = {"nogil": True, "boundscheck": False}
 
 
-@numba.njit(types.int64(NUMBERS, NUMBERS, RESULT), **OPTIONS)
+@njit(types.int64(NUMBERS, NUMBERS, RESULT), **OPTIONS)
 def longest(starts, heads, level):
     """Write longest path lengths and count cyclic nodes, at -1 (Kahn 1962)."""
     nodes = len(level)
@@ -55,7 +56,7 @@ def longest(starts, heads, level):
     return nodes - end
 
 
-@numba.njit(types.void(NUMBERS, NUMBERS, NUMBERS, types.int64, types.int64, WORDS, MARKS, MARKS), **OPTIONS)
+@njit(types.void(NUMBERS, NUMBERS, NUMBERS, types.int64, types.int64, WORDS, MARKS, MARKS), **OPTIONS)
 def reach_block(starts, heads, mirror, low, high, below, essential, mirrored):
     """Write the components from `low` to `high` that each one reaches.
 
@@ -87,7 +88,7 @@ def reach_block(starts, heads, mirror, low, high, below, essential, mirrored):
             mirrored[tail] = (below[tail, np.int64(bit >> np.uint64(6))] >> (bit & last)) & one == 1
 
 
-@numba.njit(types.void(NUMBERS, NUMBERS, MARKS), **OPTIONS)
+@njit(types.void(NUMBERS, NUMBERS, MARKS), **OPTIONS)
 def follow(starts, heads, seen):
     """Mark all nodes that marked nodes reach; arcs go to higher numbers."""
     for tail in range(len(seen)):
@@ -96,7 +97,7 @@ def follow(starts, heads, seen):
                 seen[heads[arc]] = True
 
 
-@numba.njit(types.void(NUMBERS, NUMBERS, WORDS), **OPTIONS)
+@njit(types.void(NUMBERS, NUMBERS, WORDS), **OPTIONS)
 def follow_each(starts, heads, seen):
     """The same for 64 sets of nodes per word."""
     for tail in range(len(seen)):
@@ -105,7 +106,7 @@ def follow_each(starts, heads, seen):
                 seen[heads[arc], word] |= seen[tail, word]
 
 
-@numba.njit(types.void(NUMBERS, CODES, CODES, CODES, RESULT), **OPTIONS)
+@njit(types.void(NUMBERS, CODES, CODES, CODES, RESULT), **OPTIONS)
 def lookup(starts, heads, tails, wanted, positions):
     """Write the position of each arc, tail to `wanted`; else -1."""
     for query in range(len(tails)):
@@ -120,7 +121,7 @@ def lookup(starts, heads, tails, wanted, positions):
         positions[query] = low if low < end and heads[low] == wanted[query] else -1
 
 
-@numba.njit(types.void(NUMBERS, NUMBERS, NUMBERS, CODES, CODES, RATES, NUMBERS, RESULT), **OPTIONS)
+@njit(types.void(NUMBERS, NUMBERS, NUMBERS, CODES, CODES, RATES, NUMBERS, RESULT), **OPTIONS)
 def strongest_edges(starts, heads, component, antecedents, consequents, precision, support, best):
     """Write the first edge of highest precision, then support, of each arc."""
     for arc in range(len(best)):
@@ -140,7 +141,7 @@ def strongest_edges(starts, heads, component, antecedents, consequents, precisio
             best[low] = edge
 
 
-@numba.njit(types.int64(NUMBERS, NUMBERS, types.int64, types.int64), **OPTIONS)
+@njit(types.int64(NUMBERS, NUMBERS, types.int64, types.int64), **OPTIONS)
 def circuits(starts, heads, roots, limit):
     """Number of cycles with lowest node below `roots`, up to `limit` (Johnson 1975)."""
     nodes, arcs = len(starts) - 1, len(heads)
@@ -211,7 +212,7 @@ def _popcount(typingctx, word):
 popcount: Any = _popcount  # numba passes the typing context itself
 
 
-@numba.njit(types.void(PACKED, NUMBERS, NUMBERS, RESULT), **OPTIONS)
+@njit(types.void(PACKED, NUMBERS, NUMBERS, RESULT), **OPTIONS)
 def add_common(words, first, second, counts):
     """Add the common set bits of each pair of rows to `counts`."""
     for pair in range(len(first)):
@@ -222,7 +223,7 @@ def add_common(words, first, second, counts):
         counts[pair] += common
 
 
-@numba.njit(types.void(PACKED, PACKED, TILE), **OPTIONS)
+@njit(types.void(PACKED, PACKED, TILE), **OPTIONS)
 def add_unlike(rows, columns, counts):
     """Add the number of bits that differ, rows by columns, to `counts`."""
     for i in range(rows.shape[0]):

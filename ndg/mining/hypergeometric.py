@@ -19,6 +19,7 @@ import numba
 import numpy as np
 from numba import types
 
+from ndg.compiled import njit
 from ndg.errors import ShapeError
 
 LARGEST = 3_037_000_499
@@ -34,7 +35,7 @@ _TILE = types.Array(types.int64, 2, "C", readonly=True)
 _MASK = types.Array(types.boolean, 2, "C", readonly=True)
 
 
-@numba.njit(types.float64(types.float64), cache=True)
+@njit(types.float64(types.float64))
 def _stirling(x):
     """log(x!) - log(sqrt(2 pi x) (x / e)^x); 0 for x = 0."""
     if x < 16:
@@ -43,13 +44,13 @@ def _stirling(x):
     return (1 / 12 - y * (1 / 360 - y * (1 / 1260 - y / 1680))) / x
 
 
-@numba.njit(types.float64(types.float64), cache=True)
+@njit(types.float64(types.float64))
 def _width(x):
     """Factor 2 pi x of Stirling's formula; 1 for x = 0."""
     return TURN * x if x > 0 else 1.0
 
 
-@numba.njit(types.float64(types.float64, types.float64, types.float64), cache=True)
+@njit(types.float64(types.float64, types.float64, types.float64))
 def _deviance(x, mean, above):
     """x log(x / mean) + mean - x, by `above` = x - mean."""
     if x == 0:
@@ -62,7 +63,7 @@ def _deviance(x, mean, above):
     return x * log(x / mean) - above
 
 
-@numba.njit(types.float64(*[types.int64] * 4, types.float64, types.float64), cache=True, error_model="numpy")
+@njit(types.float64(*[types.int64] * 4, types.float64, types.float64), error_model="numpy")
 def _tail(k, a, b, n, deepest, limit):
     """P(X <= k), but 0 below exp(-deepest), and 1 surely above `limit`."""
     if n - a - b < 0:  # the opposite cell deviates equally and is smaller
@@ -114,10 +115,9 @@ def _tail(k, a, b, n, deepest, limit):
     return 1 - min(chance * total, 1.0)
 
 
-@numba.njit(
+@njit(
     types.void(_COUNTS, _COUNTS, _COUNTS, types.int64, types.float64, types.Array(types.float64, 1, "C")),
     parallel=True,
-    cache=True,
 )
 def _tails(exceptions, antecedent, negation, n, limit, out):
     for part in numba.prange(-(-len(exceptions) // PART)):
@@ -125,12 +125,11 @@ def _tails(exceptions, antecedent, negation, n, limit, out):
             out[i] = _tail(exceptions[i], antecedent[i], negation[i], n, inf, limit)
 
 
-@numba.njit(
+@njit(
     types.void(
         _TILE, _COUNTS, _COUNTS, _MASK, *[types.int64] * 4, *[types.float64] * 2, types.Array(types.int64, 2, "C")
     ),
     parallel=True,
-    cache=True,
 )
 def _tally(both, rows, columns, candidate, n, low, high, shift, deepest, limit, counts):
     """Add the p-values of each candidate's four tests, below `low` and in bins, to `counts[part]`."""

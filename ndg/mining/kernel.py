@@ -17,6 +17,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ndg.compiled import njit
+
 BLOCK = 3  # rows and columns in registers
 LANES = 8  # 64-bit words in a vector
 STEP = 2 * LANES  # words added at once
@@ -149,7 +151,7 @@ PACKED = types.Array(types.uint64, 2, "A", readonly=True)
 TILE = types.Array(types.int64, 2, "C")
 
 
-@numba.njit(types.void(PACKED, PACKED, types.int64, TILE), parallel=True, cache=True, boundscheck=False)
+@njit(types.void(PACKED, PACKED, types.int64, TILE), parallel=True, boundscheck=False)
 def count_tile(rows, columns, shift, both):
     """Add the common set bits of row i and column j to `both`, for i < j + `shift`."""
     height, width, words = rows.shape[0], columns.shape[0], rows.shape[1]

@@ -13,9 +13,10 @@ import numba
 import numpy as np
 from numba import types
 
+from ndg.compiled import njit
 from ndg.mining.criteria.sieve import SLACK
 
-OPTIONS: Any = {"cache": True, "boundscheck": False}
+OPTIONS: Any = {"boundscheck": False}
 _SIDE = types.Array(types.float64, 2, "C", readonly=True)
 _PASSED = types.Array(types.uint8, 2, "C")
 _PASSED_IN = types.Array(types.uint8, 2, "C", readonly=True)
@@ -25,7 +26,7 @@ _COUNTS_IN = types.Array(types.int64, 1, "C", readonly=True)
 _CODES = types.Array(types.int32, 1, "C")
 
 
-@numba.njit(
+@njit(
     types.void(_TILE_IN, _SIDE, _SIDE, types.int64, types.UniTuple(types.float64, 4), _PASSED, _COUNTS),
     parallel=True,
     **OPTIONS,
@@ -71,7 +72,7 @@ def sift(both, rows, columns, shift, sieve, passed, row_counts):
         row_counts[i] = count
 
 
-@numba.njit(types.void(_TILE_IN, _PASSED_IN, _COUNTS_IN, _CODES, _CODES, _COUNTS), parallel=True, **OPTIONS)
+@njit(types.void(_TILE_IN, _PASSED_IN, _COUNTS_IN, _CODES, _CODES, _COUNTS), parallel=True, **OPTIONS)
 def collect(both, passed, starts, pairs, kinds, common):
     """Write the passing pairs `row * width + column`, their kinds and counts."""
     width = passed.shape[1]
@@ -92,7 +93,7 @@ def collect(both, passed, starts, pairs, kinds, common):
 _ANY = types.Array(types.int32, 1, "C", readonly=True)
 
 
-@numba.njit(_COUNTS(_ANY, _ANY, types.int64), **OPTIONS)
+@njit(_COUNTS(_ANY, _ANY, types.int64), **OPTIONS)
 def _starts(codes, negated, literals):
     """Start of each literal in a sort by `codes` and the negations of `negated`."""
     starts = np.zeros(literals + 1, np.int64)
@@ -104,7 +105,7 @@ def _starts(codes, negated, literals):
     return starts
 
 
-@numba.njit(types.void(_ANY, _ANY, _COUNTS_IN, types.int64, _CODES, _CODES, _COUNTS), **OPTIONS)
+@njit(types.void(_ANY, _ANY, _COUNTS_IN, types.int64, _CODES, _CODES, _COUNTS), **OPTIONS)
 def arrange(antecedents, consequents, exceptions, literals, tails, heads, counts):
     """Write all implications and contrapositives, sorted by two counting sorts."""
     size = len(antecedents)

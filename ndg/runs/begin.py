@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from typing import Any
 from ndg.config import Experiment
 from ndg.errors import OutputError, RunNotFoundError
 from ndg.locations import Locations
+from ndg.paths import path_of
 from ndg.runs.plain import now, plain
 from ndg.runs.provenance import masked, versions, whereabouts
 from ndg.runs.record import BEAT, COMPLETED, FAILED, INTERRUPTED, RUNNING, RunRecord, read_all, span
@@ -37,7 +39,7 @@ def start(
 
     Its document is in `store`, by default `folder_root/ndg.db`. Entering raises OutputError if no folder can be made.
     """
-    root = Path(folder_root).expanduser().absolute()
+    root = path_of(folder_root, "the folder of runs").absolute()
 
     def begin(run: Run) -> None:
         while True:
@@ -74,7 +76,7 @@ def resume(
     `parent`, and the newest is chosen. Metrics continue. Results and artefacts of the interrupted attempt move into its
     entry of `attempts`; its files stay. Raises RunNotFoundError if there is none, or if the run is still alive.
     """
-    root = Path(folder_root).expanduser().absolute()
+    root = path_of(folder_root, "the folder of runs").absolute()
     unfinished_run = unfinished(root, experiment, kind=kind, parent=parent)
 
     return Run(
@@ -207,7 +209,7 @@ def _make(root: Path, id: str) -> Path | None:
         root.mkdir(parents=True, exist_ok=True)
         (root / id).mkdir()
     except OSError as error:
-        if isinstance(error, FileExistsError) and root.is_dir():
+        if isinstance(error, FileExistsError) and os.path.isdir(root):
             return None
         raise OutputError(
             f"each run makes a folder of its own in {root}, and none can be made there: {error.strerror or error}; "

@@ -5,6 +5,7 @@ Nothing is opened before the first operation, and reading makes no file. Every e
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ndg.errors import ConfigError, StoreError, nearest
+from ndg.paths import path_of
 from ndg.runs.provenance import mask
 from ndg.runs.query import Sort, ordering, portable
 
@@ -94,7 +96,7 @@ class Store:
 
     def _do(self, work: Callable[[Any], Any], write: bool = False) -> Any:
         with self._lock:
-            if self.path is not None and not self.path.exists():
+            if self.path is not None and not os.path.exists(self.path):
                 self.close()  # SQLite would go on with a file that was deleted under it
                 if not write:
                     return None
@@ -114,8 +116,8 @@ class Store:
 
 def embedded(uri: str) -> Store:
     """A store in one SQLite file, for processes of one machine."""
-    named = Path(uri).expanduser()
-    if named.is_dir() or uri.endswith("/"):
+    named = path_of(uri, "the run log")
+    if os.path.isdir(named) or uri.endswith("/"):
         named = named / FILE
     path = named.resolve()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -50,7 +51,7 @@ class Target:
 
 def run_folder(run: RunRecord, where: Locations) -> Path:
     """The logged folder of a run, else that below the folder of runs."""
-    return run.folder if run.folder.is_dir() else where.runs / run.id
+    return run.folder if os.path.isdir(run.folder) else where.runs / run.id
 
 
 def find(names: Sequence[str], overrides: Sequence[str], where: Locations, smoke: bool = False) -> list[Target]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -54,7 +55,7 @@ def at_hand(experiments: list[Experiment], where: Locations) -> tuple[list[Exper
 def absent(experiment: Experiment) -> str | None:
     """Why an experiment cannot be trained here, or None."""
     pretrained = getattr(experiment.model, "pretrained", None)
-    if pretrained and not Path(pretrained).is_dir():
+    if pretrained and not os.path.isdir(pretrained):
         return (
             f"model.pretrained is a folder, or the name of one below `models` in the folder of data; there is no "
             f"{pretrained!r}; fetch it (docs/data.md says how), or set model.pretrained=null to begin without"

@@ -1,0 +1,39 @@
+"""Kernels compiled by numba, kept on disk where that is possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numba
+
+from ndg.progress import log
+
+
+def njit(*signatures: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """`numba.njit` that keeps compiled code on disk, and compiles again where it cannot.
+
+    Without a writable folder numba refuses to compile at all, and a damaged file of compiled code may raise anything.
+    """
+
+    compiler: Any = numba.njit
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        try:
+            return compiler(*signatures, cache=True, **options)(function)
+        except Exception as error:
+            kernel = compiler(*signatures, **options)(function)
+            log.debug("%s is compiled anew: %r", function.__qualname__, error)
+            _warn()
+            return kernel
+
+    return compiled
+
+
+@cache
+def _warn() -> None:
+    log.warning(
+        "compiled kernels must be kept in a folder, or each process compiles them again, for about half a minute; none "
+        "can be written, or its files are damaged; set NUMBA_CACHE_DIR to an empty folder that can be written to"
+    )
