@@ -16,6 +16,7 @@ from ndg.bits.builder import Builder
 from ndg.bits.file_format import SECTOR, Commit, Header
 from ndg.bits.matrix import BitMatrix, Sample
 from ndg.bits.packing import Words, tail_mask
+from ndg.checksums import Sums
 from ndg.errors import BitsError, OutputError
 from ndg.nodes import NodeSpace
 from ndg.progress import log
@@ -36,12 +37,13 @@ class BitFile(Builder):
         self.path, self._durable_at = path, time.monotonic()
         self._attach(descriptor)
         super().__init__(self._header.nodes)
+        self._sums = Sums(len(self.nodes))
         self.examples = self.committed
 
     def _attach(self, descriptor: int) -> None:
         self._descriptor, read = descriptor, disk.reads(descriptor)
         self._header, start = disk.read_header(self.path, descriptor)
-        self._commits = file_format.read_commits(read, disk.boot_id(), self.path)
+        self._commits = file_format.read_commits(read, disk.boot_id(), self.path, self._header.checksums)
         self._finished = file_format.read_finished(read, self.path) is not None
         self._words: np.ndarray | None = disk.map_words(descriptor, self._header, start, "r+")
 
@@ -66,11 +68,13 @@ class BitFile(Builder):
         if path.exists():
             raise OutputError(f"{path} exists already; continue it with BitFile.resume, or remove it")
         header = Header(nodes, np.asarray(thresholds), binarizer, source, disk.whole_lines(-(-examples // 64)), network)
-        return cls(path, disk.create(path, header, Commit()))
+        return cls(path, disk.create(path, header, Commit(checksum=Sums(len(nodes)).checksum())))
 
     @classmethod
-    def resume(cls, path: str | os.PathLike[str], nodes: NodeSpace, source: str, *, verify: bool = False) -> BitFile:
-        """Existing file at its last commit; `verify` compares the bits of a finished one with its digest.
+    def resume(
+        cls, path: str | os.PathLike[str], nodes: NodeSpace, source: str, *, verify: bool | None = None
+    ) -> BitFile:
+        """Existing file at its last commit, verified as by `BitMatrix.open` unless `verify` is False.
 
         Raises BitsError for other nodes, another source, or a file that is damaged, truncated, or of another kind or
         version; OutputError while another BitFile writes to it.
@@ -88,8 +92,7 @@ class BitFile(Builder):
             if other:
                 raise BitsError(f"{path} holds bits of {other}; choose another file, or remove this one")
             resumed = cls(path, descriptor)
-            if verify and resumed.finished:
-                read(path, verify=True)
+            read(path, verify=None if verify and not resumed.finished else verify)
             disk.partial_path(path).unlink(missing_ok=True)
             _clear(resumed._writable()[:, : -(-resumed.examples // 64)], resumed.examples)
             return resumed
@@ -144,13 +147,14 @@ class BitFile(Builder):
             )
         if self._finished and correct is None and sample is None:
             self.close()
-            return read(self.path)
+            return read(self.path, verify=False)
         correct = self.correct if correct is None and self.examples == self.committed else correct
         self._commit(self.examples, correct, True)
         bits = _matrix(self._header, self._writable(), file_format.newest(self._commits), sample)
         self._write(file_format.FINISHED_AT, _summary(bits), durable=True)
+        self._commit(self.examples, correct, True, finished=True)
         self.close()
-        return read(self.path)
+        return read(self.path, verify=False)
 
     def close(self) -> None:
         """Close the file; examples after the last commit are lost."""
@@ -182,6 +186,8 @@ class BitFile(Builder):
     def _room(self, examples: int) -> Words:
         words, needed = self._writable(), -(-examples // 64)
         if self._finished:
+            last = file_format.newest(self._commits)
+            self._commit(last.examples, last.correct, True, finished=False)
             self._write(file_format.FINISHED_AT, bytes(file_format.FINISHED.size), durable=True)
             self._finished = False
         if needed > self._header.words:
@@ -192,10 +198,12 @@ class BitFile(Builder):
             self._attach(descriptor)
         return self._writable()
 
-    def _commit(self, examples: int, correct: int | None, durable: bool) -> None:
+    def _commit(self, examples: int, correct: int | None, durable: bool, finished: bool | None = None) -> None:
         self._writable()
         last = file_format.newest(self._commits)
-        if (examples, correct) == (last.examples, last.correct) and not (durable and any(last.boot)):
+        finished = last.finished if finished is None else finished
+        same = (examples, correct, finished) == (last.examples, last.correct, last.finished)
+        if same and not (durable and any(last.boot)):
             return
         boot = bytes(16) if durable else disk.boot_id()
         durable = durable or not any(boot)
@@ -203,11 +211,20 @@ class BitFile(Builder):
             disk.flush(self.path, self._words)
         slots = range(2) if durable else range(2, 4)
         slot = min(slots, key=lambda slot: commit.number if (commit := self._commits[slot]) else -1)
-        commit = Commit(last.number + 1, examples, correct, boot)
+        checksum = last.checksum if examples == last.examples else self._checksum(examples)
+        commit = Commit(last.number + 1, examples, correct, boot, checksum, finished)
         self._write(SECTOR * (1 + slot), commit.encode(), durable)
         self._commits[slot] = commit
         if durable:
             self._durable_at = time.monotonic()
+
+    def _checksum(self, examples: int) -> bytes:
+        """Checksum of the words up to these examples; of those before the last commit their sums are known."""
+        if not self._header.checksums:
+            return b""
+        words, known, whole = self._writable(), len(self._sums.columns), examples // 64
+        self._sums.add(words[:, known:whole])
+        return self._sums.checksum(words[:, whole] & tail_mask(examples) if examples % 64 else None)
 
     def _write(self, at: int, content: bytes, durable: bool) -> None:
         with reporting(self.path, disk.REMEDY):
@@ -221,7 +238,7 @@ def save(bits: BitMatrix, path: str | os.PathLike[str], source: str) -> Path:
     path = Path(path)
     words = disk.whole_lines(bits.words.shape[1])
     header = Header(bits.nodes, bits.thresholds, bits.binarizer, source, words, bits.network)
-    commit = Commit(1, bits.examples, bits.correct)
+    commit = Commit(1, bits.examples, bits.correct, checksum=_checksum(bits.words, bits.examples), finished=True)
     os.close(disk.create(path, header, commit, bits.words, _summary(bits)))
     return path
 
@@ -233,18 +250,20 @@ def _summary(bits: BitMatrix) -> bytes:
     return file_format.encode_finished(facts)
 
 
-def read(path: str | os.PathLike[str], verify: bool = False, partial: bool = True) -> BitMatrix:
+def read(path: str | os.PathLike[str], verify: bool | None = None, partial: bool = True) -> BitMatrix:
     """Committed examples of a file, as a memory map.
 
-    `verify` compares them with the digest of a finished file. An unfinished file logs a warning unless `partial`.
+    They are compared with the checksum of their commit (in files of earlier versions: with the digest, if finished)
+    unless `verify` is False; True demands a digest. An unfinished file logs a warning unless `partial`.
     """
     path = Path(path)
     descriptor = disk.open_file(path, os.O_RDONLY)
     try:
         header, start = disk.read_header(path, descriptor)
-        commit = file_format.newest(file_format.read_commits(disk.reads(descriptor), disk.boot_id(), path))
+        commits = file_format.read_commits(disk.reads(descriptor), disk.boot_id(), path, header.checksums)
+        commit = file_format.newest(commits)
         facts = file_format.read_finished(disk.reads(descriptor), path) or {"digest": None, "sample": None}
-        words = disk.map_words(descriptor, header, start, "r" if facts["digest"] and not verify else "c")
+        words = disk.map_words(descriptor, header, start, "r" if facts["digest"] and verify is False else "c")
     finally:
         os.close(descriptor)
     if not (partial or facts["digest"]):
@@ -252,13 +271,34 @@ def read(path: str | os.PathLike[str], verify: bool = False, partial: bool = Tru
         log.warning(text, path, commit.examples)
     if verify and not facts["digest"]:
         raise BitsError(f"{path} has no digest to compare with, because it is not finished; call BitFile.finish")
+    if commit.finished and not facts["digest"]:
+        raise BitsError(f"{path} is damaged: it was finished, and its digest is gone; {file_format.AGAIN}")
+    if facts["digest"] and facts["examples"] != commit.examples:
+        raise BitsError(
+            f"{path} is damaged: it was finished with {facts['examples']} examples, and its last whole commit has "
+            f"{commit.examples}; {file_format.AGAIN}"
+        )
     sample = None if facts["sample"] is None else Sample(*facts["sample"])
     bits = _matrix(header, np.asarray(words), commit, sample)
-    if verify and bits.digest != facts["digest"]:
-        raise BitsError(
-            f"{path} is damaged: its digest says {facts['digest']}, its bits {bits.digest}; {file_format.AGAIN}"
-        )
+    if verify is not False:
+        _verify(path, bits, commit.checksum, facts["digest"])
     return bits
+
+
+def _verify(path: Path, bits: BitMatrix, checksum: bytes, digest: str | None) -> None:
+    """Raise BitsError for bits of another checksum, or of another digest where a file has no checksum."""
+    if checksum and checksum != _checksum(bits.words, bits.examples):
+        got = f"its digest says {digest}, its bits {bits.digest}" if digest else "its bits do not match their checksum"
+        raise BitsError(f"{path} is damaged: {got}; {file_format.AGAIN}")
+    if digest and not checksum and bits.digest != digest:
+        raise BitsError(f"{path} is damaged: its digest says {digest}, its bits {bits.digest}; {file_format.AGAIN}")
+
+
+def _checksum(words: Words, examples: int) -> bytes:
+    """Checksum of the words up to these examples."""
+    sums, whole = Sums(len(words)), examples // 64
+    sums.add(words[:, :whole])
+    return sums.checksum(words[:, whole] & tail_mask(examples) if examples % 64 else None)
 
 
 def _matrix(header: Header, words: Words, commit: Commit, sample: Sample | None) -> BitMatrix:

@@ -132,11 +132,12 @@ class BitMatrix:
         return save(self, path, source)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, verify: bool = False) -> BitMatrix:
-        """Bits of a file of `save` or `BitFile`, read lazily.
+    def open(cls, path: str | os.PathLike[str], *, verify: bool | None = None) -> BitMatrix:
+        """Bits of a file of `save` or `BitFile`, as a memory map.
 
-        An unfinished file gives its committed examples, with a warning. `verify` compares the bits with the digest in
-        the file. Raises BitsError for a file that is damaged, truncated, or of another kind or version.
+        They are read once to compare them with their checksum; `verify=False` leaves that out. An unfinished file gives
+        its committed examples, with a warning, and is refused by `verify=True`. Raises BitsError for a file that is
+        damaged, truncated, or of another kind or version.
         """
         from ndg.bits.file import read
 

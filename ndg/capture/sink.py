@@ -73,7 +73,7 @@ class Sink:
 
 def reopen(path: Path, source: str) -> BitFile | None:
     """The file of an earlier extraction, None without one."""
-    return BitFile.resume(path, read(path).nodes, source) if path.exists() else None
+    return BitFile.resume(path, read(path, verify=False).nodes, source) if path.exists() else None
 
 
 def rest(study: Capture, batches: Iterable[Batch], part: BitFile) -> Iterator[Batch]:
@@ -91,7 +91,7 @@ def rest(study: Capture, batches: Iterable[Batch], part: BitFile) -> Iterator[Ba
         count = count or _counter(study, batch, part)
         stop = start + count(batch)
         again = capture(study, batch).bits if start == 0 or stop == done else None
-        if stop > done or (again is not None and not _same(again, read(part.path), start)):
+        if stop > done or (again is not None and not _same(again, read(part.path, verify=False), start)):
             raise _others(part.path, start, min(stop, done))
         start = stop
     if start < done:
