@@ -1,22 +1,31 @@
-"""Checkpoints: a safetensors file with weights and a description of their network."""
+"""Checkpoints: a safetensors file with weights and a description of their network.
+
+Its metadata have one key, `ndg`, the description as JSON (safetensors writes several in any order). Its last entry is
+`checksum`, of all other entries and all tensors; files of earlier versions have none and are read without that check.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from ndg import atomic, config, models
+from ndg import atomic, checksums, config, models
 from ndg.data.inputs import Form
-from ndg.errors import CheckpointError, ConfigError, ShapeError
+from ndg.errors import CheckpointError
 
-_KEY = "ndg"
+_KEY, _CHECKSUM = "ndg", "checksum"
+_LAST = re.compile(r'(?:, )?"([^"]*)": "([0-9a-f]{32})"\}\Z')
+"""Name and checksum at the end of a description."""
 
 
 def save(path: str | Path, network: nn.Module, model: Any, form: Form, classes: int, about: dict[str, Any]) -> None:
@@ -31,11 +40,11 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """Network of a file, in evaluation mode, and its description; CheckpointError for any other."""
     tensors, about = read(path)
     try:
-        settings = config.MODELS[about["model"]["name"]](**about["model"])
+        settings = config.load({"model": about["model"]}).model
         form, classes = Form.from_dict(about["form"]), int(about["classes"])
         architecture = about["architecture"] if getattr(settings, "pretrained", None) is not None else None
         network = models.build(settings, form, classes, 0, architecture)
-    except (KeyError, TypeError, IndexError, ConfigError, ShapeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError, MemoryError) as error:
         raise CheckpointError(
             f"{path} must describe its network (model, form, classes); {type(error).__name__}: {error}; "
             "give a checkpoint that this version of ndg wrote"
@@ -59,30 +68,52 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) ->
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
     """Replace the file by these tensors and this description, atomically."""
+    atomic.write(path, encoded(tensors, json.dumps(about, allow_nan=False)), parents=False)
+
+
+def encoded(tensors: Mapping[str, Tensor], about: str) -> bytes:
+    """Content of a file with these tensors and a description as JSON text."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    atomic.write(path, to_bytes(plain, {_KEY: json.dumps(about, allow_nan=False)}), parents=False)
+    entry = f'"{_CHECKSUM}": "{_checksum(plain, about)}"}}'
+    return to_bytes(plain, {_KEY: f"{about[:-1]}{', ' if len(about) > 2 else ''}{entry}"})
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and description of a file of `write`; CheckpointError for any other."""
+    """Tensors and description of a file of `write`; CheckpointError for any other, or one of another checksum."""
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CheckpointError(f"checkpoint {path} does not exist; train first, or name the folder of a run with one")
     try:
         with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-            about = json.loads((file.metadata() or {})[_KEY])
-    except KeyError as error:
-        raise CheckpointError(
-            f"{path} must describe its network; it has no description, so another program wrote it; "
-            "pass a checkpoint written by ndg"
-        ) from error
-    except (SafetensorError, OSError, ValueError) as error:
+        about = json.loads(metadata.get(_KEY, "{}"))
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{path} must be a whole safetensors file; it is truncated or damaged ({error}); "
             "copy it again or train again"
         ) from error
+    if _KEY not in metadata or not isinstance(about, dict):
+        raise CheckpointError(
+            f"{path} must describe its network; it has no description, so another program wrote it; "
+            "pass a checkpoint written by ndg"
+        )
+    stored, last = about.pop(_CHECKSUM, None), _LAST.search(metadata[_KEY])
+    expected = last and (_CHECKSUM, _checksum(tensors, metadata[_KEY][: last.start()] + "}"))
+    if last.groups() != expected if last else stored is not None:
+        raise CheckpointError(
+            f"{path} must be a whole safetensors file; it is damaged, since its content does not match its checksum; "
+            "copy it again or train again"
+        )
     return tensors, about
+
+
+def _checksum(tensors: Mapping[str, Tensor], about: str) -> str:
+    """Checksum of a description and contiguous tensors, in the order of their names."""
+    parts: list[Any] = [about.encode("utf-8", "surrogatepass")]
+    for name, tensor in sorted(tensors.items()):
+        parts += [f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), tensor.reshape(-1).view(torch.uint8).numpy()]
+    return checksums.checksum(parts)
 
 
 def _shape(tensor: Tensor | None) -> str:

@@ -172,6 +172,10 @@ def check_tokenizer(folder: str, form: Form, rows: int, padding: int | None) -> 
     raise ShapeError(f"a pretrained network needs its own tokenizer; {difference}; set data.tokenizer={folder}")
 
 
+LARGE = 1e9
+"""More than any pixel or factor."""
+
+
 def pixels(folder: str, channels: int) -> dict[str, list[float]] | None:
     """Pixel normalisation of a folder, `mean` and `std` per channel, or None.
 
@@ -196,10 +200,12 @@ def pixels(folder: str, channels: int) -> dict[str, list[float]] | None:
         rule = f"image_{name} of {path} must be {channels} numbers, one per channel"
         if not isinstance(values, list) or len(values) != channels:
             raise ConfigError(f"{rule}; got {values}; correct the file, or remove it to leave pixels in [0, 1]")
-        if not all(isinstance(value, (int, float)) and (name == "mean" or value > 0) for value in values):
+        if not all(
+            isinstance(value, (int, float)) and (-LARGE if name == "mean" else 0) < value < LARGE for value in values
+        ):
             raise ConfigError(f"{rule}{', above 0' if name == 'std' else ''}; got {values}; correct the file")
     factor = settings.get("rescale_factor", 1 / WHITE) if settings.get("do_rescale", True) else 1
-    if not isinstance(factor, (int, float)) or isinstance(factor, bool) or not 0 < factor < math.inf:
+    if not isinstance(factor, (int, float)) or isinstance(factor, bool) or not 0 < factor < LARGE:
         raise ConfigError(f"rescale_factor of {path} must be a number above 0; got {factor!r}; correct the file")
     if settings.get("rescale_offset"):
         raise ConfigError(
@@ -229,7 +235,7 @@ def document(path: Path, rule: str) -> dict[str, Any]:
     """Object of a JSON file; ConfigError, starting with `rule`, for another file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{rule}; {path} cannot be read ({_line(error)}); use another folder") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{rule}; {path} contains a {type(content).__name__}; use another folder")

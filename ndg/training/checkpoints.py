@@ -73,18 +73,26 @@ def restore(path: Path, learner: Learner, identity: dict[str, Any]) -> list[Row]
         )
     weights: dict[str, Tensor] = {}
     slots: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        kind, _, key = name.partition("/")
-        if kind == "model":
-            weights[key] = tensor
-        else:
-            index, _, slot = key.partition("/")
-            slots.setdefault(int(index), {})[slot] = tensor
-    checkpoint.fill(learner.network, weights, path)
-    learner.optimizer.load_state_dict({**learner.optimizer.state_dict(), "state": slots})
-    if metadata.get("scaler"):
-        learner.scaler.load_state_dict(metadata["scaler"])
-    history: list[Row] = metadata["history"]
+    try:
+        for name, tensor in tensors.items():
+            kind, _, key = name.partition("/")
+            if kind == "model":
+                weights[key] = tensor
+            else:
+                index, _, slot = key.partition("/")
+                slots.setdefault(int(index), {})[slot] = tensor
+        history: list[Row] = [dict(row) for row in metadata["history"]]
+        best(history)
+        checkpoint.fill(learner.network, weights, path)
+        learner.optimizer.load_state_dict({**learner.optimizer.state_dict(), "state": slots})
+        if metadata.get("scaler"):
+            learner.scaler.load_state_dict(metadata["scaler"])
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"{path} must hold the state of a training; it is damaged ({error!r}); train again without --resume"
+        ) from error
     return history
 
 

@@ -18,7 +18,7 @@ LOG, METRICS, EVENTS = "log.txt", "metrics.csv", "tensorboard"
 
 Row = dict[str, Any]
 
-_EPOCH = re.compile(r"epoch (\d+)/")
+_EPOCH = re.compile(r"epoch (\d{1,9})/")
 _END = "end: "
 
 
@@ -32,7 +32,7 @@ class Journal:
     def open(self, head: Sequence[str], history: Sequence[Row]) -> None:
         """Start, or continue after the last epoch of `history`."""
         path = self.folder / LOG
-        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        old = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         written, seen = "", set()
         for line in old[: old.rfind("\n") + 1].splitlines():  # drops a last line cut by a crash
             number = int(match[1]) if (match := _EPOCH.match(line)) else 0

@@ -1,5 +1,7 @@
 """Checkpoints are complete or rejected, and restore the saved network."""
 
+import json
+
 import pytest
 import safetensors.torch
 import torch
@@ -87,3 +89,38 @@ def test_another_number_of_classes_is_refused(saved):
     checkpoint.write(saved, tensors, {**about, "classes": 10})
     with pytest.raises(CheckpointError, match=message):
         checkpoint.load(saved)
+
+
+def test_any_flipped_bit_is_found(saved):
+    """Of the header, whose names and numbers may stay readable, and of the weights."""
+    content = saved.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    for at in [*range(0, start, 7), *range(start, len(content), 997), len(content) - 1]:
+        saved.write_bytes(content[:at] + bytes([content[at] ^ (1 << at % 8)]) + content[at + 1 :])
+        with pytest.raises(CheckpointError, match=r"must be a whole safetensors file; it is|must describe its network"):
+            checkpoint.load(saved)
+
+
+def test_exchanged_weights_are_found(saved):
+    raw = saved.read_bytes()
+    whole = raw[: 8 + int.from_bytes(raw[:8], "little")]
+    weights = raw[len(whole) :]
+    saved.write_bytes(whole + weights[4:8] + weights[:4] + weights[8:])
+    with pytest.raises(CheckpointError, match="its content does not match its checksum; copy it again or train again"):
+        checkpoint.read(saved)
+
+
+def test_equal_networks_have_equal_files(saved, tmp_path):
+    tensors, about = checkpoint.read(saved)
+    for number in range(4):
+        checkpoint.write(tmp_path / str(number), tensors, about)
+        assert (tmp_path / str(number)).read_bytes() == saved.read_bytes()
+
+
+def test_a_file_of_an_earlier_version_has_no_checksum_and_is_read(saved):
+    tensors, about = checkpoint.read(saved)
+    safetensors.torch.save_file(tensors, saved, {"ndg": json.dumps(about)})
+    again, described = checkpoint.read(saved)
+    assert described == about
+    assert all(torch.equal(tensor, again[name]) for name, tensor in tensors.items())
+    checkpoint.load(saved)
