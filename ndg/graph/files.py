@@ -1,17 +1,19 @@
 """Graph as a JSON file.
 
-Schema 2: `format` ("ndg"), `schema` (2), `digest`, `nodes` {labels, layers: [[name, units] or [name, units, reading]],
-and concepts: [name] if any}, `examples`, `tests`, `criterion`, `binarizer`, `bits_digest`, `provenance`, `scores`
-{method: {measure, values: {node: number}}}, `constants` (texts), `thresholds` (null for NaN), `on` per node,
-`with_label` per label and node, `antecedents`, `consequents`, `exceptions` per implication (literal codes: 2 node +
-value). A graph with edge verdicts has `verdicts` {order, how, facts, q_values, counts}, of the forced implications in
-their order. Schema 1, still readable, has no tests, readings or concepts.
+Schema 2: `format` ("ndg"), `schema` (2), `digest` (of the implications), `nodes` {labels, layers: [[name, units] or
+[name, units, reading]], and concepts: [name] if any}, `examples`, `tests`, `criterion`, `binarizer`, `bits_digest`,
+`provenance`, `scores` {method: {measure, values: {node: number}}}, `constants` (texts), `thresholds` (null for NaN),
+`on` per node, `with_label` per label and node, `antecedents`, `consequents`, `exceptions` per implication (literal
+codes: 2 node + value). A graph with edge verdicts has `verdicts` {order, how, facts, q_values, counts}, of the forced
+implications in their order. `checksum` covers provenance, scores and verdicts; it is missing in files of earlier
+versions. Schema 1, still readable, has no tests, readings or concepts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from ndg import atomic
+from ndg import atomic, checksums
 from ndg.bits.file_format import plain_thresholds, thresholds_of
 from ndg.errors import GraphError
 from ndg.graph.verdicts import Verdicts
@@ -29,6 +31,10 @@ from ndg.nodes import NodeSpace
 
 FORMAT, SCHEMA, READABLE = "ndg", 2, (1, 2)
 ARRAYS: dict[str, Any] = {"antecedents": np.int32, "consequents": np.int32, "exceptions": np.int64}
+KEYS = {
+    *("format", "schema", "digest", "checksum", "nodes", "examples", "tests", "criterion", "binarizer", "bits_digest"),
+    *("provenance", "scores", "constants", "thresholds", "verdicts", "on", "with_label", *ARRAYS),
+}
 AT_ONCE = 1 << 16  # numbers in one part of the text
 
 
@@ -60,10 +66,11 @@ def save(
     verdicts: Verdicts | None = None,
 ) -> Path:
     """Path of the file written, streamed and atomic."""
+    implications_digest = digest(implications)
     document = {
         "format": FORMAT,
         "schema": SCHEMA,
-        "digest": digest(implications),
+        "digest": implications_digest,
         "nodes": implications.nodes.to_dict(),
         "examples": implications.examples,
         "tests": implications.tests,
@@ -76,6 +83,7 @@ def save(
         "thresholds": plain_thresholds(implications.thresholds),
     }
     try:
+        document["checksum"] = _checksum(implications_digest, provenance, scored, verdicts)
         text = json.dumps(document, allow_nan=False, ensure_ascii=False)
         verdicts_head = "" if verdicts is None else json.dumps(verdicts.head(), allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError) as error:
@@ -84,6 +92,16 @@ def save(
             f"{error}"
         ) from error
     return atomic.write(path, _text(text, implications, verdicts_head, verdicts))
+
+
+def _checksum(implications: str, provenance: Any, scored: Any, verdicts: Verdicts | None) -> str:
+    """Checksum of what the digest of the implications leaves out."""
+    facts = [implications, provenance, scored, None if verdicts is None else verdicts.head()]
+    plain = json.loads(json.dumps(facts))  # keys are texts then, which can be sorted
+    parts: list[Any] = [json.dumps(plain, sort_keys=True).encode()]
+    for name, numbers in sorted(verdicts.arrays.items()) if verdicts is not None else []:
+        parts += [name.encode(), np.ascontiguousarray(numbers, dtype="<i8")]
+    return checksums.checksum(parts)
 
 
 def _text(head: str, implications: Implications, verdicts_head: str, verdicts: Verdicts | None) -> Iterator[str]:
@@ -134,7 +152,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any], di
         )
     try:
         implications = _implications(document)
-        provenance, scored, stored = dict(document["provenance"]), dict(document["scores"]), document["digest"]
+        provenance, scored, stored = dict(document["provenance"]), _scores(document["scores"]), document["digest"]
         verdicts_head = document.get("verdicts")
         verdicts = None if verdicts_head is None else Verdicts.read(verdicts_head, verdicts_head["counts"])
     except KeyError as error:
@@ -144,7 +162,24 @@ def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any], di
     actual = digest(implications)
     if actual != stored:
         raise GraphError(f"{path} is damaged: its digest says {stored}, its content {actual}; mine it again")
+    if "checksum" in document:
+        actual, stored = _checksum(actual, provenance, scored, verdicts), document["checksum"]
+        if actual != stored:
+            raise GraphError(
+                f"{path} is damaged: the checksum of its provenance, scores and verdicts says {stored}, their content "
+                f"{actual}; copy it again or mine it again"
+            )
+    if unknown := document.keys() - KEYS:
+        raise GraphError(f"{path} is damaged: it has an entry {min(unknown)!r}, which no graph has; mine it again")
     return implications, provenance, scored, verdicts
+
+
+def _scores(document: Any) -> dict[str, Any]:
+    """Scores of a file, by method; TypeError or ValueError for others."""
+    numbers = [value for each in document.values() for value in each["values"].values()]
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers):
+        raise ValueError("scores must be finite numbers")
+    return dict(document)
 
 
 def _implications(document: dict[str, Any]) -> Implications:

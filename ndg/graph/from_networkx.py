@@ -124,7 +124,7 @@ def _nodes(graph: nx.DiGraph, texts: Iterable[list[str]]) -> NodeSpace:
     if stated:
         try:
             return NodeSpace.from_dict(json.loads(stated) if isinstance(stated, str) else stated)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise GraphError(
                 "the attribute 'nodes' of a graph must look like {'labels': 2, 'layers': [['fc1', 32]]}; "
                 f"got {stated!r} ({error})"

@@ -177,7 +177,10 @@ class Verdicts:
         columns = {name: np.array(numbers, np.int64) for name, numbers in arrays.items()}
         gained, lost = ({how: columns[f"{name} {how}"] for how in head["how"]} for name in ("gained", "lost"))
         ranks = {how: np.array(head["q_values"][how], np.float64) for how in head["how"]}  # NaN for None
-        return cls(tuple(head["order"]), columns["n"], columns["before"], gained, lost, ranks, dict(head["facts"]))
+        facts = dict(head["facts"])
+        if not all(isinstance(facts[name], int | float) for name in ("at_least", "q", "least")):
+            raise ValueError("the bars of its verdicts must be numbers")
+        return cls(tuple(map(str, head["order"])), columns["n"], columns["before"], gained, lost, ranks, facts)
 
 
 def mcnemar(gained: EdgeCount, lost: EdgeCount) -> EdgeRate:

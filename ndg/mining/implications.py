@@ -38,7 +38,14 @@ class Implications:
     tests: int = 0
 
     def __post_init__(self) -> None:
-        if not len(self.antecedents) == len(self.consequents) == len(self.exceptions):
+        nodes, labels = len(self.nodes), self.nodes.labels
+        shapes = self.on.shape, self.with_label.shape, self.thresholds.shape
+        if shapes != ((nodes,), (labels, nodes), (self.nodes.neurons,)) or self.antecedents.ndim != 1:
+            raise GraphError(
+                f"counts must fit {nodes} nodes with {labels} labels and {self.nodes.neurons} neurons; got shapes "
+                f"{shapes[0]} of on, {shapes[1]} of with_label and {shapes[2]} of thresholds"
+            )
+        if not self.antecedents.shape == self.consequents.shape == self.exceptions.shape:
             raise GraphError("an implication must have one antecedent, one consequent and one count of exceptions")
         if len(self.antecedents) and not (
             min(self.antecedents.min(), self.consequents.min()) >= 0

@@ -120,3 +120,58 @@ def test_what_is_not_plain_json_is_refused_and_the_old_file_stays(tmp_path):
         with pytest.raises(GraphError, match="provenance and scores of a graph must be plain JSON"):
             NDG(graph.implications, {"bad": bad}).save(path)
     assert path.read_bytes() == before
+
+
+def scored():
+    """Graph with scores, provenance and no verdicts."""
+    scores = {"gndi": {"measure": "logits", "values": {"a:0": 0.5, "b:0": -1.25}}}
+    return NDG(drawn().implications, {"run": "first", "filters": [{"min_precision": 0.5}]}, scores)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["scores"]["gndi"]["values"].update({"a:0": 0.75}),
+        lambda d: d["scores"]["gndi"].update(measure="loss"),
+        lambda d: d["scores"].clear(),
+        lambda d: d["provenance"].update(run="second"),
+        lambda d: d["provenance"]["filters"].clear(),
+        lambda d: d.update(checksum="0" * 32),
+        lambda d: d.update(checksum=None),
+    ],
+)
+def test_changed_scores_and_provenance_are_found(tmp_path, change):
+    path = scored().save(tmp_path / "graph.json")
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    with pytest.raises(
+        GraphError, match=r"damaged: the checksum of its provenance, scores and verdicts says .*; copy it"
+    ):
+        NDG.load(path)
+
+
+def test_a_graph_of_an_earlier_version_has_no_checksum_and_is_read(tmp_path):
+    path = scored().save(tmp_path / "graph.json")
+    document = json.loads(path.read_text())
+    del document["checksum"]
+    path.write_text(json.dumps(document, indent=2, sort_keys=True))
+    assert NDG.load(path).scored == scored().scored
+    assert NDG.load(path).save(path) == path
+    assert "checksum" in json.loads(path.read_text())
+    for change, message in (
+        ({"verdict": None}, "it has an entry 'verdict', which no graph has"),
+        ({"scores": {"gndi": {"measure": "logits", "values": {"a:0": None}}}}, "scores must be finite numbers"),
+        ({"verdicts": {"order": []}}, "it has no 'counts'"),
+    ):
+        path.write_text(json.dumps(document | change))
+        with pytest.raises(GraphError, match=f"is damaged: {message}"):
+            NDG.load(path)
+
+
+def test_a_rewritten_document_is_the_same_graph(tmp_path):
+    """Other programs may sort keys and add white space; keys that are numbers become texts."""
+    graph = NDG(scored().implications, {"by_class": {10: 1, 2: 0.5}}, scored().scored)
+    path = graph.save(tmp_path / "graph.json")
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=2, sort_keys=True))
+    assert NDG.load(path).provenance == {"by_class": {"10": 1, "2": 0.5}}
