@@ -8,6 +8,8 @@ name "no". The saved config of a run loads as well.
 from __future__ import annotations
 
 import copy
+import io
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from ndg.config.criterion import Criterion, section_of
+from ndg.config.limits import BYTES, DEPTH, check_yaml
 from ndg.config.networks import MLP, MODELS
 from ndg.config.schema import Experiment
 from ndg.errors import ConfigError, nearest
@@ -74,8 +77,10 @@ def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, 
             OmegaConf.set_readonly(schema[key], False)
     try:
         return OmegaConf.to_object(OmegaConf.merge(schema, document))  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, TypeError) as error:  # a container of another kind is a TypeError
         raise ConfigError(f"{getattr(error, 'full_key', None) or where}: {_first_line(error)}") from error
+    except RecursionError as error:
+        raise _too_deep(where) from error
 
 
 def store_uri(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False) -> str | None:
@@ -93,7 +98,7 @@ def configs() -> dict[str, Path]:
 def find(name: str) -> Path:
     """Path of a config, by path or name. Raises ConfigError."""
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     shipped = configs()
     if path.stem in shipped and path.suffix in ("", ".yaml", ".yml") and len(path.parts) <= 2:
@@ -104,7 +109,7 @@ def find(name: str) -> Path:
 def is_config(name: str) -> bool:
     """Whether a name means a config: shipped, or a YAML file."""
     path = Path(name)
-    return path.is_file() or path.stem in configs() or path.suffix in (".yaml", ".yml")
+    return os.path.isfile(path) or path.stem in configs() or path.suffix in (".yaml", ".yml")
 
 
 def check_utf8(what: str, text: str) -> None:
@@ -130,8 +135,9 @@ def _document(source: str | Path | dict[str, Any], overrides: Sequence[str], smo
         check_utf8("an override", override)
         if not override.partition("=")[0] or "=" not in override:
             raise ConfigError(f"an override is written key=value, as in criterion.alpha=50; got {override!r}")
+        check_yaml(override.partition("=")[2], f"the override of {override.partition('=')[0]}")
     try:
-        document: Any = OmegaConf.create(source) if isinstance(source, dict) else OmegaConf.load(source)
+        document: Any = OmegaConf.create(source) if isinstance(source, dict) else OmegaConf.load(_file(source))
         if OmegaConf.is_dict(document) and smoke:
             changes = document.pop("smoke", None)
             if not changes:
@@ -142,14 +148,18 @@ def _document(source: str | Path | dict[str, Any], overrides: Sequence[str], smo
             document["name"] = own if isinstance(source, dict) else texts_of(source, (), smoke)["name"]
     except FileNotFoundError as error:
         raise ConfigError(f"there is no config file {where}; `ndg configs` lists those that ship") from error
-    except (OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
+    except ConfigError:
+        raise
+    except (OmegaConfBaseException, YAMLError, OSError, ValueError, TypeError) as error:
         raise ConfigError(f"{where} cannot be read as YAML: {_first_line(error)}") from error
+    except RecursionError as error:
+        raise _too_deep(where) from error
     if not OmegaConf.is_dict(document):
         raise ConfigError(f"{where} must hold keys and values at the top; got a list")
     for override in overrides:
         try:
             document = OmegaConf.merge(document, OmegaConf.from_dotlist([override]))
-        except (OmegaConfBaseException, YAMLError, ValueError) as error:
+        except (OmegaConfBaseException, YAMLError, ValueError, TypeError, RecursionError) as error:
             raise ConfigError(
                 f"the value of an override is YAML; {override!r} cannot be read: {_first_line(error)}; "
                 "put quotes around a text"
@@ -159,6 +169,21 @@ def _document(source: str | Path | dict[str, Any], overrides: Sequence[str], smo
     except (OmegaConfBaseException, ValueError) as error:
         raise ConfigError(f"{getattr(error, 'full_key', None) or where}: {_first_line(error)}") from error
     return {str(key): value for key, value in plain.items()}
+
+
+def _file(source: str | Path) -> io.StringIO:
+    """Text of a config file, checked as YAML."""
+    path = Path(source)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ConfigError(f"a config is a file; {path} is a folder or a device; name a file in it")
+    with path.open(encoding="utf-8") as file:
+        text = file.read(BYTES + 1)
+    check_yaml(text, path)
+    return io.StringIO(text)
+
+
+def _too_deep(where: object) -> ConfigError:
+    return ConfigError(f"a config has at most {DEPTH} levels; {where} has more; give a simpler one")
 
 
 def _store(document: dict[str, Any]) -> str | None:
@@ -194,6 +219,9 @@ def _match(section: dict[Any, Any], schema: Any, prefix: str, texts: Any) -> Non
                 raise ConfigError(f"{full} must hold keys ({keys}); got {value!r}")
             _match(value, expected, f"{full}.", typed)
             continue
+        items = value if isinstance(value, list) else [value]
+        if types[key] == list[str] and any(isinstance(item, dict | list) for item in items):
+            raise ConfigError(f"{full} must be one text or a list of texts; got {value!r}; write it as in [a, b]")
         if (types[key] in TEXT or full in TEXTS) and not (value is None and types[key] == (str | None)):
             section[key] = value = as_typed(value, typed)
         elif isinstance(typed, str) and ":" in typed and isinstance(value, int | float):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from ndg.config.limits import check_values
 from ndg.config.networks import HEADS, POOLINGS
 from ndg.errors import ConfigError, nearest
 
@@ -29,6 +30,10 @@ def _at_least(least: int, what: str = "", null: bool = False) -> Rule:
 
 def _above(low: float | int, what: str = "") -> Rule:
     return f"above {low:g}{what}", lambda value: value > low
+
+
+def _at_most(most: int) -> Rule:
+    return f"at most {most:,}", lambda value: value <= most
 
 
 def _inside(interval: str, what: str = "", words: str = "inside ") -> Rule:
@@ -59,6 +64,14 @@ def _is_fitness(value: Any) -> bool:
         isinstance(weight, int | float) and not isinstance(weight, bool) and weight >= 0 for weight in weights
     )
     return numbers and any(weights) and all(isinstance(name, str) for name in value)
+
+
+def _is_pairs(value: Any) -> bool:
+    if isinstance(value, str):
+        return True
+    pairs = value if isinstance(value, list | tuple) else []
+    names = [name for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2 for name in pair]
+    return len(names) == 2 * len(pairs) > 0 and all(isinstance(name, str) for name in names)
 
 
 def _is_scoreboard(value: Any) -> bool:
@@ -97,6 +110,7 @@ RULES: dict[str, Rule] = {
     "train.fitness": ("true, false, or weights of the composite by measure, 0 or more and not all 0", _is_fitness),
     "train.patience": _at_least(1, " epoch"),
     "extract.quantile": _inside("(0, 1)"),
+    "mining.pairs": ("all, between, within, or a list of pairs of layer names", _is_pairs),
     "trial.splits": ("at least one split", bool),
     "trial.beta": _inside("(0, 1]", ", a recall"),
     "trial.pool": _at_least(2, " examples"),
@@ -119,6 +133,18 @@ RULES: dict[str, Rule] = {
     "importance.scoreboard": ("true, false, or a list of methods", _is_scoreboard),
     "report.timeout": _above(0, " seconds"),
 }
+MOST: dict[int, str] = {
+    1024: "train.threads extract.threads train.pad train.erase train.shift",
+    10_000: "trial.draws counterfactual.epochs",
+    16_384: "data.size data.crop",
+    100_000: "importance.n_steps report.timeout",
+    1_000_000: "train.epochs train.batch_size extract.compute_batch data.length data.vocabulary trial.budget",
+}
+"""Largest values of keys whose cost in time or memory grows with them."""
+
+WIDEST, DEEPEST = 1_000_000, 1000
+"""Largest size of a layer, and most layers."""
+
 MODEL_RULES: dict[str, Rule] = {
     "head": _one_of(*HEADS),
     "pooling": _one_of(*POOLINGS),
@@ -135,6 +161,9 @@ def check(experiment: Experiment) -> None:
     _keep("data.validation, data.test", fractions, (rule, lambda parts: min(parts) > 0 and sum(parts) < 1))
     for key, known in RULES.items():
         _keep(key, attrgetter(key)(experiment), known)
+    for most, keys in MOST.items():
+        for key in keys.split():
+            _keep(key, attrgetter(key)(experiment) or 0, _at_most(most))
     if data.crop is not None:
         rule = "at least 1 pixel and at most data.size, or null"
         _keep("data.crop", data.crop, (rule, lambda crop: 1 <= crop <= (data.size or crop)))
@@ -142,17 +171,27 @@ def check(experiment: Experiment) -> None:
         experiment.criterion.rule(alpha)  # checks the parameters that a criterion has of its own
     for name, value in vars(experiment.model).items():
         _keep(f"model.{name}", value, MODEL_RULES.get(name, ("at least 1", _are_sizes)))
+        sizes = value if isinstance(value, list) else [value]
+        _keep(f"the layers of model.{name}", len(sizes), _at_most(DEEPEST))
+        for size in sizes:
+            if isinstance(size, int):
+                _keep(f"model.{name}", size, _at_most(DEEPEST if name == "depth" else WIDEST))
     if paper is not None and not 0 < paper <= 1:
         raise ConfigError(f"paper.accuracy must be inside (0, 1], or null; got {paper}")
     named = [("trial.splits", split) for split in experiment.trial.splits]
     for key, split in [*named, ("importance.split", experiment.importance.split)]:
         if split not in SPLITS:
             raise ConfigError(f"{key} must name splits; got {split!r}; {nearest(split, SPLITS)}")
+    check_values(experiment.to_dict())
 
 
 def _keep(key: str, value: Any, rule: Rule) -> None:
     words, test = rule
-    if not test(value):
+    try:
+        good = test(value)
+    except TypeError:  # a value of another type
+        good = False
+    if not good:
         raise ConfigError(f"{key} must be {words}; got {value}")
 
 
