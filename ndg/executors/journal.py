@@ -85,7 +85,13 @@ class Book:
     def take(self, task: int) -> Any:
         """The result of a task that was finished before."""
         assert self._journal is not None
-        return self._journal.decode(self._finished[task])
+        try:
+            return self._journal.decode(self._finished[task])
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(
+                f"a journal holds results of this version of ndg; task {task} of {self._journal.path} cannot be read "
+                f"({error!r}); remove it to begin anew"
+            ) from error
 
     def keep(self, task: int, result: Any) -> Any:
         """The result, once written. Raises OutputError."""
@@ -214,7 +220,12 @@ def _read(line: bytes) -> dict[str, Any] | None:
     body, mark, tail = line.rpartition(_SUM)
     if not mark or tail != _checksum(body) + b'"}\n':
         return None
-    return json.loads(body + b"}")
+    try:
+        entry = json.loads(body + b"}")
+    except (ValueError, RecursionError):
+        return None
+    whole = "task" not in entry or (isinstance(entry["task"], int) and isinstance(entry.get("result"), dict))
+    return entry if whole and isinstance(entry.get("digest"), str) else None
 
 
 def _checksum(body: bytes) -> bytes:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from ndg.errors import RunNotFoundError, nearest
+from ndg.progress import log as messages
 from ndg.runs import record as records
 from ndg.runs import show
 from ndg.runs.query import Sort
@@ -48,10 +49,20 @@ class Log(AbstractContextManager["Log"]):
     ) -> list[RunRecord]:
         """Runs that match `where` (see `ndg.runs.query`), by default newest first.
 
-        `sort` is `"-path"`, a list of such, or pairs of path and 1 or -1. `metrics=False` leaves out rows per epoch.
+        `sort` is `"-path"`, a list of such, or pairs of path and 1 or -1. `metrics=False` leaves out rows per epoch,
+        without which checksums are not compared. Damaged documents are left out with a warning.
         """
         fields = None if metrics else {"metrics": 0}
-        return [RunRecord(document) for document in self.store.find(where, sort, limit, fields)]
+        every = []
+        for document in self.store.find(where, sort, limit, fields):
+            whole = document if metrics else {**document, "metrics": []}
+            if not metrics:
+                whole.pop("checksum", None)
+            if reason := records.damage(whole):
+                messages.warning("a run in %s is left out, because it is damaged: %s", self.uri, reason)
+            else:
+                every.append(RunRecord(document))
+        return every
 
     def get(self, run: str = "last", kind: str | None = None) -> RunRecord:
         """The run of an id, a part of one, or `last`; else RunNotFoundError."""

@@ -19,23 +19,28 @@ from ndg.runs.plain import plain
 
 FIELD = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$regex", "$options", "$all")
 LOGICAL = ("$and", "$or", "$nor")
+DEPTH = 20
+"""Levels of a query; readers of queries call themselves for each."""
 
 _PATH = re.compile(r"[\w :~/#@+-]+(\.[\w :~/#@+-]+)*", re.ASCII)
 
 Sort = str | Iterable[str | tuple[str, int]] | None
 
 
-def portable(where: Mapping[str, Any] | None) -> dict[str, Any]:
+def portable(where: Any, depth: int = 1) -> dict[str, Any]:
     """A query, rewritten so that all stores answer it alike.
 
-    Raises UserError for an operator outside the language (naming the nearest), a bad path or a value of the wrong kind.
+    Raises UserError for an operator outside the language (naming the nearest), a bad path or a value of the wrong kind,
+    and for a query nested deeper than `DEPTH`.
     """
+    if depth > DEPTH:
+        raise UserError(f"a query has at most {DEPTH} levels; got more; write it flatter, with one $or of all cases")
     parts: list[dict[str, Any]] = []
     for key, condition in _mapping(where or {}, "a query").items():
         if key in LOGICAL:
             if not isinstance(condition, list | tuple) or not condition:
                 raise UserError(f"{key} takes a list of one or more queries; got {condition!r}")
-            parts.append({key: [portable(query) for query in condition]})
+            parts.append({key: [portable(query, depth + 1) for query in condition]})
         elif key.startswith("$"):
             raise UserError(f"a query has no {key!r} at the top; {nearest(key, LOGICAL)}; fields are dotted paths")
         else:

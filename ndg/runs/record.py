@@ -13,11 +13,12 @@ metrics     one row per epoch
 results     results.<stage>.<figure>, such as results.trial.q.test.aligned; a stage is written once
 artefacts   {name, path, bytes, sha256}; a path is relative to the folder when the file lies in it
 nonfinite   dotted paths of numbers that were not finite: they hold null
-tags, notes the only fields that change after the end
+checksum    of all but tags and notes, the only fields that change after the end; missing in runs of earlier versions
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -27,9 +28,17 @@ from typing import Any
 
 from ndg import atomic
 from ndg.errors import RunNotFoundError
+from ndg.progress import log
 
 RECORD = "record.json"
 RUNNING, COMPLETED, FAILED, INTERRUPTED = "RUNNING", "COMPLETED", "FAILED", "INTERRUPTED"
+
+FIELDS: dict[str, type] = {
+    **dict.fromkeys(("_id", "kind", "name", "status", "started", "heartbeat", "digest", "training_digest"), str),
+    **dict.fromkeys(("config", "seeds", "versions", "results"), dict),
+    **dict.fromkeys(("metrics", "artefacts", "attempts", "nonfinite"), list),
+}
+"""Types of fields that readers count on."""
 
 BEAT = 15.0  # seconds between two heartbeats of a run
 SILENT = 8 * BEAT  # seconds without one after which a run counts as dead
@@ -61,7 +70,7 @@ class RunRecord(dict[str, Any]):
     def locate(self, root: Path | None = None) -> Path:
         """The run's folder here, or under `root`. Raises RunNotFoundError."""
         places = [self.folder, *([root / self.id] if root is not None else [])]
-        if here := [place for place in places if place.is_dir()]:
+        if here := [place for place in places if os.path.isdir(place)]:
             return here[0]
         raise RunNotFoundError(
             f"the files of run {self.id} are on {self.get('host')} in {self.folder}, and not here; "
@@ -120,20 +129,61 @@ def span(seconds: float) -> str:
 
 
 def write(document: dict[str, Any], folder: Path) -> None:
-    """Write a document to `folder/record.json`, atomically. Raises OutputError."""
-    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    """Write a document with its checksum to `folder/record.json`, atomically. Raises OutputError."""
+    text = json.dumps(signed(document), indent=1, ensure_ascii=False, allow_nan=False)
     remedy = "free the disk, make the folder writable, or choose another place for runs"
     atomic.write(folder / RECORD, f"{text}\n", parents=False, remedy=remedy)
 
 
 def read(folder: Path) -> RunRecord | None:
-    """The record in a folder; None if it cannot be read."""
+    """The record in a folder; None, with a warning if it is damaged, where it cannot be read."""
     try:
         document = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        reason = damage(document)
+    except OSError:
         return None
-    complete = isinstance(document, dict) and {"_id", "status", "heartbeat"} <= document.keys()
-    return RunRecord(document) if complete else None
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    if reason:
+        log.warning("%s is left out, because it is damaged: %s; restore the file", folder / RECORD, reason)
+        return None
+    return RunRecord(document)
+
+
+def signed(document: dict[str, Any]) -> RunRecord:
+    """The document with its checksum."""
+    return RunRecord(document | {"checksum": _checksum(document)})
+
+
+def damage(document: Any) -> str:
+    """Why a document is no whole record, or nothing."""
+    if not isinstance(document, dict):
+        return "a record is a dictionary"
+    if "checksum" in document and document["checksum"] != _checksum(document):
+        return f"its checksum says {document['checksum']}, its content {_checksum(document)}"
+    for name, kind in FIELDS.items():
+        if not isinstance(document.get(name), kind):
+            return f"{name} must be a {kind.__name__}; got {str(document.get(name))[:80]!r}"
+    if not (isinstance(document.get("notes", ""), str) and _is_texts(document.get("tags", []))):
+        return "tags must be a list of texts, and notes a text"
+    try:
+        times = [document["started"], document["heartbeat"], *(attempt["started"] for attempt in document["attempts"])]
+        for text in times + ([document["ended"]] if document.get("ended") else []):
+            if datetime.fromisoformat(text).tzinfo is None:
+                return f"a time must have a time zone; got {text!r}"
+    except (ValueError, TypeError, LookupError) as error:
+        return f"a time must be written by ISO 8601; {error}"
+    return ""
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _checksum(document: dict[str, Any]) -> str:
+    """Checksum of what nobody changes after the end."""
+    lasting = {name: value for name, value in document.items() if name not in ("checksum", "tags", "notes")}
+    return hashlib.blake2b(json.dumps(lasting, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def read_all(root: Path) -> list[RunRecord]:

@@ -156,6 +156,7 @@ class Run:
 
     def open(self, document: RunRecord, new: bool) -> bool:
         """Write a document as this run's; False if its id is taken."""
+        document = record.signed(document)
         record.write(document, document.folder)
         self._record = document
         try:
@@ -179,8 +180,8 @@ class Run:
         if (length := size(dict(changed))) > LIMIT:
             largest = max(fields, key=lambda name: size(fields[name]))
             raise too_large(largest, f"would make it {length / 1e6:.1f}")
-        self._record = RunRecord(changed)
-        self._pending |= {*fields, "heartbeat"}
+        self._record = record.signed(changed)
+        self._pending |= {*fields, "heartbeat", "checksum"}
         try:
             record.write(self._record, self.folder)
         except OutputError:  # a full disk must not keep the end of a run from a store elsewhere

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import ndg.runs
 from ndg.config import Data, Experiment
 from ndg.errors import OutputError, StoreError
+from ndg.runs import record as records
 from ndg.runs.plain import now
 
 
@@ -248,3 +250,49 @@ def test_a_record_given_out_is_a_copy(root: Path, experiment: Experiment):
     with ndg.runs.start(None, "train", experiment, root) as run:
         run.record["config"]["seed"] = 99
         assert run.record["config"]["seed"] == 3
+
+
+def test_a_changed_record_is_left_out_with_a_warning(
+    root: Path, experiment: Experiment, caplog: pytest.LogCaptureFixture
+):
+    with ndg.runs.start(None, "train", experiment, root) as run:
+        run.metric({"epoch": 1, "loss": 0.5})
+    path = run.folder / "record.json"
+    text = path.read_text()
+    assert [record.id for record in records.read_all(root)] == [run.id]
+    for changed, reason in (
+        (text.replace('"loss": 0.5', '"loss": 0.25'), "its checksum says "),
+        (text[: len(text) // 2], "Unterminated string|Expecting"),
+        ("[" * 5000, "recursion"),
+        ("[]", "a record is a dictionary"),
+    ):
+        path.write_text(changed)
+        caplog.clear()
+        assert records.read_all(root) == []
+        [record] = caplog.records
+        assert re.search(f"is left out, because it is damaged: .*({reason}).*; restore the file", record.getMessage())
+
+
+def test_a_changed_run_of_the_log_is_left_out_with_a_warning(
+    uri: str, root: Path, experiment: Experiment, caplog: pytest.LogCaptureFixture
+):
+    with ndg.runs.start(uri, "train", experiment, root) as run:
+        run.metric({"epoch": 1, "loss": 0.5})
+    with ndg.runs.open(uri) as log:
+        log.tag(run.id, "checked")
+        log.note(run.id, "anybody may change tags and notes")
+        assert log.get(run.id)["tags"] == ["checked"]
+        log.store.update(run.id, {"$set": {"metrics": [{"epoch": 1, "loss": 0.25}]}})
+        assert log.find() == []
+        assert f"a run in {log.uri} is left out, because it is damaged: its checksum says " in caplog.text
+        assert log.adopt(root) == []
+
+
+def test_a_record_of_an_earlier_version_has_no_checksum_and_is_read(root: Path, experiment: Experiment):
+    with ndg.runs.start(None, "train", experiment, root) as run:
+        pass
+    path = run.folder / "record.json"
+    document = json.loads(path.read_text())
+    del document["checksum"]
+    path.write_text(json.dumps(document))
+    assert records.read(run.folder) == document
