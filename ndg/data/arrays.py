@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -77,5 +78,6 @@ def _array(path: Path) -> np.ndarray:
         if not isinstance(array, np.ndarray):
             raise ValueError("it is an archive of arrays")
         return array
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} must be a whole array written by numpy.save; {error}; write it again") from error
+    except (OSError, ValueError, EOFError, SyntaxError, TokenError, OverflowError, TypeError, MemoryError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path} must be a whole array written by numpy.save; {reason}; write it again") from error

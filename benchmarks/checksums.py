@@ -1,0 +1,107 @@
+"""Cost of checksums: reading with and without them, side by side.
+
+    python -m benchmarks.checksums [--quick] [--json FILE]
+
+Each figure is the share of time that a checksum adds: to mining a file of bits, to loading a checkpoint, to loading a
+graph. Below them are the speeds of the sums and of other checksums on the same words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+
+from benchmarks.frame import Figure, parser, run
+from benchmarks.timing import median_seconds
+from ndg import checksums, config, models
+from ndg.bits.matrix import BitMatrix
+from ndg.data.inputs import Form
+from ndg.graph.ndg import NDG
+from ndg.mining.miner import find
+from ndg.models import checkpoint
+from ndg.nodes import LayerUnits, NodeSpace
+
+FORM = Form.of((1, 28, 28))
+
+
+def reading(quick: bool) -> Iterator[Figure]:
+    """Share of time that checksums add to reading three kinds of files."""
+    rounds, scale = (2, 20) if quick else (9, 1)
+    draw = np.random.default_rng(0)
+    nodes, examples = NodeSpace(10, (LayerUnits("a", 1000),)), 200_000 // scale // 64 * 64
+    words = draw.integers(0, 2**64, (len(nodes), examples // 64), dtype=np.uint64)
+    settings = config.MLP(widths=[2048 // scale, 2048 // scale], latent=512)
+    values = draw.random((2000, 400 // scale))
+    space = NodeSpace(2, (LayerUnits("a", 400 // scale - 2),))
+    mined = find(BitMatrix.from_bool(values + values[:, :1] > 1, space), alpha=1.2)
+    scores = {"gndi": {"measure": "logits", "values": {f"a:{unit}": 0.5 for unit in range(mined.nodes.neurons)}}}
+    with tempfile.TemporaryDirectory() as folder:
+        bits, weights, graph = (Path(folder) / name for name in ("bits.ndg", "model.safetensors", "graph.json"))
+        BitMatrix(nodes, words, examples, np.zeros(1000)).save(bits)
+        checkpoint.save(weights, models.build(settings, FORM, 10, 0), settings, FORM, 10, {})
+        NDG(mined, {}, scores).save(graph)
+        works: dict[str, tuple[Path, Callable[[bool | None], object]]] = {
+            "bits": (bits, lambda verify: find(BitMatrix.open(bits, verify=verify), alpha=50.0)),
+            "checkpoint": (weights, lambda verify: _unverified(verify, partial(checkpoint.load, weights))),
+            "graph": (graph, lambda verify: _unverified(verify, partial(NDG.load, graph))),
+        }
+        for name, (path, work) in works.items():
+            spent = median_seconds({"on": partial(work, None), "off": partial(work, False)}, rounds)
+            share = f"of the time without, {1e3 * spent['off']:.1f} ms for {path.stat().st_size / 1e6:.1f} MB"
+            yield f"{name} share", spent["on"] / spent["off"] - 1, share
+
+
+def _unverified(verify: bool | None, load: Callable[[], object]) -> object:
+    """Load a file, without its checksum if `verify` is False."""
+    if verify is None:
+        return load()
+    with patch.object(checksums, "checksum", lambda parts: Anything()):
+        return load()
+
+
+class Anything(str):
+    """A checksum that equals every other one."""
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
+def speeds(quick: bool) -> Iterator[Figure]:
+    """Bytes per second of several checksums of the same words."""
+    words = np.random.default_rng(0).integers(0, 2**64, (1000, 200 if quick else 4000), dtype=np.uint64)
+
+    def sums() -> bytes:
+        every = checksums.Sums(len(words))
+        every.add(words)
+        return every.checksum()
+
+    works = {
+        "sums": sums,
+        "crc32": lambda: zlib.crc32(words),
+        "sha256": lambda: hashlib.sha256(words).digest(),
+        "blake2b": lambda: hashlib.blake2b(words).digest(),
+        "copy": words.copy,
+    }
+    for name, spent in median_seconds(works, 2 if quick else 9).items():
+        yield f"{name} GB/s", words.nbytes / 1e9 / spent, "of words in memory"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser(__doc__).parse_args(arguments)
+    return run({"reading": partial(reading, options.quick), "speeds": partial(speeds, options.quick)}, options)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
