@@ -26,33 +26,45 @@ if TYPE_CHECKING:
     from ndg import seeds as seeds
     from ndg import testing as testing
     from ndg.abstraction.edges import EdgeSettings as EdgeSettings
+    from ndg.abstraction.edges import EdgeTrials as EdgeTrials
     from ndg.abstraction.edges import try_edges as try_edges
     from ndg.abstraction.explain import ExplainSettings as ExplainSettings
+    from ndg.abstraction.explain import Explanation as Explanation
     from ndg.abstraction.explain import explain as explain
+    from ndg.abstraction.interchange import InterchangeResult as InterchangeResult
     from ndg.abstraction.interchange import InterchangeSettings as InterchangeSettings
     from ndg.abstraction.interchange import interchange as interchange
+    from ndg.abstraction.minimal import MinimalResult as MinimalResult
     from ndg.abstraction.minimal import MinimalSettings as MinimalSettings
     from ndg.abstraction.minimal import minimal as minimal
+    from ndg.abstraction.result import TrialResult as TrialResult
     from ndg.abstraction.trial import TrialSettings as TrialSettings
     from ndg.abstraction.trial import trial as trial
     from ndg.abstraction.trial import trials as trials
     from ndg.bits.matrix import BitMatrix as BitMatrix
+    from ndg.config import Experiment as Experiment
     from ndg.config import load as load_config  # noqa: F401
     from ndg.discovery import mine as mine
     from ndg.discovery import sweep as sweep
     from ndg.extraction import ReadingSettings as ReadingSettings
     from ndg.extraction import extract as extract
     from ndg.graph.closure import Closure as Closure
+    from ndg.graph.evaluate import HeldOut as HeldOut
     from ndg.graph.ndg import NDG as NDG
+    from ndg.graph.scm import SCM as SCM
+    from ndg.graph.statistics import GraphStats as GraphStats
     from ndg.importance.score import score as score
     from ndg.importance.scores import Scores as Scores
     from ndg.importance.settings import ScoreSettings as ScoreSettings
     from ndg.literal import Literal as Literal
+    from ndg.mining.implications import Implications as Implications
     from ndg.nodes import LayerUnits as LayerUnits
     from ndg.nodes import NodeSpace as NodeSpace
     from ndg.options import RunOptions as RunOptions
     from ndg.report.render import render as render
     from ndg.results import Result as Result
+    from ndg.runs.record import RunRecord as RunRecord
+    from ndg.training import TrainResult as TrainResult
     from ndg.training import load_model as load_model
     from ndg.workflows.train import train as train
 

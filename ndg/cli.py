@@ -22,6 +22,7 @@ from ndg import commands
 from ndg.allocation import keep_blocks
 from ndg.commands.parser import parse
 from ndg.errors import NDGError
+from ndg.escape import printable
 from ndg.locations import Locations
 from ndg.progress import log
 from ndg.runs.provenance import mask
@@ -78,7 +79,7 @@ def _run(program: str, arguments: list[str], data: str | None, runs: str | None,
             raise
         message, code = f"the memory must hold the network and a batch; {_short(error)}; choose smaller ones", 1
     with suppress(OSError):  # stderr may be full
-        print(f"{program}: {mask(message)}", file=sys.stderr)
+        print(f"{program}: {printable(mask(message))}", file=sys.stderr)
     return code
 
 
@@ -89,7 +90,8 @@ def _unwritten(program: str, error: OSError) -> int:
     if isinstance(error, BrokenPipeError):
         return 0
     with suppress(OSError):
-        print(f"{program}: output cannot be written: {error.strerror}; write to another place", file=sys.stderr)
+        message = f"{program}: output cannot be written: {error.strerror}; write to another place"
+        print(printable(message), file=sys.stderr)
     return 1
 
 
@@ -110,11 +112,11 @@ def _set_up_messages(options: Namespace) -> None:
 
 
 class _Plain(logging.Formatter):
-    """Format a message without passwords; warnings and errors begin with their level."""
+    """Format a message without passwords and control characters; warnings and errors begin with their level."""
 
     def format(self, record: logging.LogRecord) -> str:
         prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        return prefix + mask(record.getMessage())
+        return prefix + printable(mask(record.getMessage()))
 
 
 @contextmanager

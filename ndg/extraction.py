@@ -23,7 +23,7 @@ from ndg.capture.reader import Capture, Piece, capture, fit, with_thresholds
 from ndg.capture.sink import Sink, reopen, rest
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.mining.pairs import Pairs, pairs_of
-from ndg.nodes import NodeSpace
+from ndg.nodes import NodeSpace, check_layers
 from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.progress import bar, log
 from ndg.run_study import placed, run_study
@@ -272,6 +272,7 @@ def _plan(
         known = {"nodes": nodes.to_dict(), "thresholds": like.thresholds.tolist(), "threads": threads}
         return _Plan(study, {}, like.binarizer, known)
     paths = find_layers(model, [latent_layer(model)] if layers is None else layers)
+    check_layers(paths)
     resolved = [resolve_layer(model, path) for path in paths]
     names: dict[str, str] = {}
     levels: dict[str, Any] = {}

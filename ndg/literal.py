@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+NEGATION = "¬"
+"""Sign before a literal that is off, in pictures and texts; `~` in keys and files."""
+
 
 class Literal(NamedTuple):
     """The statement that `node` is on (`value` True) or off. `~a` is its negation.

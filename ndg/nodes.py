@@ -2,19 +2,19 @@
 
 All index arithmetic is here. A node is named `layer:unit`: `label:3` is "class 3 is predicted", `encoder.fc1:7` is unit
 7 of the module `encoder.fc1`. A concept is any other boolean of the examples: `concept:has wings`. A literal is a node
-name, with `~` in front if it is off.
+name, with `~` (or `¬`, as pictures show it) in front if it is off.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from ndg.errors import GraphError, ShapeError, nearest
-from ndg.literal import Literal
+from ndg.literal import NEGATION, Literal
 
 LABEL = "label"
 CONCEPT = "concept"
@@ -35,6 +35,58 @@ class LayerUnits:
     reading: str = UNIT
 
 
+def check_layers(names: Iterable[str]) -> None:
+    """Raise ShapeError for layer names that are not distinct, or that mean other nodes."""
+    names = list(names)
+    if {LABEL, CONCEPT} & set(names) or len(set(names)) < len(names):
+        raise ShapeError(
+            f"layers of a node space need distinct names other than {LABEL!r} and {CONCEPT!r}; got {names}; "
+            "rename the module or select each layer once"
+        )
+    for name in names:
+        _check_text(name)
+        if name.startswith(("~", NEGATION)):
+            raise ShapeError(
+                f"a name must not start with {name[0]}, which means negation; got the layers {names}; rename the module"
+            )
+        if name.startswith((f"{LABEL}:", f"{CONCEPT}:")):
+            raise ShapeError(
+                f"a layer must not start with {LABEL}: or {CONCEPT}:, which name classes and concepts; got {name!r}; "
+                "rename the module"
+            )
+
+
+def _check_text(name: str) -> None:
+    """Raise ShapeError for a name that no file can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ShapeError(f"a name must be text that UTF-8 can hold; got {name!r}; rename it") from error
+
+
+def class_number(word: str, names: Sequence[str], classes: int) -> int:
+    """Number of the class that a word means: its number, `label:` and its number, or its name.
+
+    Raises GraphError for an unknown class, a name that several classes have, and a number that is the name of another
+    class.
+    """
+    named = [number for number, name in enumerate(names) if name == word]
+    text = word.removeprefix(f"{LABEL}:")
+    if text.isdecimal() and int(text) < classes:
+        if text == word and named and named != [int(word)]:
+            raise GraphError(
+                f"a class is named by its number or its name; {word} is the number of class {names[int(word)]!r} "
+                f"and the name of class number {named[0]}; write {LABEL}:{word} or {LABEL}:{named[0]}"
+            )
+        return int(text)
+    if len(named) > 1:
+        raise GraphError(f"a class name must be that of one class; classes {named} are named {word!r}; give a number")
+    if not named:
+        known, near = (", or a name", f"; {nearest(word, names)}") if names else ("", "")
+        raise GraphError(f"a target class is between 0 and {classes - 1}{known}; got {text}{near}")
+    return named[0]
+
+
 @dataclass(frozen=True)
 class NodeSpace:
     """All nodes of a graph: labels (one per class), units of `layers`, `concepts`."""
@@ -44,20 +96,13 @@ class NodeSpace:
     concepts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        names = [layer.name for layer in self.layers]
-        if {LABEL, CONCEPT} & set(names) or len(set(names)) < len(names):
-            raise ShapeError(
-                f"layers of a node space need distinct names other than {LABEL!r} and {CONCEPT!r}; got {names}; "
-                "rename the module or select each layer once"
-            )
+        check_layers(layer.name for layer in self.layers)
         if "" in self.concepts or len(self._concept) < len(self.concepts):
             raise ShapeError(
                 f"concepts of a node space need distinct, non-empty names; got {list(self.concepts)}; rename one"
             )
-        if any(name.startswith("~") for name in names):
-            raise ShapeError(
-                f"a name must not start with ~, which means negation; got the layers {names}; rename the module"
-            )
+        for concept in self.concepts:
+            _check_text(concept)
         if self.labels < 0 or any(layer.units < 1 for layer in self.layers):
             raise ShapeError(f"a layer has at least one unit; got {self.labels} labels and {self.layers}")
 
@@ -144,7 +189,8 @@ class NodeSpace:
 
     def literal(self, text: str) -> Literal:
         """Literal of a node name, with `~` if off."""
-        return Literal(self.index(text.removeprefix("~")), not text.startswith("~"))
+        off = text.startswith(("~", NEGATION))
+        return Literal(self.index(text[off:]), not off)
 
     def text(self, literal: Literal) -> str:
         """Text of a literal, the inverse of `literal`."""

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from ndg.escape import printable
+
 T = TypeVar("T")
 
 log = logging.getLogger("ndg")
@@ -39,6 +41,7 @@ def meter(**options: Any) -> Any:
 
     if hidden := not visible():
         tqdm.monitor_interval = 0  # no thread for a bar that nobody sees
+    options["desc"] = printable(options.get("desc") or "")
     return tqdm(**options, file=sys.stderr, dynamic_ncols=True, leave=False, disable=hidden)
 
 

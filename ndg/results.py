@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from html import escape
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ndg.escape import html as escape
+from ndg.escape import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, Any]
 
-SHOWN = 60
+SHOWN = 20
 """Rows that a notebook shows."""
+WIDE = 200
+"""Characters of a representation."""
 
 
 class Result(ABC):
@@ -22,6 +27,20 @@ class Result(ABC):
 
     A subclass is a frozen dataclass that gives `rows` and `words`, and `context` where something holds for all rows.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Keep the short representation, which dataclasses would replace."""
+        super().__init_subclass__(**options)
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = Result.__repr__  # type: ignore[method-assign]
+
+    def __repr__(self) -> str:
+        """Type and finding in one line."""
+        try:
+            finding = shorten(self.words(), WIDE, placeholder=" …")
+        except (AttributeError, LookupError, TypeError, ValueError):  # not yet filled in
+            finding = "…"
+        return f"{type(self).__name__}({printable(finding)})"
 
     @abstractmethod
     def rows(self) -> list[Row]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Any
 
 from ndg.abstraction.bootstrap import paired
@@ -13,6 +12,7 @@ from ndg.abstraction.curve import Curve
 from ndg.abstraction.tally import Tally
 from ndg.abstraction.verdict import KEPT, verdict
 from ndg.errors import ConfigError, nearest
+from ndg.escape import html as escape
 from ndg.intervals import exact_paired, holm, rate
 from ndg.results import Result, Row, plain
 

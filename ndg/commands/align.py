@@ -17,6 +17,7 @@ from ndg.commands.shared import (
     output,
     own_target,
     print_configs,
+    say,
     seeds_of,
     with_store,
 )
@@ -58,7 +59,7 @@ def align(options: Namespace, where: Locations) -> int:
     for record, findings in studies.study(study)(prepared):
         records.append(record)
         if not options.json:
-            print(f"{fitted(findings)}\n\n{near(record.folder / 'report.html')}\n")
+            say(f"{fitted(findings)}\n\n{near(record.folder / 'report.html')}\n")
     return output(options, "", records) if options.json else 0
 
 
@@ -99,5 +100,5 @@ def _trial(options: Namespace, prepared: Sequence[Any]) -> int:
         for record in records if not options.json else []:
             for name in ("ndg.pdf", "report.html"):
                 if (record.folder / name).is_file():
-                    print(f"{record['name']:12} {near(record.folder / name)}")
+                    say(f"{record['name']:12} {near(record.folder / name)}")
     return 0

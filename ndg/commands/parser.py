@@ -9,6 +9,7 @@ from typing import Any
 
 from ndg import __version__, commands
 from ndg.config.validation import BASELINES, SPLITS
+from ndg.escape import printable
 from ndg.locations import Locations
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -37,6 +38,9 @@ class Parser(argparse.ArgumentParser):
         self.epilog = f"{text(self.choices)}\n\n{example}"
         help, self.epilog = super().format_help(), example
         return help
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        super()._print_message(printable(message), file)
 
     def add(self, name: str, help: str, **settings: Any) -> None:
         """Add an option, or an argument; `settings` are those of argparse."""
@@ -112,12 +116,13 @@ def make_parser(program: str, arguments: Collection[str] | None = None) -> Parse
     diff.add_flag("--by-number", "match units by number instead of by their booleans")
     diff.add_number("--bootstraps", "mine the first graph again from N resamples of its examples", default=0)
     diff.add("--csv", "write edges, matched units and shares as CSV files", metavar="FOLDER")
+    diff.add_flag("--raw-csv", "write CSV cells as they are, also those that spreadsheets run as formulas")
     diff.add_flag("--json", "results as JSON")
 
     explain = command("explain", "explain the prediction for one example", "last --example 7 --target 3")
     explain.add("run", "align run: id, a unique part of one, or last (default)")
     explain.add_number("--example", "number of the example in its split", "I", required=True)
-    explain.add_number("--target", "another class: what would change the prediction to it", "C")
+    explain.add("--target", "another class (number or name): what would change the prediction to it", metavar="CLASS")
     explain.add("--split", "split of the example (default: the held-out one)", metavar="SPLIT")
     explain.add_flag("--json", "results as JSON")
 
@@ -163,10 +168,12 @@ def _render(parser: Parser) -> None:
     parser.add("run", "align or score run: id, a unique part of one, or last (default)")
     for kind in REPORTS:
         parser.add(f"--{kind}", f"write {kind} (default: into the run's folder)", nargs="?", const="", metavar="FILE")
-    parser.add("--target", "draw only what implies this class or literal, and what it implies", metavar="CLASS")
+    target = "draw only what implies this class (number or name) or literal, and what it implies"
+    parser.add("--target", target, metavar="CLASS")
     parser.add("--score", "shade neurons by this method (default: the run's first)", metavar="METHOD")
     parser.add_number("--top", "draw only the K neurons of largest absolute score", "K")
     parser.add_number("--max-nodes", "draw at most N nodes (default: report.max_nodes)")
+    parser.add_flag("--raw-csv", "write CSV cells as they are, also those that spreadsheets run as formulas")
 
 
 def _train(parser: Parser) -> None:
@@ -204,7 +211,7 @@ def _score(parser: Parser) -> None:
     )
     layers = "module paths or regular expressions; PATH.heads for attention heads (default: layers of the graph)"
     parser.add("--layers", layers)
-    parser.add_number("--target", "class to explain (default: chosen by each method)", "C")
+    parser.add("--target", "class to explain, by number or name (default: chosen by each method)", metavar="CLASS")
     parser.add("--baselines", "neutral state of a unit", choices=BASELINES)
     parser.add("--split", "examples to score on (default: importance.split)", choices=SPLITS)
     parser.add_number("--max-examples", "score on at most N examples, drawn by the seed")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ndg import config, terminal
 from ndg.commands import choices
-from ndg.commands.shared import fitted, near, output
+from ndg.commands.shared import fitted, near, output, say
 from ndg.errors import UserError, nearest
 from ndg.locations import Locations
 
@@ -85,7 +85,7 @@ def completion(commands: Mapping[str, ArgumentParser], parser: ArgumentParser, s
                 action.complete = files[action.metavar]  # type: ignore[attr-defined]
             elif known := NAMES.get((name, action.dest)):
                 action.choices = [word for choice in known for word in choices.names(choice)]
-    print(shtab.complete(parser, shell))
+    say(shtab.complete(parser, shell))
     return 0
 
 
@@ -95,7 +95,7 @@ def doctor(options: Namespace, where: Locations) -> int:
 
     findings = examine(where)
     for finding in findings:
-        print(fitted(f"{'!!' if finding.remedy else 'ok'}  {finding.name:22} {finding.state}"))
+        say(fitted(f"{'!!' if finding.remedy else 'ok'}  {finding.name:22} {finding.state}"))
         if finding.remedy:
-            print(fitted(f"    {finding.remedy}"))
+            say(fitted(f"    {finding.remedy}"))
     return int(any(finding.remedy for finding in findings))

@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ndg import terminal
-from ndg.commands.shared import near, output
+from ndg.commands.shared import near, output, say
 from ndg.errors import UserError
 from ndg.locations import Locations
 from ndg.runs.log import Log
@@ -68,7 +68,7 @@ def render(options: Namespace, where: Locations) -> int:
     files = {kind: getattr(options, kind) for kind in REPORTS if getattr(options, kind) is not None}
     for kind, path in (files or {"pdf": ""}).items():
         how = {"target": options.target, "max_nodes": options.max_nodes, "score": options.score, "most": options.top}
-        print(near(pictures.draw(record, kind, path, **how)))
+        say(near(pictures.draw(record, kind, path, **how, raw_csv=options.raw_csv)))
     return 0
 
 
@@ -83,7 +83,7 @@ def diff(options: Namespace, where: Locations) -> int:
     """Compare the graphs of align runs edge by edge."""
     import pandas as pd
 
-    from ndg import atomic, runs
+    from ndg import atomic, escape, runs
     from ndg.workflows import diff as diff_workflow
 
     if options.bootstraps < 0:
@@ -96,20 +96,22 @@ def diff(options: Namespace, where: Locations) -> int:
         with atomic.reporting(options.csv):
             Path(options.csv).mkdir(parents=True, exist_ok=True)
         for name, lines in findings.rows.items():
-            path = atomic.write(Path(options.csv) / name, pd.DataFrame(list(lines)).to_csv(index=False))
+            path = atomic.write(Path(options.csv) / name, escape.csv(pd.DataFrame(list(lines)), options.raw_csv))
             if not options.json:
-                print(near(path))
+                say(near(path))
     return 0
 
 
 def explain(options: Namespace, where: Locations) -> int:
     """Explain the prediction for one example by the graph of an align run."""
     from ndg import runs
+    from ndg.graph.rules import class_text
     from ndg.workflows import reload
 
     with runs.open(where.store, local=where.runs) as log:
         record = log.get(options.run, kind="align")
     explanation, label = reload.explained(record, where, options.example, options.target, options.split)
-    title = f"{record.id}, example {options.example}" + ("" if label is None else f", true class {label}")
+    title = f"{record.id}, example {options.example}"
+    title += "" if label is None else f", true {class_text(label, explanation.class_names)}"
     document = {**explanation.to_dict(), "run": record.id, "true": label}
     return output(options, f"{title}\n{explanation.text()}", document)

@@ -16,6 +16,7 @@ from ndg.commands.shared import (
     output,
     own_target,
     print_configs,
+    say,
     seeds_of,
     with_store,
 )
@@ -81,7 +82,7 @@ def _overrides(options: Namespace) -> list[str]:
     values = {
         "methods": options.method or None,
         "layers": options.layers or None,
-        "target": options.target,
+        "target": int(options.target) if (options.target or "").isdecimal() else options.target,
         "baselines": options.baselines,
         "split": options.split,
         "max_examples": options.max_examples,
@@ -137,13 +138,13 @@ def _print(records: Sequence[Any]) -> None:
     from ndg.report import importance_tables, sections
 
     for record in records:
-        print(f"{record['name']}  {record.id}")
+        say(f"{record['name']}  {record.id}")
         for table in [*importance_tables.boards(record), *sections.scores(record)]:
-            print(f"\n{fitted(table)}")
+            say(f"\n{fitted(table)}")
         annotated = record.figure("results.annotated")
-        print()
+        say()
         if annotated:
-            print(f"on the nodes of {annotated['run']}; `ndg render {record.id}` draws them")
+            say(f"on the nodes of {annotated['run']}; `ndg render {record.id}` draws them")
         for name in ("scores.csv", "report.html"):
             if (record.folder / name).is_file():
-                print(near(record.folder / name))
+                say(near(record.folder / name))

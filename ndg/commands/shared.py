@@ -16,6 +16,7 @@ from typing import Any
 from ndg import config, terminal
 from ndg.config import Experiment
 from ndg.errors import ConfigError, UserError
+from ndg.escape import printable
 from ndg.locations import Locations
 from ndg.runs.provenance import mask
 
@@ -68,6 +69,11 @@ def with_store(
     return others, where if uri is None else replace(where, store=uri)
 
 
+def say(text: object = "", end: str = "\n") -> None:
+    """Print to stdout, with control characters made visible."""
+    print(printable(text), end=end)
+
+
 def own_target(options: Namespace, *words: Any, **how: Any) -> Any:
     """The network of --model or --hf, by `ndg.workflows.targets.own`."""
     from ndg.workflows import targets
@@ -81,7 +87,7 @@ def print_configs(experiments: Sequence[Experiment]) -> int:
     """Print one experiment as YAML. Raises ConfigError for several."""
     if len(experiments) != 1:
         raise ConfigError(f"--print-config prints one config; got {len(experiments)}; name one")
-    print(experiments[0].to_yaml(), end="")
+    say(experiments[0].to_yaml(), end="")
     return 0
 
 
@@ -89,9 +95,9 @@ def output(options: Namespace, text: Any, document: Any) -> int:
     """Print the text or table, or with --json the document, to stdout."""
     if getattr(options, "json", False):
         json.dump(document, sys.stdout, indent=2, allow_nan=False)
-        print()
+        say()
     else:
-        print(fitted(text))
+        say(fitted(text))
     return 0
 
 

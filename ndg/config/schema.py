@@ -227,7 +227,7 @@ class Importance:
     layers: layers to score; none: those of the graph
     split: examples to score on
     max_examples: examples of the split drawn by the seed; null: all
-    target: a class; null leaves it to the method
+    target: a class, by number or name; null leaves it to the method
     baselines: neutral state of a unit
     n_steps: gradients along a path, for methods that follow one; null: as many as completeness needs
     scoreboard: compare methods (true: all) with exact ablation; without `layers` on all linear and convolution layers
@@ -238,7 +238,7 @@ class Importance:
     layers: list[str] = field(default_factory=list)
     split: str = "validation"
     max_examples: int | None = None
-    target: int | None = None
+    target: int | str | None = None
     baselines: str = "zero"
     n_steps: int | None = 50
     scoreboard: Any = False
@@ -246,14 +246,16 @@ class Importance:
 
 @dataclass(frozen=True)
 class Report:
-    """Bounds of the picture.
+    """Bounds of the picture, and tables.
 
     max_nodes: most nodes that are drawn
     timeout: seconds of layout
+    raw_csv: leave cells of CSV files as they are, without `'` before what a spreadsheet may run as a formula
     """
 
     max_nodes: int = 300
     timeout: float = 60.0
+    raw_csv: bool = False
 
 
 @dataclass(frozen=True)
@@ -326,6 +328,7 @@ class Experiment:
         del whole["train"]["fitness"]  # it only measures
         if self.trial.kept_at_least == Trial.kept_at_least:
             del whole["trial"]["kept_at_least"]  # older versions had no such key
+        del whole["report"]["raw_csv"]  # changes how tables are written, not what they say
         return {key: value for key, value in whole.items() if key not in ("name", "paper", "smoke")}
 
 

@@ -128,7 +128,7 @@ RULES: dict[str, Rule] = {
     "criterion.support": _at_least(1, " example"),
     "criterion.bound": _inside("(0.5, 1)"),
     "criterion.q": _inside("(0, 0.5)"),
-    "importance.target": ("a class, 0 or more, or null", lambda target: (target or 0) >= 0),
+    "importance.target": ("a class, 0 or more, or null", lambda target: isinstance(target, str) or (target or 0) >= 0),
     "importance.baselines": _one_of(*BASELINES),
     "importance.scoreboard": ("true, false, or a list of methods", _is_scoreboard),
     "report.timeout": _above(0, " seconds"),

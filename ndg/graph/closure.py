@@ -12,15 +12,19 @@ from jaxtyping import Bool, Int64
 
 from ndg.graph.condensation import Condensation, starts_of
 from ndg.literal import Literal
+from ndg.nodes import NodeSpace
 
+SHOWN = 10
+"""Literals that a representation names."""
 BLOCK_BYTES = 16 << 20  # of reachability bits at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Closure:
-    """Literals that follow from some literals, those included, marked by code."""
+    """Literals that follow from some literals, those included, marked by code; `nodes` name them."""
 
     marked: Bool[np.ndarray, " literal"]
+    nodes: NodeSpace | None = None
 
     @cached_property
     def literals(self) -> frozenset[Literal]:
@@ -50,6 +54,12 @@ class Closure:
 
     def __hash__(self) -> int:
         return hash(self.marked.tobytes())
+
+    def __repr__(self) -> str:
+        literals = map(Literal.of, np.flatnonzero(self.marked)[:SHOWN].tolist())
+        names = ", ".join(map(str, literals) if self.nodes is None else map(self.nodes.text, literals))
+        more = f" and {len(self) - SHOWN} more" if len(self) > SHOWN else ""
+        return f"Closure({len(self)} literals: {names}{more})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool
 
+from ndg.escape import undot
 from ndg.graph.condensation import Condensation
 from ndg.graph.edges import EdgeMask, mined, or_nan, plain, strongest, texts_of
 from ndg.mining.implications import Implications
@@ -160,6 +161,36 @@ def to_networkx(graph: Condensed) -> nx.DiGraph:
     return nx.freeze(digraph)
 
 
+def flat_networkx(graph: nx.DiGraph) -> nx.DiGraph:
+    """The graph with flat attributes, as `write_graphml`, `write_gexf` and `write_gml` need them.
+
+    Its `name` holds the facts that make it a graph, since GEXF keeps no other attribute of a graph.
+    """
+    import networkx as nx
+
+    digraph = nx.DiGraph(**flat(graph.graph), name=name_of(graph.graph))
+    names = _identifiers(attribute for _, row in graph.nodes(data=True) for attribute in row)
+    digraph.add_nodes_from((key, {names[name]: v for name, v in flat(row).items()}) for key, row in graph.nodes.items())
+    digraph.add_edges_from((tail, head, flat(row)) for tail, head, row in graph.edges(data=True))
+    return nx.freeze(digraph)
+
+
+def name_of(facts: Mapping[str, Any]) -> str:
+    """Nodes and constants as one JSON text."""
+    return json.dumps({name: facts[name] for name in ("nodes", "constants")}, ensure_ascii=False)
+
+
+def _identifiers(names: Iterable[str]) -> dict[str, str]:
+    """Attribute names as identifiers, since GML has no others: `magnitude:side=outgoing` with underscores."""
+    identifiers: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        word = re.sub(r"\W", "_", name if name[:1].isalpha() else f"x{name}", flags=re.ASCII)
+        while word in identifiers.values():
+            word += "_"
+        identifiers[name] = word
+    return identifiers
+
+
 def flat(attributes: Mapping[str, Any]) -> Row:
     """Attributes for formats with text, numbers and booleans only, without unknown values.
 
@@ -179,6 +210,7 @@ def flat(attributes: Mapping[str, Any]) -> Row:
 
 def unflat(value: str | list[str]) -> list[str]:
     """List of texts from `flat`, or the list itself."""
+    value = undot(value)
     if isinstance(value, str):
         return [str(item) for item in json.loads(value)] if value.startswith("[") else value.split()
     return list(value)

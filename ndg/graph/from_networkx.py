@@ -4,8 +4,8 @@ A node is a literal ("layer:unit", "~layer:unit") or, with the attribute `member
 and DOT), a class of equivalent literals. An edge is an implication between the literals of its attributes `antecedent`
 and `consequent` if they are members of its ends, else between the first members that are not both labels or both
 concepts. Contrapositives are added, and equivalences between neighbouring members of a class. The graph attributes
-`nodes` and `constants` give the nodes and the constant literals. Without `nodes`, the nodes are those of the bits, or
-else the named ones; a layer then has units up to its largest number.
+`nodes` and `constants`, or the JSON in `name`, give the nodes and the constant literals. Without `nodes`, the nodes are
+those of the bits, or else the named ones; a layer then has units up to its largest number.
 
 A graph of `to_networkx` has the same classes, closure, ancestors and reduction, but lacks thresholds, counts, and all
 implications between two classes but the strongest. Counts come from bits, or are unknown: then every figure is null.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ import numpy as np
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import GraphError
+from ndg.escape import undot
 from ndg.graph.condensation import distinct
 from ndg.graph.edges import texts_of
 from ndg.graph.evaluate import common_counts, edge_counts
@@ -42,8 +44,9 @@ def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> tuple[Implications
     if not graph.is_directed() or graph.is_multigraph():
         raise GraphError(f"implications must be read from a networkx.DiGraph; got a {type(graph).__name__}")
     members = {node: _members(node, attributes) for node, attributes in graph.nodes.items()}
-    constants = unflat(graph.graph.get("constants", []))
-    nodes = bits.nodes if bits is not None else _nodes(graph, [*members.values(), constants])
+    facts = _facts(graph)
+    constants = unflat(facts.get("constants", []))
+    nodes = bits.nodes if bits is not None else _nodes(facts, [*members.values(), constants])
     known = {text: code for code, text in enumerate(texts_of(nodes))}
     codes = {  # `literal` reads "a:03", or raises
         node: [known[text] if text in known else nodes.literal(text).code for text in texts]
@@ -55,7 +58,7 @@ def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> tuple[Implications
 
     def implication(tails: list[int], heads: list[int], attributes: Mapping[str, Any]) -> tuple[int, int]:
         """Implication that an edge between two classes stands for."""
-        p, q = known.get(attributes.get("antecedent", ""), -1), known.get(attributes.get("consequent", ""), -1)
+        p, q = (known.get(undot(attributes.get(end, "")), -1) for end in ("antecedent", "consequent"))
         if p in tails and q in heads:
             return p, q
         ends = ((p, q) for p in tails for q in heads if not group[p >> 1] or group[p >> 1] != group[q >> 1])
@@ -100,7 +103,7 @@ def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> tuple[Implications
         binarizer=counted.binarizer,
         bits_digest="" if bits is None else bits.digest,
     )
-    return implications, {"networkx": {key: value for key, value in graph.graph.items() if _is_json(value)}}
+    return implications, {"networkx": {key: value for key, value in facts.items() if _is_json(value)}}
 
 
 UNITS = 1_000_000
@@ -118,9 +121,18 @@ def _members(node: Any, attributes: Mapping[str, Any]) -> list[str]:
     return texts
 
 
-def _nodes(graph: nx.DiGraph, texts: Iterable[list[str]]) -> NodeSpace:
-    """Nodes of the graph attribute `nodes`, else those named in texts."""
-    stated = graph.graph.get("nodes")
+def _facts(graph: nx.DiGraph) -> dict[str, Any]:
+    """Attributes of a graph, with those that its name holds."""
+    facts = dict(graph.graph)
+    with suppress(ValueError, TypeError):
+        if isinstance(named := json.loads(facts.get("name", "")), dict):
+            facts = named | {key: value for key, value in facts.items() if key != "name"}
+    return facts
+
+
+def _nodes(facts: Mapping[str, Any], texts: Iterable[list[str]]) -> NodeSpace:
+    """Nodes of the fact `nodes`, else those named in texts."""
+    stated = facts.get("nodes")
     if stated:
         try:
             return NodeSpace.from_dict(json.loads(stated) if isinstance(stated, str) else stated)

@@ -6,9 +6,8 @@ import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -16,12 +15,14 @@ from jaxtyping import Bool, Float64
 from ndg import atomic
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import GraphError, ShapeError
+from ndg.escape import html as escape
 from ndg.graph import edges, evaluate, files
 from ndg.graph import from_networkx as networkx_reader
 from ndg.graph.closure import Closure, Reachability, literals_of, negated, reach
 from ndg.graph.condensation import Classes, Condensation, condense
 from ndg.graph.evaluate import HeldOut
-from ndg.graph.export import Condensed, keys, to_networkx
+from ndg.graph.evidence import EdgeEvidence, Scored
+from ndg.graph.export import Condensed, flat_networkx, keys, to_networkx
 from ndg.graph.formats import EXPORTS
 from ndg.graph.rules import header, rules
 from ndg.graph.scm import SCM
@@ -36,28 +37,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@runtime_checkable
-class Scored(Protocol):
-    """One score per node by some method, such as `ndg.Scores`."""
-
-    @property
-    def method(self) -> str: ...
-    @property
-    def measure(self) -> str: ...
-    def by_node(self, space: NodeSpace, /) -> dict[int, float]: ...
-
-
-@runtime_checkable
-class EdgeEvidence(Protocol):
-    """Trial of the edges of a graph, such as `EdgeTrials`."""
-
-    @property
-    def graph(self) -> str: ...
-    @property
-    def verdicts(self) -> Verdicts: ...
-
-
 Literals = Iterable[Literal | str] | Literal | str
+CLASS_NAMES = "class_names"
+"""Key of the class names in the provenance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +123,8 @@ class NDG:
     def closure(self, literals: Literals) -> Closure:
         """Literals that follow, themselves included; nothing else follows from contradictory ones."""
         texts = [literals] if isinstance(literals, Literal | str) else literals
-        return Closure(self._reach.below(np.array([self.literal(literal).code for literal in texts], np.int64)))
+        codes = np.array([self.literal(literal).code for literal in texts], np.int64)
+        return Closure(self._reach.below(codes), self.nodes)
 
     def closures(self, marked: Bool[np.ndarray, "row literal"]) -> Bool[np.ndarray, "row literal"]:
         """Closure of every row of marked literals, in one walk."""
@@ -176,6 +159,19 @@ class NDG:
         """Key of a literal's class in `to_networkx`."""
         number = self.condensation.component[self.literal(literal).code]
         return self.nodes.text(Literal.of(self.condensation.members[number][0]))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, from the data of the run; empty if unknown."""
+        names = self.provenance.get(CLASS_NAMES)
+        return tuple(map(str, names)) if isinstance(names, list) and len(names) == self.nodes.labels else ()
+
+    def with_class_names(self, names: Iterable[str]) -> NDG:
+        """Graph with names of its classes, which pictures and `rules` show."""
+        names = [str(name).encode("utf-8", "backslashreplace").decode() for name in names]
+        if len(names) != self.nodes.labels:
+            raise ShapeError(f"one name per class: expected {self.nodes.labels}, got {len(names)}")
+        return replace(self, provenance=self.provenance | {CLASS_NAMES: names})
 
     def with_scores(self, scores: Scored | Iterable[Scored]) -> NDG:
         """Graph with scores on its nodes, by method; GraphError for units it lacks."""
@@ -237,14 +233,18 @@ class NDG:
         }
         return Condensed(self.implications, self.condensation, facts, self.scores, only)
 
-    def to_networkx(self) -> nx.DiGraph:
+    def to_networkx(self, flat: bool = True) -> nx.DiGraph:
         """Condensed graph as a new, frozen, acyclic networkx.DiGraph.
 
         There is one node per class; its key is the text of the literal with the smallest node index, such as `label:3`
-        or `~latent:7`. Attributes are those of `ndg.graph.export.Condensed` and of `Verdicts.attributes`.
+        or `~latent:7`. Attributes are those of `ndg.graph.export.Condensed` and of `Verdicts.attributes`: text, numbers
+        and booleans, which every writer of networkx takes. With `flat=False` they are lists and dictionaries, and None
+        where undefined.
         """
         digraph = to_networkx(self.condensed())
-        return digraph if self.verdicts is None else self.verdicts.attributes(digraph, self.implications)
+        if self.verdicts is not None:
+            digraph = self.verdicts.attributes(digraph, self.implications)
+        return flat_networkx(digraph) if flat else digraph
 
     @classmethod
     def from_networkx(cls, graph: nx.DiGraph, bits: BitMatrix | None = None) -> NDG:
@@ -317,7 +317,7 @@ class NDG:
 
     def rules(self, limit: int | None = None, reduced: bool = True) -> str:
         """Graph in words; `reduced` leaves out rules that follow from others."""
-        return rules(self.implications, self._reach, limit, reduced)
+        return rules(self.implications, self._reach, limit, reduced, self.class_names)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Path of the JSON file written atomically (schema in `ndg.graph.files`)."""
@@ -344,16 +344,16 @@ class NDG:
         """Condensed graph as DOT with all attributes; `ndg.render` draws pictures."""
         return self._exported("dot", path)
 
-    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | Path:
-        """Table of `edges_frame` as CSV."""
-        return self._exported("csv", path)
+    def to_csv(self, path: str | os.PathLike[str] | None = None, raw: bool = False) -> str | Path:
+        """Table of `edges_frame` as CSV, with `'` before cells like formulas unless `raw`."""
+        return self._exported("csv", path, raw=raw)
 
     def to_parquet(self, path: str | os.PathLike[str]) -> Path:
         """Path of the table of `edges_frame` as Parquet; needs pyarrow."""
         return atomic.write(path, EXPORTS["parquet"](self.condensed()))
 
-    def _exported(self, form: str, path: str | os.PathLike[str] | None) -> str | Path:
-        parts = EXPORTS[form](self.condensed())
+    def _exported(self, form: str, path: str | os.PathLike[str] | None, **options: Any) -> str | Path:
+        parts = EXPORTS[form](self.condensed(), **options)
         return "".join(map(str, parts)) if path is None else atomic.write(path, parts)
 
     def __len__(self) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ndg.escape import printable
 from ndg.graph.closure import Reachability
 from ndg.graph.edges import contrapositives, mined, mutual, strongest
 from ndg.literal import Literal
@@ -14,26 +16,39 @@ from ndg.mining.implications import Implications
 from ndg.nodes import NodeSpace
 
 
-def phrase(nodes: NodeSpace, literal: Literal) -> str:
+def class_text(number: int, names: Sequence[str] = ()) -> str:
+    """Class in words: "class 3", or "class 3 (cat)" if it has a name."""
+    name = names[number] if names else ""
+    return f"class {number}" + (f" ({name})" if name not in ("", str(number)) else "")
+
+
+def phrase(nodes: NodeSpace, literal: Literal, names: Sequence[str] = ()) -> str:
     """Literal in words: "class 3 is predicted", "latent:7 is off"."""
     if nodes.is_label(literal.node):
-        return f"class {nodes.unit(literal.node)} is {'' if literal.value else 'not '}predicted"
+        return f"{class_text(nodes.unit(literal.node), names)} is {'' if literal.value else 'not '}predicted"
     if nodes.is_concept(literal.node):
         return f'"{nodes.concepts[nodes.unit(literal.node)]}" {"holds" if literal.value else "does not hold"}'
     return f"{nodes.name(literal.node)} is {'on' if literal.value else 'off'}"
 
 
-def rules(implications: Implications, reach: Reachability, limit: int | None = None, reduced: bool = True) -> str:
+def rules(
+    implications: Implications,
+    reach: Reachability,
+    limit: int | None = None,
+    reduced: bool = True,
+    class_names: Sequence[str] = (),
+) -> str:
     """Sentences, the surest first; `reduced` leaves out rules that follow from others.
 
     `limit` applies to constants, equivalences and rules separately. Of a rule and its contrapositive one is shown: the
     one that concludes a prediction, else starts from one, else has more nodes that are on.
     """
     nodes, condensation = implications.nodes, reach.condensation
+    say = partial(phrase, nodes, names=class_names)
     lines = [header(implications)]
-    lines += _limited([f"always: {phrase(nodes, literal)}" for literal in implications.constants], limit, "constants")
+    lines += _limited([f"always: {say(literal)}" for literal in implications.constants], limit, "constants")
     shown_classes = [members for members in condensation.classes(contradictory=False) if members[0].value]
-    equivalences = [" if and only if ".join(phrase(nodes, literal) for literal in members) for members in shown_classes]
+    equivalences = [" if and only if ".join(map(say, members)) for members in shown_classes]
     lines += _limited(equivalences, limit, "classes of equivalent literals")
     contradictions = []
     for members in condensation.classes(contradictory=True):
@@ -55,12 +70,11 @@ def rules(implications: Implications, reach: Reachability, limit: int | None = N
             f"{exceptions:,} exception{'' if exceptions == 1 else 's'} in {int(counts.antecedent[edge]):,}"
         )
         lines.append(
-            f"if {phrase(nodes, antecedent)} then {phrase(nodes, consequent)}  "
-            f"({figures if implications.examples else 'counts unknown'})"
+            f"if {say(antecedent)} then {say(consequent)}  ({figures if implications.examples else 'counts unknown'})"
         )
     if len(shown) < len(chosen):
         lines.append(f"and {len(chosen) - len(shown):,} more")
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def _limited(lines: list[str], limit: int | None, what: str) -> list[str]:

@@ -65,6 +65,9 @@ class SCM:
     reach: Reachability
     fixed: Mapping[int, bool] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"SCM({len(self.nodes)} variables, {len(self.fixed)} of them set)"
+
     @property
     def variables(self) -> tuple[str, ...]:
         """Names of all nodes, each on or off."""

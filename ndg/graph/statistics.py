@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ndg.bits.matrix import BitMatrix
+from ndg.escape import html as escape
 from ndg.graph.agreement import ClassAgreement, agreements
 from ndg.graph.closure import Reachability, reach
 from ndg.graph.condensation import Codes, Condensation, condense, connected, distinct, starts_of

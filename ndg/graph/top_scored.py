@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from ndg.errors import GraphError, nearest
 from ndg.graph import edges
-from ndg.graph.ndg import NDG, Scored
+from ndg.graph.evidence import Scored
+from ndg.graph.ndg import NDG
 from ndg.nodes import CONCEPT, LABEL
 
 

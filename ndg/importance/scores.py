@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from ndg.errors import LayerError, ShapeError, nearest
+from ndg.escape import html as escape
 from ndg.nodes import LayerUnits, NodeSpace
 from ndg.results import Result, Row
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN = 20
-"""Number of units per layer shown in a notebook."""
+SHOWN, LAYERS = 20, 10
+"""Number of units, shared among the layers, and of layers that a notebook shows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +94,14 @@ class Scores(Result):
         """One row per unit: layer, node, score, rank, standard error."""
         import pandas as pd
 
-        nodes = self.nodes
+        units = [(layer, unit) for layer in self.layers for unit in range(len(self[layer]))]
         nothing = {layer: np.full(len(self[layer]), np.nan) for layer in self.layers}
         errors = np.concatenate([{**nothing, **self.errors}[layer] for layer in self.layers])
         return pd.DataFrame(
             {
-                "layer": [nodes.layer(node) for node in range(len(nodes))],
-                "unit": [nodes.unit(node) for node in range(len(nodes))],
-                "node": list(nodes.nodes()),
+                "layer": [layer for layer, _ in units],
+                "unit": [unit for _, unit in units],
+                "node": [f"{layer}:{unit}" for layer, unit in units],
                 "score": np.concatenate([self[layer] for layer in self.layers]),
                 "rank": np.concatenate([self.rank(layer) for layer in self.layers]),
             }
@@ -168,18 +168,21 @@ class Scores(Result):
             f"{self.method} in {self.measure}, mean over {self.examples} examples, target {self.target}, "
             f"baseline {self.baseline}{facts}"
         )
-        rows = "".join(self._html_rows(layer) for layer in self.layers)
+        shown = self.layers[:LAYERS]
+        rows = "".join(self._html_rows(layer, max(SHOWN // len(shown), 2)) for layer in shown)
+        if len(self.layers) > len(shown):
+            rows += f'<tr><td colspan="3">and {len(self.layers) - len(shown)} more layers</td></tr>'
         return (
             f"<table><caption>{escape(caption)}</caption>"
             f"<thead><tr><th>node</th><th>score</th><th>rank</th></tr></thead><tbody>{rows}</tbody></table>"
         )
 
-    def _html_rows(self, layer: str) -> str:
+    def _html_rows(self, layer: str, count: int) -> str:
         values, ranks = self[layer], self.rank(layer)
-        names = list(NodeSpace(0, (LayerUnits(layer, len(values)),)).nodes())
-        best = np.argsort(ranks, kind="stable")[:SHOWN]
+        best = np.argsort(ranks, kind="stable")[:count]
         rows = [
-            f"<tr><td>{escape(names[unit])}</td><td>{values[unit]:.4g}</td><td>{ranks[unit]}</td></tr>" for unit in best
+            f"<tr><td>{escape(f'{layer}:{unit}')}</td><td>{values[unit]:.4g}</td><td>{ranks[unit]}</td></tr>"
+            for unit in best
         ]
         if len(values) > len(best):
             rows.append(f'<tr><td colspan="3">and {len(values) - len(best)} more of {escape(layer)}</td></tr>')

@@ -62,6 +62,9 @@ class Implications:
         for array in (self.antecedents, self.consequents, self.exceptions, self.on, self.with_label, self.thresholds):
             array.flags.writeable = False
 
+    def __repr__(self) -> str:
+        return f"Implications({len(self)} among {len(self.nodes)} nodes, {self.examples} examples)"
+
     def _keys(self, antecedents: np.ndarray, consequents: np.ndarray) -> Int64[np.ndarray, " edge"]:
         return antecedents.astype(np.int64) * (2 * len(self.nodes)) + consequents
 

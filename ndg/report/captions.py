@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ndg.errors import ShapeError
-from ndg.graph.ndg import NDG
+from ndg.graph.ndg import CLASS_NAMES, NDG
 from ndg.graph.rules import criterion
+from ndg.literal import NEGATION
 from ndg.nodes import LABEL, NodeSpace
 from ndg.report.selection import MIRROR_RULE, OVERVIEW_RULE, TARGET_RULE, Selection
 
 if TYPE_CHECKING:
     import networkx as nx
 
-NEGATION = "¬"
 LONG = 14
 """Length above which a layer's name is shortened to its last distinctive parts."""
 LISTED = 6
@@ -26,10 +25,8 @@ BEFORE, MIDDLE, AFTER = 0, 1, 2
 class Names:
     """Display names of literals: `¬` for negation, short layer names, class names."""
 
-    def __init__(self, nodes: NodeSpace, class_names: Sequence[str] | None = None) -> None:
-        if class_names is not None and len(class_names) != nodes.labels:
-            raise ShapeError(f"one name per class: expected {nodes.labels}, got {len(class_names)}")
-        self.classes = {f"{LABEL}:{i}": str(name) for i, name in enumerate(class_names or ()) if str(name) != str(i)}
+    def __init__(self, nodes: NodeSpace, class_names: Sequence[str] = ()) -> None:
+        self.classes = {f"{LABEL}:{i}": name for i, name in enumerate(class_names) if name != str(i)}
         self.layers = short_layers([layer.name for layer in nodes.layers])
 
     def __call__(self, literal: str) -> str:
@@ -116,6 +113,7 @@ def left_out(graph: NDG, dag: nx.DiGraph, chosen: Selection, names: Names, aim: 
 def provenance(graph: NDG) -> str:
     """One line about the origin of the graph."""
     facts = {"graph": graph.digest, **flat(graph.provenance)}
+    facts.pop(CLASS_NAMES, None)
     return " · ".join(f"{key} {str(value)[:60]}" for key, value in facts.items() if value not in (None, ""))
 
 

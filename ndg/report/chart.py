@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from ndg.escape import html as escape
 
 Points = Sequence[tuple[float, float]]
 

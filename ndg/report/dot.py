@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
-from collections.abc import Callable
-from html import escape
 from itertools import pairwise
 from typing import Any
 
 from ndg.errors import ConfigError, nearest
-from ndg.report.captions import MIDDLE, NEGATION
+from ndg.escape import html, one_line
+from ndg.literal import NEGATION
+from ndg.report.captions import MIDDLE
 from ndg.report.drawing import PRECISIONS, Drawing, Edge, Node
 from ndg.report.engine import FONT
 from ndg.report.straight_layout import positions
@@ -34,6 +35,7 @@ CROWDED = 150
 """Number of edges above which they are drawn denser and translucent."""
 ROUTED = 500
 """Number of edges above which they are straight. Routing 6,700 edges took over 100 s and a page of 2 m x 1 m."""
+_ODD = re.compile(r"[^\w.~ -]")
 
 
 def layout_of(drawing: Drawing) -> str:
@@ -123,22 +125,20 @@ def _caption(page: Any, name: str, caption: str, **attributes: str) -> None:
 
 
 def _node(page: Any, node: Node, measures: tuple[str, ...], **attributes: str) -> None:
-    import graphviz
-
     off = node.value is False
     if node.label:
         fill, ink, line = (LABEL_OFF, LABEL_OFF_INK, LABEL_OFF_INK) if off else (LABEL_ON, PAPER, LABEL_ON)
     else:
         fill, ink, line = _blend(node.shade), INK, MUTED
     page.node(
-        node.key.replace(":", "/"),  # a colon would begin a port
+        _identifier(node.key),
         label=f"<{_label(node, ink)}>",
         fillcolor=fill,
         color=INK if node.target else line,
         style="rounded,filled,dashed" if off else "rounded,filled",
         penwidth="2.6" if node.target else "0.9",
         peripheries="2" if len(node.lines) + node.more > 1 else "1",
-        tooltip=_text(_about(node, measures), graphviz.escape),
+        tooltip=_tip(_about(node, measures)),
         **attributes,
     )
 
@@ -158,21 +158,18 @@ def _label(node: Node, ink: str) -> str:
 
 def _edge(page: Any, edge: Edge, veil: str, **attributes: str) -> None:
     """Add one edge; `veil` is its opacity as two hexadecimal digits."""
-    import graphviz
-
     color, width, style, _, _ = STROKES[edge.strength]
     precision, recall = ("unknown" if rate is None else f"{rate:.4f}" for rate in (edge.precision, edge.recall))
     support, exceptions = ("–" if count is None else f"{count:,}" for count in (edge.support, edge.exceptions))
     page.edge(
-        edge.tail.replace(":", "/"),
-        edge.head.replace(":", "/"),
+        _identifier(edge.tail),
+        _identifier(edge.head),
         color=color + veil,
         penwidth=str(width),
         style=style,
-        edgetooltip=_text(
+        edgetooltip=_tip(
             f"{edge.antecedent} → {edge.consequent}: precision {precision}, recall {recall}, support {support}, "
-            f"exceptions {exceptions}",
-            graphviz.escape,
+            f"exceptions {exceptions}"
         ),
         **attributes,
     )
@@ -254,6 +251,16 @@ def _short(score: float | None) -> str:
     return f"{score:.2g}" if abs(score) < 100 else f"{score:,.0f}"
 
 
-def _text(text: str, escaped: Callable[[str], str] = escape) -> str:
-    """Text escaped for an HTML-like label, without characters that XML forbids."""
-    return escaped("".join(c if c.isprintable() else " " for c in text))
+def _text(text: str) -> str:
+    """Text of an HTML-like label in one line."""
+    return html(one_line(text))
+
+
+def _tip(text: str) -> str:
+    """Text of a tooltip in one line, in which backslashes and entities stay what they are."""
+    return _text(text).replace("\\", "\\\\")
+
+
+def _identifier(key: str) -> str:
+    """Identifier of a node: `/` for the colon, which would begin a port, and odd signs by their number, as in `=3c`."""
+    return "/".join(_ODD.sub(lambda sign: f"={ord(sign.group()):02x}", part) for part in key.split(":"))

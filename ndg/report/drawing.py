@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ndg.errors import ConfigError, GraphError
 from ndg.graph.ndg import NDG
 from ndg.importance.scores import Scores
-from ndg.literal import Literal
-from ndg.nodes import LABEL
+from ndg.literal import NEGATION, Literal
+from ndg.nodes import LABEL, class_number
 from ndg.report import captions, selection
 from ndg.report.captions import AFTER, BEFORE, MIDDLE, Names
 from ndg.report.selection import Selection
@@ -96,18 +96,21 @@ def draw(
 ) -> Drawing:
     """Drawing of an NDG: an overview, or the part around `target`.
 
-    `target` is a class number or a literal such as "~latent:3". `scores` are `Scores`, several of them, or numbers by
-    node index (default: those of the graph); the first also shade the nodes. `class_names` stand beside the class
-    numbers. The labels (or the target) form the middle, their antecedents and unrelated literals stand on the left,
-    their consequents on the right; on both sides layers follow the order of the network.
+    `target` is a class, by number or name, or a literal such as "~latent:3". `scores` are `Scores`, several of them, or
+    numbers by node index (default: those of the graph); the first also shade the nodes. `class_names` (default: those
+    of the graph) stand beside the class numbers. The labels (or the target) form the middle, their antecedents and
+    unrelated literals stand on the left, their consequents on the right; on both sides layers follow the order of the
+    network.
 
     Raises GraphError for a target outside the graph, ConfigError for `max_nodes` below 1, ShapeError unless there is
     one class name per class.
     """
     if max_nodes < 1:
         raise ConfigError(f"max_nodes must be at least 1; got {max_nodes}")
-    names = Names(graph.nodes, class_names)
-    dag = graph.to_networkx()
+    if class_names is not None:
+        graph = graph.with_class_names(class_names)
+    names = Names(graph.nodes, graph.class_names)
+    dag = graph.to_networkx(flat=False)
     home = None if target is None else home_of(graph, dag, target)
     chosen = selection.overview(dag, max_nodes) if home is None else selection.around(dag, home, max_nodes)
     aim = None if home is None else names(home)
@@ -145,21 +148,7 @@ def draw(
 
 def home_of(graph: NDG, dag: nx.DiGraph, target: int | str | Literal) -> str:
     """Key of the class that holds the target."""
-    if isinstance(target, str) and target.isdecimal():
-        target = int(target)
-    if isinstance(target, str):
-        literal = graph.literal(target.strip().replace(captions.NEGATION, "~"))
-    elif isinstance(target, Literal):
-        literal = graph.literal(target)
-    else:
-        if not graph.nodes.labels:
-            raise GraphError(
-                f"a target class needs a graph with classes; this graph has none, got {target}; name a literal such as "
-                f"{graph.nodes.name(0)!r}"
-            )
-        if not 0 <= target < graph.nodes.labels:
-            raise GraphError(f"a target class is between 0 and {graph.nodes.labels - 1}; got {target}")
-        literal = Literal(graph.nodes.index(f"{LABEL}:{target}"))
+    literal = graph.literal(target) if isinstance(target, Literal) else _literal(graph, target)
     home = graph.key(literal)
     if home not in dag:
         raise GraphError(
@@ -167,6 +156,21 @@ def home_of(graph: NDG, dag: nx.DiGraph, target: int | str | Literal) -> str:
             "examples and was removed; choose another target, or mine more examples"
         )
     return home
+
+
+def _literal(graph: NDG, target: int | str) -> Literal:
+    """Literal of a node name or of a class number or name, with `~` or `¬` if off."""
+    names, text = graph.class_names, target.strip() if isinstance(target, str) else f"{LABEL}:{target}"
+    off = text.startswith(("~", NEGATION)) and text not in names
+    word = text[off:]
+    if isinstance(target, str) and word not in names and ":" in word:
+        return graph.literal(text)
+    if not graph.nodes.labels:
+        raise GraphError(
+            f"a target class needs a graph with classes; this graph has none, got {target}; name a literal such as "
+            f"{graph.nodes.name(0)!r}"
+        )
+    return Literal(class_number(word, names, graph.nodes.labels), not off)
 
 
 def _layers(graph: NDG) -> list[str]:

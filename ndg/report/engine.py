@@ -1,7 +1,8 @@
 """Graphviz in a child process with a time limit.
 
 `dot` on the PATH runs if it works, else the library inside the pygraphviz wheel. The child only sees the DejaVu fonts
-of matplotlib, so every machine draws the same picture, and text in a PDF stays text.
+of matplotlib, so every machine draws the same picture, and text in a PDF stays text. For characters that these lack it
+also sees fonts of this machine.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from ndg import atomic
 from ndg.errors import RenderError
+from ndg.progress import log
+from ndg.report.fonts import font_config, fonts_for, no_font
 
 FORMATS = ("pdf", "svg", "png")
 FONT = "DejaVu Sans,Verdana,sans-serif"
@@ -68,8 +70,9 @@ def picture(
 ) -> bytes:
     """Picture of DOT `source` in one of FORMATS.
 
-    `timeout` bounds all attempts together, in seconds; `size` describes the graph in error messages. Raises RenderError
-    if Graphviz is missing, the layout takes too long, or every attempt fails.
+    `timeout` bounds all attempts together, in seconds; `size` describes the graph in error messages. Characters that no
+    font has are named in a warning, but for SVG. Raises RenderError if Graphviz is missing, the layout takes too long,
+    or every attempt fails.
     """
     candidates = programs()
     if not candidates:
@@ -77,12 +80,15 @@ def picture(
             "a picture needs Graphviz: `dot` on the PATH or the pygraphviz wheel; there is neither; "
             "pip install pygraphviz, or conda install graphviz, or write .dot and draw it elsewhere"
         )
+    fonts, missing = fonts_for(source)
+    if missing and form != "svg":
+        log.warning("%s", no_font(missing))
     failures = []
     deadline = time.monotonic() + timeout
     with tempfile.TemporaryDirectory(prefix="ndg-draw-") as name:
         folder = Path(name)
         (folder / "graph.dot").write_text(source, encoding="utf-8")
-        environment = {**os.environ, "FONTCONFIG_FILE": str(font_config(folder))}
+        environment = {**os.environ, "FONTCONFIG_FILE": str(font_config(folder, fonts))}
         environment.pop("FONTCONFIG_PATH", None)
         for program in candidates:
             target = folder / f"picture.{form}"
@@ -110,16 +116,3 @@ def picture(
         f"Graphviz must draw {size} as {form}; every engine failed: {'; '.join(failures)}; "
         "write .dot to look at the source, or run `ndg doctor`"
     )
-
-
-def font_config(folder: Path) -> Path:
-    """Fontconfig file for the fonts of matplotlib."""
-    spec = importlib.util.find_spec("matplotlib")  # not imported: that takes long
-    fonts = escape(str(Path(str(spec and spec.origin)).with_name("mpl-data") / "fonts" / "ttf"))
-    path = folder / "fonts.conf"
-    path.write_text(
-        '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">\n'
-        f"<fontconfig><dir>{fonts}</dir><cachedir>{escape(str(folder / 'cache'))}</cachedir></fontconfig>\n",
-        encoding="utf-8",
-    )
-    return path

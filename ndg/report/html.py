@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
+from ndg.escape import html as escape
 from ndg.report import findings, importance_tables, sections, trial_sections
 from ndg.report.captions import flat
 from ndg.report.tables import Table

@@ -32,22 +32,35 @@ class Look:
     title: str | None = None
     layout: str | None = None
     timeout: float | int = 60.0
+    raw_csv: bool = False
 
     def drawing(self, graph: NDG) -> Drawing:
-        return draw(graph, **{name: value for name, value in vars(self).items() if name not in ("layout", "timeout")})
+        how = ("layout", "timeout", "raw_csv")
+        return draw(graph, **{name: value for name, value in vars(self).items() if name not in how})
 
 
-def render(graph: NDG, path: str | os.PathLike[str], **options: Any) -> Path:
-    """Write a graph in the format of the suffix. `options` are the fields of `Look`.
+def render(
+    graph: NDG,
+    path: str | os.PathLike[str],
+    *,
+    scores: Scores | Sequence[Scores] | Mapping[int, float] | None = None,
+    target: int | str | Literal | None = None,
+    max_nodes: int = 300,
+    class_names: Sequence[str] | None = None,
+    title: str | None = None,
+    **options: Any,
+) -> Path:
+    """Write a graph in the format of the suffix; `options` are `layout`, `timeout` and `raw_csv`.
 
     A picture shows the transitive reduction, one edge of each mirrored pair, over at most `max_nodes` classes of
-    equivalent literals, and lists what it leaves out. With a `target` (a class number, or a literal such as
+    equivalent literals, and lists what it leaves out. With a `target` (a class number or name, or a literal such as
     "~latent:3") it shows only the ancestors and descendants of the target. `scores` (default: those of the graph) are
     written on the nodes. `layout` is "curved" or "straight", by default as the number of edges asks. `timeout` bounds
     the layout, in seconds.
 
     GraphML, GEXF and JSON contain all classes and the implications between them, CSV and Parquet all implications, or
-    those around the target. They are streamed.
+    those around the target. They are streamed. Cells of CSV that a spreadsheet may run as a formula begin with `'`,
+    unless `raw_csv`.
 
     Raises ConfigError for an unknown suffix or layout, GraphError for a target outside the graph, RenderError if the
     layout fails or takes too long, OutputError if the file cannot be written.
@@ -57,7 +70,7 @@ def render(graph: NDG, path: str | os.PathLike[str], **options: Any) -> Path:
     if form not in REPORTS:
         endings = ", ".join(f".{name}" for name in REPORTS)
         raise ConfigError(f"a file name ends in one of {endings}; got {path.name!r}; {nearest(form, REPORTS)}")
-    return atomic.write(path, REPORTS[form](graph, Look(**options)))
+    return atomic.write(path, REPORTS[form](graph, Look(scores, target, max_nodes, class_names, title, **options)))
 
 
 def svg(graph: NDG, look: Look | None = None) -> str:
@@ -86,7 +99,10 @@ def _export(form: str, graph: NDG, look: Look) -> Iterator[bytes] | Iterator[str
     """File content of the condensed graph, or its part around the target."""
     if look.scores is not None and not isinstance(look.scores, Mapping):
         graph = graph.with_scores(look.scores)
-    return EXPORTS[form](graph.condensed(None if look.target is None else _around(graph, look.target)))
+    if look.class_names is not None:
+        graph = graph.with_class_names(look.class_names)
+    options = {"raw": look.raw_csv} if form == "csv" else {}
+    return EXPORTS[form](graph.condensed(None if look.target is None else _around(graph, look.target)), **options)
 
 
 def _around(graph: NDG, target: int | str | Literal) -> set[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import os
 import textwrap
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from ndg import terminal
 from ndg.errors import ShapeError
+from ndg.escape import html as escape
+from ndg.escape import one_line
 
 DASH = "–"
 LEVEL = "95 %"
@@ -104,9 +104,10 @@ class Table:
         grid = terminal.table(
             cells, heads=heads, left=sides, bold=self.strong, color=color, width=width if fit else None
         )
-        lines = [f"\x1b[1m{self.title}\x1b[0m" if color else self.title] if self.title else []
+        title, note = one_line(self.title), one_line(self.note)
+        lines = [f"\x1b[1m{title}\x1b[0m" if color else title] if title else []
         whole = width or max(map(len, grid.splitlines()[1:2]), default=0)  # the line below the heads
-        return "\n".join([*lines, grid, *textwrap.wrap(self.note, whole if fit else max(whole, 40))])
+        return "\n".join([*lines, grid, *textwrap.wrap(note, whole if fit else max(whole, 40))])
 
     def markdown(self) -> str:
         """Markdown with the note below and without the title."""
@@ -120,7 +121,7 @@ class Table:
         return "\n".join(lines + (["", self.note] if self.note else []))
 
     def _texts(self) -> tuple[list[str], list[list[str]]]:
-        heads = [column.title + (f" ({column.unit})" if column.unit else "") for column in self.columns]
+        heads = [one_line(column.title) + (f" ({column.unit})" if column.unit else "") for column in self.columns]
         return heads, [list(map(format_cell, row, self.columns)) for row in self.rows]
 
     def html(self) -> str:
@@ -154,8 +155,8 @@ def format_cell(cell: Cell, column: Column) -> str:
     """Plain text of a cell, a dash if unknown."""
     if cell is None:
         return DASH
-    if isinstance(cell, str):  # without line breaks and control characters
-        return "".join(c if unicodedata.category(c)[0] != "C" else " " for c in cell)
+    if isinstance(cell, str):
+        return one_line(cell)
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     if isinstance(cell, Interval):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
-from html import escape
 from typing import Any
 
 from ndg import terminal
+from ndg.escape import html as escape
+from ndg.escape import one_line
 from ndg.runs.record import RunRecord, span
 
 VALIDATION = "results.train.validation_accuracy"
@@ -18,7 +19,8 @@ ALIGNED = "results.trial.q.test.aligned"
 
 CHIEF = ("kind", "name", "status", "error", "parent", "started", "ended", "tags", "notes", "folder")
 """Facts on the first screen."""
-
+LINES = 30
+"""Lines of a section that a notebook shows."""
 HEADINGS = ("id", "kind", "name", "status", "age", "validation", "test", "aligned")
 
 
@@ -89,7 +91,8 @@ def html(record: RunRecord) -> str:
     parts = [f"<b>{escape(record.id)}</b>", _html_lines(_facts(record))]
     for title, lines in _sections(record):
         state = " open" if title == "results" else ""
-        parts.append(f"<details{state}><summary>{title}</summary>{_html_lines(lines)}</details>")
+        more = [f"… {len(lines) - LINES} more"] if len(lines) > LINES else []
+        parts.append(f"<details{state}><summary>{title}</summary>{_html_lines([*lines[:LINES], *more])}</details>")
     return "".join(parts)
 
 
@@ -180,7 +183,7 @@ def _metrics(metrics: Sequence[dict[str, Any]], width: int | None, ends: int = 5
 
 
 def _columns(lines: Sequence[Sequence[str]], width: int | None = None) -> list[str]:
-    return terminal.table(lines, width=width).split("\n") if lines else []
+    return terminal.table([tuple(map(one_line, line)) for line in lines], width=width).split("\n") if lines else []
 
 
 def _fraction(value: Any) -> float | None:

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import asdict, replace
 from typing import Any
 
-from ndg import atomic, runs
+from ndg import atomic, escape, runs
 from ndg.bits.matrix import BitMatrix
 from ndg.config import Experiment
 from ndg.errors import RenderError
@@ -57,7 +57,7 @@ def run(prepared: Prepared, alpha: float, resume: bool = False) -> RunRecord:
         graph = _mine(prepared, experiment, target, run)
         run.result("edges", {name: graph.held_out(part).to_dict() for name, part in bits.items()})
         edges = graph.evaluate(bits[subject.held_out])
-        run.artefact(atomic.write(run.folder / EDGES, edges.to_csv(index=False)))
+        run.artefact(atomic.write(run.folder / EDGES, escape.csv(edges, experiment.report.raw_csv)))
         with prepared.timed("scores"):
             scores = _score(prepared, graph, scored, experiment, run)
         on_nodes = [each for each in scores if set(each.layers) & {layer.name for layer in graph.nodes.layers}]
@@ -93,6 +93,9 @@ def _mine(prepared: Prepared, experiment: Experiment, target: Target, run: Run) 
     provenance = {"run": run.id, **network, "digest": experiment.digest, "seed": experiment.seed}
     graph = prepared.graphs[experiment.criterion.alpha[0]]
     graph = replace(graph, provenance={**graph.provenance, **provenance})
+    names = prepared.subject.class_names or ()
+    if len(names) == graph.nodes.labels and any(name != str(number) for number, name in enumerate(names)):
+        graph = graph.with_class_names(names)
     run.result(
         "mining",
         {
@@ -143,8 +146,7 @@ def _report(
 ) -> None:
     """Write the picture as PDF and SVG, and the one-page report."""
     limits, subject = experiment.report, prepared.subject
-    names = subject.class_names if subject.logits else None
-    look = Look(scores or None, None, limits.max_nodes, names, experiment.name, None, limits.timeout)
+    look = Look(scores or None, None, limits.max_nodes, title=experiment.name, timeout=limits.timeout)
     drawn: list[Picture] = []
     try:
         for kind in ("pdf", "svg"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ndg import extraction
 from ndg.bits.matrix import BitMatrix
@@ -16,8 +16,11 @@ from ndg.comparison.units import Matching, match_units
 from ndg.errors import ConfigError
 from ndg.extraction import ReadingSettings
 from ndg.graph.ndg import NDG
+from ndg.graph.rules import class_text
 from ndg.locations import Locations
+from ndg.nodes import LABEL
 from ndg.options import RunOptions
+from ndg.progress import log
 from ndg.report.tables import Table
 from ndg.runs.record import RunRecord
 from ndg.workflows.pictures import graph_of
@@ -26,12 +29,17 @@ from ndg.workflows.reload import prepared_of
 from ndg.workflows.studies.controls import mining_of
 from ndg.workflows.studies.study_record import Findings
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 ENDS = {
     "jaccard": ("low", "high"),
     "shuffled": ("shuffled_low", "shuffled_high"),
     "control": ("control_low", "control_high"),
     "share": ("low", "high"),
 }
+SHOWN = 20
+"""Classes that are listed by name."""
 Control = tuple[NDG, Matching]
 """The graph of a re-initialised network, and its units matched with those of the first."""
 NOTE = (
@@ -51,6 +59,7 @@ def compare(records: Sequence[RunRecord], where: Locations, *, match: bool = Tru
     if len(records) < 2:
         raise ConfigError(f"a comparison takes two or more runs; got {len(records)}")
     graphs = [graph_of(record) for record in records]
+    names = _class_names(records, graphs)
     seed = records[0]["seeds"]["seed"]
     prepared = prepared_of(records[0], where) if match or bootstraps else None
     bits = None if prepared is None else _bits(prepared, prepared, graphs[0])
@@ -65,7 +74,7 @@ def compare(records: Sequence[RunRecord], where: Locations, *, match: bool = Tru
     def add(result: Any, name: str, file: str, title: str, **how: Any) -> None:
         tables.append(Table.of_rows(title, result.rows(), **how))
         words.append(result.words())
-        results[name], files[f"{file}.csv"] = result.to_dict(), result.edges_frame().to_dict("records")
+        results[name], files[f"{file}.csv"] = result.to_dict(), _named(result.edges_frame(), names)
 
     for number, (graph, matching, control) in enumerate(zip(graphs[1:], matches, controls, strict=True), start=1):
         beside = {} if control is None else {"control": control[0], "control_match": control[1]}
@@ -86,7 +95,33 @@ def compare(records: Sequence[RunRecord], where: Locations, *, match: bool = Tru
         over_examples = bootstrap(bits, rounds=bootstraps, seed=seed, **mining_of(prepared))
         title = f"Edges of a over {bootstraps} bootstraps of its examples"
         add(over_examples, "bootstrap", "bootstrap", title, ends=ENDS)
+    if names:
+        results["class_names"] = list(names)
+        shown = ", ".join(class_text(number, names) for number in range(min(len(names), SHOWN)))
+        words.append(f"Classes: {shown}" + (f" and {len(names) - SHOWN} more." if len(names) > SHOWN else "."))
     return Findings(results, tables, files, words)
+
+
+def _class_names(records: Sequence[RunRecord], graphs: Sequence[NDG]) -> tuple[str, ...]:
+    """Class names of the first graph, with a warning for graphs that name them otherwise."""
+    names = graphs[0].class_names
+    for record, graph in zip(records[1:], graphs[1:], strict=True):
+        pairs = enumerate(zip(names, graph.class_names, strict=False))
+        if differing := next(((number, pair) for number, pair in pairs if len({*pair}) > 1), None):
+            number, pair = differing
+            log.warning(
+                "classes are compared by number: class %d is %r in %s, and %r in %s",
+                *(number, pair[0], records[0].id, pair[1], record.id),
+            )
+    return names
+
+
+def _named(edges: pd.DataFrame, names: Sequence[str]) -> list[dict[Any, Any]]:
+    """Rows of edges, with the class names of their literals."""
+    for end in ("antecedent", "consequent") if names else ():
+        number = edges[end].str.extract(rf"^~?{LABEL}:(\d+)$")[0]
+        edges[f"{end}_class"] = number.map({str(number): name for number, name in enumerate(names)}).fillna("")
+    return edges.to_dict("records")
 
 
 def _bits(network: Prepared, inputs: Prepared, graph: NDG) -> BitMatrix:

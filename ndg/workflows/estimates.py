@@ -113,7 +113,7 @@ def score_seconds(experiment: Experiment, subject: Subject, layers: Sequence[str
 
     def sampled(name: str, scored_layers: Sequence[str]) -> float:
         sample = _Sample()
-        how = how_of(experiment, executor=sample)
+        how = how_of(experiment, subject, executor=sample)
         how = fitting(name, replace(how, options=replace(how.options, batch=batch)))
         started = time.perf_counter()
         with suppress(Exception):  # a part of the sums may be refused; what refuses a request was tried before

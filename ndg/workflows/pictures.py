@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ndg.errors import ConfigError, GraphError, RunNotFoundError
@@ -45,18 +46,19 @@ def draw(
     max_nodes: int | None = None,
     score: str | None = None,
     most: int | None = None,
+    raw_csv: bool = False,
 ) -> Path:
     """Draw the graph of a run; return the path.
 
-    Without a `path` it is in the run's folder. `target` is a class number or a literal. Neurons are shaded by the
-    method `score`, by default the run's first; with `most`, only that many of the most important neurons are drawn.
-    `max_nodes` and the time limit default to the run's config.
+    Without a `path` it is in the run's folder. `target` is a class (number or name) or a literal. Neurons are shaded
+    by the method `score`, by default the run's first; with `most`, only that many of the most important neurons are
+    drawn. `max_nodes` and the time limit default to the run's config.
     """
     graph = _by_scores(record, score, most)
     report = record["config"]["report"]
     parts = [NAME, *([] if target is None else [target]), *([] if score is None else [score])]
     parts += [] if most is None else [f"top{most}"]
-    name = "-".join(parts).replace(":", "-").replace("~", "not-").replace("=", "-")
+    name = re.sub(r"[^\w.-]", "-", "-".join(parts).replace("~", "not-"))[:100]
     target_path = Path(path) if path else record.folder / f"{name}{'.condensed' if kind == 'json' else ''}.{kind}"
     target_path = target_path if target_path.suffix else target_path.with_suffix(f".{kind}")
     if target_path.suffix.lower() != f".{kind}":
@@ -66,7 +68,8 @@ def draw(
     return render(
         graph,
         target_path,
-        target=int(target) if target is not None and target.isdecimal() else target,
+        target=target,
         max_nodes=report["max_nodes"] if max_nodes is None else max_nodes,
         timeout=report["timeout"],
+        raw_csv=raw_csv or report.get("raw_csv", False),
     )

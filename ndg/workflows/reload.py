@@ -12,6 +12,7 @@ from ndg.activations.batches import columns
 from ndg.config import load
 from ndg.errors import ConfigError, UserError
 from ndg.locations import Locations
+from ndg.nodes import class_number
 from ndg.options import RunOptions
 from ndg.runs.record import RunRecord
 from ndg.workflows import targets
@@ -36,9 +37,12 @@ def prepared_of(record: RunRecord, where: Locations) -> Prepared:
 
 
 def explained(
-    record: RunRecord, where: Locations, number: int, target: int | None = None, split: str | None = None
+    record: RunRecord, where: Locations, number: int, target: str | None = None, split: str | None = None
 ) -> tuple[Explanation, int | None]:
-    """Explanation of one example and its true class. Raises UserError if it is unknown."""
+    """Explanation of one example and its true class; `target` is a class by number or name.
+
+    Raises UserError if one of them is unknown.
+    """
     prepared, graph = prepared_of(record, where), graph_of(record)
     subject, settings = prepared.subject, prepared.experiment.trial
     split = split or subject.held_out
@@ -48,13 +52,14 @@ def explained(
     if not 0 <= number < size:
         raise UserError(f"the examples of {split} are numbered 0 to {size - 1}; got {number}")
     example = _row(subject.loaders[split], number)
+    other = None if target is None else class_number(target, graph.class_names, graph.nodes.labels)
     explanation = explain(
         subject.network,
         graph,
         example,
         reference=subject.loaders[split],
         fit=subject.loaders["train"],
-        settings=ExplainSettings(target, settings.layer, settings.values, budget=settings.budget, number=number),
+        settings=ExplainSettings(other, settings.layer, settings.values, budget=settings.budget, number=number),
         options=RunOptions(**prepared.passes, seed=settings.seed),
     )
     return explanation, None if "labels" not in example else int(example["labels"][0])

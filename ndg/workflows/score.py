@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ndg import atomic, executors, extraction, progress, runs
+from ndg import atomic, escape, executors, extraction, progress, runs
 from ndg.activations.batches import device_of
 from ndg.activations.digest import weights_digest
 from ndg.comparison.sources import reinitialised
@@ -159,7 +159,7 @@ def measured(
 ) -> list[Scores]:
     """Scores of the layers by each method; with `all`, those that reject the network are left out."""
     scores = []
-    loader, settings = loader_of(subject, experiment), how_of(experiment, **options)
+    loader, settings = loader_of(subject, experiment), how_of(experiment, subject, **options)
     cache = kept_in(run, subject, experiment)
     for name in methods:
         progress.enter(name)
@@ -193,7 +193,7 @@ def write(all_scores: Sequence[Scores], experiment: Experiment, run: Run, graph:
         run.result(f"scores.{scores.method.replace('.', '_')}", scores.to_dict() | about)  # dots separate keys
     if all_scores:
         frames = [scores.frame().assign(method=scores.method, measure=scores.measure) for scores in all_scores]
-        run.artefact(atomic.write(run.folder / SCORES, pd.concat(frames).to_csv(index=False)))
+        run.artefact(atomic.write(run.folder / SCORES, escape.csv(pd.concat(frames), experiment.report.raw_csv)))
         for layer, reading in readings.items():
             log.info("  of %s the graph reads %s; its units are scored with all their tokens", layer, reading)
 
@@ -213,7 +213,7 @@ def judge(
     if not experiment.importance.layers:
         with suppress(LayerError):
             layers = weighted_layers(subject.network, loader_of(subject, experiment))
-    settings, loader = how_of(experiment, **options), loader_of(subject, experiment)
+    settings, loader = how_of(experiment, subject, **options), loader_of(subject, experiment)
     networks = {"trained": subject.network, "random weights": reinitialised(subject.network, experiment.seed).model}
     log.info("scoreboard over %d layers, trained and with random weights", len(layers))
     boards = [
@@ -232,7 +232,7 @@ def judge(
     ]
     run.result("scoreboard", {key: board.to_dict() for key, board in zip(("trained", "random"), boards, strict=True)})
     rows = [row for board in boards for row in board.rows()]
-    run.artefact(atomic.write(run.folder / BOARD, pd.DataFrame(rows).to_csv(index=False)))
+    run.artefact(atomic.write(run.folder / BOARD, escape.csv(pd.DataFrame(rows), experiment.report.raw_csv)))
     return boards
 
 

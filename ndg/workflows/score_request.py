@@ -17,6 +17,7 @@ from ndg.importance.evaluation.spec import ALL, every, of_graph, of_network
 from ndg.importance.graph_scores import OF_GRAPH
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings
+from ndg.nodes import class_number
 from ndg.options import RunOptions
 from ndg.units.resolve import expand_layers
 from ndg.workflows.subject import Subject, candidates
@@ -29,7 +30,7 @@ def checked(subject: Subject, layers: Sequence[str], experiment: Experiment) -> 
     settings = experiment.importance
     chosen = expand_layers(subject.network, settings.layers) if settings.layers else list(layers)
     if subject.logits and settings.methods and ALL not in settings.methods:
-        loader, run_settings = loader_of(subject, experiment), how_of(experiment)
+        loader, run_settings = loader_of(subject, experiment), how_of(experiment, subject)
         preflight.check(subject.network, loader, chosen, of_network(settings.methods), run_settings)
     return chosen
 
@@ -65,8 +66,11 @@ def loader_of(subject: Subject, experiment: Experiment) -> Any:
     return subset(subject.loaders[settings.split], settings.max_examples, experiment.seed)
 
 
-def how_of(experiment: Experiment, **options: Any) -> Settings:
+def how_of(experiment: Experiment, subject: Subject, **options: Any) -> Settings:
     """Settings for `ndg.score` of an experiment, with further run options."""
     settings, extract = experiment.importance, experiment.extract
+    target, names = settings.target, subject.class_names or ()
+    if isinstance(target, str) or str(target) in names:
+        target = class_number(str(target), names, subject.facts["classes"] or 0)
     run_options = RunOptions(batch=extract.compute_batch, threads=extract.threads, seed=experiment.seed, **options)
-    return Settings(settings.baselines, settings.n_steps, target=settings.target, options=run_options)
+    return Settings(settings.baselines, settings.n_steps, target=target, options=run_options)

@@ -134,7 +134,7 @@ def _fitted(experiment: Experiment, subject: Subject, named: bool) -> Experiment
     if not named and "conductance" in importance.methods and integral(subject.loaders["train"]):
         network, few = subject.network, preflight.first(subject.loaders["train"])
         layers = importance.layers or experiment.extract.layers or [latent_layer(network)]
-        settings = score_request.how_of(replace(experiment, importance=importance))
+        settings = score_request.how_of(replace(experiment, importance=importance), subject)
         if error := preflight.refusal(network, few, expand_layers(network, layers), "conductance", settings):
             importance = replace(importance, methods=[name for name in importance.methods if name != "conductance"])
             log.info("conductance is left out: %s", error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -112,8 +113,17 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
     return run.record
 
 
-def train(experiment: Experiment, splits: Splits, folder: Path, **options: Any) -> training.TrainResult:
+def train(
+    experiment: Experiment,
+    splits: Splits,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    resume: bool = False,
+    on_epoch: Callable[[training.Row], None] | None = None,
+) -> training.TrainResult:
     """`ndg.training.train`, with the fitness of neurons after each epoch where `train.fitness` asks for it."""
+    options: dict[str, Any] = {"device": device, "resume": resume, "on_epoch": on_epoch}
     return training.train(experiment, splits, folder, monitor=fitness_monitor, **options)
 
 

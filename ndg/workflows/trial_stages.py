@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ndg import atomic, extraction, seeds
+from ndg import atomic, escape, extraction, seeds
 from ndg.abstraction.edges import EdgeSettings, try_edges
 from ndg.abstraction.interchange import InterchangeSettings, interchange
 from ndg.abstraction.minimal import MinimalSettings, minimal
@@ -157,4 +157,4 @@ class TrialStages:
         return self._prepared.caches.setdefault(split, Cache())
 
     def _write(self, name: str, frame: Any) -> None:
-        self._run.artefact(atomic.write(self._run.folder / name, frame.to_csv(index=False)))
+        self._run.artefact(atomic.write(self._run.folder / name, escape.csv(frame, self._experiment.report.raw_csv)))

@@ -63,7 +63,7 @@ def test_mined_graphs_are_skew_symmetric_under_each_criterion(case):
 @given(any_graph)
 @SOME
 def test_the_reduction_reaches_the_same_and_no_edge_can_be_spared(graph):
-    whole = graph.to_networkx()
+    whole = graph.to_networkx(flat=False)
     edges = graph.reduction()
     assert len(set(edges)) == len(edges)
     assert set(edges) == set(nx.transitive_reduction(whole).edges)
@@ -87,7 +87,7 @@ def test_the_reduction_of_larger_acyclic_graphs_is_that_of_networkx(nodes, seed)
 @given(any_graph)
 @SOME
 def test_descendants_in_networkx_are_those_of_the_closure(graph):
-    whole = graph.to_networkx()
+    whole = graph.to_networkx(flat=False)
     texts = {code: graph.nodes.text(Literal.of(code)) for code in range(2 * len(graph.nodes))}
     for key in whole:
         if whole.nodes[key]["contradictory"]:

@@ -16,7 +16,7 @@ EDGE = {"antecedent", "consequent", "exceptions", "support", "precision", "recal
 @given(st.one_of(graphs(), mined().map(lambda case: case[0])))
 @settings(max_examples=30, deadline=None)
 def test_every_literal_but_constants_is_in_one_node_named_after_its_first_member(graph):
-    whole = graph.to_networkx()
+    whole = graph.to_networkx(flat=False)
     members = [text for _, found in whole.nodes(data="members") for text in found]
     constant = constant_nodes(graph)
     wanted = [
@@ -47,7 +47,7 @@ def test_every_literal_but_constants_is_in_one_node_named_after_its_first_member
 
 
 def test_keys_and_order_of_the_graph_drawn_by_hand():
-    whole = drawn().to_networkx()
+    whole = drawn().to_networkx(flat=False)
     assert list(whole) == [
         "~label:0", "label:0", "~label:1", "label:1", "~a:0", "a:0", "~a:1", "a:1", "~a:2", "a:2", "~b:0", "b:0",
         "~b:3",
@@ -83,7 +83,7 @@ def test_scores_lie_on_the_nodes_of_their_units_and_travel_with_the_graph(tmp_pa
     again = NDG.load(scored.save(tmp_path / "g.json"))
     assert again.scores == {"gndi": {node: -float(node) for node in units}}
     assert again.subgraph([]).scores == {"gndi": {}}
-    for _, attributes in again.to_networkx().nodes.items():
+    for _, attributes in again.to_networkx(flat=False).nodes.items():
         members = [graph.literal(text).node for text in attributes["members"]]
         scores = [-float(node) for node in members if node in units]
         assert attributes.get("gndi") == (min(scores) if scores else None)

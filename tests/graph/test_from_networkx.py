@@ -49,11 +49,33 @@ def test_classes_closure_ancestors_and_reduction_come_back(graph):
 def test_the_files_that_networkx_reads_come_back_too(graph):
     assert same_logic(NDG.from_networkx(nx.parse_graphml(graph.to_graphml())), graph)
     assert same_logic(NDG.from_networkx(nx.node_link_graph(json.loads(graph.to_json()), edges="edges")), graph)
-    gexf = nx.read_gexf(io.BytesIO(graph.to_gexf().encode()))
-    found = NDG.from_networkx(gexf)  # GEXF has no facts: neither constants nor the order of layers
-    assert {frozenset(map(found.nodes.text, some)) for some in found.classes} == {
-        frozenset(map(graph.nodes.text, some)) for some in graph.classes
-    }
+    assert same_logic(NDG.from_networkx(nx.read_gexf(io.BytesIO(graph.to_gexf().encode()))), graph)
+
+
+WRITERS = {
+    "graphml": (nx.write_graphml, nx.read_graphml),
+    "gexf": (nx.write_gexf, nx.read_gexf),
+    "gml": (nx.write_gml, nx.read_gml),
+}
+
+
+class Scores:
+    method, measure = "magnitude:side=outgoing", "logits"
+
+    def by_node(self, space):
+        return {space.labels: 0.5}
+
+
+@pytest.mark.parametrize("form", WRITERS)
+@pytest.mark.parametrize(
+    "graph", [drawn(), oddly_named(), drawn().with_scores(Scores())], ids=["drawn", "odd", "scored"]
+)
+def test_writers_of_networkx_take_the_graph_and_keep_its_constants(graph, form, tmp_path):
+    write, read = WRITERS[form]
+    write(graph.to_networkx(), tmp_path / "graph")
+    back = read(tmp_path / "graph")
+    assert same_logic(NDG.from_networkx(back), graph)
+    assert all("magnitude_side_outgoing" in back.nodes[key] for key in ("a:0", "~a:0") if graph.scored)
 
 
 @given(mined())
@@ -85,8 +107,10 @@ def test_without_bits_no_figure_is_made_up():
         "q_value",
     ]
     assert back.edges_frame()[figures].isna().all(axis=None)
-    assert back.to_networkx().nodes["a:0"]["prior"] is None
-    assert {back.to_networkx().edges["a:0", "a:1"][name] for name in ("exceptions", "support", "precision")} == {None}
+    assert back.to_networkx(flat=False).nodes["a:0"]["prior"] is None
+    assert {
+        back.to_networkx(flat=False).edges["a:0", "a:1"][name] for name in ("exceptions", "support", "precision")
+    } == {None}
     assert "if a:0 is on then a:1 is on  (counts unknown)" in back.rules().split("\n")
     assert back.stats().to_dict()["worst_agreement"] is None
     assert not back.stats().to_dict()["worst_agreement_exact"]

@@ -93,7 +93,7 @@ def test_labels_stand_between_what_implies_them_and_what_they_imply(planted):
 
 @given(graphs(max_nodes=6, max_edges=14), st.booleans())
 def test_ranks_are_bands_of_one_layer_and_edges_run_to_the_right_within_them(graph, aimed):
-    dag = graph.to_networkx()
+    dag = graph.to_networkx(flat=False)
     if not len(dag):
         return
     drawing = draw(graph, target=next(iter(dag)) if aimed else None)
@@ -128,7 +128,7 @@ def test_a_target_is_a_class_a_literal_or_its_text(planted):
 
 
 def test_edges_carry_the_figures_of_the_graph_and_a_class_of_precision(planted):
-    dag = planted.to_networkx()
+    dag = planted.to_networkx(flat=False)
     for edge in draw(planted).edges:
         facts = dag.edges[edge.tail, edge.head]
         assert (edge.precision, edge.support, edge.exceptions) == tuple(

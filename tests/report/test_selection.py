@@ -23,7 +23,7 @@ def reachable(edges, nodes):
 
 @given(graphs(max_nodes=6, max_edges=14))
 def test_reduction_is_that_of_networkx(graph):
-    dag = graph.to_networkx()
+    dag = graph.to_networkx(flat=False)
     assert set(selection.reduction(dag, list(dag))) == set(nx.transitive_reduction(dag).edges)
     part = list(dag)[::2]
     assert set(selection.reduction(dag, part)) == set(nx.transitive_reduction(dag.subgraph(part)).edges)
@@ -31,7 +31,7 @@ def test_reduction_is_that_of_networkx(graph):
 
 @given(graphs(max_nodes=6, max_edges=14), st.integers(1, 12))
 def test_drawn_mirrored_implied_and_outside_are_all_the_edges(graph, max_nodes):
-    dag = graph.to_networkx()
+    dag = graph.to_networkx(flat=False)
     chosen = selection.overview(dag, max_nodes)
     total = len(chosen.edges) + chosen.mirrored + chosen.implied + chosen.outside
     assert total == dag.number_of_edges()
@@ -41,7 +41,7 @@ def test_drawn_mirrored_implied_and_outside_are_all_the_edges(graph, max_nodes):
 
 @given(graphs(max_nodes=6, max_edges=14))
 def test_one_edge_of_every_mirrored_pair_is_drawn(graph):
-    dag = graph.to_networkx()
+    dag = graph.to_networkx(flat=False)
     twin = selection.mirror(dag)
     drawn = set(selection.overview(dag, LARGE).edges)
     for tail, head in nx.transitive_reduction(dag).edges:
@@ -51,7 +51,7 @@ def test_one_edge_of_every_mirrored_pair_is_drawn(graph):
 
 @given(graphs(max_nodes=6, max_edges=14))
 def test_drawn_edges_and_their_mirror_images_imply_all_that_the_graph_implies(graph):
-    dag = graph.to_networkx()
+    dag = graph.to_networkx(flat=False)
     twin = selection.mirror(dag)
     drawn = selection.overview(dag, LARGE).edges
     both = {*drawn, *((twin[head], twin[tail]) for tail, head in drawn)}
@@ -60,7 +60,7 @@ def test_drawn_edges_and_their_mirror_images_imply_all_that_the_graph_implies(gr
 
 @given(graphs(max_nodes=6, max_edges=14))
 def test_an_edge_that_ends_in_a_predicted_label_is_preferred_to_its_image(graph):
-    dag = graph.to_networkx()
+    dag = graph.to_networkx(flat=False)
     twin = selection.mirror(dag)
 
     def predicts(key):
@@ -72,7 +72,7 @@ def test_an_edge_that_ends_in_a_predicted_label_is_preferred_to_its_image(graph)
 
 @given(graphs(max_nodes=6, max_edges=14), st.data())
 def test_a_target_is_drawn_with_all_that_implies_it_and_all_that_it_implies(graph, data):
-    dag = graph.to_networkx()
+    dag = graph.to_networkx(flat=False)
     if not len(dag):
         return
     target = data.draw(st.sampled_from(list(dag)))
@@ -87,7 +87,7 @@ def test_a_target_is_drawn_with_all_that_implies_it_and_all_that_it_implies(grap
 @settings(max_examples=40)
 @given(graphs(max_nodes=6, max_edges=14), st.integers(1, 5), st.data())
 def test_of_a_large_surrounding_the_nearest_are_kept(graph, max_nodes, data):
-    dag = graph.to_networkx()
+    dag = graph.to_networkx(flat=False)
     if not len(dag):
         return
     target = data.draw(st.sampled_from(list(dag)))
@@ -102,7 +102,7 @@ def test_of_a_large_surrounding_the_nearest_are_kept(graph, max_nodes, data):
 
 
 def test_labels_are_kept_first_then_the_classes_with_most_implications(planted):
-    dag = planted.to_networkx()
+    dag = planted.to_networkx(flat=False)
     everything = selection.overview(dag, LARGE)
     assert everything.beyond == 0
     few = selection.overview(dag, 4)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
+from ndg.escape import printable
+from ndg.graph.rules import class_text
 from ndg.intervals import wilson
 from ndg.results import Result, Row
 
@@ -93,6 +96,7 @@ class Explanation(Result):
     fitted: int
     seed: int
     graph: str
+    class_names: tuple[str, ...] = ()
 
     def rows(self) -> list[Row]:
         """One row per literal, by its relation to the class."""
@@ -117,11 +121,8 @@ class Explanation(Result):
     def text(self, class_names: Sequence[str] | None = None) -> str:
         """The explanation in plain lines, for a terminal."""
 
-        def name(label: int) -> str:
-            text = class_names[label] if class_names else str(label)
-            return f"class {label}" if text == str(label) else f"class {label} ({text})"
-
-        return "\n".join([*_logic(self, name), *_forcing(self, name), *_flipping(self, name)])
+        name = partial(class_text, names=self.class_names if class_names is None else class_names)
+        return printable("\n".join([*_logic(self, name), *_forcing(self, name), *_flipping(self, name)]))
 
     def __str__(self) -> str:
         return self.text()

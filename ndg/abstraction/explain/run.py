@@ -129,6 +129,7 @@ def explain(
         fitted=writing.examples,
         seed=options.seed,
         graph=graph.digest,
+        class_names=graph.class_names,
     )
 
 

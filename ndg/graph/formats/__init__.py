@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ndg.graph.export import Condensed
 from ndg.graph.formats.markup import dot, gexf, graphml
 from ndg.graph.formats.node_link import node_link
 from ndg.graph.formats.table import csv, parquet
 
-Writer = Callable[[Condensed], Iterator[str] | Iterator[bytes]]
+Writer = Callable[..., Iterator[str] | Iterator[bytes]]
+"""Takes a `Condensed`; that of CSV also `raw`."""
 
 EXPORTS: dict[str, Writer] = {
     "json": node_link,

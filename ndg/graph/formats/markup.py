@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from ndg.errors import GraphError
-from ndg.graph.export import EDGE, Condensed, Row, flat
+from ndg.escape import dot as quoted
+from ndg.escape import xml
+from ndg.graph.export import EDGE, Condensed, Row, flat, name_of
 
 TYPES = {bool: "boolean", int: "long", float: "double"}  # in GraphML and GEXF
-_XML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
-_SPECIAL = re.compile('[&<>"\n\r\t]')
-_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_NO_DOT = re.compile(r'(?<!\\)(?:\\\\)*\\(?:"|\r?\n|\Z)|\x00')
 
 
 def graphml(graph: Condensed) -> Iterator[str]:
@@ -53,14 +49,17 @@ def _data(attributes: Row, ids: Mapping[str, str]) -> Iterator[str]:
 
 
 def gexf(graph: Condensed) -> Iterator[str]:
-    """Condensed graph as GEXF text; its attribute `label` is called `is_label`."""
+    """Condensed graph as GEXF text; its attribute `label` is called `is_label`.
+
+    Nodes and constants are the name of the graph, which networkx reads back.
+    """
     nodes = {"is_label" if name == "label" else name: kind for name, kind in graph.node_types.items()}
     ids = {name: number for number, name in enumerate(nodes)} | {"label": list(nodes).index("is_label")}
     facts = json.dumps(graph.facts, ensure_ascii=False)
     yield (
         '<?xml version="1.0" encoding="utf-8"?>\n<gexf xmlns="http://www.gexf.net/1.2draft" version="1.2">\n'
         f"<meta><creator>ndg</creator><description>{xml(facts)}</description></meta>\n"
-        '<graph mode="static" defaultedgetype="directed">\n'
+        f'<graph mode="static" defaultedgetype="directed" name="{xml(name_of(graph.facts))}">\n'
     )
     for kind, types in (("node", nodes), ("edge", EDGE)):
         yield f'<attributes class="{kind}" mode="static">\n'
@@ -97,26 +96,6 @@ def dot(graph: Condensed) -> Iterator[str]:
     for rows in graph.edge_values():
         yield lines(rows, quoted, pieces, texts=4, ends=2)
     yield "}\n"
-
-
-def xml(text: str) -> str:
-    """Text for XML content or attributes; GraphError for characters outside XML 1.0."""
-    invalid = _NO_XML.search(text)
-    if invalid:
-        raise GraphError(
-            f"XML cannot hold the control character {invalid.group()!r} in {text!r}; rename it, or export to JSON"
-        )
-    return _SPECIAL.sub(lambda sign: _XML[sign.group()], text)
-
-
-def quoted(text: str) -> str:
-    """Quoted DOT text; GraphError if a backslash breaks the quoting."""
-    if _NO_DOT.search(text):
-        raise GraphError(
-            f"DOT cannot hold a backslash before a quote or at the end of a line, as in {text!r}; "
-            "rename it, or export to JSON"
-        )
-    return '"' + text.replace('"', '\\"') + '"'
 
 
 def lines(

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ndg.errors import MissingPackageError
+from ndg.escape import cell
 from ndg.graph.edges import frames, plain
 from ndg.graph.export import Condensed
 
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
 AT_ONCE = 1 << 16  # rows
 
 
-def csv(graph: Condensed) -> Iterator[str]:
-    """Comma-separated values in UTF-8 with a header; unknown figures are empty."""
-    text = cache(_quoted)
+def csv(graph: Condensed, raw: bool = False) -> Iterator[str]:
+    """Comma-separated values in UTF-8 with a header; unknown figures are empty.
+
+    Cells that a spreadsheet may run as a formula begin with `'`, unless `raw`.
+    """
+    text = cache(_quoted if raw else lambda value: _quoted(cell(value)))
     for number, frame in enumerate(_frames(graph)):
         if not number:
             yield ",".join(frame.columns) + "\n"

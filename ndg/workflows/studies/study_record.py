@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from ndg import atomic, runs
+from ndg import atomic, escape, runs
 from ndg.report.html import study_page
 from ndg.report.tables import Table
 from ndg.runs.record import RunRecord
@@ -84,7 +84,9 @@ def logged(
         findings = work(run)
         run.result(kind, dict(findings.results))
         for name, lines in findings.rows.items():
-            run.artefact(atomic.write(run.folder / name, pd.DataFrame(list(lines)).to_csv(index=False)))
+            run.artefact(
+                atomic.write(run.folder / name, escape.csv(pd.DataFrame(list(lines)), experiment.report.raw_csv))
+            )
         page = study_page(title, {**run.record, "status": None}, findings.tables, findings.words, experiment.to_yaml())
         run.artefact(atomic.write(run.folder / PAGE, page))
     return run.record, findings
