@@ -76,6 +76,7 @@ def cell(value: Any) -> Any:
 def csv(frame: pd.DataFrame, raw: bool = False) -> str:
     """Table as CSV text; `raw` leaves the cells as they are."""
     if not raw:
-        texts = {str(name): column.map(cell) for name, column in frame.select_dtypes(exclude="number").items()}
-        frame = frame.assign(**texts).rename(columns=cell)
+        frame = frame.rename(columns=cell)
+        for name in frame.select_dtypes(exclude="number"):
+            frame[name] = frame[name].map(cell)
     return frame.to_csv(index=False)

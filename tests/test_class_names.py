@@ -13,6 +13,7 @@ from ndg.report.drawing import draw, home_of
 from tests.references.graph_cases import drawn
 
 NAMES = ("猫", "dog")
+SPACED = (" cat\n", "~dog")
 
 
 @pytest.fixture
@@ -61,6 +62,14 @@ def test_a_target_is_a_name_a_number_or_a_literal(named, target, key):
     assert home_of(named, named.to_networkx(), target) == key
 
 
+def test_names_are_taken_as_they_are_and_shown_in_one_line():
+    graph = drawn().with_class_names(SPACED)
+    dag = graph.to_networkx()
+    assert [home_of(graph, dag, name) for name in (*SPACED, "~~dog")] == ["label:0", "label:1", "~label:1"]
+    assert "class 0 ( cat ) is predicted" in graph.rules()
+    assert drawn().with_class_names(["\udce9", "b"]).class_names[0] == "\\udce9"
+
+
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(GraphError, match=r"between 0 and 1, or a name; got dgo; nearest: dog"):
         draw(drawn().with_class_names(NAMES), target="dgo")
@@ -89,6 +98,13 @@ def test_a_layer_with_a_reserved_name_is_refused_at_extraction(name):
         ndg.extract(net, [(x, (x[:, 0] > 0.5).long())], layers=[name])
     with pytest.raises(ShapeError, match=r"rename the module"):
         NodeSpace(2, (LayerUnits(name, 8),))
+
+
+def test_names_that_no_file_can_hold_are_refused():
+    with pytest.raises(ShapeError, match=r"text that UTF-8 can hold; got 'fc.udc80'; rename it"):
+        NodeSpace(2, (LayerUnits("fc\udc80", 8),))
+    with pytest.raises(ShapeError, match=r"text that UTF-8 can hold; got '.ud800'"):
+        NodeSpace(2, (), ("\ud800",))
 
 
 def test_a_literal_reads_both_signs_of_negation(named):

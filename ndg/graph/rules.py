@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ndg.escape import printable
+from ndg.escape import one_line, printable
 from ndg.graph.closure import Reachability
 from ndg.graph.edges import contrapositives, mined, mutual, strongest
 from ndg.literal import Literal
@@ -18,7 +18,7 @@ from ndg.nodes import NodeSpace
 
 def class_text(number: int, names: Sequence[str] = ()) -> str:
     """Class in words: "class 3", or "class 3 (cat)" if it has a name."""
-    name = names[number] if names else ""
+    name = one_line(names[number]) if names else ""
     return f"class {number}" + (f" ({name})" if name not in ("", str(number)) else "")
 
 

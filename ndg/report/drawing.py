@@ -160,7 +160,8 @@ def home_of(graph: NDG, dag: nx.DiGraph, target: int | str | Literal) -> str:
 
 def _literal(graph: NDG, target: int | str) -> Literal:
     """Literal of a node name or of a class number or name, with `~` or `¬` if off."""
-    names, text = graph.class_names, target.strip() if isinstance(target, str) else f"{LABEL}:{target}"
+    names, text = graph.class_names, target if isinstance(target, str) else f"{LABEL}:{target}"
+    text = text if text in names else text.strip()
     off = text.startswith(("~", NEGATION)) and text not in names
     word = text[off:]
     if isinstance(target, str) and word not in names and ":" in word:

@@ -58,7 +58,7 @@ def draw(
     report = record["config"]["report"]
     parts = [NAME, *([] if target is None else [target]), *([] if score is None else [score])]
     parts += [] if most is None else [f"top{most}"]
-    name = re.sub(r"[^\w.-]", "-", "-".join(parts).replace("~", "not-"))[:100]
+    name = re.sub(r"[^\w.-]", "-", "-".join(parts).replace("~", "not-"))[:50]
     target_path = Path(path) if path else record.folder / f"{name}{'.condensed' if kind == 'json' else ''}.{kind}"
     target_path = target_path if target_path.suffix else target_path.with_suffix(f".{kind}")
     if target_path.suffix.lower() != f".{kind}":
