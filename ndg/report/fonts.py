@@ -46,7 +46,7 @@ def no_font(missing: str) -> str:
     more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
     return (
         f"a picture shows characters that a font of this machine has; none has {shown}{more}, which become boxes; put "
-        "a font that has them, such as Noto Sans CJK, into ~/.local/share/fonts, or write .svg, which viewers draw "
+        "a font that has them, such as a Noto font, into ~/.local/share/fonts, or write .svg, which viewers draw "
         "with their own fonts"
     )
 
