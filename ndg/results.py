@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +32,12 @@ class Result(ABC):
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Keep the short representation, which dataclasses would replace."""
+        """Keep the short representation, which dataclasses would replace; `frame` shows the parameters of `rows`."""
         super().__init_subclass__(**options)
         if "__repr__" not in vars(cls):
             cls.__repr__ = Result.__repr__  # type: ignore[method-assign]
+        if "rows" in vars(cls) and "frame" not in vars(cls):
+            cls.frame = _frame_of(cls.rows)  # type: ignore[method-assign]
 
     def __repr__(self) -> str:
         """Type and finding in one line."""
@@ -76,6 +81,18 @@ class Result(ABC):
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if rows else ""
         more = f"<p>and {len(every) - SHOWN} more rows</p>" if len(every) > SHOWN else ""
         return f"{table}{more}<p>{escape(self.words())}</p>"
+
+
+def _frame_of(rows: Callable[..., list[Row]]) -> Callable[..., pd.DataFrame]:
+    """`Result.frame` with the parameters of these rows, for `help()`."""
+
+    @wraps(Result.frame)
+    def frame(self: Result, *which: Any, **named: Any) -> pd.DataFrame:
+        return Result.frame(self, *which, **named)
+
+    shown = signature(rows).replace(return_annotation="pd.DataFrame")
+    frame.__signature__ = shown  # type: ignore[attr-defined]
+    return frame
 
 
 def plain(value: Any, *names: str) -> Row:

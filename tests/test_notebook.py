@@ -147,3 +147,11 @@ def test_help_shows_real_parameters(name, parameters):
     assert list(inspect.signature(function).parameters) == parameters
     for parameter in parameters:
         assert parameter in text.split("->")[0]
+
+
+@pytest.mark.slow
+def test_the_frame_of_a_result_shows_the_parameters_of_its_rows(values):
+    for kind, names in ((ndg.TrialResult, ["self", "by"]), (ndg.EdgeTrials, ["self", "how", "at_least"])):
+        assert list(inspect.signature(kind.frame).parameters) == names
+        assert inspect.getdoc(kind.frame) == inspect.getdoc(Result.frame)
+    assert set(ndg.TrialResult.frame(values["trial"], by="true").columns) >= {"true", "aligned"}
