@@ -392,3 +392,7 @@ def test_a_ray_that_dies_ends_in_an_error_and_the_total_goes_on(part, request, t
         assert 5 <= len(entries(path)) < tasks
     until(lambda: not any(alive_process(pid) for pid in begun))
     assert total(path, tasks=tasks)[0] == Serial().total(say, "t", range(tasks), "words")
+
+
+def test_results_are_added_in_the_order_of_their_tasks():
+    assert Serial().total(lambda shared, task: f"{shared}{task}", "t", range(3), "words", start="s") == "st0t1t2"

@@ -120,7 +120,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "abstraction/curve.py",
         "abstraction/test_curve.py::test_areas_worked_out_by_hand",
         {
-            "changed < end": "changed <= end",
+            "np.minimum(changed, end)": "np.maximum(changed, end)",
         },
     ),
     *of(
@@ -236,7 +236,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         "executors/ordered_sum.py",
-        "test_executors_journal.py::test_after_any_tasks_in_any_order_the_others_are_done_and_the_sum_is_the_same",
+        "test_executors_journal.py::test_results_are_added_in_the_order_of_their_tasks",
         {
             "else total + result": "else result + total",
         },

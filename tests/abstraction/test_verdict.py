@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ndg.abstraction.verdict import better, larger, survives, verdict
+from ndg.abstraction.verdict import LARGER, better, larger, survives, verdict
 from ndg.intervals import holm
 
 
@@ -97,3 +97,10 @@ def test_holm_is_that_of_the_paper():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_more_neurons_are_larger_beyond_a_tenth_more(figures):
+    figures["neurons_changed"] = LARGER * 1.9
+    assert not larger(figures)
+    figures["neurons_changed"] += 0.01
+    assert larger(figures)

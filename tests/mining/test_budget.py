@@ -8,6 +8,7 @@ import pytest
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import BudgetError
 from ndg.mining.criteria import CRITERIA, criterion
+from ndg.mining.implication_buffer import Chunk, ImplicationBuffer
 from ndg.mining.miner import find, sweep
 from ndg.nodes import LayerUnits, NodeSpace
 
@@ -83,3 +84,13 @@ def test_a_stricter_criterion_holds_for_fewer_pairs():
             stricter.holds(exceptions, antecedent, negation, n) <= rule.holds(exceptions, antecedent, negation, n)
         ).all()
         assert stricter.to_dict() != rule.to_dict()
+
+
+def test_tiles_are_read_until_the_budget_is_exceeded_and_not_when_it_is_met():
+    def tile(count: int) -> tuple[Chunk, int]:
+        return Chunk(*(np.zeros(count, kind) for kind in (np.int32, np.int32, np.int64, np.int64))), 10
+
+    met = ImplicationBuffer(budget=4).extend([tile(2), tile(0), tile(0)])
+    assert (len(met), met.judged) == (4, 30)
+    exceeded = ImplicationBuffer(budget=4).extend([tile(2), tile(1), tile(1)])
+    assert (len(exceeded), exceeded.judged) == (6, 20)

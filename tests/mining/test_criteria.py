@@ -255,3 +255,9 @@ def test_the_share_of_false_discoveries_stays_at_its_level():
         shares.append(false / max(rule.rejections, 1))
     error = np.std(shares) / len(shares) ** 0.5
     assert 0 < np.mean(shares) < 0.05 + 1.96 * error
+
+
+def test_the_lower_end_of_an_interval_may_equal_the_bound():
+    low = float(interval(98, 100)[0])
+    assert judge(Wilson(bound=low), 2, 100, 100, 200)
+    assert not judge(Wilson(bound=float(np.nextafter(low, 1))), 2, 100, 100, 200)

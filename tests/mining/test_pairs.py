@@ -7,8 +7,9 @@ import pytest
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import ConfigError
+from ndg.literal import Literal
 from ndg.mining.miner import find
-from ndg.mining.pairs import candidates
+from ndg.mining.pairs import candidates, constants
 from ndg.nodes import LayerUnits, NodeSpace
 
 NODES = NodeSpace(3, (LayerUnits("a", 4), LayerUnits("b", 5)), ("red", "big"))
@@ -96,3 +97,14 @@ def test_bad_masks_are_refused(bits):
         find(bits, pairs=[("a", "c")])
     with pytest.raises(ConfigError, match=r"a pair of layers must be two names, as in .* got \['a'\]"):
         find(bits, pairs=[["a"]])
+
+
+def test_a_node_varies_from_one_example_in_ten_thousand_on():
+    on = np.array([0, 1, 9_999, 10_000])
+    varies = candidates(NodeSpace(0, (LayerUnits("a", 4),)), on, 10_000).varies
+    assert varies.tolist() == [False, True, True, False]
+
+
+def test_a_constant_node_has_the_value_of_more_than_half_of_the_examples():
+    literals = constants(np.zeros(3, bool), np.array([4, 5, 6]), 10)
+    assert literals == (Literal(0, False), Literal(1, False), Literal(2, True))
