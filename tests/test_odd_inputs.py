@@ -32,6 +32,7 @@ ROOT = Path(__file__).parent.parent
         ("paper.accuracy=.nan", r"paper.accuracy must be inside \(0, 1\], or null; got nan"),
         ("seed=" + "9" * 30, r"seed must be at least 0 and below 2\*\*63"),
         ("data.limit=" + "9" * 30, r"data.limit must fit in 64 bits; got a number of 25 hexadecimal digits"),
+        ("train.learning_rate=1" + "0" * 400, r"train.learning_rate must fit in 64 bits; got a number of 333 hexa"),
         ("seed=1:30", r"seed must be a decimal; got '1:30'"),
         ("seed={a: 1}", r"seed: Value '\{'a': 1\}' .* could not be converted to Integer"),
         ("train={epochs: {a: 1}}", r"train.epochs: Value .* could not be converted to Integer"),

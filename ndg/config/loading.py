@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from ndg.config.criterion import Criterion, section_of
-from ndg.config.limits import BYTES, DEPTH, check_yaml
+from ndg.config.limits import BYTES, DEPTH, check_values, check_yaml
 from ndg.config.networks import MLP, MODELS
 from ndg.config.schema import Experiment
 from ndg.errors import ConfigError, nearest
@@ -77,7 +77,8 @@ def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, 
             OmegaConf.set_readonly(schema[key], False)
     try:
         return OmegaConf.to_object(OmegaConf.merge(schema, document))  # type: ignore[return-value]
-    except (OmegaConfBaseException, TypeError) as error:  # a container of another kind is a TypeError
+    except (OmegaConfBaseException, TypeError, OverflowError) as error:  # of a container, and of a large number
+        check_values(document)
         raise ConfigError(f"{getattr(error, 'full_key', None) or where}: {_first_line(error)}") from error
     except RecursionError as error:
         raise _too_deep(where) from error

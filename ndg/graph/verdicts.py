@@ -180,6 +180,8 @@ class Verdicts:
         facts = dict(head["facts"])
         if not all(isinstance(facts[name], int | float) for name in ("at_least", "q", "least")):
             raise ValueError("the bars of its verdicts must be numbers")
+        if any(column.ndim != 1 for column in [*columns.values(), *ranks.values()]):
+            raise ValueError("the counts of its verdicts must be lists of numbers")
         return cls(tuple(map(str, head["order"])), columns["n"], columns["before"], gained, lost, ranks, facts)
 
 

@@ -151,6 +151,10 @@ def test_changed_scores_and_provenance_are_found(tmp_path, change):
         NDG.load(path)
 
 
+FACTS = {"least": 20, "at_least": 0.9, "q": 0.05}
+VERDICTS = {"order": [], "how": [], "facts": FACTS, "q_values": {}, "counts": {"n": [], "before": []}}
+
+
 def test_a_graph_of_an_earlier_version_has_no_checksum_and_is_read(tmp_path):
     path = scored().save(tmp_path / "graph.json")
     document = json.loads(path.read_text())
@@ -163,6 +167,14 @@ def test_a_graph_of_an_earlier_version_has_no_checksum_and_is_read(tmp_path):
         ({"verdict": None}, "it has an entry 'verdict', which no graph has"),
         ({"scores": {"gndi": {"measure": "logits", "values": {"a:0": None}}}}, "scores must be finite numbers"),
         ({"verdicts": {"order": []}}, "it has no 'counts'"),
+        (
+            {"verdicts": VERDICTS | {"facts": {"least": "x", "at_least": 1, "q": 1}}},
+            "the bars of its verdicts",
+        ),
+        (
+            {"verdicts": VERDICTS | {"counts": {"n": 1, "before": []}}},
+            "the counts of its verdicts",
+        ),
     ):
         path.write_text(json.dumps(document | change))
         with pytest.raises(GraphError, match=f"is damaged: {message}"):
