@@ -55,7 +55,7 @@ def reading(quick: bool) -> Iterator[Figure]:
         for name, (path, work) in works.items():
             spent = median_seconds({"on": partial(work, None), "off": partial(work, False)}, rounds)
             share = f"of the time without, {1e3 * spent['off']:.1f} ms for {path.stat().st_size / 1e6:.1f} MB"
-            yield f"{name} share", spent["on"] / spent["off"] - 1, share
+            yield f"{name}_checksum_share", spent["on"] / spent["off"] - 1, share
 
 
 def _unverified(verify: bool | None, load: Callable[[], object]) -> object:
@@ -95,7 +95,7 @@ def speeds(quick: bool) -> Iterator[Figure]:
         "copy": words.copy,
     }
     for name, spent in median_seconds(works, 2 if quick else 9).items():
-        yield f"{name} GB/s", words.nbytes / 1e9 / spent, "of words in memory"
+        yield f"gigabytes_per_second_{name}", words.nbytes / 1e9 / spent, "of words in memory"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,7 +18,7 @@ import pytest
 from analysis import importance_scoreboard
 from ndg import runs
 from ndg.cli import main
-from ndg.runs.record import RunRecord
+from ndg.runs.record import RunRecord, signed
 from ndg.workflows import score
 
 pytestmark = pytest.mark.slow
@@ -240,7 +240,9 @@ def test_a_named_scoring_whose_network_is_not_finished_says_so(alike, counted, c
     counted("gradient")
     assert main(["score", "digits_mlp", *QUICK, "--seeds", "0", "--method", "gradient", *options]) == 130
     [cut] = of_kind(folder)
-    runs.connect(str(folder / "ndg.db")).update(cut["parent"], {"$set": {"status": "FAILED"}})
+    with runs.open(str(folder / "ndg.db")) as log:
+        failed = signed(dict(log.get(cut["parent"])) | {"status": "FAILED"})
+        log.store.update(failed.id, {"$set": {"status": "FAILED", "checksum": failed["checksum"]}})
     capsys.readouterr()
     assert main(["score", cut.id, "--resume", *options]) == 2
     assert f"run {cut['parent']} is" in capsys.readouterr().err

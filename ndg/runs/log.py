@@ -68,7 +68,7 @@ class Log(AbstractContextManager["Log"]):
         """The run of an id, a part of one, or `last`; else RunNotFoundError."""
         of_kind = {"kind": kind} if kind else {}
         if run == "last":
-            if newest := self.find(of_kind, limit=1):
+            if newest := self.find(of_kind, limit=1) or self.find(of_kind):  # the newest may be damaged
                 return newest[0]
             what = f"{kind} run" if kind else "run"
             raise RunNotFoundError(f"there is no {what} in {self.uri} yet{self._hint(lambda _: True)}")
@@ -80,8 +80,12 @@ class Log(AbstractContextManager["Log"]):
             return exact[0]
         fits = [{"$gte": run, "$lt": f"{run}\uffff"}, {"$regex": f"{re.escape(run)}$"}] if run else []
         near = next((ids for ask in fits if (ids := self._ids({**of_kind, "_id": ask}))), [])
+        if near == [run]:
+            raise RunNotFoundError(
+                f"the record of {run} in {self.uri} is damaged; restore it from its folder or a copy"
+            )
         if len(near) == 1:
-            return self.get(near[0])
+            return self.get(near[0], kind)
         if near:
             more = f" and {len(near) - 5} more" if len(near) > 5 else ""
             raise RunNotFoundError(

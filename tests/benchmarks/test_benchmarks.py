@@ -20,7 +20,13 @@ KEYS: dict[str, set[str]] = {
     "accuracy": {"digits_mlp_median", "digits_cnn_median", "digits_vit_median"},
     "capture": {"capture_overhead", "capture_overhead_every_token", "capture_overhead_median"},
     "cheap": {"mlp_gndi_spearman_within", "mlp_best_minus_subsampled", "best_minus_subsampled_low"},
-    "coverage": {"mlp_16_layers_of_16", "cnn_16_layers_of_48", "lowest_coverage"},
+    "checksums": {
+        "bits_checksum_share",
+        "checkpoint_checksum_share",
+        "graph_checksum_share",
+        "gigabytes_per_second_sums",
+    },
+    "error_coverage": {"mlp_16_layers_of_16", "cnn_16_layers_of_48", "lowest_coverage"},
     "graph": {"closure_vs_networkx", "reduction_vs_networkx", "seconds_closure", "seconds_csv", "peak_bytes_graph"},
     "importance": {
         "conductance_speedup_vs_captum",

@@ -16,7 +16,7 @@ import pytest
 
 import ndg.runs
 from ndg.config import Data, Experiment
-from ndg.errors import OutputError, StoreError
+from ndg.errors import OutputError, RunNotFoundError, StoreError
 from ndg.runs import record as records
 from ndg.runs.plain import now
 
@@ -276,6 +276,8 @@ def test_a_changed_record_is_left_out_with_a_warning(
 def test_a_changed_run_of_the_log_is_left_out_with_a_warning(
     uri: str, root: Path, experiment: Experiment, caplog: pytest.LogCaptureFixture
 ):
+    with ndg.runs.start(uri, "train", experiment, root) as earlier:
+        earlier.metric({"epoch": 1, "loss": 0.5})
     with ndg.runs.start(uri, "train", experiment, root) as run:
         run.metric({"epoch": 1, "loss": 0.5})
     with ndg.runs.open(uri) as log:
@@ -283,8 +285,11 @@ def test_a_changed_run_of_the_log_is_left_out_with_a_warning(
         log.note(run.id, "anybody may change tags and notes")
         assert log.get(run.id)["tags"] == ["checked"]
         log.store.update(run.id, {"$set": {"metrics": [{"epoch": 1, "loss": 0.25}]}})
-        assert log.find() == []
+        assert [found.id for found in log.find()] == [earlier.id]
         assert f"a run in {log.uri} is left out, because it is damaged: its checksum says " in caplog.text
+        assert log.get("last").id == earlier.id
+        with pytest.raises(RunNotFoundError, match=f"the record of {run.id} in .* is damaged; restore it"):
+            log.get(run.id)
         assert log.adopt(root) == []
 
 

@@ -28,7 +28,7 @@ FAINT = 0.03
 """Weight of the size of a unit's change, relative to its effect, in the size of its errors."""
 
 WIDER = 1.5
-"""Factor on standard errors: errors of units have heavier tails than a normal distribution (`benchmarks.coverage`)."""
+"""Factor on standard errors: tails are heavier than those of a normal distribution (`benchmarks.error_coverage`)."""
 
 Units = Float64[np.ndarray, " unit"]
 

@@ -1,6 +1,6 @@
 """Coverage of fast ablation's standard errors by network, layer size and budget.
 
-    python -m benchmarks.coverage [--json FILE] [--quick]     # quick: two networks, fewer draws
+    python -m benchmarks.error_coverage [--json FILE] [--quick]     # quick: two networks, fewer draws
 
 Networks of layers of 16 to 512 units are trained on the digits that scikit-learn bundles. Coverage is the share of
 units whose exact damage lies within two standard errors of the estimate, on examples that were not trained on.
