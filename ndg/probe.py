@@ -53,7 +53,9 @@ def probe(model: nn.Module, batch: Batch, layers: Iterable[str], threads: int) -
     """Raise LayerError or DataError for a network that cannot be measured example by example."""
     layers = [path for path in layers if path in dict(model.named_modules())]
     columns = batch.inputs if isinstance(batch.inputs, dict) else {"": batch.inputs}
-    key = tuple((name, column.dtype, column.shape[1:]) for name, column in columns.items())
+    parts = (module for module in model.modules() if not type(module).__module__.startswith("ndg.units"))
+    modules = tuple((id(module), type(module)) for module in parts)  # one may be replaced later
+    key = modules, tuple((name, column.dtype, column.shape[1:]) for name, column in columns.items())
     known = _probed.setdefault(model, set())
     if {(key, layer) for layer in ["", *layers]} <= known:
         return
@@ -125,7 +127,7 @@ def _passes(model: nn.Module, batch: Batch, layers: list[str], changed: Callable
 
 def _not_probed(model: nn.Module, rows: int, error: Exception) -> None:
     """Say that a network was not probed, and why."""
-    log.info("%s was not probed in full: it took no batch of %d examples (%s)", type(model).__name__, rows, error)
+    log.warning("%s was not probed in full: it took no batch of %d examples (%s)", type(model).__name__, rows, error)
 
 
 def _outputs(model: nn.Module, inputs: Inputs, paths: Iterable[str]) -> Outputs:

@@ -214,6 +214,12 @@ def test_text_of_anchors_and_merged_keys_is_kept(tmp_path):
         ("name=a: b: c", r"^the value of an override is YAML; 'name=a: b: c' cannot be read"),
         ("name=${nothing}", r"^name: Interpolation key 'nothing' not found"),
         ("seed=1:30", r"^seed must be a decimal; got '1:30', which YAML reads as 90; write it so"),
+        ("seed=010", r"^seed must be a decimal; got '010', which YAML reads as 8; write it so"),
+        (
+            "criterion.alpha=[2,1:30]",
+            r"^criterion.alpha must be a decimal; got '1:30', which YAML reads as 90; write it so",
+        ),
+        ("model.widths=[010]", r"^model.widths must be a decimal; got '010', which YAML reads as 8; write it so"),
     ],
 )
 def test_a_bad_override_is_not_blamed_on_the_config_file(override, message):

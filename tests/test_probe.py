@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 import ndg
-from ndg.errors import DataError, LayerError
+from ndg.errors import DataError, LayerError, ShapeError
 from ndg.probe import _probed, probe_loader
 
 EXAMPLES = torch.randn(300, 12, generator=torch.Generator().manual_seed(0)), torch.arange(300) % 4
@@ -156,6 +156,25 @@ def test_a_probe_leaves_mode_random_state_and_buffers(make):
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_network_of_which_a_part_is_replaced_is_probed_again():
+    network = Dense().eval()
+    ndg.extract(network, [EXAMPLES], layers=["act"])
+    network.act = nn.BatchNorm1d(8, track_running_stats=False)
+    with pytest.raises(LayerError, match="depend on the other rows of the batch, first at 'act'"):
+        ndg.extract(network, [EXAMPLES], layers=["act"])
+
+
+def test_logits_of_more_rows_than_examples_are_refused():
+    class Doubled(Dense):
+        def forward(self, x):
+            logits = super().forward(x)
+            return torch.cat([logits.flip(1), logits])
+
+    for study in studies(Doubled().eval(), "act", [EXAMPLES]):
+        with pytest.raises(ShapeError, match=r"a row of logits for each example; got \d+ rows for \d+ examples"):
+            study()
 
 
 def test_a_network_is_probed_once_with_three_small_passes():

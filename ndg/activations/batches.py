@@ -126,7 +126,13 @@ def no_examples() -> DataError:
 
 def forward(model: nn.Module, inputs: Inputs) -> Tensor:
     """Logits `[example, class]` of a network, on the network's device."""
-    return logits_of(output_of(model, inputs))
+    logits = logits_of(output_of(model, inputs))
+    if len(logits) != (rows := rows_of(inputs)):
+        raise ShapeError(
+            f"a network returns a row of logits for each example; got {len(logits)} rows for {rows} examples; wrap the "
+            "network in a module that returns one row each"
+        )
+    return logits
 
 
 def output_of(model: nn.Module, inputs: Inputs) -> Any:

@@ -198,7 +198,7 @@ def _store(document: dict[str, Any]) -> str | None:
 
 def _match(section: dict[Any, Any], schema: Any, prefix: str, texts: Any) -> None:
     """Check keys against a dataclass; wrap scalars where it has lists, and take `texts` for texts."""
-    from ndg.config.typed import as_typed
+    from ndg.config.typed import as_other_number, as_typed
 
     valid = {f.name: getattr(schema, f.name) for f in fields(schema)}
     types = get_type_hints(type(schema))
@@ -225,8 +225,10 @@ def _match(section: dict[Any, Any], schema: Any, prefix: str, texts: Any) -> Non
             raise ConfigError(f"{full} must be one text or a list of texts; got {value!r}; write it as in [a, b]")
         if (types[key] in TEXT or full in TEXTS) and not (value is None and types[key] == (str | None)):
             section[key] = value = as_typed(value, typed)
-        elif isinstance(typed, str) and ":" in typed and isinstance(value, int | float):
-            raise ConfigError(f"{full} must be a decimal; got {typed!r}, which YAML reads as {value}; write it so")
+        elif wrong := as_other_number(value, typed):
+            raise ConfigError(
+                f"{full} must be a decimal; got {wrong[0]!r}, which YAML reads as {wrong[1]}; write it so"
+            )
         if isinstance(expected, list) and not isinstance(value, list):
             section[key] = [value]
 

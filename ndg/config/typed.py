@@ -39,3 +39,12 @@ def as_typed(value: Any, text: Any) -> Any:
         return [as_typed(item, each) for item, each in zip(value, text, strict=True)]
     typed = isinstance(text, str) and text and "${" not in text  # an interpolation is resolved
     return text if typed and not isinstance(value, str | list | dict) else value
+
+
+def as_other_number(value: Any, text: Any) -> tuple[str, Any] | None:
+    """A typed text and the other number that YAML reads: minutes (`1:30` is 90) and octals (`010` is 8)."""
+    if isinstance(value, list) and isinstance(text, list) and len(value) == len(text):
+        pairs = (as_other_number(item, each) for item, each in zip(value, text, strict=True))
+        return next((pair for pair in pairs if pair), None)
+    number = isinstance(text, str) and isinstance(value, int | float) and not isinstance(value, bool)
+    return (text, value) if number and (":" in text or re.match(r"[+-]?0[0-9_]", text)) else None
