@@ -1,6 +1,6 @@
 """Cost of checksums: reading with and without them, side by side.
 
-    python -m benchmarks.checksums [--quick] [--json FILE]
+    python -m benchmarks.checksums [--json FILE] [--quick]
 
 Each figure is the share of time that a checksum adds: to mining a file of bits, to loading a checkpoint, to loading a
 graph. Below them are the speeds of the sums and of other checksums on the same words.
