@@ -37,7 +37,7 @@ _probed: WeakKeyDictionary[nn.Module, set[Any]] = WeakKeyDictionary()
 
 
 def probe_loader(model: nn.Module, loader: Iterable[Any], layers: Iterable[str], threads: int) -> Iterable[Any]:
-    """Probe a network with the first examples of a loader, which is returned whole, also if it can be read once."""
+    """Probe a network with the first examples of a loader, and return it whole."""
     check_loader(loader)
     first = loader
     if iter(loader) is loader:

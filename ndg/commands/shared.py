@@ -102,7 +102,7 @@ def output(options: Namespace, text: Any, document: Any) -> int:
 
 
 def fitted(result: Any) -> str:
-    """A text, or that of a table or of findings, wrapped to the terminal; in a file, it is as wide as it is."""
+    """Text of a table or of findings, wrapped to the terminal but not in files."""
     shape = terminal.size()
     if not isinstance(result, str):
         return str(result.text(width=120) if shape is None else result.text(width=shape[0], fit=True))

@@ -52,7 +52,7 @@ def check_yaml(text: str, what: object) -> None:
 
 
 def check_values(document: Any) -> None:
-    """Raise ConfigError for a number that is not finite or has over 64 bits, and for a text that is no Unicode."""
+    """Raise ConfigError for numbers that are not finite or over 64 bits, and text that is no Unicode."""
     stack = [("", document)]
     while stack:
         path, value = stack.pop()

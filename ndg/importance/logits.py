@@ -46,7 +46,7 @@ def check_numbers(batch: Batch, outputs: Mapping[str, Tensor], logits: Logits) -
 
 
 def check_read(model: nn.Module, loader: Loader, layers: Iterable[str], settings: Settings) -> None:
-    """Raise LayerError for a layer whose output does not reach the logits, such as that of a GRU read by its state.
+    """Raise LayerError for a layer whose output does not reach the logits.
 
     Call it for layers that score 0 in every unit. A layer that reaches the logits, by a gradient or by a change of its
     units, keeps its zeros. The loader must be readable twice; of others nothing is checked.

@@ -262,5 +262,5 @@ def _tip(text: str) -> str:
 
 
 def _identifier(key: str) -> str:
-    """Identifier of a node: `/` for the colon, which would begin a port, and odd signs by their number, as in `=3c`."""
+    """Identifier of a node: `/` for the colon, odd signs by number, as in `=3c`."""
     return "/".join(_ODD.sub(lambda sign: f"={ord(sign.group()):02x}", part) for part in key.split(":"))

@@ -95,7 +95,7 @@ def run(
 
 @dataclass(frozen=True)
 class Plan:
-    """Estimated seconds of one method, of the scoreboard or of what is around them, on the layers of a network."""
+    """Estimated seconds of a method, of the scoreboard, or of the rest."""
 
     name: str
     network: str
