@@ -9,21 +9,13 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from jaxtyping import install_import_hook
 
 import tests.checking
 
 ROOT = Path(__file__).parent.parent
 
 
-def _modules() -> list[str]:
-    """All modules but those that numba compiles: it cannot see through a wrapper."""
-    paths = [path for path in sorted((ROOT / "ndg").rglob("*.py")) if path.stem not in ("__init__", "__main__")]
-    plain = [path.relative_to(ROOT).with_suffix("") for path in paths if "@njit(" not in path.read_text()]
-    return [".".join(path.parts) for path in plain]
-
-
-hook = install_import_hook(_modules(), f"{tests.checking.__name__}.checked")
+tests.checking.check_shapes(ROOT / "ndg")
 
 settings.register_profile("ndg", deadline=None)  # no test is about time
 settings.load_profile("ndg")

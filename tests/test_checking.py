@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from jaxtyping import Float, Int, TypeCheckError, jaxtyped
 
+from ndg import escape
+from ndg.bits import packing
+from ndg.graph import verdicts
 from tests import checking
 
 check = jaxtyped(typechecker=checking.checked)
@@ -63,3 +66,12 @@ def test_a_signature_is_read_once():
     made(2)
     made(3)
     assert len(checking._known) == before
+
+
+def test_functions_that_name_a_shape_are_checked_and_others_are_left_alone():
+    with pytest.raises(TypeCheckError, match="checking the parameters"):
+        packing.cuts(np.ones((2, 2)))  # two axes instead of one
+    with pytest.raises(TypeCheckError, match="checking the parameters"):
+        verdicts.mcnemar(np.ones((2, 2), np.int64), np.ones(2, np.int64))  # the shape has a name of its own
+    assert hasattr(packing.cuts, "__wrapped__")
+    assert not hasattr(escape.printable, "__wrapped__")
