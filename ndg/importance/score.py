@@ -21,6 +21,7 @@ from ndg.importance.methods import (
     activation,
     conductance,
     fast_ablation,
+    fitness,
     gndi,
     gradient,
     gradient_x_activation,
@@ -58,6 +59,7 @@ IMPORTANCE: dict[str, Method] = {
     "synflow": synflow.METHOD,
     "hrank": hrank.METHOD,
     "magnitude": magnitude.METHOD,
+    "fitness": fitness.METHOD,
 }
 
 

@@ -215,8 +215,8 @@ def weights(folder):
 def test_a_watched_training_equals_another_to_the_last_bit(name, tmp_path):
     splits = digits() if name == "mlp" else sentences()
     alone, seen = (
-        train(experiment(name, epochs=2, fitness=watching), splits, tmp_path / str(watching))
-        for watching in (False, True)
+        train(experiment(name, epochs=2, fitness=watching), splits, tmp_path / str(bool(watching)))
+        for watching in (False, {"taylor": 1, "ablation": 1})
     )
     first, second = (weights(tmp_path / str(watching)) for watching in (False, True))
     assert all(torch.equal(first[key], second[key]) for key in first)

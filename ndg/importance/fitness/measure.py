@@ -8,54 +8,59 @@
     correlation  mean y on correct predictions minus mean y on wrong ones, if both exist
     weights      L2 norm of the incoming weights
     outgoing     L2 norm of the weights that read the neuron, if it can be traced to them
+    ablation     cross-entropy with the neuron at zero minus cross-entropy, exact, in nats
     change       relative weight change (L2 norms) since the previous epoch
     composite    0.4 weights + 0.4 gradient + 0.2 activation, each standardised by its layer at the start of training
     on           share of the examples for which the neuron is on, at any position
 
 A neuron is dying if it is on for fewer than 1 % of the examples, or if its composite is below the 10 % quantile of its
-layer at the start of training. None of these is an effect on the output, as exact ablation is.
+layer at the start of training. `ablation` alone is an effect on the output, and far more expensive than the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 
 from ndg.activations.batches import Batch, compute_batches, fixed, no_examples, true_labels
 from ndg.activations.binarize import AUTO, BINARIZERS, choose
 from ndg.activations.hooks import find_layer
 from ndg.errors import ConfigError, DataError, LayerError, nearest
-from ndg.gradients.tape import Tape, add
+from ndg.gradients.tape import Tape
+from ndg.importance.fitness.sums import LayerSums, Values
+from ndg.importance.logits import check_numbers
+from ndg.importance.methods import ablation
 from ndg.importance.scores import Scores
+from ndg.importance.settings import Settings
 from ndg.importance.weights.incoming import Weights, leading, read_by, weights_of
 from ndg.options import RunOptions, old_keywords
 from ndg.results import Result
 from ndg.units.layout import View
 
-BINS = 20
 LEAST_ON, LOWEST = 0.01, 0.1
 COMPOSITE = {"weights": 0.4, "gradient": 0.4, "activation": 0.2}
-TERMS = ("gradient", "taylor", "activation", "variance", "entropy", "weights", "outgoing")
+TERMS = ("gradient", "taylor", "activation", "variance", "entropy", "weights", "outgoing", "ablation")
 """Measures that a composite may contain."""
 MEASURES = (*TERMS, "correlation", "change", "composite")
+SLOPES, SPREAD = {"gradient", "taylor"}, {"variance", "entropy"}
+"""Measures that need a backward pass, and a second forward pass."""
+COSTLY = {"ablation"}
+"""Measures that are taken only by request, or as a term of the composite."""
 UNITS = {
     "gradient": "nats per activation",
     "taylor": "nats",
     "entropy": "nats",
+    "ablation": "nats",
     "change": "share of the norm",
     "composite": "deviations",
 }
-
-Values = Float64[np.ndarray, " unit"]
-Right = Bool[Tensor, " counted"]
-Kept = Bool[Tensor, "example unit position"] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,121 +145,113 @@ def fitness(
     before: Weights | None = None,
     known: KnownWeights | None = None,
     composite: Mapping[str, float | int] = COMPOSITE,
+    measures: Collection[str] | None = None,
     options: RunOptions = RunOptions(),
 ) -> Fitness:
     """Fitness of the neurons of some layers, over examples with true classes.
 
     `fresh` is the fitness at the start of training: it standardises composites and defines dying; without it, a layer
     standardises itself. `before` are earlier `weights_of`, for `change`. `known` names the weights beside the layers,
-    if they are known already. `composite` has weights of `TERMS`; missing terms are skipped. The network stays
-    unchanged, gradients included. The loader is read twice. Raises DataError without true classes, ConfigError for a
-    composite of other terms.
+    if they are known already. `composite` has weights of `TERMS`; terms that a layer does not have are skipped.
+    `measures` are those to take, without it all but `ablation`, which costs a partial pass per neuron and example;
+    passes that none of them needs are not made. The network stays unchanged, gradients included. The loader is read
+    twice. Raises DataError without true classes, ConfigError for unknown measures or terms.
     """
+    chosen = _chosen(measures, composite)
+    total = _Passes(chosen)
+    with torch.inference_mode(False), fixed(model, options.threads, grad=True), Tape(model, layers) as tape:
+        total.first(model, tape, compute_batches(loader, options.batch, short=True))
+        if chosen & SPREAD:
+            with torch.no_grad():
+                total.second(tape, compute_batches(loader, options.batch, short=True))
+    values = {layer: _only(sums.values(), chosen) for layer, sums in total.sums.items()}
+    if chosen & {"weights", "change"}:
+        now = weights_of(model, leading(model, loader, layers, options.batch) if known is None else known.led)
+        for layer, each in values.items():
+            each |= _only(_moved(now.get(layer), (before or {}).get(layer)), chosen)
+    if "outgoing" in chosen:
+        read = list(layers) if known is None or known.read is None else known.read
+        for layer, norms in read_by(model, loader, read, options.batch).items():
+            values[layer]["outgoing"] = norms
+    if "ablation" in chosen:
+        for layer, damage in _ablated(model, loader, layers, options).items():
+            values[layer]["ablation"] = damage
+    for layer, each in values.items() if "composite" in chosen else ():
+        each["composite"] = _composite(each, each if fresh is None else fresh.values[layer], composite)
+    dying = {layer: _dying(each, None if fresh is None else fresh.values[layer]) for layer, each in values.items()}
+    return Fitness(values, dying, total.examples, total.right)
+
+
+def _chosen(measures: Collection[str] | None, composite: Mapping[str, float | int]) -> set[str]:
+    """The measures to take, with the terms that the composite needs."""
     for name in composite:
         if name not in TERMS:
             raise ConfigError(f"a composite of fitness has weights of its terms; got {name!r}; {nearest(name, TERMS)}")
-    with torch.inference_mode(False), fixed(model, options.threads, grad=True), Tape(model, layers) as tape:
-        sums: dict[str, _Sums] = {}
-        examples = correct = 0
-        for part in compute_batches(loader, options.batch, short=True):
-            gradients, right = _gradients(tape, part)
-            for layer, gradient in gradients.items():
-                view = tape[layer]
-                if layer not in sums:
-                    threshold = BINARIZERS[choose(AUTO, find_layer(model, layer))].threshold or 0.0
-                    sums[layer] = _Sums(view.shape[1], threshold)
-                sums[layer].add(view[: part.count], gradient[: part.count], tape.kept(layer, part.count), right)
-            examples, correct = examples + part.count, correct + int(right.sum())
-        if not examples:
-            raise no_examples()
-        with torch.no_grad():
-            for part in compute_batches(loader, options.batch, short=True):
-                tape.run(part)
-                for layer, total in sums.items():
-                    total.spread(tape[layer][: part.count], tape.kept(layer, part.count))
-    now = weights_of(model, leading(model, loader, layers, options.batch) if known is None else known.led)
-    read = list(layers) if known is None or known.read is None else known.read
-    norms = read_by(model, loader, read, options.batch)
-    values = {layer: sums[layer].values() | _moved(now.get(layer), (before or {}).get(layer)) for layer in layers}
-    for layer, each in values.items():
-        if layer in norms:
-            each["outgoing"] = norms[layer]
-        each["composite"] = _composite(each, each if fresh is None else fresh.values[layer], composite)
-    dying = {layer: _dying(each, None if fresh is None else fresh.values[layer]) for layer, each in values.items()}
-    return Fitness(values, dying, examples, correct)
+    for name in measures or ():
+        if name not in MEASURES:
+            raise ConfigError(f"a measure of fitness is a known one; got {name!r}; {nearest(name, MEASURES)}")
+    chosen = set(MEASURES) - COSTLY if measures is None else set(measures)
+    return chosen | (set(composite) if "composite" in chosen else set())
 
 
-def _gradients(tape: Tape, batch: Batch) -> tuple[dict[str, View], Right]:
-    """Gradient of each example's loss, and correctness of its prediction."""
-    if batch.labels is None:
-        raise DataError("fitness needs the true classes; the loader gives inputs alone; give (inputs, labels)")
-    logits = tape.run(batch).float()
-    labels = true_labels(batch.labels, batch.count, logits.shape[1])
-    labels = labels[torch.arange(len(logits)).clamp(max=batch.count - 1)]  # padding rows do not count
-    labels = labels.to(logits.device)
-    right = (logits.argmax(dim=1) == labels)[: batch.count]
-    return tape.gradients(F.cross_entropy(logits, labels, reduction="none")), right
+def _only(values: Mapping[str, Values], chosen: Collection[str]) -> dict[str, Values]:
+    """Chosen measures, and the share of examples that dying neurons go by."""
+    return {name: value for name, value in values.items() if name in chosen or name == "on"}
 
 
 @dataclass(eq=False)
-class _Sums:
-    """Sums over the neurons of a layer in float64, batch by batch."""
+class _Passes:
+    """Sums of the passes over the examples, by layer."""
 
-    units: int
-    threshold: float
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    ends: dict[str, Tensor] = field(default_factory=dict)
+    chosen: set[str]
+    sums: dict[str, LayerSums] = field(default_factory=dict)
     examples: int = 0
+    right: int = 0
 
-    def add(self, view: View, gradient: View, kept: Kept, right: Right) -> None:
-        """Add a batch to the sums of the first pass. Padding is zero."""
-        low, high = (view if kept is None else view.masked_fill(~kept, end) for end in (torch.inf, -torch.inf))
-        count = torch.full((len(view), self.units), view.shape[2], device=view.device)
-        count = count if kept is None else kept.sum(dim=2)
-        more = {
-            "n": count.sum(dim=0),
-            "n right": count[right].sum(dim=0),
-            "sum right": view[right].sum(dim=(0, 2), dtype=torch.float64),
-            "taylor": (view.double() * gradient).sum(dim=2).abs().sum(dim=0),
-            "gradient": gradient.abs().sum(dim=(0, 2), dtype=torch.float64),
-            "activation": view.abs().sum(dim=(0, 2), dtype=torch.float64),
-            "sum": view.sum(dim=(0, 2), dtype=torch.float64),
-            "on": (view > self.threshold).any(dim=2).sum(dim=0),
-        }
-        for name, values in more.items():
-            add(self.sums, name, values)
-        lowest, highest = low.amin(dim=(0, 2)).double(), high.amax(dim=(0, 2)).double()
-        self.ends["low"] = torch.minimum(self.ends.get("low", lowest), lowest)
-        self.ends["high"] = torch.maximum(self.ends.get("high", highest), highest)
-        self.examples += len(view)
+    def first(self, model: nn.Module, tape: Tape, batches: Iterable[Batch]) -> None:
+        """Add the pass with gradients, if a measure needs them."""
+        for batch in batches:
+            with torch.set_grad_enabled(bool(self.chosen & SLOPES)):
+                logits = tape.run(batch)
+            views = {layer: tape[layer] for layer in tape.layers}
+            check_numbers(batch, views, logits)
+            labels = _labels(batch, logits)
+            right = (logits.argmax(dim=1) == labels)[: batch.count]
+            slopes: Mapping[str, View] = {}
+            if self.chosen & SLOPES:
+                slopes = tape.gradients(F.cross_entropy(logits.float(), labels, reduction="none"))
+            for layer, view in views.items():
+                if layer not in self.sums:
+                    threshold = BINARIZERS[choose(AUTO, find_layer(model, layer))].threshold or 0.0
+                    self.sums[layer] = LayerSums(view.shape[1], threshold)
+                slope = slopes[layer][: batch.count] if slopes else None
+                self.sums[layer].add(view[: batch.count], slope, tape.kept(layer, batch.count), right)
+            self.examples, self.right = self.examples + batch.count, self.right + int(right.sum())
+        if not self.examples:
+            raise no_examples()
 
-    def spread(self, view: View, kept: Kept) -> None:
-        """Add a batch in the second pass, with known means and extremes."""
-        low, width = self.ends["low"][:, None], (self.ends["high"] - self.ends["low"])[:, None]
-        values = view.double()
-        place = ((values - low) / torch.where(width > 0, width, 1) * BINS).long().clamp(0, BINS - 1)
-        place += BINS * torch.arange(self.units, device=view.device)[:, None]
-        counted = torch.bincount((place if kept is None else place[kept]).flatten(), minlength=self.units * BINS)
-        apart = (values - (self.sums["sum"] / self.sums["n"].clamp(min=1))[:, None]).square()
-        add(self.sums, "bins", counted.reshape(self.units, BINS))
-        add(self.sums, "square", (apart if kept is None else apart.masked_fill(~kept, 0)).sum(dim=(0, 2)))
+    def second(self, tape: Tape, batches: Iterable[Batch]) -> None:
+        """Add the pass that needs the means and extremes of the first."""
+        for batch in batches:
+            tape.run(batch)
+            for layer, total in self.sums.items():
+                total.spread(tape[layer][: batch.count], tape.kept(layer, batch.count))
 
-    def values(self) -> dict[str, Values]:
-        n = self.sums["n"].clamp(min=1)
-        share = self.sums["bins"] / n[:, None]
-        measures = {
-            "gradient": self.sums["gradient"] / n,
-            "activation": self.sums["activation"] / n,
-            "variance": self.sums["square"] / n,
-            "entropy": -torch.special.xlogy(share, share).sum(dim=1),
-            "taylor": self.sums["taylor"] / self.examples,
-            "on": self.sums["on"] / self.examples,
-        }
-        right, wrong = self.sums["n right"], self.sums["n"] - self.sums["n right"]
-        if right.all() and wrong.all():
-            total = self.sums["sum"] - self.sums["sum right"]
-            measures["correlation"] = self.sums["sum right"] / right - total / wrong
-        return {name: values.double().cpu().numpy() for name, values in measures.items()}
+
+def _labels(batch: Batch, logits: Tensor) -> Int64[Tensor, " example"]:
+    """True classes of a batch; rows of padding repeat the last one."""
+    if batch.labels is None:
+        raise DataError("fitness needs the true classes; the loader gives inputs alone; give (inputs, labels)")
+    labels = true_labels(batch.labels, batch.count, logits.shape[1])
+    return labels[torch.arange(len(logits)).clamp(max=batch.count - 1)].to(logits.device)
+
+
+def _ablated(
+    model: nn.Module, loader: Iterable[Any], layers: Sequence[str], options: RunOptions
+) -> Mapping[str, Values]:
+    """Exact damage in loss of each neuron at zero."""
+    settings = Settings(options=options, own={"measure": "loss"})
+    return ablation.ablation(model, loader, tuple(layers), settings).values
 
 
 def _moved(now: Tensor | None, before: Tensor | None) -> dict[str, Values]:
@@ -270,7 +267,7 @@ def _moved(now: Tensor | None, before: Tensor | None) -> dict[str, Values]:
 
 def _composite(values: Mapping[str, Values], fresh: Mapping[str, Values], weights: Mapping[str, float | int]) -> Values:
     """Weighted sum of the terms, standardised by the `fresh` layer."""
-    total = np.zeros(len(values["gradient"]))
+    total = np.zeros(len(values["on"]))
     for name, weight in weights.items():
         if name in values and name in fresh:
             spread = fresh[name].std()
@@ -279,5 +276,7 @@ def _composite(values: Mapping[str, Values], fresh: Mapping[str, Values], weight
 
 
 def _dying(values: Mapping[str, Values], fresh: Mapping[str, Values] | None) -> Bool[np.ndarray, " unit"]:
-    rarely = values["on"] < LEAST_ON
-    return rarely if fresh is None else rarely | (values["composite"] < np.quantile(fresh["composite"], LOWEST))
+    rarely: Bool[np.ndarray, " unit"] = values["on"] < LEAST_ON
+    if fresh is None or "composite" not in values:
+        return rarely
+    return rarely | (values["composite"] < np.quantile(fresh["composite"], LOWEST))

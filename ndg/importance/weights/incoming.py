@@ -143,7 +143,11 @@ def _has_weights(module: nn.Module) -> bool:
 
 def weights_of(model: nn.Module, led: Mapping[str, Sequence[str]]) -> Weights:
     """Copy of the weights before each layer, one row per unit."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    return rows_before(dict(model.named_parameters(remove_duplicate=False)), led)
+
+
+def rows_before(parameters: Mapping[str, Tensor], led: Mapping[str, Sequence[str]]) -> Weights:
+    """Copy of named weights before each layer, one row per unit."""
     return {
         layer: torch.cat([parameters[name].detach().double().flatten(1) for name in names], dim=1).cpu()
         for layer, names in led.items()
@@ -153,9 +157,15 @@ def weights_of(model: nn.Module, led: Mapping[str, Sequence[str]]) -> Weights:
 
 def leading(model: nn.Module, loader: Loader, layers: Sequence[str], batch: int) -> dict[str, list[str]]:
     """Nearest parameters before each layer, one row per unit."""
-    named = {id(parameter): name for name, parameter in model.named_parameters()}
     first = next(iter(compute_batches(loader, batch, short=True)))
-    with torch.inference_mode(False), fixed(model, torch.get_num_threads(), grad=True), Tape(model, layers) as tape:
+    frozen = not all(parameter.requires_grad for parameter in model.parameters())
+    with (
+        torch.inference_mode(False),
+        replaced(model.modules() if frozen else ()),
+        fixed(model, torch.get_num_threads(), grad=True),
+        Tape(model, layers) as tape,
+    ):
+        named = {id(parameter): name for name, parameter in model.named_parameters()}
         tape.run(first)
         return {
             layer: [named[key] for key in _nearest(tape.raw[layer][0], tape[layer].shape[1]) if key in named]
