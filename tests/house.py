@@ -25,6 +25,7 @@ LAYERS = [
     "interventions",
     "extraction discovery",
     "abstraction | importance | comparison | counterfactual | rotation | training",
+    "compression",
     "runs",
     "report",
     "workflows",

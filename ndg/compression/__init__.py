@@ -1,0 +1,15 @@
+"""Smaller networks: which units can go, and a network without them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ndg.lazy import lazily
+
+if TYPE_CHECKING:
+    from ndg.compression.curves import coupling as coupling
+    from ndg.compression.curves import layer_removals as layer_removals
+    from ndg.compression.obs import Removals as Removals
+    from ndg.compression.obs import removals as removals
+
+__getattr__, __dir__, __all__ = lazily(__name__)
