@@ -65,7 +65,7 @@ class Attention(nn.Module):
             mixed = weights @ heads[2]
             weights = weights.mean(dim=1) if average_attn_weights else weights
         else:
-            mixed = functional.scaled_dot_product_attention(*heads, attn_mask=mask)
+            mixed = functional.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=mask)
         output = self.out(mixed.transpose(1, 2).flatten(-2))
         return output if self.batch_first else output.transpose(0, 1), weights
 

@@ -88,19 +88,21 @@ def couple(model: nn.Module, inputs: Inputs) -> Coupling:
     seen = trace(model, inputs)
     atoms = seen.atoms
     members = _members(seen)
-    refused, groups = {}, {}
+    refused: dict[str, str] = {}
+    groups: dict[str, Group] = {}
     families: dict[tuple[str, ...], list[int]] = {}
     for root, makers in members.items():
         families.setdefault(tuple(sorted(makers)), []).append(root)
     reasons = atoms.reasons()
     for paths, roots in families.items():
         name = _common(paths)
-        reason = next((reasons[root] for root in roots if root in reasons), "")
-        result = reason or _group(model, seen, name, paths, roots, members)
-        if isinstance(result, Group):
-            groups[name] = result
-        else:
-            refused |= dict.fromkeys([name, *paths], result)
+        try:
+            for root in roots:
+                if root in reasons:
+                    raise _NotExactError(reasons[root])
+            groups[name] = _group(model, seen, name, paths, roots, members)
+        except _NotExactError as error:
+            refused |= dict.fromkeys([name, *paths], str(error))
     return Coupling(groups, refused)
 
 
@@ -128,58 +130,59 @@ def _common(paths: tuple[str, ...]) -> str:
     return ".".join(shared) or "+".join(paths)
 
 
+class _NotExactError(Exception):
+    """Why some units cannot be removed."""
+
+
 def _group(
-    model: nn.Module, seen: Trace, name: str, paths: tuple[str, ...], roots: list[int],
+    model: nn.Module,
+    seen: Trace,
+    name: str,
+    paths: tuple[str, ...],
+    roots: list[int],
     members: dict[int, dict[str, list[int]]],
-) -> Group | str:  # fmt: skip
-    """The group of some sets of atoms, or why it is none."""
+) -> Group:
+    """The group of some sets of atoms. Raises _NotExactError."""
     if len(roots) == 1 and sum(map(len, members[roots[0]].values())) > LEAST:
-        return "its units are one unit to the rest of the network (attention without a number of heads)"
+        raise _NotExactError("its units are one unit to the rest of the network (attention without a number of heads)")
     if len(roots) <= LEAST:
-        return f"it has {len(roots)} units, and every layer keeps {LEAST}"
-    for path in paths:
-        if not isinstance(model.get_submodule(path), SUPPORTED):
-            return f"{path!r} is a {type(model.get_submodule(path)).__name__}, from which no rows can be taken"
-    if any(getattr(model.get_submodule(path), "num_layers", 1) > 1 for path in paths):
-        return f"{name!r} has several recurrent layers in one module; build one module for each layer"
-    makers = [_part(path, [members[root][path] for root in roots]) for path in paths]
-    readers = _read(seen, seen.readers, roots)
-    scales = _read(seen, seen.scales, roots)
-    for entry in (*makers, *(readers if isinstance(readers, list) else [readers]), *scales):
-        if isinstance(entry, str):
-            return entry
+        raise _NotExactError(f"it has {len(roots)} units, and every layer keeps {LEAST}")
+    makers = tuple(_part(path, [members[root][path] for root in roots]) for path in paths)
+    readers, scales = _entries(seen, seen.readers, roots), _entries(seen, seen.scales, roots)
     if not readers:
-        return "no dense layer, convolution or recurrent layer reads its units"
-    for part, kinds in [(part, SUPPORTED) for part in readers] + [(part, SCALES) for part in scales]:
-        if not isinstance(model.get_submodule(part.path), kinds):
-            return f"{part.path!r} reads them, and is a {type(model.get_submodule(part.path)).__name__}"
+        raise _NotExactError("no dense layer, convolution or recurrent layer reads its units")
+    for part, kinds in [(part, SUPPORTED) for part in (*makers, *readers)] + [(part, SCALES) for part in scales]:
+        module = model.get_submodule(part.path)
+        if not isinstance(module, kinds):
+            raise _NotExactError(f"{part.path!r} is a {type(module).__name__}, from which nothing can be taken")
+        if getattr(module, "num_layers", 1) > 1:
+            raise _NotExactError(f"{part.path!r} has several recurrent layers; build one module for each layer")
     first = model.get_submodule(paths[0])
     kind = "hidden unit" if isinstance(first, nn.RNNBase) else "unit" if isinstance(first, nn.Linear) else "channel"
     kind = "head" if any(part.width > 1 for part in makers) else kind
-    return Group(name, kind, len(roots), tuple(makers), tuple(scales), tuple(readers))
+    return Group(name, kind, len(roots), makers, scales, readers)
 
 
-def _part(path: str, rows: list[list[int]]) -> Part | str:
+def _part(path: str, rows: list[list[int]]) -> Part:
     if len({len(each) for each in rows}) != 1:
-        return f"its units have different numbers of rows in {path!r}"
+        raise _NotExactError(f"its units have different numbers of rows in {path!r}")
     return Part(path, np.array(rows, dtype=np.int64))
 
 
-def _read(seen: Trace, modules: Iterable[Seen], roots: list[int]) -> list[Part | str]:
+def _entries(seen: Trace, modules: Iterable[Seen], roots: list[int]) -> tuple[Part, ...]:
     """Entries of the modules that read or scale some units."""
     numbers = {root: number for number, root in enumerate(roots)}
-    parts: list[Part | str] = []
+    parts = []
     for module in modules:
         labels = seen.atoms.roots(module.labels)
         if not any(root in numbers for root in labels.unique().tolist() if root != NONE):
             continue
         line = along(labels, module.axis)
         if line is None:
-            parts.append(f"{module.path!r} reads them along several axes")
-            continue
+            raise _NotExactError(f"{module.path!r} reads them along several axes")
         rows: list[list[int]] = [[] for _ in roots]
         for entry, root in enumerate(line.tolist()):
             if root in numbers:
                 rows[numbers[root]].append(entry)
         parts.append(_part(module.path, rows))
-    return parts
+    return tuple(parts)

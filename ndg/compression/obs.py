@@ -111,7 +111,7 @@ def removals_of_readers(readers: Sequence[Reader], ridge: float | int = RIDGE) -
         raise ShapeError(f"all readers read the same units; got {sorted(sizes)} units")
     active = np.any([_varies(reader) for reader in readers], axis=0)
     surgeons = [_Surgeon(reader, active, scale, ridge) for reader, scale in zip(readers, scales, strict=True)]
-    order, errors = list(np.flatnonzero(~active)), [0.0] * int((~active).sum())
+    order, errors = np.flatnonzero(~active).tolist(), [0.0] * int((~active).sum())
     left = np.flatnonzero(active)
     gone = np.zeros(len(left), dtype=bool)
     while not gone.all():
@@ -136,7 +136,8 @@ def _varies(reader: Reader) -> np.ndarray:
     """Which units have an activation that varies."""
     variances = np.diag(reader.cov).astype(np.float64)
     least = CONSTANT * variances.mean() if variances.size else 0.0
-    return (variances > least).reshape(reader.units, reader.block).any(axis=1)
+    varies: np.ndarray = np.any((variances > least).reshape(reader.units, reader.block), axis=1)
+    return varies
 
 
 class _Surgeon:

@@ -44,13 +44,14 @@ def slots(model: nn.Module, groups: Mapping[str, Group]) -> list[Slot]:
             result.append(Slot(name, part, dense and group.kind == "channel" and part.width > 1))
         if group.kind == "hidden unit":
             maker = group.makers[0]
-            directions = 2 if model.get_submodule(maker.path).bidirectional else 1
+            recurrent: Any = model.get_submodule(maker.path)
+            directions = 2 if recurrent.bidirectional else 1
             index = np.arange(group.units)[:, None] + group.units * np.arange(directions)
             result.append(Slot(name, Part(maker.path, index), pooled=False, recurrent=True))
     return result
 
 
-def outgoing(module: nn.Module, slot: Slot) -> Float[np.ndarray, "activation output"]:
+def outgoing(module: Any, slot: Slot) -> Float[np.ndarray, "activation output"]:
     """Weights by which a reader reads the units, one row per activation."""
     index = torch.from_numpy(slot.part.index)
     if isinstance(module, nn.RNNBase):
@@ -74,7 +75,7 @@ def outgoing(module: nn.Module, slot: Slot) -> Float[np.ndarray, "activation out
     return chosen.flatten(2).permute(1, 2, 0).flatten(0, 1).numpy() if weight.ndim > 2 else chosen.T.numpy()
 
 
-def rows(module: nn.Module, slot: Slot, value: Tensor, places: Places) -> Float[Tensor, "row position activation"]:
+def rows(module: Any, slot: Slot, value: Tensor, places: Places) -> Float[Tensor, "row position activation"]:
     """Activations that a reader reads, at drawn positions; `position` has one entry but for pooled readers."""
     index = torch.from_numpy(slot.part.index).to(value.device)
     if isinstance(module, CONVOLUTIONS):
@@ -91,7 +92,7 @@ Places = Callable[[int], Tensor | None]
 """Drawn rows of so many, None for all."""
 
 
-def patches(module: nn.Module, value: Tensor, places: Places) -> Float[Tensor, "row channel kernel"]:
+def patches(module: Any, value: Tensor, places: Places) -> Float[Tensor, "row channel kernel"]:
     """Patches that a convolution reads, at drawn positions of all examples."""
     axes = value.ndim - 2
     kernel, stride, dilation = (tuple(getattr(module, name)) for name in ("kernel_size", "stride", "dilation"))
@@ -114,7 +115,7 @@ def patches(module: nn.Module, value: Tensor, places: Places) -> Float[Tensor, "
     return found.transpose(1, 2)
 
 
-def _padding(module: nn.Module) -> list[tuple[int, int]]:
+def _padding(module: Any) -> list[tuple[int, int]]:
     """Numbers before and after each axis."""
     if module.padding == "valid":
         return [(0, 0) for _ in module.kernel_size]

@@ -147,8 +147,9 @@ class _Walk:
                 self.labels[node] = MAKERS[_name(node)](self, node, _arguments(node))
             return
         if node.target is operator.getitem:
-            parts = self.of(node.args[0])
-            self.labels[node] = parts[node.args[1]] if isinstance(parts, (tuple, list)) else None
+            source, place = node.args
+            parts: Any = self.of(source)
+            self.labels[node] = parts[place] if isinstance(parts, (tuple, list)) else None
             return
         name = _name(node)
         rule = MAKERS.get(name) or RULES.get(name)
@@ -211,9 +212,10 @@ def _where(node: Node) -> str:
     return f"{_name(node)} at {path!r}" if path else _name(node)
 
 
-def _unknown(walk: _Walk, node: Node, arguments: dict[str, Any]) -> None:
+def _unknown(walk: _Walk, node: Node, arguments: dict[str, Any]) -> Labels:
     for source in node.all_input_nodes:
         walk.refuse(source, f"{_where(node)} does not keep units apart")
+    return None
 
 
 def _dense(walk: _Walk, node: Node, arguments: dict[str, Any]) -> Labels:
