@@ -147,8 +147,8 @@ class _Walk:
                 self.labels[node] = MAKERS[_name(node)](self, node, _arguments(node))
             return
         if node.target is operator.getitem:
-            source, place = node.args
-            parts: Any = self.of(source)
+            place: Any = node.args[1]
+            parts: Any = self.of(node.args[0])
             self.labels[node] = parts[place] if isinstance(parts, (tuple, list)) else None
             return
         name = _name(node)
