@@ -148,7 +148,7 @@ def _document(
     config, lost = plain(experiment.to_dict(), "config")
     fields: dict[str, Any] = {
         "_id": folder.name,
-        "format": 1,
+        "format": 2,
         "kind": kind,
         "name": experiment.name,
         "parent": parent,

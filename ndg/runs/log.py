@@ -7,6 +7,7 @@ log.get("last")                                  # a RunRecord: a dictionary
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -49,20 +50,33 @@ class Log(AbstractContextManager["Log"]):
     ) -> list[RunRecord]:
         """Runs that match `where` (see `ndg.runs.query`), by default newest first.
 
-        `sort` is `"-path"`, a list of such, or pairs of path and 1 or -1. `metrics=False` leaves out rows per epoch,
-        without which checksums are not compared. Damaged documents are left out with a warning.
+        `sort` is `"-path"`, a list of such, or pairs of path and 1 or -1. `metrics=False` leaves out rows per epoch.
+        Damaged documents are left out with a warning. The folder of a run is the one beside the log, or in the folder
+        of runs, where a run of its id is there.
         """
-        fields = None if metrics else {"metrics": 0}
+        documents, whole = self.store.find(where, sort, limit, None if metrics else {"metrics": 0}), metrics
+        if not metrics and any("checksum" in document for document in documents):
+            documents, whole = self.store.find(where, sort, limit), True  # format 1: a checksum of metrics as well
         every = []
-        for document in self.store.find(where, sort, limit, fields):
-            whole = document if metrics else {**document, "metrics": []}
+        for document in documents:
+            if reason := records.damage(document, whole):
+                messages.warning(
+                    "a run in %s is left out, because it is damaged: %s; "
+                    "ndg.runs.open(...).adopt(folder of runs) reads it again from its record.json",
+                    self.uri,
+                    reason,
+                )
+                continue
             if not metrics:
-                whole.pop("checksum", None)
-            if reason := records.damage(whole):
-                messages.warning("a run in %s is left out, because it is damaged: %s", self.uri, reason)
-            else:
-                every.append(RunRecord(document))
+                document.pop("metrics", None)
+            every.append(self._placed(RunRecord(document)))
         return every
+
+    def _placed(self, record: RunRecord) -> RunRecord:
+        """The record with its folder here, which may be a copy of that where it ran."""
+        roots = [root for root in (self.store.path and self.store.path.parent, self._local) if root is not None]
+        here = next((root / record.id for root in roots if os.path.isdir(root / record.id)), None)
+        return record if here is None else records.placed(record, here.resolve())
 
     def get(self, run: str = "last", kind: str | None = None) -> RunRecord:
         """The run of an id, a part of one, or `last`; else RunNotFoundError."""
@@ -154,19 +168,19 @@ class Log(AbstractContextManager["Log"]):
 
     def tag(self, run: str, *tags: str) -> RunRecord:
         """Add tags to a run."""
-        return self._change(run, [{"$addToSet": {"tags": tag}} for tag in tags])
+        return self._change(run, lambda old: {"tags": list(dict.fromkeys([*old.get("tags", []), *tags]))})
 
     def untag(self, run: str, *tags: str) -> RunRecord:
         """Remove tags from a run."""
-        return self._change(run, [{"$pull": {"tags": tag}} for tag in tags])
+        return self._change(run, lambda old: {"tags": [tag for tag in old.get("tags", []) if tag not in tags]})
 
     def note(self, run: str, text: str) -> RunRecord:
         """Set the notes of a run."""
-        return self._change(run, [{"$set": {"notes": text}}])
+        return self._change(run, lambda old: {"notes": text})
 
     def adopt(self, root: str | Path) -> list[str]:
         """Copy newer runs under `root` into this store; return their ids."""
-        known = {document["_id"]: document["heartbeat"] for document in self.store.find(fields={"heartbeat": 1})}
+        known = {record.id: record["heartbeat"] for record in self.find(sort=None)}
         taken = []
         for record in records.read_all(Path(root)):
             if record["heartbeat"] > known.get(record.id, ""):
@@ -189,11 +203,17 @@ class Log(AbstractContextManager["Log"]):
     def _ids(self, where: Mapping[str, Any]) -> list[str]:
         return [document["_id"] for document in self.store.find(where, NEWEST, fields={"_id": 1})]
 
-    def _change(self, run: str, changes: list[dict[str, Any]]) -> RunRecord:
-        """A run, changed in the store and, if it has ended, in its folder."""
-        id = self.get(run).id
-        for change in changes:
-            self.store.update(id, change)
+    def _change(self, run: str, edits: Callable[[RunRecord], dict[str, Any]]) -> RunRecord:
+        """A run, changed in the store and, if it has ended, in its folder.
+
+        An edit that another process makes meanwhile changes the checksum, and then this one is made again.
+        """
+        id, done = self.get(run).id, False
+        while not done:
+            record = self.get(id)
+            changed = records.signed(record | edits(record))
+            fields = {name: changed[name] for name in (*records.EDITS, "checksum_edits")}
+            done = self.store.update(id, {"$set": fields}, {"checksum_edits": record.get("checksum_edits")})
         record = self.get(id)
         if (record["status"] != records.RUNNING or record.dead()) and (record.folder / records.RECORD).is_file():
             records.write(record, record.folder)

@@ -1,7 +1,7 @@
 """One run as a plain document, and its file `record.json`.
 
 _id         20261121-001200-digits_mlp-train-3f2a, UTC: sorts by time, unique, and the name of the run's folder
-format      1
+format      2; runs of earlier versions: 1
 kind        train or align;  name  of the experiment;  parent  the train run that an align run is about
 config      the experiment as it was resolved;  digest, training_digest  of it;  seeds  {seed, data, trial}
 versions    of Python, ndg and the packages below;  commit, dirty  of the checkout, null outside one
@@ -13,7 +13,9 @@ metrics     one row per epoch
 results     results.<stage>.<figure>, such as results.trial.q.test.aligned; a stage is written once
 artefacts   {name, path, bytes, sha256}; a path is relative to the folder when the file lies in it
 nonfinite   dotted paths of numbers that were not finite: they hold null
-checksum    of all but tags and notes, the only fields that change after the end; missing in runs of earlier versions
+checksum_metrics   of the metrics, so that a list of runs need not read them to compare the others
+checksum_edits     of tags and notes, which anybody may change at any time
+checksum_record    of all else, and of checksum_metrics; in format 1 a `checksum` of this and the metrics, or none
 """
 
 from __future__ import annotations
@@ -39,6 +41,10 @@ FIELDS: dict[str, type] = {
     **dict.fromkeys(("metrics", "artefacts", "attempts", "nonfinite"), list),
 }
 """Types of fields that readers count on."""
+
+EDITS = ("tags", "notes")
+"""Fields that others may change, also while a run is on."""
+SUMS = ("checksum_metrics", "checksum_edits", "checksum_record")
 
 BEAT = 15.0  # seconds between two heartbeats of a run
 SILENT = 8 * BEAT  # seconds without one after which a run counts as dead
@@ -136,7 +142,7 @@ def write(document: dict[str, Any], folder: Path) -> None:
 
 
 def read(folder: Path) -> RunRecord | None:
-    """The record in a folder; None, with a warning if it is damaged, where it cannot be read."""
+    """The record in a folder, with this folder; None if there is none, or (with a warning) a damaged one."""
     try:
         document = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         reason = damage(document)
@@ -147,22 +153,38 @@ def read(folder: Path) -> RunRecord | None:
     if reason:
         log.warning("%s is left out, because it is damaged: %s; restore the file", folder / RECORD, reason)
         return None
-    return RunRecord(document)
+    return placed(RunRecord(document), folder.resolve())
+
+
+def placed(record: RunRecord, folder: Path) -> RunRecord:
+    """The record with `folder` as its folder, where a copied or moved run lies."""
+    if record["folder"] == str(folder):
+        return record
+    moved = RunRecord(record | {"folder": str(folder)})
+    if moved.pop("checksum", None) is None and "checksum_record" in moved:
+        moved["checksum_record"] = _checksum(_parts(moved)["checksum_record"])
+    return moved
 
 
 def signed(document: dict[str, Any]) -> RunRecord:
-    """The document with its checksum."""
-    return RunRecord(document | {"checksum": _checksum(document)})
+    """The document with its checksums."""
+    whole = {name: value for name, value in document.items() if name != "checksum"} | {"format": 2}
+    for name in SUMS:
+        whole[name] = _checksum(_parts(whole)[name])
+    return RunRecord(whole)
 
 
-def damage(document: Any) -> str:
-    """Why a document is no whole record, or nothing."""
+def damage(document: Any, metrics: bool = True) -> str:
+    """Why a document, also one read without its metrics, is no whole record; or nothing."""
     if not isinstance(document, dict):
         return "a record is a dictionary"
-    if "checksum" in document and document["checksum"] != _checksum(document):
-        return f"its checksum says {document['checksum']}, its content {_checksum(document)}"
+    if (number := document.get("format")) not in (1, 2):
+        return f"its format must be 1 or 2, unless a newer ndg wrote it; got {str(number)[:80]!r}"
+    for name, part in _expected(document, metrics).items():
+        if (stored := document.get(name)) != (computed := _checksum(part)):
+            return f"its checksum says {str(stored)[:80]}, its content {computed} ({name})"
     for name, kind in FIELDS.items():
-        if not isinstance(document.get(name), kind):
+        if not isinstance(document.get(name), kind) and (metrics or name != "metrics"):
             return f"{name} must be a {kind.__name__}; got {str(document.get(name))[:80]!r}"
     if not (isinstance(document.get("notes", ""), str) and _is_texts(document.get("tags", []))):
         return "tags must be a list of texts, and notes a text"
@@ -180,10 +202,33 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _checksum(document: dict[str, Any]) -> str:
-    """Checksum of what nobody changes after the end."""
-    lasting = {name: value for name, value in document.items() if name not in ("checksum", "tags", "notes")}
-    return hashlib.blake2b(json.dumps(lasting, sort_keys=True).encode(), digest_size=16).hexdigest()
+def is_damaged_edits(fields: dict[str, Any]) -> bool:
+    """Whether tags and notes, read alone, differ from their checksum."""
+    return "checksum_edits" in fields and fields["checksum_edits"] != _checksum(_parts(fields)["checksum_edits"])
+
+
+def _expected(document: dict[str, Any], metrics: bool) -> dict[str, Any]:
+    """What each checksum that the document must have covers."""
+    parts = _parts(document)
+    if document["format"] == 1 and "checksum_record" not in document:
+        edits = {"checksum_edits": parts["checksum_edits"]} if "checksum_edits" in document else {}
+        lasting = {name: value for name, value in document.items() if name not in ("checksum", *EDITS, *SUMS)}
+        return edits | ({"checksum": lasting} if "checksum" in document else {})
+    return parts if metrics else {name: part for name, part in parts.items() if name != "checksum_metrics"}
+
+
+def _parts(document: dict[str, Any]) -> dict[str, Any]:
+    """What each checksum covers."""
+    apart = ("metrics", *EDITS, "checksum_edits", "checksum_record")
+    return {
+        "checksum_metrics": document.get("metrics"),
+        "checksum_edits": [document.get(name) for name in EDITS],
+        "checksum_record": {name: value for name, value in document.items() if name not in apart},
+    }
+
+
+def _checksum(part: Any) -> str:
+    return hashlib.blake2b(json.dumps(part, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
 
 
 def read_all(root: Path) -> list[RunRecord]:

@@ -28,7 +28,7 @@ from ndg.runs.provenance import mask
 from ndg.runs.record import COMPLETED, FAILED, INTERRUPTED, RunRecord
 from ndg.runs.store import FILE, Store, connect
 
-MUTABLE = ("tags", "notes")  # others may change these while a run is on
+EDITS = (*record.EDITS, "checksum_edits")
 
 
 class Run:
@@ -181,7 +181,7 @@ class Run:
             largest = max(fields, key=lambda name: size(fields[name]))
             raise too_large(largest, f"would make it {length / 1e6:.1f}")
         self._record = record.signed(changed)
-        self._pending |= {*fields, "heartbeat", "checksum"}
+        self._pending |= {*fields, "heartbeat", "format", "checksum_record", "checksum_metrics"}
         try:
             record.write(self._record, self.folder)
         except OutputError:  # a full disk must not keep the end of a run from a store elsewhere
@@ -205,9 +205,9 @@ class Run:
             record.write(self._record, self.folder)
 
     def _edits(self, store: Store) -> dict[str, Any]:
-        """Tags and notes in the store."""
-        theirs = store.find({"_id": self.id}, fields=dict.fromkeys(MUTABLE, 1))
-        return {name: theirs[0][name] for name in MUTABLE if theirs and name in theirs[0]}
+        """Tags and notes in the store, unless they are damaged there."""
+        theirs = next(iter(store.find({"_id": self.id}, fields=dict.fromkeys(EDITS, 1))), {})
+        return {} if record.is_damaged_edits(theirs) else {name: theirs[name] for name in EDITS if name in theirs}
 
     def _fall_back(self, error: StoreError) -> None:
         """Continue in the file of the root, or in record.json alone."""

@@ -58,12 +58,13 @@ class Store:
             raise
         return True
 
-    def update(self, id: str, change: Mapping[str, Any]) -> bool:
-        """Apply `$set`, `$addToSet` or `$pull`; False without a document.
+    def update(self, id: str, change: Mapping[str, Any], where: Mapping[str, Any] | None = None) -> bool:
+        """Apply `$set`, `$addToSet` or `$pull`; False without a document that also matches `where`.
 
         neosqlite turns what `$push` adds into text and a top-level boolean into 0 or 1; neither is used here.
         """
-        done = self._do(lambda collection: collection.update_one({"_id": id}, dict(change)), write=True)
+        query = portable({"_id": id, **(where or {})}) if where else {"_id": id}
+        done = self._do(lambda collection: collection.update_one(query, dict(change)), write=True)
         return done is not None and done.matched_count > 0
 
     def replace(self, document: dict[str, Any]) -> None:

@@ -288,7 +288,12 @@ def make_record(folder: Path) -> Path:
 
 def read_record(path: Path) -> Any:
     every = records.read_all(path.parent.parent)
-    return [(dict(record), show.text(record) and show.table([record])[:0]) for record in every]
+    return [(_moved(record), show.text(record) and show.table([record])[:0]) for record in every]
+
+
+def _moved(record: records.RunRecord) -> dict[str, Any]:
+    """The record, as in every folder."""
+    return dict(records.placed(record, Path("/runs", RUN)))
 
 
 def make_run_log(folder: Path) -> Path:
@@ -300,16 +305,19 @@ def read_run_log(path: Path) -> Any:
     with runs.open(path) as log:
         every = log.find()
         shown = [show.text(record) and show.table(log.find(metrics=False))[:0] for record in every]
-        return [(dict(record), text) for record, text in zip(every, shown, strict=True)]
+        listed = [[_moved(record) for record in log.find(where, metrics=False)] for where in ({}, {"kind": "train"})]
+        return [(_moved(record), text) for record, text in zip(every, shown, strict=True)], listed
 
 
 def is_left_out(value: Any, sound: Any) -> bool:
     """Whether the record is the same or, with a warning, left out."""
-    theirs, ours = (
-        [({key: item for key, item in record.items() if key not in ("tags", "notes")}) for record, _ in each]
-        for each in (value, sound)
-    )  # anybody may change tags and notes
-    return theirs in ([], ours)
+    return value in ([], sound)
+
+
+def is_nowhere_changed(value: Any, sound: Any) -> bool:
+    """The same of a whole log, and of its lists without metrics."""
+    lists = zip(value[1], sound[1], strict=True)
+    return is_left_out(value[0], sound[0]) and all(is_left_out(*pair) for pair in lists)
 
 
 # data sets
@@ -584,7 +592,7 @@ KINDS: dict[str, Kind] = {
     "training log": Kind(make_log, mutations.of_bytes, read_log),
     "record": Kind(make_record, mutations.of_bytes, read_record, is_left_out),
     "record document": Kind(make_record, _document, read_record, is_left_out),
-    "run log": Kind(make_run_log, mutations.of_bytes, read_run_log, is_left_out),
+    "run log": Kind(make_run_log, mutations.of_bytes, read_run_log, is_nowhere_changed),
     "arrays": Kind(make_arrays, mutations.of_bytes, _load("arrays"), anything),
     "labels": Kind(make_labels, mutations.of_bytes, _load("arrays"), anything),
     "idx": Kind(make_idx, mutations.of_bytes, _load("mnist")),
