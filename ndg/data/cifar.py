@@ -23,6 +23,7 @@ FILES100 = ("meta", "train", "test")
 HOME10, HOME100 = "cifar-10-batches-py", "cifar-100-python"
 SHAPE = (3, 32, 32)
 AGAIN = "copy the file again from its publisher"
+PLAIN = "or write it again with lists of Python's own numbers and strings"
 
 
 def cifar10(folder: Path, settings: Data) -> Pool:
@@ -41,9 +42,10 @@ def _read(name: str, meta: Path, batches: list[Path], test: Path, keys: tuple[st
     names_key, labels_key, classes = keys
     class_names = _dictionary(meta).get(names_key)
     if isinstance(class_names, list):
-        class_names = [name.decode("latin1") if isinstance(name, bytes) else name for name in class_names]
+        class_names = [_text(name) for name in class_names]
     if not (isinstance(class_names, list) and len(class_names) == classes and all(type(n) is str for n in class_names)):
-        raise DataError(f"{meta} must have {classes} names as {names_key!r}; got {_kind(class_names)}; {AGAIN}")
+        got = _kind(class_names, str)
+        raise DataError(f"{meta} must have {classes} names as {names_key!r}; got {got}; {AGAIN}, {PLAIN}")
     parts = [_batch(path, labels_key, classes) for path in batches]
     test_part = _batch(test, labels_key, classes)
     inputs = {"train": join([as_inputs(images) for images, _ in parts]), "test": as_inputs(test_part[0])}
@@ -56,14 +58,14 @@ def _batch(
 ) -> tuple[UInt8[np.ndarray, "example channel height width"], Int64[np.ndarray, " example"]]:
     """Images and labels of one file."""
     content = _dictionary(path)
-    images, labels = _array(content.get("data")), content.get(key)
+    images, labels = _pixels(content.get("data")), content.get(key)
     if images is None or images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != np.prod(SHAPE):
         got = "none" if images is None or images.dtype != np.uint8 else f"the shape {images.shape}"
-        raise DataError(f"{path} must have bytes of shape (images, {np.prod(SHAPE)}) as 'data'; got {got}; {AGAIN}")
+        raise DataError(f"{path} must have bytes of shape (images, {np.prod(SHAPE)}) as 'data'; got {got}; {AGAIN}, {PLAIN}")
     if (array := _array(labels)) is not None and array.ndim == 1:
         labels = array.tolist()
     if not (isinstance(labels, list) and all(type(label) is int and abs(label) < 2**31 for label in labels)):
-        raise DataError(f"{path} must have a list of whole numbers as {key!r}; got {_kind(labels)}; {AGAIN}")
+        raise DataError(f"{path} must have a list of whole numbers as {key!r}; got {_kind(labels, int)}; {AGAIN}, {PLAIN}")
     numbers = np.array(labels, np.int64)
     releases.check_labels(path, numbers, len(images), classes)
     return images.reshape(len(images), *SHAPE), numbers
@@ -106,14 +108,14 @@ class _Unpickler(pickle._Unpickler):
     """Python unpickler of plain values and array records; imports nothing."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(io.BytesIO(path.read_bytes()), encoding="latin1")  # strings of Python 2, one byte a character
+        super().__init__(io.BytesIO(path.read_bytes()), encoding="bytes")  # strings of Python 2
         self.path = path
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (asked := f"{module}.{name}") not in ADMITTED or "." in name:
             raise DataError(
                 f"{self.path} must contain arrays, lists and strings only; it asks for {asked}, which was refused and "
-                f"not run; {AGAIN}, or write it again with lists of Python's own numbers and strings"
+                f"not run; {AGAIN}, {PLAIN}"
             )
         return ADMITTED[asked]
 
@@ -127,7 +129,29 @@ def _dictionary(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} must be a whole python batch (a pickle); {error!r}; {AGAIN}") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} must have a dictionary; got {type(content).__name__}; {AGAIN}")
-    return {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in content.items()}
+    return {_text(key): value for key, value in content.items()}
+
+
+def _text(value: Any) -> Any:
+    """Text of bytes, UTF-8 or else Latin-1; other values unchanged."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin1")
+
+
+def _pixels(value: Any) -> np.ndarray | None:
+    """Array of integers of a record, or of equally long lists of bytes as numbers."""
+    if not isinstance(value, list):
+        return _array(value)
+    try:
+        rows = [bytes(row) for row in value if isinstance(row, list)]
+    except (TypeError, ValueError):  # no numbers, or none of a byte
+        return None
+    whole = len(rows) == len(value) and len(set(map(len, rows))) == 1
+    return np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1) if whole else None
 
 
 def _array(record: Any) -> np.ndarray | None:
@@ -138,16 +162,20 @@ def _array(record: Any) -> np.ndarray | None:
         else:  # protocol 5
             raw, kind, shape, order = record.arguments
             fortran = order == "F"
-        if not re.fullmatch("[iu][1248]", kind.arguments[0]):
+        name, byte_order = _text(kind.arguments[0]), _text(kind.state[1])
+        if not re.fullmatch("[iu][1248]", name):
             return None
         content = raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
-        byte_order = kind.state[1] if kind.state[1] in ("<", ">") else "|"
-        values = np.frombuffer(content, byte_order + kind.arguments[0])
+        values = np.frombuffer(content, (byte_order if byte_order in ("<", ">") else "|") + name)
         return values.reshape(shape, order="F" if fortran else "C")
     except Exception:  # a record can hold anything
         return None
 
 
-def _kind(value: Any) -> str:
-    """Type and length; a hostile value may be too large to print."""
-    return f"a list of {len(value)}" if isinstance(value, list) else type(value).__name__
+def _kind(value: Any, item: type) -> str:
+    """Type, length and first other item; a hostile value may be too large to print."""
+    if not isinstance(value, list):
+        return type(value).__name__
+    other = next((each for each in value if type(each) is not item or (item is int and abs(each) >= 2**31)), None)
+    large = "an int that is too large" if type(other) is item else f"a {type(other).__name__}"
+    return f"a list of {len(value)}" + (f" with {large}" if other is not None or None in value else "")

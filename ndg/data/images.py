@@ -87,7 +87,9 @@ class Picture:
             palette = np.reshape(image.getpalette("RGB") or [], (-1, 3)) if image.mode in ("P", "PA") else None
             grey = image.mode in ("1", "L", "LA") or (palette is not None and not np.ptp(palette, axis=1).any())
             width, height = image.size[::-1] if _turn(image) in _SIDEWAYS else image.size
-            return Header(height, width, grey, image.mode.endswith("A") or "transparency" in image.info)
+            transparent = image.mode.endswith("A") or "transparency" in image.info
+            deep = any(str(tile[-1]).endswith("16B") for tile in image.tile)
+            return Header(height, width, grey, transparent, deep, getattr(image, "n_frames", 1))
 
 
 class Header(NamedTuple):
@@ -97,6 +99,9 @@ class Header(NamedTuple):
     width: int
     grey: bool
     transparent: bool
+    deep: bool
+    """16 bits a channel."""
+    frames: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,15 +196,26 @@ def fitted(inputs: Inputs | Texts, settings: Data) -> Inputs | Texts:
 def surveyed(images: Sequence[Picture]) -> tuple[int, list[str]]:
     """Channels of the images by their headers, and clauses on what is not read of them."""
     headers = [image.header() for image in images]
-    transparent = sum(header.transparent for header in headers)
-    clauses = [f"transparency of {transparent:,} image{'s' * (transparent > 1)} ignored"] if transparent else []
+    losses = {
+        "transparency of {} ignored": sum(header.transparent for header in headers),
+        "16 bits a channel of {} cut to 8": sum(header.deep for header in headers),
+        "all but the first frame of {} left out": sum(header.frames > 1 for header in headers),
+    }
+    clauses = [
+        words.format(f"{count:,} image{'s' * (count > 1)}") for words, count in losses.items() if count
+    ]
     return 1 if all(header.grey for header in headers) else 3, clauses
 
 
 def others(place: Path) -> list[str]:
-    """Clause on visible files of a folder that are not read as images, if any."""
-    suffixes = [path.suffix.lower() for _, path in _files(place)]
-    kinds = Counter(shown(Path(suffix)) if suffix else "no suffix" for suffix in suffixes if suffix not in SUFFIXES)
+    """Clause on visible files of a folder that are not read as images, and on hidden images, if any."""
+    kinds: Counter[str] = Counter()
+    for name, path in _files(place, hidden=True):
+        suffix = path.suffix.lower()
+        if not _is_hidden(name) and suffix not in SUFFIXES:
+            kinds[shown(Path(suffix)) if suffix else "no suffix"] += 1
+        elif _is_hidden(name) and path.name.lower().endswith(SUFFIXES):
+            kinds["hidden images"] += 1
     counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
     return [f"other files left out ({counts})"] if kinds else []
 
@@ -209,9 +225,17 @@ def shown(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _files(folder: Path, name: str = "", above: tuple[str, ...] = ()) -> Iterator[tuple[str, Path]]:
-    """Names (escaped) and paths of visible files below a folder; DataError if unreadable."""
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def _files(
+    folder: Path, name: str = "", above: tuple[str, ...] = (), hidden: bool = False
+) -> Iterator[tuple[str, Path]]:
+    """Names (escaped) and paths of files below a folder, also `hidden` ones; DataError for unreadable visible ones."""
     real = os.path.realpath(folder)
+    if _is_hidden(name) and (real in above or not os.access(folder, os.R_OK | os.X_OK)):
+        return
     if real in above:
         raise DataError(f"a folder of images must not contain itself; {folder} links to {real}; remove the link")
     try:
@@ -220,10 +244,10 @@ def _files(folder: Path, name: str = "", above: tuple[str, ...] = ()) -> Iterato
         raise DataError(f"{folder} must be a folder that can be read; {error}; correct its permissions") from error
     for entry in entries:
         inside = name + shown(Path(entry.name))
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") and not hidden:
             continue
         if entry.is_dir():
-            yield from _files(folder / entry.name, f"{inside}/", (*above, real))
+            yield from _files(folder / entry.name, f"{inside}/", (*above, real), hidden)
         else:
             yield inside, folder / entry.name
 
@@ -242,7 +266,7 @@ def gathered(place: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Picture]
                     f"{place} must have at most {PACKED:,} bytes of images to be read as an archive; got more; "
                     "unpack it and set data.dir to the folder"
                 )
-    visible = [image for image in images if not any(part.startswith(".") for part in image.name.split("/"))]
+    visible = [image for image in images if not _is_hidden(image.name)]
     return sorted(visible, key=lambda image: image.name)
 
 

@@ -3,6 +3,7 @@
 import os
 import pickle
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
@@ -137,8 +138,12 @@ GOOD = {"data": PIXELS, "labels": TEST.tolist()}
         ),
         ({**GOOD, "labels": (TEST + 1).tolist()}, "test_batch must have labels from 0 to 9; got 1 to 10"),
         ({**GOOD, "labels": (TEST - 1).tolist()}, "test_batch must have labels from 0 to 9; got -1 to 8"),
-        ({**GOOD, "labels": [0.5] * 20}, "must have a list of whole numbers as 'labels'; got a list of 20; copy"),
-        ({**GOOD, "labels": [2**80] * 20}, "must have a list of whole numbers as 'labels'; got a list of 20; copy"),
+        ({**GOOD, "labels": [0.5] * 20}, "a list of whole numbers as 'labels'; got a list of 20 with a float; copy"),
+        ({**GOOD, "labels": [2**80] * 20}, "'labels'; got a list of 20 with an int that is too large; copy"),
+        ({**GOOD, "labels": [1] * 19 + [None]}, "'labels'; got a list of 20 with a NoneType; copy"),
+        ({**GOOD, "data": [[0] * 3072] * 19 + [[256] * 3072]}, "bytes of shape.*got none"),
+        ({**GOOD, "data": [[0] * 3072] * 19 + [[1] * 3071]}, "bytes of shape.*got none"),
+        ({**GOOD, "data": [[0.5] * 3072] * 20}, "bytes of shape.*got none; copy.*or write it again with lists"),
         ({"data": PIXELS}, "must have a list of whole numbers as 'labels'; got NoneType"),
         ({"labels": []}, r"must have bytes of shape \(images, 3072\) as 'data'; got none"),
         ({**GOOD, "data": PIXELS[:, 1:]}, r"bytes of shape \(images, 3072\) as 'data'; got the shape \(20, 3071\)"),
@@ -210,9 +215,32 @@ def test_a_small_file_that_claims_millions_of_values_makes_no_room_for_them(tmp_
     assert peak < 10 << 20
 
 
+def test_batches_of_plain_lists_are_the_same_as_of_arrays(tmp_path):
+    """As the message on a refused pickle advises."""
+    pixels = fixtures.write_cifar10(tmp_path, TRAIN, TEST)
+    before = data.load(Data(name="cifar10", dir=str(tmp_path)))
+    content = {"data": pixels[-len(TEST) :].reshape(len(TEST), -1).tolist(), "labels": TEST.tolist()}
+    (tmp_path / "test_batch").write_bytes(python3(content))
+    assert data.load(Data(name="cifar10", dir=str(tmp_path))).digest == before.digest
+
+
+NAMES = ["café", "猫", "Ã©", *"cdefghi"]
+
+
+@pytest.mark.parametrize("dump", [fixtures.python2, *(partial(pickle.dumps, protocol=number) for number in (2, 3, 5))])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin1"])
+def test_class_names_as_bytes_are_utf_8_or_latin_1(tmp_path, dump, encoding):
+    fixtures.write_cifar10(tmp_path, TRAIN, TEST)
+    names = [name if encoding == "utf-8" else name.replace("猫", "ß").replace("Ã©", "ü") for name in NAMES]
+    coded = [name.encode(encoding) for name in names]
+    for written in (coded, names) if dump is not fixtures.python2 else (coded,):
+        (tmp_path / "batches.meta").write_bytes(dump({"label_names": written}))
+        assert data.load(Data(name="cifar10", dir=str(tmp_path))).class_names == tuple(names)
+
+
 def test_names_that_are_not_one_per_class_are_refused(tmp_path):
     fixtures.write_cifar10(tmp_path, TRAIN, TEST)
-    for names, got in ((["a"] * 9, "a list of 9"), ([1] * 10, "a list of 10"), (None, "NoneType")):
+    for names, got in ((["a"] * 9, "a list of 9"), ([1] * 10, "a list of 10 with a int"), (None, "NoneType")):
         (tmp_path / "batches.meta").write_bytes(fixtures.python2({"label_names": names}))
         with pytest.raises(DataError, match=rf"batches\.meta must have 10 names as 'label_names'; got {got}; copy"):
             data.load(Data(name="cifar10", dir=str(tmp_path)))

@@ -172,7 +172,7 @@ def test_hidden_and_other_files_are_left_out_and_grey_is_seen(tmp_path):
     found = gathered(tmp_path)
     assert [image.name for image in found] == ["a/Y.JPG", "a/x.png", "a/z.jpeg"]
     assert surveyed(found) == (1, [])
-    assert others(tmp_path) == ["other files left out (1 .txt)"]
+    assert others(tmp_path) == ["other files left out (1 .txt, 2 hidden images)"]
     fixtures.write_image(tmp_path / "a" / "colour.png", fixtures.noise(4, 4, 3))
     assert surveyed(gathered(tmp_path)) == (3, [])
     assert pictures(found, Data(), channels=1).form.shape == (1, 4, 4)
@@ -223,6 +223,41 @@ def test_an_image_made_to_fill_the_memory_is_refused_by_its_header(side, recwarn
 def test_sixteen_bits_are_not_cut_to_eight_in_silence():
     with pytest.raises(DataError, match="must have 8 bits a channel; got mode I;16; save it as such"):
         picture(encoded(np.arange(16, dtype=np.uint16).reshape(4, 4) * 1000)).decode(3)
+
+
+def png_of_sixteen_bits(kind, channels, side=4):
+    header = struct.pack(">IIBBBBB", side, side, 16, kind, 0, 0, 0)
+    values = fixtures.noise(side, side * channels * 2)
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks, values.reshape(side, side, channels, 2)[..., 0]
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(2, 3), (4, 2), (6, 4)], ids=["colour", "grey alpha", "colour alpha"])
+def test_sixteen_bits_of_colour_are_cut_to_eight_and_counted(tmp_path, kind, channels):
+    content, high = png_of_sixteen_bits(kind, channels)
+    folder_of(tmp_path, 2, (4, 4))
+    (tmp_path / "0" / "deep.png").write_bytes(content)
+    depth, clauses = surveyed(gathered(tmp_path))
+    assert clauses[-1] == "16 bits a channel of 1 image cut to 8"
+    if kind == 2:
+        assert depth == 3
+        assert np.array_equal(picture(content).decode(3), high.transpose(2, 0, 1))
+
+
+def test_frames_after_the_first_are_counted(tmp_path):
+    folder_of(tmp_path, 2, (4, 4))
+    first, *more = (Image.fromarray(fixtures.noise(4, 4, seed=seed)) for seed in range(3))
+    first.save(tmp_path / "0" / "moves.png", save_all=True, append_images=more)
+    assert "all but the first frame of 1 image left out" in surveyed(gathered(tmp_path))[1]
+
+
+def test_a_hidden_image_is_counted_and_hidden_folders_stop_nothing(tmp_path):
+    folder_of(tmp_path, 2, (4, 4))
+    (tmp_path / "0" / ".0.png").write_bytes(WHOLE)
+    (tmp_path / "1" / ".PNG").write_bytes(WHOLE)
+    (tmp_path / ".away").symlink_to(tmp_path)
+    assert others(tmp_path) == ["other files left out (2 hidden images)"]
 
 
 @pytest.mark.parametrize("most", [0, 1 << 20])
