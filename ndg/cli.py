@@ -21,7 +21,7 @@ from typing import Any
 from ndg import commands
 from ndg.allocation import keep_blocks
 from ndg.commands.parser import parse
-from ndg.errors import NDGError
+from ndg.errors import NDGError, check_list
 from ndg.escape import printable
 from ndg.locations import Locations
 from ndg.progress import log
@@ -44,6 +44,7 @@ def main(
     `data`, `runs` and `store` are the locations unless options name others. A `program` other than `ndg` is a script
     for one command, with which `arguments` begin.
     """
+    check_list(arguments, "arguments of a command line")
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller, as in `ndg runs >&-`
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115

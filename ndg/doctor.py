@@ -14,7 +14,7 @@ from ndg.errors import NDGError
 from ndg.locations import Locations
 
 PACKAGES = ("torch", "transformers", "numpy", "numba", "networkx", "ray", "pymongo", "neosqlite", "pandas", "graphviz",
-            "pygraphviz", "omegaconf", "safetensors", "scikit-learn")  # fmt: skip
+            "pygraphviz", "safetensors", "scikit-learn")  # fmt: skip
 
 
 @dataclass(frozen=True)

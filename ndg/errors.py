@@ -90,6 +90,12 @@ class DownloadError(FailureError):
     """A server is unreachable or sends an incomplete file."""
 
 
+def check_list(value: object, what: str) -> None:
+    """Raise ConfigError for a text where a list belongs, which would be read letter by letter."""
+    if isinstance(value, str | bytes):
+        raise ConfigError(f"{what} must be a list; got the text {value[:80]!r}; write [{value[:80]!r}]")
+
+
 def nearest(word: object, valid: Iterable[str], limit: int = 3) -> str:
     """Clause with the valid words nearest to `word`."""
     valid = list(valid)

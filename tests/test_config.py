@@ -156,7 +156,7 @@ def test_dotted_overrides_reach_every_level_and_a_scalar_becomes_a_list_of_one()
         ("alpha=3", r"no key 'alpha' in a config; nearest: criterion.alpha"),
         ("modle.name=mlp", r"no key 'modle' in a config; nearest: model"),
         ("model.patch=2", r"no key 'model.patch' in a config"),
-        ("train.epochs=many", r"train.epochs: Value 'many' of type 'str' could not be converted"),
+        ("train.epochs=many", r"train.epochs must be a whole number; got 'many'; write one such as 5"),
         ("train=4", r"train must hold keys \(epochs, .*\); got 4"),
         ("model.name=mpl", r"model.name must be a known model; got 'mpl'; nearest: mlp"),
         ("criterion.alpha=0.5", r"criterion.alpha must be above 1.*got \[0.5\]"),
@@ -195,9 +195,137 @@ def test_text_stays_as_it_was_typed_in_overrides_and_in_yaml(tmp_path, text):
     assert config.load(path, [f"extract.layers={text}"]).extract.layers == [text]
 
 
-def test_null_stays_null_and_interpolations_are_resolved():
-    experiment = config.load({}, ["data.dir=null", "trial.layer=~", "seed=12", "name=${seed}"])
-    assert (experiment.data.dir, experiment.trial.layer, experiment.name) == (None, None, "12")
+def test_null_stays_null():
+    experiment = config.load({}, ["data.dir=null", "trial.layer=~"])
+    assert (experiment.data.dir, experiment.trial.layer) == (None, None)
+
+
+SIGNS = ["???", "${seed}", "${oc.env:HOME}", "${oops", "|", ">", "#x", "a #b", "&a", "!x", "a,b", "$a", "!!str 5"]
+
+
+@pytest.mark.parametrize("text", SIGNS)
+def test_a_text_that_yaml_or_omegaconf_would_read_otherwise_stays(tmp_path, text):
+    keys = ("name", "data.dir", "trial.layer", "extract.layers", "importance.target", "mining.pairs")
+    path = tmp_path / "c.yaml"
+    quoted = f"'{text}'"
+    path.write_text(
+        f"name: {quoted}\ndata: {{dir: {quoted}}}\ntrial: {{layer: {quoted}}}\nextract: {{layers: [{quoted}]}}\n"
+        f"importance: {{target: {quoted}}}\nmining: {{pairs: {quoted}}}\n"
+    )
+    typed = config.load({}, [f"{key}={text}" for key in keys])
+    for experiment in (typed, config.load({}, [f"{key}={quoted}" for key in keys]), config.load(path)):
+        assert (experiment.name, experiment.data.dir, experiment.trial.layer) == (text, text, text)
+        assert (experiment.extract.layers, experiment.importance.target) == ([text], text)
+        assert experiment.mining.pairs == text
+    again = tmp_path / "again.yaml"
+    again.write_text(typed.to_yaml())
+    assert config.load(again) == typed
+
+
+@pytest.mark.parametrize("text", ["???", "${seed}", "${oc.env:HOME}", "${oops", "a,b", "$a"])
+def test_a_text_of_yaml_without_quotes_stays(tmp_path, text):
+    path = tmp_path / "c.yaml"
+    path.write_text(f"name: {text}\nextract:\n  layers:\n  - {text}\nsmoke:\n  name: {text}\n")
+    experiment = config.load(path)
+    assert (experiment.name, experiment.extract.layers, experiment.smoke) == (text, [text], {"name": text})
+    assert config.load(path, smoke=True).name == f"{text}-smoke"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epochs=5.0", r"^train.epochs must be a whole number; got 5.0; write 5$"),
+        ("train.epochs=1e3", r"^train.epochs must be a whole number; got 1e3; write 1000$"),
+        ("train.epochs=5.5", r"^train.epochs must be a whole number; got 5.5; write one such as 5$"),
+        ("train.epochs=nan", r"^train.epochs must be a whole number; got 'nan'; write one such as 5$"),
+        ("train.epochs=.nan", r"^train.epochs must be a finite number; got nan; write one such as 5$"),
+        ("train.epochs=", r"^train.epochs must be a whole number; got nothing; write one such as 5$"),
+        ("train.epochs=null", r"^train.epochs must be a whole number; got null; write one such as 5$"),
+        ("train.epochs=true", r"^train.epochs must be a whole number; got true; write one such as 5$"),
+        ("train.epochs=[1]", r"^train.epochs must be a whole number; got \[1\]; write one such as 5$"),
+        ("train.epochs.x=3", r"^train.epochs must be a whole number; got \{'x': 3\}; write one such as 5$"),
+        ("train.epochs=" + "9" * 5000, r"^train.epochs must be a whole number; got '9{79}; write one such as 5$"),
+        ("train.learning_rate=", r"^train.learning_rate must be a number; got nothing; write a decimal such as 0.001$"),
+        ("train.learning_rate=nan", r"^train.learning_rate must be a finite number; got nan; write a decimal such as"),
+        (
+            "train.learning_rate=[1]",
+            r"^train.learning_rate must be a number; got \[1\]; write a decimal such as 0.001$",
+        ),
+        ("train.flip=5", r"^train.flip must be true or false; got 5; write one of them$"),
+        ("train.flip=", r"^train.flip must be true or false; got nothing; write one of them$"),
+        ("model.widths={a: 1}", r"^model.widths must be one whole number or a list of whole numbers; got \{'a': 1\}; "),
+        (
+            "model.widths=",
+            r"^model.widths must be one whole number or a list of whole numbers; got nothing; write it as",
+        ),
+        ("model.widths=[[1]]", r"^model.widths must be one whole number or a list of whole numbers; got \[\[1\]\]; "),
+        ("model.widths=[8, a]", r"^model.widths must be a whole number; got 'a'; write one such as 5$"),
+        ("criterion.alpha=[null]", r"^criterion.alpha must be a number; got null; write a decimal such as 0.001$"),
+        (
+            "extract.layers=",
+            r"^extract.layers must be one text or a list of texts; got nothing; write it as in \[a, b\],",
+        ),
+        ("name=", r"^name must be a text; got nothing; write it in quotes$"),
+        ("name=[a]", r"^name must be a text; got \['a'\]; write it in quotes$"),
+        ("name.x=1", r"^name must be a text; got \{'x': 1\}; write it in quotes$"),
+        ("name=a: b", r"^the value of an override is YAML; 'name=a: b' cannot be read: this is a mapping without"),
+        (
+            "name=- a",
+            r"cannot be read: this is a list without brackets; put quotes around a text, as in name='\"a: b\"'$",
+        ),
+        (
+            "model.widths=[!!set {a}]",
+            r"^a config holds texts, numbers, booleans, null, lists and mappings; got the tag !!set at line 1",
+        ),
+        ("seed=!!set {a}", r"'seed=!!set {a}' cannot be read: this is a mapping without brackets; put quotes"),
+        ("smoke=5", r"^smoke must hold keys \(those of a config\); got 5$"),
+        (
+            "model.widths=[8, 8",
+            r"^the value of an override is YAML; .* cannot be read: did not find expected .*; put quotes",
+        ),
+    ],
+)
+def test_a_value_of_another_type_is_named_in_words_of_ones_own(override, message):
+    with pytest.raises(ConfigError, match=message):
+        config.load({}, [override])
+
+
+def test_a_text_where_a_list_belongs_is_refused():
+    with pytest.raises(ConfigError, match=r"^overrides must be a list; got the text 'name=x'; write \['name=x'\]$"):
+        config.load({}, "name=x")
+    program = """
+from ndg import config
+for call in (
+    lambda: config.Data(columns="abc"),
+    lambda: config.Experiment(trial=config.Trial(interventions="Q")),
+    lambda: config.Experiment(importance=config.Importance(methods="gndi")),
+    lambda: config.load({}, [3]),
+):
+    try:
+        call()
+    except config.loading.ConfigError as error:
+        print(error)
+"""
+    lines = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert lines.splitlines() == [
+        "data.columns must be a list; got the text 'abc'; write ['abc']",
+        "trial.interventions must be a list; got the text 'Q'; write ['Q']",
+        "importance.methods must be a list; got the text 'gndi'; write ['gndi']",
+        "an override is written key=value, as in criterion.alpha=50; got 3",
+    ]
+
+
+def test_values_of_a_dictionary_are_converted_as_those_of_yaml():
+    document = {"name": 5, "train": {"epochs": "3", "flip": "yes", "learning_rate": 1}, "model": {"widths": 8}}
+    experiment = config.load(document)
+    assert (experiment.name, experiment.train.epochs, experiment.train.flip) == ("5", 3, True)
+    assert (experiment.train.learning_rate, experiment.model.widths) == (1.0, [8])
+
+
+def test_the_smoke_section_holds_typed_values():
+    experiment = config.load({"smoke": {"criterion": {"alpha": 5}, "name": "a"}})
+    assert experiment.smoke == {"criterion": {"alpha": [5.0]}, "name": "a"}
+    assert config.load(yaml.safe_load(experiment.to_yaml())) == experiment
 
 
 def test_text_of_anchors_and_merged_keys_is_kept(tmp_path):
@@ -212,7 +340,6 @@ def test_text_of_anchors_and_merged_keys_is_kept(tmp_path):
     [
         ("name=[1", r"^the value of an override is YAML; 'name=\[1' cannot be read: .*; put quotes around a text"),
         ("name=a: b: c", r"^the value of an override is YAML; 'name=a: b: c' cannot be read"),
-        ("name=${nothing}", r"^name: Interpolation key 'nothing' not found"),
         ("seed=1:30", r"^seed must be a decimal; got '1:30', which YAML reads as 90; write it so"),
         ("seed=010", r"^seed must be a decimal; got '010', which YAML reads as 8; write it so"),
         (

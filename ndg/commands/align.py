@@ -72,7 +72,7 @@ def _targets(
     if options.model or options.hf:
         return [own_target(options, names, overrides, where)]
     if options.layers:
-        overrides.append(f"extract.layers={json.dumps(options.layers)}")
+        overrides.append(f"extract.layers={json.dumps(options.layers, ensure_ascii=False)}")
     each = [[*overrides, f"seed={seed}"] for seed in seeds] or [overrides]
     try:
         return [target for words in each for target in targets.find(names, words, where, options.smoke)]

@@ -88,7 +88,11 @@ def _overrides(options: Namespace) -> list[str]:
         "max_examples": options.max_examples,
         "scoreboard": None if options.scoreboard is None else options.scoreboard or True,
     }
-    return [f"importance.{key}={json.dumps(value)}" for key, value in values.items() if value is not None]
+    return [
+        f"importance.{key}={json.dumps(value, ensure_ascii=False)}"
+        for key, value in values.items()
+        if value is not None
+    ]
 
 
 def _tasks(

@@ -14,19 +14,19 @@ except ImportError:  # PyYAML without libyaml
 
 
 class _Dumper(SafeDumper):
-    """Writes as OmegaConf does, which reads the text again."""
+    """Writes as OmegaConf does, by which earlier versions wrote."""
 
 
 def dump(document: dict[str, Any]) -> str:
     """YAML text of plain values, in their order.
 
-    It is OmegaConf's own text, which OmegaConf cannot write in several threads at once.
+    It is the text that OmegaConf writes, as the configs of earlier runs.
     """
     return str(yaml.dump(document, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=_Dumper))
 
 
 def _text(dumper: SafeDumper, text: str) -> yaml.ScalarNode:
-    """A text, quoted where OmegaConf would read a number or a boolean."""
+    """A text, quoted where YAML reads a number or a boolean."""
     quoted = text in ("y", "Y", "n", "N")  # other booleans are quoted by themselves
     with suppress(ValueError):
         float(text)

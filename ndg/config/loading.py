@@ -1,30 +1,26 @@
 """The only reader of config files.
 
-OmegaConf reads YAML and dotted overrides (`criterion.alpha=50`) and converts types. Every key is checked against the
-schema; a scalar in place of a list becomes a list of one. Fields of type text keep what was typed: `name=no` is the
-name "no". The saved config of a run loads as well.
+A config is YAML, with dotted overrides (`criterion.alpha=50`). Every key is checked against the schema and its value
+converted to the type of its field; a scalar in place of a list becomes a list of one. Fields of type text keep what was
+typed: `name=no` is the name "no", and `${...}` stays as it is. The saved config of a run loads as well.
 """
 
 from __future__ import annotations
 
-import copy
-import io
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from ndg.config import scalars
 from ndg.config.criterion import Criterion, section_of
-from ndg.config.limits import BYTES, DEPTH, check_values, check_yaml
+from ndg.config.limits import BYTES, DEPTH, check_yaml
 from ndg.config.networks import MLP, MODELS
 from ndg.config.schema import Experiment
-from ndg.errors import ConfigError, nearest
-
-TEXT = (str, str | None, list[str])
-TEXTS = ("mining.pairs",)
-"""Keys of type Any whose values are texts."""
+from ndg.config.typed import shown, typed
+from ndg.errors import ConfigError, check_list, nearest
 
 FORMER = {"importance.steps": "n_steps"}
 """Renamed keys in the saved configs of older runs."""
@@ -45,14 +41,9 @@ def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, 
 
     Raises ConfigError for a missing file, an unknown key (naming the nearest valid one), or a value of the wrong type.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    from ndg.config.typed import texts_of
-
-    where = "config" if isinstance(source, dict) else source
-    document, texts = _document(source, overrides, smoke), texts_of(source, overrides, smoke)
+    document = _document(source, overrides, smoke)
     if _store(document):
+        where = "config" if isinstance(source, dict) else source
         warnings.warn(
             f"an experiment has no store; the one in {where} is ignored here: give it to Locations, or by --store",
             DeprecationWarning,
@@ -60,28 +51,19 @@ def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, 
         )
     document.pop("store", None)
     model = document.get("model") or {}
-    name = model.get("name", MLP.name) if isinstance(model, dict) else model
+    name = scalars.texts(model.get("name", MLP.name) if isinstance(model, dict) else model)
     if not isinstance(name, str) or name not in MODELS:
         raise ConfigError(f"model.name must be a known model; got {name!r}; {nearest(str(name), MODELS)}")
     criterion = document.get("criterion")
-    rule = criterion.get("name", Criterion.name) if isinstance(criterion, dict) else Criterion.name
-    schema_of = Experiment(model=MODELS[name](), criterion=section_of(str(rule))())
-    _match(document, schema_of, "", texts)
-    if isinstance(document.get("smoke"), dict):
-        document["smoke"].pop("store", None)
-        _match(copy.deepcopy(document["smoke"]), schema_of, "smoke.", {})
-    schema = OmegaConf.structured(schema_of)
-    OmegaConf.set_readonly(schema, False)
-    for key in schema:
-        if OmegaConf.is_config(schema[key]):
-            OmegaConf.set_readonly(schema[key], False)
-    try:
-        return OmegaConf.to_object(OmegaConf.merge(schema, document))  # type: ignore[return-value]
-    except (OmegaConfBaseException, TypeError, OverflowError) as error:  # of a container, and of a large number
-        check_values(document)
-        raise ConfigError(f"{getattr(error, 'full_key', None) or where}: {_first_line(error)}") from error
-    except RecursionError as error:
-        raise _too_deep(where) from error
+    rule = scalars.texts(criterion.get("name", Criterion.name)) if isinstance(criterion, dict) else Criterion.name
+    schema = Experiment(model=MODELS[name](), criterion=section_of(str(rule))())
+    values = _values(document, schema, "", replace)
+    if "smoke" in document:
+        if not isinstance(changes := document["smoke"], dict):
+            raise ConfigError(f"smoke must hold keys (those of a config); got {shown(changes)}")
+        changes = {key: value for key, value in changes.items() if key != "store"}
+        values["smoke"] = _values(changes, schema, "smoke.", lambda section, **changes: changes)
+    return replace(schema, **values)
 
 
 def store_uri(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False) -> str | None:
@@ -124,55 +106,59 @@ def check_utf8(what: str, text: str) -> None:
 
 
 def _document(source: str | Path | dict[str, Any], overrides: Sequence[str], smoke: bool) -> dict[str, Any]:
-    """A config as a dictionary, with overrides and smoke section, unchecked."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    """A config as a dictionary of `scalars`, with overrides and smoke section, unchecked."""
     from yaml import YAMLError
 
-    from ndg.config.typed import texts_of
-
     where = "config" if isinstance(source, dict) else source
-    for override in overrides:
-        check_utf8("an override", override)
-        if not override.partition("=")[0] or "=" not in override:
-            raise ConfigError(f"an override is written key=value, as in criterion.alpha=50; got {override!r}")
-        check_yaml(override.partition("=")[2], f"the override of {override.partition('=')[0]}")
+    check_list(overrides, "overrides")
     try:
-        document: Any = OmegaConf.create(source) if isinstance(source, dict) else OmegaConf.load(_file(source))
-        if OmegaConf.is_dict(document) and smoke:
-            changes = document.pop("smoke", None)
-            if not changes:
-                hint = "add one, or run it with overrides such as train.epochs=1"
-                raise ConfigError(f"{where} has no smoke section; {hint}")
-            document = OmegaConf.merge(document, changes)
-            own = f"{document.get('name', 'experiment')}-smoke"
-            document["name"] = own if isinstance(source, dict) else texts_of(source, (), smoke)["name"]
+        document = scalars.copied(source) if isinstance(source, dict) else scalars.read(_text(source))
     except FileNotFoundError as error:
         raise ConfigError(f"there is no config file {where}; `ndg configs` lists those that ship") from error
     except ConfigError:
         raise
-    except (OmegaConfBaseException, YAMLError, OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"{where} cannot be read as YAML: {_first_line(error)}") from error
+    except (YAMLError, OSError, ValueError) as error:
+        raise ConfigError(f"{where} cannot be read as YAML: {_first_line(error)}{_line(error)}; correct it") from error
     except RecursionError as error:
-        raise _too_deep(where) from error
-    if not OmegaConf.is_dict(document):
-        raise ConfigError(f"{where} must hold keys and values at the top; got a list")
+        raise ConfigError(f"a config has at most {DEPTH} levels; {where} has more; give a simpler one") from error
+    if not isinstance(document, dict):
+        kind = "list" if isinstance(document, list) else "text"
+        raise ConfigError(f"{where} must hold keys and values at the top; got a {kind}; write key: value")
+    if smoke:
+        if not isinstance(changes := document.pop("smoke", None), dict) or not changes:
+            hint = "add one, or run it with overrides such as train.epochs=1"
+            raise ConfigError(f"{where} has no smoke section; {hint}")
+        document = scalars.merged(document, changes)
+        document["name"] = f"{scalars.texts(document.get('name', 'experiment'))}-smoke"
     for override in overrides:
-        try:
-            document = OmegaConf.merge(document, OmegaConf.from_dotlist([override]))
-        except (OmegaConfBaseException, YAMLError, ValueError, TypeError, RecursionError) as error:
-            raise ConfigError(
-                f"the value of an override is YAML; {override!r} cannot be read: {_first_line(error)}; "
-                "put quotes around a text"
-            ) from error
+        document = scalars.merged(document, _change(override))
+    return document
+
+
+def _change(override: str) -> dict[str, Any]:
+    """An override as a dictionary."""
+    from yaml import YAMLError
+
+    if not isinstance(override, str) or not override.partition("=")[0] or "=" not in override:
+        raise ConfigError(f"an override is written key=value, as in criterion.alpha=50; got {override!r}")
+    check_utf8("an override", override)
+    key, _, text = override.partition("=")
+    check_yaml(text, f"the override of {key}")
     try:
-        plain: Any = OmegaConf.to_container(document, resolve=True)
-    except (OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(f"{getattr(error, 'full_key', None) or where}: {_first_line(error)}") from error
-    return {str(key): value for key, value in plain.items()}
+        value = scalars.read_override(text)
+    except ConfigError:
+        raise
+    except (YAMLError, ValueError) as error:
+        raise ConfigError(
+            f"the value of an override is YAML; {override[:200]!r} cannot be read: {_first_line(error)}; "
+            "put quotes around a text, as in name='\"a: b\"'"
+        ) from error
+    for part in reversed(key.strip().split(".")):
+        value = {part: value}
+    return dict(value)
 
 
-def _file(source: str | Path) -> io.StringIO:
+def _text(source: str | Path) -> str:
     """Text of a config file, checked as YAML."""
     path = Path(source)
     if os.path.exists(path) and not os.path.isfile(path):
@@ -180,58 +166,49 @@ def _file(source: str | Path) -> io.StringIO:
     with path.open(encoding="utf-8") as file:
         text = file.read(BYTES + 1)
     check_yaml(text, path)
-    return io.StringIO(text)
-
-
-def _too_deep(where: object) -> ConfigError:
-    return ConfigError(f"a config has at most {DEPTH} levels; {where} has more; give a simpler one")
+    return text
 
 
 def _store(document: dict[str, Any]) -> str | None:
     """The store's URI in a document. Raises ConfigError."""
     section = document.get("store") or {}
     if not isinstance(section, dict):
+        if (section := scalars.plain(section)) is None:
+            return None
         raise ConfigError(f"store must hold keys (uri); got {section!r}")
-    _match(section, _Store(), "store.", {})
-    return None if section.get("uri") is None else str(section["uri"])
+    uri = _values(section, _Store(), "store.", replace).get("uri")
+    return None if uri is None else str(uri)
 
 
-def _match(section: dict[Any, Any], schema: Any, prefix: str, texts: Any) -> None:
-    """Check keys against a dataclass; wrap scalars where it has lists, and take `texts` for texts."""
-    from ndg.config.typed import as_other_number, as_typed
-
+def _values(section: dict[str, Any], schema: Any, prefix: str, make: Any) -> dict[str, Any]:
+    """Typed values of the keys of a dataclass; `make(old, **values)` makes those of its sections."""
     valid = {f.name: getattr(schema, f.name) for f in fields(schema)}
     types = get_type_hints(type(schema))
-    for key, value in list(section.items()):
+    values: dict[str, Any] = {}
+    for key, value in section.items():
+        key = FORMER.get(f"{prefix}{key}", key)
         full = f"{prefix}{key}"
-        typed = texts.get(key) if isinstance(texts, dict) else None
-        if (now := FORMER.get(full)) is not None:
-            section[now] = section.pop(key)
-            key, full = now, f"{prefix}{now}"
         if key not in valid:
             sections = {} if prefix else {name: part for name, part in valid.items() if is_dataclass(part)}
-            homes = [f"{name}.{key}" for name, part in sections.items() if hasattr(part, str(key))]
+            homes = [f"{name}.{key}" for name, part in sections.items() if hasattr(part, key)]
             hint = f"nearest: {', '.join(homes)}" if homes else nearest(full, [prefix + name for name in valid])
             raise ConfigError(f"no key {full!r} in a config; {hint}")
         expected = valid[key]
         if is_dataclass(expected):
             if not isinstance(value, dict):
                 keys = ", ".join(f.name for f in fields(expected))
-                raise ConfigError(f"{full} must hold keys ({keys}); got {value!r}")
-            _match(value, expected, f"{full}.", typed)
-            continue
-        items = value if isinstance(value, list) else [value]
-        if types[key] == list[str] and any(isinstance(item, dict | list) for item in items):
-            raise ConfigError(f"{full} must be one text or a list of texts; got {value!r}; write it as in [a, b]")
-        if (types[key] in TEXT or full in TEXTS) and not (value is None and types[key] == (str | None)):
-            section[key] = value = as_typed(value, typed)
-        elif wrong := as_other_number(value, typed):
-            raise ConfigError(
-                f"{full} must be a decimal; got {wrong[0]!r}, which YAML reads as {wrong[1]}; write it so"
-            )
-        if isinstance(expected, list) and not isinstance(value, list):
-            section[key] = [value]
+                raise ConfigError(f"{full} must hold keys ({keys}); got {shown(value)}")
+            values[key] = make(expected, **_values(value, expected, f"{full}.", make))
+        elif full != "smoke":
+            values[key] = typed(full, types[key], value)
+    return values
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]
+def _line(error: Any) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f" in line {mark.line + 1}" if mark else ""
+
+
+def _first_line(error: Any) -> str:
+    """What is wrong in a YAML text, or the first line of another error."""
+    return str(getattr(error, "problem", None) or str(error).strip().splitlines()[0])

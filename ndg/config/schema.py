@@ -11,6 +11,7 @@ from typing import Any
 from ndg.config.criterion import Criterion
 from ndg.config.networks import MLP
 from ndg.config.validation import check
+from ndg.errors import check_list
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Data:
         for name in ("dir", "tokenizer"):
             if isinstance(path := getattr(self, name), PathLike):
                 object.__setattr__(self, name, fspath(path))
+        check_list(self.columns, "data.columns")
 
 
 @dataclass(frozen=True)

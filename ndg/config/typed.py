@@ -1,50 +1,119 @@
-"""Scalars of a config as they were typed, before YAML makes numbers and booleans of them."""
+"""Values of a config as the types of its fields."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
-import yaml
+from ndg.config.limits import check_values
+from ndg.config.scalars import Scalar, plain, texts
+from ndg.errors import ConfigError
 
-
-class _TextLoader(yaml.SafeLoader):
-    """Reads every scalar as the text that was typed."""
-
-    yaml_implicit_resolvers = {"<": [("tag:yaml.org,2002:merge", re.compile("<<"))]}  # noqa: RUF012
-
-
-def texts_of(source: str | Path | dict[str, Any], overrides: Sequence[str], smoke: bool) -> dict[str, Any]:
-    """The same config as `_document`, which read it without an error, with all scalars as typed texts."""
-    from omegaconf import OmegaConf
-
-    content = {} if isinstance(source, dict) else yaml.load(Path(source).read_text("utf-8"), _TextLoader)
-    document: Any = OmegaConf.create(content or {})
-    if smoke:
-        document = OmegaConf.merge(document, document.pop("smoke", None) or {})
-        document["name"] = f"{document.get('name', 'experiment')}-smoke"
-    for override in overrides:
-        key, _, value = override.partition("=")
-        change = OmegaConf.create({})
-        OmegaConf.update(change, key, yaml.load(value, _TextLoader))
-        document = OmegaConf.merge(document, change)
-    return OmegaConf.to_container(document)  # type: ignore[return-value]
+YES, NO = ("true", "yes", "y", "on", "1"), ("false", "no", "n", "off", "0")
+ITEMS = {str: "text", int: "whole number", float: "number"}
+WRITE = {str: "write it in quotes", int: "write one such as 5", float: "write a decimal such as 0.001"}
 
 
-def as_typed(value: Any, text: Any) -> Any:
-    """The typed text of a value that YAML read as something else."""
-    if isinstance(value, list) and isinstance(text, list) and len(value) == len(text):
-        return [as_typed(item, each) for item, each in zip(value, text, strict=True)]
-    typed = isinstance(text, str) and text and "${" not in text  # an interpolation is resolved
-    return text if typed and not isinstance(value, str | list | dict) else value
+def typed(full: str, kind: Any, value: Any) -> Any:
+    """The value of the key `full` as a type of a dataclass field. Raises ConfigError."""
+    options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if NoneType in options and _is_null(value):
+        return None
+    if get_origin(kind) is list:
+        return _list(full, get_args(kind)[0], value)
+    if kind is Any:
+        return texts(value) if full.endswith("mining.pairs") else plain(value)
+    if isinstance(value, Scalar) and value.other_number and str not in options:
+        raise ConfigError(
+            f"{full} must be a decimal; got {value.text!r}, which YAML reads as {value.value}; write it so"
+        )
+    if bool in options:
+        return _boolean(full, value)
+    if float in options:
+        return _number(full, value)
+    if int in options and (str not in options or _is_whole(value)):
+        return _whole(full, value)
+    return _text(full, value)
 
 
-def as_other_number(value: Any, text: Any) -> tuple[str, Any] | None:
-    """A typed text and the other number that YAML reads: minutes (`1:30` is 90) and octals (`010` is 8)."""
-    if isinstance(value, list) and isinstance(text, list) and len(value) == len(text):
-        pairs = (as_other_number(item, each) for item, each in zip(value, text, strict=True))
-        return next((pair for pair in pairs if pair), None)
-    number = isinstance(text, str) and isinstance(value, int | float) and not isinstance(value, bool)
-    return (text, value) if number and (":" in text or re.match(r"[+-]?0[0-9_]", text)) else None
+def _list(full: str, kind: Any, value: Any) -> list[Any]:
+    """A list, or a list of one."""
+    items = value if isinstance(value, list) else [value]
+    name = ITEMS.get(kind, "value")
+    empty = shown(value) == "nothing" or (value is None and kind is str)
+    if empty or any(isinstance(item, dict | list) for item in items):
+        example = "[a, b], or [] for none" if kind is str else "[8, 4]"
+        raise ConfigError(
+            f"{full} must be one {name} or a list of {name}s; got {shown(value)}; write it as in {example}"
+        )
+    return [typed(full, kind, item) for item in items]
+
+
+def _text(full: str, value: Any) -> str:
+    if isinstance(value, Scalar) and value.text:
+        return value.text
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float):  # of a dictionary
+        return str(value)
+    raise ConfigError(f"{full} must be a text; got {shown(value)}; {WRITE[str]}")
+
+
+def _whole(full: str, value: Any) -> int:
+    if _is_whole(value):
+        return int(_read(value))
+    number = _read(value)
+    if isinstance(number, float) and not math.isfinite(number):
+        raise ConfigError(f"{full} must be a finite number; got {number}; {WRITE[int]}")
+    if isinstance(number, float) and number == int(number):
+        raise ConfigError(f"{full} must be a whole number; got {shown(value)}; write {int(number)}")
+    raise ConfigError(f"{full} must be a whole number; got {shown(value)}; {WRITE[int]}")
+
+
+def _is_whole(value: Any) -> bool:
+    number = _read(value)
+    if isinstance(value, str):
+        return re.fullmatch(r"[+-]?(0|[1-9][0-9]{0,99})", value, re.ASCII) is not None
+    return isinstance(number, Integral) and not isinstance(number, bool)
+
+
+def _number(full: str, value: Any) -> float:
+    number = _read(value)
+    if isinstance(number, str):
+        try:
+            number = float(number)
+        except ValueError:
+            number = None
+        if number is not None and not math.isfinite(number):
+            raise ConfigError(f"{full} must be a finite number; got {number}; {WRITE[float]}")
+    if isinstance(number, bool) or not isinstance(number, Real):
+        raise ConfigError(f"{full} must be a number; got {shown(value)}; {WRITE[float]}")
+    if isinstance(number, int):
+        check_values({full: number})
+    return float(number)
+
+
+def _boolean(full: str, value: Any) -> bool:
+    text = str(_read(value)).lower()
+    if isinstance(value, dict | list) or text not in YES + NO:
+        raise ConfigError(f"{full} must be true or false; got {shown(value)}; write one of them")
+    return text in YES
+
+
+def _read(value: Any) -> Any:
+    return value.value if isinstance(value, Scalar) else value
+
+
+def _is_null(value: Any) -> bool:
+    return _read(value) is None
+
+
+def shown(value: Any) -> str:
+    """The value for a message."""
+    if isinstance(value, Scalar):
+        text = value.text or "nothing"
+        return (repr(text) if isinstance(value.value, str) and value.text else text)[:80]
+    return "null" if value is None else repr(plain(value))[:80]

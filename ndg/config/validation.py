@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ndg.config.limits import check_values
 from ndg.config.networks import HEADS, POOLINGS
-from ndg.errors import ConfigError, nearest
+from ndg.errors import ConfigError, check_list, nearest
 
 if TYPE_CHECKING:
     from ndg.config.schema import Experiment
@@ -156,6 +157,10 @@ MODEL_RULES: dict[str, Rule] = {
 def check(experiment: Experiment) -> None:
     """Raise ConfigError naming the first key whose value breaks its rule."""
     data, paper = experiment.data, experiment.paper.accuracy
+    for name, section in vars(experiment).items():
+        for each in fields(section) if is_dataclass(section) else ():
+            if str(each.type).startswith("list["):
+                check_list(getattr(section, each.name), f"{name}.{each.name}")
     fractions = (data.validation, data.test)
     rule = "fractions above 0 that leave examples to train on"
     _keep("data.validation, data.test", fractions, (rule, lambda parts: min(parts) > 0 and sum(parts) < 1))

@@ -23,7 +23,7 @@ FILES100 = ("meta", "train", "test")
 HOME10, HOME100 = "cifar-10-batches-py", "cifar-100-python"
 SHAPE = (3, 32, 32)
 AGAIN = "copy the file again from its publisher"
-PLAIN = "or write it again with lists of Python's own numbers and strings"
+PLAIN = f"{AGAIN}, or write it again with lists of Python's own numbers and strings"
 
 
 def cifar10(folder: Path, settings: Data) -> Pool:
@@ -45,7 +45,7 @@ def _read(name: str, meta: Path, batches: list[Path], test: Path, keys: tuple[st
         class_names = [_text(name) for name in class_names]
     if not (isinstance(class_names, list) and len(class_names) == classes and all(type(n) is str for n in class_names)):
         got = _kind(class_names, str)
-        raise DataError(f"{meta} must have {classes} names as {names_key!r}; got {got}; {AGAIN}, {PLAIN}")
+        raise DataError(f"{meta} must have {classes} names as {names_key!r}; got {got}; {PLAIN}")
     parts = [_batch(path, labels_key, classes) for path in batches]
     test_part = _batch(test, labels_key, classes)
     inputs = {"train": join([as_inputs(images) for images, _ in parts]), "test": as_inputs(test_part[0])}
@@ -61,11 +61,11 @@ def _batch(
     images, labels = _pixels(content.get("data")), content.get(key)
     if images is None or images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != np.prod(SHAPE):
         got = "none" if images is None or images.dtype != np.uint8 else f"the shape {images.shape}"
-        raise DataError(f"{path} must have bytes of shape (images, {np.prod(SHAPE)}) as 'data'; got {got}; {AGAIN}, {PLAIN}")
+        raise DataError(f"{path} must have bytes of shape (images, {np.prod(SHAPE)}) as 'data'; got {got}; {PLAIN}")
     if (array := _array(labels)) is not None and array.ndim == 1:
         labels = array.tolist()
     if not (isinstance(labels, list) and all(type(label) is int and abs(label) < 2**31 for label in labels)):
-        raise DataError(f"{path} must have a list of whole numbers as {key!r}; got {_kind(labels, int)}; {AGAIN}, {PLAIN}")
+        raise DataError(f"{path} must have a list of whole numbers as {key!r}; got {_kind(labels, int)}; {PLAIN}")
     numbers = np.array(labels, np.int64)
     releases.check_labels(path, numbers, len(images), classes)
     return images.reshape(len(images), *SHAPE), numbers
@@ -115,7 +115,7 @@ class _Unpickler(pickle._Unpickler):
         if (asked := f"{module}.{name}") not in ADMITTED or "." in name:
             raise DataError(
                 f"{self.path} must contain arrays, lists and strings only; it asks for {asked}, which was refused and "
-                f"not run; {AGAIN}, {PLAIN}"
+                f"not run; {PLAIN}"
             )
         return ADMITTED[asked]
 

@@ -201,9 +201,7 @@ def surveyed(images: Sequence[Picture]) -> tuple[int, list[str]]:
         "16 bits a channel of {} cut to 8": sum(header.deep for header in headers),
         "all but the first frame of {} left out": sum(header.frames > 1 for header in headers),
     }
-    clauses = [
-        words.format(f"{count:,} image{'s' * (count > 1)}") for words, count in losses.items() if count
-    ]
+    clauses = [words.format(f"{count:,} image{'s' * (count > 1)}") for words, count in losses.items() if count]
     return 1 if all(header.grey for header in headers) else 3, clauses
 
 

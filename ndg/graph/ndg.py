@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float64
 
 from ndg import atomic
 from ndg.bits.matrix import BitMatrix
-from ndg.errors import GraphError, ShapeError
+from ndg.errors import GraphError, ShapeError, check_list
 from ndg.escape import html as escape
 from ndg.graph import edges, evaluate, files
 from ndg.graph import from_networkx as networkx_reader
@@ -168,6 +168,7 @@ class NDG:
 
     def with_class_names(self, names: Iterable[str]) -> NDG:
         """Graph with names of its classes, which pictures and `rules` show."""
+        check_list(names, "class_names")
         names = [str(name).encode("utf-8", "backslashreplace").decode() for name in names]
         if len(names) != self.nodes.labels:
             raise ShapeError(f"one name per class: expected {self.nodes.labels}, got {len(names)}")

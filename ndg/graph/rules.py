@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ndg.errors import check_list
 from ndg.escape import one_line, printable
 from ndg.graph.closure import Reachability
 from ndg.graph.edges import contrapositives, mined, mutual, strongest
@@ -43,6 +44,7 @@ def rules(
     `limit` applies to constants, equivalences and rules separately. Of a rule and its contrapositive one is shown: the
     one that concludes a prediction, else starts from one, else has more nodes that are on.
     """
+    check_list(class_names, "class_names")
     nodes, condensation = implications.nodes, reach.condensation
     say = partial(phrase, nodes, names=class_names)
     lines = [header(implications)]

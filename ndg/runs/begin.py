@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ndg.config import Experiment
-from ndg.errors import OutputError, RunNotFoundError
+from ndg.errors import OutputError, RunNotFoundError, check_list
 from ndg.locations import Locations
 from ndg.paths import path_of
 from ndg.runs.plain import now, plain
@@ -39,6 +39,7 @@ def start(
 
     Its document is in `store`, by default `folder_root/ndg.db`. Entering raises OutputError if no folder can be made.
     """
+    check_list(tags, "tags")
     root = path_of(folder_root, "the folder of runs").absolute()
 
     def begin(run: Run) -> None:

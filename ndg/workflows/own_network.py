@@ -19,7 +19,7 @@ from torch import nn
 from ndg import data
 from ndg.config import Experiment
 from ndg.data.inputs import IMAGE, TEXT
-from ndg.errors import ConfigError, UserError
+from ndg.errors import ConfigError, UserError, check_list
 from ndg.locations import Locations
 from ndg.models import pretrained
 from ndg.workflows.subject import AdaptedLoader, Subject, own
@@ -50,7 +50,8 @@ def of_function(name: str, batch: int) -> Subject:
         ) from error
     network, loaders = _network_and_loaders(name, returned)
     class_names = getattr(network, "class_names", None)
-    return own(network, loaders, name, class_names if isinstance(class_names, (list, tuple)) else None, batch)
+    check_list(class_names, f"class_names of the network of {name}")
+    return own(network, loaders, name, class_names if isinstance(class_names, Iterable) else None, batch)
 
 
 def of_folder(folder: str, experiment: Experiment, where: Locations) -> tuple[Subject, Experiment]:

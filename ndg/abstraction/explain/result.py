@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+from ndg.errors import check_list
 from ndg.escape import printable
 from ndg.graph.rules import class_text
 from ndg.intervals import wilson
@@ -120,7 +121,7 @@ class Explanation(Result):
 
     def text(self, class_names: Sequence[str] | None = None) -> str:
         """The explanation in plain lines, for a terminal."""
-
+        check_list(class_names, "class_names")
         name = partial(class_text, names=self.class_names if class_names is None else class_names)
         return printable("\n".join([*_logic(self, name), *_forcing(self, name), *_flipping(self, name)]))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from ndg.errors import ConfigError
+from ndg.errors import ConfigError, check_list
 from ndg.importance.graph_scores import OF_GRAPH
 from ndg.importance.score import IMPORTANCE, check_option, known, score
 from ndg.importance.scores import Scores
@@ -36,6 +36,7 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
 
 def every(methods: Iterable[str]) -> list[str]:
     """Distinct requested methods; `all` means every method. Raises ConfigError for unknown ones."""
+    check_list(methods, "methods")
     names = [name for entry in methods for name in (IMPORTANCE if entry == ALL else [entry])]
     for entry in names:
         parse(entry)

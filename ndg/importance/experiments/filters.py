@@ -21,7 +21,7 @@ from torch import nn
 
 from ndg import seeds
 from ndg.activations.batches import columns, fixed, join
-from ndg.errors import ConfigError, DataError
+from ndg.errors import ConfigError, DataError, check_list
 from ndg.gradients.tape import Tape
 from ndg.importance.experiments.groups import RANDOM, marked, rate_over_draws
 from ndg.importance.score import known, score
@@ -83,6 +83,7 @@ def filter_experiment(
 
     Raises DataError if a class has too few examples, ConfigError for a k larger than the layer.
     """
+    check_list(methods, "methods")
     fit, test, top, seed = settings.fit, settings.test, settings.top, options.seed
     first, second = _divided(loader, fit, test, seed)
     shared = Settings(options=options)
