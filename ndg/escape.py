@@ -5,6 +5,7 @@ from __future__ import annotations
 import html as standard
 import json
 import re
+from csv import QUOTE_MINIMAL, QUOTE_NONNUMERIC
 from typing import TYPE_CHECKING, Any
 
 from ndg.errors import GraphError
@@ -48,6 +49,11 @@ def xml(text: str) -> str:
     return _SPECIAL.sub(lambda sign: _XML[sign.group()], text)
 
 
+def xml_json(text: str) -> str:
+    """The text, or a JSON text of it where XML cannot hold it, which `undot` reads."""
+    return json.dumps(text) if _NO_XML.search(text) else text
+
+
 def dot(text: str) -> str:
     """Quoted DOT text; what DOT cannot quote becomes a JSON text, which `undot` reads.
 
@@ -59,12 +65,12 @@ def dot(text: str) -> str:
 
 
 def undot(text: Any) -> Any:
-    """Text of a value that `dot` wrote and Graphviz read."""
+    """Text of a value that `xml_json`, or `dot` and Graphviz, wrote."""
     if not (isinstance(text, str) and len(text) > 1 and text[0] == text[-1] == '"'):
         return text
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -79,4 +85,7 @@ def csv(frame: pd.DataFrame, raw: bool = False) -> str:
         frame = frame.rename(columns=cell)
         for name in frame.select_dtypes(exclude="number"):
             frame[name] = frame[name].map(cell)
-    return frame.to_csv(index=False)
+    texts = frame.select_dtypes(exclude="number")
+    returns = any("\r" in str(text) for text in [*frame.columns, *texts.to_numpy().ravel()])
+    # Python leaves a bare carriage return unquoted, where the end of a line is a line feed
+    return frame.to_csv(index=False, quoting=QUOTE_NONNUMERIC if returns else QUOTE_MINIMAL)

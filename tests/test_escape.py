@@ -123,7 +123,18 @@ def test_cells_of_csv_that_look_like_formulas_are_text(start):
     assert rows[1][:2] == [f"'{value}", "-1.5"]
     assert rows[2][:2] == ["plain", "2.0"]
     assert rows[0] == ["text", "number", f"'{value}"]
-    assert escape.csv(frame, raw=True) == frame.to_csv(index=False)
+    if start != "\r":  # pandas leaves it unquoted
+        assert escape.csv(frame, raw=True) == frame.to_csv(index=False)
+
+
+@pytest.mark.parametrize("text", ["a\rb", "\r", "a\r", "a\r\nb", 'a\r"b', "a,\rb"])
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_carriage_return_in_a_cell_of_csv_is_quoted(text, raw):
+    guarded = text if raw else escape.cell(text)
+    for frame in (pd.DataFrame({"text": [text, "plain"], "n": [1.5, None]}), pd.DataFrame({text: ["x"]})):
+        rows = list(csv.reader(io.StringIO(escape.csv(frame, raw), newline=""), strict=True))
+        assert len(rows) == 1 + len(frame)
+        assert guarded in (rows[1][0], rows[0][0])
 
 
 def test_the_table_of_a_graph_guards_its_cells_unless_raw():

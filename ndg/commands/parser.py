@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
@@ -40,7 +41,10 @@ class Parser(argparse.ArgumentParser):
         return help
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        super()._print_message(printable(message), file)
+        if file is sys.stdout:  # argparse would swallow the error of a full disk
+            file.write(printable(message))
+        else:
+            super()._print_message(printable(message), file)
 
     def add(self, name: str, help: str, **settings: Any) -> None:
         """Add an option, or an argument; `settings` are those of argparse."""

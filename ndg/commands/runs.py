@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from ndg import terminal
 from ndg.commands.shared import near, output, say
@@ -21,16 +22,33 @@ def runs(options: Namespace, where: Locations) -> int:
 
     if options.limit < 1:
         raise UserError(f"--limit is at least 1; got {options.limit}")
-    try:
-        query = json.loads(options.where) if options.where else {}
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"--where takes a MongoDB query as JSON, in single quotes; got {options.where[:200]!r} ({error})"
-        ) from error
+    query = {} if options.where is None else _query(options.where)
     with runs.open(where.store, local=where.runs) as log:
         records = log.find(query, limit=options.limit, metrics=options.json)
     shape = terminal.size()
     return output(options, show.table(records, width=shape and shape[0]), records)
+
+
+def _query(text: str) -> dict[str, Any]:
+    """The query of --where. Raises UserError."""
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"the key {twice[0]!r} comes twice; join both by $and")
+        return dict(pairs)
+
+    reason = "a query is a mapping"
+    try:
+        query = json.loads(text, object_pairs_hook=distinct)
+    except RecursionError:
+        query, reason = None, "it has too many levels"
+    except ValueError as error:
+        query, reason = None, "a number has too many digits" if "digits" in str(error) else str(error)
+    if not isinstance(query, dict):
+        example = """'{"kind": "train"}'"""
+        raise UserError(f"--where takes a MongoDB query as JSON, such as {example}; got {text[:200]!r} ({reason})")
+    return query
 
 
 def show(options: Namespace, where: Locations) -> int:

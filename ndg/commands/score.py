@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
+from ndg import config
 from ndg.commands.shared import (
     fitted,
     names_and_overrides,
@@ -29,11 +30,13 @@ def score(options: Namespace, where: Locations) -> int:
     """Score the units of the networks that the command names."""
     from ndg.report import cli_tables
     from ndg.workflows import score as score_workflow
-    from ndg.workflows import score_many, train
+    from ndg.workflows import score_many, score_request, train
 
     seeds = seeds_of(options)
     names, overrides = names_and_overrides(options)
-    overrides, where = with_store(options, names, overrides + _overrides(options), where)
+    own = _overrides(options)
+    score_request.check_methods(config.load({}, own))  # before a network is looked for
+    overrides, where = with_store(options, names, overrides + own, where)
     tasks = _tasks(options, names, overrides, seeds, where)
     if options.print_config:
         return print_configs([task.target.experiment for task in tasks])
@@ -126,7 +129,6 @@ def _tasks(
 
 def _interrupted(record: Any, overrides: Sequence[str], where: Locations) -> Any:
     """The target of an interrupted scoring, with its experiment."""
-    from ndg import config
     from ndg.workflows import targets
 
     if overrides or record["parent"] is None:

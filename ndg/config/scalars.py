@@ -113,6 +113,7 @@ def _value(node: yaml.Node) -> Any:
     if isinstance(node, yaml.SequenceNode):
         _check_tag(node, "seq")
         return [_value(item) for item in node.value]
+    assert isinstance(node, yaml.ScalarNode)
     if node.style in ("'", '"') or (node.style in ("|", ">") and node.value):
         _check_tag(node, "str")
         return str(node.value)

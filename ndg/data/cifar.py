@@ -173,9 +173,10 @@ def _array(record: Any) -> np.ndarray | None:
 
 
 def _kind(value: Any, item: type) -> str:
-    """Type, length and first other item; a hostile value may be too large to print."""
+    """Type, length and first wrong item; a hostile value may be too large to print."""
     if not isinstance(value, list):
         return type(value).__name__
-    other = next((each for each in value if type(each) is not item or (item is int and abs(each) >= 2**31)), None)
-    large = "an int that is too large" if type(other) is item else f"a {type(other).__name__}"
-    return f"a list of {len(value)}" + (f" with {large}" if other is not None or None in value else "")
+    kinds = [type(each).__name__ for each in value if type(each) is not item]
+    large = [each for each in value if type(each) is int and abs(each) >= 2**31]
+    wrong = f" with a {kinds[0]}" if kinds else " with an int that is too large" if large else ""
+    return f"a list of {len(value)}{wrong}"

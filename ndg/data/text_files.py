@@ -6,6 +6,7 @@ import codecs
 import csv
 import gzip
 import json
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -67,11 +68,16 @@ def lines(path: Path) -> Iterator[str]:
     """Lines of a text file, plain or `.gz`, without a byte order mark; DataError for damage and overlong lines."""
     number = 0
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with gzip.open(path) if path.suffix == ".gz" or _is_gzip(path) else path.open("rb") as file:
             while raw := file.readline(LONGEST + 1):
                 number += 1
+                if number == 1 and b"\r" in raw.rstrip(b"\r\n") and not raw.endswith(b"\n"):
+                    raise DataError(
+                        f"lines must end in LF or CR LF; {path} has CR alone, as old files of a Mac; convert it, "
+                        f"perhaps by tr '\\r' '\\n'"
+                    )
                 if len(raw) > LONGEST:
-                    raise DataError(f"{place(path, number)} must have at most {LONGEST:,} bytes; got more; {AGAIN}")
+                    raise DataError(_too_long(path, number, "bytes"))
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
                 yield text.removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
@@ -84,6 +90,19 @@ def lines(path: Path) -> Iterator[str]:
         raise DataError(
             f"{path} must be a whole text file, plain or gzip as its name says; {error}; {AGAIN}"
         ) from error
+
+
+def _is_gzip(path: Path) -> bool:
+    """Whether a file begins as gzip files do, and as no text in UTF-8."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _too_long(path: Path, number: int, unit: str, where: str = "") -> str:
+    return (
+        f"{place(path, number)} must have at most {LONGEST:,} {unit}; got more{where}; shorten its texts, close "
+        "its quotes, or leave it out"
+    )
 
 
 def _filled(path: Path) -> Iterator[tuple[int, str]]:
@@ -113,6 +132,11 @@ def objects(path: Path, names: Sequence[str]) -> Iterator[Row]:
         try:
             document = json.loads(line)
         except (ValueError, RecursionError) as error:
+            if "integer string conversion" in str(error):
+                raise DataError(
+                    f"{place(path, number)} must have numbers of at most {sys.get_int_max_str_digits():,} digits; got "
+                    "a longer one; write it as text or leave that row out"
+                ) from error
             raise DataError(f"{place(path, number)} must be one JSON object; {error}; {AGAIN}") from error
         if not isinstance(document, dict) or not document.keys() >= set(names):
             got = _shown(document) if isinstance(document, dict) else type(document).__name__
@@ -128,7 +152,7 @@ def separated(path: Path, names: Sequence[str]) -> Iterator[Row]:
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
     text_lines = (line + "\n" for line in lines(path))
     first = next(text_lines, "")
-    usual = "\t" if path.suffix == ".tsv" else ","
+    usual = "\t" if ".tsv" in path.suffixes[-2:] else ","
     delimiter = next((sign for sign in usual + DELIMITERS if set(names) <= set(_cells(first, sign))), usual)
     reader = csv.reader(chain([first], text_lines), delimiter=delimiter, strict=True)
     start = 1
@@ -152,6 +176,8 @@ def separated(path: Path, names: Sequence[str]) -> Iterator[Row]:
                 yield Row(path, start, {name: values[name] for name in names})
             start = reader.line_num + 1
     except csv.Error as error:
+        if "field larger than field limit" in str(error):
+            raise DataError(_too_long(path, start, "characters", f" by line {reader.line_num:,}")) from error
         end = f" in line {reader.line_num:,}" if reader.line_num > start else ""
         raise DataError(
             f"{place(path, start)} must be a row of a csv file; {error}{end}; correct it: close its quotes, and double "

@@ -15,13 +15,13 @@ from ndg.data.examples import SPLITS, Pool
 from ndg.data.inputs import Inputs, Texts
 from ndg.errors import DataError
 
-SUFFIXES = (".csv", ".tsv")
+SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 ALONE = "texts"
 FILES = ("|".join(name + suffix for name in (ALONE, "train") for suffix in SUFFIXES),)
 
 
 def read(folder: Path, settings: Data) -> Pool:
-    """Texts, or pairs, of `texts.csv`, or of `train.csv`, `validation.csv` and `test.csv` (or `.tsv`).
+    """Texts, or pairs, of `texts.csv`, or of `train.csv`, `validation.csv` and `test.csv` (or `.tsv`, also `.gz`).
 
     `settings.columns` names the column of the text, or two of a pair, and then that of the label. Labels are sorted.
     """

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool
 
-from ndg.escape import undot
+from ndg.errors import GraphError
+from ndg.escape import undot, xml_json
 from ndg.graph.condensation import Condensation
 from ndg.graph.edges import EdgeMask, mined, or_nan, plain, strongest, texts_of
 from ndg.mining.implications import Implications
@@ -164,20 +165,29 @@ def to_networkx(graph: Condensed) -> nx.DiGraph:
 def flat_networkx(graph: nx.DiGraph) -> nx.DiGraph:
     """The graph with flat attributes, as `write_graphml`, `write_gexf` and `write_gml` need them.
 
+    Texts with control characters, which XML cannot hold, become JSON texts (`escape.xml_json`).
     Its `name` holds the facts that make it a graph, since GEXF keeps no other attribute of a graph.
     """
     import networkx as nx
 
-    digraph = nx.DiGraph(**flat(graph.graph), name=name_of(graph.graph))
+    digraph = nx.DiGraph(**_writable(graph.graph), name=name_of(graph.graph))
     names = _identifiers(attribute for _, row in graph.nodes(data=True) for attribute in row)
-    digraph.add_nodes_from((key, {names[name]: v for name, v in flat(row).items()}) for key, row in graph.nodes.items())
-    digraph.add_edges_from((tail, head, flat(row)) for tail, head, row in graph.edges(data=True))
+    keys = {key: xml_json(key) for key in graph}
+    digraph.add_nodes_from((keys[key], _writable(row, names)) for key, row in graph.nodes.items())
+    digraph.add_edges_from((keys[tail], keys[head], _writable(row)) for tail, head, row in graph.edges(data=True))
     return nx.freeze(digraph)
+
+
+def _writable(attributes: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Row:
+    """Flat attributes by identifiers, with texts that XML can hold."""
+    row = flat(attributes).items()
+    return {(names or {}).get(name, name): xml_json(value) if isinstance(value, str) else value for name, value in row}
 
 
 def name_of(facts: Mapping[str, Any]) -> str:
     """Nodes and constants as one JSON text."""
-    return json.dumps({name: facts[name] for name in ("nodes", "constants")}, ensure_ascii=False)
+    text = json.dumps({name: facts[name] for name in ("nodes", "constants")}, ensure_ascii=False)
+    return text if xml_json(text) == text else json.dumps(json.loads(text))
 
 
 def _identifiers(names: Iterable[str]) -> dict[str, str]:
@@ -209,8 +219,13 @@ def flat(attributes: Mapping[str, Any]) -> Row:
 
 
 def unflat(value: str | list[str]) -> list[str]:
-    """List of texts from `flat`, or the list itself."""
+    """List of texts from `flat`, or the list itself. Raises GraphError."""
     value = undot(value)
-    if isinstance(value, str):
-        return [str(item) for item in json.loads(value)] if value.startswith("[") else value.split()
-    return list(value)
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            return list(map(str, json.loads(value)))
+        except (ValueError, RecursionError) as error:
+            raise GraphError(
+                f"a list of literals must be a JSON list, or texts with spaces between; got {value[:80]!r}; correct it"
+            ) from error
+    return value.split() if isinstance(value, str) else list(value)

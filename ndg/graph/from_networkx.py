@@ -114,7 +114,7 @@ def _members(node: Any, attributes: Mapping[str, Any]) -> list[str]:
     members = attributes.get("members")
     if members is not None and not isinstance(members, str | list | tuple):
         raise GraphError(f"the members of a class must be a list of literals; got {members!r} at node {node!r}")
-    texts = unflat(members if isinstance(members, str) else list(members)) if members else [node]
+    texts = unflat(members if isinstance(members, str) else list(members)) if members else [undot(node)]
     for text in texts:
         if not isinstance(text, str):
             raise GraphError(f"a literal must be a text like 'layer:unit' or '~layer:unit'; got {text!r}")
@@ -124,7 +124,7 @@ def _members(node: Any, attributes: Mapping[str, Any]) -> list[str]:
 def _facts(graph: nx.DiGraph) -> dict[str, Any]:
     """Attributes of a graph, with those that its name holds."""
     facts = dict(graph.graph)
-    with suppress(ValueError, TypeError):
+    with suppress(ValueError, TypeError, RecursionError):
         if isinstance(named := json.loads(facts.get("name", "")), dict):
             facts = named | {key: value for key, value in facts.items() if key != "name"}
     return facts
@@ -135,7 +135,7 @@ def _nodes(facts: Mapping[str, Any], texts: Iterable[list[str]]) -> NodeSpace:
     stated = facts.get("nodes")
     if stated:
         try:
-            return NodeSpace.from_dict(json.loads(stated) if isinstance(stated, str) else stated)
+            return NodeSpace.from_dict(json.loads(undot(stated)) if isinstance(stated, str) else stated)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise GraphError(
                 "the attribute 'nodes' of a graph must look like {'labels': 2, 'layers': [['fc1', 32]]}; "

@@ -36,7 +36,7 @@ def portable(where: Any, depth: int = 1) -> dict[str, Any]:
     if depth > DEPTH:
         raise UserError(f"a query has at most {DEPTH} levels; got more; write it flatter, with one $or of all cases")
     parts: list[dict[str, Any]] = []
-    for key, condition in _mapping(where or {}, "a query").items():
+    for key, condition in _mapping({} if where is None else where, "a query").items():
         if key in LOGICAL:
             if not isinstance(condition, list | tuple) or not condition:
                 raise UserError(f"{key} takes a list of one or more queries; got {condition!r}")
@@ -136,6 +136,7 @@ def _pattern(path: str, value: Any, together: Mapping[str, Any]) -> str:
         value = value.pattern
     if not isinstance(value, str) or set(options) - set("imsx"):
         raise UserError(f"$regex takes a text, with $options among i, m, s, x; {path} was asked with {value!r}")
+    _check_text(path, value)
     pattern = f"(?{''.join(sorted(set(options)))}){value}" if options else value
     try:
         re.compile(pattern)
@@ -149,11 +150,22 @@ def _scalar(path: str, value: Any) -> Any:
         value, lost = plain(value, path)
     except StoreError as error:
         raise UserError(f"{path} is compared with a value that no run document holds: {value!r}") from error
+    if isinstance(value, str):
+        _check_text(path, value)
     if lost or isinstance(value, list | dict):
         raise UserError(
             f"{path} is compared with one number, text, boolean or null; got {value!r}; use $in for several"
         )
     return value
+
+
+def _check_text(path: str, text: str) -> None:
+    """Raise UserError for a text that no store can hold."""
+    if "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise UserError(
+            f"{'a run is named by' if path == '_id' else f'{path} is compared with'} text that UTF-8 can hold, without "
+            f"NUL; got {text[:80]!r}; correct it"
+        )
 
 
 def _scalars(path: str, operator: str, value: Any) -> list[Any]:

@@ -21,6 +21,7 @@ from ndg.runs.query import Sort, ordering, portable
 
 DEFAULT: Final = "runs/ndg.db"
 FILE: Final = "ndg.db"
+LIMIT: Final = 2**31 - 1  # documents; a larger limit is none
 BUSY = 30.0  # seconds that a writer waits for another process to finish writing to the same file
 
 # Milliseconds; an option of the same name in the URI wins. Without them an absent server stops a run for 30 s or more.
@@ -85,7 +86,7 @@ class Store:
             cursor = collection.find(query, dict(fields) if fields else None)
             if order:
                 cursor = cursor.sort(order)
-            return list(cursor.limit(limit) if limit else cursor)
+            return list(cursor.limit(min(limit, LIMIT)) if limit else cursor)
 
         return self._do(read) or []
 

@@ -35,6 +35,12 @@ def checked(subject: Subject, layers: Sequence[str], experiment: Experiment) -> 
     return chosen
 
 
+def check_methods(experiment: Experiment) -> None:
+    """Raise ConfigError for an unknown method of the scores or of the scoreboard."""
+    of_network(experiment.importance.methods)
+    board_methods(experiment)
+
+
 def board_methods(experiment: Experiment) -> list[str]:
     """Methods that the scoreboard compares with exact ablation; none without a scoreboard."""
     methods = experiment.importance.scoreboard

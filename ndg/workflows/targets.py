@@ -15,6 +15,7 @@ from ndg.data import absent
 from ndg.errors import ConfigError, DataError, RunNotFoundError
 from ndg.extraction import latent_layer
 from ndg.importance.evaluation import preflight
+from ndg.interventions.intervention_sets import definition
 from ndg.locations import Locations
 from ndg.progress import log
 from ndg.runs.record import RunRecord
@@ -175,6 +176,9 @@ def _of(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> T
 
 def _of_config(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> Target:
     experiment = config.load(config.find(name), overrides, smoke=smoke)
+    score_request.check_methods(experiment)
+    for intervention in experiment.trial.interventions:
+        definition(intervention)
     seed = experiment.seed if any(word.startswith("seed=") for word in overrides) else None
     command = " ".join([name, *overrides, *["--smoke"] * smoke])
 

@@ -254,7 +254,7 @@ def test_texts_are_also_pairs_in_a_file_for_each_split(tmp_path, suffix):
         (b"text,label\n\xff,x\n", r"texts\.csv, line 2 must be UTF-8; .* at byte 0; convert the file to UTF-8"),
         (
             "text,label\n" + '"' + ("a" * 500_000 + "\n") * 9 + '",x\n',
-            r"texts\.csv, line 2 must be a row of a csv file; field larger than .* in line 10; correct",
+            r"texts\.csv, line 2 must have at most 4,194,304 characters; got more by line 10; shorten its texts, close",
         ),
         ("text,label\n", r"the train split must have examples; it is empty"),
     ],

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ndg.errors import GraphError
 from ndg.graph.ndg import NDG
 from ndg.literal import Literal
-from tests.references.graph_cases import drawn, edges_of, graphs, mined, oddly_named, pack
+from ndg.nodes import LayerUnits, NodeSpace
+from tests.references.graph_cases import drawn, edges_of, graphs, implications, mined, oddly_named, pack
 
 SOME = settings(max_examples=15, deadline=None)
 
@@ -64,6 +65,17 @@ class Scores:
 
     def by_node(self, space):
         return {space.labels: 0.5}
+
+
+@pytest.mark.parametrize("form", WRITERS)
+@pytest.mark.parametrize("sign", ["\x01", "\x1f", "\x7f", "\ufffe", "a\x0bb c", '"\x02"', "\r", "\t"])
+def test_writers_of_networkx_take_names_with_control_characters(form, sign, tmp_path):
+    write, read = WRITERS[form]
+    nodes = NodeSpace(2, (LayerUnits(f"fc{sign}", 3),), (f"c{sign}",))
+    values = np.random.default_rng(0).random((40, len(nodes))) < 0.5
+    graph = NDG(implications(values, nodes, [(1, 5), (5, 1), (7, 9), (7, 11)])).with_class_names([f"class{sign}", "b"])
+    write(graph.to_networkx(), tmp_path / "graph")
+    assert same_logic(NDG.from_networkx(read(tmp_path / "graph")), graph)
 
 
 @pytest.mark.parametrize("form", WRITERS)

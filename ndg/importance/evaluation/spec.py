@@ -81,5 +81,5 @@ def scored(
 def _literal(text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return {"True": True, "False": False, "None": None, "inf": float("inf")}.get(text, text)
