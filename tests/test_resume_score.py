@@ -242,7 +242,7 @@ def test_a_named_scoring_whose_network_is_not_finished_says_so(alike, counted, c
     [cut] = of_kind(folder)
     with runs.open(str(folder / "ndg.db")) as log:
         failed = signed(dict(log.get(cut["parent"])) | {"status": "FAILED"})
-        log.store.update(failed.id, {"$set": {"status": "FAILED", "checksum_record": failed["checksum_record"]}})
+        log.store.update(failed.id, {"$set": {name: failed[name] for name in ("status", "folder", "checksum_record")}})
     capsys.readouterr()
     assert main(["score", cut.id, "--resume", *options]) == 2
     assert f"run {cut['parent']} is" in capsys.readouterr().err
