@@ -1,4 +1,4 @@
-"""A cheap probe of a network: three passes of a few examples, once per network and kind of input.
+"""A cheap probe of a network: three passes of a few examples and two of a compute batch, once per state of a network.
 
 It refuses networks whose outputs depend on chance or on the other rows of a batch, layers whose first axis is not the
 example, and inputs that the network does not take; it warns about buffers that a forward pass changes. The network, its
@@ -17,12 +17,27 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from ndg.activations.batches import Batch, Inputs, check_loader, compute_batches, device_of, fixed, output_of, pick
+from ndg.activations.batches import (
+    COMPUTE_BATCH,
+    Batch,
+    Inputs,
+    by_name,
+    check_loader,
+    columns,
+    compute_batches,
+    device_of,
+    fixed,
+    output_of,
+    pick,
+)
 from ndg.errors import DataError, LayerError
 from ndg.progress import log
 
 ROWS = 8
-"""Examples of the first passes; the third has half of them."""
+"""Examples of the first passes, spread over the compute batch; the third has half of them."""
+
+SAMPLE = 1024
+"""Values per example of an output that are compared in passes of a whole compute batch."""
 
 CLOSE = 1e-3
 """Relative difference of outputs that rounding explains; times 30 in half precision."""
@@ -33,18 +48,30 @@ STANDARD = nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention
 Outputs = dict[str, list[Tensor]]
 """Tensors that a module returned, by its path; "" is the network."""
 
-_probed: WeakKeyDictionary[nn.Module, set[Any]] = WeakKeyDictionary()
+PLAIN = frozenset({bool, int, float, str})
+HOOKS = "_forward_hooks", "_forward_pre_hooks"
+
+_probed: WeakKeyDictionary[nn.Module, dict[Any, int]] = WeakKeyDictionary()
+"""Rows of the largest batch by state, kind of input and layer."""
+_changing: WeakKeyDictionary[nn.Module, set[Any]] = WeakKeyDictionary()
+"""Attributes that a forward pass changes, such as a counter."""
 
 
-def probe_loader(model: nn.Module, loader: Iterable[Any], layers: Iterable[str], threads: int) -> Iterable[Any]:
-    """Probe a network with the first examples of a loader, and return it whole."""
+def probe_loader(
+    model: nn.Module, loader: Iterable[Any], layers: Iterable[str], threads: int, size: int = COMPUTE_BATCH
+) -> Iterable[Any]:
+    """Probe a network with the first compute batch of a loader, and return it whole."""
     check_loader(loader)
     first = loader
     if iter(loader) is loader:
-        first = list(islice(loader, 1))
+        first = []
+        while sum(len(next(iter(columns(batch).values()))) for batch in first) < size:
+            if not (following := list(islice(loader, 1))):
+                break
+            first += following
         loader = chain(first, loader)
     with _random_state(model):
-        for batch in islice(compute_batches(first, ROWS, short=True), 1):
+        for batch in islice(compute_batches(first, size, short=True), 1):
             probe(model, batch, layers, threads)
     return loader
 
@@ -52,25 +79,51 @@ def probe_loader(model: nn.Module, loader: Iterable[Any], layers: Iterable[str],
 def probe(model: nn.Module, batch: Batch, layers: Iterable[str], threads: int) -> None:
     """Raise LayerError or DataError for a network that cannot be measured example by example."""
     layers = [path for path in layers if path in dict(model.named_modules())]
-    columns = batch.inputs if isinstance(batch.inputs, dict) else {"": batch.inputs}
-    parts = (module for module in model.modules() if not type(module).__module__.startswith("ndg.units"))
-    modules = tuple((id(module), type(module)) for module in parts)  # one may be replaced later
-    key = modules, tuple((name, column.dtype, column.shape[1:]) for name, column in columns.items())
-    known = _probed.setdefault(model, set())
-    if {(key, layer) for layer in ["", *layers]} <= known:
+    kind = tuple((name, column.dtype, column.shape[1:]) for name, column in by_name(batch.inputs).items())
+    known, changing = _probed.setdefault(model, {}), _changing.setdefault(model, set())
+    state = _state(model)
+    keys = _keys(state, changing, kind, layers)
+    if all(known.get(key, 0) >= batch.rows for key in keys):
         return
     with _random_state(model), _buffers(model) as changed, fixed(model, threads):
         _passes(model, batch, layers, changed)
-    known |= {(key, layer) for layer in ["", *layers]}
+    after = _state(model)
+    changing |= {name for name in state.keys() | after.keys() if state.get(name) != after.get(name)}
+    known |= dict.fromkeys(_keys(after, changing, kind, layers), batch.rows)
+
+
+def _state(model: nn.Module) -> dict[Any, Any]:
+    """Modules, their plain attributes, hooks and functions, whose change may change what a network computes.
+
+    `training` is none of them: all studies run in evaluation mode.
+    """
+    state: dict[Any, Any] = {}
+    for module in model.modules():
+        if type(module).__module__.startswith("ndg.units"):
+            continue
+        state[id(module), ""] = type(module)
+        for name, value in vars(module).items():
+            if type(value) in PLAIN and name != "training":
+                state[id(module), name] = value
+            elif name in HOOKS and value:
+                state[id(module), name] = tuple(value)
+            elif callable(value):
+                state[id(module), name] = id(value)
+    return state
+
+
+def _keys(state: dict[Any, Any], changing: set[Any], kind: Any, layers: list[str]) -> list[Any]:
+    lasting = tuple(item for item in state.items() if item[0] not in changing)
+    return [(lasting, kind, layer) for layer in ["", *layers]]
 
 
 def _passes(model: nn.Module, batch: Batch, layers: list[str], changed: Callable[[], str | None]) -> None:
-    rows = torch.arange(min(batch.count, ROWS))
+    rows = torch.linspace(0, batch.count - 1, min(batch.count, ROWS)).round().long()
     quiet = _quiet(batch.inputs, rows)
     paths = ["", *layers]
 
     def run(some: Tensor, paths: Iterable[str] = paths) -> Outputs:
-        return _outputs(model, pick(batch.inputs, some), paths)
+        return _outputs(model, pick(batch.inputs, some), paths, SAMPLE if len(some) > ROWS else None)
 
     try:
         first = run(rows)
@@ -116,12 +169,29 @@ def _passes(model: nn.Module, batch: Batch, layers: list[str], changed: Callable
                 "another, such as the time step; build it with batch_first=True, or choose a layer whose first axis is "
                 "the example"
             )
-    if len(rows) > 1 and any(_differ(first[path], alone[path], rows, quiet) for path in paths):
+    _check_companions(model, run, paths, first, alone, rows, quiet)
+    if batch.rows > ROWS:
+        every = torch.arange(batch.rows)
+        others = _quiet(batch.inputs, every[: batch.count]).flip(0).repeat(batch.rows)[: batch.rows]
+        _check_companions(model, run, paths, run(every), run(others), every, others)
+
+
+def _check_companions(
+    model: nn.Module,
+    run: Callable[..., Outputs],
+    paths: list[str],
+    first: Outputs,
+    second: Outputs,
+    rows: Tensor,
+    some: Tensor,
+) -> None:
+    """Raise LayerError if outputs of `some` among other rows differ from those among `rows`."""
+    if len(rows) > 1 and any(_differ(first[path], second[path], rows, some) for path in paths):
         raise LayerError(
             f"the outputs of an example depend on that example alone; those of {type(model).__name__} depend on the "
-            f"other rows of the batch, first at {_culprit(model, run, rows, quiet)}; use statistics that are stored "
-            "(BatchNorm with track_running_stats=True, quantisation with fixed scales), and batch_first=True in "
-            "recurrent and attention layers"
+            f"other rows of the batch, first at {_culprit(model, run, rows, some)}; use statistics that are stored "
+            "(BatchNorm with track_running_stats=True, quantisation with fixed scales), experts without a common "
+            "capacity, and batch_first=True in recurrent and attention layers"
         )
 
 
@@ -130,14 +200,17 @@ def _not_probed(model: nn.Module, rows: int, error: Exception) -> None:
     log.warning("%s was not probed in full: it took no batch of %d examples (%s)", type(model).__name__, rows, error)
 
 
-def _outputs(model: nn.Module, inputs: Inputs, paths: Iterable[str]) -> Outputs:
-    """What the network and the first use of each module give for inputs, in order of use."""
+def _outputs(model: nn.Module, inputs: Inputs, paths: Iterable[str], most: int | None = None) -> Outputs:
+    """What the network and the first use of each module give for inputs, in order of use.
+
+    With `most`, only about so many values of each example.
+    """
     modules = dict(model.named_modules())
     seen: Outputs = {}
 
     def see(path: str) -> Callable[..., None]:
         def hook(module: nn.Module, arguments: Any, output: Any) -> None:
-            seen.setdefault(path, [part.detach().clone() for part in _tensors(output)])
+            seen.setdefault(path, [_kept(part, most) for part in _tensors(output)])
 
         return hook
 
@@ -151,8 +224,17 @@ def _outputs(model: nn.Module, inputs: Inputs, paths: Iterable[str]) -> Outputs:
     finally:
         for handle in handles:
             handle.remove()
-    seen[""] = [part.detach().clone() for part in whole]
+    seen[""] = [_kept(part, most) for part in whole]
     return seen | {path: [] for path in paths if path not in seen}
+
+
+def _kept(part: Tensor, most: int | None) -> Tensor:
+    """A copy of an output, or of values spread over each row."""
+    part = part.detach()
+    if most is not None and part.ndim > 1:
+        part = part.flatten(1)
+        part = part[:, :: max(part.shape[1] // most, 1)]
+    return part.clone()
 
 
 def _tensors(output: Any) -> list[Tensor]:
@@ -169,10 +251,11 @@ def _tensors(output: Any) -> list[Tensor]:
 
 def _differ(first: list[Tensor], second: list[Tensor], rows: Tensor, some: Tensor) -> bool:
     """Whether outputs of the examples `some` differ between a pass of `rows` and one of `some`."""
+    places = (rows == some[:, None]).int().argmax(dim=1)
     for one, other in zip(first, second, strict=False):
         if one.shape[:1] != (len(rows),) or other.shape[:1] != (len(some),) or one.shape[1:] != other.shape[1:]:
             continue
-        one = one[some.to(one.device)].double()
+        one = one[places.to(one.device)].double()
         scale = one.nan_to_num(0, 0, 0).abs().amax() if one.numel() else 0
         close = CLOSE * (30 if other.dtype in (torch.float16, torch.bfloat16) else 1)
         if not torch.allclose(one, other.double(), rtol=close, atol=float(close * scale), equal_nan=True):
@@ -190,17 +273,18 @@ def _culprit(model: nn.Module, run: Callable[..., Outputs], rows: Tensor, some: 
 
 def _quiet(inputs: Inputs, rows: Tensor) -> Tensor:
     """Half of the rows, those of the smallest values, at least two and not as many as all."""
-    column = next(iter(inputs.values())) if isinstance(inputs, dict) else inputs
-    sizes = column[: len(rows)].flatten(1).abs().double().amax(dim=1) if column[0].numel() else torch.zeros(len(rows))
-    half = sizes.argsort(stable=True)[: max(len(rows) // 2, 1)].cpu()
+    column = next(iter(by_name(inputs).values()))
+    column = column[rows.to(column.device)]
+    sizes = column.flatten(1).abs().double().amax(dim=1) if column[0].numel() else torch.zeros(len(rows))
+    half = rows[sizes.argsort(stable=True)[: max(len(rows) // 2, 1)].cpu()]
     return half if len(half) > 1 else half.repeat(2 if len(rows) != 2 else 3)
 
 
 def _refuse_dtype(model: nn.Module, inputs: Inputs, error: Exception) -> None:
     """Raise DataError for an error that comes from inputs of another dtype than the weights."""
     weights = next((value.dtype for value in model.parameters() if value.is_floating_point()), None)
-    columns = inputs if isinstance(inputs, dict) else {"inputs": inputs}
-    name, column = next(iter(columns.items()))
+    name, column = next(iter(by_name(inputs).items()))
+    name = name or "inputs"
     if weights is None or column.dtype == weights or not ("dtype" in f"{error}" or "scalar type" in f"{error}"):
         return
     raise DataError(

@@ -63,6 +63,36 @@ class Counting(Dense):
         return h
 
 
+class Experts(Dense):
+    """Two experts of a capacity: rows beyond it pass unchanged."""
+
+    def between(self, h):
+        first = h[:, 0] > h[:, 1]
+        kept = torch.where(first, first.cumsum(0), (~first).cumsum(0)) <= max(0.55 * len(h), 8)
+        return torch.where(kept[:, None], 2 * h, h)
+
+
+class Crowded(Dense):
+    """A batch of more than 100 rows loses its last row."""
+
+    def between(self, h):
+        return h if len(h) <= 100 else torch.cat([h[:-1], 0 * h[-1:]])
+
+
+class LoudRow(Dense):
+    """Outputs are scaled by the largest input of the batch, that of row 100."""
+
+    def forward(self, x):
+        return self.out(self.act(self.first(x))) / x.abs().max()
+
+
+class Switched(Dense):
+    noisy, kind, rate = False, "none", 0.0
+
+    def between(self, h):
+        return h + torch.randn_like(h) if self.noisy or self.kind == "noisy" or self.rate else h
+
+
 class TimeMajor(nn.Module):
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -108,6 +138,77 @@ def test_outputs_that_depend_on_chance_or_on_other_rows_are_refused_in_every_stu
     for study in studies(model, "act", [EXAMPLES]):
         with pytest.raises(LayerError, match=message):
             study()
+
+
+@pytest.mark.parametrize("make", [Experts, Crowded, LoudRow])
+def test_dependence_on_rows_that_only_a_whole_batch_shows_is_refused_in_every_study(make):
+    inputs = EXAMPLES[0] / 10
+    inputs[100] *= 100
+    for study in studies(make().eval(), "act", [(inputs, EXAMPLES[1])]):
+        with pytest.raises(LayerError, match=r"those of .* depend on the other rows of the batch, first at"):
+            study()
+
+
+def test_a_larger_batch_is_probed_again():
+    model = Crowded().eval()
+    for rows in (50, 100, 20):
+        ndg.score(model, [tuple(column[:rows] for column in EXAMPLES)], ["act"], "activation")
+    with pytest.raises(LayerError, match="depend on the other rows of the batch"):
+        ndg.score(model, [EXAMPLES], ["act"], "activation")
+
+
+@pytest.mark.parametrize(("flag", "value"), [("noisy", True), ("kind", "noisy"), ("rate", 0.1)])
+def test_a_network_whose_attribute_changes_is_probed_again(flag, value):
+    model = nn.Sequential(Switched()).eval()
+    ndg.extract(model, [EXAMPLES], layers=["0.act"])
+    setattr(model[0], flag, value)
+    with pytest.raises(LayerError, match="draws random numbers"):
+        ndg.extract(model, [EXAMPLES], layers=["0.act"])
+
+
+def noise(module, arguments, output=None):
+    first = arguments[0] if output is None else output
+    return first + torch.randn_like(first)
+
+
+@pytest.mark.parametrize("change", ["register_forward_hook", "register_forward_pre_hook", "forward"])
+def test_a_network_with_a_new_hook_or_function_is_probed_again(change):
+    model = Dense().eval()
+    ndg.extract(model, [EXAMPLES], layers=["act"])
+    if change == "forward":
+        model.act.forward = lambda h: h + torch.randn_like(h)
+    else:
+        getattr(model.act, change)(noise)
+    with pytest.raises(LayerError, match="draws random numbers"):
+        ndg.extract(model, [EXAMPLES], layers=["act"])
+
+
+def test_a_network_that_counts_its_passes_is_probed_once():
+    class CountingPasses(Dense):
+        passes = 0
+
+        def between(self, h):
+            self.passes += 1
+            return h
+
+    model, rows = CountingPasses().eval(), []
+    model.register_forward_pre_hook(lambda module, arguments: rows.append(len(arguments[0])))
+    for _ in range(4):
+        ndg.extract(model, [EXAMPLES], layers=["act"])
+    assert rows.count(8) == 2
+    model.passes = -1  # no part of the state by which a network is known
+    ndg.extract(model, [EXAMPLES], layers=["act"])
+    assert rows.count(8) == 2
+
+
+def test_values_that_are_rounded_to_fixed_steps_pass():
+    class Steps(Dense):
+        def between(self, h):
+            return (h * 64).round() / 64
+
+    model = Steps().eval()
+    probe_loader(model, [EXAMPLES], ["act"], 1)
+    assert model in _probed
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -177,11 +278,11 @@ def test_logits_of_more_rows_than_examples_are_refused():
             study()
 
 
-def test_a_network_is_probed_once_with_three_small_passes():
+def test_a_network_is_probed_once_with_three_small_passes_and_two_of_a_compute_batch():
     model, rows = Dense().eval(), []
     model.register_forward_pre_hook(lambda module, arguments: rows.append(len(arguments[0])))
     ndg.extract(model, [EXAMPLES], layers=["act"])
-    assert rows == [8, 8, 4, 256, 256]
+    assert rows == [8, 8, 4, 256, 256, 256, 256]  # of the probe, and of the study
     ndg.score(model, [EXAMPLES], ["act"], "activation")
     assert rows.count(8) == 2
     assert model in _probed

@@ -118,7 +118,7 @@ def score(
     paths = tuple(expand_layers(model, entries))
     for path in paths:
         resolve_layer(model, path)
-    loader = probe_loader(model, loader, paths, options.threads)
+    loader = probe_loader(model, loader, paths, options.threads, options.batch)
     with torch.inference_mode(False):
         if any(value.is_inference() for value in chain(model.parameters(), model.buffers())):
             model = deepcopy(model)  # weights that were made in inference mode take no part in gradients
