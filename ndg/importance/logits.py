@@ -14,7 +14,8 @@ from ndg.activations.hooks import Overwrite
 from ndg.errors import LayerError
 from ndg.gradients.tape import Tape
 from ndg.importance.settings import Loader, Settings
-from ndg.interventions.reach import Change, check_reach
+from ndg.interventions.reach import Change, check_reach, reaches
+from ndg.progress import log
 
 Logits = Float[Tensor, "example logit"]
 
@@ -45,26 +46,37 @@ def check_numbers(batch: Batch, outputs: Mapping[str, Tensor], logits: Logits) -
     check_finite(logits[: batch.count], "logits", batch)
 
 
-def check_read(model: nn.Module, loader: Loader, layers: Iterable[str], settings: Settings) -> None:
-    """Raise LayerError for a layer whose output does not reach the logits.
+def check_read(model: nn.Module, loader: Loader, layers: Iterable[str], size: int) -> None:
+    """Raise LayerError for a layer that no path joins to the logits; warn of one that never changes them.
 
-    Call it for layers that score 0 in every unit. A layer that reaches the logits, by a gradient or by a change of its
-    units, keeps its zeros. The loader must be readable twice; of others nothing is checked.
+    It is tried on the first compute batch. The loader must be readable twice; of others nothing is checked.
     """
-    if iter(loader) is loader:
+    layers = tuple(layers)
+    if not layers or iter(loader) is loader:
         return
+    (batch,) = islice(compute_batches(loader, size, short=True), 1)
     for layer in layers:
-        (batch,) = islice(compute_batches(loader, settings.options.batch, short=True), 1)
 
-        def changed(change: Change, layer: str = layer, batch: Batch = batch) -> Tensor:
+        def changed(change: Change, layer: str = layer) -> Tensor:
             with Overwrite(model, layer, change):
                 return tape.run(batch)
 
-        with Tape(model, [layer]) as tape:
+        with torch.enable_grad(), Tape(model, [layer]) as tape:
             logits = tape.run(batch)
+            path = True
             try:
                 tape.gradients(logits.sum(dim=1), checked=False)
             except LayerError:
-                output = tape.raw[layer][0].detach()
-                with torch.no_grad():
-                    check_reach(layer, logits.detach(), output, changed)
+                path = False
+            output, logits = tape.raw[layer][0].detach(), logits.detach()
+            with torch.no_grad():
+                if not path:
+                    check_reach(layer, logits, output, changed)
+                elif not reaches(logits, output, changed):
+                    log.warning(
+                        "a layer on the way to the logits changes them; %r is read, but no bit of the logits of %d "
+                        "examples changed when all its units did (what it gives is multiplied by 0, or only dead units "
+                        "follow), so that all its units have importance 0; choose another layer if that is not meant",
+                        layer,
+                        len(logits),
+                    )

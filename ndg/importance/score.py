@@ -15,6 +15,7 @@ from ndg.activations.batches import fixed
 from ndg.errors import ConfigError, LayerError, nearest
 from ndg.extraction import latent_layer
 from ndg.importance.graph_scores import OF_GRAPH
+from ndg.importance.logits import check_read
 from ndg.importance.method import Method
 from ndg.importance.methods import (
     ablation,
@@ -87,8 +88,8 @@ def score(
     network is left as it was: mode, hooks, gradients.
 
     Raises ConfigError for an unknown method, option, baseline or target; LayerError for a layer that does not exist, is
-    not used exactly once, has no units, gives NaN, or from which no gradient path leads to the logits; ShapeError for a
-    baseline that does not fit; DataError without examples.
+    not used exactly once, has no units, gives NaN, or from which no path leads to the logits; ShapeError for a baseline
+    that does not fit; DataError without examples. Warns of a layer that scores 0 since it does not change the logits.
     """
     entry = known(method)
     baselines, n_steps = settings.baselines, settings.n_steps
@@ -123,7 +124,10 @@ def score(
         if any(value.is_inference() for value in chain(model.parameters(), model.buffers())):
             model = deepcopy(model)  # weights that were made in inference mode take no part in gradients
     with torch.inference_mode(False), fixed(model, options.threads, grad=True):
-        return entry.run(model, loader, paths, request)
+        scores = entry.run(model, loader, paths, request)
+        if "unread" in entry.laws:
+            check_read(model, loader, [path for path in paths if not scores.values[path].any()], options.batch)
+        return scores
 
 
 def known(method: str) -> Method:

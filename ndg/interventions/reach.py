@@ -21,18 +21,27 @@ Change = Callable[[Tensor], Tensor]
 
 
 def check_reach(layer: str, logits: Tensor, output: Tensor, run: Callable[[Change], Tensor]) -> None:
-    """Raise LayerError unless the layer changes the logits.
-
-    `output` is the layer's of one batch, `run` gives its logits under a change. One bit of one logit is enough.
-    """
+    """Raise LayerError for a layer that is the logits, or that `reaches` none of them."""
     rows = len(logits)
     if output.shape[1:] == logits.shape[1:] and torch.equal(output[:rows], logits):
         raise LayerError(
             f"an intervention changes a layer before the logits; {layer!r} is the logits; choose a layer on the way "
             "from inputs to logits"
         )
+    if not reaches(logits, output, run):
+        raise LayerError(
+            f"an intervention changes a layer before the logits; {layer!r} does not reach the logits, of which no bit "
+            f"changed in {rows} examples when all its units did; choose a layer on the way from inputs to logits"
+        )
+
+
+def reaches(logits: Tensor, output: Tensor, run: Callable[[Change], Tensor]) -> bool:
+    """Whether a layer changes the logits; one bit of one logit is enough.
+
+    `output` is the layer's of one batch, `run` gives its logits under a change.
+    """
     if not output.is_floating_point():
-        return
+        return True
     size = float(output.abs().max()) + 1.0
 
     def turned(values: Tensor) -> Tensor:
@@ -44,13 +53,7 @@ def check_reach(layer: str, logits: Tensor, output: Tensor, run: Callable[[Chang
         lambda values: (-values + size).to(values.dtype),
         lambda values: (values + 8 * size * turned(values)).to(values.dtype),
     )
-    for change in changes:
-        if not torch.equal(run(change)[:rows], logits):
-            return
-    raise LayerError(
-        f"an intervention changes a layer before the logits; {layer!r} does not reach the logits, of which no bit "
-        f"changed in {rows} examples when all its units did; choose a layer on the way from inputs to logits"
-    )
+    return any(not torch.equal(run(change)[: len(logits)], logits) for change in changes)
 
 
 @contextmanager

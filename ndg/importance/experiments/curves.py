@@ -17,11 +17,13 @@ from torch.nn import functional
 from ndg.activations.batches import Batch, check_finite, fixed, forward, true_labels
 from ndg.importance.batch_sums import ScoreStudy, read_neutrals
 from ndg.importance.experiments.groups import ORDERS, SHARES, Group, GroupRows, common_sizes, groups, rate_over_draws
+from ndg.importance.logits import check_read
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings, passes
 from ndg.intervals import Z95, rate
 from ndg.interventions.baselines import Neutrals, clamped, neutral_states
 from ndg.options import RunOptions, old_keywords
+from ndg.probe import probe_loader
 from ndg.results import mean
 from ndg.run_study import run_study
 
@@ -56,12 +58,15 @@ def ablation_curves(
     """Accuracy, loss and logits after neutralising growing groups of units.
 
     `scores` are by name, on the same layers. The loader has held-out examples; without true classes only logits are
-    compared. Raises ConfigError for invalid shares, orders, scope or draws, ShapeError for scores of different units.
+    compared. Raises ConfigError for invalid shares, orders, scope or draws, ShapeError for scores of different units,
+    LayerError for a layer that the network does not read.
     """
     layers = tuple(common_sizes(scores))
     tried = tuple(groups(scores, settings.shares, settings.orders, settings.scope, settings.draws, options.seed))
     request = Settings(baselines=settings.baselines, options=options, own={"groups": digest(tried)})
+    loader = probe_loader(model, loader, layers, options.threads, options.batch)
     with torch.inference_mode(False), fixed(model, options.threads):
+        check_read(model, loader, layers, options.batch)
         neutrals = read_neutrals(model, loader, layers, request)
         study = Study(model, layers, request, neutrals, tried)
         tally = run_study(study, passes(loader, request, "group ablation"), "group ablation", options).total

@@ -22,11 +22,13 @@ from ndg.errors import ConfigError, DataError, FailureError
 from ndg.importance.batch_sums import ScoreStudy, read_neutrals
 from ndg.importance.experiments.curves import digest
 from ndg.importance.experiments.groups import SHARES, Group, GroupRows, common_sizes, groups, rate_over_draws
+from ndg.importance.logits import check_read
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings
 from ndg.intervals import rate
 from ndg.interventions.baselines import NeutralState, clamped, neutral_states
 from ndg.options import RunOptions, old_keywords, plain_numbers
+from ndg.probe import probe
 from ndg.run_study import run_study
 
 NEUTRAL = ("zero", "mean")
@@ -91,7 +93,7 @@ def prune(
     random units at every share. A mean baseline is over `train`, or over `loader` without it.
 
     Raises DataError without classes, ConfigError for invalid shares or settings, ShapeError for scores of different
-    units, FailureError if a loss is not finite.
+    units, LayerError for a layer that the network does not read, FailureError if a loss is not finite.
     """
     layers = tuple(common_sizes(scores))
     tried = tuple(groups(scores, settings.shares, ("bottom",), settings.scope, settings.draws, options.seed))
@@ -104,7 +106,9 @@ def prune(
     tuned_on = None if train is None else join(list(map(columns, train)))
     if tuned_on is not None and "labels" not in tuned_on:
         raise DataError("fine-tuning needs examples with their true classes; give (inputs, labels) as train")
+    probe(model, held[0], layers, options.threads)
     with torch.inference_mode(False), fixed(model, options.threads):
+        check_read(model, loader, layers, options.batch)
         neutrals = read_neutrals(model, loader if train is None else train, layers, request)
         _, states = neutral_states(model, layers, held[0], neutrals)
         states = {layer: replace(rest, mask=None) for layer, rest in states.items()}  # of every batch

@@ -22,7 +22,6 @@ from ndg.activations.batches import Batch, fixed, true_labels
 from ndg.errors import ConfigError, DataError
 from ndg.gradients.tape import Tape
 from ndg.importance.batch_sums import ScoreStudy, Sums, Task, read_neutrals
-from ndg.importance.logits import check_read
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Layers, Loader, Settings, passes
@@ -53,7 +52,6 @@ def ablation(model: nn.Module, loader: Loader, layers: Layers, settings: Setting
     study = Study(model, layers, settings, neutrals, measure)
     total = run_study(study, _tasks(study, loader), "ablation", settings.options).total
     examples, means, squares = total.examples, total.means("damage"), total.means("squares")
-    check_read(model, loader, [layer for layer in layers if not means[layer].any()], settings)
     spread = {layer: np.maximum(squares[layer] - means[layer] ** 2, 0) for layer in layers}
     return METHOD.scores(
         settings,

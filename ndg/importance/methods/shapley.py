@@ -24,7 +24,7 @@ from ndg import seeds
 from ndg.activations.batches import Batch, fixed
 from ndg.errors import ConfigError
 from ndg.importance.batch_sums import ScoreStudy, Sums, Task, read_neutrals
-from ndg.importance.logits import check_read, chosen, classes_of
+from ndg.importance.logits import chosen, classes_of
 from ndg.importance.method import Method
 from ndg.importance.methods.ablation import MEASURES, difference, labels_of
 from ndg.importance.scores import Scores
@@ -62,8 +62,6 @@ def shapley(model: nn.Module, loader: Loader, layers: Layers, settings: Settings
     study = Study(model, layers, settings, neutrals, payoff)
     total = run_study(study, _tasks(study, loader), "Shapley values", settings.options).total
     sums, drawn, run = total.sums, total.examples * (orders // 2), settings.options
-    unread = [layer for layer in layers if not sums["credits"][layer].any()]
-    check_read(model, loader, unread, settings)
     return METHOD.scores(
         settings,
         {layer: sums["credits"][layer] / drawn for layer in layers},
