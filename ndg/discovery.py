@@ -10,7 +10,7 @@ import numpy as np
 
 from ndg import executors
 from ndg.bits.matrix import BitMatrix, network_of
-from ndg.errors import ConfigError, nearest
+from ndg.errors import ConfigError, check_kind, nearest
 from ndg.graph.ndg import NDG
 from ndg.mining import miner
 from ndg.mining.counters import Packed
@@ -57,7 +57,7 @@ def mine(
     for name, value in parameters.items():
         if name not in known:
             raise ConfigError(f"no criterion has a parameter {name!r}; {nearest(name, known)}")
-        if isinstance(value, bool) or not isinstance(value, float | int):
+        if isinstance(value, bool) or not isinstance(value, float | int) or value != value:
             raise ConfigError(
                 f"{name} of a criterion must be one number; got {value!r}; ndg.sweep takes several alphas"
             )
@@ -86,6 +86,7 @@ def sweep(
         raise ConfigError(f"a sweep needs a list of criteria or alphas, at least one; got {criteria!r}")
     criteria = [plain_number(rule) for rule in criteria]
     rules = [as_criterion("paper", alpha=r) if isinstance(r, float | int) else as_criterion(r) for r in criteria]
+    check_kind(provenance, (Mapping, type(None)), "provenance is a dictionary of plain values", "leave it out for none")
     by, _ = executors.choose(options.executor, address=options.ray_address)
     parallel = None if by.name in ("serial", "threads") else by  # counting has threads of its own
     with by.session():

@@ -96,6 +96,16 @@ def check_list(value: object, what: str) -> None:
         raise ConfigError(f"{what} must be a list; got the text {value[:80]!r}; write [{value[:80]!r}]")
 
 
+def check_kind(
+    value: object, kinds: type | tuple[type, ...], rule: str, advice: str, error: type[NDGError] = ConfigError
+) -> None:
+    """Raise `error` for a value of another type than `kinds`."""
+    if not isinstance(value, kinds):
+        name, text = type(value).__name__, repr(value)
+        came = name if len(text) > 40 or text.startswith("<") or "\n" in text else f"{name} {text}"
+        raise error(f"{rule}; got {'None' if value is None else came}; {advice}")
+
+
 def nearest(word: object, valid: Iterable[str], limit: int = 3) -> str:
     """Clause with the valid words nearest to `word`."""
     valid = list(valid)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -21,10 +20,11 @@ from ndg.activations.sampling import Numbers, chosen, count, draw, examples_of, 
 from ndg.bits.matrix import BitMatrix, Sample
 from ndg.capture.reader import Capture, Piece, capture, fit, with_thresholds
 from ndg.capture.sink import Sink, reopen, rest
-from ndg.errors import ConfigError, DataError, LayerError, ShapeError
+from ndg.errors import ConfigError, DataError, LayerError, ShapeError, check_kind
 from ndg.mining.pairs import Pairs, pairs_of
 from ndg.nodes import NodeSpace, check_layers
 from ndg.options import RunOptions, old_keywords, plain_numbers
+from ndg.paths import plain_path
 from ndg.progress import bar, log
 from ndg.run_study import placed, run_study
 from ndg.units.readings import DEFAULTS, choose_readings
@@ -81,6 +81,8 @@ class ReadingSettings:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
+        rule = "readings is a dictionary from kinds to readings"
+        check_kind(self.readings, (Mapping, type(None)), rule, 'such as {"heads": "norm"}')
         if not 0 < self.quantile < 1:
             raise ConfigError(f"a quantile must lie inside (0, 1); got {self.quantile}")
 
@@ -112,7 +114,9 @@ def extract(
     Raises LayerError for an unknown layer, an output of another shape, or NaN; DataError without examples, or if the
     first or last examples of a file differ from the loader's; BitsError for a file of another network.
     """
-    where = None if file is None else Path(file)
+    where = None if file is None else plain_path(file, "the file of the bits")
+    if around is not None:
+        check_kind(around, Callable, "around= is a function of a batch that gives a context", "pass one")
     if shuffled(loader):
         if where or settings.max_examples is not None:
             raise DataError(

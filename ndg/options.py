@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from ndg.errors import ConfigError, nearest
+from ndg.errors import ConfigError, NDGError, check_kind, nearest
 
 if TYPE_CHECKING:
     from ndg.executors import Executor, Journal
@@ -27,6 +28,8 @@ BATCH = 256
 TIMEOUT = 300.0
 """Seconds without any finished task after which Ray workers are given up."""
 
+
+NAMES = "pass auto, serial, threads or ray"
 
 MOST = {"batch": 1_000_000, "threads": 1024, "timeout": 10_000_000}
 """Largest values; a thread or an example beyond takes memory that no machine has."""
@@ -64,6 +67,15 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
+        if self.ray_address is not None:
+            check_kind(self.ray_address, str, "ray_address is text, such as 127.0.0.1:6379", "leave it out for none")
+        if not isinstance(self.executor, str):
+            has = hasattr(self.executor, "total") and hasattr(self.executor, "name")
+            check_kind(self.executor, object if has else str, "an executor is a name or one of ndg.executors", NAMES)
+        if self.journal is not None and not (hasattr(self.journal, "digest") and hasattr(self.journal, "decode")):
+            check_kind(
+                self.journal, (str, os.PathLike), "a journal is a path or an ndg.executors.Journal", "name a file"
+            )
         if not isinstance(self.batch, int) or self.batch < 1:
             raise ConfigError(f"a compute batch has at least 1 example; got batch={self.batch!r}")
         if not isinstance(self.threads, int) or self.threads < 1:
@@ -80,21 +92,33 @@ def plain_number(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic | np.ndarray) and not value.ndim else value
 
 
+def names_of(names: object, rule: str, error: type[NDGError] = ConfigError) -> list[str]:
+    """Names as a list, also of one text; `error`, beginning with `rule`, for anything else."""
+    several = [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
+    for name in several:
+        check_kind(name, str, rule, "pass one text or a list of texts", error)
+    return several
+
+
 def plain_numbers(settings: Any) -> None:
     """Make the numbers in the fields of a frozen dataclass Python numbers.
 
-    Raises ConfigError for a field of numbers that holds something else.
+    Raises ConfigError for a field of numbers, texts or booleans that holds something else.
     """
     for field in fields(settings):
         given = getattr(settings, field.name)
         value, kinds = plain_number(given), set(f"{field.type}".split(" | "))
         if kinds <= {"int", "float", "None"} and not (value is None and "None" in kinds):
             whole = "float" not in kinds
-            if not isinstance(value, int | float) or (whole and value != value // 1):
+            if isinstance(value, bool) or not isinstance(value, int | float) or (whole and value != value // 1):
                 raise ConfigError(f"{field.name} must be a {'whole ' if whole else ''}number; got {value!r}")
             if not -math.inf < value < math.inf:
                 raise ConfigError(f"{field.name} must be a finite number; got {value}; write a decimal such as 0.5")
             value = int(value) if whole and isinstance(value, float) else value
+        elif kinds == {"bool"}:
+            check_kind(value, bool, f"{field.name} must be True or False", "pass one of them")
+        elif kinds == {"str"}:
+            check_kind(value, str, f"{field.name} must be text", "pass a name")
         if value is not given:
             object.__setattr__(settings, field.name, value)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ndg.errors import ConfigError
+from ndg.errors import ConfigError, check_kind
 
 NAME, WHOLE = 255, 4095
 """Most bytes of one name and of a whole path."""
@@ -13,7 +13,7 @@ NAME, WHOLE = 255, 4095
 
 def path_of(path: str | os.PathLike[str], what: str = "a path") -> Path:
     """The path, with `~` as the home folder. Raises ConfigError for one that no file can have."""
-    text = os.fspath(path)
+    text = str(plain_path(path, what))
     expanded = os.path.expanduser(text)
     raw = os.fsencode(expanded) if "\0" not in expanded else b""
     rule = ""
@@ -26,3 +26,9 @@ def path_of(path: str | os.PathLike[str], what: str = "a path") -> Path:
     if rule:
         raise ConfigError(f"{what} must be {rule}; got {text[:80]!r}; give another, for instance an absolute one")
     return Path(expanded)
+
+
+def plain_path(path: object, what: str = "a path") -> Path:
+    """The path as it is; ConfigError for what is neither text nor a path object."""
+    check_kind(path, (str, os.PathLike), f"{what} must be text or a pathlib.Path", "give the name of a file or folder")
+    return Path(path)  # type: ignore[arg-type]

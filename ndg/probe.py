@@ -30,7 +30,7 @@ from ndg.activations.batches import (
     output_of,
     pick,
 )
-from ndg.errors import DataError, LayerError
+from ndg.errors import DataError, LayerError, NDGError
 from ndg.progress import log
 
 ROWS = 8
@@ -127,10 +127,20 @@ def _passes(model: nn.Module, batch: Batch, layers: list[str], changed: Callable
 
     try:
         first = run(rows)
+    except NDGError:
+        raise
     except Exception as error:
         _refuse_dtype(model, batch.inputs, error)
+        with taking(model, batch.inputs), torch.enable_grad():
+            output_of(model, batch.inputs)
         _not_probed(model, len(rows), error)
-        return  # the network takes no small batches, or nothing of the kind: the study itself shows which
+        return  # the network takes no small batches
+    for outputs in first.values():
+        if any(part.is_meta for part in outputs):
+            raise LayerError(
+                f"outputs of a network have values; some of {type(model).__name__} are on the meta device, which holds "
+                "shapes alone; load the weights first, and compute on a device that has values"
+            )
     buffer = changed()
     again = run(rows)
     if any(_differ(first[path], again[path], rows, rows) for path in paths):
@@ -160,14 +170,15 @@ def _passes(model: nn.Module, batch: Batch, layers: list[str], changed: Callable
     except Exception as error:
         _not_probed(model, len(quiet), error)
         return
-    for path in layers:
+    logits = first[""]
+    for path in layers + [""] * (len(logits) == 1 and logits[0].ndim == 2):
         sizes = [outputs[path][0].shape[:1] for outputs in (first, alone) if outputs[path]]
         if len(sizes) == 2 and sizes[0] == sizes[1]:
+            shapes = [tuple(outputs[path][0].shape) for outputs in (first, alone)]
             raise LayerError(
-                f"the first axis of a layer is the example; {path!r} gives {tuple(first[path][0].shape)} for "
-                f"{len(rows)} examples and {tuple(alone[path][0].shape)} for {len(quiet)}, so its first axis is "
-                "another, such as the time step; build it with batch_first=True, or choose a layer whose first axis is "
-                "the example"
+                f"the first axis of a layer is the example; {path or type(model).__name__!r} gives {shapes[0]} for "
+                f"{len(rows)} examples and {shapes[1]} for {len(quiet)}, so its first axis is another, such as time "
+                "steps; build it with batch_first=True, or choose a layer whose first axis is the example"
             )
     _check_companions(model, run, paths, first, alone, rows, quiet)
     if batch.rows > ROWS:
@@ -193,6 +204,30 @@ def _check_companions(
             "(BatchNorm with track_running_stats=True, quantisation with fixed scales), experts without a common "
             "capacity, and batch_first=True in recurrent and attention layers"
         )
+
+
+@contextmanager
+def taking(model: nn.Module, inputs: Inputs) -> Iterator[None]:
+    """Turn errors on wrong inputs into DataError with their shapes."""
+    try:
+        yield
+    except (NDGError, torch.OutOfMemoryError):
+        raise
+    except (
+        RuntimeError,
+        TypeError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        AssertionError,
+        ArithmeticError,
+    ) as error:
+        shapes = {name or "inputs": tuple(column.shape) for name, column in by_name(inputs).items()}
+        raise DataError(
+            f"a network takes what its loader gives; {type(model).__name__} given {shapes} raised "
+            f"{type(error).__name__}: {str(error).strip() or 'no message'}; call network(inputs) with one batch of the "
+            "loader to see where"
+        ) from error
 
 
 def _not_probed(model: nn.Module, rows: int, error: Exception) -> None:
@@ -238,8 +273,8 @@ def _kept(part: Tensor, most: int | None) -> Tensor:
 
 
 def _tensors(output: Any) -> list[Tensor]:
-    """All dense tensors of an output, in order; nested ones have no shape to compare."""
-    if isinstance(output, Tensor) and output.is_nested:
+    """All dense tensors of an output, in order; nested and quantised ones are not compared."""
+    if isinstance(output, Tensor) and (output.is_nested or output.is_quantized):
         return []
     if isinstance(output, Tensor):
         return [output] if output.layout is torch.strided else [output.to_dense()]
@@ -275,7 +310,11 @@ def _quiet(inputs: Inputs, rows: Tensor) -> Tensor:
     """Half of the rows, those of the smallest values, at least two and not as many as all."""
     column = next(iter(by_name(inputs).values()))
     column = column[rows.to(column.device)]
-    sizes = column.flatten(1).abs().double().amax(dim=1) if column[0].numel() else torch.zeros(len(rows))
+    sizes = (
+        (column.abs() if column.is_complex() else column.double().abs()).flatten(1).amax(dim=1)
+        if column[0].numel()
+        else torch.zeros(len(rows))
+    )
     half = rows[sizes.argsort(stable=True)[: max(len(rows) // 2, 1)].cpu()]
     return half if len(half) > 1 else half.repeat(2 if len(rows) != 2 else 3)
 

@@ -109,11 +109,12 @@ def placed(model: nn.Module, options: RunOptions) -> nn.Module:
     check_model(model)
     executor = options.executor
     on_ray = executor == "ray" or isinstance(executor, executors.Ray) or (executor == AUTO and options.ray_address)
-    device = options.device or ("cpu" if on_ray else None)
+    device = ("cpu" if on_ray else None) if options.device is None else options.device
     if device is not None:
         try:
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            if torch.empty(0, device=device).is_meta:
+                raise NotImplementedError("the meta device has no values")
+        except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
             devices = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
             raise ConfigError(
                 f"a network runs on a device that this machine has, {', '.join(devices)}; got {device!r} "

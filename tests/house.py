@@ -15,7 +15,7 @@ import networkx as nx
 ROOT = Path(__file__).parent.parent
 
 LAYERS = [
-    "errors escape lazy allocation atomic checksums compiled paths cancellation literal nodes seeds intervals progress "
+    "errors escape lazy allocation paths atomic checksums compiled cancellation literal nodes seeds intervals progress "
     "terminal options results",
     "bits mining planted",
     "config locations",

@@ -22,17 +22,17 @@ from ndg.abstraction.curve import EXAMPLES, Curve
 from ndg.abstraction.orders import Orders
 from ndg.abstraction.result import TrialResult, corrected
 from ndg.abstraction.study import DRAW, Study, TrialCounts, curve_key
-from ndg.abstraction.validate import check_alternatives, one_layer
+from ndg.abstraction.validate import check_alternatives, check_graph, one_layer
 from ndg.abstraction.verdict import KEPT
 from ndg.activations.batches import check_loader
-from ndg.errors import ConfigError, DataError, ShapeError
+from ndg.errors import ConfigError, DataError, ShapeError, check_kind
 from ndg.graph.ndg import NDG
 from ndg.interventions import substitution
 from ndg.interventions.cache import Cache
 from ndg.interventions.intervention_sets import choices, definition
 from ndg.interventions.passes import Passes
 from ndg.interventions.substitution import Writing
-from ndg.options import RunOptions, old_keywords, plain_numbers
+from ndg.options import RunOptions, names_of, old_keywords, plain_numbers
 from ndg.run_study import placed, run_batches
 
 
@@ -75,8 +75,10 @@ class TrialSettings:
             raise ConfigError(f"kept_at_least is a share inside [0, 1]; got {self.kept_at_least}")
         if self.draws < 1:
             raise ConfigError(f"alternatives and controls are drawn at least once; got draws={self.draws}")
-        if self.orders and not self.curve:
-            raise ConfigError(f"orders are those of a curve; got {', '.join(self.orders)} without one; pass curve=True")
+        check_kind(self.graphs, (Mapping, type(None)), "graphs has control graphs by name", 'such as {"other": graph}')
+        orders = [] if self.orders is None else names_of(self.orders, "orders has names of orders of a curve")
+        if orders and not self.curve:
+            raise ConfigError(f"orders are those of a curve; got {', '.join(orders)} without one; pass curve=True")
 
 
 @old_keywords(settings=TrialSettings, options=RunOptions)
@@ -124,7 +126,8 @@ def trials(
         check_loader(fit)
     layer = one_layer(graph, settings.layer, "a trial intervenes on one layer")
     labels, where = graph.nodes.labels, graph.nodes.slice(layer)
-    names = [interventions] if isinstance(interventions, str) else interventions
+    several = isinstance(interventions, Iterable) and not isinstance(interventions, str)
+    names = interventions if several else [interventions]
     named = {name: definition(name) for name in names}
     if not named:
         raise DataError("a trial needs at least one intervention; got none")
@@ -137,6 +140,7 @@ def trials(
         values, why = _choose(settings.values, graph)
         writing = substitution.fit(values, model, graph, fit, [layer], options=options, any_network=True)
     else:
+        check_kind(settings.values, substitution.Writing, "values is the name of a way to write", "pass auto or mean")
         writing, why = settings.values, "as given"
     walked = {name: walked_backwards(known, settings.beta) for name, known in {GRAPH: graph, **graphs}.items()}
     study = Study(
@@ -173,6 +177,7 @@ def _check_controls(graph: NDG, layer: str, graphs: Mapping[str, NDG]) -> None:
     for name, other in graphs.items():
         if name in (taken := (GRAPH, *CONTROLS, CHANCE)):
             raise ConfigError(f"a control graph has a name of its own, none of {', '.join(taken)}; got {name!r}")
+        check_graph(other)
         there = other.nodes.slice(layer)
         if (other.nodes.labels, there.stop - there.start) != (labels, where.stop - where.start):
             raise ShapeError(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from ndg.errors import GraphError, ShapeError
+from ndg.errors import GraphError, ShapeError, check_kind
 from ndg.graph.ndg import NDG
+
+
+def check_graph(graph: NDG) -> None:
+    """Raise GraphError for what is no graph."""
+    check_kind(graph, NDG, "a graph is an ndg.NDG", "mine or load one: ndg.NDG.load(path)", GraphError)
 
 
 def check_labels(graph: NDG) -> None:
     """Raise GraphError for a graph of neurons alone."""
+    check_graph(graph)
     if not graph.nodes.labels:
         raise GraphError(
             "what the network predicts is compared with the labels of the graph; the graph has no labels; extract with "
@@ -23,8 +29,7 @@ def check_alternatives(graph: NDG) -> None:
 
 def one_layer(graph: NDG, layer: str | None, rule: str) -> str:
     """The requested layer or the only one; GraphError, beginning with `rule`, otherwise."""
-    if not isinstance(graph, NDG):
-        raise GraphError(f"a graph is an ndg.NDG; got {type(graph).__name__}; mine or load one: ndg.NDG.load(path)")
+    check_graph(graph)
     if not isinstance(layer, str | None):
         raise GraphError(f"layer= is the name of a layer of the graph; got {type(layer).__name__}; pass its name")
     names = [known.name for known in graph.nodes.layers]

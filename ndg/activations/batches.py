@@ -7,6 +7,7 @@ user's batch size, a shard or a worker only regroups those.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
@@ -27,6 +28,9 @@ COMPUTE_BATCH = 256
 
 NUMBER = "\0number"
 """Key of the column, in batches of chosen examples, that says which example of the loader a row is."""
+
+FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+WHOLE = frozenset({torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64})
 
 Inputs = Tensor | dict[str, Tensor]
 
@@ -138,9 +142,27 @@ def forward(model: nn.Module, inputs: Inputs) -> Tensor:
 def output_of(model: nn.Module, inputs: Inputs) -> Any:
     """Whatever a network returns for inputs, on its device."""
     device = device_of(model)
-    if isinstance(inputs, dict):
-        return model(**{key: _moved(column, device) for key, column in inputs.items()})
-    return model(_moved(inputs, device))
+    if not isinstance(inputs, dict):
+        return model(_moved(inputs, device))
+    named = {key: _moved(column, device) for key, column in inputs.items()}
+    try:
+        return model(**named)
+    except TypeError as error:
+        _check_keys(model, inputs, error)
+        raise
+
+
+def _check_keys(model: nn.Module, inputs: dict[str, Tensor], error: TypeError) -> None:
+    """Raise DataError for keys that the network's forward does not take."""
+    parameters = inspect.signature(model.forward).parameters
+    try:
+        inspect.signature(model.forward).bind(**inputs)
+    except TypeError as reason:
+        raise DataError(
+            "the keys of a batch are parameters of the network's forward, "
+            f"{', '.join(parameters) or 'which has none'}; got {', '.join(map(str, inputs))} ({reason}); rename the "
+            "keys, or give (inputs, labels)"
+        ) from error
 
 
 def _moved(inputs: Tensor, device: torch.device) -> Tensor:
@@ -150,25 +172,34 @@ def _moved(inputs: Tensor, device: torch.device) -> Tensor:
 def logits_of(output: Any) -> Tensor:
     """Logits `[example, class]`: a tensor, the `logits` of an output, or the first element of a tuple.
 
-    Sparse logits become dense.
+    Sparse logits become dense, whole numbers float64.
     """
     logits = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
     if logits is None:
         logits = output[0] if isinstance(output, tuple) and output else output
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
+    if not isinstance(logits, Tensor) or logits.is_nested or logits.ndim != 2 or not logits.shape[1]:
         raise ShapeError(
             "a network returns logits of shape (example, class), or an output with such `.logits`; got "
             f"{describe_output(logits)}; "
             "wrap the network in a module that returns its logits, or extract with labels=False for a graph of its "
             "neurons alone"
         )
-    return logits if logits.layout is torch.strided else logits.to_dense()
+    logits = logits if logits.layout is torch.strided else logits.to_dense()
+    if logits.dtype in FLOATS and not logits.is_meta:
+        return logits
+    if logits.dtype not in WHOLE or logits.is_meta:
+        raise ShapeError(
+            f"logits are real numbers, of a floating-point type; got {'values on the meta device' * logits.is_meta}"
+            f"{'' if logits.is_meta else logits.dtype}; wrap the network in a module that returns real logits, such as "
+            "output.float() or output.abs()"
+        )
+    return logits.double()
 
 
 def describe_output(output: Any) -> str:
     """What a module returned, in words: shapes of tensors, names and elements of containers."""
     if isinstance(output, Tensor):
-        return f"{tuple(output.shape)}"
+        return "a nested tensor" if output.is_nested else f"{tuple(output.shape)}"
     if is_dataclass(output) and not isinstance(output, (type, Mapping)):
         output = {field.name: getattr(output, field.name) for field in fields(output)}
     if isinstance(output, Mapping):
@@ -288,21 +319,50 @@ def columns(batch: Any) -> dict[str, Tensor]:
         tensors = {"": batch[0]}
     else:
         tensors = {"": batch}
-    tensors = {key: torch.as_tensor(part) if _numbers(part) else part for key, part in tensors.items()}
+    tensors = {key: _from_numpy(part) if _numbers(part) else part for key, part in tensors.items()}
     if not tensors or not all(isinstance(column, Tensor) and column.ndim for column in tensors.values()):
         came = ", ".join(f"{key or 'inputs'}: {_spelt(column)}" for key, column in tensors.items())
         raise DataError(
             "a loader gives (inputs, labels), inputs, or dictionaries of tensors whose first axis is the example; "
             f"got {type(batch).__name__} ({came}); make tensors of arrays, and batches of examples by a DataLoader"
         )
+    for key, column in tensors.items():
+        _check_dense(key or "inputs", column)
     lengths = {key or "inputs": len(column) for key, column in tensors.items()}
     if len(set(lengths.values())) > 1:
         raise ShapeError(f"the tensors of one batch have one row per example; got {lengths}")
+    first, second = tensors.get(""), tensors.get("labels")
+    if first is not None and second is not None and first.ndim == 1 and second.ndim > 1 and second.is_floating_point():
+        shapes = f"{first.dtype} {tuple(first.shape)} before {second.dtype} {tuple(second.shape)}"
+        raise DataError(f"a batch is (inputs, labels); got {shapes}, the labels first; exchange them")
     return tensors
 
 
+def _from_numpy(values: np.ndarray) -> Tensor:
+    """A tensor of an array of any byte order, strides or width."""
+    kind = values.dtype.newbyteorder("=") if values.dtype.itemsize <= 8 else np.dtype(np.float64)
+    return torch.as_tensor(np.ascontiguousarray(values, kind))
+
+
+def _check_dense(name: str, column: Tensor) -> None:
+    """Raise DataError for a tensor whose rows cannot be chosen."""
+    kinds = {
+        "on the meta device, without values": column.is_meta,
+        "nested": column.is_nested,
+        "sparse": column.layout is not torch.strided and not column.is_nested,
+        "quantised": column.is_quantized,
+    }
+    for kind, true in kinds.items():
+        if true:
+            advice = {"sparse": ".to_dense()", "quantised": ".dequantize()", "nested": ".to_padded_tensor(0.0)"}
+            raise DataError(
+                f"the tensors of a batch are dense and have values; {name} are {kind}; give "
+                + (f"{name}{advice[kind]}" if kind in advice else "tensors with values, such as tensor.to('cpu')")
+            )
+
+
 def _numbers(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind in "biuf"
+    return isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind in "biufc"
 
 
 def _spelt(value: Any) -> str:

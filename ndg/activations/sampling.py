@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,4 @@ def subset(loader: Iterable[Any], most: int | None, seed: int) -> Iterable[Any]:
 
 
 def _rows(batch: Any) -> int:
-    if isinstance(batch, Mapping):
-        return _rows(next(iter(batch.values())))
-    return _rows(batch[0]) if isinstance(batch, (list, tuple)) else len(batch)
+    return len(next(iter(columns(batch).values())))

@@ -31,7 +31,7 @@ from ndg.extraction import ReadingSettings
 from ndg.graph.ndg import NDG
 from ndg.mining.miner import Rule
 from ndg.nodes import CONCEPT, LABEL, NodeSpace
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.results import Result, Row
 
 SAME, DIFFERENT, ONE, RANDOM, TASKS = CONDITIONS = (
@@ -253,6 +253,9 @@ class PairSettings:
     criterion: Rule = "paper"
     alpha: float | int = 20.0
     mining: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
 
 
 @old_keywords(settings=PairSettings, reading=ReadingSettings, options=RunOptions)

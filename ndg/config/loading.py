@@ -20,7 +20,7 @@ from ndg.config.limits import BYTES, DEPTH, check_yaml
 from ndg.config.networks import MLP, MODELS
 from ndg.config.schema import Experiment
 from ndg.config.typed import shown, typed
-from ndg.errors import ConfigError, check_list, nearest
+from ndg.errors import ConfigError, check_kind, check_list, nearest
 
 FORMER = {"importance.steps": "n_steps"}
 """Renamed keys in the saved configs of older runs."""
@@ -109,8 +109,13 @@ def _document(source: str | Path | dict[str, Any], overrides: Sequence[str], smo
     """A config as a dictionary of `scalars`, with overrides and smoke section, unchecked."""
     from yaml import YAMLError
 
+    rule = "a config is a dictionary, or the name or path of a YAML file"
+    check_kind(source, (dict, str, os.PathLike), rule, "see ndg configs for those that ship")
     where = "config" if isinstance(source, dict) else source
     check_list(overrides, "overrides")
+    check_kind(overrides, (list, tuple), "overrides are a list of texts", 'write ["criterion.alpha=50"]')
+    for override in overrides:
+        check_kind(override, str, "an override is a text", "write it as in criterion.alpha=50")
     try:
         document = scalars.copied(source) if isinstance(source, dict) else scalars.read(_text(source))
     except FileNotFoundError as error:

@@ -19,9 +19,10 @@ from ndg.errors import DataError, GraphError, ShapeError, nearest
 from ndg.graph.ndg import NDG
 from ndg.interventions.engine import changing
 from ndg.interventions.intervention_sets import alternatives, choices, definition
-from ndg.interventions.reach import Change, check_network, check_reach, taking
+from ndg.interventions.reach import Change, check_network, check_reach
 from ndg.nodes import UNIT
 from ndg.options import RunOptions, old_keywords
+from ndg.probe import taking
 
 
 @old_keywords(options=RunOptions)

@@ -29,9 +29,9 @@ from ndg.counterfactual.counterfactual_set import CounterfactualSet
 from ndg.counterfactual.generate import counterfactual_set
 from ndg.errors import ConfigError, DataError, FailureError
 from ndg.graph.ndg import NDG
-from ndg.interventions.reach import taking
 from ndg.interventions.suffix import Suffix
 from ndg.options import RunOptions, plain_numbers
+from ndg.probe import taking
 
 TRAIN, VALIDATION = "train", "validation"
 AFTER, REAL_ONLY = "after", "real only"

@@ -28,6 +28,7 @@ from ndg.errors import GraphError
 from ndg.graph.verdicts import Verdicts
 from ndg.mining.implications import Implications
 from ndg.nodes import NodeSpace
+from ndg.paths import plain_path
 
 FORMAT, SCHEMA, READABLE = "ndg", 2, (1, 2)
 ARRAYS: dict[str, Any] = {"antecedents": np.int32, "consequents": np.int32, "exceptions": np.int64}
@@ -136,7 +137,7 @@ def _list(numbers: Int[np.ndarray, " number"]) -> Iterator[str]:
 
 def load(path: str | os.PathLike[str]) -> tuple[Implications, dict[str, Any], dict[str, Any], Verdicts | None]:
     """Implications, provenance, scores and verdicts of a file; GraphError if damaged."""
-    path = Path(path)
+    path = plain_path(path, "the file of a graph")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -41,8 +41,11 @@ def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> tuple[Implications
 
     Raises GraphError for other graphs, nodes that the bits lack, and one-way implications between labels or concepts.
     """
-    if not graph.is_directed() or graph.is_multigraph():
-        raise GraphError(f"implications must be read from a networkx.DiGraph; got a {type(graph).__name__}")
+    if not hasattr(graph, "is_directed") or not graph.is_directed() or graph.is_multigraph():
+        raise GraphError(
+            f"implications must be read from a networkx.DiGraph; got a {type(graph).__name__}; pass one whose "
+            "nodes are literals, or one that to_networkx gave"
+        )
     members = {node: _members(node, attributes) for node, attributes in graph.nodes.items()}
     facts = _facts(graph)
     constants = unflat(facts.get("constants", []))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float64
 
 from ndg import atomic
 from ndg.bits.matrix import BitMatrix
-from ndg.errors import GraphError, ShapeError, check_list
+from ndg.errors import BitsError, GraphError, ShapeError, check_kind, check_list
 from ndg.escape import html as escape
 from ndg.graph import edges, evaluate, files
 from ndg.graph import from_networkx as networkx_reader
@@ -31,6 +31,7 @@ from ndg.graph.verdicts import CONSTRAINT, SURVIVES, Verdicts
 from ndg.literal import Literal
 from ndg.mining.implications import Implications
 from ndg.nodes import NodeSpace
+from ndg.options import names_of, plain_number
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -59,6 +60,9 @@ class NDG:
     verdicts: Verdicts | None = None
 
     def __post_init__(self) -> None:
+        advice = "mine a graph by ndg.mine(bits), or load one by ndg.NDG.load(path)"
+        check_kind(self.implications, Implications, "a graph is made of Implications", advice, GraphError)
+        check_kind(self.provenance, Mapping, "provenance is a dictionary of plain values", "pass one", GraphError)
         object.__setattr__(self, "provenance", dict(self.provenance))
         if self.verdicts is not None:
             self.verdicts.check(self.implications)
@@ -122,17 +126,16 @@ class NDG:
 
     def closure(self, literals: Literals) -> Closure:
         """Literals that follow, themselves included; nothing else follows from contradictory ones."""
-        texts = [literals] if isinstance(literals, Literal | str) else literals
+        texts = literals if isinstance(literals, Iterable) and not isinstance(literals, str) else [literals]
         codes = np.array([self.literal(literal).code for literal in texts], np.int64)
         return Closure(self._reach.below(codes), self.nodes)
 
     def closures(self, marked: Bool[np.ndarray, "row literal"]) -> Bool[np.ndarray, "row literal"]:
         """Closure of every row of marked literals, in one walk."""
-        if marked.shape[1] != 2 * len(self.nodes):
-            raise ShapeError(
-                f"sets of literals must be rows over the {2 * len(self.nodes)} literals of the graph; got "
-                f"{marked.shape}"
-            )
+        rule = f"sets of literals must be booleans [row, {2 * len(self.nodes)}], over the literals of the graph"
+        check_kind(marked, np.ndarray, rule, "mark codes in an array of booleans", ShapeError)
+        if marked.ndim != 2 or marked.shape[1] != 2 * len(self.nodes) or marked.dtype != np.bool_:
+            raise ShapeError(f"{rule}; got {marked.dtype} of shape {marked.shape}; mark codes, one row per set")
         return self._reach.below_each(marked)
 
     def descendants(self, literal: Literal | str) -> frozenset[Literal]:
@@ -152,6 +155,8 @@ class NDG:
         """Literal of a text, or itself; GraphError for an unknown node."""
         if isinstance(literal, str):
             return self.nodes.literal(literal)
+        rule = f"a literal is a text such as {self.nodes.name(0)!r}, or an ndg.Literal"
+        check_kind(literal, Literal, rule, "write layer:unit, with ~ in front for a node that is off", GraphError)
         self.nodes.layer(literal.node)
         return literal
 
@@ -169,15 +174,20 @@ class NDG:
     def with_class_names(self, names: Iterable[str]) -> NDG:
         """Graph with names of its classes, which pictures and `rules` show."""
         check_list(names, "class_names")
+        check_kind(names, Iterable, "names of classes are a list of texts, one per class", "pass a list", ShapeError)
         names = [str(name).encode("utf-8", "backslashreplace").decode() for name in names]
         if len(names) != self.nodes.labels:
-            raise ShapeError(f"one name per class: expected {self.nodes.labels}, got {len(names)}")
+            raise ShapeError(
+                f"one name per class: expected {self.nodes.labels}, got {len(names)}; give the names in class order"
+            )
         return replace(self, provenance=self.provenance | {CLASS_NAMES: names})
 
     def with_scores(self, scores: Scored | Iterable[Scored]) -> NDG:
         """Graph with scores on its nodes, by method; GraphError for units it lacks."""
         scored = dict(self.scored)
-        for method_scores in [scores] if isinstance(scores, Scored) else scores:
+        several = scores if isinstance(scores, Iterable) and not isinstance(scores, Scored) else [scores]
+        for method_scores in several:
+            check_kind(method_scores, Scored, "scores come from ndg.score", "pass its result, or several", GraphError)
             values = {self.nodes.name(node): value for node, value in sorted(method_scores.by_node(self.nodes).items())}
             scored[method_scores.method] = {"measure": method_scores.measure, "values": values}
         return replace(self, scored=scored)
@@ -250,7 +260,7 @@ class NDG:
     @classmethod
     def from_networkx(cls, graph: nx.DiGraph, bits: BitMatrix | None = None) -> NDG:
         """Graph from a DiGraph of literals or of `to_networkx`, with counts from `bits` alone."""
-        implications, provenance = networkx_reader.read(graph, bits)
+        implications, provenance = networkx_reader.read(graph, None if bits is None else _bits(bits))
         return cls(implications, provenance)
 
     def scm(self) -> SCM:
@@ -266,7 +276,7 @@ class NDG:
 
     def stats(self, bits: BitMatrix | None = None) -> GraphStats:
         """Figures of the paper's Table 2; agreement is counted on `bits`, or else bounded."""
-        return statistics(self.implications, self._reach, bits)
+        return statistics(self.implications, self._reach, None if bits is None else _bits(bits))
 
     def edges_frame(self) -> pd.DataFrame:
         """One row per implication, with its figures on the mined examples.
@@ -282,11 +292,11 @@ class NDG:
         They have 95 % Wilson intervals; null if the antecedent or the consequent never holds. `any_thresholds` accepts
         the bits of another network with as many units.
         """
-        return evaluate.frame(self.implications, bits, any_thresholds)
+        return evaluate.frame(self.implications, _bits(bits), any_thresholds)
 
     def held_out(self, bits: BitMatrix, any_thresholds: bool = False) -> HeldOut:
         """Mean held-out precision and recall, with their numbers of implications."""
-        return evaluate.summary(self.implications, bits, any_thresholds)
+        return evaluate.summary(self.implications, _bits(bits), any_thresholds)
 
     def filter(
         self,
@@ -301,6 +311,10 @@ class NDG:
         `layers` keeps those among these layers and the labels. The bounds are added to `provenance["filters"]`.
         """
         bounds: dict[str, Any] = {"min_precision": min_precision, "min_support": min_support, "min_recall": min_recall}
+        bounds = {name: plain_number(bound) for name, bound in bounds.items()}
+        for name, bound in bounds.items():
+            if bound is not None:
+                check_kind(bound, (int, float), f"{name} is a number, or None", "leave it out for no bound", GraphError)
         bounds["layers"] = None if layers is None else _names(layers)
         implications = edges.keep(self.implications, **bounds)
         return self.derived(implications, {name: bound for name, bound in bounds.items() if bound is not None})
@@ -318,6 +332,9 @@ class NDG:
 
     def rules(self, limit: int | None = None, reduced: bool = True) -> str:
         """Graph in words; `reduced` leaves out rules that follow from others."""
+        limit = plain_number(limit)
+        if limit is not None and (type(limit) is not int or limit < 0):
+            raise GraphError(f"limit is a number of lines, 0 or more, or None for all; got {limit!r}; pass limit=10")
         return rules(self.implications, self._reach, limit, reduced, self.class_names)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -383,4 +400,10 @@ class NDG:
 
 
 def _names(layers: Iterable[str]) -> list[str]:
-    return [layers] if isinstance(layers, str) else list(layers)
+    return names_of(layers, "layers= has names of layers", GraphError)
+
+
+def _bits(bits: object) -> BitMatrix:
+    rule = "examples of a graph are packed booleans, an ndg.BitMatrix"
+    check_kind(bits, BitMatrix, rule, "extract them: ndg.extract(network, loader, like=graph)", BitsError)
+    return bits  # type: ignore[return-value]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ndg.activations.batches import fixed
-from ndg.errors import ConfigError, LayerError, nearest
+from ndg.errors import ConfigError, LayerError, check_kind, nearest
 from ndg.extraction import latent_layer
 from ndg.importance.graph_scores import OF_GRAPH
 from ndg.importance.logits import check_read
@@ -132,7 +132,8 @@ def score(
 
 def known(method: str) -> Method:
     """The method of that name; ConfigError names the nearest."""
-    name = f"{method}".partition(":")[0]
+    check_kind(method, str, "method must be the name of one method of importance", nearest(method, IMPORTANCE))
+    name = method.partition(":")[0]
     if name in OF_GRAPH:
         raise ConfigError(
             f"ndg.score scores networks; {name} scores a mined graph and has no options; call "

@@ -89,7 +89,8 @@ def _tensors(value: Any) -> Any:
     """Numpy arrays as tensors, also within a mapping."""
     if isinstance(value, Mapping):
         return {key: _tensors(part) for key, part in value.items()}
-    return torch.as_tensor(value) if isinstance(value, np.ndarray) else plain_number(value)
+    numbers = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+    return torch.as_tensor(value) if numbers else plain_number(value)
 
 
 def _whole(value: object) -> bool:

@@ -82,7 +82,7 @@ INTERVENTIONS: dict[str, Definition] = {
 
 def definition(name: str) -> Definition:
     """The intervention of that name, else ConfigError."""
-    if name not in INTERVENTIONS:
+    if not isinstance(name, str) or name not in INTERVENTIONS:
         raise ConfigError(
             f"an intervention is one of {', '.join(INTERVENTIONS)}; got {name!r}; {nearest(name, INTERVENTIONS)}"
         )

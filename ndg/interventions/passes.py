@@ -25,9 +25,10 @@ from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.interventions.cache import Cache, ExtractedPass, key_of
 from ndg.interventions.engine import Change, Changes, Engine, Prefix, same_logits
-from ndg.interventions.reach import check_before, check_network, check_reach, taking, thresholds_of
+from ndg.interventions.reach import check_before, check_network, check_reach, thresholds_of
 from ndg.interventions.replay import Recorded
 from ndg.nodes import LABEL, UNIT, NodeSpace
+from ndg.probe import taking
 from ndg.units.layout import Layout, Layouts, stack_steps
 from ndg.units.neurons import Neurons, check_reading
 from ndg.units.resolve import resolve_layer

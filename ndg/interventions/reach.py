@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
-from ndg.activations.batches import Batch, Inputs, fixed, forward
+from ndg.activations.batches import Batch, fixed, forward
 from ndg.activations.digest import weights_digest
-from ndg.errors import DataError, GraphError, LayerError, NDGError
+from ndg.errors import GraphError, LayerError
 from ndg.graph.ndg import NDG
 
 Change = Callable[[Tensor], Tensor]
@@ -54,23 +54,6 @@ def reaches(logits: Tensor, output: Tensor, run: Callable[[Change], Tensor]) -> 
         lambda values: (values + 8 * size * turned(values)).to(values.dtype),
     )
     return any(not torch.equal(run(change)[: len(logits)], logits) for change in changes)
-
-
-@contextmanager
-def taking(model: nn.Module, inputs: Inputs) -> Iterator[None]:
-    """Turn errors on wrong inputs into DataError with their shapes."""
-    try:
-        yield
-    except (NDGError, torch.OutOfMemoryError):
-        raise
-    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
-        columns = inputs if isinstance(inputs, dict) else {"inputs": inputs}
-        shapes = {key: tuple(column.shape) for key, column in columns.items()}
-        raise DataError(
-            f"a network takes what its loader gives; {type(model).__name__} given {shapes} raised "
-            f"{type(error).__name__}: {str(error).strip() or 'no message'}; call network(inputs) with one batch of the "
-            "loader to see where"
-        ) from error
 
 
 def check_before(model: nn.Module, changed: tuple[str, ...], batch: Batch, threads: int) -> None:

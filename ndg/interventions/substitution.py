@@ -183,7 +183,7 @@ def fit(
     passes = Passes.of(model, graph, layers, options.threads, any_network=any_network)
     if name == "boolean":
         _check_boolean(passes)
-    elif not count(loader or []):
+    elif not count([] if loader is None else loader):
         raise DataError(
             f"values written as {name!r} are taken from at least one fitting example; the loader of fit= gave none; "
             "check the split"

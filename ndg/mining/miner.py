@@ -19,6 +19,7 @@ from ndg.mining.criteria import Criterion, Sieve, criterion, sieve_of
 from ndg.mining.implication_buffer import Chunk, ImplicationBuffer, OverBudgetError, advice
 from ndg.mining.implications import Implications
 from ndg.mining.pairs import Candidates, Pairs, candidates, constants
+from ndg.options import plain_number
 from ndg.progress import bar
 
 MAX_EDGES = 50_000_000
@@ -77,8 +78,11 @@ def sweep(
         options: dict[str, Any] = {"pairs": pairs, "max_edges": max_edges, "device": device, "total": total}
         return [*sweep(bits, rules[:RULES], **options), *sweep(bits, rules[RULES:], **options)]
     shards: list[Any] = list(bits) if isinstance(bits, list | tuple) else [bits]
-    if max_edges is not None and max_edges < 0:
-        raise ConfigError(f"max_edges, the limit of kept implications, must be at least 0; got {max_edges}")
+    max_edges = plain_number(max_edges)
+    if max_edges is not None and (type(max_edges) is not int or max_edges < 0):
+        raise ConfigError(
+            f"max_edges, the limit of kept implications, must be at least 0; got {max_edges!r:.80}; leave it out"
+        )
     nodes = _nodes(shards)
     counter = counter_of(shards, device)
     candidate_pairs = candidates(nodes, counter.on, counter.examples, pairs)

@@ -92,7 +92,7 @@ def pairs_of(nodes: NodeSpace, pairs: Pairs = "all") -> int:
 
 def check_pairs(pairs: Any, names: Sequence[str]) -> None:
     """Raise ConfigError unless `pairs` is in PAIRS or pairs of `names`."""
-    if pairs in PAIRS:
+    if isinstance(pairs, str) and pairs in PAIRS:
         return
     rule = f"mining.pairs must be {', '.join(PAIRS)} or"
     if isinstance(pairs, str):

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ndg.errors import ConfigError, GraphError
+from ndg.errors import ConfigError, GraphError, check_kind
 from ndg.graph.ndg import NDG
 from ndg.importance.scores import Scores
 from ndg.literal import NEGATION, Literal
 from ndg.nodes import LABEL, class_number
+from ndg.options import plain_number
 from ndg.report import captions, selection
 from ndg.report.captions import AFTER, BEFORE, MIDDLE, Names
 from ndg.report.selection import Selection
@@ -105,8 +106,11 @@ def draw(
     Raises GraphError for a target outside the graph, ConfigError for `max_nodes` below 1, ShapeError unless there is
     one class name per class.
     """
-    if max_nodes < 1:
-        raise ConfigError(f"max_nodes must be at least 1; got {max_nodes}")
+    max_nodes = plain_number(max_nodes)
+    if type(max_nodes) is not int or max_nodes < 1:
+        raise ConfigError(f"max_nodes must be a whole number, at least 1; got {max_nodes!r}; leave it out for 300")
+    if title is not None:
+        check_kind(title, str, "a title is text", "leave it out for none")
     if class_names is not None:
         graph = graph.with_class_names(class_names)
     names = Names(graph.nodes, graph.class_names)

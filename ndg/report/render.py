@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ndg import atomic
-from ndg.errors import ConfigError, nearest
+from ndg.errors import ConfigError, GraphError, check_kind, nearest
 from ndg.graph.formats import EXPORTS
 from ndg.graph.ndg import NDG
 from ndg.importance.scores import Scores
 from ndg.literal import Literal
+from ndg.paths import plain_path
 from ndg.report import dot, engine
 from ndg.report.drawing import Drawing, draw, home_of
 
@@ -65,7 +66,10 @@ def render(
     Raises ConfigError for an unknown suffix or layout, GraphError for a target outside the graph, RenderError if the
     layout fails or takes too long, OutputError if the file cannot be written.
     """
-    path = Path(path)
+    check_kind(graph, NDG, "a picture is of an ndg.NDG", "mine or load one", GraphError)
+    path = plain_path(path, "the file of a picture")
+    if (layout := options.get("layout")) is not None:
+        check_kind(layout, str, "layout is the name of a layout", nearest("", dot.ENGINES))
     form = path.suffix.lower().removeprefix(".")
     if form not in REPORTS:
         endings = ", ".join(f".{name}" for name in REPORTS)

@@ -13,6 +13,7 @@ from ndg.config import Experiment, Train
 from ndg.data.examples import Splits
 from ndg.errors import CheckpointError
 from ndg.models import checkpoint
+from ndg.paths import plain_path
 from ndg.training.journal import Row
 from ndg.training.step import Learner
 
@@ -21,7 +22,7 @@ MODEL, STATE = "model.safetensors", "resume.safetensors"
 
 def load_model(folder: str | Path, name: str = MODEL) -> tuple[nn.Module, Experiment]:
     """Network (on the CPU) and experiment of a run folder; `name` is a file in it."""
-    path = Path(folder) / name
+    path = plain_path(folder, "the folder of a run") / plain_path(name, "the name of a checkpoint")
     network, metadata = checkpoint.load(path)
     if "experiment" not in metadata:
         raise CheckpointError(

@@ -15,7 +15,7 @@ def device_of(name: str) -> torch.device:
     """Torch device by name. Raises ConfigError if it is missing."""
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda"):
         raise ConfigError(f"a device is cpu or cuda; got {name!r}; choose one of them")

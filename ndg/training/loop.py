@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from ndg import __version__, models, seeds
 from ndg.config import Experiment, Train
 from ndg.data.examples import Splits
-from ndg.errors import CheckpointError, ConfigError, FailureError, OutputError
+from ndg.errors import CheckpointError, ConfigError, DataError, FailureError, OutputError, check_kind
 from ndg.models import checkpoint
+from ndg.paths import plain_path
 from ndg.progress import in_total, meter
 from ndg.training import checkpoints
 from ndg.training.checkpoints import MODEL, STATE, best, chosen
@@ -78,6 +79,9 @@ def train(
     Raises CheckpointError if `folder` holds another training (any without `resume`), OutputError if it cannot be
     written, and FailureError if a loss is not finite; the last good checkpoint stays.
     """
+    check_kind(experiment, Experiment, "a training needs an ndg.Experiment", "load one: ndg.load_config(path)")
+    check_kind(splits, Splits, "a training needs ndg.data.Splits", "load them: ndg.data.load(config)", DataError)
+    folder = plain_path(folder, "the folder of a training")
     target, state = device_of(device), folder / STATE
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from ndg.extraction import ReadingSettings, extract
 from ndg.graph.ndg import NDG
 from ndg.intervals import rate
 from ndg.mining.miner import Rule
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.results import Result
 from ndg.rotation.basis import LOCALIST, Rotation
 
@@ -116,6 +116,9 @@ class BasisSettings:
     alpha: float | int = 20.0
     intervention: str = "Q"
     split: str = ""
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
 
 
 @old_keywords(settings=BasisSettings, options=RunOptions)

@@ -14,7 +14,8 @@ from ndg.abstraction.counts import Counts
 from ndg.abstraction.edges.forcing import HOW, forcings
 from ndg.abstraction.edges.result import EdgeTrials
 from ndg.abstraction.edges.study import Study
-from ndg.activations.batches import compute_batches, no_examples
+from ndg.abstraction.validate import check_graph
+from ndg.activations.batches import check_loader, compute_batches, no_examples
 from ndg.errors import ConfigError, GraphError
 from ndg.graph.ndg import NDG
 from ndg.graph.verdicts import FORCED, Verdicts, kinds
@@ -22,7 +23,7 @@ from ndg.interventions import substitution
 from ndg.interventions.cache import Cache
 from ndg.interventions.passes import Passes
 from ndg.nodes import CONCEPT, LABEL
-from ndg.options import RunOptions, old_keywords, plain_numbers
+from ndg.options import RunOptions, names_of, old_keywords, plain_numbers
 from ndg.run_study import StudyRun, check_order, placed, run_batches
 
 
@@ -81,6 +82,8 @@ def try_edges(
     Raises ConfigError for an unknown way, value or executor; GraphError or LayerError for unknown layers; GraphError or
     ShapeError when the graph is of another network; DataError without examples; WorkerError when Ray gives no answer.
     """
+    check_graph(graph)
+    check_loader(loader)
     check_order(loader)
     names = _layers(graph, layers)
     loader = list(loader) if iter(loader) is loader else loader
@@ -88,7 +91,7 @@ def try_edges(
     watch = Passes.of(model, graph, names[:1], options.threads, cache, any_network=settings.any_network)
     of = partial(Passes.of, model, graph, threads=options.threads, cache=cache, any_network=True)
     order = (*_order(watch, loader, options.batch, names), LABEL)
-    how = tuple(settings.how)
+    how = tuple(names_of(settings.how, "how= has names of ways to force"))
     forced = forcings(graph, order, how)
     where = [forcing.layer for forcing in forced]
     passes = {layer: of([layer]) for layer in where if (layer,) != watch.changed}
@@ -141,7 +144,7 @@ def _joined(parts: Iterable[np.ndarray]) -> np.ndarray:
 def _layers(graph: NDG, layers: Iterable[str] | None) -> list[str]:
     names = [layer.name for layer in graph.nodes.layers]
     if layers is not None:
-        names = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
+        names = list(dict.fromkeys(names_of(layers, "layers= has names of layers", GraphError)))
         for name in names:
             graph.nodes.slice(name)
     names = [name for name in names if name not in (LABEL, CONCEPT)]

@@ -22,7 +22,7 @@ from ndg.abstraction.minimal.search import smaller
 from ndg.abstraction.minimal.study import Study
 from ndg.abstraction.validate import check_labels, one_layer
 from ndg.activations.batches import columns, compute_batches
-from ndg.errors import ConfigError, ShapeError
+from ndg.errors import ConfigError, GraphError, ShapeError, check_kind
 from ndg.graph.ndg import NDG
 from ndg.interventions import substitution
 from ndg.interventions.intervention_sets import definition, predicted
@@ -93,6 +93,8 @@ def explain(
     labels, target, layer = graph.nodes.labels, settings.target, settings.layer
     if target is not None and not 0 <= target < labels:
         raise ConfigError(f"a target is a class from 0 to {labels - 1}; got {target}; name one of these")
+    if layer is not None:
+        check_kind(layer, str, "layer= is the name of a layer of the graph", "pass its name", GraphError)
     layers = (layer,) if layer is not None else tuple(known.name for known in graph.nodes.layers)
     model = placed(model, options)
     passes = Passes.of(model, graph, layers, options.threads, any_network=settings.any_network)

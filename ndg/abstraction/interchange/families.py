@@ -18,6 +18,7 @@ from ndg import seeds
 from ndg.errors import ConfigError, GraphError, nearest
 from ndg.graph.ndg import NDG
 from ndg.interventions.intervention_sets import causes, predicted
+from ndg.options import names_of
 
 Nodes = Int64[np.ndarray, " unit"]
 Sets = Bool[np.ndarray, "set unit"]
@@ -122,7 +123,7 @@ def families(
     for name, nodes in (units or {}).items():
         if name in known:
             raise ConfigError(f"sets of your own have names of their own, other than {', '.join(known)}; got {name!r}")
-        wanted = {graph.nodes.index(node) for node in ([nodes] if isinstance(nodes, str) else nodes)}
+        wanted = {graph.nodes.index(node) for node in names_of(nodes, "a set of your own has names of nodes")}
         if outside := sorted(wanted - set(joint.tolist())):
             raise GraphError(
                 f"an interchange swaps units of {', '.join(layers)}; {graph.nodes.name(outside[0])} is none; add its "

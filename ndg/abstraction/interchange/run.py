@@ -20,11 +20,11 @@ from ndg.abstraction.interchange.shuffle import shuffled
 from ndg.abstraction.interchange.study import Study
 from ndg.abstraction.validate import check_labels
 from ndg.activations.sampling import count
-from ndg.errors import ConfigError, DataError
+from ndg.errors import ConfigError, DataError, GraphError
 from ndg.graph.ndg import NDG
 from ndg.interventions.cache import BUDGET, Cache
 from ndg.interventions.passes import Passes
-from ndg.options import RunOptions, old_keywords, plain_numbers
+from ndg.options import RunOptions, names_of, old_keywords, plain_numbers
 from ndg.run_study import check_order, placed, run_batches
 
 S = TypeVar("S", bound=Study)
@@ -89,6 +89,7 @@ def interchange(
     of another shape than the bases', DataError without examples or for a loader that shuffles, WorkerError when Ray
     gives no answer.
     """
+    check_labels(graph)
     pairs = Loaders.of(loader, base, source)
     study = prepare(Study, model, graph, pairs, settings, options, cache)
     run = run_batches(study, pairs.bases, "interchange", options)
@@ -151,10 +152,10 @@ def prepare(
     cache: Cache | None,
 ) -> S:
     """The study, with its passes, families and pool."""
-    check_labels(graph)
-    names = [settings.layers] if isinstance(settings.layers, str) else settings.layers
-    names = [layer.name for layer in graph.nodes.layers] if names is None else list(names)
-    sets = [settings.sets] if isinstance(settings.sets, str) else list(settings.sets)
+    names = [layer.name for layer in graph.nodes.layers]
+    if settings.layers is not None:
+        names = names_of(settings.layers, "layers= has names of layers of the graph", GraphError)
+    sets = names_of(settings.sets, "sets= has names of sets")
     model = placed(model, options)
     passes = Passes.of(model, graph, names, options.threads, cache, any_network=settings.any_network)
     return kind(

@@ -26,7 +26,7 @@ from ndg.importance.evaluation.spec import ALL, every, fitting, parse
 from ndg.importance.score import IMPORTANCE
 from ndg.importance.scores import Scores
 from ndg.importance.settings import ScoreSettings, Settings
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.progress import log
 from ndg.results import Result
 
@@ -173,6 +173,9 @@ class BoardSettings(ScoreSettings):
         more = {name: own.pop(name) for name in ("target", "baselines", "n_steps", "each_position") if name in own}
         plain = Settings(self.baselines, self.n_steps, self.each_position, self.target, options, own)
         return replace(plain, **more)
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
 
 
 @old_keywords(settings=BoardSettings, options=RunOptions, renamed={"internal_batch_size": "batch"})

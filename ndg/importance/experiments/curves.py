@@ -22,7 +22,7 @@ from ndg.importance.scores import Scores
 from ndg.importance.settings import Baselines, Settings, passes
 from ndg.intervals import Z95, rate
 from ndg.interventions.baselines import Neutrals, clamped, neutral_states
-from ndg.options import RunOptions, old_keywords
+from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.probe import probe_loader
 from ndg.results import mean
 from ndg.run_study import run_study
@@ -44,6 +44,9 @@ class CurveSettings:
     scope: str = "all"
     draws: int = 10
     baselines: Baselines = "zero"
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
 
 
 @old_keywords(settings=CurveSettings, options=RunOptions, renamed={"internal_batch_size": "batch"})

@@ -38,7 +38,10 @@ def grasp(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) 
     with sdpa_kernel(SDPBackend.MATH), replaced(model.modules()) as parameters:  # other kernels differentiate once
         weights = leaves(incoming, "grasp")
         for batch in passes(loader, settings, "GraSP, gradient"):
-            gradients = torch.autograd.grad(loss(model, batch, "grasp"), parameters, allow_unused=True)
+            value = loss(model, batch, "grasp")
+            if not value.requires_grad:
+                raise no_path(layers[0], "grasp")
+            gradients = torch.autograd.grad(value, parameters, allow_unused=True)
             for number, gradient in enumerate(gradients):
                 if gradient is not None:
                     add(first, str(number), gradient.double())

@@ -88,6 +88,8 @@ def per_unit(incoming: Mapping[str, Incoming], values: Mapping[str, Tensor]) -> 
 
 def gradients(value: Tensor, weights: dict[str, Tensor], method: str, start: Tensor | None = None) -> dict[str, Tensor]:
     """Gradients at weights by path; LayerError without one, or for NaN."""
+    if not value.requires_grad:
+        raise no_path(next(iter(weights)).rpartition(".")[0], method)
     slopes = torch.autograd.grad(value, list(weights.values()), start, allow_unused=True)
     for path, gradient in zip(weights, slopes, strict=True):
         if gradient is None:
