@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
+from types import FunctionType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -116,7 +117,8 @@ def extract(
     """
     where = None if file is None else plain_path(file, "the file of the bits")
     if around is not None:
-        check_kind(around, Callable, "around= is a function of a batch that gives a context", "pass one")
+        rule = "around= is a function of a batch that gives a context"
+        check_kind(around, object if callable(around) else FunctionType, rule, "pass one")
     if shuffled(loader):
         if where or settings.max_examples is not None:
             raise DataError(

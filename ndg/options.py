@@ -94,7 +94,7 @@ def plain_number(value: Any) -> Any:
 
 def names_of(names: object, rule: str, error: type[NDGError] = ConfigError) -> list[str]:
     """Names as a list, also of one text; `error`, beginning with `rule`, for anything else."""
-    several = [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
+    several: list[Any] = [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
     for name in several:
         check_kind(name, str, rule, "pass one text or a list of texts", error)
     return several

@@ -49,7 +49,6 @@ Outputs = dict[str, list[Tensor]]
 """Tensors that a module returned, by its path; "" is the network."""
 
 PLAIN = frozenset({bool, int, float, str})
-HOOKS = "_forward_hooks", "_forward_pre_hooks"
 
 _probed: WeakKeyDictionary[nn.Module, dict[Any, int]] = WeakKeyDictionary()
 """Rows of the largest batch by state, kind of input and layer."""
@@ -93,9 +92,9 @@ def probe(model: nn.Module, batch: Batch, layers: Iterable[str], threads: int) -
 
 
 def _state(model: nn.Module) -> dict[Any, Any]:
-    """Modules, their plain attributes, hooks and functions, whose change may change what a network computes.
+    """Modules, their plain attributes and functions, whose change may change what a network computes.
 
-    `training` is none of them: all studies run in evaluation mode.
+    `training` is none of them, since all studies run in evaluation mode, nor are hooks, which mostly look.
     """
     state: dict[Any, Any] = {}
     for module in model.modules():
@@ -105,8 +104,6 @@ def _state(model: nn.Module) -> dict[Any, Any]:
         for name, value in vars(module).items():
             if type(value) in PLAIN and name != "training":
                 state[id(module), name] = value
-            elif name in HOOKS and value:
-                state[id(module), name] = tuple(value)
             elif callable(value):
                 state[id(module), name] = id(value)
     return state

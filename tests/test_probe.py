@@ -166,19 +166,10 @@ def test_a_network_whose_attribute_changes_is_probed_again(flag, value):
         ndg.extract(model, [EXAMPLES], layers=["0.act"])
 
 
-def noise(module, arguments, output=None):
-    first = arguments[0] if output is None else output
-    return first + torch.randn_like(first)
-
-
-@pytest.mark.parametrize("change", ["register_forward_hook", "register_forward_pre_hook", "forward"])
-def test_a_network_with_a_new_hook_or_function_is_probed_again(change):
+def test_a_network_with_another_function_is_probed_again():
     model = Dense().eval()
     ndg.extract(model, [EXAMPLES], layers=["act"])
-    if change == "forward":
-        model.act.forward = lambda h: h + torch.randn_like(h)
-    else:
-        getattr(model.act, change)(noise)
+    model.act.forward = lambda h: h + torch.randn_like(h)
     with pytest.raises(LayerError, match="draws random numbers"):
         ndg.extract(model, [EXAMPLES], layers=["act"])
 

@@ -126,8 +126,7 @@ def trials(
         check_loader(fit)
     layer = one_layer(graph, settings.layer, "a trial intervenes on one layer")
     labels, where = graph.nodes.labels, graph.nodes.slice(layer)
-    several = isinstance(interventions, Iterable) and not isinstance(interventions, str)
-    names = interventions if several else [interventions]
+    names = names_of(interventions, "interventions are names")
     named = {name: definition(name) for name in names}
     if not named:
         raise DataError("a trial needs at least one intervention; got none")

@@ -126,7 +126,8 @@ class NDG:
 
     def closure(self, literals: Literals) -> Closure:
         """Literals that follow, themselves included; nothing else follows from contradictory ones."""
-        texts = literals if isinstance(literals, Iterable) and not isinstance(literals, str) else [literals]
+        several = isinstance(literals, Iterable) and not isinstance(literals, str)
+        texts: Iterable[Any] = literals if several else [literals]
         codes = np.array([self.literal(literal).code for literal in texts], np.int64)
         return Closure(self._reach.below(codes), self.nodes)
 

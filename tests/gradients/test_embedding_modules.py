@@ -99,7 +99,7 @@ class OneHot(nn.Module):
         if self.how == "bag":
             return self.dense(self.bag(ids))
         if self.how == "longer" and len(ids) > 16:
-            return self.dense(self.words(ids.flip(0)).mean(dim=1))
+            return self.dense(self.words(ids.flip(1)).mean(dim=1))
         if self.how == "longer":
             return self.dense(self.words(ids).mean(dim=1))
         return self.dense((functional.one_hot(ids, 9).float() @ self.words.weight).mean(dim=1))
