@@ -287,10 +287,11 @@ def _differ(first: list[Tensor], second: list[Tensor], rows: Tensor, some: Tenso
     for one, other in zip(first, second, strict=False):
         if one.shape[:1] != (len(rows),) or other.shape[:1] != (len(some),) or one.shape[1:] != other.shape[1:]:
             continue
-        one = one[places.to(one.device)].double()
+        wide = torch.complex128 if one.is_complex() else torch.float64
+        one = one[places.to(one.device)].to(wide)
         scale = one.nan_to_num(0, 0, 0).abs().amax() if one.numel() else 0
         close = CLOSE * (30 if other.dtype in (torch.float16, torch.bfloat16) else 1)
-        if not torch.allclose(one, other.double(), rtol=close, atol=float(close * scale), equal_nan=True):
+        if not torch.allclose(one, other.to(wide), rtol=close, atol=float(close * scale), equal_nan=True):
             return True
     return False
 
