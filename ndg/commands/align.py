@@ -7,11 +7,13 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
+from itertools import chain
 from typing import Any
 
 from ndg import progress
 from ndg.commands.shared import (
     fitted,
+    log_targets,
     names_and_overrides,
     near,
     output,
@@ -19,6 +21,7 @@ from ndg.commands.shared import (
     print_configs,
     say,
     seeds_of,
+    with_seeds,
     with_store,
 )
 from ndg.errors import RunNotFoundError, UserError
@@ -42,8 +45,7 @@ def align(options: Namespace, where: Locations) -> int:
     targets = _targets(options, names, overrides, seeds, where)
     if options.print_config:
         return print_configs([target.experiment for target in targets])
-    for target in targets:
-        log.info("%s: %s (%s)", target.experiment.name, target.id, target.why)
+    log_targets(targets)
     device = train.device(options.device)
     if options.dry_run:
         plans = [plan for target in targets for plan in prepare.plans(target, where, options.executor)]
@@ -73,9 +75,9 @@ def _targets(
         return [own_target(options, names, overrides, where)]
     if options.layers:
         overrides.append(f"extract.layers={json.dumps(options.layers, ensure_ascii=False)}")
-    each = [[*overrides, f"seed={seed}"] for seed in seeds] or [overrides]
     try:
-        return [target for words in each for target in targets.find(names, words, where, options.smoke)]
+        each = [targets.find(names, words, where, options.smoke) for words in with_seeds(overrides, seeds)]
+        return list(chain.from_iterable(each))
     except RunNotFoundError as error:
         similar = get_close_matches(names[0], studies.STUDIES, 1, 0.7) if names else []
         raise RunNotFoundError(f"{error}; the nearest study is {similar[0]}") if similar else error from None

@@ -12,6 +12,7 @@ from typing import Any
 from ndg import config
 from ndg.commands.shared import (
     fitted,
+    log_targets,
     names_and_overrides,
     near,
     output,
@@ -19,6 +20,7 @@ from ndg.commands.shared import (
     print_configs,
     say,
     seeds_of,
+    with_seeds,
     with_store,
 )
 from ndg.errors import FailureError, RunNotFoundError, UserError
@@ -42,8 +44,7 @@ def score(options: Namespace, where: Locations) -> int:
         return print_configs([task.target.experiment for task in tasks])
     device = train.device(options.device)
     names_of = [f"{task.target.experiment.name} {task.target.id}" for task in tasks]
-    for target in [task.target for task in tasks]:
-        log.info("%s: %s (%s)", target.experiment.name, target.id, target.why)
+    log_targets([task.target for task in tasks])
     if options.dry_run:
         planned = [
             plan
@@ -110,7 +111,6 @@ def _tasks(
         return [Task(own_target(options, names, overrides, where, fitted=False), None, options.resume)]
     if not names:
         raise UserError("`ndg score` needs a network: a config, a run, --model or --hf; got none")
-    each = [[*overrides, f"seed={seed}"] for seed in seeds] or [overrides]
     tasks: list[Any] = []
     for name in names:
         record = None
@@ -121,7 +121,7 @@ def _tasks(
             tasks.append(Task(_interrupted(record, overrides, where), None, True))
             continue
         parent = record.get("parent") if record and kind not in ("train", "align") else None
-        for words in each:
+        for words in with_seeds(overrides, seeds):
             networks = targets.find([parent or name], words, where, options.smoke)
             tasks += [Task(target, record if kind == "align" else None, options.resume) for target in networks]
     return tasks

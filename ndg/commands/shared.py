@@ -18,6 +18,7 @@ from ndg.config import Experiment
 from ndg.errors import ConfigError, UserError
 from ndg.escape import printable
 from ndg.locations import Locations
+from ndg.progress import log
 from ndg.runs.provenance import mask
 
 OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
@@ -81,6 +82,17 @@ def own_target(options: Namespace, *words: Any, **how: Any) -> Any:
     if options.seeds:
         raise UserError("--seeds names trainings of a config; a network of --model or --hf has none")
     return targets.own(options.model, options.hf, options.layers or [], *words, **how)
+
+
+def with_seeds(overrides: Sequence[str], seeds: Sequence[int]) -> list[list[str]]:
+    """The overrides once for each seed, or once without seeds."""
+    return [[*overrides, f"seed={seed}"] for seed in seeds] or [list(overrides)]
+
+
+def log_targets(targets: Sequence[Any]) -> None:
+    """Say which networks a command works on, and why."""
+    for target in targets:
+        log.info("%s: %s (%s)", target.experiment.name, target.id, target.why)
 
 
 def print_configs(experiments: Sequence[Experiment]) -> int:

@@ -97,39 +97,27 @@ class ViT:
 
 
 @dataclass(frozen=True)
-class TransFG:
+class TransFG(ViT):
     """Vision transformer whose last layer sees one token per head (He et al. 2022).
 
     pretrained: folder of a vision transformer, whose sizes (but stride) and dropout replace those given here; null:
       from scratch
-    patch: pixels of the side of a patch
     stride: pixels between patches; below `patch` they overlap
-    width: units of a token
-    depth: number of layers
-    heads: attention heads of a layer
-    mlp: units of the dense part of a layer
-    latent: number of latents
     head: kind of the latents; the paper's is `linear`
     contrast: weight of the contrastive loss; 0 leaves it out
     margin: margin of the contrastive loss
-    dropout: applies to the head of a pretrained network, else to the transformer
-    latent_noise: standard deviation of noise before the latents in training
     """
 
     name: str = "transfg"
-    pretrained: str | None = None
     patch: int = 16
-    stride: int = 12
     width: int = 768
     depth: int = 12
     heads: int = 12
     mlp: int = 3072
     latent: int = 768
-    head: str = "sigmoid"
+    stride: int = 12
     contrast: float = 1.0
     margin: float = 0.4
-    dropout: float = 0.0
-    latent_noise: float = 0.0
 
 
 @dataclass(frozen=True)

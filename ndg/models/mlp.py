@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ndg.config import MLP, Bert, TransFG, ViT
+from ndg.config import MLP, Bert, ViT
 from ndg.data.inputs import Form
 
 
@@ -79,7 +79,7 @@ def dense(widths: Sequence[int], dropout: float = 0.0) -> list[tuple[str, nn.Mod
 ACTIVATIONS: dict[str, type[nn.Module]] = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
 
 
-def head(settings: ViT | TransFG | Bert, width: int, classes: int, dropout: float = 0.0) -> tuple[nn.Sequential, str]:
+def head(settings: ViT | Bert, width: int, classes: int, dropout: float = 0.0) -> tuple[nn.Sequential, str]:
     """Modules from `[example, width]` to logits, and the name of the latents.
 
     `sigmoid` and `relu`: dropout, `pre` (dense), noise, `latent`, `decoder` (linear). `linear`: noise, the state itself
@@ -101,7 +101,7 @@ def last_dense(model: nn.Module, prefix: str) -> str:
     return f"{prefix}.{[name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]}"
 
 
-def ending(settings: ViT | TransFG | Bert) -> str:
+def ending(settings: ViT | Bert) -> str:
     """Description of the head, for reports."""
     return "linear head" if settings.head == "linear" else f"head of {settings.latent} {settings.head} latents"
 

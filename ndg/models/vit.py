@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ndg.config import TransFG, ViT
+from ndg.config import ViT
 from ndg.data.inputs import Form
 from ndg.errors import ShapeError
 from ndg.models import pretrained
@@ -35,9 +35,7 @@ class Plan:
         return {"transformer": self.settings, "pixels": self.pixels}
 
 
-def plan_transformer(
-    config: ViT | TransFG, form: Form, architecture: dict[str, Any] | None, stride: int | None = None
-) -> Plan:
+def plan_transformer(config: ViT, form: Form, architecture: dict[str, Any] | None, stride: int | None = None) -> Plan:
     """Plan from a config, a pretrained folder, or a checkpoint; ShapeError for images that do not fit.
 
     Position embeddings of a pretrained network are interpolated to the patches of these images, every `stride` pixels.
@@ -65,7 +63,7 @@ def plan_transformer(
     return replace(result, settings={**result.settings, "image_size": [height, width]}, weights=weights)
 
 
-def _fresh(config: ViT | TransFG, channels: int, height: int, width: int) -> dict[str, Any]:
+def _fresh(config: ViT, channels: int, height: int, width: int) -> dict[str, Any]:
     if config.width % config.heads:
         raise ShapeError(f"model.heads must divide model.width; got {config.heads} heads and width {config.width}")
     return {
@@ -144,7 +142,7 @@ class Normalise(nn.Module):
 class PatchClassifier(nn.Module):
     """Base class of networks of normalised pixels, a vision transformer and a head."""
 
-    def __init__(self, config: ViT | TransFG, plan: Plan, vit: nn.Module, classes: int) -> None:
+    def __init__(self, config: ViT, plan: Plan, vit: nn.Module, classes: int) -> None:
         super().__init__()
         self.normalise = nn.Identity() if plan.pixels is None else Normalise(**plan.pixels)
         self.vit = vit

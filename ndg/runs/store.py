@@ -5,6 +5,7 @@ Nothing is opened before the first operation, and reading makes no file. Every e
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
@@ -126,6 +127,7 @@ def embedded(uri: str) -> Store:
     def connect() -> Link:
         import neosqlite
 
+        logging.getLogger("neosqlite").addHandler(logging.NullHandler())  # damaged documents are named by the log
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = neosqlite.Connection(str(path), timeout=BUSY, check_same_thread=False)
 

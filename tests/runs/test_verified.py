@@ -170,3 +170,18 @@ def test_a_log_elsewhere_reads_the_named_folder_of_runs(root, experiment, tmp_pa
     with ndg.runs.open(tmp_path / "another.db") as log:
         assert log.adopt(copy) == [run.id]
         assert log.get().folder == copy / run.id
+
+
+def test_a_document_that_is_no_json_any_more_is_read_again_from_its_folder(root, experiment, caplog, capsys):
+    with ndg.runs.start(None, "train", experiment, root) as run:
+        pass
+    path = root / "ndg.db"
+    content = path.read_bytes()
+    for text in (b'"kind": "train"', b'"kind":"train"'):
+        content = content.replace(text, b"}" + text[1:])
+    path.write_bytes(content)
+    with ndg.runs.open(path) as log:
+        assert log.adopt(root) == [run.id]
+        assert "is left out, because it is damaged" in caplog.text
+        assert log.get(run.id) == run.record
+    assert "corrupted" not in capsys.readouterr().err
