@@ -29,3 +29,8 @@ class Literal(NamedTuple):
 
     def __invert__(self) -> Literal:
         return Literal(self.node, not self.value)
+
+
+def whole_number(text: str) -> int | None:
+    """Number that up to 19 decimal digits mean; None for another text."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 19 else None

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from ndg.errors import GraphError, ShapeError, nearest
-from ndg.literal import NEGATION, Literal
+from ndg.literal import NEGATION, Literal, whole_number
 
 LABEL = "label"
 CONCEPT = "concept"
@@ -72,18 +72,19 @@ def class_number(word: str, names: Sequence[str], classes: int) -> int:
     """
     named = [number for number, name in enumerate(names) if name == word]
     text = word.removeprefix(f"{LABEL}:")
-    if text.isdecimal() and int(text) < classes:
-        if text == word and named and named != [int(word)]:
+    number = whole_number(text)
+    if number is not None and number < classes:
+        if text == word and named and named != [number]:
             raise GraphError(
-                f"a class is named by its number or its name; {word} is the number of class {names[int(word)]!r} "
+                f"a class is named by its number or its name; {word} is the number of class {names[number]!r} "
                 f"and the name of class number {named[0]}; write {LABEL}:{word} or {LABEL}:{named[0]}"
             )
-        return int(text)
+        return number
     if len(named) > 1:
         raise GraphError(f"a class name must be that of one class; classes {named} are named {word!r}; give a number")
     if not named:
         known, near = (", or a name", f"; {nearest(word, names)}") if names else ("", "")
-        raise GraphError(f"a target class is between 0 and {classes - 1}{known}; got {text}{near}")
+        raise GraphError(f"a target class is between 0 and {classes - 1}{known}; got {text[:80]}{near}")
     return named[0]
 
 
@@ -180,12 +181,13 @@ class NodeSpace:
                 raise GraphError(f"no concept {unit!r} in this graph; {nearest(unit, self.concepts)}")
             return self._starts[-1] + self._concept[unit]
         layer, colon, unit = name.rpartition(":")
-        if not colon or not unit.isdecimal():
-            raise GraphError(f"a node is written layer:unit, as in {self.name(0)!r}; got {name!r}")
+        number = whole_number(unit)
+        if not colon or number is None:
+            raise GraphError(f"a node is written layer:unit, as in {self.name(0)!r}; got {name[:200]!r}")
         span = self.slice(layer)
-        if int(unit) >= span.stop - span.start:
+        if number >= span.stop - span.start:
             raise GraphError(f"layer {layer!r} has units 0 to {span.stop - span.start - 1}; got unit {unit}")
-        return int(span.start) + int(unit)
+        return int(span.start) + number
 
     def literal(self, text: str) -> Literal:
         """Literal of a node name, with `~` if off."""

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import ndg
-from ndg.errors import GraphError, ShapeError
+from ndg.errors import ConfigError, GraphError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.nodes import LayerUnits, NodeSpace, class_number
 from ndg.report.drawing import draw, home_of
@@ -112,3 +112,18 @@ def test_a_literal_reads_both_signs_of_negation(named):
     assert named.closure("¬a:1") == named.closure("~a:1")
     bits = ndg.BitMatrix.from_bool(np.ones((3, 2), bool), NodeSpace(2))
     assert bits.nodes.text(bits.nodes.literal("¬label:1")) == "~label:1"
+
+
+def test_class_names_in_one_text_are_refused_not_read_letter_by_letter(tmp_path):
+    graph = drawn()
+    text = "abcdefghij"[: graph.nodes.labels]
+    for call in (
+        lambda: graph.with_class_names(text),
+        lambda: draw(graph, class_names=text),
+        lambda: ndg.render(graph, tmp_path / "a.svg", class_names=text),
+    ):
+        with pytest.raises(
+            ConfigError, match=rf"class_names must be a list; got the text '{text}'; write \['{text}'\]"
+        ):
+            call()
+    assert not list(tmp_path.iterdir())

@@ -8,13 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
+import ndg
 from ndg import runs
 from ndg.cli import main
 from ndg.config import Experiment
-from ndg.errors import ConfigError
+from ndg.errors import ConfigError, GraphError
+from ndg.executors import ray_session
+from ndg.graph.ndg import NDG
 from ndg.runs.query import portable
+from tests.references.graph_cases import drawn
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +136,43 @@ def test_words_outside_ascii_reach_the_config(root, capsys):
     assert code == 2
     assert "Unicode" not in err
     assert 'importance.target="😀"' in err
+
+
+MANY = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: drawn().closure(f"enc:{MANY}"),
+        lambda: ndg.render(drawn(), "none.svg", target=MANY),
+        lambda: ndg.render(drawn(), "none.svg", target=f"label:{MANY}"),
+        lambda: NDG.from_networkx(nx.DiGraph([(f"a:{MANY}", "a:1")])),
+        lambda: NDG.from_networkx(nx.DiGraph([("a:²", "a:1")])),
+    ],
+    ids=["closure", "target", "label", "unit", "superscript"],
+)
+def test_a_number_of_thousands_of_digits_is_no_node(call):
+    with pytest.raises(GraphError, match="got"):
+        call()
+
+
+def test_a_node_link_of_a_broken_list_is_named():
+    graph = nx.DiGraph([("a:0", "a:1")])
+    graph.nodes["a:0"]["members"] = '["a:0", '
+    with pytest.raises(GraphError, match="a list of literals must be a JSON list, or texts with spaces between; got"):
+        NDG.from_networkx(graph)
+
+
+@pytest.mark.parametrize(("target", "read"), [("3", "3"), ("007", '"007"'), ("٣", '"٣"'), (MANY, f'"{MANY}"')])
+def test_a_target_stays_the_text_that_was_typed_unless_it_is_a_number(root, capsys, target, read):
+    _, _, err = said(capsys, root, "score", "digits_mlp", "--target", target)
+    assert f"importance.target={read} " in err
+
+
+def test_a_long_port_is_an_address_that_does_not_answer(root, capsys):
+    code, _, err = said(capsys, root, "align", "digits_mlp", "--seeds", MANY)
+    assert code == 2
+    assert "--seeds takes whole numbers" in err
+    with pytest.raises(OSError, match="a port is below 65,536"):
+        ray_session._reach("127.0.0.1:99999")

@@ -24,6 +24,7 @@ from ndg.commands.shared import (
     with_store,
 )
 from ndg.errors import FailureError, RunNotFoundError, UserError
+from ndg.literal import whole_number
 from ndg.locations import Locations
 from ndg.progress import log
 
@@ -83,10 +84,11 @@ def score(options: Namespace, where: Locations) -> int:
 
 def _overrides(options: Namespace) -> list[str]:
     """The options as overrides of the section `importance`."""
+    number = whole_number(options.target or "")
     values = {
         "methods": options.method or None,
         "layers": options.layers or None,
-        "target": int(options.target) if (options.target or "").isdecimal() else options.target,
+        "target": options.target if number is None or str(number) != options.target else number,
         "baselines": options.baselines,
         "split": options.split,
         "max_examples": options.max_examples,

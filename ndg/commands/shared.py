@@ -17,14 +17,13 @@ from ndg import config, terminal
 from ndg.config import Experiment
 from ndg.errors import ConfigError, UserError
 from ndg.escape import printable
+from ndg.literal import whole_number
 from ndg.locations import Locations
 from ndg.progress import log
 from ndg.runs.provenance import mask
 
 OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
 STORE = re.compile(r"\s*store(\.\w+)?\s*=")
-DIGITS = 20
-"""More than a whole number of 64 bits has."""
 LISTS = ("method", "layers", "scoreboard")
 """Options that take several words, so that overrides may follow them."""
 
@@ -32,10 +31,11 @@ LISTS = ("method", "layers", "scoreboard")
 def seeds_of(options: Namespace) -> list[int]:
     """The numbers after --seeds. Other words are moved to `what`."""
     words = options.seeds or []
-    seeds = [int(word) for word in words if word.isdecimal() and len(word) < DIGITS]
+    numbers = list(map(whole_number, words))
+    seeds = [number for number in numbers if number is not None]
     if words and not seeds:
         raise UserError(f"--seeds takes whole numbers, as in --seeds 0 1 2; got {' '.join(words)}")
-    options.what += [word for word in words if not word.isdecimal() or len(word) >= DIGITS]
+    options.what += [word for word, number in zip(words, numbers, strict=True) if number is None]
     return seeds
 
 

@@ -21,6 +21,7 @@ from ndg import __version__
 from ndg.atomic import reporting
 from ndg.data.sources import File
 from ndg.errors import DataError, DownloadError, OutputError
+from ndg.literal import whole_number
 from ndg.progress import log, meter
 
 CHUNK = 1 << 16
@@ -178,7 +179,7 @@ def _attempt(file: File, url: str, part: Part, timeout: float) -> None:
             raise TemporaryError("the server sent another range than requested")
         if response.status == 200:
             length = response.headers.get("Content-Length", "")
-            part.begin(url, _version(response), int(length) if length.isdecimal() else None)
+            part.begin(url, _version(response), whole_number(length))
         else:
             log.info("%s: resuming at %s", file.name, size(part.done))
         _check_space(file, part)

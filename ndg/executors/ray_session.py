@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ndg.errors import WorkerError
+from ndg.literal import whole_number
 
 REACH_SECONDS = 10.0
 """Patience with an address before it counts as out of reach."""
@@ -102,8 +103,10 @@ def _start(address: str | None, cpus: int | None, store_bytes: int) -> bool:
 def _reach(address: str) -> None:
     """Raise OSError unless something listens at `host:port`."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
+    if colon and (number := whole_number(port)) is not None:
+        if number >= 2**16:
+            raise OSError(f"a port is below {2**16:,}")
+        socket.create_connection((host.strip("[]"), number), timeout=REACH_SECONDS).close()
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from ndg.graph.condensation import distinct
 from ndg.graph.edges import texts_of
 from ndg.graph.evaluate import common_counts, edge_counts
 from ndg.graph.export import unflat
-from ndg.literal import Literal
+from ndg.literal import Literal, whole_number
 from ndg.mining.implications import Implications
 from ndg.nodes import CONCEPT, LABEL, LayerUnits, NodeSpace
 
@@ -152,9 +152,10 @@ def _nodes(facts: Mapping[str, Any], texts: Iterable[list[str]]) -> NodeSpace:
             concepts[name.removeprefix(f"{CONCEPT}:")] = None
             continue
         layer, _, unit = name.rpartition(":")
-        if not layer or not unit.isdecimal():
+        number = whole_number(unit)
+        if not layer or number is None:
             raise GraphError(f"a literal must be a text like 'layer:unit' or '~layer:unit'; got {text!r}")
-        sizes[layer] = max(sizes.get(layer, 0), int(unit) + 1)
+        sizes[layer] = max(sizes.get(layer, 0), number + 1)
         if sizes[layer] > UNITS:
             raise GraphError(
                 f"units of a layer must be numbered 0 to {UNITS - 1:,}; got {text!r}; use consecutive numbers"

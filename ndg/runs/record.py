@@ -30,6 +30,7 @@ from typing import Any
 
 from ndg import atomic
 from ndg.errors import RunNotFoundError
+from ndg.literal import whole_number
 from ndg.progress import log
 
 RECORD = "record.json"
@@ -65,8 +66,9 @@ class RunRecord(dict[str, Any]):
         """The value at a dotted path, or None."""
         value: Any = self
         for part in path.split("."):
-            if isinstance(value, list) and part.isdigit() and int(part) < len(value):
-                value = value[int(part)]
+            number = whole_number(part)
+            if isinstance(value, list) and number is not None and number < len(value):
+                value = value[number]
             elif isinstance(value, dict) and part in value:
                 value = value[part]
             else:

@@ -478,6 +478,67 @@ def read_overrides(path: Path) -> bool:
     return config.load(yaml.safe_load(experiment.to_yaml())) == experiment and len(experiment.digest) == 16
 
 
+SIGNS = [
+    "???",
+    "${seed}",
+    "${oc.env:HOME}",
+    "|",
+    ">",
+    " #",
+    "&a",
+    "*a",
+    "!x",
+    "!!int ",
+    "<<",
+    ": ",
+    "- ",
+    "? ",
+    "%",
+    "@",
+]
+SIGNS += [
+    "no",
+    "1:30",
+    "0x1f",
+    "1e3",
+    "010",
+    ".inf",
+    "~",
+    "null",
+    "2026-01-01",
+    "a",
+    "é",
+    "'",
+    '"',
+    "{",
+    "[",
+    "]",
+    ",",
+    "=",
+]
+
+
+def make_text(folder: Path) -> Path:
+    (folder / "text.json").write_text(json.dumps("a"))
+    return folder / "text.json"
+
+
+def odd_text(content: bytes, rng: Random) -> bytes:
+    return json.dumps("".join(rng.choice(SIGNS) for _ in range(rng.randint(1, 3)))).encode()
+
+
+def read_text(path: Path) -> bool:
+    """Whether the name of an experiment is the text that was typed, which quotes may surround."""
+    text = json.loads(path.read_bytes()).strip()
+    experiment = config.load({}, [f"name={text}", f"extract.layers=['{text}']" if "'" not in text else "seed=1"])
+    typed = experiment.name == text or (text[:1] in "'\"" and experiment.name in text)
+    return (
+        typed
+        and set(experiment.extract.layers) <= {text}
+        and config.load(yaml.safe_load(experiment.to_yaml())) == experiment
+    )
+
+
 FILTER = {
     "$or": [{"kind": "train"}, {"results.train.validation_accuracy": {"$gt": 0.5, "$lte": 1}}],
     "name": {"$regex": "^dig", "$options": "i"},
@@ -493,6 +554,8 @@ def make_filter(folder: Path) -> Path:
 
 
 def odd_filter(content: bytes, rng: Random) -> bytes:
+    if rng.random() < 0.1:
+        return rng.choice((b"[]", b"0", b"null", b'""', b'{"kind": "train", "kind": "align"}', b'{"name": "\\ud800"}'))
     if rng.random() < 0.2:
         depth, open_, close = rng.choice(
             ((900, '{"$or":[', "]}"), (90, '{"$and":[', "]}"), (5000, "[", "]"), (900, '{"a":', "}"))
@@ -603,6 +666,7 @@ KINDS: dict[str, Kind] = {
     "preprocessor": Kind(make_preprocessor, _document, read_preprocessor, anything),
     "config": Kind(make_config, mutations.of_bytes, read_config),
     "config document": Kind(make_config, _yaml, read_config),
+    "text": Kind(make_text, odd_text, read_text),
     "overrides": Kind(make_overrides, odd_overrides, read_overrides),
     "filter": Kind(make_filter, odd_filter, read_filter),
     "arguments": Kind(make_arguments, odd_arguments, read_arguments),
