@@ -126,7 +126,7 @@ class NDG:
 
     def closure(self, literals: Literals) -> Closure:
         """Literals that follow, themselves included; nothing else follows from contradictory ones."""
-        several = isinstance(literals, Iterable) and not isinstance(literals, str)
+        several = isinstance(literals, Iterable) and not isinstance(literals, str | Literal)  # a literal is a tuple
         texts: Iterable[Any] = literals if several else [literals]
         codes = np.array([self.literal(literal).code for literal in texts], np.int64)
         return Closure(self._reach.below(codes), self.nodes)

@@ -119,3 +119,10 @@ def test_a_closure_is_a_set_of_literals():
     assert Literal(99) not in closed
     assert {closed, graph.closure(closed)} == {closed}
     assert closed != closed.literals
+
+
+def test_the_closure_of_one_literal_is_that_of_a_list_of_it():
+    graph = drawn()
+    for text in ("a:0", "¬label:0"):
+        one = graph.literal(text)
+        assert graph.closure(one) == graph.closure([one]) == graph.closure(text) == graph.closure([text])
