@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ndg import config as config
     from ndg import counterfactual as counterfactual
     from ndg import data as data
+    from ndg import efficiency as efficiency
     from ndg import errors as errors
     from ndg import executors as executors
     from ndg import importance as importance

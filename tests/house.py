@@ -26,6 +26,7 @@ LAYERS = [
     "extraction discovery",
     "abstraction | importance | comparison | counterfactual | rotation | training",
     "compression",
+    "efficiency",
     "runs",
     "report",
     "workflows",

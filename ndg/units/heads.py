@@ -63,6 +63,11 @@ def names(model: nn.Module) -> list[str]:
     return [f"{path}.{NAME}" if path else NAME for path, part in model.named_modules() if _holds(part)]
 
 
+def number_of(module: nn.Module) -> int:
+    """Number of heads of an attention module, 0 for other modules."""
+    return (_number(module) or 0) if _holds(module) else 0
+
+
 def _holds(module: nn.Module) -> bool:
     known = _projection(module) is not None or _takes_inward(module)
     return isinstance(module, nn.MultiheadAttention) or bool(_number(module) and known)
