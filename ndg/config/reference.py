@@ -73,6 +73,10 @@ def _section(section: Any, prefix: str) -> Iterator[Key]:
     for base in reversed(type(section).__mro__):
         meanings |= {name: " ".join(text.split()) for name, text in ENTRY.findall(inspect.cleandoc(base.__doc__ or ""))}
     for each in fields(section):
+        part = getattr(section, each.name)
+        if prefix and is_dataclass(part):
+            yield from _section(part, f"{prefix}{each.name}.")
+            continue
         rule = RULES.get(prefix + each.name) or (MODEL_RULES.get(each.name) if prefix == "model." else None)
         kind = TYPES.get(str(each.type)) or str(each.type).replace(" | None", " or null")
         meaning = meanings.get(each.name, "") + (f" ({rule[0]})" if rule else "")

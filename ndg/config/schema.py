@@ -53,6 +53,31 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Apoptosis:
+    """Removal of the least fit units, or residual blocks, while a network is trained.
+
+    fitness: score of the units, written as in importance.methods, such as `fitness:measure=taylor`, or `random`; null:
+      nothing is removed
+    share: share of the units that is removed at each time; of `block`, one block is
+    every: epochs between removals
+    start: epochs before the first removal
+    floor: share of the units of each layer, or of the blocks, that stays; each layer keeps at least 2 units
+    remove: `unit`, or `block`: a residual block
+    scope: `each` layer loses the share, or `all` layers are ranked together
+    layers: layers that lose units, by module path; none: all whose units can be removed
+    """
+
+    fitness: str | None = None
+    share: float = 0.1
+    every: int = 1
+    start: int = 1
+    floor: float = 0.1
+    remove: str = "unit"
+    scope: str = "each"
+    layers: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Train:
     """Training of a network; rates are set per step.
 
@@ -81,6 +106,7 @@ class Train:
     fitness: measure neurons after every epoch without changing the training; weights are those of its composite, as in
       {weights: 0.4, gradient: 0.4, activation: 0.2}
     threads: float results depend on it; small networks train fastest on one
+    apoptosis: removal of units during training
     """
 
     epochs: int = 40
@@ -107,6 +133,7 @@ class Train:
     tensorboard: bool = False
     fitness: Any = False
     threads: int = 1
+    apoptosis: Apoptosis = field(default_factory=Apoptosis)
 
 
 @dataclass(frozen=True)
@@ -328,6 +355,8 @@ class Experiment:
         whole = replace(self, data=replace(self.data, dir=None)).to_dict()
         whole["store"] = {"uri": None}  # a section of older versions: without it, runs in existing logs would not match
         del whole["train"]["fitness"]  # it only measures
+        if self.train.apoptosis.fitness is None:
+            del whole["train"]["apoptosis"]  # nothing is removed, and older versions had no such key
         if self.trial.kept_at_least == Trial.kept_at_least:
             del whole["trial"]["kept_at_least"]  # older versions had no such key
         del whole["report"]["raw_csv"]  # changes how tables are written, not what they say

@@ -86,6 +86,7 @@ SHARED: list[tuple[Rule, str]] = [
     (_above(0), "train.learning_rate train.clip counterfactual.learning_rate"),
     (_inside("[0, 1)"), "train.momentum train.label_smoothing"),
     (_at_least(0, " pixels"), "train.pad train.erase train.shift"),
+    (_at_least(1, " epoch"), "train.patience train.apoptosis.every train.apoptosis.start"),
     (_at_least(1, null=True), "mining.max_examples importance.n_steps importance.max_examples"),
 ]
 """Rules of several keys."""
@@ -109,7 +110,10 @@ RULES: dict[str, Rule] = {
     "data.columns": ("the names of one or two columns of text and of the label", lambda names: len(names) in (2, 3)),
     "train.warmup": _inside("[0, 1)", words="a fraction of the steps, in "),
     "train.fitness": ("true, false, or weights of the composite by measure, 0 or more and not all 0", _is_fitness),
-    "train.patience": _at_least(1, " epoch"),
+    "train.apoptosis.share": _inside("(0, 1)", ", a share of the units"),
+    "train.apoptosis.floor": _inside("[0, 1)", ", a share of the units"),
+    "train.apoptosis.remove": _one_of("unit", "block"),
+    "train.apoptosis.scope": _one_of("each", "all"),
     "extract.quantile": _inside("(0, 1)"),
     "mining.pairs": ("all, between, within, or a list of pairs of layer names", _is_pairs),
     "trial.splits": ("at least one split", bool),

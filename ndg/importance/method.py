@@ -31,7 +31,8 @@ class Method:
     Scores take the name of the function `run`. `target` describes the target without a class, "" if classes do not
     apply. `options` are its own options with defaults; `baselines` are the named neutral states, "zero" alone if it
     uses none. `measure` is the unit of its scores. With `steps` it follows a path; with `weights` layers need weights;
-    with `labels` examples need true classes.
+    with `labels` examples need true classes. With `harm` a negative score says that the network is better without the
+    unit, so that the lowest score is the least; else the least is the smallest absolute score.
     """
 
     run: Run
@@ -44,6 +45,7 @@ class Method:
     steps: bool = False
     weights: bool = False
     labels: bool = False
+    harm: bool = False
     laws: frozenset[str] = frozenset()
 
     def scores(

@@ -22,8 +22,11 @@ from torch import Tensor, nn
 from ndg import atomic, checksums, config, models
 from ndg.data.inputs import Form
 from ndg.errors import CheckpointError
+from ndg.models.resize import resize
 
 _KEY, _CHECKSUM = "ndg", "checksum"
+REMOVED = "removed"
+"""Entry of a description: the units and blocks that were removed, in order."""
 _LAST = re.compile(r'(?:, )?"([^"]*)": "([0-9a-f]{32})"\}\Z')
 """Name and checksum at the end of a description."""
 
@@ -49,8 +52,28 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
             f"{path} must describe its network (model, form, classes); {type(error).__name__}: {error}; "
             "give a checkpoint that this version of ndg wrote"
         ) from error
+    shape(network, tensors, about, path)
     fill(network, tensors, path)
     return network, about
+
+
+def shape(network: nn.Module, tensors: Mapping[str, Tensor], about: Mapping[str, Any], path: str | Path) -> list[Any]:
+    """Make a network as small as its file, where units were removed, and return what was removed."""
+    removed = about.get(REMOVED)
+    if not removed:
+        return []
+    try:
+        units = sum(len(entry.get("units", ())) for entry in removed)
+        dropped = [str(entry["block"]) for entry in removed if "block" in entry]
+    except (TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} must list its removed units by layer; got {removed!r}; give a checkpoint that ndg wrote"
+        ) from error
+    resize(network, tensors, dropped)
+    if hasattr(network, "title"):
+        lost = [f"{units} units"] * bool(units) + [f"{len(dropped)} blocks"] * bool(dropped)
+        network.title = f"{network.title}, without {' and '.join(lost)}"
+    return list(removed)
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:

@@ -20,7 +20,9 @@ from ndg.training.journal import LOG as LOG
 from ndg.training.journal import METRICS as METRICS
 from ndg.training.journal import Row as Row
 from ndg.training.loop import TrainResult as TrainResult
+from ndg.training.loop import run_epoch as run_epoch
 from ndg.training.loop import train as train
+from ndg.training.removal import Lost as Lost
 from ndg.training.schedules import schedule as schedule
 from ndg.training.step import Learner as Learner
 from ndg.training.step import evaluate as evaluate

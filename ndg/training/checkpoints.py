@@ -14,7 +14,8 @@ from ndg.data.examples import Splits
 from ndg.errors import CheckpointError
 from ndg.models import checkpoint
 from ndg.paths import plain_path
-from ndg.training.journal import Row
+from ndg.training.journal import PARAMETERS, Row
+from ndg.training.removal import Lost
 from ndg.training.step import Learner
 
 MODEL, STATE = "model.safetensors", "resume.safetensors"
@@ -32,10 +33,11 @@ def load_model(folder: str | Path, name: str = MODEL) -> tuple[nn.Module, Experi
 
 
 def best(history: Sequence[Row]) -> int:
-    """Number of the best epoch so far, 0 without any."""
+    """Number of the best epoch so far, 0 without any; where units are removed, of the smallest network."""
     if not history:
         return 0
-    return int(max(history, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))["epoch"])
+    smallest = [row for row in history if row.get(PARAMETERS) == history[-1].get(PARAMETERS)]
+    return int(max(smallest, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))["epoch"])
 
 
 def chosen(settings: Train, history: Sequence[Row]) -> int:
@@ -53,25 +55,31 @@ def epoch_files(settings: Train, epochs: int) -> dict[int, str]:
     }
 
 
-def save(path: Path, learner: Learner, identity: dict[str, Any], history: list[Row]) -> None:
-    """Write weights, optimiser, history and `identity` of a training."""
+def save(
+    path: Path, learner: Learner, identity: dict[str, Any], history: list[Row], removed: Sequence[Lost] = ()
+) -> None:
+    """Write weights, optimiser, history, `identity` and removed units of a training."""
     tensors = {f"model/{name}": tensor for name, tensor in learner.network.state_dict().items()}
     for index, slots in learner.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{slot}": value for slot, value in slots.items() if isinstance(value, Tensor)}
     metadata = {**identity, "history": history, "scaler": learner.scaler.state_dict()}
+    metadata |= {checkpoint.REMOVED: list(removed)} if removed else {}
     checkpoint.write(path, tensors, metadata)
+
+
+def adopt(path: Path, network: nn.Module, identity: dict[str, Any]) -> list[Lost]:
+    """Give a network the shapes of a training that removed units, and return what was removed."""
+    tensors, metadata = checkpoint.read(path)
+    _check(path, metadata, identity)
+    prefix = "model/"
+    weights = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    return checkpoint.shape(network, weights, metadata, path)
 
 
 def restore(path: Path, learner: Learner, identity: dict[str, Any]) -> list[Row]:
     """Restore weights and optimiser, and return the history of epochs."""
     tensors, metadata = checkpoint.read(path)
-    saved = {key: metadata.get(key) for key in identity}
-    if saved != identity:
-        words = "config {training_digest} with seed {seed} on data {data}"
-        raise CheckpointError(
-            f"{path} belongs to another training: expected {words.format(**identity)}, got {words.format(**saved)}; "
-            "resume with the same config, seed and data, or train in another folder"
-        )
+    _check(path, metadata, identity)
     weights: dict[str, Tensor] = {}
     slots: dict[int, dict[str, Tensor]] = {}
     try:
@@ -95,6 +103,17 @@ def restore(path: Path, learner: Learner, identity: dict[str, Any]) -> list[Row]
             f"{path} must hold the state of a training; it is damaged ({error!r}); train again without --resume"
         ) from error
     return history
+
+
+def _check(path: Path, metadata: dict[str, Any], identity: dict[str, Any]) -> None:
+    """Raise CheckpointError for a file of another training."""
+    saved = {key: metadata.get(key) for key in identity}
+    if saved != identity:
+        words = "config {training_digest} with seed {seed} on data {data}"
+        raise CheckpointError(
+            f"{path} belongs to another training: expected {words.format(**identity)}, got {words.format(**saved)}; "
+            "resume with the same config, seed and data, or train in another folder"
+        )
 
 
 def identity_of(experiment: Experiment, splits: Splits) -> dict[str, Any]:

@@ -18,6 +18,9 @@ LOG, METRICS, EVENTS = "log.txt", "metrics.csv", "tensorboard"
 
 Row = dict[str, Any]
 
+PARAMETERS, UNITS_LOST, ACCURACY_LEFT = "parameters", "units_removed", "accuracy_after_removal"
+"""Columns of a training that removes units."""
+
 _EPOCH = re.compile(r"epoch (\d{1,9})/")
 _END = "end: "
 
@@ -57,6 +60,7 @@ class Journal:
             f"validation loss {row['validation_loss']:.4f}, accuracy {row['validation_accuracy']:.4f}; "
             f"rate {row['learning_rate']:.3g}; {row['examples_per_second']:,.0f} examples/s; "
             f"{row['seconds']:.1f} s; {remaining(history, self.epochs)}"
+            + (f"; {row[PARAMETERS]:,} parameters, {row[UNITS_LOST]} units removed" if PARAMETERS in row else "")
         )
 
     def _append(self, line: str) -> None:

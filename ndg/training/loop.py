@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,14 @@ from ndg.progress import in_total, meter
 from ndg.training import checkpoints
 from ndg.training.checkpoints import MODEL, STATE, best, chosen
 from ndg.training.device import device_of, own_threads_and_randomness, peak_bytes, reseed
-from ndg.training.journal import Journal, Row, events, remaining
+from ndg.training.journal import ACCURACY_LEFT, PARAMETERS, UNITS_LOST, Journal, Row, events, remaining
+from ndg.training.removal import Lost, MakeRemover, carried, due
 from ndg.training.schedules import schedule
 from ndg.training.step import Learner, evaluate
 
 Monitor = Callable[[nn.Module], dict[str, Any]]
 """Further columns of an epoch's row, measured on the network."""
-MakeMonitor = Callable[[Experiment, Splits, nn.Module, torch.device], Monitor]
+MakeMonitor = Callable[[Experiment, Splits, nn.Module, torch.device, Sequence[Lost]], Monitor]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class TrainResult:
     """Result of a training; accuracies are of the network in `checkpoint`.
 
     That is the network of `epoch`, the best or the last one. `history` has one row per epoch; `seconds` adds up all
-    sessions; `others` are the files of further epochs. `peak_bytes` is the peak memory of the last session.
+    sessions; `others` are the files of further epochs. `peak_bytes` is the peak memory of the last session. `removed`
+    are the units that `train.apoptosis` removed.
     """
 
     network: str
@@ -55,6 +57,7 @@ class TrainResult:
     checkpoint: Path
     others: list[Path]
     examples: dict[str, int]
+    removed: list[Lost] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "checkpoint": str(self.checkpoint), "others": [str(path) for path in self.others]}
@@ -69,12 +72,14 @@ def train(
     resume: bool = False,
     on_epoch: Callable[[Row], None] | None = None,
     monitor: MakeMonitor | None = None,
+    remover: MakeRemover | None = None,
 ) -> TrainResult:
     """Train a network; the test split is used once.
 
-    The best epoch has the highest validation accuracy, then the lowest validation loss. Training stops after
-    `train.patience` epochs without a better one. `on_epoch` gets each row once its epoch is on disk. `resume` continues
-    after the last epoch in `folder`, if any. `monitor` measures what `train.fitness` asks for; `ndg.train` passes it.
+    The best epoch has the highest validation accuracy, then the lowest validation loss; where units are removed, it is
+    one of the smallest network. Training stops after `train.patience` epochs without a better one. `on_epoch` gets each
+    row once its epoch is on disk. `resume` continues after the last epoch in `folder`, if any. `monitor` measures what
+    `train.fitness` asks for, `remover` removes units by `train.apoptosis`; `ndg.train` passes both.
 
     Raises CheckpointError if `folder` holds another training (any without `resume`), OutputError if it cannot be
     written, and FailureError if a loss is not finite; the last good checkpoint stays.
@@ -93,13 +98,22 @@ def train(
     settings = experiment.train
     if settings.fitness and monitor is None:
         raise ConfigError("train.fitness needs monitor=, the measure after each epoch; call ndg.train, which passes it")
+    if settings.apoptosis.fitness is not None and remover is None:
+        raise ConfigError("train.apoptosis needs remover=, which removes units; call ndg.train, which passes it")
     journal = Journal(folder, settings.epochs)
     with own_threads_and_randomness(settings.threads, target):
         network = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(target)
-        learner = Learner.of(network, settings, target)
+        remove = remover(experiment, splits, network, target) if remover and settings.apoptosis.fitness else None
         identity = checkpoints.identity_of(experiment, splits)
+        removed = checkpoints.adopt(state, network, identity) if remove is not None and state.exists() else []
+        learner = Learner.of(network, settings, target)
         history = checkpoints.restore(state, learner, identity) if state.exists() else []
-        watch = monitor(experiment, splits, network, target) if monitor and settings.fitness else None
+
+        def watching() -> Monitor | None:
+            wanted = monitor is not None and settings.fitness
+            return monitor(experiment, splits, learner.network, target, removed) if monitor and wanted else None
+
+        watch = watching()
         with (
             events(folder, settings.tensorboard, len(history)) as event,
             meter(total=len(splits.train), unit="example") as shown,
@@ -107,14 +121,24 @@ def train(
             head = _head(learner, experiment, splits, target, len(history)) if _continues(settings, history) else []
             journal.open(head, history)
             while _continues(settings, history):
-                row = _epoch(learner, experiment, splits, len(history) + 1, target, shown)
+                sizes: Row = {}
+                if remove is not None:
+                    if due(settings.apoptosis, len(history)):
+                        removal = remove(learner.network, len(history), removed)
+                        if removal is not None:
+                            learner, removed = carried(learner, removal), [*removed, *removal.lost]
+                            watch = watching()
+                            _, accuracy = evaluate(learner.network, splits.validation, experiment.extract.compute_batch)
+                            sizes[ACCURACY_LEFT] = accuracy
+                    sizes |= _sizes(learner.network, removed)
+                row = run_epoch(learner, experiment, splits, len(history) + 1, target, shown) | sizes
                 if not (math.isfinite(row["loss"]) and math.isfinite(row["validation_loss"])):
                     raise FailureError(_not_finite(row, settings, history, folder))
                 if watch is not None:
-                    row |= watch(network)
+                    row |= watch(learner.network)
                 history.append(row)
-                _keep(folder, learner, experiment, splits, history)
-                checkpoints.save(state, learner, identity, history)  # last: its epoch is then complete
+                _keep(folder, learner, experiment, splits, history, removed)
+                checkpoints.save(state, learner, identity, history, removed)  # last: its epoch is then complete
                 journal.epoch(history)
                 event(row)
                 figures = f"loss {row['loss']:.4f}, validation accuracy {row['validation_accuracy']:.4f}"
@@ -122,6 +146,7 @@ def train(
                 shown.set_postfix_str(", ".join(filter(None, parts)))
                 if on_epoch is not None:
                     on_epoch(row)
+        network = learner.network
         tensors, _ = checkpoint.read(folder / MODEL)
         checkpoint.fill(network, tensors, folder / MODEL)
         _, test_accuracy = evaluate(network, splits.test, experiment.extract.compute_batch)
@@ -138,6 +163,7 @@ def train(
         checkpoint=folder / MODEL,
         others=[folder / name for name in checkpoints.epoch_files(settings, len(history)).values()],
         examples=splits.sizes(),
+        removed=removed,
     )
     journal.end(
         f"kept the network of epoch {result.epoch} (best: {result.best_epoch}): validation accuracy "
@@ -146,7 +172,7 @@ def train(
     return result
 
 
-def _epoch(
+def run_epoch(
     learner: Learner, experiment: Experiment, splits: Splits, number: int, device: torch.device, shown: Any
 ) -> Row:
     """Train for one epoch and return its row of figures."""
@@ -200,13 +226,27 @@ def _continues(settings: Train, history: list[Row]) -> bool:
     return len(history) < settings.epochs and len(history) - best(history) < settings.patience
 
 
-def _keep(folder: Path, learner: Learner, experiment: Experiment, splits: Splits, history: list[Row]) -> None:
+def _sizes(network: nn.Module, removed: Sequence[Lost]) -> Row:
+    """Columns of the size of a network that loses units."""
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return {PARAMETERS: parameters, UNITS_LOST: sum(len(entry.get("units", ())) for entry in removed)}
+
+
+def _keep(
+    folder: Path,
+    learner: Learner,
+    experiment: Experiment,
+    splits: Splits,
+    history: list[Row],
+    removed: Sequence[Lost],
+) -> None:
     """Write the networks to keep after the last epoch."""
     settings, number = experiment.train, len(history)
     names = [MODEL] if chosen(settings, history) == number else []
     if number in (files := checkpoints.epoch_files(settings, number)):
         names.append(files[number])
-    metadata = {"experiment": experiment.to_dict(), "epoch": number}
+    metadata: dict[str, Any] = {"experiment": experiment.to_dict(), "epoch": number}
+    metadata |= {checkpoint.REMOVED: list(removed)} if removed else {}
     for name in names:
         checkpoint.save(folder / name, learner.network, experiment.model, splits.form, splits.classes, metadata)
 

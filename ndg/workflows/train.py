@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ndg.importance.fitness.monitor import EXAMPLES, Watch
 from ndg.locations import Locations
 from ndg.runs.record import RunRecord
 from ndg.units.resolve import find_layers
+from ndg.workflows.apoptosis import check_method, remover, shrunk
 from ndg.workflows.timing import slowness
 
 CONFIG = "config.yaml"
@@ -92,6 +93,8 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
     placed = where.place(experiment)
     if reason := absent(placed):
         raise DataError(reason)
+    if (method := experiment.train.apoptosis.fitness) is not None:
+        check_method(method)
     splits, experiment = load(placed), replace(experiment, data=replace(experiment.data, dir=placed.data.dir))
     if resume:
         same_data(runs.unfinished(where.runs, experiment), splits)
@@ -109,6 +112,8 @@ def run(experiment: Experiment, where: Locations, *, device: str = "cpu", resume
             run.artefact(path)
         for name in (training.METRICS, training.LOG):
             run.artefact(run.folder / name)
+        if result.removed:
+            run.result("apoptosis", {"removed": result.removed})
         run.result("train", {name: getattr(result, name) for name in FIGURES})
     return run.record
 
@@ -122,14 +127,17 @@ def train(
     resume: bool = False,
     on_epoch: Callable[[training.Row], None] | None = None,
 ) -> training.TrainResult:
-    """`ndg.training.train`, with the fitness of neurons after each epoch where `train.fitness` asks for it."""
+    """`ndg.training.train`, with `train.fitness` and `train.apoptosis` where the experiment asks for them."""
     options: dict[str, Any] = {"device": device, "resume": resume, "on_epoch": on_epoch}
-    return training.train(experiment, splits, folder, monitor=fitness_monitor, **options)
+    return training.train(experiment, splits, folder, monitor=fitness_monitor, remover=remover, **options)
 
 
-def fitness_monitor(experiment: Experiment, splits: Splits, network: nn.Module, device: torch.device) -> Watch:
+def fitness_monitor(
+    experiment: Experiment, splits: Splits, network: nn.Module, device: torch.device, removed: Sequence[training.Lost]
+) -> Watch:
     """Fitness of neurons on a sample of the training examples."""
     fresh = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(device)
+    fresh = shrunk(experiment, splits, fresh, removed)
     rows = draw(experiment.seed, "fitness", len(splits.train), EXAMPLES)
     layers, batch = experiment.extract.layers, experiment.extract.compute_batch
     return Watch(

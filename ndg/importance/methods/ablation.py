@@ -77,6 +77,7 @@ METHOD = Method(
     target="all logits",
     options={"measure": "logits"},
     baselines=("zero", "mean", "resample"),
+    harm=True,
     laws=frozenset({"additive", "baseline", "unread", "neutral"}),
 )
 

@@ -87,6 +87,7 @@ METHOD = Method(
     options={"measure": "taylor", "before": "", **{name: COMPOSITE.get(name, 0) for name in TERMS}},
     baselines=("zero",),
     labels=True,
+    harm=True,
     laws=frozenset({"additive", "baseline", "unread"}),
 )
 

@@ -82,6 +82,7 @@ METHOD = Method(
     target="predicted class",
     options={"permutations": 64, "payoff": "logit"},
     baselines=("zero", "mean", "resample"),
+    harm=True,
     laws=frozenset({"baseline", "unread", "neutral"}),
 )
 

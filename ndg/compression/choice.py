@@ -1,0 +1,77 @@
+"""Which units go: the least fit share, above a floor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from ndg.errors import ConfigError
+
+LEAST = 2
+"""Units that every layer keeps."""
+
+Fitness = Float64[np.ndarray, " unit"]
+Units = Int64[np.ndarray, " chosen"]
+
+
+def lowest(
+    fitness: Mapping[str, Fitness], share: float, *, scope: str = "each", keep: Mapping[str, int] | None = None
+) -> dict[str, Units]:
+    """Numbers of the least fit units of each layer, in rising order; layers that lose none are left out.
+
+    With scope "each", every layer loses `share` of its units, rounded down. With "all", the units of all layers are
+    ranked together. `keep` is the number of units that stay, by layer. Ties go to the unit with the lower number.
+    """
+    keep = keep or {}
+    spare = {layer: max(len(values) - keep.get(layer, LEAST), 0) for layer, values in fitness.items()}
+    if scope == "each":
+        counts = {layer: min(part_of(share, len(values)), spare[layer]) for layer, values in fitness.items()}
+    else:
+        counts = _counts(fitness, part_of(share, sum(map(len, fitness.values()))), spare)
+    return {
+        layer: np.sort(np.argsort(values, kind="stable")[: counts[layer]]).astype(np.int64)
+        for layer, values in fitness.items()
+        if counts[layer]
+    }
+
+
+def part_of(share: float, units: int) -> int:
+    """A share of a number of units, rounded down; 0.3 of 10 is 3."""
+    return math.floor(share * units + 1e-9)
+
+
+def floors(units: Mapping[str, int], floor: float) -> dict[str, int]:
+    """Number of units that each layer keeps, for a floor of shares; at least `LEAST`."""
+    return {layer: max(LEAST, math.ceil(floor * count - 1e-9)) for layer, count in units.items()}
+
+
+def check_share(units: Mapping[str, int], share: float, what: str) -> None:
+    """Raise ConfigError if a share leaves a layer fewer than `LEAST` units, or takes none of any."""
+    for layer, count in units.items():
+        left = count - part_of(share, count)
+        if left < LEAST:
+            raise ConfigError(
+                f"every layer keeps at least {LEAST} units; {what}={share:g} leaves {left} of {count} in {layer!r}; "
+                f"take at most {(count - LEAST) / count:.3g}, or name other layers"
+            )
+    if units and not any(part_of(share, count) for count in units.values()):
+        largest = max(units.values())
+        raise ConfigError(
+            f"a removal takes at least one unit of some layer; {what}={share:g} is less than one unit of {largest}; take "
+            f"at least {1 / largest:.3g}"
+        )
+
+
+def _counts(fitness: Mapping[str, Fitness], total: int, spare: Mapping[str, int]) -> dict[str, int]:
+    """Units that each layer loses when all are ranked together."""
+    counts = dict.fromkeys(fitness, 0)
+    names = [layer for layer, values in fitness.items() for _ in values]
+    order = np.argsort(np.concatenate(list(fitness.values())), kind="stable") if fitness else []
+    for place in order:
+        if total and counts[names[place]] < spare[names[place]]:
+            counts[names[place]] += 1
+            total -= 1
+    return counts
