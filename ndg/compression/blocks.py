@@ -18,7 +18,7 @@ WEIGHTS = (nn.Linear, *CONVOLUTIONS)
 
 
 def residual_blocks(model: nn.Module, loader: Iterable[Any], batch: int = COMPUTE_BATCH) -> list[str]:
-    """Paths of the residual blocks, in order of execution, without blocks inside of blocks.
+    """Paths of the residual blocks, in the order of the modules, without sequences of them.
 
     A block takes one tensor, returns one of the same shape, and with all its weights at zero returns its input, or its
     input after a ReLU. So a block with a projection on its shortcut is none.
@@ -30,15 +30,11 @@ def residual_blocks(model: nn.Module, loader: Iterable[Any], batch: int = COMPUT
                 hook = module.register_forward_hook(lambda _, args, out, path=path: seen.update({path: (args, out)}))
                 stack.enter_context(hook)
         forward(model, next(iter(compute_batches(loader, batch, short=True))).inputs)
-    found: list[str] = []
-    for path in model_order(model, seen):
-        inside = any(path.startswith(f"{outer}.") for outer in found)
-        if not inside and _passes(model.get_submodule(path), *seen[path]):
-            found.append(path)
-    return found
+    blocks = [path for path in _in_order(model, seen) if _passes(model.get_submodule(path), *seen[path])]
+    return [path for path in blocks if not any(other.startswith(f"{path}.") for other in blocks)]
 
 
-def model_order(model: nn.Module, seen: Iterable[str]) -> list[str]:
+def _in_order(model: nn.Module, seen: Iterable[str]) -> list[str]:
     """Paths in the order of the network's modules."""
     known = set(seen)
     return [path for path, _ in model.named_modules() if path in known]

@@ -60,8 +60,8 @@ def check_share(units: Mapping[str, int], share: float, what: str) -> None:
     if units and not any(part_of(share, count) for count in units.values()):
         largest = max(units.values())
         raise ConfigError(
-            f"a removal takes at least one unit of some layer; {what}={share:g} is less than one unit of {largest}; take "
-            f"at least {1 / largest:.3g}"
+            f"a removal takes at least one unit of some layer; {what}={share:g} is less than one unit of {largest}; "
+            f"take at least {1 / largest:.3g}"
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,7 @@ from ndg.compression.curves import coupling
 from ndg.compression.kept import without
 from ndg.config import Experiment, ResNet
 from ndg.config.schema import Apoptosis
-from ndg.errors import CheckpointError, ConfigError
+from ndg.errors import CheckpointError, ConfigError, LayerError
 from ndg.models import checkpoint
 from ndg.training.removal import Removal, carried, due
 from ndg.training.step import Learner
@@ -145,7 +144,8 @@ def test_residual_blocks_leave_a_network(fitness, tmp_path):
     one = residual(apoptosis=Apoptosis(fitness=fitness, remove="block", floor=0.0))
     result = train(one, images(), tmp_path)
     gone = [row["block"] for row in result.removed]
-    assert sorted(gone) == ["stages.0.0", "stages.0.1", "stages.1.1"][: len(gone)] or len(gone) == 2
+    assert len(set(gone)) == 2
+    assert set(gone) < {"stages.0.0", "stages.0.1", "stages.1.1"}
     network, _ = training.load_model(tmp_path)
     assert all(isinstance(network.get_submodule(block), torch.nn.Identity) for block in gone)
     assert network.title.endswith(f"without {len(gone)} blocks")
@@ -158,10 +158,8 @@ def test_a_resumed_training_removes_the_same_blocks(tmp_path):
         train(one, images(), tmp_path / "cut", on_epoch=Interrupt(2))
     resumed = train(one, images(), tmp_path / "cut", resume=True)
     assert resumed.removed == whole.removed
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(weights(tmp_path / "whole").values(), weights(tmp_path / "cut").values(), strict=True)
-    )
+    first, second = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 def test_removals_are_due_every_so_many_epochs():
@@ -172,9 +170,8 @@ def test_removals_are_due_every_so_many_epochs():
 
 def test_a_training_without_apoptosis_has_the_same_digest_and_columns_as_before(tmp_path):
     assert Experiment().training_digest == "d4c186f1ed23e5b6"
-    assert (
-        replace(Experiment(), train=replace(Experiment().train, apoptosis=TAYLOR)).training_digest != "d4c186f1ed23e5b6"
-    )
+    changed = replace(Experiment(), train=replace(Experiment().train, apoptosis=TAYLOR))
+    assert changed.training_digest != Experiment().training_digest
     [row] = train(experiment(epochs=1), digits(), tmp_path).history
     assert "parameters" not in row
 
@@ -186,22 +183,16 @@ def test_a_training_without_apoptosis_has_the_same_digest_and_columns_as_before(
         ({"fitness": "degree"}, "degree scores a mined graph"),
         ({"fitness": "fitness:measure=change"}, "compares two; choose another measure"),
         ({"share": 0.01}, "share=0.01 of at most 24 units is none"),
-        ({"share": 0.9, "floor": 0.0}, r"share=0.9 leaves 1 of 8 in 'encoder.pre' after epoch 1; take a smaller share"),
+        ({"share": 0.9, "floor": 0.0}, "share=0.9 leaves 1 of 24 in 'encoder.fc1' after epoch 2; take a smaller share"),
         ({"start": 4}, "got start=4 of 4 epochs; start earlier"),
         ({"layers": ["encoder.fc9"]}, "no such layer; nearest: encoder.fc1"),
         ({"remove": "block"}, "DenseNet has none; take remove=unit"),
     ],
 )
 def test_what_cannot_be_removed_is_refused_before_the_first_epoch(changes, message, tmp_path):
-    with pytest.raises((ConfigError, ndg_errors()), match=message):
+    with pytest.raises((ConfigError, LayerError), match=message):
         train(experiment(epochs=4, apoptosis=replace(TAYLOR, **changes)), digits(), tmp_path)
     assert not list(tmp_path.glob("*.safetensors"))
-
-
-def ndg_errors():
-    from ndg.errors import LayerError
-
-    return LayerError
 
 
 def test_shares_outside_their_interval_are_refused_by_the_config():
@@ -221,4 +212,3 @@ def test_a_damaged_list_of_removed_units_is_refused(trained, tmp_path):
         checkpoint.write(tmp_path / "model.safetensors", tensors, {**about, "removed": removed})
         with pytest.raises(CheckpointError, match=message):
             checkpoint.load(tmp_path / "model.safetensors")
-    json.dumps(about)
