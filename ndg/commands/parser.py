@@ -233,6 +233,32 @@ def _score(parser: Parser) -> None:
     _execution(parser, executor)
 
 
+def _prune(parser: Parser) -> None:
+    from ndg.compression.schedule import SCHEDULES
+
+    parser.choices = ("importance.methods",)
+    parser.add("what", "configs (the best completed run of each), train runs, and overrides")
+    method = "score of the units, with options as in fitness:measure=variance, or random (default: magnitude)"
+    parser.add("--method", method, metavar="METHOD", default="magnitude", dest="by")
+    share = "share of the units, or of the weights, that is gone in the end (default: 0.5)"
+    parser.add_argument("--share", type=float, default=0.5, metavar="SHARE", help=share)
+    parser.add_number("--steps", "steps in which it goes (default: 1, one-shot)", default=1)
+    parser.add("--schedule", "how much goes at each step (default: cubic)", choices=SCHEDULES, default="cubic")
+    parser.add_number("--epochs", "epochs of fine-tuning after each step (default: 1)", default=1)
+    rate = "learning rate of fine-tuning (default: that of the training)"
+    parser.add_argument("--learning-rate", type=float, metavar="RATE", help=rate)
+    parser.add_flag("--unstructured", "remove single weights instead of units")
+    scope = "each layer loses the share, or all are ranked together (default: each; of weights: all)"
+    parser.add("--scope", scope, choices=("each", "all"))
+    parser.add("--layers", "layers to prune, by module path (default: all that can be)")
+    parser.add_number("--draws", "random removals with the same steps, the control (default: 1)", default=1)
+    parser.add("--seeds", "the trainings with these seeds")
+    parser.add("--device", "device of the network")
+    parser.add_flag("--smoke", "the quick run of the config")
+    parser.add_flag("--print-config", "print the resolved config and stop")
+    parser.add_flag("--json", "results as JSON")
+
+
 def _own_network(parser: Parser) -> None:
     model = "your own network: package.module:function or file.py:function, which returns (network, {'train': loader, "
     parser.add("--model", f"{model}'test': loader}})", metavar="MODULE:FUNCTION")
@@ -256,6 +282,7 @@ SLOW: tuple[tuple[str, str, str, Callable[[Parser], None]], ...] = (
     ("train", "train the networks of configs and log the runs", "digits_mlp train.epochs=5 --seed 1", _train),
     ("align", "mine, try, score, log and draw trained networks", "digits_mlp criterion.alpha=50", _align),
     ("score", "score the units of trained networks", "digits_cnn --method gndi ablation", _score),
+    ("prune", "remove units or weights in steps and train on", "digits_mlp --share 0.5 --steps 3", _prune),
     ("render", "draw or export the graph of a run", "last --pdf ndg.pdf --target 3", _render),
 )
 """Commands with options from registries: name, help, example, and the function that adds the options."""

@@ -25,16 +25,23 @@ def lowest(
     With scope "each", every layer loses `share` of its units, rounded down. With "all", the units of all layers are
     ranked together. `keep` is the number of units that stay, by layer. Ties go to the unit with the lower number.
     """
-    keep = keep or {}
-    spare = {layer: max(len(values) - keep.get(layer, LEAST), 0) for layer, values in fitness.items()}
-    if scope == "each":
-        counts = {layer: min(part_of(share, len(values)), spare[layer]) for layer, values in fitness.items()}
-    else:
-        counts = _counts(fitness, part_of(share, sum(map(len, fitness.values()))), spare)
+    counts = {layer: part_of(share, len(values)) for layer, values in fitness.items()}
+    total = part_of(share, sum(map(len, fitness.values())))
+    return fewest(fitness, counts if scope == "each" else total, keep)
+
+
+def fewest(
+    fitness: Mapping[str, Fitness], counts: Mapping[str, int] | int, keep: Mapping[str, int] | None = None
+) -> dict[str, Units]:
+    """The same for numbers of units, of each layer or of all together."""
+    spare = {layer: max(len(values) - (keep or {}).get(layer, LEAST), 0) for layer, values in fitness.items()}
+    if isinstance(counts, int):
+        counts = _counts(fitness, counts, spare)
+    taken = {layer: min(counts[layer], spare[layer]) for layer in fitness}
     return {
-        layer: np.sort(np.argsort(values, kind="stable")[: counts[layer]]).astype(np.int64)
+        layer: np.sort(np.argsort(values, kind="stable")[: taken[layer]]).astype(np.int64)
         for layer, values in fitness.items()
-        if counts[layer]
+        if taken[layer] > 0
     }
 
 
@@ -48,20 +55,27 @@ def floors(units: Mapping[str, int], floor: float) -> dict[str, int]:
     return {layer: max(LEAST, math.ceil(floor * count - 1e-9)) for layer, count in units.items()}
 
 
-def check_share(units: Mapping[str, int], share: float, what: str) -> None:
+def check_share(units: Mapping[str, int], share: float, what: str, scope: str = "each") -> None:
     """Raise ConfigError if a share leaves a layer fewer than `LEAST` units, or takes none of any."""
-    for layer, count in units.items():
+    total = sum(units.values())
+    spare = total - LEAST * len(units)
+    if scope == "all" and part_of(share, total) > spare:
+        raise ConfigError(
+            f"every layer keeps at least {LEAST} units; {what}={share:g} takes {part_of(share, total)} of {total} units, and "
+            f"{spare} can go; take at most {spare / total:.3g}"
+        )
+    for layer, count in units.items() if scope == "each" else ():
         left = count - part_of(share, count)
         if left < LEAST:
             raise ConfigError(
                 f"every layer keeps at least {LEAST} units; {what}={share:g} leaves {left} of {count} in {layer!r}; "
                 f"take at most {(count - LEAST) / count:.3g}, or name other layers"
             )
-    if units and not any(part_of(share, count) for count in units.values()):
-        largest = max(units.values())
+    largest = total if scope == "all" else max(units.values(), default=0)
+    if not part_of(share, largest):
         raise ConfigError(
-            f"a removal takes at least one unit of some layer; {what}={share:g} is less than one unit of {largest}; "
-            f"take at least {1 / largest:.3g}"
+            f"a removal takes at least one unit; {what}={share:g} is less than one unit of {largest}; take at least "
+            f"{1 / max(largest, 1):.3g}"
         )
 
 

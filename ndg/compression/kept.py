@@ -7,7 +7,8 @@ follow, and units that are zero on every example can go without any effect.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,6 +55,13 @@ def without(
     resize(smaller, tensors)
     smaller.load_state_dict(tensors)
     return smaller, kept
+
+
+def original(units: Units, layer: str, count: int, removed: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Numbers that some units had in the first network."""
+    gone = {unit for row in removed if row.get("layer") == layer for unit in row["units"]}
+    left = [unit for unit in range(count) if unit not in gone]
+    return [left[unit] for unit in units.tolist()]
 
 
 def _drop(model: nn.Module, path: str, gone: Units, kept: dict[str, Numbers], *, made: bool) -> None:

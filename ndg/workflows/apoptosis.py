@@ -15,7 +15,7 @@ from ndg.compression.blocks import block_fitness, residual_blocks, weighted_part
 from ndg.compression.choice import LEAST, floors, lowest, part_of
 from ndg.compression.curves import coupling
 from ndg.compression.groups import Group
-from ndg.compression.kept import Units, without
+from ndg.compression.kept import original, without
 from ndg.compression.unit_fitness import RANDOM, check_method, score_keys, unit_fitness
 from ndg.config import Experiment
 from ndg.config.schema import Apoptosis
@@ -128,13 +128,6 @@ class Remover:
         names = [layer for parts in layers.values() for layer in parts]
         keys = score_keys(scored(network, self.loader, names, method, fitting(method, self.scoring)))
         return {block: block_fitness({part: keys[part] for part in parts}) for block, parts in layers.items()}
-
-
-def original(units: Units, layer: str, count: int, removed: Sequence[Lost]) -> list[int]:
-    """Numbers that some units had in the first network."""
-    gone = {unit for row in removed if row.get("layer") == layer for unit in row["units"]}
-    left = [unit for unit in range(count) if unit not in gone]
-    return [left[unit] for unit in units.tolist()]
 
 
 def check_plan(settings: Apoptosis, units: Mapping[str, int], epochs: int) -> None:

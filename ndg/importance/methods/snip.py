@@ -5,17 +5,20 @@ S_u = sum over incoming weights w of |w dL/dw|,    L the mean cross-entropy over
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ndg.activations.batches import Batch, check_finite, forward, true_labels
+from ndg.activations.batches import Batch, check_finite, fixed, forward, true_labels
 from ndg.errors import DataError, LayerError
 from ndg.gradients.tape import add
 from ndg.importance.method import Method
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Layers, Loader, Settings, passes
-from ndg.importance.weights.incoming import gradients, leaves, per_unit, replaced, weighted
+from ndg.importance.weights.incoming import Incoming, gradients, leaves, per_unit, replaced, weighted
 
 
 def snip(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
@@ -24,6 +27,22 @@ def snip(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -
     Scores of parts of the data do not add up. Raises DataError without classes, LayerError for layers without weights.
     """
     incoming = weighted(model, layers, settings, "snip")
+    sizes, examples, forwards = _effects(model, loader, incoming, settings)
+    facts = {"batch": settings.options.batch, "forward_passes": forwards, "backward_passes": forwards}
+    sizes = {path: effect.abs() for path, effect in sizes.items()}
+    return METHOD.scores(settings, per_unit(incoming, sizes), examples, facts=facts)
+
+
+def effects(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> dict[str, Tensor]:
+    """First-order effect w dL/dw of each incoming weight, by path of the weight, in nats."""
+    with torch.inference_mode(False), fixed(model, settings.options.threads, grad=True):
+        return _effects(model, loader, weighted(model, layers, settings, "snip"), settings)[0]
+
+
+def _effects(
+    model: nn.Module, loader: Loader, incoming: Mapping[str, Incoming], settings: Settings
+) -> tuple[dict[str, Tensor], int, int]:
+    """Effects of weights, with the examples and the passes that they took."""
     sums: dict[str, Tensor] = {}
     examples = forwards = 0
     with replaced({parts.module: None for parts in incoming.values()}):
@@ -32,9 +51,8 @@ def snip(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -
             for path, gradient in gradients(loss(model, batch, "snip"), weights, "snip").items():
                 add(sums, path, gradient.double())
             examples, forwards = examples + batch.count, forwards + 1
-        sizes = {path: (weight.detach().double() * sums[path] / examples).abs() for path, weight in weights.items()}
-    facts = {"batch": settings.options.batch, "forward_passes": forwards, "backward_passes": forwards}
-    return METHOD.scores(settings, per_unit(incoming, sizes), examples, facts=facts)
+        values = {path: weight.detach().double() * sums[path] / examples for path, weight in weights.items()}
+    return values, examples, forwards
 
 
 METHOD = Method(
