@@ -61,8 +61,8 @@ def check_share(units: Mapping[str, int], share: float, what: str, scope: str = 
     spare = total - LEAST * len(units)
     if scope == "all" and part_of(share, total) > spare:
         raise ConfigError(
-            f"every layer keeps at least {LEAST} units; {what}={share:g} takes {part_of(share, total)} of {total} units, and "
-            f"{spare} can go; take at most {spare / total:.3g}"
+            f"every layer keeps at least {LEAST} units; {what}={share:g} takes {part_of(share, total)} of {total} "
+            f"units, and {spare} can go; take at most {spare / total:.3g}"
         )
     for layer, count in units.items() if scope == "each" else ():
         left = count - part_of(share, count)
@@ -83,8 +83,8 @@ def _counts(fitness: Mapping[str, Fitness], total: int, spare: Mapping[str, int]
     """Units that each layer loses when all are ranked together."""
     counts = dict.fromkeys(fitness, 0)
     names = [layer for layer, values in fitness.items() for _ in values]
-    order = np.argsort(np.concatenate(list(fitness.values())), kind="stable") if fitness else []
-    for place in order:
+    joined = np.concatenate([np.zeros(0), *fitness.values()])
+    for place in np.argsort(joined, kind="stable"):
         if total and counts[names[place]] < spare[names[place]]:
             counts[names[place]] += 1
             total -= 1

@@ -51,7 +51,7 @@ def weight_fitness(
     shifted to the lowest of its layer.
     """
     check_method(method)
-    weights = {f"{path}.weight": model.get_submodule(path).weight.detach().double() for path in layers}
+    weights = {f"{path}.weight": model.get_parameter(f"{path}.weight").detach().double() for path in layers}
     if method == RANDOM:
         return {
             name: torch.from_numpy(

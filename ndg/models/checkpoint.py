@@ -70,9 +70,9 @@ def shape(network: nn.Module, tensors: Mapping[str, Tensor], about: Mapping[str,
             f"{path} must list its removed units by layer; got {removed!r}; give a checkpoint that ndg wrote"
         ) from error
     resize(network, tensors, dropped)
-    if hasattr(network, "title"):
+    if title := getattr(network, "title", ""):
         lost = [f"{units} units"] * bool(units) + [f"{len(dropped)} blocks"] * bool(dropped)
-        network.title = f"{network.title}, without {' and '.join(lost)}"
+        vars(network)["title"] = f"{title}, without {' and '.join(lost)}"
     return list(removed)
 
 

@@ -63,14 +63,14 @@ def drop(network: nn.Module, path: str) -> None:
 def _rename(module: Any) -> None:
     """Set the sizes that a module knows beside its weights."""
     if isinstance(module, nn.Linear):
-        module.out_features, module.in_features = module.weight.shape
+        sizes = {"out_features": len(module.weight), "in_features": module.weight.shape[1]}
     elif isinstance(module, CONVOLUTIONS):
-        if module.groups > 1:
-            module.groups = module.weight.shape[0]  # a depthwise convolution: one group per channel
-        module.out_channels = module.weight.shape[0]
-        module.in_channels = module.weight.shape[1] * module.groups
+        groups = len(module.weight) if module.groups > 1 else 1  # of a depthwise convolution, one per channel
+        sizes = {"out_channels": len(module.weight), "in_channels": module.weight.shape[1] * groups, "groups": groups}
     elif isinstance(module, NORMS):
-        module.num_features = len(module.running_mean if module.weight is None else module.weight)
+        tensors = (*module.parameters(), *module.buffers())
+        sizes = {"num_features": next((len(tensor) for tensor in tensors if tensor.ndim), module.num_features)}
     else:
-        module.hidden_size = module.weight_hh_l0.shape[1]
-        module.input_size = module.weight_ih_l0.shape[1]
+        sizes = {"hidden_size": module.weight_hh_l0.shape[1], "input_size": module.weight_ih_l0.shape[1]}
+    for name, size in sizes.items():
+        setattr(module, name, size)

@@ -67,7 +67,7 @@ class Remover:
         if not chosen:
             return None
         smaller, kept = without(network, groups, chosen)
-        lost = [
+        lost: list[Lost] = [
             {"epoch": epoch, "layer": name, "units": original(units, name, self.units[name], removed)}
             for name, units in chosen.items()
         ]
