@@ -75,6 +75,7 @@ def _section(section: Any, prefix: str) -> Iterator[Key]:
     for each in fields(section):
         part = getattr(section, each.name)
         if prefix and is_dataclass(part):
+            yield Key(prefix + each.name, "keys", {}, meanings.get(each.name, ""))
             yield from _section(part, f"{prefix}{each.name}.")
             continue
         rule = RULES.get(prefix + each.name) or (MODEL_RULES.get(each.name) if prefix == "model." else None)
