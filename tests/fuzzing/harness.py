@@ -123,3 +123,8 @@ def _silent() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
+
+
+def anything(value: Any, sound: Any) -> bool:
+    """For formats without checksums, whose damage may be other data."""
+    return True

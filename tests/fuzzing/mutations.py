@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
+import yaml
+
 DEEP = "@deep@"
 """Stands for a list nested thousands of times, which `json.dumps` could not write."""
 
@@ -176,3 +178,14 @@ def _places(document: Any) -> Iterator[tuple[Any, Any]]:
         yield document, key
         if isinstance(document[key], dict | list):
             yield from _places(document[key])
+
+
+def of_json(content: bytes, rng: Random) -> bytes:
+    """A JSON document with odd values."""
+    return of_document(json.loads(content), rng).encode()
+
+
+def of_yaml(content: bytes, rng: Random) -> bytes:
+    """A config with odd values; every JSON text is YAML but for its names of infinities."""
+    text = of_document(yaml.safe_load(content), rng)
+    return text.replace("-Infinity", "-.inf").replace("Infinity", ".inf").replace("NaN", ".nan").encode()
