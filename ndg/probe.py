@@ -23,6 +23,7 @@ from ndg.activations.batches import (
     Inputs,
     by_name,
     check_loader,
+    check_values,
     columns,
     compute_batches,
     device_of,
@@ -77,6 +78,7 @@ def probe_loader(
 
 def probe(model: nn.Module, batch: Batch, layers: Iterable[str], threads: int) -> None:
     """Raise LayerError or DataError for a network that cannot be measured example by example."""
+    check_values(model)
     layers = [path for path in layers if path in dict(model.named_modules())]
     kind = tuple((name, column.dtype, column.shape[1:]) for name, column in by_name(batch.inputs).items())
     known, changing = _probed.setdefault(model, {}), _changing.setdefault(model, set())

@@ -112,8 +112,7 @@ def placed(model: nn.Module, options: RunOptions) -> nn.Module:
     device = ("cpu" if on_ray else None) if options.device is None else options.device
     if device is not None:
         try:
-            if torch.empty(0, device=device).is_meta:
-                raise NotImplementedError("the meta device has no values")
+            torch.empty(0, device=device)
         except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
             devices = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
             raise ConfigError(

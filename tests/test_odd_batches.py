@@ -152,8 +152,16 @@ def test_arrays_of_any_order_and_strides_are_read_alike(change):
 
 @pytest.mark.parametrize("device", ["meta", torch.device("meta"), 3, "nowhere"])
 def test_a_device_without_values_is_refused(device):
-    with pytest.raises(ConfigError, match=r"a network runs on a device that this machine has, cpu.*; leave device out"):
-        ndg.extract(Network().eval(), [INPUTS], ["act"], options=ndg.RunOptions(device=device))
+    options = ndg.RunOptions(device=device)
+    settings = ndg.TrialSettings(any_network=True)
+    data = [(INPUTS, LABELS)]
+    for study in (
+        lambda: ndg.extract(Network().eval(), [INPUTS], ["act"], options=options),
+        lambda: ndg.score(Network().eval(), [INPUTS], ["act"], options=options),
+        lambda: ndg.trial(Network().eval(), GRAPH, data, fit=data, settings=settings, options=options),
+    ):
+        with pytest.raises(ConfigError, match=r"a network (runs on a device that .*; leave|has values .* meta device)"):
+            study()
 
 
 @pytest.mark.parametrize("field", ["batch", "threads", "seed", "timeout"])

@@ -243,6 +243,15 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu") if first is None else first.device
 
 
+def check_values(model: nn.Module) -> None:
+    """Raise ConfigError for a network that was moved to the meta device."""
+    if device_of(model).type == "meta":
+        raise ConfigError(
+            "a network runs on a device that has values; got 'meta', which holds shapes alone; leave device out for "
+            "where the network is"
+        )
+
+
 def check_finite(values: Tensor, where: str, batch: Batch) -> None:
     """Raise LayerError for NaN in `[row, unit, ...]` of a batch."""
     broken = nan(values)

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from ndg.activations.batches import check_values
 from ndg.bits.matrix import NETWORK_DIGITS
 
 
 def weights_digest(model: nn.Module) -> str:
     """Sixteen hexadecimal digits of parameters and buffers; none while shapes are unknown."""
+    check_values(model)
     state = hashlib.sha256(b"{}")
     for name, value in model.state_dict().items():
         if not isinstance(value, Tensor):

@@ -18,7 +18,7 @@ from ndg.abstraction.interchange.pool import check_alike, gather
 from ndg.abstraction.interchange.result import InterchangeResult
 from ndg.abstraction.interchange.shuffle import shuffled
 from ndg.abstraction.interchange.study import Study
-from ndg.abstraction.validate import check_labels
+from ndg.abstraction.validate import check_graph, check_labels
 from ndg.activations.sampling import count
 from ndg.errors import ConfigError, DataError, GraphError
 from ndg.graph.ndg import NDG
@@ -89,7 +89,7 @@ def interchange(
     of another shape than the bases', DataError without examples or for a loader that shuffles, WorkerError when Ray
     gives no answer.
     """
-    check_labels(graph)
+    check_graph(graph)
     pairs = Loaders.of(loader, base, source)
     study = prepare(Study, model, graph, pairs, settings, options, cache)
     run = run_batches(study, pairs.bases, "interchange", options)
@@ -152,6 +152,7 @@ def prepare(
     cache: Cache | None,
 ) -> S:
     """The study, with its passes, families and pool."""
+    check_labels(graph)
     names = [layer.name for layer in graph.nodes.layers]
     if settings.layers is not None:
         names = names_of(settings.layers, "layers= has names of layers of the graph", GraphError)
