@@ -259,6 +259,26 @@ def _prune(parser: Parser) -> None:
     parser.add_flag("--json", "results as JSON")
 
 
+def _efficiency(parser: Parser) -> None:
+    from ndg.efficiency.importance import KINDS as IMPORTANCES
+
+    what = "configs (the best completed run of each), train or align runs, and overrides; two are compared"
+    parser.add("what", what, metavar="CONFIG|RUN|KEY=VALUE")
+    parser.add("--layers", "module paths or regular expressions (default: all layers with weights)")
+    importance = f"importance of the weights: {', '.join(IMPORTANCES)} (default: activation)"
+    parser.add("--importance", importance, nargs="+", metavar="NAME", default=["activation"])
+    examples = "measure activations on at most N training examples (default: 1000)"
+    parser.add_number("--max-examples", examples, default=1000)
+    parser.add("--seeds", "the trainings with these seeds")
+    _own_network(parser)
+    parser.add("--device", "device of the network")
+    parser.add_flag("--smoke", "quick run by the config's smoke section, on generated data if needed")
+    parser.add_flag("--print-config", "print the resolved config and stop")
+    parser.add_flag("--csv", "the table of layers as CSV")
+    parser.add_flag("--raw-csv", "write CSV cells as they are, also those that spreadsheets run as formulas")
+    parser.add_flag("--json", "results as JSON")
+
+
 def _own_network(parser: Parser) -> None:
     model = "your own network: package.module:function or file.py:function, which returns (network, {'train': loader, "
     parser.add("--model", f"{model}'test': loader}})", metavar="MODULE:FUNCTION")
@@ -283,6 +303,7 @@ SLOW: tuple[tuple[str, str, str, Callable[[Parser], None]], ...] = (
     ("align", "mine, try, score, log and draw trained networks", "digits_mlp criterion.alpha=50", _align),
     ("score", "score the units of trained networks", "digits_cnn --method gndi ablation", _score),
     ("prune", "remove units or weights in steps and train on", "digits_mlp --share 0.5 --steps 3", _prune),
+    ("efficiency", "measure how much of each layer is used", "digits_mlp --json", _efficiency),
     ("render", "draw or export the graph of a run", "last --pdf ndg.pdf --target 3", _render),
 )
 """Commands with options from registries: name, help, example, and the function that adds the options."""

@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ndg.errors import LayerError, nearest
@@ -95,11 +95,11 @@ class Part:
         """The weights, one row per unit."""
         return self.of([tensor.detach() for tensor in self.parameters])
 
-    def of(self, tensors: list[Tensor]) -> Rows:
+    def of(self, tensors: list[Tensor]) -> Shaped[Tensor, "unit input"]:
         """Tensors shaped like the parameters, one row per unit."""
         return torch.cat([self._rows(tensor) for tensor in tensors], dim=1)
 
-    def _rows(self, values: Tensor) -> Rows:
+    def _rows(self, values: Tensor) -> Shaped[Tensor, "unit _"]:
         if isinstance(self.module, TRANSPOSED):
             grouped = values.unflatten(0, (self.module.groups, -1))  # [group, input, output, position...]
             return grouped.transpose(1, 2).flatten(0, 1).flatten(1)
@@ -130,13 +130,15 @@ def parts_of(model: nn.Module, layers: Iterable[str] | None = None) -> list[Part
     if layers is None:
         return every
     chosen: dict[int, Part] = {}
-    for path in find_layers(model, layers):
-        inside = [part for part in every if part.layer == path or part.layer.startswith(f"{path}.")]
+    for entry in [layers] if isinstance(layers, str) else layers:
+        paths = find_layers(model, [entry])
+        within = tuple(f"{path}." for path in paths)
+        inside = [part for part in every if part.layer in paths or part.layer.startswith(within)]
         if not inside:
-            kind = type(modules[path]).__name__ if path in modules else "a virtual layer"
+            kind = type(modules[entry]).__name__ if entry in modules else "no module of its own"
             names = list(dict.fromkeys(part.layer for part in every))
             raise LayerError(
-                f"efficiency is measured on layers with weights; {path!r} ({kind}) has none; {nearest(path, names)}"
+                f"efficiency is measured on layers with weights; {entry!r} ({kind}) has none; {nearest(entry, names)}"
             )
         chosen |= {id(part): part for part in inside}
     return [part for part in every if id(part) in chosen]

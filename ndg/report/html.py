@@ -61,13 +61,20 @@ def page(report: Report) -> str:
 
 
 def study_page(
-    title: str, record: Mapping[str, Any], tables: Sequence[Table], words: Sequence[str], config: str = ""
+    title: str,
+    record: Mapping[str, Any],
+    tables: Sequence[Table],
+    words: Sequence[str],
+    config: str = "",
+    *,
+    pictures: Sequence[Picture] = (),
 ) -> str:
-    """HTML text of the page of a study: sentences, tables, config."""
+    """HTML text of the page of a study: sentences, pictures with ids of their own, tables, config."""
     sentences = [line for text in words for line in text.splitlines() if line]
     says = "".join(f"<p class=verdict>{escape(sentence)}</p>" for sentence in sentences)
     parts = {
         "summary": ("In words", says),
+        "pictures": ("Pictures", "".join(map(_plot, pictures))),
         "tables": ("The figures", _tables(tables)),
         "config": ("Config", _folded("the resolved config; save it to a file to run it again", config)),
     }
@@ -123,6 +130,12 @@ def _pictures(pictures: Sequence[Picture]) -> str:
         )
         shown.append(f"<details><summary>{caption}</summary>{figure}</details>" if place else figure)
     return "".join(shown)
+
+
+def _plot(picture: Picture) -> str:
+    """A figure whose ids are unique already."""
+    svg = picture.svg[picture.svg.index("<svg") :]
+    return f"<figure><figcaption>{escape(picture.caption)}</figcaption><div class=scroll>{svg}</div></figure>"
 
 
 def inline(svg: str, prefix: str) -> tuple[str, float]:

@@ -84,11 +84,13 @@ def own(
     where: Locations,
     *,
     fitted: bool = True,
+    layered: bool = True,
 ) -> Target:
     """The target of a function (`model`) or Hugging Face `folder`.
 
     Settings are those of one config, or the defaults. Missing splits, and without logits the trial and the scores, are
-    left out with a message; with `fitted=False` only the split of the scores is replaced.
+    left out with a message; with `fitted=False` only the split of the scores is replaced. With `layered=False` neither
+    layers nor a `latent_layer` are needed.
     """
     from ndg.workflows.own_network import of_folder, of_function
 
@@ -110,7 +112,8 @@ def own(
         why, name = "a Hugging Face folder", Path(str(folder)).resolve().name
     if not any(word.startswith("name=") for word in overrides):
         experiment = replace(experiment, name=name)
-    if not experiment.extract.layers and not isinstance(getattr(subject.network, "latent_layer", None), str):
+    named_layer = isinstance(getattr(subject.network, "latent_layer", None), str)
+    if layered and not experiment.extract.layers and not named_layer:
         raise no_layers(subject.network, subject.loaders["train"], batch)
     named = experiment.importance.methods != Importance().methods or any(map(METHODS.match, overrides))
     experiment = _fitted(experiment, subject, named) if fitted else _with_split(experiment, subject)

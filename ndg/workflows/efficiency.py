@@ -1,0 +1,126 @@
+"""Efficiency of a network, logged as a run with its page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ndg import atomic, escape, runs
+from ndg.activations.sampling import subset
+from ndg.efficiency.measure import compare, report
+from ndg.efficiency.paths import Pathways, pathways
+from ndg.efficiency.result import EfficiencyComparison, EfficiencyReport
+from ndg.efficiency.sensitivity import Curve, sensitivity
+from ndg.errors import LayerError
+from ndg.locations import Locations
+from ndg.options import RunOptions
+from ndg.progress import log
+from ndg.report import efficiency_plots, efficiency_tables
+from ndg.report.html import Picture, study_page
+from ndg.runs.record import RunRecord
+from ndg.workflows.prepare import subject_of
+from ndg.workflows.score import logged_experiment
+from ndg.workflows.subject import Subject
+from ndg.workflows.targets import Target
+
+KIND = "efficiency"
+TABLE, CONFIG, PAGE = "efficiency.csv", "config.yaml", "report.html"
+CALIBRATION = 1000
+"""Training examples on which activations are measured."""
+PATHS = 12
+
+
+def run(
+    target: Target,
+    where: Locations,
+    device: str = "cpu",
+    *,
+    layers: Sequence[str] = (),
+    importance: Sequence[str] = ("activation",),
+    max_examples: int = CALIBRATION,
+) -> tuple[RunRecord, EfficiencyReport]:
+    """Measure the efficiency of one network; return the run document and the report.
+
+    Activations are those of at most `max_examples` training examples. The run's folder holds the table of layers, the
+    figures and a page.
+    """
+    experiment = logged_experiment(target)
+    subject = subject_of(target, where)
+    subject = replace(subject, network=subject.network.to(device))
+    options = RunOptions(
+        batch=experiment.extract.compute_batch, threads=experiment.extract.threads, seed=experiment.seed
+    )
+    calibration = subset(subject.loaders["train"], max_examples, experiment.seed)
+    with runs.start(where.store, KIND, experiment, where.runs, target.parent, device=device) as logged:
+        logged.artefact(atomic.write(logged.folder / CONFIG, experiment.to_yaml()))
+        logged.result("data", subject.facts)
+        if subject.identity:
+            logged.result("network", subject.identity)
+        result = report(
+            subject.network, calibration, layers or None, options, importance=importance, name=experiment.name
+        )
+        result = replace(result, pathways=_pathways(subject, calibration, options) if not layers else None)
+        logged.result("efficiency", result.to_dict())
+        rows = escape.csv(result.frame(), experiment.report.raw_csv)
+        logged.artefact(atomic.write(logged.folder / TABLE, rows))
+        curves = _sensitivity(subject, calibration, layers, options)
+        pictures = _pictures(result, curves)
+        for name, (_, text) in pictures.items():
+            logged.artefact(atomic.write(logged.folder / f"{name}.svg", text))
+        title = f"Efficiency of {experiment.name}"
+        sentences = [result.words(), *([result.pathways.words()] if result.pathways else [])]
+        page = study_page(
+            title,
+            {**logged.record, "status": None},
+            efficiency_tables.every(result),
+            sentences,
+            experiment.to_yaml(),
+            pictures=[Picture(caption, text) for caption, text in pictures.values()],
+        )
+        logged.artefact(atomic.write(logged.folder / PAGE, page))
+    return logged.record, result
+
+
+def side_by_side(results: Sequence[EfficiencyReport]) -> EfficiencyComparison | None:
+    """The comparison of two reports, None for another number."""
+    return compare(*results) if len(results) == 2 else None
+
+
+def _pathways(subject: Subject, calibration: Iterable[Any], options: RunOptions) -> Pathways | None:
+    if not subject.logits:
+        return None
+    try:
+        return pathways(subject.network, calibration, PATHS, options)
+    except LayerError as error:
+        log.info("no pathways: %s", error)
+        return None
+
+
+def _sensitivity(
+    subject: Subject, calibration: Iterable[Any], layers: Sequence[str], options: RunOptions
+) -> dict[str, Curve]:
+    labelled = subject.facts.get("labelled", list(subject.loaders))
+    split = next((name for name in ("validation", "test") if name in labelled), None)
+    if split is None or not subject.logits:
+        return {}
+    return sensitivity(subject.network, calibration, subject.loaders[split], layers or None, options)
+
+
+def _pictures(result: EfficiencyReport, curves: dict[str, Curve]) -> dict[str, tuple[str, str]]:
+    """Caption and SVG text of each figure, by name."""
+    figures = {
+        "importance": (
+            "Importance of the weights, and its Lorenz curves",
+            efficiency_plots.importance_distribution(result),
+        ),
+        "layers": ("Layers side by side", efficiency_plots.layer_comparison(result)),
+        "sensitivity": (
+            "Sensitivity to pruning: predicted error by units, measured accuracy by weights",
+            efficiency_plots.pruning_sensitivity(result, curves),
+        ),
+    }
+    if result.pathways:
+        caption = "Strongest paths from inputs to classes; solid: verified by ablation"
+        figures["pathways"] = (caption, efficiency_plots.pathway_graph(result.pathways))
+    return {name: (caption, efficiency_plots.svg(figure, name)) for name, (caption, figure) in figures.items()}
