@@ -356,18 +356,14 @@ def _from_numpy(values: np.ndarray) -> Tensor:
 def _check_dense(name: str, column: Tensor) -> None:
     """Raise DataError for a tensor whose rows cannot be chosen."""
     kinds = {
-        "on the meta device, without values": column.is_meta,
-        "nested": column.is_nested,
-        "sparse": column.layout is not torch.strided and not column.is_nested,
-        "quantised": column.is_quantized,
+        "on the meta device, without values": (column.is_meta, "tensors with values, such as tensor.to('cpu')"),
+        "nested": (column.is_nested, f"{name}.to_padded_tensor(0.0)"),
+        "sparse": (column.layout is not torch.strided, f"{name}.to_dense()"),
+        "quantised": (column.is_quantized, f"{name}.dequantize()"),
     }
-    for kind, true in kinds.items():
+    for kind, (true, advice) in kinds.items():
         if true:
-            advice = {"sparse": ".to_dense()", "quantised": ".dequantize()", "nested": ".to_padded_tensor(0.0)"}
-            raise DataError(
-                f"the tensors of a batch are dense and have values; {name} are {kind}; give "
-                + (f"{name}{advice[kind]}" if kind in advice else "tensors with values, such as tensor.to('cpu')")
-            )
+            raise DataError(f"the tensors of a batch are dense and have values; {name} are {kind}; give {advice}")
 
 
 def _numbers(value: Any) -> bool:
