@@ -28,7 +28,6 @@ from benchmarks.frame import Figure, Figures, WrongResultError, parser, run
 from benchmarks.ray_gain import ROUNDS, gain
 from benchmarks.timing import median_seconds
 from ndg.abstraction.interchange.families import families
-from ndg.abstraction.interchange.pool import gather
 from ndg.abstraction.interchange.study import Study
 from ndg.activations.batches import compute_batches
 from ndg.activations.hooks import Trace
@@ -36,6 +35,7 @@ from ndg.allocation import keep_blocks
 from ndg.discovery import mine
 from ndg.extraction import ReadingSettings, extract
 from ndg.interventions.passes import Passes
+from ndg.interventions.pool import gather
 from ndg.interventions.swap import swap
 from ndg.options import RunOptions
 from ndg.run_study import run_task

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from ndg import seeds
 from ndg.graph.ndg import NDG
+from ndg.interventions.subsets import Bits, Indices, Subsets, booleans, places
 from ndg.nodes import LABEL
 
 GRAPH = "graph"
@@ -24,9 +24,6 @@ RANDOM = "random"
 PROTOTYPES = ("prototype_random", "prototype_surest")
 CONTROLS = (BINARISE, RANDOM, *PROTOTYPES)
 CHANCE = "chance"
-
-Indices = Int64[np.ndarray, " example"]
-Bits = Bool[np.ndarray, "example unit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,40 +46,15 @@ class Prototypes:
         return cls(2 * on > size, places(-np.maximum(on, size - on)))
 
 
-def subsets(seed: int, purpose: str, examples: Indices, sizes: Indices, units: int) -> Bits:
-    """A uniform subset of the units for each example."""
-    return _Subsets(seed, purpose, examples, units).of(sizes)
-
-
-class _Subsets:
-    """Random keys of units, for subsets of any size: the units with the smallest keys."""
-
-    def __init__(self, seed: int, purpose: str, examples: Indices, units: int) -> None:
-        self._keys = seeds.words(seed, purpose, examples=examples, draws=units)
-        self._sorted = np.sort(self._keys, axis=1)
-
-    def of(self, sizes: Indices) -> Bits:
-        last = np.take_along_axis(self._sorted, np.maximum(sizes - 1, 0)[:, None], axis=1)
-        chosen = (self._keys <= last) & (sizes > 0)[:, None]
-        if (chosen.sum(axis=1) == sizes).all():
-            return chosen
-        return places(self._keys) < sizes[:, None]  # equal keys: the first of them
-
-
-def booleans(seed: int, purpose: str, examples: Indices, units: int) -> Bits:
-    """A fair boolean for each example and unit."""
-    return (seeds.words(seed, purpose, examples=examples, draws=units) >> np.uint64(63)).astype(np.bool_)
-
-
 class Controls:
     """What is drawn for the controls of some examples, by a seed."""
 
     def __init__(self, prototypes: Prototypes, seed: int, examples: Indices, alternative: Indices) -> None:
         units = prototypes.values.shape[1]
         self._nothing = np.zeros((len(examples), units), np.bool_)
-        self._random = _Subsets(seed, "random neurons", examples, units)
+        self._random = Subsets(seed, "random neurons", examples, units)
         self._booleans = booleans(seed, "random booleans", examples, units)
-        self._prototype = _Subsets(seed, "prototype neurons", examples, units)
+        self._prototype = Subsets(seed, "prototype neurons", examples, units)
         self._surest, self._majority = prototypes.place[alternative], prototypes.values[alternative]
 
     def of(self, sizes: Indices) -> dict[str, tuple[Bits, Bits]]:
@@ -93,11 +65,3 @@ class Controls:
             PROTOTYPES[0]: (self._prototype.of(sizes), self._majority),
             PROTOTYPES[1]: (self._surest < sizes[:, None], self._majority),
         }
-
-
-def places(keys: np.ndarray) -> Int64[np.ndarray, "row unit"]:
-    """Rank of each entry in its row, ties by position."""
-    order = np.argsort(keys, axis=1, kind="stable")
-    ranks = np.empty(keys.shape, np.int64)
-    np.put_along_axis(ranks, order, np.arange(keys.shape[1])[None, :], axis=1)
-    return ranks

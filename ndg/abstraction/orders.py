@@ -15,10 +15,11 @@ import numpy as np
 from jaxtyping import Float64, Int, Int64
 
 from ndg import seeds
-from ndg.abstraction.controls import GRAPH, PROTOTYPES, Bits, Indices, Prototypes, places
+from ndg.abstraction.controls import GRAPH, PROTOTYPES, Prototypes
 from ndg.errors import ConfigError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.interventions.intervention_sets import Choices
+from ndg.interventions.subsets import Bits, Indices, places
 from ndg.nodes import LABEL
 
 STEPS = 16

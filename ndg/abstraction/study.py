@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from ndg.abstraction.bootstrap import GROUPS, groups_of
-from ndg.abstraction.controls import GRAPH, PROTOTYPES, Bits, Controls, Indices, Prototypes
+from ndg.abstraction.controls import GRAPH, PROTOTYPES, Controls, Prototypes
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.orders import Orders
 from ndg.abstraction.tally import Outcome, Tallies, Tally
@@ -19,6 +19,7 @@ from ndg.activations.batches import Batch
 from ndg.interventions.intervention_sets import Choices, alternatives
 from ndg.interventions.passes import BaselinePass, PassesStudy, argmax, true_classes
 from ndg.interventions.shared_passes import run_each
+from ndg.interventions.subsets import Bits, Indices
 from ndg.interventions.substitution import Substitution, Writing
 
 DRAW = "draw"

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndg.abstraction.controls import CONTROLS, Controls, Prototypes, booleans, subsets
+from ndg.abstraction.controls import CONTROLS, Controls, Prototypes
 from ndg.graph.ndg import NDG
 from ndg.interventions.intervention_sets import alternatives
+from ndg.interventions.subsets import booleans, subsets
 from ndg.nodes import LayerUnits, NodeSpace
 from tests.references.graph_cases import implications
 

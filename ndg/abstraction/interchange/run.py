@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 from torch import nn
 
 from ndg.abstraction.interchange.families import ANCESTORS, EQUIVALENCE, LAYER, RANDOM, families
-from ndg.abstraction.interchange.pool import check_alike, gather
 from ndg.abstraction.interchange.result import InterchangeResult
 from ndg.abstraction.interchange.shuffle import shuffled
 from ndg.abstraction.interchange.study import Study
@@ -24,6 +23,7 @@ from ndg.errors import ConfigError, DataError, GraphError
 from ndg.graph.ndg import NDG
 from ndg.interventions.cache import BUDGET, Cache
 from ndg.interventions.passes import Passes
+from ndg.interventions.pool import check_alike, gather
 from ndg.options import RunOptions, names_of, old_keywords, plain_numbers
 from ndg.run_study import check_order, placed, run_batches
 

@@ -12,16 +12,16 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from ndg import seeds
-from ndg.abstraction.controls import subsets
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.interchange.families import LAYER, Family, units_of
-from ndg.abstraction.interchange.pool import Pool, shapes_of
 from ndg.activations.batches import Batch
 from ndg.errors import ShapeError
 from ndg.graph.ndg import NDG
 from ndg.graph.scm import label_of, marked, unfolded
 from ndg.interventions.engine import Change, Write
 from ndg.interventions.passes import BaselinePass, PassesStudy, argmax
+from ndg.interventions.pool import Pool, shapes_of
+from ndg.interventions.subsets import subsets
 
 GRAPH, RANDOM_SET, SHUFFLED = "graph", "random set", "shuffled graph"
 CONTROLS = (GRAPH, RANDOM_SET, SHUFFLED)
