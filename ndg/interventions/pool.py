@@ -51,6 +51,11 @@ class Held:
         flat = rows.detach().cpu().contiguous().reshape(len(rows), -1)
         self.bytes[start : start + len(rows)] = flat.view(torch.uint8).numpy()
 
+    @property
+    def tensor(self) -> Tensor:
+        """All rows, not copied."""
+        return torch.from_numpy(self.bytes).view(self.dtype).reshape(len(self.bytes), *self.shape)
+
     def __getitem__(self, rows: Indices) -> Tensor:
         chosen = np.ascontiguousarray(self.bytes[rows])
         return torch.from_numpy(chosen).view(self.dtype).reshape(len(rows), *self.shape)

@@ -1,0 +1,214 @@
+"""Weighted votes of literals for labels: where evidence adds up.
+
+The label is `argmax_c bias_c + sum_i weight_ci s_i`, with s_i = 1 where unit i is on and -1 where it is off. Weights
+are those of multinomial logistic regression on hybrids, against the label that the network predicts of each hybrid. An
+edge of the graph is one weight that is not 0.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from ndg import atomic, checksums
+from ndg.bits.matrix import BitMatrix
+from ndg.causal.regression import fit, rounded
+from ndg.errors import ConfigError, DataError, GraphError, ShapeError
+from ndg.nodes import LABEL
+from ndg.results import Result, Row
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+L1 = 1e-4
+LARGEST = 3
+"""Largest integer weight."""
+
+FORMAT, SCHEMA = "ndg votes", 1
+
+Labels = Int64[np.ndarray, " example"]
+
+
+@dataclass(frozen=True, eq=False)
+class Votes(Result):
+    """Votes of the units of one layer for each label.
+
+    `weights` are `[label, unit]`, `bias` one number per label. A positive weight is a vote of the unit being on, and as
+    large a vote against the label of the unit being off. With a `margin` above 0, examples whose best label leads by
+    less than it are not decided. `n` hybrids were fitted.
+    """
+
+    layer: str
+    weights: Float64[np.ndarray, "label unit"]
+    bias: Float64[np.ndarray, " label"]
+    n: int
+    margin: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.weights.ndim != 2 or self.bias.shape != self.weights.shape[:1]:
+            raise ShapeError(
+                f"votes have weights [label, unit] and a bias per label; got {self.weights.shape}, {self.bias.shape}"
+            )
+
+    def scores(self, bits: BitMatrix | Bool[np.ndarray, "example unit"]) -> Float64[np.ndarray, "example label"]:
+        """The sum of votes for each label. Raises ShapeError for booleans of another number of units."""
+        on = self._units(bits)
+        return np.where(on, 1.0, -1.0) @ self.weights.T + self.bias
+
+    def predict(self, bits: BitMatrix | Bool[np.ndarray, "example unit"]) -> Labels:
+        """The label with most votes, the first of equal ones; -1 where the lead is below the margin."""
+        scores = self.scores(bits)
+        label = scores.argmax(axis=1).astype(np.int64)
+        return np.where(_lead(scores) >= self.margin, label, -1)
+
+    def abstaining(self, bits: BitMatrix | Bool[np.ndarray, "example unit"], coverage: float) -> Votes:
+        """The same votes, with the margin that decides this share of some examples: take validation examples.
+
+        Raises ConfigError for a coverage outside (0, 1].
+        """
+        if not 0 < coverage <= 1:
+            raise ConfigError(f"coverage is the share of examples that are decided, above 0, at most 1; got {coverage}")
+        leads = np.sort(_lead(self.scores(bits)))
+        if not len(leads):
+            raise DataError("a margin is chosen on at least one example; got none; pass validation examples")
+        return replace(self, margin=float(leads[min(int((1 - coverage) * len(leads)), len(leads) - 1)]))
+
+    @property
+    def edges(self) -> int:
+        """The number of weights that are not 0."""
+        return int(np.count_nonzero(self.weights))
+
+    def rows(self) -> list[Row]:
+        """Every edge: the literal that speaks for the label, and its weight above 0; the strongest first."""
+        labels, units = np.nonzero(self.weights)
+        strength = self.weights[labels, units]
+        order = np.lexsort((units, labels, -np.abs(strength)))
+        return [
+            {
+                "literal": f"{'' if strength[place] > 0 else '~'}{self.layer}:{units[place]}",
+                "label": int(labels[place]),
+                "weight": abs(float(strength[place])),
+            }
+            for place in order
+        ]
+
+    def context(self) -> Row:
+        return {"layer": self.layer, "bias": self.bias.tolist(), "margin": self.margin, "n": self.n}
+
+    def words(self) -> str:
+        """Size of the votes in one sentence."""
+        labels, units = self.weights.shape
+        used = int(self.weights.any(axis=0).sum())
+        return (
+            f"{self.edges:,} votes of {used:,} of {units:,} units of {self.layer} for {labels} labels, fitted to "
+            f"{self.n:,} hybrids."
+        )
+
+    def to_networkx(self) -> nx.DiGraph[Any]:
+        """Edges from literals to labels, such as `~latent:3` to `label:5`, with their `weight`."""
+        import networkx as nx
+
+        graph: nx.DiGraph[Any] = nx.DiGraph()
+        for row in self.rows():
+            graph.add_edge(row["literal"], f"{LABEL}:{row['label']}", weight=row["weight"])
+        return graph
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Path of the JSON file written, completely or not at all."""
+        plain = self._plain()
+        return atomic.write(path, json.dumps(plain | {"checksum": _checksum(plain)}, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Votes:
+        """Votes of a file of `save`. Raises GraphError for another or a damaged file."""
+        try:
+            plain = json.loads(Path(path).read_text(encoding="utf-8"))
+            expected = plain.pop("checksum")
+            if (plain["format"], plain["schema"]) != (FORMAT, SCHEMA) or _checksum(plain) != expected:
+                raise ValueError("the checksum differs")
+            weights, bias = (np.array(plain[name], np.float64) for name in ("weights", "bias"))
+            return cls(plain["layer"], weights, bias, plain["n"], plain["margin"])
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, ShapeError) as error:
+            raise GraphError(
+                f"votes are read from a file that Votes.save wrote; {path} is none, or it is damaged ({error}); save "
+                "the votes again"
+            ) from error
+
+    def _plain(self) -> Row:
+        return {"format": FORMAT, "schema": SCHEMA, **self.context(), "weights": self.weights.tolist()}
+
+    def _units(self, bits: BitMatrix | np.ndarray) -> np.ndarray:
+        on = bits.to_bool(self.layer) if isinstance(bits, BitMatrix) else bits
+        if on.shape[1] != self.weights.shape[1]:
+            raise ShapeError(f"votes are of {self.weights.shape[1]} units of {self.layer}; got {on.shape[1]}")
+        return on
+
+
+def votes(
+    hybrids: BitMatrix | Iterable[BitMatrix],
+    layer: str | None = None,
+    *,
+    per_label: int | None = None,
+    l1: float = L1,
+    integers: bool = False,
+) -> Votes:
+    """Votes of a layer's units, fitted to the labels that the network predicts of hybrids.
+
+    `hybrids` are bits of `ndg.recombine`, or several of them: 3/4 mix and 1/4 independent ones are a good choice.
+    `layer` is their first layer. `l1` is the weight of the sum of absolute weights beside the mean cross-entropy. With
+    `per_label`, only the strongest so many votes of each label are kept, and fitted again. `integers` makes weights
+    whole numbers from -3 to 3, by straight-through rounding with one scale.
+
+    Raises ShapeError for hybrids of different nodes, DataError for a label that no hybrid has, ConfigError for an
+    unknown layer, a negative `l1`, or `per_label` below 1.
+    """
+    parts = [hybrids] if isinstance(hybrids, BitMatrix) else list(hybrids)
+    if not parts:
+        raise DataError("votes are fitted to hybrids; got none; pass bits of ndg.recombine")
+    nodes = parts[0].nodes
+    if any(part.nodes != nodes for part in parts):
+        raise ShapeError("all hybrids have the same nodes; got different ones; make them with the same like=")
+    names = [known.name for known in nodes.layers]
+    layer = names[0] if layer is None and names else layer
+    if layer not in names:
+        raise ConfigError(f"votes are of a layer of the hybrids, {', '.join(names)}; got {layer!r}")
+    if per_label is not None and per_label < 1:
+        raise ConfigError(f"each label keeps at least 1 vote; got per_label={per_label}; leave it out to keep all")
+    if not l1 >= 0:
+        raise ConfigError(f"l1 is a number of at least 0; got {l1}")
+    on = np.vstack([part.to_bool(layer) for part in parts])
+    label = np.vstack([part.to_bool(LABEL) for part in parts]).argmax(axis=1)
+    missing = np.flatnonzero(np.bincount(label, minlength=nodes.labels) == 0)
+    if len(missing):
+        raise DataError(
+            f"every label is predicted of some hybrid; {', '.join(map(str, missing))} of {nodes.labels} are of none; "
+            "make more hybrids, or leave these classes out of the network"
+        )
+    signs = np.where(on, 1.0, -1.0)
+    weights, bias = fit(signs, label, nodes.labels, l1)
+    if per_label is not None:
+        kept = np.zeros(weights.shape, np.bool_)
+        strongest = np.argsort(-np.abs(weights), axis=1, kind="stable")[:, :per_label]
+        np.put_along_axis(kept, strongest, True, axis=1)
+        weights, bias = fit(signs, label, nodes.labels, 0.0, kept, (weights, bias))
+    if integers:
+        weights, bias = rounded(signs, label, weights, bias, LARGEST)
+    return Votes(layer, weights, bias, len(label))
+
+
+def _lead(scores: np.ndarray) -> np.ndarray:
+    """How far the best label is ahead of the second."""
+    best = np.partition(scores, -2, axis=1) if scores.shape[1] > 1 else np.hstack([scores * 0, scores])
+    lead: np.ndarray = best[:, -1] - best[:, -2]
+    return lead
+
+
+def _checksum(plain: Row) -> str:
+    return checksums.checksum([json.dumps(plain, sort_keys=True).encode()])
