@@ -178,8 +178,8 @@ def recombine(
     Mine the bits with `ndg.mine`.
 
     Raises ConfigError for an unknown mode or `n` below 1; DataError for fewer than two examples; BitsError or
-    GraphError for `like` of other weights; LayerError for a layer that is unknown, not before the logits, or not among those of
-    `like`, and for one whose tokens are examples.
+    GraphError for `like` of other weights; LayerError for a layer that is unknown, not before the logits, or not among
+    those of `like`, and for one whose tokens are examples.
     """
     if mode not in MODES:
         raise ConfigError(f"a mode of recombination is {' or '.join(MODES)}; got {mode!r}")
