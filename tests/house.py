@@ -25,7 +25,7 @@ LAYERS = [
     "interventions",
     "extraction discovery",
     "abstraction | importance | comparison | counterfactual | rotation | training",
-    "compression",
+    "compression | causal",
     "efficiency",
     "runs",
     "report",

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from ndg.lazy import lazily
 
 if TYPE_CHECKING:
-    from ndg.causal.effects import Effects as Effects
-    from ndg.causal.effects import effects as effects
+    from ndg.causal.factorial import Effects as Effects
+    from ndg.causal.factorial import effects as effects
     from ndg.causal.recombination import recombine as recombine
-    from ndg.causal.votes import Votes as Votes
-    from ndg.causal.votes import votes as votes
+    from ndg.causal.voting import Votes as Votes
+    from ndg.causal.voting import votes as votes
 
 __getattr__, __dir__, __all__ = lazily(__name__)

@@ -13,7 +13,7 @@ Activations are real ones of the network, never 0 and 1. Hybrid `i` is the same 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -95,8 +95,9 @@ class Recombination(PassesStudy):
     @property
     def identity(self) -> dict[str, Any]:
         """Plain values that tell it from other studies of the same network."""
-        plain = {"bases": len(self.bases), "pool": len(self.pool), "mode": self.mode}
-        return plain | {"hybrids": self.hybrids, "seed": self.seed, "layer": self.layer}
+        plain = {"bases": self.bases.tolist(), "pool": len(self.pool), "mode": self.mode, "hybrids": self.hybrids}
+        thresholds = {layer: values.tolist() for layer, values in self.passes.thresholds.items()}
+        return plain | {"seed": self.seed, "layer": self.layer, "thresholds": thresholds}
 
     @property
     def layer(self) -> str:
@@ -193,7 +194,8 @@ def recombine(
         )
     model = placed(model, options)
     if like is None:
-        like = extract(model, loader, [layer, *later_layers(model, loader, layer)], settings=settings, options=options)
+        layers, plain = [layer, *later_layers(model, loader, layer)], replace(options, journal=None)
+        like = extract(model, loader, layers, settings=settings, options=plain)
     elif isinstance(like, NDG):
         check_network(model, like)
     elif like.network not in ("", weights_digest(model)):

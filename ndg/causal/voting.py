@@ -47,7 +47,7 @@ class Votes(Result):
 
     layer: str
     weights: Float64[np.ndarray, "label unit"]
-    bias: Float64[np.ndarray, " label"]
+    bias: Float64[np.ndarray, " _"]
     n: int
     margin: float = 0.0
 
@@ -68,7 +68,7 @@ class Votes(Result):
         label = scores.argmax(axis=1).astype(np.int64)
         return np.where(_lead(scores) >= self.margin, label, -1)
 
-    def abstaining(self, bits: BitMatrix | Bool[np.ndarray, "example unit"], coverage: float) -> Votes:
+    def abstaining(self, bits: BitMatrix | Bool[np.ndarray, "example unit"], coverage: float | int) -> Votes:
         """The same votes, with the margin that decides this share of some examples: take validation examples.
 
         Raises ConfigError for a coverage outside (0, 1].
@@ -156,7 +156,7 @@ def votes(
     layer: str | None = None,
     *,
     per_label: int | None = None,
-    l1: float = L1,
+    l1: float | int = L1,
     integers: bool = False,
 ) -> Votes:
     """Votes of a layer's units, fitted to the labels that the network predicts of hybrids.
