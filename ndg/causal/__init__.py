@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from ndg.causal.factorial import Effects as Effects
     from ndg.causal.factorial import effects as effects
     from ndg.causal.recombination import recombine as recombine
+    from ndg.causal.sufficient import SetSettings as SetSettings
+    from ndg.causal.sufficient import SufficientSets as SufficientSets
+    from ndg.causal.sufficient import sufficient_sets as sufficient_sets
     from ndg.causal.voting import Votes as Votes
     from ndg.causal.voting import votes as votes
 
