@@ -23,11 +23,12 @@ from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.activations.batches import Batch, compute_batches, forward
+from ndg.activations.batches import Batch
 from ndg.activations.digest import weights_digest
 from ndg.activations.sampling import Subset, count, draw
 from ndg.bits.matrix import BitMatrix
 from ndg.bits.packing import Words, place, zeros
+from ndg.causal.later import later_layers
 from ndg.errors import BitsError, ConfigError, DataError, LayerError
 from ndg.extraction import Binarised, ReadingSettings, extract
 from ndg.graph.ndg import NDG
@@ -37,18 +38,17 @@ from ndg.interventions.passes import BaselinePass, Passes, PassesStudy, argmax, 
 from ndg.interventions.pool import Pool, gather
 from ndg.interventions.reach import check_network
 from ndg.interventions.subsets import subsets
+from ndg.interventions.substitution import WRITINGS, Substitution, Writing
+from ndg.nodes import LABEL
 from ndg.options import RunOptions
 from ndg.run_study import check_order, placed, run_batches
-from ndg.units.resolve import find_layers
+from ndg.units.neurons import check_reading
 
 MIX, INDEPENDENT = "mix", "independent"
 MODES = (MIX, INDEPENDENT)
 HYBRIDS = 20_000
 POOL = 16_384
 """Examples from which units are taken, drawn by the seed."""
-
-WITH_UNITS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-"""Modules that count as later layers when none are named; a pre-activation above 0 is a unit that ReLU leaves on."""
 
 Numbers = Int64[np.ndarray, " hybrid"]
 
@@ -78,10 +78,29 @@ class Pieces:
 
 
 @dataclass(frozen=True, eq=False)
+class Hybrids:
+    """Booleans of hybrids, the label that the network gives their base and source, and the number of the base.
+
+    Independent hybrids have no single source: theirs is -1.
+    """
+
+    bits: BitMatrix
+    base: Numbers
+    source: Numbers
+    number: Numbers
+
+    @property
+    def label(self) -> Numbers:
+        """The label that the network gives each hybrid."""
+        return self.bits.to_bool(LABEL).argmax(axis=1).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
 class Recombination(PassesStudy):
     """Study that runs the rest of the network on the hybrids of each base.
 
-    Base number `b` of `bases` is that of the hybrids `b`, `b + bases`, and so on, up to `hybrids`.
+    Base number `b` of `bases` is that of the hybrids `b`, `b + bases`, and so on, up to `hybrids`. With a `writing`,
+    the rest runs on the booleans of the layer instead of its activations.
     """
 
     bases: Int64[np.ndarray, " base"]
@@ -89,6 +108,7 @@ class Recombination(PassesStudy):
     mode: str
     hybrids: int
     seed: int
+    writing: Writing | None = None
 
     decode = staticmethod(Pieces.from_dict)
 
@@ -117,9 +137,12 @@ class Recombination(PassesStudy):
         return Pieces(parts)
 
     def _booleans(self, known: BaselinePass, numbers: Numbers) -> Bool[np.ndarray, "hybrid node"]:
-        layers = tuple(self.passes.thresholds)
-        logits, bits = self.passes.run(known, {self.layer: self._change(known, numbers)}, layers)
-        rows = len(numbers)
+        layers, rows = tuple(self.passes.thresholds), len(numbers)
+        change: Any = self._change(known, numbers)
+        if self.writing is not None:
+            booleans = self.passes.run(known, {self.layer: change}, [self.layer])[1][self.layer][:rows]
+            change = Substitution(self.writing, known, self.layer, booleans).write
+        logits, bits = self.passes.run(known, {self.layer: change}, layers)
         bits = {layer: values[:rows] for layer, values in bits.items()}
         return node_values(self.passes.nodes, argmax(logits[:rows]), bits)
 
@@ -182,6 +205,33 @@ def recombine(
     GraphError for `like` of other weights; LayerError for a layer that is unknown, not before the logits, or not among
     those of `like`, and for one whose tokens are examples.
     """
+    if isinstance(like, NDG):
+        check_network(model, like)
+    elif like is not None and like.network not in ("", weights_digest(model)):
+        raise BitsError(
+            f"hybrids are of the network that gave `like`, of digest {like.network}; got one of digest "
+            f"{weights_digest(model)}; extract bits of this network"
+        )
+    return hybrids(model, loader, layer, mode, n, like=like, settings=settings, options=options).bits
+
+
+def hybrids(
+    model: nn.Module,
+    loader: Iterable[Any],
+    layer: str,
+    mode: str = MIX,
+    n: int = HYBRIDS,
+    *,
+    like: BitMatrix | NDG | None = None,
+    settings: ReadingSettings = ReadingSettings(),
+    options: RunOptions = RunOptions(),
+    on_bits: bool = False,
+) -> Hybrids:
+    """The hybrids of `recombine` with the labels of their bases and sources.
+
+    With `on_bits`, the rest of the network runs on the booleans of the layer, written as means of fitting examples (0
+    and 1 for sigmoids): the most that anything that reads the booleans can know.
+    """
     if mode not in MODES:
         raise ConfigError(f"a mode of recombination is {' or '.join(MODES)}; got {mode!r}")
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
@@ -189,32 +239,38 @@ def recombine(
     check_order(loader)
     examples = count(loader)
     if examples < 2:
-        raise DataError(
-            f"a hybrid takes units of another example; the loader gave {examples}; give at least 2 examples"
-        )
+        raise DataError(f"a hybrid takes units of another example; the loader gave {examples}; give at least 2")
     model = placed(model, options)
+    plain = replace(options, journal=None)
     if like is None:
-        layers, plain = [layer, *later_layers(model, loader, layer)], replace(options, journal=None)
+        layers = [layer, *later_layers(model, loader, layer)]
         like = extract(model, loader, layers, settings=settings, options=plain)
-    elif isinstance(like, NDG):
-        check_network(model, like)
-    elif like.network not in ("", weights_digest(model)):
-        raise BitsError(
-            f"hybrids are of the network that gave `like`, of digest {like.network}; got one of digest "
-            f"{weights_digest(model)}; extract bits of this network"
-        )
     if layer not in [known.name for known in like.nodes.layers]:
         names = ", ".join(known.name for known in like.nodes.layers)
         raise LayerError(f"the recombined layer is one of `like`, {names}; got {layer!r}; extract it too")
     passes = passes_like(model, like, layer, options.threads)
     bases = np.arange(examples) if n >= examples else draw(options.seed, "bases", examples, int(n))
     pool = gather(passes, loader, POOL, seed=options.seed, batch=options.batch, budget=BUDGET)
-    study = Recombination(passes, bases, pool, mode, int(n), options.seed)
+    writing = _writing(passes, like, loader, plain) if on_bits else None
+    study = Recombination(passes, bases, pool, mode, int(n), options.seed, writing)
     chosen = loader if len(bases) == examples else Subset(loader, bases)
     total: Pieces = run_batches(study, chosen, f"recombine ({mode})", options).total
     words = total.words(len(passes.nodes), int(n))
     network = weights_digest(model)
-    return BitMatrix(passes.nodes, words, int(n), like.thresholds, binarizer=like.binarizer, network=network)
+    bits = BitMatrix(passes.nodes, words, int(n), like.thresholds, binarizer=like.binarizer, network=network)
+    numbers = np.arange(int(n), dtype=np.int64)
+    before = extract(model, chosen, like=like, options=plain).to_bool(LABEL).argmax(axis=1)
+    source = np.full(int(n), -1, np.int64)
+    if mode == MIX:
+        source = pool.predicted[givers(options.seed, numbers, len(pool), 1)[:, 0]]
+    place = numbers % len(bases)
+    return Hybrids(bits, before[place].astype(np.int64), source, bases[place])
+
+
+def _writing(passes: Passes, like: BitMatrix | NDG, loader: Iterable[Any], options: RunOptions) -> Writing:
+    """0 and 1 for sigmoids, else the means of the loader's examples."""
+    name = "boolean" if like.binarizer == "half" else "mean"
+    return WRITINGS[name](passes, loader, options)
 
 
 def passes_like(model: nn.Module, like: Binarised, layer: str, threads: int = 1) -> Passes:
@@ -224,37 +280,8 @@ def passes_like(model: nn.Module, like: Binarised, layer: str, threads: int = 1)
     for known in nodes.layers:
         thresholds[known.name] = np.array(like.thresholds[start : start + known.units])
         start += known.units
+        check_reading(nodes, known.name)
     missing = [name for name, values in thresholds.items() if np.isnan(values).any()]
     if missing:
         raise LayerError(f"booleans need a threshold for each neuron; those of {missing[0]!r} are NaN; use ndg.extract")
     return Passes(model, nodes, thresholds, (layer,), threads)
-
-
-def later_layers(model: nn.Module, loader: Iterable[Any], layer: str) -> list[str]:
-    """Linear and convolutional modules that run after a layer, in this order, but the one that gives the logits."""
-    (layer,) = find_layers(model, [layer])
-    first = next(iter(loader))
-    ran: list[tuple[str, Any]] = []
-    modules = dict(model.named_modules())
-    home = layer if layer in modules else layer.rpartition(".")[0]
-    hooks = [
-        module.register_forward_hook(lambda _, __, output, path=path: ran.append((path, output)))
-        for path, module in modules.items()
-        if path == home or isinstance(module, WITH_UNITS)
-    ]
-    try:
-        batch = next(iter(compute_batches([first], 2)))
-        with torch.no_grad():
-            logits = forward(model, batch.inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    order = [path for path, _ in ran]
-    after = ran[order.index(home) + 1 :] if home in order else []
-    inside = f"{home}."
-    later = [path for path, output in after if not _equal(output, logits) and not path.startswith(inside)]
-    return list(dict.fromkeys(later))
-
-
-def _equal(output: Any, logits: Tensor) -> bool:
-    return isinstance(output, Tensor) and output.shape == logits.shape and torch.equal(output, logits)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,6 +156,7 @@ def votes(
     layer: str | None = None,
     *,
     per_label: int | None = None,
+    edges: int | None = None,
     l1: float | int = L1,
     integers: bool = False,
 ) -> Votes:
@@ -163,11 +164,12 @@ def votes(
 
     `hybrids` are bits of `ndg.recombine`, or several of them: 3/4 mix and 1/4 independent ones are a good choice.
     `layer` is their first layer. `l1` is the weight of the sum of absolute weights beside the mean cross-entropy. With
-    `per_label`, only the strongest so many votes of each label are kept, and fitted again. `integers` makes weights
+    `per_label`, only the strongest so many votes of each label are kept, with `edges` so many of all labels, and fitted
+    again. `integers` makes weights
     whole numbers from -3 to 3, by straight-through rounding with one scale.
 
     Raises ShapeError for hybrids of different nodes, DataError for a label that no hybrid has, ConfigError for an
-    unknown layer, a negative `l1`, or `per_label` below 1.
+    unknown layer, a negative `l1`, or `per_label` or `edges` below 1.
     """
     parts = [hybrids] if isinstance(hybrids, BitMatrix) else list(hybrids)
     if not parts:
@@ -181,26 +183,45 @@ def votes(
         raise ConfigError(f"votes are of a layer of the hybrids, {', '.join(names)}; got {layer!r}")
     if per_label is not None and per_label < 1:
         raise ConfigError(f"each label keeps at least 1 vote; got per_label={per_label}; leave it out to keep all")
+    if edges is not None and edges < 1:
+        raise ConfigError(f"votes have at least 1 edge; got edges={edges}; leave it out to keep all")
     if not l1 >= 0:
         raise ConfigError(f"l1 is a number of at least 0; got {l1}")
-    on = np.vstack([part.to_bool(layer) for part in parts])
-    label = np.vstack([part.to_bool(LABEL) for part in parts]).argmax(axis=1)
-    missing = np.flatnonzero(np.bincount(label, minlength=nodes.labels) == 0)
+    label = np.vstack([part.to_bool(LABEL) for part in parts])
+    missing = np.flatnonzero(~label.any(axis=0))
     if len(missing):
         raise DataError(
             f"every label is predicted of some hybrid; {', '.join(map(str, missing))} of {nodes.labels} are of none; "
             "make more hybrids, or leave these classes out of the network"
         )
-    signs = np.where(on, 1.0, -1.0)
-    weights, bias = fit(signs, label, nodes.labels, l1)
-    if per_label is not None:
-        kept = np.zeros(weights.shape, np.bool_)
-        strongest = np.argsort(-np.abs(weights), axis=1, kind="stable")[:, :per_label]
-        np.put_along_axis(kept, strongest, True, axis=1)
-        weights, bias = fit(signs, label, nodes.labels, 0.0, kept, (weights, bias))
+    return fitted_votes(parts, layer, per_label, edges, l1, integers)
+
+
+def fitted_votes(
+    parts: Sequence[BitMatrix],
+    layer: str,
+    per_label: int | None = None,
+    edges: int | None = None,
+    l1: float | int = L1,
+    integers: bool = False,
+) -> Votes:
+    """The votes of `votes`, also where some label is never predicted."""
+    signs = np.where(np.vstack([part.to_bool(layer) for part in parts]), 1.0, -1.0)
+    label = np.vstack([part.to_bool(LABEL) for part in parts]).argmax(axis=1)
+    weights, bias = fit(signs, label, parts[0].nodes.labels, l1)
+    if per_label is not None or edges is not None:
+        kept = strongest(weights, per_label) & strongest(weights.reshape(1, -1), edges).reshape(weights.shape)
+        weights, bias = fit(signs, label, len(bias), 0.0, kept, (weights, bias))
     if integers:
         weights, bias = rounded(signs, label, weights, bias, LARGEST)
     return Votes(layer, weights, bias, len(label))
+
+
+def strongest(weights: np.ndarray, count: int | None) -> np.ndarray:
+    """Which so many weights of each row are the strongest; all for None."""
+    kept = np.zeros(weights.shape, np.bool_)
+    np.put_along_axis(kept, np.argsort(-np.abs(weights), axis=1, kind="stable")[:, :count], True, axis=1)
+    return kept
 
 
 def _lead(scores: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ from torch import nn
 
 import ndg
 from ndg.causal import recombine
-from ndg.causal.recombination import POOL, Recombination, givers, later_layers, mixed
+from ndg.causal.later import later_layers
+from ndg.causal.recombination import POOL, Recombination, givers, mixed
 from ndg.errors import BitsError, ConfigError, DataError, LayerError
 from ndg.options import RunOptions
 
