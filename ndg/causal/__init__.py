@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING
 from ndg.lazy import lazily
 
 if TYPE_CHECKING:
+    from ndg.causal.accuracy import AccuracySettings as AccuracySettings
+    from ndg.causal.accuracy import InterchangeAccuracy as InterchangeAccuracy
+    from ndg.causal.accuracy import interchange_accuracy as interchange_accuracy
+    from ndg.causal.certificates import Certificate as Certificate
+    from ndg.causal.certificates import CertifySettings as CertifySettings
+    from ndg.causal.certificates import certify as certify
+    from ndg.causal.certificates import smallest as smallest
     from ndg.causal.factorial import Effects as Effects
     from ndg.causal.factorial import effects as effects
     from ndg.causal.recombination import recombine as recombine

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ndg.activations.batches import compute_batches, forward
+from ndg.activations.batches import Inputs, compute_batches, forward
 from ndg.comparison.sources import reinitialised
 from ndg.errors import LayerError
 from ndg.units.resolve import find_layers
@@ -49,6 +49,10 @@ def reinitialised_rest(model: nn.Module, loader: Iterable[Any], layer: str, seed
 
 
 def _after(model: nn.Module, loader: Iterable[Any], layer: str) -> tuple[list[tuple[str, Any]], Tensor]:
+    return ran_after(model, next(iter(compute_batches([next(iter(loader))], 2))).inputs, layer)
+
+
+def ran_after(model: nn.Module, inputs: Inputs, layer: str) -> tuple[list[tuple[str, Any]], Tensor]:
     """Modules without children or with own parameters that ran after a layer, with their outputs, and the logits."""
     (layer,) = find_layers(model, [layer])
     modules = dict(model.named_modules())
@@ -60,9 +64,8 @@ def _after(model: nn.Module, loader: Iterable[Any], layer: str) -> tuple[list[tu
         if path and (path == home or not list(module.children()) or list(module.parameters(recurse=False)))
     ]
     try:
-        batch = next(iter(compute_batches([next(iter(loader))], 2)))
         with torch.no_grad():
-            logits = forward(model, batch.inputs)
+            logits = forward(model, inputs)
     finally:
         for hook in hooks:
             hook.remove()
