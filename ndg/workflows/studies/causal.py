@@ -1,0 +1,99 @@
+"""`align.py causal`: the graph that recombined examples give, with its controls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ndg.causal.accuracy import AccuracySettings, InterchangeAccuracy, interchange_accuracy
+from ndg.causal.certificates import CertifySettings, smallest
+from ndg.causal.factorial import effects
+from ndg.causal.later import later_layers
+from ndg.causal.recombination import INDEPENDENT, recombine
+from ndg.causal.sufficient import SetSettings, SufficientSets, sufficient_sets
+from ndg.discovery import mine
+from ndg.errors import LayerError
+from ndg.extraction import extract
+from ndg.nodes import LABEL
+from ndg.progress import log
+from ndg.report.tables import Table
+from ndg.workflows.prepare import Prepared
+from ndg.workflows.studies.controls import mining_of
+from ndg.workflows.studies.study_record import Findings, per_network
+
+LONGEST = 40
+"""Members of a label's order from which the shortest proved beginning is taken."""
+
+LARGEST = 200
+"""Effects in the table."""
+
+NOTE = (
+    "Pairs of held-out examples that the network labels differently; the base takes a uniformly drawn number of units "
+    "from the source. iia: share of pairs whose label under the interchange is predicted; neither: of those whose "
+    "outcome is neither label; lead: of the votes over this row; intervals are 95 %, over bases. coverage, covered: "
+    "share decided at the margin chosen on validation, and the iia of these."
+)
+
+
+@per_network("causal", "Causal graph of {}")
+def run(prepared: Prepared, run: object) -> Findings:
+    """Effects, votes, sufficient sets and certificates of the layer on trial."""
+    subject, layer = prepared.subject, prepared.trial_layer
+    network, loaders = subject.network, subject.loaders
+    options = prepared.options(prepared.experiment.trial.seed)
+    train, held_out = loaders["train"], loaders[subject.held_out]
+    behind = later_layers(network, train, layer)
+    plain = extract(network, train, [layer, *behind[:1]], settings=prepared.reading, options=options)
+    independent = recombine(network, train, layer, INDEPENDENT, like=plain, options=options)
+    found = effects(independent, layer, plain)
+    graph = mine(plain, **mining_of(prepared))
+    accuracy = interchange_accuracy(
+        network, train, loaders["validation"], held_out, layer, like=plain, settings=AccuracySettings(), options=options
+    )
+    hidden = sufficient_sets(network, graph, train, held_out, found, options=options)
+    labels = [f"{LABEL}:{label}" for label in range(graph.nodes.labels)]
+    forced = sufficient_sets(
+        network, graph, train, held_out, found, labels, settings=SetSettings(at_most=14), options=options
+    )
+    parts = [accuracy, hidden, forced]
+    named = prepared.experiment.name
+    tables = [
+        Table.of_rows(f"{named}: interchange accuracy of votes of {layer}", accuracy.rows(), note=NOTE),
+        Table.of_rows(f"{named}: literals of {layer} that force a label", forced.rows()),
+    ]
+    results: dict[str, Any] = {
+        "interchange_accuracy": accuracy.to_dict(),
+        "effects": {"n": found.n, "significant": int(found.significant().sum())},
+        "hidden_sets": _counts(hidden),
+        "label_sets": forced.to_dict(),
+    }
+    files = {
+        "interchange_accuracy.csv": accuracy.rows(),
+        "effects.csv": found.rows(LARGEST),
+        "votes.csv": accuracy.votes.rows(),
+        "hidden_sets.csv": hidden.rows(),
+        "label_sets.csv": forced.rows(),
+    }
+    try:
+        orders = {label: _order(accuracy, label) for label in range(graph.nodes.labels)}
+        proofs = smallest(network, graph, train, layer, orders, settings=CertifySettings(), options=options)
+    except LayerError as error:
+        log.info(f"no certificates: {error}")
+    else:
+        parts.append(proofs)
+        tables.append(Table.of_rows(f"{named}: literals of {layer} that are proved to decide a label", proofs.rows()))
+        results["certificates"] = proofs.to_dict()
+        files["certificates.csv"] = proofs.rows()
+    return Findings(results, tables, files, [part.words() for part in parts])
+
+
+def _counts(sets: SufficientSets) -> dict[str, Any]:
+    found, survive = ([getattr(each, name) for each in sets.sets] for name in ("found", "survives"))
+    return {**sets.context(), "targets": len(sets.sets), "found": sum(found), "survive": sum(survive)}
+
+
+def _order(accuracy: InterchangeAccuracy, label: int) -> list[str]:
+    """Literals that speak for a label, the largest lead over the other labels' mean first."""
+    weights = accuracy.votes.weights
+    lead = weights[label] - weights.mean(axis=0)
+    order = sorted(range(len(lead)), key=lambda unit: -abs(float(lead[unit])))[:LONGEST]
+    return [f"{'' if lead[unit] > 0 else '~'}{accuracy.layer}:{unit}" for unit in order]
