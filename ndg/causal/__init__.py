@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ndg.causal.certificates import smallest as smallest
     from ndg.causal.factorial import Effects as Effects
     from ndg.causal.factorial import effects as effects
+    from ndg.causal.forcing import ForcedEffects as ForcedEffects
+    from ndg.causal.forcing import forced_effects as forced_effects
     from ndg.causal.recombination import recombine as recombine
     from ndg.causal.sufficient import SetSettings as SetSettings
     from ndg.causal.sufficient import SufficientSets as SufficientSets

@@ -92,11 +92,11 @@ def effects(hybrids: BitMatrix, layer: str | None = None, observed: BitMatrix | 
     tested = ~np.isnan(p_values)
     q[tested] = q_values(p_values[tested], int(tested.sum()))
     plain = np.full(effect.shape, np.nan) if observed is None else _differences(observed, layer)[0]
-    later = tuple(hybrids.nodes.name(int(node)) for node in _later(hybrids.nodes, layer))
+    later = tuple(hybrids.nodes.name(int(node)) for node in later_nodes(hybrids.nodes, layer))
     return Effects(layer, later, effect, p_values, q, plain, hybrids.examples)
 
 
-def _later(nodes: NodeSpace, layer: str) -> np.ndarray:
+def later_nodes(nodes: NodeSpace, layer: str) -> np.ndarray:
     """Labels, and units of the layers behind."""
     return np.concatenate([np.arange(nodes.labels), np.arange(nodes.slice(layer).stop, nodes.labels + nodes.neurons)])
 
@@ -104,7 +104,7 @@ def _later(nodes: NodeSpace, layer: str) -> np.ndarray:
 def _differences(bits: BitMatrix, layer: str) -> tuple[Grid, Grid]:
     """Differences of the rate of later nodes between a unit on and off, and p-values; NaN where nothing varies."""
     nodes = bits.nodes
-    rows, later = nodes.slice(layer), _later(nodes, layer)
+    rows, later = nodes.slice(layer), later_nodes(nodes, layer)
     counter = Packed.of([bits])
     parts = [slice(0, nodes.labels), slice(rows.stop, nodes.labels + nodes.neurons)]
     both = np.hstack([counter.count(rows, part).both for part in parts if part.stop > part.start]).astype(np.float64)

@@ -1,0 +1,116 @@
+"""Effects of forcing: one by one by hand, beside factorial effects; signs of votes; prototype orders."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import ndg
+from ndg.bits.matrix import BitMatrix
+from ndg.causal import effects, forced_effects, recombine, votes
+from ndg.causal.control_sets import CONTRAST, LOG_ODDS, ORDERS, SUREST, prototype_order, prototype_sets
+from ndg.nodes import LayerUnits, NodeSpace
+
+
+@pytest.fixture(scope="module")
+def loader():
+    torch.manual_seed(1)
+    return [(4 * torch.randn(120, 5), torch.zeros(120, dtype=torch.long))]
+
+
+@pytest.fixture(scope="module")
+def network(loader):
+    """A network that predicts every class of some examples."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 8), nn.Sigmoid(), nn.Linear(8, 9), nn.ReLU(), nn.Linear(9, 3)).eval()
+    with torch.no_grad():
+        model[4].bias.sub_(model(loader[0][0]).mean(dim=0))
+    return model
+
+
+@pytest.fixture(scope="module")
+def mined(network, loader):
+    bits = ndg.extract(network, loader, ["1", "2"])
+    return bits, ndg.mine(bits, "paper", alpha=2)
+
+
+@pytest.fixture(scope="module")
+def found(network, loader, mined):
+    bits, _ = mined
+    return effects(recombine(network, loader, "1", "independent", 6000, like=bits), observed=bits)
+
+
+def test_forced_effects_are_those_of_one_unit_at_a_time(network, loader, mined, found):
+    forced = forced_effects(network, mined[1], loader, loader, found, values="boolean")
+    with torch.no_grad():
+        latent = network[:2](loader[0][0])
+        for unit in range(8):
+            sides = []
+            for value in (0.0, 1.0):
+                changed = latent.clone()
+                changed[:, unit] = value
+                hidden = network[2](changed)
+                logits = network[4](network[3](hidden))
+                label = torch.nn.functional.one_hot(logits.argmax(dim=1), 3).bool()
+                sides.append(
+                    (
+                        torch.hstack([label, hidden > 0]).double().mean(0),
+                        (logits - logits.mean(1, True)).double().mean(0),
+                    )
+                )
+            np.testing.assert_allclose(forced.effect[unit], (sides[1][0] - sides[0][0]).numpy(), atol=1e-12)
+            np.testing.assert_allclose(forced.logits[unit], (sides[1][1] - sides[0][1]).numpy(), atol=1e-5)
+    assert forced.n == 120
+    assert forced.correlation > 0.9
+    assert "correlation 0." in forced.words()
+
+
+def test_some_units_on_some_examples(network, loader, mined, found):
+    whole = forced_effects(network, mined[1], loader, loader, found)
+    some = forced_effects(network, mined[1], loader, loader, found, [3, 1])
+    np.testing.assert_array_equal(some.effect, whole.effect[[3, 1]])
+    few = forced_effects(network, mined[1], loader, loader, found, [0], examples=17)
+    assert few.n == 17
+    assert len(few.frame()) == len(few.later) == 12
+
+
+def test_votes_have_the_sign_of_the_effect_on_their_logit(network, loader, mined, found):
+    bits, graph = mined
+    fitted = votes([recombine(network, loader, "1", mode, 3000, like=bits) for mode in ("mix", "independent")])
+    forced = forced_effects(network, graph, loader, loader, found)
+    right, of, low, high = forced.sign_survival(fitted)
+    signs = np.sign(fitted.weights.T) == np.sign(forced.logits)
+    strongest = np.argsort(-np.abs(fitted.weights.T).reshape(-1))[:of]
+    assert of == fitted.edges // 2
+    assert right == signs.reshape(-1)[strongest].sum()
+    assert 0.8 < low < right / of <= high or right == of
+
+
+def test_prototype_orders_by_hand():
+    label = np.array([True] * 10 + [False] * 10)
+    on = np.zeros((20, 3), bool)
+    on[:9, 0] = True  # 9 of 10 in the class, none elsewhere
+    on[:, 1] = True  # always on
+    on[10:15, 2] = True  # never in the class, half elsewhere
+    bits = BitMatrix.from_bool(np.hstack([label[:, None], ~label[:, None], on]), NodeSpace(2, (LayerUnits("a", 3),)))
+    assert prototype_order(bits, "a", 0, SUREST)[0].tolist() == [1, 2, 0]
+    order, booleans = prototype_order(bits, "a", 0, CONTRAST)
+    assert order.tolist() == [0, 2, 1]
+    assert booleans.tolist() == [True, False, False]
+    assert prototype_order(bits, "a", 0, LOG_ODDS)[0].tolist() == [0, 2, 1]
+
+
+def test_prototype_sets_force_as_many_literals_as_asked(network, loader, mined):
+    bits, graph = mined
+    totals = prototype_sets(network, graph, bits, loader, loader, "1", [8, 8, 8])
+    assert set(totals) == set(ORDERS)
+    label = bits.to_bool("label").argmax(axis=1)
+    for total in totals.values():
+        assert total.n.tolist() == [(label != each).sum() for each in range(3)]
+    order, booleans = prototype_order(bits, "1", 2, CONTRAST)
+    with torch.no_grad():
+        one = network[2:](torch.from_numpy(booleans[None]).float()).argmax(dim=1)
+    assert totals[CONTRAST].turned[2] == (totals[CONTRAST].n[2] if int(one) == 2 else 0)
+    assert len(order) == 8
