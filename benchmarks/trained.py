@@ -12,7 +12,9 @@ from ndg.config import Experiment
 from ndg.data.examples import Splits
 from ndg.locations import Locations
 
-TRAININGS = {
+TRAININGS: dict[str, list[str]] = {
+    "digits_mlp": [],
+    "digits_cnn": [],
     "mnist_cnn": ["train.epochs=3", "train.batch_size=128", "train.schedule=cosine", "train.threads=1"],
     "cifar10_resnet18": [
         "data.name=cifar10_jpeg", "model.width=16", "train.epochs=3", "train.threads=1"

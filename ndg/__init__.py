@@ -13,6 +13,7 @@ from ndg.lazy import lazily
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from ndg import causal as causal
     from ndg import comparison as comparison
     from ndg import config as config
     from ndg import counterfactual as counterfactual
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from ndg.abstraction.trial import trial as trial
     from ndg.abstraction.trial import trials as trials
     from ndg.bits.matrix import BitMatrix as BitMatrix
+    from ndg.causal.certificates import certify as certify
+    from ndg.causal.recombination import recombine as recombine
+    from ndg.causal.voting import votes as votes
     from ndg.config import Experiment as Experiment
     from ndg.config import load as load_config  # noqa: F401
     from ndg.discovery import mine as mine

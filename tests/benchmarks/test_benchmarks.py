@@ -20,6 +20,10 @@ KEYS: dict[str, set[str]] = {
     "accuracy": {"digits_mlp_median", "digits_cnn_median", "digits_vit_median"},
     "capture": {"capture_overhead", "capture_overhead_every_token", "capture_overhead_median"},
     "cheap": {"mlp_gndi_spearman_within", "mlp_best_minus_subsampled", "best_minus_subsampled_low"},
+    "causal": {
+        *("planted_precision", "planted_recall", "recombine_speedup", "iia", "iia_lead", "iia_neither"),
+        *("iia_at_coverage_80", "vote_sign_survival", "set_lead_14", "hidden_covered", "classes_certified"),
+    },
     "checksums": {
         "bits_checksum_share",
         "checkpoint_checksum_share",
