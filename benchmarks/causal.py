@@ -163,14 +163,14 @@ def _gates(units: int, gates: Sequence[tuple[int, int]]) -> torch.nn.Module:
 
 
 def speed(quick: bool) -> Iterator[Figure]:
-    """Effects of 128 units by hybrids, and by forcing each literal in turn on as many examples."""
+    """Effects of 128 units on two layers of 512, by hybrids and by forcing each literal in turn on as many examples."""
     torch.manual_seed(0)
     units = 16 if quick else 128
     model = torch.nn.Sequential(
-        torch.nn.Linear(32, units), torch.nn.Sigmoid(), torch.nn.Linear(units, 128), torch.nn.ReLU(),
-        torch.nn.Linear(128, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10),
+        torch.nn.Linear(32, units), torch.nn.Sigmoid(), torch.nn.Linear(units, 512), torch.nn.ReLU(),
+        torch.nn.Linear(512, 512), torch.nn.ReLU(), torch.nn.Linear(512, 10),
     ).eval()  # fmt: skip
-    x = torch.randn(512 if quick else 2048, 32)
+    x = torch.randn(512 if quick else 4096, 32)
     loader = [(x, torch.zeros(len(x), dtype=torch.long))]
     bits = ndg.extract(model, loader, ["1", "2"])
     graph, options = ndg.mine(bits, "paper", alpha=2), ndg.RunOptions(executor="serial")

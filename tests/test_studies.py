@@ -12,11 +12,12 @@ import pytest
 
 import ndg
 from ndg import runs
+from ndg.causal.accuracy import BITS, CROSSED, FITTED, OWN_RANDOM, SHUFFLED, WITHOUT_INTERVENTION
 from ndg.cli import main
 from ndg.counterfactual import CounterfactualSet
 from ndg.graph.ndg import NDG
 from ndg.report.tables import Table
-from ndg.workflows.studies import STUDIES, sweep
+from ndg.workflows.studies import STUDIES, causal, sweep
 from ndg.workflows.studies.study_record import Findings, logged
 
 pytestmark = pytest.mark.slow
@@ -188,3 +189,23 @@ def test_a_new_study_is_a_module_and_a_line(home, capsys, monkeypatch):
     [line] = record["results"]["counting"]["rows"]
     assert line["edges"] > 0
     assert rows_of(record, "counting.csv") == [{"network": record["parent"], "edges": str(line["edges"])}]
+
+
+def test_causal_leaves_the_accuracy_of_votes_sets_and_certificates(home, capsys, monkeypatch):
+    monkeypatch.setattr(causal, "ACCURACY", causal.AccuracySettings(fit=1200, pairs=300))
+    monkeypatch.setattr(causal, "PROOFS", causal.CertifySettings(nodes=64))
+    for name in ("HIDDEN", "FORCED"):
+        monkeypatch.setattr(causal, name, causal.SetSettings(at_most=2, examples=60))
+    monkeypatch.setattr(causal, "RARE", 0.47)
+    [record], told = study(home, capsys, "causal", "digits_mlp")
+    rows = {row["predictor"]: row for row in rows_of(record, "interchange_accuracy.csv")}
+    assert set(rows) == {FITTED, *WITHOUT_INTERVENTION, SHUFFLED, BITS, OWN_RANDOM, CROSSED}
+    assert float(rows[FITTED]["iia"]) > float(rows[SHUFFLED]["iia"])
+    assert float(rows[BITS]["iia"]) > 0.7
+    assert len(rows_of(record, "label_sets.csv")) == len(rows_of(record, "certificates.csv")) == 10
+    assert len(rows_of(record, "votes.csv")) == record["results"]["causal"]["interchange_accuracy"]["edges"]
+    assert record["results"]["causal"]["hidden_sets"]["targets"] == len(rows_of(record, "hidden_sets.csv")) > 0
+    assert rows_of(record, "effects.csv")
+    assert "the best control without interventions" in " ".join(told.split())
+    page = (Path(record["folder"]) / "report.html").read_text()
+    assert "interchange accuracy of votes of latent" in page

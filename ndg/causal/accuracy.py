@@ -110,6 +110,8 @@ class InterchangeAccuracy(Result):
                 "high": row.interval[1],
                 "n": row.right[1],
                 "neither": row.neither[0] / row.neither[1] if row.neither[1] else None,
+                "neither_low": row.neither_interval[0],
+                "neither_high": row.neither_interval[1],
                 "neither_n": row.neither[1],
                 "lead": row.lead,
                 "lead_low": None if row.lead_interval is None else row.lead_interval[0],

@@ -7,7 +7,7 @@ about the rest of the network in exact arithmetic, with the values that are writ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,6 +90,7 @@ class Certificates(Result):
                 "status": each.status,
                 "nodes": each.nodes,
                 "gives": each.gives,
+                "counterexample": None if each.counterexample is None else _text(each.counterexample),
             }
             for each in self.certificates
         ]
@@ -149,7 +150,7 @@ def smallest(
     graph: NDG,
     loader: Iterable[Any],
     layer: str,
-    orders: dict[int, Sequence[str]],
+    orders: Mapping[int, Sequence[str]],
     *,
     settings: CertifySettings = CertifySettings(),
     options: RunOptions = RunOptions(),
@@ -260,7 +261,8 @@ def rest_of(
         )
     with fixed(model, options.threads):
         after, logits = ran_after(model, batch.inputs, layer)
-    modules, steps = dict(model.named_modules()), []
+    modules = dict(model.named_modules())
+    steps: list[Step] = []
     for path, _ in after:
         module = modules[path]
         if isinstance(module, nn.Linear):
@@ -300,6 +302,11 @@ def parse(graph: NDG, layer: str, members: Iterable[str]) -> dict[int, bool]:
             raise GraphError(f"a unit has one boolean; got both of {layer}:{number}; leave one out")
         literals[number] = name == member
     return literals
+
+
+def _text(booleans: Sequence[bool]) -> str:
+    """Booleans of all units as 0 and 1."""
+    return "".join("01"[value] for value in booleans)
 
 
 def _label(label: int, rest: Rest) -> int:

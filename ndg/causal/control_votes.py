@@ -53,7 +53,7 @@ def mean_gradient(model: nn.Module, loader: Iterable[Any], bits: BitMatrix, laye
     """
     if next(known.reading for known in bits.nodes.layers if known.name == layer) == "first":
         raise ConfigError(f"mean gradients are of units at all tokens; {layer!r} is read at the first; read its mean")
-    on = bits.to_bool(layer)
+    on: np.ndarray = bits.to_bool(layer)
     gradients: Any = 0
     sums: list[Any] = [0, 0]
     logits_sum: Any = 0
@@ -74,8 +74,7 @@ def mean_gradient(model: nn.Module, loader: Iterable[Any], bits: BitMatrix, laye
     off_mean, on_mean = (_on_cpu(total) / count for total, count in zip(sums, counts, strict=True))
     half = (on_mean - off_mean) / 2
     weights = (_on_cpu(gradients) / len(on) * half[None]).sum(dim=2).numpy()
-    varies = on.any(axis=0) & ~on.all(axis=0)
-    weights = np.where(varies[None], weights, 0.0)
+    weights[:, ~on.any(axis=0) | on.all(axis=0)] = 0.0
     bias = _on_cpu(logits_sum).numpy() / len(on) - weights @ np.where(on, 1.0, -1.0).mean(axis=0)
     return Votes(layer, weights, bias, len(on))
 

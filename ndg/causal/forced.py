@@ -85,7 +85,7 @@ class ForcedSets(PassesStudy):
         booleans, chosen = (np.repeat(part[number][None], len(rows), axis=0) for part in (self.booleans, self.chosen))
         change = Substitution(self.writing, known, layer, booleans, chosen, rows).write
         is_label = target.node < self.passes.nodes.labels
-        read = () if is_label else (self._layers[target.node],)
+        read = [] if is_label else [self._layers[target.node]]
         logits, bits = self.passes.run(known, {layer: change}, read, rows)
         if is_label:
             on = argmax(logits) == target.node

@@ -32,7 +32,7 @@ from ndg.causal.later import later_layers
 from ndg.errors import BitsError, ConfigError, DataError, LayerError
 from ndg.extraction import Binarised, ReadingSettings, extract
 from ndg.graph.ndg import NDG
-from ndg.interventions.cache import BUDGET
+from ndg.interventions.cache import BUDGET, Cache
 from ndg.interventions.engine import Write
 from ndg.interventions.passes import BaselinePass, Passes, PassesStudy, argmax, node_values
 from ndg.interventions.pool import Pool, gather
@@ -212,7 +212,7 @@ def recombine(
             f"hybrids are of the network that gave `like`, of digest {like.network}; got one of digest "
             f"{weights_digest(model)}; extract bits of this network"
         )
-    return hybrids(model, loader, layer, mode, n, like=like, settings=settings, options=options).bits
+    return _recombined(model, loader, layer, mode, n, like, settings, options)[0]
 
 
 def hybrids(
@@ -232,6 +232,30 @@ def hybrids(
     With `on_bits`, the rest of the network runs on the booleans of the layer, written as means of fitting examples (0
     and 1 for sigmoids): the most that anything that reads the booleans can know.
     """
+    bits, study = _recombined(model, loader, layer, mode, n, like, settings, options, on_bits)
+    numbers, pool = np.arange(bits.examples, dtype=np.int64), study.pool
+    chosen = loader if len(study.bases) == count(loader) else Subset(loader, study.bases)
+    plain = extract(study.model, chosen, like=bits, options=replace(options, journal=None))
+    before = plain.to_bool(LABEL).argmax(axis=1).astype(np.int64)
+    source = np.full(bits.examples, -1, np.int64)
+    if mode == MIX:
+        source = pool.predicted[givers(options.seed, numbers, len(pool), 1)[:, 0]]
+    place = numbers % len(study.bases)
+    return Hybrids(bits, before[place], source, study.bases[place])
+
+
+def _recombined(
+    model: nn.Module,
+    loader: Iterable[Any],
+    layer: str,
+    mode: str,
+    n: int,
+    like: BitMatrix | NDG | None,
+    settings: ReadingSettings,
+    options: RunOptions,
+    on_bits: bool = False,
+) -> tuple[BitMatrix, Recombination]:
+    """Booleans of hybrids, and the study that gave them."""
     if mode not in MODES:
         raise ConfigError(f"a mode of recombination is {' or '.join(MODES)}; got {mode!r}")
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
@@ -254,17 +278,13 @@ def hybrids(
     writing = _writing(passes, like, loader, plain) if on_bits else None
     study = Recombination(passes, bases, pool, mode, int(n), options.seed, writing)
     chosen = loader if len(bases) == examples else Subset(loader, bases)
+    if len(bases) < examples or examples > POOL:  # other batches than those of the pool
+        study = replace(study, passes=replace(passes, cache=None))
     total: Pieces = run_batches(study, chosen, f"recombine ({mode})", options).total
     words = total.words(len(passes.nodes), int(n))
     network = weights_digest(model)
     bits = BitMatrix(passes.nodes, words, int(n), like.thresholds, binarizer=like.binarizer, network=network)
-    numbers = np.arange(int(n), dtype=np.int64)
-    before = extract(model, chosen, like=like, options=plain).to_bool(LABEL).argmax(axis=1)
-    source = np.full(int(n), -1, np.int64)
-    if mode == MIX:
-        source = pool.predicted[givers(options.seed, numbers, len(pool), 1)[:, 0]]
-    place = numbers % len(bases)
-    return Hybrids(bits, before[place].astype(np.int64), source, bases[place])
+    return bits, study
 
 
 def _writing(passes: Passes, like: BitMatrix | NDG, loader: Iterable[Any], options: RunOptions) -> Writing:
@@ -284,4 +304,4 @@ def passes_like(model: nn.Module, like: Binarised, layer: str, threads: int = 1)
     missing = [name for name, values in thresholds.items() if np.isnan(values).any()]
     if missing:
         raise LayerError(f"booleans need a threshold for each neuron; those of {missing[0]!r} are NaN; use ndg.extract")
-    return Passes(model, nodes, thresholds, (layer,), threads)
+    return Passes(model, nodes, thresholds, (layer,), threads, Cache())

@@ -40,7 +40,9 @@ def fit(
         weights = weights * mask
     penalty = np.full(weights.shape, float(l1))
     penalty[:, -1] = 0
-    step = 2 / np.linalg.eigvalsh(design.T @ design / len(design))[-1]  # cross-entropy curves by at most a half of it
+    step = 2 / float(
+        np.linalg.eigvalsh(design.T @ design / len(design))[-1]
+    )  # cross-entropy curves by at most a half of it
     ahead, momentum = weights, 1.0
     for _ in range(STEPS):
         _, gradient = _loss(design, label, ahead)
@@ -52,7 +54,7 @@ def fit(
         following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
         ahead = moved + (momentum - 1) / following * change
         weights, momentum = moved, following
-        if np.linalg.norm(change) <= CLOSE * max(np.linalg.norm(weights), 1e-12):
+        if np.linalg.norm(change) <= CLOSE * max(float(np.linalg.norm(weights)), 1e-12):
             break
     return weights[:, :-1].copy(), weights[:, -1].copy()
 

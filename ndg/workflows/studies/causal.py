@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ndg.bits.matrix import BitMatrix
 from ndg.causal.accuracy import AccuracySettings, InterchangeAccuracy, interchange_accuracy
 from ndg.causal.certificates import CertifySettings, smallest
 from ndg.causal.factorial import effects
@@ -26,6 +27,12 @@ LONGEST = 40
 LARGEST = 200
 """Effects in the table."""
 
+RARE = 0.05
+"""Hidden literals that are true or false on a smaller share of the training examples get no set."""
+
+ACCURACY, PROOFS = AccuracySettings(), CertifySettings()
+HIDDEN, FORCED = SetSettings(), SetSettings(at_most=14)
+
 NOTE = (
     "Pairs of held-out examples that the network labels differently; the base takes a uniformly drawn number of units "
     "from the source. iia: share of pairs whose label under the interchange is predicted; neither: of those whose "
@@ -41,19 +48,18 @@ def run(prepared: Prepared, run: object) -> Findings:
     network, loaders = subject.network, subject.loaders
     options = prepared.options(prepared.experiment.trial.seed)
     train, held_out = loaders["train"], loaders[subject.held_out]
-    behind = later_layers(network, train, layer)
-    plain = extract(network, train, [layer, *behind[:1]], settings=prepared.reading, options=options)
-    independent = recombine(network, train, layer, INDEPENDENT, like=plain, options=options)
+    later = later_layers(network, train, layer)
+    plain = extract(network, train, [layer, *later[:1]], settings=prepared.reading, options=options)
+    independent = recombine(network, train, layer, INDEPENDENT, ACCURACY.fit, like=plain, options=options)
     found = effects(independent, layer, plain)
     graph = mine(plain, **mining_of(prepared))
     accuracy = interchange_accuracy(
-        network, train, loaders["validation"], held_out, layer, like=plain, settings=AccuracySettings(), options=options
+        network, train, loaders["validation"], held_out, layer, like=plain, settings=ACCURACY, options=options
     )
-    hidden = sufficient_sets(network, graph, train, held_out, found, options=options)
+    behind = _hidden(plain, later[0]) if later else []
+    hidden = sufficient_sets(network, graph, train, held_out, found, behind, settings=HIDDEN, options=options)
     labels = [f"{LABEL}:{label}" for label in range(graph.nodes.labels)]
-    forced = sufficient_sets(
-        network, graph, train, held_out, found, labels, settings=SetSettings(at_most=14), options=options
-    )
+    forced = sufficient_sets(network, graph, train, held_out, found, labels, settings=FORCED, options=options)
     parts = [accuracy, hidden, forced]
     named = prepared.experiment.name
     tables = [
@@ -75,7 +81,7 @@ def run(prepared: Prepared, run: object) -> Findings:
     }
     try:
         orders = {label: _order(accuracy, label) for label in range(graph.nodes.labels)}
-        proofs = smallest(network, graph, train, layer, orders, settings=CertifySettings(), options=options)
+        proofs = smallest(network, graph, train, layer, orders, settings=PROOFS, options=options)
     except LayerError as error:
         log.info(f"no certificates: {error}")
     else:
@@ -84,6 +90,13 @@ def run(prepared: Prepared, run: object) -> Findings:
         results["certificates"] = proofs.to_dict()
         files["certificates.csv"] = proofs.rows()
     return Findings(results, tables, files, [part.words() for part in parts])
+
+
+def _hidden(bits: BitMatrix, layer: str) -> list[str]:
+    """Literals of a layer, on and off, of the units that are neither rarely on nor rarely off."""
+    rate = bits.on()[bits.nodes.slice(layer)] / bits.examples
+    units = [unit for unit, share in enumerate(rate.tolist()) if RARE <= share <= 1 - RARE]
+    return [f"{sign}{layer}:{unit}" for unit in units for sign in ("", "~")]
 
 
 def _counts(sets: SufficientSets) -> dict[str, Any]:
