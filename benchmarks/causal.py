@@ -22,7 +22,15 @@ import torch
 import ndg
 from benchmarks.frame import Figure, parser, run
 from benchmarks.trained import experiment, splits, trained
-from ndg.causal import AccuracySettings, SetSettings, effects, forced_effects, interchange_accuracy, smallest
+from ndg.causal import (
+    AccuracySettings,
+    ForcingSettings,
+    SetSettings,
+    effects,
+    forced_effects,
+    interchange_accuracy,
+    smallest,
+)
 from ndg.causal.accuracy import FITTED
 from ndg.causal.control_sets import prototype_sets
 from ndg.causal.recombination import INDEPENDENT, recombine
@@ -98,7 +106,8 @@ def one(name: str, seed: int, folder: Path, quick: bool) -> Iterator[tuple[str, 
     yield "iia_at_coverage_80", own.covered
     hybrids = recombine(model, train, layer, INDEPENDENT, 2000 if quick else 20_000, like=bits, options=options)
     factorial = effects(hybrids, layer, bits)
-    forced = forced_effects(model, graph, train, test, factorial, examples=200 if quick else 1024, options=options)
+    some = ForcingSettings(examples=200 if quick else 1024)
+    forced = forced_effects(model, graph, train, test, factorial, settings=some, options=options)
     right, votes, *_ = forced.sign_survival(table.votes)
     yield "vote_sign_survival", right / votes
     assert forced.correlation is not None
@@ -178,7 +187,9 @@ def speed(quick: bool) -> Iterator[Figure]:
     factorial = effects(recombine(model, loader, "1", INDEPENDENT, len(x), like=bits, options=options), "1")
     hybrids = time.process_time() - started
     started = time.process_time()
-    forced_effects(model, graph, loader, loader, factorial, values="mean", examples=len(x), options=options)
+    forced_effects(
+        model, graph, loader, loader, factorial, settings=ForcingSettings(None, "mean", len(x)), options=options
+    )
     forced = time.process_time() - started
     yield (
         "recombine_speedup",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ndg.causal.factorial import Effects as Effects
     from ndg.causal.factorial import effects as effects
     from ndg.causal.forcing import ForcedEffects as ForcedEffects
+    from ndg.causal.forcing import ForcingSettings as ForcingSettings
     from ndg.causal.forcing import forced_effects as forced_effects
     from ndg.causal.recombination import recombine as recombine
     from ndg.causal.sufficient import SetSettings as SetSettings

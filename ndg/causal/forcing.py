@@ -14,19 +14,41 @@ from jaxtyping import Float64, Int64
 from torch import nn
 
 from ndg.activations.batches import Batch
-from ndg.activations.sampling import count, subset
+from ndg.activations.sampling import subset
 from ndg.causal.factorial import Effects, later_nodes
 from ndg.causal.voting import Votes
+from ndg.errors import ConfigError
 from ndg.graph.ndg import NDG
 from ndg.intervals import wilson
 from ndg.interventions import substitution
 from ndg.interventions.passes import Passes, PassesStudy, argmax, node_values
 from ndg.interventions.substitution import Substitution, Writing
-from ndg.options import RunOptions
+from ndg.options import RunOptions, plain_numbers
 from ndg.results import Result, Row
 from ndg.run_study import placed, run_batches
 
 EXAMPLES = 1024
+
+
+@dataclass(frozen=True)
+class ForcingSettings:
+    """What is forced.
+
+    units     units of the layer; None: all
+    values    what is written: "boolean", "mean", "resample" or "auto" (see `ndg.interventions.substitution`)
+    examples  examples, drawn by the seed
+
+    Raises ConfigError for fewer than one example.
+    """
+
+    units: Sequence[int] | None = None
+    values: str = "auto"
+    examples: int = EXAMPLES
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        if self.examples < 1:
+            raise ConfigError(f"units are forced on at least 1 example; got examples={self.examples}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,23 +160,22 @@ def forced_effects(
     fit: Iterable[Any],
     loader: Iterable[Any],
     effects: Effects,
-    units: Sequence[int] | None = None,
     *,
-    values: str = "auto",
-    examples: int = EXAMPLES,
+    settings: ForcingSettings = ForcingSettings(),
     options: RunOptions = RunOptions(),
 ) -> ForcedEffects:
-    """Effects of forcing units of `effects.layer`, all by default, on at most so many examples of `loader`.
+    """Effects of forcing units of `effects.layer` on examples of `loader`.
 
     `graph` gives thresholds and later layers; the values that are written come from the examples of `fit`. Raises
     GraphError for a graph of another network.
     """
     model, layer = placed(model, options), effects.layer
-    writing = substitution.fit(values, model, graph, fit, [layer], options=options)
+    writing = substitution.fit(settings.values, model, graph, fit, [layer], options=options)
     passes = Passes.of(model, graph, [layer], options.threads)
     where = graph.nodes.slice(layer)
-    chosen = tuple(range(where.stop - where.start)) if units is None else tuple(int(unit) for unit in units)
-    some = subset(loader, min(examples, count(loader)), options.seed)
+    units = range(where.stop - where.start) if settings.units is None else settings.units
+    chosen = tuple(int(unit) for unit in units)
+    some = subset(loader, settings.examples, options.seed)
     total: ForcedTotals = run_batches(Forcing(passes, writing, chosen), some, "force units", options).total
     difference = (total.on[:, 1] - total.on[:, 0]) / total.n
     logits = (total.logits[:, 1] - total.logits[:, 0]) / total.n

@@ -223,7 +223,6 @@ def hybrids(
     n: int = HYBRIDS,
     *,
     like: BitMatrix | NDG | None = None,
-    settings: ReadingSettings = ReadingSettings(),
     options: RunOptions = RunOptions(),
     on_bits: bool = False,
 ) -> Hybrids:
@@ -232,7 +231,7 @@ def hybrids(
     With `on_bits`, the rest of the network runs on the booleans of the layer, written as means of fitting examples (0
     and 1 for sigmoids): the most that anything that reads the booleans can know.
     """
-    bits, study = _recombined(model, loader, layer, mode, n, like, settings, options, on_bits)
+    bits, study = _recombined(model, loader, layer, mode, n, like, ReadingSettings(), options, on_bits)
     numbers, pool = np.arange(bits.examples, dtype=np.int64), study.pool
     chosen = loader if len(study.bases) == count(loader) else Subset(loader, study.bases)
     plain = extract(study.model, chosen, like=bits, options=replace(options, journal=None))

@@ -9,8 +9,9 @@ from torch import nn
 
 import ndg
 from ndg.bits.matrix import BitMatrix
-from ndg.causal import effects, forced_effects, recombine, votes
+from ndg.causal import ForcingSettings, effects, forced_effects, recombine, votes
 from ndg.causal.control_sets import CONTRAST, LOG_ODDS, ORDERS, SUREST, prototype_order, prototype_sets
+from ndg.errors import ConfigError, GraphError
 from ndg.nodes import LayerUnits, NodeSpace
 
 
@@ -43,7 +44,7 @@ def found(network, loader, mined):
 
 
 def test_forced_effects_are_those_of_one_unit_at_a_time(network, loader, mined, found):
-    forced = forced_effects(network, mined[1], loader, loader, found, values="boolean")
+    forced = forced_effects(network, mined[1], loader, loader, found, settings=ForcingSettings(values="boolean"))
     with torch.no_grad():
         latent = network[:2](loader[0][0])
         for unit in range(8):
@@ -69,9 +70,9 @@ def test_forced_effects_are_those_of_one_unit_at_a_time(network, loader, mined, 
 
 def test_some_units_on_some_examples(network, loader, mined, found):
     whole = forced_effects(network, mined[1], loader, loader, found)
-    some = forced_effects(network, mined[1], loader, loader, found, [3, 1])
+    some = forced_effects(network, mined[1], loader, loader, found, settings=ForcingSettings([3, 1]))
     np.testing.assert_array_equal(some.effect, whole.effect[[3, 1]])
-    few = forced_effects(network, mined[1], loader, loader, found, [0], examples=17)
+    few = forced_effects(network, mined[1], loader, loader, found, settings=ForcingSettings([0], examples=17))
     assert few.n == 17
     assert len(few.frame()) == len(few.later) == 12
 
@@ -114,3 +115,11 @@ def test_prototype_sets_force_as_many_literals_as_asked(network, loader, mined):
         one = network[2:](torch.from_numpy(booleans[None]).float()).argmax(dim=1)
     assert totals[CONTRAST].turned[2] == (totals[CONTRAST].n[2] if int(one) == 2 else 0)
     assert len(order) == 8
+
+
+def test_what_cannot_be_forced_is_named(network, loader, mined, found):
+    with pytest.raises(ConfigError, match="at least 1 example"):
+        ForcingSettings(examples=0)
+    other = nn.Sequential(nn.Linear(5, 8), nn.Sigmoid(), nn.Linear(8, 9), nn.ReLU(), nn.Linear(9, 3))
+    with pytest.raises(GraphError, match="the network that it was mined from"):
+        forced_effects(other, mined[1], loader, loader, found)
