@@ -139,9 +139,9 @@ def measured(work: Training, epoch: int, number: int, chosen: Sequence[str] = ME
 
 def look(network: nn.Module, work: Training, epoch: int, data: Iterable[Any], chosen: Sequence[str]) -> Fitness:
     before = work.earlier(epoch) if "change" in chosen else None
-    known = KnownWeights(work.led(network), work.layers)
+    known = KnownWeights(work.led(network), work.layers, before)
     options = RunOptions(batch=BATCH, threads=work.experiment.train.threads)
-    return fitness(network, data, work.layers, before=before, known=known, measures=chosen, options=options)
+    return fitness(network, data, work.layers, known=known, measures=chosen, options=options)
 
 
 def agreement(first: Values, second: Values) -> float | None:
@@ -196,7 +196,7 @@ def paired(first: Training, second: Training) -> Callable[[Values, Values], tupl
 def seconds_of(work: Training, epoch: int) -> dict[str, list[float]]:
     """Seconds of each metric and of one training step, on one batch, several times."""
     network, data = work.networks[epoch], work.batch(0)
-    known = KnownWeights(work.led(network), work.layers)
+    known = KnownWeights(work.led(network), work.layers, before)
     before, options = work.earlier(epoch), RunOptions(batch=BATCH, threads=work.experiment.train.threads)
     settings, changes = work.experiment.train, torch.Generator().manual_seed(0)
     copied = copy.deepcopy(network)

@@ -157,7 +157,7 @@ def test_the_rate_of_change_is_of_each_neurons_own_weights():
     before = weights_of(model, led)
     with torch.no_grad():
         model.encoder[0].weight[3] *= 1.5
-    found = fitness(model, examples(), ["encoder.2"], before=before, known=KnownWeights(led)).values["encoder.2"]
+    found = fitness(model, examples(), ["encoder.2"], known=KnownWeights(led, before=before)).values["encoder.2"]
     np.testing.assert_allclose(found["change"], [0, 0, 0, 0.5, 0], atol=1e-7)
 
 

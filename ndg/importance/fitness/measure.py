@@ -129,10 +129,11 @@ class Fitness(Result):
 
 @dataclass(frozen=True)
 class KnownWeights:
-    """Names of weights before each layer, and layers with traced readers."""
+    """Names of weights before each layer, layers with traced readers, and earlier `weights_of`, for `change`."""
 
     led: Mapping[str, Sequence[str]]
     read: Sequence[str] | None = None
+    before: Weights | None = None
 
 
 @old_keywords(options=RunOptions)
@@ -142,7 +143,6 @@ def fitness(
     layers: Sequence[str],
     *,
     fresh: Fitness | None = None,
-    before: Weights | None = None,
     known: KnownWeights | None = None,
     composite: Mapping[str, float | int] = COMPOSITE,
     measures: Collection[str] | None = None,
@@ -151,8 +151,8 @@ def fitness(
     """Fitness of the neurons of some layers, over examples with true classes.
 
     `fresh` is the fitness at the start of training: it standardises composites and defines dying; without it, a layer
-    standardises itself. `before` are earlier `weights_of`, for `change`. `known` names the weights beside the layers,
-    if they are known already. `composite` has weights of `TERMS`; terms that a layer does not have are skipped.
+    standardises itself. `known` names the weights beside the layers, if they are known already, and has the earlier
+    weights for `change`. `composite` has weights of `TERMS`; terms that a layer does not have are skipped.
     `measures` are those to take, without it all but `ablation`, which costs a partial pass per neuron and example;
     passes that none of them needs are not made. The network stays unchanged, gradients included. The loader is read
     twice. Raises DataError without true classes, ConfigError for unknown measures or terms.
@@ -167,8 +167,9 @@ def fitness(
     values = {layer: _only(sums.values(), chosen) for layer, sums in total.sums.items()}
     if chosen & {"weights", "change"}:
         now = weights_of(model, leading(model, loader, layers, options.batch) if known is None else known.led)
+        before = {} if known is None or known.before is None else known.before
         for layer, each in values.items():
-            each |= _only(_moved(now.get(layer), (before or {}).get(layer)), chosen)
+            each |= _only(_moved(now.get(layer), before.get(layer)), chosen)
     if "outgoing" in chosen:
         read = list(layers) if known is None or known.read is None else known.read
         for layer, norms in read_by(model, loader, read, options.batch).items():

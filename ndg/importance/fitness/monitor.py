@@ -13,7 +13,7 @@ from torch import nn
 from ndg.activations.batches import COMPUTE_BATCH, compute_batches, fixed, forward
 from ndg.errors import LayerError
 from ndg.importance.fitness.measure import COMPOSITE, Fitness, KnownWeights, fitness
-from ndg.importance.weights.incoming import leading, weights_of
+from ndg.importance.weights.incoming import Weights, leading, weights_of
 from ndg.options import RunOptions
 
 EXAMPLES = 256
@@ -49,12 +49,14 @@ class Watch:
     def __call__(self, network: nn.Module) -> dict[str, float | int]:
         """Columns of the finished epoch, and the seconds spent."""
         began = time.perf_counter()
-        fitness = self._look(network, self._read, fresh=self._fresh, before=self._before)
+        fitness = self._look(network, self._read, self._before, fresh=self._fresh)
         self._before = weights_of(network, self._led)
         return {**fitness.columns(), "fitness/seconds": time.perf_counter() - began}
 
-    def _look(self, network: nn.Module, read: Sequence[str] | None = None, **earlier: Any) -> Fitness:
-        known = KnownWeights(self._led, read)
+    def _look(
+        self, network: nn.Module, read: Sequence[str] | None = None, before: Weights | None = None, **earlier: Any
+    ) -> Fitness:
+        known = KnownWeights(self._led, read, before)
         how = {"known": known, "composite": self._composite, "options": self._options}
         return fitness(network, self._loader, self.layers, **how, **earlier)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -45,14 +46,13 @@ def fitness(model: nn.Module, loader: Loader, layers: Layers, settings: Settings
             "change compares with the checkpoint of an earlier epoch, and no other measure does; got "
             f"measure={measure}, before={before!r}; write fitness:measure=change,before=FILE"
         )
-    known, earlier = None, None
+    known = None
     if before:
         known = KnownWeights(leading(model, loader, layers, settings.options.batch), ())
-        earlier = _rows(f"{before}", model, known)
+        known = replace(known, before=_rows(f"{before}", model, known))
     composite = {name: weight for name, weight in weights.items() if weight}
     result = measured(
         *(model, loader, layers),
-        before=earlier,
         known=known,
         composite=composite,
         measures=[measure],
