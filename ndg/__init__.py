@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from ndg import causal as causal
     from ndg import comparison as comparison
+    from ndg import compression as compression
     from ndg import config as config
     from ndg import counterfactual as counterfactual
     from ndg import data as data
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     from ndg.causal.certificates import certify as certify
     from ndg.causal.recombination import recombine as recombine
     from ndg.causal.voting import votes as votes
+    from ndg.compression.compress import CompressSettings as CompressSettings
+    from ndg.compression.compress import compress as compress
+    from ndg.compression.result import Compression as Compression
     from ndg.config import Experiment as Experiment
     from ndg.config import load as load_config  # noqa: F401
     from ndg.discovery import mine as mine

@@ -63,7 +63,7 @@ class MissingPackageError(UserError):
 
 
 class BudgetError(UserError):
-    """More implications hold than the budget allows."""
+    """A budget cannot be met, such as one of implications or of FLOPs."""
 
 
 class FailureError(NDGError, RuntimeError):

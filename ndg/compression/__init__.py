@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 from ndg.lazy import lazily
 
 if TYPE_CHECKING:
+    from ndg.compression.compress import CompressSettings as CompressSettings
+    from ndg.compression.compress import compress as compress
     from ndg.compression.curves import coupling as coupling
     from ndg.compression.curves import layer_removals as layer_removals
+    from ndg.compression.methods import METHODS as METHODS
     from ndg.compression.obs import Removals as Removals
     from ndg.compression.obs import removals as removals
+    from ndg.compression.result import Compression as Compression
 
 __getattr__, __dir__, __all__ = lazily(__name__)

@@ -39,7 +39,7 @@ def layer_removals(
     network = with_plain_attention(model)
     loader = loader if isinstance(loader, (list, tuple)) else list(loader)
     groups = couple(network, first_inputs(loader)).select(layers)
-    found = readers(network, loader, groups, options, rows)
+    found, _ = readers(network, loader, groups, options, rows)
     return curves(groups, found, count(loader))
 
 

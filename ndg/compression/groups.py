@@ -11,7 +11,8 @@ from torch import nn
 
 from ndg.activations.batches import Inputs
 from ndg.compression.labels import NONE, along
-from ndg.compression.trace import Seen, Trace, trace
+from ndg.compression.trace import trace
+from ndg.compression.walk import Seen, Trace
 from ndg.errors import LayerError, nearest
 
 LEAST = 2

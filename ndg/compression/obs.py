@@ -39,12 +39,13 @@ class Reader:
     """One layer that reads the units: covariance of what it reads, and its weights.
 
     The activations of unit u are rows `u * block` to `(u + 1) * block - 1`: 1 for a dense layer, k * k for a
-    convolution, the width of a head for attention.
+    convolution, the width of a head for attention. `mean` holds the mean activations, by position of a pooled reader.
     """
 
     cov: Float[np.ndarray, "activation activation"]
     outgoing: Float[np.ndarray, "row output"]
     block: int = 1
+    mean: Float[np.ndarray, "position activation"] | None = None
 
     def __post_init__(self) -> None:
         size = len(self.cov)
@@ -57,6 +58,10 @@ class Reader:
     @property
     def units(self) -> int:
         return len(self.cov) // self.block
+
+    def mean_squares(self) -> Float[np.ndarray, " activation"]:
+        """Squares of the mean activations, the mean over positions; 0 without means."""
+        return np.zeros(len(self.cov)) if self.mean is None else np.mean(self.mean**2, axis=0)
 
     @property
     def variance(self) -> float:

@@ -127,33 +127,43 @@ def _padding(module: Any) -> list[tuple[int, int]]:
 
 @dataclass(eq=False)
 class Moments:
-    """Sums over rows of the activations of one reader, about the mean of each position."""
+    """Rows of activations of one reader: how many, the mean at each position, squares about it summed."""
 
     rows: int
-    first: Float[Tensor, "position activation"]
-    second: Float[Tensor, "activation activation"]
-    positions: int
+    means: Float[Tensor, "position activation"]
+    squares: Float[Tensor, "activation activation"]
 
     @classmethod
     def of(cls, values: Float[Tensor, "row position activation"]) -> Moments:
-        flat = values.flatten(0, 1)
-        return cls(len(values), values.sum(0, dtype=torch.float64), (flat.T @ flat).double(), values.shape[1])
+        means = values.mean(0, dtype=torch.float64)
+        centred = (values - means.to(values.dtype)).flatten(0, 1)
+        if centred.shape[0] * centred.shape[1] ** 2 <= EXACT:
+            centred = centred.double()
+        return cls(len(values), means, (centred.T @ centred).double())
 
     def __add__(self, other: Moments) -> Moments:
-        return Moments(self.rows + other.rows, self.first + other.first, self.second + other.second, self.positions)
+        total, apart = self.rows + other.rows, other.means - self.means
+        between = apart.T @ apart * (self.rows * other.rows / total)
+        means = self.means + apart * (other.rows / total)
+        return Moments(total, means, self.squares + other.squares + between)
+
+    @property
+    def positions(self) -> int:
+        return len(self.means)
 
     def covariance(self) -> Float[np.ndarray, "activation activation"]:
         """Covariance within positions, the mean over them."""
-        spread = self.second - self.first.T @ self.first / max(self.rows, 1)
-        cov = (spread / max(self.rows * self.positions, 1)).cpu().numpy()
-        np.fill_diagonal(cov, np.maximum(cov.diagonal(), 0))
-        return cov
+        return (self.squares / max(self.rows * self.positions, 1)).cpu().numpy()
+
+
+EXACT = 2_000_000_000
+"""Products of one batch up to which they are summed in double precision."""
 
 
 def readers(
     model: nn.Module, loader: Iterable[Any], groups: Mapping[str, Group], options: RunOptions, most: int = ROWS
-) -> dict[str, list[Reader]]:
-    """The readers of each group, from one pass over the examples.
+) -> tuple[dict[str, list[Reader]], dict[str, int]]:
+    """The readers of each group and the rows behind them, from one pass over the examples.
 
     Raises DataError without examples, LayerError where activations are not numbers.
     """
@@ -170,11 +180,14 @@ def readers(
                 moments = Moments.of(rows(model.get_submodule(slot.part.path), slot, value, places))
                 sums[number] = sums[number] + moments if number in sums else moments
     result: dict[str, list[Reader]] = {name: [] for name in groups}
+    counted: dict[str, int] = {}
     for number, slot in enumerate(wanted):
         weights = outgoing(model.get_submodule(slot.part.path), slot)
-        covariance = sums[number].covariance()
-        result[slot.group].append(Reader(covariance, weights, len(covariance) // len(slot.part.index)))
-    return result
+        covariance, mean = sums[number].covariance(), sums[number].means.cpu().numpy()
+        result[slot.group].append(Reader(covariance, weights, len(covariance) // len(slot.part.index), mean))
+        own = sums[number].rows * sums[number].positions
+        counted[slot.group] = min(own, counted.get(slot.group, own))
+    return result, counted
 
 
 def drawn(batch: Batch, examples: int, most: int, seed: int) -> Places:

@@ -45,7 +45,7 @@ def test_patches_of_one_axis_and_drawn_ones():
 def test_covariance_of_a_dense_and_a_convolutional_reader():
     model, inputs = network("cnn")
     groups = coupling(model, [inputs]).groups
-    found = readers(model, [inputs], groups, ALL, most=10**9)
+    found, rows = readers(model, [inputs], groups, ALL, most=10**9)
     with torch.no_grad():
         maps = functional.relu(model.encoder.conv1(inputs))
         columns = functional.unfold(maps, 3).movedim(1, -1).flatten(0, 1)
@@ -56,11 +56,12 @@ def test_covariance_of_a_dense_and_a_convolutional_reader():
     weight = model.encoder.conv2.weight.detach().numpy()
     np.testing.assert_allclose(found["encoder.conv1"][0].outgoing, weight.reshape(8, -1).T)
     assert found["encoder.conv1"][0].block == 9
+    assert (rows["encoder.conv1"], rows["encoder.conv2"], rows["encoder.fc1"]) == (64 * 64, 64 * 16, 64)
 
 
 def test_channels_behind_a_flatten_are_pooled_over_positions():
     model, inputs = network("cnn")
-    found = readers(model, [inputs], coupling(model, [inputs]).groups, ALL)["encoder.conv2"][0]
+    found = readers(model, [inputs], coupling(model, [inputs]).groups, ALL)[0]["encoder.conv2"][0]
     with torch.no_grad():
         maps = model.encoder[:5](inputs).flatten(2).double()
     centred = maps - maps.mean(0)

@@ -1,0 +1,261 @@
+"""Smaller networks with the same predictions: sizes by error, repair by least squares, surgery."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from ndg.compression.attention import with_plain_attention
+from ndg.compression.curves import first_inputs, ridge_of
+from ndg.compression.distill import distilled
+from ndg.compression.examples import Examples, agreement, enough, explained, logits
+from ndg.compression.explain import explain
+from ndg.compression.flops import flops_without, module_flops
+from ndg.compression.groups import Group, couple
+from ndg.compression.methods import Curves, Evidence, known
+from ndg.compression.obs import Reader
+from ndg.compression.repair import Goal, goals, repair
+from ndg.compression.result import Compression, Figures, LayerSizes
+from ndg.compression.sizes import Gone, for_agreement, for_flops, for_units
+from ndg.compression.statistics import ROWS, readers
+from ndg.compression.surgery import smaller
+from ndg.errors import ConfigError
+from ndg.options import RunOptions, plain_numbers
+from ndg.run_study import check_model, placed
+
+Shares = float | int | Mapping[str | tuple[str, ...], float | int]
+
+
+@dataclass(frozen=True)
+class CompressSettings:
+    """How a network is compressed.
+
+    layers       names of the layers whose units may go; None: all whose units can be removed exactly
+    repair       whether the layers that read fewer units are fitted to the original by least squares
+    distill      label-free distillation steps after the repair
+    calibration  examples for covariances and repair
+    validation   other examples of the training split, for an agreement budget and the figures of the result
+    rows         rows of activations of one convolution, or of tokens
+    ridge        share of the mean variance added in the least squares; None: by the number of examples
+    """
+
+    layers: tuple[str, ...] | None = None
+    repair: bool = True
+    distill: int = 0
+    calibration: int = 1000
+    validation: int = 5000
+    rows: int = ROWS
+    ridge: float | None = None
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        least = {"distill": 0, "calibration": 2, "validation": 1, "rows": 2}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise ConfigError(f"{name} must be at least {smallest}; got {getattr(self, name)}")
+        if self.ridge is not None and self.ridge <= 0:
+            raise ConfigError(f"ridge must be above 0; got {self.ridge}; leave it out to choose by the examples")
+
+
+def compress(
+    model: nn.Module,
+    loader: Iterable[Any],
+    *,
+    units: Shares | None = None,
+    flops: float | int | None = None,
+    agreement: float | int | None = None,
+    method: str = "obs",
+    settings: CompressSettings = CompressSettings(),
+    options: RunOptions = RunOptions(),
+) -> Compression:
+    """A smaller network whose predictions stay as near to the original's as they can.
+
+    `loader` has examples of the training split; labels are not read. One budget says how small: `units`, the share of
+    units that goes (or shares by layer, or by layers that are ranked together); `flops`, the share of FLOPs that stays
+    at most; `agreement`, the least share of equal predictions on validation examples, for the smallest such network.
+    `method` is a key of `METHODS`. Units are removed exactly: without repair the result computes what the original
+    computes with these units masked. The original is left as it was.
+
+    Raises BudgetError for a budget that cannot be met, LayerError for a layer whose units cannot be removed (residual
+    width under a norm, shared or quantised weights, ...), DataError for too few examples, ConfigError for settings.
+    """
+    budgets = {"units": units, "flops": flops, "agreement": agreement}
+    chosen = {name: value for name, value in budgets.items() if value is not None}
+    _check_budget(chosen)
+    known(method)
+    check_model(model)
+    shrinker = Shrinker.of(with_plain_attention(placed(model, options)), loader, settings, options)
+    plan = known(method)
+    curves = plan.curves(shrinker.evidence)
+    steps = plan.steps(curves)
+    if agreement is not None:
+        gone = for_agreement(steps, curves, float(agreement), lambda gone: shrinker.agreement(curves, gone))
+    elif flops is not None:
+        prices = shrinker.prices()
+        priced = plan.priced(curves, prices)
+        gone = for_flops(priced, curves, float(flops), shrinker.flops)
+    else:
+        gone = shrinker.by_shares(plan.steps, curves, units)  # type: ignore[arg-type]
+    return shrinker.result(method, chosen, curves, gone)
+
+
+def _check_budget(chosen: Mapping[str, Any]) -> None:
+    if len(chosen) != 1:
+        raise ConfigError(
+            "one budget says how small the network becomes: units, flops or agreement; got "
+            f"{', '.join(chosen) or 'none'}; pass one, such as units=0.5"
+        )
+    [(name, value)] = chosen.items()
+    for share in value.values() if isinstance(value, Mapping) else [value]:
+        if not isinstance(share, float | int) or not 0 < share <= 1 or (name == "units" and share == 1):
+            raise ConfigError(
+                f"{name} must be a share above 0, and {'below' if name == 'units' else 'at most'} 1; got {share!r}"
+            )
+
+
+def _plain(budget: Any) -> Any:
+    """A budget in plain JSON types."""
+    if not isinstance(budget, Mapping):
+        return budget
+    return {name if isinstance(name, str) else ", ".join(name): share for name, share in budget.items()}
+
+
+@dataclass(eq=False)
+class Shrinker:
+    """A network, its groups, and what is measured of them once for any number of sizes."""
+
+    model: nn.Module
+    groups: dict[str, Group]
+    refused: dict[str, str]
+    readers: dict[str, list[Reader]]
+    examples: Examples
+    settings: CompressSettings
+    options: RunOptions
+    _goals: list[Goal] | None = field(default=None)
+
+    @classmethod
+    def of(cls, model: nn.Module, loader: Iterable[Any], settings: CompressSettings, options: RunOptions) -> Shrinker:
+        """Trace a network and measure its groups on calibration examples."""
+        examples = Examples.of(loader, settings.calibration, settings.validation, options.seed)
+        coupled = couple(model, first_inputs(examples.calibration))
+        groups = coupled.select(settings.layers)
+        if not groups:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(coupled.refused.items())[:3])
+            raise ConfigError(f"a network that is compressed has units that can go; this one has none ({reasons})")
+        measured, rows = readers(model, examples.calibration, groups, options, settings.rows)
+        enough(groups, rows)
+        return cls(model, groups, coupled.refused, measured, examples, settings, options)
+
+    @property
+    def evidence(self) -> Evidence:
+        count = sum(len(next(iter(batch.values()))) for batch in self.examples.calibration)
+        return Evidence(self.model, self.groups, self.readers, count, self.options.seed)
+
+    def by_shares(self, steps: Any, curves: Curves, units: Shares) -> Gone:
+        """Sizes of one pool of all layers, or of several pools."""
+        pools = units if isinstance(units, Mapping) else {tuple(self.groups): units}
+        gone = dict.fromkeys(self.groups, 0)
+        for layers, share in pools.items():
+            names = (layers,) if isinstance(layers, str) else layers
+            unknown = [name for name in names if name not in curves]
+            if unknown:
+                raise ConfigError(
+                    f"units names layers that are compressed; got {unknown[0]!r}; there is: {', '.join(curves)}"
+                )
+            pool = {name: curves[name] for name in names}
+            gone |= for_units(steps(pool), pool, float(share))
+        return gone
+
+    def kept(self, curves: Curves, gone: Gone) -> dict[str, np.ndarray]:
+        """Units that stay, in ascending order."""
+        return {name: np.sort(curves[name].order[count:]) for name, count in gone.items()}
+
+    def network(self, curves: Curves, gone: Gone, repaired: bool | None = None) -> nn.Module:
+        """The smaller network of some sizes, repaired if the settings say so."""
+        kept = self.kept(curves, gone)
+        network = smaller(self.model, self.groups, kept, first_inputs(self.examples.calibration))
+        if self.settings.repair if repaired is None else repaired:
+            changed = {name: group for name, group in self.groups.items() if gone[name]}
+            if self._goals is None:
+                self._goals = goals(
+                    self.model, self.examples.calibration, self.groups, self.options, self.settings.rows
+                )
+            found = [reader for name in changed for reader in self.readers[name]]
+            ridge = self.settings.ridge or ridge_of(found, self.evidence.examples)
+            targets = [goal for goal in self._goals if goal.slot.group in changed]
+            calibration, rows = self.examples.calibration, self.settings.rows
+            repair(network, self.model, calibration, self.groups, kept, targets, ridge, self.options, rows)
+        return network
+
+    def agreement(self, curves: Curves, gone: Gone) -> float:
+        """Share of equal predictions on the validation examples."""
+        validation = self.examples.validation or self.examples.calibration
+        return agreement(self._original(), logits(self.network(curves, gone), validation, self.options))
+
+    def _original(self) -> Any:
+        if not hasattr(self, "_logits"):
+            self._logits = logits(self.model, self.examples.validation or self.examples.calibration, self.options)
+        return self._logits
+
+    def flops(self, gone: Gone) -> float:
+        """FLOPs of one example with some sizes."""
+        if not hasattr(self, "_own"):
+            self._own = module_flops(self.model, first_inputs(self.examples.calibration))
+        return flops_without(self.model, self._own, self.groups, gone)
+
+    def prices(self) -> dict[str, float]:
+        """FLOPs of one unit of each layer in the whole network."""
+        none = dict.fromkeys(self.groups, 0)
+        whole = self.flops(none)
+        return {name: whole - self.flops({**none, name: 1}) for name in self.groups}
+
+    def figures(self, network: nn.Module, gone: Gone) -> Figures:
+        """Agreement and R^2 on the validation examples."""
+        new = logits(network, self.examples.validation or self.examples.calibration, self.options)
+        original = self._original()
+        return Figures(
+            parameters=sum(weight.numel() for weight in network.parameters()),
+            flops=self.flops(gone),
+            agreement=agreement(original, new),
+            r2=explained(original, new),
+        )
+
+    def result(self, method: str, budget: Mapping[str, Any], curves: Curves, gone: Gone) -> Compression:
+        """The network of some sizes, with its figures and explanations."""
+        network = self.network(curves, gone)
+        none = dict.fromkeys(self.groups, 0)
+        stages = {"original": self.figures(self.model, none)}
+        if self.settings.repair:
+            stages["without repair"] = self.figures(self.network(curves, gone, repaired=False), gone)
+        stages["compressed"] = self.figures(network, gone)
+        if self.settings.distill:
+            every = [*self.examples.calibration, *self.examples.validation]
+            network = distilled(network, self.model, every, self.settings.distill, self.options)
+            stages["distilled"] = self.figures(network, gone)
+        kept = self.kept(curves, gone)
+        layers = tuple(
+            LayerSizes(
+                layer=name,
+                kind=group.kind,
+                units=group.units,
+                kept=tuple(kept[name].tolist()),
+                removed=tuple(curves[name].order[: gone[name]].tolist()),
+                error=float(curves[name].relative[gone[name] - 1]) if gone[name] else 0.0,
+            )
+            for name, group in self.groups.items()
+        )
+        return Compression(
+            network=network.train(self.model.training),
+            method=method,
+            budget={name: _plain(value) for name, value in budget.items()},
+            layers=layers,
+            stages=stages,
+            removed=tuple(explain(self.model, self.groups, kept, self.examples, self.options)),
+            refused=dict(self.refused),
+            validation=sum(len(next(iter(batch.values()))) for batch in self.examples.validation),
+            inputs=first_inputs(self.examples.calibration),
+        )
