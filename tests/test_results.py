@@ -102,6 +102,7 @@ MINING = {"criterion": "confidence", "confidence": 0.8, "support": 3}
 RESULTS = {
     "TrialResult": trial,
     "Curve": lambda: trial().curve,
+    "Compression": lambda: ndg.compress(network(), loader(), units=0.3, options=SERIAL),
     "EdgeTrials": lambda: ndg.try_edges(network(), graph(), loader(2), fit=loader(), options=SERIAL),
     "InterchangeResult": lambda: ndg.interchange(
         *by_hand_of(), settings=InterchangeSettings(split="te<st"), options=SERIAL

@@ -18,7 +18,7 @@ from ndg.compression.flops import flops_without, module_flops
 from ndg.compression.groups import Group, couple
 from ndg.compression.methods import Curves, Evidence, known
 from ndg.compression.obs import Reader
-from ndg.compression.repair import Goal, goals, repair
+from ndg.compression.repair import Goal, LeastSquares, goals, repair
 from ndg.compression.result import Compression, Figures, LayerSizes
 from ndg.compression.sizes import Gone, for_agreement, for_flops, for_units
 from ndg.compression.statistics import ROWS, readers
@@ -187,8 +187,8 @@ class Shrinker:
             found = [reader for name in changed for reader in self.readers[name]]
             ridge = self.settings.ridge or ridge_of(found, self.evidence.examples)
             targets = [goal for goal in self._goals if goal.slot.group in changed]
-            calibration, rows = self.examples.calibration, self.settings.rows
-            repair(network, self.model, calibration, self.groups, kept, targets, ridge, self.options, rows)
+            fit = LeastSquares(ridge, self.settings.rows, self.options)
+            repair(network, self.model, self.examples.calibration, self.groups, kept, targets, fit)
         return network
 
     def agreement(self, curves: Curves, gone: Gone) -> float:

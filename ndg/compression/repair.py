@@ -31,6 +31,15 @@ class _ReachedError(Exception):
     """A pass is ended at the layer that is asked for."""
 
 
+@dataclass(frozen=True)
+class LeastSquares:
+    """Ridge, rows of activations of one layer, and how passes run."""
+
+    ridge: float
+    rows: int = ROWS
+    options: RunOptions = RunOptions()
+
+
 @dataclass(frozen=True, eq=False)
 class Goal:
     """What a reader should give: `values` are its outputs, or what a pooled reader reads, of the original network."""
@@ -94,12 +103,11 @@ def repair(
     groups: Mapping[str, Group],
     kept: Kept,
     targets: Iterable[Goal],
-    ridge: float,
-    options: RunOptions,
-    most: int = ROWS,
+    settings: LeastSquares,
 ) -> None:
     """Repair a smaller network in place."""
     rows = _kept_rows(groups, kept)
+    ridge, options, most = settings.ridge, settings.options, settings.rows
     for goal in targets:
         slot = goal.slot
         small, large = network.get_submodule(slot.part.path), original.get_submodule(slot.part.path)

@@ -13,7 +13,7 @@ from benchmarks import frame
 
 ROOT = Path(__file__).parent.parent.parent
 
-HELPERS = ("__init__", "frame", "memory", "timing", "workloads")
+HELPERS = ("__init__", "frame", "memory", "timing", "trained", "workloads")
 
 KEYS: dict[str, set[str]] = {
     "align": {"align_two_cores_gain", "align_over_forward", "auto_estimate_ratio"},
@@ -29,6 +29,19 @@ KEYS: dict[str, set[str]] = {
         "checkpoint_checksum_share",
         "graph_checksum_share",
         "gigabytes_per_second_sums",
+    },
+    "efficiency": {
+        "agreement_30",
+        "agreement_50",
+        "agreement_70",
+        "agreement_90",
+        "agreement_conv_50",
+        "flops_ratio",
+        "latency_ratio",
+        "resnet_inner_50_points",
+        "vs_chee_low",
+        "magnitude_plain_50",
+        "untrained_50",
     },
     "error_coverage": {"mlp_16_layers_of_16", "cnn_16_layers_of_48", "lowest_coverage"},
     "graph": {"closure_vs_networkx", "reduction_vs_networkx", "seconds_closure", "seconds_csv", "peak_bytes_graph"},
