@@ -31,6 +31,10 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.inputs.form.shape))
+        return f"Examples({len(self):,} of {self.inputs.form.kind}, {shape})"
+
     def __getitem__(self, chosen: Rows) -> Examples:
         return Examples(self.inputs[chosen], self.labels[chosen], self.indices[chosen])
 
@@ -65,6 +69,10 @@ class Splits:
     class_names: tuple[str, ...]
     source: str
     tokenizer: Tokenizer | None = None
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes().items())
+        return f"Splits({sizes}; {self.classes} classes; {self.source})"
 
     @property
     def classes(self) -> int:

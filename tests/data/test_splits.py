@@ -183,3 +183,9 @@ def test_a_part_of_the_examples_keeps_inputs_labels_and_indices_together(digits)
 def test_splits_do_not_look_at_the_folder(digits, tmp_path):
     elsewhere = data.load(replace(Data(), dir=str(tmp_path)))
     assert torch.equal(elsewhere.test.indices, digits.test.indices)
+
+
+def test_splits_and_examples_are_shown_in_a_line():
+    splits = data.load(Data("digits"))
+    assert repr(splits) == "Splits(1,259 train, 179 validation, 359 test; 10 classes; scikit-learn digits)"
+    assert repr(splits.train) == "Examples(1,259 of image, 1 x 8 x 8)"
