@@ -132,3 +132,18 @@ def test_units_are_pruned_by_each_score(folder, capsys):
 def test_without_such_a_run_a_script_says_how_to_train_it(folder, capsys):
     assert subjects.main("t", layer_table.work, ("digits_vit",), ["--runs", str(folder)]) != 0
     assert "ndg train digits_vit seed=0" in capsys.readouterr().err
+
+
+def test_fitness_metrics_and_apoptosis_are_measured_in_tables(tmp_path, monkeypatch, capsys):
+    for name, rows in (("fitness_table", 20), ("apoptosis_table", 8)):
+        words = ["--quick", "--configs", "digits_mlp", "--seeds", "0", "--folder", str(tmp_path / name)]
+        words += ["--json", str(tmp_path / f"{name}.json")]
+        assert run_module(f"analysis.{name}", words, monkeypatch) == 0
+        document = json.loads((tmp_path / f"{name}.json").read_text())
+        assert len(document["rows"]) == rows
+        assert {row["config"] for row in document["rows"]} == {"digits_mlp"}
+        assert document["note"][:40] in " ".join(capsys.readouterr().out.split())
+    during, after = (
+        [row for row in document["rows"] if row["when"] == when] for when in ("in training", "after training")
+    )
+    assert [row["gone"] for row in during] == [row["gone"] for row in after]

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from ndg.compression.compress import compress as compress
     from ndg.compression.curves import coupling as coupling
     from ndg.compression.curves import layer_removals as layer_removals
+    from ndg.compression.iterative import PruneSettings as PruneSettings
+    from ndg.compression.iterative import prune_network as prune_network
     from ndg.compression.methods import METHODS as METHODS
     from ndg.compression.obs import Removals as Removals
     from ndg.compression.obs import removals as removals

@@ -13,8 +13,8 @@ from ndg.errors import ConfigError
 LEAST = 2
 """Units that every layer keeps."""
 
-Fitness = Float64[np.ndarray, " unit"]
-Units = Int64[np.ndarray, " chosen"]
+Fitness = Float64[np.ndarray, " _"]
+Units = Int64[np.ndarray, " _"]
 
 
 def lowest(

@@ -18,8 +18,8 @@ from ndg.activations.sampling import draw
 from ndg.compression.choice import check_share, fewest, part_of
 from ndg.compression.curves import coupling
 from ndg.compression.groups import Group
-from ndg.compression.kept import original, without
-from ndg.compression.schedule import SCHEDULES, shares
+from ndg.compression.kept import narrowed, original, without
+from ndg.compression.schedule import shares
 from ndg.compression.unit_fitness import RANDOM, check_method, unit_fitness
 from ndg.compression.weight_masks import Masks, apply, held, lowest_weights, weight_fitness, weighted_modules
 from ndg.config import Experiment
@@ -94,6 +94,7 @@ class Pruned:
     draw: int
     network: nn.Module
     removed: list[Row]
+    groups: Mapping[str, Group]
     masks: Masks
     steps: list[Row]
 
@@ -154,6 +155,11 @@ def prune_network(
     return Pruning(settings, steps, _joined(final)), results[0]
 
 
+def check_prunable(network: nn.Module, experiment: Experiment, splits: Splits, settings: PruneSettings) -> None:
+    """Raise the error that `prune_network` would raise before it prunes."""
+    _Work(network, experiment, splits, settings, [], training.device_of("cpu"))
+
+
 def predictions(network: nn.Module, examples: Examples, batch: int) -> torch.Tensor:
     """Predicted class of each example."""
     with fixed(network, torch.get_num_threads()):
@@ -176,6 +182,7 @@ class _Work:
     device: torch.device
     loader: list[Any] = field(default_factory=list)
     layers: list[str] = field(default_factory=list)
+    groups: dict[str, Group] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rows = draw(self.experiment.seed, "prune", len(self.splits.train), EXAMPLES)
@@ -185,7 +192,8 @@ class _Work:
             if not self.layers:
                 raise ConfigError("single weights are pruned in dense layers and convolutions; this network has none")
         else:
-            units = {name: group.units for name, group in self.groups(self.network).items()}
+            self.groups.update(self.coupled())
+            units = {name: group.units for name, group in self.groups.items()}
             check_share(units, self.settings.share, "share", self.settings.ranked)
 
     @property
@@ -197,9 +205,9 @@ class _Work:
         threads = self.experiment.train.threads
         return Settings(options=RunOptions(batch=self.batch, threads=threads, seed=self.experiment.seed))
 
-    def groups(self, network: nn.Module) -> dict[str, Group]:
-        """Groups that lose units; attention heads only where they are named."""
-        coupled = coupling(network, self.loader)
+    def coupled(self) -> dict[str, Group]:
+        """Groups that lose units, without attention heads."""
+        coupled = coupling(self.network, self.loader)
         chosen = coupled.select(list(self.settings.layers) or None)
         groups = {name: group for name, group in chosen.items() if group.kind != "head"}
         if not groups:
@@ -209,11 +217,10 @@ class _Work:
 
     def run(self, method: str, number: int, on_step: Callable[[Row], None] | None) -> Pruned:
         """One series of steps."""
-        result = Pruned(method, number, copy.deepcopy(self.network), list(self.removed), {}, [])
-        units = {} if self.settings.unstructured else {n: g.units for n, g in self.groups(self.network).items()}
+        result = Pruned(method, number, copy.deepcopy(self.network), list(self.removed), self.groups, {}, [])
         for step, share in enumerate(shares(self.settings.share, self.settings.steps, self.settings.schedule), 1):
             if method != NONE:
-                result = self._cut(result, share, units)
+                result = self._cut(result, share)
             row = {"method": method, "draw": number, "step": step, "share": 0.0 if method == NONE else share}
             row |= self._left(result) | self._tuned(result, step)
             result.steps.append(row)
@@ -234,7 +241,7 @@ class _Work:
             **rate("agreement", int((after == before).sum()), n),
         }
 
-    def _cut(self, result: Pruned, share: float, units: Mapping[str, int]) -> Pruned:
+    def _cut(self, result: Pruned, share: float) -> Pruned:
         """The network after the removal of one step."""
         settings = self.settings
         turn = 1000 * result.draw + len(result.steps)
@@ -243,9 +250,9 @@ class _Work:
             masks = lowest_weights(fitness, share, result.masks, scope=settings.ranked)
             apply(result.network, masks)
             return replace(result, masks=masks)
-        groups = self.groups(result.network)
+        groups, units = result.groups, {name: group.units for name, group in self.groups.items()}
         fitness_of_units = unit_fitness(result.network, self.loader, groups, result.method, self.scoring, turn)
-        left = {name: groups[name].units if name in groups else 0 for name in units}
+        left = {name: group.units for name, group in groups.items()}
         counts = {name: part_of(share, units[name]) - (units[name] - left[name]) for name in groups}
         total = part_of(share, sum(units.values())) - sum(units.values()) + sum(left.values())
         chosen = fewest(fitness_of_units, counts if settings.ranked == "each" else total)
@@ -255,7 +262,8 @@ class _Work:
         for name, numbers in chosen.items():
             first = left[name] + sum(len(row["units"]) for row in result.removed if row.get("layer") == name)
             lost.append({"step": gone, "layer": name, "units": original(numbers, name, first, result.removed)})
-        return replace(result, network=smaller, removed=[*result.removed, *lost])
+        rest = narrowed(groups, chosen)
+        return replace(result, network=smaller, removed=[*result.removed, *lost], groups=rest)
 
     def _left(self, result: Pruned) -> Row:
         """Size of a network; weights that are gone do not count."""
@@ -340,6 +348,3 @@ def _joined(rows: Iterable[Row]) -> list[Row]:
         + [mean]
         + [row for row in rows[1:] if row["method"] == NONE]
     )
-
-
-__all__ = ["SCHEDULES", "PruneSettings", "Pruned", "Pruning", "prune_network"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,11 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
-from ndg.compression.groups import Group
+from ndg.compression.groups import Group, Part
 from ndg.errors import LayerError
 from ndg.models.resize import resize
 
-Units = Int64[np.ndarray, " chosen"]
+Units = Int64[np.ndarray, " _"]
 Numbers = Int64[Tensor, "..."]
 
 
@@ -35,18 +36,14 @@ def without(
         name: torch.arange(value.numel()).reshape(value.shape)
         for name, value in model.state_dict(keep_vars=True).items()
     }
-    rows: dict[str, list[Units]] = {}
-    columns: dict[str, list[Units]] = {}
-    for name, units in chosen.items():
-        if groups[name].kind == "head":
-            raise LayerError(f"attention heads are removed after training; {name!r} has heads; name other layers")
-        for parts, gone in ((groups[name].makers + groups[name].scales, rows), (groups[name].readers, columns)):
-            for part in parts:
-                gone.setdefault(part.path, []).append(part.index[units].reshape(-1))
+    heads = [name for name in chosen if groups[name].kind == "head"]
+    if heads:
+        raise LayerError(f"attention heads are removed after training; {heads[0]!r} has heads; name other layers")
+    rows, columns = _gone(groups, chosen)
     for path, numbers in rows.items():
-        _drop(model, path, np.concatenate(numbers), kept, made=True)
+        _drop(model, path, numbers, kept, made=True)
     for path, numbers in columns.items():
-        _drop(model, path, np.concatenate(numbers), kept, made=False)
+        _drop(model, path, numbers, kept, made=False)
     smaller = copy.deepcopy(model)
     tensors = {
         name: value.detach().flatten()[kept[name].flatten().to(value.device)].reshape(kept[name].shape)
@@ -55,6 +52,40 @@ def without(
     resize(smaller, tensors)
     smaller.load_state_dict(tensors)
     return smaller, kept
+
+
+def narrowed(groups: Mapping[str, Group], chosen: Mapping[str, Units]) -> dict[str, Group]:
+    """The groups of the network that `without` returns, without another trace of it."""
+    rows, columns = _gone(groups, chosen)
+    none = np.zeros(0, dtype=np.int64)
+
+    def part_of(part: Part, stays: Units, gone: Mapping[str, Units]) -> Part:
+        index = part.index[stays]
+        return Part(part.path, index - np.searchsorted(gone.get(part.path, none), index))
+
+    smaller = {}
+    for name, group in groups.items():
+        stays = np.setdiff1d(np.arange(group.units), chosen.get(name, none))
+        smaller[name] = replace(
+            group,
+            units=len(stays),
+            makers=tuple(part_of(part, stays, rows) for part in group.makers),
+            scales=tuple(part_of(part, stays, rows) for part in group.scales),
+            readers=tuple(part_of(part, stays, columns) for part in group.readers),
+        )
+    return smaller
+
+
+def _gone(groups: Mapping[str, Group], chosen: Mapping[str, Units]) -> tuple[dict[str, Units], dict[str, Units]]:
+    """Sorted rows and columns that leave each module."""
+    sides: tuple[dict[str, list[Units]], dict[str, list[Units]]] = ({}, {})
+    for name, units in chosen.items():
+        group = groups[name]
+        for parts, side in (((*group.makers, *group.scales), sides[0]), (group.readers, sides[1])):
+            for part in parts:
+                side.setdefault(part.path, []).append(part.index[units].reshape(-1))
+    rows, columns = ({path: np.unique(np.concatenate(each)) for path, each in side.items()} for side in sides)
+    return rows, columns
 
 
 def original(units: Units, layer: str, count: int, removed: Sequence[Mapping[str, Any]]) -> list[int]:

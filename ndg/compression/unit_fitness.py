@@ -23,7 +23,7 @@ from ndg.importance.weights.incoming import leading
 RANDOM = "random"
 """The control: units in random order."""
 
-Fitness = Float64[np.ndarray, " unit"]
+Fitness = Float64[np.ndarray, " _"]
 
 
 def check_method(method: str) -> None:

@@ -15,7 +15,7 @@ from ndg.compression.blocks import block_fitness, residual_blocks, weighted_part
 from ndg.compression.choice import LEAST, floors, lowest, part_of
 from ndg.compression.curves import coupling
 from ndg.compression.groups import Group
-from ndg.compression.kept import original, without
+from ndg.compression.kept import Units, narrowed, original, without
 from ndg.compression.unit_fitness import RANDOM, check_method, score_keys, unit_fitness
 from ndg.config import Experiment
 from ndg.config.schema import Apoptosis
@@ -53,14 +53,15 @@ class Remover:
             check_blocks(self.settings, blocks, network)
             self.blocks = [block for block in blocks if not self.settings.layers or block in self.settings.layers]
         else:
-            self.units = {name: group.units for name, group in self._groups(network).items()}
+            self.groups = self._groups(network)
+            self.units = {name: group.units for name, group in self.groups.items()}
             check_plan(self.settings, self.units, self.epochs)
 
     def __call__(self, network: nn.Module, epoch: int, removed: Sequence[Lost]) -> Removal | None:
         """The network without its least fit units; None if every layer is at its floor."""
         if self.settings.remove == "block":
             return self._without_block(network, epoch, removed)
-        groups = self._groups(network)
+        groups = narrowed(self.groups, lost_units(removed))
         fitness = unit_fitness(network, self.loader, groups, f"{self.settings.fitness}", self.scoring, epoch)
         keep = floors(self.units, self.settings.floor)
         chosen = lowest(fitness, self.settings.share, scope=self.settings.scope, keep=keep)
@@ -81,13 +82,7 @@ class Remover:
             for row in removed:
                 drop(network, row["block"])
             return network
-        chosen: dict[str, list[int]] = {}
-        for row in removed:
-            chosen.setdefault(row["layer"], []).extend(row["units"])
-        if not chosen:
-            return network
-        arrays = {name: np.sort(np.array(units, dtype=np.int64)) for name, units in chosen.items()}
-        return without(network, self._groups(network), arrays)[0]
+        return without(network, self.groups, lost_units(removed))[0] if removed else network
 
     def _groups(self, network: nn.Module) -> dict[str, Group]:
         """Groups that may lose units."""
@@ -128,6 +123,15 @@ class Remover:
         names = [layer for parts in layers.values() for layer in parts]
         keys = score_keys(scored(network, self.loader, names, method, fitting(method, self.scoring)))
         return {block: block_fitness({part: keys[part] for part in parts}) for block, parts in layers.items()}
+
+
+def lost_units(removed: Sequence[Lost]) -> dict[str, Units]:
+    """Units that each layer lost, by their numbers in the first network."""
+    layers = dict.fromkeys(row["layer"] for row in removed)
+    return {
+        layer: np.unique(np.concatenate([row["units"] for row in removed if row["layer"] == layer])).astype(np.int64)
+        for layer in layers
+    }
 
 
 def check_plan(settings: Apoptosis, units: Mapping[str, int], epochs: int) -> None:

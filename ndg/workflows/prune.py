@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ndg import atomic, progress, runs
-from ndg.compression.iterative import Pruned, PruneSettings, Pruning, prune_network
+from ndg.compression.iterative import Pruned, PruneSettings, Pruning, check_prunable, prune_network
 from ndg.config import Experiment
 from ndg.data.examples import Splits
 from ndg.errors import ConfigError
@@ -38,7 +38,7 @@ def run(target: Target, where: Locations, settings: PruneSettings, device: str =
     same_data(target.run, splits)
     network, about = checkpoint.load(folder / MODEL)
     removed = list(about.get(checkpoint.REMOVED, []))
-    check(settings, experiment)
+    check_prunable(network, experiment, splits, settings)
     with runs.start(where.store, KIND, experiment, where.runs, target.parent, device=device) as run:
         run.artefact(atomic.write(run.folder / CONFIG, experiment.to_yaml()))
         run.result("asked", {**asdict(settings), "layers": list(settings.layers)})
@@ -59,12 +59,6 @@ def run(target: Target, where: Locations, settings: PruneSettings, device: str =
         )  # fmt: skip
         run.artefact(atomic.write(run.folder / PAGE, page))
     return run.record
-
-
-def check(settings: PruneSettings, experiment: Experiment) -> None:
-    """Raise ConfigError for settings that this experiment cannot follow."""
-    if settings.layers and len(set(settings.layers)) < len(settings.layers):
-        raise ConfigError(f"each layer of {experiment.name} is named once; got {', '.join(settings.layers)}")
 
 
 def figures(pruning: Pruning, pruned: Pruned) -> dict[str, Any]:

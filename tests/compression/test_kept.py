@@ -11,7 +11,7 @@ from torch import nn
 
 from ndg import models
 from ndg.compression.curves import coupling
-from ndg.compression.kept import without
+from ndg.compression.kept import narrowed, without
 from ndg.config import CNN, GRU, ResNet
 from tests.training.small import NETWORKS, digits, sentences
 
@@ -50,6 +50,14 @@ def test_a_network_without_units_equals_the_network_whose_readers_ignore_them(na
     [(inputs, _)] = list(examples.loader(20))
     with torch.no_grad():
         torch.testing.assert_close(call(smaller, inputs), call(masked, inputs), rtol=1e-5, atol=1e-5)
+    again, rest = coupling(smaller, examples.loader(20)).groups, narrowed(groups, chosen)
+    assert list(again) == [key for key, group in rest.items() if group.units > 2]  # others keep what they have
+    for key, group in again.items():
+        assert (group.units, group.kind) == (rest[key].units, rest[key].kind)
+        for side in ("makers", "scales", "readers"):
+            for part, other in zip(getattr(group, side), getattr(rest[key], side), strict=True):
+                assert part.path == other.path
+                np.testing.assert_array_equal(part.index, other.index)
     former, sizes = dict(model.named_parameters()), 0
     for key, value in smaller.named_parameters():
         assert torch.equal(value, former[key].flatten()[kept[key]])
