@@ -16,7 +16,7 @@ from ndg.data.examples import Examples
 from ndg.locations import Locations
 
 LIMIT = 6000
-"""Training images of MNIST."""
+"""Most images of each split."""
 ROWS, RATE = 64, 2e-3
 
 

@@ -128,7 +128,7 @@ def correlations(rows: Sequence[Row], seed: int = 0) -> list[Row]:
     table = []
     for name, predictor in PREDICTORS.items():
         values = np.array([predictor(row) for row in rows])
-        rho = float(spearmanr(values, really).statistic)
+        rho = _rho(values, really)
         sample = [_rho(values[chosen], really[chosen]) for chosen in drawn]
         low, high = np.quantile(sample, [0.025, 0.975])
         kinds = {}

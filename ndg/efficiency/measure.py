@@ -39,7 +39,7 @@ from ndg.run_study import placed
 
 TOLERANCE = 0.01
 """Share of the next pre-activations' variance that a removable unit may add."""
-NULL_EXAMPLES = 256
+NULL_EXAMPLES = 128
 """Examples on which the fresh network is observed."""
 STEPS, BINS = 20, 48
 LOWEST, HIGHEST = -4.0, 2.0
