@@ -85,6 +85,24 @@ def test_a_network_of_ones_own_needs_no_layers(tmp_path, capsys):
     assert document["paths"]
 
 
+def test_recommendations_are_carried_out(folder, capsys):
+    words = ["digits_mlp", "train.epochs=1", "model.widths=[24]", "seed=0", "--apply", "--json"]
+    assert command(folder, *words) == 0
+    [document] = json.loads(capsys.readouterr().out)
+    original, smaller = document["applied"]["rows"]
+    wanted = {row["layer"]: row["remove"] for row in document["recommendations"]}
+    removed = document["applied"]["removed"]
+    assert removed
+    assert all(abs(wanted[layer] - count) <= 1 for layer, count in removed.items())
+    assert smaller["flops"] < original["flops"]
+    assert smaller["parameters"] < original["parameters"]
+    assert original["agreement"] == 1
+    assert smaller["agreement"] > 0.8
+    with runs.open(str(folder / "ndg.db"), local=folder) as log:
+        record = log.get(document["run"])
+    assert (record.folder / "smaller" / "network.pt2").is_file()
+
+
 def test_mistakes_are_named(folder, capsys):
     assert command(folder) == 2
     assert "needs a network" in capsys.readouterr().err

@@ -38,23 +38,29 @@ def efficiency(options: Namespace, where: Locations) -> int:
         return print_configs([target.experiment for target in targets])
     log_targets(targets)
     device = train.device(options.device)
-    how = {"layers": options.layers or (), "importance": options.importance, "max_examples": options.max_examples}
+    how: dict[str, Any] = {"layers": options.layers or (), "importance": options.importance, "max_examples": options.max_examples}
+    how["applied"] = options.apply
     finished = [workflow.run(target, where, device, **how) for target in targets]
-    reports = [report for _, report in finished]
+    reports = [report for _, report, _ in finished]
     both = workflow.side_by_side(reports)
     if options.json:
-        documents = [{"run": record.id, **report.to_dict()} for record, report in finished]
+        documents = [
+            {"run": record.id, **report.to_dict(), "applied": applied and applied.to_dict()}
+            for record, report, applied in finished
+        ]
         return output(options, "", documents if both is None else [*documents, both.to_dict()])
     if options.csv:
         import pandas as pd
 
-        frames = [report.frame().assign(network=report.name, run=record.id) for record, report in finished]
+        frames = [report.frame().assign(network=report.name, run=record.id) for record, report, _ in finished]
         sys.stdout.write(escape.csv(pd.concat(frames), options.raw_csv))
         return 0
-    for record, report in finished:
+    for record, report, applied in finished:
         say(f"{report.name}  {record.id}")
         say(f"\n{fitted(efficiency_tables.layers(report, short=True))}\n")
-        say(fitted("\n".join([report.words(), *([report.pathways.words()] if report.pathways else [])])))
+        say(fitted("\n".join(each.words() for each in (report, report.pathways) if each is not None)))
+        if applied is not None:
+            say(f"\n{fitted(efficiency_tables.applied(applied))}\n{fitted(applied.words())}")
         say(f"\n{near(record.folder / workflow.PAGE)}")
     if both is not None:
         say(f"\n{fitted(efficiency_tables.compared(both))}")

@@ -274,6 +274,7 @@ def _efficiency(parser: Parser) -> None:
     parser.add("--device", "device of the network")
     parser.add_flag("--smoke", "quick run by the config's smoke section, on generated data if needed")
     parser.add_flag("--print-config", "print the resolved config and stop")
+    parser.add_flag("--apply", "remove the recommended units, save the smaller network and measure it")
     parser.add_flag("--csv", "the table of layers as CSV")
     parser.add_flag("--raw-csv", "write CSV cells as they are, also those that spreadsheets run as formulas")
     parser.add_flag("--json", "results as JSON")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ndg.efficiency.result import EfficiencyComparison, EfficiencyReport
 from ndg.report.tables import Column, Table
+from ndg.results import Result
 
 LAYERS = {
     "layer": Column("layer", left=True),
@@ -66,6 +67,11 @@ def every(report: EfficiencyReport) -> list[Table]:
         if rows := report.rows(name):
             tables.append(Table.of_rows(title, rows, leave=("units",) if name == "paths" else ()))
     return tables
+
+
+def applied(result: Result) -> Table:
+    """The original beside the smaller network; seconds are those of one compute batch."""
+    return Table.of_rows("Recommendations carried out", result.rows(), titles={"seconds": "seconds of one batch"})
 
 
 def compared(comparison: EfficiencyComparison) -> Table:

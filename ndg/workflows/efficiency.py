@@ -19,13 +19,14 @@ from ndg.progress import log
 from ndg.report import efficiency_plots, efficiency_tables
 from ndg.report.html import Picture, study_page
 from ndg.runs.record import RunRecord
+from ndg.workflows.efficiency_apply import Applied, apply
 from ndg.workflows.prepare import subject_of
 from ndg.workflows.score import logged_experiment
 from ndg.workflows.subject import Subject
 from ndg.workflows.targets import Target
 
 KIND = "efficiency"
-TABLE, CONFIG, PAGE = "efficiency.csv", "config.yaml", "report.html"
+TABLE, CONFIG, PAGE, SMALLER = "efficiency.csv", "config.yaml", "report.html", "smaller"
 CALIBRATION = 1000
 """Training examples on which activations are measured."""
 PATHS = 12
@@ -39,11 +40,12 @@ def run(
     layers: Sequence[str] = (),
     importance: Sequence[str] = ("activation",),
     max_examples: int = CALIBRATION,
-) -> tuple[RunRecord, EfficiencyReport]:
-    """Measure the efficiency of one network; return the run document and the report.
+    applied: bool = False,
+) -> tuple[RunRecord, EfficiencyReport, Applied | None]:
+    """Measure the efficiency of one network; return the run document, the report and what was applied.
 
     Activations are those of at most `max_examples` training examples. The run's folder holds the table of layers, the
-    figures and a page.
+    figures and a page. With `applied` the recommended units are removed, and the smaller network is saved there.
     """
     experiment = logged_experiment(target)
     subject = subject_of(target, where)
@@ -64,22 +66,27 @@ def run(
         logged.result("efficiency", result.to_dict())
         rows = escape.csv(result.frame(), experiment.report.raw_csv)
         logged.artefact(atomic.write(logged.folder / TABLE, rows))
+        smaller = apply(subject, result, options, logged.folder / SMALLER) if applied else None
+        if smaller is not None:
+            logged.result("applied", smaller.to_dict())
+            for path in sorted((logged.folder / SMALLER).iterdir()):
+                logged.artefact(path)
         curves = _sensitivity(subject, calibration, layers, options)
         pictures = _pictures(result, curves)
         for name, (_, text) in pictures.items():
             logged.artefact(atomic.write(logged.folder / f"{name}.svg", text))
         title = f"Efficiency of {experiment.name}"
-        sentences = [result.words(), *([result.pathways.words()] if result.pathways else [])]
+        sentences = [each.words() for each in (result, smaller, result.pathways) if each is not None]
         page = study_page(
             title,
             {**logged.record, "status": None},
-            efficiency_tables.every(result),
+            [*([efficiency_tables.applied(smaller)] if smaller else []), *efficiency_tables.every(result)],
             sentences,
             experiment.to_yaml(),
             pictures=[Picture(caption, text) for caption, text in pictures.values()],
         )
         logged.artefact(atomic.write(logged.folder / PAGE, page))
-    return logged.record, result
+    return logged.record, result, smaller
 
 
 def side_by_side(results: Sequence[EfficiencyReport]) -> EfficiencyComparison | None:
