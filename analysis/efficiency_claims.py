@@ -5,7 +5,7 @@
 Claims: "95 % sparsity with less than 1 % loss of accuracy on MNIST", "60 to 80 % compression of CIFAR-10 networks",
 "removing 40 to 60 % of the weights has minimal impact". Weights are set to 0 by global magnitude, and by the source's
 importance |w| x mean |activation| within each layer; then the network is trained on, its zeros held, for `TUNED`
-epochs. Networks: a convolutional network on 6,000 images of MNIST, a smaller one on the lossless part of CIFAR-10.
+epochs. Networks: small convolutional ones, on 6,000 images of MNIST and of the lossless part of CIFAR-10.
 """
 
 from __future__ import annotations

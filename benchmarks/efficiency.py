@@ -19,6 +19,7 @@ import torch
 from scipy.stats import t
 from torch import Tensor, nn
 
+from benchmarks.efficiency_report import predictor, seconds
 from benchmarks.frame import Figures, Part, parser, run
 from benchmarks.timing import median_seconds
 from benchmarks.trained import splits, trained
@@ -237,6 +238,8 @@ def parts(sizes: Sizes, rivals: bool) -> dict[str, Part]:
         "convolutions": partial(convolutions, sizes),
         "against Chee et al.": partial(against_chee, sizes),
         "residual network": partial(residual, sizes),
+        "predictor": partial(predictor, sizes.quick),
+        "report": partial(seconds, sizes.quick),
     }
     return chosen | ({"rivals": partial(table, sizes)} if rivals else {})
 

@@ -1,23 +1,18 @@
 """The efficiency report: what its metrics predict, and the time it takes.
 
-    python -m benchmarks.efficiency_report [--json FILE] [--quick]
-
-`predictor_rho` is the rank correlation of the removable share with the share of units that can really be removed
-(`analysis.efficiency_validation`). `report_seconds_per_million_weights` is the time of a report beyond two forward
-passes of the same images, for a ResNet-18 of width 16. `--quick`: three small networks, 64 images.
+Parts of `benchmarks.efficiency`. `predictor_rho` is the rank correlation of the removable share with the share of units
+that can really be removed (`analysis.efficiency_validation`). `report_seconds_per_million_weights` is the time of a
+report beyond two forward passes of the same images, for a ResNet-18 of width 16. Quick: three small networks, 64 images.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from analysis.efficiency_validation import predictor_rho, validate
-from benchmarks.frame import Figures, parser, run
 from benchmarks.timing import median_seconds
 from ndg.config import ResNet
 from ndg.efficiency import report
@@ -26,6 +21,7 @@ from ndg.models import build
 from ndg.options import RunOptions
 
 IMAGES, ROUNDS = 1024, 5
+Figures = dict[str, tuple[float, str]]
 
 
 def predictor(quick: bool) -> Figures:
@@ -64,12 +60,3 @@ def seconds(quick: bool) -> Figures:
         f"report {times['report']:.2f} s, one pass of {images} images {times['passes']:.2f} s, {millions:.2f} M weights"
     )
     return {"report_seconds_per_million_weights": (value, how)}
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser(__doc__).parse_args(arguments)
-    return run({"predictor": partial(predictor, options.quick), "seconds": partial(seconds, options.quick)}, options)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -38,7 +38,11 @@ def efficiency(options: Namespace, where: Locations) -> int:
         return print_configs([target.experiment for target in targets])
     log_targets(targets)
     device = train.device(options.device)
-    how: dict[str, Any] = {"layers": options.layers or (), "importance": options.importance, "max_examples": options.max_examples}
+    how: dict[str, Any] = {
+        "layers": options.layers or (),
+        "importance": options.importance,
+        "max_examples": options.max_examples,
+    }
     how["applied"] = options.apply
     finished = [workflow.run(target, where, device, **how) for target in targets]
     reports = [report for _, report, _ in finished]

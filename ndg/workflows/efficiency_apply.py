@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,12 +61,13 @@ class Applied(Result):
         return (
             f"Removed {units}: {accuracy}agreement of predictions {self.after.agreement:.4f} on {self.examples} "
             f"{self.split} examples, FLOPs {self.after.flops / self.before.flops:.2f}, parameters "
-            f"{self.after.parameters / self.before.parameters:.2f}, latency {self.after.seconds / self.before.seconds:.2f} "
-            "of the original."
+            f"{self.after.parameters / self.before.parameters:.2f}, latency "
+            f"{self.after.seconds / self.before.seconds:.2f} of the original."
         )
 
     def context(self) -> Row:
-        return {"removed": self.removed, "split": self.split, "examples": self.examples}
+        removed = [{"layer": layer, "units": units} for layer, units in self.removed.items()]
+        return {"removed": removed, "split": self.split, "examples": self.examples}
 
 
 def apply(subject: Subject, report: EfficiencyReport, options: RunOptions, folder: Path) -> Applied:
@@ -84,12 +83,14 @@ def apply(subject: Subject, report: EfficiencyReport, options: RunOptions, folde
             "--apply removes recommended units from layers whose units can be removed exactly; there are none; the "
             "report says what reads each layer"
         )
-    shares = {layer: each.remove / each.units for layer, each in wanted.items()}
-    settings = CompressSettings(layers=tuple(shares))
-    smaller = compress(network, loader, units=dict(shares), settings=settings, options=options)
+    shares: dict[str | tuple[str, ...], float | int] = {
+        layer: each.remove / each.units for layer, each in wanted.items()
+    }
+    settings = CompressSettings(layers=tuple(wanted))
+    smaller = compress(network, loader, units=shares, settings=settings, options=options)
     smaller.save(folder)
     batches = list(compute_batches(subject.loaders[subject.held_out], options.batch, short=True))
-    own, other = ([_logits(each, batches, options) for each in (network, smaller.network)])
+    own, other = [_logits(each, batches, options) for each in (network, smaller.network)]
     seconds = _seconds([network, smaller.network], batches[0], options)
     labels = None if batches[0].labels is None else torch.cat([_classes(batch) for batch in batches])
     measured = [
