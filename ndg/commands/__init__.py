@@ -1,6 +1,7 @@
 """The commands, from parsed options to exit codes."""
 
 from ndg.commands.align import align
+from ndg.commands.compress import compress
 from ndg.commands.efficiency import efficiency
 from ndg.commands.prune import prune
 from ndg.commands.resources import completion, configs, data, doctor
@@ -9,6 +10,6 @@ from ndg.commands.score import score
 from ndg.commands.train import train
 
 __all__ = [
-    "align", "completion", "configs", "data", "diff", "doctor", "efficiency", "explain", "prune", "render", "runs",
-    "score", "show", "train",
+    "align", "completion", "compress", "configs", "data", "diff", "doctor", "efficiency", "explain", "prune", "render",
+    "runs", "score", "show", "train",
 ]  # fmt: skip

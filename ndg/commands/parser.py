@@ -280,6 +280,31 @@ def _efficiency(parser: Parser) -> None:
     parser.add_flag("--json", "results as JSON")
 
 
+def _compress(parser: Parser) -> None:
+    from ndg.compression.methods import METHODS
+
+    what = "configs (the best completed run of each), train or align runs, and overrides"
+    parser.add("what", what, metavar="CONFIG|RUN|KEY=VALUE")
+    budget = parser.add_mutually_exclusive_group()
+    units = "share of the units that goes (default: 0.5)"
+    budget.add_argument("--units", type=float, metavar="SHARE", help=units)
+    budget.add_argument("--flops", type=float, metavar="SHARE", help="share of the FLOPs that stays at most")
+    agreement = "least share of equal predictions on validation examples of the training split"
+    budget.add_argument("--agreement", type=float, metavar="SHARE", help=agreement)
+    parser.add("--method", "how units are chosen (default: obs)", choices=METHODS, default="obs", dest="by")
+    parser.add("--layers", "layers whose units may go, by module path (default: all that can be)")
+    parser.add_flag("--no-repair", "leave the other weights as they are")
+    parser.add_number("--distill", "label-free distillation steps after the repair (default: 0)", default=0)
+    parser.add_number("--calibration", "training examples for covariances and repair (default: 1000)", default=1000)
+    parser.add("--out", "folder for the smaller network (default: in the run)", metavar="FOLDER")
+    parser.add("--seeds", "the trainings with these seeds")
+    _own_network(parser)
+    parser.add("--device", "device of the network")
+    parser.add_flag("--smoke", "quick run by the config's smoke section, on generated data if needed")
+    parser.add_flag("--print-config", "print the resolved config and stop")
+    parser.add_flag("--json", "results as JSON")
+
+
 def _own_network(parser: Parser) -> None:
     model = "your own network: package.module:function or file.py:function, which returns (network, {'train': loader, "
     parser.add("--model", f"{model}'test': loader}})", metavar="MODULE:FUNCTION")
@@ -305,6 +330,7 @@ SLOW: tuple[tuple[str, str, str, Callable[[Parser], None]], ...] = (
     ("score", "score the units of trained networks", "digits_cnn --method gndi ablation", _score),
     ("prune", "remove units or weights in steps and train on", "digits_mlp --share 0.5 --steps 3", _prune),
     ("efficiency", "measure how much of each layer is used", "digits_mlp --json", _efficiency),
+    ("compress", "make a smaller network with the same predictions", "digits_mlp --units 0.5", _compress),
     ("render", "draw or export the graph of a run", "last --pdf ndg.pdf --target 3", _render),
 )
 """Commands with options from registries: name, help, example, and the function that adds the options."""

@@ -121,7 +121,8 @@ def _plain(budget: Any) -> Any:
     """A budget in plain JSON types."""
     if not isinstance(budget, Mapping):
         return budget
-    return {name if isinstance(name, str) else ", ".join(name): share for name, share in budget.items()}
+    pools = [([name] if isinstance(name, str) else list(name), share) for name, share in budget.items()]
+    return [{"layers": names, "share": share} for names, share in pools]
 
 
 @dataclass(eq=False)

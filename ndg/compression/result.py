@@ -98,7 +98,7 @@ class Compression(Result):
             "budget": self.budget,
             "validation": self.validation,
             "stages": {name: asdict(figures) for name, figures in self.stages.items()},
-            "refused": self.refused,
+            "refused": [{"layer": layer, "reason": reason} for layer, reason in self.refused.items()],
             "removed": [unit.row() for unit in self.removed],
         }
 

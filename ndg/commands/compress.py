@@ -1,0 +1,80 @@
+"""`ndg compress`: a smaller network with the same predictions."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from ndg.commands.shared import (
+    fitted,
+    log_targets,
+    names_and_overrides,
+    near,
+    output,
+    own_target,
+    print_configs,
+    say,
+    seeds_of,
+    with_seeds,
+    with_store,
+)
+from ndg.errors import UserError
+from ndg.locations import Locations
+
+
+def compress(options: Namespace, where: Locations) -> int:
+    """Compress the networks that the command names."""
+    from ndg.compression.compress import CompressSettings
+    from ndg.report import compress_tables
+    from ndg.workflows import compress as workflow
+    from ndg.workflows import train
+
+    seeds = seeds_of(options)
+    names, overrides = names_and_overrides(options)
+    overrides, where = with_store(options, names, overrides, where)
+    targets = _targets(options, names, overrides, seeds, where)
+    if options.print_config:
+        return print_configs([target.experiment for target in targets])
+    if options.out and len(targets) > 1:
+        raise UserError(f"--out takes one network; got {len(targets)}; leave it out: each run keeps its own")
+    settings = CompressSettings(
+        layers=tuple(options.layers) if options.layers else None,
+        repair=not options.no_repair,
+        distill=options.distill,
+        calibration=options.calibration,
+    )
+    log_targets(targets)
+    device = train.device(options.device)
+    out = Path(options.out) if options.out else None
+    finished = [workflow.run(target, where, _budget(options), options.by, settings, device, out) for target in targets]
+    if options.json:
+        return output(options, "", [{"run": record.id, **record.figure("results.compress")} for record, _ in finished])
+    for record, result in finished:
+        say(f"{record['name']}  {record.id}")
+        for table in compress_tables.tables(result.to_dict()):
+            say(f"\n{fitted(table)}")
+        say(f"\n{fitted(result.words())}\n{fitted(workflow.words(record.figure('results.compress.held_out')))}\n")
+        say(near(out or record.folder / "network"))
+        say(near(record.folder / workflow.PAGE))
+    return 0
+
+
+def _budget(options: Namespace) -> dict[str, float]:
+    """The budget that the command names, half of the units without any."""
+    budgets = {name: getattr(options, name) for name in ("units", "flops", "agreement")}
+    chosen = {name: value for name, value in budgets.items() if value is not None}
+    return chosen or {"units": 0.5}
+
+
+def _targets(
+    options: Namespace, names: list[str], overrides: list[str], seeds: list[int], where: Locations
+) -> list[Any]:
+    from ndg.workflows import targets
+
+    if options.model or options.hf:
+        return [own_target(options, names, overrides, where, fitted=False, layered=False)]
+    if not names:
+        raise UserError("`ndg compress` needs a network: a config, a run, --model or --hf; got none")
+    each = [targets.find(names, words, where, options.smoke) for words in with_seeds(overrides, seeds)]
+    return [target for group in each for target in group]
