@@ -2,7 +2,7 @@
 
 Parts of `benchmarks.efficiency`. `predictor_rho` is the rank correlation of the removable share with the share of units
 that can really be removed (`analysis.efficiency_validation`). `report_seconds_per_million_weights` is the time of a
-report beyond two forward passes of the same images, for a ResNet-18 of width 16. Quick: three small networks, 64 images.
+report beyond two forward passes of the same images, for a ResNet-18 of width 16. Quick: three networks, 64 images.
 """
 
 from __future__ import annotations
