@@ -196,8 +196,8 @@ def paired(first: Training, second: Training) -> Callable[[Values, Values], tupl
 def seconds_of(work: Training, epoch: int) -> dict[str, list[float]]:
     """Seconds of each metric and of one training step, on one batch, several times."""
     network, data = work.networks[epoch], work.batch(0)
-    known = KnownWeights(work.led(network), work.layers, before)
-    before, options = work.earlier(epoch), RunOptions(batch=BATCH, threads=work.experiment.train.threads)
+    known = KnownWeights(work.led(network), work.layers, work.earlier(epoch))
+    options = RunOptions(batch=BATCH, threads=work.experiment.train.threads)
     settings, changes = work.experiment.train, torch.Generator().manual_seed(0)
     copied = copy.deepcopy(network)
     learner = training.Learner.of(copied, settings, torch.device("cpu"))
@@ -209,7 +209,7 @@ def seconds_of(work: Training, epoch: int) -> dict[str, list[float]]:
 
     tasks: dict[str, Callable[[], object]] = {"step": step}
     for name in MEASURED:
-        how = {"before": before, "known": known, "measures": [name], "options": options}
+        how = {"known": known, "measures": [name], "options": options}
         tasks[name] = lambda how=how: fitness(network, data, work.layers, **how)
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for number in range(TIMED + 1):
