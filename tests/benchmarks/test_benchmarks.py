@@ -13,7 +13,7 @@ from benchmarks import frame
 
 ROOT = Path(__file__).parent.parent.parent
 
-HELPERS = ("__init__", "frame", "memory", "timing", "trained", "workloads")
+HELPERS = ("__init__", "efficiency_report", "frame", "memory", "timing", "trained", "workloads")
 
 KEYS: dict[str, set[str]] = {
     "align": {"align_two_cores_gain", "align_over_forward", "auto_estimate_ratio"},
@@ -42,6 +42,9 @@ KEYS: dict[str, set[str]] = {
         "vs_chee_low",
         "magnitude_plain_50",
         "untrained_50",
+        "predictor_rho",
+        "predictor_lead",
+        "report_seconds_per_million_weights",
     },
     "error_coverage": {"mlp_16_layers_of_16", "cnn_16_layers_of_48", "lowest_coverage"},
     "graph": {"closure_vs_networkx", "reduction_vs_networkx", "seconds_closure", "seconds_csv", "peak_bytes_graph"},
