@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -38,7 +40,81 @@ def test_a_compression_is_a_logged_run_with_its_network(folder, capsys):
     assert {"removed.csv", "report.html", "network/network.pt2", "network/weights.safetensors"} <= names
     program = torch.export.load(record.folder / "network" / "network.pt2").module()
     assert program(torch.rand(5, 1, 8, 8)).shape == (5, 10)
-    assert "before and after" in (record.folder / "report.html").read_text()
+    page = (record.folder / "report.html").read_text()
+    assert "before and after" in page
+    assert "beside controls" in page
+
+
+def test_controls_of_the_same_size_stand_beside_the_result(folder, capsys):
+    assert command(folder, "--units", "0.5") == 0
+    assert "untrained" in capsys.readouterr().out
+    with runs.open(str(folder / "ndg.db"), local=folder) as log:
+        record = log.get("last", kind="compress")
+    rows = {row["network"]: row for row in record.figure("results.compress.networks")}
+    assert list(rows) == ["original", "compressed", "without repair", "magnitude", "random", "untrained"]
+    assert rows["original"]["agreement"] == rows["original"]["r2"] == 1
+    sizes = {row["parameters"] for name, row in rows.items() if name != "original"}
+    assert len(sizes) == 1
+    assert sizes.pop() < rows["original"]["parameters"]
+    assert {row["n"] for row in rows.values()} == {359}
+    assert len((record.folder / "networks.csv").read_text().splitlines()) == 7
+
+
+def test_a_network_runs_in_a_process_without_the_toolkit(folder, tmp_path):
+    assert command(folder, "--agreement", "0.9", "--out", str(tmp_path / "alone")) == 0
+    code = (
+        "import sys, torch; network = torch.export.load(sys.argv[1]).module();"
+        "print(network(torch.rand(5, 1, 8, 8)).shape, 'ndg' in sys.modules)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "alone" / "network.pt2")]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "torch.Size([5, 10]) False\n"
+
+
+OWN = """
+import torch
+from torch import nn
+
+def make():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 9), nn.ReLU(), nn.Linear(9, 3))
+    inputs = torch.randn(200, 4)
+    with torch.no_grad():
+        network[2].bias.sub_(network(inputs).mean(dim=0))
+    labels = torch.arange(200) % 3
+    return network, {"train": [(inputs[:150], labels[:150])], "test": [(inputs[150:], labels[150:])]}
+"""
+
+
+def test_a_network_of_ones_own_is_compressed(tmp_path, capsys):
+    (tmp_path / "own.py").write_text(OWN)
+    words = [
+        "--model",
+        f"{tmp_path / 'own.py'}:make",
+        "--units",
+        "0.3",
+        "--no-repair",
+        "--runs",
+        str(tmp_path / "runs"),
+    ]
+    assert main(["compress", *words, "-q"]) == 0
+    assert "compressed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--units", "1.5"], "units must be a share"),
+        (["--units", "0.5", "--flops", "0.5"], "one budget"),
+        (["--method", "nosuch"], "nosuch"),
+        (["--layers", "nosuch"], "nosuch"),
+    ],
+)
+def test_mistakes_are_named_before_a_run_is_started(folder, capsys, words, message):
+    before = len(list(folder.glob("*-compress-*")))
+    assert command(folder, *words) == 2
+    assert message in capsys.readouterr().err
+    assert len(list(folder.glob("*-compress-*"))) == before
 
 
 def test_the_network_lies_in_the_folder_that_is_asked_for(folder, tmp_path, capsys):

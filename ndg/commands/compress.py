@@ -52,7 +52,7 @@ def compress(options: Namespace, where: Locations) -> int:
         return output(options, "", [{"run": record.id, **record.figure("results.compress")} for record, _ in finished])
     for record, result in finished:
         say(f"{record['name']}  {record.id}")
-        for table in compress_tables.tables(result.to_dict()):
+        for table in compress_tables.tables(record.figure("results.compress")):
             say(f"\n{fitted(table)}")
         say(f"\n{fitted(result.words())}\n{fitted(workflow.words(record.figure('results.compress.held_out')))}\n")
         say(near(out or record.folder / "network"))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
+from torch import nn
 
 from ndg import atomic, escape, runs
 from ndg.activations.batches import columns
+from ndg.comparison.sources import reinitialised
 from ndg.compression.compress import CompressSettings, compress
 from ndg.compression.examples import agreement, explained, logits
 from ndg.compression.result import Compression
@@ -18,14 +23,19 @@ from ndg.locations import Locations
 from ndg.options import RunOptions
 from ndg.report import compress_tables
 from ndg.report.html import study_page
+from ndg.results import Row
 from ndg.runs.record import RunRecord
 from ndg.workflows.prepare import subject_of
 from ndg.workflows.score import logged_experiment
+from ndg.workflows.smaller import measured
 from ndg.workflows.subject import Subject
 from ndg.workflows.targets import Target
 
 KIND = "compress"
-CONFIG, UNITS, PAGE = "config.yaml", "removed.csv", "report.html"
+CONFIG, UNITS, NETWORKS, PAGE = "config.yaml", "removed.csv", "networks.csv", "report.html"
+
+RIVALS = ("magnitude", "random")
+"""Methods that remove as many units of the same layers, as controls."""
 
 
 def run(
@@ -39,7 +49,8 @@ def run(
 ) -> tuple[RunRecord, Compression]:
     """Compress one network; return the run document and the result.
 
-    The folder of the run, or `out`, gets the smaller network. Raises what `ndg.compress` raises, before a run is
+    The folder of the run, or `out`, gets the smaller network; beside it stand the original and controls of the same
+    size on held-out examples. Raises what `ndg.compress` raises, before a run is
     started; the original is left as it was.
     """
     experiment = logged_experiment(target)
@@ -60,21 +71,56 @@ def run(
         if subject.identity:
             logged.result("network", subject.identity)
         held = held_out(subject, result, options)
-        logged.result("compress", {**result.to_dict(), "held_out": held})
+        networks = beside(subject, result, how)
+        logged.result("compress", {**result.to_dict(), "held_out": held, "networks": networks})
         folder = result.save(logged.folder / "network" if out is None else out)
         if out is None:
             for path in sorted(folder.iterdir()):
                 logged.artefact(path)
         logged.artefact(atomic.write(logged.folder / UNITS, escape.csv(result.explain(), experiment.report.raw_csv)))
+        logged.artefact(
+            atomic.write(logged.folder / NETWORKS, escape.csv(pd.DataFrame(networks), experiment.report.raw_csv))
+        )
         page = study_page(
             f"Compression of {experiment.name}",
             {**logged.record, "status": None},
-            compress_tables.tables(result.to_dict()),
+            compress_tables.tables(logged.record["results"]["compress"]),
             [result.words(), words(held)],
             experiment.to_yaml(),
         )
         logged.artefact(atomic.write(logged.folder / PAGE, page))
     return logged.record, result
+
+
+def beside(subject: Subject, result: Compression, how: Mapping[str, Any]) -> list[Row]:
+    """The original, the result and controls on held-out examples, one row each.
+
+    Controls lose as many units of the same layers: without repair, by other methods, and of a re-initialised network,
+    which agrees with itself the more, the fewer classes it predicts.
+    """
+    shares = {layer.layer: len(layer.removed) / layer.units for layer in result.layers if layer.removed}
+    settings = replace(how["settings"], distill=0, layers=tuple(shares))
+
+    def shrunk(network: nn.Module, method: str, repair: bool) -> nn.Module:
+        own = {"method": method, "settings": replace(settings, repair=repair), "options": how["options"]}
+        smaller: nn.Module = compress(network, subject.loaders["train"], units=dict(shares), **own).network
+        return smaller
+
+    networks = {"original": subject.network, "compressed": result.network}
+    if not shares:
+        return _rows(networks, subject, how["options"])
+    repaired = how["settings"].repair
+    if repaired:
+        networks["without repair"] = shrunk(subject.network, result.method, False)
+    networks |= {name: shrunk(subject.network, name, repaired) for name in RIVALS if name != result.method}
+    fresh = reinitialised(subject.network, how["options"].seed).model
+    untrained = {"original": fresh, "untrained": shrunk(fresh, result.method, repaired)}
+    return _rows(networks, subject, how["options"]) + _rows(untrained, subject, how["options"])[1:]
+
+
+def _rows(networks: Mapping[str, nn.Module], subject: Subject, options: RunOptions) -> list[Row]:
+    found = measured(list(networks.values()), subject, options)
+    return [{"network": name, **each.row()} for name, each in zip(networks, found, strict=True)]
 
 
 def held_out(subject: Subject, result: Compression, options: RunOptions) -> dict[str, Any]:
