@@ -78,9 +78,8 @@ def run(
             for path in sorted(folder.iterdir()):
                 logged.artefact(path)
         logged.artefact(atomic.write(logged.folder / UNITS, escape.csv(result.explain(), experiment.report.raw_csv)))
-        logged.artefact(
-            atomic.write(logged.folder / NETWORKS, escape.csv(pd.DataFrame(networks), experiment.report.raw_csv))
-        )
+        table = escape.csv(pd.DataFrame(networks), experiment.report.raw_csv)
+        logged.artefact(atomic.write(logged.folder / NETWORKS, table))
         page = study_page(
             f"Compression of {experiment.name}",
             {**logged.record, "status": None},
