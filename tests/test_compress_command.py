@@ -105,8 +105,6 @@ def test_a_network_of_ones_own_is_compressed(tmp_path, capsys):
     ("words", "message"),
     [
         (["--units", "1.5"], "units must be a share"),
-        (["--units", "0.5", "--flops", "0.5"], "one budget"),
-        (["--method", "nosuch"], "nosuch"),
         (["--layers", "nosuch"], "nosuch"),
     ],
 )

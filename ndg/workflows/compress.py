@@ -97,12 +97,13 @@ def beside(subject: Subject, result: Compression, how: Mapping[str, Any]) -> lis
     Controls lose as many units of the same layers: without repair, by other methods, and of a re-initialised network,
     which agrees with itself the more, the fewer classes it predicts.
     """
+    shares: dict[str | tuple[str, ...], float | int]
     shares = {layer.layer: len(layer.removed) / layer.units for layer in result.layers if layer.removed}
-    settings = replace(how["settings"], distill=0, layers=tuple(shares))
+    settings = replace(how["settings"], distill=0, layers=tuple(map(str, shares)))
 
     def shrunk(network: nn.Module, method: str, repair: bool) -> nn.Module:
         own = {"method": method, "settings": replace(settings, repair=repair), "options": how["options"]}
-        smaller: nn.Module = compress(network, subject.loaders["train"], units=dict(shares), **own).network
+        smaller: nn.Module = compress(network, subject.loaders["train"], units={**shares}, **own).network
         return smaller
 
     networks = {"original": subject.network, "compressed": result.network}
