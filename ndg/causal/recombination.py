@@ -141,7 +141,7 @@ class Recombination(PassesStudy):
         change: Any = self._change(known, numbers)
         if self.writing is not None:
             booleans = self.passes.run(known, {self.layer: change}, [self.layer])[1][self.layer][:rows]
-            change = Substitution(self.writing, known, self.layer, booleans).write
+            change = Substitution(self.writing, known, self.layer, booleans, None, np.arange(rows)).write
         logits, bits = self.passes.run(known, {self.layer: change}, layers)
         bits = {layer: values[:rows] for layer, values in bits.items()}
         return node_values(self.passes.nodes, argmax(logits[:rows]), bits)
