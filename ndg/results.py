@@ -59,6 +59,10 @@ class Result(ABC):
         """What holds for all rows, in plain JSON types."""
         return {}
 
+    def shown(self) -> list[Row]:
+        """The rows as notebooks show them, with the columns that fit."""
+        return self.rows()
+
     def frame(self, *which: Any, **named: Any) -> pd.DataFrame:
         """`rows`, with the same arguments, as a pandas.DataFrame."""
         import pandas as pd
@@ -71,7 +75,7 @@ class Result(ABC):
 
     def _repr_html_(self) -> str:
         """The table and the finding, for notebooks."""
-        every = self.rows()
+        every = self.shown()
         rows = every[:SHOWN]
         columns = list(dict.fromkeys(name for row in rows for name in row))
         head = "".join(f"<th>{escape(name)}</th>" for name in columns)

@@ -13,12 +13,15 @@ import torch
 from torch import nn
 
 import ndg
-from ndg import comparison, counterfactual, rotation
+from ndg import causal, comparison, counterfactual, rotation
 from ndg.abstraction.interchange import InterchangeSettings, unfolding
 from ndg.abstraction.minimal import MinimalSettings
 from ndg.abstraction.trial import TrialSettings
 from ndg.comparison.models import PairSettings, inter_layer
 from ndg.comparison.sources import controls
+from ndg.compression.iterative import IterativePruning
+from ndg.compression.iterative import PruneSettings as IterativeSettings
+from ndg.efficiency.paths import pathways
 from ndg.importance.evaluation.agreement import agreement
 from ndg.importance.evaluation.scoreboard import BoardSettings, scoreboard
 from ndg.importance.experiments.curves import CurveSettings, ablation_curves
@@ -30,6 +33,8 @@ from ndg.results import SHOWN, Result
 from ndg.rotation.equality import Effort, hierarchical_equality
 from ndg.workflows.bases import compare
 from ndg.workflows.counterfactual import train_on
+from ndg.workflows.efficiency_apply import Applied
+from ndg.workflows.smaller import Measured
 
 SERIAL = RunOptions(executor="serial", batch=32)
 FIRST, SECOND = "first <1>", "second"
@@ -97,12 +102,86 @@ def by_hand_of(layers: tuple[str, ...] = (FIRST,)):
     return network(), graph(layers), loader(2)
 
 
+@cache
+def balanced():
+    """The network with a bias that makes it predict every class."""
+    other = Network()
+    with torch.no_grad():
+        other.head.bias.sub_(other(loader()[0][0]).mean(dim=0))
+    return other
+
+
+@cache
+def balanced_bits():
+    return ndg.extract(balanced(), loader(), [FIRST, SECOND])
+
+
+@cache
+def hybrids(mode: str):
+    return ndg.recombine(balanced(), loader(), FIRST, mode, 300, like=balanced_bits(), options=SERIAL)
+
+
+@cache
+def effects():
+    return causal.effects(hybrids("independent"), FIRST, balanced_bits())
+
+
+@cache
+def balanced_graph():
+    return ndg.mine(balanced_bits(), "confidence", confidence=0.8, support=3)
+
+
+@cache
+def dense():
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
+
+
+@cache
+def efficiency():
+    return ndg.efficiency.report(network(), loader(), options=SERIAL, name="<1>")
+
+
+def applied():
+    sizes = Measured(10, 20, 0.9, 1.0, 1.0, 0.1, 50), Measured(5, 10, 0.9, 0.98, 0.97, 0.05, 50)
+    return Applied({FIRST: 3}, *sizes, "test")
+
+
+def pruned():
+    rows = [{"method": "magnitude", "draw": 0, "step": 1, "share": 0.5}]
+    final = [{"method": "magnitude", "n": 50, "accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95}]
+    return IterativePruning(IterativeSettings(), rows, [{**final[0], "parameters": 10, "agreement": 0.98}])
+
+
 MINING = {"criterion": "confidence", "confidence": 0.8, "support": 3}
 
 RESULTS = {
     "TrialResult": trial,
     "Curve": lambda: trial().curve,
     "Compression": lambda: ndg.compress(network(), loader(), units=0.3, options=SERIAL),
+    "IterativePruning": pruned,
+    "EfficiencyReport": efficiency,
+    "EfficiencyComparison": lambda: ndg.efficiency.compare(efficiency(), efficiency()),
+    "Pathways": lambda: pathways(dense(), loader(), 3, SERIAL),
+    "Applied": applied,
+    "Effects": effects,
+    "ForcedEffects": lambda: causal.forced_effects(
+        balanced(), balanced_graph(), loader(), loader(2), effects(), options=SERIAL
+    ),
+    "Votes": lambda: ndg.votes(hybrids("mix")),
+    "InterchangeAccuracy": lambda: causal.interchange_accuracy(
+        balanced(),
+        *(loader(), loader(), loader(2)),
+        FIRST,
+        like=balanced_bits(),
+        settings=causal.AccuracySettings(fit=200, pairs=60),
+        options=SERIAL,
+    ),
+    "SufficientSets": lambda: causal.sufficient_sets(
+        balanced(), balanced_graph(), loader(), loader(2), effects(), ["label:1", f"{SECOND}:2"], options=SERIAL
+    ),
+    "Certificates": lambda: causal.smallest(
+        balanced(), balanced_graph(), loader(), FIRST, {1: [f"{FIRST}:{unit}" for unit in range(6)]}, options=SERIAL
+    ),
     "EdgeTrials": lambda: ndg.try_edges(network(), graph(), loader(2), fit=loader(), options=SERIAL),
     "InterchangeResult": lambda: ndg.interchange(
         *by_hand_of(), settings=InterchangeSettings(split="te<st"), options=SERIAL

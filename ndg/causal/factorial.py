@@ -47,12 +47,10 @@ class Effects(Result):
         return [self._row(*divmod(int(place), len(self.later))) for place in order]
 
     def _row(self, unit: int, node: int) -> Row:
-        values = {
-            name: float(getattr(self, name)[unit, node]) for name in ("effect", "p_values", "q_values", "observed")
-        }
-        named = {"effect": values["effect"], "p": values["p_values"], "q": values["q_values"]}
-        observed = None if np.isnan(values["observed"]) else values["observed"]
-        return {"unit": f"{self.layer}:{unit}", "node": self.later[node], **named, "observed": observed, "n": self.n}
+        grids = {"effect": self.effect, "p": self.p_values, "q": self.q_values, "observed": self.observed}
+        values = {name: float(grid[unit, node]) for name, grid in grids.items()}
+        plain = {name: None if np.isnan(value) else value for name, value in values.items()}
+        return {"unit": f"{self.layer}:{unit}", "node": self.later[node], **plain, "n": self.n}
 
     def significant(self, q: float = 0.05) -> Bool[np.ndarray, "unit node"]:
         """Pairs whose q-value is at most `q`."""

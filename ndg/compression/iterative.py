@@ -100,7 +100,7 @@ class Pruned:
 
 
 @dataclass(frozen=True, eq=False)
-class Pruning(Result):
+class IterativePruning(Result):
     """Accuracy at every step on the validation split, and of the last networks on the test split."""
 
     settings: PruneSettings
@@ -137,7 +137,7 @@ def prune_network(
     removed: Sequence[Row] = (),
     device: str = "cpu",
     on_step: Callable[[Row], None] | None = None,
-) -> tuple[Pruning, Pruned]:
+) -> tuple[IterativePruning, Pruned]:
     """Prune a trained network in steps, with its controls; the network itself stays as it was.
 
     Fine-tuning uses the training split and the settings of the training; the test split is used once per network, at
@@ -152,7 +152,7 @@ def prune_network(
     before = predictions(network, splits.test, work.batch)
     final = [work.final(result, before) for result in results]
     steps = [row for result in results for row in result.steps]
-    return Pruning(settings, steps, _joined(final)), results[0]
+    return IterativePruning(settings, steps, _joined(final)), results[0]
 
 
 def check_prunable(network: nn.Module, experiment: Experiment, splits: Splits, settings: PruneSettings) -> None:

@@ -192,24 +192,11 @@ class EfficiencyReport(Result):
         tables = {table: self.rows(table) for table in TABLES[1:]}
         return facts | {"seed": self.seed} | tables
 
-    def _repr_html_(self) -> str:
-        """The main columns of the layers, then the findings."""
-        return _Short(self)._repr_html_()
-
-
-@dataclass(frozen=True, eq=False)
-class _Short(Result):
-    """The columns of a report that fit a notebook."""
-
-    report: EfficiencyReport
-
-    def rows(self) -> list[Row]:
+    def shown(self) -> list[Row]:
+        """The main columns of the layers."""
         columns = ("layer", "kind", "importance", "units", "weights", "removable", "k99", "effective_rank")
-        shown = [*columns, *(name for each in SHORT for name in (each, f"null_{each}")), "flops", "note"]
-        return [{name: row[name] for name in shown} for row in self.report.rows()]
-
-    def words(self) -> str:
-        return self.report.words()
+        names = [*columns, *(name for each in SHORT for name in (each, f"null_{each}")), "flops", "note"]
+        return [{name: row[name] for name in names} for row in self.rows()]
 
 
 @dataclass(frozen=True, eq=False)

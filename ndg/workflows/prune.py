@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ndg import atomic, progress, runs
-from ndg.compression.iterative import Pruned, PruneSettings, Pruning, check_prunable, prune_network
+from ndg.compression.iterative import IterativePruning, Pruned, PruneSettings, check_prunable, prune_network
 from ndg.config import Experiment
 from ndg.data.examples import Splits
 from ndg.errors import ConfigError
@@ -61,7 +61,7 @@ def run(target: Target, where: Locations, settings: PruneSettings, device: str =
     return run.record
 
 
-def figures(pruning: Pruning, pruned: Pruned) -> dict[str, Any]:
+def figures(pruning: IterativePruning, pruned: Pruned) -> dict[str, Any]:
     """Figures of a pruning for the run log."""
     return {"steps": pruning.steps, "final": pruning.final, "removed": pruned.removed, "words": pruning.words()}
 
