@@ -103,7 +103,7 @@ def test_keys_and_types_of_its_section_are_checked(lenient):
     assert experiment.digest != config.load({}, lenient).digest != config.load({}, lenient[:1]).digest
     for overrides, message in {
         ("criterion.gama=1",): r"no key 'criterion.gama' in a config; nearest: criterion.gamma",
-        ("criterion.gamma=many",): r"criterion.gamma: Value 'many' of type 'str' could not be converted",
+        ("criterion.gamma=many",): r"criterion.gamma must be a number; got 'many'",
         ("criterion.gamma=3",): r"criterion.gamma must be inside \[0, 1\); got 3.0",
         ("criterion.name=paper",): r"no key 'criterion.gamma' in a config; nearest: criterion.name",
         ("criterion.name=lenent",): r"a known criterion; got 'lenent'; nearest: lenient",

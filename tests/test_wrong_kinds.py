@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 import ndg
+from ndg.compression import CompressSettings
 from ndg.errors import NDGError
 
 INPUTS, LABELS = torch.randn(24, 6, generator=torch.Generator().manual_seed(0)), torch.arange(24) % 3
@@ -33,6 +34,7 @@ NET = network()
 BITS = ndg.extract(NET, DATA, layers=["1"], options=SERIAL)
 GRAPH = ndg.mine(BITS, "confidence", confidence=0.6, support=2)
 SCORES = ndg.score(NET, DATA, ["1"])
+HYBRIDS = ndg.recombine(NET, DATA, "1", n=400, options=SERIAL)
 EXPERIMENT = ndg.load_config({"name": "wrong", "data": {"name": "iris"}})
 
 WRONG = [
@@ -60,6 +62,13 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
     | {"example": INPUTS[:1], "reference": DATA, "settings": ndg.ExplainSettings(budget=10)},
     "render": {"graph": GRAPH, "path": "graph.dot", "scores": None, "target": None, "max_nodes": 20, "title": None}
     | {"class_names": None, "layout": None, "timeout": 5.0, "raw_csv": False},
+    "recombine": {"model": NET, "loader": DATA, "layer": "1", "mode": "mix", "n": 30, "like": None}
+    | {"settings": ndg.ReadingSettings(), "options": SERIAL},
+    "votes": {"hybrids": HYBRIDS, "layer": None, "per_label": None, "edges": None, "l1": 1e-4, "integers": False},
+    "certify": {"model": NET, "graph": GRAPH, "loader": DATA, "layer": "1", "members": ["1:0"], "label": 0}
+    | {"settings": ndg.causal.CertifySettings(nodes=64), "options": SERIAL},
+    "compress": {"model": NET, "loader": DATA, "units": 0.25, "flops": None, "agreement": None, "method": "obs"}
+    | {"settings": CompressSettings(validation=4), "options": SERIAL},
     "load_model": {"folder": "nowhere", "name": "model.safetensors"},
     "load_config": {"source": {}, "overrides": []},
     "train": {"experiment": EXPERIMENT, "splits": None, "folder": "folder", "device": "cpu"},

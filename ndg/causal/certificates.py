@@ -16,14 +16,15 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor, nn
 
+from ndg.abstraction.validate import check_graph
 from ndg.activations.batches import compute_batches, fixed
 from ndg.causal.bounds import RELU, SIGMOID, Step, lower, run
 from ndg.causal.later import ran_after
-from ndg.errors import ConfigError, GraphError, LayerError
+from ndg.errors import ConfigError, GraphError, LayerError, check_kind
 from ndg.graph.ndg import NDG
 from ndg.interventions import substitution
 from ndg.interventions.passes import Passes
-from ndg.options import RunOptions, plain_numbers
+from ndg.options import RunOptions, names_of, old_keywords, plain_numbers
 from ndg.results import Result, Row
 from ndg.run_study import placed
 
@@ -124,6 +125,7 @@ class Rest:
         return run(self.steps, np.where(booleans, self.on, self.off))
 
 
+@old_keywords(settings=CertifySettings, options=RunOptions)
 def certify(
     model: nn.Module,
     graph: NDG,
@@ -141,6 +143,9 @@ def certify(
     not a chain of linear layers, ReLU and sigmoids; GraphError for a literal that is none of the layer, or an unknown
     label.
     """
+    check_graph(graph)
+    check_kind(layer, str, "a certified layer is named by its module path", "pass one name", LayerError)
+    members = names_of(members, f"members are literals of {layer!r}, such as ~{layer}:3", GraphError)
     rest = rest_of(model, graph, loader, layer, settings, options)
     return prove(rest, layer, parse(graph, layer, members), _label(label, rest), settings.nodes)
 
@@ -297,7 +302,9 @@ def parse(graph: NDG, layer: str, members: Iterable[str]) -> dict[int, bool]:
         owner, _, unit = name.rpartition(":")
         number = int(unit) if unit.isdigit() and len(unit) < 10 else -1
         if owner != layer or not 0 <= number < where.stop - where.start:
-            raise GraphError(f"a member is a literal of {layer!r}, such as ~{layer}:3; got {member!r}")
+            raise GraphError(
+                f"a member is a literal of {layer!r}, such as ~{layer}:3; got {member!r}; name units of it"
+            )
         if literals.get(number, name == member) != (name == member):
             raise GraphError(f"a unit has one boolean; got both of {layer}:{number}; leave one out")
         literals[number] = name == member
@@ -311,7 +318,7 @@ def _text(booleans: Sequence[bool]) -> str:
 
 def _label(label: int, rest: Rest) -> int:
     if isinstance(label, bool) or not isinstance(label, int | np.integer) or not 0 <= label < rest.labels:
-        raise GraphError(f"a label is a whole number from 0 to {rest.labels - 1}; got {label!r}")
+        raise GraphError(f"a label is a whole number from 0 to {rest.labels - 1}; got {label!r}; count from 0")
     return int(label)
 
 

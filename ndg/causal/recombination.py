@@ -29,7 +29,7 @@ from ndg.activations.sampling import Subset, count, draw
 from ndg.bits.matrix import BitMatrix
 from ndg.bits.packing import Words, place, zeros
 from ndg.causal.later import later_layers
-from ndg.errors import BitsError, ConfigError, DataError, LayerError
+from ndg.errors import BitsError, ConfigError, DataError, LayerError, check_kind
 from ndg.extraction import Binarised, ReadingSettings, extract
 from ndg.graph.ndg import NDG
 from ndg.interventions.cache import BUDGET, Cache
@@ -40,13 +40,15 @@ from ndg.interventions.reach import check_network
 from ndg.interventions.subsets import subsets
 from ndg.interventions.substitution import WRITINGS, Substitution, Writing
 from ndg.nodes import LABEL
-from ndg.options import RunOptions
-from ndg.run_study import check_order, placed, run_batches
+from ndg.options import RunOptions, old_keywords
+from ndg.run_study import check_model, check_order, placed, run_batches
 from ndg.units.neurons import check_reading
 
 MIX, INDEPENDENT = "mix", "independent"
 MODES = (MIX, INDEPENDENT)
 HYBRIDS = 20_000
+MOST = 100_000_000
+"""Hybrids of one call; their booleans are held in memory."""
 POOL = 16_384
 """Examples from which units are taken, drawn by the seed."""
 
@@ -182,6 +184,7 @@ def mixed(seed: int, hybrids: Numbers, units: int) -> Bool[np.ndarray, "hybrid u
     return subsets(seed, "units of a mix", hybrids, sizes, units)
 
 
+@old_keywords(settings=ReadingSettings, options=RunOptions)
 def recombine(
     model: nn.Module,
     loader: Iterable[Any],
@@ -205,6 +208,10 @@ def recombine(
     GraphError for `like` of other weights; LayerError for a layer that is unknown, not before the logits, or not among
     those of `like`, and for one whose tokens are examples.
     """
+    check_model(model)
+    rule = "like= is a BitMatrix or an NDG of this network, or None"
+    check_kind(like, (BitMatrix, NDG, type(None)), rule, "leave it out to extract the bits", BitsError)
+    check_kind(layer, str, "a recombined layer is named by its module path", "pass one name", LayerError)
     if isinstance(like, NDG):
         check_network(model, like)
     elif like is not None and like.network not in ("", weights_digest(model)):
@@ -255,10 +262,14 @@ def _recombined(
     on_bits: bool = False,
 ) -> tuple[BitMatrix, Recombination]:
     """Booleans of hybrids, and the study that gave them."""
-    if mode not in MODES:
-        raise ConfigError(f"a mode of recombination is {' or '.join(MODES)}; got {mode!r}")
+    if not isinstance(mode, str) or mode not in MODES:
+        raise ConfigError(f"a mode of recombination is {' or '.join(MODES)}; got {mode!r}; leave it out for {MIX}")
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise ConfigError(f"the number of hybrids is a whole number of at least 1; got n={n!r}")
+        raise ConfigError(
+            f"the number of hybrids is a whole number of at least 1; got n={n!r}; leave it out for {HYBRIDS}"
+        )
+    if n > MOST:
+        raise ConfigError(f"the number of hybrids is at most {MOST:,}; got n={n}; take fewer")
     check_order(loader)
     examples = count(loader)
     if examples < 2:

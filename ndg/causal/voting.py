@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float64, Int64
 from ndg import atomic, checksums
 from ndg.bits.matrix import BitMatrix
 from ndg.causal.regression import fit, rounded
-from ndg.errors import ConfigError, DataError, GraphError, ShapeError
+from ndg.errors import BitsError, ConfigError, DataError, GraphError, ShapeError, check_kind
 from ndg.nodes import LABEL
 from ndg.results import Result, Row
 
@@ -171,7 +171,7 @@ def votes(
     Raises ShapeError for hybrids of different nodes, DataError for a label that no hybrid has, ConfigError for an
     unknown layer, a negative `l1`, or `per_label` or `edges` below 1.
     """
-    parts = [hybrids] if isinstance(hybrids, BitMatrix) else list(hybrids)
+    parts: list[BitMatrix] = [hybrids] if isinstance(hybrids, BitMatrix) else _listed(hybrids)
     if not parts:
         raise DataError("votes are fitted to hybrids; got none; pass bits of ndg.recombine")
     nodes = parts[0].nodes
@@ -179,14 +179,14 @@ def votes(
         raise ShapeError("all hybrids have the same nodes; got different ones; make them with the same like=")
     names = [known.name for known in nodes.layers]
     layer = names[0] if layer is None and names else layer
-    if layer not in names:
-        raise ConfigError(f"votes are of a layer of the hybrids, {', '.join(names)}; got {layer!r}")
-    if per_label is not None and per_label < 1:
-        raise ConfigError(f"each label keeps at least 1 vote; got per_label={per_label}; leave it out to keep all")
-    if edges is not None and edges < 1:
-        raise ConfigError(f"votes have at least 1 edge; got edges={edges}; leave it out to keep all")
-    if not l1 >= 0:
-        raise ConfigError(f"l1 is a number of at least 0; got {l1}")
+    if not isinstance(layer, str) or layer not in names:
+        raise ConfigError(f"votes are of a layer of the hybrids, {', '.join(names)}; got {layer!r}; leave it out")
+    for name, count in (("per_label", per_label), ("edges", edges)):
+        if count is not None and (isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1):
+            raise ConfigError(f"{name} is a whole number, at least 1 vote; got {count!r}; leave it out to keep all")
+    if isinstance(l1, bool) or not isinstance(l1, float | int | np.number) or not 0 <= l1 < np.inf:
+        raise ConfigError(f"l1 is a number of at least 0; got {l1!r}; leave it out for {L1}")
+    check_kind(integers, (bool, np.bool_), "integers= is True or False", "leave it out for real weights")
     label = np.vstack([part.to_bool(LABEL) for part in parts])
     missing = np.flatnonzero(~label.any(axis=0))
     if len(missing):
@@ -195,6 +195,15 @@ def votes(
             "make more hybrids, or leave these classes out of the network"
         )
     return fitted_votes(parts, layer, per_label, edges, l1, integers)
+
+
+def _listed(hybrids: Any) -> list[BitMatrix]:
+    rule, advice = "votes are fitted to bits of ndg.recombine, or a list of them", "pass one BitMatrix"
+    check_kind(hybrids, Iterable, rule, advice, BitsError)
+    parts = list(hybrids)
+    for part in parts:
+        check_kind(part, BitMatrix, rule, advice, BitsError)
+    return parts
 
 
 def fitted_votes(

@@ -24,7 +24,7 @@ from ndg.compression.sizes import Gone, for_agreement, for_flops, for_units
 from ndg.compression.statistics import ROWS, readers
 from ndg.compression.surgery import smaller
 from ndg.errors import ConfigError
-from ndg.options import RunOptions, plain_numbers
+from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.run_study import check_model, placed
 
 Shares = float | int | Mapping[str | tuple[str, ...], float | int]
@@ -61,6 +61,7 @@ class CompressSettings:
             raise ConfigError(f"ridge must be above 0; got {self.ridge}; leave it out to choose by the examples")
 
 
+@old_keywords(settings=CompressSettings, options=RunOptions)
 def compress(
     model: nn.Module,
     loader: Iterable[Any],

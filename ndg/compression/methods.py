@@ -116,7 +116,7 @@ METHODS: dict[str, Method] = {
 
 def known(method: str) -> Method:
     """The method of that name; ConfigError names the nearest."""
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ConfigError(f"method must be a known way to choose units; got {method!r}; {nearest(method, METHODS)}")
     return METHODS[method]
 

@@ -23,5 +23,5 @@ def test_every_row_has_the_closure_of_its_set(rows):
 
 
 def test_sets_are_over_the_literals_of_the_graph():
-    with pytest.raises(ShapeError, match=r"22 literals of the graph; got \(2, 5\)"):
+    with pytest.raises(ShapeError, match=r"\[row, 22\], over the literals of the graph; got bool of shape \(2, 5\)"):
         random_graph(3, 6, 0).closures(np.zeros((2, 5), np.bool_))

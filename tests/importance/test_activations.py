@@ -156,5 +156,13 @@ def test_what_these_scores_refuse():
         score(model, [inputs], "encoder", "hrank", settings=ScoreSettings(each_position=True))
     with pytest.raises(ConfigError, match=r"option absolute is True or False; got 'yes'"):
         score(model, [inputs], "encoder", "gradient_x_activation", absolute="yes")
+    integers = [torch.zeros(2, 1, 6, 6, dtype=torch.int64)]
+    with pytest.raises(DataError, match=r"a network takes what its loader gives"):
+        score(model, integers, "encoder", "influence")
     with pytest.raises(DataError, match=r"a path of inputs from a baseline needs floats"):
-        score(model, [torch.zeros(2, 1, 6, 6, dtype=torch.int64)], "encoder", "influence")
+        score(nn.Sequential(OfIntegers(), model), integers, "1.encoder", "influence")
+
+
+class OfIntegers(nn.Module):
+    def forward(self, x):
+        return x.float()

@@ -172,7 +172,7 @@ def test_provenance_is_flat_text(planted):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"max_nodes": 0}, ConfigError, r"max_nodes must be at least 1; got 0"),
+        ({"max_nodes": 0}, ConfigError, r"max_nodes must be a whole number, at least 1; got 0"),
         ({"target": 4}, GraphError, r"a target class is between 0 and 3; got 4"),
         ({"target": "frist:1"}, GraphError, r"no layer 'frist'.*nearest: first"),
         ({"target": "first:10"}, GraphError, r"first:10 is constant over the 3,000 mined examples"),
