@@ -28,8 +28,10 @@ FONT = "DejaVu Sans,Verdana,sans-serif"
 _WORKER = """
 import sys, pygraphviz
 engine, form, source, target = sys.argv[1:]
-pygraphviz.AGraph(source, encoding="UTF-8").draw(target, format=form, prog=engine)
-"""  # a process of its own, because a layout in the library cannot be stopped and may crash
+picture = pygraphviz.AGraph(source, encoding="UTF-8").draw(format=form, prog=engine)
+open(target, "wb").write(picture)
+"""  # a process of its own, because a layout in the library cannot be stopped and may crash; it writes the file itself,
+# because pygraphviz cannot under Python 3.11.2
 _TOO_SLOW = (
     "layout by {engine} must end within {timeout:g} s; {size} took longer; draw fewer nodes (max_nodes=, config "
     "report.max_nodes), one class (target=), straight edges (layout='straight'), or allow more time (timeout=, config "
