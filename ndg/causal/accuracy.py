@@ -187,7 +187,7 @@ def interchange_accuracy(
         PLAIN[4]: observed.predict(held.bits),
         GRADIENT: control_votes.mean_gradient(model, fit, plain, layer, options).predict(held.bits),
         SHUFFLED: control_votes.shuffled(fitted, options.seed).predict(held.bits),
-        BITS: _held(model, test, plain, layer, settings, options, on_bits=True).label,
+        BITS: _held(model, test, plain, layer, settings, options, written=fit).label,
     }
     boot = _Bootstrap(held, options.seed)
     right = fitted.predict(held.bits) == held.label
@@ -218,11 +218,11 @@ def _held(
     settings: AccuracySettings,
     options: RunOptions,
     *,
-    on_bits: bool = False,
+    written: Iterable[Any] | None = None,
     hybrids_seed: int = 0,
 ) -> Hybrids:
     own = replace(options, seed=seeds.integer(options.seed, "held-out pairs", hybrids_seed) % 2**32, journal=None)
-    return hybrids(model, loader, layer, MIX, settings.pairs, like=plain, options=own, on_bits=on_bits)
+    return hybrids(model, loader, layer, MIX, settings.pairs, like=plain, options=own, written=written)
 
 
 def _where(bits: BitMatrix, rows: Flags) -> BitMatrix:

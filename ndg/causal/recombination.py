@@ -178,7 +178,7 @@ def givers(seed: int, hybrids: Numbers, pool: int, draws: int) -> Int64[np.ndarr
 
 
 def mixed(seed: int, hybrids: Numbers, units: int) -> Bool[np.ndarray, "hybrid unit"]:
-    """Units that the source of a mix gives: 1 to all but one, the number drawn first. A lone unit is given."""
+    """Units that the source of a mix gives: 1 to all but one, or a lone unit."""
     word = seeds.words(seed, "number of units", examples=hybrids, draws=1)[:, 0]
     sizes = 1 + (word % np.uint64(max(units - 1, 1))).astype(np.int64)
     return subsets(seed, "units of a mix", hybrids, sizes, units)
@@ -231,14 +231,14 @@ def hybrids(
     *,
     like: BitMatrix | NDG | None = None,
     options: RunOptions = RunOptions(),
-    on_bits: bool = False,
+    written: Iterable[Any] | None = None,
 ) -> Hybrids:
     """The hybrids of `recombine` with the labels of their bases and sources.
 
-    With `on_bits`, the rest of the network runs on the booleans of the layer, written as means of fitting examples (0
-    and 1 for sigmoids): the most that anything that reads the booleans can know.
+    With `written`, examples of the training split, the rest of the network runs on the booleans of the layer, written
+    as means of these examples (0 and 1 for sigmoids): the most that anything that reads the booleans can know.
     """
-    bits, study = _recombined(model, loader, layer, mode, n, like, ReadingSettings(), options, on_bits)
+    bits, study = _recombined(model, loader, layer, mode, n, like, ReadingSettings(), options, written)
     numbers, pool = np.arange(bits.examples, dtype=np.int64), study.pool
     chosen = loader if len(study.bases) == count(loader) else Subset(loader, study.bases)
     plain = extract(study.model, chosen, like=bits, options=replace(options, journal=None))
@@ -259,7 +259,7 @@ def _recombined(
     like: BitMatrix | NDG | None,
     settings: ReadingSettings,
     options: RunOptions,
-    on_bits: bool = False,
+    written: Iterable[Any] | None = None,
 ) -> tuple[BitMatrix, Recombination]:
     """Booleans of hybrids, and the study that gave them."""
     if not isinstance(mode, str) or mode not in MODES:
@@ -285,7 +285,7 @@ def _recombined(
     passes = passes_like(model, like, layer, options.threads)
     bases = np.arange(examples) if n >= examples else draw(options.seed, "bases", examples, int(n))
     pool = gather(passes, loader, POOL, seed=options.seed, batch=options.batch, budget=BUDGET)
-    writing = _writing(passes, like, loader, plain) if on_bits else None
+    writing = None if written is None else _writing(passes, like, written, plain)
     study = Recombination(passes, bases, pool, mode, int(n), options.seed, writing)
     chosen = loader if len(bases) == examples else Subset(loader, bases)
     if len(bases) < examples or examples > POOL:  # other batches than those of the pool

@@ -47,12 +47,31 @@ def test_hybrids_have_the_labels_of_base_source_and_outcome_also_on_the_bits(net
     for on_bits, logits in outcomes.items():
         for batch in (32, 90, 256):
             options = ndg.RunOptions(batch=batch)
-            found = hybrids(network, loader, "1", n=PAIRS, like=bits, options=options, on_bits=on_bits)
+            found = hybrids(
+                network, loader, "1", n=PAIRS, like=bits, options=options, written=loader if on_bits else None
+            )
             np.testing.assert_array_equal(found.label, logits.argmax(dim=1).numpy())
             np.testing.assert_array_equal(found.base, label[base])
             np.testing.assert_array_equal(found.source, label[source])
             np.testing.assert_array_equal(found.number, base)
             np.testing.assert_array_equal(found.bits.to_bool("1"), (mix > 0.5).numpy())
+
+
+def test_what_is_written_for_the_bits_comes_from_the_examples_that_are_passed(loader):
+    """Means of a ReLU layer on the training examples, never on those that are judged."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
+    bits = ndg.extract(model, loader, ["1"])
+    train = [(4 * torch.randn(70, 5, generator=torch.Generator().manual_seed(9)), torch.zeros(70, dtype=torch.long))]
+    numbers = np.arange(EXAMPLES)
+    with torch.no_grad():
+        fitted, latent = model[:2](train[0][0]), model[:2](loader[0][0])
+        on = torch.stack([fitted[fitted[:, unit] > 0, unit].mean() for unit in range(8)])
+        source = givers(0, numbers, EXAMPLES, 1)[:, 0]
+        mix = torch.where(torch.from_numpy(mixed(0, numbers, 8)), latent[source], latent)
+        expected = model[2]((mix > 0) * on).argmax(dim=1).numpy()
+    found = hybrids(model, loader, "1", n=EXAMPLES, like=bits, written=train)
+    np.testing.assert_array_equal(found.label, expected)
 
 
 def test_prototype_votes_by_hand():
