@@ -34,7 +34,7 @@ from ndg.causal import (
 from ndg.causal.accuracy import FITTED
 from ndg.causal.control_sets import prototype_sets
 from ndg.causal.recombination import INDEPENDENT, recombine
-from ndg.causal.sufficient import sufficient_sets
+from ndg.causal.sufficient import common_literals, sufficient_sets
 from ndg.data import absent
 from ndg.locations import Locations
 from ndg.nodes import LABEL
@@ -122,11 +122,11 @@ def one(name: str, seed: int, folder: Path, quick: bool) -> Iterator[tuple[str, 
     best_prototype = max(float(total.share[list(labels)].mean()) for total in prototypes.values())
     yield "set_aligned_14", aligned
     yield "set_lead_14", aligned - best_prototype
-    hidden = _hidden(bits, behind)[: 6 if quick else None]
+    hidden = common_literals(bits, behind)[: 6 if quick else None]
     found = sufficient_sets(model, graph, train, test, factorial, hidden, options=options)
     assert found.covered is not None
     yield "hidden_covered", found.covered
-    orders = {label: _order(table.votes, label) for label in labels}
+    orders = {label: table.votes.order(label) for label in labels}
     proofs = smallest(model, graph, train, layer, orders, options=options).certificates
     proved = [len(proof.members) for proof in proofs if proof.status == "proved"]
     yield "classes_certified", float(len(proved))
@@ -196,18 +196,6 @@ def speed(quick: bool) -> Iterator[Figure]:
         forced / hybrids,
         f"{forced:.2f} s of CPU by forcing {units} units, {hybrids:.2f} s by hybrids",
     )
-
-
-def _hidden(bits: ndg.BitMatrix, layer: str) -> list[str]:
-    """Literals of a layer that are false on at least a twentieth of the examples, and true on as many."""
-    rate = bits.on()[bits.nodes.slice(layer)] / bits.examples
-    units = np.flatnonzero((rate >= 0.05) & (rate <= 0.95))
-    return [f"{sign}{layer}:{unit}" for unit in units for sign in ("", "~")]
-
-
-def _order(votes: ndg.causal.Votes, label: int) -> list[str]:
-    lead = votes.weights[label] - votes.weights.mean(axis=0)
-    return [f"{'' if lead[unit] > 0 else '~'}{votes.layer}:{unit}" for unit in np.argsort(-np.abs(lead), kind="stable")]
 
 
 def _first(examples: Any, most: int) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 from torch import nn
 
 from ndg.activations.sampling import subset
+from ndg.bits.matrix import BitMatrix
 from ndg.causal.factorial import Effects
 from ndg.causal.forced import ForcedCounts, ForcedSets
 from ndg.errors import ConfigError, GraphError, nearest
@@ -31,6 +32,9 @@ from ndg.results import Result, Row
 from ndg.run_study import placed, run_batches
 
 AT_MOST = 12
+
+RARE = 0.05
+"""Share of the examples on which a literal is at least true, and false, so that a set for it can be judged."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,13 @@ def sufficient_sets(
         name = ("" if literal.value else "~") + graph.nodes.name(literal.node)
         results.append(SufficientSet(name, members, training, (n, turned), (low, high), found, survives))
     return SufficientSets(effects.layer, tuple(results), settings)
+
+
+def common_literals(bits: BitMatrix, layer: str, rare: float = RARE) -> list[str]:
+    """Literals of a layer, on and off, of the units that are neither rarely on nor rarely off."""
+    rate = bits.on()[bits.nodes.slice(layer)] / bits.examples
+    units = np.flatnonzero((rate >= rare) & (rate <= 1 - rare)).tolist()
+    return [f"{sign}{layer}:{unit}" for unit in units for sign in ("", "~")]
 
 
 def _named(layer: str, unit: int, value: bool) -> str:

@@ -80,6 +80,12 @@ class Votes(Result):
             raise DataError("a margin is chosen on at least one example; got none; pass validation examples")
         return replace(self, margin=float(leads[min(int((1 - coverage) * len(leads)), len(leads) - 1)]))
 
+    def order(self, label: int) -> list[str]:
+        """Literals that speak for a label, one of each unit, the largest lead over the labels' mean first."""
+        lead = self.weights[label] - self.weights.mean(axis=0)
+        units = np.argsort(-np.abs(lead), kind="stable").tolist()
+        return [f"{'' if lead[unit] > 0 else '~'}{self.layer}:{unit}" for unit in units]
+
     @property
     def edges(self) -> int:
         """The number of weights that are not 0."""

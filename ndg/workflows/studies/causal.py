@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ndg.bits.matrix import BitMatrix
-from ndg.causal.accuracy import AccuracySettings, InterchangeAccuracy, interchange_accuracy
+from ndg.causal.accuracy import AccuracySettings, interchange_accuracy
 from ndg.causal.certificates import CertifySettings, smallest
 from ndg.causal.factorial import effects
 from ndg.causal.later import later_layers
 from ndg.causal.recombination import INDEPENDENT, recombine
-from ndg.causal.sufficient import SetSettings, SufficientSets, sufficient_sets
+from ndg.causal.sufficient import RARE, SetSettings, SufficientSets, common_literals, sufficient_sets
 from ndg.discovery import mine
 from ndg.errors import LayerError
 from ndg.extraction import extract
@@ -26,9 +25,6 @@ LONGEST = 40
 
 LARGEST = 200
 """Effects in the table."""
-
-RARE = 0.05
-"""Hidden literals that are true or false on a smaller share of the training examples get no set."""
 
 ACCURACY, PROOFS = AccuracySettings(), CertifySettings()
 HIDDEN, FORCED = SetSettings(), SetSettings(at_most=14)
@@ -56,7 +52,7 @@ def run(prepared: Prepared, run: object) -> Findings:
     accuracy = interchange_accuracy(
         network, train, loaders["validation"], held_out, layer, like=plain, settings=ACCURACY, options=options
     )
-    behind = _hidden(plain, later[0]) if later else []
+    behind = common_literals(plain, later[0], RARE) if later else []
     hidden = sufficient_sets(network, graph, train, held_out, found, behind, settings=HIDDEN, options=options)
     labels = [f"{LABEL}:{label}" for label in range(graph.nodes.labels)]
     forced = sufficient_sets(network, graph, train, held_out, found, labels, settings=FORCED, options=options)
@@ -80,7 +76,7 @@ def run(prepared: Prepared, run: object) -> Findings:
         "label_sets.csv": forced.rows(),
     }
     try:
-        orders = {label: _order(accuracy, label) for label in range(graph.nodes.labels)}
+        orders = {label: accuracy.votes.order(label)[:LONGEST] for label in range(graph.nodes.labels)}
         proofs = smallest(network, graph, train, layer, orders, settings=PROOFS, options=options)
     except LayerError as error:
         log.info(f"no certificates: {error}")
@@ -92,21 +88,6 @@ def run(prepared: Prepared, run: object) -> Findings:
     return Findings(results, tables, files, [part.words() for part in parts])
 
 
-def _hidden(bits: BitMatrix, layer: str) -> list[str]:
-    """Literals of a layer, on and off, of the units that are neither rarely on nor rarely off."""
-    rate = bits.on()[bits.nodes.slice(layer)] / bits.examples
-    units = [unit for unit, share in enumerate(rate.tolist()) if RARE <= share <= 1 - RARE]
-    return [f"{sign}{layer}:{unit}" for unit in units for sign in ("", "~")]
-
-
 def _counts(sets: SufficientSets) -> dict[str, Any]:
     found, survive = ([getattr(each, name) for each in sets.sets] for name in ("found", "survives"))
     return {**sets.context(), "targets": len(sets.sets), "found": sum(found), "survive": sum(survive)}
-
-
-def _order(accuracy: InterchangeAccuracy, label: int) -> list[str]:
-    """Literals that speak for a label, the largest lead over the other labels' mean first."""
-    weights = accuracy.votes.weights
-    lead = weights[label] - weights.mean(axis=0)
-    order = sorted(range(len(lead)), key=lambda unit: -abs(float(lead[unit])))[:LONGEST]
-    return [f"{'' if lead[unit] > 0 else '~'}{accuracy.layer}:{unit}" for unit in order]
