@@ -1,4 +1,4 @@
-"""A cheap probe of a network: three passes of a few examples and two of a compute batch, once per state of a network.
+"""A cheap probe of a network: five passes, once per state of it.
 
 It refuses networks whose outputs depend on chance or on the other rows of a batch, layers whose first axis is not the
 example, and inputs that the network does not take; it warns about buffers that a forward pass changes. The network, its

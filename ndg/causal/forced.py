@@ -27,7 +27,7 @@ Tally = Int64[np.ndarray, "set count"]
 
 @dataclass(frozen=True, eq=False)
 class ForcedCounts:
-    """Of each set, on how many examples its target was false before, and on how many of these it is true afterwards.
+    """Counts of each set: examples with a false target, and those on which it is true afterwards.
 
     `margin` is the sum over these examples of the logarithm of the sigmoid of the target label's lead; 0 of targets
     that are no label.

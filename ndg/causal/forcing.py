@@ -141,7 +141,7 @@ class ForcedEffects(Result):
         )
 
     def sign_survival(self, votes: Votes, share: float | int = 0.5) -> tuple[int, int, float, float]:
-        """Votes whose sign is that of the effect on their logit: right, of so many, and a 95 % interval (Wilson).
+        """Votes with the sign of their effect: right, of so many, 95 % interval (Wilson).
 
         Only the strongest `share` of the votes of the forced units count. An effect of 0 counts as wrong.
         """
