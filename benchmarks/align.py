@@ -18,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ CHILD = "import sys, benchmarks.align as align; align.child(*sys.argv[1:])"
 TABLES = ("trials.csv", "curves.csv", "interchange.csv", "minimal.csv", "edges_tried.csv", "scores.csv")
 QUICK = ["trial.graphs=[]", "trial.minimal=10"]
 """Settings of the short alignment on digits."""
+BATCHES, PARTS = 20, 10
+"""Compute batches of the bare passes, which are timed before and after the alignment, and times of each part."""
 OTHER = "start"
 """The stage of everything outside the named ones: imports, reading of the data, writing of the record."""
 
@@ -82,7 +85,7 @@ def _check_equal(folders: Sequence[Path]) -> None:
 def child(executor: str, name: str, runs: str) -> None:
     """Run one alignment and print what it took as JSON. Runs in a process of its own."""
     keep_blocks()
-    started, cpu = time.perf_counter(), time.process_time()
+    started, started_cpu = time.perf_counter(), time.process_time()
     import torch
 
     from ndg.activations.batches import compute_batches, fixed
@@ -93,33 +96,39 @@ def child(executor: str, name: str, runs: str) -> None:
     torch.set_num_threads(1)
     where = Locations.choose(runs=runs)
     [target] = targets.find([name], ["extract.threads=1"], where)
-    loaded, loaded_cpu = time.perf_counter(), time.process_time()
-    estimate = sum(plan.seconds for plan in prepare.plans(target, where, executor))
+    wall, cpu = time.perf_counter() - started, time.process_time() - started_cpu
+    estimate = wall + sum(plan.seconds for plan in prepare.plans(target, where, executor))
+
     began, began_cpu = time.perf_counter(), time.process_time()
     prepared = prepare.Prepared(target, where, "cpu", executor, None)
-    with counted(target.experiment.extract.compute_batch) as passes:
-        record = workflow.run(prepared, target.experiment.criterion.alphas[0])
-    ended, ended_cpu = time.perf_counter(), time.process_time()
-
     network, settings = prepared.subject.network, target.experiment.extract
-    batch = next(iter(compute_batches(prepared.subject.loaders["train"], settings.compute_batch)))
-    with fixed(network), torch.inference_mode():
-        latent = network.latent(network.encoder(batch.inputs))
-        full = _mean(lambda: network(batch.inputs), 20)
-        part = _mean(lambda: network.decoder(latent), 200)
+    batches = list(islice(compute_batches(prepared.subject.loaders["train"], settings.compute_batch), BATCHES))
+    wall, cpu = wall + time.perf_counter() - began, cpu + time.process_time() - began_cpu
+
+    def bare() -> tuple[float, float]:
+        with fixed(network), torch.inference_mode():
+            outputs = [network.latent(network.encoder(batch.inputs)) for batch in batches]
+            return _mean(network, [batch.inputs for batch in batches]), _mean(network.decoder, outputs * PARTS)
+
+    before = bare()
+    began, began_cpu = time.perf_counter(), time.process_time()
+    with counted(settings.compute_batch) as passes:
+        record = workflow.run(prepared, target.experiment.criterion.alphas[0])
+    wall, cpu = wall + time.perf_counter() - began, cpu + time.process_time() - began_cpu
+    full, part = (sum(seconds) / 2 for seconds in zip(before, bare(), strict=True))
+
     stages = passes.cpu
-    stages[OTHER] += loaded_cpu - cpu + ended_cpu - began_cpu - sum(stages.values())
-    bare = {stage: passes.full[stage] * full + passes.part[stage] * part for stage in stages}
+    stages[OTHER] += cpu - sum(stages.values())
     print(
         json.dumps(
             {
                 "folder": str(record.folder),
-                "wall": loaded - started + ended - began,
+                "wall": wall,
                 "cpu": stages,
                 "full": passes.full,
                 "part": passes.part,
-                "bare": bare,
-                "estimate": estimate + loaded - started,
+                "bare": {stage: passes.full[stage] * full + passes.part[stage] * part for stage in stages},
+                "estimate": estimate,
             }
         )
     )
@@ -176,13 +185,13 @@ def counted(rows: int) -> Iterator[Passes]:
         Prepared.timed, ConvNet.forward, nn.Conv2d.forward = timed, whole, convolution  # type: ignore[method-assign]
 
 
-def _mean(action: Callable[[], Any], times: int) -> float:
-    """The mean CPU seconds of several runs, after a first one that is not counted."""
-    action()
+def _mean(action: Callable[[Any], Any], inputs: Sequence[Any]) -> float:
+    """The mean CPU seconds of the passes of these inputs, after a first one that is not counted."""
+    action(inputs[0])
     started = time.process_time()
-    for _ in range(times):
-        action()
-    return (time.process_time() - started) / times
+    for each in inputs:
+        action(each)
+    return (time.process_time() - started) / len(inputs)
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def _plain(value: Any) -> Any:
 
 
 DESCRIBING = {getattr(Tensor, name).__get__ for name in ("shape", "dtype", "device", "ndim", "layout", "requires_grad")}
-DESCRIBING |= {Tensor.size, Tensor.dim, Tensor.numel, Tensor.is_floating_point}
+DESCRIBING |= {Tensor.__len__, Tensor.size, Tensor.dim, Tensor.numel, Tensor.is_floating_point}
 """Functions that read no value."""
 
 
