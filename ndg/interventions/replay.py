@@ -6,6 +6,7 @@ Modules that end before the first changed layer begins run once, and give the sa
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -27,17 +28,20 @@ class Replay:
     The modules are those beside the way from the network to the layers: of `encoder`, `latent` and `decoder` it is
     `encoder`. A module that has hooks, is called by another of them, changes its input in place, or returns other
     things than tensors in tuples, lists and dictionaries is run again. Tensors are copied or selected at first use.
+    Outputs that only the next module of a `Sequential` reads, which is replayed too, are not kept: None is replayed.
     """
 
     def __init__(self, model: nn.Module, layers: Iterable[str], recorded: Recorded | None = None) -> None:
         self._layers = find_modules(model, layers)
         self._beside = _beside(model, self._layers)
+        self._reader = _only_readers(model, self._beside)
         self.recorded: Recorded = recorded or {}
 
     def of(self, recorded: Recorded) -> Replay:
         """A replay of the same layers with these recorded outputs."""
         other = Replay.__new__(Replay)
-        other._layers, other._beside, other.recorded = self._layers, self._beside, recorded
+        other._layers, other._beside, other._reader = self._layers, self._beside, self._reader
+        other.recorded = recorded
         return other
 
     @contextmanager
@@ -60,7 +64,8 @@ class Replay:
                 running.remove(began)
                 if not reached:
                     again = bool(running) or began[1] != _versions(arguments)
-                    outputs.setdefault(path, []).append(UNKNOWN if again else _map(torch.clone, output))
+                    kept = None if path in self._reader else _map(torch.clone, output)
+                    outputs.setdefault(path, []).append(UNKNOWN if again else kept)
 
             stack.enter_context(module.register_forward_pre_hook(begins))
             stack.enter_context(module.register_forward_hook(ends))
@@ -72,6 +77,9 @@ class Replay:
                 watch(path, module)
             yield
         known = {path: calls for path, calls in outputs.items() if not any(output is UNKNOWN for output in calls)}
+        for path, reader in reversed(self._reader.items()):
+            if len(known.get(reader, [])) != len(known.get(path, [])):
+                known.pop(path, None)
         self.recorded = known if reached else {}
 
     @contextmanager
@@ -166,6 +174,31 @@ def _beside(model: nn.Module, layers: Mapping[str, nn.Module]) -> dict[str, nn.M
         and "forward" not in vars(child)
         and not any(part._forward_hooks or part._forward_pre_hooks for part in child.modules())
     }
+
+
+def _only_readers(model: nn.Module, beside: Mapping[str, nn.Module]) -> dict[str, str]:
+    """The next module of a `Sequential`, by the path of the one whose output it alone reads and does not change.
+
+    It is a module of PyTorch; both are in one place of the network.
+    """
+    places = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
+    readers = {}
+    for path, module in beside.items():
+        parent, _, name = path.rpartition(".")
+        if type(sequence := model.get_submodule(parent)) is not nn.Sequential or "forward" in vars(sequence):
+            continue
+        names = list(sequence._modules)  # a module in two places has two names
+        after = ".".join([*parent.split("."), *names[names.index(name) + 1 :][:1]]).lstrip(".")
+        reader = beside.get(after)
+        if reader is not None and _pure(reader) and places[id(module)] == places[id(reader)] == 1:
+            readers[path] = after
+    return readers
+
+
+def _pure(module: nn.Module) -> bool:
+    """Whether it is a module of PyTorch without parts that does not work in place."""
+    own = type(module).__module__.startswith("torch.nn.modules.")
+    return own and not any(module.children()) and not getattr(module, "inplace", False)
 
 
 @contextmanager

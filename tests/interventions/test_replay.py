@@ -255,3 +255,55 @@ def test_a_transformer_of_hugging_face_runs_once():
         with replay.replaying():
             assert torch.equal(forward(model, inputs), expected)
     assert list(replay.recorded) == ["vit", "classifier.0"]
+
+
+def _sequence(*modules: nn.Module) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(*modules, nn.Sigmoid(), Counted(4, 3))
+
+
+SHARED = nn.Tanh()
+SEQUENCES = {
+    "all but the last": (lambda: [nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)], {"0": None, "1": None, "2": Tensor}),
+    "read by a module in place": (
+        lambda: [nn.Linear(4, 4), nn.ReLU(inplace=True), nn.Linear(4, 4)],
+        {"0": Tensor, "2": Tensor},
+    ),
+    "read by a module in two places": (
+        lambda: [nn.Linear(4, 4), SHARED, nn.Linear(4, 4), SHARED, nn.Linear(4, 4)],
+        {"0": Tensor, "1": Tensor, "2": Tensor, "4": Tensor},
+    ),
+    "read by a module of one's own": (lambda: [nn.Linear(4, 4), Counted()], {"0": Tensor, "1": Tensor}),
+}
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_outputs_that_only_the_next_replayed_module_reads_are_not_kept(name):
+    modules, expected = SEQUENCES[name]
+    model = _sequence(*modules())
+    layer = str(len(model) - 2)
+    inputs = torch.randn(6, 4)
+    replay = Replay(model, [layer])
+    with fixed(model):
+        with replay.recording():
+            whole = forward(model, inputs.clone())
+        kept = {path: Tensor if isinstance(calls[0], Tensor) else None for path, calls in replay.recorded.items()}
+        assert kept == expected
+        for rows in (None, torch.tensor([5, 0, 3])):
+            picked = inputs if rows is None else inputs[rows]
+            with replay.replaying(rows, len(inputs)):
+                assert torch.equal(forward(model, picked.clone()), whole if rows is None else whole[rows])
+
+
+def test_an_output_is_kept_where_a_hook_reads_it():
+    model = _sequence(nn.Linear(4, 4), nn.ReLU())
+    seen: list[Tensor] = []
+    model[1].register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
+    inputs = torch.randn(6, 4)
+    replay = Replay(model, ["2"])
+    with fixed(model):
+        with replay.recording():
+            whole = forward(model, inputs)
+        with replay.replaying():
+            assert torch.equal(forward(model, inputs), whole)
+    assert torch.equal(*seen)
