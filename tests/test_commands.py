@@ -71,6 +71,7 @@ def test_an_alignment_leaves_graph_tables_picture_and_report(aligned):
         "edges_tried.csv",
         "minimal.csv",
         "scores.csv",
+        "explorer.html",
         "ndg.pdf",
         "ndg.svg",
         "report.html",

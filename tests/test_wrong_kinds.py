@@ -62,6 +62,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
     | {"example": INPUTS[:1], "reference": DATA, "settings": ndg.ExplainSettings(budget=10)},
     "render": {"graph": GRAPH, "path": "graph.dot", "scores": None, "target": None, "max_nodes": 20, "title": None}
     | {"class_names": None, "layout": None, "timeout": 5.0, "raw_csv": False},
+    "explore": {"graph": GRAPH, "path": "graph.html", "scores": None, "title": None},
     "recombine": {"model": NET, "loader": DATA, "layer": "1", "mode": "mix", "n": 30, "like": None}
     | {"settings": ndg.ReadingSettings(), "options": SERIAL},
     "votes": {"hybrids": HYBRIDS, "layer": None, "per_label": None, "edges": None, "l1": 1e-4, "integers": False},

@@ -130,6 +130,11 @@ def make_parser(program: str, arguments: Collection[str] | None = None) -> Parse
     explain.add("--split", "split of the example (default: the held-out one)", metavar="SPLIT")
     explain.add_flag("--json", "results as JSON")
 
+    explore = command("explore", "write the graph of a run as a page to explore", "last --out graph.html")
+    explore.add("run", "align or score run: id, a unique part of one, or last (default)")
+    explore.add("--out", "the HTML file (default: explorer.html in the run's folder)", metavar="FILE")
+    explore.add("--score", "bars of this method first (default: the run's first)", metavar="METHOD")
+
     data = command("data", "list data sets, or download them from their publishers", "get mnist --data data")
     data.add("action", "list known data sets, or download some", choices=("list", "get"))
     data.add("names", "data sets (list: all by default)", metavar="NAME", nargs="*")

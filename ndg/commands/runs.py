@@ -75,19 +75,34 @@ def _figures(record: RunRecord, width: int) -> str:
 
 def render(options: Namespace, where: Locations) -> int:
     """Draw or export the graph of a run."""
-    from ndg import runs
     from ndg.report.render import REPORTS
     from ndg.workflows import pictures
 
-    with runs.open(where.store, local=where.runs) as log:
-        record = _last(log) if options.run == "last" else log.get(options.run)
-    if record["kind"] not in ("align", "score"):
-        raise UserError(f"{record.id} is a {record['kind']} run; only align and score runs have graphs")
+    record = _with_graph(options.run, where)
     files = {kind: getattr(options, kind) for kind in REPORTS if getattr(options, kind) is not None}
     for kind, path in (files or {"pdf": ""}).items():
         how = {"target": options.target, "max_nodes": options.max_nodes, "score": options.score, "most": options.top}
         say(near(pictures.draw(record, kind, path, **how, raw_csv=options.raw_csv)))
     return 0
+
+
+def explore(options: Namespace, where: Locations) -> int:
+    """Write the graph of a run as a page to explore."""
+    from ndg.workflows import pictures
+
+    say(near(pictures.explored(_with_graph(options.run, where), options.out or "", score=options.score)))
+    return 0
+
+
+def _with_graph(name: str, where: Locations) -> RunRecord:
+    """The run of that name, which has a graph."""
+    from ndg import runs
+
+    with runs.open(where.store, local=where.runs) as log:
+        record = _last(log) if name == "last" else log.get(name)
+    if record["kind"] not in ("align", "score"):
+        raise UserError(f"{record.id} is a {record['kind']} run; only align and score runs have graphs")
+    return record
 
 
 def _last(log: Log) -> RunRecord:

@@ -26,7 +26,8 @@ class Picture:
 class Report:
     """Contents of a report about the document of an align run.
 
-    `edges` are the rows of `NDG.evaluate` on `split`, `rules` is the graph in words, `config` the resolved YAML.
+    `edges` are the rows of `NDG.evaluate` on `split`, `rules` is the graph in words, `config` the resolved YAML,
+    `explorer` the file beside the report in which the graph can be explored.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Report:
     split: str = "test"
     rules: str = ""
     config: str = ""
+    explorer: str = ""
 
 
 def page(report: Report) -> str:
@@ -45,7 +47,7 @@ def page(report: Report) -> str:
     judged = [sections.precision(record), *by_edge]
     parts = {
         "summary": ("In words", _words(report)),
-        "picture": ("The picture", _pictures(report.pictures)),
+        "picture": ("The picture", _explorer(report.explorer) + _pictures(report.pictures)),
         "trial": ("The trial", _tables([trial_sections.selectivity(record), *sections.trials(record)])),
         "curves": ("Alignment curves", _curves(record)),
         "interchange": ("Interchange interventions", _tables(trial_sections.interchange(record))),
@@ -115,6 +117,11 @@ def _words(report: Report) -> str:
         + (f"<h3>What this graph says</h3>{says}" if says else "")
         + f"<h3>What it does not say</h3><ul>{limits}</ul>"
     )
+
+
+def _explorer(path: str) -> str:
+    link = f'<a href="{escape(path)}">Explore the graph</a>: search, zoom, and light up what follows from a literal.'
+    return f"<p>{link}</p>" if path else ""
 
 
 def _pictures(pictures: Sequence[Picture]) -> str:

@@ -16,6 +16,7 @@ from ndg.importance.scores import Scores
 from ndg.intervals import wilson
 from ndg.mining.pairs import pairs_of
 from ndg.progress import log
+from ndg.report.explorer.page import explore
 from ndg.report.html import Picture, Report, page
 from ndg.report.render import REPORTS, Look
 from ndg.runs.record import RunRecord
@@ -157,5 +158,6 @@ def _report(
         log.warning("no picture: %s; `ndg render %s` draws it later", error, run.id)
     title, record = f"What {experiment.name} says about itself", {**run.record, "status": None}
     config = _config(experiment, prepared.target)
-    report = Report(title, record, drawn, edges, subject.held_out, graph.rules(limit=40), config)
+    run.artefact(explore(graph, run.folder / pictures.EXPLORER, title=experiment.name))
+    report = Report(title, record, drawn, edges, subject.held_out, graph.rules(limit=40), config, pictures.EXPLORER)
     run.artefact(atomic.write(run.folder / HTML, page(report)))

@@ -8,11 +8,13 @@ from pathlib import Path
 from ndg.errors import ConfigError, GraphError, RunNotFoundError
 from ndg.graph.ndg import NDG
 from ndg.graph.top_scored import foremost, top
+from ndg.report.explorer.page import explore
 from ndg.report.render import render
 from ndg.runs.record import RunRecord
 
 GRAPH = "ndg.json"
 NAME = "ndg"
+EXPLORER = "explorer.html"
 
 
 def graph_of(record: RunRecord) -> NDG:
@@ -35,6 +37,11 @@ def _by_scores(record: RunRecord, score: str | None, most: int | None) -> NDG:
     if not graph.scored:
         raise GraphError(f"the graph of {record.id} carries no scores; `ndg score {record.id}` scores its layers")
     return top(graph, next(iter(graph.scored)), most)
+
+
+def explored(record: RunRecord, path: str | Path = "", *, score: str | None = None) -> Path:
+    """Write the explorer of the graph of a run; return the path, without a `path` in the run's folder."""
+    return explore(_by_scores(record, score, None), path or record.folder / EXPLORER, title=record["name"])
 
 
 def draw(

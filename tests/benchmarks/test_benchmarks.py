@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import frame
+from benchmarks import browser, frame
 
 ROOT = Path(__file__).parent.parent.parent
 
-HELPERS = ("__init__", "efficiency_report", "frame", "memory", "timing", "trained", "workloads")
+HELPERS = ("__init__", "browser", "efficiency_report", "frame", "memory", "timing", "trained", "workloads")
 
 KEYS: dict[str, set[str]] = {
     "align": {"align_two_cores_gain", "align_over_forward", "auto_estimate_ratio"},
@@ -68,6 +68,7 @@ KEYS: dict[str, set[str]] = {
         "capture_overhead",
         "closure_vs_networkx",
     },
+    "pictures": {"explorer_open_seconds", "explorer_pan_ms", "explorer_megabytes", "console_errors", "requests"},
     "regression": {"conductance_ratio", "mining_ratio"},
     "ray_gain": {"ray_gain_two_cores", "ray_equals_serial", "serial_two_threads_gain"},
 }
@@ -80,13 +81,25 @@ def test_every_benchmark_is_listed_here():
 
 
 WITH_RAY = ("interchange", "ray_gain")
+WITH_BROWSER = ("pictures",)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.ray] * (name in WITH_RAY)) for name in sorted(KEYS)]
+    "name",
+    [
+        pytest.param(
+            name, marks=[pytest.mark.ray] * (name in WITH_RAY) + [pytest.mark.browser] * (name in WITH_BROWSER)
+        )
+        for name in sorted(KEYS)
+    ],
 )
 def test_a_benchmark_runs_with_quick(name, tmp_path, capsys):
+    if name in WITH_BROWSER:
+        try:
+            browser.program()
+        except browser.NoBrowserError as error:
+            pytest.skip(str(error))
     file = tmp_path / "figures.json"
     code = importlib.import_module(f"benchmarks.{name}").main(["--quick", "--json", str(file)])
     printed = capsys.readouterr()

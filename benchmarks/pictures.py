@@ -1,0 +1,79 @@
+"""The explorer of a large graph in headless Chromium: how fast it opens and moves, what it weighs and asks for.
+
+    python -m benchmarks.pictures [--json FILE] [--quick]
+
+Needs Chromium on the PATH. Opening ends when the whole picture is drawn. A pan is a drag of 60 steps; its figure is the
+95 % quantile of the time between two frames.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+import ndg
+from benchmarks.browser import chromium, window
+from benchmarks.frame import Figure, parser, run
+from benchmarks.graph import random_graph
+
+FRAMES = """() => { window.frames_ms = []; let last = performance.now();
+  const next = (now) => { window.frames_ms.push(now - last); last = now; requestAnimationFrame(next); };
+  requestAnimationFrame(next); }"""
+STEPS = 60
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser(__doc__).parse_args(arguments)
+    nodes, edges, opened = (200, 2_000, 1) if options.quick else (5_000, 50_000, 3)
+    return run({"explorer": partial(explorer, nodes, edges, opened)}, options)
+
+
+def explorer(nodes: int, edges: int, opened: int) -> Iterator[Figure]:
+    """Figures of the explorer of a random graph with so many literals and implications."""
+    with tempfile.TemporaryDirectory() as folder:
+        graph = random_graph(nodes // 2, edges)
+        started = time.perf_counter()
+        path = ndg.explore(graph, Path(folder) / "graph.html")
+        size = f"{nodes:,} literals, {edges:,} implications"
+        yield "explorer_write_seconds", time.perf_counter() - started, size
+        yield "explorer_megabytes", path.stat().st_size / 1e6, size
+        seconds, pans, trouble, requests = [], [], 0, 0
+        with chromium() as browser:
+            for _ in range(opened):
+                with window(browser) as (page, errors, asked):
+                    started = time.perf_counter()
+                    page.goto(path.as_uri())
+                    page.wait_for_selector("canvas[data-state=whole]")
+                    seconds.append(time.perf_counter() - started)
+                    box = page.query_selector("canvas").bounding_box()
+                    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+                    page.mouse.move(x, y)
+                    page.mouse.down()
+                    page.evaluate(FRAMES)
+                    for step in range(STEPS):
+                        page.mouse.move(x + 3 * step, y + step)
+                    pans.append(float(np.quantile(page.evaluate("window.frames_ms"), 0.95)))
+                    page.mouse.up()
+                    trouble += len(errors)
+                    requests += len(asked) - 1
+        yield (
+            "explorer_open_seconds",
+            float(np.median(seconds)),
+            f"until the whole picture is drawn, median of {opened}",
+        )
+        yield (
+            "explorer_pan_ms",
+            float(np.median(pans)),
+            f"95 % quantile of a frame while it is dragged, median of {opened}",
+        )
+        yield "console_errors", trouble, "errors and messages of the pages"
+        yield "requests", requests, "requests beside the page itself"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Explorer of a graph: one HTML file that works offline."""

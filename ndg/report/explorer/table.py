@@ -1,0 +1,122 @@
+"""Content of an explorer, computed before it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ndg.graph.ndg import NDG
+from ndg.importance.scores import Scores
+from ndg.nodes import LABEL
+from ndg.report import captions
+from ndg.report.captions import Names
+from ndg.report.explorer.layout import places
+
+MOST_EDGES = 200_000
+"""Edges of a page; of a larger graph the most precise ones are on it, and the page says so."""
+VERDICT, RATE = "verdict_", "interventional_"
+"""Beginnings of the attributes of edges that were forced."""
+
+Column = list[Any]
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """Columns of classes and edges.
+
+    `layers` are in the order of the network, labels last. `classes` has lists of one length: members (names as
+    shown), texts (as `NDG.literal` reads them), layer (place in `layers`), value, prior, contradictory, mirror (place
+    of the negation), x, y, and scores by measure. `edges` has tail and head (places in `classes`), essential (in the
+    transitive reduction), antecedent and consequent (texts of the strongest implication), precision, recall, support,
+    exceptions, and where edges were forced the verdict and the rate after forcing, by way. `left_out` says what is
+    not there.
+    """
+
+    title: str
+    subtitle: str
+    layers: tuple[str, ...]
+    measures: tuple[str, ...]
+    ways: tuple[str, ...]
+    classes: dict[str, Column]
+    edges: dict[str, Column]
+    left_out: str
+    provenance: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return dict(vars(self))
+
+
+def tabulate(graph: NDG, *, scores: Scores | Sequence[Scores] | None = None, title: str | None = None) -> Explorer:
+    """Explorer of an NDG with its scores, or others, and its verdicts."""
+    if scores is not None:
+        graph = graph.with_scores(scores)
+    dag = graph.to_networkx(flat=False)
+    names = Names(graph.nodes, graph.class_names)
+    layers = [*(name for name, _ in graph.nodes.groups if name != LABEL), *([LABEL] if graph.nodes.labels else [])]
+    place = {key: number for number, key in enumerate(dag)}
+    rows = list(dag.nodes.values())
+    measured = {name: f"{name} ({graph.scored[name]['measure']})" for name in graph.scores}
+    edges, left_out = _edges(dag, place, names, frozenset(graph.reduction()))
+    band = np.array([layers.index(row["layer"]) for row in rows], np.int64)
+    centres, _ = places(band, np.array(edges["tail"], np.int64), np.array(edges["head"], np.int64))
+    classes: dict[str, Column] = {
+        "members": [list(map(names, row["members"])) for row in rows],
+        "texts": [row["members"] for row in rows],
+        "layer": band.tolist(),
+        "value": [row["value"] for row in rows],
+        "prior": [_rounded(row["prior"]) for row in rows],
+        "contradictory": [row["contradictory"] for row in rows],
+        "mirror": [place.get(graph.key(~graph.literal(row["members"][0])), -1) for row in rows],
+        "x": centres[:, 0].round(1).tolist(),
+        "y": centres[:, 1].round(1).tolist(),
+    }
+    classes |= {f"score {number}": [_rounded(row.get(name)) for row in rows] for number, name in enumerate(measured)}
+    return Explorer(
+        title=title or "Neuron dependency graph",
+        subtitle=captions.subtitle(graph, dag),
+        layers=tuple(layers),
+        measures=tuple(measured.values()),
+        ways=tuple(name.removeprefix("verdict ") for name in edges if name.startswith("verdict ")),
+        classes=classes,
+        edges=edges,
+        left_out=left_out,
+        provenance=captions.provenance(graph),
+    )
+
+
+def _edges(
+    dag: Any, place: dict[str, int], names: Names, essential: frozenset[tuple[str, str]]
+) -> tuple[dict[str, Column], str]:
+    """Columns of the edges, and what was left out."""
+    every = list(dag.edges(data=True))
+    left_out = ""
+    if len(every) > MOST_EDGES:
+        every.sort(key=lambda edge: -(edge[2]["precision"] or 0.0))
+        lost = len(every) - MOST_EDGES
+        every = every[:MOST_EDGES]
+        left_out = f"The {MOST_EDGES:,} most precise edges are on this page, {lost:,} others are not."
+    rows = [row for _, _, row in every]
+    columns: dict[str, Column] = {
+        "tail": [place[tail] for tail, _, _ in every],
+        "head": [place[head] for _, head, _ in every],
+        "essential": [(tail, head) in essential for tail, head, _ in every],
+        "antecedent": [names(row["antecedent"]) for row in rows],
+        "consequent": [names(row["consequent"]) for row in rows],
+        "support": [row["support"] for row in rows],
+        "exceptions": [row["exceptions"] for row in rows],
+    }
+    columns |= {name: [_rounded(row[name]) for row in rows] for name in ("precision", "recall")}
+    ways = [name.removeprefix(VERDICT) for name in (rows[0] if rows else {}) if name.startswith(VERDICT)]
+    for way in ways:
+        columns[f"verdict {way}"] = [row[VERDICT + way] for row in rows]
+        columns[f"rate {way}"] = [_rounded(row.get(RATE + way)) for row in rows]
+    return columns, left_out
+
+
+def _rounded(value: float | None) -> float | None:
+    """A figure to six significant digits."""
+    return None if value is None else float(f"{value:.6g}")

@@ -1,0 +1,182 @@
+"""The explorer in headless Chromium: what a reader does, and what the page then says."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+import ndg
+from benchmarks.browser import NoBrowserError, chromium, window
+from ndg.mining.implications import Implications
+from ndg.nodes import LayerUnits, NodeSpace
+from ndg.report.explorer.table import tabulate
+
+pytestmark = pytest.mark.browser
+HOSTILE = '</script><img src=x onerror="window.hacked=1">"' + "x" * 10_000
+
+
+@pytest.fixture(scope="module")
+def browser():
+    try:
+        with chromium() as browser:
+            yield browser
+    except NoBrowserError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def graph():
+    """Two layers and three classes: an equivalence, a contradictory class, chains, an isolated literal, scores."""
+    space = NodeSpace(3, (LayerUnits("first", 4), LayerUnits("second", 5)))
+    arrows = "label:0>first:0 first:0>second:0 second:0>second:1 second:1>second:0 first:1>~first:2 " \
+        "second:2>~second:2 ~second:2>second:2 first:3>label:1 label:2>~second:1"  # fmt: skip
+    codes = {tuple(space.literal(text).code for text in arrow.split(">")) for arrow in arrows.split()}
+    codes |= {(head ^ 1, tail ^ 1) for tail, head in codes}
+    tails, heads = map(np.ascontiguousarray, np.array(sorted(codes), np.int32).T)
+    implications = Implications(
+        nodes=space, antecedents=tails, consequents=heads, exceptions=np.full(len(tails), 5, np.int64),
+        on=np.array([20, 30, 50, 40, 50, 50, 30, 60, 60, 50, 50, 50], np.int64), with_label=np.zeros((3, 12), np.int64),
+        examples=100, constants=(), criterion={"name": "paper", "alpha": 5.0}, thresholds=np.zeros(9),
+        binarizer="median", bits_digest="0" * 16, tests=100,
+    )  # fmt: skip
+    return ndg.NDG(implications).with_class_names(["zero", HOSTILE, "two"])
+
+
+@contextmanager
+def opened(browser, graph, folder, **settings):
+    """The explorer in a window, which makes no error and asks for nothing."""
+    with window(browser, **settings) as (page, trouble, requests):
+        page.goto(ndg.explore(graph, folder / "graph.html").as_uri())
+        whole(page)
+        yield page
+        assert trouble == []
+        assert len(set(requests)) == 1
+
+
+@pytest.fixture
+def page(browser, graph, tmp_path):
+    with opened(browser, graph, tmp_path) as page:
+        yield page
+
+
+def whole(page):
+    page.wait_for_selector("canvas[data-state=whole]")
+
+
+def find(page, text):
+    page.fill("#search", text)
+    page.press("#search", "Enter")
+    whole(page)
+
+
+def keys(page, place):
+    return {button.get_attribute("data-key") for button in page.query_selector_all(f"#{place} button")}
+
+
+@pytest.mark.parametrize(
+    "text", ["label:0", "first:0", "second:1", "~second:0", "second:2", "first:1", "second:4", "~label:1"]
+)
+def test_what_lights_up_is_the_closure_the_ancestors_and_the_contradictions(page, graph, text):
+    find(page, text.replace("~", "¬"))
+    classes = {graph.key(literal) for literal in graph.closure(text)} - {graph.key(text)}
+    assert keys(page, "closure") == classes
+    assert keys(page, "ancestors") == {graph.key(literal) for literal in graph.ancestors(text)} - {graph.key(text)}
+    follow = keys(page, "closure") | ({graph.key(text)} - {graph.key("second:2")})
+    against = {graph.key(~graph.literal(key)) for key in follow}
+    assert keys(page, "contradictions") == against - classes - {graph.key(text)}
+    assert f"Follows, {len(graph.closure(text))} literal" in page.inner_text("#details")
+
+
+def test_a_click_on_a_literal_selects_it_and_escape_clears(page, graph):
+    table = tabulate(graph)
+    view = json.loads(page.get_attribute("canvas", "data-view"))
+    box = page.query_selector("canvas").bounding_box()
+    place = [texts[0] for texts in table.classes["texts"]].index("label:0")
+    x = box["x"] + (table.classes["x"][place] - view["x"]) * view["scale"] + box["width"] / 2
+    y = box["y"] + (table.classes["y"][place] - view["y"]) * view["scale"] + box["height"] / 2
+    page.mouse.move(x, y)
+    assert "holds on: 20 %" in page.inner_text("#card")
+    assert "precision 0.75" in page.inner_text("#card")
+    page.mouse.click(x, y)
+    assert "label:0 zero is selected" in page.inner_text("#status")
+    page.press("canvas", "Escape")
+    assert "selected" not in page.inner_text("#status")
+
+
+def test_sliders_and_boxes_leave_out_edges_and_literals(page, graph):
+    table = tabulate(graph)
+    nodes, edges = len(table.classes["texts"]), len(table.edges["tail"])
+    assert f"{nodes} of {nodes} nodes and {sum(table.edges['essential'])} of {edges} edges" in page.inner_text(
+        "#status"
+    )
+    page.uncheck("#reduced")
+    assert f"and {edges} of {edges} edges" in page.inner_text("#status")
+    page.evaluate(
+        "() => { const range = document.getElementById('precision'); range.value = 500;"
+        "range.dispatchEvent(new Event('input')); }"
+    )
+    bar = min(table.edges["precision"]) + (1 - min(table.edges["precision"])) / 2
+    assert f"and {sum(value >= bar for value in table.edges['precision'])} of {edges}" in page.inner_text("#status")
+    page.uncheck(f"#layer{table.layers.index('first')}")
+    left = sum(layer != table.layers.index("first") for layer in table.classes["layer"])
+    assert f"{left} of {nodes} nodes" in page.inner_text("#status")
+    page.uncheck("#equivalent")
+    single = sum(
+        layer != table.layers.index("first") and len(texts) == 1
+        for layer, texts in zip(table.classes["layer"], table.classes["texts"], strict=True)
+    )
+    assert f"{single} of {nodes} nodes" in page.inner_text("#status")
+
+
+def test_keys_move_zoom_and_search(page):
+    page.focus("canvas")
+    before = json.loads(page.get_attribute("canvas", "data-view"))
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("+")
+    page.wait_for_function(
+        "before => JSON.parse(document.querySelector('canvas').dataset.view).scale > before", arg=before["scale"]
+    )
+    after = json.loads(page.get_attribute("canvas", "data-view"))
+    assert after["x"] > before["x"]
+    page.keyboard.press("/")
+    page.keyboard.type("second")
+    page.keyboard.press("ArrowDown")
+    chosen = page.inner_text("[role=option][aria-selected=true]")
+    page.keyboard.press("Enter")
+    assert f"{chosen} is selected" in page.inner_text("#status")
+
+
+def test_hostile_names_are_text(page):
+    find(page, "label:1")
+    assert HOSTILE in page.inner_text("#details h2")
+    assert page.evaluate("window.hacked") is None
+    assert page.query_selector("img") is None
+
+
+def test_dark_and_light_are_the_readers_choice(browser, graph, tmp_path):
+    pixels = {}
+    for scheme in ("light", "dark"):
+        with opened(browser, graph, tmp_path, color_scheme=scheme) as page:
+            corner = (
+                "() => [...document.querySelector('canvas').getContext('2d').getImageData(2, 2, 1, 1).data].slice(0, 3)"
+            )
+            pixels[scheme] = sum(page.evaluate(corner))
+    assert pixels["dark"] < 150 < 600 < pixels["light"]
+
+
+def test_a_narrow_screen_needs_no_sideways_scrolling(browser, graph, tmp_path):
+    with opened(browser, graph, tmp_path, viewport={"width": 400, "height": 800}) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        find(page, "label:0")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        assert page.query_selector("canvas").bounding_box()["height"] > 300
+
+
+def test_a_link_opens_the_page_at_a_literal(page):
+    page.evaluate("location.hash = '#first%3A0'")
+    page.reload()
+    whole(page)
+    assert "first:0 is selected" in page.inner_text("#status")
