@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ndg.abstraction.verdict import better, larger, survives
-from ndg.report.findings import held_out
-from ndg.report.sections import rate
+from ndg.report.sections import held_out, rate
 from ndg.report.tables import Column, Table
 from ndg.runs.record import RunRecord
 

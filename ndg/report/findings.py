@@ -8,7 +8,7 @@ from typing import Any
 from ndg.abstraction.verdict import verdict
 from ndg.graph.rules import criterion
 from ndg.report import trial_sections
-from ndg.report.sections import results
+from ndg.report.sections import held_out, results
 
 Document = Mapping[str, Any]
 
@@ -73,12 +73,6 @@ def headline(record: Document) -> list[tuple[str, str, str]]:
             remark = f"class prototype of the same size: {max(prototypes):.1%}"
         figures.append((f"{rates['intervention']} aligned", value, remark))
     return figures
-
-
-def held_out(record: Document) -> str:
-    """Split for judging implications: test, or validation without test examples."""
-    judged = results(record, "edges")
-    return "validation" if "test" not in judged and "validation" in judged else "test"
 
 
 def _size(record: Document) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ndg.escape import html as escape
 from ndg.report import findings, importance_tables, sections, trial_sections
+from ndg.report.answers import answers
 from ndg.report.captions import flat
 from ndg.report.tables import Table
 
@@ -85,7 +86,9 @@ def study_page(
 
 def _document(title: str, record: Mapping[str, Any], parts: Mapping[str, tuple[str, str]], kind: str = "") -> str:
     """HTML text with a section for each non-empty part."""
-    parts = {name: part for name, part in parts.items() if part[1]}
+    says = "".join(answer.html() for answer in answers(record))
+    verdict = ("The verdict", says and f"<dl class=answers>{says}</dl>")
+    parts = {name: part for name, part in {"verdict": verdict, **parts}.items() if part[1]}
     links = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, (title, _) in parts.items())
     body = "".join(
         f'<section id="{name}"><h2>{escape(title)}</h2>{content}</section>' for name, (title, content) in parts.items()

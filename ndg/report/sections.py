@@ -52,6 +52,12 @@ def results(record: Document, path: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def held_out(record: Document) -> str:
+    """Split for judging implications: test, or validation without test examples."""
+    judged = results(record, "edges")
+    return "validation" if "test" not in judged and "validation" in judged else "test"
+
+
 def rate(figures: Document, name: str) -> Interval | float | None:
     """Rate with its interval, if the run has one."""
     value, low, high = (figures.get(key) for key in (name, f"{name}_low", f"{name}_high"))

@@ -1,0 +1,164 @@
+"""Answers to the questions that a reader brings, each with its figure, its control and a fixed rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ndg.abstraction.verdict import better, larger, survives
+from ndg.escape import html as escape
+from ndg.intervals import wilson
+from ndg.report.sections import held_out, results
+
+Document = Mapping[str, Any]
+
+YES, NO, PARTLY, OPEN = "yes", "no", "partly", "no verdict"
+SIGNS = {YES: "✓", NO: "✗", PARTLY: "◐", OPEN: "?"}
+
+FALL = 0.01
+"""Fall of the mean precision, from the mined to the held-out examples, up to which implications hold."""
+MOST = 0.5
+"""Share of forced edges from whose survival on the answer is yes; below it is partly, without any it is no."""
+SAME = 0.99
+"""Lower end of the interval of the agreement from which on units can be removed; down to `NEAR` it is partly."""
+NEAR = 0.95
+WITHOUT_INTERVENTION = (
+    "constant base", "constant source", "prototype, Hamming", "prototype, naive Bayes", "votes of plain examples",
+)  # fmt: skip
+"""Controls of interchange accuracy that are made without any intervention."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question, one of `SIGNS`, and a sentence with the figure and its control."""
+
+    question: str
+    verdict: str
+    sentence: str
+
+    def html(self) -> str:
+        """A term and its definition; the sign and the word say what the colour says."""
+        kind = self.verdict.replace(" ", "-")
+        return (
+            f"<dt>{escape(self.question)}</dt><dd class={kind}><b>{SIGNS[self.verdict]} {self.verdict}</b> "
+            f"{escape(self.sentence)}</dd>"
+        )
+
+
+def answers(record: Document) -> list[Answer]:
+    """Answers that the document of a run allows, in a fixed order."""
+    return [answer for ask in QUESTIONS if (answer := ask(record)) is not None]
+
+
+def accurate(record: Document) -> Answer | None:
+    """Yes if the accuracy's interval lies above that of a guess."""
+    split = held_out(record)
+    accuracy, classes = results(record, f"accuracy.{split}"), results(record, "data").get("classes")
+    if not accuracy or not classes:
+        return None
+    guess = 1 / classes
+    interval = f"[{accuracy['low']:.3f}, {accuracy['high']:.3f}]"
+    sentence = (
+        f"Accuracy {accuracy['rate']:.3f} {interval} on {accuracy['n']:,} {split} examples; a guess has {guess:.3f}."
+    )
+    return Answer("Is the network accurate?", YES if accuracy["low"] > guess else NO, sentence)
+
+
+def hold(record: Document) -> Answer | None:
+    """Yes if the mean precision falls by at most `FALL`."""
+    question, split = "Do the implications hold on held-out data?", held_out(record)
+    edges = results(record, f"edges.{split}")
+    if not edges:
+        return None
+    if edges.get("precision") is None:
+        return Answer(question, OPEN, f"No implication has an antecedent that holds in a {split} example.")
+    fall = edges["mined_precision"] - edges["precision"]
+    sentence = (
+        f"Mean precision {edges['precision']:.4f} on {edges['examples']:,} {split} examples, "
+        f"{edges['mined_precision']:.4f} when mined ({edges['judged']:,} implications)."
+    )
+    return Answer(question, YES if fall <= FALL else NO, sentence)
+
+
+def beats(record: Document) -> Answer | None:
+    """Yes if an intervention beats the prototype at like size, partly if it changes more neurons."""
+    question, judged = "Does the graph beat the class prototype?", []
+    for trial in results(record, "trial").values():
+        split = next((name for name in ("test", "validation") if name in trial), next(iter(trial)))
+        judged.append(trial[split])
+    if not judged:
+        return None
+    decided = [figures for figures in judged if better(figures) is not None]
+    if not decided:
+        broken = [figures for figures in judged if figures["neurons_set"] and not survives(figures)]
+        why = "binarising alone changes the network" if broken else "the graph names no neuron that could be set"
+        return Answer(question, OPEN, f"{why[0].upper()}{why[1:]}.")
+    won = [figures for figures in decided if better(figures)]
+    equal = [figures for figures in won if not larger(figures)]
+    best = max(equal or won or decided, key=lambda figures: float(figures["selectivity"]))
+    low, high = 100 * best["selectivity_low"], 100 * best["selectivity_high"]
+    sentence = (
+        f"{best['intervention']}: {100 * best['aligned']:.1f} % of {best['n']:,} predictions become the drawn class, "
+        f"{100 * best['selectivity']:+.1f} points [{low:+.1f}, {high:+.1f}] beside the class prototype of the same size"
+    )
+    sentence += ", but it changes more neurons." if won and not equal else "."
+    return Answer(question, YES if equal else PARTLY if won else NO, sentence)
+
+
+def survive(record: Document) -> Answer | None:
+    """Yes if at least `MOST` of the edges survive with their antecedent forced alone."""
+    question = "How many edges survive when they are forced?"
+    for split, edges in results(record, "edges_tried").items():
+        tested, survived = edges["tested"], edges["survived"]
+        if not tested:
+            return Answer(question, OPEN, f"No edge could be forced on at least {edges['least']} {split} examples.")
+        alone = survived["alone"]
+        low, high = wilson(alone, tested)
+        sentence = f"{alone:,} of {tested:,} ({alone / tested:.3f} [{low:.3f}, {high:.3f}])"
+        if "rest" in survived:
+            sentence += f"; what the antecedent implies, forced without it: {survived['rest']:,}"
+        verdict = YES if alone / tested >= MOST else PARTLY if alone else NO
+        return Answer(question, verdict, f"{sentence}.")
+    return None
+
+
+def predicts(record: Document) -> Answer | None:
+    """Yes if votes lead every control without intervention, with an interval above zero."""
+    table = results(record, "causal.interchange_accuracy")
+    rows = {row["predictor"]: row for row in table.get("rows", ())}
+    controls = [rows[name] for name in WITHOUT_INTERVENTION if name in rows]
+    if "votes" not in rows or not controls:
+        return None
+    votes, best = rows["votes"], min(controls, key=lambda row: float(row["lead"]))
+    sentence = (
+        f"Votes predict {votes['iia']:.3f} [{votes['low']:.3f}, {votes['high']:.3f}] of {votes['n']:,} interchanges on "
+        f"held-out examples, {100 * best['lead']:+.1f} points [{100 * best['lead_low']:+.1f}, "
+        f"{100 * best['lead_high']:+.1f}] beside the best control without intervention ({best['predictor']})."
+    )
+    verdict = YES if best["lead_low"] > 0 else NO if best["lead_high"] < 0 else PARTLY
+    return Answer("What does the causal graph predict?", verdict, sentence)
+
+
+def removable(record: Document) -> Answer | None:
+    """Yes if the lower end of the agreement is at least `SAME`; no verdict on a network no better than a guess."""
+    question, compress = "What can be removed?", results(record, "compress")
+    networks = {row["network"]: row for row in compress.get("networks", ())}
+    if not {"original", "compressed"} <= networks.keys():
+        return None
+    original, smaller = networks["original"], networks["compressed"]
+    if original["accuracy_low"] <= 1 / results(record, "data").get("classes", 1):
+        return Answer(question, OPEN, "The network itself is no better than a guess.")
+    gone = 1 - smaller["parameters"] / original["parameters"]
+    control = (
+        f"; random units of the same number: {networks['random']['agreement']:.4f}" if "random" in networks else ""
+    )
+    sentence = (
+        f"{100 * gone:.0f} % of the parameters: {smaller['agreement']:.4f} [{smaller['agreement_low']:.4f}, "
+        f"{smaller['agreement_high']:.4f}] of {smaller['n']:,} held-out predictions stay the same{control}."
+    )
+    low = smaller["agreement_low"]
+    return Answer(question, YES if low >= SAME else PARTLY if low >= NEAR else NO, sentence)
+
+
+QUESTIONS: tuple[Callable[[Document], Answer | None], ...] = (accurate, hold, beats, survive, predicts, removable)
