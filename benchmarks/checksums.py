@@ -2,14 +2,17 @@
 
     python -m benchmarks.checksums [--json FILE] [--quick]
 
-Each figure is the share of time that a checksum adds: to mining a file of bits, to loading a checkpoint, to loading a
-graph. Below them are the speeds of the sums and of other checksums on the same words.
+Each figure is the share of time that a checksum adds: to mining a file of bits, to loading a checkpoint, to resuming a
+training (a network, an optimiser and their state), to loading a graph. `share` is of the time on the clock, for which a
+user waits, `cpu_share` of the CPU time of all threads. Below are the speeds of the sums and of other checksums.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -17,6 +20,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+import torch
+from safetensors.torch import save_file
 
 from benchmarks.frame import Figure, parser, run
 from benchmarks.timing import median_seconds
@@ -27,6 +32,8 @@ from ndg.graph.ndg import NDG
 from ndg.mining.miner import find
 from ndg.models import checkpoint
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.training import checkpoints
+from ndg.training.step import Learner
 
 FORM = Form.of((1, 28, 28))
 
@@ -43,19 +50,44 @@ def reading(quick: bool) -> Iterator[Figure]:
     mined = find(BitMatrix.from_bool(values + values[:, :1] > 1, space), alpha=1.2)
     scores = {"gndi": {"measure": "logits", "values": {f"a:{unit}": 0.5 for unit in range(mined.nodes.neurons)}}}
     with tempfile.TemporaryDirectory() as folder:
-        bits, weights, graph = (Path(folder) / name for name in ("bits.ndg", "model.safetensors", "graph.json"))
+        names = "bits.ndg", "model.safetensors", "resume.safetensors", "graph.json"
+        bits, weights, state, graph = (Path(folder) / name for name in names)
         BitMatrix(nodes, words, examples, np.zeros(1000)).save(bits)
         checkpoint.save(weights, models.build(settings, FORM, 10, 0), settings, FORM, 10, {})
+        learner = _learner(settings)
+        learner.step(torch.rand(8, *FORM.shape), torch.arange(8) % 10, 0.1)
+        checkpoints.save(state, learner, {}, [])
         NDG(mined, {}, scores).save(graph)
         works: dict[str, tuple[Path, Callable[[bool | None], object]]] = {
             "bits": (bits, lambda verify: find(BitMatrix.open(bits, verify=verify), alpha=50.0)),
-            "checkpoint": (weights, lambda verify: _unverified(verify, partial(checkpoint.load, weights))),
+            "checkpoint": (weights, lambda verify: checkpoint.load(_summed(weights, verify))),
+            "resume": (state, lambda verify: checkpoints.restore(_summed(state, verify), _learner(settings), {})),
             "graph": (graph, lambda verify: _unverified(verify, partial(NDG.load, graph))),
         }
+        for path in (weights, state):
+            _without_checksums(path)
         for name, (path, work) in works.items():
-            spent = median_seconds({"on": partial(work, None), "off": partial(work, False)}, rounds)
-            share = f"of the time without, {1e3 * spent['off']:.1f} ms for {path.stat().st_size / 1e6:.1f} MB"
-            yield f"{name}_checksum_share", spent["on"] / spent["off"] - 1, share
+            calls = {"on": partial(work, None), "off": partial(work, False)}
+            for suffix, clock in {"": time.perf_counter, "_cpu": time.process_time}.items():
+                spent = median_seconds(calls, rounds, clock)
+                share = f"of the time without, {1e3 * spent['off']:.1f} ms for {path.stat().st_size / 1e6:.1f} MB"
+                yield f"{name}_checksum{suffix}_share", spent["on"] / spent["off"] - 1, share
+
+
+def _learner(settings: config.MLP) -> Learner:
+    experiment = config.Experiment(model=settings)
+    return Learner.of(models.build(settings, FORM, 10, 0), experiment.train, torch.device("cpu"))
+
+
+def _without_checksums(path: Path) -> None:
+    """Write a checkpoint again as earlier versions did, without checksums, beside it."""
+    tensors, about = checkpoint.read(path)
+    save_file(tensors, _summed(path, False), {"ndg": json.dumps(about)})
+
+
+def _summed(path: Path, verify: bool | None) -> Path:
+    """The checkpoint, or the one without checksums beside it if `verify` is False."""
+    return path if verify is None else path.with_suffix(".plain")
 
 
 def _unverified(verify: bool | None, load: Callable[[], object]) -> object:

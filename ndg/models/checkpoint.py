@@ -1,7 +1,9 @@
 """Checkpoints: a safetensors file with weights and a description of their network.
 
-Its metadata have one key, `ndg`, the description as JSON (safetensors writes several in any order). Its last entry is
-`checksum`, of all other entries and all tensors; files of earlier versions have none and are read without that check.
+Its metadata have one key, `ndg`, the description as JSON (safetensors writes several in any order). Its last entries:
+`description_checksum`, of the entries before it, and `checksum`, of all other entries and all tensors. The first is
+compared before a network is built. The second is computed in threads while it is built, and compared before anything
+is returned. Earlier versions wrote only the second, which is then compared first, or none.
 """
 
 from __future__ import annotations
@@ -9,8 +11,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +29,7 @@ from ndg.data.inputs import Form
 from ndg.errors import CheckpointError
 from ndg.models.resize import resize
 
-_KEY, _CHECKSUM = "ndg", "checksum"
+_KEY, _DESCRIPTION, _CHECKSUM = "ndg", "description_checksum", "checksum"
 REMOVED = "removed"
 """Entry of a description: the units and blocks that were removed, in order."""
 _LAST = re.compile(r'(?:, )?"([^"]*)": "([0-9a-f]{32})"\}\Z')
@@ -41,19 +46,27 @@ def save(path: str | Path, network: nn.Module, model: Any, form: Form, classes: 
 
 def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """Network of a file, in evaluation mode, and its description; CheckpointError for any other."""
-    tensors, about = read(path)
-    try:
-        settings = config.load({"model": about["model"]}).model
-        form, classes = Form.from_dict(about["form"]), int(about["classes"])
-        architecture = about["architecture"] if getattr(settings, "pretrained", None) is not None else None
-        network = models.build(settings, form, classes, 0, architecture)
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError, MemoryError) as error:
-        raise CheckpointError(
-            f"{path} must describe its network (model, form, classes); {type(error).__name__}: {error}; "
-            "give a checkpoint that this version of ndg wrote"
-        ) from error
-    shape(network, tensors, about, path)
-    fill(network, tensors, path)
+    with reading(path) as (tensors, about):
+        try:
+            settings = config.load({"model": about["model"]}).model
+            form, classes = Form.from_dict(about["form"]), int(about["classes"])
+            architecture = about["architecture"] if getattr(settings, "pretrained", None) is not None else None
+            network = models.build(settings, form, classes, 0, architecture)
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            AttributeError,
+            RuntimeError,
+            MemoryError,
+        ) as error:
+            raise CheckpointError(
+                f"{path} must describe its network (model, form, classes); {type(error).__name__}: {error}; "
+                "give a checkpoint that this version of ndg wrote"
+            ) from error
+        shape(network, tensors, about, path)
+        fill(network, tensors, path)
     return network, about
 
 
@@ -97,46 +110,99 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], about: dict[str, Any]
 def encoded(tensors: Mapping[str, Tensor], about: str) -> bytes:
     """Content of a file with these tensors and a description as JSON text."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    entry = f'"{_CHECKSUM}": "{_checksum(plain, about)}"}}'
-    return to_bytes(plain, {_KEY: f"{about[:-1]}{', ' if len(about) > 2 else ''}{entry}"})
+    about = _with_entry(about, _DESCRIPTION, _checksum({}, about))
+    return to_bytes(plain, {_KEY: _with_entry(about, _CHECKSUM, _checksum(plain, about))})
+
+
+def _with_entry(about: str, name: str, value: str) -> str:
+    """A JSON object with one more entry at its end."""
+    return f'{about[:-1]}{", " if len(about) > 2 else ""}"{name}": "{value}"}}'
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and description of a file of `write`; CheckpointError for any other, or one of another checksum."""
-    path = Path(path)
+    with reading(path) as content:
+        pass
+    return content
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[tuple[dict[str, Tensor], dict[str, Any]]]:
+    """Tensors and description of a file of `write`, while its tensors are summed in a thread.
+
+    The description is sound within the block. The tensors are known to be sound after it: nothing that depends on them
+    may leave it before. Raises CheckpointError for a damaged file, also in place of an error of the block.
+    """
+    tensors, text = _content(path)
+    about = _object(text, path)
+    if not (last := _LAST.search(text)) or last[1] != _CHECKSUM:
+        if not {_CHECKSUM, _DESCRIPTION}.isdisjoint(about):
+            raise _damaged(path)
+        yield tensors, about
+        return
+    summed = text[: last.start()] + "}"
+    described = _LAST.search(summed)
+    early = described is not None and described[1] == _DESCRIPTION
+    if described and early and described[2] != _checksum({}, summed[: described.start()] + "}"):
+        raise _damaged(path)
+    for name in [_CHECKSUM] + [_DESCRIPTION] * early:
+        about.pop(name, None)
+    with ThreadPoolExecutor(2, "ndg-checksum") as pool:
+        pieces = pool.map(checksums.piece, _parts(tensors, summed))
+        differs = cache(lambda: checksums.joined(pieces) != last[2])
+        if not early and differs():
+            raise _damaged(path)
+        try:
+            yield tensors, about
+        finally:
+            if differs():
+                raise _damaged(path)
+
+
+def _content(path: str | Path) -> tuple[dict[str, Tensor], str]:
+    """Tensors of a file and its description as text."""
     if not os.path.isfile(path):
         raise CheckpointError(f"checkpoint {path} does not exist; train first, or name the folder of a run with one")
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-        about = json.loads(metadata.get(_KEY, "{}"))
     except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path} must be a whole safetensors file; it is truncated or damaged ({error}); "
-            "copy it again or train again"
-        ) from error
-    if _KEY not in metadata or not isinstance(about, dict):
+        raise _damaged(path, error) from error
+    return tensors, metadata.get(_KEY, "null")
+
+
+def _object(text: str, path: str | Path) -> dict[str, Any]:
+    """The entries of a description."""
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(about, dict):
         raise CheckpointError(
             f"{path} must describe its network; it has no description, so another program wrote it; "
             "pass a checkpoint written by ndg"
         )
-    stored, last = about.pop(_CHECKSUM, None), _LAST.search(metadata[_KEY])
-    expected = last and (_CHECKSUM, _checksum(tensors, metadata[_KEY][: last.start()] + "}"))
-    if last.groups() != expected if last else stored is not None:
-        raise CheckpointError(
-            f"{path} must be a whole safetensors file; it is damaged, since its content does not match its checksum; "
-            "copy it again or train again"
-        )
-    return tensors, about
+    return about
+
+
+def _damaged(path: str | Path, error: Exception | None = None) -> CheckpointError:
+    """The error of a file that cannot be parsed, or whose content differs from its checksum."""
+    what = f"truncated or damaged ({error})" if error else "damaged, since its content does not match its checksum"
+    return CheckpointError(f"{path} must be a whole safetensors file; it is {what}; copy it again or train again")
 
 
 def _checksum(tensors: Mapping[str, Tensor], about: str) -> str:
-    """Checksum of a description and contiguous tensors, in the order of their names."""
+    """Checksum of a description and contiguous tensors."""
+    return checksums.checksum(_parts(tensors, about))
+
+
+def _parts(tensors: Mapping[str, Tensor], about: str) -> list[Any]:
+    """What a checksum covers: a description, then tensors in the order of their names."""
     parts: list[Any] = [about.encode("utf-8", "surrogatepass")]
     for name, tensor in sorted(tensors.items()):
         parts += [f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), tensor.reshape(-1).view(torch.uint8).numpy()]
-    return checksums.checksum(parts)
+    return parts
 
 
 def _shape(tensor: Tensor | None) -> str:

@@ -25,9 +25,11 @@ KEYS: dict[str, set[str]] = {
         *("iia_at_coverage_80", "vote_sign_survival", "set_lead_14", "hidden_covered", "classes_certified"),
     },
     "checksums": {
-        "bits_checksum_share",
-        "checkpoint_checksum_share",
-        "graph_checksum_share",
+        *(
+            f"{name}_checksum{clock}_share"
+            for name in ("bits", "checkpoint", "resume", "graph")
+            for clock in ("", "_cpu")
+        ),
         "gigabytes_per_second_sums",
     },
     "efficiency": {

@@ -117,6 +117,50 @@ def test_equal_networks_have_equal_files(saved, tmp_path):
         assert (tmp_path / str(number)).read_bytes() == saved.read_bytes()
 
 
+def without_description_checksum(path):
+    """Write a file as earlier versions did, with one checksum of everything."""
+    tensors, about = checkpoint.read(path)
+    text = json.dumps(about)
+    text = f'{text[:-1]}, "checksum": "{checkpoint._checksum(tensors, text)}"}}'
+    safetensors.torch.save_file(tensors, path, {"ndg": text})
+    return about
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_no_network_is_built_from_a_damaged_description(earlier, saved, monkeypatch):
+    """A flipped bit can make a width a million times as large."""
+    if earlier:
+        without_description_checksum(saved)
+    raw = saved.read_bytes()
+    assert raw.index(b"[20], ") < raw.index(b'"data_offsets"')
+    saved.write_bytes(raw.replace(b"[20], ", b"[60], ", 1))
+    monkeypatch.setattr(models, "build", lambda *_: pytest.fail("a network was built"))
+    with pytest.raises(CheckpointError, match="its content does not match its checksum"):
+        checkpoint.load(saved)
+
+
+def test_damaged_weights_are_told_in_place_of_an_error_that_they_cause(saved):
+    raw = bytearray(saved.read_bytes())
+    raw[-1] ^= 1
+    saved.write_bytes(raw)
+    with pytest.raises(CheckpointError, match="its content does not match its checksum"), checkpoint.reading(saved):
+        raise KeyError
+    raw[-1] ^= 1
+    saved.write_bytes(raw)
+    with pytest.raises(KeyError), checkpoint.reading(saved):
+        raise KeyError
+
+
+def test_a_file_of_an_earlier_version_is_compared_with_its_one_checksum(saved):
+    about = without_description_checksum(saved)
+    assert checkpoint.load(saved)[1] == about
+    raw = bytearray(saved.read_bytes())
+    raw[-1] ^= 1
+    saved.write_bytes(raw)
+    with pytest.raises(CheckpointError, match="its content does not match its checksum"):
+        checkpoint.load(saved)
+
+
 def test_a_file_of_an_earlier_version_has_no_checksum_and_is_read(saved):
     tensors, about = checkpoint.read(saved)
     safetensors.torch.save_file(tensors, saved, {"ndg": json.dumps(about)})
