@@ -61,7 +61,7 @@ def reading(quick: bool) -> Iterator[Figure]:
         works: dict[str, tuple[Path, Callable[[bool | None], object]]] = {
             "bits": (bits, lambda verify: find(BitMatrix.open(bits, verify=verify), alpha=50.0)),
             "checkpoint": (weights, lambda verify: checkpoint.load(_summed(weights, verify))),
-            "resume": (state, lambda verify: checkpoints.restore(_summed(state, verify), _learner(settings), {})),
+            "resume": (state, lambda verify: _resume(_summed(state, verify), settings)),
             "graph": (graph, lambda verify: _unverified(verify, partial(NDG.load, graph))),
         }
         for path in (weights, state):
@@ -77,6 +77,14 @@ def reading(quick: bool) -> Iterator[Figure]:
 def _learner(settings: config.MLP) -> Learner:
     experiment = config.Experiment(model=settings)
     return Learner.of(models.build(settings, FORM, 10, 0), experiment.train, torch.device("cpu"))
+
+
+def _resume(path: Path, settings: config.MLP) -> Learner:
+    """Build a network and its optimiser, and restore their state, as a training does."""
+    with checkpoints.reading(path) as saved:
+        learner = _learner(settings)
+        checkpoints.restore(path, learner, {}, saved)
+    return learner
 
 
 def _without_checksums(path: Path) -> None:

@@ -32,6 +32,7 @@ from ndg.activations.batches import (
     pick,
 )
 from ndg.errors import DataError, LayerError, NDGError
+from ndg.module_state import module_state
 from ndg.progress import log
 
 ROWS = 8
@@ -39,6 +40,9 @@ ROWS = 8
 
 SAMPLE = 1024
 """Values per example of an output that are compared in passes of a whole compute batch."""
+
+MOST_STATES = 1000
+"""States and layers of a network that are remembered."""
 
 CLOSE = 1e-3
 """Relative difference of outputs that rounding explains; times 30 in half precision."""
@@ -48,8 +52,6 @@ STANDARD = nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention
 
 Outputs = dict[str, list[Tensor]]
 """Tensors that a module returned, by its path; "" is the network."""
-
-PLAIN = frozenset({bool, int, float, str})
 
 _probed: WeakKeyDictionary[nn.Module, dict[Any, int]] = WeakKeyDictionary()
 """Rows of the largest batch by state, kind of input and layer."""
@@ -82,33 +84,17 @@ def probe(model: nn.Module, batch: Batch, layers: Iterable[str], threads: int) -
     layers = [path for path in layers if path in dict(model.named_modules())]
     kind = tuple((name, column.dtype, column.shape[1:]) for name, column in by_name(batch.inputs).items())
     known, changing = _probed.setdefault(model, {}), _changing.setdefault(model, set())
-    state = _state(model)
+    state = module_state(model)
     keys = _keys(state, changing, kind, layers)
     if all(known.get(key, 0) >= batch.rows for key in keys):
         return
     with _random_state(model), _buffers(model) as changed, fixed(model, threads):
         _passes(model, batch, layers, changed)
-    after = _state(model)
+    after = module_state(model)
     changing |= {name for name in state.keys() | after.keys() if state.get(name) != after.get(name)}
+    if len(known) > MOST_STATES:
+        known.clear()
     known |= dict.fromkeys(_keys(after, changing, kind, layers), batch.rows)
-
-
-def _state(model: nn.Module) -> dict[Any, Any]:
-    """Modules, their plain attributes and functions, whose change may change what a network computes.
-
-    `training` is none of them, since all studies run in evaluation mode, nor are hooks, which mostly look.
-    """
-    state: dict[Any, Any] = {}
-    for module in model.modules():
-        if type(module).__module__.startswith("ndg.units"):
-            continue
-        state[id(module), ""] = type(module)
-        for name, value in vars(module).items():
-            if type(value) in PLAIN and name != "training":
-                state[id(module), name] = value
-            elif callable(value):
-                state[id(module), name] = id(value)
-    return state
 
 
 def _keys(state: dict[Any, Any], changing: set[Any], kind: Any, layers: list[str]) -> list[Any]:

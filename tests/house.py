@@ -20,7 +20,7 @@ LAYERS = [
     "bits mining planted",
     "config locations",
     "graph | data models activations | executors",
-    "units probe run_study",
+    "units module_state probe run_study",
     "gradients | capture",
     "interventions",
     "extraction discovery",

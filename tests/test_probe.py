@@ -1,7 +1,10 @@
 """The probe refuses what cannot be measured example by example, by name and with the remedy, in every study alike."""
 
+import copy
 from contextlib import nullcontext
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,6 +12,7 @@ from torch.nn import functional
 
 import ndg
 from ndg.errors import DataError, LayerError, ShapeError
+from ndg.module_state import module_state
 from ndg.probe import _probed, probe_loader
 
 EXAMPLES = torch.randn(300, 12, generator=torch.Generator().manual_seed(0)), torch.arange(300) % 4
@@ -164,6 +168,71 @@ def test_a_network_whose_attribute_changes_is_probed_again(flag, value):
     setattr(model[0], flag, value)
     with pytest.raises(LayerError, match="draws random numbers"):
         ndg.extract(model, [EXAMPLES], layers=["0.act"])
+
+
+@pytest.mark.parametrize(
+    ("holder", "read", "switch"),
+    [
+        ({"rate": 0.0}, lambda it: it["rate"], lambda it: it.update(rate=0.5)),
+        ([0.0], lambda it: it[0], lambda it: it.__setitem__(0, 0.5)),
+        ([[(0.0,)]], lambda it: it[0][0][0], lambda it: it[0].__setitem__(0, (0.5,))),
+        ({0.0}, lambda it: next(iter(it)), lambda it: (it.clear(), it.add(0.5))),
+        (torch.zeros(()), float, lambda it: it.fill_(0.5)),
+        (np.zeros(1), lambda it: it[0], lambda it: it.fill(0.5)),
+        (SimpleNamespace(rate=0.0), lambda it: it.rate, lambda it: setattr(it, "rate", 0.5)),
+        (SimpleNamespace(part={"rate": 0.0}), lambda it: it.part["rate"], lambda it: it.part.update(rate=0.5)),
+    ],
+)
+def test_a_network_whose_config_changes_in_place_is_probed_again(holder, read, switch):
+    class Configured(Dense):
+        def between(self, h):
+            return functional.dropout(h, read(self.holder))
+
+    model = Configured().eval()
+    model.holder = copy.deepcopy(holder)
+    rows = []
+    model.register_forward_pre_hook(lambda module, arguments: rows.append(len(arguments[0])))
+    for _ in range(3):
+        ndg.extract(model, [EXAMPLES], layers=["act"])
+    assert rows.count(8) == 2
+    switch(model.holder)
+    with pytest.raises(LayerError, match="draws random numbers"):
+        ndg.extract(model, [EXAMPLES], layers=["act"])
+
+
+def test_a_function_at_the_address_of_a_freed_one_is_another():
+    class Called(Dense):
+        def between(self, h):
+            return self.change(h)
+
+    model = Called().eval()
+    model.change = lambda h: h + 0
+    ndg.extract(model, [EXAMPLES], layers=["act"])
+    address = id(model.change)
+    for _ in range(100):
+        model.change = None
+        model.change = lambda h: h + torch.randn_like(h)
+        if id(model.change) == address:
+            break
+    with pytest.raises(LayerError, match="draws random numbers"):
+        ndg.extract(model, [EXAMPLES], layers=["act"])
+
+
+def test_states_of_a_network_are_hashable_bounded_and_end():
+    model = Dense()
+    model.own, model.long, model.deep = [], list(range(10**5)), [[[[[[[]]]]]]]
+    model.own.append(model.own)
+    model.parts = {
+        "module": model,
+        "type": int,
+        "array": np.zeros(10**6),
+        "odd": {(1, 2): {3, None}},
+        "slots": object(),
+    }
+    first, second = module_state(model), module_state(model)
+    assert first == second
+    assert hash(tuple(first.items())) == hash(tuple(second.items()))
+    assert len(repr(first)) < 20_000
 
 
 def test_a_network_with_another_function_is_probed_again():

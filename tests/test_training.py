@@ -276,6 +276,19 @@ def test_a_truncated_state_is_refused_and_left_as_it_is(splits, tmp_path):
         training.train(experiment(), splits, tmp_path, resume=True)
 
 
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.97])
+def test_a_flipped_bit_of_a_state_is_refused_before_anything_is_written(at, splits, tmp_path):
+    training.train(experiment(epochs=1), splits, tmp_path)
+    state = tmp_path / training.STATE
+    content = bytearray(state.read_bytes())
+    content[int(at * len(content))] ^= 4
+    state.write_bytes(content)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(CheckpointError, match=r"resume\.safetensors must be a whole safetensors file; it is .*damaged"):
+        training.train(experiment(epochs=1), splits, tmp_path, resume=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_data_of_another_number_of_classes_cannot_be_resumed_on(splits, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         training.train(experiment(), splits, tmp_path, on_epoch=Interrupt(1))

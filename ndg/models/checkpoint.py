@@ -2,7 +2,7 @@
 
 Its metadata have one key, `ndg`, the description as JSON (safetensors writes several in any order). Its last entries:
 `description_checksum`, of the entries before it, and `checksum`, of all other entries and all tensors. The first is
-compared before a network is built. The second is computed in threads while it is built, and compared before anything
+compared before a network is built. The second is computed in a thread while it is built, and compared before anything
 is returned. Earlier versions wrote only the second, which is then compared first, or none.
 """
 
@@ -147,7 +147,7 @@ def reading(path: str | Path) -> Iterator[tuple[dict[str, Tensor], dict[str, Any
         raise _damaged(path)
     for name in [_CHECKSUM] + [_DESCRIPTION] * early:
         about.pop(name, None)
-    with ThreadPoolExecutor(2, "ndg-checksum") as pool:
+    with ThreadPoolExecutor(1, "ndg-checksum") as pool:
         pieces = pool.map(checksums.piece, _parts(tensors, summed))
         differs = cache(lambda: checksums.joined(pieces) != last[2])
         if not early and differs():

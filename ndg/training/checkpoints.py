@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +68,35 @@ def save(
     checkpoint.write(path, tensors, metadata)
 
 
-def adopt(path: Path, network: nn.Module, identity: dict[str, Any]) -> list[Lost]:
+Saved = tuple[dict[str, Tensor], dict[str, Any]]
+"""Tensors and description of a resume state."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Saved | None]:
+    """The resume state, None without a file, while its checksum is computed in a thread.
+
+    Raises CheckpointError at the end of the block for a damaged file: what was restored from it must not be used.
+    """
+    if not path.exists():
+        yield None
+        return
+    with checkpoint.reading(path) as saved:
+        yield saved
+
+
+def adopt(path: Path, network: nn.Module, identity: dict[str, Any], saved: Saved | None = None) -> list[Lost]:
     """Give a network the shapes of a training that removed units, and return what was removed."""
-    tensors, metadata = checkpoint.read(path)
+    tensors, metadata = saved or checkpoint.read(path)
     _check(path, metadata, identity)
     prefix = "model/"
     weights = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     return checkpoint.shape(network, weights, metadata, path)
 
 
-def restore(path: Path, learner: Learner, identity: dict[str, Any]) -> list[Row]:
-    """Restore weights and optimiser, and return the history of epochs."""
-    tensors, metadata = checkpoint.read(path)
+def restore(path: Path, learner: Learner, identity: dict[str, Any], saved: Saved | None = None) -> list[Row]:
+    """Restore weights and optimiser from a file, or what was read of it, and return the history of epochs."""
+    tensors, metadata = saved or checkpoint.read(path)
     _check(path, metadata, identity)
     weights: dict[str, Tensor] = {}
     slots: dict[int, dict[str, Tensor]] = {}

@@ -102,12 +102,13 @@ def train(
         raise ConfigError("train.apoptosis needs remover=, which removes units; call ndg.train, which passes it")
     journal = Journal(folder, settings.epochs)
     with own_threads_and_randomness(settings.threads, target):
-        network = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(target)
-        remove = remover(experiment, splits, network, target) if remover and settings.apoptosis.fitness else None
-        identity = checkpoints.identity_of(experiment, splits)
-        removed = checkpoints.adopt(state, network, identity) if remove is not None and state.exists() else []
-        learner = Learner.of(network, settings, target)
-        history = checkpoints.restore(state, learner, identity) if state.exists() else []
+        with checkpoints.reading(state) as saved:
+            network = models.build(experiment.model, splits.form, splits.classes, experiment.seed).to(target)
+            remove = remover(experiment, splits, network, target) if remover and settings.apoptosis.fitness else None
+            identity = checkpoints.identity_of(experiment, splits)
+            removed = checkpoints.adopt(state, network, identity, saved) if remove is not None and saved else []
+            learner = Learner.of(network, settings, target)
+            history = checkpoints.restore(state, learner, identity, saved) if saved else []
 
         def watching() -> Monitor | None:
             wanted = monitor is not None and settings.fitness
