@@ -23,6 +23,26 @@ def of(file: str, tests: str, changes: Mapping[str, str]) -> list[Mutant]:
 
 
 MUTANTS: tuple[Mutant, ...] = (
+    *of("checksum_kernel.py", "test_checksums.py", {"one + two + three + four": "one + two + three"}),
+    *of("checksums.py", "test_checksums.py", {"self.rows, columns)": "columns, columns)"}),
+    *of(
+        "models/checkpoint.py",
+        "models/test_checkpoint.py",
+        {
+            "if not early and differs()": "if differs() and False",
+            "finally:\n            if differs()": "finally:\n            if early and differs() and False",
+            "described and early and described[2] !=": "described and early and described[2] ==",
+        },
+    ),
+    *of(
+        "module_state.py",
+        "test_probe.py",
+        {
+            "value is other._value()": "True",
+            "else _version(value)": "else 0",
+            "depth - 1": "0",
+        },
+    ),
     *of(
         "importance/methods/conductance.py",
         "importance/test_conductance.py::test_steps_are_doubled_up_to_the_most_of_them "
