@@ -7,7 +7,6 @@ report beyond two forward passes of the same images, for a ResNet-18 of width 16
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import torch
@@ -24,10 +23,12 @@ IMAGES, ROUNDS = 1024, 5
 Figures = dict[str, tuple[float, str]]
 
 
-def predictor(quick: bool) -> Figures:
-    """Correlation of the removable share with what can be removed, and its lead over the source's metrics."""
-    with tempfile.TemporaryDirectory() as folder:
-        result = validate([0], Locations.choose(), Path(folder), quick)
+def predictor(folder: Path | None) -> Figures:
+    """Correlation of the removable share with what can be removed, and its lead over the source's metrics.
+
+    Networks are kept in the folder; without one, three are trained and thrown away.
+    """
+    result = validate([0], Locations.choose(), folder, quick=folder is None)
     rho, low, high, best = predictor_rho(result)
     how = f"Spearman [{low:.2f}, {high:.2f}], {len(result['layers'])} layers of {result['networks']} networks"
     lead = f"lower end of that interval minus the best of the source's metrics ({best:.2f})"
