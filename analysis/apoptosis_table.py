@@ -48,6 +48,7 @@ COLUMNS = {
     "when": Column("units leave", left=True),
     "fitness": Column("by", left=True),
     "gone": Column("units gone"),
+    "removals": Column("removals"),
     "parameters": Column("parameters left"),
     "accuracy": Column("test accuracy [95 %]", digits=4),
     "points": Column("minus the whole network", "points [95 %]", digits=2),
@@ -56,7 +57,7 @@ COLUMNS = {
 }
 NOTE = (
     f"Means over trainings with 95 % Student intervals; points: paired by training. In training: from an eighth of the "
-    f"epochs on, in about {REMOVALS} removals (MNIST: 3), until {FLOOR:.0%} of the units of each layer are left; the "
+    f"epochs on, in as many removals as the column says, until {FLOOR:.0%} of the units of each layer are left; the "
     "epoch is the best of the smallest network on the validation split. After training: the same number of units of "
     f"the whole network at once; fine-tuned: {TUNING} epochs more, of which the best on the validation split is kept. "
     "The whole network with the same fine-tuning is the control."
@@ -88,12 +89,12 @@ def measured(name: str, seed: int, folder: Path, where: Locations, quick: bool) 
     whole = experiment_of(name, seed, None, where, quick)
     splits = load(whole)
     network, result = trained(whole, splits, folder)
-    yield {"when": WHOLE, "fitness": "", "gone": 0} | sized(network) | {"accuracy": result.test_accuracy}
+    yield {"when": WHOLE, "fitness": ""} | lost([]) | sized(network) | {"accuracy": result.test_accuracy}
     for fitness in FITNESS:
         experiment = experiment_of(name, seed, fitness, where, quick)
         smaller, result = trained(experiment, splits, folder)
-        gone = sum(len(row["units"]) for row in result.removed)
-        yield {"when": DURING, "fitness": fitness, "gone": gone} | sized(smaller) | {"accuracy": result.test_accuracy}
+        figures = {"when": DURING, "fitness": fitness} | lost(result.removed, "epoch") | sized(smaller)
+        yield figures | {"accuracy": result.test_accuracy}
     for fitness in (*FITNESS, NONE):
         for when, epochs in ((AFTER, 0), (TUNED, TUNING)):
             if fitness == NONE and not epochs:
@@ -102,12 +103,10 @@ def measured(name: str, seed: int, folder: Path, where: Locations, quick: bool) 
             pruning, pruned = prune_network(network, whole, splits, settings)
             if fitness == NONE:
                 row = pruning.final[-1]
-                yield {"when": TUNED, "fitness": "(whole network)", "gone": 0, "parameters": row["parameters"]} | {
-                    "accuracy": row["accuracy"]
-                }
+                figures = {"when": TUNED, "fitness": "(whole network)"} | lost([])
+                yield figures | {"parameters": row["parameters"], "accuracy": row["accuracy"]}
                 continue
-            gone = sum(len(row["units"]) for row in pruned.removed)
-            figures = {"when": when, "fitness": fitness, "gone": gone} | sized(pruned.network)
+            figures = {"when": when, "fitness": fitness} | lost(pruned.removed, "step") | sized(pruned.network)
             predicted = predictions(pruned.network, splits.test, whole.extract.compute_batch)
             yield figures | {"accuracy": float((predicted == splits.test.labels).double().mean())}
 
@@ -119,6 +118,11 @@ def trained(experiment: Experiment, splits: Splits, folder: Path) -> tuple[Any, 
     return training.load_model(own)[0], result
 
 
+def lost(rows: Sequence[Figures], when: str = "epoch") -> Figures:
+    """Units removed, and in how many removals."""
+    return {"gone": sum(len(row["units"]) for row in rows), "removals": len({row[when] for row in rows})}
+
+
 def sized(network: Any) -> Figures:
     return {"parameters": sum(parameter.numel() for parameter in network.parameters())}
 
@@ -128,9 +132,9 @@ def joined(name: str, runs: Sequence[Sequence[Figures]], n: int) -> list[Figures
     rows = []
     for same in zip(*runs, strict=True):
         row: Figures = {"config": name, "n": n, "seeds": len(same)}
-        row |= {key: same[0][key] for key in ("when", "fitness", "gone", "parameters")}
-        lost = [100 * (one["accuracy"] - run[0]["accuracy"]) for one, run in zip(same, runs, strict=True)]
-        for key, values in (("accuracy", [one["accuracy"] for one in same]), ("points", lost)):
+        row |= {key: same[0][key] for key in ("when", "fitness", "gone", "removals", "parameters")}
+        points = [100 * (one["accuracy"] - run[0]["accuracy"]) for one, run in zip(same, runs, strict=True)]
+        for key, values in (("accuracy", [one["accuracy"] for one in same]), ("points", points)):
             mean, low, high = over_draws(values) or (None, None, None)
             row |= {key: mean} | ({f"{key}_low": low, f"{key}_high": high} if len(values) > 1 else {})
         rows.append(row)

@@ -1,10 +1,11 @@
 """Fitness metrics measured: their cost, their stability, and their agreement with exact ablation (docs/fitness.md).
 
-    python -m analysis.fitness_table [--configs digits_mlp digits_cnn] [--seeds 0 1 2 3 4] [--folder DIR] [--json FILE]
+    python -m analysis.fitness_table [--part stability|cost] [--seeds 0 1 2 3 4] [--folder DIR] [--json FILE]
 
 The source of the metrics rates their cost and stability in words. Here both are measured on networks that are trained
 for it, kept in `--folder`, and trained only once. Each rank correlation is Spearman's within a layer, a mean over
-layers weighted by their units. Each figure is a mean over the trainings with its 95 % Student interval.
+layers weighted by their units. Each figure is a mean over the trainings with its 95 % Student interval. Times are one
+table and correlations another, so that the times can be taken on an idle machine.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from ndg.workflows.train import load, train
 
 CONFIGS, SEEDS = ("digits_mlp", "digits_cnn"), (0, 1, 2, 3, 4)
 BATCH, BATCHES, STAGES, TIMED = 256, 4, 8, 5
-MEASURED = tuple(name for name in MEASURES if name != "composite")
+STABILITY, COST = "stability", "cost"
 FIRST, LAST = "an eighth", "the end"
 
 SOURCE = {
@@ -62,29 +63,40 @@ COLUMNS = {
     "config": Column("network", left=True),
     "stage": Column("trained to", left=True),
     "measure": Column("metric", left=True),
-    "seconds": Column("time per step", "ms [95 %]", digits=1),
-    "steps": Column("time", "training steps", digits=1),
     "batches": Column("between batches [95 %]"),
     "epochs": Column("between epochs [95 %]"),
     "seeds": Column("between seeds [95 %]"),
     "ablation": Column("with ablation [95 %]"),
     "size": Column("with |ablation| [95 %]"),
     "n": Column("n", "trainings"),
-    "source": Column("the source: cost, stability", left=True),
+    "source": Column("the source: stability", left=True),
 }
 NOTE = (
-    f"time per step: the metric alone on one batch of {BATCH} training examples, and over a training step of the same "
-    f"batch; between batches: the {BATCHES * (BATCHES - 1) // 2} pairs of {BATCHES} disjoint batches of {BATCH}; "
-    f"between epochs: neighbours among {STAGES} equally distant epochs of one training, same batch; between seeds: "
-    "units of two trainings paired one to one by the largest correlation of their activations on the validation "
+    f"between batches: the {BATCHES * (BATCHES - 1) // 2} pairs of {BATCHES} disjoint batches of {BATCH} training "
+    f"examples; between epochs: neighbours among {STAGES} equally distant epochs of one training, same batch; between "
+    "seeds: units of two trainings paired one to one by the largest correlation of their activations on the validation "
     "split (their pairs share trainings, so this interval is too narrow); with ablation: exact ablation (loss, zero) "
-    "on the validation split, signed and as a size. n: trainings where the metric exists; correlation needs wrong "
-    "predictions."
+    "on the validation split, signed and as a size. Each layer standardises the terms of its composite. n: trainings "
+    "where the metric exists; correlation needs wrong predictions."
+)
+COST_COLUMNS = {
+    "config": Column("network", left=True),
+    "measure": Column("metric", left=True),
+    "steps": Column("time", "training steps [95 %]", digits=2),
+    "seconds": Column("time", "ms [95 %]", digits=1),
+    "n": Column("n", "trainings"),
+    "source": Column("the source: cost", left=True),
+}
+COST_NOTE = (
+    f"The metric alone on one batch of {BATCH} training examples, over a training step of the same batch and in "
+    f"milliseconds, on one thread: the median of {TIMED} rounds in which all metrics and the step take turns. Every "
+    "metric makes one forward pass, for the share of examples on which a neuron is on."
 )
 
-INTERVALS = ("seconds", "batches", "epochs", "seeds", "ablation", "size")
+INTERVALS = ("seconds", "steps", "batches", "epochs", "seeds", "ablation", "size")
 
 Values = Mapping[str, Float64[np.ndarray, " unit"]]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +142,7 @@ def trained(name: str, seed: int, folder: Path, where: Locations, quick: bool) -
     return Training(experiment, splits, networks, layers)
 
 
-def measured(work: Training, epoch: int, number: int, chosen: Sequence[str] = MEASURED) -> Mapping[str, Values]:
+def measured(work: Training, epoch: int, number: int, chosen: Sequence[str] = MEASURES) -> Mapping[str, Values]:
     """Values by measure and layer at an epoch, on one batch."""
     network = work.networks[epoch]
     result = look(network, work, epoch, work.batch(number), chosen)
@@ -208,7 +220,7 @@ def seconds_of(work: Training, epoch: int) -> dict[str, list[float]]:
         learner.step(examples.inputs.varied(settings, changes), examples.labels, 0.0)
 
     tasks: dict[str, Callable[[], object]] = {"step": step}
-    for name in MEASURED:
+    for name in MEASURES:
         how = {"known": known, "measures": [name], "options": options}
         tasks[name] = lambda how=how: fitness(network, data, work.layers, **how)
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
@@ -221,8 +233,8 @@ def seconds_of(work: Training, epoch: int) -> dict[str, list[float]]:
     return seconds
 
 
-def rows_of(name: str, works: Sequence[Training]) -> list[dict[str, Any]]:
-    """Rows of one config: two stages of the training, every metric."""
+def rows_of(name: str, works: Sequence[Training]) -> list[Row]:
+    """Rows of one config: stability and agreement of every metric at two stages of the training."""
     rows = []
     for stage, place in ((FIRST, 0), (LAST, -1)):
         epochs = [work.epochs[place] for work in works]
@@ -254,12 +266,24 @@ def rows_of(name: str, works: Sequence[Training]) -> list[dict[str, Any]]:
                     for batches, truth in zip(looks, truths, strict=True)
                 ],
             }
-            for metric in MEASURED
+            for metric in MEASURES
         }
         if place:
             _over_time(works, looks, figures)
-        timings = [seconds_of(work, epoch) for work, epoch in zip(works, epochs, strict=True)] if place else []
-        rows += [_row(name, stage, metric, figures[metric], timings) for metric in MEASURED]
+        rows += [_row(name, stage, metric, figures[metric]) for metric in MEASURES]
+    return rows
+
+
+def costs_of(name: str, works: Sequence[Training]) -> list[Row]:
+    """Rows of one config: time of every metric on the trained networks."""
+    timings = [seconds_of(work, work.epochs[-1]) for work in works]
+    rows = []
+    for metric in MEASURES:
+        medians = [{task: float(np.median(times[task])) for task in (metric, "step")} for times in timings]
+        row: Row = {"config": name, "measure": metric, "n": len(works)}
+        row |= _over("steps", [times[metric] / times["step"] for times in medians])
+        row |= _over("seconds", [1000 * times[metric] for times in medians])
+        rows.append(row | {"source": SOURCE.get(metric, ("", ""))[0]})
     return rows
 
 
@@ -271,7 +295,7 @@ def _over_time(
     """Add agreement between epochs and between seeds to the figures."""
     series = [[measured(work, epoch, 0) for epoch in work.epochs] for work in works]
     orders = {(one, other): paired(works[one], works[other]) for one, other in combinations(range(len(works)), 2)}
-    for metric in MEASURED:
+    for metric in MEASURES:
         figures[metric]["epochs"] = [
             mean(agreement(one[metric], other[metric]) for one, other in pairwise(values)) for values in series
         ]
@@ -280,24 +304,14 @@ def _over_time(
         ]
 
 
-def _row(
-    name: str,
-    stage: str,
-    metric: str,
-    figures: Mapping[str, Sequence[float | None]],
-    timings: Sequence[Mapping[str, list[float]]],
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"config": name, "stage": stage, "measure": metric}
+def _row(name: str, stage: str, metric: str, figures: Mapping[str, Sequence[float | None]]) -> Row:
+    row: Row = {"config": name, "stage": stage, "measure": metric}
     for what, values in figures.items():
         known = [value for value in values if value is not None]
         row |= _over(what, known)
         if what == "ablation":
             row["n"] = len(known)
-    if timings:
-        row |= _over("seconds", [1000 * float(np.median(times[metric])) for times in timings])
-        row["steps"] = float(np.mean([np.median(times[metric]) / np.median(times["step"]) for times in timings]))
-    row["source"] = ", ".join(SOURCE.get(metric, ()))
-    return row
+    return row | {"source": SOURCE.get(metric, ("", ""))[1]}
 
 
 def _over(name: str, values: Sequence[float]) -> dict[str, float | None]:
@@ -305,7 +319,7 @@ def _over(name: str, values: Sequence[float]) -> dict[str, float | None]:
     value, low, high = over_draws(values) or (None, None, None)
     if value is None or low is None or high is None:
         return {name: None}
-    ends = (max(low, 0.0 if name == "seconds" else -1.0), high if name == "seconds" else min(high, 1.0))
+    ends = (max(low, 0.0), high) if name in ("seconds", "steps") else (max(low, -1.0), min(high, 1.0))
     ends = ends if len(values) > 1 else (None, None)
     return dict(zip((name, f"{name}_low", f"{name}_high"), (value, *ends), strict=True))
 
@@ -315,29 +329,45 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--configs", nargs="+", default=list(CONFIGS), metavar="CONFIG")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS), metavar="N")
+    parser.add_argument("--part", choices=(STABILITY, COST), help="this table alone")
     parser.add_argument("--folder", default="runs/fitness", metavar="DIR", help="trainings (default %(default)s)")
     parser.add_argument("--quick", action="store_true", help="the configs' smoke sections, for a quick check")
     parser.add_argument("--markdown", action="store_true", help="print Markdown, as in docs/")
     parser.add_argument("--json", metavar="FILE", help="write the figures")
     parser.add_argument("--data", metavar="DIR", help="folder of the data sets (else NDG_DATA)")
     args = parser.parse_args(words)
-    where, rows = Locations.choose(data=args.data), []
+    where, rows, costs = Locations.choose(data=args.data), list[Row](), list[Row]()
     try:
         for name in args.configs:
             works = [trained(name, seed, Path(args.folder), where, args.quick) for seed in args.seeds]
-            rows += rows_of(name, works)
+            rows += rows_of(name, works) if args.part != COST else []
+            costs += costs_of(name, works) if args.part != STABILITY else []
     except NDGError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code
     if args.json:
-        atomic.write(Path(args.json), json.dumps({"note": NOTE, "rows": rows}, indent=1, allow_nan=False) + "\n")
-    cells = [
-        row | {what: interval(row.get(what), row.get(f"{what}_low"), row.get(f"{what}_high")) for what in INTERVALS}
+        document = {"note": NOTE, "rows": rows, "cost_note": COST_NOTE, "costs": costs}
+        atomic.write(Path(args.json), json.dumps(document, indent=1, allow_nan=False) + "\n")
+    tables = []
+    if rows:
+        tables.append(Table.of("fitness metrics: stability", COLUMNS, shown(rows), note=NOTE))
+    if costs:
+        tables.append(Table.of("fitness metrics: cost", COST_COLUMNS, shown(costs), note=COST_NOTE))
+    print("\n\n".join(table.markdown() if args.markdown else str(table) for table in tables))
+    return 0
+
+
+def shown(rows: Sequence[Row]) -> list[Row]:
+    """Rows with values and intervals as text."""
+    return [
+        row
+        | {
+            what: interval(row[what], row.get(f"{what}_low"), row.get(f"{what}_high"))
+            for what in INTERVALS
+            if what in row
+        }
         for row in rows
     ]
-    table = Table.of("fitness metrics", COLUMNS, cells, note=NOTE)
-    print(table.markdown() if args.markdown else table)
-    return 0
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def test_without_such_a_run_a_script_says_how_to_train_it(folder, capsys):
 
 
 def test_fitness_metrics_and_apoptosis_are_measured_in_tables(tmp_path, monkeypatch, capsys):
-    for name, rows in (("fitness_table", 20), ("apoptosis_table", 8)):
+    for name, rows in (("fitness_table", 22), ("apoptosis_table", 8)):
         words = ["--quick", "--configs", "digits_mlp", "--seeds", "0", "--folder", str(tmp_path / name)]
         words += ["--json", str(tmp_path / f"{name}.json")]
         assert run_module(f"analysis.{name}", words, monkeypatch) == 0
