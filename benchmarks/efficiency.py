@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from scipy.stats import norm, t
 from torch import Tensor, nn
 
 from benchmarks.efficiency_report import predictor, seconds
-from benchmarks.frame import Figures, Part, parser, run
+from benchmarks.frame import Figure, Figures, Part, parser, run
 from benchmarks.timing import median_seconds
 from benchmarks.trained import splits, trained
 from ndg.activations.batches import columns
@@ -233,20 +233,20 @@ def inner() -> tuple[str, ...]:
     return tuple(f"stages.{stage}.{block}.conv1" for stage in range(4) for block in range(2))
 
 
-def table(sizes: Sizes) -> Figures:
+def table(sizes: Sizes) -> Iterator[Figure]:
     """Every method at every size, with and without repair, and an untrained network as control."""
-    figures: Figures = {}
     for method in METHODS:
         for repaired in (True, False):
             for share in SHARES:
-                found = [measured(sizes, seed, share, method, repaired) for seed in range(sizes.seeds)]
-                name = f"{method}{'' if repaired else '_plain'}_{share * 100:.0f}"
-                values = ", ".join(f"{each.agreement:.4f}" for each in found)
-                figures[name] = (
-                    float(np.mean([each.agreement for each in found])),
-                    f"by seed {values}; R^2 {np.mean([each.r2 for each in found]):.4f}",
+                values = [measured(sizes, seed, share, method, repaired) for seed in range(sizes.seeds)]
+                by_seed = ", ".join(f"{each.agreement:.4f}" for each in values)
+                yield (
+                    f"{method}{'' if repaired else '_plain'}_{share * 100:.0f}",
+                    float(np.mean([each.agreement for each in values])),
+                    f"by seed {by_seed}; R^2 of the logits {np.mean([each.r2 for each in values]):.4f}",
                 )
-    return figures | control(sizes)
+    for key, (value, description) in control(sizes).items():
+        yield key, value, description
 
 
 def control(sizes: Sizes) -> Figures:
