@@ -8,7 +8,6 @@ are on the test split, which chooses nothing. `--quick` measures an untrained sm
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -98,11 +97,11 @@ class Measure:
 
     def skip_convolutions(self) -> None:
         """Replace images by the outputs of the convolutions, which stay as they are: they run once, not once a size."""
-        parts = list(self.case.model.encoder.named_children())
+        whole = dict(self.case.model.named_children())
+        parts = list(whole["encoder"].named_children())
         first = [name for name, _ in parts].index("flatten") + 1
         front = nn.Sequential(*(part for _, part in parts[:first])).eval()
-        rest = copy.deepcopy(self.case.model)
-        rest.encoder = nn.Sequential(OrderedDict(parts[first:]))
+        rest = nn.Sequential(OrderedDict(whole | {"encoder": nn.Sequential(OrderedDict(parts[first:]))})).eval()
 
         def features(batches: Iterable[Any]) -> list[dict[str, Tensor]]:
             with torch.no_grad():
