@@ -58,7 +58,8 @@ def read(folder: Path, settings: Data) -> Pool:
     names = tuple(map(str, range(start, last + 1)))
     source = str(folder) + (f", labels from {start} numbered from 0" if start else "")
     values = as_inputs(inputs if inputs.dtype == np.uint8 and not table else inputs.astype(np.float32))
-    return Pool(values, labels.astype(np.int64) - start, names, source)
+    classes = np.unique(labels, return_inverse=True)[1] if start else labels  # of any size, such as 2**63
+    return Pool(values, classes.astype(np.int64), names, source)
 
 
 def _finite(rows: np.ndarray) -> bool:

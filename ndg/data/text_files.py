@@ -21,6 +21,13 @@ LONGEST = 4 << 20
 
 AGAIN = "copy the file again"
 DELIMITERS = ",;\t|"
+MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+"""Encodings other than UTF-8 by the mark that begins a file; that of UTF-32 begins with that of UTF-16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +88,10 @@ def lines(path: Path) -> Iterator[str]:
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
                 yield text.removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
-        utf16 = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        encoding = next((name for mark, name in MARKS.items() if error.object.startswith(mark)), "WINDOWS-1252")
         raise DataError(
             f"{place(path, number)} must be UTF-8; {error.reason} at byte {error.start}; convert the file to UTF-8, "
-            f"perhaps by iconv -f {'UTF-16' if utf16 else 'WINDOWS-1252'} -t UTF-8"
+            f"perhaps by iconv -f {encoding} -t UTF-8"
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
@@ -128,9 +135,18 @@ def tabbed(path: Path, names: Sequence[str], header: bool = True) -> Iterator[Ro
 
 def objects(path: Path, names: Sequence[str]) -> Iterator[Row]:
     """Rows of a JSON-lines file with at least the fields `names`."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        document = dict(pairs)
+        if len(document) < len(pairs):
+            keys = [key for key, _ in pairs]
+            if twice := [name for name in names if keys.count(name) > 1]:
+                raise ValueError(f"its field {twice[0]!r} comes twice")
+        return document
+
     for number, line in _filled(path):
         try:
-            document = json.loads(line)
+            document = json.loads(line, object_pairs_hook=once)
         except (ValueError, RecursionError) as error:
             if "integer string conversion" in str(error):
                 raise DataError(

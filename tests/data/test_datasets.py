@@ -47,6 +47,12 @@ def test_labels_that_begin_above_0_keep_their_names(tmp_path):
     assert splits.train.labels.unique().tolist() == [0, 1, 2]
 
 
+def test_labels_beyond_64_bits_keep_their_names(tmp_path):
+    splits = data.load(write(tmp_path, np.zeros((30, 4, 4)), LABELS.astype(np.uint64) + np.uint64(2**64 - 3)))
+    assert splits.class_names == tuple(str(2**64 - 3 + label) for label in range(3))
+    assert splits.train.labels.unique().tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("inputs", "labels", "message"),
     [

@@ -75,3 +75,16 @@ def test_a_number_of_too_many_digits_is_named(tmp_path):
         match=r"line 8 must have numbers of at most 4,300 digits; got a longer one; write it as text",
     ):
         load(tmp_path, "devign")
+
+
+def test_a_field_that_comes_twice_is_named(tmp_path):
+    rows = [json.dumps({"func": f"f{number}", "target": number % 2, "idx": number}) for number in range(60)]
+    (tmp_path / "train.jsonl").write_text("\n".join(rows))
+    whole = load(tmp_path, "devign")
+    rows[7] = '{"func": "f7", "other": 1, "other": 2, "target": 1, "idx": 7}'
+    (tmp_path / "train.jsonl").write_text("\n".join(rows))
+    assert load(tmp_path, "devign").digest == whole.digest
+    rows[7] = '{"func": "f", "func": "g", "target": 1, "idx": 7}'
+    (tmp_path / "train.jsonl").write_text("\n".join(rows))
+    with pytest.raises(DataError, match=r"line 8 must be one JSON object; its field 'func' comes twice; copy the file"):
+        load(tmp_path, "devign")

@@ -134,7 +134,7 @@ def test_a_broken_quote_is_named_by_the_line_where_its_row_begins(tmp_path, row,
 
 
 def test_other_encodings_are_refused_with_the_command_that_converts_them(tmp_path):
-    for code, named in (("utf-16", "UTF-16"), ("cp1252", "WINDOWS-1252")):
+    for code, named in (("utf-16", "UTF-16"), ("utf-32", "UTF-32"), ("cp1252", "WINDOWS-1252")):
         put(tmp_path, texts__csv="text,label\ncafé,x\n".encode(code))
         with pytest.raises(DataError, match=f"convert the file to UTF-8, perhaps by iconv -f {named} -t UTF-8"):
             read("texts", tmp_path)
