@@ -339,6 +339,7 @@ def test_text_of_anchors_and_merged_keys_is_kept(tmp_path):
     ("override", "message"),
     [
         ("name=[1", r"^the value of an override is YAML; 'name=\[1' cannot be read: .*; put quotes around a text"),
+        ("train={epochs: 1, epochs: 2}", r"cannot be read: the key 'epochs' comes twice; leave one of them out$"),
         ("name=a: b: c", r"^the value of an override is YAML; 'name=a: b: c' cannot be read"),
         ("seed=1:30", r"^seed must be a decimal; got '1:30', which YAML reads as 90; write it so"),
         ("seed=010", r"^seed must be a decimal; got '010', which YAML reads as 8; write it so"),

@@ -152,9 +152,11 @@ def _change(override: str) -> dict[str, Any]:
     except ConfigError:
         raise
     except (YAMLError, ValueError) as error:
+        advice = "put quotes around a text, as in name='\"a: b\"'"
+        if "comes twice" in str(error):
+            advice = "leave one of them out"
         raise ConfigError(
-            f"the value of an override is YAML; {override[:200]!r} cannot be read: {_first_line(error)}; "
-            "put quotes around a text, as in name='\"a: b\"'"
+            f"the value of an override is YAML; {override[:200]!r} cannot be read: {_first_line(error)}; {advice}"
         ) from error
     for part in reversed(key.strip().split(".")):
         value = {part: value}
