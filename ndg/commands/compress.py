@@ -4,21 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
-from ndg.commands.shared import (
-    fitted,
-    log_targets,
-    names_and_overrides,
-    near,
-    output,
-    own_target,
-    print_configs,
-    say,
-    seeds_of,
-    with_seeds,
-    with_store,
-)
+from ndg.commands.shared import fitted, log_targets, near, networks_of, output, print_configs, say
 from ndg.errors import UserError
 from ndg.locations import Locations
 
@@ -30,10 +17,7 @@ def compress(options: Namespace, where: Locations) -> int:
     from ndg.workflows import compress as workflow
     from ndg.workflows import train
 
-    seeds = seeds_of(options)
-    names, overrides = names_and_overrides(options)
-    overrides, where = with_store(options, names, overrides, where)
-    targets = _targets(options, names, overrides, seeds, where)
+    targets, where = networks_of(options, where)
     if options.print_config:
         return print_configs([target.experiment for target in targets])
     if options.out and len(targets) > 1:
@@ -65,16 +49,3 @@ def _budget(options: Namespace) -> dict[str, float]:
     budgets = {name: getattr(options, name) for name in ("units", "flops", "agreement")}
     chosen = {name: value for name, value in budgets.items() if value is not None}
     return chosen or {"units": 0.5}
-
-
-def _targets(
-    options: Namespace, names: list[str], overrides: list[str], seeds: list[int], where: Locations
-) -> list[Any]:
-    from ndg.workflows import targets
-
-    if options.model or options.hf:
-        return [own_target(options, names, overrides, where, fitted=False, layered=False)]
-    if not names:
-        raise UserError("`ndg compress` needs a network: a config, a run, --model or --hf; got none")
-    each = [targets.find(names, words, where, options.smoke) for words in with_seeds(overrides, seeds)]
-    return [target for group in each for target in group]

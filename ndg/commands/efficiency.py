@@ -6,20 +6,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from ndg.commands.shared import (
-    fitted,
-    log_targets,
-    names_and_overrides,
-    near,
-    output,
-    own_target,
-    print_configs,
-    say,
-    seeds_of,
-    with_seeds,
-    with_store,
-)
-from ndg.errors import UserError
+from ndg.commands.shared import fitted, log_targets, near, networks_of, output, print_configs, say
 from ndg.locations import Locations
 
 
@@ -30,10 +17,7 @@ def efficiency(options: Namespace, where: Locations) -> int:
     from ndg.workflows import efficiency as workflow
     from ndg.workflows import train
 
-    seeds = seeds_of(options)
-    names, overrides = names_and_overrides(options)
-    overrides, where = with_store(options, names, overrides, where)
-    targets = _targets(options, names, overrides, seeds, where)
+    targets, where = networks_of(options, where)
     if options.print_config:
         return print_configs([target.experiment for target in targets])
     log_targets(targets)
@@ -69,16 +53,3 @@ def efficiency(options: Namespace, where: Locations) -> int:
     if both is not None:
         say(f"\n{fitted(efficiency_tables.compared(both))}")
     return 0
-
-
-def _targets(
-    options: Namespace, names: list[str], overrides: list[str], seeds: list[int], where: Locations
-) -> list[Any]:
-    from ndg.workflows import targets
-
-    if options.model or options.hf:
-        return [own_target(options, names, overrides, where, fitted=False, layered=False)]
-    if not names:
-        raise UserError("`ndg efficiency` needs a network: a config, a run, --model or --hf; got none")
-    each = [targets.find(names, words, where, options.smoke) for words in with_seeds(overrides, seeds)]
-    return [target for group in each for target in group]

@@ -258,10 +258,7 @@ def _prune(parser: Parser) -> None:
     parser.add("--layers", "layers to prune, by module path (default: all that can be)")
     parser.add_number("--draws", "random removals with the same steps, the control (default: 1)", default=1)
     parser.add("--seeds", "the trainings with these seeds")
-    parser.add("--device", "device of the network")
-    parser.add_flag("--smoke", "the quick run of the config")
-    parser.add_flag("--print-config", "print the resolved config and stop")
-    parser.add_flag("--json", "results as JSON")
+    _plain(parser)
 
 
 def _efficiency(parser: Parser) -> None:
@@ -276,13 +273,10 @@ def _efficiency(parser: Parser) -> None:
     parser.add_number("--max-examples", examples, default=1000)
     parser.add("--seeds", "the trainings with these seeds")
     _own_network(parser)
-    parser.add("--device", "device of the network")
-    parser.add_flag("--smoke", "quick run by the config's smoke section, on generated data if needed")
-    parser.add_flag("--print-config", "print the resolved config and stop")
+    _plain(parser)
     parser.add_flag("--apply", "remove the recommended units, save the smaller network and measure it")
     parser.add_flag("--csv", "the table of layers as CSV")
     parser.add_flag("--raw-csv", "write CSV cells as they are, also those that spreadsheets run as formulas")
-    parser.add_flag("--json", "results as JSON")
 
 
 def _compress(parser: Parser) -> None:
@@ -304,10 +298,7 @@ def _compress(parser: Parser) -> None:
     parser.add("--out", "folder for the smaller network (default: in the run)", metavar="FOLDER")
     parser.add("--seeds", "the trainings with these seeds")
     _own_network(parser)
-    parser.add("--device", "device of the network")
-    parser.add_flag("--smoke", "quick run by the config's smoke section, on generated data if needed")
-    parser.add_flag("--print-config", "print the resolved config and stop")
-    parser.add_flag("--json", "results as JSON")
+    _plain(parser)
 
 
 def _own_network(parser: Parser) -> None:
@@ -322,10 +313,15 @@ def _execution(parser: Parser, executor: str) -> None:
 
     parser.add("--executor", executor, choices=(AUTO, *EXECUTORS), default=AUTO)
     parser.add("--ray-address", "address of a running Ray cluster", metavar="ADDRESS")
-    parser.add("--device", "device of the network and of pair counting")
+    parser.add_flag("--dry-run", "show what would be done and its cost; write nothing")
+    _plain(parser, "device of the network and of pair counting")
+
+
+def _plain(parser: Parser, device: str = "device of the network") -> None:
+    """Add the options of every command that computes."""
+    parser.add("--device", device)
     parser.add_flag("--smoke", "quick run by the config's smoke section, on generated data if needed")
     parser.add_flag("--print-config", "print the resolved config and stop")
-    parser.add_flag("--dry-run", "show what would be done and its cost; write nothing")
     parser.add_flag("--json", "results as JSON")
 
 

@@ -5,17 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from ndg.commands.shared import (
-    fitted,
-    names_and_overrides,
-    near,
-    output,
-    print_configs,
-    say,
-    seeds_of,
-    with_store,
-)
-from ndg.errors import UserError
+from ndg.commands.shared import fitted, near, networks_of, output, print_configs, say
 from ndg.locations import Locations
 from ndg.progress import log
 
@@ -24,11 +14,9 @@ def prune(options: Namespace, where: Locations) -> int:
     """Prune the networks that the command names."""
     from ndg.compression.iterative import PruneSettings
     from ndg.workflows import prune as prune_workflow
-    from ndg.workflows import targets, train
+    from ndg.workflows import train
 
-    seeds = seeds_of(options)
-    names, overrides = names_and_overrides(options)
-    overrides, where = with_store(options, names, overrides, where)
+    networks, where = networks_of(options, where)
     settings = PruneSettings(
         method=options.by,
         share=options.share,
@@ -41,10 +29,6 @@ def prune(options: Namespace, where: Locations) -> int:
         layers=tuple(options.layers or ()),
         draws=options.draws,
     )
-    if not names:
-        raise UserError("`ndg prune` needs a trained network: a config or a train run; got none")
-    each = [[*overrides, f"seed={seed}"] for seed in seeds] or [overrides]
-    networks = [target for words in each for target in targets.find(names, words, where, options.smoke)]
     if options.print_config:
         return print_configs([target.experiment for target in networks])
     device = train.device(options.device)

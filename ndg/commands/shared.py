@@ -89,6 +89,23 @@ def with_seeds(overrides: Sequence[str], seeds: Sequence[int]) -> list[list[str]
     return [[*overrides, f"seed={seed}"] for seed in seeds] or [list(overrides)]
 
 
+def networks_of(options: Namespace, where: Locations) -> tuple[list[Any], Locations]:
+    """The networks that a command names, and locations with their run log."""
+    from ndg.workflows import targets
+
+    seeds = seeds_of(options)
+    names, overrides = names_and_overrides(options)
+    overrides, where = with_store(options, names, overrides, where)
+    if getattr(options, "model", None) or getattr(options, "hf", None):
+        return [own_target(options, names, overrides, where, fitted=False, layered=False)], where
+    if not names:
+        own = hasattr(options, "model")
+        kinds = "network: a config, a run, --model or --hf" if own else "trained network: a config or a train run"
+        raise UserError(f"`ndg {options.act.__name__}` needs a {kinds}; got none")
+    each = [targets.find(names, words, where, options.smoke) for words in with_seeds(overrides, seeds)]
+    return [target for group in each for target in group], where
+
+
 def log_targets(targets: Sequence[Any]) -> None:
     """Say which networks a command works on, and why."""
     for target in targets:

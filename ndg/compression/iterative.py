@@ -18,8 +18,8 @@ from ndg.activations.sampling import draw
 from ndg.compression.choice import check_share, fewest, part_of
 from ndg.compression.curves import coupling
 from ndg.compression.groups import Group
-from ndg.compression.kept import narrowed, original, without
 from ndg.compression.schedule import shares
+from ndg.compression.surgery import narrowed, original, without
 from ndg.compression.unit_fitness import RANDOM, check_method, unit_fitness
 from ndg.compression.weight_masks import Masks, apply, held, lowest_weights, weight_fitness, weighted_modules
 from ndg.config import Experiment

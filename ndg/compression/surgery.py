@@ -1,24 +1,34 @@
-"""A smaller network without some units, and the original with these units masked, which computes the same."""
+"""A smaller network without some units, and the original with these units masked, which computes the same.
+
+Nothing is repaired: each weight of the smaller network is a weight of the former one. So the state of an optimiser can
+follow, and units that are zero on every example can go without any effect.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from torch import Tensor, nn
 
 from ndg.activations.batches import Inputs, fixed, forward
-from ndg.compression.groups import Group
+from ndg.compression.groups import Group, Part
 from ndg.errors import FailureError
+from ndg.models.resize import resize
 
 CLOSE = 1e-5
 """Largest difference of logits, relative to the largest logit, that rounding explains."""
 
+Units = Int64[np.ndarray, " _"]
 Kept = Mapping[str, np.ndarray]
 """Numbers of the units that stay, by group."""
+Numbers = Int64[Tensor, "..."]
+NONE = np.zeros(0, dtype=np.int64)
 
 
 def smaller(model: nn.Module, groups: Mapping[str, Group], kept: Kept, inputs: Inputs) -> nn.Module:
@@ -27,9 +37,11 @@ def smaller(model: nn.Module, groups: Mapping[str, Group], kept: Kept, inputs: I
     Raises FailureError if the two differ by more than rounding.
     """
     expected = _logits(masked(model, groups, kept), inputs)
+    network, _ = without(model, groups, rest(groups, kept))
     reason = ""
-    for resize in (False, True):
-        network = without(model, groups, kept, resize)
+    for heads in (False, True):
+        if heads:
+            _count_heads(network, groups, kept)
         try:
             difference = float((_logits(network, inputs) - expected).abs().max() / expected.abs().max().clamp(min=1))
         except RuntimeError as error:
@@ -47,8 +59,8 @@ def smaller(model: nn.Module, groups: Mapping[str, Group], kept: Kept, inputs: I
 def masked(model: nn.Module, groups: Mapping[str, Group], kept: Kept) -> nn.Module:
     """A copy of a network in which nothing reads the units that go."""
     network = copy.deepcopy(model)
-    for name, group in groups.items():
-        gone = np.setdiff1d(np.arange(group.units), kept[name])
+    for name, gone in rest(groups, kept).items():
+        group = groups[name]
         for part in group.readers:
             columns = torch.from_numpy(part.index[gone].flatten())
             for weight in _reading(network.get_submodule(part.path)):
@@ -60,80 +72,109 @@ def masked(model: nn.Module, groups: Mapping[str, Group], kept: Kept) -> nn.Modu
     return network
 
 
-def without(model: nn.Module, groups: Mapping[str, Group], kept: Kept, resize: bool = False) -> nn.Module:
-    """A copy of a network without the other units.
+def without(
+    model: nn.Module, groups: Mapping[str, Group], gone: Mapping[str, Units]
+) -> tuple[nn.Module, dict[str, Numbers]]:
+    """A copy of a network without some units of its groups, and the numbers that it kept.
 
-    `resize`: also change whole numbers of modules of attention that equal the number of heads or their width.
+    The latter are, for each parameter and buffer, flat indices into that of the former network. Modules of attention
+    still know their former number of heads.
     """
+    former = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
+    kept = {name: torch.arange(value.numel()).reshape(value.shape) for name, value in former.items()}
+    rows, columns = _entries(groups, gone)
+    for path in dict.fromkeys([*rows, *columns]):
+        module = model.get_submodule(path)
+        for name in [*module._parameters, *module._buffers]:
+            full = f"{path}.{name}".lstrip(".")
+            if full in kept and kept[full].ndim:
+                kept[full] = _taken(module, name, kept[full], rows.get(path, NONE), columns.get(path, NONE))
     network = copy.deepcopy(model)
-    rows: dict[str, np.ndarray] = {}
-    columns: dict[str, np.ndarray] = {}
+    tensors = {
+        name: value.detach().flatten()[kept[name].flatten().to(value.device)].reshape(kept[name].shape)
+        for name, value in former.items()
+        if value.shape != kept[name].shape
+    }
+    resize(network, tensors)
+    with torch.no_grad():
+        for name, value in tensors.items():
+            owner, _, last = name.rpartition(".")
+            getattr(network.get_submodule(owner), last).copy_(value)
+    return network, kept
+
+
+def narrowed(groups: Mapping[str, Group], gone: Mapping[str, Units]) -> dict[str, Group]:
+    """The groups of the network that `without` returns, without another trace of it."""
+    rows, columns = _entries(groups, gone)
+
+    def part_of(part: Part, stays: Units, lost: Mapping[str, Units]) -> Part:
+        index = part.index[stays]
+        return Part(part.path, index - np.searchsorted(lost.get(part.path, NONE), index))
+
+    result = {}
     for name, group in groups.items():
-        gone = np.setdiff1d(np.arange(group.units), kept[name])
-        for parts, entries in ((group.makers, rows), (group.scales, rows), (group.readers, columns)):
+        stays = np.setdiff1d(np.arange(group.units), gone.get(name, NONE))
+        result[name] = replace(
+            group,
+            units=len(stays),
+            makers=tuple(part_of(part, stays, rows) for part in group.makers),
+            scales=tuple(part_of(part, stays, rows) for part in group.scales),
+            readers=tuple(part_of(part, stays, columns) for part in group.readers),
+        )
+    return result
+
+
+def original(units: Units, layer: str, count: int, removed: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Numbers that some units had in the first network."""
+    gone = {unit for row in removed if row.get("layer") == layer for unit in row["units"]}
+    left = [unit for unit in range(count) if unit not in gone]
+    return [left[unit] for unit in units.tolist()]
+
+
+def rest(groups: Mapping[str, Group], units: Kept) -> dict[str, Units]:
+    """The other units of each group."""
+    return {name: np.setdiff1d(np.arange(group.units), units[name]) for name, group in groups.items()}
+
+
+def _entries(groups: Mapping[str, Group], units: Mapping[str, Units]) -> tuple[dict[str, Units], dict[str, Units]]:
+    """Sorted rows and columns of some units in each module."""
+    sides: tuple[dict[str, list[Units]], dict[str, list[Units]]] = ({}, {})
+    for name, numbers in units.items():
+        group = groups[name]
+        for parts, side in (((*group.makers, *group.scales), sides[0]), (group.readers, sides[1])):
             for part in parts:
-                entries[part.path] = np.union1d(entries.get(part.path, gone[:0]), part.index[gone].flatten())
-        if resize and group.kind == "head":
-            _resize(network.get_submodule(name), group, len(kept[name]))
-    for path in {**rows, **columns}:
-        none = np.zeros(0, dtype=np.int64)
-        _take(network.get_submodule(path), rows.get(path, none), columns.get(path, none))
-    return network
+                side.setdefault(part.path, []).append(part.index[numbers].reshape(-1))
+    rows, columns = ({path: np.unique(np.concatenate(each)) for path, each in side.items()} for side in sides)
+    return rows, columns
 
 
-def _take(module: Any, rows: np.ndarray, columns: np.ndarray) -> None:
-    """Remove rows and columns from a module in place."""
-    if isinstance(module, nn.RNNBase):
-        _take_recurrent(module, rows, columns)
-        return
-    if isinstance(module, nn.modules.batchnorm._BatchNorm):
-        keep = _rest(module.num_features, rows)
-        for name in ("weight", "bias", "running_mean", "running_var"):
-            _set(module, name, getattr(module, name), keep, 0)
-        module.num_features = len(keep)
-        return
-    keep_rows, keep_columns = _rest(module.weight.shape[0], rows), _rest(module.weight.shape[1], columns)
-    _set(module, "weight", module.weight[:, keep_columns], keep_rows, 0)
-    _set(module, "bias", module.bias, keep_rows, 0)
-    if isinstance(module, nn.Linear):
-        module.in_features, module.out_features = len(keep_columns), len(keep_rows)
-    elif module.groups == 1:
-        module.in_channels, module.out_channels = len(keep_columns), len(keep_rows)
-    else:
-        module.in_channels = module.out_channels = module.groups = len(keep_rows)
+def _taken(module: nn.Module, name: str, numbers: Numbers, rows: Units, columns: Units) -> Numbers:
+    """Numbers of a weight without the rows that make some units and the columns that read others."""
+    if not isinstance(module, nn.RNNBase):
+        numbers = _along(numbers, 0, rows)
+        return _along(numbers, 1, columns) if numbers.ndim > 1 else numbers
+    hidden = int(module.hidden_size)
+    gates = len(numbers) // hidden
+    if name.startswith("weight_hh"):
+        numbers = _along(numbers, 1, rows)
+    elif name.startswith("weight_ih"):
+        numbers = _along(numbers, 1, columns)
+    return _along(numbers, 0, np.concatenate([gate * hidden + rows for gate in range(gates)]))
 
 
-def _take_recurrent(module: Any, units: np.ndarray, columns: np.ndarray) -> None:
-    """Remove hidden units from all gates and from what they read, and columns of the inputs."""
-    hidden, gates = module.hidden_size, module.weight_hh_l0.shape[0] // module.hidden_size
-    keep, inputs = _rest(hidden, units), _rest(module.input_size, columns)
-    rows = (keep + hidden * torch.arange(gates)[:, None]).flatten()
-    for name, value in list(module.named_parameters()):
-        narrow = value[:, inputs] if name.startswith("weight_ih") else value
-        narrow = value[:, keep] if name.startswith("weight_hh") else narrow
-        _set(module, name, narrow, rows, 0)
-    module.hidden_size, module.input_size = len(keep), len(inputs)
-    module.flatten_parameters()
+def _along(numbers: Numbers, axis: int, gone: Units) -> Numbers:
+    stays = np.setdiff1d(np.arange(numbers.shape[axis]), gone)
+    return numbers.index_select(axis, torch.from_numpy(stays))
 
 
-def _set(module: nn.Module, name: str, value: Tensor | None, keep: Tensor, axis: int) -> None:
-    if value is None:
-        return
-    old = getattr(module, name)
-    narrow = value.detach().index_select(axis, keep.to(value.device)).clone()
-    setattr(module, name, nn.Parameter(narrow, old.requires_grad) if isinstance(old, nn.Parameter) else narrow)
-
-
-def _rest(count: int, gone: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.setdiff1d(np.arange(count), gone))
-
-
-def _resize(module: nn.Module, group: Group, heads: int) -> None:
-    widths = {part.width * group.units: part.width * heads for part in group.makers}
-    for name, value in list(vars(module).items()):
-        if type(value) is int and not name.startswith("_"):
-            new = heads if value == group.units else widths.get(value, value)
-            setattr(module, name, new)
+def _count_heads(network: nn.Module, groups: Mapping[str, Group], kept: Kept) -> None:
+    """Change whole numbers of modules of attention that equal the number of heads or their width."""
+    for path, group in groups.items():
+        sizes = {part.width * group.units: part.width * len(kept[path]) for part in group.makers}
+        sizes[group.units] = len(kept[path])
+        for name, value in list(vars(network.get_submodule(path)).items()) if group.kind == "head" else ():
+            if type(value) is int and not name.startswith("_"):
+                setattr(network.get_submodule(path), name, sizes.get(value, value))
 
 
 def _reading(module: nn.Module) -> Iterable[Tensor]:

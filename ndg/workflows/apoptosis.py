@@ -15,7 +15,7 @@ from ndg.compression.blocks import block_fitness, residual_blocks, weighted_part
 from ndg.compression.choice import LEAST, floors, lowest, part_of
 from ndg.compression.curves import coupling
 from ndg.compression.groups import Group
-from ndg.compression.kept import Units, narrowed, original, without
+from ndg.compression.surgery import Units, narrowed, original, without
 from ndg.compression.unit_fitness import RANDOM, check_method, score_keys, unit_fitness
 from ndg.config import Experiment
 from ndg.config.schema import Apoptosis

@@ -11,7 +11,7 @@ import torch
 
 from ndg import config, models, training
 from ndg.compression.curves import coupling
-from ndg.compression.kept import without
+from ndg.compression.surgery import without
 from ndg.config import Experiment, ResNet
 from ndg.config.schema import Apoptosis
 from ndg.errors import CheckpointError, ConfigError, LayerError

@@ -11,7 +11,7 @@ from torch import nn
 
 from ndg import models
 from ndg.compression.curves import coupling
-from ndg.compression.kept import narrowed, without
+from ndg.compression.surgery import narrowed, without
 from ndg.config import CNN, GRU, ResNet
 from tests.training.small import NETWORKS, digits, sentences
 
